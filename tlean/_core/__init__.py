@@ -1,0 +1,1 @@
+"""The compiled core: arrays, tape, plans and kernels. Imports nothing of tlean."""

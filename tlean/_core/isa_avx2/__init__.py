@@ -1,0 +1,1 @@
+"""The hot kernels, built for AVX2 with FMA."""

@@ -1,0 +1,1 @@
+"""The hot kernels, built for AVX-512 (F, DQ, BW, VL)."""

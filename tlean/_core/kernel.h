@@ -1,0 +1,25 @@
+/* The one calling convention of every CPU kernel.
+ *
+ *   out         the op's outputs, then its residuals. An output that nobody reads is NULL (fused gradients, residuals without backward).
+ *   in          the op's inputs in order; NULL for an optional input that is absent.
+ *   ints        the numbers of this instance (sizes, strides, flags), as the op's `numbers` rule gave them.
+ *   floats      likewise, scalars (c of `scale`, eps of a norm).
+ *   accumulate  1: add the complete result to out[0], which is in use. Asked only of kernels whose module lists them in ACCUMULATES.
+ *
+ * Returns 0, or one of the codes below. A kernel never allocates with the Python heap, never touches the GIL, and writes each output
+ * element with bits that depend on (inputs, ints, floats) alone: not on the thread count, the alignment or the place in a block.
+ * Outputs are 64-byte aligned and never alias inputs, but for elementwise kernels, where out[0] may be in[k] exactly.
+ */
+#ifndef TLEAN_KERNEL_H
+#define TLEAN_KERNEL_H
+#include <stdint.h>
+typedef int (*tl_kernel)(void **out, void **in, const int64_t *ints, const double *floats, int accumulate);
+enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2 };
+#if defined(__GNUC__)
+#define TL_INLINE static inline __attribute__((always_inline))
+#define TL_RESTRICT __restrict__
+#else
+#define TL_INLINE static inline
+#define TL_RESTRICT
+#endif
+#endif

@@ -1,0 +1,141 @@
+# cython: language_level=3
+"""Threads and per-thread scratch memory: the only room that touches OpenMP."""
+import os
+
+from libc.stddef cimport size_t
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <stdint.h>
+    #ifdef _OPENMP
+    #include <omp.h>
+    #endif
+    typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
+
+    static int tl_threads = 1;
+    static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
+    static _Thread_local int tl_inside = 0;
+    /* One parallel region costs 2-5 us; under 20 us of work it does not pay. */
+    #define TL_SERIAL_NS 20000.0
+
+    static int tl_active(void) {
+        int n = tl_threads;
+        if (tl_thread_cap > 0 && tl_thread_cap < n) n = tl_thread_cap;
+        return n;
+    }
+
+    static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
+    #ifdef _OPENMP
+        int n = tl_active();
+        if (n > chunks) n = (int)chunks;
+        if (n > 1 && !tl_inside && work >= TL_SERIAL_NS) {
+            #pragma omp parallel num_threads(n)
+            {
+                tl_inside = 1;
+                #pragma omp for schedule(dynamic, 1) nowait
+                for (Py_ssize_t i = 0; i < chunks; i++) fn(context, i);
+                tl_inside = 0;
+            }
+            return;
+        }
+    #endif
+        for (Py_ssize_t i = 0; i < chunks; i++) fn(context, i);
+    }
+
+    #define TL_SLOTS 8
+    static _Thread_local void *tl_scratch_raw[TL_SLOTS];
+    static _Thread_local size_t tl_scratch_size[TL_SLOTS];
+
+    static void *tl_scratch(int slot, size_t nbytes) {
+        if (tl_scratch_size[slot] < nbytes) {
+            size_t want = (nbytes + 4095) & ~(size_t)4095;
+            free(tl_scratch_raw[slot]);
+            tl_scratch_raw[slot] = NULL;
+            tl_scratch_size[slot] = 0;
+            void *p = NULL;
+            if (posix_memalign(&p, 4096, want)) return NULL;
+            tl_scratch_raw[slot] = p;
+            tl_scratch_size[slot] = want;
+        }
+        return tl_scratch_raw[slot];
+    }
+    static int tl_has_openmp(void) {
+    #ifdef _OPENMP
+        return 1;
+    #else
+        return 0;
+    #endif
+    }
+    """
+    ctypedef void (*tl_chunk_fn)(void*, Py_ssize_t) noexcept nogil
+    int tl_threads
+    int tl_thread_cap
+    int tl_active() noexcept nogil
+    void tl_parallel_for(tl_chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil
+    void* tl_scratch(int slot, size_t nbytes) noexcept nogil
+    int tl_has_openmp() noexcept nogil
+
+
+cdef void parallel_for(chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil:
+    tl_parallel_for(<tl_chunk_fn>fn, context, chunks, work)
+
+
+cdef void* scratch(int slot, size_t nbytes) noexcept nogil:
+    return tl_scratch(slot, nbytes)
+
+
+cdef int active_threads() noexcept nogil:
+    return tl_active()
+
+
+def set_num_threads(n):
+    """Use at most n threads in every kernel from now on.
+
+    Results do not depend on n, bit for bit; only the time does.
+    """
+    global tl_threads
+    count = int(n)
+    if count < 1:
+        raise ValueError(f"set_num_threads: n is at least 1, got {n!r}")
+    tl_threads = count
+
+
+def get_num_threads():
+    """How many threads a kernel may use."""
+    return tl_active()
+
+
+def cap_threads(int n):
+    """Cap the threads of kernels that the calling thread starts (0 = no cap); returns the cap that was there before."""
+    global tl_thread_cap
+    before = tl_thread_cap
+    tl_thread_cap = n if n > 0 else 0
+    return before
+
+
+def has_openmp():
+    """Whether this build can use more than one thread."""
+    return bool(tl_has_openmp())
+
+
+def _default_threads():
+    told = os.environ.get("TLEAN_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+    first = told.split(",")[0].strip()
+    if first.isdigit() and int(first) > 0:
+        return int(first)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _after_fork():
+    # libgomp's worker threads do not survive a fork: a region in the child would wait for them for ever.
+    global tl_threads
+    tl_threads = 1
+
+
+tl_threads = _default_threads() if tl_has_openmp() else 1
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

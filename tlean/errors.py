@@ -1,0 +1,64 @@
+"""The exceptions of the library, and the one formatter of their messages.
+
+A rule that rejects its arguments states the requirement alone (``raise ShapeError("w takes 3 input channels")``); whoever called the rule
+knows the op and the arguments and completes the message with `complete`. So every message reads the same:
+``conv2d: w takes 3 input channels, got x: (4, 28, 28) float32, w: (8, 3, 3, 3) float32``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TleanError(Exception):
+    """Base class of every error that tlean raises on purpose."""
+
+    #: True once the message names the op and its arguments.
+    completed = False
+
+
+class ShapeError(TleanError, ValueError):
+    """Shapes that an op cannot take, or a value whose shape is not the one asked for."""
+
+
+class OptionError(TleanError, ValueError):
+    """An option outside its range, or options that contradict each other."""
+
+
+class DTypeError(TleanError, TypeError):
+    """A dtype that an op or a backend does not take."""
+
+
+class IndexRangeError(TleanError, IndexError):
+    """An index, label or axis out of range."""
+
+
+class NodeError(TleanError, IndexError):
+    """A node id, tape, session or reference that is not this one's."""
+
+
+class DeviceError(TleanError, RuntimeError):
+    """A device that is missing, or a kernel that the device does not have."""
+
+
+class NumericsError(TleanError, ArithmeticError):
+    """A NaN or an infinity, where the caller asked for them to be found."""
+
+
+def describe(name: str, shape: object, dtype: str | None) -> str:
+    """One argument as messages show it: ``x: (4, 28, 28) float32``."""
+    return f"{name}: {shape} {dtype}" if dtype else f"{name}: {shape}"
+
+
+def complete(error: TleanError, op: str, arguments: Iterable[str], options: dict[str, object] | None = None) -> TleanError:
+    """The same error with a message that names the op, every argument with shape and dtype, and the options.
+
+    An error that is already complete (it comes from an op inside this one) is returned unchanged.
+    """
+    if error.completed:
+        return error
+    parts = [a for a in arguments]
+    parts += [f"{key}={value!r}" for key, value in (options or {}).items()]
+    whole = type(error)(f"{op}: {error}" + (f", got {', '.join(parts)}" if parts else ""))
+    whole.completed = True
+    return whole

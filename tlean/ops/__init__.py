@@ -1,0 +1,13 @@
+"""What an op is. Knows no device, no interpreter and no array library; importing it registers every op."""
+
+import importlib
+
+from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get
+
+_FAMILIES = (
+    "elementwise", "layout", "indexing", "reduce", "linalg", "conv", "pool", "norm", "attention", "loss", "random", "composite",
+)  # fmt: skip
+for _family in _FAMILIES:
+    importlib.import_module(f".{_family}", __name__)
+
+__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "get"]

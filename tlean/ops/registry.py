@@ -1,0 +1,331 @@
+"""What an op is: one record, looked up by name, that every backend, test and table is made from.
+
+A record is declared by decorating a class of plain functions (no `self`)::
+
+    @defop("matmul", samples=matmul_samples)
+    class Matmul:
+        def shape(a, b, *, transpose_a, transpose_b): ...                  # input shapes -> output shape, or raise ShapeError
+        def numbers(a, b, *, transpose_a, transpose_b): ...                # what its kernel needs to know: (ints, floats)
+        def vjp(ops, g, y, a, b, *, transpose_a, transpose_b): ...         # one cotangent per input, None = no gradient
+        def jvp(ops, t, y, a, b, *, transpose_a, transpose_b): ...         # tangent of y; t has one tangent per input, None = zero
+
+The positional parameters of `shape` are the op's inputs, the keyword-only ones its options. Rules call nothing but `ops`, so they run on
+every backend, and derivatives of derivatives need nothing more. This module knows no device, no interpreter and no array library.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import OptionError, TleanError, complete, describe
+
+Shape = tuple[int, ...]
+
+#: Stands for "the float dtype of the program" wherever a dtype is declared.
+FLOAT = "float"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A shape and a dtype: what is known of an array before it exists.
+
+    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
+    """
+
+    shape: Shape
+    dtype: str = FLOAT
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        n = 1
+        for d in self.shape:
+            n *= d
+        return n
+
+    def resolved(self, float_dtype: str) -> Spec:
+        """The same with `"float"` replaced by the program's float dtype."""
+        return Spec(self.shape, float_dtype) if self.dtype == FLOAT else self
+
+
+@dataclass(frozen=True, eq=False)
+class OpDef:
+    """The record of one op. Made by `defop`; never changed afterwards."""
+
+    name: str
+    inputs: tuple[str, ...]
+    options_names: tuple[str, ...]
+    rules: Any
+    variadic: bool = False
+    optional: frozenset[str] = frozenset()
+    integer: frozenset[str] = frozenset()
+    outputs: tuple[str, ...] = ("y",)
+    residuals: tuple[str, ...] = ()
+    out_dtype: str = FLOAT
+    kernel: str = ""
+    view: bool = False
+    random: bool = False
+    aliases: tuple[str, ...] = ()
+    samples: Callable[[], list] | None = None
+    source: str = ""
+    algebraic: bool = True
+    differentiable: bool = True
+    flops: Callable[..., float] | None = None
+
+    @property
+    def internal(self) -> bool:
+        """Whether the op exists for rules only (its name starts with an underscore) and stands on no public face."""
+        return self.name.startswith("_")
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.rules) or ""
+
+    def rule(self, which: str) -> Callable | None:
+        """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
+        return getattr(self.rules, which, None)
+
+    def infer(self, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> tuple[dict[str, Any], list[Spec]]:
+        """Check a call and say what it makes: the options in canonical form, and the specs of outputs, then residuals.
+
+        Raises: ShapeError, OptionError, DTypeError, IndexRangeError, completed with the op's name and its arguments.
+        """
+        shapes = tuple(None if s is None else s.shape for s in specs)
+        try:
+            self._check_inputs(specs)
+            canonical = self.rules.options
+            clean = canonical(*shapes, **options) if canonical else options
+            out = self.rules.shape(*shapes, **clean)
+            outs = [_as_spec(o, self.out_dtype) for o in (out if len(self.outputs) > 1 else [out])]
+            if self.residuals:
+                rest = self.rules.residual_specs(*shapes, **clean)
+                outs += [_as_spec(o, FLOAT) for o in rest]
+            return clean, outs
+        except TleanError as error:
+            raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
+
+    def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:
+        from ..errors import DTypeError, ShapeError
+
+        if not self.variadic and len(specs) != len(self.inputs):
+            raise ShapeError(f"takes {len(self.inputs)} inputs ({', '.join(self.inputs)})")
+        for name, spec in zip(self.input_names(len(specs)), specs, strict=True):
+            if spec is None:
+                if name not in self.optional:
+                    raise ShapeError(f"{name} is required")
+            elif (spec.dtype in ("int64", "int32", "bool")) != (name in self.integer):
+                kind = "integers or Booleans" if name in self.integer else "floating-point numbers"
+                raise DTypeError(f"{name} holds {kind}")
+
+    def input_names(self, count: int) -> tuple[str, ...]:
+        """The inputs' names for a call with `count` of them (`xs[0]`, `xs[1]`, … for a variadic op)."""
+        if self.variadic:
+            return tuple(f"{self.inputs[0]}[{i}]" for i in range(count))
+        return self.inputs
+
+    def describe_arguments(self, specs: tuple[Spec | None, ...]) -> list[str]:
+        """The arguments as error messages show them."""
+        names = self.input_names(len(specs)) if self.variadic or len(specs) == len(self.inputs) else map(str, range(len(specs)))
+        return [
+            f"{n}: None" if s is None else describe(n, s.shape, None if s.dtype == FLOAT else s.dtype)
+            for n, s in zip(names, specs, strict=True)
+        ]
+
+    def numbers(self, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """What a kernel needs to know of this call, on any device: integers and floats. By default the size of the first input."""
+        rule = self.rules.numbers
+        shapes = tuple(None if s is None else s.shape for s in specs)
+        if rule is None:
+            first = next((s for s in specs if s is not None), None)
+            return (first.size if first else 1,), ()
+        ints, floats = rule(*shapes, **options)
+        return tuple(int(i) for i in ints), tuple(float(f) for f in floats)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}({', '.join(self.inputs)}{', *, ' + ', '.join(self.options_names) if self.options_names else ''})>"
+
+
+def _as_spec(out: Any, dtype: str) -> Spec:
+    return out if isinstance(out, Spec) else Spec(tuple(out), dtype)
+
+
+_OPS: dict[str, OpDef] = {}
+_ALIASES: dict[str, str] = {}
+_COMPOSITES: dict[str, Callable] = {}
+_RULES = ("shape", "options", "numbers", "vjp", "jvp", "decompose", "residual_specs", "flops")
+
+
+def defop(
+    name: str,
+    *,
+    samples: Callable[[], list] | None = None,
+    source: str = "",
+    optional: tuple[str, ...] = (),
+    integer: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = ("y",),
+    residuals: tuple[str, ...] = (),
+    out_dtype: str = FLOAT,
+    kernel: str | None = None,
+    view: bool = False,
+    random: bool = False,
+    aliases: tuple[str, ...] = (),
+    algebraic: bool = True,
+    differentiable: bool = True,
+) -> Callable[[type], OpDef]:
+    """Declare an op: decorate a class of rules (see the module's text) and get its `OpDef`.
+
+    Args:
+        name: the op's name on every backend; a leading underscore marks an op that only rules call.
+        samples: a function that returns the `Sample`s (good and bad) that the tests run.
+        source: paper and equation, where the op has one.
+        optional: inputs that may be None.
+        integer: inputs of integer or Boolean dtype; they never have a gradient.
+        outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
+        residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
+        out_dtype: dtype of the output where it is not the program's float dtype.
+        kernel: the kernel's name, where it is not the op's.
+        view: the output is the first input's memory under another shape; no kernel runs.
+        random: an input named `seed` may be None; the backend then draws the next seed of its stream.
+        aliases: further names of the op.
+        algebraic: whether the op can be computed in exact rational arithmetic.
+        differentiable: False for ops whose every gradient is None by definition.
+
+    Raises: OptionError if the name is taken.
+    """
+
+    def register(cls: type) -> OpDef:
+        if name in _OPS or name in _ALIASES or name in _COMPOSITES:
+            raise OptionError(f"defop: the name {name!r} is taken")
+        rules = {r: _plain(cls, r) for r in _RULES}
+        if rules["shape"] is None:
+            raise OptionError(f"defop: {name} has no rule `shape`")
+        parameters = inspect.signature(rules["shape"]).parameters.values()
+        op = OpDef(
+            name=name,
+            inputs=tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL)),
+            options_names=tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
+            rules=_Rules(cls.__doc__, **rules),
+            variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
+            optional=frozenset(optional),
+            integer=frozenset(integer),
+            outputs=outputs,
+            residuals=residuals,
+            out_dtype=out_dtype,
+            kernel=kernel or name,
+            view=view,
+            random=random,
+            aliases=aliases,
+            samples=samples,
+            source=source,
+            algebraic=algebraic,
+            differentiable=differentiable,
+            flops=rules["flops"],
+        )
+        _OPS[name] = op
+        for alias in aliases:
+            _ALIASES[alias] = name
+        return op
+
+    return register
+
+
+class _Rules:
+    # The rules of one op, each a plain function or None. A comment, since __doc__ is a slot: the op's own text.
+    __slots__ = ("__doc__", *_RULES)
+
+    def __init__(self, doc: str | None, **rules: Callable | None) -> None:
+        self.__doc__ = doc
+        for key, value in rules.items():
+            setattr(self, key, value)
+
+
+def _plain(cls: type, name: str) -> Callable | None:
+    # getattr on the class gives the plain function (no instance is ever made), inherited rules included.
+    return getattr(cls, name, None)
+
+
+def composite(function: Callable) -> Callable:
+    """Declare an op that other ops make up: `function(ops, …)`; every backend gets it as a method."""
+    name = function.__name__
+    if name in _OPS or name in _COMPOSITES:
+        raise OptionError(f"composite: the name {name!r} is taken")
+    _COMPOSITES[name] = function
+    return function
+
+
+# Shorthands: rules that several ops share ------------------------------------------------------------------------------
+
+
+def no_gradient(ops: Any, g: Any, y: Any, *inputs: Any, **options: Any) -> tuple[None, ...]:
+    """The `vjp` of an op that is constant almost everywhere or has integer outputs."""
+    return (None,) * len(inputs)
+
+
+def no_tangent(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> None:
+    """The `jvp` of an op that is constant almost everywhere or has integer outputs."""
+    return None
+
+
+def linear_jvp(name: str, arg: int = 0) -> Callable:
+    """The `jvp` of an op that is linear in input `arg` and depends on no other float input: the op, applied to the tangent."""
+
+    def jvp(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> Any:
+        if t[arg] is None:
+            return None
+        return ops.apply(name, (*inputs[:arg], t[arg], *inputs[arg + 1 :]), options)
+
+    return jvp
+
+
+def multilinear_jvp(
+    name: str, factors: tuple[int, ...], addend: int | None = None, spread: Callable[[Any, Any, Shape], Any] | None = None
+) -> Callable:
+    """The `jvp` of an op that is linear in each of `factors` when the others are held, plus an optional linear `addend` (a bias).
+
+    By the product rule the tangent is the sum over the factors of the op with that factor replaced by its tangent and without the
+    addend, plus the addend's own tangent spread over the output: `spread(ops, tangent, output_shape)`.
+    """
+
+    def jvp(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> Any:
+        terms = []
+        for k in factors:
+            if t[k] is not None:
+                args = [None if i == addend else t[k] if i == k else x for i, x in enumerate(inputs)]
+                terms.append(ops.apply(name, tuple(args), options))
+        if addend is not None and t[addend] is not None and spread is not None:
+            terms.append(spread(ops, t[addend], y.shape))
+        total = None
+        for term in terms:
+            total = term if total is None else ops.add(total, term)
+        return total
+
+    return jvp
+
+
+# Look-ups ---------------------------------------------------------------------------------------------------------------
+
+
+def get(name: str) -> OpDef:
+    """The op of that name or alias. Raises: OptionError if there is none."""
+    op = _OPS.get(name) or _OPS.get(_ALIASES.get(name, ""))
+    if op is None:
+        raise OptionError(f"there is no op named {name!r}")
+    return op
+
+
+def all_ops(internal: bool = True) -> Iterator[OpDef]:
+    """Every op, in the order of declaration."""
+    return (op for op in list(_OPS.values()) if internal or not op.internal)
+
+
+def aliases() -> dict[str, str]:
+    """Alias -> name."""
+    return dict(_ALIASES)
+
+
+def composites() -> dict[str, Callable]:
+    """Name -> function, for the ops that other ops make up."""
+    return dict(_COMPOSITES)

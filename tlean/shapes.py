@@ -1,0 +1,132 @@
+"""Geometry of broadcasting, reductions, convolutions and pools: pure functions on tuples of ints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .errors import IndexRangeError, OptionError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+def size(shape: Sequence[int]) -> int:
+    """The number of elements of an array of that shape (1 for a scalar)."""
+    n = 1
+    for d in shape:
+        n *= d
+    return n
+
+
+def as_shape(value: object) -> Shape:
+    """A shape from an int or a sequence of ints. Raises: ShapeError on anything else and on negative sizes."""
+    try:
+        dims = (int(value),) if isinstance(value, int) else tuple(_exact_int(d) for d in value)  # type: ignore[attr-defined]
+    except TypeError:
+        raise ShapeError(f"a shape is a sequence of ints, not {value!r}") from None
+    if any(d < 0 for d in dims):
+        raise ShapeError(f"a size is never negative, not {dims}")
+    return dims
+
+
+def _exact_int(value: object) -> int:
+    import operator
+
+    return operator.index(value)  # type: ignore[arg-type]
+
+
+def normalize_axis(axis: int, ndim: int) -> int:
+    """The axis counted from 0. Raises: IndexRangeError if there is no such axis."""
+    k = _exact_int(axis)
+    if not -ndim <= k < ndim:
+        raise IndexRangeError(f"axis {axis} is out of range for {ndim} axes")
+    return k + ndim if k < 0 else k
+
+
+def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> Shape:
+    """The axes counted from 0, ascending; None means all. Raises: IndexRangeError out of range, OptionError on an axis named twice."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) or hasattr(axis, "__index__") else tuple(axis)
+    found = sorted(normalize_axis(a, ndim) for a in axes)
+    if len(set(found)) != len(found):
+        raise OptionError(f"axis names an axis twice: {axis}")
+    return tuple(found)
+
+
+def reduced(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
+    """The shape after reducing over `axes`."""
+    if keepdims:
+        return tuple(1 if i in axes else d for i, d in enumerate(shape))
+    return tuple(d for i, d in enumerate(shape) if i not in axes)
+
+
+def resolve_reshape(shape: Shape, target: Sequence[int]) -> Shape:
+    """The target with its one −1 filled in. Raises: ShapeError if the sizes differ."""
+    dims = [_exact_int(d) for d in ((target,) if isinstance(target, int) else target)]
+    holes = [i for i, d in enumerate(dims) if d == -1]
+    if len(holes) > 1 or any(d < -1 for d in dims):
+        raise ShapeError(f"a target shape takes sizes ≥ 0 and at most one -1, not {tuple(dims)}")
+    total = size(shape)
+    if holes:
+        rest = size([d for d in dims if d != -1])
+        if rest == 0 or total % rest:
+            raise ShapeError(f"{total} elements do not fill {tuple(dims)}")
+        dims[holes[0]] = total // rest
+    if size(dims) != total:
+        raise ShapeError(f"{total} elements do not make {tuple(dims)}")
+    return tuple(dims)
+
+
+def broadcast_axes(shape: Shape, target: Shape, axis_map: Sequence[int] | None = None) -> tuple[Shape, Shape]:
+    """How `shape` stretches to `target`: (the output axis of each input axis, the output axes that are expanded).
+
+    By default axes are aligned at the right, as NumPy does. Raises: ShapeError, OptionError if it does not fit.
+    """
+    if axis_map is None:
+        if len(shape) > len(target):
+            raise ShapeError(f"{len(shape)} axes do not broadcast to {len(target)}")
+        where = tuple(range(len(target) - len(shape), len(target)))
+    else:
+        where = tuple(_exact_int(a) for a in axis_map)
+        if len(where) != len(shape) or len(set(where)) != len(where) or any(not 0 <= a < len(target) for a in where):
+            raise OptionError(f"axis_map names one distinct axis of the output for each of the {len(shape)} input axes, not {where}")
+    expanded = set(range(len(target))) - set(where)
+    for d, a in zip(shape, where, strict=True):
+        if d == target[a]:
+            continue
+        if d != 1:
+            raise ShapeError(f"{shape} does not broadcast to {target}: axis of size {d} against {target[a]}")
+        expanded.add(a)
+    return where, tuple(sorted(expanded))
+
+
+def per_axis(value: int | Sequence[int], d: int, name: str) -> Shape:
+    """One int per spatial axis, from an int or a sequence of d ints. Raises: OptionError."""
+    if isinstance(value, int) or hasattr(value, "__index__"):
+        return (_exact_int(value),) * d
+    values = tuple(_exact_int(v) for v in value)
+    if len(values) != d:
+        raise OptionError(f"{name} is an int or {d} ints, not {values}")
+    return values
+
+
+def conv_out(size_in: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Output size of a convolution or pool along one axis: ⌊(in + 2p − dil(k−1) − 1)/s⌋ + 1 (Dumoulin & Visin 2016, relation 15).
+
+    Raises: ShapeError for a stride or dilation < 1, a zero kernel, or a kernel larger than the padded input.
+    """
+    if stride < 1 or dilation < 1:
+        raise ShapeError(f"stride and dilation are at least 1, not {stride} and {dilation}")
+    if kernel < 1:
+        raise ShapeError(f"a kernel has at least one cell along each axis, not {kernel}")
+    if padding < 0:
+        raise ShapeError(f"padding is at least 0, not {padding}")
+    span = dilation * (kernel - 1) + 1
+    if span > size_in + 2 * padding:
+        raise ShapeError(f"a kernel that spans {span} does not fit an input of {size_in} padded to {size_in + 2 * padding}")
+    return (size_in + 2 * padding - span) // stride + 1
+
+
+def conv_transpose_out(size_in: int, kernel: int, stride: int, padding: int, output_padding: int, dilation: int) -> int:
+    """Output size of a transposed convolution along one axis: (in−1)s − 2p + dil(k−1) + output_padding + 1 (Dumoulin & Visin 2016, ch. 4)."""
+    return (size_in - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
