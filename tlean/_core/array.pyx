@@ -1,0 +1,552 @@
+"""Owned, aligned, reference-counted buffers, interned shapes, and AnyTensor: an array whose shape and dtype are run-time values.
+
+Buffers come from a caching arena: a freed buffer waits in the list of its size class for the next request, so a training step
+that asks for the same sizes again touches no fresh pages. Large blocks ask the kernel for huge pages.
+"""
+cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset, strcmp
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <unistd.h>
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #endif
+    #define TL_HUGE ((size_t)2 << 20)
+    static void *tl_block_new(size_t nbytes) {
+        void *p = NULL;
+        size_t align = nbytes >= TL_HUGE ? TL_HUGE : 64;
+        if (posix_memalign(&p, align, nbytes)) return NULL;
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        if (nbytes >= TL_HUGE) madvise(p, nbytes, MADV_HUGEPAGE);
+    #endif
+        return p;
+    }
+    static size_t tl_physical_memory(void) {
+    #if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+        long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+        if (pages > 0 && size > 0) return (size_t)pages * (size_t)size;
+    #endif
+        return (size_t)4 << 30;
+    }
+    /* Size classes: multiples of 64 up to 1 KiB (0..15), then four steps to each doubling. */
+    static int tl_size_class(size_t n, size_t *rounded) {
+        if (n <= 1024) {
+            size_t c = n ? (n + 63) / 64 : 1;
+            *rounded = c * 64;
+            return (int)c - 1;
+        }
+        int e = 63 - __builtin_clzll((unsigned long long)(n - 1));
+        size_t step = (size_t)1 << (e - 2);
+        size_t k = (n - ((size_t)1 << e) + step - 1) / step;      /* 1..4 */
+        *rounded = ((size_t)1 << e) + k * step;
+        return 16 + (e - 10) * 4 + (int)k - 1;
+    }
+    typedef struct { void *data; int device_type; int device_id; int ndim; uint8_t code; uint8_t bits; uint16_t lanes;
+                     int64_t *shape; int64_t *strides; uint64_t byte_offset; } tl_dl_tensor;
+    typedef struct tl_dl_managed { tl_dl_tensor t; void *ctx; void (*deleter)(struct tl_dl_managed *); } tl_dl_managed;
+    """
+    void* tl_block_new(size_t nbytes) nogil
+    size_t tl_physical_memory() nogil
+    int tl_size_class(size_t n, size_t* rounded) nogil
+    ctypedef struct tl_dl_tensor:
+        void* data
+        int device_type
+        int device_id
+        int ndim
+        uint8_t code
+        uint8_t bits
+        uint16_t lanes
+        int64_t* shape
+        int64_t* strides
+        uint64_t byte_offset
+    ctypedef struct tl_dl_managed:
+        tl_dl_tensor t
+        void* ctx
+        void (*deleter)(tl_dl_managed*) noexcept
+
+# The error classes, by name; tlean installs its own, so that this package imports nothing of it.
+_errors = {}
+
+
+def install_errors(classes):
+    """Use these exception classes (by name) instead of the builtin ones."""
+    _errors.update(classes)
+
+
+cdef object raise_error(str kind, str message):
+    raise _errors.get(kind, ValueError)(message)
+
+
+# Buffers --------------------------------------------------------------------------------------------------------------
+
+DEF CLASSES = 256
+cdef TLBuffer* _free_lists[CLASSES]
+cdef TLBuffer* _spare_headers = NULL
+cdef size_t _cached_bytes = 0
+cdef size_t _cache_limit = tl_physical_memory() // 4
+cdef size_t _live_bytes = 0
+cdef size_t _peak_bytes = 0
+cdef size_t _block_count = 0
+memset(_free_lists, 0, sizeof(_free_lists))
+
+
+cdef TLBuffer* buffer_new(size_t nbytes) except NULL:
+    global _cached_bytes, _live_bytes, _peak_bytes, _block_count
+    cdef size_t rounded
+    cdef int k = tl_size_class(nbytes, &rounded)
+    cdef TLBuffer* b = _free_lists[k]
+    if b != NULL:
+        _free_lists[k] = b.next
+        _cached_bytes -= rounded
+    else:
+        b = <TLBuffer*>malloc(sizeof(TLBuffer))
+        if b == NULL:
+            raise MemoryError(f"{rounded} bytes for an array")
+        b.data = tl_block_new(rounded)
+        if b.data == NULL:
+            free(b)
+            empty_cache()
+            raise MemoryError(f"{rounded} bytes for an array")
+        _block_count += 1
+    b.nbytes = rounded
+    b.size_class = k
+    b.owner = NULL
+    b.next = NULL
+    b.refs = 1
+    _live_bytes += rounded
+    if _live_bytes > _peak_bytes:
+        _peak_bytes = _live_bytes
+    return b
+
+
+cdef TLBuffer* buffer_zeros(size_t nbytes) except NULL:
+    cdef TLBuffer* b = buffer_new(nbytes)
+    memset(b.data, 0, nbytes)
+    return b
+
+
+cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NULL:
+    cdef TLBuffer* b = <TLBuffer*>malloc(sizeof(TLBuffer))
+    if b == NULL:
+        raise MemoryError()
+    b.data = data
+    b.nbytes = nbytes
+    b.size_class = -1
+    b.next = NULL
+    b.refs = 1
+    Py_INCREF(owner)
+    b.owner = <void*>owner
+    return b
+
+
+cdef void buffer_decref(TLBuffer* b) noexcept:
+    global _cached_bytes, _live_bytes, _block_count
+    if b == NULL:
+        return
+    b.refs -= 1
+    if b.refs > 0:
+        return
+    if b.size_class < 0:
+        owner = <object>b.owner
+        free(b)
+        Py_DECREF(owner)
+        return
+    _live_bytes -= b.nbytes
+    if _cached_bytes + b.nbytes > _cache_limit:
+        free(b.data)
+        free(b)
+        _block_count -= 1
+        return
+    b.next = _free_lists[b.size_class]
+    _free_lists[b.size_class] = b
+    _cached_bytes += b.nbytes
+
+
+def empty_cache():
+    """Give the arena's unused buffers back to the operating system."""
+    global _cached_bytes, _block_count
+    cdef TLBuffer* b
+    cdef TLBuffer* following
+    for k in range(CLASSES):
+        b = _free_lists[k]
+        _free_lists[k] = NULL
+        while b != NULL:
+            following = b.next
+            _cached_bytes -= b.nbytes
+            free(b.data)
+            free(b)
+            _block_count -= 1
+            b = following
+
+
+def memory_stats():
+    """Bytes of host memory in arrays: live, peak since the last `reset_peak`, cached for reuse; and the number of blocks."""
+    return {"live": _live_bytes, "peak": _peak_bytes, "cached": _cached_bytes, "blocks": _block_count}
+
+
+def reset_peak():
+    """Start the peak of `memory_stats` anew from what is live now."""
+    global _peak_bytes
+    _peak_bytes = _live_bytes
+
+
+# Shapes ---------------------------------------------------------------------------------------------------------------
+
+cdef dict _shapes = {}
+
+
+cdef class ShapeInfo:
+    """A shape, interned: two arrays have the same shape iff they have the same ShapeInfo object."""
+
+    def __repr__(self):
+        return f"ShapeInfo{self.dims}"
+
+
+cdef ShapeInfo intern_shape(tuple dims):
+    cdef ShapeInfo s = _shapes.get(dims)
+    if s is not None:
+        return s
+    cdef Py_ssize_t n = 1, i, k, item
+    if len(dims) > TL_MAX_NDIM:
+        raise_error("ShapeError", f"an array has at most {TL_MAX_NDIM} axes, got shape {dims}")
+    s = ShapeInfo.__new__(ShapeInfo)
+    dims = tuple([int(d) for d in dims])
+    s.dims = dims
+    s.ndim = len(dims)
+    for i in range(s.ndim):
+        s.sizes[i] = dims[i]
+        if s.sizes[i] < 0:
+            raise_error("ShapeError", f"a size is never negative, got shape {dims}")
+        if s.sizes[i] and n > (<Py_ssize_t>1 << 58) // s.sizes[i]:
+            raise_error("ShapeError", f"shape {dims} has too many elements")
+        n *= s.sizes[i]
+    s.size = n
+    for k in range(4):
+        item = (<Py_ssize_t>1) << k
+        for i in range(s.ndim - 1, -1, -1):
+            s.strides[k][i] = item
+            item *= s.sizes[i] if s.sizes[i] else 1
+    _shapes[dims] = s
+    return s
+
+
+# Dtypes ---------------------------------------------------------------------------------------------------------------
+
+cdef tuple _names = ("float32", "float64", "int64", "int32", "bool")
+cdef dict _codes = {"float32": TL_F32, "float64": TL_F64, "int64": TL_I64, "int32": TL_I32, "bool": TL_BOOL}
+cdef char** _formats = [b"f", b"d", b"q", b"i", b"?"]
+cdef size_t* _itemsizes = [4, 8, 8, 4, 1]
+cdef int* _logs = [2, 3, 3, 2, 0]
+
+
+cdef size_t itemsize_of(int dtype) noexcept:
+    return _itemsizes[dtype]
+
+
+cdef int dtype_code(object name) except -1:
+    code = _codes.get(name)
+    if code is None:
+        import numpy
+        try:
+            code = _codes.get(numpy.dtype(name).name)
+        except TypeError:
+            code = None
+        if code is None:
+            raise_error("DTypeError", f"dtype {name!r} is none of {', '.join(_names)}")
+    return code
+
+
+def dtype_name(int code):
+    """The name of a dtype code."""
+    return _names[code]
+
+
+# AnyTensor ------------------------------------------------------------------------------------------------------------
+
+cdef AnyTensor tensor_from_buffer(TLBuffer* buffer, ShapeInfo info, int dtype):
+    cdef AnyTensor t = AnyTensor.__new__(AnyTensor)
+    t.buffer = buffer
+    t.info = info
+    t.code = dtype
+    return t
+
+
+cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
+    """An AnyTensor of that dtype (-1: the value's own) from an array, a number, nested sequences or a DLPack exporter."""
+    cdef Py_buffer view
+    cdef AnyTensor t
+    cdef TLBuffer* b
+    if type(value) is AnyTensor:
+        t = <AnyTensor>value
+        t.check()
+        if dtype < 0 or t.code == dtype:
+            return t
+    if type(value) is float and dtype >= 0 and dtype <= TL_F64:
+        b = buffer_new(8)
+        if dtype == TL_F32:
+            (<float*>b.data)[0] = <double>value
+        else:
+            (<double*>b.data)[0] = <double>value
+        return tensor_from_buffer(b, intern_shape(()), dtype)
+    import numpy
+    if isinstance(value, numpy.ndarray):
+        array = value
+    elif hasattr(value, "__dlpack__") and not isinstance(value, AnyTensor) and not hasattr(value, "__array__"):
+        array = numpy.from_dlpack(value)
+    else:
+        try:
+            array = numpy.asarray(value)
+        except ValueError as error:
+            raise_error("ShapeError", f"an array has one size along each axis ({error})")
+    kind = array.dtype.kind
+    if dtype < 0:
+        dtype = _codes.get(array.dtype.name, -1)
+        if dtype < 0:
+            dtype = TL_F64 if kind in "f" else TL_I64 if kind in "iu" else -1
+    if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
+        wanted = _names[dtype] if dtype >= 0 else "numbers"
+        raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
+    shape = array.shape
+    same = array.dtype.name == _names[dtype] and array.dtype.isnative
+    info = intern_shape(shape)
+    nbytes = info.size * _itemsizes[dtype]
+    if same and array.flags.c_contiguous:
+        PyObject_GetBuffer(array, &view, PyBUF_ND)
+        if copy or (<size_t>view.buf) % 64:
+            try:
+                b = buffer_new(nbytes)
+                memcpy(b.data, view.buf, nbytes)
+            finally:
+                PyBuffer_Release(&view)
+        else:
+            PyBuffer_Release(&view)
+            b = buffer_foreign(view.buf, nbytes, array)
+        return tensor_from_buffer(b, info, dtype)
+    t = tensor_from_buffer(buffer_new(nbytes), info, dtype)
+    numpy.copyto(_writable_view(t), array, casting="unsafe")
+    return t
+
+
+cdef object _writable_view(AnyTensor t):
+    import numpy
+    cdef Py_ssize_t n = t.info.size * _itemsizes[t.code]
+    if n == 0:
+        return numpy.empty(t.info.dims, _names[t.code])
+    return numpy.frombuffer(<uint8_t[:n]>(<uint8_t*>t.buffer.data), _names[t.code]).reshape(t.info.dims)
+
+
+def as_tensor(value, dtype=None, copy=True):
+    """An `AnyTensor` from anything array-like; the dtype is the value's own unless one is given.
+
+    Raises: DTypeError for complex, string and object arrays, and for floats where integers are expected.
+    """
+    return tensor_from_object(value, -1 if dtype is None else dtype_code(dtype), copy)
+
+
+cdef void _dl_delete(tl_dl_managed* m) noexcept with gil:
+    owner = <object>m.ctx
+    free(m.t.shape)
+    free(m)
+    Py_DECREF(owner)
+
+
+cdef void _dl_capsule_free(object capsule) noexcept:
+    cdef tl_dl_managed* m
+    if PyCapsule_IsValid(capsule, b"dltensor"):
+        m = <tl_dl_managed*>PyCapsule_GetPointer(capsule, b"dltensor")
+        m.deleter(m)
+
+
+@cython.freelist(256)
+@cython.final
+cdef class AnyTensor:
+    """An array whose shape and dtype are known at run time. Its values never change; `numpy()` is a read-only view.
+
+    Args:
+        value: anything array-like (copied).
+        dtype: "float32", "float64", "int64", "int32" or "bool"; by default the value's own.
+    """
+
+    def __init__(self, value=None, dtype=None):
+        cdef AnyTensor t = tensor_from_object(0.0 if value is None else value, -1 if dtype is None else dtype_code(dtype), True)
+        buffer_decref(self.buffer)
+        self.buffer = buffer_incref(t.buffer)
+        self.info = t.info
+        self.code = t.code
+
+    def __dealloc__(self):
+        buffer_decref(self.buffer)
+        self.buffer = NULL
+
+    cdef check(self):
+        if self.buffer == NULL:
+            raise_error("NodeError", "this array was released")
+
+    @property
+    def shape(self):
+        """The sizes along each axis, as a tuple."""
+        return self.info.dims
+
+    @property
+    def dtype(self):
+        """The name of the dtype."""
+        return _names[self.code]
+
+    @property
+    def device(self):
+        """Where the array is: "cpu"."""
+        return "cpu"
+
+    @property
+    def size(self):
+        """The number of elements."""
+        return self.info.size
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return self.info.ndim
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        self.check()
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("an AnyTensor is read-only")
+        view.buf = self.buffer.data
+        view.obj = self
+        view.len = self.info.size * _itemsizes[self.code]
+        view.readonly = 1
+        view.itemsize = _itemsizes[self.code]
+        view.format = _formats[self.code] if flags & PyBUF_FORMAT else NULL
+        view.ndim = self.info.ndim
+        view.shape = self.info.sizes if flags & PyBUF_ND else NULL
+        view.strides = self.info.strides[_logs[self.code]] if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
+        view.suboffsets = NULL
+        # The view outlives a later release(): it holds the buffer itself.
+        view.internal = <void*>buffer_incref(self.buffer)
+
+    def __releasebuffer__(self, Py_buffer* view):
+        buffer_decref(<TLBuffer*>view.internal)
+
+    def numpy(self):
+        """A read-only NumPy view of the same memory, which it keeps alive."""
+        import numpy
+        self.check()
+        return numpy.asarray(memoryview(self))
+
+    def __array__(self, dtype=None, copy=None):
+        view = self.numpy()
+        if dtype is not None and view.dtype != dtype:
+            return view.astype(dtype)
+        return view.copy() if copy else view
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """A DLPack capsule of the same memory. The receiver must not write to it."""
+        self.check()
+        cdef tl_dl_managed* m = <tl_dl_managed*>malloc(sizeof(tl_dl_managed))
+        if m == NULL:
+            raise MemoryError()
+        cdef Py_ssize_t i, n = self.info.ndim
+        m.t.shape = <int64_t*>malloc(sizeof(int64_t) * 2 * (n if n else 1))
+        if m.t.shape == NULL:
+            free(m)
+            raise MemoryError()
+        m.t.strides = m.t.shape + n
+        for i in range(n):
+            m.t.shape[i] = self.info.sizes[i]
+            m.t.strides[i] = self.info.strides[0][i]
+        m.t.data = self.buffer.data
+        m.t.device_type = 1
+        m.t.device_id = 0
+        m.t.ndim = <int>n
+        m.t.code = 2 if self.code <= TL_F64 else 6 if self.code == TL_BOOL else 0
+        m.t.bits = <uint8_t>(8 * _itemsizes[self.code])
+        m.t.lanes = 1
+        m.t.byte_offset = 0
+        keeper = tensor_from_buffer(buffer_incref(self.buffer), self.info, self.code)
+        Py_INCREF(keeper)
+        m.ctx = <void*>keeper
+        m.deleter = _dl_delete
+        return PyCapsule_New(m, b"dltensor", <void (*)(object) noexcept>_dl_capsule_free)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def item(self):
+        """The only element, as a Python number. Raises: ShapeError if there are more."""
+        self.check()
+        if self.info.size != 1:
+            raise_error("ShapeError", f"item: one element is needed, got shape {self.info.dims}")
+        cdef void* p = self.buffer.data
+        if self.code == TL_F32:
+            return <double>(<float*>p)[0]
+        if self.code == TL_F64:
+            return (<double*>p)[0]
+        if self.code == TL_I64:
+            return (<int64_t*>p)[0]
+        if self.code == TL_I32:
+            return (<int32_t*>p)[0]
+        return bool((<uint8_t*>p)[0])
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __bool__(self):
+        return bool(self.item())
+
+    def __index__(self):
+        if self.code <= TL_F64:
+            raise TypeError("a float array is no index")
+        return int(self.item())
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def cast(self, shape):
+        """The same array, checked to have this shape. Raises: ShapeError if it has another."""
+        self.check()
+        if tuple(shape) != self.info.dims:
+            raise_error("ShapeError", f"cast: the array has another shape, got {self.info.dims}, asked for {tuple(shape)}")
+        return self
+
+    def release(self):
+        """Give the memory back now; later reads raise NodeError. A second call does nothing."""
+        buffer_decref(self.buffer)
+        self.buffer = NULL
+
+    def __len__(self):
+        if self.info.ndim == 0:
+            raise TypeError("an array with no axes has no length")
+        return self.info.sizes[0]
+
+    def __iter__(self):
+        return iter(self.numpy())
+
+    def __getitem__(self, key):
+        return self.numpy()[key]
+
+    def __eq__(self, other):
+        return self.numpy() == (other.numpy() if isinstance(other, AnyTensor) else other)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self):
+        return AnyTensor, (self.numpy().copy(),)
+
+    def __repr__(self):
+        import numpy
+        if self.buffer == NULL:
+            return f"AnyTensor(released, shape={self.info.dims})"
+        text = numpy.array2string(self.numpy(), separator=", ", threshold=32, edgeitems=3, prefix="AnyTensor(")
+        return f"AnyTensor({text}, shape={self.info.dims}, dtype={_names[self.code]})"

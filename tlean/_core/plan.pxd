@@ -1,0 +1,55 @@
+"""A plan: kernels in order, each with its operands' places; run by one call that needs no GIL."""
+from libc.stdint cimport int64_t
+
+from tlean._core.kernel cimport tl_kernel
+
+# Where the memory of a value of a plan is.
+cdef enum:
+    AT_INPUT = 0      # the caller's input number n
+    AT_OUTPUT = 1     # the caller's output number n
+    AT_SCRATCH = 2    # n bytes into the scratch block
+    AT_CONST = 3      # constant number n of the plan
+    AT_NOWHERE = 4    # nobody reads it: the kernel gets NULL
+
+# How output number j comes about.
+cdef enum:
+    OUT_NONE = 0      # there is none (no gradient)
+    OUT_COMPUTED = 1  # an instruction writes it
+    OUT_INPUT = 2     # it is input number n itself, under the output's shape
+
+ctypedef struct Place:
+    int kind
+    int64_t n
+
+ctypedef struct Instruction:
+    tl_kernel kernel
+    int n_out
+    int n_in
+    int first          # of its operands (outputs, then inputs) in the plan's operand list
+    int64_t* ints
+    double* floats
+
+
+cdef class Plan:
+    cdef Instruction* instructions
+    cdef int n_instructions
+    cdef int* operands
+    cdef Place* places
+    cdef int n_places
+    cdef readonly int n_inputs
+    cdef readonly int n_outputs
+    cdef int* out_kind
+    cdef int* out_input
+    cdef int* out_writer        # the instruction that may add into output j directly, or -1
+    cdef void** constants
+    cdef readonly Py_ssize_t scratch_bytes
+    cdef readonly double work
+    cdef readonly object program
+    cdef object keep
+
+
+# Runs the plan: 0, or (instruction << 8) | status. accumulate[j] asks for output j to be added to what is there; only where
+# out_writer[j] >= 0. `scratch` has scratch_bytes bytes, 64-byte aligned.
+cdef check_status(Plan plan, int status)
+
+cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil

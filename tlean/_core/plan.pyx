@@ -1,0 +1,203 @@
+"""A plan: kernels in order, each with its operands' places; run by one call that needs no GIL.
+
+The plan is made from a device-neutral program (value ids, kernel names, numbers) by `tlean.backends.lower`; this room only keeps the
+flat arrays and walks them. It is reentrant: everything that changes during a run is on the caller's side (inputs, outputs, scratch).
+"""
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from tlean._core.array cimport AnyTensor, TLBuffer, buffer_decref, buffer_new, raise_error, tensor_from_buffer, intern_shape, dtype_code, itemsize_of
+from tlean._core.kernel cimport tl_kernel
+
+# Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
+cdef enum:
+    ON_STACK = 24
+
+
+cdef void* zeroed(Py_ssize_t count, Py_ssize_t size) except NULL:
+    cdef void* p = calloc(count if count > 0 else 1, size)
+    if p == NULL:
+        raise MemoryError()
+    return p
+
+
+cdef class Plan:
+    """Kernels in order. Made by `tlean.backends.lower`.
+
+    Args:
+        places: (kind, n) for every value id.
+        instructions: (kernel address, output ids, input ids, ints, floats) in order; id -1 stands for an absent input.
+        n_inputs: how many arrays the caller passes.
+        outputs: (kind, n, writer) for every output: kind OUT_*, n the input it is, writer the instruction that may accumulate into it or -1.
+        scratch_bytes: the size of the block that temporaries live in.
+        constants: AnyTensors.
+        work: estimated nanoseconds of one run.
+        program: what the plan was made from, for people to read.
+    """
+
+    def __cinit__(self, places, instructions, int n_inputs, outputs, Py_ssize_t scratch_bytes, constants=(), double work=0.0, program=None):
+        cdef int i, k, at = 0
+        cdef Instruction* ins
+        self.n_inputs = n_inputs
+        self.n_outputs = len(outputs)
+        self.n_places = len(places)
+        self.n_instructions = len(instructions)
+        self.scratch_bytes = scratch_bytes
+        self.work = work
+        self.program = program
+        self.keep = tuple(constants)
+        self.places = <Place*>zeroed(self.n_places + 1, sizeof(Place))
+        # The last place stands for every absent operand.
+        self.places[self.n_places].kind = AT_NOWHERE
+        for i, (kind, n) in enumerate(places):
+            self.places[i].kind = kind
+            self.places[i].n = n
+        self.instructions = <Instruction*>zeroed(self.n_instructions, sizeof(Instruction))
+        self.operands = <int*>zeroed(sum([len(x[1]) + len(x[2]) for x in instructions]), sizeof(int))
+        for i, (address, outs, ins_ids, ints, floats) in enumerate(instructions):
+            ins = &self.instructions[i]
+            ins.kernel = <tl_kernel><size_t>address
+            ins.n_out = len(outs)
+            ins.n_in = len(ins_ids)
+            ins.first = at
+            for value in (*outs, *ins_ids):
+                if not -1 <= value < self.n_places:
+                    raise ValueError(f"plan: value {value} does not exist")
+                self.operands[at] = value if value >= 0 else self.n_places
+                at += 1
+            ins.ints = <int64_t*>zeroed(len(ints), sizeof(int64_t))
+            for k, number in enumerate(ints):
+                ins.ints[k] = number
+            ins.floats = <double*>zeroed(len(floats), sizeof(double))
+            for k, number in enumerate(floats):
+                ins.floats[k] = number
+        self.out_kind = <int*>zeroed(self.n_outputs, sizeof(int))
+        self.out_input = <int*>zeroed(self.n_outputs, sizeof(int))
+        self.out_writer = <int*>zeroed(self.n_outputs, sizeof(int))
+        for i, (kind, n, writer) in enumerate(outputs):
+            self.out_kind[i] = kind
+            self.out_input[i] = n
+            self.out_writer[i] = writer
+        self.constants = <void**>zeroed(len(constants), sizeof(void*))
+        for i, constant in enumerate(constants):
+            self.constants[i] = (<AnyTensor?>constant).buffer.data
+
+    def __dealloc__(self):
+        cdef int i
+        if self.instructions != NULL:
+            for i in range(self.n_instructions):
+                free(self.instructions[i].ints)
+                free(self.instructions[i].floats)
+        free(self.instructions)
+        free(self.operands)
+        free(self.places)
+        free(self.out_kind)
+        free(self.out_input)
+        free(self.out_writer)
+        free(self.constants)
+
+    def __len__(self):
+        return self.n_instructions
+
+    def __repr__(self):
+        return f"<plan: {self.n_instructions} instructions, {self.scratch_bytes} scratch bytes>"
+
+
+cdef inline void* locate(Plan plan, int value, void** inputs, void** outputs, char* scratch) noexcept nogil:
+    cdef Place place = plan.places[value]
+    if place.kind == AT_INPUT:
+        return inputs[place.n]
+    if place.kind == AT_SCRATCH:
+        return scratch + place.n
+    if place.kind == AT_OUTPUT:
+        return outputs[place.n]
+    if place.kind == AT_CONST:
+        return plan.constants[place.n]
+    return NULL
+
+
+cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil:
+    cdef void* near[ON_STACK]
+    cdef void** pointers
+    cdef Instruction* ins
+    cdef int i, k, count, status, add
+    for i in range(plan.n_instructions):
+        ins = &plan.instructions[i]
+        count = ins.n_out + ins.n_in
+        pointers = near
+        if count > ON_STACK:
+            pointers = <void**>calloc(count, sizeof(void*))
+            if pointers == NULL:
+                return (i << 8) | 2
+        for k in range(count):
+            pointers[k] = locate(plan, plan.operands[ins.first + k], inputs, outputs, scratch)
+        add = 0
+        if accumulate != NULL:
+            for k in range(plan.n_outputs):
+                if accumulate[k] and plan.out_writer[k] == i:
+                    add = 1
+        status = ins.kernel(pointers, pointers + ins.n_out, ins.ints, ins.floats, add)
+        if count > ON_STACK:
+            free(pointers)
+        if status != 0:
+            return (i << 8) | status
+    return 0
+
+
+def run(Plan plan, inputs, out_specs):
+    """Run a plan on AnyTensors (None for an absent input); returns its outputs as AnyTensors, None where there is none.
+
+    Args:
+        out_specs: (shape, dtype name) for every output.
+
+    Raises: IndexRangeError if a kernel met an index out of range; MemoryError.
+    """
+    cdef int i, status
+    cdef AnyTensor t
+    cdef TLBuffer* scratch = NULL
+    cdef void** ins = <void**>zeroed(plan.n_inputs, sizeof(void*))
+    cdef void** outs = <void**>zeroed(plan.n_outputs, sizeof(void*))
+    results = []
+    try:
+        if len(inputs) != plan.n_inputs or len(out_specs) != plan.n_outputs:
+            raise ValueError(f"plan: {plan.n_inputs} inputs and {plan.n_outputs} outputs, got {len(inputs)} and {len(out_specs)}")
+        for i, value in enumerate(inputs):
+            if value is not None:
+                t = <AnyTensor?>value
+                t.check()
+                ins[i] = t.buffer.data
+        for i, (shape, dtype) in enumerate(out_specs):
+            if plan.out_kind[i] == OUT_COMPUTED:
+                info = intern_shape(tuple(shape))
+                code = dtype_code(dtype)
+                t = tensor_from_buffer(buffer_new(info.size * itemsize_of(code)), info, code)
+                outs[i] = t.buffer.data
+                results.append(t)
+            elif plan.out_kind[i] == OUT_INPUT:
+                t = <AnyTensor>inputs[plan.out_input[i]]
+                t.buffer.refs += 1
+                results.append(tensor_from_buffer(t.buffer, intern_shape(tuple(shape)), t.code))
+            else:
+                results.append(None)
+        if plan.scratch_bytes:
+            scratch = buffer_new(plan.scratch_bytes)
+        with nogil:
+            status = plan_run(plan, ins, outs, NULL, <char*>scratch.data if scratch != NULL else NULL)
+        check_status(plan, status)
+    finally:
+        free(ins)
+        free(outs)
+        buffer_decref(scratch)
+    return results
+
+
+cdef check_status(Plan plan, int status):
+    if status == 0:
+        return
+    what = ""
+    if plan.program is not None:
+        what = f"{plan.program.instruction_name(status >> 8)}: "
+    if status & 255 == 1:
+        raise_error("IndexRangeError", f"{what}an index or label is out of range")
+    raise MemoryError(f"{what}no memory for a kernel's temporaries")

@@ -1,0 +1,5 @@
+"""The base class of every backend's references."""
+
+
+cdef class RefBase:
+    pass

@@ -1,0 +1,164 @@
+"""The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
+import operator
+
+from tlean._core.array cimport raise_error
+
+
+cdef inline bint is_number(object value):
+    # A plain number: Python's, or a NumPy scalar; an array of no axes is an array.
+    if type(value) is float or type(value) is int:
+        return True
+    return isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "shape", None) == () and not hasattr(value, "ops")
+                                               and not hasattr(value, "__dlpack__") and not hasattr(value, "__array_wrap__"))
+
+
+cdef class RefBase:
+    """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
+
+    The operators need identical shapes, as the ops do; with a plain number they are `shift`, `scale` and `pow`.
+    Any op can be called as a method: `x.relu()` is `x.ops.relu(x)`.
+    """
+
+    def __add__(self, other):
+        if is_number(other):
+            return self.ops.shift(self, other)
+        return self.ops.add(self, other)
+
+    def __radd__(self, other):
+        if is_number(other):
+            return self.ops.shift(self, other)
+        return self.ops.add(other, self)
+
+    def __sub__(self, other):
+        if is_number(other):
+            return self.ops.shift(self, -other)
+        return self.ops.sub(self, other)
+
+    def __rsub__(self, other):
+        if is_number(other):
+            return self.ops.shift(self.ops.neg(self), other)
+        return self.ops.sub(other, self)
+
+    def __mul__(self, other):
+        if is_number(other):
+            return self.ops.scale(self, other)
+        return self.ops.mul(self, other)
+
+    def __rmul__(self, other):
+        if is_number(other):
+            return self.ops.scale(self, other)
+        return self.ops.mul(other, self)
+
+    def __truediv__(self, other):
+        if is_number(other):
+            return self.ops.scale(self, _inverse(other))
+        return self.ops.div(self, other)
+
+    def __rtruediv__(self, other):
+        if is_number(other):
+            return self.ops.scale(self.ops.inv(self), other)
+        return self.ops.div(other, self)
+
+    def __pow__(self, other, modulo):
+        if modulo is not None or not is_number(other):
+            raise_error("OptionError", "pow: the exponent is a plain number")
+        return self.ops.pow(self, other)
+
+    def __matmul__(self, other):
+        return self.ops.matmul(self, other)
+
+    def __rmatmul__(self, other):
+        return self.ops.matmul(other, self)
+
+    def __neg__(self):
+        return self.ops.neg(self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return self.ops.abs(self)
+
+    @property
+    def T(self):
+        """The transpose of a matrix."""
+        return self.ops.transpose2d(self)
+
+    @property
+    def ndim(self):
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self):
+        """The number of elements."""
+        n = 1
+        for d in self.shape:
+            n *= d
+        return n
+
+    def __len__(self):
+        if not self.shape:
+            raise TypeError("a value with no axes has no length")
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        raise TypeError("a reference has no truth value; read its value first")
+
+    def __getitem__(self, key):
+        keys = key if isinstance(key, tuple) else (key,)
+        shape = tuple(self.shape)
+        if len(keys) > len(shape):
+            raise_error("IndexRangeError", f"x[…]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
+        starts, stops, steps, kept, plain = [], [], [], [], True
+        for axis, n in enumerate(shape):
+            k = keys[axis] if axis < len(keys) else slice(None)
+            if isinstance(k, slice):
+                start, stop, step = k.indices(n)
+                if step < 1:
+                    raise_error("OptionError", f"x[…]: a step is at least 1, got {step}")
+                stop = max(start, stop)
+                kept.append(len(range(start, stop, step)))
+            else:
+                i = operator.index(k)
+                if not -n <= i < n:
+                    raise_error("IndexRangeError", f"x[…]: index {i} is out of range on axis {axis}, got x: {shape}")
+                start = i + n if i < 0 else i
+                stop, step = start + 1, 1
+            starts.append(start)
+            stops.append(stop)
+            steps.append(step)
+        y = self.ops.slice(self, tuple(starts), tuple(stops), tuple(steps))
+        return self.ops.reshape(y, tuple(kept)) if len(kept) != len(shape) else y
+
+    def __getattr__(self, name):
+        if name[:1] == "_" or name == "ops":
+            raise AttributeError(name)
+        method = getattr(self.ops, name, None)
+        if method is None or not callable(method):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return _Bound(method, self)
+
+
+class _Bound:
+    # An op with its first argument given. A class, so that it prints as what it is.
+    __slots__ = ("method", "ref")
+
+    def __init__(self, method, ref):
+        self.method = method
+        self.ref = ref
+
+    def __call__(self, *args, **options):
+        return self.method(self.ref, *args, **options)
+
+    def __repr__(self):
+        return f"<{self.method.__name__} of {self.ref!r}>"
+
+
+cdef object _inverse(object c):
+    # IEEE: a division by zero gives an infinity, and -0.0 keeps its sign.
+    cdef double d = c
+    return 1.0 / d

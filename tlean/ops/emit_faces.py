@@ -1,0 +1,206 @@
+"""The method faces that the protocol implies: written at build time, so that signatures are real and importing costs nothing.
+
+One op, four faces:
+
+* `_faces/methods.py`: `OpsMethods`, the base class of the Python backends; each method calls `self.apply(name, inputs, options, label)`.
+* `_core/_generated/eager_ops.pxi`: the same for the compiled eager backend, with the op's record at hand instead of its name.
+* `_faces/tape_methods.py`: `TapeMethods`; ids instead of references, `(tape, id)` as the result.
+* `_faces/functions.py`: the free functions, which ask the argument for its backend.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from . import registry
+from .protocol import Ops
+
+_HEADER = '"""Generated from tlean.ops at build time; do not edit."""\n'
+
+
+@dataclass(frozen=True)
+class Face:
+    """One public name: its parameters in order, and what stands behind it."""
+
+    name: str
+    parameters: tuple[inspect.Parameter, ...]
+    record: registry.OpDef | None
+    doc: str
+
+    @property
+    def signature(self) -> str:
+        """`w, b, x, stride=1, *, name=None`, without annotations."""
+        parts, star = [], False
+        for p in self.parameters:
+            if p.kind is p.KEYWORD_ONLY and not star:
+                parts.append("*")
+                star = True
+            parts.append(p.name if p.default is p.empty else f"{p.name}={p.default!r}")
+        return ", ".join(parts)
+
+    @property
+    def passed(self) -> str:
+        """The arguments handed on as they came: positional ones by position, keyword-only ones by keyword."""
+        return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self.parameters)
+
+    @property
+    def inputs(self) -> str:
+        """The array arguments, as a tuple expression."""
+        assert self.record is not None
+        if self.record.variadic:
+            return f"tuple({self.record.inputs[0]})"
+        return "(" + "".join(f"{n}, " for n in self.record.inputs) + ")"
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options, in the order of the record."""
+        assert self.record is not None
+        names = {p.name for p in self.parameters}
+        return [p for p in self._option_names() if p in names]
+
+    def _option_names(self) -> list[str]:
+        assert self.record is not None
+        return [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+
+
+def faces(internal: bool = False) -> list[Face]:
+    """Every public face in the protocol's order; with `internal`, the ops that only rules call as well."""
+    found = []
+    aliases, composites = registry.aliases(), registry.composites()
+    for name, function in inspect.getmembers(Ops, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        parameters = tuple(p.replace(annotation=p.empty) for p in list(inspect.signature(function).parameters.values())[1:])
+        target = aliases.get(name, name)
+        record = registry._OPS.get(target)
+        if record is None and name not in composites:
+            continue
+        if record is not None:
+            _check(name, parameters, record)
+        found.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
+    if internal:
+        for record in registry.all_ops():
+            if record.internal:
+                found.append(Face(record.name, _internal_parameters(record), record, ""))
+    return found
+
+
+def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...]:
+    rule = record.rules.options or record.rules.shape
+    return tuple(p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values())
+
+
+def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registry.OpDef) -> None:
+    # The protocol and the record are written in two files; a difference is found here, not by a user.
+    named = {p.name for p in parameters} - {"name"}
+    wanted = set(record.inputs) | set(record.options_names)
+    if record.rules.options is not None:
+        wanted = set(record.inputs) | {
+            p.name for p in inspect.signature(record.rules.options).parameters.values() if p.kind is p.KEYWORD_ONLY
+        }
+    if named != wanted:
+        raise SystemExit(f"tlean.ops: {name}: the protocol has {sorted(named)}, the record {sorted(wanted)}")
+
+
+def missing() -> tuple[list[str], list[str]]:
+    """Names in the protocol without a record, and public records without a place in the protocol."""
+    protocol = {n for n, _ in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
+    known = {r.name for r in registry.all_ops(internal=False)} | set(registry.aliases()) | set(registry.composites())
+    return sorted(protocol - known), sorted(known - protocol)
+
+
+def _docstring(text: str, indent: str) -> str:
+    lines = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').splitlines()
+    body = "\n".join((indent + line).rstrip() for line in lines)
+    return f'{indent}r"""{body.strip()}"""\n' if len(lines) == 1 else f'{indent}"""{body.strip()}\n{indent}"""\n'
+
+
+def methods() -> str:
+    """The text of `_faces/methods.py`."""
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites\n\n_COMPOSITES = composites()\n\n"]
+    out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
+    for face in faces(internal=True):
+        if face.record is None:
+            out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}")
+            out.append(f"        return _COMPOSITES[{face.name!r}](self, {face.passed})\n\n")
+            continue
+        label = "name" if any(p.name == "name" for p in face.parameters) else "None"
+        options = "{" + ", ".join(f"{o!r}: {o}" for o in face.options) + "}"
+        doc = _docstring(face.doc, "        ") if face.doc else ""
+        signature = f", {face.signature}" if face.signature else ""
+        out.append(f"    def {face.name}(self{signature}):\n{doc}        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})\n\n")
+    return "".join(out)
+
+
+def eager() -> str:
+    """The text of `_core/_generated/eager_ops.pxi`: the methods of the compiled eager backend."""
+    out = [f"# {_HEADER.strip().strip(chr(34))}\n\n"]
+    every = faces(internal=True)
+    records = list({f.record.name: f.record for f in every if f.record is not None}.values())
+    for record in records:
+        out.append(f"cdef OpInfo OP_{record.name} = OpInfo({record.name!r})\n")
+    out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
+    out.append("cdef class EagerOps(EagerCore):\n    \"\"\"Every op, run at once; the node goes to the tape.\"\"\"\n\n")
+    for face in every:
+        doc = _docstring(face.doc, "        ") if face.doc else ""
+        signature = f", {face.signature}" if face.signature else ""
+        out.append(f"    def {face.name}(self{signature}):\n{doc}")
+        if face.record is None:
+            out.append(f"        return composites[{face.name!r}](self, {face.passed})\n\n")
+            continue
+        label = "name" if any(p.name == "name" for p in face.parameters) else "None"
+        op, count = f"OP_{face.record.name}", len(face.record.inputs)
+        plain = not face.options and not face.record.variadic and not face.record.integer and not face.record.optional
+        if plain and count in (1, 2) and len(face.record.outputs) == 1:
+            out.append(f"        return self.call{count}({op}, {', '.join(face.record.inputs)}, {label})\n\n")
+        else:
+            options = "(" + "".join(f"{o}, " for o in face.options) + ")"
+            out.append(f"        return self.call({op}, {face.inputs}, {options}, {label})\n\n")
+    return "".join(out)
+
+
+def tape_methods() -> str:
+    """The text of `_faces/tape_methods.py`."""
+    out = [_HEADER, 'class TapeMethods:\n    """Every op on ids: returns the tape with the op\'s node, and its id."""\n\n']
+    for face in faces():
+        call = f"self._record({face.name!r}, lambda m, r: m.{face.name}({_with_refs(face)}))"
+        out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}        return {call}\n\n")
+    return "".join(out)
+
+
+def _with_refs(face: Face) -> str:
+    # Array arguments are looked up by id (r), options pass as they are.
+    inputs = set(face.record.inputs) if face.record else {"a", "b", "x", "xs", "yhat", "target", "log_probs", "logits", "labels", "weight"}
+    parts = []
+    for p in face.parameters:
+        value = f"r({p.name})" if p.name in inputs else p.name
+        parts.append(f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else value)
+    return ", ".join(parts)
+
+
+def functions() -> str:
+    """The text of `_faces/functions.py`."""
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\n\n"]
+    names = []
+    for face in faces():
+        first = face.parameters[0].name if face.parameters else "None"
+        arrays = list(face.record.inputs) if face.record else [first]
+        names.append(face.name)
+        keeper = f"*{arrays[0]}" if face.record is not None and face.record.variadic else ", ".join(arrays)
+        out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
+        out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
+    out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
+    return "".join(out)
+
+
+def files() -> dict[str, Any]:
+    """Every generated file: path -> text."""
+    return {
+        "tlean/_faces/__init__.py": '"""Method faces generated from the op registry at build time."""\n',
+        "tlean/_faces/methods.py": methods(),
+        "tlean/_faces/tape_methods.py": tape_methods(),
+        "tlean/_faces/functions.py": functions(),
+        "tlean/_core/_generated/eager_ops.pxi": eager(),
+    }
