@@ -1,0 +1,82 @@
+# Each target does whatever set-up it still lacks: `make mnist` and `make test` need python3 with venv and pip, and a C compiler.
+# A stamp file in .venv records every finished step, so a second call goes straight to the work.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+TORCH := $(VENV)/.torch
+
+PIP := $(PY) -m pip install --disable-pip-version-check --quiet
+SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/*' \
+	\( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -path 'tlean/ops/*.py' \))
+
+# Extra arguments for the target's program: make mnist ARGS="--epochs 3 --threads 2"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv build mnist mlp test lint format bench clean distclean
+
+help:
+	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
+	@echo "make mlp        the same with a two-layer perceptron"
+	@echo "make test       run the tests"
+	@echo "make lint       ruff, cython-lint, mypy"
+	@echo "make format     let ruff format the Python"
+	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/RESULTS.md"
+	@echo "make build      create .venv and build in place"
+	@echo "make clean      remove what the build made; make distclean: and .venv"
+
+$(PY):
+	$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module here: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+
+# Installing builds too; the build step after it then finds everything up to date.
+$(INSTALLED): pyproject.toml | $(PY)
+	@echo "installing the build and development needs into $(VENV), building the kernels (a few minutes, once)"
+	$(PIP) --upgrade "pip>=24" "setuptools>=77" "cython>=3.1" wheel
+	$(PIP) --no-build-isolation --editable ".[dev]"
+	@touch $(INSTALLED)
+
+$(BUILT): $(SOURCES) | $(INSTALLED)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $(BUILT)
+
+$(TORCH): | $(INSTALLED)
+	$(PY) -c "import torch" 2>/dev/null || $(PIP) ".[bench]" --no-build-isolation
+	@touch $(TORCH)
+
+venv: $(INSTALLED)
+
+build: $(INSTALLED) $(BUILT)
+
+mnist: build
+	$(PY) examples/mnist_cnn.py $(ARGS)
+
+mlp: build
+	$(PY) examples/mnist_mlp.py $(ARGS)
+
+test: build
+	$(PY) -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/cython-lint tlean
+	$(PY) -m mypy
+
+format: $(INSTALLED)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: build $(TORCH)
+	$(PY) benchmarks/harness.py --markdown benchmarks/RESULTS.md $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find tlean -name '*.so' -delete
+	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
+	rm -f $(BUILT)
+
+distclean: clean
+	rm -rf $(VENV)
