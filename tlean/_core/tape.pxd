@@ -1,0 +1,86 @@
+"""The tape: node arrays that only grow, and the reverse sweep over them.
+
+For other projects: `TapeStore` and `Instance` are opaque; use the free functions below. A function is only ever added, never changed.
+"""
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from tlean._core.array cimport AnyTensor, ShapeInfo, TLBuffer
+from tlean._core.kernel cimport tl_kernel
+from tlean._core.plan cimport Plan
+
+cdef enum:
+    TL_INLINE_INPUTS = 4
+    TL_MAX_RESIDUALS = 4
+
+
+cdef class Instance:
+    """One op at given shapes, dtype and options: what runs forward, and what runs backward."""
+    cdef readonly object record
+    cdef readonly str name
+    cdef readonly dict options
+    cdef readonly tuple specs
+    cdef ShapeInfo shape
+    cdef int dtype
+    cdef Py_ssize_t nbytes
+    cdef int n_in
+    cdef int n_res
+    cdef Py_ssize_t res_nbytes[4]
+    cdef tl_kernel kernel
+    cdef int64_t* ints
+    cdef double* floats
+    cdef readonly Plan plan
+    cdef bint view
+    cdef bint differentiable
+    cdef readonly double work
+    cdef object make_vjp
+    cdef PyObject* vjp_small[16]
+    cdef dict vjp_plans
+    cdef Plan vjp(self, unsigned long long mask)
+
+
+ctypedef struct TLNode:
+    PyObject* inst
+    PyObject* custom
+    PyObject* name
+    PyObject* shape
+    TLBuffer* value
+    TLBuffer* near_in[4]
+    int64_t near_par[4]
+    TLBuffer** far_in
+    int64_t* far_par
+    TLBuffer* res[4]
+    int n_in
+    int dtype
+    bint requires_grad
+
+
+cdef class TapeStore:
+    cdef TapeStore prefix
+    cdef int64_t base
+    cdef TLNode* nodes
+    cdef int64_t count
+    cdef int64_t capacity
+    cdef object __weakref__
+    cdef TLNode* at(self, int64_t i) except NULL
+
+
+cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
+    while i < store.base:
+        store = store.prefix
+    return &store.nodes[i - store.base]
+
+
+# Runs the instance's forward on inputs; fills value and (where res is not NULL) residuals with fresh buffers. 0, or -1 with an error set.
+cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1
+
+# Appends a node and returns its id. Takes over the references to value and res; inputs and parents are read.
+cdef int64_t append_node(TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents, TLBuffer* value, TLBuffer** res,
+                         bint requires_grad, object name) except -1
+cdef int64_t append_leaf(TapeStore store, AnyTensor value, bint requires_grad, object name) except -1
+
+# Free functions for other projects ---------------------------------------------------------------------------------------
+
+cdef int64_t tape_size(TapeStore store) noexcept
+cdef AnyTensor tape_value(TapeStore store, int64_t i)
+cdef list tape_backward(TapeStore store, int64_t out, AnyTensor seed)

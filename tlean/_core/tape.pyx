@@ -1,0 +1,566 @@
+"""The tape: node arrays that only grow, and the reverse sweep over them.
+
+A node holds its value, its inputs' buffers, its parents' ids and the op's interned instance; the sweep runs the instance's traced
+vector-Jacobian product, a plan, straight into the parents' gradient slots. Python is entered when a signature is met for the first time
+and for nodes whose backward is a Python function, never otherwise.
+
+The order of accumulation is part of the contract: nodes descending, then the node's parents in position; every contribution is computed
+whole and then added once.
+"""
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from tlean._core.accum cimport accumulate, own
+from tlean._core.array cimport (
+    TL_F64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, buffer_new, buffer_zeros, dtype_code, intern_shape, itemsize_of,
+    raise_error, tensor_from_buffer, tensor_from_object,
+)
+from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run
+
+# Below this many nanoseconds of work, giving the GIL up and taking it again costs more than it brings.
+cdef double RELEASE_GIL_NS = 20000.0
+
+cdef enum:
+    NEAR = 32         # operand lists up to this length are gathered on the stack
+
+
+cdef void* grab(Py_ssize_t n) except NULL:
+    cdef void* p = calloc(n if n > 0 else 1, 1)
+    if p == NULL:
+        raise MemoryError()
+    return p
+
+
+# Instances ------------------------------------------------------------------------------------------------------------
+
+cdef class Instance:
+    """One op at given shapes, dtype and options: what runs forward, and what runs backward.
+
+    Made by `tlean.backends.lower`: either one kernel (address, ints, floats) or a plan runs forward; `make_vjp(instance, mask)` traces the
+    op's rule when a backward pass first needs it, for the inputs whose bits are set.
+    """
+
+    def __cinit__(self, record, options, specs, shape, dtype, residuals=(), kernel=0, ints=(), floats=(), Plan plan=None, make_vjp=None,
+                  double work=0.0):
+        cdef int i
+        self.record = record
+        self.name = record.name
+        self.options = options
+        self.specs = specs
+        self.n_in = len(specs)
+        self.shape = intern_shape(tuple(shape))
+        self.dtype = dtype_code(dtype)
+        self.nbytes = self.shape.size * itemsize_of(self.dtype)
+        self.view = record.view
+        self.differentiable = record.differentiable and self.dtype <= TL_F64
+        self.n_res = len(residuals)
+        if self.n_res > TL_MAX_RESIDUALS:
+            raise ValueError(f"{record.name}: at most {TL_MAX_RESIDUALS} residuals")
+        for i, (res_shape, res_dtype) in enumerate(residuals):
+            self.res_nbytes[i] = intern_shape(tuple(res_shape)).size * itemsize_of(dtype_code(res_dtype))
+        self.kernel = <tl_kernel><size_t>kernel
+        self.ints = <int64_t*>grab(len(ints) * sizeof(int64_t))
+        for i, number in enumerate(ints):
+            self.ints[i] = number
+        self.floats = <double*>grab(len(floats) * sizeof(double))
+        for i, real in enumerate(floats):
+            self.floats[i] = real
+        self.plan = plan
+        self.work = work
+        self.make_vjp = make_vjp
+        self.vjp_plans = {}
+
+    def __dealloc__(self):
+        free(self.ints)
+        free(self.floats)
+
+    cdef Plan vjp(self, unsigned long long mask):
+        if mask < 16 and self.vjp_small[mask] != NULL:
+            return <Plan>self.vjp_small[mask]
+        plan = self.vjp_plans.get(mask)
+        if plan is None:
+            plan = self.make_vjp(self, mask)
+            self.vjp_plans[mask] = plan
+            if mask < 16:
+                self.vjp_small[mask] = <PyObject*>plan     # the dict keeps it alive
+        return <Plan?>plan
+
+    def vjp_plan(self, mask):
+        """The plan of the vector-Jacobian product for the inputs whose bits are set in `mask`."""
+        return self.vjp(mask)
+
+    @property
+    def out_shape(self):
+        """The output's shape."""
+        return self.shape.dims
+
+    def __repr__(self):
+        arguments = ", ".join(["None" if s is None else str(s.shape) for s in self.specs])
+        return f"<{self.name}({arguments}) -> {self.shape.dims}>"
+
+
+cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1:
+    cdef void* near[NEAR]
+    cdef void** pointers = near
+    cdef int i, status, n_out = 1 + inst.n_res, total = 1 + inst.n_res + inst.n_in
+    cdef TLBuffer* scratch = NULL
+    if inst.view:
+        value[0] = buffer_incref(inputs[0])
+        return 0
+    if total > NEAR:
+        pointers = <void**>grab(total * sizeof(void*))
+    value[0] = NULL
+    try:
+        value[0] = buffer_new(inst.nbytes)
+        pointers[0] = value[0].data
+        for i in range(inst.n_res):
+            if res != NULL:
+                res[i] = buffer_new(inst.res_nbytes[i])
+                pointers[1 + i] = res[i].data
+            else:
+                pointers[1 + i] = NULL
+        for i in range(inst.n_in):
+            pointers[n_out + i] = inputs[i].data if inputs[i] != NULL else NULL
+        if inst.kernel != NULL:
+            if inst.work > RELEASE_GIL_NS:
+                with nogil:
+                    status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
+            else:
+                status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
+            if status != 0:
+                if status == 1:
+                    raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {', '.join(inst.record.describe_arguments(inst.specs))}")
+                raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
+        else:
+            if inst.plan.scratch_bytes:
+                scratch = buffer_new(inst.plan.scratch_bytes)
+            if inst.work > RELEASE_GIL_NS:
+                with nogil:
+                    status = plan_run(inst.plan, pointers + n_out, pointers, NULL, <char*>scratch.data if scratch != NULL else NULL)
+            else:
+                status = plan_run(inst.plan, pointers + n_out, pointers, NULL, <char*>scratch.data if scratch != NULL else NULL)
+            check_status(inst.plan, status)
+            # An output that is an input under another shape: nothing was written.
+            if inst.plan.out_kind[0] == OUT_INPUT:
+                buffer_decref(value[0])
+                value[0] = buffer_incref(inputs[inst.plan.out_input[0]])
+    except BaseException:
+        buffer_decref(value[0])
+        value[0] = NULL
+        if res != NULL:
+            for i in range(inst.n_res):
+                buffer_decref(res[i])
+                res[i] = NULL
+        raise
+    finally:
+        buffer_decref(scratch)
+        if pointers != near:
+            free(pointers)
+    return 0
+
+
+# The store ------------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t* parents_of(TLNode* nd) noexcept:
+    return &nd.near_par[0] if nd.n_in <= TL_INLINE_INPUTS else nd.far_par
+
+
+cdef inline TLBuffer** inputs_of(TLNode* nd) noexcept:
+    return &nd.near_in[0] if nd.n_in <= TL_INLINE_INPUTS else nd.far_in
+
+
+cdef TLNode* new_node(TapeStore store) except NULL:
+    # Room for one more node, zeroed; store.count is not changed, so that a failure later leaves the tape as it was.
+    cdef int64_t capacity
+    cdef void* grown
+    if store.count == store.capacity:
+        capacity = 2 * store.capacity if store.capacity else 16
+        grown = realloc(store.nodes, capacity * sizeof(TLNode))
+        if grown == NULL:
+            raise MemoryError()
+        store.nodes = <TLNode*>grown
+        store.capacity = capacity
+    cdef TLNode* nd = &store.nodes[store.count]
+    memset(nd, 0, sizeof(TLNode))
+    return nd
+
+
+cdef void clear_node(TLNode* nd) noexcept:
+    cdef int i
+    cdef TLBuffer** ins = inputs_of(nd)
+    for i in range(nd.n_in):
+        buffer_decref(ins[i])
+    if nd.n_in > TL_INLINE_INPUTS:
+        free(nd.far_in)
+        free(nd.far_par)
+    for i in range(TL_MAX_RESIDUALS):
+        buffer_decref(nd.res[i])
+    buffer_decref(nd.value)
+    Py_XDECREF(nd.inst)
+    Py_XDECREF(nd.custom)
+    Py_XDECREF(nd.name)
+    Py_XDECREF(nd.shape)
+
+
+cdef inline PyObject* held(object o) noexcept:
+    if o is None:
+        return NULL
+    Py_INCREF(o)
+    return <PyObject*>o
+
+
+cdef int64_t append_node(TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents, TLBuffer* value, TLBuffer** res,
+                         bint requires_grad, object name) except -1:
+    cdef TLNode* nd = new_node(store)
+    cdef TLBuffer** ins
+    cdef int64_t* pars
+    cdef int i
+    if n_in > TL_INLINE_INPUTS:
+        nd.far_in = <TLBuffer**>grab(n_in * sizeof(TLBuffer*))
+        nd.far_par = <int64_t*>grab(n_in * sizeof(int64_t))
+    nd.n_in = n_in
+    ins = inputs_of(nd)
+    pars = parents_of(nd)
+    for i in range(n_in):
+        ins[i] = buffer_incref(inputs[i])
+        pars[i] = parents[i]
+    if res != NULL:
+        for i in range(inst.n_res):
+            nd.res[i] = res[i]
+    nd.value = value
+    nd.inst = held(inst)
+    nd.name = held(name)
+    nd.shape = held(inst.shape)
+    nd.dtype = inst.dtype
+    nd.requires_grad = requires_grad
+    store.count += 1
+    return store.base + store.count - 1
+
+
+cdef int64_t append_leaf(TapeStore store, AnyTensor value, bint requires_grad, object name) except -1:
+    value.check()
+    cdef TLNode* nd = new_node(store)
+    nd.value = buffer_incref(value.buffer)
+    nd.shape = held(value.info)
+    nd.dtype = value.code
+    nd.name = held(name)
+    nd.requires_grad = requires_grad and value.code <= TL_F64
+    store.count += 1
+    return store.base + store.count - 1
+
+
+cdef class TapeStore:
+    """Nodes in order. A fork continues another store from one of its sizes and shares everything before."""
+
+    def __cinit__(self, TapeStore prefix=None, int64_t base=0):
+        if prefix is not None:
+            if not 0 <= base <= prefix.base + prefix.count:
+                raise ValueError("tape: a fork starts inside the tape")
+            # Skip prefixes that contribute nothing, so that a chain of forks stays short.
+            while prefix is not None and base <= prefix.base:
+                prefix = prefix.prefix
+            self.prefix = prefix
+            self.base = base
+
+    def __dealloc__(self):
+        cdef int64_t i
+        for i in range(self.count - 1, -1, -1):
+            clear_node(&self.nodes[i])
+        free(self.nodes)
+
+    def __len__(self):
+        return self.base + self.count
+
+    def leaf(self, AnyTensor value not None, requires_grad=True, name=None):
+        """Append a leaf; returns its id."""
+        return append_leaf(self, value, requires_grad, name)
+
+    def custom(self, AnyTensor value not None, parents, backward, requires_grad, name=None):
+        """Append a node with a Python backward: `backward(g) -> [(parent id, contribution), …]`; returns its id."""
+        cdef TLNode* nd
+        cdef int i, n = len(parents)
+        cdef int64_t p
+        value.check()
+        for p in parents:
+            if not 0 <= p < self.base + self.count:
+                raise_error("NodeError", f"node: parent {p} is not on this tape of {self.base + self.count} nodes")
+        nd = new_node(self)
+        if n > TL_INLINE_INPUTS:
+            nd.far_in = <TLBuffer**>grab(n * sizeof(TLBuffer*))
+            nd.far_par = <int64_t*>grab(n * sizeof(int64_t))
+        nd.n_in = n
+        for i in range(n):
+            parents_of(nd)[i] = parents[i]
+        nd.value = buffer_incref(value.buffer)
+        nd.shape = held(value.info)
+        nd.dtype = value.code
+        nd.name = held(name)
+        nd.custom = held(backward)
+        nd.requires_grad = requires_grad and value.code <= TL_F64
+        self.count += 1
+        return self.base + self.count - 1
+
+    def truncate(self, int64_t size):
+        """Forget the nodes from `size` on (only this store's own)."""
+        while self.count > 0 and self.base + self.count > size:
+            self.count -= 1
+            clear_node(&self.nodes[self.count])
+
+    cdef TLNode* at(self, int64_t i) except NULL:
+        if not 0 <= i < self.base + self.count:
+            raise_error("NodeError", f"there is no node {i} on this tape of {self.base + self.count} nodes")
+        return node_at(self, i)
+
+    def value(self, int64_t i):
+        """The value of node i."""
+        cdef TLNode* nd = self.at(i)
+        return tensor_from_buffer(buffer_incref(nd.value), <ShapeInfo>nd.shape, nd.dtype)
+
+    def describe(self, int64_t i):
+        """What node i is: (op or None, name, parents (-1: a captured constant), shape, dtype code, requires_grad, options)."""
+        cdef TLNode* nd = self.at(i)
+        op = (<Instance>nd.inst).name if nd.inst != NULL else "custom" if nd.custom != NULL else None
+        options = (<Instance>nd.inst).options if nd.inst != NULL else {}
+        name = <object>nd.name if nd.name != NULL else None
+        parents = tuple([parents_of(nd)[k] for k in range(nd.n_in)])
+        return op, name, parents, (<ShapeInfo>nd.shape).dims, nd.dtype, bool(nd.requires_grad), options
+
+    def instance(self, int64_t i):
+        """The interned instance of node i, or None for a leaf and for a custom node."""
+        cdef TLNode* nd = self.at(i)
+        return <object>nd.inst if nd.inst != NULL else None
+
+    def custom_backward(self, int64_t i):
+        """The Python backward of node i, or None."""
+        cdef TLNode* nd = self.at(i)
+        return <object>nd.custom if nd.custom != NULL else None
+
+    def backward(self, int64_t out, AnyTensor seed not None, int64_t size=-1, bint free_interior=False):
+        """Gradients of `out` with the cotangent `seed`, as a list of `size` (default: all nodes) AnyTensors or None.
+
+        With `free_interior`, only leaves' gradients are kept; the others' memory is given back as the sweep passes.
+        """
+        if size < 0:
+            size = self.base + self.count
+        cdef TLBuffer** slots = <TLBuffer**>grab(size * sizeof(TLBuffer*))
+        cdef TLNode* nd
+        try:
+            nd = self.at(out)
+            require_like(nd, seed, out)
+            slots[out] = buffer_incref(seed.buffer)
+            # The seed stands at `out` whatever its flag, and flows on from there.
+            sweep(self, slots, out + 1, 0, free_interior, out)
+            return slots_to_list(self, slots, size)
+        finally:
+            free_slots(slots, size)
+
+    def backward_from(self, list grads, int64_t n, int64_t first=0):
+        """Reverse over nodes n−1 … first, every rule run, starting from a gradient for each node; returns the new list."""
+        cdef int64_t size = self.base + self.count, i
+        cdef AnyTensor t
+        if len(grads) != size:
+            raise_error("ShapeError", f"backward: one gradient for each of the {size} nodes, got {len(grads)}")
+        if not 0 <= n <= size:
+            raise_error("NodeError", f"backward: n is between 0 and {size}, got {n}")
+        cdef TLBuffer** slots = <TLBuffer**>grab(size * sizeof(TLBuffer*))
+        try:
+            for i in range(size):
+                if grads[i] is not None:
+                    t = tensor_from_object(grads[i], self.at(i).dtype, True)
+                    require_like(self.at(i), t, i)
+                    slots[i] = buffer_incref(t.buffer)
+            sweep(self, slots, n, first, False, -1)
+            return slots_to_list(self, slots, size)
+        finally:
+            free_slots(slots, size)
+
+
+cdef require_like(TLNode* nd, AnyTensor g, int64_t i):
+    g.check()
+    if g.info is not <ShapeInfo>nd.shape or g.code != nd.dtype:
+        raise_error("ShapeError", f"backward: a cotangent of node {i} has shape {(<ShapeInfo>nd.shape).dims}, got {g.info.dims} {g.dtype}")
+
+
+cdef void free_slots(TLBuffer** slots, int64_t size) noexcept:
+    cdef int64_t i
+    for i in range(size):
+        buffer_decref(slots[i])
+    free(slots)
+
+
+cdef list slots_to_list(TapeStore store, TLBuffer** slots, int64_t size):
+    cdef list out = [None] * size
+    cdef int64_t i
+    cdef TLNode* nd
+    for i in range(size):
+        if slots[i] != NULL:
+            nd = node_at(store, i)
+            out[i] = tensor_from_buffer(slots[i], <ShapeInfo>nd.shape, nd.dtype)
+            slots[i] = NULL
+    return out
+
+
+# The reverse sweep ----------------------------------------------------------------------------------------------------
+
+cdef int sweep(TapeStore store, TLBuffer** slots, int64_t high, int64_t low, bint free_interior, int64_t seeded) except -1:
+    # Visits the nodes high-1 ... low that have a cotangent and need one; `seeded` is visited whatever its flag.
+    cdef int64_t i
+    cdef TLNode* nd
+    for i in range(high - 1, low - 1, -1):
+        if slots[i] == NULL:
+            continue
+        nd = node_at(store, i)
+        if nd.n_in == 0 or not (nd.requires_grad or i == seeded):
+            continue
+        if nd.inst != NULL:
+            step(store, nd, slots[i], slots)
+        elif nd.custom != NULL:
+            step_custom(store, i, slots)
+        if free_interior:
+            buffer_decref(slots[i])
+            slots[i] = NULL
+    return 0
+
+
+cdef inline size_t nbytes_of(TLNode* nd) noexcept:
+    return (<ShapeInfo>nd.shape).size * itemsize_of(nd.dtype)
+
+
+cdef int contribute(TapeStore store, int64_t p, TLBuffer* contribution, TLBuffer** slots) except -1:
+    # Adds a contribution (borrowed) to the slot of node p; the first one is shared, not copied.
+    cdef TLNode* nd
+    if slots[p] == NULL:
+        slots[p] = buffer_incref(contribution)
+        return 0
+    nd = node_at(store, p)
+    slots[p] = own(slots[p], nbytes_of(nd))
+    accumulate(nd.dtype, slots[p].data, contribution.data, (<ShapeInfo>nd.shape).size)
+    return 0
+
+
+cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except -1:
+    cdef Instance inst = <Instance>nd.inst
+    cdef int64_t* parents = parents_of(nd)
+    cdef TLBuffer** inputs = inputs_of(nd)
+    cdef int n = nd.n_in, k, j, status, n_ins
+    cdef unsigned long long mask = 0
+    cdef int64_t p
+    cdef Plan plan
+    cdef TLBuffer* scratch = NULL
+    cdef void* near[4 * NEAR]
+    cdef void** ins
+    cdef void** outs
+    cdef TLBuffer** made
+    cdef unsigned char* add
+    cdef void* block = NULL
+    cdef bint big, any_made = False
+    cdef TLNode* parent
+    for k in range(n):
+        p = parents[k]
+        if p >= 0 and node_at(store, p).requires_grad:
+            mask |= 1ull << (k if k < 63 else 63)
+    if mask == 0 or not inst.differentiable:
+        return 0
+    plan = inst.vjp(mask)
+    n_ins = 2 + inst.n_res + n
+    if n_ins + 3 * n <= 4 * NEAR:
+        ins = near
+        memset(near, 0, (n_ins + 3 * n) * sizeof(void*))
+    else:
+        block = grab((n_ins + 3 * n) * sizeof(void*))
+        ins = <void**>block
+    outs = ins + n_ins
+    made = <TLBuffer**>(outs + n)
+    add = <unsigned char*>(made + n)
+    ins[0] = g.data
+    ins[1] = nd.value.data
+    for k in range(inst.n_res):
+        ins[2 + k] = nd.res[k].data if nd.res[k] != NULL else NULL
+    for k in range(n):
+        ins[2 + inst.n_res + k] = inputs[k].data if inputs[k] != NULL else NULL
+    try:
+        for k in range(n):
+            p = parents[k]
+            if plan.out_kind[k] != OUT_COMPUTED or p < 0:
+                continue
+            parent = node_at(store, p)
+            if not parent.requires_grad:
+                continue
+            for j in range(k):
+                if parents[j] == p:
+                    break
+            else:
+                j = k
+            # Straight into the slot when this is the node's first contribution to that parent and the kernel can add; else by a temporary.
+            if j == k and slots[p] != NULL and plan.out_writer[k] >= 0:
+                slots[p] = own(slots[p], nbytes_of(parent))
+                outs[k] = slots[p].data
+                add[k] = 1
+            else:
+                made[k] = buffer_new(nbytes_of(parent))
+                outs[k] = made[k].data
+        if plan.n_instructions:
+            if plan.scratch_bytes:
+                scratch = buffer_new(plan.scratch_bytes)
+            if plan.work > RELEASE_GIL_NS:
+                with nogil:
+                    status = plan_run(plan, ins, outs, add, <char*>scratch.data if scratch != NULL else NULL)
+            else:
+                status = plan_run(plan, ins, outs, add, <char*>scratch.data if scratch != NULL else NULL)
+            check_status(plan, status)
+        for k in range(n):
+            if made[k] != NULL:
+                contribute(store, parents[k], made[k], slots)
+            elif plan.out_kind[k] == OUT_INPUT and parents[k] >= 0 and node_at(store, parents[k]).requires_grad:
+                j = plan.out_input[k]
+                if j == 0:
+                    contribute(store, parents[k], g, slots)
+                elif j == 1:
+                    contribute(store, parents[k], nd.value, slots)
+                else:
+                    contribute(store, parents[k], inputs[j - 2 - inst.n_res], slots)
+    finally:
+        for k in range(n):
+            buffer_decref(made[k])
+        buffer_decref(scratch)
+        free(block)
+    return 0
+
+
+cdef int step_custom(TapeStore store, int64_t i, TLBuffer** slots) except -1:
+    cdef TLNode* nd = node_at(store, i)
+    cdef AnyTensor t
+    cdef int64_t p
+    backward = <object>nd.custom
+    allowed = {parents_of(nd)[k] for k in range(nd.n_in)}
+    g = tensor_from_buffer(buffer_incref(slots[i]), <ShapeInfo>nd.shape, nd.dtype)
+    contributions = []
+    for p, value in backward(g):
+        if p not in allowed:
+            raise_error("NodeError", f"backward of node {i}: {p} is none of its parents {sorted(allowed)}")
+        nd = node_at(store, p)
+        t = tensor_from_object(value, nd.dtype, True)
+        if t.info is not <ShapeInfo>nd.shape:
+            raise_error("ShapeError", f"backward of node {i}: the contribution to node {p} has shape {(<ShapeInfo>nd.shape).dims}, got {t.info.dims}")
+        contributions.append((p, t))
+    for p, value in contributions:
+        if node_at(store, p).requires_grad:
+            contribute(store, p, (<AnyTensor>value).buffer, slots)
+    return 0
+
+
+# Free functions for other projects ---------------------------------------------------------------------------------------
+
+cdef int64_t tape_size(TapeStore store) noexcept:
+    return store.base + store.count
+
+
+cdef AnyTensor tape_value(TapeStore store, int64_t i):
+    return store.value(i)
+
+
+cdef list tape_backward(TapeStore store, int64_t out, AnyTensor seed):
+    return store.backward(out, seed)
