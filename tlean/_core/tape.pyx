@@ -18,6 +18,7 @@ from tlean._core.array cimport (
     TL_F64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, buffer_new, buffer_zeros, dtype_code, intern_shape, itemsize_of,
     raise_error, tensor_from_buffer, tensor_from_object,
 )
+from tlean._core.array import dtype_name
 from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run
 
 # Below this many nanoseconds of work, giving the GIL up and taking it again costs more than it brings.
@@ -96,6 +97,11 @@ cdef class Instance:
     def out_shape(self):
         """The output's shape."""
         return self.shape.dims
+
+    @property
+    def out_dtype(self):
+        """The output's dtype, by name."""
+        return dtype_name(self.dtype)
 
     def __repr__(self):
         arguments = ", ".join(["None" if s is None else str(s.shape) for s in self.specs])

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Threads and per-thread scratch memory: the only room that touches OpenMP."""
+"""Threads, per-thread scratch memory and processor features: the only room that touches OpenMP."""
 import os
 
 from libc.stddef cimport size_t
@@ -60,6 +60,18 @@ cdef extern from *:
         }
         return tl_scratch_raw[slot];
     }
+    /* What this processor and its operating system can run: 2 = AVX-512 (F, DQ, BW, VL), 1 = AVX2 with FMA, 0 = the base. */
+    static int tl_cpu_level(void) {
+    #if defined(__x86_64__) && defined(__GNUC__)
+        __builtin_cpu_init();
+        if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl")) return 2;
+        return 1;
+    #else
+        return 0;
+    #endif
+    }
     static int tl_has_openmp(void) {
     #ifdef _OPENMP
         return 1;
@@ -75,6 +87,7 @@ cdef extern from *:
     void tl_parallel_for(tl_chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil
     void* tl_scratch(int slot, size_t nbytes) noexcept nogil
     int tl_has_openmp() noexcept nogil
+    int tl_cpu_level() noexcept nogil
 
 
 cdef void parallel_for(chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil:
@@ -112,6 +125,11 @@ def cap_threads(int n):
     before = tl_thread_cap
     tl_thread_cap = n if n > 0 else 0
     return before
+
+
+def cpu_supports(isa):
+    """Whether this processor can run the kernels built for that instruction set ("base", "avx2" or "avx512")."""
+    return tl_cpu_level() >= ("base", "avx2", "avx512").index(isa)
 
 
 def has_openmp():

@@ -1,0 +1,1 @@
+"""How an op is interpreted: each module implements `Ops`."""

@@ -1,0 +1,186 @@
+"""Derivatives of ops and of graphs, as graphs.
+
+The rule of an op is traced once per (shapes, dtype, options): `vjp_graph` and `jvp_graph` return small graphs, which the eager tape lowers
+to plans and which graph differentiation inlines. Both use the same nodes in the same order; that is why eager and compiled agree bit for bit.
+
+An op without a rule of its own gets one by differentiating its `decompose`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlean.errors import OptionError
+from tlean.ops import OpDef, Spec
+
+from .graph import Graph, GraphRef
+
+_CACHE: dict[Any, Graph] = {}
+_CACHE_LIMIT = 20_000
+
+
+def _cached(key: Any, build: Any) -> Graph:
+    try:
+        found = _CACHE.get(key)
+    except TypeError:
+        return build()
+    if found is None:
+        if len(_CACHE) >= _CACHE_LIMIT:
+            _CACHE.clear()
+        found = _CACHE[key] = build()
+    return found
+
+
+def _key(kind: str, record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, *flags: Any) -> Any:
+    frozen = tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items())
+    return (kind, record.name, tuple(specs), frozen, dtype, flags)
+
+
+def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str) -> Graph:
+    """The op as a graph of primitives: inputs the op's inputs, outputs the op's outputs."""
+
+    def build() -> Graph:
+        graph = Graph(dtype)
+        refs = [graph.arg(s) for s in specs]
+        out = record.rules.decompose(graph, *refs, **options)
+        graph.outputs = [r.id for r in (out if isinstance(out, tuple | list) else (out,))]
+        return graph.prune()
+
+    return _cached(_key("decompose", record, specs, options, dtype), build)
+
+
+def vjp_graph(
+    record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, needs: tuple[bool, ...], present: tuple[bool, ...] = (True,)
+) -> Graph:
+    """The vector-Jacobian product of an op.
+
+    Inputs: a cotangent for each output (absent where `present` is False), the outputs, the residuals, the op's inputs.
+    Outputs: a cotangent for each input, None where there is none or `needs` is False.
+    """
+
+    def build() -> Graph:
+        _, outs = record.infer(tuple(specs), options)
+        outs = [o.resolved(dtype) for o in outs]
+        n_out = len(record.outputs)
+        graph = Graph(dtype)
+        gs = [graph.arg(o if p else None) for o, p in zip(outs[:n_out], present, strict=True)]
+        made = [graph.arg(o) for o in outs]
+        ins = [graph.arg(s) for s in specs]
+        if not record.differentiable:
+            graph.outputs = [None] * len(ins)
+            return graph
+        rule = record.rules.vjp
+        if rule is not None:
+            g = gs[0] if n_out == 1 else tuple(gs)
+            y = made[0] if n_out == 1 else tuple(made[:n_out])
+            residuals = dict(zip(record.residuals, made[n_out:], strict=True))
+            found = rule(graph, g, y, *ins, **options, **residuals)
+            found = list(found) if isinstance(found, tuple | list) else [found]
+            if len(found) != len(ins):
+                raise OptionError(f"{record.name}: its vjp gives {len(found)} cotangents for {len(ins)} inputs")
+        elif record.rules.decompose is not None:
+            inner = decomposition(record, specs, options, dtype)
+            refs = graph.inline(inner, ins)
+            seeds = [(r, g) for r, g in zip(refs, gs, strict=True) if r is not None and g is not None]
+            wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
+            found = reverse(graph, seeds, wrt)
+        else:
+            raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
+        graph.outputs = [None if r is None or not n else r.id for r, n in zip(found, needs, strict=True)]
+        for out, spec in zip(graph.outputs, specs, strict=True):
+            if out is not None and spec is not None and graph.specs[out].shape != spec.shape:
+                raise OptionError(f"{record.name}: its vjp gives a cotangent of shape {graph.specs[out].shape} for an input of {spec.shape}")
+        return graph.prune()
+
+    return _cached(_key("vjp", record, specs, options, dtype, needs, present), build)
+
+
+def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, present: tuple[bool, ...]) -> Graph:
+    """The Jacobian-vector product of an op.
+
+    Inputs: a tangent for each input (absent where `present` is False: zero), the outputs, the op's inputs.
+    Outputs: a tangent for each output, None for an exact zero.
+    """
+
+    def build() -> Graph:
+        _, outs = record.infer(tuple(specs), options)
+        outs = [o.resolved(dtype) for o in outs[: len(record.outputs)]]
+        graph = Graph(dtype)
+        ts = tuple(graph.arg(s if p else None) for s, p in zip(specs, present, strict=True))
+        made = [graph.arg(o) for o in outs]
+        ins = [graph.arg(s) for s in specs]
+        rule = record.rules.jvp
+        if not record.differentiable:
+            found: list[Any] = [None] * len(made)
+        elif rule is not None:
+            result = rule(graph, ts, made[0] if len(made) == 1 else tuple(made), *ins, **options)
+            found = list(result) if isinstance(result, tuple | list) else [result]
+        elif record.rules.decompose is not None:
+            inner = decomposition(record, specs, options, dtype)
+            refs = graph.inline(inner, ins)
+            found = forward(graph, [(x, t) for x, t in zip(ins, ts, strict=True) if x is not None and t is not None], refs)
+        else:
+            raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
+        graph.outputs = [None if r is None else r.id for r in found]
+        return graph.prune()
+
+    return _cached(_key("jvp", record, specs, options, dtype, present), build)
+
+
+def _active(graph: Graph, sources: Sequence[int]) -> set[int]:
+    # The values that depend on the sources through float values.
+    active = set(sources)
+    for node in graph.nodes:
+        if node.record.differentiable and active.intersection(i for i in node.inputs if i is not None):
+            active.update(v for v in node.outputs if graph.specs[v].dtype in ("float32", "float64"))
+    return active
+
+
+def reverse(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+    """Append the reverse sweep to a graph: the cotangents of `wrt`, given cotangents of some values.
+
+    Nodes are visited in descending order and a node's inputs in position, as the eager tape does; a contribution is added once it is whole.
+    """
+    sources = [r.id for r in wrt if r is not None]
+    active = _active(graph, sources)
+    cotangents: dict[int, GraphRef] = {}
+
+    def add(value: int, g: GraphRef) -> None:
+        cotangents[value] = g if value not in cotangents else graph.add(cotangents[value], g)
+
+    for ref, g in seeds:
+        add(ref.id, g)
+    for node in reversed(list(graph.nodes)):
+        n_out = len(node.record.outputs)
+        gs = [cotangents.get(v) for v in node.outputs[:n_out]]
+        needs = tuple(i is not None and i in active for i in node.inputs)
+        if not any(needs) or all(g is None for g in gs) or not active.intersection(node.outputs):
+            continue
+        specs = [None if i is None else graph.specs[i] for i in node.inputs]
+        rule = vjp_graph(node.record, specs, node.options, graph.dtype, needs, tuple(g is not None for g in gs))
+        known = [GraphRef(graph, v) for v in node.outputs]
+        ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
+        for i, contribution in zip(node.inputs, graph.inline(rule, [*gs, *known, *ins]), strict=True):
+            if i is not None and contribution is not None:
+                add(i, contribution)
+    return [None if r is None else cotangents.get(r.id) for r in wrt]
+
+
+def forward(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], outputs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+    """Append the forward sweep to a graph: the tangents of `outputs`, given tangents of some values; None for an exact zero."""
+    tangents: dict[int, GraphRef] = {x.id: t for x, t in seeds}
+    wanted = [o.id for o in outputs if o is not None]
+    for node in graph.needed(wanted):
+        ts = [None if i is None else tangents.get(i) for i in node.inputs]
+        if all(t is None for t in ts):
+            continue
+        n_out = len(node.record.outputs)
+        specs = [None if i is None else graph.specs[i] for i in node.inputs]
+        rule = jvp_graph(node.record, specs, node.options, graph.dtype, tuple(t is not None for t in ts))
+        known = [GraphRef(graph, v) for v in node.outputs[:n_out]]
+        ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
+        for v, t in zip(node.outputs, graph.inline(rule, [*ts, *known, *ins]), strict=False):
+            if t is not None:
+                tangents[v] = t
+    return [None if o is None else tangents.get(o.id) for o in outputs]
