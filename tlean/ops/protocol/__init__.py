@@ -1,0 +1,55 @@
+"""The `Ops` protocol: every op's signature and meaning. This package is the reference manual of the ops.
+
+A program is a function of a backend and its inputs, `def loss(ops, w, b, x, y)`, and calls nothing but the methods below; so the same
+text runs eagerly, compiled, on dual numbers, on the reference definitions and on CUDA. The method faces of the backends are generated
+from these signatures.
+
+Reading the entries. Shapes: `()` is a scalar, `(n,)` a vector, `s` any shape, `*k` any number of axes, `N` an optional batch axis. Arrays
+are dense and row-major. An array argument is a ref of the program's float dtype (float32 or float64) unless the entry says otherwise.
+Integer and Boolean arguments take an array (a constant) or a ref of that dtype (a run-time input) and have no gradient. Binary ops need
+equal shapes: broadcasting is explicit (`broadcast_to`). NaN and infinities follow IEEE 754. `g` is the cotangent of the result.
+
+Every op takes a keyword `name`, a label for the node that shows in printed tapes and graphs. Every op raises DTypeError for an array of
+another dtype than it takes, ShapeError for shapes that it cannot take, and NodeError for a ref that belongs to another program; messages
+name the op and each argument with its shape and dtype. Entries list what goes beyond that.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from .activation import ActivationOps
+from .attention import AttentionOps
+from .conv import ConvOps
+from .elementwise import ElementwiseOps
+from .indexing import IndexingOps
+from .layout import LayoutOps
+from .linalg import LinalgOps
+from .loss import LossOps
+from .norm import NormOps
+from .pool import PoolOps
+from .random import RandomOps
+from .reduce import ReduceOps
+from .ref import Index, Ints, Mask, Ref
+
+
+@runtime_checkable
+class Ops(
+    ElementwiseOps,
+    ActivationOps,
+    LayoutOps,
+    IndexingOps,
+    ReduceOps,
+    LinalgOps,
+    ConvOps,
+    PoolOps,
+    NormOps,
+    AttentionOps,
+    LossOps,
+    RandomOps,
+    Protocol,
+):
+    """What a backend offers to a program: every op as a method."""
+
+
+__all__ = ["Index", "Ints", "Mask", "Ops", "Ref"]

@@ -1,0 +1,335 @@
+"""Arithmetic, comparison and selection, element by element. The result has the shape of the arguments."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .ref import Ref
+
+
+class ElementwiseOps(Protocol):
+    """Elementwise arithmetic."""
+
+    def add(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Sum: y = a + b.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        """
+        ...
+
+    def sub(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Difference: y = a − b.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        """
+        ...
+
+    def mul(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Elementwise product: y = a·b.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        """
+        ...
+
+    def div(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Quotient: y = a / b, IEEE: x/0 is ±inf, 0/0 is NaN.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        Derivative: g/b to a, −g·a/b² to b, IEEE where b = 0.
+        """
+        ...
+
+    def scale(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
+        """Product with a plain number: y = c·x.
+
+        Args:
+            x: `s`.
+            c: a plain number, fixed when the op is recorded; it has no gradient.
+
+        Returns: `s`.
+        """
+        ...
+
+    def shift(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
+        """Sum with a plain number: y = x + c.
+
+        Args:
+            x: `s`.
+            c: a plain number, fixed when the op is recorded; it has no gradient.
+
+        Returns: `s`.
+        """
+        ...
+
+    def neg(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Negation: y = −x.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        """
+        ...
+
+    def square(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Square: y = x².
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        """
+        ...
+
+    def pow(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
+        """Power with a plain number as exponent: y = xᶜ, IEEE: NaN for x < 0 unless c is whole.
+
+        Args:
+            x: `s`.
+            c: a plain number, fixed when the op is recorded; it has no gradient.
+
+        Returns: `s`.
+        Derivative: c·xᶜ⁻¹·g; exactly 0 where c = 0, whatever x is.
+        """
+        ...
+
+    def abs(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Absolute value: y = |x|.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: sign(x)·g, so 0 at x = 0.
+        """
+        ...
+
+    def sign(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Sign: y = −1, 0 or 1; NaN where x is NaN.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: none.
+        """
+        ...
+
+    def greater(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Comparison: y = 1 where a > b, else 0 (also where either is NaN).
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`, of the float dtype.
+        Raises: ShapeError if the shapes differ.
+        Derivative: none.
+        """
+        ...
+
+    def greater_equal(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Comparison: y = 1 where a ≥ b, else 0 (also where either is NaN).
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`, of the float dtype.
+        Raises: ShapeError if the shapes differ.
+        Derivative: none.
+        """
+        ...
+
+    def equal(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Comparison: y = 1 where a = b, else 0 (also where either is NaN).
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`, of the float dtype.
+        Raises: ShapeError if the shapes differ.
+        Derivative: none.
+        """
+        ...
+
+    def where(self, c: Ref, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Selection: y = a where c ≠ 0, else b. A NaN in c counts as not zero.
+
+        Args:
+            c: the condition, `s`, of the float dtype; it has no gradient.
+            a, b: arrays of the same shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        Derivative: g to the branch taken; the other gets an exact 0, even where its value is NaN or infinite.
+        """
+        ...
+
+    def clamp(self, x: Ref, lo: float, hi: float, *, name: str | None = None) -> Ref:
+        """Limit to an interval: y = min(max(x, lo), hi); NaN stays NaN.
+
+        Args:
+            x: `s`.
+            lo, hi: plain numbers, lo ≤ hi.
+
+        Returns: `s`.
+        Raises: OptionError if lo > hi.
+        Derivative: g where lo < x < hi strictly, 0 elsewhere: 0 at both bounds.
+        """
+        ...
+
+    def max(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Elementwise maximum: y = max(a, b); NaN where either is NaN. For the maximum along an axis see `reduce_max`.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        Derivative: g to the larger; g/2 to each where they are equal.
+        """
+        ...
+
+    def min(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Elementwise minimum: y = min(a, b); NaN where either is NaN.
+
+        Args:
+            a, b: arrays of one shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if the shapes differ.
+        Derivative: g to the smaller; g/2 to each where they are equal.
+        """
+        ...
+
+    def maximum(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Alias of `max`."""
+        ...
+
+    def minimum(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Alias of `min`."""
+        ...
+
+    def sqrt(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Square root: y = √x; NaN where x < 0, on every device.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: g/(2√x) where x > 0, and 0 elsewhere: at 0 and below it.
+        """
+        ...
+
+    def exp(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Exponential: y = eˣ.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        """
+        ...
+
+    def expm1(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Exponential minus one: y = eˣ − 1, accurate near 0.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        """
+        ...
+
+    def log(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Natural logarithm: y = ln x, IEEE: −inf at 0, NaN below it.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: g/x, IEEE.
+        """
+        ...
+
+    def log1p(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Logarithm of one plus x: y = ln(1 + x), accurate near 0; −inf at −1, NaN below it.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: g/(1 + x), IEEE.
+        """
+        ...
+
+    def safe_log(self, x: Ref, eps: float = 1e-6, *, name: str | None = None) -> Ref:
+        """Logarithm that is finite for every finite x: y = ln(max(x, 0) + ε).
+
+        Args:
+            x: `s`.
+            eps: ε > 0, added inside the logarithm.
+
+        Returns: `s`.
+        Raises: OptionError unless eps > 0.
+        Derivative: g/(x + ε) where x ≥ 0, and 0 where x < 0.
+        """
+        ...
+
+    def inv(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Reciprocal: y = 1/x; ±inf at ±0.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: −g/x², IEEE.
+        """
+        ...
+
+    def sin(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Sine: y = sin x.
+
+        Args:
+            x: `s`, in radians.
+
+        Returns: `s`.
+        """
+        ...
+
+    def cos(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Cosine: y = cos x.
+
+        Args:
+            x: `s`, in radians.
+
+        Returns: `s`.
+        """
+        ...
+
+    def erf(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Error function: y = 2/√π · ∫₀ˣ e^(−t²) dt.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: 2/√π · e^(−x²)·g.
+        Source: Abramowitz & Stegun 1964, equation 7.1.1.
+        """
+        ...

@@ -1,0 +1,70 @@
+"""Normalisation. Variances are biased (divided by the number of elements)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .ref import Ref
+
+
+class NormOps(Protocol):
+    """Normalisation."""
+
+    def layer_norm(self, x: Ref, gamma: Ref | None = None, beta: Ref | None = None, eps: float = 1e-5, *, name: str | None = None) -> Ref:
+        """Layer normalisation over the last axis: y = γ·(x − mean)/√(var + ε) + β.
+
+        Args:
+            x: `(*k, E)`.
+            gamma: γ, `(E,)`, or None for 1.
+            beta: β, `(E,)`, or None for 0.
+            eps: ε, ≥ 0, added to the variance.
+
+        Returns: `(*k, E)`.
+        Raises: ShapeError if the sizes do not fit or an axis is empty.
+        Source: Ba, Kiros & Hinton 2016, equation 4.
+        """
+        ...
+
+    def batchnorm_channel_first(self, x: Ref, gamma: Ref, beta: Ref, eps: float = 1e-5, *, name: str | None = None) -> Ref:
+        """Batch normalisation per channel by the statistics of x itself: y = γ[c]·(x − mean[c])/√(var[c] + ε) + β[c].
+
+        The statistics run over every axis but the channel's, the batch axis too.
+
+        Args:
+            x: `(C, H, W)` (three axes are always one image), or `(N, C, *in)`.
+            gamma, beta: γ and β, `(C,)`.
+            eps: ε, ≥ 0, added to the variance.
+
+        Returns: x's shape.
+        Raises: ShapeError if the sizes do not fit or an axis is empty.
+        Source: Ioffe & Szegedy 2015, algorithm 1.
+        """
+        ...
+
+    def batch_stats(self, x: Ref, *, name: str | None = None) -> tuple[Ref, Ref]:
+        """The mean and the biased variance per channel that `batchnorm_channel_first` uses; for running statistics.
+
+        Args:
+            x: `(C, H, W)` (three axes are always one image), or `(N, C, *in)`.
+
+        Returns: the mean `(C,)` and the variance `(C,)`.
+        Raises: ShapeError if an axis is empty.
+        """
+        ...
+
+    def batchnorm_channel_first_eval(
+        self, x: Ref, gamma: Ref, beta: Ref, mean: Ref, var: Ref, eps: float = 1e-5, *, name: str | None = None
+    ) -> Ref:
+        """Batch normalisation per channel by given statistics: y = γ[c]·(x − mean[c])/√(var[c] + ε) + β[c].
+
+        Args:
+            x: `(C, H, W)` (three axes are always one image), or `(N, C, *in)`.
+            gamma, beta: γ and β, `(C,)`.
+            mean, var: the statistics, `(C,)`.
+            eps: ε, ≥ 0, added to the variance.
+
+        Returns: x's shape.
+        Raises: ShapeError if the sizes do not fit.
+        Source: Ioffe & Szegedy 2015, algorithm 2.
+        """
+        ...
