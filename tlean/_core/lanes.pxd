@@ -1,0 +1,82 @@
+"""Rows side by side: LANES of them at once, vectorised across the rows. The way to work on short rows, and along an axis that is not the last.
+
+Row j of a group is column j of a matrix with `along` elements from one line to the next; `width` ≤ LANES columns are there.
+"""
+from libc.math cimport INFINITY
+
+from tlean._core.rows cimport exp_of, real, row_sum
+
+cdef enum:
+    LANES = 64          # rows side by side
+    SHORT = 32          # the longest row that is worth a transposed copy
+    PIECE = 256         # elements whose exponentials are kept at a time where only their sum is wanted
+
+
+# (width, n) -> (n, LANES)
+cdef inline void to_lanes(real* t, const real* x, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        for i in range(n):
+            t[i * LANES + j] = x[j * n + i]
+
+
+# (n, LANES) -> (width, n)
+cdef inline void from_lanes(real* x, const real* t, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        for i in range(n):
+            x[j * n + i] = t[i * LANES + j]
+
+
+# The greatest number of each row; −inf if there is none.
+cdef inline void lanes_max(real* top, const real* x, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        top[j] = -INFINITY
+    for i in range(n):
+        for j in range(width):
+            top[j] = x[i * along + j] if x[i * along + j] > top[j] else top[j]
+
+
+# Σ e^(x − shift) of each row.
+cdef inline void lanes_exp_sum(double* total, const real* x, const real* shift, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(n):
+        for j in range(width):
+            total[j] += <double>exp_of(x[i * along + j] - shift[j])
+
+
+# Σ xᵢ yᵢ of each row.
+cdef inline void lanes_dot(double* total, const real* x, const real* y, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(n):
+        for j in range(width):
+            total[j] += <double>(x[i * along + j] * y[i * along + j])
+
+
+# Σ xᵢ of each row.
+cdef inline void lanes_sum(double* total, const real* x, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for j in range(width):
+        total[j] = 0.0
+    for i in range(n):
+        for j in range(width):
+            total[j] += <double>x[i * along + j]
+
+
+# Σ e^(x − shift) of one contiguous row.
+cdef inline double row_exp_sum(const real* x, real shift, Py_ssize_t n) noexcept nogil:
+    cdef real piece[PIECE]
+    cdef double total = 0.0
+    cdef Py_ssize_t start = 0, count, i
+    while start < n:
+        count = min(n - start, <Py_ssize_t>PIECE)
+        for i in range(count):
+            piece[i] = exp_of(x[start + i] - shift)
+        total += row_sum(<const real*>&piece[0], count)
+        start += PIECE
+    return total

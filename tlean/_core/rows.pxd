@@ -1,0 +1,163 @@
+"""Work cut in chunks of items, and sums along one contiguous row, for both float types."""
+from libc.stdint cimport int64_t
+
+from tlean._core.threads cimport chunk_fn, parallel_for, scratch
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef extern from "vmath.h" nogil:
+    float tl_expf(float x)
+    double tl_exp(double x)
+    float tl_logf(float x)
+    double tl_log(double x)
+    float tl_log1pf(float x)
+    double tl_log1p(double x)
+
+
+cdef extern from "rows.h" nogil:
+    double row_sum_f32(const float* x, Py_ssize_t n)
+    double row_sum_f64(const double* x, Py_ssize_t n)
+    double row_dot_f32(const float* x, const float* y, Py_ssize_t n)
+    double row_dot_f64(const double* x, const double* y, Py_ssize_t n)
+    double row_square_deviation_f32(const float* x, float center, Py_ssize_t n)
+    double row_square_deviation_f64(const double* x, double center, Py_ssize_t n)
+    double row_covariation_f32(const float* y, const float* x, float center, Py_ssize_t n)
+    double row_covariation_f64(const double* y, const double* x, double center, Py_ssize_t n)
+    double row_square_distance_f32(const float* x, const float* y, Py_ssize_t n)
+    double row_square_distance_f64(const double* x, const double* y, Py_ssize_t n)
+    float row_max_f32(const float* x, Py_ssize_t n)
+    double row_max_f64(const double* x, Py_ssize_t n)
+
+
+cdef inline real exp_of(real x) noexcept nogil:
+    if real is float:
+        return tl_expf(x)
+    else:
+        return tl_exp(x)
+
+
+cdef inline real log_of(real x) noexcept nogil:
+    if real is float:
+        return tl_logf(x)
+    else:
+        return tl_log(x)
+
+
+cdef inline real log1p_of(real x) noexcept nogil:
+    if real is float:
+        return tl_log1pf(x)
+    else:
+        return tl_log1p(x)
+
+
+cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
+    """Σ xᵢ"""
+    if real is float:
+        return row_sum_f32(x, n)
+    else:
+        return row_sum_f64(x, n)
+
+
+cdef inline double row_dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
+    """Σ xᵢ yᵢ"""
+    if real is float:
+        return row_dot_f32(x, y, n)
+    else:
+        return row_dot_f64(x, y, n)
+
+
+cdef inline double row_square_deviation(const real* x, real center, Py_ssize_t n) noexcept nogil:
+    """Σ (xᵢ − center)²"""
+    if real is float:
+        return row_square_deviation_f32(x, center, n)
+    else:
+        return row_square_deviation_f64(x, center, n)
+
+
+cdef inline double row_covariation(const real* y, const real* x, real center, Py_ssize_t n) noexcept nogil:
+    """Σ yᵢ (xᵢ − center)"""
+    if real is float:
+        return row_covariation_f32(y, x, center, n)
+    else:
+        return row_covariation_f64(y, x, center, n)
+
+
+cdef inline double row_square_distance(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
+    """Σ (xᵢ − yᵢ)²"""
+    if real is float:
+        return row_square_distance_f32(x, y, n)
+    else:
+        return row_square_distance_f64(x, y, n)
+
+
+cdef inline real row_max(const real* x, Py_ssize_t n) noexcept nogil:
+    """The greatest xᵢ that is a number; −inf if there is none."""
+    if real is float:
+        return row_max_f32(x, n)
+    else:
+        return row_max_f64(x, n)
+
+
+cdef struct Job
+
+# One chunk's work on the items first … last − 1; y and x are the first output and input.
+ctypedef void (*part_f32)(Job* job, Py_ssize_t first, Py_ssize_t last, float* y, const float* x) noexcept nogil
+ctypedef void (*part_f64)(Job* job, Py_ssize_t first, Py_ssize_t last, double* y, const double* x) noexcept nogil
+
+# A call of a kernel, cut in chunks. Chunk k covers the items k·block … (k + 1)·block − 1: which ones depends on the shapes alone.
+cdef struct Job:
+    void** out
+    void** inp
+    const int64_t* ints
+    const double* floats
+    Py_ssize_t items
+    Py_ssize_t block
+    double* partial         # one row of partial sums per chunk, where the kernel has any
+    int status
+    part_f32 f32
+    part_f64 f64
+
+cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double* floats, Py_ssize_t items, Py_ssize_t size) noexcept nogil:
+    """A job of `items` items, each of `size` elements: about 16K elements a chunk."""
+    cdef Job job
+    job.out = out
+    job.inp = inp
+    job.ints = ints
+    job.floats = floats
+    job.items = items
+    job.block = max(<Py_ssize_t>1, 16384 // max(<Py_ssize_t>1, size))
+    job.partial = NULL
+    job.status = 0
+    job.f32 = NULL
+    job.f64 = NULL
+    return job
+
+
+cdef inline Py_ssize_t chunks_of(Job* job) noexcept nogil:
+    return (job.items + job.block - 1) // job.block
+
+
+cdef inline void chunk_f32(void* context, Py_ssize_t k) noexcept nogil:
+    cdef Job* job = <Job*>context
+    job.f32(job, k * job.block, min(job.items, (k + 1) * job.block), <float*>job.out[0], <const float*>job.inp[0])
+
+
+cdef inline void chunk_f64(void* context, Py_ssize_t k) noexcept nogil:
+    cdef Job* job = <Job*>context
+    job.f64(job, k * job.block, min(job.items, (k + 1) * job.block), <double*>job.out[0], <const double*>job.inp[0])
+
+
+cdef inline int run_f32(Job* job, part_f32 part, double work) noexcept nogil:
+    """Run every chunk; `work` is the whole job in nanoseconds of one core. Returns the job's status."""
+    job.f32 = part
+    parallel_for(chunk_f32, job, chunks_of(job), work)
+    return job.status
+
+
+cdef inline int run_f64(Job* job, part_f64 part, double work) noexcept nogil:
+    job.f64 = part
+    parallel_for(chunk_f64, job, chunks_of(job), work)
+    return job.status

@@ -1,0 +1,93 @@
+/* Included by rows.h once per float type: T the type, TI the integer of its size, NAME(x) the suffixed name. */
+
+typedef T NAME(row_vec) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
+typedef TI NAME(row_mask) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
+#define V NAME(row_vec)
+#define M NAME(row_mask)
+#define L ((ptrdiff_t)(TL_ROW_BYTES / sizeof(T)))
+
+/* Lanes folded by halves: (0 + L/2), (1 + L/2 + 1), … */
+TL_INLINE T NAME(row_fold)(V v) {
+    T lane[L];
+    memcpy(lane, &v, sizeof v);
+    for (ptrdiff_t w = L / 2; w > 0; w /= 2)
+        for (ptrdiff_t k = 0; k < w; k++) lane[k] += lane[k + w];
+    return lane[0];
+}
+
+/* Where VECTOR and SCALAR read pointer p at place i, TERM(READ) is one term of the sum. */
+#define VECTOR(p, i) (*(const V *)((p) + (i)))
+#define SCALAR(p, i) ((p)[i])
+#define ROW_SUM(FUNCTION, PARAMETERS, TERM)                                                                  \
+    static inline double NAME(FUNCTION) PARAMETERS {                                                         \
+        double total = 0.0;                                                                                  \
+        for (ptrdiff_t start = 0; start < n; start += TL_ROW_BLOCK) {                                        \
+            ptrdiff_t i = start, end = n - start < TL_ROW_BLOCK ? n : start + TL_ROW_BLOCK;                  \
+            V s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                        \
+            for (; i + 4 * L <= end; i += 4 * L) {                                                           \
+                s0 += TERM(VECTOR, i);                                                                       \
+                s1 += TERM(VECTOR, i + L);                                                                   \
+                s2 += TERM(VECTOR, i + 2 * L);                                                               \
+                s3 += TERM(VECTOR, i + 3 * L);                                                               \
+            }                                                                                                \
+            for (; i + L <= end; i += L) s0 += TERM(VECTOR, i);                                              \
+            T rest = 0;                                                                                      \
+            for (; i < end; i++) rest += TERM(SCALAR, i);                                                    \
+            total += (double)(NAME(row_fold)((s0 + s1) + (s2 + s3)) + rest);                                 \
+        }                                                                                                    \
+        return total;                                                                                        \
+    }
+
+#define X(READ, i) READ(x, i)
+ROW_SUM(row_sum, (const T *x, ptrdiff_t n), X)
+#undef X
+#define XY(READ, i) (READ(x, i) * READ(y, i))
+ROW_SUM(row_dot, (const T *x, const T *y, ptrdiff_t n), XY)
+#undef XY
+#define DEVIATION(READ, i) ((READ(x, i) - center) * (READ(x, i) - center))
+ROW_SUM(row_square_deviation, (const T *x, T center, ptrdiff_t n), DEVIATION)
+#undef DEVIATION
+#define COVARIATION(READ, i) (READ(y, i) * (READ(x, i) - center))
+ROW_SUM(row_covariation, (const T *y, const T *x, T center, ptrdiff_t n), COVARIATION)
+#undef COVARIATION
+#define DISTANCE(READ, i) ((READ(x, i) - READ(y, i)) * (READ(x, i) - READ(y, i)))
+ROW_SUM(row_square_distance, (const T *x, const T *y, ptrdiff_t n), DISTANCE)
+#undef DISTANCE
+
+/* The greatest element; a NaN is passed over (whoever asks meets it again in the sum of exponentials). */
+TL_INLINE V NAME(row_greater)(V a, V b) {
+    M mask = a > b;
+    return (V)(((M)a & mask) | ((M)b & ~mask));
+}
+
+static inline T NAME(row_max)(const T *x, ptrdiff_t n) {
+    T top = -INFINITY;
+    ptrdiff_t i = 0;
+    if (n >= L) {
+        V m0 = {0};
+        m0 += top;
+        V m1 = m0, m2 = m0, m3 = m0;
+        for (; i + 4 * L <= n; i += 4 * L) {
+            m0 = NAME(row_greater)(VECTOR(x, i), m0);
+            m1 = NAME(row_greater)(VECTOR(x, i + L), m1);
+            m2 = NAME(row_greater)(VECTOR(x, i + 2 * L), m2);
+            m3 = NAME(row_greater)(VECTOR(x, i + 3 * L), m3);
+        }
+        for (; i + L <= n; i += L) m0 = NAME(row_greater)(VECTOR(x, i), m0);
+        m0 = NAME(row_greater)(NAME(row_greater)(m0, m1), NAME(row_greater)(m2, m3));
+        T lane[L];
+        memcpy(lane, &m0, sizeof m0);
+        for (ptrdiff_t w = L / 2; w > 0; w /= 2)
+            for (ptrdiff_t k = 0; k < w; k++) lane[k] = lane[k] > lane[k + w] ? lane[k] : lane[k + w];
+        top = lane[0];
+    }
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+#undef ROW_SUM
+#undef VECTOR
+#undef SCALAR
+#undef V
+#undef M
+#undef L

@@ -1,0 +1,364 @@
+"""Kernels of the softmax family along one axis, and of their gradients.
+
+An array is outer × n × inner with the axis in the middle. A long row (inner = 1) is worked on by itself, vectorised along the row.
+Otherwise LANES rows are worked on side by side, vectorised across them: as they lie where inner > 1, from a transposed copy where
+rows are short (ten classes, say). Which way is taken depends on n and inner alone.
+"""
+from libc.math cimport isinf
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t
+
+from tlean._core.lanes cimport (
+    LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, row_exp_sum, to_lanes,
+)
+from tlean._core.rows cimport Job, exp_of, job_of, log_of, part_f32, part_f64, real, row_dot, row_max, row_sum, run_f32, run_f64
+
+cdef enum Function:
+    SOFTMAX
+    LOG_SOFTMAX
+
+
+cdef struct Axis:
+    Py_ssize_t outer
+    Py_ssize_t n
+    Py_ssize_t inner
+    Py_ssize_t groups   # groups of LANES rows at one outer index
+    bint by_row         # long rows: one by one
+    bint transposed     # short rows: side by side in a copy
+
+
+cdef Axis axis_of(const int64_t* ints) noexcept nogil:
+    cdef Axis a
+    a.outer, a.n, a.inner = ints[0], ints[1], ints[2]
+    a.groups = (a.inner + LANES - 1) // LANES
+    a.by_row = a.inner == 1 and a.n > SHORT
+    a.transposed = a.inner == 1 and a.n <= SHORT
+    return a
+
+
+# One item of work: a long row, or a group of rows side by side. Its first element is at `offset`; its rows are numbers `row` … of the
+# reduced array; from one element of a row to the next it is `along` (in the transposed copy, if there is one).
+cdef struct Group:
+    Py_ssize_t offset
+    Py_ssize_t row
+    Py_ssize_t along
+    Py_ssize_t width
+
+
+cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
+    cdef Group s
+    cdef Py_ssize_t o, j
+    if a.by_row:
+        s.row, s.width, s.along = item, 1, 1
+        s.offset = item * a.n
+    elif a.transposed:
+        s.row, s.along = item * LANES, LANES
+        s.offset = s.row * a.n
+        s.width = min(<Py_ssize_t>LANES, a.outer - s.row)
+    else:
+        o = item // a.groups
+        j = (item - o * a.groups) * LANES
+        s.row, s.along = o * a.inner + j, a.inner
+        s.offset = o * a.n * a.inner + j
+        s.width = min(<Py_ssize_t>LANES, a.inner - j)
+    return s
+
+
+cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
+    cdef Axis a = axis_of(ints)
+    if a.by_row:
+        return job_of(out, inp, ints, floats, a.outer, a.n)
+    if a.transposed:
+        return job_of(out, inp, ints, floats, (a.outer + LANES - 1) // LANES, a.n * LANES)
+    return job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
+
+
+# y = f(x) ---------------------------------------------------------------------------------------------------------------
+
+
+cdef inline void softmax_row(real* y, const real* x, Py_ssize_t n) noexcept nogil:
+    cdef real top = row_max(x, n), inverse
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = exp_of(x[i] - top)
+    inverse = <real>(1.0 / row_sum(<const real*>y, n))
+    for i in range(n):
+        y[i] *= inverse
+
+
+cdef inline void log_softmax_row(real* y, const real* x, Py_ssize_t n) noexcept nogil:
+    cdef real top = row_max(x, n), log_total
+    cdef Py_ssize_t i
+    log_total = log_of(<real>row_exp_sum(x, top, n))
+    for i in range(n):
+        y[i] = (x[i] - top) - log_total
+
+
+cdef inline void softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef real top[LANES]
+    cdef real inverse[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t i, j
+    lanes_max(&top[0], x, along, n, width)
+    for i in range(n):
+        for j in range(width):
+            y[i * along + j] = exp_of(x[i * along + j] - top[j])
+    lanes_sum(&total[0], <const real*>y, along, n, width)
+    for j in range(width):
+        inverse[j] = <real>(1.0 / total[j])
+    for i in range(n):
+        for j in range(width):
+            y[i * along + j] *= inverse[j]
+
+
+cdef inline void log_softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef real top[LANES]
+    cdef real log_total[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t i, j
+    lanes_max(&top[0], x, along, n, width)
+    lanes_exp_sum(&total[0], x, <const real*>&top[0], along, n, width)
+    for j in range(width):
+        log_total[j] = log_of(<real>total[j])
+    for i in range(n):
+        for j in range(width):
+            y[i * along + j] = (x[i * along + j] - top[j]) - log_total[j]
+
+
+cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x, Function f) noexcept nogil:
+    cdef Axis a = axis_of(job.ints)
+    cdef Group s
+    cdef real x_lanes[SHORT * LANES]
+    cdef real y_lanes[SHORT * LANES]
+    cdef const real* xs
+    cdef real* ys
+    cdef Py_ssize_t item
+    for item in range(first, last):
+        s = group_at(a, item)
+        xs = x + s.offset
+        ys = y + s.offset
+        if a.by_row:
+            if f == SOFTMAX:
+                softmax_row(ys, xs, a.n)
+            else:
+                log_softmax_row(ys, xs, a.n)
+            continue
+        if a.transposed:
+            to_lanes(&x_lanes[0], xs, a.n, s.width)
+            xs = &x_lanes[0]
+            ys = &y_lanes[0]
+        if f == SOFTMAX:
+            softmax_lanes(ys, xs, s.along, a.n, s.width)
+        else:
+            log_softmax_lanes(ys, xs, s.along, a.n, s.width)
+        if a.transposed:
+            from_lanes(y + s.offset, <const real*>ys, a.n, s.width)
+
+
+cdef void softmax_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
+    value_part(job, first, last, y, x, SOFTMAX)
+
+
+cdef void log_softmax_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
+    value_part(job, first, last, y, x, LOG_SOFTMAX)
+
+
+cdef void logsumexp_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
+    cdef Axis a = axis_of(job.ints)
+    cdef Group s
+    cdef real x_lanes[SHORT * LANES]
+    cdef real top[LANES]
+    cdef double total[LANES]
+    cdef const real* xs
+    cdef Py_ssize_t item, j
+    for item in range(first, last):
+        s = group_at(a, item)
+        xs = x + s.offset
+        if a.by_row:
+            top[0] = row_max(xs, a.n)
+        else:
+            if a.transposed:
+                to_lanes(&x_lanes[0], xs, a.n, s.width)
+                xs = &x_lanes[0]
+            lanes_max(&top[0], xs, s.along, a.n, s.width)
+        # A row whose maximum is infinite is not shifted: inf − inf is not a number, and log Σ e^x is right as it stands.
+        for j in range(s.width):
+            if isinf(top[j]):
+                top[j] = 0
+        if a.by_row:
+            total[0] = row_exp_sum(xs, top[0], a.n)
+        else:
+            lanes_exp_sum(&total[0], xs, <const real*>&top[0], s.along, a.n, s.width)
+        for j in range(s.width):
+            y[s.row + j] = log_of(<real>total[j]) + top[j]
+
+
+# Gradients --------------------------------------------------------------------------------------------------------------
+
+
+# SOFTMAX: y ⊙ (g − Σ g ⊙ y); LOG_SOFTMAX: g − e^y ⊙ Σ g.
+cdef inline void grad_row(real* d, const real* g, const real* y, Py_ssize_t n, Function f) noexcept nogil:
+    cdef real total
+    cdef Py_ssize_t i
+    if f == SOFTMAX:
+        total = <real>row_dot(g, y, n)
+        for i in range(n):
+            d[i] = y[i] * (g[i] - total)
+    else:
+        total = <real>row_sum(g, n)
+        for i in range(n):
+            d[i] = g[i] - exp_of(y[i]) * total
+
+
+cdef inline void grad_lanes(
+    real* d, const real* g, const real* y, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width, Function f
+) noexcept nogil:
+    cdef double total[LANES]
+    cdef real rounded[LANES]
+    cdef Py_ssize_t i, j
+    if f == SOFTMAX:
+        lanes_dot(&total[0], g, y, along, n, width)
+    else:
+        lanes_sum(&total[0], g, along, n, width)
+    for j in range(width):
+        rounded[j] = <real>total[j]
+    if f == SOFTMAX:
+        for i in range(n):
+            for j in range(width):
+                d[i * along + j] = y[i * along + j] * (g[i * along + j] - rounded[j])
+    else:
+        for i in range(n):
+            for j in range(width):
+                d[i * along + j] = g[i * along + j] - exp_of(y[i * along + j]) * rounded[j]
+
+
+cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g, Function f) noexcept nogil:
+    cdef Axis a = axis_of(job.ints)
+    cdef Group s
+    cdef const real* y = <const real*>job.inp[1]
+    cdef real g_lanes[SHORT * LANES]
+    cdef real y_lanes[SHORT * LANES]
+    cdef real d_lanes[SHORT * LANES]
+    cdef Py_ssize_t item
+    for item in range(first, last):
+        s = group_at(a, item)
+        if a.by_row:
+            grad_row(d + s.offset, g + s.offset, y + s.offset, a.n, f)
+        elif a.transposed:
+            to_lanes(&g_lanes[0], g + s.offset, a.n, s.width)
+            to_lanes(&y_lanes[0], y + s.offset, a.n, s.width)
+            grad_lanes(&d_lanes[0], <const real*>&g_lanes[0], <const real*>&y_lanes[0], s.along, a.n, s.width, f)
+            from_lanes(d + s.offset, <const real*>&d_lanes[0], a.n, s.width)
+        else:
+            grad_lanes(d + s.offset, g + s.offset, y + s.offset, s.along, a.n, s.width, f)
+
+
+cdef void softmax_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
+    grad_part(job, first, last, d, g, SOFTMAX)
+
+
+cdef void log_softmax_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
+    grad_part(job, first, last, d, g, LOG_SOFTMAX)
+
+
+# g e^(x − y), g and y one number a row.
+cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
+    cdef Axis a = axis_of(job.ints)
+    cdef Group s
+    cdef const real* y = <const real*>job.inp[1]
+    cdef const real* x = <const real*>job.inp[2]
+    cdef real g_row, y_row
+    cdef Py_ssize_t item, i, j, at
+    for item in range(first, last):
+        s = group_at(a, item)
+        if a.inner == 1:
+            for j in range(s.width):
+                g_row = g[s.row + j]
+                y_row = y[s.row + j]
+                at = s.offset + j * a.n
+                for i in range(at, at + a.n):
+                    d[i] = g_row * exp_of(x[i] - y_row)
+        else:
+            for i in range(a.n):
+                at = s.offset + i * a.inner
+                for j in range(s.width):
+                    d[at + j] = g[s.row + j] * exp_of(x[at + j] - y[s.row + j])
+
+
+# Entries ----------------------------------------------------------------------------------------------------------------
+# ints: outer, n, inner. The estimates of time are of one core, per element.
+
+
+cdef int along_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
+    cdef Job job = job_along(out, inp, ints, floats)
+    return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
+
+
+cdef int along_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
+    cdef Job job = job_along(out, inp, ints, floats)
+    return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
+
+
+cdef int softmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(softmax_part[float], out, inp, ints, floats, 0.5)
+
+
+cdef int softmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(softmax_part[double], out, inp, ints, floats, 0.5)
+
+
+cdef int softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(softmax_grad_part[float], out, inp, ints, floats, 0.2)
+
+
+cdef int softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(softmax_grad_part[double], out, inp, ints, floats, 0.2)
+
+
+cdef int log_softmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(log_softmax_part[float], out, inp, ints, floats, 0.5)
+
+
+cdef int log_softmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(log_softmax_part[double], out, inp, ints, floats, 0.5)
+
+
+cdef int log_softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(log_softmax_grad_part[float], out, inp, ints, floats, 0.5)
+
+
+cdef int log_softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(log_softmax_grad_part[double], out, inp, ints, floats, 0.5)
+
+
+cdef int logsumexp_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(logsumexp_part[float], out, inp, ints, floats, 0.4)
+
+
+cdef int logsumexp_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(logsumexp_part[double], out, inp, ints, floats, 0.4)
+
+
+cdef int logsumexp_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f32(logsumexp_grad_part[float], out, inp, ints, floats, 0.4)
+
+
+cdef int logsumexp_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along_f64(logsumexp_grad_part[double], out, inp, ints, floats, 0.4)
+
+
+KERNELS = {
+    "softmax:f32": <size_t>&softmax_f32,
+    "softmax:f64": <size_t>&softmax_f64,
+    "_softmax_grad:f32": <size_t>&softmax_grad_f32,
+    "_softmax_grad:f64": <size_t>&softmax_grad_f64,
+    "log_softmax:f32": <size_t>&log_softmax_f32,
+    "log_softmax:f64": <size_t>&log_softmax_f64,
+    "_log_softmax_grad:f32": <size_t>&log_softmax_grad_f32,
+    "_log_softmax_grad:f64": <size_t>&log_softmax_grad_f64,
+    "logsumexp:f32": <size_t>&logsumexp_f32,
+    "logsumexp:f64": <size_t>&logsumexp_f64,
+    "_logsumexp_grad:f32": <size_t>&logsumexp_grad_f32,
+    "_logsumexp_grad:f64": <size_t>&logsumexp_grad_f64,
+}
+ACCUMULATES = set()
