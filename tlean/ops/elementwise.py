@@ -1,1 +1,452 @@
+"""Elementwise ops: a table of formulas.
 
+One row, `elementwise(signature, formula, gradients, text)`, declares an op. Its kernels, rules, decomposition and definition are all made
+from the formulas (see `expression`): `formula` is the value; `gradients` gives, per input, the cotangent in terms of `g`, the output `y`
+and the inputs. The Jacobian of an elementwise op is diagonal, so the same formula with the tangent in place of `g` is its share of the JVP.
+
+A gradient of one primitive becomes that op (`g*b` is `mul(g, b)`); any other becomes a fused internal op, `_tanh_grad(g, y)`, whose inputs
+are the variables of its formula: `y` there is the output's own node, so derivatives of any order flow through it.
+
+A branch of a `select` that is not taken must be finite wherever the formula is differentiated again (0 · inf is NaN): hence
+`exp(min(x, 0))` where `exp(x)` would have the same value.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from ..errors import OptionError, ShapeError
+from ..shapes import as_shape, size
+from . import expression as ex
+from .registry import OpDef, defop, no_gradient, no_tangent
+from .samples import Arr, Sample, bad, good
+
+Shape = tuple[int, ...]
+
+#: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition of their own.
+PRIMITIVES = frozenset((
+    "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "where", "greater", "greater_equal", "equal", "abs", "sign", "max", "min",
+    "pow", "sqrt", "exp", "log", "log1p", "expm1", "sigmoid", "tanh", "erf", "sin", "cos",
+))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Formula:
+    """What a kernel computes for each element.
+
+    `inputs` and `parameters` name the variables of `tree`; parameters are numbers made of the options by `values`, in the order in which a
+    kernel finds them in `floats`.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    tree: ex.Tree
+    values: Callable[[Mapping[str, Any]], dict[str, float]]
+
+
+#: Every elementwise op with a kernel, public and internal, by name.
+FORMULAS: dict[str, Formula] = {}
+
+_REQUIRED = object()
+
+
+def number(value: Any, name: str) -> float:
+    """An option that is a plain number, as a float. Raises: OptionError."""
+    if not isinstance(value, Real):
+        raise OptionError(f"{name} is a plain number")
+    # Options are part of a key: one NaN object, since two of them are never equal.
+    return float(value) if value == value else math.nan
+
+
+def elementwise(
+    signature: str,
+    formula: str,
+    gradients: Mapping[str, str] | None,
+    doc: str,
+    *,
+    check: Callable[[dict[str, Any]], None] | None = None,
+    values: Callable[[Mapping[str, Any]], dict[str, float]] | None = None,
+    kinds: str = "normal",
+    calls: tuple[dict[str, Any], ...] = ({},),
+    more: Callable[[], list[Sample]] | None = None,
+    aliases: tuple[str, ...] = (),
+    source: str = "",
+    algebraic: bool = True,
+) -> OpDef:
+    """Declare an elementwise op.
+
+    Args:
+        signature: the op's name, inputs, and options with defaults, as `def` would have them: `"elu(x, *, alpha=1.0)"`.
+        formula: the value of an element.
+        gradients: per input, the cotangent; None for an op without gradients.
+        doc: one sentence.
+        check: raises OptionError for options (already floats) that do not fit.
+        values: the formula's parameters, made of the options; by default the options themselves.
+        kinds: what the tests draw the inputs from (see `Arr`).
+        calls: the options that the tests call it with.
+        more: further samples.
+        algebraic: whether the formula is exact on fractions.
+    """
+    name, inputs, defaults = _read_signature(signature)
+    plain = values is None
+    values = values or dict
+    parameters = tuple(values({**defaults, **calls[0]}))
+    formula_of = Formula(name, inputs, parameters, ex.parse(formula), values)
+    FORMULAS[name] = formula_of
+
+    def options(*shapes: Shape, **given: Any) -> dict[str, Any]:
+        clean = {}
+        for key, default in defaults.items():
+            value = given.pop(key, default)
+            if value is _REQUIRED:
+                raise OptionError(f"{key} is required")
+            clean[key] = number(value, key) if plain else value
+        if given:
+            raise OptionError(f"takes no option {next(iter(given))}")
+        if check:
+            check(clean)
+        return clean
+
+    rules: dict[str, Any] = {"__doc__": doc, "options": options, **_common_rules(formula_of, defaults)}
+    if gradients is None:
+        rules |= {"vjp": no_gradient, "jvp": no_tangent}
+    else:
+        rules |= _derivative_rules([_pullback(formula_of, x, gradients, defaults, algebraic, kinds) for x in inputs])
+    if name not in PRIMITIVES:
+        rules["decompose"] = _decomposition(formula_of)
+    return defop(
+        name,
+        samples=lambda: _samples(inputs, kinds, calls, next(iter(defaults), None)) + (more() if more else []),
+        aliases=aliases,
+        source=source,
+        algebraic=algebraic,
+        differentiable=gradients is not None,
+    )(type(name, (), rules))
+
+
+def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    function: ast.FunctionDef = ast.parse(f"def {signature}: pass").body[0]  # type: ignore[assignment]
+    defaults = {
+        arg.arg: ast.literal_eval(default) if default else _REQUIRED
+        for arg, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    }
+    return function.name, tuple(a.arg for a in function.args.args), defaults
+
+
+def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any]:
+    def shape(first: Shape, *rest: Shape, **given: Any) -> Shape:
+        if any(s != first for s in rest):
+            raise ShapeError(f"{' and '.join(formula.inputs)} have the same shape (broadcast_to stretches one explicitly)")
+        return first
+
+    def numbers(first: Shape, *rest: Shape, **given: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        # ints = (elements,); floats = the parameters.
+        found = formula.values(given)
+        return (size(first),), tuple(found[p] for p in formula.parameters)
+
+    def flops(first: Shape, *rest: Shape, **given: Any) -> float:
+        return float(size(first) * sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree))))
+
+    # The registry reads inputs and options off the rule `shape`.
+    shape.__signature__ = _signature(formula.inputs, tuple(options))  # type: ignore[attr-defined]
+    return {"shape": shape, "numbers": numbers, "flops": flops}
+
+
+def _signature(inputs: tuple[str, ...], options: tuple[str, ...]) -> Any:
+    from inspect import Parameter, Signature
+
+    return Signature(
+        [Parameter(i, Parameter.POSITIONAL_OR_KEYWORD) for i in inputs] + [Parameter(o, Parameter.KEYWORD_ONLY) for o in options]
+    )
+
+
+def _decomposition(formula: Formula) -> Callable:
+    def decompose(ops: Any, *inputs: Any, **given: Any) -> Any:
+        return ex.to_ops(formula.tree, ops, {**dict(zip(formula.inputs, inputs, strict=True)), **formula.values(given)})
+
+    return decompose
+
+
+# (ops, g, y, inputs, options) -> cotangent of one input
+Pullback = Callable[[Any, Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def _pullback(
+    formula: Formula, x: str, gradients: Mapping[str, str], defaults: Mapping[str, Any], algebraic: bool, kinds: str
+) -> Pullback | None:
+    if x not in gradients:
+        return None
+    tree = ex.parse(gradients[x])
+    if tree == ex.Variable("g"):
+        return lambda ops, g, y, inputs, options: g
+    names = ("g", "y", *formula.inputs)
+    used = tuple(n for n in names if n in ex.variables(tree))
+    if _is_single(tree):
+
+        def pull(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+            return ex.to_ops(tree, ops, {**dict(zip(names, (g, y, *inputs), strict=True)), **formula.values(options)})
+
+        return pull
+
+    several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
+    internal = f"_{formula.name}_grad" + (f"_{x}" if several else "")
+    parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
+    _declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
+
+    def pull_fused(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        found = dict(zip(names, (g, y, *inputs), strict=True))
+        given = formula.values(options)
+        return getattr(ops, internal)(*(found[n] for n in used), **{p: given[p] for p in parameters})
+
+    return pull_fused
+
+
+def _is_single(tree: ex.Tree) -> bool:
+    return isinstance(tree, ex.Variable) or (isinstance(tree, ex.Call) and not any(isinstance(a, ex.Call) for a in tree.args))
+
+
+def _declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
+    FORMULAS[formula.name] = formula
+    rules: dict[str, Any] = {"decompose": _decomposition(formula), **_common_rules(formula, dict.fromkeys(formula.parameters))}
+    rules["__doc__"] = f"A gradient of the op {formula.name[1:].partition('_grad')[0]}, from the cotangent g; linear in g."
+    if ex.smooth_variables(formula.tree) - set(formula.parameters) == {"g"}:
+        # The other inputs only choose a branch: the derivative is the op itself, applied to the cotangent or tangent of g.
+        rules |= _derivative_rules(
+            [lambda ops, g, y, inputs, options: getattr(ops, formula.name)(g, *inputs[1:], **options), *[None] * (len(formula.inputs) - 1)]
+        )
+    defop(
+        formula.name,
+        samples=lambda: _samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None),
+        algebraic=algebraic,
+    )(type(formula.name, (), rules))
+
+
+def _derivative_rules(pullbacks: list[Pullback | None]) -> dict[str, Any]:
+    def vjp(ops: Any, g: Any, y: Any, *inputs: Any, **options: Any) -> tuple[Any, ...]:
+        return tuple(None if pull is None else pull(ops, g, y, inputs, options) for pull in pullbacks)
+
+    def jvp(ops: Any, t: tuple[Any, ...], y: Any, *inputs: Any, **options: Any) -> Any:
+        total = None
+        for pull, tangent in zip(pullbacks, t, strict=True):
+            if pull is not None and tangent is not None:
+                term = pull(ops, tangent, y, inputs, options)
+                total = term if total is None else ops.add(total, term)
+        return total
+
+    return {"vjp": vjp, "jvp": jvp}
+
+
+def _samples(inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None) -> list[Sample]:
+    shapes: list[Shape] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
+    found = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
+    found += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
+    if len(inputs) > 1:
+        found.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
+        found.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3,), **calls[0]))
+    if option:
+        found.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
+    return found
+
+
+# The table --------------------------------------------------------------------------------------------------------------
+
+elementwise("add(a, b)", "a + b", {"a": "g", "b": "g"}, "a + b, element by element.")
+elementwise("sub(a, b)", "a - b", {"a": "g", "b": "-g"}, "a − b, element by element.")
+elementwise("mul(a, b)", "a*b", {"a": "g*b", "b": "g*a"}, "a·b, element by element.")
+elementwise(
+    "div(a, b)", "a/b", {"a": "g/b", "b": "-g*(a/b/b)"}, "a/b, element by element; IEEE where b is 0.",
+    more=lambda: [good(Arr((6,), "normal"), Arr((6,), "away"))], kinds="away",
+)  # fmt: skip
+elementwise("scale(x, *, c)", "c*x", {"x": "c*g"}, "c·x for a plain number c.", calls=({"c": -1.5}, {"c": 2}))
+elementwise("shift(x, *, c)", "x + c", {"x": "g"}, "x + c for a plain number c.", calls=({"c": -1.5}, {"c": 2}))
+elementwise("neg(x)", "-x", {"x": "-g"}, "−x.")
+elementwise("square(x)", "x*x", {"x": "2*x*g"}, "x².")
+elementwise("inv(x)", "1/x", {"x": "-g*y*y"}, "1/x; ±∞ at ±0.", kinds="away")
+elementwise("abs(x)", "abs(x)", {"x": "sign(x)*g"}, "|x|; the gradient at 0 is 0.", kinds="away")
+elementwise("sign(x)", "sign(x)", None, "−1, 0 or 1 with the sign of x; no gradient.", kinds="away")
+
+# A whole exponent that occurs often has the formula that anybody would write. `c` is one number for the whole array, so a kernel
+# chooses once.
+elementwise(
+    "pow(x, *, c)",
+    "select(c == 2, x*x, select(c == 1, x, select(c == 0, 1, select(c == 3, x*x*x, select(c == -1, 1/x, pow(x, c))))))",
+    {"x": "select(c == 0, 0, select(c == 2, 2*x*g, select(c == 3, 3*(x*x)*g, select(c == 1, g, c*pow(x, c - 1)*g))))"},
+    "x to the power of a plain number c; for c = 0 the gradient is 0.",
+    kinds="positive",
+    calls=tuple({"c": c} for c in (2.5, 2, 3, 1, 0, -1, -2, 0.5)),
+    more=lambda: [good(Arr((6,), "away"), c=c) for c in (2, 3, 4, 5, -1, -2, -3)],
+)
+
+_COMPARISON_SAMPLES = [good(Arr((4,), "values", data=(1.0, 2.0, 3.0, -0.0)), Arr((4,), "values", data=(2.0, 2.0, 1.0, 0.0)), smooth=False)]
+elementwise("greater(a, b)", "select(a > b, 1, 0)", None, "1 where a > b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
+elementwise("greater_equal(a, b)", "select(a >= b, 1, 0)", None, "1 where a ≥ b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
+elementwise("equal(a, b)", "select(a == b, 1, 0)", None, "1 where a = b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
+elementwise(
+    "where(c, a, b)",
+    "select(c == 0, b, a)",
+    {"a": "select(c == 0, 0, g)", "b": "select(c == 0, g, 0)"},
+    "a where c ≠ 0, else b (c of the float dtype); the branch not taken gets an exact zero, even where it is NaN.",
+    more=lambda: [good(Arr((5,), "values", data=(0.0, 1.0, 0.0, -2.0, 1.0)), (5,), (5,))],
+)
+elementwise(
+    "sqrt(x)",
+    "sqrt(x)",
+    {"x": "select(x > 0, g/(2*sqrt(select(x > 0, x, 1))), 0)"},
+    "√x; NaN for x < 0; the gradient is 0 where x ≤ 0.",
+    kinds="positive",
+    more=lambda: [good(Arr((3,), "values", data=(0.0, 4.0, -1.0)), smooth=False)],
+    algebraic=False,
+)
+
+
+def _check_clamp(options: dict[str, Any]) -> None:
+    if not options["lo"] <= options["hi"]:
+        raise OptionError("lo is at most hi")
+
+
+elementwise(
+    "clamp(x, *, lo, hi)",
+    "select(x < lo, lo, select(x > hi, hi, x))",
+    {"x": "select(x > lo, select(x < hi, g, 0), 0)"},
+    "min(max(x, lo), hi); the gradient passes strictly between the bounds.",
+    check=_check_clamp,
+    calls=({"lo": -0.5, "hi": 0.75}, {"lo": -math.inf, "hi": 0.0}),
+    more=lambda: [good(Arr((3,), "values", data=(-1.0, 0.5, 1.0)), lo=-1, hi=1, smooth=False), bad("OptionError", (3,), lo=1, hi=-1)],
+)
+
+_TIES = [good(Arr((3,), "values", data=(1.0, 2.0, 3.0)), Arr((3,), "values", data=(2.0, 2.0, 1.0)), smooth=False)]
+elementwise(
+    "max(a, b)",
+    "max(a, b)",
+    {"a": "select(a > b, g, select(a == b, g/2, 0))", "b": "select(b > a, g, select(a == b, g/2, 0))"},
+    "The greater of a and b; NaN if either is; at a tie each gets half the gradient.",
+    aliases=("maximum",),
+    more=lambda: _TIES,
+)
+elementwise(
+    "min(a, b)",
+    "min(a, b)",
+    {"a": "select(a < b, g, select(a == b, g/2, 0))", "b": "select(b < a, g, select(a == b, g/2, 0))"},
+    "The smaller of a and b; NaN if either is; at a tie each gets half the gradient.",
+    aliases=("minimum",),
+    more=lambda: _TIES,
+)
+
+_KINK = [good(Arr((3,), "values", data=(-1.0, 0.0, 2.0)), smooth=False)]
+# y > 0 exactly where x > 0, so that the gradient needs no input kept.
+elementwise(
+    "relu(x)", "select(x <= 0, 0, x)", {"x": "select(y > 0, g, 0)"}, "max(x, 0), NaN where x is; the gradient at 0 is 0.",
+    kinds="away", more=lambda: _KINK,
+)  # fmt: skip
+elementwise(
+    "leaky_relu(x, *, slope=0.01)", "select(x > 0, x, slope*x)", {"x": "select(x > 0, g, slope*g)"},
+    "x where x > 0, else slope·x; the gradient at 0 is slope.", kinds="away", calls=({}, {"slope": 0.25}), more=lambda: _KINK,
+)  # fmt: skip
+elementwise(
+    "elu(x, *, alpha=1.0)",
+    "select(x > 0, x, alpha*expm1(min(x, 0)))",
+    {"x": "select(x > 0, g, alpha*exp(min(x, 0))*g)"},
+    "x where x > 0, else alpha·(eˣ − 1); the gradient at 0 is alpha.",
+    kinds="away",
+    calls=({}, {"alpha": 0.5}),
+    algebraic=False,
+    source="Clevert, Unterthiner & Hochreiter 2016, equation 14",
+)
+elementwise("exp(x)", "exp(x)", {"x": "g*y"}, "eˣ.", algebraic=False)
+elementwise("expm1(x)", "expm1(x)", {"x": "g*exp(x)"}, "eˣ − 1, accurate near 0.", algebraic=False)
+elementwise("log(x)", "log(x)", {"x": "g/x"}, "ln x; −∞ at 0, NaN below.", kinds="positive", algebraic=False)
+elementwise("log1p(x)", "log1p(x)", {"x": "g/(1 + x)"}, "ln(1 + x), accurate near 0; −∞ at −1.", kinds="unit", algebraic=False)
+elementwise(
+    "safe_log(x, *, eps=1e-6)",
+    "log(max(x, 0) + eps)",
+    {"x": "select(x >= 0, g/(max(x, 0) + eps), 0)"},
+    "ln(max(x, 0) + eps): finite for every finite x; the gradient is 0 where x < 0.",
+    kinds="away",
+    calls=({}, {"eps": 0.125}),
+    algebraic=False,
+)
+elementwise("sigmoid(x)", "sigmoid(x)", {"x": "g*(y*(1 - y))"}, "1/(1 + e⁻ˣ).", algebraic=False)
+elementwise("tanh(x)", "tanh(x)", {"x": "g*(1 - y*y)"}, "Hyperbolic tangent.", algebraic=False)
+elementwise("softplus(x)", "max(x, 0) + log1p(exp(-abs(x)))", {"x": "g*sigmoid(x)"}, "ln(1 + eˣ), without overflow.", algebraic=False)
+elementwise("sin(x)", "sin(x)", {"x": "g*cos(x)"}, "Sine of x in radians.", algebraic=False)
+elementwise("cos(x)", "cos(x)", {"x": "-g*sin(x)"}, "Cosine of x in radians.", algebraic=False)
+elementwise(
+    "erf(x)", "erf(x)", {"x": f"g*({2 / math.sqrt(math.pi)!r}*exp(-x*x))"}, "The error function, 2/√π ∫₀ˣ e^(−t²) dt.", algebraic=False
+)
+elementwise(
+    "silu(x)", "x*sigmoid(x)", {"x": "g*(sigmoid(x)*(1 + x*(1 - sigmoid(x))))"}, "x·σ(x).", algebraic=False,
+    source="Hendrycks & Gimpel 2016; Elfwing, Uchibe & Doya 2018",
+)  # fmt: skip
+
+# ½(1 + tanh u) = σ(2u), with u = √(2/π)(x + 0.044715 x³).
+_GATE = f"sigmoid({2 * math.sqrt(2 / math.pi)!r}*(x + 0.044715*(x*x*x)))"
+# d(2u)/dx, at x bounded: far out the gate is 0 or 1 and its slope exactly 0, which times an overflowed x² would be NaN.
+_BOUNDED = "max(min(x, 64), -64)"
+_GATE_SLOPE = f"{2 * math.sqrt(2 / math.pi)!r}*(1 + 0.134145*({_BOUNDED}*{_BOUNDED}))"
+_NORMAL_CDF = f"(1 + erf({math.sqrt(0.5)!r}*x))/2"
+_NORMAL_PDF = f"{1 / math.sqrt(2 * math.pi)!r}*exp(-(x*x)/2)"
+
+
+def _check_gelu(options: dict[str, Any]) -> None:
+    if options["approximate"] not in ("tanh", "none"):
+        raise OptionError('approximate is "tanh" or "none"')
+
+
+elementwise(
+    "gelu(x, *, approximate='tanh')",
+    f"select(exact == 1, x*({_NORMAL_CDF}), x*{_GATE})",
+    {"x": f"select(exact == 1, g*({_NORMAL_CDF} + x*({_NORMAL_PDF})), g*({_GATE}*(1 + {_BOUNDED}*(1 - {_GATE})*({_GATE_SLOPE}))))"},
+    'x·Φ(x), Φ the normal distribution function: by its tanh approximation, or by erf (`approximate="none"`).',
+    check=_check_gelu,
+    values=lambda options: {"exact": float(options["approximate"] == "none")},
+    calls=({}, {"approximate": "none"}),
+    algebraic=False,
+    source="Hendrycks & Gimpel 2016, section 2",
+)
+
+
+# Not formulas of their inputs -------------------------------------------------------------------------------------------
+
+
+@defop(
+    "detach",
+    view=True,
+    aliases=("stop_gradient",),
+    samples=lambda: [good((2, 3), smooth=False), good((), smooth=False)],
+    differentiable=False,
+)
+class Detach:
+    """The same value, through which no gradient flows."""
+
+    def shape(x: Shape) -> Shape:
+        return x
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
+FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)
+
+
+@defop("_full", samples=lambda: [good(shape=(2, 3), value=1.5), good(shape=(), value=0), good(shape=(0, 2), value=1)])
+class Full:
+    """A constant array: every element is `value`."""
+
+    def options(*, shape: Any, value: Any) -> dict[str, Any]:
+        return {"shape": as_shape(shape), "value": number(value, "value")}
+
+    def shape(*, shape: Shape, value: float) -> Shape:
+        return shape
+
+    def numbers(*, shape: Shape, value: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        # ints = (elements,); floats = (value,).
+        return (size(shape),), (value,)
+
+    vjp = no_gradient
+    jvp = no_tangent
