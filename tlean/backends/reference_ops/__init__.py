@@ -1,0 +1,25 @@
+"""What each op means, in NumPy: one definition per op, written for reading, over any kind of number.
+
+`DEFINITIONS` maps an op's name to `function(*arrays, **options)`, with absent inputs None and options in canonical form. `CREATORS` holds
+the ops with no array to take the kind of number from: their functions take its dtype first. Elementwise ops are not here: their formulas
+are their definitions (`elementwise.evaluate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from . import attention, conv, indexing, layout, linalg, loss, norm, pool, random, reduce
+
+DEFINITIONS: dict[str, Callable] = {}
+for _family in (layout, indexing, reduce, linalg, conv, pool, norm, attention, loss, random):
+    DEFINITIONS.update(_family.DEFINITIONS)
+
+CREATORS: dict[str, Callable] = {
+    "_full": lambda dtype, *, shape, value: np.full(shape, value, dtype=dtype),
+    "rand_uniform": random.rand_uniform,
+}
+
+__all__ = ["CREATORS", "DEFINITIONS"]

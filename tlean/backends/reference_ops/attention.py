@@ -1,0 +1,49 @@
+"""Definitions of attention, one query at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .linalg import matmul
+from .scalars import exp, number, sqrt, zeros
+
+
+def scaled_dot_product_attention(q, k, v, mask=None, *, causal=False):
+    n, m, h = q.shape[-2], k.shape[-2], q.shape[-1]
+    y = zeros((*q.shape[:-1], v.shape[-1]), q)
+    allowed = np.ones((*q.shape[:-2], n, m), dtype=bool)
+    if mask is not None:
+        allowed &= mask.astype(bool)
+    if causal:
+        allowed &= np.tri(n, m, dtype=bool)
+    for *batch, i in np.ndindex(q.shape[:-1]):
+        b = tuple(batch)
+        keys = np.flatnonzero(allowed[(*b, i)])
+        if len(keys) == 0:
+            continue
+        scores = np.sum(q[(*b, i)] * k[b][keys], axis=-1) / sqrt(number(h, q))
+        weights = exp(scores - np.max(scores))
+        y[(*b, i)] = np.sum((weights / np.sum(weights))[:, np.newaxis] * v[b][keys], axis=0)
+    return y
+
+
+def multi_head_attention(wq, wk, wv, wo, x, mask=None, *, num_heads):
+    h = wq.shape[1] // num_heads
+    heads = []
+    for i in range(num_heads):
+        own = slice(i * h, (i + 1) * h)
+        # (…, n, D) · (D, h): the head's columns of each projection.
+        q, k, v = (_project(x, w[:, own]) for w in (wq, wk, wv))
+        heads.append(scaled_dot_product_attention(q, k, v, mask))
+    return _project(np.concatenate(heads, axis=-1), wo)
+
+
+def _project(x, w):
+    rows = matmul(x.reshape(-1, x.shape[-1]), w)
+    return rows.reshape(*x.shape[:-1], w.shape[1])
+
+
+DEFINITIONS = {
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+    "multi_head_attention": multi_head_attention,
+}

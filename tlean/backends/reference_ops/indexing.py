@@ -1,0 +1,51 @@
+"""Definitions of reading and adding at indices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import IndexRangeError
+from .scalars import zeros
+
+
+def _checked(x, i):
+    if not 0 <= i < x.shape[0]:
+        raise IndexRangeError(f"i is at least 0 and less than {x.shape[0]}, not {int(i)}")
+    return int(i)
+
+
+def gather_scalar(x, i):
+    return np.asarray(x[_checked(x, i)])
+
+
+def gather_row(x, i):
+    return x[_checked(x, i)]
+
+
+def _rows_or_zeros(x, idx):
+    y = zeros((*idx.shape, *x.shape[1:]), x)
+    for j in np.ndindex(idx.shape):
+        if 0 <= idx[j] < x.shape[0]:
+            y[j] = x[idx[j]]
+    return y
+
+
+def _scatter(x, v, i):
+    y = x.copy()
+    y[_checked(x, i)] += v[()]
+    return y
+
+
+DEFINITIONS = {
+    "gather_scalar": gather_scalar,
+    "gather_row": gather_row,
+    "gather_scalar_nat": _rows_or_zeros,
+    "gather_vec_nat": _rows_or_zeros,
+    "gather_rows_nat": _rows_or_zeros,
+    "gather_scalar_ref": _rows_or_zeros,
+    "gather_row_ref": _rows_or_zeros,
+    "gather_vec_ref": _rows_or_zeros,
+    "gather_rows_ref": _rows_or_zeros,
+    "scatter_add_vec": _scatter,
+    "scatter_add_row": _scatter,
+}

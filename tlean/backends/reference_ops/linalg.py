@@ -1,0 +1,32 @@
+"""Definitions of products of matrices and vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .scalars import zeros
+
+
+def matmul(a, b, *, transpose_a=False, transpose_b=False):
+    a = a.swapaxes(-1, -2) if transpose_a else a
+    b = b.swapaxes(-1, -2) if transpose_b else b
+    y = zeros((*a.shape[:-1], b.shape[-1]), a)
+    for k in range(a.shape[-1]):
+        # y[…, i, j] += a[…, i, k] · b[…, k, j]
+        y = y + a[..., :, k, np.newaxis] * b[..., np.newaxis, k, :]
+    return y
+
+
+def bmm(a, b):
+    return matmul(a, b)
+
+
+def linear(w, b, x):
+    y = zeros((*x.shape[:-1], w.shape[0]), x)
+    for k in range(w.shape[1]):
+        # y[…, o] += w[o, k] · x[…, k]
+        y = y + x[..., k, np.newaxis] * w[:, k]
+    return y if b is None else y + b
+
+
+DEFINITIONS = {"matmul": matmul, "bmm": bmm, "linear": linear}

@@ -1,0 +1,89 @@
+"""Definitions of softmax and losses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import IndexRangeError
+from .scalars import exp, log, log1p, number, zeros
+
+
+def logsumexp(x, *, axis=-1):
+    if x.ndim == 0:
+        return x
+    top = np.max(x, axis=axis, keepdims=True)
+    # An infinite maximum is the result itself: there is nothing to take out.
+    shift = np.where(np.isinf(top), 0, top) if x.dtype != object else top
+    return np.squeeze(shift + log(np.sum(exp(x - shift), axis=axis, keepdims=True)), axis=axis)
+
+
+def softmax(x, *, axis=-1):
+    if x.ndim == 0:
+        return x - x + number(1, x)
+    e = exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax(x, *, axis=-1, eps=None):
+    if x.ndim == 0:
+        return x - x
+    z = x - np.max(x, axis=axis, keepdims=True)
+    return z - log(np.sum(exp(z), axis=axis, keepdims=True))
+
+
+def _reduce(losses, reduction):
+    if reduction == "none":
+        return losses
+    total = np.sum(losses)
+    return total / number(losses.size, losses) if reduction == "mean" else total
+
+
+def mse_loss(yhat, target, *, reduction="mean"):
+    return _reduce((yhat - target) * (yhat - target), reduction)
+
+
+def l1_loss(yhat, target, *, reduction="mean"):
+    return _reduce(np.abs(yhat - target), reduction)
+
+
+def huber_loss(yhat, target, *, reduction="mean", delta=1.0):
+    difference = np.abs(yhat - target)
+    d, half = number(delta, yhat), number(0.5, yhat)
+    return _reduce(np.where(difference <= d, half * difference * difference, d * (difference - half * d)), reduction)
+
+
+def bce_with_logits(logits, target, *, reduction="mean"):
+    return _reduce(np.maximum(logits, 0) - logits * target + log1p(exp(-np.abs(logits))), reduction)
+
+
+def nll_loss(log_probs, labels, weight=None, *, ignore_index=None, reduction="mean"):
+    return _labelled(log_probs, labels, weight, 0.0, ignore_index, reduction)
+
+
+def cross_entropy(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
+    return _labelled(log_softmax(logits), labels, weight, label_smoothing, ignore_index, reduction)
+
+
+def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
+    classes = log_p.shape[-1]
+    w = zeros((classes,), log_p) + number(1, log_p) if weight is None else weight
+    e = number(smoothing, log_p)
+    losses, total_weight = zeros(labels.shape, log_p), number(0, log_p)
+    for i in np.ndindex(labels.shape):
+        label = int(labels[i])
+        if label == ignore_index:
+            continue
+        if not 0 <= label < classes:
+            raise IndexRangeError(f"labels are at least 0 and less than {classes}, not {label}")
+        losses[i] = -(1 - e) * w[label] * log_p[i][label]
+        if e:
+            losses[i] -= e / number(classes, log_p) * np.sum(w * log_p[i])
+        total_weight += w[label]
+    if reduction == "none":
+        return losses
+    return np.sum(losses) / total_weight if reduction == "mean" else np.sum(losses)
+
+
+DEFINITIONS = {
+    f.__name__: f for f in (logsumexp, softmax, log_softmax, mse_loss, l1_loss, huber_loss, bce_with_logits, nll_loss, cross_entropy)
+}
