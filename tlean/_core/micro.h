@@ -25,23 +25,27 @@
 #define TLEAN_MICRO_H
 #include "kernel.h"
 #include <string.h>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
-#include <immintrin.h>
 #define TL_VBYTES 64
+#define TL_VL_f32 16
+#define TL_VL_f64 8
 #define TL_MR 14
 #elif defined(__AVX2__)
-#include <immintrin.h>
 #define TL_VBYTES 32
+#define TL_VL_f32 8
+#define TL_VL_f64 4
 #define TL_MR 6
 #else
 #define TL_VBYTES 16
+#define TL_VL_f32 4
+#define TL_VL_f64 2
 #define TL_MR 6
 #endif
 #define TL_NV 2
-
-#define TL_VL_f32 (TL_VBYTES / 4)
-#define TL_VL_f64 (TL_VBYTES / 8)
 #define TL_NR_f32 (TL_NV * TL_VL_f32)
 #define TL_NR_f64 (TL_NV * TL_VL_f64)
 
@@ -57,14 +61,20 @@ TL_INLINE int64_t tl_even_panel(int64_t n, int64_t most) {
 
 #define TL_T float
 #define TL_SUFFIX f32
+#define TL_INT int32_t
+#include "vector_template.h"
 #include "micro_template.h"
 #undef TL_T
 #undef TL_SUFFIX
+#undef TL_INT
 
 #define TL_T double
 #define TL_SUFFIX f64
+#define TL_INT int64_t
+#include "vector_template.h"
 #include "micro_template.h"
 #undef TL_T
 #undef TL_SUFFIX
+#undef TL_INT
 
 #endif

@@ -3,8 +3,6 @@
 #define VL TL_X(TL_VL)
 #define NR TL_X(TL_NR)
 
-typedef TL_T TL_X(tl_vec) __attribute__((vector_size(TL_VBYTES), may_alias));
-typedef TL_T TL_X(tl_uvec) __attribute__((vector_size(TL_VBYTES), aligned(sizeof(TL_T)), may_alias));
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 
@@ -79,12 +77,13 @@ static __attribute__((noinline)) void TL_X(tl_micro_edge)(int64_t mr, int64_t nr
                                                           const TL_T *b, int64_t b_k, TL_T *c, int64_t ldc, int add) {
     TL_T tile[TL_MR * NR] __attribute__((aligned(64)));
     TL_X(tl_vectors)(mr, (nr + VL - 1) / VL, k, a, a_row, a_k, b, b_k, tile, NR, 0);
-    for (int64_t i = 0; i < mr; i++) {
-        if (add)
-            for (int64_t j = 0; j < nr; j++) c[i * ldc + j] += tile[i * NR + j];
-        else
-            memcpy(c + i * ldc, tile + i * NR, (size_t)nr * sizeof(TL_T));
-    }
+    for (int64_t i = 0; i < mr; i++)
+        for (int64_t j = 0; j < nr; j += VL) {
+            int64_t part = nr - j < VL ? nr - j : VL;
+            VEC v = *(const VEC *)(tile + i * NR + j);
+            if (add) v += TL_X(tl_load_part)(c + i * ldc + j, part);
+            TL_X(tl_store_part)(c + i * ldc + j, v, part);
+        }
 }
 
 TL_INLINE void TL_X(tl_micro)(int64_t mr, int64_t nr, int64_t k, const TL_T *a, int64_t a_row, int64_t a_k, const TL_T *b, int64_t b_k,
@@ -93,27 +92,75 @@ TL_INLINE void TL_X(tl_micro)(int64_t mr, int64_t nr, int64_t k, const TL_T *a, 
     else TL_X(tl_vectors)(mr, nr / VL, k, a, a_row, a_k, b, b_k, c, ldc, add);
 }
 
-/* dst[p*width + i] = src[i*row + p*k_step] for i < n, zero for n <= i < padded <= width. */
-TL_INLINE void TL_X(tl_pack)(TL_T *TL_RESTRICT dst, int64_t width, const TL_T *TL_RESTRICT src, int64_t row, int64_t k_step, int64_t n,
-                             int64_t padded, int64_t k) {
-    if (row == 1) {
-        for (int64_t p = 0; p < k; p++) memcpy(dst + p * width, src + p * k_step, (size_t)n * sizeof(TL_T));
+/* r[i] = src[i*row … ], VL rows of VL, zeros beyond `rows` rows and `columns` columns (which may exceed VL). */
+TL_INLINE void TL_X(tl_load_rows)(VEC *r, const TL_T *src, int64_t row, int64_t rows, int64_t columns) {
+    if (rows >= VL && columns >= VL) {
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) r[i] = *(const UVEC *)(src + i * row);
+    } else if (columns >= VL) {
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) r[i] = i < rows ? *(const UVEC *)(src + i * row) : (UVEC){0};
     } else {
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t p = 0; p < k; p++) dst[p * width + i] = src[i * row + p * k_step];
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) r[i] = i < rows ? TL_X(tl_load_part)(src + i * row, columns) : (VEC){0};
     }
-    for (int64_t i = n; i < padded; i++)
-        for (int64_t p = 0; p < k; p++) dst[p * width + i] = 0;
 }
 
-static __attribute__((noinline, unused)) void TL_X(tl_pack_a)(TL_T *dst, const TL_T *src, int64_t row, int64_t k_step, int64_t mr,
-                                                              int64_t k) {
-    TL_X(tl_pack)(dst, mr, src, row, k_step, mr, mr, k);
+static __attribute__((noinline, unused)) void TL_X(tl_pack_b)(TL_T *TL_RESTRICT dst, const TL_T *TL_RESTRICT src, int64_t k_step,
+                                                              int64_t col, int64_t k, int64_t nr) {
+    if (col == 1) {
+        if (nr == NR) {
+            for (int64_t p = 0; p < k; p++)
+#pragma GCC unroll 4
+                for (int v = 0; v < TL_NV; v++) *(UVEC *)(dst + p * NR + v * VL) = *(const UVEC *)(src + p * k_step + v * VL);
+        } else {
+            for (int64_t p = 0; p < k; p++)
+                for (int64_t j = 0; j < nr; j += VL)
+                    *(UVEC *)(dst + p * NR + j) = TL_X(tl_load_part)(src + p * k_step + j, nr - j < VL ? nr - j : VL);
+        }
+    } else if (k_step == 1) {
+        for (int64_t j = 0; j < nr; j += VL)
+            for (int64_t p = 0; p < k; p += VL) {
+                VEC r[VL];
+                TL_X(tl_load_rows)(r, src + j * col + p, col, nr - j, k - p);
+                TL_X(tl_transpose)(r);
+                int64_t rows = k - p < VL ? k - p : VL;
+                for (int64_t q = 0; q < rows; q++) *(UVEC *)(dst + (p + q) * NR + j) = r[q];
+            }
+    } else {
+        int64_t padded = (nr + VL - 1) / VL * VL;
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t j = 0; j < padded; j++) dst[p * NR + j] = j < nr ? src[p * k_step + j * col] : 0;
+    }
 }
 
-static __attribute__((noinline, unused)) void TL_X(tl_pack_b)(TL_T *dst, const TL_T *src, int64_t k_step, int64_t col, int64_t k,
-                                                              int64_t nr) {
-    TL_X(tl_pack)(dst, NR, src, col, k_step, nr, (nr + VL - 1) / VL * VL, k);
+static __attribute__((noinline, unused)) void TL_X(tl_pack_a)(TL_T *TL_RESTRICT dst, const TL_T *TL_RESTRICT src, int64_t row,
+                                                              int64_t k_step, int64_t mr, int64_t k) {
+    if (row == 1) {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t i = 0; i < mr; i += VL) {
+                int64_t part = mr - i < VL ? mr - i : VL;
+                TL_X(tl_store_part)(dst + p * mr + i, TL_X(tl_load_part)(src + p * k_step + i, part), part);
+            }
+    } else if (k_step == 1) {
+        const TL_T *end = dst + mr * k;
+        for (int64_t i = 0; i < mr; i += VL)
+            for (int64_t p = 0; p < k; p += VL) {
+                VEC r[VL];
+                TL_X(tl_load_rows)(r, src + i * row + p, row, mr - i, k - p);
+                TL_X(tl_transpose)(r);
+                int64_t part = mr - i < VL ? mr - i : VL, rows = k - p < VL ? k - p : VL;
+                TL_T *to = dst + p * mr + i;
+                for (int64_t q = 0; q < rows; q++, to += mr) {
+                    /* With one group of lanes, what a whole vector writes beyond the row is written again by the next row. */
+                    if (part == VL || (mr < VL && to + VL <= end)) *(UVEC *)to = r[q];
+                    else TL_X(tl_store_part)(to, r[q], part);
+                }
+            }
+    } else {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t i = 0; i < mr; i++) dst[p * mr + i] = src[i * row + p * k_step];
+    }
 }
 
 #undef VL

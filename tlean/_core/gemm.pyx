@@ -1,0 +1,441 @@
+"""Matrix products: blocked for the caches, without packing where it does not pay, and thin shapes by dots and sums of rows.
+
+C (m x n) = A (m x k) B (k x n), row-major C. An operand is seen through two strides, so a transposed one is never copied as a whole:
+    A[i, p] = a[i*a_row + p*a_k],   B[p, j] = b[p*b_k + j*b_col],   one stride of each is 1.
+
+Which path runs and how it is cut up depends on the shape and the strides alone:
+    k = 1                        an outer product
+    m = 1 (or n = 1, transposed) dots where B's columns are contiguous, a sum of B's rows where its rows are
+    few rows, columns of B       dots, since packing B would cost as much as the product
+    everything else              tiles (micro.h), over blocks of k whose panels of A and B stay in the caches
+"""
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.threads cimport parallel_for, scratch
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "thin.h" nogil:
+    int TL_MR
+    int TL_NR_f32
+    int TL_NR_f64
+    int TL_VL_f32
+    int TL_VL_f64
+    int64_t tl_even_panel(int64_t n, int64_t most)
+    void tl_micro_f32(int64_t mr, int64_t nr, int64_t k, const float* a, int64_t a_row, int64_t a_k, const float* b, int64_t b_k, float* c, int64_t ldc, int add)
+    void tl_micro_f64(int64_t mr, int64_t nr, int64_t k, const double* a, int64_t a_row, int64_t a_k, const double* b, int64_t b_k, double* c, int64_t ldc, int add)
+    void tl_pack_a_f32(float* dst, const float* src, int64_t row, int64_t k_step, int64_t mr, int64_t k)
+    void tl_pack_a_f64(double* dst, const double* src, int64_t row, int64_t k_step, int64_t mr, int64_t k)
+    void tl_pack_b_f32(float* dst, const float* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
+    void tl_pack_b_f64(double* dst, const double* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
+    void tl_dots_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc)
+    void tl_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc)
+    void tl_row_sum_f32(int64_t n, int64_t k, const float* a, int64_t a_step, const float* b, int64_t ldb, float* c)
+    void tl_row_sum_f64(int64_t n, int64_t k, const double* a, int64_t a_step, const double* b, int64_t ldb, double* c)
+
+cdef enum:
+    K_BLOCK = 256          # a panel of B (K_BLOCK x TL_NR) fills 32 KiB: the first-level cache
+    M_BLOCK = 2016         # rows of A packed at once: 2 MiB in float32
+    N_BLOCK = 4096         # columns of B packed at once: 4 MiB in float32
+    CHUNK_PANELS = 16      # panels of A per chunk: 229 KiB, a part of the second-level cache
+    CHUNKS = 16            # chunks worth having, for up to 16 threads
+    DOT_ROWS = 64          # up to so many rows of A are multiplied by dots rather than tiles
+    PACK_A_COLUMNS = 3     # panels of B from which packing A pays
+    PACK_B_ROWS = 4        # panels of A from which packing B pays
+    LINE_COLUMNS = 512     # columns per chunk of a sum of rows
+    SLOT_A = 0
+    SLOT_B = 1
+
+# One product, and the block of it that is being computed. Pointers are to float or double.
+ctypedef struct Product:
+    int64_t m
+    int64_t n
+    int64_t k
+    char* a
+    int64_t a_row
+    int64_t a_k
+    char* b
+    int64_t b_k
+    int64_t b_col
+    char* c
+    int64_t ldc
+    char* bias              # one number per column, added to the finished sums; NULL for none
+    double nanoseconds      # of the whole, roughly, on one core
+    # the block: rows i0 … i0+mb, columns j0 … j0+nb, terms p0 … p0+kb
+    int64_t i0
+    int64_t mb
+    int64_t j0
+    int64_t nb
+    int64_t p0
+    int64_t kb
+    bint pack_a
+    int64_t first_packed_b  # panels of B from this one on are packed
+    bint pack_b_now         # B's panels are still to be packed for this block
+    char* packed_a
+    char* packed_b
+    int64_t height          # of a panel of A
+    int64_t row_panels
+    int64_t column_panels
+    int64_t rows_per_chunk  # in panels
+    int64_t columns_per_chunk
+    int64_t row_chunks
+
+
+# Packing -------------------------------------------------------------------------------------------------------------------
+
+cdef void pack(Product* t, Py_ssize_t panel, real tag) noexcept nogil:
+    # Panels of A first, then those of B that are packed.
+    cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
+    cdef int64_t a_panels = t.row_panels if t.pack_a else 0
+    cdef int64_t i, j, size
+    cdef real* src
+    if panel < a_panels:
+        i = panel * t.height
+        size = min(t.height, t.mb - i)
+        src = <real*>t.a + (t.i0 + i) * t.a_row + t.p0 * t.a_k
+        if real is float:
+            tl_pack_a_f32(<float*>t.packed_a + i * t.kb, src, t.a_row, t.a_k, size, t.kb)
+        else:
+            tl_pack_a_f64(<double*>t.packed_a + i * t.kb, src, t.a_row, t.a_k, size, t.kb)
+    else:
+        panel -= a_panels
+        j = (t.first_packed_b + panel) * nr
+        size = min(nr, t.nb - j)
+        src = <real*>t.b + (t.j0 + j) * t.b_col + t.p0 * t.b_k
+        if real is float:
+            tl_pack_b_f32(<float*>t.packed_b + panel * nr * t.kb, src, t.b_k, t.b_col, t.kb, size)
+        else:
+            tl_pack_b_f64(<double*>t.packed_b + panel * nr * t.kb, src, t.b_k, t.b_col, t.kb, size)
+
+
+cdef void pack_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    pack(<Product*>context, chunk, <float>0)
+
+
+cdef void pack_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    pack(<Product*>context, chunk, <double>0)
+
+
+# Tiles ---------------------------------------------------------------------------------------------------------------------
+
+cdef inline void add_bias(real* c, int64_t ldc, const real* bias, int64_t m, int64_t n) noexcept nogil:
+    cdef int64_t i, j
+    for i in range(m):
+        for j in range(n):
+            c[i * ldc + j] += bias[j]
+
+
+cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    # A chunk is a rectangle of panels. B's panel stays in the first-level cache while A's panels pass by.
+    cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
+    cdef int64_t ip0 = chunk % t.row_chunks * t.rows_per_chunk, jp0 = chunk // t.row_chunks * t.columns_per_chunk
+    cdef int64_t ip1 = min(ip0 + t.rows_per_chunk, t.row_panels), jp1 = min(jp0 + t.columns_per_chunk, t.column_panels)
+    cdef int64_t ip, jp, i, j, mt, nt, a_row = t.a_row, a_k = t.a_k, b_k
+    cdef int add = t.p0 > 0
+    cdef real* a
+    cdef real* b
+    cdef real* c
+    for jp in range(jp0, jp1):
+        j = jp * nr
+        nt = min(nr, t.nb - j)
+        if jp >= t.first_packed_b:
+            b = <real*>t.packed_b + (jp - t.first_packed_b) * nr * t.kb
+            b_k = nr
+        else:
+            b = <real*>t.b + (t.j0 + j) + t.p0 * t.b_k
+            b_k = t.b_k
+        for ip in range(ip0, ip1):
+            i = ip * t.height
+            mt = min(t.height, t.mb - i)
+            if t.pack_a:
+                a = <real*>t.packed_a + i * t.kb
+                a_row = 1
+                a_k = mt
+            else:
+                a = <real*>t.a + (t.i0 + i) * a_row + t.p0 * a_k
+            c = <real*>t.c + (t.i0 + i) * t.ldc + t.j0 + j
+            if real is float:
+                tl_micro_f32(mt, nt, t.kb, a, a_row, a_k, b, b_k, c, t.ldc, add)
+            else:
+                tl_micro_f64(mt, nt, t.kb, a, a_row, a_k, b, b_k, c, t.ldc, add)
+            if t.bias != NULL and t.p0 + t.kb == t.k:
+                add_bias(c, t.ldc, <real*>t.bias + t.j0 + j, mt, nt)
+
+
+cdef void tiles_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    tiles(<Product*>context, chunk, <float>0)
+
+
+cdef void tiles_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    tiles(<Product*>context, chunk, <double>0)
+
+
+cdef int by_tiles(Product* t, real tag) noexcept nogil:
+    cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
+    cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
+    cdef int64_t k_block = tl_even_panel(t.k, K_BLOCK)
+    cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK)
+    cdef int64_t packs, column_chunks
+    cdef bint pack_b
+    t.height = tl_even_panel(m_block, TL_MR)
+    m_block = (m_block + t.height - 1) // t.height * t.height
+    pack_b = t.b_col != 1 or (t.m + t.height - 1) // t.height >= PACK_B_ROWS
+    t.pack_a = (t.a_row != 1 and t.a_k != 1) or (t.n + nr - 1) // nr >= PACK_A_COLUMNS
+    t.packed_a = NULL
+    if t.pack_a:
+        t.packed_a = <char*>scratch(SLOT_A, m_block * k_block * sizeof(real))
+        if t.packed_a == NULL:
+            return TL_NO_MEMORY
+    t.packed_b = <char*>scratch(SLOT_B, (n_block + nr) * k_block * sizeof(real))
+    if t.packed_b == NULL:
+        return TL_NO_MEMORY
+    cdef double share = t.nanoseconds / (<double>t.m * t.n * t.k)
+    t.j0 = 0
+    while t.j0 < t.n:
+        t.nb = min(n_block, t.n - t.j0)
+        t.column_panels = (t.nb + nr - 1) // nr
+        # The micro-kernel reads whole vectors of B: a panel that ends inside one is packed in any case.
+        t.first_packed_b = 0 if pack_b else t.column_panels - 1 if t.nb % vl else t.column_panels
+        t.p0 = 0
+        while t.p0 < t.k:
+            t.kb = min(k_block, t.k - t.p0)
+            t.pack_b_now = True
+            t.i0 = 0
+            while t.i0 < t.m:
+                t.mb = min(m_block, t.m - t.i0)
+                t.row_panels = (t.mb + t.height - 1) // t.height
+                packs = t.row_panels if t.pack_a else 0
+                if t.pack_b_now:
+                    packs += t.column_panels - t.first_packed_b
+                if packs:
+                    parallel_for(pack_f32 if real is float else pack_f64, t, packs, <double>packs * nr * t.kb * 0.1)
+                t.pack_b_now = False
+                t.rows_per_chunk = tl_even_panel(t.row_panels, CHUNK_PANELS)
+                t.row_chunks = (t.row_panels + t.rows_per_chunk - 1) // t.rows_per_chunk
+                column_chunks = min(t.column_panels, max(<int64_t>1, (CHUNKS + t.row_chunks - 1) // t.row_chunks))
+                t.columns_per_chunk = (t.column_panels + column_chunks - 1) // column_chunks
+                column_chunks = (t.column_panels + t.columns_per_chunk - 1) // t.columns_per_chunk
+                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks, share * t.mb * t.nb * t.kb)
+                t.i0 += m_block
+            t.p0 += k_block
+        t.j0 += n_block
+    return TL_OK
+
+
+# Thin shapes ---------------------------------------------------------------------------------------------------------------
+
+cdef void outer_rows(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    # c[i, j] = a[i] b[j] (+ bias[j])
+    cdef int64_t i, j, i0 = chunk * t.rows_per_chunk, i1 = min(i0 + t.rows_per_chunk, t.m), n = t.n
+    cdef const real* b = <real*>t.b
+    cdef const real* bias = <real*>t.bias
+    cdef real* c
+    cdef real x
+    for i in range(i0, i1):
+        c = <real*>t.c + i * t.ldc
+        x = (<real*>t.a)[i * t.a_row]
+        if bias == NULL:
+            for j in range(n):
+                c[j] = x * b[j]
+        else:
+            for j in range(n):
+                c[j] = x * b[j] + bias[j]
+
+
+cdef void outer_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    outer_rows(<Product*>context, chunk, <float>0)
+
+
+cdef void outer_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    outer_rows(<Product*>context, chunk, <double>0)
+
+
+cdef void dots(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    # columns_per_chunk columns of C, all rows: C[i, j] = <row i of A, column j of B>, both contiguous
+    cdef int64_t j = chunk * t.columns_per_chunk, n = min(t.columns_per_chunk, t.n - j)
+    cdef real* b = <real*>t.b + j * t.b_col
+    cdef real* c = <real*>t.c + j
+    if real is float:
+        tl_dots_f32(t.m, n, t.k, <float*>t.a, t.a_row, b, t.b_col, c, t.ldc)
+    else:
+        tl_dots_f64(t.m, n, t.k, <double*>t.a, t.a_row, b, t.b_col, c, t.ldc)
+    if t.bias != NULL:
+        add_bias(c, t.ldc, <real*>t.bias + j, t.m, n)
+
+
+cdef void dots_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    dots(<Product*>context, chunk, <float>0)
+
+
+cdef void dots_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    dots(<Product*>context, chunk, <double>0)
+
+
+cdef void row_sum(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    # columns_per_chunk elements of c = sum over p of a[p] B[p, :]
+    cdef int64_t j = chunk * t.columns_per_chunk, n = min(t.columns_per_chunk, t.n - j)
+    cdef real* c = <real*>t.c + j
+    if real is float:
+        tl_row_sum_f32(n, t.k, <float*>t.a, t.a_k, <float*>t.b + j, t.b_k, c)
+    else:
+        tl_row_sum_f64(n, t.k, <double*>t.a, t.a_k, <double*>t.b + j, t.b_k, c)
+    if t.bias != NULL:
+        add_bias(c, t.ldc, <real*>t.bias + j, 1, n)
+
+
+cdef void row_sum_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    row_sum(<Product*>context, chunk, <float>0)
+
+
+cdef void row_sum_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    row_sum(<Product*>context, chunk, <double>0)
+
+
+cdef int product(Product* t, real tag) noexcept nogil:
+    """Compute the product that t's first fields describe."""
+    cdef int64_t i, chunk
+    cdef int status
+    cdef char* bias
+    cdef double per_term = 0.012 if real is float else 0.024
+    if t.m == 0 or t.n == 0:
+        return TL_OK
+    if t.k == 0:
+        for i in range(t.m):
+            memset(<real*>t.c + i * t.ldc, 0, t.n * sizeof(real))
+        if t.bias != NULL:
+            add_bias(<real*>t.c, t.ldc, <real*>t.bias, t.m, t.n)
+        return TL_OK
+    if t.n == 1 and t.bias != NULL:
+        bias = t.bias
+        t.bias = NULL
+        i = t.m
+        status = product(t, tag)
+        add_bias(<real*>t.c, 1, <real*>bias, i, 1)
+        return status
+    if t.n == 1 and t.m > 1:
+        # The column C is the row of the transposed product: C' = B' A'.
+        t.a, t.b = t.b, t.a
+        t.a_k, t.b_k = t.b_k, t.a_k
+        t.b_col = t.a_row
+        t.a_row = 1
+        t.m, t.n = 1, t.m
+        t.ldc = t.n
+    t.nanoseconds = per_term * t.m * t.n * t.k
+    if t.k == 1:
+        t.nanoseconds = 0.1 * t.m * t.n
+        t.rows_per_chunk = max(<int64_t>1, 16384 // t.n)
+        parallel_for(outer_f32 if real is float else outer_f64, t, (t.m + t.rows_per_chunk - 1) // t.rows_per_chunk, t.nanoseconds)
+    elif t.b_k == 1 and t.b_col != 1 and t.a_k == 1 and t.m <= DOT_ROWS and 10 * t.m <= t.k + 16:
+        if t.m == 1:
+            t.nanoseconds *= 4
+        chunk = max(<int64_t>1, 65536 // (t.m * t.k))
+        t.columns_per_chunk = (chunk + 7) // 8 * 8
+        parallel_for(dots_f32 if real is float else dots_f64, t, (t.n + t.columns_per_chunk - 1) // t.columns_per_chunk, t.nanoseconds)
+    elif t.m == 1 and t.b_col == 1:
+        t.nanoseconds *= 4
+        t.columns_per_chunk = LINE_COLUMNS
+        parallel_for(row_sum_f32 if real is float else row_sum_f64, t, (t.n + LINE_COLUMNS - 1) // LINE_COLUMNS, t.nanoseconds)
+    else:
+        return by_tiles(t, tag)
+    return TL_OK
+
+
+# Kernels -------------------------------------------------------------------------------------------------------------------
+
+# A batch of equal products over leading axes.
+ctypedef struct Batch:
+    Product first
+    int64_t count
+    int64_t per_chunk
+    int status
+
+
+cdef void batch_chunk(Batch* all, Py_ssize_t chunk, real tag) noexcept nogil:
+    cdef int64_t i
+    cdef Product t
+    cdef int status
+    for i in range(chunk * all.per_chunk, min((chunk + 1) * all.per_chunk, all.count)):
+        t = all.first
+        t.a += i * t.m * t.k * sizeof(real)
+        t.b += i * t.k * t.n * sizeof(real)
+        t.c += i * t.m * t.n * sizeof(real)
+        status = product(&t, tag)
+        if status != TL_OK:
+            all.status = status
+
+
+cdef void batch_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    batch_chunk(<Batch*>context, chunk, <float>0)
+
+
+cdef void batch_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    batch_chunk(<Batch*>context, chunk, <double>0)
+
+
+cdef int matmul(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+    # ints: batch, m, n, k, transpose_a, transpose_b
+    cdef Batch all
+    cdef int64_t m = ints[1], n = ints[2], k = ints[3]
+    cdef double terms = <double>m * n * k
+    all.count = ints[0]
+    all.status = TL_OK
+    all.first.m, all.first.n, all.first.k = m, n, k
+    all.first.a, all.first.b, all.first.c = <char*>inp[0], <char*>inp[1], <char*>out[0]
+    all.first.a_row = 1 if ints[4] else k
+    all.first.a_k = m if ints[4] else 1
+    all.first.b_k = 1 if ints[5] else n
+    all.first.b_col = k if ints[5] else 1
+    all.first.ldc = n
+    all.first.bias = NULL
+    if all.count == 1:
+        return product(&all.first, tag)
+    if all.count < 4 and terms > 1e6:
+        # Few large products: each is divided among the threads.
+        all.per_chunk = all.count
+        batch_chunk(&all, 0, tag)
+    elif all.count > 0:
+        all.per_chunk = max(<int64_t>1, min(all.count, <int64_t>(1e6 / (terms + 500.0))))
+        parallel_for(batch_f32 if real is float else batch_f64, &all, (all.count + all.per_chunk - 1) // all.per_chunk,
+                     all.count * (terms * 0.012 + 30.0))
+    return all.status
+
+
+cdef int linear(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+    # y (rows, out) = x (rows, in) w' + b; ints: rows, out, in
+    cdef Product t
+    t.m, t.n, t.k = ints[0], ints[1], ints[2]
+    t.a, t.b, t.c = <char*>inp[2], <char*>inp[0], <char*>out[0]
+    t.a_row, t.a_k = t.k, 1
+    t.b_k, t.b_col = 1, t.k
+    t.ldc = t.n
+    t.bias = <char*>inp[1]
+    return product(&t, tag)
+
+
+cdef int matmul_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return matmul(out, inp, ints, <float>0)
+
+
+cdef int matmul_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return matmul(out, inp, ints, <double>0)
+
+
+cdef int linear_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return linear(out, inp, ints, <float>0)
+
+
+cdef int linear_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return linear(out, inp, ints, <double>0)
+
+
+KERNELS = {
+    "matmul:f32": <size_t>&matmul_f32,
+    "matmul:f64": <size_t>&matmul_f64,
+    "linear:f32": <size_t>&linear_f32,
+    "linear:f64": <size_t>&linear_f64,
+}
+ACCUMULATES = set()

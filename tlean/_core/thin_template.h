@@ -1,0 +1,128 @@
+/* Products that no tile fits: few rows against rows contiguous in k (dots), and one row against a row-major matrix (a sum of rows).
+ * Included with TL_T and TL_SUFFIX defined, after micro.h's other templates.
+ *
+ *   tl_dots_X(m, n, k, a, lda, b, ldb, c, ldc)        C[i*ldc + j] = sum over p of A[i*lda + p] * B[j*ldb + p], any m, n
+ *   tl_row_sum_X(n, k, a, a_step, b, ldb, c)          c[j] = sum over p of a[p*a_step] * B[p*ldb + j]
+ * The order of every sum depends on k alone.
+ */
+#define VL TL_X(TL_VL)
+#define VEC TL_X(tl_vec)
+#define UVEC TL_X(tl_uvec)
+
+#if TL_VBYTES == 64
+#define DOT_M 4 /* 4 x 4 sums, or 1 x 8: at least eight chains of additions run at once */
+#else
+#define DOT_M 2
+#endif
+#define DOT_N 4
+
+TL_INLINE void TL_X(tl_dot_tile)(const int m, const int n, int64_t k, const TL_T *a, int64_t lda, const TL_T *b, int64_t ldb, TL_T *c,
+                                 int64_t ldc) {
+    VEC sum[4][8];
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j++) sum[i][j] = (VEC){0};
+    int64_t p = 0;
+    for (; p + VL <= k; p += VL) {
+        VEC av[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) av[i] = *(const UVEC *)(a + i * lda + p);
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j++) {
+            VEC bv = *(const UVEC *)(b + j * ldb + p);
+#pragma GCC unroll 4
+            for (int i = 0; i < m; i++) sum[i][j] += av[i] * bv;
+        }
+    }
+    if (p < k) {
+        VEC av[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) av[i] = TL_X(tl_load_part)(a + i * lda + p, k - p);
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j++) {
+            VEC bv = TL_X(tl_load_part)(b + j * ldb + p, k - p);
+#pragma GCC unroll 4
+            for (int i = 0; i < m; i++) sum[i][j] += av[i] * bv;
+        }
+    }
+    const int group = n < VL ? n : VL;
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < n; j += group) TL_X(tl_store_part)(c + i * ldc + j, TL_X(tl_lane_sums)(&sum[i][j], group), group);
+}
+
+/* One tile of a constant size per call, so that gcc keeps the sums of each in registers. */
+#define TL_DOT_TILE(m, n) \
+    static __attribute__((noinline, unused)) void TL_X(tl_dots_##m##x##n)(int64_t k, const TL_T *a, int64_t lda, const TL_T *b, \
+                                                                          int64_t ldb, TL_T *c, int64_t ldc) { \
+        TL_X(tl_dot_tile)(m, n, k, a, lda, b, ldb, c, ldc); \
+    }
+TL_DOT_TILE(1, 1)
+TL_DOT_TILE(1, 8)
+TL_DOT_TILE(2, 1)
+TL_DOT_TILE(2, 4)
+TL_DOT_TILE(4, 1)
+TL_DOT_TILE(4, 4)
+
+static __attribute__((unused)) void TL_X(tl_dots)(int64_t m, int64_t n, int64_t k, const TL_T *a, int64_t lda, const TL_T *b, int64_t ldb,
+                                                  TL_T *c, int64_t ldc) {
+    for (int64_t i = 0, rows; i < m; i += rows) {
+        rows = m - i >= 4 && DOT_M == 4 ? 4 : m - i >= 2 ? 2 : 1;
+        const TL_T *ai = a + i * lda;
+        TL_T *ci = c + i * ldc;
+        int64_t j = 0;
+        if (rows == 4) {
+            for (; j + 4 <= n; j += 4) TL_X(tl_dots_4x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j < n; j++) TL_X(tl_dots_4x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+        } else if (rows == 2) {
+            for (; j + 4 <= n; j += 4) TL_X(tl_dots_2x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j < n; j++) TL_X(tl_dots_2x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+        } else {
+            for (; j + 8 <= n; j += 8) TL_X(tl_dots_1x8)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j < n; j++) TL_X(tl_dots_1x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+        }
+    }
+}
+
+/* ROWS rows of B at a time, so that c is read and written once for all of them. */
+#define ROWS 8
+TL_INLINE void TL_X(tl_add_rows)(const int rows, int64_t n, const TL_T *a, int64_t a_step, const TL_T *TL_RESTRICT b, int64_t ldb,
+                                 TL_T *TL_RESTRICT c, int first) {
+    VEC av[ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) av[r] = a[r * a_step] - (VEC){0};
+    int64_t j = 0;
+    for (; j + 2 * VL <= n; j += 2 * VL) {
+        VEC s0 = {0}, s1 = {0};
+        if (!first) s0 = *(const UVEC *)(c + j), s1 = *(const UVEC *)(c + j + VL);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) s0 += av[r] * *(const UVEC *)(b + r * ldb + j), s1 += av[r] * *(const UVEC *)(b + r * ldb + j + VL);
+        *(UVEC *)(c + j) = s0;
+        *(UVEC *)(c + j + VL) = s1;
+    }
+    for (; j < n; j += VL) {
+        int64_t part = n - j < VL ? n - j : VL;
+        VEC s = {0};
+        if (!first) s = TL_X(tl_load_part)(c + j, part);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) s += av[r] * TL_X(tl_load_part)(b + r * ldb + j, part);
+        TL_X(tl_store_part)(c + j, s, part);
+    }
+}
+
+static __attribute__((unused)) void TL_X(tl_row_sum)(int64_t n, int64_t k, const TL_T *a, int64_t a_step, const TL_T *b, int64_t ldb,
+                                                     TL_T *c) {
+    int64_t p = 0;
+    for (; p + ROWS <= k; p += ROWS) TL_X(tl_add_rows)(ROWS, n, a + p * a_step, a_step, b + p * ldb, ldb, c, p == 0);
+    for (; p < k; p++) TL_X(tl_add_rows)(1, n, a + p * a_step, a_step, b + p * ldb, ldb, c, p == 0);
+}
+
+#undef VL
+#undef VEC
+#undef UVEC
+#undef DOT_M
+#undef DOT_N
+#undef ROWS
+#undef TL_DOT_TILE
