@@ -1,0 +1,87 @@
+"""Convolution on the CPU: forward, input gradient (= transposed convolution) and weight gradient.
+
+All three read `wide` (N,C,*in) and `narrow` (N,O,*out), the two sides of  narrow = w ⋆ wide,  w (O, C/groups, *kernel), with spatial axes
+filled up to three. Implicit GEMM: the reduction runs over terms (channel, kernel cell), each an offset into a zero-padded copy of a tile of
+the source that fits the second-level cache; there is no im2col matrix. A tile whose stride is s is copied as s interleaved planes, so that
+neighbouring outputs always read neighbouring memory, and vectors of outputs run over rows of the tile. The input gradient at stride s is s
+(per axis) dense convolutions of g, one for each residue of the position, with the kernel cells that hit it.
+
+How the work is cut depends on the shapes alone. Every element of `conv` and of the input gradient is summed by one thread in the order of
+the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.
+"""
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
+
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.threads cimport parallel_for, scratch
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "conv_micro.h" nogil:
+    enum:
+        CONV_VECTOR_BYTES
+        CONV_PART
+        CONV_OB_MAX
+    const int* conv_nv_max
+    const int* conv_kb_max
+    ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,
+                                       float*, Py_ssize_t, const int32_t*, const float*) noexcept
+    ctypedef void (*conv_block_fn_f64)(Py_ssize_t, const double*, const int32_t*, const double*, Py_ssize_t, const int32_t*,
+                                       const int32_t*, double*, Py_ssize_t, const int32_t*, const double*) noexcept
+    ctypedef void (*dw_block_fn_f32)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const float*, Py_ssize_t, const float*,
+                                     const int32_t*, float*) noexcept
+    ctypedef void (*dw_block_fn_f64)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const double*, Py_ssize_t, const double*,
+                                     const int32_t*, double*) noexcept
+    conv_block_fn_f32 conv_block_f32[9][9]
+    conv_block_fn_f64 conv_block_f64[9][9]
+    dw_block_fn_f32 dw_block_f32[9]
+    dw_block_fn_f64 dw_block_f64[9]
+    void conv_take_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_take_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_put_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_put_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_zero_f32(float*, Py_ssize_t) noexcept
+    void conv_zero_f64(double*, Py_ssize_t) noexcept
+
+include "conv_tile.pxi"
+include "conv_gather.pxi"
+include "conv_weight.pxi"
+
+
+cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False)
+
+cdef int conv_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False)
+
+cdef int conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True)
+
+cdef int conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True)
+
+cdef int conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True)
+
+cdef int conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True)
+
+cdef int conv_grad_w_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return weight_gradient[float](<float*>out[0], <const float*>inp[0], <const float*>inp[1], ints)
+
+cdef int conv_grad_w_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return weight_gradient[double](<double*>out[0], <const double*>inp[0], <const double*>inp[1], ints)
+
+
+KERNELS = {
+    "conv:f32": <size_t>&conv_f32,
+    "conv:f64": <size_t>&conv_f64,
+    "conv_transpose:f32": <size_t>&conv_transpose_f32,
+    "conv_transpose:f64": <size_t>&conv_transpose_f64,
+    "_conv_grad_x:f32": <size_t>&conv_grad_x_f32,
+    "_conv_grad_x:f64": <size_t>&conv_grad_x_f64,
+    "_conv_grad_w:f32": <size_t>&conv_grad_w_f32,
+    "_conv_grad_w:f64": <size_t>&conv_grad_w_f64,
+}
+ACCUMULATES = set()

@@ -1,0 +1,350 @@
+# Forward convolution and input gradient: one gathering engine, told apart by its source, its terms and the step of its destination.
+
+# Positions of a strip: the results of one block of channels stay in the first-level cache until they are written out.
+cdef enum:
+    STRIP = 768
+
+
+# A dense convolution onto the cells first + step·j of the destination, 0 ≤ j < count along each axis.
+cdef struct Pass:
+    Py_ssize_t first[3]
+    Py_ssize_t count[3]
+    Py_ssize_t terms
+    int32_t* xoff           # offset of each term in the source tile
+    int32_t* woff           # and in w
+
+
+cdef struct GatherJob:
+    void* to
+    const void* source
+    const void* w
+    const void* bias
+    Geometry geo
+    Source src
+    bint direct             # the source is read in place: no padding, no stride
+    Py_ssize_t in_channels, out_channels     # per group
+    Py_ssize_t in_plane, out_plane
+    Py_ssize_t pitch        # from channel to channel of the source tile
+    Py_ssize_t ws           # from output channel to output channel of w
+    Py_ssize_t step[3]      # of the destination
+    Py_ssize_t size[3]      # of the destination
+    Py_ssize_t counts[3]    # positions along each axis, of the largest pass
+    Py_ssize_t tiles[3]
+    Py_ssize_t ranges       # of output channels
+    Py_ssize_t units, chunks
+    Py_ssize_t passes
+    Pass* each
+
+
+# Vectors of positions of a strip: where they read and where they write.
+cdef struct Vectors:
+    Py_ssize_t rows, columns, count
+    bint in_place           # written straight to the destination, by rows or as one run
+    Py_ssize_t out_pitch    # of the temporary, from channel to channel
+    int32_t* pos
+    int32_t* opos
+
+
+cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t lane_count) noexcept nogil:
+    # Rows may be cut into vectors one by one (the last overlapping its neighbour), or the strip as one run, rows and the gaps between
+    # them alike; the cheaper way is taken, counting two multiply-adds a cycle.
+    cdef Py_ssize_t pitch = job.src.extent[2], run = (rows - 1) * pitch + columns
+    cdef Py_ssize_t per_row = ceil_div(columns, lane_count), whole = ceil_div(run, lane_count)
+    cdef bint dense = job.step[2] == 1
+    cdef bint flat_in_place = (dense and pitch == columns and job.size[2] == columns and job.step[1] == 1 and run >= lane_count)
+    cdef double flat_cost = <double>whole * (one.terms + (1 if flat_in_place else 4))
+    cdef double row_cost = <double>(rows * per_row) * (one.terms + (1 if dense else 4))
+    cdef Py_ssize_t r, v, n = 0
+    vec.rows, vec.columns = rows, columns
+    if columns >= lane_count and row_cost < flat_cost:
+        vec.in_place = dense
+        vec.out_pitch = rows * pitch
+        for r in range(rows):
+            for v in range(per_row):
+                vec.pos[n] = <int32_t>(r * pitch + minimum(v * lane_count, columns - lane_count))
+                vec.opos[n] = <int32_t>(vec.pos[n] + r * (job.step[1] * job.size[2] - pitch) if dense else vec.pos[n])
+                n += 1
+    else:
+        vec.in_place = flat_in_place
+        vec.out_pitch = whole * lane_count
+        for v in range(whole):
+            # No vector reads beyond a source that is read in place, nor writes beyond a destination.
+            vec.pos[n] = <int32_t>(minimum(v * lane_count, run - lane_count) if job.direct or flat_in_place else v * lane_count)
+            vec.opos[n] = vec.pos[n]
+            n += 1
+    vec.count = n
+
+
+cdef void gather_strip(const real* src, const real* w, const real* bias, real* to, real* temporary, GatherJob* job, Pass* one,
+                       Vectors* vec, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+    # Output channels `channel` … `end` − 1 of a group at the positions of one strip; `to` is the strip's place in channel 0.
+    cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, r, i
+    cdef real* out
+    for b in range(blocks):
+        c = begin + (end - begin) * b // blocks
+        n = begin + (end - begin) * (b + 1) // blocks - c
+        out = to + c * job.out_plane if vec.in_place else temporary
+        parts = ceil_div(vec.count, conv_nv_max[n])
+        for part in range(parts):
+            v = vec.count * part // parts
+            next_v = vec.count * (part + 1) // parts
+            if real is float:
+                conv_block_f32[n][next_v - v](
+                    one.terms, src, one.xoff, w + c * job.ws, job.ws, one.woff, vec.pos + v,
+                    out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
+            else:
+                conv_block_f64[n][next_v - v](
+                    one.terms, src, one.xoff, w + c * job.ws, job.ws, one.woff, vec.pos + v,
+                    out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
+        if not vec.in_place:
+            for i in range(n):
+                for r in range(vec.rows):
+                    put(to + (c + i) * job.out_plane + r * job.step[1] * job.size[2],
+                        temporary + i * vec.out_pitch + r * job.src.extent[2], vec.columns, job.step[2])
+
+
+cdef void gather_tile(const real* src, real* to, const real* w, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
+                      const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+    # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination.
+    cdef Py_ssize_t p, d, s, h, rows, columns, depth, height, strip, extent = job.src.extent[2]
+    cdef Py_ssize_t slab = job.src.extent[1] * extent
+    cdef Pass* one
+    for p in range(job.passes):
+        one = &job.each[p]
+        depth = minimum(one.count[0] - origin[0], job.src.tile[0])
+        height = minimum(one.count[1] - origin[1], job.src.tile[1])
+        columns = minimum(one.count[2] - origin[2], job.src.tile[2])
+        if depth <= 0 or height <= 0 or columns <= 0:
+            continue
+        strip = even_tile(height, maximum(STRIP // extent, 1))
+        vec.rows = 0
+        for d in range(depth):
+            for s in range(ceil_div(height, strip)):
+                h = s * strip
+                rows = minimum(strip, height - h)
+                if rows != vec.rows:
+                    list_vectors(vec, job, one, rows, columns, CONV_VECTOR_BYTES // sizeof(real))
+                gather_strip(
+                    src + d * slab + h * extent, w, bias,
+                    to + (((origin[0] + d) * job.step[0] + one.first[0]) * job.size[1]
+                          + (origin[1] + h) * job.step[1] + one.first[1]) * job.size[2] + origin[2] * job.step[2] + one.first[2],
+                    temporary, job, one, vec, channel, end)
+
+
+cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, tile, group, image, copied = -1, c, g
+    cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(STRIP // columns, 1), origin[3]
+    cdef Py_ssize_t most = strip * ceil_div(columns, lane_count) + 2
+    cdef Vectors vec
+    cdef const real* at
+    cdef const real* bias = <const real*>job.bias
+    cdef real* to = <real*>job.to
+    cdef real* box = NULL
+    # One block: the lists of vectors, then the results of a block of channels.
+    cdef char* memory = <char*>scratch(2, <size_t>(2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES))
+    if not job.direct:
+        box = <real*>scratch(1, <size_t>((job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
+    if memory == NULL or (box == NULL and not job.direct):
+        job.units = -1
+        return
+    vec.pos = <int32_t*>memory
+    vec.opos = <int32_t*>(memory + odd_lines(4 * most, 64))
+    cdef real* temporary = <real*>(memory + 2 * odd_lines(4 * most, 64))
+    for unit in range(job.units * chunk // job.chunks, job.units * (chunk + 1) // job.chunks):
+        rest = unit // job.ranges
+        share = unit - rest * job.ranges
+        g = rest // (job.tiles[0] * job.tiles[1] * job.tiles[2])
+        tile = rest - g * (job.tiles[0] * job.tiles[1] * job.tiles[2])
+        image = g // job.geo.groups
+        group = g - image * job.geo.groups
+        origin[2] = tile % job.tiles[2] * job.src.tile[2]
+        origin[1] = tile // job.tiles[2] % job.tiles[1] * job.src.tile[1]
+        origin[0] = tile // job.tiles[2] // job.tiles[1] * job.src.tile[0]
+        at = source + g * job.in_channels * job.in_plane
+        if job.direct:
+            at += (origin[0] * job.src.size[1] + origin[1]) * job.src.size[2] + origin[2]
+        else:
+            if copied != rest:
+                for c in range(job.in_channels):
+                    copy_box(box + c * job.pitch, at + c * job.in_plane, &job.src, origin)
+                copied = rest
+            at = box
+        gather_tile(
+            at, to + g * job.out_channels * job.out_plane, <const real*>job.w + group * job.geo.wide * job.geo.narrow * job.geo.cells,
+            bias + group * job.out_channels if bias != NULL else NULL, temporary, job, &vec, origin,
+            job.out_channels * share // job.ranges, job.out_channels * (share + 1) // job.ranges)
+
+
+cdef void gather_chunk_f32(void* job, Py_ssize_t chunk) noexcept nogil:
+    gather_chunk(<GatherJob*>job, chunk, <const float*>(<GatherJob*>job).source)
+
+
+cdef void gather_chunk_f64(void* job, Py_ssize_t chunk) noexcept nogil:
+    gather_chunk(<GatherJob*>job, chunk, <const double*>(<GatherJob*>job).source)
+
+
+cdef void forward_pass(GatherJob* job) noexcept nogil:
+    # The one pass of the forward convolution: terms (c, cell) in w's own order.
+    cdef Geometry* geo = &job.geo
+    cdef Pass* one = job.each
+    cdef Py_ssize_t c, cell, n = 0
+    cdef int a
+    for a in range(3):
+        one.first[a] = 0
+        one.count[a] = geo.axis[a].narrow
+    for c in range(geo.wide):
+        for cell in range(geo.cells):
+            one.xoff[n] = <int32_t>(c * job.pitch + cell_offset(&job.src, geo.axis, cell))
+            one.woff[n] = <int32_t>n
+            n += 1
+    one.terms = n
+
+
+cdef inline Py_ssize_t hit(Axis* axis, Py_ssize_t residue, Py_ssize_t t) noexcept nogil:
+    # stride·(window that covers wide cell `residue` with its kernel cell t), if that is divisible by the stride.
+    return residue + axis.padding - t * axis.dilation
+
+
+cdef void adjoint_passes(GatherJob* job) noexcept nogil:
+    # dx[c, s·j + q] = Σ_{o,t} w[o, c, t] g[o, j + (q + padding − t·dilation)/s]: one pass per residue q, terms (o, t).
+    cdef Geometry* geo = &job.geo
+    cdef Py_ssize_t p, o, t, n, place, weights = geo.wide * geo.cells
+    cdef Py_ssize_t residue[3]
+    cdef Py_ssize_t cell[3]
+    cdef int32_t* xoff = job.each[0].xoff
+    cdef int32_t* woff = job.each[0].woff
+    cdef Axis* axis
+    cdef Pass* one
+    cdef bint covers
+    cdef int a
+    for p in range(job.passes):
+        one = &job.each[p]
+        one.xoff, one.woff = xoff, woff
+        split(residue, p, minimum(geo.axis[1].stride, geo.axis[1].wide), minimum(geo.axis[2].stride, geo.axis[2].wide))
+        for a in range(3):
+            one.first[a] = residue[a]
+            one.count[a] = ceil_div(geo.axis[a].wide - residue[a], geo.axis[a].stride)
+        n = 0
+        for o in range(geo.narrow):
+            for t in range(geo.cells):
+                split(cell, t, geo.axis[1].kernel, geo.axis[2].kernel)
+                covers, place = True, 0
+                for a in range(3):
+                    axis = &geo.axis[a]
+                    covers = covers and hit(axis, residue[a], cell[a]) % axis.stride == 0
+                    place = place * job.src.extent[a] + ceil_div(hit(axis, residue[a], cell[a]), axis.stride) - job.src.base[a]
+                if covers:
+                    xoff[n] = <int32_t>(o * job.pitch + place)
+                    woff[n] = <int32_t>(o * weights + t)
+                    n += 1
+        one.terms = n
+        xoff += n
+        woff += n
+
+
+cdef void source_of_narrow(GatherJob* job, Py_ssize_t* over) noexcept nogil:
+    # g as the adjoint reads it: dense, from the first window that any cell needs to the last.
+    cdef Axis* axis
+    cdef Py_ssize_t low, high, residue, t
+    cdef int a
+    for a in range(3):
+        axis = &job.geo.axis[a]
+        job.src.size[a], job.src.step[a], job.src.planes[a], job.src.dilation[a] = axis.narrow, 1, 1, 1
+        low, high = 0, 0
+        for residue in range(minimum(axis.stride, axis.wide)):
+            for t in range(axis.kernel):
+                if hit(axis, residue, t) % axis.stride == 0:
+                    low = minimum(low, ceil_div(hit(axis, residue, t), axis.stride))
+                    high = maximum(high, ceil_div(hit(axis, residue, t), axis.stride))
+        job.src.base[a] = low
+        over[a] = high - low
+
+
+cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_count) noexcept nogil:
+    # Whether every vector of positions can read the source itself: no zeros to add, nothing to de-interleave, no overrun.
+    cdef Py_ssize_t last, strip
+    cdef int a
+    for a in range(3):
+        if job.src.step[a] != 1 or job.src.base[a] != 0 or job.src.tile[a] + over[a] > job.src.size[a]:
+            return False
+    if job.in_channels * job.in_plane > INT32_MAX:
+        return False
+    if job.in_channels >= 16 and job.in_plane * (64 // lane_count) % 2048 == 0:
+        return False       # the channels would compete for the same sets of the first-level cache
+    strip = even_tile(job.counts[1], maximum(STRIP // job.src.size[2], 1))
+    last = job.counts[1] - (ceil_div(job.counts[1], strip) - 1) * strip
+    return job.counts[2] > lane_count or (job.passes == 1 and (last - 1) * job.src.size[2] + job.counts[2] >= lane_count)
+
+
+cdef int gather(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, bint adjoint) noexcept nogil:
+    # out and wide change places between the two directions; see the structs for what else differs.
+    cdef GatherJob job
+    cdef Geometry* geo = &job.geo
+    cdef Py_ssize_t over[3]
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), terms, passes = 1, room, a
+    cdef Axis* axis
+    cdef char* memory
+    cdef double work
+    read_geometry(geo, ints)
+    job.to, job.source, job.w, job.bias = to, source, w, bias
+    job.in_channels, job.out_channels = geo.wide, geo.narrow
+    job.in_plane, job.out_plane = wide_plane(geo), narrow_plane(geo)
+    job.ws = geo.wide * geo.cells
+    if adjoint:
+        job.in_channels, job.out_channels = job.out_channels, job.in_channels
+        job.in_plane, job.out_plane = job.out_plane, job.in_plane
+        job.ws = geo.cells
+    if geo.batch * job.out_plane == 0:
+        return TL_OK
+    for a in range(3):
+        axis = &geo.axis[a]
+        job.size[a] = axis.wide if adjoint else axis.narrow
+        job.step[a] = axis.stride if adjoint else 1
+        job.counts[a] = ceil_div(axis.wide, axis.stride) if adjoint else axis.narrow
+        job.src.tile[a] = job.counts[a]
+        passes *= minimum(axis.stride, axis.wide) if adjoint else 1
+    if adjoint:
+        source_of_narrow(&job, over)
+    else:
+        source_of_wide(&job.src, geo)
+        for a in range(3):
+            over[a] = reach(&geo.axis[a])
+    job.passes = passes
+    job.direct = readable_in_place(&job, over, lane_count)
+    if job.direct:
+        set_tile(&job.src, over)
+        for a in range(3):
+            job.src.extent[a] = job.src.size[a]
+        job.src.tile[2] = even_tile(job.counts[2], maximum(2 * STRIP, lane_count))
+        job.pitch = job.in_plane
+    else:
+        job.src.tile[2] = even_tile(job.counts[2], 2 * STRIP)
+        shrink_tile(&job.src, job.counts, over, maximum(TILE_BYTES // <Py_ssize_t>sizeof(real) // job.in_channels, 1))
+        job.pitch = odd_lines(job.src.box, lane_count)
+    # Lists: the passes, then the two offsets of every term.
+    terms = job.in_channels * geo.cells
+    room = ceil_div(passes * sizeof(Pass), 64) * 64
+    memory = <char*>scratch(0, <size_t>(room + 2 * terms * sizeof(int32_t)))
+    if memory == NULL:
+        return TL_NO_MEMORY
+    job.each = <Pass*>memory
+    job.each[0].xoff = <int32_t*>(memory + room)
+    job.each[0].woff = job.each[0].xoff + terms
+    if adjoint:
+        adjoint_passes(&job)
+    else:
+        forward_pass(&job)
+    # A few dozen chunks; where images and tiles are few, the output channels are cut too.
+    job.units = geo.batch * geo.groups
+    for a in range(3):
+        job.tiles[a] = ceil_div(job.counts[a], job.src.tile[a])
+        job.units *= job.tiles[a]
+    job.ranges = maximum(minimum(ceil_div(8, job.units), job.out_channels // 32), 1)
+    job.units *= job.ranges
+    job.chunks = minimum(job.units, 64)
+    work = <double>geo.batch * geo.groups * narrow_plane(geo) * geo.narrow * geo.wide * geo.cells / 25.0
+    if real is float:
+        parallel_for(gather_chunk_f32, &job, job.chunks, work)
+    else:
+        parallel_for(gather_chunk_f64, &job, job.chunks, work)
+    return TL_NO_MEMORY if job.units < 0 else TL_OK

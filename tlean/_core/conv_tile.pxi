@@ -1,0 +1,198 @@
+# Geometry of one call, and zero-padded, de-interleaved copies of boxes of its source.
+
+# Bytes of a source tile: it stays in the second-level cache while every output channel reads it.
+cdef enum:
+    TILE_BYTES = 262144
+
+
+cdef struct Axis:
+    Py_ssize_t wide         # size of the axis on the side of x
+    Py_ssize_t narrow       # and on the side of the output
+    Py_ssize_t kernel
+    Py_ssize_t stride
+    Py_ssize_t padding
+    Py_ssize_t dilation
+    Py_ssize_t period       # t·dilation mod stride takes the values of t = 0 … period − 1, then again
+
+
+cdef struct Geometry:
+    Py_ssize_t batch
+    Py_ssize_t wide         # channels of x per group
+    Py_ssize_t narrow       # channels of the output per group
+    Py_ssize_t groups
+    Py_ssize_t cells        # of the kernel
+    Axis axis[3]
+
+
+# A tile of the source, along each axis: element i of plane r is the source's element (origin + i)·step + r + base, zero if outside,
+# for origin the tile's place in units of positions; planes follow the residues r that kernel cells need.
+cdef struct Source:
+    Py_ssize_t size[3]
+    Py_ssize_t step[3]
+    Py_ssize_t base[3]
+    Py_ssize_t planes[3]
+    Py_ssize_t dilation[3]
+    Py_ssize_t tile[3]      # positions that a tile serves
+    Py_ssize_t extent[3]    # of a plane: positions, and what kernel cells reach beyond
+    Py_ssize_t box          # elements of all planes of one channel
+
+
+cdef inline Py_ssize_t minimum(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t maximum(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    # For b > 0 and any a.
+    return (a + b - 1) // b if a > 0 else -((-a) // b)
+
+
+cdef inline Py_ssize_t shared_factor(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    while b:
+        a, b = b, a % b
+    return a
+
+
+cdef inline Py_ssize_t odd_lines(Py_ssize_t elements, Py_ssize_t lane_count) noexcept nogil:
+    # A pitch of an odd number of vectors: planes at this pitch spread over the sets of the first-level cache.
+    return (ceil_div(elements, lane_count) | 1) * lane_count
+
+
+cdef void read_geometry(Geometry* geo, const int64_t* ints) noexcept nogil:
+    cdef int a
+    cdef Axis* axis
+    geo.batch = ints[0]
+    geo.groups = ints[3]
+    geo.wide = ints[1] // geo.groups
+    geo.narrow = ints[2] // geo.groups
+    geo.cells = 1
+    for a in range(3):
+        axis = &geo.axis[a]
+        axis.wide, axis.narrow, axis.kernel = ints[4 + a], ints[7 + a], ints[10 + a]
+        axis.stride, axis.padding, axis.dilation = ints[13 + a], ints[16 + a], ints[19 + a]
+        axis.period = axis.stride // shared_factor(axis.stride, axis.dilation)
+        geo.cells *= axis.kernel
+
+
+cdef Py_ssize_t wide_plane(Geometry* geo) noexcept nogil:
+    return geo.axis[0].wide * geo.axis[1].wide * geo.axis[2].wide
+
+
+cdef Py_ssize_t narrow_plane(Geometry* geo) noexcept nogil:
+    return geo.axis[0].narrow * geo.axis[1].narrow * geo.axis[2].narrow
+
+
+cdef void source_of_wide(Source* src, Geometry* geo) noexcept nogil:
+    # x as the forward convolution and the weight gradient read it; the tile is not chosen yet.
+    cdef int a
+    cdef Axis* axis
+    for a in range(3):
+        axis = &geo.axis[a]
+        src.size[a] = axis.wide
+        src.step[a] = axis.stride
+        src.base[a] = -axis.padding
+        src.planes[a] = minimum(axis.kernel, axis.period)
+        src.dilation[a] = axis.dilation
+
+
+cdef inline Py_ssize_t reach(Axis* axis) noexcept nogil:
+    # How far beyond its own position a window of x reaches inside a plane.
+    return (axis.kernel - 1) * axis.dilation // axis.stride
+
+
+cdef void set_tile(Source* src, const Py_ssize_t* over) noexcept nogil:
+    # The extents that follow from the tile; `over` is the reach along each axis.
+    cdef int a
+    src.box = 1
+    for a in range(3):
+        src.extent[a] = src.tile[a] + over[a]
+        src.box *= src.extent[a] * src.planes[a]
+
+
+cdef inline Py_ssize_t even_tile(Py_ssize_t size, Py_ssize_t tile) noexcept nogil:
+    # At most `tile`, with the last tile about as large as the others.
+    return ceil_div(size, ceil_div(size, tile))
+
+
+cdef void shrink_tile(Source* src, const Py_ssize_t* counts, const Py_ssize_t* over, Py_ssize_t limit) noexcept nogil:
+    # Cut the first axis that has more than one position in two until a channel's box has at most `limit` elements.
+    cdef Py_ssize_t least
+    cdef int a
+    set_tile(src, over)
+    while src.box > limit:
+        for a in range(3):
+            least = 64 if a == 2 else 1
+            if src.tile[a] > least:
+                src.tile[a] = even_tile(counts[a], maximum(least, (src.tile[a] + 1) // 2))
+                break
+        else:
+            return
+        set_tile(src, over)
+
+
+cdef inline void split(Py_ssize_t* place, Py_ssize_t index, Py_ssize_t n1, Py_ssize_t n2) noexcept nogil:
+    # Row-major: index = (place[0]·n1 + place[1])·n2 + place[2].
+    place[2] = index % n2
+    place[1] = index // n2 % n1
+    place[0] = index // n2 // n1
+
+
+cdef inline Py_ssize_t cell_offset(Source* src, Axis* axes, Py_ssize_t index) noexcept nogil:
+    # Where, in a channel's box of x, the kernel cell of the position at the tile's origin lies.
+    cdef Py_ssize_t plane = 0, place = 0
+    cdef Py_ssize_t cell[3]
+    cdef int a
+    split(cell, index, axes[1].kernel, axes[2].kernel)
+    for a in range(3):
+        plane = plane * src.planes[a] + cell[a] % axes[a].period
+        place = place * src.extent[a] + cell[a] * axes[a].dilation // axes[a].stride
+    return plane * src.extent[0] * src.extent[1] * src.extent[2] + place
+
+
+cdef void copy_box(real* to, const real* channel, Source* src, const Py_ssize_t* origin) noexcept nogil:
+    # Fill one channel's planes.
+    cdef Py_ssize_t r0, r1, r2, i0, i1, at0, at1, begin, end, shift, from_row
+    cdef Py_ssize_t rows = src.extent[1], columns = src.extent[2]
+    for r0 in range(src.planes[0]):
+        for r1 in range(src.planes[1]):
+            for r2 in range(src.planes[2]):
+                # Columns begin … end − 1 lie inside the source.
+                shift = origin[2] * src.step[2] + r2 * src.dilation[2] % src.step[2] + src.base[2]
+                begin = minimum(maximum(ceil_div(-shift, src.step[2]), 0), columns)
+                end = maximum(minimum(ceil_div(src.size[2] - shift, src.step[2]), columns), begin)
+                for i0 in range(src.extent[0]):
+                    at0 = (origin[0] + i0) * src.step[0] + r0 * src.dilation[0] % src.step[0] + src.base[0]
+                    for i1 in range(rows):
+                        at1 = (origin[1] + i1) * src.step[1] + r1 * src.dilation[1] % src.step[1] + src.base[1]
+                        if at0 < 0 or at0 >= src.size[0] or at1 < 0 or at1 >= src.size[1] or begin == end:
+                            fill_zero(to, columns)
+                        else:
+                            from_row = (at0 * src.size[1] + at1) * src.size[2] + begin * src.step[2] + shift
+                            fill_zero(to, begin)
+                            take(to + begin, channel + from_row, end - begin, src.step[2])
+                            fill_zero(to + end, columns - end)
+                        to += columns
+
+
+cdef inline void fill_zero(real* to, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        conv_zero_f32(to, n)
+    else:
+        conv_zero_f64(to, n)
+
+
+cdef inline void take(real* to, const real* channel, Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+    if real is float:
+        conv_take_f32(to, channel, n, step)
+    else:
+        conv_take_f64(to, channel, n, step)
+
+
+cdef inline void put(real* to, const real* values, Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+    if real is float:
+        conv_put_f32(to, values, n, step)
+    else:
+        conv_put_f64(to, values, n, step)
