@@ -348,9 +348,9 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], s
     Args:
         tree: what `parse` returned.
         names: the C expression of every variable.
-        dtype: `"f32"` or `"f64"`; functions are called as `tl_exp_f32`, …, which `vmath.h` defines for the CPU and `CUDA_PRELUDE` for CUDA.
+        dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`, which `vmath.h` defines for the CPU, `CUDA_PRELUDE` for CUDA.
     """
-    ctype = "float" if dtype == "f32" else "double"
+    ctype, suffix = ("float", "f") if dtype == "f32" else ("double", "")
     counts: dict[Tree, int] = {}
 
     def count(t: Tree) -> None:
@@ -377,7 +377,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], s
             elif t.function == "select":
                 done[t] = f"({args[0]} ? {args[1]} : {args[2]})"
             else:
-                done[t] = f"tl_{t.function}_{dtype}({', '.join(args)})"
+                done[t] = f"tl_{t.function}{suffix}({', '.join(args)})"
             if counts[t] > 1 and t.function not in _COMPARE.values():
                 lines.append(f"const {ctype} t{len(lines)} = {done[t]};")
                 done[t] = f"t{len(lines) - 1}"
@@ -401,18 +401,18 @@ def to_cuda(tree: Tree, names: Mapping[str, str], dtype: str = "f32") -> tuple[l
 
 def _cuda_prelude() -> str:
     lines = ["/* The functions of elementwise formulas, by CUDA's own math library. */"]
-    for dtype, ctype, f in (("f32", "float", "f"), ("f64", "double", "")):
-        define = f"static __device__ __forceinline__ {ctype} tl_"
+    for real, f in (("float", "f"), ("double", "")):
+        define = f"static __device__ __forceinline__ {real} tl_"
         one = f"1.0{f}"
         for name in ("exp", "log", "log1p", "expm1", "tanh", "erf", "sin", "cos", "sqrt"):
-            lines.append(f"{define}{name}_{dtype}({ctype} x) {{ return {name}{f}(x); }}")
+            lines.append(f"{define}{name}{f}({real} x) {{ return {name}{f}(x); }}")
         lines += [
-            f"{define}abs_{dtype}({ctype} x) {{ return fabs{f}(x); }}",
-            f"{define}pow_{dtype}({ctype} x, {ctype} c) {{ return pow{f}(x, c); }}",
-            f"{define}max_{dtype}({ctype} a, {ctype} b) {{ return a > b || a != a ? a : b; }}",
-            f"{define}min_{dtype}({ctype} a, {ctype} b) {{ return a < b || a != a ? a : b; }}",
-            f"{define}sign_{dtype}({ctype} x) {{ return x > 0 ? {one} : x < 0 ? -{one} : x == 0 ? 0 : x; }}",
-            f"{define}sigmoid_{dtype}({ctype} x) {{ {ctype} e = exp{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
+            f"{define}abs{f}({real} x) {{ return fabs{f}(x); }}",
+            f"{define}pow{f}({real} x, {real} c) {{ return pow{f}(x, c); }}",
+            f"{define}max{f}({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",
+            f"{define}min{f}({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
+            f"{define}sign{f}({real} x) {{ return x > 0 ? {one} : x < 0 ? -{one} : x == 0 ? 0 : x; }}",
+            f"{define}sigmoid{f}({real} x) {{ {real} e = exp{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
         ]
     return "\n".join(lines) + "\n"
 

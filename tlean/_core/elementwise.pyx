@@ -1,0 +1,65 @@
+# cython: language_level=3
+"""Kernels of the elementwise ops. Their loops are generated from the formulas of `tlean/ops/elementwise.py`; here they meet threads."""
+from libc.stdint cimport int64_t
+
+from tlean._core.threads cimport parallel_for
+
+cdef extern from "elementwise_kernels.h" nogil:
+    ctypedef void (*tl_inner)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+    ctypedef struct tl_entry:
+        const char* name
+        void* kernel
+        tl_inner inner
+        int inputs
+        int size
+        int work
+    const tl_entry* tl_entries
+    int TL_ENTRIES
+    int64_t TL_CHUNK
+    int (*tl_in_chunks)(const tl_entry* entry, void** out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+    void* accumulate_f32_kernel
+    void* accumulate_f64_kernel
+
+
+cdef struct Job:
+    const tl_entry* entry
+    char* out
+    char* inp[3]
+    int64_t n
+    const double* floats
+    int accumulate
+
+
+cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Job* job = <Job*>context
+    cdef int64_t start = chunk * TL_CHUNK
+    cdef void* inp[3]
+    cdef int k
+    for k in range(job.entry.inputs):
+        inp[k] = job.inp[k] + start * job.entry.size
+    job.entry.inner(job.out + start * job.entry.size, inp, min(TL_CHUNK, job.n - start), job.floats, job.accumulate)
+
+
+cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil:
+    cdef Job job
+    cdef int k
+    job.entry = entry
+    job.out = <char*>out[0]
+    for k in range(entry.inputs):
+        job.inp[k] = <char*>inp[k]
+    job.n = n
+    job.floats = floats
+    job.accumulate = accumulate
+    parallel_for(run_chunk, &job, (n + TL_CHUNK - 1) // TL_CHUNK, n * entry.work * 1e-3)
+    return 0
+
+
+tl_in_chunks = in_chunks
+
+# "<op>:<f32|f64>" -> the address of its kernel (kernel.h), and of its loop on one thread (`tl_inner`), which a fused chain calls block by
+# block: the same bits, since an element's value depends on nothing but its inputs. "accumulate" adds in[0] to out[0].
+KERNELS = {tl_entries[i].name.decode(): <size_t>tl_entries[i].kernel for i in range(TL_ENTRIES)}
+KERNELS["accumulate:f32"] = <size_t>&accumulate_f32_kernel
+KERNELS["accumulate:f64"] = <size_t>&accumulate_f64_kernel
+INNER = {tl_entries[i].name.decode(): <size_t>tl_entries[i].inner for i in range(TL_ENTRIES)}
+ACCUMULATES = {name.partition(":")[0] for name in KERNELS}
