@@ -1,0 +1,216 @@
+# cython: language_level=3
+"""Kernels that sum: over any axes, and running sums.
+
+An array is seen as alternating runs of kept and reduced axes. The innermost reduced run is summed first, as rows where nothing kept
+follows it and as columns otherwise; that leaves a smaller array with one reduced run less. A long run is cut into segments whose sums are
+summed in turn. Segments, panels and the order of additions depend on the sizes alone.
+"""
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.threads cimport parallel_for, scratch
+
+cdef extern from "sums.h" nogil:
+    float tl_row_sum_f32(const float* x, int64_t n)
+    double tl_row_sum_f64(const double* x, int64_t n)
+    void tl_panel_sum_f32(float* total, float* part, const float* x, int64_t rows, int64_t stride, int64_t w)
+    void tl_panel_sum_f64(double* total, double* part, const double* x, int64_t rows, int64_t stride, int64_t w)
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    SEGMENT = 32768        # elements of one segment, and of one chunk
+    PANEL = 1024           # columns summed together
+    NARROW = 128           # columns are widened to this by summing several rows side by side
+
+cdef double NS_PER_BYTE = 0.05
+
+
+cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline real row_sum(const real* x, int64_t n) noexcept nogil:
+    if real is float:
+        return tl_row_sum_f32(x, n)
+    else:
+        return tl_row_sum_f64(x, n)
+
+
+cdef inline void panel_sum(real* total, real* part, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
+    if real is float:
+        tl_panel_sum_f32(total, part, x, rows, stride, w)
+    else:
+        tl_panel_sum_f64(total, part, x, rows, stride, w)
+
+
+cdef inline void divide(real* x, int64_t n, real by) noexcept nogil:
+    cdef int64_t i
+    if by != 1:
+        for i in range(n):
+            x[i] /= by
+
+
+# One pass: (outer, length, width) -> (outer, segments, width), each segment summed -----------------------------------------
+
+cdef struct Pass:
+    const void* src
+    void* dst
+    int itemsize
+    int64_t outer
+    int64_t length
+    int64_t width
+    int64_t segment            # entries of `length` in one segment
+    int64_t segments
+    int64_t panels             # pieces of `width`
+    int64_t units              # outer × segments × panels
+    int64_t units_per_chunk
+    double divisor
+
+
+cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
+    # total[j] = Σ_r x[r·stride + j].
+    cdef real side[2 * NARROW]
+    cdef real part[PANEL]
+    cdef int64_t beside = 1, wide, j, r
+    if stride == w:
+        while beside * w < NARROW and rows >= 16 * beside:
+            beside *= 2
+    if beside == 1:
+        panel_sum(total, part, x, rows, stride, w)
+        return
+    # `beside` neighbouring rows make one wide row; the sums of the wide rows are folded in half until one row is left.
+    wide = beside * w
+    panel_sum(side, part, x, rows // beside, wide, wide)
+    x += rows // beside * wide
+    for j in range(rows % beside * w):
+        side[j] += x[j]
+    while beside > 1:
+        beside //= 2
+        for j in range(beside * w):
+            side[j] += side[beside * w + j]
+    for j in range(w):
+        total[j] = side[j]
+
+
+cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
+    cdef int64_t unit, at, rest, first, n, column, w
+    for unit in range(chunk * p.units_per_chunk, least((chunk + 1) * p.units_per_chunk, p.units)):
+        column = unit % p.panels * PANEL
+        rest = unit // p.panels
+        first = rest % p.segments * p.segment
+        n = least(p.segment, p.length - first)
+        at = (rest // p.segments * p.length + first) * p.width + column
+        if p.width == 1:
+            dst[unit] = row_sum(src + at, n)
+            divide(dst + unit, 1, <real>p.divisor)
+        else:
+            w = least(PANEL, p.width - column)
+            sum_columns(dst + rest * p.width + column, src + at, n, p.width, w)
+            divide(dst + rest * p.width + column, w, <real>p.divisor)
+
+
+cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Pass* p = <Pass*>context
+    if p.itemsize == 4:
+        pass_typed(p, <float*>p.dst, <const float*>p.src, chunk)
+    else:
+        pass_typed(p, <double*>p.dst, <const double*>p.src, chunk)
+
+
+cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor, int itemsize) noexcept nogil:
+    # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
+    cdef Pass p
+    cdef int slot = 2
+    p.src = src
+    p.itemsize = itemsize
+    p.outer = outer
+    p.length = length
+    p.width = width
+    p.panels = (width + PANEL - 1) // PANEL
+    p.segment = most(SEGMENT // least(width, PANEL) & ~63, 64)
+    while True:
+        p.segments = (p.length + p.segment - 1) // p.segment
+        p.units = outer * p.segments * p.panels
+        p.units_per_chunk = most(SEGMENT // (least(p.segment, p.length) * least(width, PANEL)), 1)
+        if p.segments == 1:
+            p.dst = dst
+            p.divisor = divisor
+        else:
+            p.dst = scratch(slot, outer * p.segments * width * itemsize)
+            if p.dst == NULL:
+                return TL_NO_MEMORY
+            p.divisor = 1
+        parallel_for(pass_chunk, &p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
+                     outer * p.length * width * itemsize * NS_PER_BYTE)
+        if p.segments == 1:
+            return TL_OK
+        p.src = p.dst
+        p.length = p.segments
+        slot = 5 - slot
+
+
+# reduce_sum -----------------------------------------------------------------------------------------------------------------
+# ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating; floats: (divisor,).
+
+cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* floats, int itemsize) noexcept nogil:
+    cdef int64_t runs = ints[0], first = 1 - ints[1], k, kept = 1, reduced = 1, outer, width = 1
+    cdef const int64_t* size = ints + 2
+    cdef const void* src = inp[0]
+    cdef void* dst
+    cdef int slot = 0, code
+    for k in range(runs):
+        if k % 2 == first:
+            reduced *= size[k]
+        else:
+            kept *= size[k]
+    if kept == 0:
+        return TL_OK
+    if reduced == 0:
+        memset(out[0], 0, kept * itemsize)
+        return TL_OK
+    k = runs - 1
+    if k >= 0 and k % 2 != first:
+        width = size[k]
+        k -= 1
+    if k < 0:
+        # Every reduced axis has size 1.
+        memcpy(out[0], src, kept * itemsize)
+        return TL_OK
+    outer = kept * reduced // width
+    while True:
+        outer //= size[k]
+        if k < 2:
+            return sum_run(out[0], src, outer, size[k], width, floats[0], itemsize)
+        dst = scratch(slot, outer * width * itemsize)
+        if dst == NULL:
+            return TL_NO_MEMORY
+        code = sum_run(dst, src, outer, size[k], width, 1, itemsize)
+        if code != TL_OK:
+            return code
+        src = dst
+        outer //= size[k - 1]
+        width *= size[k - 1]
+        k -= 2
+        slot = 1 - slot
+
+
+cdef int reduce_sum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_sum(out, inp, ints, floats, 4)
+
+
+cdef int reduce_sum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_sum(out, inp, ints, floats, 8)
+
+
+KERNELS = {
+    "reduce_sum:f32": <size_t>&reduce_sum_f32, "reduce_sum:f64": <size_t>&reduce_sum_f64,
+}
+ACCUMULATES = set()

@@ -1,0 +1,20 @@
+/* The inner loops of sums: one contiguous row, and a panel of rows added element by element.
+ *
+ * The order of additions is a tree that depends on the lengths alone. Rounding errors grow with its depth: at most about 40 additions
+ * on the way from an element of a segment to its sum, as in pairwise summation (Higham 1993), not with the number of elements.
+ */
+#ifndef TLEAN_SUMS_H
+#define TLEAN_SUMS_H
+#include <stdint.h>
+#include <string.h>
+
+#define TL_T float
+#define TL_INT int32_t
+#define TL_NAME(name) name##_f32
+#include "sums_template.h"
+
+#define TL_T double
+#define TL_INT int64_t
+#define TL_NAME(name) name##_f64
+#include "sums_template.h"
+#endif
