@@ -37,6 +37,10 @@ class NodeError(TleanError, IndexError):
     """A node id, tape, session or reference that is not this one's."""
 
 
+class DataError(TleanError, ValueError):
+    """A data file that is not what it should be; the message names the file and what is wrong with it."""
+
+
 class DeviceError(TleanError, RuntimeError):
     """A device that is missing, or a kernel that the device does not have."""
 
@@ -57,7 +61,7 @@ def complete(error: TleanError, op: str, arguments: Iterable[str], options: dict
     """
     if error.completed:
         return error
-    parts = [a for a in arguments]
+    parts = list(arguments)
     parts += [f"{key}={value!r}" for key, value in (options or {}).items()]
     whole = type(error)(f"{op}: {error}" + (f", got {', '.join(parts)}" if parts else ""))
     whole.completed = True

@@ -1,0 +1,132 @@
+"""Random numbers from counters: Philox4x32-10 in NumPy, and `Rng`, the explicit stream built on it.
+
+A number depends on a key and a position alone, so the same seed gives the same bits in any order of evaluation, on any device and at any
+thread count.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError, OptionError
+from .shapes import as_shape, size
+
+MASK64 = (1 << 64) - 1
+MASK32 = (1 << 32) - 1
+
+# Multipliers of the two halves of a round, and what is added to the two key words between rounds.
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+
+
+def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
+    """Philox4x32-10: four random 32-bit words for each block number.
+
+    Args:
+        key: 64 bits; the low 32 are key word 0.
+        blocks: block numbers b, any shape `s`; the counter of a block is (low b, high b, 0, stream).
+        stream: counter word 3; 0 for the numbers of an op, 1 for the seeds of a session's ops.
+
+    Returns: uint32 array `s + (4,)`.
+
+    Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+    """
+    b = np.asarray(blocks, dtype=np.uint64)
+    low, shift = np.uint64(MASK32), np.uint64(32)
+    c0, c1 = b & low, b >> shift
+    c2, c3 = np.zeros_like(b), np.full_like(b, stream)
+    k0, k1 = key & MASK32, (key >> 32) & MASK32
+    for _ in range(_ROUNDS):
+        # The words stand in 64-bit lanes, so a product of two of them is exact.
+        p0, p1 = c0 * np.uint64(_MULTIPLIERS[0]), c2 * np.uint64(_MULTIPLIERS[1])
+        c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
+        k0, k1 = (k0 + _KEY_STEPS[0]) & MASK32, (k1 + _KEY_STEPS[1]) & MASK32
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def op_seed(seed: int, number: int) -> int:
+    """The seed of op `number` of the stream that `seed` starts: the first 64 bits of Philox(seed, counter (number, 0, 0, 1))."""
+    words = philox(seed & MASK64, number, stream=1)
+    return int(words[0]) | int(words[1]) << 32
+
+
+def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
+    """Numbers uniform in [0, 1): what the op `rand_uniform(shape, seed)` gives, bit for bit.
+
+    Raises: DTypeError unless dtype is float32 or float64.
+    """
+    dims = as_shape(shape)
+    n = size(dims)
+    if dtype == "float32":
+        words = philox(seed & MASK64, np.arange(-(-n // 4))).reshape(-1)[:n]
+        return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(dims)
+    if dtype == "float64":
+        pairs = philox(seed & MASK64, np.arange(-(-n // 2))).reshape(-1, 2)[:n]
+        high, low = (pairs[:, 0] >> np.uint32(5)).astype(np.float64), (pairs[:, 1] >> np.uint32(6)).astype(np.float64)
+        return ((high * 2.0**26 + low) * 2.0**-53).reshape(dims)
+    raise DTypeError(f"uniform: dtype is float32 or float64, got {dtype!r}")
+
+
+class Rng:
+    """A stream of random numbers that a seed determines: for initial values, shuffles, and streams of their own.
+
+    Draw number n of the stream uses the seed `op_seed(seed, n)`, the rule by which a session numbers its random ops.
+
+        rng = Rng(0)
+        w = rng.uniform((128, 784), -0.08, 0.08)
+        order = rng.permutation(60_000)
+        child = rng.split()          # independent of what rng draws from here on
+    """
+
+    __slots__ = ("_count", "_seed")
+
+    def __init__(self, seed: int = 0) -> None:
+        try:
+            self._seed = operator.index(seed) & MASK64
+        except TypeError:
+            raise OptionError(f"Rng: a seed is an int, got {seed!r}") from None
+        self._count = 0
+
+    @property
+    def seed(self) -> int:
+        """The seed, as an unsigned 64-bit number."""
+        return self._seed
+
+    @property
+    def count(self) -> int:
+        """How many draws were made; with the seed it is the whole state, and may be set to come back to a position."""
+        return self._count
+
+    @count.setter
+    def count(self, value: int) -> None:
+        if value < 0:
+            raise OptionError(f"Rng: a count is never negative, got {value}")
+        self._count = operator.index(value)
+
+    def next_seed(self) -> int:
+        """A seed of 64 random bits; each call gives another."""
+        self._count += 1
+        return op_seed(self._seed, self._count - 1)
+
+    def split(self) -> Rng:
+        """A stream of its own."""
+        return Rng(self.next_seed())
+
+    def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:
+        """Numbers uniform in [low, high), as an array of that shape."""
+        u = uniform(shape, self.next_seed(), dtype)
+        return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers."""
+        if n < 0:
+            raise OptionError(f"Rng: a permutation has at least 0 elements, got {n}")
+        words = philox(self.next_seed(), np.arange(-(-n // 2))).reshape(-1, 2)[:n].astype(np.uint64)
+        return np.argsort(words[:, 0] | words[:, 1] << np.uint64(32), kind="stable").astype(np.int64)
+
+    def __repr__(self) -> str:
+        return f"Rng(seed={self._seed}, count={self._count})"
