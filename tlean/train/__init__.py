@@ -1,0 +1,1 @@
+"""Training: parameters, trainers, optimisers, data."""
