@@ -138,7 +138,7 @@ class Reference(OpsMethods):
         Raises: what the op raises; DTypeError, naming the op, where numbers are exact and the value is no rational number.
         """
         record = get(op)
-        names = record.input_names(len(inputs))
+        names, shown = record.input_names(len(inputs)), record.name.lstrip("_")
         if record.random and inputs[record.inputs.index("seed")] is None:
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
@@ -151,11 +151,11 @@ class Reference(OpsMethods):
         except NotExactError as error:
             if self._inside:
                 raise
-            raise complete(DTypeError(f"takes floats: {error}"), op, record.describe_arguments(specs), options) from None
+            raise complete(DTypeError(f"takes floats: {error}"), shown, record.describe_arguments(specs), options) from None
         except ZeroDivisionError:
-            raise complete(NumericsError("exact numbers have no infinity"), op, record.describe_arguments(specs), options) from None
+            raise complete(NumericsError("exact numbers have no infinity"), shown, record.describe_arguments(specs), options) from None
         except TleanError as error:
-            raise complete(error, op, record.describe_arguments(specs), options) from None
+            raise complete(error, shown, record.describe_arguments(specs), options) from None
         made = tuple(ReferenceRef(self, self._cast(y, spec)) for y, spec in zip(results, outs, strict=False))
         return made if len(record.outputs) > 1 else made[0]
 
@@ -191,9 +191,11 @@ class Reference(OpsMethods):
         if not integer:
             return self.leaf(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            # Seeds fill 64 bits: read them as NumPy's int64 does, in two's complement.
+            # Seeds fill 64 bits: read them as int64 does, in two's complement.
             value = (value + 2**63) % 2**64 - 2**63
-        return ReferenceRef(self, _integers(np.asarray(value)))
+        given = np.asarray(value)
+        # Numbers of another kind go on as they are, for the op to reject.
+        return ReferenceRef(self, _integers(given)) if given.dtype.kind in "iub" else self.leaf(given)
 
     def _numbers(self, value: Any) -> np.ndarray:
         given = np.asarray(value)
@@ -211,8 +213,4 @@ class Reference(OpsMethods):
 
 
 def _integers(given: np.ndarray) -> np.ndarray:
-    if given.dtype.kind == "b":
-        return given
-    if given.dtype.kind not in "iu":
-        raise DTypeError(f"Reference: indices, labels, masks and seeds are integers or Booleans, not {given.dtype}")
-    return given.astype(np.int64)
+    return given if given.dtype.kind == "b" else given.astype(np.int64)

@@ -1,8 +1,8 @@
 """What each op means, in NumPy: one definition per op, written for reading, over any kind of number.
 
 `DEFINITIONS` maps an op's name to `function(*arrays, **options)`, with absent inputs None and options in canonical form. `CREATORS` holds
-the ops with no array to take the kind of number from: their functions take its dtype first. Elementwise ops are not here: their formulas
-are their definitions (`elementwise.evaluate`).
+the ops with no float array to take the kind of number from: their functions take its dtype first. Elementwise ops are not here: their
+formulas are their definitions (`elementwise.evaluate`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ for _family in (layout, indexing, reduce, linalg, conv, pool, norm, attention, l
 
 CREATORS: dict[str, Callable] = {
     "_full": lambda dtype, *, shape, value: np.full(shape, value, dtype=dtype),
+    "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,
 }
 

@@ -30,9 +30,26 @@ def _rows_or_zeros(x, idx):
     return y
 
 
-def _scatter(x, v, i):
+def _scatter_add(x, v, i):
     y = x.copy()
     y[_checked(x, i)] += v[()]
+    return y
+
+
+def _scatter_rows(v, i, *, shape):
+    # The adjoint of reading rows or zeros.
+    y = zeros(shape, v)
+    for j in np.ndindex(i.shape):
+        if 0 <= i[j] < shape[0]:
+            y[i[j]] += v[j]
+    return y
+
+
+def _place(x, *, shape, starts, steps):
+    # The adjoint of a slice.
+    y = zeros(shape, x)
+    for j in np.ndindex(x.shape):
+        y[tuple(start + k * step for start, k, step in zip(starts, j, steps, strict=True))] = x[j]
     return y
 
 
@@ -42,10 +59,9 @@ DEFINITIONS = {
     "gather_scalar_nat": _rows_or_zeros,
     "gather_vec_nat": _rows_or_zeros,
     "gather_rows_nat": _rows_or_zeros,
-    "gather_scalar_ref": _rows_or_zeros,
     "gather_row_ref": _rows_or_zeros,
-    "gather_vec_ref": _rows_or_zeros,
-    "gather_rows_ref": _rows_or_zeros,
-    "scatter_add_vec": _scatter,
-    "scatter_add_row": _scatter,
+    "scatter_add_vec": _scatter_add,
+    "scatter_add_row": _scatter_add,
+    "_place": _place,
+    "_scatter_rows": _scatter_rows,
 }

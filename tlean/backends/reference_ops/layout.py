@@ -78,7 +78,7 @@ def slice_(x, *, starts, stops, steps=None):
 
 def pad(x, *, widths, value=0.0):
     y = filled(tuple(before + n + after for n, (before, after) in zip(x.shape, widths, strict=True)), value, x)
-    y[tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))] = x
+    y[(*(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)), ...)] = x
     return y
 
 

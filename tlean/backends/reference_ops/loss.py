@@ -32,6 +32,7 @@ def log_softmax(x, *, axis=-1, eps=None):
 
 
 def _reduce(losses, reduction):
+    losses = np.asarray(losses)  # arithmetic makes a number of an array without axes
     if reduction == "none":
         return losses
     total = np.sum(losses)
@@ -62,6 +63,19 @@ def nll_loss(log_probs, labels, weight=None, *, ignore_index=None, reduction="me
 
 def cross_entropy(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
     return _labelled(log_softmax(logits), labels, weight, label_smoothing, ignore_index, reduction)
+
+
+def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):
+    """1 at the label along a new last axis, 0 elsewhere and for labels that are ignored or out of range (an error where `strict`)."""
+    y = zeros((*labels.shape, depth), np.empty((), dtype=dtype))
+    for i in np.ndindex(labels.shape):
+        if labels[i] == ignore_index:
+            continue
+        if 0 <= labels[i] < depth:
+            y[(*i, labels[i])] += 1
+        elif strict:
+            raise IndexRangeError(f"labels are at least 0 and less than {depth}, not {labels[i]}")
+    return y
 
 
 def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
