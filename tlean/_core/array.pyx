@@ -520,6 +520,11 @@ cdef class AnyTensor:
             raise_error("ShapeError", f"cast: the array has another shape, got {self.info.dims}, asked for {tuple(shape)}")
         return self
 
+    def add(self, AnyTensor other not None):
+        """self + other as a new array: how contributions to one node are summed. Raises: ShapeError, DTypeError."""
+        from tlean._core.accum import add
+        return add(self, other)
+
     def release(self):
         """Give the memory back now; later reads raise NodeError. A second call does nothing."""
         buffer_decref(self.buffer)

@@ -192,6 +192,39 @@ def run(Plan plan, inputs, out_specs):
     return results
 
 
+def call_in_place(size_t address, calls, floats=()):
+    """Run one kernel on several sets of arrays, in place: how a step updates every parameter in one call.
+
+    Args:
+        calls: (outputs, inputs, ints) for each run; an output may be the very array that an input is.
+    """
+    cdef void* outs[8]
+    cdef void* ins[8]
+    cdef int64_t ints[8]
+    cdef double reals[8]
+    cdef int k, status
+    cdef tl_kernel kernel = <tl_kernel>address
+    if len(floats) > 8:
+        raise ValueError("call_in_place: at most 8 floats")
+    for k, x in enumerate(floats):
+        reals[k] = x
+    for out_tensors, in_tensors, numbers in calls:
+        if len(out_tensors) > 8 or len(in_tensors) > 8 or len(numbers) > 8:
+            raise ValueError("call_in_place: at most 8 operands")
+        for k, t in enumerate(out_tensors):
+            (<AnyTensor?>t).check()
+            outs[k] = (<AnyTensor>t).buffer.data
+        for k, t in enumerate(in_tensors):
+            (<AnyTensor?>t).check()
+            ins[k] = (<AnyTensor>t).buffer.data
+        for k, n in enumerate(numbers):
+            ints[k] = n
+        with nogil:
+            status = kernel(outs, ins, ints, reals, 0)
+        if status != 0:
+            raise_error("DeviceError", f"a kernel failed with status {status}")
+
+
 cdef check_status(Plan plan, int status):
     if status == 0:
         return

@@ -22,6 +22,8 @@ cdef extern from "rows.h" nogil:
     double row_sum_f64(const double* x, Py_ssize_t n)
     double row_dot_f32(const float* x, const float* y, Py_ssize_t n)
     double row_dot_f64(const double* x, const double* y, Py_ssize_t n)
+    double row_deviation_f32(const float* x, float center, Py_ssize_t n)
+    double row_deviation_f64(const double* x, double center, Py_ssize_t n)
     double row_square_deviation_f32(const float* x, float center, Py_ssize_t n)
     double row_square_deviation_f64(const double* x, double center, Py_ssize_t n)
     double row_covariation_f32(const float* y, const float* x, float center, Py_ssize_t n)
@@ -67,6 +69,14 @@ cdef inline double row_dot(const real* x, const real* y, Py_ssize_t n) noexcept 
         return row_dot_f32(x, y, n)
     else:
         return row_dot_f64(x, y, n)
+
+
+cdef inline double row_deviation(const real* x, real center, Py_ssize_t n) noexcept nogil:
+    """Σ (xᵢ − center)"""
+    if real is float:
+        return row_deviation_f32(x, center, n)
+    else:
+        return row_deviation_f64(x, center, n)
 
 
 cdef inline double row_square_deviation(const real* x, real center, Py_ssize_t n) noexcept nogil:
@@ -115,7 +125,8 @@ cdef struct Job:
     const double* floats
     Py_ssize_t items
     Py_ssize_t block
-    double* partial         # one row of partial sums per chunk, where the kernel has any
+    double* partial         # partial sums: a row per chunk, where the kernel has any
+    double given[2]         # numbers that the kernel worked out before the chunks
     int status
     part_f32 f32
     part_f64 f64

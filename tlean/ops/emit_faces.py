@@ -89,6 +89,8 @@ def faces(internal: bool = False) -> list[Face]:
 
 def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...]:
     rule = record.rules.options or record.rules.shape
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(rule).parameters.values()):
+        rule = record.rules.shape
     return tuple(p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values())
 
 
@@ -96,10 +98,9 @@ def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registr
     # The protocol and the record are written in two files; a difference is found here, not by a user.
     named = {p.name for p in parameters} - {"name"}
     wanted = set(record.inputs) | set(record.options_names)
-    if record.rules.options is not None:
-        wanted = set(record.inputs) | {
-            p.name for p in inspect.signature(record.rules.options).parameters.values() if p.kind is p.KEYWORD_ONLY
-        }
+    raw = inspect.signature(record.rules.options).parameters.values() if record.rules.options is not None else ()
+    if raw and not any(p.kind is p.VAR_KEYWORD for p in raw):
+        wanted = set(record.inputs) | {p.name for p in raw if p.kind is p.KEYWORD_ONLY}
     if named != wanted:
         print(f"tlean.ops: {name}: the protocol has {sorted(named)}, the record {sorted(wanted)}")
 
@@ -138,9 +139,10 @@ def eager() -> str:
     """The text of `_core/_generated/eager_ops.pxi`: the methods of the compiled eager backend."""
     out = [f"# {_HEADER.strip().strip(chr(34))}\n\n"]
     every = faces(internal=True)
-    records = list({f.record.name: f.record for f in every if f.record is not None}.values())
-    for record in records:
-        out.append(f"cdef OpInfo OP_{record.name} = OpInfo({record.name!r})\n")
+    named = {f.record.name: f for f in every if f.record is not None}
+    records = [f.record for f in named.values() if f.record is not None]
+    for name, face in named.items():
+        out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r})\n")
     out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
     out.append("cdef class EagerOps(EagerCore):\n    \"\"\"Every op, run at once; the node goes to the tape.\"\"\"\n\n")
     for face in every:
@@ -172,7 +174,7 @@ def tape_methods() -> str:
 
 def _with_refs(face: Face) -> str:
     # Array arguments are looked up by id (r), options pass as they are.
-    inputs = set(face.record.inputs) if face.record else {"a", "b", "x", "xs", "yhat", "target", "log_probs", "logits", "labels", "weight"}
+    inputs = set(face.record.inputs) - face.record.integer if face.record else {"a", "b", "x", "xs", "yhat", "target", "log_probs", "logits", "weight"}
     parts = []
     for p in face.parameters:
         value = f"r({p.name})" if p.name in inputs else p.name

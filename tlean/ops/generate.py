@@ -31,7 +31,6 @@ def main(root: Path) -> None:
     """Write every generated file."""
     load_ops(root)
     for name in ("tlean.ops.emit_c", "tlean.ops.emit_faces"):
-        ready = (root / (name.replace(".", "/") + ".py")).exists()
-        if ready and (name != "tlean.ops.emit_faces" or (root / "tlean/ops/protocol.py").exists()):
+        if (root / (name.replace(".", "/") + ".py")).exists():
             for path, text in importlib.import_module(name).files().items():
                 write_if_changed(root / path, text)

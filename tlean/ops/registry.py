@@ -308,8 +308,10 @@ def multilinear_jvp(
 # Look-ups ---------------------------------------------------------------------------------------------------------------
 
 
-def get(name: str) -> OpDef:
-    """The op of that name or alias. Raises: OptionError if there is none."""
+def get(name: str | OpDef) -> OpDef:
+    """The op of that name or alias (a record is returned as it is). Raises: OptionError if there is none."""
+    if isinstance(name, OpDef):
+        return name
     op = _OPS.get(name) or _OPS.get(_ALIASES.get(name, ""))
     if op is None:
         raise OptionError(f"there is no op named {name!r}")
@@ -329,3 +331,20 @@ def aliases() -> dict[str, str]:
 def composites() -> dict[str, Callable]:
     """Name -> function, for the ops that other ops make up."""
     return dict(_COMPOSITES)
+
+
+def dynamic_op(name: str, graph: Any) -> OpDef:
+    """A record for a recorded program: an op whose decomposition is that graph. It is not registered under its name."""
+    specs = [None if v is None else graph.specs[v] for v in graph.inputs]
+    out = graph.specs[graph.outputs[0]]
+
+    def shape(*xs: Shape) -> Spec:
+        return out
+
+    def decompose(ops: Any, *xs: Any) -> Any:
+        return ops.inline(graph, xs)[0]
+
+    rules = _Rules(f"A recorded program of {len(graph)} ops.", **{**dict.fromkeys(_RULES), "shape": shape, "decompose": decompose})
+    names = tuple(f"x{k}" for k in range(len(specs)))
+    integer = frozenset(n for n, s in zip(names, specs, strict=True) if s is not None and not s.dtype.startswith("float"))
+    return OpDef(name=f"{name}@{id(graph)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)

@@ -1,0 +1,45 @@
+"""The hot face of the eager backend: references, shape checks, allocation and recording without Python in between."""
+from libc.stdint cimport int64_t
+
+from tlean._core.array cimport AnyTensor, ShapeInfo, TLBuffer
+from tlean._core.refs cimport RefBase
+from tlean._core.tape cimport Instance, TapeStore
+
+
+cdef class OpInfo:
+    cdef readonly str name
+    cdef readonly tuple option_names
+    cdef object record
+    cdef int n_in
+    cdef unsigned long long integer_mask
+    cdef unsigned long long bool_mask
+    cdef unsigned long long optional_mask
+    cdef bint variadic
+    cdef int seed_index
+
+
+cdef class EagerCore:
+    cdef readonly TapeStore store
+    cdef readonly int code
+    cdef readonly unsigned long long generation
+    cdef public bint check_numerics
+    cdef public unsigned long long stream_position
+    cdef public object session_seed
+    cdef object __weakref__
+    cdef TensorRef own_ref(self, object value, OpInfo op, int k)
+    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k)
+    cdef TensorRef finish(self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, object name)
+    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents)
+    cpdef call1(self, OpInfo op, object a, object name)
+    cpdef call2(self, OpInfo op, object a, object b, object name)
+    cpdef call(self, OpInfo op, tuple args, tuple values, object name)
+
+
+cdef class TensorRef(RefBase):
+    cdef readonly EagerCore ops
+    cdef int64_t node
+    cdef unsigned long long generation
+    cdef ShapeInfo info
+    cdef int code
+    cdef AnyTensor held
+    cdef object __weakref__

@@ -1,0 +1,495 @@
+"""The hot face of the eager backend: references, shape checks, allocation and recording without Python in between.
+
+A call finds its interned instance by the identity of its inputs' shapes (a small direct-mapped cache, then a dictionary), runs the kernel
+into a fresh buffer and appends one node. The methods themselves are generated from the op registry (eager_ops.pxi).
+"""
+from contextvars import ContextVar
+
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from tlean._core.array cimport (
+    TL_BOOL, TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, intern_shape, raise_error,
+    tensor_from_buffer, tensor_from_object,
+)
+from tlean._core.array import dtype_name
+from tlean._core.refs cimport RefBase
+from tlean._core.tape cimport Instance, TapeStore, append_leaf, append_node, node_at, run_forward
+
+# Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
+cdef object _instantiate = None
+cdef object _make_spec = None
+cdef object _stream_seed = None
+composites = {}
+
+
+def install(instantiate, make_spec, stream_seed, records, composite_functions):
+    """Connect the op registry: called once, by tlean.backends.eager."""
+    global _instantiate, _make_spec, _stream_seed
+    _instantiate = instantiate
+    _make_spec = make_spec
+    _stream_seed = stream_seed
+    composites.update(composite_functions)
+    for name, op in OPS.items():
+        (<OpInfo>op).connect(records[name])
+
+
+# no_grad --------------------------------------------------------------------------------------------------------------
+
+# How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
+cdef int _blocks_open = 0
+_recording = ContextVar("tlean_recording", default=True)
+
+
+class no_grad:
+    """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self):
+        global _blocks_open
+        _blocks_open += 1
+        self._token = _recording.set(False)
+        return self
+
+    def __exit__(self, *exc):
+        global _blocks_open
+        _blocks_open -= 1
+        _recording.reset(self._token)
+
+
+cdef inline bint recording():
+    return _blocks_open == 0 or _recording.get()
+
+
+# Instances by shape ---------------------------------------------------------------------------------------------------
+
+cdef struct Slot:
+    void* op
+    void* a
+    void* b
+    void* inst
+    int code
+
+cdef enum:
+    SLOTS = 2048
+    KNOWN_LIMIT = 65536
+
+cdef Slot _slots[SLOTS]
+memset(_slots, 0, sizeof(_slots))
+# Keeps every instance in _slots alive.
+cdef dict _known = {}
+
+
+cdef inline Slot* slot_of(void* op, void* a, void* b, int code) noexcept:
+    cdef uint64_t h = (<uint64_t>op >> 4) * 0x9E3779B97F4A7C15ull
+    h ^= (<uint64_t>a >> 4) * 0xC2B2AE3D27D4EB4Full
+    h ^= (<uint64_t>b >> 4) * 0x165667B19E3779F9ull
+    h += <uint64_t>code
+    h ^= h >> 29
+    return &_slots[(h >> 7) & (SLOTS - 1)]
+
+
+cdef class OpInfo:
+    """What the hot path knows of an op."""
+
+    def __cinit__(self, name, option_names=()):
+        self.name = name
+        self.option_names = option_names
+        self.seed_index = -1
+
+    def connect(self, record):
+        """Take over what the record says of the inputs."""
+        self.record = record
+        self.n_in = len(record.inputs)
+        self.variadic = record.variadic
+        for k, name in enumerate(record.inputs):
+            if name in record.integer:
+                self.integer_mask |= 1ull << k
+                if "mask" in name:
+                    self.bool_mask |= 1ull << k
+            if name in record.optional:
+                self.optional_mask |= 1ull << k
+            if record.random and name == "seed":
+                self.seed_index = k
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+
+cdef object frozen(object value):
+    # A hashable stand-in for an option that tells apart what dictionaries do not: 0.0 and -0.0, one NaN and another.
+    if type(value) is float:
+        return value if value != 0.0 and value == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return tuple([frozen(v) for v in value])
+    return value
+
+
+cdef Instance find_instance(OpInfo op, int code, tuple infos, tuple values):
+    cdef tuple key
+    if values:
+        key = (op, code, infos, tuple([frozen(v) for v in values]))
+    else:
+        key = (op, code, infos, values)
+    try:
+        inst = _known.get(key)
+    except TypeError:
+        raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
+    if inst is not None:
+        return <Instance>inst
+    specs = tuple([None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])) for x in infos])
+    inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)))
+    if len(_known) >= KNOWN_LIMIT:
+        _known.clear()
+        memset(_slots, 0, sizeof(_slots))
+    _known[key] = inst
+    return <Instance>inst
+
+
+# References -----------------------------------------------------------------------------------------------------------
+
+cdef class TensorRef(RefBase):
+    """A value on a tape: `.id`, `.shape`, `.dtype`, and the operators of every reference."""
+
+    @property
+    def id(self):
+        """The node's id, or None for a value computed under `no_grad`."""
+        return self.node if self.node >= 0 else None
+
+    @property
+    def shape(self):
+        """The sizes along each axis."""
+        return self.info.dims
+
+    @property
+    def dtype(self):
+        """The name of the dtype."""
+        return dtype_name(self.code)
+
+    @property
+    def requires_grad(self):
+        """Whether gradients flow to this value."""
+        if self.node < 0:
+            return False
+        self.ops.require(self)
+        return bool(node_at(self.ops.store, self.node).requires_grad)
+
+    @property
+    def value(self):
+        """The value, as an AnyTensor."""
+        return self.ops.get_value(self)
+
+    def __index__(self):
+        if self.node < 0:
+            raise_error("NodeError", "a value computed under no_grad has no node id")
+        return self.node
+
+    def numpy(self):
+        """The value, as a read-only NumPy view."""
+        return self.ops.get_value(self).numpy()
+
+    def item(self):
+        """The only element, as a Python number."""
+        return self.ops.get_value(self).item()
+
+    def __array__(self, dtype=None, copy=None):
+        return self.ops.get_value(self).__array__(dtype, copy)
+
+    def __repr__(self):
+        where = f"%{self.node}" if self.node >= 0 else "no_grad"
+        return f"<{where}: {self.info.dims} {dtype_name(self.code)}>"
+
+
+cdef inline TensorRef new_ref(EagerCore ops, int64_t node, ShapeInfo info, int code, AnyTensor held):
+    cdef TensorRef r = TensorRef.__new__(TensorRef)
+    r.ops = ops
+    r.node = node
+    r.generation = ops.generation
+    r.info = info
+    r.code = code
+    r.held = held
+    return r
+
+
+cdef inline TLBuffer* buffer_of(TensorRef r) noexcept:
+    return r.held.buffer if r.node < 0 else node_at(r.ops.store, r.node).value
+
+
+cdef class EagerCore:
+    """A tape that ops append to. `EagerOps` below adds the ops themselves.
+
+    Args:
+        dtype: "float32" or "float64": what floating-point inputs are cast to.
+        store: the nodes to continue; a new tape by default.
+        seed: of the stream that random ops without a seed of their own draw from.
+    """
+
+    def __init__(self, dtype="float32", store=None, seed=0):
+        if dtype not in ("float32", "float64"):
+            raise_error("DTypeError", f"dtype is float32 or float64, got {dtype!r}")
+        self.code = TL_F32 if dtype == "float32" else TL_F64
+        self.store = TapeStore() if store is None else store
+        self.session_seed = seed
+        self.stream_position = 0
+
+    @property
+    def dtype(self):
+        """The float dtype of the tape."""
+        return dtype_name(self.code)
+
+    def use_store(self, TapeStore store not None):
+        """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""
+        self.store = store
+
+    def reset_tape(self):
+        """Forget every node; references made before raise NodeError from now on."""
+        self.generation += 1
+        self.store = TapeStore()
+
+    def leaf(self, value, requires_grad=True, name=None):
+        """A leaf with this value (copied); floating-point and integer values take the tape's float dtype."""
+        return self.add_leaf(tensor_from_object(value, self.code, True), requires_grad, name)
+
+    def const(self, value, name=None):
+        """A leaf that takes no gradient."""
+        return self.add_leaf(tensor_from_object(value, self.code, True), False, name)
+
+    def add_leaf(self, AnyTensor value not None, requires_grad=True, name=None):
+        """A leaf that holds this array itself, of whatever dtype."""
+        value.check()
+        if not recording():
+            return new_ref(self, -1, value.info, value.code, value)
+        return new_ref(self, append_leaf(self.store, value, requires_grad, name), value.info, value.code, None)
+
+    def ref_of(self, node):
+        """A reference to an existing node."""
+        cdef int64_t i = node
+        size = len(self.store)
+        if not 0 <= i < size:
+            raise_error("NodeError", f"there is no node {node} on this tape of {size} nodes")
+        n = node_at(self.store, i)
+        return new_ref(self, i, <ShapeInfo>n.shape, n.dtype, None)
+
+    def custom_node(self, AnyTensor value not None, parents, backward, requires_grad, name=None):
+        """Append a node whose backward is a Python function; see `TapeStore.custom`."""
+        if not recording():
+            return new_ref(self, -1, value.info, value.code, value)
+        return new_ref(self, self.store.custom(value, parents, backward, requires_grad, name), value.info, value.code, None)
+
+    def require(self, ref):
+        """The reference itself if it is this session's and of the current tape. Raises: NodeError."""
+        if not isinstance(ref, TensorRef):
+            raise_error("NodeError", f"a reference of this session is expected, got {type(ref).__name__}")
+        self.own_ref(ref, None, 0)
+        return ref
+
+    def get_value(self, ref):
+        """The value of a reference, as an AnyTensor."""
+        cdef TensorRef r = self.own_ref(ref, None, 0)
+        if r.node < 0:
+            return r.held
+        return tensor_from_buffer(buffer_incref(node_at(self.store, r.node).value), r.info, r.code)
+
+    cdef TensorRef own_ref(self, object value, OpInfo op, int k):
+        # The argument as a reference of this tape; anything array-like becomes a constant leaf.
+        cdef TensorRef r
+        if type(value) is TensorRef:
+            r = <TensorRef>value
+            if r.ops is not self:
+                raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference belongs to another session or tape")
+            if r.node >= 0 and r.generation != self.generation:
+                raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference is from before reset_tape")
+            if r.node < 0 and op is not None and recording():
+                return self.add_leaf(r.held, False)
+            return r
+        if isinstance(value, RefBase):
+            raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference belongs to another backend")
+        if value is None or op is None:
+            name = "an argument" if op is None else f"{op.name}: {op.record.input_names(k + 1)[k] if not op.variadic else op.record.inputs[0]}"
+            raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
+        return self.const(value)
+
+    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k):
+        if hasattr(value, "__tlean_value__"):
+            value = value.__tlean_value__(self)
+        try:
+            if boolean:
+                array = tensor_from_object(value, -1, True)
+                if array.dtype != "bool":
+                    raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where bool is expected")
+                return array
+            return tensor_from_object(value, TL_I64, True)
+        except TypeError as error:
+            if type(error) is TypeError:
+                raise
+            raise type(error)(f"{op.name}: {op.record.inputs[k]}: {error}") from None
+        except OverflowError:
+            raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
+
+    def next_seed(self):
+        """The seed of the next random op of this tape's stream."""
+        seed = _stream_seed(self.session_seed, self.stream_position)
+        self.stream_position += 1
+        return seed
+
+    cdef TensorRef finish(self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, object name):
+        cdef TLBuffer* value = NULL
+        cdef TLBuffer* res[4]
+        cdef bint keep = requires_grad and inst.differentiable
+        cdef bint record = recording()
+        cdef TLBuffer** kept = res if keep and record and inst.n_res else NULL
+        cdef int64_t node
+        cdef int k
+        run_forward(inst, ins, &value, kept)
+        if self.check_numerics and inst.dtype <= TL_F64:
+            self.look_for_nonfinite(inst, value, n, parents)
+        if not record:
+            return new_ref(self, -1, inst.shape, inst.dtype, tensor_from_buffer(value, inst.shape, inst.dtype))
+        try:
+            node = append_node(self.store, inst, n, ins, parents, value, kept, keep, name)
+        except BaseException:
+            buffer_decref(value)
+            if kept != NULL:
+                for k in range(inst.n_res):
+                    buffer_decref(res[k])
+            raise
+        return new_ref(self, node, inst.shape, inst.dtype, None)
+
+    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents):
+        cdef Py_ssize_t i
+        cdef double x
+        for i in range(inst.shape.size):
+            x = (<float*>value.data)[i] if inst.dtype == TL_F32 else (<double*>value.data)[i]
+            if not isfinite(x):
+                found = tuple([parents[j] for j in range(n)])
+                buffer_decref(value)
+                raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with a {'NaN' if x != x else 'infinity'} "
+                            f"(element {i} of shape {inst.shape.dims}), its parents are {found}")
+
+    cpdef call1(self, OpInfo op, object a, object name):
+        """An op of one float input and no options."""
+        cdef TensorRef ra = self.own_ref(a, op, 0)
+        cdef Slot* slot = slot_of(<void*>op, <void*>ra.info, NULL, ra.code)
+        cdef Instance inst
+        cdef TLBuffer* ins[1]
+        cdef int64_t parents[1]
+        if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == NULL and slot.code == ra.code:
+            inst = <Instance>slot.inst
+        else:
+            inst = find_instance(op, self.code, ((ra.info, ra.code),), ())
+            slot.op = <void*>op
+            slot.a = <void*>ra.info
+            slot.b = NULL
+            slot.code = ra.code
+            slot.inst = <void*>inst
+        ins[0] = buffer_of(ra)
+        parents[0] = ra.node
+        return self.finish(inst, 1, ins, parents, ra.node >= 0 and node_at(self.store, ra.node).requires_grad, name)
+
+    cpdef call2(self, OpInfo op, object a, object b, object name):
+        """An op of two float inputs and no options."""
+        cdef TensorRef ra, rb
+        cdef Slot* slot
+        cdef Instance inst
+        cdef TLBuffer* ins[2]
+        cdef int64_t parents[2]
+        cdef bint requires_grad
+        cdef int64_t before = self.store.base + self.store.count
+        try:
+            ra = self.own_ref(a, op, 0)
+            rb = self.own_ref(b, op, 1)
+            slot = slot_of(<void*>op, <void*>ra.info, <void*>rb.info, ra.code)
+            if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info and slot.code == ra.code and rb.code == ra.code:
+                inst = <Instance>slot.inst
+            else:
+                inst = find_instance(op, self.code, ((ra.info, ra.code), (rb.info, rb.code)), ())
+                if ra.code == rb.code:
+                    slot.op = <void*>op
+                    slot.a = <void*>ra.info
+                    slot.b = <void*>rb.info
+                    slot.code = ra.code
+                    slot.inst = <void*>inst
+            ins[0] = buffer_of(ra)
+            ins[1] = buffer_of(rb)
+            parents[0] = ra.node
+            parents[1] = rb.node
+            requires_grad = ((ra.node >= 0 and node_at(self.store, ra.node).requires_grad)
+                             or (rb.node >= 0 and node_at(self.store, rb.node).requires_grad))
+            return self.finish(inst, 2, ins, parents, requires_grad, name)
+        except BaseException:
+            # A constant leaf made of an argument goes with the op that failed.
+            self.store.truncate(before)
+            raise
+
+    cpdef call(self, OpInfo op, tuple args, tuple values, object name):
+        """Any op: inputs in the order of its record, options in the order of `op.option_names`."""
+        cdef int n = len(args), k
+        cdef int64_t before = self.store.base + self.store.count
+        cdef unsigned long long position = self.stream_position
+        cdef TLBuffer* near_in[8]
+        cdef int64_t near_par[8]
+        cdef TLBuffer** ins = near_in
+        cdef int64_t* parents = near_par
+        cdef void* block = NULL
+        cdef bint requires_grad = False
+        cdef TensorRef r
+        cdef AnyTensor t
+        cdef list keep = []
+        cdef list infos = []
+        cdef unsigned long long bit
+        try:
+            if n > 8:
+                block = calloc(n, sizeof(TLBuffer*) + sizeof(int64_t))
+                if block == NULL:
+                    raise MemoryError()
+                ins = <TLBuffer**>block
+                parents = <int64_t*>(ins + n)
+            for k in range(n):
+                value = args[k]
+                bit = 0 if op.variadic else 1ull << k
+                if value is None:
+                    if k == op.seed_index:
+                        value = self.next_seed()
+                    elif op.optional_mask & bit:
+                        ins[k] = NULL
+                        parents[k] = -1
+                        infos.append(None)
+                        continue
+                if op.integer_mask & bit and type(value) is not TensorRef:
+                    if isinstance(value, RefBase):
+                        raise_error("NodeError", f"{op.name}: a reference belongs to another backend")
+                    t = self.integer_value(value, op.bool_mask & bit != 0, op, k)
+                    keep.append(t)
+                    ins[k] = t.buffer
+                    parents[k] = -1
+                    infos.append((t.info, t.code))
+                    continue
+                r = self.own_ref(value, op, k)
+                keep.append(r)
+                ins[k] = buffer_of(r)
+                parents[k] = r.node
+                infos.append((r.info, r.code))
+                if r.node >= 0 and node_at(self.store, r.node).requires_grad:
+                    requires_grad = True
+            return self.finish(find_instance(op, self.code, tuple(infos), values), n, ins, parents, requires_grad, name)
+        except BaseException:
+            self.store.truncate(before)
+            self.stream_position = position
+            raise
+        finally:
+            free(block)
+
+    def apply(self, op, inputs, options, name=None):
+        """An op by name: inputs in the order of its record, options as a dictionary. What rules and other backends call."""
+        cdef OpInfo info = OPS.get(op) if isinstance(op, str) else OpInfo(op.name)
+        if info is not None and info.record is None:
+            info.connect(op)
+        if info is None:
+            raise_error("OptionError", f"there is no op named {op!r}")
+        return self.call(info, tuple(inputs), tuple([options[n] for n in info.option_names]), name)
+
+
+include "eager_ops.pxi"

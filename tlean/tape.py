@@ -1,0 +1,355 @@
+"""The explicit tape: `Tape`, a value that ops extend, and `TapeM`, which threads it for you."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.tape import TapeStore
+from tlean._faces.tape_methods import TapeMethods
+
+from .backends.eager import EagerOps, TensorRef
+from .errors import DeviceError, NodeError, ShapeError
+
+_FLOATS = ("float32", "float64")
+
+
+class Node:
+    """A node that a user puts on a tape.
+
+    Args:
+        value: the forward value.
+        parents: ids of the nodes that it depends on.
+        backward: `backward(g) -> [(parent id, contribution), …]`, the node's vector-Jacobian product on arrays; None for a leaf.
+        name: shown by `repr(tape)`.
+        requires_grad: whether gradients flow to the node.
+    """
+
+    __slots__ = ("backward", "name", "parents", "requires_grad", "value")
+
+    def __init__(
+        self,
+        value: Any,
+        parents: Sequence[int] = (),
+        backward: Callable[[AnyTensor], Sequence[tuple[int, Any]]] | None = None,
+        name: str | None = None,
+        requires_grad: bool = True,
+    ) -> None:
+        self.value = as_tensor(value)
+        self.parents = tuple(int(p) for p in parents)
+        self.backward = backward
+        self.name = name
+        self.requires_grad = bool(requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Node({self.name or 'node'}: {self.value.shape} {self.value.dtype}, parents={self.parents}, requires_grad={self.requires_grad})"
+
+
+class Tape(TapeMethods):
+    """A computation as a list of nodes: values, parents, and how gradients flow.
+
+    A tape is a value: an op returns a new tape that shares all that came before (in O(1)) and the id of the new node; the old tape stays
+    valid and can be continued another way (a fork, which costs what it appends). Ids are plain ints, in order of appending.
+
+    Args:
+        dtype: "float32" or "float64"; what inputs are cast to.
+        device: "cpu".
+
+    Example::
+
+        tape, x = tl.Tape().leaf([1.0, 2.0])
+        tape, y = tape.square(x)
+        tape, s = tape.sum(y)
+        tape.backward_scalar(s)[x]          # [2, 4]
+    """
+
+    __slots__ = ("_dtype", "_position", "_size", "_store")
+
+    def __init__(self, dtype: str = "float32", device: str = "cpu") -> None:
+        if device != "cpu":
+            raise DeviceError(f"Tape: an explicit tape is on the CPU, got device={device!r}")
+        self._dtype = EagerOps(dtype).dtype
+        self._store = TapeStore()
+        self._size = 0
+        self._position = 0
+
+    # Appending ------------------------------------------------------------------------------------------------------------
+
+    def _builder(self) -> EagerOps:
+        # Continues the shared nodes where this tape ends; a fork if another tape has gone on from there already.
+        store = self._store if len(self._store) == self._size else TapeStore(self._store, self._size)
+        ops = EagerOps(self._dtype, store)
+        ops.stream_position = self._position
+        return ops
+
+    def _after(self, ops: EagerOps) -> Tape:
+        return _tape_of(ops.store, len(ops.store), self._dtype, ops.stream_position)
+
+    def _record(self, op: str, call: Callable[[EagerOps, Callable[[Any], Any]], Any]) -> tuple[Tape, Any]:
+        ops = self._builder()
+
+        def ref(i: Any) -> Any:
+            if i is None:
+                return None
+            if isinstance(i, list | tuple):
+                return [ref(k) for k in i]
+            if not hasattr(i, "__index__"):
+                raise NodeError(f"{op}: a node id is an int, got {type(i).__name__}; put arrays on the tape with leaf()")
+            return ops.ref_of(i)
+
+        made = call(ops, ref)
+        ids = tuple(r.id for r in made) if isinstance(made, tuple) else made.id
+        return self._after(ops), ids
+
+    def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
+        """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
+        ops = self._builder()
+        i = ops.leaf(value, requires_grad, name).id
+        return self._after(ops), i
+
+    def const(self, value: Any, name: str | None = None) -> tuple[Tape, int]:
+        """Append a leaf that takes no gradient. Returns: (tape, id)."""
+        return self.leaf(value, name, requires_grad=False)
+
+    def add_node(self, node: Node) -> tuple[Tape, int]:
+        """Append a node of the user's own. Returns: (tape, id).
+
+        Raises: NodeError if a parent is not on this tape; the tape is unchanged then.
+        """
+        value = as_tensor(node.value, self._dtype) if node.value.dtype in _FLOATS else node.value
+        ops = self._builder()
+        if node.backward is None and node.parents:
+            raise NodeError(f"add_node: a node with parents {node.parents} needs a backward function")
+        if node.backward is None:
+            i = ops.store.leaf(value, node.requires_grad, node.name)
+        else:
+            i = ops.store.custom(value, node.parents, node.backward, node.requires_grad, node.name)
+        return self._after(ops), i
+
+    def unary(
+        self, op_name: str, x: int, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]
+    ) -> tuple[Tape, int]:
+        """An op of the user's own with one input: `forward(x)` and `backward(x, g)` on NumPy arrays. Returns: (tape, id)."""
+        value = self.get_value(x)
+        if value is None:
+            raise NodeError(f"{op_name}: there is no node {x} on this tape of {self._size} nodes")
+        array = value.numpy()
+
+        def pull(g: AnyTensor) -> list[tuple[int, Any]]:
+            return [(int(x), backward(array, g.numpy()))]
+
+        flows = self._store.describe(int(x))[5]
+        return self.add_node(Node(as_tensor(forward(array), self._dtype), (int(x),), pull, op_name, flows))
+
+    # Reading --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The float dtype of the tape."""
+        return self._dtype
+
+    @property
+    def size(self) -> int:
+        """The number of nodes."""
+        return self._size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get_node(self, id: int) -> Node | None:
+        """Node `id` (its value, parents, name, flag and vector-Jacobian product), or None out of range."""
+        if not 0 <= id < self._size:
+            return None
+        op, name, parents, _, _, requires_grad, _ = self._store.describe(id)
+        node = Node(self._store.value(id), [p for p in parents if p >= 0], None, name or op, requires_grad)
+        if op is not None:
+            node.backward = self._store.custom_backward(id) or (lambda g: self._contributions(id, g))
+        return node
+
+    def _contributions(self, id: int, g: Any) -> list[tuple[int, AnyTensor]]:
+        parents = [p for p in self._store.describe(id)[2] if p >= 0]
+        start: list[Any] = [None] * len(self._store)
+        start[id] = g
+        after = self._store.backward_from(start, id + 1, id)
+        return [(p, after[p]) for p in dict.fromkeys(parents) if after[p] is not None]
+
+    def get_value(self, id: int) -> AnyTensor | None:
+        """The value of node `id`, or None out of range."""
+        return self._store.value(id) if 0 <= id < self._size else None
+
+    def require_value(self, id: int, shape: Sequence[int]) -> AnyTensor:
+        """The value of node `id`, checked to have this shape. Raises: NodeError, ShapeError."""
+        value = self.get_value(id)
+        if value is None:
+            raise NodeError(f"require_value: there is no node {id} on this tape of {self._size} nodes")
+        if value.shape != tuple(shape):
+            raise ShapeError(f"require_value: node {id} has another shape, got {value.shape}, asked for {tuple(shape)}")
+        return value
+
+    def item(self, id: int) -> float:
+        """The only element of node `id`, as a number. Raises: NodeError, ShapeError."""
+        value = self.get_value(id)
+        if value is None:
+            raise NodeError(f"item: there is no node {id} on this tape of {self._size} nodes")
+        return value.item()
+
+    # Gradients ------------------------------------------------------------------------------------------------------------
+
+    def _seed(self, out: int, seed: Any) -> AnyTensor:
+        if not 0 <= out < self._size:
+            raise NodeError(f"backward: there is no node {out} on this tape of {self._size} nodes")
+        return require_grad(as_tensor(seed, self._dtype), self._store.value(out).shape)
+
+    def backward_dense(self, out: int, seed: Any) -> list[AnyTensor | None]:
+        """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
+
+        The seed stands at `out` whatever its flag. Raises: NodeError, ShapeError.
+        """
+        return self._store.backward(out, self._seed(out, seed), self._size)
+
+    def backward_dense_all(self, out: int, seed: Any) -> list[AnyTensor]:
+        """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run)."""
+        return [g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(self.backward_dense(out, seed))]
+
+    def backward_dense_from(self, grads: Sequence[Any], n: int | None = None) -> list[AnyTensor]:
+        """Reverse over the first n nodes (default: all), starting from a gradient for every node; every rule is run.
+
+        Raises: ShapeError unless `grads` has one gradient of the right shape for each node.
+        """
+        return self._from(grads, self._size if n is None else n, 0)
+
+    def backward_step(self, grads: Sequence[Any], id: int) -> list[AnyTensor]:
+        """One step of the reverse sweep: add the contributions of node `id` to its parents' gradients."""
+        if not 0 <= id < self._size:
+            raise NodeError(f"backward_step: there is no node {id} on this tape of {self._size} nodes")
+        return self._from(grads, id + 1, id)
+
+    def _from(self, grads: Sequence[Any], n: int, first: int) -> list[AnyTensor]:
+        if len(grads) != self._size:
+            raise ShapeError(f"backward: one gradient for each of the {self._size} nodes, got {len(grads)}")
+        if not 0 <= n <= self._size:
+            raise NodeError(f"backward: n is between 0 and {self._size}, got {n}")
+        full = [require_grad(_cast(g, self._store.value(i)), self._store.value(i).shape) for i, g in enumerate(grads)]
+        rest = len(self._store) - self._size
+        return self._store.backward_from([*full, *[None] * rest], n, first)[: self._size]
+
+    def backward(self, out: int, seed: Any) -> dict[int, AnyTensor]:
+        """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached."""
+        return dense_to_dict(self.backward_dense(out, seed))
+
+    def backward_scalar(self, out: int) -> dict[int, AnyTensor]:
+        """Gradients of the scalar `out` (seed 1), keyed by node id. Raises: ShapeError if `out` has axes."""
+        value = self.get_value(out)
+        if value is not None and value.shape != ():
+            raise ShapeError(f"backward_scalar: the output is a scalar, got shape {value.shape}; use backward(out, seed)")
+        return self.backward(out, 1.0)
+
+    # Showing --------------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        from .show import tape_lines
+
+        return f"Tape of {self._size} nodes, {self._dtype}\n" + "\n".join(tape_lines(self))
+
+    def to_dot(self) -> str:
+        """The tape as Graphviz text."""
+        from .show import to_dot
+
+        return to_dot(self)
+
+    def show(self, path: Any = None, grads: Any = None) -> str:
+        """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; written to `path` if given."""
+        from .show import to_svg
+
+        return to_svg(self, path, grads)
+
+
+def _tape_of(store: TapeStore, size: int, dtype: str, position: int) -> Tape:
+    tape = Tape.__new__(Tape)
+    tape._store = store
+    tape._size = size
+    tape._dtype = dtype
+    tape._position = position
+    return tape
+
+
+def _zeros(like: AnyTensor) -> AnyTensor:
+    import numpy as np
+
+    return as_tensor(np.zeros(like.shape, like.dtype))
+
+
+def _cast(g: Any, like: AnyTensor) -> AnyTensor:
+    return as_tensor(g, like.dtype)
+
+
+def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
+    """A cotangent, checked to have this shape. Raises: ShapeError if it has another."""
+    g = as_tensor(g)
+    if g.shape != tuple(shape):
+        raise ShapeError(f"a cotangent has the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
+    return g
+
+
+def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
+    """Gradients keyed by node id, from a dense list; entries that are None are left out."""
+    return {i: g for i, g in enumerate(grads) if g is not None}
+
+
+class TapeM(EagerOps):
+    """A tape threaded for you: an `Ops` backend whose references carry `.id`, work as ids and have operators.
+
+    Args:
+        tape: the tape to continue; an empty one by default.
+        dtype: of a new tape.
+
+    Example::
+
+        m = tl.TapeM()
+        x = m.leaf([1.0, 2.0])
+        loss = (x * x).sum()
+        m.backward_scalar(loss)[x.id]       # [2, 4]
+    """
+
+    def __init__(self, tape: Tape | None = None, dtype: str = "float32") -> None:
+        if tape is None:
+            super().__init__(dtype)
+        else:
+            start = tape._builder()
+            super().__init__(tape.dtype, start.store)
+            self.stream_position = start.stream_position
+
+    @property
+    def tape(self) -> Tape:
+        """The tape so far, as a value."""
+        return _tape_of(self.store, len(self.store), self.dtype, self.stream_position)
+
+    def value(self, ref: Any) -> AnyTensor:
+        """The value of a reference or id."""
+        return self.get_value(ref if isinstance(ref, TensorRef) else self.ref_of(ref))
+
+    def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
+        """Gradients of a scalar, keyed by node id."""
+        return self.tape.backward_scalar(int(loss.__index__()))
+
+    def backward(self, out: Any, seed: Any) -> dict[int, AnyTensor]:
+        """Gradients of `out` with the cotangent `seed`, keyed by node id."""
+        return self.tape.backward(int(out.__index__()), seed)
+
+    @classmethod
+    def run(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> tuple[Any, Tape]:
+        """Run the program `f(m)` on a tape. Returns: (its result, the tape after it)."""
+        m = cls(tape)
+        return f(m), m.tape
+
+    @classmethod
+    def eval(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> Any:
+        """The result of the program `f(m)`."""
+        return cls.run(f, tape)[0]
+
+    @classmethod
+    def exec(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> Tape:
+        """The tape after the program `f(m)`."""
+        return cls.run(f, tape)[1]
+

@@ -1,0 +1,72 @@
+"""A list of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tlean.errors import OptionError, ShapeError
+from tlean.session import Param
+
+from .update import sgd_update
+
+
+class ParamList(Sequence):
+    """Parameters in order.
+
+    Args:
+        values: initial values, or `Param`s.
+        requires_grad: one flag for all, or one for each; None leaves each as it is.
+        dtype: of values that are not parameters yet.
+
+    Raises: OptionError if the number of flags is not the number of values.
+    """
+
+    def __init__(self, values: Sequence[Any], requires_grad: Any = None, *, dtype: str | None = None) -> None:
+        values = list(values)
+        flags = [requires_grad] * len(values) if requires_grad is None or isinstance(requires_grad, bool) else list(requires_grad)
+        if len(flags) != len(values):
+            raise OptionError(f"ParamList: one requires_grad for each of the {len(values)} values, got {len(flags)}")
+        self._params = [v if isinstance(v, Param) else Param(v, f"p{i}", dtype=dtype) for i, v in enumerate(values)]
+        for p, flag in zip(self._params, flags, strict=True):
+            if flag is not None:
+                p.requires_grad = bool(flag)
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._params[i]
+
+    def __iter__(self) -> Iterator[Param]:
+        return iter(self._params)
+
+    def get(self, sync: bool = True) -> list[Any]:
+        """The values now, as arrays of their own."""
+        return [p.get(sync) for p in self._params]
+
+    def set(self, values: Sequence[Any]) -> None:
+        """Replace every value. Raises: ShapeError if a count or shape differs; then no parameter was changed."""
+        values = list(values)
+        if len(values) != len(self):
+            raise ShapeError(f"ParamList.set: one value for each of the {len(self)} parameters, got {len(values)}")
+        from tlean._core.array import as_tensor
+
+        ready = [as_tensor(v, p.dtype) for p, v in zip(self._params, values, strict=True)]
+        for p, v in zip(self._params, ready, strict=True):
+            if v.shape != p.shape:
+                raise ShapeError(f"ParamList.set: {p.name} has shape {p.shape}, got {v.shape}")
+        for p, v in zip(self._params, ready, strict=True):
+            p.set(v)
+
+    def sgd_step(self, lr: float, grads: Sequence[Any]) -> None:
+        """p ← p − lr·g for every parameter that requires gradients. Raises: ShapeError if a count or shape differs."""
+        grads = list(grads)
+        if len(grads) != len(self):
+            raise ShapeError(f"ParamList.sgd_step: one gradient for each of the {len(self)} parameters, got {len(grads)}")
+        sgd_update({p: g for p, g in zip(self._params, grads, strict=True) if g is not None and p.requires_grad is not False}, lr)
+
+    sgd_step_fast = sgd_step
+
+    def __repr__(self) -> str:
+        return f"ParamList([{', '.join(map(repr, self._params))}])"
