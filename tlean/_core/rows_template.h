@@ -44,6 +44,9 @@ ROW_SUM(row_sum, (const T *x, ptrdiff_t n), X)
 #define XY(READ, i) (READ(x, i) * READ(y, i))
 ROW_SUM(row_dot, (const T *x, const T *y, ptrdiff_t n), XY)
 #undef XY
+#define DEVIATION(READ, i) (READ(x, i) - center)
+ROW_SUM(row_deviation, (const T *x, T center, ptrdiff_t n), DEVIATION)
+#undef DEVIATION
 #define DEVIATION(READ, i) ((READ(x, i) - center) * (READ(x, i) - center))
 ROW_SUM(row_square_deviation, (const T *x, T center, ptrdiff_t n), DEVIATION)
 #undef DEVIATION

@@ -1,1 +1,392 @@
+"""Losses."""
 
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from ..errors import OptionError, ShapeError
+from ..shapes import size
+from .registry import composite, defop, no_gradient, no_tangent
+from .samples import Arr, bad, good
+from .softmax import log_softmax_parts
+
+#: The kernels' codes of the reductions.
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+def _reduction(reduction: Any) -> str:
+    if reduction not in _REDUCTIONS:
+        raise OptionError(f"reduction is one of {', '.join(_REDUCTIONS)}")
+    return reduction
+
+
+def _paired(a, b, reduction, names):
+    # The output's shape, for a loss of two arrays of one shape.
+    if a != b:
+        raise ShapeError(f"{names} have one shape")
+    if reduction == "mean" and size(a) == 0:
+        raise ShapeError("a mean is over at least one element")
+    return a if reduction == "none" else ()
+
+
+def _reduce(ops, losses, reduction):
+    return losses if reduction == "none" else ops.sum(losses) if reduction == "sum" else ops.mean(losses)
+
+
+def _share(ops, g, losses_shape, reduction):
+    """The cotangent of each loss, from the cotangent of what they were reduced to."""
+    if reduction == "none":
+        return g
+    each = ops.scale(g, 1.0 / size(losses_shape)) if reduction == "mean" else g
+    return ops.broadcast_to(each, losses_shape)
+
+
+def _reductions(*shapes, **options):
+    return [good(*shapes, reduction=r, **options) for r in _REDUCTIONS]
+
+
+# Mean squared error -----------------------------------------------------------------------------------------------------
+
+
+def _mse_samples():
+    return [
+        good((5,), (5,)),
+        good((), ()),
+        *_reductions((3, 7), (3, 7)),
+        *_reductions((131, 129), (131, 129)),
+        good((0, 3), (0, 3), reduction="sum"),
+        bad("ShapeError", (2, 3), (3, 2)),
+        bad("ShapeError", (3,), (1,)),
+        bad("ShapeError", (0,), (0,)),
+        bad("OptionError", (3,), (3,), reduction="max"),
+    ]
+
+
+@defop("mse_loss", samples=_mse_samples)
+class MseLoss:
+    """The mean (or sum, or array) of (yhat − target)²."""
+
+    def options(yhat, target, *, reduction="mean"):
+        return {"reduction": _reduction(reduction)}
+
+    def shape(yhat, target, *, reduction):
+        return _paired(yhat, target, reduction, "yhat and target")
+
+    def numbers(yhat, target, *, reduction):  # (elements, reduction)
+        return (size(yhat), _REDUCTIONS.index(reduction)), ()
+
+    def vjp(ops, g, y, yhat, target, *, reduction):
+        return ops._mse_loss_grad(g, yhat, target, reduction=reduction)
+
+    def decompose(ops, yhat, target, *, reduction):
+        return _reduce(ops, ops.square(ops.sub(yhat, target)), reduction)
+
+
+def _paired_grad_samples():
+    return [good((3, 7) if r == "none" else (), (3, 7), (3, 7), reduction=r) for r in _REDUCTIONS]
+
+
+@defop("_mse_loss_grad", samples=_paired_grad_samples, outputs=("d_yhat", "d_target"))
+class MseLossGrad:
+    """2 (yhat − target) g, over the number of elements for the mean, and its negative."""
+
+    def shape(g, yhat, target, *, reduction):
+        return [yhat, target]
+
+    def numbers(g, yhat, target, *, reduction):  # (elements, reduction)
+        return (size(yhat), _REDUCTIONS.index(reduction)), ()
+
+    def decompose(ops, g, yhat, target, *, reduction):
+        d = ops.scale(ops.mul(_share(ops, g, yhat.shape, reduction), ops.sub(yhat, target)), 2.0)
+        return d, ops.neg(d)
+
+
+# Binary cross-entropy ---------------------------------------------------------------------------------------------------
+
+
+def _bce_samples():
+    probabilities = Arr((3, 7), "values", data=tuple(tuple((i + j) % 5 / 4 for j in range(7)) for i in range(3)))
+    return [
+        *_reductions((3, 7), probabilities),
+        good((), ()),
+        good((70, 301), (70, 301)),
+        good(Arr((4,), "values", data=(-1e4, 1e4, 90.0, -90.0)), Arr((4,), "values", data=(0.0, 1.0, 0.0, 1.0)), smooth=False),
+        good((0, 3), (0, 3), reduction="sum"),
+        bad("ShapeError", (2, 3), (2,)),
+        bad("ShapeError", (0,), (0,)),
+        bad("OptionError", (3,), (3,), reduction=None),
+    ]
+
+
+@defop("bce_with_logits", samples=_bce_samples, algebraic=False)
+class BceWithLogits:
+    """Binary cross-entropy of logits: max(x, 0) − x t + log1p(e^−|x|) for a logit x and a target t."""
+
+    def options(logits, target, *, reduction="mean"):
+        return {"reduction": _reduction(reduction)}
+
+    def shape(logits, target, *, reduction):
+        return _paired(logits, target, reduction, "logits and target")
+
+    def numbers(logits, target, *, reduction):  # (elements, reduction)
+        return (size(logits), _REDUCTIONS.index(reduction)), ()
+
+    def vjp(ops, g, y, logits, target, *, reduction):
+        return ops._bce_with_logits_grad(g, logits, target, reduction=reduction)
+
+    def decompose(ops, logits, target, *, reduction):
+        # max(x, 0) + log1p(e^−|x|) is the softplus of x.
+        return _reduce(ops, ops.sub(ops.softplus(logits), ops.mul(logits, target)), reduction)
+
+
+@defop("_bce_with_logits_grad", samples=_paired_grad_samples, outputs=("d_logits", "d_target"), algebraic=False)
+class BceWithLogitsGrad:
+    """(σ(x) − t) g and −x g, over the number of elements for the mean."""
+
+    def shape(g, logits, target, *, reduction):
+        return [logits, target]
+
+    def numbers(g, logits, target, *, reduction):  # (elements, reduction)
+        return (size(logits), _REDUCTIONS.index(reduction)), ()
+
+    def decompose(ops, g, logits, target, *, reduction):
+        each = _share(ops, g, logits.shape, reduction)
+        return ops.mul(each, ops.sub(ops.sigmoid(logits), target)), ops.neg(ops.mul(each, logits))
+
+
+# Cross-entropy of labels ------------------------------------------------------------------------------------------------
+
+
+def _label_options(ignore_index, reduction):
+    return {"ignore_index": None if ignore_index is None else operator.index(ignore_index), "reduction": _reduction(reduction)}
+
+
+def _check_labelled(scores, labels, weight, name):
+    if not scores:
+        raise ShapeError(f"{name} has a last axis of classes")
+    if labels != scores[:-1]:
+        raise ShapeError(f"labels have the shape of {name} without its last axis, {scores[:-1]}")
+    if scores[-1] == 0:
+        raise ShapeError(f"{name} has at least one class")
+    if weight not in (None, (scores[-1],)):
+        raise ShapeError(f"weight has one factor a class, {(scores[-1],)}")
+
+
+def _one_hot_samples():
+    return [
+        good(Arr((4,), "int", high=3), depth=3),
+        good(Arr((), "int", high=5), depth=5),
+        good(Arr((2, 3), "int", low=-2, high=6), depth=4),
+        good(Arr((3,), "int", high=4), depth=4, ignore_index=2, strict=True),
+        good(Arr((0,), "int"), depth=2),
+    ]
+
+
+@defop("_one_hot", samples=_one_hot_samples, integer=("labels",), differentiable=False)
+class OneHot:
+    """1 at the label, 0 elsewhere, along a new last axis.
+
+    All zeros for the label `ignore_index`, and for one outside [0, depth), unless `strict`: then that raises an IndexRangeError.
+    """
+
+    def options(labels, *, depth, ignore_index=None, strict=False):
+        return {"depth": depth, "ignore_index": ignore_index, "strict": bool(strict)}
+
+    def shape(labels, *, depth, ignore_index, strict):
+        return (*labels, depth)
+
+    def numbers(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
+        return (size(labels), depth, ignore_index is not None, ignore_index or 0, strict), ()
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
+class _Labelled:
+    """What the rules of the labelled losses are made of: arrays (*k, C) that say which class counts, by which factor."""
+
+    def __init__(self, ops, scores, labels, weight, ignore_index):
+        self.ops, self.shape = ops, scores.shape
+        self.zero = ops._full(shape=scores.shape, value=0.0)
+        self.hot = ops._one_hot(labels, depth=scores.shape[-1], ignore_index=ignore_index, strict=True)
+        #: 1 for a label that counts, 0 for an ignored one: (*k)
+        self.counts = self.over_classes(self.hot)
+        self.weights = None if weight is None else ops.broadcast_to(weight, scores.shape)
+        #: w[label], 0 where ignored, at the label: (*k, C); and per label: (*k)
+        self.hot_weight = self.hot if weight is None else ops.where(self.hot, self.weights, self.zero)
+        self.label_weight = self.over_classes(self.hot_weight)
+
+    def over_classes(self, x):
+        return self.ops.reduce_sum(x, len(self.shape) - 1)
+
+    def spread(self, per_label):
+        return self.ops.broadcast_to(self.ops.reshape(per_label, (*self.shape[:-1], 1)), self.shape)
+
+    def at_label(self, x):
+        """x at the label, exactly 0 elsewhere."""
+        return self.ops.where(self.hot, x, self.zero)
+
+    def where_counted(self, x):
+        """x in the rows whose label counts, exactly 0 in the others."""
+        return self.ops.where(self.spread(self.counts), x, self.zero)
+
+    def weighted(self, x):
+        return x if self.weights is None else self.ops.mul(x, self.weights)
+
+    def reduce(self, losses, reduction):
+        if reduction == "none":
+            return losses
+        total = self.ops.sum(losses)
+        return total if reduction == "sum" else self.ops.div(total, self.ops.sum(self.label_weight))
+
+    def share(self, g, reduction):
+        """The cotangent of each row's loss, spread over the classes."""
+        if reduction == "none":
+            return self.spread(g)
+        each = self.ops.div(g, self.ops.sum(self.label_weight)) if reduction == "mean" else g
+        return self.ops.broadcast_to(each, self.shape)
+
+
+def _cross_entropy_samples():
+    labels = Arr((4,), "int", high=3)
+    weight = Arr((3,), "positive")
+    some = Arr((5,), "values", data=(0, 2, -100, 1, 2))
+    return [
+        good((4, 3), labels),
+        good((3,), Arr((), "int", high=3)),
+        *(good((4, 3), labels, weight, label_smoothing=e, reduction=r) for e in (0.0, 0.1) for r in _REDUCTIONS),
+        *(good((5, 3), some, w, label_smoothing=e, ignore_index=-100) for e in (0.0, 0.3) for w in (None, weight)),
+        good((5, 3), some, None, ignore_index=-100, reduction="none"),
+        good((5, 3), some, weight, ignore_index=-100, label_smoothing=1.0, reduction="sum"),
+        good((2, 3, 70), Arr((2, 3), "int", high=70), Arr((70,), "positive"), label_smoothing=0.2),
+        good((130, 10), Arr((130,), "int", high=10)),
+        good((4, 1), Arr((4,), "int")),
+        good((0, 3), Arr((0,), "int"), reduction="sum"),
+        bad("ShapeError", (4, 3), Arr((3,), "int")),
+        bad("ShapeError", (4, 3), Arr((4, 3), "int")),
+        bad("ShapeError", (4, 3), labels, (4,)),
+        bad("ShapeError", (4, 0), labels),
+        bad("ShapeError", (), Arr((), "int")),
+        bad("OptionError", (4, 3), labels, label_smoothing=1.5),
+        bad("OptionError", (4, 3), labels, reduction="average"),
+        bad("DTypeError", (4, 3), (4,)),
+        bad("IndexRangeError", (4, 3), Arr((4,), "values", data=(0, 1, 3, 2))),
+    ]
+
+
+def _labelled_ints(scores, ignore_index, reduction):
+    # (labels, classes, is a label ignored?, which, reduction)
+    return (size(scores[:-1]), scores[-1], ignore_index is not None, ignore_index or 0, _REDUCTIONS.index(reduction))
+
+
+@defop(
+    "cross_entropy",
+    samples=_cross_entropy_samples,
+    optional=("weight",),
+    integer=("labels",),
+    residuals=("top", "log_total"),
+    algebraic=False,
+    source="Szegedy et al. 2016, section 7 (smoothing)",
+)
+class CrossEntropy:
+    """Cross-entropy of integer labels under the softmax of the last axis.
+
+    A row with label t loses −(1 − ε) w[t] ln p[t] − (ε/C) Σ_c w[c] ln p[c], with ε the smoothing; an ignored one loses 0. The mean divides
+    the sum by Σ w[t] over the labels that count. The residuals are each row's maximum and ln Σ e^(x − maximum).
+    """
+
+    def options(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
+        smoothing = float(label_smoothing)
+        if not 0.0 <= smoothing <= 1.0:
+            raise OptionError("label_smoothing is at least 0 and at most 1")
+        return {"label_smoothing": smoothing, **_label_options(ignore_index, reduction)}
+
+    def shape(logits, labels, weight=None, *, label_smoothing, ignore_index, reduction):
+        _check_labelled(logits, labels, weight, "logits")
+        return labels if reduction == "none" else ()
+
+    def residual_specs(logits, labels, weight, *, label_smoothing, ignore_index, reduction):
+        return [labels, labels]
+
+    def numbers(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
+        return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
+
+    def vjp(ops, g, y, logits, labels, weight, *, label_smoothing, ignore_index, reduction, top, log_total):
+        d_logits = ops._cross_entropy_grad(
+            g, logits, labels, weight, top, log_total, label_smoothing=label_smoothing, ignore_index=ignore_index, reduction=reduction
+        )
+        if weight is None:
+            return d_logits, None, None
+        # ∂/∂w[c] of the numerator, and for the mean −loss · ∂/∂w[c] of the denominator, row by row.
+        rows = _Labelled(ops, logits, labels, weight, ignore_index)
+        log_p = log_softmax_parts(ops, logits, len(logits.shape) - 1)
+        terms = ops.scale(rows.at_label(log_p), label_smoothing - 1.0)
+        if label_smoothing:
+            terms = ops.sub(terms, ops.scale(rows.where_counted(log_p), label_smoothing / logits.shape[-1]))
+        if reduction == "mean":
+            terms = ops.sub(terms, ops.mul(rows.hot, ops.broadcast_to(y, logits.shape)))
+        terms = ops.mul(rows.share(g, reduction), terms)
+        return d_logits, None, ops.reduce_sum(terms, tuple(range(len(logits.shape) - 1)))
+
+    def decompose(ops, logits, labels, weight, *, label_smoothing, ignore_index, reduction):
+        rows = _Labelled(ops, logits, labels, weight, ignore_index)
+        log_p = rows.weighted(log_softmax_parts(ops, logits, len(logits.shape) - 1))
+        losses = ops.scale(rows.over_classes(rows.at_label(log_p)), label_smoothing - 1.0)
+        if label_smoothing:
+            losses = ops.sub(losses, ops.scale(rows.over_classes(rows.where_counted(log_p)), label_smoothing / logits.shape[-1]))
+        return rows.reduce(losses, reduction)
+
+
+@defop("_cross_entropy_grad", optional=("weight",), integer=("labels",), algebraic=False)
+class CrossEntropyGrad:
+    """The gradient of `cross_entropy` to the logits; `top` and `log_total` are hints.
+
+    Row with label t: (p A − B) times its cotangent, A = (1 − ε) w[t] + (ε/C) Σ_c w[c], B[c] = (1 − ε) w[t] [c = t] + (ε/C) w[c].
+    """
+
+    def shape(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
+        return logits
+
+    def numbers(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
+        return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
+
+    def decompose(ops, g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
+        rows = _Labelled(ops, logits, labels, weight, ignore_index)
+        p = ops.exp(log_softmax_parts(ops, logits, len(logits.shape) - 1))
+        wanted = ops.scale(rows.hot_weight, 1.0 - label_smoothing)
+        if label_smoothing:
+            every = rows.weighted(ops._full(shape=logits.shape, value=label_smoothing / logits.shape[-1]))
+            wanted = ops.add(wanted, every)
+        # A is the sum of B over the classes.
+        d = ops.sub(ops.mul(p, rows.spread(rows.over_classes(wanted))), wanted)
+        return rows.where_counted(ops.mul(rows.share(g, reduction), d))
+
+
+# Composites -------------------------------------------------------------------------------------------------------------
+
+
+@composite
+def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
+    """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
+    _reduction(reduction)
+    _check_labelled(log_probs.shape, labels.shape, None if weight is None else weight.shape, "log_probs")
+    rows = _Labelled(ops, log_probs, labels, weight, ignore_index)
+    return rows.reduce(ops.neg(rows.over_classes(rows.at_label(rows.weighted(log_probs)))), reduction)
+
+
+@composite
+def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
+    """The mean (or sum, or array) of |yhat − target|."""
+    return _reduce(ops, ops.abs(ops.sub(yhat, target)), _reduction(reduction))
+
+
+@composite
+def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
+    """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
+    if not delta > 0:
+        raise OptionError(f"huber_loss: delta is greater than 0, got {delta!r}")
+    d = ops.sub(yhat, target)
+    # With c = d clamped to ±delta, both branches are c (d − c/2).
+    c = ops.clamp(d, -delta, delta)
+    return _reduce(ops, ops.mul(c, ops.sub(d, ops.scale(c, 0.5))), _reduction(reduction))
