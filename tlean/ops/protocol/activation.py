@@ -44,7 +44,7 @@ class ActivationOps(Protocol):
 
         Returns: `s`.
         Derivative: g where x > 0, else α·eˣ·g: α·g at x = 0.
-        Source: Clevert, Unterthiner & Hochreiter 2016, equation 15.
+        Source: Clevert, Unterthiner & Hochreiter 2016, section 3.
         """
         ...
 

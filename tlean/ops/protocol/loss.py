@@ -38,7 +38,7 @@ class LossOps(Protocol):
         ...
 
     def logsumexp(self, x: Ref, axis: int = -1, *, name: str | None = None) -> Ref:
-        """Logarithm of the sum of exponentials along an axis: y = max + ln Σ e^(x − max).
+        """Logarithm of the sum of exponentials along an axis: y = max + ln Σ e^(x − max); a scalar itself.
 
         Args:
             x: `s`.
