@@ -37,10 +37,10 @@ cdef extern from "conv_micro.h" nogil:
     conv_block_fn_f64 conv_block_f64[9][9]
     dw_block_fn_f32 dw_block_f32[9]
     dw_block_fn_f64 dw_block_f64[9]
-    void conv_take_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_take_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_put_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_put_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_take_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_take_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_put_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_put_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_zero_f32(float*, Py_ssize_t) noexcept
     void conv_zero_f64(double*, Py_ssize_t) noexcept
 

@@ -38,6 +38,7 @@ cdef struct GatherJob:
 
 # Vectors of positions of a strip: where they read and where they write.
 cdef struct Vectors:
+    Pass* each
     Py_ssize_t rows, columns, count
     bint in_place           # written straight to the destination, by rows or as one run
     Py_ssize_t out_pitch    # of the temporary, from channel to channel
@@ -55,7 +56,7 @@ cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows,
     cdef double flat_cost = <double>whole * (one.terms + (1 if flat_in_place else 4))
     cdef double row_cost = <double>(rows * per_row) * (one.terms + (1 if dense else 4))
     cdef Py_ssize_t r, v, n = 0
-    vec.rows, vec.columns = rows, columns
+    vec.each, vec.rows, vec.columns = one, rows, columns
     if columns >= lane_count and row_cost < flat_cost:
         vec.in_place = dense
         vec.out_pitch = rows * pitch
@@ -78,7 +79,7 @@ cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows,
 cdef void gather_strip(const real* src, const real* w, const real* bias, real* to, real* temporary, GatherJob* job, Pass* one,
                        Vectors* vec, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
     # Output channels `channel` … `end` − 1 of a group at the positions of one strip; `to` is the strip's place in channel 0.
-    cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, r, i
+    cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, i
     cdef real* out
     for b in range(blocks):
         c = begin + (end - begin) * b // blocks
@@ -98,9 +99,8 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
                     out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
         if not vec.in_place:
             for i in range(n):
-                for r in range(vec.rows):
-                    put(to + (c + i) * job.out_plane + r * job.step[1] * job.size[2],
-                        temporary + i * vec.out_pitch + r * job.src.extent[2], vec.columns, job.step[2])
+                put_rows(to + (c + i) * job.out_plane, job.step[1] * job.size[2], temporary + i * vec.out_pitch, job.src.extent[2],
+                         vec.rows, vec.columns, job.step[2])
 
 
 cdef void gather_tile(const real* src, real* to, const real* w, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
@@ -117,12 +117,11 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* bias
         if depth <= 0 or height <= 0 or columns <= 0:
             continue
         strip = even_tile(height, maximum(STRIP // extent, 1))
-        vec.rows = 0
         for d in range(depth):
             for s in range(ceil_div(height, strip)):
                 h = s * strip
                 rows = minimum(strip, height - h)
-                if rows != vec.rows:
+                if vec.each != one or vec.rows != rows or vec.columns != columns:
                     list_vectors(vec, job, one, rows, columns, CONV_VECTOR_BYTES // sizeof(real))
                 gather_strip(
                     src + d * slab + h * extent, w, bias,
@@ -147,6 +146,7 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     if memory == NULL or (box == NULL and not job.direct):
         job.units = -1
         return
+    vec.each = NULL
     vec.pos = <int32_t*>memory
     vec.opos = <int32_t*>(memory + odd_lines(4 * most, 64))
     cdef real* temporary = <real*>(memory + 2 * odd_lines(4 * most, 64))

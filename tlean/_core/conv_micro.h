@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define CONV_VECTOR_BYTES 64
@@ -37,15 +40,77 @@ static const int conv_nv_max[9] = {0, 8, 4, 3, 2, 2, 2, 0, 0};
 static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #endif
 
+/* Lanes of two vectors, the second's numbered on from the first's. */
+#if defined(__clang__)
+#define CONV_SHUFFLE(a, b, lanes, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define CONV_SHUFFLE(a, b, lanes, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
+
+/* Keeps a loaded value in a register: gcc otherwise reads it from memory again in each multiply-add that uses it. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CONV_IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define CONV_IN_REGISTER(v) (void)(v)
+#endif
+
+/* Zeros and copies of short rows: whole vectors, the last one overlapping; below a vector the largest halves that fit, overlapping. */
+typedef char conv_bytes64 __attribute__((vector_size(64), aligned(1), may_alias));
+typedef char conv_bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
+typedef char conv_bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef int64_t conv_bytes8 __attribute__((aligned(1), may_alias));
+typedef int32_t conv_bytes4 __attribute__((aligned(1), may_alias));
+#define CONV_LOAD_COPY(type, at) (*(const type *)(at))
+#define CONV_LOAD_ZERO(type, at) (type){0}
+#define CONV_ENDS(type, load)                                                                                                           \
+    do {                                                                                                                                \
+        const type head = load(type, from), tail = load(type, from + n - (ptrdiff_t)sizeof(type));                                      \
+        *(type *)to = head;                                                                                                             \
+        *(type *)(to + n - (ptrdiff_t)sizeof(type)) = tail;                                                                             \
+    } while (0)
+#define CONV_FILL(load)                                                                                                                 \
+    do {                                                                                                                                \
+        if (n > 64) {                                                                                                                   \
+            for (ptrdiff_t i = 0; i < n - 64; i += 64) *(conv_bytes64 *)(to + i) = load(conv_bytes64, from + i);                        \
+            *(conv_bytes64 *)(to + n - 64) = load(conv_bytes64, from + n - 64);                                                         \
+        } else if (n >= 32) {                                                                                                           \
+            CONV_ENDS(conv_bytes32, load);                                                                                              \
+        } else if (n >= 16) {                                                                                                           \
+            CONV_ENDS(conv_bytes16, load);                                                                                              \
+        } else if (n >= 8) {                                                                                                            \
+            CONV_ENDS(conv_bytes8, load);                                                                                               \
+        } else if (n == 4) {                                                                                                            \
+            *(conv_bytes4 *)to = load(conv_bytes4, from);                                                                               \
+        }                                                                                                                               \
+    } while (0)
+TL_INLINE void conv_copy(char *TL_RESTRICT to, const char *TL_RESTRICT from, ptrdiff_t n) { CONV_FILL(CONV_LOAD_COPY); }
+TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) { CONV_FILL(CONV_LOAD_ZERO); }
+#undef CONV_FILL
+#undef CONV_ENDS
+#undef CONV_LOAD_ZERO
+#undef CONV_LOAD_COPY
+
 #define REAL float
+#define INTEGER int32_t
+#define LANES (CONV_VECTOR_BYTES / 4)
+#define MASKED(x) _mm512_##x##_ps
 #define NAME(x) x##_f32
 #include "conv_micro_template.h"
 #undef REAL
+#undef INTEGER
+#undef LANES
+#undef MASKED
 #undef NAME
 #define REAL double
+#define INTEGER int64_t
+#define LANES (CONV_VECTOR_BYTES / 8)
+#define MASKED(x) _mm512_##x##_pd
 #define NAME(x) x##_f64
 #include "conv_micro_template.h"
 #undef REAL
+#undef INTEGER
+#undef LANES
+#undef MASKED
 #undef NAME
 
 #endif

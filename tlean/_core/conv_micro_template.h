@@ -3,7 +3,8 @@
 #define VECU NAME(conv_vecu)
 typedef REAL VEC __attribute__((vector_size(CONV_VECTOR_BYTES)));
 typedef REAL VECU __attribute__((vector_size(CONV_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-#define LANES ((int)(CONV_VECTOR_BYTES / sizeof(REAL)))
+#define SHUFFLE(a, b, ...) CONV_SHUFFLE(a, b, NAME(conv_lanes), __VA_ARGS__)
+typedef INTEGER NAME(conv_lanes) __attribute__((vector_size(CONV_VECTOR_BYTES)));
 
 typedef void (*NAME(conv_block_fn))(ptrdiff_t terms, const REAL *x, const int32_t *xoff, const REAL *w, ptrdiff_t ws, const int32_t *woff,
                                     const int32_t *pos, REAL *out, ptrdiff_t os, const int32_t *opos, const REAL *bias);
@@ -74,42 +75,113 @@ static const NAME(conv_block_fn) NAME(conv_block)[9][9] = {
 };
 #undef B
 
-/* to[0 … n − 1] = from[0, step, 2 step, …]. */
-TL_INLINE void NAME(conv_take)(REAL *TL_RESTRICT to, const REAL *TL_RESTRICT from, ptrdiff_t n, ptrdiff_t step) {
-    if (step != 1) {
-        for (ptrdiff_t i = 0; i < n; i++) to[i] = from[i * step];
-    } else if (n >= LANES) {
-        for (ptrdiff_t i = 0; i < n - LANES; i += LANES) *(VECU *)(to + i) = *(const VECU *)(from + i);
-        *(VECU *)(to + n - LANES) = *(const VECU *)(from + n - LANES);
-    } else {
-        for (ptrdiff_t i = 0; i < n; i++) to[i] = from[i];
-    }
-}
+TL_INLINE void NAME(conv_zero)(REAL *to, ptrdiff_t n) { conv_clear((char *)to, n * (ptrdiff_t)sizeof(REAL)); }
 
-/* to[0, step, 2 step, …] = from[0 … n − 1]. */
-TL_INLINE void NAME(conv_put)(REAL *TL_RESTRICT to, const REAL *TL_RESTRICT from, ptrdiff_t n, ptrdiff_t step) {
+/* Rows of a box: column i of row r becomes from[r, (i − begin) step] for begin <= i < end, else 0; 0 <= i < columns. */
+static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch, ptrdiff_t rows,
+                            ptrdiff_t columns, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t step) {
+    if (columns <= 0) return;
+#if defined(__AVX512F__)
     if (step == 1) {
-        NAME(conv_take)(to, from, n, 1);
-    } else {
-        for (ptrdiff_t i = 0; i < n; i++) to[i * step] = from[i];
-    }
-}
-
-TL_INLINE void NAME(conv_zero)(REAL *to, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i++) to[i] = 0;
-}
-
-/* The sums of the lanes of `count` vectors, added to to[0 … count − 1]. The order of the additions is fixed: halves, then neighbours. */
-TL_INLINE void NAME(conv_add_lane_sums)(const VEC *rows, int count, REAL *to) {
-    for (int i = 0; i < count; i++) {
-        REAL lane[LANES];
-        __builtin_memcpy(lane, &rows[i], sizeof lane);
-        for (int width = LANES / 2; width > 0; width /= 2) {
-            for (int l = 0; l < width; l++) lane[l] += lane[l + width];
+        const unsigned whole = LANES == 16 ? 0xffff : 0xff, kept = columns < LANES ? (1u << columns) - 1 : whole;
+        for (ptrdiff_t next = 0; next < columns; next += LANES) {
+            const ptrdiff_t at = next + LANES <= columns || next == 0 ? next : columns - LANES;
+            const ptrdiff_t low = begin > at ? begin - at : 0, high = end < at + LANES ? end - at : LANES;
+            const unsigned mask = low >= high ? 0 : ((1u << high) - 1) & ~((1u << low) - 1);
+            for (ptrdiff_t r = 0; r < rows; r++) {
+                MASKED(mask_storeu)(to + r * to_pitch + at, kept, MASKED(maskz_loadu)(mask, from + r * from_pitch + at - begin));
+            }
         }
-        to[i] += lane[0];
+        return;
+    }
+#endif
+    for (ptrdiff_t r = 0; r < rows; r++, to += to_pitch, from += from_pitch) {
+        NAME(conv_zero)(to, begin);
+        if (step == 1) {
+            conv_copy((char *)(to + begin), (const char *)from, (end - begin) * (ptrdiff_t)sizeof(REAL));
+        } else {
+            ptrdiff_t i = begin;
+#if LANES == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#elif LANES == 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#elif LANES == 4
+#define EVEN 0, 2, 4, 6
+#else
+#define EVEN 0, 2
+#endif
+            for (; step == 2 && i < end - LANES; i += LANES) {
+                const REAL *pair = from + (i - begin) * 2;
+                const VEC a = *(const VECU *)pair, b = *(const VECU *)(pair + LANES);
+                *(VECU *)(to + i) = SHUFFLE(a, b, EVEN);
+            }
+            for (; i < end; i++) to[i] = from[(i - begin) * step];
+        }
+        NAME(conv_zero)(to + end, columns - end);
+    }
+#undef EVEN
+}
+
+/* Rows of results: to[r, i step] = from[r, i]. */
+static void NAME(conv_put)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch, ptrdiff_t rows,
+                           ptrdiff_t columns, ptrdiff_t step) {
+    if (step == 1) {
+        NAME(conv_take)(to, to_pitch, from, from_pitch, rows, columns, 0, columns, 1);
+        return;
+    }
+    for (ptrdiff_t r = 0; r < rows; r++, to += to_pitch, from += from_pitch) {
+        ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+        const unsigned even = 0x5555 & (LANES == 16 ? 0xffff : 0xff);
+        for (; step == 2 && i + LANES <= columns; i += LANES) {
+            MASKED(mask_storeu)(to + 2 * i, even, MASKED(maskz_expand)(even, MASKED(loadu)(from + i)));
+            MASKED(mask_storeu)(to + 2 * i + LANES, even, MASKED(maskz_expand)(even, MASKED(maskz_loadu)((1u << LANES / 2) - 1, from + i + LANES / 2)));
+        }
+#endif
+        for (; i < columns; i++) to[i * step] = from[i];
     }
 }
+
+/* to[i] += the sum of the lanes of rows[i], for CONV_PART rows. Two rows are merged by adding their even to their odd runs of `run` lanes,
+ * interleaved; after log2(lanes) rounds lane i holds row i. The order of the additions is the same for every row. */
+#if LANES == 16
+#define MERGE1(a, b) (SHUFFLE(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) + \
+                      SHUFFLE(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+#define MERGE2(a, b) (SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) + \
+                      SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+#define MERGE4(a, b) (SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) + \
+                      SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+#elif LANES == 8
+#define MERGE1(a, b) (SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15))
+#define MERGE2(a, b) (SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15))
+#define MERGE4(a, b) (SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15))
+#elif LANES == 4
+#define MERGE1(a, b) (SHUFFLE(a, b, 0, 4, 2, 6) + SHUFFLE(a, b, 1, 5, 3, 7))
+#define MERGE2(a, b) (SHUFFLE(a, b, 0, 1, 4, 5) + SHUFFLE(a, b, 2, 3, 6, 7))
+#else
+#define MERGE1(a, b) (SHUFFLE(a, b, 0, 2) + SHUFFLE(a, b, 1, 3))
+#endif
+TL_INLINE void NAME(conv_add_lane_sums)(const VEC *rows, REAL *to) {
+    VEC a[CONV_PART];
+    _Pragma("GCC unroll 8") for (int i = 0; i < CONV_PART / 2; i++) a[i] = MERGE1(rows[2 * i], rows[2 * i + 1]);
+#if LANES >= 4
+    _Pragma("GCC unroll 8") for (int i = 0; i < CONV_PART / 4; i++) a[i] = MERGE2(a[2 * i], a[2 * i + 1]);
+#endif
+#if LANES >= 8
+    a[0] = MERGE4(a[0], a[1]);
+#endif
+#if LANES == 16
+    a[0] += SHUFFLE(a[0], a[0], 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    REAL sums[LANES];
+    *(VECU *)sums = a[0];
+    for (int i = 0; i < CONV_PART; i++) to[i] += sums[i];
+#else
+    for (int i = 0; i < CONV_PART / LANES; i++) *(VECU *)(to + i * LANES) += a[i];
+#endif
+}
+#undef MERGE1
+#undef MERGE2
+#undef MERGE4
 
 typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const int32_t *xslice, ptrdiff_t length, const REAL *g,
                                   ptrdiff_t gs, const REAL *x, const int32_t *xoff, REAL *part);
@@ -132,15 +204,16 @@ typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const
                 _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) a[j] = *(const VECU *)(at[j] + p);                                 \
                 _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) {                                                                  \
                     VEC b = *(const VECU *)(gp + i * gs + p);                                                                           \
+                    CONV_IN_REGISTER(b);                                                                                                \
                     _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) acc[j][i] += a[j] * b;                                         \
                 }                                                                                                                       \
             }                                                                                                                           \
         }                                                                                                                               \
-        VEC done[KB][OB]; /* a copy with an address, so that acc itself can live in registers */                                        \
         _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) {                                                                          \
-            _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) done[j][i] = acc[j][i];                                                \
+            VEC rows[CONV_PART];                                                                                                        \
+            _Pragma("GCC unroll 8") for (int i = 0; i < CONV_PART; i++) rows[i] = i < OB ? acc[j][i % OB] : (VEC){0};                   \
+            NAME(conv_add_lane_sums)(rows, part + j * CONV_PART);                                                                       \
         }                                                                                                                               \
-        for (int j = 0; j < KB; j++) NAME(conv_add_lane_sums)(done[j], OB, part + j * CONV_PART);                                       \
     }
 
 #if CONV_OB_MAX == 8
@@ -159,4 +232,4 @@ static const NAME(dw_block_fn) NAME(dw_block)[9] = {
 
 #undef VEC
 #undef VECU
-#undef LANES
+#undef SHUFFLE

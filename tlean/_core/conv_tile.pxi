@@ -152,29 +152,37 @@ cdef inline Py_ssize_t cell_offset(Source* src, Axis* axes, Py_ssize_t index) no
     return plane * src.extent[0] * src.extent[1] * src.extent[2] + place
 
 
+cdef inline void inside(Py_ssize_t shift, Py_ssize_t step, Py_ssize_t size, Py_ssize_t extent, Py_ssize_t* begin,
+                        Py_ssize_t* end) noexcept nogil:
+    # The elements i of a plane's axis, begin <= i < end, for which i·step + shift is inside the source.
+    begin[0] = minimum(maximum(ceil_div(-shift, step) if step != 1 else -shift, 0), extent)
+    end[0] = maximum(minimum(ceil_div(size - shift, step) if step != 1 else size - shift, extent), begin[0])
+
+
 cdef void copy_box(real* to, const real* channel, Source* src, const Py_ssize_t* origin) noexcept nogil:
     # Fill one channel's planes.
-    cdef Py_ssize_t r0, r1, r2, i0, i1, at0, at1, begin, end, shift, from_row
+    cdef Py_ssize_t r0, r1, r2, i0, shift0, shift1, shift2, row, column, begin0, end0, begin1, end1
     cdef Py_ssize_t rows = src.extent[1], columns = src.extent[2]
     for r0 in range(src.planes[0]):
+        shift0 = origin[0] * src.step[0] + src.base[0] + (r0 * src.dilation[0] % src.step[0] if r0 else 0)
+        inside(shift0, src.step[0], src.size[0], src.extent[0], &begin0, &end0)
         for r1 in range(src.planes[1]):
+            shift1 = origin[1] * src.step[1] + src.base[1] + (r1 * src.dilation[1] % src.step[1] if r1 else 0)
+            inside(shift1, src.step[1], src.size[1], rows, &begin1, &end1)
             for r2 in range(src.planes[2]):
-                # Columns begin … end − 1 lie inside the source.
-                shift = origin[2] * src.step[2] + r2 * src.dilation[2] % src.step[2] + src.base[2]
-                begin = minimum(maximum(ceil_div(-shift, src.step[2]), 0), columns)
-                end = maximum(minimum(ceil_div(src.size[2] - shift, src.step[2]), columns), begin)
-                for i0 in range(src.extent[0]):
-                    at0 = (origin[0] + i0) * src.step[0] + r0 * src.dilation[0] % src.step[0] + src.base[0]
-                    for i1 in range(rows):
-                        at1 = (origin[1] + i1) * src.step[1] + r1 * src.dilation[1] % src.step[1] + src.base[1]
-                        if at0 < 0 or at0 >= src.size[0] or at1 < 0 or at1 >= src.size[1] or begin == end:
-                            fill_zero(to, columns)
-                        else:
-                            from_row = (at0 * src.size[1] + at1) * src.size[2] + begin * src.step[2] + shift
-                            fill_zero(to, begin)
-                            take(to + begin, channel + from_row, end - begin, src.step[2])
-                            fill_zero(to + end, columns - end)
-                        to += columns
+                shift2 = origin[2] * src.step[2] + src.base[2] + (r2 * src.dilation[2] % src.step[2] if r2 else 0)
+                inside(shift2, src.step[2], src.size[2], columns, &row, &column)
+                fill_zero(to, begin0 * rows * columns)
+                for i0 in range(begin0, end0):
+                    fill_zero(to + i0 * rows * columns, begin1 * columns)
+                    take_rows(
+                        to + (i0 * rows + begin1) * columns, columns,
+                        channel + ((i0 * src.step[0] + shift0) * src.size[1] + begin1 * src.step[1] + shift1) * src.size[2]
+                        + row * src.step[2] + shift2,
+                        src.step[1] * src.size[2], end1 - begin1, columns, row, column, src.step[2])
+                    fill_zero(to + (i0 * rows + end1) * columns, (rows - end1) * columns)
+                fill_zero(to + end0 * rows * columns, (src.extent[0] - end0) * rows * columns)
+                to += src.extent[0] * rows * columns
 
 
 cdef inline void fill_zero(real* to, Py_ssize_t n) noexcept nogil:
@@ -184,15 +192,17 @@ cdef inline void fill_zero(real* to, Py_ssize_t n) noexcept nogil:
         conv_zero_f64(to, n)
 
 
-cdef inline void take(real* to, const real* channel, Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+cdef inline void take_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns,
+                           Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step) noexcept nogil:
     if real is float:
-        conv_take_f32(to, channel, n, step)
+        conv_take_f32(to, to_pitch, values, pitch, rows, columns, begin, end, step)
     else:
-        conv_take_f64(to, channel, n, step)
+        conv_take_f64(to, to_pitch, values, pitch, rows, columns, begin, end, step)
 
 
-cdef inline void put(real* to, const real* values, Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+cdef inline void put_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns,
+                          Py_ssize_t step) noexcept nogil:
     if real is float:
-        conv_put_f32(to, values, n, step)
+        conv_put_f32(to, to_pitch, values, pitch, rows, columns, step)
     else:
-        conv_put_f64(to, values, n, step)
+        conv_put_f64(to, to_pitch, values, pitch, rows, columns, step)

@@ -30,17 +30,14 @@ cdef struct WeightJob:
 cdef void copy_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* origin, Py_ssize_t depth, Py_ssize_t rows,
                  Py_ssize_t columns) noexcept nogil:
     # One channel of one image: slices of rows at x's pitch, zero between and behind.
-    cdef Py_ssize_t pitch = job.src.extent[2], d, h
+    cdef Py_ssize_t pitch = job.src.extent[2], d
     cdef Axis* axis = job.geo.axis
-    cdef real* row
-    for d in range(job.src.tile[0]):
-        row = to
-        if d < depth:
-            for h in range(rows):
-                take(row, g + ((origin[0] + d) * axis[1].narrow + origin[1] + h) * axis[2].narrow + origin[2], columns, 1)
-                fill_zero(row + columns, minimum(pitch - columns, to + job.run - row - columns))
-                row += pitch
-        fill_zero(row, to + job.run - row)
+    cdef const real* g_rows
+    for d in range(depth):
+        g_rows = g + ((origin[0] + d) * axis[1].narrow + origin[1]) * axis[2].narrow + origin[2]
+        take_rows(to, pitch, g_rows, axis[2].narrow, rows - 1, pitch, 0, columns, 1)
+        take_rows(to + (rows - 1) * pitch, pitch, g_rows + (rows - 1) * axis[2].narrow, pitch, 1, columns, 0, columns, 1)
+        fill_zero(to + (rows - 1) * pitch + columns, job.run - (rows - 1) * pitch - columns)
         to += job.run
 
 
