@@ -11,6 +11,10 @@ def detach(x):
     return x
 
 
+def identity(x, *, tag):
+    return x
+
+
 def flatten(x):
     return x.reshape(-1)
 
@@ -82,7 +86,7 @@ def pad(x, *, widths, value=0.0):
     return y
 
 
-DEFINITIONS = {
+DEFINITIONS = {"_identity": identity} | {
     f.__name__.rstrip("_"): f
     for f in (
         detach, flatten, reshape, transpose2d, transpose3d_first_to_last, transpose3d_last_to_first, transpose3d_last_two,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scalars import number
+from .scalars import number, zeros
 
 
 def reduce_sum(x, *, axis, keepdims=False):
@@ -36,4 +36,43 @@ def cumsum(x, *, axis):
     return np.cumsum(x, axis=axis)
 
 
-DEFINITIONS = {f.__name__.rstrip("_"): f for f in (reduce_sum, reduce_mean, reduce_max, sum_, mean, argmax, cumsum)}
+def reverse_cumsum(x, *, axis):
+    return np.flip(np.cumsum(np.flip(x, axis), axis=axis), axis)
+
+
+# Positions: the elements that a reduction puts into one are counted in row-major order over the reduced axes.
+
+
+def _groups(shape, axes):
+    """For each element of the reduced array, in row-major order: the indices of the elements that go into it, by position."""
+    kept = [a for a in range(len(shape)) if a not in axes]
+    for i in np.ndindex(*(shape[a] for a in kept)):
+        outer = dict(zip(kept, i, strict=True))
+        yield [
+            tuple((outer | dict(zip(axes, j, strict=True)))[a] for a in range(len(shape))) for j in np.ndindex(*(shape[a] for a in axes))
+        ]
+
+
+def max_index(x, *, axis, keepdims=False):
+    found = [np.argmax(np.array([x[i] for i in group], dtype=x.dtype)) for group in _groups(x.shape, axis)]
+    return np.reshape(found, np.sum(np.zeros(x.shape), axis=axis, keepdims=keepdims).shape)
+
+
+def take_at(x, index, *, axis):
+    y = zeros((index.size,), x)
+    for r, group in enumerate(_groups(x.shape, axis)):
+        y[r] = x[group[index.flat[r]]]
+    return y.reshape(index.shape)
+
+
+def place_at(v, index, *, shape, axis):
+    y = zeros(shape, v)
+    for r, group in enumerate(_groups(shape, axis)):
+        y[group[index.flat[r]]] = v.flat[r]
+    return y
+
+
+DEFINITIONS = {
+    **{f.__name__.rstrip("_"): f for f in (reduce_sum, reduce_mean, reduce_max, sum_, mean, argmax, cumsum)},
+    **{f"_{f.__name__}": f for f in (reverse_cumsum, max_index, take_at, place_at)},
+}
