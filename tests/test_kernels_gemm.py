@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_calls import FLOATS, run_op, usable_instruction_sets
 
 from tlean._core import threads
 
-KERNEL = ctypes.CFUNCTYPE(
-    ctypes.c_int,
-    ctypes.POINTER(ctypes.c_void_p),
-    ctypes.POINTER(ctypes.c_void_p),
-    ctypes.POINTER(ctypes.c_int64),
-    ctypes.POINTER(ctypes.c_double),
-    ctypes.c_int,
-)
-
-
-def usable_instruction_sets() -> list[str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-    needs = {"base": set(), "avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512bw", "avx512vl"}}
-    found = []
-    for isa, flags_needed in needs.items():
-        if flags_needed <= flags:
-            try:
-                importlib.import_module(f"tlean._core.isa_{isa}.gemm")
-            except ImportError:
-                continue
-            found.append(isa)
-    return found
-
-
-ISAS = usable_instruction_sets()
-DTYPES = {"f32": np.float32, "f64": np.float64}
-
-
-def run(isa: str, kernel: str, out_shape: tuple, inputs: list, ints: tuple) -> np.ndarray:
-    """One call of a kernel. The output starts as NaN, so that an element never written shows."""
-    dtype = np.float64 if kernel.endswith("f64") else np.float32
-    out = np.full(out_shape, np.nan, dtype)
-    kept = [None if x is None else np.ascontiguousarray(x, dtype) for x in inputs]
-    function = KERNEL(importlib.import_module(f"tlean._core.isa_{isa}.gemm").KERNELS[kernel])
-    outs = (ctypes.c_void_p * 1)(out.ctypes.data)
-    ins = (ctypes.c_void_p * len(kept))(*[None if x is None else x.ctypes.data for x in kept])
-    status = function(outs, ins, (ctypes.c_int64 * len(ints))(*ints), (ctypes.c_double * 1)(), 0)
-    assert status == 0
-    return out
+ISAS = usable_instruction_sets("gemm")
 
 
 def matmul(isa, suffix, a, b, transpose_a=False, transpose_b=False):
-    m, k = a.shape[-2:][::-1] if transpose_a else a.shape[-2:]
-    n = b.shape[-2] if transpose_b else b.shape[-1]
-    lead = a.shape[:-2]
-    ints = (int(np.prod(lead)), m, n, k, int(transpose_a), int(transpose_b))
-    return run(isa, f"matmul:{suffix}", (*lead, m, n), [a, b], ints)
+    return run_op(isa, "gemm", "matmul", suffix, a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 def operands(rng, m, n, k, transpose_a, transpose_b, lead=()):
@@ -73,14 +28,14 @@ def expected(a, b, transpose_a, transpose_b):
 
 
 def close(got, want, suffix, k):
-    eps = np.finfo(DTYPES[suffix]).eps
+    eps = np.finfo(FLOATS[suffix]).eps
     np.testing.assert_allclose(got, want, rtol=0, atol=8 * eps * max(k, 1) * 4)
 
 
 SIZES = [1, 2, 3, 5, 8, 13, 14, 15, 16, 17, 31, 33, 47, 65, 97]
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 def test_matmul_of_every_layout_and_odd_sizes(isa, suffix):
     rng = np.random.default_rng(0)
@@ -88,11 +43,11 @@ def test_matmul_of_every_layout_and_odd_sizes(isa, suffix):
         m, n, k = (int(rng.choice(SIZES)) for _ in range(3))
         ta, tb = bool(rng.integers(2)), bool(rng.integers(2))
         a, b = operands(rng, m, n, k, ta, tb)
-        a, b = a.astype(DTYPES[suffix]), b.astype(DTYPES[suffix])
+        a, b = a.astype(FLOATS[suffix]), b.astype(FLOATS[suffix])
         close(matmul(isa, suffix, a, b, ta, tb), expected(a.astype(float), b.astype(float), ta, tb), suffix, k)
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(
     ("m", "n", "k"),
@@ -102,11 +57,11 @@ def test_matmul_over_several_blocks(isa, suffix, m, n, k):
     rng = np.random.default_rng(1)
     for ta, tb in itertools.product((False, True), repeat=2):
         a, b = operands(rng, m, n, k, ta, tb)
-        a, b = a.astype(DTYPES[suffix]), b.astype(DTYPES[suffix])
+        a, b = a.astype(FLOATS[suffix]), b.astype(FLOATS[suffix])
         close(matmul(isa, suffix, a, b, ta, tb), expected(a.astype(float), b.astype(float), ta, tb), suffix, k)
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("lead", [(0,), (3,), (2, 3), (40,)])
 def test_matmul_over_leading_axes(isa, suffix, lead):
@@ -114,11 +69,11 @@ def test_matmul_over_leading_axes(isa, suffix, lead):
     for m, n, k in [(3, 5, 4), (17, 33, 20), (1, 9, 30)]:
         for ta, tb in itertools.product((False, True), repeat=2):
             a, b = operands(rng, m, n, k, ta, tb, lead)
-            a, b = a.astype(DTYPES[suffix]), b.astype(DTYPES[suffix])
+            a, b = a.astype(FLOATS[suffix]), b.astype(FLOATS[suffix])
             close(matmul(isa, suffix, a, b, ta, tb), expected(a.astype(float), b.astype(float), ta, tb), suffix, k)
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("m", "n", "k"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (1, 5, 0), (5, 1, 0)])
 def test_sizes_of_zero(isa, suffix, m, n, k):
@@ -127,19 +82,30 @@ def test_sizes_of_zero(isa, suffix, m, n, k):
     assert (got == 0).all()
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_linear(isa, suffix, with_bias):
     rng = np.random.default_rng(3)
-    shapes = [(1, 256, 784), (32, 256, 784), (128, 10, 256), (5, 7, 3), (128, 70, 300), (9, 1, 40), (200, 1, 40), (1, 1, 1), (4, 6, 1), (3, 4, 0)]
+    shapes = [
+        (1, 256, 784),
+        (32, 256, 784),
+        (128, 10, 256),
+        (5, 7, 3),
+        (128, 70, 300),
+        (9, 1, 40),
+        (200, 1, 40),
+        (1, 1, 1),
+        (4, 6, 1),
+        (3, 4, 0),
+    ]
     for rows, n_out, n_in in shapes:
-        w, b, x = (rng.standard_normal(s).astype(DTYPES[suffix]) for s in [(n_out, n_in), (n_out,), (rows, n_in)])
-        got = run(isa, f"linear:{suffix}", (rows, n_out), [w, b if with_bias else None, x], (rows, n_out, n_in))
+        w, b, x = (rng.standard_normal(s).astype(FLOATS[suffix]) for s in [(n_out, n_in), (n_out,), (rows, n_in)])
+        got = run_op(isa, "gemm", "linear", suffix, w, b if with_bias else None, x)
         close(got, x.astype(float) @ w.T.astype(float) + (b if with_bias else 0), suffix, n_in)
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 def test_nothing_is_written_beyond_the_output_and_nans_propagate(isa, suffix):
     rng = np.random.default_rng(4)
@@ -155,13 +121,20 @@ def test_nothing_is_written_beyond_the_output_and_nans_propagate(isa, suffix):
             assert np.isnan(matmul(isa, suffix, a, b, ta, tb)[m - 1, n - 1])
 
 
-@pytest.mark.parametrize("suffix", DTYPES)
+@pytest.mark.parametrize("suffix", FLOATS)
 @pytest.mark.parametrize("isa", ISAS)
 def test_results_do_not_depend_on_the_thread_count(isa, suffix):
     rng = np.random.default_rng(5)
     before = threads.get_num_threads()
     try:
-        for lead, m, n, k in [((), 300, 310, 300), ((), 1, 3000, 500), ((), 30, 900, 800), ((), 900, 40, 5), ((6,), 60, 61, 62), ((2,), 200, 90, 100)]:
+        for lead, m, n, k in [
+            ((), 300, 310, 300),
+            ((), 1, 3000, 500),
+            ((), 30, 900, 800),
+            ((), 900, 40, 5),
+            ((6,), 60, 61, 62),
+            ((2,), 200, 90, 100),
+        ]:
             for ta, tb in itertools.product((False, True), repeat=2):
                 a, b = operands(rng, m, n, k, ta, tb, lead)
                 results = []

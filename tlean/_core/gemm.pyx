@@ -38,10 +38,10 @@ cdef extern from "thin.h" nogil:
     void tl_row_sum_f64(int64_t n, int64_t k, const double* a, int64_t a_step, const double* b, int64_t ldb, double* c)
 
 cdef enum:
-    K_BLOCK = 256          # a panel of B (K_BLOCK x TL_NR) fills 32 KiB: the first-level cache
-    M_BLOCK = 2016         # rows of A packed at once: 2 MiB in float32
-    N_BLOCK = 4096         # columns of B packed at once: 4 MiB in float32
-    CHUNK_PANELS = 16      # panels of A per chunk: 229 KiB, a part of the second-level cache
+    K_BLOCK = 512          # a panel of B (K_BLOCK x TL_NR) is 64 KiB with AVX-512, 32 KiB with AVX2
+    M_BLOCK = 1008         # rows of A packed at once: 2 MiB in float32
+    N_BLOCK = 2048         # columns of B packed at once: 4 MiB in float32
+    CHUNK_PANELS = 16      # panels of A per chunk: up to 458 KiB, a part of the second-level cache
     CHUNKS = 16            # chunks worth having, for up to 16 threads
     DOT_ROWS = 64          # up to so many rows of A are multiplied by dots rather than tiles
     PACK_A_COLUMNS = 3     # panels of B from which packing A pays
