@@ -85,3 +85,14 @@ def test_sums_carry_nan_and_infinity(isa, suffix):
         assert run_op(isa, "reduce", "sum", suffix, x) == np.inf
         x[n // 3] = -np.inf
         assert np.isnan(run_op(isa, "reduce", "sum", suffix, x))
+
+
+@each
+def test_running_sums(isa, suffix):
+    for shape in [(1,), (7,), (5000,), (3, 4), (40, 33), (2, 3, 4), (4, 1, 6), (9, 2, 1500), (0, 3)]:
+        x = positive(*shape)
+        for axis in range(len(shape)):
+            found = run_op(isa, "reduce", "cumsum", suffix, x, axis=axis)
+            np.testing.assert_allclose(found, np.cumsum(x, axis), rtol=RTOL[suffix])
+            found = run_op(isa, "reduce", "_reverse_cumsum", suffix, x, axis=axis)
+            np.testing.assert_allclose(found, np.flip(np.cumsum(np.flip(x, axis), axis), axis), rtol=RTOL[suffix])

@@ -210,7 +210,92 @@ cdef int reduce_sum_f64(void** out, void** inp, const int64_t* ints, const doubl
     return reduce_sum(out, inp, ints, floats, 8)
 
 
+# cumsum ---------------------------------------------------------------------------------------------------------------------
+# ints: (outer, length, width, reverse): along the middle of (outer, length, width), from the end where reverse is 1. The running sum is
+# kept in double precision.
+
+cdef struct Running:
+    const void* src
+    void* dst
+    int itemsize
+    int64_t length
+    int64_t width
+    bint reverse
+    int64_t panels
+    int64_t units
+    int64_t units_per_chunk
+
+
+cdef inline void running_row(real* y, const real* x, int64_t n, int64_t step) noexcept nogil:
+    cdef double total = 0
+    cdef int64_t i
+    for i in range(n):
+        total += x[i * step]
+        y[i * step] = <real>total
+
+
+cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, int64_t w) noexcept nogil:
+    cdef double total[PANEL]
+    cdef int64_t i, j
+    for j in range(w):
+        total[j] = 0
+    for i in range(n):
+        for j in range(w):
+            total[j] += x[j]
+            y[j] = <real>total[j]
+        x += step
+        y += step
+
+
+cdef inline void running_typed(Running* c, real* dst, const real* src, int64_t chunk) noexcept nogil:
+    cdef int64_t unit, at, column, step = -c.width if c.reverse else c.width
+    for unit in range(chunk * c.units_per_chunk, least((chunk + 1) * c.units_per_chunk, c.units)):
+        column = unit % c.panels * PANEL
+        at = unit // c.panels * c.length * c.width + column
+        if c.reverse:
+            at += (c.length - 1) * c.width
+        if c.width == 1:
+            running_row(dst + at, src + at, c.length, step)
+        else:
+            running_panel(dst + at, src + at, c.length, step, least(PANEL, c.width - column))
+
+
+cdef void running_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Running* c = <Running*>context
+    if c.itemsize == 4:
+        running_typed(c, <float*>c.dst, <const float*>c.src, chunk)
+    else:
+        running_typed(c, <double*>c.dst, <const double*>c.src, chunk)
+
+
+cdef int cumsum(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+    cdef Running c
+    cdef int64_t total = ints[0] * ints[1] * ints[2]
+    if total == 0:
+        return TL_OK
+    c.src = inp[0]
+    c.dst = out[0]
+    c.itemsize = itemsize
+    c.length = ints[1]
+    c.width = ints[2]
+    c.reverse = ints[3]
+    c.panels = (c.width + PANEL - 1) // PANEL
+    c.units = ints[0] * c.panels
+    c.units_per_chunk = most(SEGMENT // (c.length * least(c.width, PANEL)), 1)
+    parallel_for(running_chunk, &c, (c.units + c.units_per_chunk - 1) // c.units_per_chunk, total * 0.7)
+    return TL_OK
+
+
+cdef int cumsum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return cumsum(out, inp, ints, 4)
+
+
+cdef int cumsum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return cumsum(out, inp, ints, 8)
+
+
 KERNELS = {
     "reduce_sum:f32": <size_t>&reduce_sum_f32, "reduce_sum:f64": <size_t>&reduce_sum_f64,
+    "cumsum:f32": <size_t>&cumsum_f32, "cumsum:f64": <size_t>&cumsum_f64,
 }
 ACCUMULATES = set()

@@ -9,7 +9,8 @@ import os
 from .threads import cpu_supports
 
 FAMILIES = (
-    "elementwise", "reduce", "layout", "pool", "norm", "softmax", "loss", "gather", "random", "optim", "gemm", "conv", "attention",
+    "elementwise", "reduce", "maximum", "layout", "pool", "norm", "softmax", "loss", "gather", "random", "optim",
+    "gemm", "conv", "attention",
 )  # fmt: skip
 ISAS = ("avx512", "avx2", "base")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ShapeError
-from ..shapes import Shape, normalize_axes, reduced, size
-from .registry import defop, linear_jvp
-from .samples import bad, good
+from ..shapes import Shape, normalize_axes, normalize_axis, reduced, size
+from .registry import Spec, defop, linear_jvp, no_gradient, no_tangent
+from .samples import Arr, bad, good
 
 
 def runs_numbers(shape: Shape, axes: Shape) -> tuple[int, ...]:
@@ -141,3 +141,192 @@ class Mean:
         return (ops.broadcast_to(ops.scale(g, c=1.0 / size(x.shape)), shape=x.shape),)
 
     jvp = linear_jvp("mean")
+
+
+# Maxima --------------------------------------------------------------------------------------------------------------------
+# The first maximum takes the gradient, so the rules carry its position: an int32 that counts along the reduced axes in row-major order.
+
+
+def _need_indexable(x: Shape, axis: Shape) -> None:
+    _need_elements(x, axis)
+    if reduced_count(x, axis) >= 2**31:
+        raise ShapeError("takes fewer than 2**31 elements along the reduced axes")
+
+
+def max_samples() -> list:
+    return [
+        good(Arr((3, 4), "distinct"), axis=0), good(Arr((3, 4), "distinct"), axis=1), good(Arr((3, 4), "distinct"), axis=(0, 1)),
+        good(Arr((3, 4), "distinct"), axis=-1, keepdims=True), good(Arr((2, 3, 4), "distinct"), axis=(0, 2)),
+        good(Arr((2, 3, 4, 5), "distinct"), axis=(1, 3)), good(Arr((3, 1, 2), "distinct"), axis=1), good(Arr((2, 3), "distinct"), axis=()),
+        good(Arr((2, 130), "distinct"), axis=1), good((0, 3), axis=1),
+        good(Arr((4,), "values", data=(1.0, 2.0, 2.0, 0.0)), axis=0, smooth=False),
+        bad("ShapeError", (2, 0), axis=1), bad("IndexRangeError", (3, 4), axis=2), bad("OptionError", (3, 4), axis=(0, -2)),
+    ]  # fmt: skip
+
+
+@defop("reduce_max", residuals=("index",), samples=max_samples)
+class ReduceMax:
+    """Maximum over the given axes (an int or a tuple); NaN where an element is NaN.
+
+    The first maximum in row-major order takes the gradient (the first NaN, where there is one).
+
+    Raises: ShapeError for a maximum over nothing.
+    """
+
+    options = _axis_options
+
+    def shape(x, *, axis, keepdims):
+        _need_indexable(x, axis)
+        return reduced(x, axis, keepdims)
+
+    def residual_specs(x, *, axis, keepdims):
+        return [Spec(reduced(x, axis, keepdims), "int32")]
+
+    def numbers(x, *, axis, keepdims):
+        return runs_numbers(x, axis), ()
+
+    def vjp(ops, g, y, x, *, axis, keepdims, index):
+        return (ops._place_at(g, index, shape=x.shape, axis=axis),)
+
+    def jvp(ops, t, y, x, *, axis, keepdims):
+        return None if t[0] is None else ops._take_at(t[0], ops._max_index(x, axis=axis, keepdims=keepdims), axis=axis)
+
+
+@defop("_max_index", kernel="max_index", out_dtype="int32", differentiable=False, samples=max_samples)
+class MaxIndex:
+    """Where the first maximum (or the first NaN) over the given axes stands, counted along them in row-major order."""
+
+    options = _axis_options
+
+    def shape(x, *, axis, keepdims):
+        _need_indexable(x, axis)
+        return reduced(x, axis, keepdims)
+
+    def numbers(x, *, axis, keepdims):
+        return runs_numbers(x, axis), ()
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
+@defop("argmax", out_dtype="int64", differentiable=False, samples=lambda: [
+    good(Arr((3, 4), "distinct")), good(Arr((3, 4), "distinct"), axis=0), good(Arr((2, 3, 4), "distinct"), axis=1),
+    good(Arr((5,), "values", data=(1.0, 3.0, 3.0, 0.0, 3.0)), axis=0), good((3, 1)), good((0, 3)),
+    bad("ShapeError", (3, 0)), bad("IndexRangeError", (3,), axis=1), bad("IndexRangeError", ()),
+])  # fmt: skip
+class Argmax:
+    """Index of the first maximum along an axis (of the first NaN, where there is one), int64; it has no gradient.
+
+    Raises: ShapeError if the axis is empty.
+    """
+
+    def options(x, *, axis=-1):
+        return {"axis": normalize_axis(axis, len(x))}
+
+    def shape(x, *, axis):
+        _need_indexable(x, (axis,))
+        return reduced(x, (axis,), False)
+
+    def numbers(x, *, axis):
+        return runs_numbers(x, (axis,)), ()
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
+def _points_axis(x: Shape, axis: int | tuple[int, ...], index: Shape) -> Shape:
+    axes = normalize_axes(axis, len(x))
+    if size(index) != size(reduced(x, axes, False)):
+        raise ShapeError("index has one entry for each element left after reducing over axis")
+    return axes
+
+
+@defop("_take_at", kernel="take_at", integer=("index",))
+class TakeAt:
+    """From each slice of x along `axis` the element at its position, an int32 that counts along those axes in row-major order."""
+
+    def options(x, index, *, axis):
+        return {"axis": _points_axis(x, axis, index)}
+
+    def shape(x, index, *, axis):
+        return index
+
+    def numbers(x, index, *, axis):
+        return runs_numbers(x, axis), ()
+
+    def vjp(ops, g, y, x, index, *, axis):
+        return (ops._place_at(g, index, shape=x.shape, axis=axis), None)
+
+    jvp = linear_jvp("_take_at")
+
+
+@defop("_place_at", kernel="place_at", integer=("index",))
+class PlaceAt:
+    """The adjoint of `_take_at`: zeros of `shape`, with each element of v at its position along `axis`."""
+
+    def options(v, index, *, shape, axis):
+        return {"shape": tuple(shape), "axis": _points_axis(tuple(shape), axis, index)}
+
+    def shape(v, index, *, shape, axis):
+        if v != index:
+            raise ShapeError("v and index have one shape")
+        return shape
+
+    def numbers(v, index, *, shape, axis):
+        return runs_numbers(shape, axis), ()
+
+    def vjp(ops, g, y, v, index, *, shape, axis):
+        return (ops._take_at(g, index, axis=axis), None)
+
+    jvp = linear_jvp("_place_at")
+
+
+# Running sums --------------------------------------------------------------------------------------------------------------
+
+
+def _cumsum_options(x, *, axis):
+    return {"axis": normalize_axis(axis, len(x))}
+
+
+def cumsum_samples() -> list:
+    return [
+        good((5,), axis=0), good((3, 4), axis=0), good((3, 4), axis=-1), good((2, 3, 4), axis=1), good((0, 3), axis=0),
+        good((2, 1), axis=1),
+        bad("IndexRangeError", (3,), axis=1), bad("IndexRangeError", (), axis=0),
+    ]  # fmt: skip
+
+
+@defop("cumsum", samples=cumsum_samples)
+class Cumsum:
+    """Running sum along an axis: y[j] = x[0] + … + x[j]."""
+
+    options = _cumsum_options
+
+    def shape(x, *, axis):
+        return x
+
+    def numbers(x, *, axis):
+        return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 0), ()
+
+    def vjp(ops, g, y, x, *, axis):
+        return (ops._reverse_cumsum(g, axis=axis),)
+
+    jvp = linear_jvp("cumsum")
+
+
+@defop("_reverse_cumsum", kernel="cumsum", samples=cumsum_samples)
+class ReverseCumsum:
+    """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
+
+    options = _cumsum_options
+
+    def shape(x, *, axis):
+        return x
+
+    def numbers(x, *, axis):
+        return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 1), ()
+
+    def vjp(ops, g, y, x, *, axis):
+        return (ops.cumsum(g, axis=axis),)
+
+    jvp = linear_jvp("_reverse_cumsum")

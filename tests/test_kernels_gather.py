@@ -1,0 +1,119 @@
+"""The kernels that take and add at positions, of every instruction set that this machine runs, against NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from kernel_calls import Call, run_op, usable_instruction_sets
+
+from tlean._core import threads
+from tlean.errors import IndexRangeError
+
+CASES = list(itertools.product(usable_instruction_sets("gather"), ("f32", "f64")))
+each = pytest.mark.parametrize(("isa", "suffix"), CASES)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32).astype(np.float64)
+
+
+def index(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+@each
+def test_single_positions(isa, suffix):
+    v, m = normal(5), normal(5, 3)
+    for i in range(5):
+        for name in ("gather_scalar", "gather_scalar_nat"):
+            assert run_op(isa, "gather", name, suffix, v, np.int64(i)) == v[i]
+        for name in ("gather_row", "gather_row_ref"):
+            np.testing.assert_array_equal(run_op(isa, "gather", name, suffix, m, np.int64(i)), m[i])
+    for i in (-1, 5, 2**40, -(2**40)):
+        assert run_op(isa, "gather", "gather_scalar_nat", suffix, v, np.int64(i)) == 0
+        np.testing.assert_array_equal(run_op(isa, "gather", "gather_row_ref", suffix, m, np.int64(i)), np.zeros(3))
+
+
+@each
+@pytest.mark.parametrize("i", [-1, 5, 2**40])
+def test_an_index_out_of_range_writes_nothing(isa, suffix, i):
+    v, m = normal(5), normal(5, 3)
+    for name, args in [
+        ("gather_scalar", (v,)),
+        ("gather_row", (m,)),
+        ("scatter_add_vec", (v, normal())),
+        ("scatter_add_row", (m, normal(3))),
+    ]:
+        with pytest.raises(IndexRangeError):
+            run_op(isa, "gather", name, suffix, *args, np.int64(i))
+        call = Call(isa, "gather", name, suffix, (*args, np.int64(i)))
+        call()
+        assert np.isnan(call.outs[0]).all()
+
+
+@each
+def test_many_positions(isa, suffix):
+    v, m = normal(6), normal(6, 70)
+    idx = index(0, 5, 5, -1, 2, 6, 2, 99)
+    inside = ((idx >= 0) & (idx < 6)).astype(float)
+    np.testing.assert_array_equal(run_op(isa, "gather", "gather_vec_nat", suffix, v, idx), v[idx % 6] * inside)
+    np.testing.assert_array_equal(run_op(isa, "gather", "gather_rows_nat", suffix, m, idx), m[idx % 6] * inside[:, None])
+    assert run_op(isa, "gather", "gather_rows_nat", suffix, m, index()).shape == (0, 70)
+
+
+@each
+def test_scatters_add_repeated_positions(isa, suffix):
+    g, idx = normal(8, 70), index(0, 5, 5, -1, 2, 6, 2, 99)
+    expected = np.zeros((6, 70))
+    for k, i in enumerate(idx):
+        if 0 <= i < 6:
+            expected[i] += g[k]
+    np.testing.assert_allclose(run_op(isa, "gather", "_scatter_rows", suffix, g, idx, shape=(6, 70)), expected, rtol=1e-6)
+    np.testing.assert_allclose(run_op(isa, "gather", "_scatter_rows", suffix, g[:, 0], idx, shape=(6,)), expected[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(
+        run_op(isa, "gather", "_scatter_rows", suffix, normal(), np.int64(2), shape=(4,)), np.eye(4)[2] * normal()
+    )
+    x, v = normal(6), normal()
+    expected = x.copy()
+    expected[3] += v
+    np.testing.assert_allclose(run_op(isa, "gather", "scatter_add_vec", suffix, x, v, np.int64(3)), expected, rtol=1e-6)
+    x, v = normal(6, 7), normal(7)
+    expected = x.copy()
+    expected[3] += v
+    np.testing.assert_allclose(run_op(isa, "gather", "scatter_add_row", suffix, x, v, np.int64(3)), expected, rtol=1e-6)
+
+
+@each
+def test_scatters_do_not_depend_on_the_thread_count(isa, suffix):
+    rng = np.random.default_rng(0)
+    call = Call(isa, "gather", "_scatter_rows", suffix, (rng.standard_normal((3000, 64)), rng.integers(0, 900, 3000)), shape=(1000, 64))
+    before = threads.get_num_threads()
+    try:
+        found = []
+        for n in (1, 3):
+            threads.set_num_threads(n)
+            assert call() == 0
+            found.append(call.outs[0].tobytes())
+        assert found[0] == found[1]
+    finally:
+        threads.set_num_threads(before)
+
+
+@each
+@pytest.mark.parametrize("shape", [(7,), (3, 4), (4, 3, 5), (2, 3, 4, 5), (1, 4, 1)])
+def test_one_element_per_slice(isa, suffix, shape):
+    x = normal(*shape)
+    for axis in [axes for k in range(len(shape) + 1) for axes in itertools.combinations(range(len(shape)), k)]:
+        kept = [k for k in range(len(shape)) if k not in axis]
+        flat = x.transpose(*kept, *axis).reshape(*(shape[k] for k in kept), -1)
+        at = np.random.default_rng(1).integers(0, flat.shape[-1], flat.shape[:-1]).astype(np.int32)
+        np.testing.assert_array_equal(
+            run_op(isa, "gather", "_take_at", suffix, x, at, axis=axis), np.take_along_axis(flat, at[..., None].astype(int), -1)[..., 0]
+        )
+        g = normal(*at.shape) + 10
+        expected = np.zeros_like(flat)
+        np.put_along_axis(expected, at[..., None].astype(int), np.asarray(g)[..., None], -1)
+        back = run_op(isa, "gather", "_place_at", suffix, g, at, shape=shape, axis=axis)
+        np.testing.assert_array_equal(back.transpose(*kept, *axis).reshape(expected.shape), expected.astype(back.dtype))
