@@ -10,6 +10,7 @@ cdef class OpInfo:
     cdef readonly str name
     cdef readonly tuple option_names
     cdef object record
+    cdef dict defaults
     cdef int n_in
     cdef unsigned long long integer_mask
     cdef unsigned long long bool_mask

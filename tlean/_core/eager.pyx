@@ -95,9 +95,10 @@ cdef inline Slot* slot_of(void* op, void* a, void* b, int code) noexcept:
 cdef class OpInfo:
     """What the hot path knows of an op."""
 
-    def __cinit__(self, name, option_names=()):
+    def __cinit__(self, name, option_names=(), defaults=None):
         self.name = name
         self.option_names = option_names
+        self.defaults = defaults or {}
         self.seed_index = -1
 
     def connect(self, record):
@@ -489,7 +490,12 @@ cdef class EagerCore:
             info.connect(op)
         if info is None:
             raise_error("OptionError", f"there is no op named {op!r}")
-        return self.call(info, tuple(inputs), tuple([options[n] for n in info.option_names]), name)
+        extra = [n for n in options if n not in info.option_names]
+        absent = [n for n in info.option_names if n not in options and n not in info.defaults]
+        if extra or absent:
+            raise_error("OptionError", f"{info.name}: options are {info.option_names}, got {tuple(options)}")
+        values = tuple([options[n] if n in options else info.defaults[n] for n in info.option_names])
+        return self.call(info, tuple(inputs), values, name)
 
 
 include "eager_ops.pxi"

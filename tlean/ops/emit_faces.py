@@ -37,7 +37,7 @@ class Face:
             if p.kind is p.KEYWORD_ONLY and not star:
                 parts.append("*")
                 star = True
-            parts.append(p.name if p.default is p.empty else f"{p.name}={p.default!r}")
+            parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(p.default)}")
         return ", ".join(parts)
 
     @property
@@ -63,6 +63,11 @@ class Face:
     def _option_names(self) -> list[str]:
         assert self.record is not None
         return [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+
+
+def _literal(value: Any) -> str:
+    # A default as source text; an infinity has no literal of its own.
+    return f"float({str(value)!r})" if isinstance(value, float) and value - value != 0.0 else repr(value)
 
 
 def faces(internal: bool = False) -> list[Face]:
@@ -91,7 +96,11 @@ def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...
     rule = record.rules.options or record.rules.shape
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(rule).parameters.values()):
         rule = record.rules.shape
-    return tuple(p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values())
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # Options may use other names for the shapes they get; the inputs' names are the record's.
+    inputs = [inspect.Parameter(n, kind) for n in record.inputs]
+    options = [p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return (*inputs, *options)
 
 
 def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registry.OpDef) -> None:
@@ -142,7 +151,9 @@ def eager() -> str:
     named = {f.record.name: f for f in every if f.record is not None}
     records = [f.record for f in named.values() if f.record is not None]
     for name, face in named.items():
-        out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r})\n")
+        given = [p for p in face.parameters if p.name in face.options and p.default is not p.empty]
+        defaults = "{" + ", ".join(f"{p.name!r}: {_literal(p.default)}" for p in given) + "}"
+        out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r}, {defaults})\n")
     out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
     out.append("cdef class EagerOps(EagerCore):\n    \"\"\"Every op, run at once; the node goes to the tape.\"\"\"\n\n")
     for face in every:
