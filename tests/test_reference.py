@@ -14,7 +14,7 @@ from tlean.backends.reference import Reference
 from tlean.backends.reference_ops import CREATORS, DEFINITIONS
 from tlean.backends.reference_ops.elementwise import formula_of
 from tlean.backends.reference_ops.random import philox4x32, stream_seed
-from tlean.ops import all_ops, get
+from tlean.ops import Spec, all_ops, get
 
 F = Fraction
 RECORDS = list(all_ops())
@@ -59,22 +59,16 @@ def test_samples(name, k):
             run(ops, name, arrays, sample.options)
         assert record.name.lstrip("_") in str(caught.value)
         return
-    made = run(ops, name, arrays, sample.options)
-    specs = tuple(None if a is None else ops.const(a) for a in arrays)
-    clean, outs = record.infer(tuple(None if s is None else _spec(s) for s in specs), sample.options)
+    named = zip(record.input_names(len(arrays)), arrays, strict=True)
+    refs = [None if a is None else ops.const(a) if n in record.integer else ops.leaf(a) for n, a in named]
+    made = run(ops, name, refs, sample.options)
+    clean, outs = record.infer(tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs), sample.options)
     assert [y.shape for y in made] == [o.shape for o in outs[: len(made)]]
-    if record.rule("decompose") is None or (record.random and arrays[record.inputs.index("seed")] is None):
+    if record.rule("decompose") is None or (record.random and refs[record.inputs.index("seed")] is None):
         return
-    refs = [None if a is None else ops._ref(a, n in record.integer) for n, a in zip(record.input_names(len(arrays)), arrays, strict=True)]
     parts = record.rules.decompose(ops, *refs, **clean)
     for y, z in zip(made, parts if isinstance(parts, tuple) else (parts,), strict=True):
         np.testing.assert_allclose(np.asarray(z.value), np.asarray(y.value), rtol=1e-14, atol=1e-14, err_msg=name)
-
-
-def _spec(ref):
-    from tlean.ops import Spec
-
-    return Spec(ref.shape, ref.dtype)
 
 
 @pytest.mark.parametrize(("name", "k"), [(n, k) for n, k in SAMPLES if n in ELEMENTWISE])

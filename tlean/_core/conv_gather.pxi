@@ -21,6 +21,8 @@ cdef struct GatherJob:
     const void* bias
     Geometry geo
     Source src
+    bint dense3             # one channel in, a dense 3 x 3 window
+    bint adjoint
     bint direct             # the source is read in place: no padding, no stride
     Py_ssize_t in_channels, out_channels     # per group
     Py_ssize_t in_plane, out_plane
@@ -103,6 +105,20 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
                          vec.rows, vec.columns, job.step[2])
 
 
+cdef void gather_dense3(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Py_ssize_t rows, Py_ssize_t columns,
+                        Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+    # The same for one channel under a dense 3 x 3 window, which the adjoint runs over in the opposite direction.
+    cdef real taps[9]
+    cdef Py_ssize_t c, t
+    for c in range(channel, end):
+        for t in range(9):
+            taps[t] = w[c * job.ws + (8 - t if job.adjoint else t)]
+        if real is float:
+            dense3_f32(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
+        else:
+            dense3_f64(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
+
+
 cdef void gather_tile(const real* src, real* to, const real* w, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
                       const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
     # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination.
@@ -115,6 +131,11 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* bias
         height = minimum(one.count[1] - origin[1], job.src.tile[1])
         columns = minimum(one.count[2] - origin[2], job.src.tile[2])
         if depth <= 0 or height <= 0 or columns <= 0:
+            continue
+        if job.dense3:
+            for d in range(depth):
+                gather_dense3(src + d * slab, w, bias, to + ((origin[0] + d) * job.size[1] + origin[1]) * job.size[2] + origin[2], job,
+                              height, columns, channel, end)
             continue
         strip = even_tile(height, maximum(STRIP // extent, 1))
         for d in range(depth):
@@ -187,17 +208,17 @@ cdef void forward_pass(GatherJob* job) noexcept nogil:
     # The one pass of the forward convolution: terms (c, cell) in w's own order.
     cdef Geometry* geo = &job.geo
     cdef Pass* one = job.each
-    cdef Py_ssize_t c, cell, n = 0
+    cdef Py_ssize_t c, cell, at
     cdef int a
     for a in range(3):
         one.first[a] = 0
         one.count[a] = geo.axis[a].narrow
-    for c in range(geo.wide):
-        for cell in range(geo.cells):
-            one.xoff[n] = <int32_t>(c * job.pitch + cell_offset(&job.src, geo.axis, cell))
-            one.woff[n] = <int32_t>n
-            n += 1
-    one.terms = n
+    for cell in range(geo.cells):
+        at = cell_offset(&job.src, geo.axis, cell)
+        for c in range(geo.wide):
+            one.xoff[c * geo.cells + cell] = <int32_t>(c * job.pitch + at)
+            one.woff[c * geo.cells + cell] = <int32_t>(c * geo.cells + cell)
+    one.terms = geo.wide * geo.cells
 
 
 cdef inline Py_ssize_t hit(Axis* axis, Py_ssize_t residue, Py_ssize_t t) noexcept nogil:
@@ -208,7 +229,7 @@ cdef inline Py_ssize_t hit(Axis* axis, Py_ssize_t residue, Py_ssize_t t) noexcep
 cdef void adjoint_passes(GatherJob* job) noexcept nogil:
     # dx[c, s·j + q] = Σ_{o,t} w[o, c, t] g[o, j + (q + padding − t·dilation)/s]: one pass per residue q, terms (o, t).
     cdef Geometry* geo = &job.geo
-    cdef Py_ssize_t p, o, t, n, place, weights = geo.wide * geo.cells
+    cdef Py_ssize_t p, o, t, n, place
     cdef Py_ssize_t residue[3]
     cdef Py_ssize_t cell[3]
     cdef int32_t* xoff = job.each[0].xoff
@@ -225,18 +246,23 @@ cdef void adjoint_passes(GatherJob* job) noexcept nogil:
             one.first[a] = residue[a]
             one.count[a] = ceil_div(geo.axis[a].wide - residue[a], geo.axis[a].stride)
         n = 0
-        for o in range(geo.narrow):
-            for t in range(geo.cells):
-                split(cell, t, geo.axis[1].kernel, geo.axis[2].kernel)
-                covers, place = True, 0
-                for a in range(3):
-                    axis = &geo.axis[a]
-                    covers = covers and hit(axis, residue[a], cell[a]) % axis.stride == 0
-                    place = place * job.src.extent[a] + ceil_div(hit(axis, residue[a], cell[a]), axis.stride) - job.src.base[a]
-                if covers:
-                    xoff[n] = <int32_t>(o * job.pitch + place)
-                    woff[n] = <int32_t>(o * weights + t)
-                    n += 1
+        # The kernel cells that hit this residue, for output channel 0; the other channels repeat them.
+        for t in range(geo.cells):
+            split(cell, t, geo.axis[1].kernel, geo.axis[2].kernel)
+            covers, place = True, 0
+            for a in range(3):
+                axis = &geo.axis[a]
+                covers = covers and hit(axis, residue[a], cell[a]) % axis.stride == 0
+                place = place * job.src.extent[a] + ceil_div(hit(axis, residue[a], cell[a]), axis.stride) - job.src.base[a]
+            if covers:
+                xoff[n] = <int32_t>place
+                woff[n] = <int32_t>t
+                n += 1
+        for o in range(1, geo.narrow):
+            for t in range(n):
+                xoff[o * n + t] = <int32_t>(xoff[t] + o * job.pitch)
+                woff[o * n + t] = <int32_t>(woff[t] + o * geo.wide * geo.cells)
+        n *= geo.narrow
         one.terms = n
         xoff += n
         woff += n
@@ -267,6 +293,8 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
     for a in range(3):
         if job.src.step[a] != 1 or job.src.base[a] != 0 or job.src.tile[a] + over[a] > job.src.size[a]:
             return False
+    if job.dense3 and job.counts[2] < lane_count:
+        return False
     if job.in_channels * job.in_plane > INT32_MAX:
         return False
     if job.in_channels >= 16 and job.in_plane * (64 // lane_count) % 2048 == 0:
@@ -310,6 +338,11 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         for a in range(3):
             over[a] = reach(&geo.axis[a])
     job.passes = passes
+    job.adjoint = adjoint
+    # In the adjoint the window is dense where no padding cuts it off.
+    job.dense3 = is_dense3(geo) and job.in_channels == 1
+    for a in range(3):
+        job.dense3 = job.dense3 and over[a] == geo.axis[a].kernel - 1
     job.direct = readable_in_place(&job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)

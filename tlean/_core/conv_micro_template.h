@@ -230,6 +230,120 @@ static const NAME(dw_block_fn) NAME(dw_block)[9] = {
 #endif
 };
 
+/* A vector's first n lanes, 0 < n; all of them from n = LANES on. */
+TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
+    if (n >= LANES) {
+        *(VECU *)to = v;
+    } else {
+        conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL));
+    }
+}
+
+/* One channel, a dense 3 x 3 window: R rows x one vector of columns, each row of x loaded for the three rows of outputs that it meets.
+ * to[r, l] = bias + sum_{i,j} taps[i, j] x[r + i, l + j]. */
+#define DENSE3_ROWS(R)                                                                                                                  \
+    static void NAME(dense3_rows_##R)(const REAL *TL_RESTRICT x, ptrdiff_t pitch, const VEC *TL_RESTRICT taps, REAL bias,               \
+                                      REAL *TL_RESTRICT to, ptrdiff_t to_pitch, ptrdiff_t columns) {                                    \
+        VEC w[9], acc[R];                                                                                                               \
+        _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) w[t] = taps[t];                                                             \
+        for (ptrdiff_t at = 0;;) {                                                                                                      \
+            _Pragma("GCC unroll 8") for (int r = 0; r < R; r++) acc[r] = bias - (VEC){0};                                               \
+            _Pragma("GCC unroll 10") for (int row = 0; row < R + 2; row++) {                                                            \
+                _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {                                                                   \
+                    VEC v = *(const VECU *)(x + row * pitch + at + j);                                                                  \
+                    CONV_IN_REGISTER(v);                                                                                                \
+                    _Pragma("GCC unroll 3") for (int i = 0; i < 3; i++) {                                                               \
+                        if (row - i >= 0 && row - i < R) acc[row - i] += w[3 * i + j] * v;                                              \
+                    }                                                                                                                   \
+                }                                                                                                                       \
+            }                                                                                                                           \
+            _Pragma("GCC unroll 8") for (int r = 0; r < R; r++) {                                                                       \
+                NAME(conv_store_first)(to + r * to_pitch + at, acc[r], columns);                                                        \
+            }                                                                                                                           \
+            if (at + LANES >= columns) return;                                                                                          \
+            at = at + 2 * LANES <= columns ? at + LANES : columns - LANES;                                                              \
+        }                                                                                                                               \
+    }
+#if CONV_OB_MAX == 8
+DENSE3_ROWS(8)
+#endif
+DENSE3_ROWS(4)
+DENSE3_ROWS(1)
+#undef DENSE3_ROWS
+
+static void NAME(dense3)(const REAL *x, ptrdiff_t pitch, const REAL *taps, REAL bias, REAL *to, ptrdiff_t to_pitch, ptrdiff_t rows,
+                         ptrdiff_t columns) {
+    VEC w[9];
+    for (int t = 0; t < 9; t++) w[t] = taps[t] - (VEC){0};
+    ptrdiff_t r = 0;
+    while (r < rows) {
+        /* Blocks of 8 and 4 rows, the last one moved up to overlap; single rows where there are fewer than 4. */
+#if CONV_OB_MAX == 8
+        if (rows >= 8 && (rows - r > 4 || rows % 8 > 4)) {
+            r = r + 8 <= rows ? r : rows - 8;
+            NAME(dense3_rows_8)(x + r * pitch, pitch, w, bias, to + r * to_pitch, to_pitch, columns);
+            r += 8;
+            continue;
+        }
+#endif
+        if (rows >= 4) {
+            r = r + 4 <= rows ? r : rows - 4;
+            NAME(dense3_rows_4)(x + r * pitch, pitch, w, bias, to + r * to_pitch, to_pitch, columns);
+            r += 4;
+        } else {
+            NAME(dense3_rows_1)(x + r * pitch, pitch, w, bias, to + r * to_pitch, to_pitch, columns);
+            r += 1;
+        }
+    }
+}
+
+/* The weight gradient of the same: part[i, j] += sum over rows and columns of g[r, l] x[r + i, l + j]. Rows of g are zero from their
+ * last column to g_pitch, which is a whole number of vectors. */
+static void NAME(dense3_weight)(const REAL *TL_RESTRICT x, ptrdiff_t pitch, const REAL *TL_RESTRICT g, ptrdiff_t g_pitch, ptrdiff_t rows,
+                                REAL *TL_RESTRICT part) {
+    VEC acc[9];
+    _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) acc[t] = (VEC){0};
+    for (ptrdiff_t at = 0; at < g_pitch; at += LANES) {
+        VEC above2 = (VEC){0}, above = (VEC){0};
+        for (ptrdiff_t row = 0; row < rows + 2; row++) {
+            VEC here = (VEC){0};
+            if (row < rows) here = *(const VECU *)(g + row * g_pitch + at);
+            _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {
+                VEC v = *(const VECU *)(x + row * pitch + at + j);
+                CONV_IN_REGISTER(v);
+                acc[j] += here * v;
+                acc[3 + j] += above * v;
+                acc[6 + j] += above2 * v;
+            }
+            above2 = above;
+            above = here;
+        }
+    }
+    VEC rows_of_sums[2 * CONV_PART];
+    _Pragma("GCC unroll 16") for (int t = 0; t < 2 * CONV_PART; t++) rows_of_sums[t] = t < 9 ? acc[t % 9] : (VEC){0};
+    REAL sums[2 * CONV_PART] = {0};
+    NAME(conv_add_lane_sums)(rows_of_sums, sums);
+    NAME(conv_add_lane_sums)(rows_of_sums + CONV_PART, sums + CONV_PART);
+    for (int t = 0; t < 9; t++) part[t] += sums[t];
+}
+
+/* to[i, k] = part[k, i] for i < rows; whether all of it are numbers. */
+static int NAME(conv_unpack)(REAL *TL_RESTRICT to, const REAL *TL_RESTRICT part, ptrdiff_t rows, ptrdiff_t terms) {
+    ptrdiff_t k0 = 0;
+    int spoilt = 0;
+    for (; k0 < terms; k0 += 64) {
+        const ptrdiff_t end = k0 + 64 < terms ? k0 + 64 : terms;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            for (ptrdiff_t k = k0; k < end; k++) {
+                const REAL v = part[k * CONV_PART + i];
+                spoilt |= v != v;
+                to[i * terms + k] = v;
+            }
+        }
+    }
+    return !spoilt;
+}
+
 #undef VEC
 #undef VECU
 #undef SHUFFLE

@@ -140,6 +140,12 @@ cdef inline void split(Py_ssize_t* place, Py_ssize_t index, Py_ssize_t n1, Py_ss
     place[0] = index // n2 // n1
 
 
+cdef inline bint is_dense3(Geometry* geo) noexcept nogil:
+    # Depthwise, 3 x 3, stride and dilation 1: what the dense3 kernels take.
+    return (geo.wide == 1 and geo.cells == 9 and geo.axis[1].kernel == 3 and geo.axis[2].kernel == 3 and geo.axis[1].stride == 1
+            and geo.axis[2].stride == 1 and geo.axis[0].stride == 1 and geo.axis[1].dilation == 1 and geo.axis[2].dilation == 1)
+
+
 cdef inline Py_ssize_t cell_offset(Source* src, Axis* axes, Py_ssize_t index) noexcept nogil:
     # Where, in a channel's box of x, the kernel cell of the position at the tile's origin lies.
     cdef Py_ssize_t plane = 0, place = 0

@@ -16,6 +16,8 @@ cdef struct WeightJob:
     Py_ssize_t tiles[3]
     Py_ssize_t images       # of a tile
     Py_ssize_t tiles_all
+    bint dense3             # depthwise under a dense 3 x 3 window
+    Py_ssize_t g_row        # pitch of the rows of g
     Py_ssize_t run          # positions of a slice: rows of one depth, the gaps between rows included, rounded up to whole vectors
     Py_ssize_t terms        # wide·cells
     Py_ssize_t blocks       # of output channels, of a group
@@ -29,8 +31,8 @@ cdef struct WeightJob:
 
 cdef void copy_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* origin, Py_ssize_t depth, Py_ssize_t rows,
                  Py_ssize_t columns) noexcept nogil:
-    # One channel of one image: slices of rows at x's pitch, zero between and behind.
-    cdef Py_ssize_t pitch = job.src.extent[2], d
+    # One channel of one image: slices of rows at the pitch of x (dense3: of whole vectors), zero between and behind.
+    cdef Py_ssize_t pitch = job.g_row, d
     cdef Axis* axis = job.geo.axis
     cdef const real* g_rows
     for d in range(depth):
@@ -76,6 +78,16 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
             # The last vector of a run reaches beyond the box; what it meets there is multiplied by zero and must be finite.
             fill_zero(xbox + k * job.x_pitch + images * src.box, job.x_pitch - images * src.box)
         fill_zero(xbox + channels * job.x_pitch, CONV_VECTOR_BYTES // sizeof(real))
+        if job.dense3:
+            for n in range(slices):
+                fill_zero(spare, 9)
+                if real is float:
+                    dense3_weight_f32(xbox + xslice[n], src.extent[2], gbox + gslice[n], job.g_row, rows, spare)
+                else:
+                    dense3_weight_f64(xbox + xslice[n], src.extent[2], gbox + gslice[n], job.g_row, rows, spare)
+                for k in range(9):
+                    part[k * CONV_PART] += spare[k]
+            continue
         count = channels * geo.cells
         for b in range(first, last):
             o = geo.narrow * b // job.blocks
@@ -152,17 +164,23 @@ cdef void finish_block(WeightJob* job, Py_ssize_t index, const real* g, const re
     cdef Py_ssize_t o = job.geo.narrow * block // job.blocks, size = job.geo.narrow * (block + 1) // job.blocks - o
     cdef Py_ssize_t stride = job.geo.groups * job.blocks * job.terms * CONV_PART
     cdef real* part = <real*>job.partial + index * job.terms * CONV_PART
-    cdef real total
+    cdef bint numbers
     for s in range(1, job.sums):
         for k in range(job.terms * CONV_PART):
             part[k] += part[s * stride + k]
-    for i in range(size):
-        for k in range(job.terms):
-            total = part[k * CONV_PART + i]
-            # Gaps of the tile carry a zero of g against some x; where that x is not finite the sum is spoilt and is taken again.
-            if total != total:
-                total = exact_entry(job, g, x, group * job.geo.narrow + o + i, group * job.geo.wide + k // job.geo.cells, k % job.geo.cells)
-            to[((group * job.geo.narrow) + o + i) * job.terms + k] = total
+    to += (group * job.geo.narrow + o) * job.terms
+    if real is float:
+        numbers = conv_unpack_f32(to, part, size, job.terms)
+    else:
+        numbers = conv_unpack_f64(to, part, size, job.terms)
+    if numbers:
+        return
+    # Gaps of the tile carry a zero of g against some x; where that x is not finite the sum is spoilt and is taken again.
+    for k in range(size * job.terms):
+        if to[k] != to[k]:
+            i = k // job.terms
+            s = k - i * job.terms
+            to[k] = exact_entry(job, g, x, group * job.geo.narrow + o + i, group * job.geo.wide + s // job.geo.cells, s % job.geo.cells)
 
 
 cdef void finish_block_f32(void* job, Py_ssize_t index) noexcept nogil:
@@ -196,7 +214,12 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + over[2]), 1))
     src.tile[0] = even_tile(counts[0], maximum(positions // ((src.tile[2] + over[2]) * src.tile[1]), 1))
     set_tile(src, over)
+    job.dense3 = is_dense3(geo) and geo.narrow == 1
+    job.g_row = src.extent[2]
     job.run = ceil_div((src.tile[1] - 1) * src.extent[2] + src.tile[2], lane_count) * lane_count
+    if job.dense3:
+        job.g_row = ceil_div(src.tile[2], lane_count) * lane_count
+        job.run = src.tile[1] * job.g_row
     job.tiles_all = 1
     for a in range(3):
         job.tiles[a] = ceil_div(counts[a], src.tile[a])

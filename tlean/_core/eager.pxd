@@ -28,7 +28,7 @@ cdef class EagerCore:
     cdef public object session_seed
     cdef object __weakref__
     cdef TensorRef own_ref(self, object value, OpInfo op, int k)
-    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k)
+    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args)
     cdef TensorRef finish(self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, object name)
     cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents)
     cpdef call1(self, OpInfo op, object a, object name)

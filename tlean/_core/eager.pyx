@@ -129,6 +129,15 @@ cdef object frozen(object value):
     return value
 
 
+cdef str described(OpInfo op, tuple args):
+    # The arguments of a call as error messages show them, before they are references.
+    parts = []
+    for name, x in zip(op.record.input_names(len(args)), args):
+        shape = getattr(x, "shape", None)
+        parts.append(f"{name}: {type(x).__name__}" if shape is None else f"{name}: {tuple(shape)} {x.dtype}")
+    return ", ".join(parts)
+
+
 cdef Instance find_instance(OpInfo op, int code, tuple infos, tuple values):
     cdef tuple key
     if values:
@@ -313,7 +322,7 @@ cdef class EagerCore:
             raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
         return self.const(value)
 
-    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k):
+    cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args):
         if hasattr(value, "__tlean_value__"):
             value = value.__tlean_value__(self)
         try:
@@ -326,7 +335,7 @@ cdef class EagerCore:
         except TypeError as error:
             if type(error) is TypeError:
                 raise
-            raise type(error)(f"{op.name}: {op.record.inputs[k]}: {error}") from None
+            raise type(error)(f"{op.name}: {op.record.inputs[k]}: {error}, got {described(op, args)}") from None
         except OverflowError:
             raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
 
@@ -462,7 +471,7 @@ cdef class EagerCore:
                 if op.integer_mask & bit and type(value) is not TensorRef:
                     if isinstance(value, RefBase):
                         raise_error("NodeError", f"{op.name}: a reference belongs to another backend")
-                    t = self.integer_value(value, op.bool_mask & bit != 0, op, k)
+                    t = self.integer_value(value, op.bool_mask & bit != 0, op, k, args)
                     keep.append(t)
                     ins[k] = t.buffer
                     parents[k] = -1

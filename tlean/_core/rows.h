@@ -17,6 +17,7 @@
 #define TL_ROW_BYTES 16
 #endif
 #define TL_ROW_BLOCK 4096
+#define TL_COLUMN_ROWS 32
 
 #define T float
 #define TI int32_t

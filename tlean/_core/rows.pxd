@@ -28,8 +28,14 @@ cdef extern from "rows.h" nogil:
     double row_square_deviation_f64(const double* x, double center, Py_ssize_t n)
     double row_covariation_f32(const float* y, const float* x, float center, Py_ssize_t n)
     double row_covariation_f64(const double* y, const double* x, double center, Py_ssize_t n)
+    double row_weighted_covariation_f32(const float* y, const float* w, const float* x, float center, Py_ssize_t n)
+    double row_weighted_covariation_f64(const double* y, const double* w, const double* x, double center, Py_ssize_t n)
     double row_square_distance_f32(const float* x, const float* y, Py_ssize_t n)
     double row_square_distance_f64(const double* x, const double* y, Py_ssize_t n)
+    void norm_columns_f32(double* dgamma, double* dbeta, const float* g, const float* x, const float* mean, const float* rstd,
+                          Py_ssize_t rows, Py_ssize_t n)
+    void norm_columns_f64(double* dgamma, double* dbeta, const double* g, const double* x, const double* mean, const double* rstd,
+                          Py_ssize_t rows, Py_ssize_t n)
     float row_max_f32(const float* x, Py_ssize_t n)
     double row_max_f64(const double* x, Py_ssize_t n)
 
@@ -95,12 +101,30 @@ cdef inline double row_covariation(const real* y, const real* x, real center, Py
         return row_covariation_f64(y, x, center, n)
 
 
+cdef inline double row_weighted_covariation(const real* y, const real* w, const real* x, real center, Py_ssize_t n) noexcept nogil:
+    """Σ yᵢ wᵢ (xᵢ − center)"""
+    if real is float:
+        return row_weighted_covariation_f32(y, w, x, center, n)
+    else:
+        return row_weighted_covariation_f64(y, w, x, center, n)
+
+
 cdef inline double row_square_distance(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
     """Σ (xᵢ − yᵢ)²"""
     if real is float:
         return row_square_distance_f32(x, y, n)
     else:
         return row_square_distance_f64(x, y, n)
+
+
+cdef inline void norm_columns(
+    double* dgamma, double* dbeta, const real* g, const real* x, const real* mean, const real* rstd, Py_ssize_t rows, Py_ssize_t n
+) noexcept nogil:
+    """dgamma[c] += Σ g (x − mean) rstd, dbeta[c] += Σ g over the rows of (rows, n); either may be NULL."""
+    if real is float:
+        norm_columns_f32(dgamma, dbeta, g, x, mean, rstd, rows, n)
+    else:
+        norm_columns_f64(dgamma, dbeta, g, x, mean, rstd, rows, n)
 
 
 cdef inline real row_max(const real* x, Py_ssize_t n) noexcept nogil:

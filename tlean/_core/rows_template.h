@@ -53,6 +53,9 @@ ROW_SUM(row_square_deviation, (const T *x, T center, ptrdiff_t n), DEVIATION)
 #define COVARIATION(READ, i) (READ(y, i) * (READ(x, i) - center))
 ROW_SUM(row_covariation, (const T *y, const T *x, T center, ptrdiff_t n), COVARIATION)
 #undef COVARIATION
+#define COVARIATION(READ, i) (READ(y, i) * READ(w, i) * (READ(x, i) - center))
+ROW_SUM(row_weighted_covariation, (const T *y, const T *w, const T *x, T center, ptrdiff_t n), COVARIATION)
+#undef COVARIATION
 #define DISTANCE(READ, i) ((READ(x, i) - READ(y, i)) * (READ(x, i) - READ(y, i)))
 ROW_SUM(row_square_distance, (const T *x, const T *y, ptrdiff_t n), DISTANCE)
 #undef DISTANCE
@@ -87,6 +90,21 @@ static inline T NAME(row_max)(const T *x, ptrdiff_t n) {
     for (; i < n; i++) top = x[i] > top ? x[i] : top;
     return top;
 }
+
+/* Column sums of (rows, n): dgamma[c] += Σ g (x − mean) rstd and dbeta[c] += Σ g, each unless NULL. The sums of TL_COLUMN_ROWS rows are
+ * taken in registers and added in double.
+ */
+#define COLUMNS(WIDTH, READ, TYPE)                                                                               for (; c + WIDTH <= n; c += WIDTH) {                                                                             TYPE a = {0}, b = {0};                                                                                       for (ptrdiff_t r = start; r < end; r++) {                                                                        TYPE gr = READ(g + r * n, c);                                                                                a += gr * ((READ(x + r * n, c) - mean[r]) * rstd[r]);                                                        b += gr;                                                                                                 }                                                                                                            T lane_a[WIDTH], lane_b[WIDTH];                                                                              memcpy(lane_a, &a, sizeof a);                                                                                memcpy(lane_b, &b, sizeof b);                                                                                if (dgamma)                                                                                                      for (ptrdiff_t k = 0; k < WIDTH; k++) dgamma[c + k] += (double)lane_a[k];                                if (dbeta)                                                                                                       for (ptrdiff_t k = 0; k < WIDTH; k++) dbeta[c + k] += (double)lane_b[k];                             }
+
+static inline void NAME(norm_columns)(double *TL_RESTRICT dgamma, double *TL_RESTRICT dbeta, const T *g, const T *x, const T *mean,
+                                      const T *rstd, ptrdiff_t rows, ptrdiff_t n) {
+    for (ptrdiff_t start = 0; start < rows; start += TL_COLUMN_ROWS) {
+        ptrdiff_t end = rows - start < TL_COLUMN_ROWS ? rows : start + TL_COLUMN_ROWS, c = 0;
+        COLUMNS(L, VECTOR, V)
+        COLUMNS(1, SCALAR, T)
+    }
+}
+#undef COLUMNS
 
 #undef ROW_SUM
 #undef VECTOR

@@ -5,20 +5,17 @@
 
 import importlib
 import os
+import pkgutil
 
 from .threads import cpu_supports
 
-FAMILIES = (
-    "elementwise", "reduce", "maximum", "layout", "pool", "norm", "softmax", "loss", "gather", "random", "optim",
-    "gemm", "conv", "attention",
-)  # fmt: skip
 ISAS = ("avx512", "avx2", "base")
 
 
-def _built(isa):
+def _families(isa):
+    # The compiled modules of one instruction set: every one is a family of kernels.
     package = importlib.import_module(f"tlean._core.isa_{isa}")
-    files = " ".join(f for path in package.__path__ for f in os.listdir(path))
-    return "elementwise." in files
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__))
 
 
 def choose():
@@ -29,24 +26,24 @@ def choose():
             raise ImportError(f"TLEAN_ISA is one of {', '.join(ISAS)}, not {forced!r}")
         if not cpu_supports(forced):
             raise ImportError(f"TLEAN_ISA={forced}: this processor does not have it")
+        if not _families(forced):
+            raise ImportError(f"TLEAN_ISA={forced}: the kernels were not built for it")
         return forced
     for isa in ISAS:
-        if cpu_supports(isa) and _built(isa):
+        if cpu_supports(isa) and _families(isa):
             return isa
     raise ImportError("tlean: no compiled kernels were found; build the package first (pip install .)")
 
 
 ISA = choose()
+#: "<kernel>:<f32|f64>" -> address of a `tl_kernel`.
 KERNELS = {}
+#: The same for the inner loops of elementwise kernels.
 INNER = {}
+#: The kernels that can add into their output.
 ACCUMULATES = set()
-for _family in FAMILIES:
-    try:
-        _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
-    except ModuleNotFoundError as _error:
-        if _error.name != f"tlean._core.isa_{ISA}.{_family}":
-            raise
-        continue
+for _family in _families(ISA):
+    _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
     KERNELS.update(_module.KERNELS)
     ACCUMULATES.update(getattr(_module, "ACCUMULATES", ()))
     INNER.update(getattr(_module, "INNER", {}))

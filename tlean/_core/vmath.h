@@ -1,21 +1,41 @@
+/* Elementary functions that vectorise: static inline C without branches, calls or tables, which the compiler turns into SIMD code.
+ *
+ * An element's result depends on the element alone: vector body and scalar tail of a loop have the same bits, because the only contraction
+ * is the explicit TL_FMA (these headers are meant for -ffp-contract=off). Between instruction sets bits differ.
+ * Special values are IEEE: signed zeros, infinities, NaN, subnormal arguments and results.
+ *
+ * Polynomials are minimax fits of our own (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again).
+ */
 #ifndef TLEAN_VMATH_H
 #define TLEAN_VMATH_H
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 #include "kernel.h"
-#define D1(n) TL_INLINE float tl_##n##f(float x) { return n##f(x); } TL_INLINE double tl_##n(double x) { return n(x); }
-D1(exp) D1(log) D1(log1p) D1(expm1) D1(tanh) D1(erf) D1(sin) D1(cos)
-TL_INLINE float tl_powf(float x, float c) { return powf(x, c); }
-TL_INLINE double tl_pow(double x, double c) { return pow(x, c); }
-TL_INLINE float tl_sqrtf(float x) { return sqrtf(x); }
-TL_INLINE double tl_sqrt(double x) { return sqrt(x); }
-TL_INLINE float tl_absf(float x) { return fabsf(x); }
-TL_INLINE double tl_abs(double x) { return fabs(x); }
-TL_INLINE float tl_maxf(float a, float b) { return a > b ? a : a == a ? b : a; }
-TL_INLINE double tl_max(double a, double b) { return a > b ? a : a == a ? b : a; }
-TL_INLINE float tl_minf(float a, float b) { return a < b ? a : a == a ? b : a; }
-TL_INLINE double tl_min(double a, double b) { return a < b ? a : a == a ? b : a; }
-TL_INLINE float tl_signf(float x) { return x > 0 ? 1.0f : x < 0 ? -1.0f : x == 0 ? 0.0f : x; }
-TL_INLINE double tl_sign(double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x == 0 ? 0.0 : x; }
-TL_INLINE float tl_sigmoidf(float x) { float e = tl_expf(-fabsf(x)); return (x < 0 ? e : 1.0f) / (1.0f + e); }
-TL_INLINE double tl_sigmoid(double x) { double e = tl_exp(-fabs(x)); return (x < 0 ? e : 1.0) / (1.0 + e); }
+
+#ifdef __FMA__
+#define TL_FMAF(a, b, c) __builtin_fmaf(a, b, c)
+#define TL_FMA(a, b, c) __builtin_fma(a, b, c)
+#else
+#define TL_FMAF(a, b, c) ((a) * (b) + (c))
+#define TL_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+TL_INLINE uint32_t tl_bitsf(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+TL_INLINE uint64_t tl_bits(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
+TL_INLINE float tl_from_bitsf(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+TL_INLINE double tl_from_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
+
+/* Functions that need no approximation. max and min propagate NaN. */
+#define TL_EXACT_FUNCTIONS(real, f)                                                                               \
+    TL_INLINE real tl_sqrt##f(real x) { return __builtin_sqrt##f(x); }                                            \
+    TL_INLINE real tl_abs##f(real x) { return __builtin_fabs##f(x); }                                             \
+    TL_INLINE real tl_max##f(real a, real b) { real m = a > b ? a : b; return a == a ? m : a; }                   \
+    TL_INLINE real tl_min##f(real a, real b) { real m = a < b ? a : b; return a == a ? m : a; }                   \
+    TL_INLINE real tl_sign##f(real x) { return x > 0 ? (real)1 : x < 0 ? (real)-1 : x == 0 ? (real)0 : x; }
+TL_EXACT_FUNCTIONS(float, f)
+TL_EXACT_FUNCTIONS(double, )
+
+#include "vmath_f32.h"
+#include "vmath_f64.h"
 #endif

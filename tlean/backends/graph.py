@@ -223,11 +223,10 @@ def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
     for value, constant in graph.constants.items():
         where[value] = ops.const(constant)
     for node in graph.nodes:
-        if node.record.residuals:
-            raise OptionError(f"{node.record.name}: residuals exist in plans only")
+        if not all(i is None or i in where for i in node.inputs):
+            raise OptionError(f"{node.record.name}: it reads a residual, and residuals exist in plans only")
         made = ops.apply(node.record.name, tuple(None if i is None else where[i] for i in node.inputs), node.options)
-        made = made if len(node.record.outputs) > 1 else (made,)
-        where.update(zip(node.outputs, made, strict=True))
+        where.update(zip(node.outputs, made if len(node.record.outputs) > 1 else (made,), strict=False))
     return [None if v is None else where[v] for v in graph.outputs]
 
 

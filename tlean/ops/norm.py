@@ -1,1 +1,301 @@
+"""Layer and batch normalisation."""
 
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import OptionError, ShapeError
+from ..shapes import size
+from .registry import composite, defop
+from .samples import Arr, bad, good
+
+
+def _eps(eps: Any) -> dict[str, float]:
+    value = float(eps)
+    if not 0.0 <= value < math.inf:
+        raise OptionError("eps is finite and at least 0")
+    return {"eps": value}
+
+
+def _inverse_deviation(ops, var, eps):
+    return ops.inv(ops.sqrt(ops.shift(var, eps)))
+
+
+class _Statistics:
+    """Mean and 1/√(variance + ε) of x over some axes, x normalised by them, and the way of one number per statistic over x and back."""
+
+    def __init__(self, ops, x, axes, eps):
+        self.ops, self.shape, self.axes = ops, x.shape, axes
+        self.kept = tuple(a for a in range(len(x.shape)) if a not in axes)
+        deviation = ops.sub(x, self.spread(self.mean(x)))
+        self.rstd = _inverse_deviation(ops, self.mean(ops.square(deviation)), eps)
+        self.normal = ops.mul(deviation, self.spread(self.rstd))
+
+    def mean(self, x):
+        return self.ops.reduce_mean(x, self.axes)
+
+    def spread(self, s):
+        return self.ops.broadcast_to(s, self.shape, axis_map=self.kept)
+
+    def gradient(self, d_normal):
+        """The cotangent of x from that of the normalised x."""
+        ops = self.ops
+        along = ops.mul(self.normal, self.spread(self.mean(ops.mul(d_normal, self.normal))))
+        centered = ops.sub(ops.sub(d_normal, self.spread(self.mean(d_normal))), along)
+        return ops.mul(self.spread(self.rstd), centered)
+
+
+# Layer normalisation ----------------------------------------------------------------------------------------------------
+
+
+def _layer_norm_samples():
+    return [
+        good((3, 8)),
+        good((3, 8), (8,), (8,)),
+        good((2, 3, 5), (5,), None, eps=1e-3),
+        good((2, 3, 5), None, (5,)),
+        good((6,), (6,), (6,)),
+        good((70, 33), (33,), (33,)),
+        good((3, 130), (130,), (130,)),
+        good((0, 4), (4,), (4,)),
+        bad("ShapeError", ()),
+        bad("ShapeError", (3, 0)),
+        bad("ShapeError", (3, 4), (3,)),
+        bad("ShapeError", (3, 4), (4,), (1,)),
+        bad("OptionError", (3, 4), eps=-1.0),
+    ]
+
+
+def _rows(x):
+    return (size(x[:-1]), x[-1])
+
+
+@defop(
+    "layer_norm",
+    samples=_layer_norm_samples,
+    optional=("gamma", "beta"),
+    residuals=("mean", "rstd"),
+    algebraic=False,
+    source="Ba, Kiros & Hinton 2016, equation 4",
+)
+class LayerNorm:
+    """γ (x − mean)/√(var + ε) + β over the last axis, var the biased variance. The residuals are mean and 1/√(var + ε)."""
+
+    def options(x, gamma=None, beta=None, *, eps=1e-5):
+        return _eps(eps)
+
+    def shape(x, gamma=None, beta=None, *, eps):
+        if not x or x[-1] == 0:
+            raise ShapeError("x has a last axis with at least one element")
+        for name, v in (("gamma", gamma), ("beta", beta)):
+            if v not in (None, (x[-1],)):
+                raise ShapeError(f"{name} has the size of x's last axis, {(x[-1],)}")
+        return x
+
+    def residual_specs(x, gamma, beta, *, eps):
+        return [x[:-1], x[:-1]]
+
+    def numbers(x, gamma, beta, *, eps):  # ints = (rows, length), floats = (eps,)
+        return _rows(x), (eps,)
+
+    def vjp(ops, g, y, x, gamma, beta, *, eps, mean, rstd):
+        dx, dgamma, dbeta = ops._layer_norm_grad(g, x, gamma, mean, rstd, eps=eps)
+        return dx, None if gamma is None else dgamma, None if beta is None else dbeta
+
+    def decompose(ops, x, gamma, beta, *, eps):
+        last = len(x.shape) - 1
+        y = _Statistics(ops, x, (last,), eps).normal
+        if gamma is not None:
+            y = ops.mul(y, ops.broadcast_to(gamma, x.shape))
+        return y if beta is None else ops.add(y, ops.broadcast_to(beta, x.shape))
+
+
+@defop("_layer_norm_grad", optional=("gamma",), outputs=("dx", "dgamma", "dbeta"), algebraic=False)
+class LayerNormGrad:
+    """The gradients of `layer_norm` to x, gamma and beta; `mean` and `rstd` are hints."""
+
+    def shape(g, x, gamma, mean, rstd, *, eps):
+        return [x, (x[-1],), (x[-1],)]
+
+    def numbers(g, x, gamma, mean, rstd, *, eps):  # ints = (rows, length), floats = (eps,)
+        return _rows(x), (eps,)
+
+    def decompose(ops, g, x, gamma, mean, rstd, *, eps):
+        last = len(x.shape) - 1
+        statistics = _Statistics(ops, x, (last,), eps)
+        d_normal = g if gamma is None else ops.mul(g, ops.broadcast_to(gamma, x.shape))
+        rows = tuple(range(last))
+        return statistics.gradient(d_normal), ops.reduce_sum(ops.mul(g, statistics.normal), rows), ops.reduce_sum(g, rows)
+
+
+# Batch normalisation ----------------------------------------------------------------------------------------------------
+
+
+def _channel_axis(x):
+    # Three axes are one image (C, H, W); two, or more, have a batch axis in front.
+    return 0 if len(x) == 3 else 1
+
+
+def _check_channels(x, statistics, **per_channel):
+    if len(x) < 2:
+        raise ShapeError("x is (C, H, W) or (N, C, …)")
+    channel = _channel_axis(x)
+    if statistics and size(x) == 0:
+        raise ShapeError("x has at least one element along each axis")
+    for name, v in per_channel.items():
+        if v != (x[channel],):
+            raise ShapeError(f"{name} has one number for each of the {x[channel]} channels")
+
+
+def _slabs(x):
+    """(images, channels, elements of one channel of one image)."""
+    channel = _channel_axis(x)
+    return (size(x[:channel]), x[channel], size(x[channel + 1 :]))
+
+
+def _reduced_axes(x):
+    return tuple(a for a in range(len(x)) if a != _channel_axis(x))
+
+
+def _over(ops, v, x):
+    return ops.broadcast_to(v, x.shape, axis_map=(_channel_axis(x.shape),))
+
+
+def _image_samples(*extra: Any):
+    return [
+        *(good(x, *(Arr((c,), kind) for kind in extra)) for x, c in _IMAGES),
+        bad("ShapeError", (4,), *((4,) for _ in extra)),
+    ]
+
+
+#: Shapes and their numbers of channels: one image, batches with large, small and no spatial part, 1d and 3d.
+_IMAGES = (
+    ((2, 3, 5), 2), ((3, 2, 4, 5), 2), ((2, 3, 9, 9), 3), ((7, 5), 5), ((2, 2, 1, 3, 2), 2), ((2, 70, 2, 2), 70), ((130, 3), 3), ((1, 1, 1, 4), 1),
+)  # fmt: skip
+
+
+def _batchnorm_samples():
+    return [
+        *_image_samples("normal", "normal"),
+        good((2, 3, 4, 4), (3,), (3,), eps=0.1),
+        bad("ShapeError", (2, 3, 4, 4), (2,), (3,)),
+        bad("ShapeError", (3, 4, 4), (4,), (4,)),
+        bad("ShapeError", (0, 3, 4, 4), (3,), (3,)),
+        bad("ShapeError", (2, 3, 0, 4), (3,), (3,)),
+        bad("OptionError", (3, 4, 4), (3,), (3,), eps=-1e-9),
+    ]
+
+
+@defop(
+    "batchnorm_channel_first",
+    samples=_batchnorm_samples,
+    residuals=("mean", "rstd"),
+    algebraic=False,
+    source="Ioffe & Szegedy 2015, algorithm 1",
+)
+class BatchNorm:
+    """γ[c] (x − mean[c])/√(var[c] + ε) + β[c] by the statistics of x over every axis but the channel's, var the biased variance."""
+
+    def options(x, gamma, beta, *, eps=1e-5):
+        return _eps(eps)
+
+    def shape(x, gamma, beta, *, eps):
+        _check_channels(x, True, gamma=gamma, beta=beta)
+        return x
+
+    def residual_specs(x, gamma, beta, *, eps):
+        return [gamma, gamma]
+
+    def numbers(x, gamma, beta, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+        return _slabs(x), (eps,)
+
+    def vjp(ops, g, y, x, gamma, beta, *, eps, mean, rstd):
+        return ops._batchnorm_grad(g, x, gamma, mean, rstd, eps=eps)
+
+    def decompose(ops, x, gamma, beta, *, eps):
+        normal = _Statistics(ops, x, _reduced_axes(x.shape), eps).normal
+        return ops.add(ops.mul(normal, _over(ops, gamma, x)), _over(ops, beta, x))
+
+
+@defop("_batchnorm_grad", outputs=("dx", "dgamma", "dbeta"), algebraic=False)
+class BatchNormGrad:
+    """The gradients of `batchnorm_channel_first` to x, gamma and beta; `mean` and `rstd` are hints."""
+
+    def shape(g, x, gamma, mean, rstd, *, eps):
+        return [x, gamma, gamma]
+
+    def numbers(g, x, gamma, mean, rstd, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+        return _slabs(x), (eps,)
+
+    def decompose(ops, g, x, gamma, mean, rstd, *, eps):
+        axes = _reduced_axes(x.shape)
+        statistics = _Statistics(ops, x, axes, eps)
+        dx = statistics.gradient(ops.mul(g, _over(ops, gamma, x)))
+        return dx, ops.reduce_sum(ops.mul(g, statistics.normal), axes), ops.reduce_sum(g, axes)
+
+
+def _eval_samples():
+    return [
+        *_image_samples("normal", "normal", "normal", "positive"),
+        good((0, 3, 4, 4), (3,), (3,), (3,), Arr((3,), "positive"), eps=0.5),
+        bad("ShapeError", (2, 3, 4, 4), (3,), (3,), (3,), (2,)),
+    ]
+
+
+@defop("batchnorm_channel_first_eval", samples=_eval_samples, algebraic=False, source="Ioffe & Szegedy 2015, algorithm 2")
+class BatchNormEval:
+    """γ[c] (x − mean[c])/√(var[c] + ε) + β[c] by given statistics."""
+
+    def options(x, gamma, beta, mean, var, *, eps=1e-5):
+        return _eps(eps)
+
+    def shape(x, gamma, beta, mean, var, *, eps):
+        _check_channels(x, False, gamma=gamma, beta=beta, mean=mean, var=var)
+        return x
+
+    def numbers(x, gamma, beta, mean, var, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+        return _slabs(x), (eps,)
+
+    def decompose(ops, x, gamma, beta, mean, var, *, eps):
+        factor = ops.mul(gamma, _inverse_deviation(ops, var, eps))
+        return ops.add(ops.mul(ops.sub(x, _over(ops, mean, x)), _over(ops, factor, x)), _over(ops, beta, x))
+
+
+class _PerChannel:
+    # One number for each channel.
+    def shape(x):
+        _check_channels(x, True)
+        return (x[_channel_axis(x)],)
+
+    def numbers(x):  # (images, channels, elements)
+        return _slabs(x), ()
+
+
+@defop("_batch_mean", samples=_image_samples)
+class BatchMean(_PerChannel):
+    """The mean of each channel."""
+
+    def vjp(ops, g, y, x):
+        return (_over(ops, ops.scale(g, g.shape[0] / size(x.shape)), x),)
+
+    def jvp(ops, t, y, x):
+        return None if t[0] is None else ops._batch_mean(t[0])
+
+    def decompose(ops, x):
+        return ops.reduce_mean(x, _reduced_axes(x.shape))
+
+
+@defop("_batch_var", samples=_image_samples)
+class BatchVar(_PerChannel):
+    """The biased variance of each channel."""
+
+    def decompose(ops, x):
+        deviation = ops.sub(x, _over(ops, ops.reduce_mean(x, _reduced_axes(x.shape)), x))
+        return ops.reduce_mean(ops.square(deviation), _reduced_axes(x.shape))
+
+
+@composite
+def batch_stats(ops, x, *, name=None):
+    """The mean and the biased variance of each channel."""
+    return ops._batch_mean(x), ops._batch_var(x)

@@ -1,0 +1,161 @@
+/* Elementary functions on float32; see vmath.h, which includes this. */
+
+/* x + TL_ROUNDF − TL_ROUNDF rounds to an integer (|x| < 2²²), and the integer stands in the low bits of x + TL_ROUNDF. */
+#define TL_ROUNDF 12582912.0f /* 1.5·2²³ */
+#define TL_LOG2EF 1.44269504f
+/* ln 2 = high + low; the high part has 9 bits, so that n·high is exact for every exponent n, with or without FMA. */
+#define TL_LN2_HIGHF 0.693359375f
+#define TL_LN2_LOWF -2.12194440e-4f
+
+/* 2ⁿ for a whole number n in [−126, 127]: n + 127 in the low bits of the sum, moved to the exponent's place. */
+TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_ROUNDF + 127.0f)) << 23); }
+
+/* eˣ = 2ⁿ·eʳ with n = round(x / ln 2), |r| ≤ ln 2 / 2. The scale is applied in two steps, for results that are subnormal or overflow. */
+TL_INLINE float tl_expf(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
+    float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
+    float q = 0.00138364604f;
+    q = TL_FMAF(q, r, 0.00836913195f);
+    q = TL_FMAF(q, r, 0.0416681059f);
+    q = TL_FMAF(q, r, 0.166665167f);
+    q = TL_FMAF(q, r, 0.49999994f);
+    float e = TL_FMAF(q, r * r, r) + 1.0f;
+    float half = TL_FMAF(n, 0.5f, TL_ROUNDF) - TL_ROUNDF;
+    return e * tl_power_of_2f(half) * tl_power_of_2f(n - half);
+}
+
+/* eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1), computed at half the scale so that n = 128 does not overflow early. */
+TL_INLINE float tl_expm1f(float x0) {
+    float x = x0 > 89.0f ? 89.0f : x0;
+    x = x < -18.0f ? -18.0f : x;
+    float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
+    float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
+    float q = 0.000150466367f;
+    q = TL_FMAF(q, r, 0.0013930545f);
+    q = TL_FMAF(q, r, 0.00834150985f);
+    q = TL_FMAF(q, r, 0.0416665114f);
+    q = TL_FMAF(q, r, 0.166666359f);
+    q = TL_FMAF(q, r, 0.5f);
+    float p = TL_FMAF(q, r * r, r);
+    float scale = tl_power_of_2f(n - 1.0f);
+    float y = 2.0f * TL_FMAF(p, scale, scale - 0.5f);
+    return __builtin_fabsf(x0) < 1e-20f ? x0 : y;
+}
+
+/* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2: f − f²/2 + f³P(f) + k ln 2. */
+TL_INLINE float tl_log_partsf(float k, float f) {
+    float p = -0.076443851f;
+    p = TL_FMAF(p, f, 0.127700284f);
+    p = TL_FMAF(p, f, -0.131605655f);
+    p = TL_FMAF(p, f, 0.1420068f);
+    p = TL_FMAF(p, f, -0.166232139f);
+    p = TL_FMAF(p, f, 0.200012654f);
+    p = TL_FMAF(p, f, -0.250008255f);
+    p = TL_FMAF(p, f, 0.333333313f);
+    float f2 = f * f;
+    float tail = TL_FMAF(f2 * f, p, k * TL_LN2_LOWF);
+    return TL_FMAF(k, TL_LN2_HIGHF, f + TL_FMAF(f2, -0.5f, tail));
+}
+
+#define TL_SQRT_HALF_BITSF 0x3f3504f3u
+
+TL_INLINE float tl_logf(float x) {
+    int subnormal = x < 1.17549435e-38f;
+    float scaled = subnormal ? x * 8388608.0f : x;
+    /* The exponent after moving the mantissa to [√½, √2): all of it in unsigned arithmetic, since x > 0 here or is dealt with below. */
+    uint32_t u = tl_bitsf(scaled) + (0x3f800000u - TL_SQRT_HALF_BITSF);
+    float k = tl_from_bitsf((u >> 23) | 0x4b000000u) - (subnormal ? 8388608.0f + 127.0f + 23.0f : 8388608.0f + 127.0f);
+    float m = tl_from_bitsf((u & 0x007fffffu) + TL_SQRT_HALF_BITSF);
+    float y = tl_log_partsf(k, m - 1.0f);
+    y = x == 0.0f ? -INFINITY : y;
+    y = x < 0.0f ? NAN : y;
+    return x < INFINITY ? y : x;
+}
+
+/* ln(1 + x): the exponent k is that of fl(1 + x), and f = 2⁻ᵏ(1 + x) − 1 = 2⁻ᵏx + (2⁻ᵏ − 1) has no rounding in its first two steps. */
+TL_INLINE float tl_log1pf(float x) {
+    int big = x > 1.8446744e19f; /* the 1 no longer counts; scaled by 2⁻⁶⁴ so that 2⁻ᵏ is a normal number */
+    float v = big ? x * 5.42101086e-20f : x;
+    float one = big ? 0.0f : 1.0f;
+    uint32_t u = tl_bitsf(v + one) + (0x3f800000u - TL_SQRT_HALF_BITSF);
+    uint32_t exponent = u >> 23;
+    float k = tl_from_bitsf(exponent | 0x4b000000u) - (big ? 8388608.0f + 127.0f - 64.0f : 8388608.0f + 127.0f);
+    float scale = tl_from_bitsf((254u - exponent) << 23);
+    float y = tl_log_partsf(k, v * scale + (one * scale - 1.0f));
+    y = x == -1.0f ? -INFINITY : y;
+    y = x < -1.0f ? NAN : y;
+    y = x == 0.0f ? x : y;
+    return x < INFINITY ? y : x;
+}
+
+/* tanh |x| = m/(m + 2) with m = e^(2|x|) − 1, and x + x³P(x²) near 0. */
+TL_INLINE float tl_tanhf(float x) {
+    float a = __builtin_fabsf(x);
+    float m = tl_expm1f(2.0f * (a > 10.0f ? 10.0f : a));
+    float far = __builtin_copysignf(m / (m + 2.0f), x);
+    float z = x * x;
+    float p = -0.0057140626f;
+    p = TL_FMAF(p, z, 0.0206480622f);
+    p = TL_FMAF(p, z, -0.0537427738f);
+    p = TL_FMAF(p, z, 0.133314833f);
+    p = TL_FMAF(p, z, -0.333332837f);
+    float near = TL_FMAF(p * z, x, x);
+    return a < 0.625f ? near : far;
+}
+
+/* 1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below: no overflow, and no loss where the result is small. */
+TL_INLINE float tl_sigmoidf(float x) {
+    float e = tl_expf(-__builtin_fabsf(x));
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+/* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^(G(|x|)) with G = ln erfc, up to 4, where erf rounds to 1. */
+TL_INLINE float tl_erff(float x) {
+    float a = __builtin_fabsf(x);
+    float t = a > 4.0f ? 4.0f : a;
+    float g = -2.16974695e-05f;
+    g = TL_FMAF(g, t, 0.0004414664f);
+    g = TL_FMAF(g, t, -0.00420523994f);
+    g = TL_FMAF(g, t, 0.0252102036f);
+    g = TL_FMAF(g, t, -0.108421892f);
+    g = TL_FMAF(g, t, -0.63321656f);
+    g = TL_FMAF(g, t, -1.12958026f);
+    g = TL_FMAF(g, t, 0.000188466103f);
+    float far = __builtin_copysignf(1.0f - tl_expf(g), x);
+    float z = x * x;
+    float p = 7.8070676e-05f;
+    p = TL_FMAF(p, z, -0.000799788861f);
+    p = TL_FMAF(p, z, 0.00518716453f);
+    p = TL_FMAF(p, z, -0.0268533472f);
+    p = TL_FMAF(p, z, 0.112835787f);
+    p = TL_FMAF(p, z, -0.37612626f);
+    p = TL_FMAF(p, z, 0.128379166f);
+    float near = TL_FMAF(p, x, x);
+    return a < 1.0f ? near : far;
+}
+
+/* The fast sine and cosine take |x| ≤ TL_TRIG_LIMITF; beyond it (and for inf, NaN) callers take libm's. */
+#define TL_TRIG_LIMITF 1e6f
+
+/* sin(x + quarter·π/2). The reduction r = x − n π/2 is done in float64, where n times the 33-bit high part of π/2 is exact. */
+TL_INLINE float tl_sin_shiftedf(float x, uint32_t quarter) {
+    double n = ((double)x * 0.63661977236758134 + 6755399441055744.0) - 6755399441055744.0;
+    float r = (float)(((double)x - n * 1.57079632673412561417e+00) - n * 6.07710050650619224932e-11);
+    uint32_t q = tl_bitsf((float)n + TL_ROUNDF) + quarter;
+    float z = r * r;
+    float s = -0.000195180954f;
+    s = TL_FMAF(s, z, 0.00833218824f);
+    s = TL_FMAF(s, z, -0.166666552f);
+    s = TL_FMAF(s * z, r, r);
+    float c = 2.44323273e-05f;
+    c = TL_FMAF(c, z, -0.00138873095f);
+    c = TL_FMAF(c, z, 0.0416666456f);
+    c = TL_FMAF(c, z * z, TL_FMAF(z, -0.5f, 1.0f));
+    float y = q & 1u ? c : s;
+    return tl_from_bitsf(tl_bitsf(y) ^ ((q & 2u) << 30));
+}
+
+TL_INLINE float tl_sinf(float x) { return x == 0.0f ? x : tl_sin_shiftedf(x, 0); }
+TL_INLINE float tl_cosf(float x) { return tl_sin_shiftedf(x, 1); }
