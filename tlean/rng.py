@@ -23,29 +23,35 @@ _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 
 
-def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
-    """Philox4x32-10: four random 32-bit words for each block number.
-
-    Args:
-        key: 64 bits; the low 32 are key word 0.
-        blocks: block numbers b, any shape `s`; the counter of a block is (low b, high b, 0, stream).
-        stream: counter word 3; 0 for the numbers of an op, 1 for the seeds of a session's ops.
-
-    Returns: uint32 array `s + (4,)`.
+def philox4x32(counter: Any, key: Any) -> np.ndarray:
+    """Philox4x32-10: counters of four 32-bit words, `s + (4,)`, and a key of two -> four random 32-bit words each, uint32 `s + (4,)`.
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
     """
-    b = np.asarray(blocks, dtype=np.uint64)
     low, shift = np.uint64(MASK32), np.uint64(32)
-    c0, c1 = b & low, b >> shift
-    c2, c3 = np.zeros_like(b), np.full_like(b, stream)
-    k0, k1 = key & MASK32, (key >> 32) & MASK32
+    # The words stand in 64-bit lanes, so a product of two of them is exact.
+    c0, c1, c2, c3 = np.moveaxis(np.asarray(counter, dtype=np.uint64), -1, 0)
+    k0, k1 = (int(k) for k in key)
     for _ in range(_ROUNDS):
-        # The words stand in 64-bit lanes, so a product of two of them is exact.
         p0, p1 = c0 * np.uint64(_MULTIPLIERS[0]), c2 * np.uint64(_MULTIPLIERS[1])
         c0, c1, c2, c3 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
         k0, k1 = (k0 + _KEY_STEPS[0]) & MASK32, (k1 + _KEY_STEPS[1]) & MASK32
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
+    """The four words of each block of the stream that a 64-bit key starts.
+
+    Args:
+        key: 64 bits; the low 32 are key word 0.
+        blocks: block numbers b, any shape `s`; the counter of a block is (low b, high b, 0, stream).
+        stream: 0 for the numbers of an op, 1 for the seeds of a session's ops.
+
+    Returns: uint32 array `s + (4,)`.
+    """
+    b = np.asarray(blocks, dtype=np.uint64)
+    counter = np.stack([b & np.uint64(MASK32), b >> np.uint64(32), np.zeros_like(b), np.full_like(b, stream)], axis=-1)
+    return philox4x32(counter, (key & MASK32, (key >> 32) & MASK32))
 
 
 def op_seed(seed: int, number: int) -> int:
