@@ -1,10 +1,11 @@
-"""Ops that belong to no family: the identity that marks a differentiation's own variable."""
+"""Ops that other ops make up, and the identity that marks a differentiation's own variable."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .registry import Shape, defop
+from ..errors import OptionError, ShapeError, complete, describe
+from .registry import Shape, composite, defop
 
 
 @defop("_identity", view=True)
@@ -19,3 +20,85 @@ class Identity:
 
     def jvp(ops: Any, t: Any, y: Any, x: Any, *, tag: int) -> Any:
         return t[0]
+
+
+def _global_avg_pool(ops: Any, x: Any, op: str, axes: tuple[int, ...], form: str, name: str | None) -> Any:
+    if len(x.shape) != len(axes) + axes[0]:
+        raise complete(ShapeError(f"x has the shape {form}"), op, [describe("x", tuple(x.shape), x.dtype)])
+    return ops.reduce_mean(x, axes, name=name)
+
+
+@composite
+def global_avg_pool2d_chw(ops: Any, x: Any, name: str | None = None) -> Any:
+    """The mean of each channel: (C, H, W) → (C,)."""
+    return _global_avg_pool(ops, x, "global_avg_pool2d_chw", (1, 2), "(C, H, W)", name)
+
+
+@composite
+def global_avg_pool2d_nchw(ops: Any, x: Any, name: str | None = None) -> Any:
+    """The mean of each channel of each image: (N, C, H, W) → (N, C)."""
+    return _global_avg_pool(ops, x, "global_avg_pool2d_nchw", (2, 3), "(N, C, H, W)", name)
+
+
+def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
+    # "ij,jk->ik" as three words; every letter once within a word, one size per letter.
+    inputs, arrow, out = spec.replace(" ", "").partition("->")
+    words = inputs.split(",")
+    if not arrow or len(words) != 2:
+        raise OptionError('spec is of the form "ij,jk->ik", with two operands and the result named')
+    for word in (*words, out):
+        if not all(c.isascii() and c.isalpha() for c in word) or len(set(word)) != len(word):
+            raise OptionError(f"spec names each axis by one letter, once in each operand, not {word!r}")
+    if not set(out) <= set(words[0]) | set(words[1]):
+        raise OptionError(f"spec: the result's letters {out!r} stand in an operand")
+    sizes: dict[str, int] = {}
+    for word, x in zip(words, (a, b), strict=True):
+        if len(word) != len(x.shape):
+            raise ShapeError(f"spec gives {len(word)} letters {word!r} for {len(x.shape)} axes")
+        for c, d in zip(word, x.shape, strict=True):
+            if sizes.setdefault(c, d) != d:
+                raise ShapeError(f"letter {c!r} has one size, not {sizes[c]} and {d}")
+    return words[0], words[1], out
+
+
+@composite
+def einsum(ops: Any, spec: str, a: Any, b: Any, name: str | None = None) -> Any:
+    """A sum of products of two arrays, by permute, reshape and matmul.
+
+    Letters fall into four kinds: in both operands and in the result (batch), in both and not in the result (contracted), in one and in the
+    result (kept), in one alone (summed over first). With the axes of each kind side by side the whole is one batched matrix product.
+    """
+    try:
+        wa, wb, out = _parse(spec, a, b)
+    except (OptionError, ShapeError) as error:
+        arguments = [describe("a", tuple(a.shape), a.dtype), describe("b", tuple(b.shape), b.dtype)]
+        raise complete(error, "einsum", arguments, {"spec": spec}) from None
+    size = dict(zip(wa, a.shape, strict=True)) | dict(zip(wb, b.shape, strict=True))
+
+    def summed(x: Any, word: str, other: str) -> tuple[Any, str]:
+        alone = tuple(i for i, c in enumerate(word) if c not in other and c not in out)
+        return (ops.reduce_sum(x, alone), "".join(c for c in word if c in other or c in out)) if alone else (x, word)
+
+    (a, wa), (b, wb) = summed(a, wa, wb), summed(b, wb, wa)
+    batch = [c for c in out if c in wa and c in wb]
+    contracted = [c for c in wa if c in wb and c not in out]
+    rows, columns = [c for c in out if c in wa and c not in wb], [c for c in out if c in wb and c not in wa]
+
+    def grouped(x: Any, word: str, groups: list[list[str]]) -> Any:
+        letters = [c for group in groups for c in group]
+        order = tuple(word.index(c) for c in letters)
+        x = x if order == tuple(range(len(order))) else ops.permute(x, order)
+        return ops.reshape(x, tuple(_product(size[c] for c in group) for group in groups))
+
+    product = ops.matmul(grouped(a, wa, [batch, rows, contracted]), grouped(b, wb, [batch, contracted, columns]))
+    made = [*batch, *rows, *columns]
+    order = tuple(made.index(c) for c in out)
+    shaped = ops.reshape(product, tuple(size[c] for c in made), name=name if order == tuple(range(len(order))) else None)
+    return shaped if order == tuple(range(len(order))) else ops.permute(shaped, order, name=name)
+
+
+def _product(sizes: Any) -> int:
+    n = 1
+    for d in sizes:
+        n *= d
+    return n

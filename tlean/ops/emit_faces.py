@@ -183,9 +183,20 @@ def tape_methods() -> str:
     return "".join(out)
 
 
+#: Names that array arguments of composites have.
+_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
+
+
+def _arrays(face: Face) -> list[str]:
+    # The parameters that are values of the program (integer inputs are not: they are given as arrays).
+    if face.record is not None:
+        return [n for n in face.record.inputs if n not in face.record.integer]
+    return [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS]
+
+
 def _with_refs(face: Face) -> str:
     # Array arguments are looked up by id (r), options pass as they are.
-    inputs = set(face.record.inputs) - face.record.integer if face.record else {"a", "b", "x", "xs", "yhat", "target", "log_probs", "logits", "weight"}
+    inputs = set(_arrays(face))
     parts = []
     for p in face.parameters:
         value = f"r({p.name})" if p.name in inputs else p.name
@@ -198,9 +209,8 @@ def functions() -> str:
     out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\n\n"]
     names = []
     for face in faces():
-        first = face.parameters[0].name if face.parameters else "None"
-        arrays = list(face.record.inputs) if face.record else [first]
         names.append(face.name)
+        arrays = _arrays(face)
         keeper = f"*{arrays[0]}" if face.record is not None and face.record.variadic else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
