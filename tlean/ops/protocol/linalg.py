@@ -30,6 +30,7 @@ class LinalgOps(Protocol):
         Args:
             a: `(*k, m, n)`, or `(*k, n, m)` with `transpose_a`.
             b: `(*k, n, p)`, or `(*k, p, n)` with `transpose_b`; the leading axes are those of a.
+            transpose_a, transpose_b: whether the last two axes of a, of b, are read swapped.
 
         Returns: `(*k, m, p)`.
         Raises: ShapeError if the inner sizes or the leading axes differ, or an argument has fewer than two axes.

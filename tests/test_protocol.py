@@ -1,0 +1,69 @@
+"""The protocol against the records: the same ops, the same parameters, the same defaults, and an entry for each in one form."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from tlean.ops import all_ops, composites, registry
+from tlean.ops.protocol import Ops
+
+METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
+PUBLIC = {r.name: r for r in all_ops(internal=False)}
+SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source")
+
+
+def parameters(function):
+    return dict(inspect.signature(function).parameters)
+
+
+def test_the_protocol_is_complete():
+    assert set(METHODS) == set(PUBLIC) | set(registry.aliases()) | set(composites())
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_parameters(name):
+    own = parameters(METHODS[name])
+    own.pop("self")
+    label = own.pop("name")
+    assert label.kind is label.KEYWORD_ONLY
+    assert label.default is None
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values())
+    target = registry.aliases().get(name, name)
+    if target in composites():
+        theirs = parameters(composites()[target])
+        theirs.pop(next(iter(theirs)))
+        theirs.pop("name", None)
+        assert list(own) == list(theirs)
+        assert {n: p.default for n, p in own.items()} == {n: p.default for n, p in theirs.items()}
+        return
+    record = PUBLIC[target]
+    rule = parameters(record.rules.options or record.rules.shape)
+    options = {n: p for n, p in rule.items() if p.kind is p.KEYWORD_ONLY}
+    assert set(own) == set(record.inputs) | (set(options) or set(record.options_names))
+    assert [n for n in own if n in record.inputs] == list(record.inputs)
+    for n, p in options.items():
+        assert own[n].default == p.default
+    for n in record.inputs:
+        assert (own[n].default is None) <= (n in record.optional or record.random)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - set(registry.aliases())))
+def test_entries(name):
+    """One sentence, then the sections in order; every argument is described."""
+    text = inspect.getdoc(METHODS[name])
+    assert re.match(r"[^\n]+\.$", text.splitlines()[0])
+    found = re.findall(rf"^({'|'.join(SECTIONS)}):", text, re.M)
+    assert found == [s for s in SECTIONS if s in found]
+    assert found[:2] == ["Args", "Returns"]
+    described = {n for names in re.findall(r"^    ([a-z_0-9, ]+):", text, re.M) for n in names.split(", ")}
+    assert described == set(parameters(METHODS[name])) - {"self", "name"}
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) & set(registry.aliases())))
+def test_aliases(name):
+    target = registry.aliases()[name]
+    assert inspect.getdoc(METHODS[name]) == f"Alias of `{target}`." or target in inspect.getdoc(METHODS[name])
+    assert list(parameters(METHODS[name])) == list(parameters(METHODS[target]))
