@@ -23,6 +23,7 @@ cdef extern from "conv_micro.h" nogil:
         CONV_VECTOR_BYTES
         CONV_PART
         CONV_OB_MAX
+        CONV_Q_MAX
     const int* conv_nv_max
     const int* conv_kb_max
     ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,
@@ -33,6 +34,14 @@ cdef extern from "conv_micro.h" nogil:
                                      const int32_t*, float*) noexcept
     ctypedef void (*dw_block_fn_f64)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const double*, Py_ssize_t, const double*,
                                      const int32_t*, double*) noexcept
+    ctypedef void (*cv_block_fn_f32)(Py_ssize_t, const float*, Py_ssize_t, const int32_t*, const float*, const float*, Py_ssize_t,
+                                     float*, Py_ssize_t) noexcept
+    ctypedef void (*cv_block_fn_f64)(Py_ssize_t, const double*, Py_ssize_t, const int32_t*, const double*, const double*, Py_ssize_t,
+                                     double*, Py_ssize_t) noexcept
+    cv_block_fn_f32 cv_block_f32[3][3][15]
+    cv_block_fn_f64 cv_block_f64[3][3][15]
+    void conv_turn_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_turn_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     conv_block_fn_f32 conv_block_f32[9][9]
     conv_block_fn_f64 conv_block_f64[9][9]
     dw_block_fn_f32 dw_block_f32[9]
@@ -51,6 +60,7 @@ cdef extern from "conv_micro.h" nogil:
     void conv_zero_f64(double*, Py_ssize_t) noexcept
 
 include "conv_tile.pxi"
+include "conv_panel.pxi"
 include "conv_gather.pxi"
 include "conv_weight.pxi"
 

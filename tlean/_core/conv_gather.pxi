@@ -5,39 +5,6 @@ cdef enum:
     STRIP = 768
 
 
-# A dense convolution onto the cells first + step·j of the destination, 0 ≤ j < count along each axis.
-cdef struct Pass:
-    Py_ssize_t first[3]
-    Py_ssize_t count[3]
-    Py_ssize_t terms
-    int32_t* xoff           # offset of each term in the source tile
-    int32_t* woff           # and in w
-
-
-cdef struct GatherJob:
-    void* to
-    const void* source
-    const void* w
-    const void* bias
-    Geometry geo
-    Source src
-    bint dense3             # one channel in, a dense 3 x 3 window
-    bint adjoint
-    bint direct             # the source is read in place: no padding, no stride
-    Py_ssize_t in_channels, out_channels     # per group
-    Py_ssize_t in_plane, out_plane
-    Py_ssize_t pitch        # from channel to channel of the source tile
-    Py_ssize_t ws           # from output channel to output channel of w
-    Py_ssize_t step[3]      # of the destination
-    Py_ssize_t size[3]      # of the destination
-    Py_ssize_t counts[3]    # positions along each axis, of the largest pass
-    Py_ssize_t tiles[3]
-    Py_ssize_t ranges       # of output channels
-    Py_ssize_t units, chunks
-    Py_ssize_t passes
-    Pass* each
-
-
 # Vectors of positions of a strip: where they read and where they write.
 cdef struct Vectors:
     Pass* each
@@ -119,10 +86,11 @@ cdef void gather_dense3(const real* src, const real* w, const real* bias, real* 
             dense3_f64(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
 
 
-cdef void gather_tile(const real* src, real* to, const real* w, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
+cdef void gather_tile(const real* src, real* to, const real* w, const real* packed, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
                       const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
-    # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination.
-    cdef Py_ssize_t p, d, s, h, rows, columns, depth, height, strip, extent = job.src.extent[2]
+    # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination. `channel` and `end` count
+    # output channels, or panels of them.
+    cdef Py_ssize_t p, d, s, c, width, h, rows, columns, depth, height, strip, extent = job.src.extent[2]
     cdef Py_ssize_t slab = job.src.extent[1] * extent
     cdef Pass* one
     for p in range(job.passes):
@@ -136,6 +104,20 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* bias
             for d in range(depth):
                 gather_dense3(src + d * slab, w, bias, to + ((origin[0] + d) * job.size[1] + origin[1]) * job.size[2] + origin[2], job,
                               height, columns, channel, end)
+            continue
+        if job.panels:
+            width = even_tile(columns, PANEL_POSITIONS)
+            strip = even_tile(height, maximum(PANEL_POSITIONS // width, 1))
+            for d in range(depth):
+                for s in range(ceil_div(height, strip)):
+                    h = s * strip
+                    for c in range(ceil_div(columns, width)):
+                        gather_panels(
+                            src + d * slab + h * extent + c * width, packed + one.panels,
+                            to + (((origin[0] + d) * job.step[0] + one.first[0]) * job.size[1]
+                                  + (origin[1] + h) * job.step[1] + one.first[1]) * job.size[2]
+                            + (origin[2] + c * width) * job.step[2] + one.first[2],
+                            temporary, job, one, minimum(strip, height - h), minimum(width, columns - c * width), channel, end)
             continue
         strip = even_tile(height, maximum(STRIP // extent, 1))
         for d in range(depth):
@@ -161,7 +143,11 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     cdef real* to = <real*>job.to
     cdef real* box = NULL
     # One block: the lists of vectors, then the results of a block of channels.
-    cdef char* memory = <char*>scratch(2, <size_t>(2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES))
+    cdef Py_ssize_t share_of = panel_count(job, lane_count) if job.panels else job.out_channels
+    cdef size_t room = 2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES
+    if job.panels:
+        room += 3 * PANEL_POSITIONS * lane_count * sizeof(real)
+    cdef char* memory = <char*>scratch(2, room)
     if not job.direct:
         box = <real*>scratch(1, <size_t>((job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
     if memory == NULL or (box == NULL and not job.direct):
@@ -192,8 +178,9 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
             at = box
         gather_tile(
             at, to + g * job.out_channels * job.out_plane, <const real*>job.w + group * job.geo.wide * job.geo.narrow * job.geo.cells,
+            <const real*>job.packed + group * job.packed_group,
             bias + group * job.out_channels if bias != NULL else NULL, temporary, job, &vec, origin,
-            job.out_channels * share // job.ranges, job.out_channels * (share + 1) // job.ranges)
+            share_of * share // job.ranges, share_of * (share + 1) // job.ranges)
 
 
 cdef void gather_chunk_f32(void* job, Py_ssize_t chunk) noexcept nogil:
@@ -299,6 +286,8 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
         return False
     if job.in_channels >= 16 and job.in_plane * (64 // lane_count) % 2048 == 0:
         return False       # the channels would compete for the same sets of the first-level cache
+    if job.panels:
+        return True        # exactly the positions that exist are read
     strip = even_tile(job.counts[1], maximum(STRIP // job.src.size[2], 1))
     last = job.counts[1] - (ceil_div(job.counts[1], strip) - 1) * strip
     return job.counts[2] > lane_count or (job.passes == 1 and (last - 1) * job.src.size[2] + job.counts[2] >= lane_count)
@@ -343,6 +332,7 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     job.dense3 = is_dense3(geo) and job.in_channels == 1
     for a in range(3):
         job.dense3 = job.dense3 and over[a] == geo.axis[a].kernel - 1
+    job.panels = not job.dense3 and panels_pay(&job, over, lane_count)
     job.direct = readable_in_place(&job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)
@@ -357,22 +347,37 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     # Lists: the passes, then the two offsets of every term.
     terms = job.in_channels * geo.cells
     room = ceil_div(passes * sizeof(Pass), 64) * 64
-    memory = <char*>scratch(0, <size_t>(room + 2 * terms * sizeof(int32_t)))
+    room += ceil_div(2 * terms * sizeof(int32_t), 64) * 64
+    job.packed_group = 0
+    if job.panels:
+        job.packed_group = (terms + passes) * ceil_div(job.out_channels, lane_count) * lane_count
+    memory = <char*>scratch(0, <size_t>(room + geo.groups * job.packed_group * sizeof(real)))
     if memory == NULL:
         return TL_NO_MEMORY
     job.each = <Pass*>memory
-    job.each[0].xoff = <int32_t*>(memory + room)
+    job.packed = memory + room
+    job.each[0].xoff = <int32_t*>(memory + ceil_div(passes * sizeof(Pass), 64) * 64)
     job.each[0].woff = job.each[0].xoff + terms
     if adjoint:
         adjoint_passes(&job)
     else:
         forward_pass(&job)
+    if job.panels:
+        job.packed_group = 0
+        for a in range(passes):
+            job.each[a].panels = job.packed_group
+            job.packed_group += (job.each[a].terms + 1) * ceil_div(job.out_channels, lane_count) * lane_count
+        work = 1.0 * terms * job.out_channels * geo.groups
+        if real is float:
+            parallel_for(pack_panel_f32, &job, geo.groups * passes * panel_count(&job, lane_count), work)
+        else:
+            parallel_for(pack_panel_f64, &job, geo.groups * passes * panel_count(&job, lane_count), work)
     # A few dozen chunks; where images and tiles are few, the output channels are cut too.
     job.units = geo.batch * geo.groups
     for a in range(3):
         job.tiles[a] = ceil_div(job.counts[a], job.src.tile[a])
         job.units *= job.tiles[a]
-    job.ranges = maximum(minimum(ceil_div(8, job.units), job.out_channels // 32), 1)
+    job.ranges = maximum(minimum(ceil_div(8, job.units), panel_count(&job, lane_count) if job.panels else job.out_channels // 32), 1)
     job.units *= job.ranges
     job.chunks = minimum(job.units, 64)
     work = <double>geo.batch * geo.groups * narrow_plane(geo) * geo.narrow * geo.wide * geo.cells / 25.0

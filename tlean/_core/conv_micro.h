@@ -34,10 +34,12 @@
 #define CONV_OB_MAX 8
 static const int conv_nv_max[9] = {0, 8, 8, 6, 5, 4, 4, 3, 3};
 static const int conv_kb_max[9] = {0, 9, 9, 6, 6, 4, 4, 3, 3};
+#define CONV_Q_MAX 14
 #else
 #define CONV_OB_MAX 6
 static const int conv_nv_max[9] = {0, 8, 4, 3, 2, 2, 2, 0, 0};
 static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
+#define CONV_Q_MAX 6
 #endif
 
 /* Lanes of two vectors, the second's numbered on from the first's. */

@@ -230,13 +230,27 @@ static const NAME(dw_block_fn) NAME(dw_block)[9] = {
 #endif
 };
 
-/* A vector's first n lanes, 0 < n; all of them from n = LANES on. */
+/* A vector's first n lanes, 0 < n, all of them from n = LANES on; the lanes behind are loaded as zeros. */
 TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
     if (n >= LANES) {
         *(VECU *)to = v;
     } else {
+#if defined(__AVX512F__)
+        MASKED(mask_storeu)(to, (1u << n) - 1, v);
+#else
         conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL));
+#endif
     }
+}
+TL_INLINE VEC NAME(conv_load_first)(const REAL *from, ptrdiff_t n) {
+    if (n >= LANES) return *(const VECU *)from;
+#if defined(__AVX512F__)
+    return MASKED(maskz_loadu)((1u << n) - 1, from);
+#else
+    VEC v = (VEC){0};
+    conv_copy((char *)&v, (const char *)from, n * (ptrdiff_t)sizeof(REAL));
+    return v;
+#endif
 }
 
 /* One channel, a dense 3 x 3 window: R rows x one vector of columns, each row of x loaded for the three rows of outputs that it meets.
@@ -343,6 +357,8 @@ static int NAME(conv_unpack)(REAL *TL_RESTRICT to, const REAL *TL_RESTRICT part,
     }
     return !spoilt;
 }
+
+#include "conv_panel_template.h"
 
 #undef VEC
 #undef VECU

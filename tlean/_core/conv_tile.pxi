@@ -212,3 +212,10 @@ cdef inline void put_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_
         conv_put_f32(to, to_pitch, values, pitch, rows, columns, step)
     else:
         conv_put_f64(to, to_pitch, values, pitch, rows, columns, step)
+
+
+cdef inline void turn(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    if real is float:
+        conv_turn_f32(to, to_pitch, values, pitch, rows, columns)
+    else:
+        conv_turn_f64(to, to_pitch, values, pitch, rows, columns)

@@ -1,0 +1,100 @@
+/* Blocks whose lanes are output channels, included once per real type by conv_micro.h.
+ *
+ * cv_block: R rows x Q columns of positions x V vectors of output channels, over the terms of one panel of packed weights (term, channel):
+ *     to[r, q, c] = start[r, q, c] + sum_k x[xoff[k] + r pitch + q] * panel[k, c].
+ * No position is computed in vain, whatever the width of the image; the price is that weights are packed and results transposed. */
+typedef void (*NAME(cv_block_fn))(ptrdiff_t terms, const REAL *x, ptrdiff_t pitch, const int32_t *xoff, const REAL *panel,
+                                  const REAL *start, ptrdiff_t start_step, REAL *to, ptrdiff_t to_pitch);
+
+#define CV_BLOCK(V, R, Q)                                                                                                               \
+    static void NAME(cv_block_##V##_##R##_##Q)(ptrdiff_t terms, const REAL *TL_RESTRICT x, ptrdiff_t pitch,                             \
+                                               const int32_t *TL_RESTRICT xoff, const REAL *TL_RESTRICT panel, const REAL *start,       \
+                                               ptrdiff_t start_step, REAL *to, ptrdiff_t to_pitch) {                                    \
+        VEC acc[R][Q][V];                                                                                                               \
+        _Pragma("GCC unroll 2") for (int r = 0; r < R; r++) {                                                                           \
+            _Pragma("GCC unroll 14") for (int q = 0; q < Q; q++) {                                                                      \
+                _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                   \
+                    acc[r][q][v] = *(const VECU *)(start + (start_step ? r * to_pitch + q * V * LANES : 0) + v * LANES);                \
+                }                                                                                                                       \
+            }                                                                                                                           \
+        }                                                                                                                               \
+        for (ptrdiff_t k = 0; k < terms; k++) {                                                                                         \
+            const REAL *at = x + xoff[k];                                                                                               \
+            VEC b[V];                                                                                                                   \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) b[v] = *(const VECU *)(panel + v * LANES);                              \
+            panel += V * LANES;                                                                                                         \
+            _Pragma("GCC unroll 2") for (int r = 0; r < R; r++) {                                                                       \
+                _Pragma("GCC unroll 14") for (int q = 0; q < Q; q++) {                                                                  \
+                    const VEC a = at[r * pitch + q] - (VEC){0};                                                                         \
+                    _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) acc[r][q][v] += a * b[v];                                       \
+                }                                                                                                                       \
+            }                                                                                                                           \
+        }                                                                                                                               \
+        _Pragma("GCC unroll 2") for (int r = 0; r < R; r++) {                                                                           \
+            _Pragma("GCC unroll 14") for (int q = 0; q < Q; q++) {                                                                      \
+                _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) *(VECU *)(to + r * to_pitch + (q * V + v) * LANES) = acc[r][q][v];  \
+            }                                                                                                                           \
+        }                                                                                                                               \
+    }
+#define CV_TO_3(V, R) CV_BLOCK(V, R, 1) CV_BLOCK(V, R, 2) CV_BLOCK(V, R, 3)
+#define CV_TO_6(V, R) CV_TO_3(V, R) CV_BLOCK(V, R, 4) CV_BLOCK(V, R, 5) CV_BLOCK(V, R, 6)
+#define CV_TO_14(V, R)                                                                                                                  \
+    CV_TO_6(V, R) CV_BLOCK(V, R, 7) CV_BLOCK(V, R, 8) CV_BLOCK(V, R, 9) CV_BLOCK(V, R, 10) CV_BLOCK(V, R, 11) CV_BLOCK(V, R, 12)        \
+    CV_BLOCK(V, R, 13) CV_BLOCK(V, R, 14)
+#define C(V, R, Q) NAME(cv_block_##V##_##R##_##Q)
+#define LIST_3(V, R) 0, C(V, R, 1), C(V, R, 2), C(V, R, 3)
+#define LIST_6(V, R) LIST_3(V, R), C(V, R, 4), C(V, R, 5), C(V, R, 6)
+#define LIST_14(V, R) LIST_6(V, R), C(V, R, 7), C(V, R, 8), C(V, R, 9), C(V, R, 10), C(V, R, 11), C(V, R, 12), C(V, R, 13), C(V, R, 14)
+#if CONV_OB_MAX == 8
+CV_TO_14(1, 1) CV_TO_14(1, 2) CV_TO_14(2, 1) CV_TO_6(2, 2) CV_BLOCK(2, 2, 7)
+static const NAME(cv_block_fn) NAME(cv_block)[3][3][15] = {
+    [1] = {[1] = {LIST_14(1, 1)}, [2] = {LIST_14(1, 2)}}, [2] = {[1] = {LIST_14(2, 1)}, [2] = {LIST_6(2, 2), C(2, 2, 7)}}};
+#else
+CV_TO_6(1, 1) CV_TO_6(1, 2) CV_TO_6(2, 1) CV_TO_3(2, 2)
+static const NAME(cv_block_fn) NAME(cv_block)[3][3][15] = {
+    [1] = {[1] = {LIST_6(1, 1)}, [2] = {LIST_6(1, 2)}}, [2] = {[1] = {LIST_6(2, 1)}, [2] = {LIST_3(2, 2)}}};
+#endif
+#undef CV_BLOCK
+#undef CV_TO_3
+#undef CV_TO_6
+#undef CV_TO_14
+#undef C
+#undef LIST_3
+#undef LIST_6
+#undef LIST_14
+
+/* to[c, r] = from[r, c] for r < rows, c < columns, both at most LANES: rounds of perfect shuffles, each of which moves one bit of the row's
+ * number into the lane's number. */
+static void NAME(conv_turn)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch,
+                                 ptrdiff_t rows, ptrdiff_t columns) {
+#if LANES == 16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif LANES == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#else
+#define LOW 0, 2
+#define HIGH 1, 3
+#endif
+    VEC a[LANES], b[LANES];
+    _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) {
+        a[r] = (VEC){0};
+        if (r < rows) a[r] = NAME(conv_load_first)(from + r * from_pitch, columns);
+    }
+    _Pragma("GCC unroll 4") for (int round = 1; round < LANES; round *= 2) {
+        _Pragma("GCC unroll 8") for (int r = 0; r < LANES / 2; r++) {
+            b[2 * r] = SHUFFLE(a[r], a[r + LANES / 2], LOW);
+            b[2 * r + 1] = SHUFFLE(a[r], a[r + LANES / 2], HIGH);
+        }
+        _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) a[r] = b[r];
+    }
+    _Pragma("GCC unroll 16") for (int c = 0; c < LANES; c++) {
+        if (c < columns) NAME(conv_store_first)(to + c * to_pitch, a[c], rows);
+    }
+#undef LOW
+#undef HIGH
+}
