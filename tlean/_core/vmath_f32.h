@@ -94,15 +94,15 @@ TL_INLINE float tl_log1pf(float x) {
 TL_INLINE float tl_tanhf(float x) {
     float a = __builtin_fabsf(x);
     float m = tl_expm1f(2.0f * (a > 10.0f ? 10.0f : a));
-    float far = __builtin_copysignf(m / (m + 2.0f), x);
+    float far = m / (m + 2.0f);
     float z = x * x;
     float p = -0.0057140626f;
     p = TL_FMAF(p, z, 0.0206480622f);
     p = TL_FMAF(p, z, -0.0537427738f);
     p = TL_FMAF(p, z, 0.133314833f);
     p = TL_FMAF(p, z, -0.333332837f);
-    float near = TL_FMAF(p * z, x, x);
-    return a < 0.625f ? near : far;
+    float near = TL_FMAF(p * z, a, a);
+    return __builtin_copysignf(a < 0.625f ? near : far, x);
 }
 
 /* 1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below: no overflow, and no loss where the result is small. */
@@ -159,3 +159,7 @@ TL_INLINE float tl_sin_shiftedf(float x, uint32_t quarter) {
 
 TL_INLINE float tl_sinf(float x) { return x == 0.0f ? x : tl_sin_shiftedf(x, 0); }
 TL_INLINE float tl_cosf(float x) { return tl_sin_shiftedf(x, 1); }
+
+/* Any argument; with a branch and a call, so not for vector loops. */
+TL_INLINE float tl_wide_sinf(float x) { return __builtin_fabsf(x) <= TL_TRIG_LIMITF ? tl_sinf(x) : sinf(x); }
+TL_INLINE float tl_wide_cosf(float x) { return __builtin_fabsf(x) <= TL_TRIG_LIMITF ? tl_cosf(x) : cosf(x); }

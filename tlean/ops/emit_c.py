@@ -17,6 +17,9 @@ _PREAMBLE = """\
 /* Elements that one call of an inner function takes at most: the unit of work of a thread. */
 enum { TL_CHUNK = 16384 };
 
+/* Elements in a block that takes the slow way if one of them has to. */
+enum { TL_BLOCK = 256 };
+
 /* n elements of a formula on one thread; out may be one of the inputs. */
 typedef void (*tl_inner)(void *out, void **in, int64_t n, const double *floats, int accumulate);
 
@@ -27,13 +30,13 @@ typedef struct { const char *name; tl_kernel kernel; tl_inner inner; int inputs;
 static int (*tl_in_chunks)(const tl_entry *, void **out, void **in, int64_t n, const double *floats, int accumulate);
 
 /* The loop has no dependence between elements even where out is one of the inputs. */
-#define TL_EACH(statement) _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) { statement }
+#define TL_EACH(first, last, statement) _Pragma("GCC ivdep") for (int64_t i = first; i < last; i++) { statement }
 """
 
 # A kernel of no formula: what the executor adds a finished contribution with.
 _COPY = Formula("copy", ("x",), (), ex.Variable("x"), dict)
 
-# Only these have a fast form for moderate arguments alone, with the bound TL_TRIG_LIMIT: sin and cos of a huge argument take libm.
+# The vector forms of these take moderate arguments alone, up to TL_TRIG_LIMIT; `tl_wide_sin` and `tl_wide_cos` take any.
 _RANGED = ("sin", "cos")
 
 
@@ -61,23 +64,53 @@ def inner(formula: Formula, dtype: str) -> str:
     lines += [f"    {real} *out = ({real} *)out_;"]
     lines += [f"    const {real} *{name} = (const {real} *)in[{k}];" for k, name in enumerate(formula.inputs)]
     lines += [f"    const {real} {name} = ({real})floats[{k}];" for k, name in enumerate(formula.parameters)]
-    lines += _loops(formula.tree, formula, dtype, "    ")
+    ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
+    lines += (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
     return "\n".join([*lines, "}\n"])
 
 
-def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
+def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str = "0, n") -> list[str]:
     names = {name: f"{name}[i]" for name in formula.inputs} | {name: name for name in formula.parameters}
     split = ex.split_uniform(tree, set(formula.parameters))
     if split:
         condition, yes, no = split
-        lines = [f"{indent}if {ex.to_c(condition, names, dtype)[1]} {{", *_loops(yes, formula, dtype, indent + "    ")]
-        return [*lines, f"{indent}}} else {{", *_loops(no, formula, dtype, indent + "    "), f"{indent}}}"]
+        lines = [f"{indent}if {ex.to_c(condition, names, dtype)[1]} {{", *_loops(yes, formula, dtype, indent + "    ", span)]
+        return [*lines, f"{indent}}} else {{", *_loops(no, formula, dtype, indent + "    ", span), f"{indent}}}"]
     declarations, value = ex.to_c(tree, names, dtype)
     before = "".join(d + " " for d in declarations)
     return [
-        f"{indent}if (accumulate) TL_EACH({before}out[i] = out[i] + {value};)",
-        f"{indent}else TL_EACH({before}out[i] = {value};)",
+        f"{indent}if (accumulate) TL_EACH({span}, {before}out[i] = out[i] + {value};)",
+        f"{indent}else TL_EACH({span}, {before}out[i] = {value};)",
     ]
+
+
+def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
+    # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
+    suffix = "f" if dtype == "f32" else ""
+    outside = " | ".join(
+        f"!(tl_abs{suffix}({t.args[0].name}[i]) <= TL_TRIG_LIMIT{suffix.upper()})"
+        for t in set(ex.subtrees(tree))
+        if isinstance(t, ex.Call) and t.function in _RANGED
+    )
+    inside = indent + "    "
+    return [
+        f"{indent}for (int64_t first = 0; first < n; first += TL_BLOCK) {{",
+        f"{inside}int64_t last = n - first < TL_BLOCK ? n : first + TL_BLOCK;",
+        f"{inside}int wide = 0;",
+        f"{inside}TL_EACH(first, last, wide |= {outside};)",
+        f"{inside}if (wide) {{",
+        *_loops(_widened(tree), formula, dtype, inside + "    ", "first, last"),
+        f"{inside}}} else {{",
+        *_loops(tree, formula, dtype, inside + "    ", "first, last"),
+        f"{inside}}}",
+        f"{indent}}}",
+    ]
+
+
+def _widened(tree: ex.Tree) -> ex.Tree:
+    if not isinstance(tree, ex.Call):
+        return tree
+    return ex.Call(f"wide_{tree.function}" if tree.function in _RANGED else tree.function, tuple(map(_widened, tree.args)))
 
 
 def _kernel(formula: Formula, dtype: str, index: int) -> str:

@@ -1,0 +1,251 @@
+/* Elementary functions on float64; see vmath.h, which includes this. The methods are those of vmath_f32.h where nothing is said. */
+
+#define TL_ROUND 6755399441055744.0 /* 1.5·2⁵² */
+#define TL_LOG2E 1.4426950408889634
+/* ln 2 = high + low; the high part has 33 bits. */
+#define TL_LN2_HIGH 6.93147180369123816490e-01
+#define TL_TWO_THIRDS 0.6666666666666666
+#define TL_LN2_LOW 1.90821492927058770002e-10
+
+/* One step of Horner's rule. */
+#define TL_STEP(p, x, coefficient) p = TL_FMA(p, x, coefficient);
+
+/* 2ⁿ for a whole number n in [−1022, 1023]. */
+TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_ROUND + 1023.0)) << 52); }
+
+/* (eʳ − 1 − r)/r² for |r| ≤ ln 2 / 2. */
+TL_INLINE double tl_exp_tail(double r) {
+    double q = 2.0935620958640335e-09;
+    TL_STEP(q, r, 2.51061044354157e-08) TL_STEP(q, r, 2.755721060458106e-07) TL_STEP(q, r, 2.7557252809982634e-06)
+    TL_STEP(q, r, 2.480158739045086e-05) TL_STEP(q, r, 0.00019841269877839842) TL_STEP(q, r, 0.0013888888888858044)
+    TL_STEP(q, r, 0.008333333333324486) TL_STEP(q, r, 0.0416666666666667) TL_STEP(q, r, 0.16666666666666674)
+    TL_STEP(q, r, 0.5)
+    return q;
+}
+
+/* e^(x + low) for |low| far below |x|. */
+TL_INLINE double tl_exp_sum(double x, double low) {
+    x = x > 710.0 ? 710.0 : x;
+    x = x < -746.0 ? -746.0 : x;
+    double n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
+    double r = TL_FMA(n, -TL_LN2_LOW, TL_FMA(n, -TL_LN2_HIGH, x)) + low;
+    double e = TL_FMA(tl_exp_tail(r), r * r, r) + 1.0;
+    double half = TL_FMA(n, 0.5, TL_ROUND) - TL_ROUND;
+    return e * tl_power_of_2(half) * tl_power_of_2(n - half);
+}
+
+TL_INLINE double tl_exp(double x) { return tl_exp_sum(x, 0.0); }
+
+TL_INLINE double tl_expm1(double x0) {
+    double x = x0 > 710.0 ? 710.0 : x0;
+    x = x < -38.0 ? -38.0 : x;
+    double n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
+    /* r as a sum of two: the rounding of r alone would cost a unit in the last place. */
+    double high = TL_FMA(n, -TL_LN2_HIGH, x);
+    double low = n * TL_LN2_LOW;
+    double r = high - low;
+    double rest = (high - r) - low;
+    double p = r + TL_FMA(tl_exp_tail(r), r * r, rest);
+    double scale = tl_power_of_2(n - 1.0);
+    double y = 2.0 * TL_FMA(p, scale, scale - 0.5);
+    return __builtin_fabs(x0) < 1e-150 ? x0 : y;
+}
+
+/* (ln(1 + f) − 2s)/s³ − 2/3 for s = f/(2 + f), z = s². */
+TL_INLINE double tl_log_tail(double z) {
+    double p = 0.13235083905942097;
+    TL_STEP(p, z, 0.13252115941414871) TL_STEP(p, z, 0.15386990178364324) TL_STEP(p, z, 0.18181778328188436)
+    TL_STEP(p, z, 0.22222222607253495) TL_STEP(p, z, 0.2857142856940973) TL_STEP(p, z, 0.40000000000004926)
+    return p * z;
+}
+
+/* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2. With h = f²/2, ln(1 + f) = f − (h − s(h + s²P)): no rounding of s reaches the leading term. */
+TL_INLINE double tl_log_parts(double k, double f) {
+    double s = f / (2.0 + f);
+    double h = 0.5 * f * f;
+    double z = s * s;
+    double small = TL_FMA(s, TL_FMA(z, TL_TWO_THIRDS + tl_log_tail(z), h), k * TL_LN2_LOW);
+    return TL_FMA(k, TL_LN2_HIGH, f - (h - small));
+}
+
+#define TL_SQRT_HALF_BITS 0x3fe6a09e667f3bcdull
+
+/* x = 2ᵏ·m with √½ ≤ m < √2, for 0 < x < ∞. */
+TL_INLINE double tl_split(double x, double *k) {
+    int subnormal = x < 2.2250738585072014e-308;
+    double scaled = subnormal ? x * 18014398509481984.0 : x;
+    uint64_t u = tl_bits(scaled) + (0x3ff0000000000000ull - TL_SQRT_HALF_BITS);
+    *k = tl_from_bits((u >> 52) | 0x4330000000000000ull) - (subnormal ? 4503599627370496.0 + 1023.0 + 54.0 : 4503599627370496.0 + 1023.0);
+    return tl_from_bits((u & 0x000fffffffffffffull) + TL_SQRT_HALF_BITS);
+}
+
+TL_INLINE double tl_log(double x) {
+    double k;
+    double m = tl_split(x, &k);
+    double y = tl_log_parts(k, m - 1.0);
+    y = x == 0.0 ? -INFINITY : y;
+    y = x < 0.0 ? NAN : y;
+    return x < INFINITY ? y : x;
+}
+
+TL_INLINE double tl_log1p(double x) {
+    int big = x > 1.8446744073709552e19;
+    double v = big ? x * 5.421010862427522e-20 : x;
+    double one = big ? 0.0 : 1.0;
+    uint64_t u = tl_bits(v + one) + (0x3ff0000000000000ull - TL_SQRT_HALF_BITS);
+    uint64_t exponent = u >> 52;
+    double k = tl_from_bits(exponent | 0x4330000000000000ull) - (big ? 4503599627370496.0 + 1023.0 - 64.0 : 4503599627370496.0 + 1023.0);
+    double scale = tl_from_bits((2046u - exponent) << 52);
+    double y = tl_log_parts(k, v * scale + (one * scale - 1.0));
+    y = x == -1.0 ? -INFINITY : y;
+    y = x < -1.0 ? NAN : y;
+    y = x == 0.0 ? x : y;
+    return x < INFINITY ? y : x;
+}
+
+TL_INLINE double tl_tanh(double x) {
+    double a = __builtin_fabs(x);
+    double m = tl_expm1(2.0 * (a > 20.0 ? 20.0 : a));
+    double far = m / (m + 2.0);
+    double z = x * x;
+    double p = 5.6861515905396484e-05;
+    TL_STEP(p, z, -0.00021790688258705284) TL_STEP(p, z, 0.000583340699569645) TL_STEP(p, z, -0.00145450066043434)
+    TL_STEP(p, z, 0.003591955863103402) TL_STEP(p, z, -0.008863221241243904) TL_STEP(p, z, 0.021869487800357124)
+    TL_STEP(p, z, -0.05396825394644411) TL_STEP(p, z, 0.133333333333013) TL_STEP(p, z, -0.3333333333333317)
+    double near = TL_FMA(p * z, a, a);
+    return __builtin_copysign(a < 0.5 ? near : far, x);
+}
+
+TL_INLINE double tl_sigmoid(double x) {
+    double e = tl_exp(-__builtin_fabs(x));
+    return (x < 0.0 ? e : 1.0) / (1.0 + e);
+}
+
+/* G is in powers of |x| − 1, up to |x| = 6, where erf rounds to 1. */
+TL_INLINE double tl_erf(double x) {
+    double a = __builtin_fabs(x);
+    double t = (a > 6.0 ? 6.0 : a) - 1.0;
+    double g = 1.469537410283128e-12;
+    TL_STEP(g, t, -3.894835339709549e-11) TL_STEP(g, t, 4.758826561383662e-10) TL_STEP(g, t, -3.5473331416996265e-09)
+    TL_STEP(g, t, 1.7805724385579167e-08) TL_STEP(g, t, -6.068733507417366e-08) TL_STEP(g, t, 1.1635356312196226e-07)
+    TL_STEP(g, t, 1.1263514235355526e-07) TL_STEP(g, t, -2.0235703356367287e-06) TL_STEP(g, t, 9.576669142577718e-06)
+    TL_STEP(g, t, -2.713794359374645e-05) TL_STEP(g, t, 2.6267778604193195e-05) TL_STEP(g, t, 0.00023732589296841856)
+    TL_STEP(g, t, -0.0019779033547911544) TL_STEP(g, t, 0.01003382549159685) TL_STEP(g, t, -0.04156109805213852)
+    TL_STEP(g, t, -0.8431072563582122) TL_STEP(g, t, -2.638967514234796) TL_STEP(g, t, -1.8496055099332482)
+    double far = __builtin_copysign(1.0 - tl_exp(g), x);
+    double z = x * x;
+    double p = -7.609420109250403e-10;
+    TL_STEP(p, z, 1.3617475432051053e-08) TL_STEP(p, z, -1.6184150092558492e-07) TL_STEP(p, z, 1.6444168555625962e-06)
+    TL_STEP(p, z, -1.4924466868560553e-05) TL_STEP(p, z, 0.00012055280548546777) TL_STEP(p, z, -0.0008548325486339485)
+    TL_STEP(p, z, 0.005223977596755809) TL_STEP(p, z, -0.026866170641960643) TL_STEP(p, z, 0.11283791670936955)
+    TL_STEP(p, z, -0.37612638903183343) TL_STEP(p, z, 0.12837916709551256)
+    double near = TL_FMA(p, x, x);
+    return a < 1.0 ? near : far;
+}
+
+#define TL_TRIG_LIMIT 1e6
+
+/* π/2 in three parts, of which two have 33 bits, so that their products with n < 2²⁰ are exact (Cody & Waite). r + low is the rest. */
+TL_INLINE double tl_sin_shifted(double x, uint64_t quarter) {
+    double t = x * 0.63661977236758134 + TL_ROUND;
+    double n = t - TL_ROUND;
+    double a = x - n * 1.57079632673412561417e+00;
+    double b = n * 6.07710050630396597660e-11;
+    double r0 = a - b;
+    double c0 = (a - r0) - b;
+    double w = c0 - n * 2.02226624879595063154e-21;
+    double r = r0 + w;
+    double low = (r0 - r) + w;
+    uint64_t q = tl_bits(t) + quarter;
+    double z = r * r;
+    double s = 1.589543311671545e-10;
+    TL_STEP(s, z, -2.50507343869194e-08) TL_STEP(s, z, 2.7557313538503654e-06) TL_STEP(s, z, -0.00019841269829358512)
+    TL_STEP(s, z, 0.00833333333332184) TL_STEP(s, z, -0.1666666666666663)
+    s = r + TL_FMA(s * z, r, low);
+    double c = -1.1365300522875408e-11;
+    TL_STEP(c, z, 2.087584375990273e-09) TL_STEP(c, z, -2.755731534408781e-07) TL_STEP(c, z, 2.48015872933927e-05)
+    TL_STEP(c, z, -0.0013888888888881432) TL_STEP(c, z, 0.04166666666666665)
+    /* 1 − z/2 is rounded to `one`; what the rounding lost joins the small terms. */
+    double h = 0.5 * z;
+    double one = 1.0 - h;
+    c = one + (((1.0 - one) - h) + TL_FMA(c * z, z, -r * low));
+    double y = q & 1u ? c : s;
+    return tl_from_bits(tl_bits(y) ^ ((q & 2u) << 62));
+}
+
+TL_INLINE double tl_sin(double x) { return x == 0.0 ? x : tl_sin_shifted(x, 0); }
+TL_INLINE double tl_cos(double x) { return tl_sin_shifted(x, 1); }
+
+TL_INLINE double tl_wide_sin(double x) { return __builtin_fabs(x) <= TL_TRIG_LIMIT ? tl_sin(x) : sin(x); }
+TL_INLINE double tl_wide_cos(double x) { return __builtin_fabs(x) <= TL_TRIG_LIMIT ? tl_cos(x) : cos(x); }
+
+/* a·b = the result + *low, exactly. */
+TL_INLINE double tl_two_product(double a, double b, double *low) {
+    double p = a * b;
+#ifdef __FMA__
+    *low = __builtin_fma(a, b, -p);
+#else
+    /* Dekker's splitting, by bits so that it cannot overflow. */
+    double ah = tl_from_bits(tl_bits(a) & 0xfffffffff8000000ull), al = a - ah;
+    double bh = tl_from_bits(tl_bits(b) & 0xfffffffff8000000ull), bl = b - bh;
+    *low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
+#endif
+    return p;
+}
+
+/* x^c = ± e^(c ln|x|), the logarithm and the product carried as sums of two doubles: an error of 2⁻⁶² in ln|x| is 2⁻⁵² in the result. */
+TL_INLINE double tl_pow(double x, double c) {
+    double a = __builtin_fabs(x), k;
+    double f = tl_split(a, &k) - 1.0;
+    /* s + s_low = f/(2 + f) */
+    double d = 2.0 + f, d_low = f - (d - 2.0);
+    double s = f / d, e;
+    double p = tl_two_product(s, d, &e);
+    double s_low = (((f - p) - e) - s * d_low) / d;
+    /* z + z_low = s², u + u_low = z·(2/3 + …), v + v_low = s·u */
+    double z_low, u_low, v_low;
+    double z = tl_two_product(s, s, &z_low);
+    z_low += 2.0 * s * s_low;
+    double tail = tl_log_tail(z);
+    double w = TL_TWO_THIRDS + tail;
+    double w_low = tail - (w - TL_TWO_THIRDS);
+    double u = tl_two_product(z, w, &u_low);
+    u_low += z * w_low + z_low * w;
+    double v = tl_two_product(s, u, &v_low);
+    v_low += s * u_low + s_low * u;
+    /* high + low = k ln 2 + 2s + v, largest first */
+    double large = k * TL_LN2_HIGH, s2 = 2.0 * s;
+    double sum = large + s2;
+    double part = sum - large;
+    double low = (large - (sum - part)) + (s2 - part);
+    double high = sum + v;
+    part = high - sum;
+    low += (sum - (high - part)) + (v - part) + (2.0 * s_low + v_low + k * TL_LN2_LOW);
+    double y_low, y = tl_two_product(high, c, &y_low);
+    y_low += low * c;
+    y = a == 0.0 ? -INFINITY * c : a == INFINITY ? INFINITY * c : y;
+    y_low = __builtin_fabs(y) < 1000.0 ? y_low : 0.0;
+    double power = tl_exp_sum(y, y_low);
+    /* A whole c is odd where c/2 is not whole. From 2⁵³ on every c is even. */
+    int whole = __builtin_floor(c) == c;
+    int odd = whole && __builtin_floor(0.5 * c) != 0.5 * c;
+    power = x < 0.0 && !whole && a < INFINITY ? NAN : power;
+    power = odd ? __builtin_copysign(power, x) : power;
+    power = a == 1.0 && x == x && __builtin_fabs(c) == INFINITY ? 1.0 : power;
+    power = x == 1.0 || c == 0.0 ? 1.0 : power;
+    return x != x && c != 0.0 ? x : power;
+}
+
+/* Through float64, whose rounding errors vanish in the final rounding. */
+TL_INLINE float tl_powf(float x, float c) {
+    double a = __builtin_fabsf(x);
+    double y = a == 0.0 ? -INFINITY * (double)c : tl_log(a) * (double)c;
+    float power = (float)tl_exp(y);
+    int whole = __builtin_floorf(c) == c;
+    int odd = whole && __builtin_floorf(0.5f * c) != 0.5f * c;
+    power = x < 0.0f && !whole && a < INFINITY ? NAN : power;
+    power = odd ? __builtin_copysignf(power, x) : power;
+    power = a == 1.0 && __builtin_fabsf(c) == INFINITY ? 1.0f : power;
+    power = x == 1.0f || c == 0.0f ? 1.0f : power;
+    return x != x && c != 0.0f ? x : power;
+}
