@@ -27,7 +27,7 @@ def draw(declared: Any, rng: np.random.Generator, dtype: str = "float64") -> np.
         case "int":
             return rng.integers(arr.low, arr.high, arr.shape)
         case "bool":
-            return rng.random(arr.shape) < 0.6
+            return rng.random(arr.shape) < 0.6 if arr.data is None else np.asarray(arr.data, dtype=bool)
         case "normal":
             x = rng.standard_normal(arr.shape)
         case "positive":

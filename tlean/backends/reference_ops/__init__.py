@@ -19,6 +19,7 @@ for _family in (layout, indexing, reduce, linalg, conv, pool, norm, attention, l
 
 CREATORS: dict[str, Callable] = {
     "_full": lambda dtype, *, shape, value: np.full(shape, value, dtype=dtype),
+    "_attention_allowed": attention.attention_allowed,
     "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,
 }

@@ -8,14 +8,25 @@ from .linalg import matmul
 from .scalars import exp, number, sqrt, zeros
 
 
-def scaled_dot_product_attention(q, k, v, mask=None, *, causal=False):
-    n, m, h = q.shape[-2], k.shape[-2], q.shape[-1]
-    y = zeros((*q.shape[:-1], v.shape[-1]), q)
-    allowed = np.ones((*q.shape[:-2], n, m), dtype=bool)
+def _allowed(mask, shape, causal):
+    """Whether query i may attend to key j, for an array of scores (…, n, m)."""
+    allowed = np.ones(shape, dtype=bool)
     if mask is not None:
         allowed &= mask.astype(bool)
     if causal:
-        allowed &= np.tri(n, m, dtype=bool)
+        allowed &= np.tri(*shape[-2:], dtype=bool)
+    return allowed
+
+
+def attention_allowed(dtype, mask, *, shape, causal):
+    like = np.empty((), dtype=dtype)
+    return np.where(_allowed(mask, shape, causal), number(1, like), number(0, like))
+
+
+def scaled_dot_product_attention(q, k, v, mask=None, *, causal=False):
+    h = q.shape[-1]
+    y = zeros((*q.shape[:-1], v.shape[-1]), q)
+    allowed = _allowed(mask, (*q.shape[:-1], k.shape[-2]), causal)
     for *batch, i in np.ndindex(q.shape[:-1]):
         b = tuple(batch)
         keys = np.flatnonzero(allowed[(*b, i)])
