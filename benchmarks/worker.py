@@ -103,7 +103,8 @@ def digest(result: Any) -> list[float]:
     arrays = result if isinstance(result, list) else [result]
     out: list[float] = []
     for a in arrays:
-        flat = np.asarray(a, dtype=np.float64).reshape(-1)
+        # A PyTorch view of a leaf has to be detached before NumPy may see it.
+        flat = np.asarray(a.detach() if hasattr(a, "detach") else a, dtype=np.float64).reshape(-1)
         out += flat[:: max(1, flat.size // SAMPLED)][:SAMPLED].tolist()
     return out
 
