@@ -10,7 +10,8 @@ from libc.string cimport memcpy
 from tlean._core.kernel cimport TL_OK
 from tlean._core.threads cimport parallel_for
 
-cdef extern from "transpose.h" nogil:
+cdef extern from "moves.h" nogil:
+    void tl_copy(void* dst, const void* src, int64_t nbytes)
     const int TILE4 "TL_TILE4"
     const int TILE8 "TL_TILE8"
     void tl_tile4(uint32_t* dst, int64_t dst_stride, const uint32_t* src, int64_t src_stride)
@@ -22,9 +23,9 @@ ctypedef fused word:
 
 cdef enum:
     CHUNK = 32768          # elements of output in one chunk
-    BLOCK = 64             # side of the blocks that a transpose walks tile by tile
+    BLOCK = 64             # a transpose with longer output rows than input rows writes blocks of this many of them,
+    LONG_BLOCK = 1024      # one with shorter output rows blocks of this many
     MAX_AXES = 64          # after collapsing every axis is at least 2 long, so no array in memory has more
-    SHORT = 32             # runs shorter than this are copied by a loop, longer ones by memcpy
 
 cdef double NS_PER_BYTE = 0.06
 
@@ -33,13 +34,12 @@ cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
     return a if a < b else b
 
 
+cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
+    return a if a > b else b
+
+
 cdef inline void copy_run(word* dst, const word* src, int64_t n) noexcept nogil:
-    cdef int64_t i
-    if n >= SHORT:
-        memcpy(dst, src, n * sizeof(word))
-    else:
-        for i in range(n):
-            dst[i] = src[i]
+    tl_copy(dst, src, n * <int64_t>sizeof(word))
 
 
 cdef inline void fill_run(word* dst, word value, int64_t n) noexcept nogil:
@@ -62,7 +62,8 @@ cdef struct Copy:
     int64_t pieces             # pieces that one row is cut into
     int64_t rows_per_chunk     # where pieces == 1
     int along                  # transposes: the axis of stride 1
-    int64_t units              # transposes: planes × blocks of BLOCK along that axis
+    int64_t block              # transposes: how much of that axis one unit covers
+    int64_t units              # transposes: planes × blocks
     int64_t units_per_chunk
 
 
@@ -128,7 +129,9 @@ cdef void copy_piece(Copy* c, word* dst, const word* src, int64_t row, int64_t p
     copy_rows(dst + row * n + first, src + offset + first * stride, 1, 1, least(CHUNK, n - first), stride)
 
 
-cdef inline void tile(word* dst, int64_t dst_stride, const word* src, int64_t src_stride) noexcept nogil:
+cdef inline void move_tile(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t i, int64_t j) noexcept nogil:
+    dst += i * dst_stride + j
+    src += j * src_stride + i
     if word is uint32_t:
         tl_tile4(dst, dst_stride, src, src_stride)
     else:
@@ -138,27 +141,35 @@ cdef inline void tile(word* dst, int64_t dst_stride, const word* src, int64_t sr
 cdef void transpose_block(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t m, int64_t n) noexcept nogil:
     # dst[i·dst_stride + j] = src[j·src_stride + i], i < m, j < n. The last tile of a side is moved back to end at the edge.
     cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8
-    cdef int64_t i, j, ti, tj
+    cdef int64_t i, j
     if m < side or n < side:
         for i in range(m):
             for j in range(n):
                 dst[i * dst_stride + j] = src[j * src_stride + i]
         return
-    j = 0
-    while j < n:
-        tj = least(j, n - side)
+    # The inner loop runs along the longer side, so that long rows are read, or written, from end to end.
+    if n < m:
+        j = 0
+        while j < n:
+            i = 0
+            while i < m:
+                move_tile(dst, dst_stride, src, src_stride, least(i, m - side), least(j, n - side))
+                i += side
+            j += side
+    else:
         i = 0
         while i < m:
-            ti = least(i, m - side)
-            tile(dst + ti * dst_stride + tj, dst_stride, src + tj * src_stride + ti, src_stride)
+            j = 0
+            while j < n:
+                move_tile(dst, dst_stride, src, src_stride, least(i, m - side), least(j, n - side))
+                j += side
             i += side
-        j += side
 
 
 cdef void transpose_unit(Copy* c, word* dst, const word* src, int64_t unit) noexcept nogil:
     # One block of one plane (axis `along`, last axis); the other axes number the planes.
-    cdef int64_t m = c.size[c.along], n = c.size[c.axes - 1], blocks = (m + BLOCK - 1) // BLOCK
-    cdef int64_t first = (unit % blocks) * BLOCK, rest = unit // blocks, i, row_stride = 1, out_stride = n
+    cdef int64_t m = c.size[c.along], n = c.size[c.axes - 1], blocks = (m + c.block - 1) // c.block
+    cdef int64_t first = (unit % blocks) * c.block, rest = unit // blocks, i, row_stride = 1, out_stride = n
     cdef int k
     for k in range(c.axes - 2, -1, -1):
         if k == c.along:
@@ -169,7 +180,7 @@ cdef void transpose_unit(Copy* c, word* dst, const word* src, int64_t unit) noex
             src += i * c.stride[k]
             dst += i * out_stride
         out_stride *= c.size[k]
-    transpose_block(dst + first * row_stride, row_stride, src + first, c.stride[c.axes - 1], least(BLOCK, m - first), n)
+    transpose_block(dst + first * row_stride, row_stride, src + first, c.stride[c.axes - 1], least(c.block, m - first), n)
 
 
 cdef inline void copy_typed(Copy* c, word* dst, const word* src, int64_t chunk) noexcept nogil:
@@ -214,9 +225,10 @@ cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize)
             if c.stride[k] == 1:
                 c.along = k
     if c.along >= 0:
-        blocks = (c.size[c.along] + BLOCK - 1) // BLOCK
+        c.block = LONG_BLOCK if n < c.size[c.along] else BLOCK
+        blocks = (c.size[c.along] + c.block - 1) // c.block
         c.units = c.rows // c.size[c.along] * blocks
-        c.units_per_chunk = CHUNK // (least(BLOCK, c.size[c.along]) * n)
+        c.units_per_chunk = CHUNK // (least(c.block, c.size[c.along]) * n)
         if c.units_per_chunk < 1:
             c.units_per_chunk = 1
         chunks = (c.units + c.units_per_chunk - 1) // c.units_per_chunk
@@ -232,7 +244,8 @@ cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize)
 
 
 # Placement in a larger array --------------------------------------------------------------------------------------------
-# ints: (axes, in sizes…, out sizes…, starts…, steps…); floats: (value,). Input element (i0, …) lands at (starts + i·steps); the rest is value.
+# ints: (axes ≥ 2, in sizes…, out sizes…, starts…, steps…); floats: (value,). Input element (i0, …) lands at (starts + i·steps); the rest is
+# value.
 
 cdef struct Place:
     const void* src
@@ -249,13 +262,13 @@ cdef struct Place:
     uint64_t value             # the bits of one element
 
 
-cdef inline int64_t input_row(Place* c, int64_t row) noexcept nogil:
-    # The row of the input that lands in this row of the output, or -1.
+cdef inline int64_t input_plane(Place* c, int64_t plane) noexcept nogil:
+    # The plane (last two axes) of the input that lands in this plane of the output, or -1.
     cdef int64_t found = 0, scale = 1, i
     cdef int k
-    for k in range(c.axes - 2, -1, -1):
-        i = row % c.out[k] - c.start[k]
-        row //= c.out[k]
+    for k in range(c.axes - 3, -1, -1):
+        i = plane % c.out[k] - c.start[k]
+        plane //= c.out[k]
         if c.step[k] > 1:
             if i % c.step[k]:
                 return -1
@@ -267,23 +280,16 @@ cdef inline int64_t input_row(Place* c, int64_t row) noexcept nogil:
     return found
 
 
-cdef inline void place_run(Place* c, word* dst, const word* src, int64_t row, int64_t first, int64_t stop) noexcept nogil:
-    # Elements first … stop - 1 of one row of the output.
+cdef inline void place_run(Place* c, word* dst, const word* src, int64_t first, int64_t stop) noexcept nogil:
+    # Elements first … stop - 1 of one row of the output; src is the row that lands there, or NULL.
     cdef int k = c.axes - 1
     cdef int64_t n = c.size[k], start = c.start[k], step = c.step[k], low, high, at, i
-    cdef int64_t source = input_row(c, row)
     cdef word value = <word>c.value
-    dst += row * c.out[k]
-    if source < 0 or n == 0:
+    if src == NULL:
         fill_run(dst + first, value, stop - first)
-        return
-    src += source * n
-    if step == 1:
-        low = start if start > first else first
-        low = least(low, stop)
-        high = least(start + n, stop)
-        if high < low:
-            high = low
+    elif step == 1:
+        low = least(most(start, first), stop)
+        high = most(least(start + n, stop), low)
         fill_run(dst + first, value, low - first)
         copy_run(dst + low, src + low - start, high - low)
         fill_run(dst + high, value, stop - high)
@@ -298,14 +304,35 @@ cdef inline void place_run(Place* c, word* dst, const word* src, int64_t row, in
             i += 1
 
 
+cdef inline void place_rows(Place* c, word* dst, const word* src, int64_t row, int64_t last, int64_t first, int64_t stop) noexcept nogil:
+    # Rows row … last - 1 of the output, plane by plane.
+    cdef int k = c.axes - 2
+    cdef int64_t rows = c.out[k], start = c.start[k], step = c.step[k], plane = row // rows, within = row % rows, source, i
+    cdef int64_t width = c.size[k + 1], out_width = c.out[k + 1]
+    while row < last:
+        source = input_plane(c, plane)
+        while within < rows and row < last:
+            i = within - start
+            if step > 1:
+                i = i // step if i % step == 0 else -1
+            if source < 0 or i < 0 or i >= c.size[k]:
+                place_run(c, dst + row * out_width, <const word*>NULL, first, stop)
+            else:
+                place_run(c, dst + row * out_width, src + (source * c.size[k] + i) * width, first, stop)
+            within += 1
+            row += 1
+        within = 0
+        plane += 1
+
+
 cdef inline void place_typed(Place* c, word* dst, const word* src, int64_t chunk) noexcept nogil:
     cdef int64_t n = c.out[c.axes - 1], first, row
     if c.pieces > 1:
+        row = chunk // c.pieces
         first = chunk % c.pieces * CHUNK
-        place_run(c, dst, src, chunk // c.pieces, first, least(first + CHUNK, n))
+        place_rows(c, dst, src, row, row + 1, first, least(first + CHUNK, n))
     else:
-        for row in range(chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.rows)):
-            place_run(c, dst, src, row, 0, n)
+        place_rows(c, dst, src, chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.rows), 0, n)
 
 
 cdef void place_chunk(void* context, Py_ssize_t chunk) noexcept nogil:

@@ -57,10 +57,29 @@ cdef struct Pass:
     int64_t units_per_chunk
 
 
+cdef inline void max_of_row(Pass* p, real* dst, const real* src, int64_t to, int64_t at, int64_t n, int64_t first) noexcept nogil:
+    cdef int64_t k
+    if real is float:
+        dst[to] = tl_row_max_f32(src + at, n)
+    else:
+        dst[to] = tl_row_max_f64(src + at, n)
+    if p.index != NULL:
+        if real is float:
+            k = tl_find_f32(src + at, n, dst[to])
+        else:
+            k = tl_find_f64(src + at, n, dst[to])
+        p.index[to] = <int32_t>((first + k) * p.scale) + (p.under[at + k] if p.under != NULL else 0)
+
+
 cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
-    cdef int64_t unit, at, rest, first, n, column, to, k
+    cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), at, rest, first, n, column, to
     cdef int32_t* index
-    for unit in range(chunk * p.units_per_chunk, least((chunk + 1) * p.units_per_chunk, p.units)):
+    cdef const int32_t* under
+    if p.width == 1 and p.segments == 1:
+        for unit in range(unit, stop):
+            max_of_row(p, dst, src, unit, unit * p.length, p.length, 0)
+        return
+    for unit in range(unit, stop):
         column = unit % p.panels * PANEL
         rest = unit // p.panels
         first = rest % p.segments * p.segment
@@ -68,24 +87,14 @@ cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) 
         at = (rest // p.segments * p.length + first) * p.width + column
         to = rest * p.width + column
         if p.width == 1:
-            if real is float:
-                dst[to] = tl_row_max_f32(src + at, n)
-            else:
-                dst[to] = tl_row_max_f64(src + at, n)
-            if p.index != NULL:
-                if real is float:
-                    k = tl_find_f32(src + at, n, dst[to])
-                else:
-                    k = tl_find_f64(src + at, n, dst[to])
-                p.index[to] = <int32_t>((first + k) * p.scale) + (p.under[at + k] if p.under != NULL else 0)
+            max_of_row(p, dst, src, to, at, n, first)
+            continue
+        index = p.index + to if p.index != NULL else NULL
+        under = p.under + at if p.under != NULL else NULL
+        if real is float:
+            tl_panel_max_f32(dst + to, index, src + at, under, n, p.width, least(PANEL, p.width - column), first, p.scale)
         else:
-            index = p.index + to if p.index != NULL else NULL
-            if real is float:
-                tl_panel_max_f32(dst + to, index, src + at, p.under + at if p.under != NULL else NULL, n, p.width,
-                                 least(PANEL, p.width - column), first, p.scale)
-            else:
-                tl_panel_max_f64(dst + to, index, src + at, p.under + at if p.under != NULL else NULL, n, p.width,
-                                 least(PANEL, p.width - column), first, p.scale)
+            tl_panel_max_f64(dst + to, index, src + at, under, n, p.width, least(PANEL, p.width - column), first, p.scale)
 
 
 cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:

@@ -12,8 +12,8 @@ from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
 from tlean._core.threads cimport parallel_for, scratch
 
 cdef extern from "sums.h" nogil:
-    float tl_row_sum_f32(const float* x, int64_t n)
-    double tl_row_sum_f64(const double* x, int64_t n)
+    void tl_row_sums_f32(float* sum, const float* x, int64_t rows, int64_t n)
+    void tl_row_sums_f64(double* sum, const double* x, int64_t rows, int64_t n)
     void tl_panel_sum_f32(float* total, float* part, const float* x, int64_t rows, int64_t stride, int64_t w)
     void tl_panel_sum_f64(double* total, double* part, const double* x, int64_t rows, int64_t stride, int64_t w)
 
@@ -37,11 +37,11 @@ cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
     return a if a > b else b
 
 
-cdef inline real row_sum(const real* x, int64_t n) noexcept nogil:
+cdef inline void row_sums(real* total, const real* x, int64_t rows, int64_t n) noexcept nogil:
     if real is float:
-        return tl_row_sum_f32(x, n)
+        tl_row_sums_f32(total, x, rows, n)
     else:
-        return tl_row_sum_f64(x, n)
+        tl_row_sums_f64(total, x, rows, n)
 
 
 cdef inline void panel_sum(real* total, real* part, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
@@ -101,16 +101,19 @@ cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t s
 
 
 cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
-    cdef int64_t unit, at, rest, first, n, column, w
-    for unit in range(chunk * p.units_per_chunk, least((chunk + 1) * p.units_per_chunk, p.units)):
+    cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), rest, first, n, at, column, w
+    if p.width == 1 and p.segments == 1:
+        row_sums(dst + unit, src + unit * p.length, stop - unit, p.length)
+        divide(dst + unit, stop - unit, <real>p.divisor)
+        return
+    for unit in range(unit, stop):
         column = unit % p.panels * PANEL
         rest = unit // p.panels
         first = rest % p.segments * p.segment
         n = least(p.segment, p.length - first)
         at = (rest // p.segments * p.length + first) * p.width + column
         if p.width == 1:
-            dst[unit] = row_sum(src + at, n)
-            divide(dst + unit, 1, <real>p.divisor)
+            row_sums(dst + rest, src + at, 1, n)
         else:
             w = least(PANEL, p.width - column)
             sum_columns(dst + rest * p.width + column, src + at, n, p.width, w)

@@ -8,13 +8,26 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "moves.h"
+
+#define TL_HALVE(e, w, n) ((e) ^ (w))
+
+static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
+    tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);
+}
+static inline void tl_tile_f64(double *dst, int64_t dst_stride, const double *src, int64_t src_stride) {
+    tl_tile8((uint64_t *)dst, dst_stride, (const uint64_t *)src, src_stride);
+}
+
 #define TL_T float
 #define TL_INT int32_t
+#define TL_LANES 16
 #define TL_NAME(name) name##_f32
 #include "sums_template.h"
 
 #define TL_T double
 #define TL_INT int64_t
+#define TL_LANES 8
 #define TL_NAME(name) name##_f64
 #include "sums_template.h"
 #endif

@@ -1,6 +1,7 @@
-/* One element type of sums.h: TL_T the type, TL_INT the integer of its size, TL_NAME(name) the functions' names. */
+/* One element type of sums.h: TL_T the type, TL_INT the integer of its size, TL_LANES elements in 64 bytes,
+ * TL_NAME(name) the functions' names. */
 
-#define LANES ((int)(64 / sizeof(TL_T)))
+#define TILE ((int)(TL_VECTOR_BYTES / sizeof(TL_T)))
 #define VEC TL_NAME(tl_sum_vec)
 #define IVEC TL_NAME(tl_sum_ivec)
 typedef TL_T VEC __attribute__((vector_size(64)));
@@ -12,52 +13,41 @@ static inline VEC TL_NAME(tl_load)(const TL_T *x) {
     return v;
 }
 
-/* Lanes halved until one is left: lane k takes lane k + h, h = LANES/2 … 1. */
+/* TL_LANES zeros, then TL_LANES times all bits set. */
+static const TL_INT TL_NAME(tl_tail)[2 * TL_LANES] = {[TL_LANES ... 2 * TL_LANES - 1] = -1};
+
+/* Lanes halved until one is left: lane e takes lane e ^ w, w = TL_LANES/2 … 1. */
 static inline TL_T TL_NAME(tl_fold)(VEC v) {
-    _Pragma("GCC unroll 4") for (int h = LANES / 2; h >= 1; h /= 2) {
-        IVEC from;
-        _Pragma("GCC unroll 16") for (int k = 0; k < LANES; k++) from[k] = (k + h) % LANES;
-        v += __builtin_shuffle(v, from);
-    }
+    if (TL_LANES == 16) v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 8);
+    v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 4);
+    v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 2);
+    v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 1);
     return v[0];
 }
 
-/* Σ x[0 … n - 1]: four vectors of lanes, in blocks of 32 strips of four vectors. */
+/* Σ x[0 … n - 1], n ≥ TL_LANES: four vectors of lanes, in blocks of 32 strips of four vectors. */
 static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, int64_t n) {
     int64_t i = 0;
-    if (n < LANES) {
-        TL_T s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        for (; i + 4 <= n; i += 4) {
-            s0 += x[i];
-            s1 += x[i + 1];
-            s2 += x[i + 2];
-            s3 += x[i + 3];
-        }
-        if (i < n) s0 += x[i];
-        if (i + 1 < n) s1 += x[i + 1];
-        if (i + 2 < n) s2 += x[i + 2];
-        return (s0 + s2) + (s1 + s3);
-    }
     VEC total = {0};
-    if (n >= 4 * LANES) {
+    if (n >= 4 * TL_LANES) {
         VEC t0 = {0}, t1 = {0}, t2 = {0}, t3 = {0};
-        const int64_t strips = n / (4 * LANES);
+        const int64_t strips = n / (4 * TL_LANES);
         for (int64_t first = 0; first < strips; first += 32) {
             const int64_t stop = strips < first + 32 ? strips : first + 32;
             VEC a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
             int64_t s = first;
-            for (; s + 2 <= stop; s += 2, i += 8 * LANES) {
-                a0 += TL_NAME(tl_load)(x + i) + TL_NAME(tl_load)(x + i + 4 * LANES);
-                a1 += TL_NAME(tl_load)(x + i + LANES) + TL_NAME(tl_load)(x + i + 5 * LANES);
-                a2 += TL_NAME(tl_load)(x + i + 2 * LANES) + TL_NAME(tl_load)(x + i + 6 * LANES);
-                a3 += TL_NAME(tl_load)(x + i + 3 * LANES) + TL_NAME(tl_load)(x + i + 7 * LANES);
+            for (; s + 2 <= stop; s += 2, i += 8 * TL_LANES) {
+                a0 += TL_NAME(tl_load)(x + i) + TL_NAME(tl_load)(x + i + 4 * TL_LANES);
+                a1 += TL_NAME(tl_load)(x + i + TL_LANES) + TL_NAME(tl_load)(x + i + 5 * TL_LANES);
+                a2 += TL_NAME(tl_load)(x + i + 2 * TL_LANES) + TL_NAME(tl_load)(x + i + 6 * TL_LANES);
+                a3 += TL_NAME(tl_load)(x + i + 3 * TL_LANES) + TL_NAME(tl_load)(x + i + 7 * TL_LANES);
             }
             if (s < stop) {
                 a0 += TL_NAME(tl_load)(x + i);
-                a1 += TL_NAME(tl_load)(x + i + LANES);
-                a2 += TL_NAME(tl_load)(x + i + 2 * LANES);
-                a3 += TL_NAME(tl_load)(x + i + 3 * LANES);
-                i += 4 * LANES;
+                a1 += TL_NAME(tl_load)(x + i + TL_LANES);
+                a2 += TL_NAME(tl_load)(x + i + 2 * TL_LANES);
+                a3 += TL_NAME(tl_load)(x + i + 3 * TL_LANES);
+                i += 4 * TL_LANES;
             }
             t0 += a0;
             t1 += a1;
@@ -66,13 +56,41 @@ static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, int64_t n) {
         }
         total = (t0 + t2) + (t1 + t3);
     }
-    for (; i + LANES <= n; i += LANES) total += TL_NAME(tl_load)(x + i);
+    for (; i + TL_LANES <= n; i += TL_LANES) total += TL_NAME(tl_load)(x + i);
     if (i < n) {
-        VEC rest = {0};
-        memcpy(&rest, x + i, (n - i) * sizeof(TL_T));
-        total += rest;
+        /* The last TL_LANES elements, those that are in the total already masked out. */
+        IVEC fresh;
+        memcpy(&fresh, TL_NAME(tl_tail) + (n - i), sizeof fresh);
+        total += (VEC)((IVEC)TL_NAME(tl_load)(x + n - TL_LANES) & fresh);
     }
     return TL_NAME(tl_fold)(total);
+}
+
+/* sum[r] = Σ x[r·n + i], i < n, for neighbouring rows. Rows shorter than a vector are added element by element, many rows at once: a
+ * transposed tile has one row in each lane. A tile reads past the ends of its rows, so the last rows are added singly, in the same order.
+ */
+static inline void TL_NAME(tl_row_sums)(TL_T *restrict sum, const TL_T *restrict x, int64_t rows, int64_t n) {
+    int64_t r = 0;
+    if (n >= TL_LANES) {
+        for (; r < rows; r++) sum[r] = TL_NAME(tl_row_sum)(x + r * n, n);
+        return;
+    }
+    for (; r + 2 * TILE <= rows; r += TILE) {
+        TL_T columns[TILE * TILE];
+        TL_T total[TILE] = {0};
+        for (int64_t first = 0; first < n; first += TILE) {
+            TL_NAME(tl_tile)(columns, TILE, x + r * n + first, n);
+            const int64_t count = n - first < TILE ? n - first : TILE;
+            for (int64_t i = 0; i < count; i++)
+                for (int k = 0; k < TILE; k++) total[k] += columns[i * TILE + k];
+        }
+        memcpy(sum + r, total, sizeof total);
+    }
+    for (; r < rows; r++) {
+        TL_T total = 0;
+        for (int64_t i = 0; i < n; i++) total += x[r * n + i];
+        sum[r] = total;
+    }
 }
 
 /* sum[j] (fresh: =, else +=) Σ_r x[r·stride + j] over 8 rows, as a tree. */
@@ -109,9 +127,10 @@ static inline void TL_NAME(tl_panel_sum)(
     }
 }
 
-#undef LANES
+#undef TILE
 #undef VEC
 #undef IVEC
 #undef TL_T
 #undef TL_INT
+#undef TL_LANES
 #undef TL_NAME

@@ -15,7 +15,8 @@ from .samples import Arr, bad, good
 
 
 def place_numbers(shape: Shape, target: Shape, starts: Shape, steps: Shape, value: float) -> tuple[tuple[int, ...], tuple[float]]:
-    """The numbers of kernel `place`: (axes, in sizes…, out sizes…, starts…, steps…), (value,), with as few axes as describe the same.
+    """The numbers of kernel `place`: (axes, in sizes…, out sizes…, starts…, steps…), (value,), with as few axes (at least 2) as
+    describe the same.
 
     Input element (i0, …) lands at (starts + i·steps) of an output filled with `value`. An axis that is covered whole is merged into the
     one before it.
@@ -26,7 +27,8 @@ def place_numbers(shape: Shape, target: Shape, starts: Shape, steps: Shape, valu
             axes[-1] = [axes[-1][0] * n, axes[-1][1] * n, axes[-1][2] * n, 1]
         else:
             axes.append([n, m, start, step])
-    axes = axes or [[1, 1, 0, 1]]
+    while len(axes) < 2:
+        axes.insert(0, [1, 1, 0, 1])
     return (len(axes), *(a[k] for k in range(4) for a in axes)), (value,)
 
 
