@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
-from tlean.ops import all_ops, composites, registry
+from tlean.ops import all_ops, composites, registry, table
 from tlean.ops.protocol import Ops
 
 METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
@@ -67,3 +68,8 @@ def test_aliases(name):
     target = registry.aliases()[name]
     assert inspect.getdoc(METHODS[name]) == f"Alias of `{target}`." or target in inspect.getdoc(METHODS[name])
     assert list(parameters(METHODS[name])) == list(parameters(METHODS[target]))
+
+
+def test_the_table_is_up_to_date():
+    path = Path(__file__).parents[1] / "docs" / "ops.md"
+    assert path.read_text() == table.table(), "run: python -m tlean.ops.table docs/ops.md"

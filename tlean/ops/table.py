@@ -17,7 +17,8 @@ Written by `python -m tlean.ops.table docs/ops.md` from the registry and the pro
 of an op, with its formula, arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
 
 * **result**: the shape of the result; `()` is a scalar, `s` any shape, `*k` any number of axes, `N` an optional batch axis.
-* **kernel**: the kernel behind it; a *view* moves nothing; a *composite* records the ops that it is made of.
+* **kernel**: the kernel behind it; a *view* moves nothing; *parts* runs the kernels of its decomposition as one op; a *composite* records
+  the ops that it is made of.
 * **VJP**, **JVP**: *rule* where the op has one of its own, *parts* where its decomposition into primitives is differentiated, – where every
   gradient is none by definition. Either can be differentiated again, so every op with a derivative has a second one.
 * **batch**: `N` or `*k` where there is a form with a batch axis, or with any leading axes, that stands for one call for each entry; *any*
@@ -66,7 +67,14 @@ def _row(name: str) -> tuple[str, ...]:
     if target and first == f"Alias of `{target}`":
         return (_signature(name), *[""] * (len(_COLUMNS) - 2), first)
     record = None if name in registry.composites() else registry.get(name)
-    kernel = "composite" if record is None else "view" if record.view else f"`{record.kernel}`"
+    if record is None:
+        kernel = "composite"
+    elif record.view:
+        kernel = "view"
+    elif record.rules.numbers is None and record.rules.decompose is not None:
+        kernel = "parts"
+    else:
+        kernel = f"`{record.kernel}`"
     exact = "parts" if record is None else "yes" if record.algebraic else "no"
     arguments = _section(text, "Args")
     leading = re.search(r"`\((N|\*k)[,)]", arguments)

@@ -67,7 +67,7 @@ def bernoulli_mask(keep_prob, seed, *, shape):
 def dropout(x, seed, *, p, train=True):
     if not train:
         return x
-    keep = number(1, x) - number(p, x)
+    keep = number(1 - p, x)
     return x * bernoulli_mask(np.asarray(keep, dtype=x.dtype), seed, shape=x.shape) / keep
 
 
