@@ -1,8 +1,9 @@
 # cython: language_level=3
 """Kernels that find maxima over any axes, and where they stand.
 
-Runs are taken innermost first, and long ones in segments, as the sums of reduce.pyx are. An index counts along the reduced axes in row-major
-order: each pass adds its own position, times the number of elements that one step of it stands for, to what the passes before found.
+Runs are taken innermost first, and long ones in segments, as the sums of reduce.pyx are. An index counts along the reduced axes in
+row-major order: each pass adds its own position, times the number of elements that one step of it stands for, to what the passes before
+found.
 """
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset

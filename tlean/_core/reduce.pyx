@@ -79,7 +79,7 @@ cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t s
     # total[j] = Σ_r x[r·stride + j].
     cdef real side[2 * NARROW]
     cdef real part[PANEL]
-    cdef int64_t beside = 1, wide, j, r
+    cdef int64_t beside = 1, wide, j
     if stride == w:
         while beside * w < NARROW and rows >= 16 * beside:
             beside *= 2
@@ -239,10 +239,10 @@ cdef inline void running_row(real* y, const real* x, int64_t n, int64_t step) no
 
 cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, int64_t w) noexcept nogil:
     cdef double total[PANEL]
-    cdef int64_t i, j
+    cdef int64_t _, j
     for j in range(w):
         total[j] = 0
-    for i in range(n):
+    for _ in range(n):
         for j in range(w):
             total[j] += x[j]
             y[j] = <real>total[j]
