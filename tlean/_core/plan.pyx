@@ -12,7 +12,7 @@ from tlean._core.kernel cimport tl_kernel
 
 # Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
 cdef enum:
-    ON_STACK = 24
+    ON_STACK = 64
 
 
 cdef void* zeroed(Py_ssize_t count, Py_ssize_t size) except NULL:

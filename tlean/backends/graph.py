@@ -67,6 +67,8 @@ class Graph(OpsMethods):
         self.outputs: list[int | None] = []
         self.constants: dict[int, AnyTensor] = {}
         self.labels: dict[int, str] = {}
+        #: State slots, updated in place by every run: (name, the input that holds it, its new value).
+        self.states: list[tuple[str, int, int]] = []
         self._known: dict[Any, tuple[int, ...]] = {}
         #: Set by whoever compiles programs that draw random numbers: returns a ref of the next seed.
         self.next_seed: Callable[[], GraphRef] | None = None
@@ -169,7 +171,7 @@ class Graph(OpsMethods):
 
     def prune(self) -> Graph:
         """Drop the nodes that no output depends on; returns the graph itself."""
-        self.nodes = self.needed()
+        self.nodes = self.needed([*self.outputs, *(after for _, _, after in self.states)])
         self._known = {}
         return self
 

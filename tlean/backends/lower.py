@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlean._core import plan as core
-from tlean._core.table import ACCUMULATES, KERNELS
+from tlean._core.table import KERNELS
 from tlean._core.tape import Instance
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .derive import decomposition, vjp_graph
-from .graph import Graph, GraphNode
+from .fuse import SUFFIX, Step, steps_of
+from .fuse import kernel_address as address_of
+from .graph import Graph, GraphNode, GraphRef
 
 _SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
-_SUFFIX = {"float32": "f32", "float64": "f64"}
 _ALIGN = 64
+_INPUT, _OUTPUT, _SCRATCH, _CONST, _NOWHERE = range(5)
+_NONE, _COMPUTED, _IS_INPUT = range(3)
 
 
 def nbytes(spec: Spec) -> int:
@@ -27,7 +30,7 @@ def nbytes(spec: Spec) -> int:
 
 def kernel_address(record: OpDef, dtype: str) -> int | None:
     """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
-    return KERNELS.get(f"{record.kernel}:{_SUFFIX[dtype]}")
+    return address_of(record.kernel, dtype)
 
 
 def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]) -> float:
@@ -58,138 +61,164 @@ def expand(graph: Graph) -> Graph:
             if node.record.rules.decompose is None:
                 raise DeviceError(f"{node.record.name}: there is no CPU kernel of that name for {graph.dtype}")
             inner = expand(decomposition(node.record, specs, node.options, graph.dtype))
-            refs = out.inline(inner, [None if i is None else _ref(out, i) for i in inputs])
+            refs = out.inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))
     out.outputs = [None if v is None else where[v] for v in graph.outputs]
+    out.states = [(name, where[before], where[after]) for name, before, after in graph.states]
     return out.prune()
-
-
-def _ref(graph: Graph, value: int) -> Any:
-    from .graph import GraphRef
-
-    return GraphRef(graph, value)
 
 
 @dataclass(frozen=True)
 class Program:
     """What a plan does, for people and for other devices: kernel names, value ids and numbers, no addresses."""
 
-    instructions: tuple[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[float, ...]], ...]
+    steps: tuple[Step, ...]
     graph: Graph
 
     def instruction_name(self, k: int) -> str:
         """The kernel of instruction k."""
-        return self.instructions[k][0].lstrip("_")
+        return self.steps[k].kernel.lstrip("_")
 
     def __str__(self) -> str:
-        return "\n".join(f"{', '.join(f'%{o}' for o in outs)} = {name}({', '.join(f'%{i}' for i in ins)})" for name, outs, ins, _, _ in self.instructions)
+        lines = []
+        for step in self.steps:
+            made = ", ".join(f"%{v}" if v >= 0 else "_" for v in step.outputs)
+            lines.append(f"{made} = {step.kernel}({', '.join(f'%{v}' if v >= 0 else 'None' for v in step.inputs)})")
+        return "\n".join(lines)
 
 
 class _Scratch:
-    # One block for all temporaries: first fit among the holes that dead values left.
+    # One block for all temporaries: the best fit among the holes that dead values left.
     def __init__(self) -> None:
         self.size = 0
-        self.holes: list[tuple[int, int]] = []
+        self.holes: dict[int, int] = {}
 
     def take(self, size: int) -> int:
-        size = max(_ALIGN, (size + _ALIGN - 1) // _ALIGN * _ALIGN)
-        for k, (at, room) in enumerate(self.holes):
-            if room >= size:
-                self.holes[k : k + 1] = [(at + size, room - size)] if room > size else []
-                return at
+        fitting = [(room, at) for at, room in self.holes.items() if room >= size]
+        if fitting:
+            room, at = min(fitting)
+            del self.holes[at]
+            if room > size:
+                self.holes[at + size] = room - size
+            return at
         at = self.size
         self.size += size
         return at
 
     def give(self, at: int, size: int) -> None:
-        size = max(_ALIGN, (size + _ALIGN - 1) // _ALIGN * _ALIGN)
-        merged: list[tuple[int, int]] = []
-        for hole in sorted([*self.holes, (at, size)]):
-            if merged and merged[-1][0] + merged[-1][1] == hole[0]:
-                merged[-1] = (merged[-1][0], merged[-1][1] + hole[1])
-            else:
-                merged.append(hole)
-        self.holes = merged
+        after = self.holes.pop(at + size, 0)
+        size += after
+        for before, room in self.holes.items():
+            if before + room == at:
+                self.holes[before] = room + size
+                return
+        self.holes[at] = size
+
+
+def _rounded(size: int) -> int:
+    return max(_ALIGN, (size + _ALIGN - 1) // _ALIGN * _ALIGN)
 
 
 def lower(graph: Graph) -> core.Plan:
-    """A plan for the CPU that computes the graph's outputs."""
+    """A plan for the CPU that computes the graph's outputs and updates its states in place."""
     graph = expand(graph)
-    nodes = graph.needed()
+    nodes = graph.needed([*graph.outputs, *(after for _, _, after in graph.states)])
     root = _roots(graph, nodes)
-    copies: list[tuple[int, int]] = []
-    places: list[tuple[int, int]] = [(core_at("nowhere"), 0)] * len(graph.specs)
-    for k, value in enumerate(graph.inputs):
-        if value is not None:
-            places[value] = (core_at("input"), k)
+    places: list[tuple[int, int]] = [(_NOWHERE, 0)] * len(graph.specs)
+    given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
+    for value, k in given.items():
+        places[value] = (_INPUT, k)
     for k, value in enumerate(graph.constants):
-        places[value] = (core_at("const"), k)
+        places[value] = (_CONST, k)
 
+    copies: list[tuple[int, int, Spec]] = []
     outputs: list[tuple[int, int, int]] = []
     owner: dict[int, int] = {}
-    given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
     for j, value in enumerate(graph.outputs):
         source = None if value is None else root[value]
         if source is None:
-            outputs.append((0, 0, -1))
-        elif source in given:
-            outputs.append((2, given[source], -1))
-        elif source in graph.constants or source in owner:
-            # A value that is returned twice, or a constant that is returned: copied, since outputs own their memory.
-            places.append((core_at("output"), j))
-            copies.append((source, len(places) - 1))
-            outputs.append((1, 0, -1))
+            outputs.append((_NONE, 0, -1))
+        elif source in given and not any(source == before for _, before, _ in graph.states):
+            outputs.append((_IS_INPUT, given[source], -1))
+        elif source in given or source in graph.constants or source in owner:
+            # A value that is returned twice, a constant, or a state's old value: copied, since outputs own their memory.
+            places.append((_OUTPUT, j))
+            copies.append((source, len(places) - 1, graph.specs[source]))
+            outputs.append((_COMPUTED, 0, -1))
         else:
             owner[source] = j
-            places[source] = (core_at("output"), j)
-            outputs.append((1, 0, -1))
+            places[source] = (_OUTPUT, j)
+            outputs.append((_COMPUTED, 0, -1))
+
+    kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _, _ in copies}
+    steps = steps_of(graph, nodes, root, kept)
+    # Copies of values that states overwrite come before everything else, the others at the end.
+    early = [_copy(graph, *c) for c in copies if c[0] in given]
+    steps = [*early, *steps, *[_copy(graph, *c) for c in copies if c[0] not in given]]
 
     last_use: dict[int, int] = {}
-    uses: dict[int, int] = {}
-    running = [n for n in nodes if not n.record.view]
-    for k, node in enumerate(running):
-        for i in {root[i] for i in node.inputs if i is not None}:
-            last_use[i] = k
-            uses[i] = uses.get(i, 0) + 1
-    for source, _ in copies:
-        last_use[source] = len(running)
-        uses[source] = uses.get(source, 0) + 1
+    for k, step in enumerate(steps):
+        for i in step.inputs:
+            if i >= 0:
+                last_use[i] = k
+    late = []
+    for _, before, after in graph.states:
+        source, k = root[after], given[before]
+        writer = next((n for n, s in enumerate(steps) if source in s.outputs), -1)
+        direct = source not in given and source not in owner and writer >= 0 and last_use.get(before, -1) <= writer
+        if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before)):
+            places[source] = (_INPUT, k)
+        elif source != before:
+            # Somebody still reads the old value when the new one is made: kept aside and copied at the end.
+            places.append((_INPUT, k))
+            late.append(_copy(graph, source, len(places) - 1, graph.specs[source]))
+    for step in late:
+        last_use[step.inputs[0]] = len(steps) + len(late)
+    steps += late
 
     scratch = _Scratch()
-    instructions: list[Any] = []
-    names: list[Any] = []
     work = 0.0
-    for k, node in enumerate(running):
-        born = []
-        for v in node.outputs:
-            if v not in owner and v in last_use:
-                places[v] = (core_at("scratch"), scratch.take(nbytes(graph.specs[v])))
-            elif v not in owner:
-                born.append(v)
-        made = [v if v in owner or v in last_use else -1 for v in node.outputs]
-        if all(m < 0 for m in made):
-            continue
-        specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
-        ints, floats = node.record.numbers(specs, node.options)
-        ins = tuple(-1 if i is None else root[i] for i in node.inputs)
-        address = kernel_address(node.record, graph.dtype)
-        if len(made) == 1 and made[0] in owner and uses.get(made[0], 0) == 0 and node.record.kernel in ACCUMULATES:
-            j = owner[made[0]]
-            outputs[j] = (1, 0, len(instructions))
-        instructions.append((address, tuple(made), ins, ints, floats))
-        names.append((node.record.kernel, tuple(made), ins, ints, floats))
-        work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
-        for i in {root[i] for i in node.inputs if i is not None} | set(node.outputs):
-            if places[i][0] == core_at("scratch") and last_use.get(i) == k:
-                scratch.give(places[i][1], nbytes(graph.specs[i]))
-    for source, copy in copies:
-        size = (graph.specs[source].size,)
-        address = KERNELS[f"accumulate:{_SUFFIX[graph.dtype]}"]
-        instructions.append((address, (copy,), (source,), size, ()))
-        names.append(("copy", (copy,), (source,), size, ()))
-    program = Program(tuple(names), graph)
+    for k, step in enumerate(steps):
+        dying = {i for i in step.inputs if i >= 0 and last_use[i] == k and places[i][0] == _SCRATCH}
+        for j, v in enumerate(step.outputs):
+            if v < 0 or places[v][0] != _NOWHERE:
+                continue
+            size = nbytes(graph.specs[v])
+            heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
+            if heir is not None:
+                dying.discard(heir)
+                places[v] = places[heir]
+            else:
+                places[v] = (_SCRATCH, scratch.take(_rounded(size)))
+        for v in dying:
+            scratch.give(places[v][1], _rounded(nbytes(graph.specs[v])))
+        for v in step.outputs:
+            if v >= 0 and v not in last_use and places[v][0] == _SCRATCH:
+                scratch.give(places[v][1], _rounded(nbytes(graph.specs[v])))
+        if step.accumulates and len(step.outputs) == 1 and step.outputs[0] in owner and step.outputs[0] not in last_use:
+            outputs[owner[step.outputs[0]]] = (_COMPUTED, 0, k)
+        for node in step.nodes:
+            specs = [None if i is None else graph.specs[i] for i in node.inputs]
+            work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
+    instructions = [(s.address, s.outputs, s.inputs, s.ints, s.floats) for s in steps]
+    program = Program(tuple(steps), graph)
     return core.Plan(places, instructions, len(graph.inputs), outputs, scratch.size, tuple(graph.constants.values()), work, program)
+
+
+def _takes_over(step: Step, made: int, before: int) -> bool:
+    # Whether the step may write `made` onto the memory of its input `before`.
+    if step.nodes and step.nodes[0].record.updates:
+        return True
+    return before in step.in_place.get(step.outputs.index(made), ())
+
+
+def _copy(graph: Graph, source: int, target: int, spec: Spec) -> Step:
+    words = {"float32": ("f32", 1), "float64": ("f64", 1), "int64": ("f64", 1), "int32": ("f32", 1)}
+    if spec.dtype not in words:
+        raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
+    suffix, _ = words[spec.dtype]
+    return Step("copy", KERNELS[f"accumulate:{suffix}"], (source,), (target,), (spec.size,), (), ())
 
 
 def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
@@ -200,13 +229,6 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
             root[node.outputs[0]] = root[node.inputs[0]]
     return root
 
-
-def core_at(kind: str) -> int:
-    """The plan's number for a kind of place."""
-    return _PLACES[kind]
-
-
-_PLACES = {"input": 0, "output": 1, "scratch": 2, "const": 3, "nowhere": 4}
 
 _INSTANCES: dict[Any, Instance] = {}
 
@@ -234,8 +256,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
         ints, floats = record.numbers(specs, clean)
         made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
     elif record.rules.decompose is not None:
-        graph = decomposition(record, specs, clean, dtype)
-        plan = lower(graph)
+        plan = lower(decomposition(record, specs, clean, dtype))
         made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
     else:
         raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
@@ -247,5 +268,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
 def make_vjp(instance: Instance, mask: int) -> core.Plan:
     """The plan of an instance's vector-Jacobian product for the inputs whose bits are set (bit 63 stands for all inputs from 63 on)."""
     needs = tuple(bool(mask >> min(k, 63) & 1) for k in range(len(instance.specs)))
-    dtype = instance.out_dtype
-    return lower(vjp_graph(instance.record, instance.specs, instance.options, dtype, needs))
+    return lower(vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs))
+
+
+__all__ = ["SUFFIX", "Program", "expand", "instantiate", "kernel_address", "lower", "make_vjp", "nbytes", "work_of"]

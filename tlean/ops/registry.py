@@ -68,6 +68,7 @@ class OpDef:
     kernel: str = ""
     view: bool = False
     random: bool = False
+    updates: bool = False
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
     source: str = ""
@@ -171,6 +172,7 @@ def defop(
     kernel: str | None = None,
     view: bool = False,
     random: bool = False,
+    updates: bool = False,
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
     differentiable: bool = True,
@@ -189,6 +191,7 @@ def defop(
         kernel: the kernel's name, where it is not the op's.
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
+        updates: every output may take the memory of the input at the same place (an optimiser's step in place).
         aliases: further names of the op.
         algebraic: whether the op can be computed in exact rational arithmetic.
         differentiable: False for ops whose every gradient is None by definition.
@@ -217,6 +220,7 @@ def defop(
             kernel=kernel or name,
             view=view,
             random=random,
+            updates=updates,
             aliases=aliases,
             samples=samples,
             source=source,
