@@ -24,6 +24,7 @@ cdef extern from "conv_micro.h" nogil:
         CONV_PART
         CONV_OB_MAX
         CONV_Q_MAX
+        CONV_TERMS
     const int* conv_nv_max
     const int* conv_kb_max
     ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,
@@ -40,7 +41,13 @@ cdef extern from "conv_micro.h" nogil:
                                      double*, Py_ssize_t) noexcept
     cv_block_fn_f32 cv_block_f32[3][3][15]
     cv_block_fn_f64 cv_block_f64[3][3][15]
+    void cv_weight_1_f32(Py_ssize_t, const int32_t*, Py_ssize_t, const float*, const float*, const int32_t*, float*) noexcept
+    void cv_weight_2_f32(Py_ssize_t, const int32_t*, Py_ssize_t, const float*, const float*, const int32_t*, float*) noexcept
+    void cv_weight_1_f64(Py_ssize_t, const int32_t*, Py_ssize_t, const double*, const double*, const int32_t*, double*) noexcept
+    void cv_weight_2_f64(Py_ssize_t, const int32_t*, Py_ssize_t, const double*, const double*, const int32_t*, double*) noexcept
+    void conv_turn_padded_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_turn_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void conv_turn_padded_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_turn_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     conv_block_fn_f32 conv_block_f32[9][9]
     conv_block_fn_f64 conv_block_f64[9][9]

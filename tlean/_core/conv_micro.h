@@ -35,11 +35,13 @@
 static const int conv_nv_max[9] = {0, 8, 8, 6, 5, 4, 4, 3, 3};
 static const int conv_kb_max[9] = {0, 9, 9, 6, 6, 4, 4, 3, 3};
 #define CONV_Q_MAX 14
+#define CONV_TERMS 12
 #else
 #define CONV_OB_MAX 6
 static const int conv_nv_max[9] = {0, 8, 4, 3, 2, 2, 2, 0, 0};
 static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #define CONV_Q_MAX 6
+#define CONV_TERMS 6
 #endif
 
 /* Lanes of two vectors, the second's numbered on from the first's. */
@@ -49,11 +51,14 @@ static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #define CONV_SHUFFLE(a, b, lanes, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
 #endif
 
-/* Keeps a loaded value in a register: gcc otherwise reads it from memory again in each multiply-add that uses it. */
+/* Keeps a loaded value in a register: gcc otherwise reads it from memory again in each multiply-add that uses it.
+ * Likewise an address, which gcc otherwise computes anew for each element behind it. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CONV_IN_REGISTER(v) __asm__("" : "+v"(v))
+#define CONV_POINTER(p) __asm__("" : "+r"(p))
 #else
 #define CONV_IN_REGISTER(v) (void)(v)
+#define CONV_POINTER(p) (void)(p)
 #endif
 
 /* Zeros and copies of short rows: whole vectors, the last one overlapping; below a vector the largest halves that fit, overlapping. */

@@ -24,8 +24,10 @@ typedef void (*NAME(cv_block_fn))(ptrdiff_t terms, const REAL *x, ptrdiff_t pitc
             _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) b[v] = *(const VECU *)(panel + v * LANES);                              \
             panel += V * LANES;                                                                                                         \
             _Pragma("GCC unroll 2") for (int r = 0; r < R; r++) {                                                                       \
+                const REAL *row = at + r * pitch;                                                                                       \
+                CONV_POINTER(row);                                                                                                      \
                 _Pragma("GCC unroll 14") for (int q = 0; q < Q; q++) {                                                                  \
-                    const VEC a = at[r * pitch + q] - (VEC){0};                                                                         \
+                    const VEC a = row[q] - (VEC){0};                                                                                    \
                     _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) acc[r][q][v] += a * b[v];                                       \
                 }                                                                                                                       \
             }                                                                                                                           \
@@ -63,10 +65,40 @@ static const NAME(cv_block_fn) NAME(cv_block)[3][3][15] = {
 #undef LIST_6
 #undef LIST_14
 
+/* The weight gradient of KB terms x V vectors of output channels, over rows of positions:
+ *     part[j, c] += sum_s sum_q x[xrow[s] + xoff[j] + q] * g[s, q, c],   j < KB, q < columns. */
+#define CV_WEIGHT(V, KB)                                                                                                                \
+    static void NAME(cv_weight_##V)(ptrdiff_t rows, const int32_t *TL_RESTRICT xrow, ptrdiff_t columns, const REAL *TL_RESTRICT g,      \
+                                    const REAL *TL_RESTRICT x, const int32_t *TL_RESTRICT xoff, REAL *TL_RESTRICT part) {               \
+        VEC acc[KB][V];                                                                                                                 \
+        const REAL *at[KB];                                                                                                             \
+        _Pragma("GCC unroll 12") for (int j = 0; j < KB; j++) {                                                                         \
+            at[j] = x + xoff[j];                                                                                                        \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) acc[j][v] = (VEC){0};                                                   \
+        }                                                                                                                               \
+        for (ptrdiff_t s = 0; s < rows; s++) {                                                                                          \
+            for (ptrdiff_t p = xrow[s], end = p + columns; p < end; p++) {                                                              \
+                VEC b[V];                                                                                                               \
+                _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) b[v] = *(const VECU *)(g + v * LANES);                              \
+                g += V * LANES;                                                                                                         \
+                _Pragma("GCC unroll 12") for (int j = 0; j < KB; j++) {                                                                 \
+                    const VEC a = at[j][p] - (VEC){0};                                                                                  \
+                    _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) acc[j][v] += a * b[v];                                          \
+                }                                                                                                                       \
+            }                                                                                                                           \
+        }                                                                                                                               \
+        _Pragma("GCC unroll 12") for (int j = 0; j < KB; j++) {                                                                         \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) *(VECU *)(part + (j * V + v) * LANES) += acc[j][v];                     \
+        }                                                                                                                               \
+    }
+CV_WEIGHT(1, CONV_TERMS)
+CV_WEIGHT(2, CONV_TERMS)
+#undef CV_WEIGHT
+
 /* to[c, r] = from[r, c] for r < rows, c < columns, both at most LANES: rounds of perfect shuffles, each of which moves one bit of the row's
  * number into the lane's number. */
-static void NAME(conv_turn)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch,
-                                 ptrdiff_t rows, ptrdiff_t columns) {
+TL_INLINE void NAME(conv_turn_into)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch,
+                                    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t written) {
 #if LANES == 16
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
@@ -93,8 +125,16 @@ static void NAME(conv_turn)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL
         _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) a[r] = b[r];
     }
     _Pragma("GCC unroll 16") for (int c = 0; c < LANES; c++) {
-        if (c < columns) NAME(conv_store_first)(to + c * to_pitch, a[c], rows);
+        if (c < columns) NAME(conv_store_first)(to + c * to_pitch, a[c], written);
     }
 #undef LOW
 #undef HIGH
+}
+
+static void NAME(conv_turn)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows, ptrdiff_t columns) {
+    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, rows);
+}
+
+static void NAME(conv_turn_padded)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows, ptrdiff_t columns) {
+    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, LANES);
 }

@@ -219,3 +219,12 @@ cdef inline void turn(real* to, Py_ssize_t to_pitch, const real* values, Py_ssiz
         conv_turn_f32(to, to_pitch, values, pitch, rows, columns)
     else:
         conv_turn_f64(to, to_pitch, values, pitch, rows, columns)
+
+
+cdef inline void turn_padded(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows,
+                             Py_ssize_t columns) noexcept nogil:
+    # turn, and zeros in the lanes behind the last row.
+    if real is float:
+        conv_turn_padded_f32(to, to_pitch, values, pitch, rows, columns)
+    else:
+        conv_turn_padded_f64(to, to_pitch, values, pitch, rows, columns)

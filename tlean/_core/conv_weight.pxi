@@ -1,8 +1,11 @@
-# Weight gradient: dw[o, c, t] = Σ_{n, p} g[n, o, p] x[n, c, window p, cell t], dot products over positions.
+# Weight gradient: dw[o, c, t] = Σ_{n, p} g[n, o, p] x[n, c, window p, cell t], in one of two ways. Lanes are positions: dot products of
+# runs of g and x, their lanes added up at the end of a tile. Or lanes are output channels: g is turned, x is broadcast, and no position
+# is multiplied in vain.
 
 # Elements of a block of g that stays in the first-level cache while every term of x passes by.
 cdef enum:
     WEIGHT_POSITIONS = 896
+    PANEL_WEIGHT_POSITIONS = 256
     MOST_PARTIAL_BYTES = 8388608
 
 
@@ -10,7 +13,9 @@ cdef struct WeightJob:
     void* to
     const void* g
     const void* x
-    void* partial           # [sum][group][block][term][CONV_PART]
+    void* partial           # [sum][group][block][term][part]
+    bint panels             # lanes are output channels
+    Py_ssize_t part         # output channels of a block: CONV_PART or two vectors
     Geometry geo
     Source src
     Py_ssize_t tiles[3]
@@ -43,17 +48,108 @@ cdef void copy_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* orig
         to += job.run
 
 
+cdef void turn_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* origin, Py_ssize_t depth, Py_ssize_t rows,
+                 Py_ssize_t columns, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
+    # The same with channels as lanes: `count` channels of one image, position by position, `width` apart.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), plane = narrow_plane(&job.geo), d, r, v, p, n, lines = rows
+    cdef Py_ssize_t run = columns
+    cdef Axis* axis = job.geo.axis
+    cdef const real* line
+    if columns == axis[2].narrow:
+        lines, run = 1, rows * columns
+    for d in range(depth):
+        for r in range(lines):
+            line = g + ((origin[0] + d) * axis[1].narrow + origin[1] + r) * axis[2].narrow + origin[2]
+            for v in range(width // lane_count):
+                n = minimum(count - v * lane_count, lane_count)
+                for p in range(ceil_div(run, lane_count)):
+                    turn_padded(to + p * lane_count * width + v * lane_count, width, line + v * lane_count * plane + p * lane_count, plane, n,
+                                minimum(run - p * lane_count, lane_count))
+            to += run * width
+
+
+cdef inline Py_ssize_t block_begin(WeightJob* job, Py_ssize_t block) noexcept nogil:
+    # The first output channel of a block: panels are full but for the last, blocks of positions about equal.
+    return minimum(block * job.part, job.geo.narrow) if job.panels else job.geo.narrow * block // job.blocks
+
+
+cdef inline Py_ssize_t block_width(WeightJob* job, Py_ssize_t block, Py_ssize_t lane_count) noexcept nogil:
+    # Channels that a panel has room for.
+    return minimum(ceil_div(job.geo.narrow - block * job.part, lane_count) * lane_count, job.part)
+
+
+cdef void products_by_position(real* part, const real* xbox, const real* gbox, const int32_t* gslice, const int32_t* xslice, WeightJob* job,
+                               Py_ssize_t slices, Py_ssize_t size, Py_ssize_t count) noexcept nogil:
+    # One block of `size` output channels against `count` terms of x.
+    cdef Py_ssize_t step = conv_kb_max[size], i, k, n
+    cdef real spare[9 * CONV_PART]
+    cdef real* sums
+    for i in range(ceil_div(count, step)):
+        k = i * step
+        sums = part + k * CONV_PART
+        if count - k < step:
+            sums = spare
+            fill_zero(spare, 9 * CONV_PART)
+        if real is float:
+            dw_block_f32[size](slices, gslice, xslice, job.run, gbox, job.g_pitch, xbox, job.xoff + k, sums)
+        else:
+            dw_block_f64[size](slices, gslice, xslice, job.run, gbox, job.g_pitch, xbox, job.xoff + k, sums)
+        if count - k < step:
+            for n in range((count - k) * CONV_PART):
+                part[k * CONV_PART + n] += spare[n]
+
+
+cdef void products_by_channel(real* part, const real* xbox, const real* gbox, const int32_t* xrow, WeightJob* job, Py_ssize_t rows,
+                              Py_ssize_t columns, Py_ssize_t width, Py_ssize_t count) noexcept nogil:
+    # One panel against `count` terms of x.
+    cdef Py_ssize_t i, k, n, step = CONV_TERMS
+    cdef real spare[CONV_TERMS * CONV_VECTOR_BYTES]
+    cdef real* sums
+    for i in range(ceil_div(count, step)):
+        k = i * step
+        sums = part + k * width
+        if count - k < step:
+            sums = spare
+            fill_zero(spare, step * width)
+        if real is float:
+            if width * sizeof(real) == CONV_VECTOR_BYTES:
+                cv_weight_1_f32(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+            else:
+                cv_weight_2_f32(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+        else:
+            if width * sizeof(real) == CONV_VECTOR_BYTES:
+                cv_weight_1_f64(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+            else:
+                cv_weight_2_f64(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+        if count - k < step:
+            for n in range((count - k) * width):
+                part[k * width + n] += spare[n]
+
+
+cdef void products_dense3(real* part, const real* xbox, const real* gbox, const int32_t* gslice, const int32_t* xslice, WeightJob* job,
+                          Py_ssize_t slices, Py_ssize_t rows) noexcept nogil:
+    cdef real sums[9]
+    cdef Py_ssize_t n, k
+    for n in range(slices):
+        fill_zero(sums, 9)
+        if real is float:
+            dense3_weight_f32(xbox + xslice[n], job.src.extent[2], gbox + gslice[n], job.g_row, rows, sums)
+        else:
+            dense3_weight_f64(xbox + xslice[n], job.src.extent[2], gbox + gslice[n], job.g_row, rows, sums)
+        for k in range(9):
+            part[k * CONV_PART] += sums[k]
+
+
 cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32_t* xslice, const real* g, const real* x, WeightJob* job,
                       Py_ssize_t tile, Py_ssize_t group, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     # Add one tile's contribution to the blocks first … last − 1 of a group.
     cdef Geometry* geo = &job.geo
     cdef Source* src = &job.src
-    cdef Py_ssize_t wide = wide_plane(geo), narrow = narrow_plane(geo), boxes = job.tiles[0] * job.tiles[1] * job.tiles[2]
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), boxes = job.tiles[0] * job.tiles[1] * job.tiles[2]
     cdef Py_ssize_t image = tile // boxes * job.images, images = minimum(job.images, geo.batch - image)
     cdef Py_ssize_t origin[3]
-    cdef Py_ssize_t n, d, o, c, b, k, i, j, count, size, step, depth, rows, columns, slices = 0, channels
-    cdef Py_ssize_t begin = geo.narrow * first // job.blocks, end = geo.narrow * last // job.blocks
-    cdef real spare[9 * CONV_PART]
+    cdef Py_ssize_t n, d, r, o, c, b, k, j, width, depth, rows, columns, slices = 0, channels, begin = block_begin(job, first)
+    cdef const real* image_g
     cdef real* sums
     split(origin, tile % boxes, job.tiles[1], job.tiles[2])
     for d in range(3):
@@ -63,68 +159,60 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
     columns = minimum(src.tile[2], geo.axis[2].narrow - origin[2])
     for n in range(images):
         for d in range(depth):
-            gslice[slices] = <int32_t>((n * src.tile[0] + d) * job.run)
-            xslice[slices] = <int32_t>(n * src.box + d * src.extent[1] * src.extent[2])
-            slices += 1
-        for o in range(begin, end):
-            copy_g(gbox + (o - begin) * job.g_pitch + n * src.tile[0] * job.run,
-                   g + (((image + n) * geo.groups + group) * geo.narrow + o) * narrow, job, origin, depth, rows, columns)
+            # A slice is one row, if lanes are channels, or else the rows of one depth as one run.
+            for r in range(rows if job.panels else 1):
+                gslice[slices] = <int32_t>((n * src.tile[0] + d) * job.run)
+                xslice[slices] = <int32_t>(n * src.box + (d * src.extent[1] + r) * src.extent[2])
+                slices += 1
+        image_g = g + ((image + n) * geo.groups + group) * geo.narrow * narrow_plane(geo)
+        if job.panels:
+            for b in range(first, last):
+                o = block_begin(job, b)
+                width = block_width(job, b, lane_count)
+                turn_g(gbox + (b - first) * job.g_pitch + n * depth * rows * columns * width, image_g + o * narrow_plane(geo), job, origin,
+                       depth, rows, columns, minimum(geo.narrow - o, width), width)
+        else:
+            for o in range(begin, block_begin(job, last)):
+                copy_g(gbox + (o - begin) * job.g_pitch + n * src.tile[0] * job.run, image_g + o * narrow_plane(geo), job, origin, depth,
+                       rows, columns)
     for j in range(ceil_div(geo.wide, job.channels)):
         c = j * job.channels
         channels = minimum(job.channels, geo.wide - c)
         for k in range(channels):
             for n in range(images):
-                copy_box(xbox + k * job.x_pitch + n * src.box, x + (((image + n) * geo.groups + group) * geo.wide + c + k) * wide, src, origin)
+                copy_box(xbox + k * job.x_pitch + n * src.box,
+                         x + (((image + n) * geo.groups + group) * geo.wide + c + k) * wide_plane(geo), src, origin)
             # The last vector of a run reaches beyond the box; what it meets there is multiplied by zero and must be finite.
             fill_zero(xbox + k * job.x_pitch + images * src.box, job.x_pitch - images * src.box)
-        fill_zero(xbox + channels * job.x_pitch, CONV_VECTOR_BYTES // sizeof(real))
-        if job.dense3:
-            for n in range(slices):
-                fill_zero(spare, 9)
-                if real is float:
-                    dense3_weight_f32(xbox + xslice[n], src.extent[2], gbox + gslice[n], job.g_row, rows, spare)
-                else:
-                    dense3_weight_f64(xbox + xslice[n], src.extent[2], gbox + gslice[n], job.g_row, rows, spare)
-                for k in range(9):
-                    part[k * CONV_PART] += spare[k]
-            continue
-        count = channels * geo.cells
+        fill_zero(xbox + channels * job.x_pitch, lane_count)
         for b in range(first, last):
-            o = geo.narrow * b // job.blocks
-            size = geo.narrow * (b + 1) // job.blocks - o
-            step = conv_kb_max[size]
-            for i in range(ceil_div(count, step)):
-                k = i * step
-                sums = part + ((b - first) * job.terms + c * geo.cells + k) * CONV_PART
-                if count - k < step:
-                    sums = spare
-                    fill_zero(spare, 9 * CONV_PART)
-                if real is float:
-                    dw_block_f32[size](slices, gslice, xslice, job.run, gbox + (o - begin) * job.g_pitch, job.g_pitch, xbox,
-                                       job.xoff + k, sums)
-                else:
-                    dw_block_f64[size](slices, gslice, xslice, job.run, gbox + (o - begin) * job.g_pitch, job.g_pitch, xbox,
-                                       job.xoff + k, sums)
-                if count - k < step:
-                    sums = part + ((b - first) * job.terms + c * geo.cells + k) * CONV_PART
-                    for n in range((count - k) * CONV_PART):
-                        sums[n] += spare[n]
+            o = block_begin(job, b)
+            sums = part + (b - first) * job.terms * job.part
+            if job.dense3:
+                products_dense3(sums, xbox, gbox, gslice, xslice, job, slices, rows)
+            elif job.panels:
+                width = block_width(job, b, lane_count)
+                products_by_channel(sums + c * geo.cells * width, xbox, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns, width,
+                                    channels * geo.cells)
+            else:
+                products_by_position(sums + c * geo.cells * CONV_PART, xbox, gbox + (o - begin) * job.g_pitch, gslice, xslice, job, slices,
+                                     block_begin(job, b + 1) - o, channels * geo.cells)
 
 
 cdef void weight_unit(WeightJob* job, Py_ssize_t unit, const real* g, const real* x) noexcept nogil:
     # One group of tiles, one group of channels, one range of blocks.
     cdef Py_ssize_t share = unit % job.ranges, group = unit // job.ranges % job.geo.groups, sums = unit // job.ranges // job.geo.groups
     cdef Py_ssize_t first = job.blocks * share // job.ranges, last = job.blocks * (share + 1) // job.ranges, tile
-    cdef Py_ssize_t slices = job.images * job.src.tile[0]
-    cdef Py_ssize_t channels = ceil_div(job.blocks, job.ranges) * CONV_PART
-    cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * CONV_PART
+    cdef Py_ssize_t slices = job.images * job.src.tile[0] * (job.src.tile[1] if job.panels else 1)
+    cdef Py_ssize_t blocks = ceil_div(job.blocks, job.ranges) * (1 if job.panels else CONV_PART)
+    cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * job.part
     cdef real* xbox = <real*>scratch(1, <size_t>((job.channels * job.x_pitch + CONV_VECTOR_BYTES) * sizeof(real)))
-    cdef real* gbox = <real*>scratch(2, <size_t>(channels * job.g_pitch * sizeof(real)))
+    cdef real* gbox = <real*>scratch(2, <size_t>(blocks * job.g_pitch * sizeof(real)))
     cdef int32_t* gslice = <int32_t*>scratch(3, <size_t>(2 * slices * sizeof(int32_t)))
     if xbox == NULL or gbox == NULL or gslice == NULL:
         job.partial = NULL
         return
-    fill_zero(part, (last - first) * job.terms * CONV_PART)
+    fill_zero(part, (last - first) * job.terms * job.part)
     for tile in range(job.tiles_all * sums // job.sums, job.tiles_all * (sums + 1) // job.sums):
         weight_tile(part, xbox, gbox, gslice, gslice + slices, g, x, job, tile, group, first, last)
 
@@ -160,15 +248,24 @@ cdef real exact_entry(WeightJob* job, const real* g, const real* x, Py_ssize_t o
 
 cdef void finish_block(WeightJob* job, Py_ssize_t index, const real* g, const real* x, real* to) noexcept nogil:
     # Add the partial sums of one block of output channels, in order, and write its rows of dw.
-    cdef Py_ssize_t block = index % job.blocks, group = index // job.blocks, k, i, s
-    cdef Py_ssize_t o = job.geo.narrow * block // job.blocks, size = job.geo.narrow * (block + 1) // job.blocks - o
-    cdef Py_ssize_t stride = job.geo.groups * job.blocks * job.terms * CONV_PART
-    cdef real* part = <real*>job.partial + index * job.terms * CONV_PART
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), block = index % job.blocks, group = index // job.blocks, k, i, s, n, v
+    cdef Py_ssize_t o = block_begin(job, block), size = block_begin(job, block + 1) - o, width
+    cdef Py_ssize_t stride = job.geo.groups * job.blocks * job.terms * job.part
+    cdef real* part = <real*>job.partial + index * job.terms * job.part
     cdef bint numbers
     for s in range(1, job.sums):
-        for k in range(job.terms * CONV_PART):
+        for k in range(job.terms * job.part):
             part[k] += part[s * stride + k]
     to += (group * job.geo.narrow + o) * job.terms
+    if job.panels:
+        width = block_width(job, block, lane_count)
+        for v in range(width // lane_count):
+            n = minimum(size - v * lane_count, lane_count)
+            for i in range(ceil_div(job.terms, lane_count)):
+                k = i * lane_count
+                turn(to + v * lane_count * job.terms + k, job.terms, part + k * width + v * lane_count, width,
+                     minimum(job.terms - k, lane_count), n)
+        return
     if real is float:
         numbers = conv_unpack_f32(to, part, size, job.terms)
     else:
@@ -192,6 +289,18 @@ cdef void finish_block_f64(void* job, Py_ssize_t index) noexcept nogil:
                  <double*>(<WeightJob*>job).to)
 
 
+cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t lane_count, Py_ssize_t positions) noexcept nogil:
+    # Cycles an image and slice, about: dot products with their lane sums, against padded terms and channels and the turning of g.
+    cdef Axis* axis = job.geo.axis
+    cdef double cells = <double>axis[1].narrow * axis[2].narrow, terms = <double>job.terms, channels = <double>job.geo.narrow
+    cdef double runs = ceil_div((axis[1].narrow - 1) * (axis[2].narrow + over[2]) + axis[2].narrow, lane_count)
+    cdef double by_position = channels * terms * (runs * 12 + 35 * runs * lane_count / positions) / 24
+    cdef Py_ssize_t vectors = ceil_div(job.geo.narrow, lane_count)
+    cdef double padded_terms = <double>ceil_div(job.terms, CONV_TERMS) * CONV_TERMS
+    cdef double by_channel = vectors * padded_terms * (cells + 4) / 2 + (0.1 * padded_terms * cells if vectors % 2 else 0) + 0.4 * cells * channels
+    return by_channel < by_position
+
+
 cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints) noexcept nogil:
     cdef WeightJob job
     cdef Geometry* geo = &job.geo
@@ -209,17 +318,24 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         counts[a] = geo.axis[a].narrow
         over[a] = reach(&geo.axis[a])
         src.tile[a] = counts[a]
+    job.dense3 = is_dense3(geo) and geo.narrow == 1
+    job.panels = not job.dense3 and weight_panels_pay(&job, over, lane_count, positions)
+    job.part = CONV_PART
+    if job.panels:
+        positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
+        job.part = 2 * lane_count
     # A tile of about `positions` cells: several images, or a box of one.
     src.tile[2] = even_tile(counts[2], positions)
-    src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + over[2]), 1))
+    src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + (0 if job.panels else over[2])), 1))
     src.tile[0] = even_tile(counts[0], maximum(positions // ((src.tile[2] + over[2]) * src.tile[1]), 1))
     set_tile(src, over)
-    job.dense3 = is_dense3(geo) and geo.narrow == 1
     job.g_row = src.extent[2]
     job.run = ceil_div((src.tile[1] - 1) * src.extent[2] + src.tile[2], lane_count) * lane_count
     if job.dense3:
         job.g_row = ceil_div(src.tile[2], lane_count) * lane_count
         job.run = src.tile[1] * job.g_row
+    elif job.panels:
+        job.run = src.tile[1] * src.tile[2]
     job.tiles_all = 1
     for a in range(3):
         job.tiles[a] = ceil_div(counts[a], src.tile[a])
@@ -231,12 +347,17 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
             job.images = even_tile(geo.batch, job.images)
     job.tiles_all *= ceil_div(geo.batch, job.images)
     job.x_pitch = odd_lines(job.images * src.box, lane_count)
-    job.g_pitch = odd_lines(job.images * src.tile[0] * job.run, lane_count)
     job.channels = maximum(minimum(TILE_BYTES // (job.x_pitch * sizeof(real)), geo.wide), 1)
-    job.blocks = ceil_div(geo.narrow, CONV_OB_MAX)
-    job.ranges = ceil_div(job.blocks, 8)
+    if job.panels:
+        job.g_pitch = job.images * src.tile[0] * job.run * job.part
+        job.blocks = ceil_div(geo.narrow, job.part)
+        job.ranges = ceil_div(job.blocks, 2)
+    else:
+        job.g_pitch = odd_lines(job.images * src.tile[0] * job.run, lane_count)
+        job.blocks = ceil_div(geo.narrow, CONV_OB_MAX)
+        job.ranges = ceil_div(job.blocks, 8)
     # Partial sums: enough groups of tiles to keep several threads busy, in little memory.
-    bytes = geo.groups * job.blocks * job.terms * CONV_PART * sizeof(real)
+    bytes = geo.groups * job.blocks * job.terms * job.part * sizeof(real)
     job.sums = ceil_div(8, job.ranges * geo.groups)
     job.sums = maximum(minimum(minimum(job.sums, job.tiles_all), MOST_PARTIAL_BYTES // bytes), 1)
     memory = <char*>scratch(0, <size_t>(job.sums * bytes + (job.channels * geo.cells + 16) * sizeof(int32_t)))
