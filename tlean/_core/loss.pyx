@@ -5,10 +5,12 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK
-from tlean._core.lanes cimport LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, row_exp_sum, to_lanes
+from tlean._core.lanes cimport (
+    LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, rows_exp_sum, rows_max, rows_together, to_lanes,
+)
 from tlean._core.rows cimport (
-    Job, chunks_of, exp_of, job_of, log1p_of, log_of, part_f32, part_f64, real, row_covariation, row_deviation, row_max,
-    row_square_distance, row_sum, run_f32, run_f64, scratch,
+    Job, chunks_of, exp_shifted, job_of, log1p_of, log_of, part_f32, part_f64, real, row_covariation, row_deviation,
+    row_square_distance, row_sum, run_f32, run_f64, scratch, sigmoid_of,
 )
 
 # The codes of the reductions, as in tlean.ops.loss.
@@ -33,7 +35,7 @@ cdef void mse_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const r
 
 # max(x, 0) − x t + log1p(e^−|x|)
 cdef inline real bce(real x, real t) noexcept nogil:
-    return ((x if x > 0 else <real>0) - x * t) + log1p_of(exp_of(-x if x > 0 else x))
+    return ((x if x > 0 else <real>0) - x * t) + log1p_of(exp_shifted(-x if x > 0 else x))
 
 
 cdef void bce_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
@@ -78,12 +80,6 @@ cdef void mse_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* da, c
             db[i] = each * (b[i] - a[i])
 
 
-cdef inline real sigmoid(real x) noexcept nogil:
-    # e^−|x| never overflows; for x < 0 the quotient is e^x / (1 + e^x).
-    cdef real e = exp_of(-x if x > 0 else x)
-    return (<real>1 if x > 0 else e) / (1 + e)
-
-
 # (σ(x) − t) g and −x g, over the number of elements for the mean.
 cdef void bce_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* dx, const real* g) noexcept nogil:
     cdef const real* x = <const real*>job.inp[1]
@@ -94,7 +90,7 @@ cdef void bce_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* dx, c
     if job.ints[1] == NONE:
         if dx != NULL:
             for i in range(first, last):
-                dx[i] = g[i] * (sigmoid(x[i]) - t[i])
+                dx[i] = g[i] * (sigmoid_of(x[i]) - t[i])
         if dt != NULL:
             for i in range(first, last):
                 dt[i] = -(g[i] * x[i])
@@ -102,7 +98,7 @@ cdef void bce_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* dx, c
     each = <real>(<double>g[0] / (job.ints[0] if job.ints[1] == MEAN else 1))
     if dx != NULL:
         for i in range(first, last):
-            dx[i] = each * (sigmoid(x[i]) - t[i])
+            dx[i] = each * (sigmoid_of(x[i]) - t[i])
     if dt != NULL:
         for i in range(first, last):
             dt[i] = -(each * x[i])
@@ -130,11 +126,11 @@ cdef void one_hot_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, con
 
 
 # Cross-entropy: ints = (rows, classes, is a label ignored?, which, reduction), floats = (smoothing,) -----------------------
-# An item of work is one long row, or LANES short ones side by side.
+# An item of work is a few long rows, or LANES short ones side by side.
 
 
 cdef inline Py_ssize_t rows_per_item(const int64_t* ints) noexcept nogil:
-    return LANES if ints[1] <= SHORT else 1
+    return LANES if ints[1] <= SHORT else rows_together(ints[1])
 
 
 cdef Job job_of_rows(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
@@ -161,9 +157,9 @@ cdef void cross_entropy_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* 
         row = item * each
         width = min(each, <Py_ssize_t>job.ints[0] - row)
         p = x + row * classes
-        if each == 1:
-            top[0] = row_max(p, classes)
-            total[0] = row_exp_sum(p, top[0], classes)
+        if classes > SHORT:
+            rows_max(&top[0], p, classes, width)
+            rows_exp_sum(&total[0], p, <const real*>&top[0], classes, width)
         else:
             to_lanes(&lanes[0], p, classes, width)
             lanes_max(&top[0], <const real*>&lanes[0], LANES, classes, width)
@@ -218,17 +214,18 @@ cdef void cross_entropy_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, r
             if not is_ignored(job.ints, label):
                 w = 1.0 if weight == NULL else weight[label]
                 factor[j] = <real>(cotangent * ((1.0 - smoothing) * w + smoothing / classes * job.given[0]))
-        if each == 1:
-            at = row * classes
-            top_row = top[row]
-            log_total_row = log_total[row]
-            for c in range(at, at + classes):
-                d[c] = factor[0] * exp_of((x[c] - top_row) - log_total_row)
+        if classes > SHORT:
+            for j in range(width):
+                at = (row + j) * classes
+                top_row = top[row + j]
+                log_total_row = log_total[row + j]
+                for c in range(at, at + classes):
+                    d[c] = factor[j] * exp_shifted((x[c] - top_row) - log_total_row)
         else:
             to_lanes(&x_lanes[0], x + row * classes, classes, width)
             for c in range(classes):
                 for j in range(width):
-                    d_lanes[c * LANES + j] = factor[j] * exp_of((x_lanes[c * LANES + j] - top[row + j]) - log_total[row + j])
+                    d_lanes[c * LANES + j] = factor[j] * exp_shifted((x_lanes[c * LANES + j] - top[row + j]) - log_total[row + j])
             from_lanes(d + row * classes, <const real*>&d_lanes[0], classes, width)
         for j in range(width):
             at = (row + j) * classes

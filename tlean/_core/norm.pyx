@@ -12,6 +12,7 @@ from tlean._core.rows cimport (
 
 cdef enum:
     CHUNKS = 64         # the most chunks that column sums are kept for
+    ROWS = 32           # rows between two looks at the columns; norm_columns rounds its sums once in as many
 
 
 # ints = (rows, length), floats = (eps,). Residuals: mean and 1/√(var + eps) of each row.
@@ -61,8 +62,15 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
     cdef real* q
     cdef double sum_h, sum_hx
     cdef real center, a, b, c
-    if dx != NULL:
-        for row in range(first, last):
+    cdef Py_ssize_t start = first, end
+    sums = NULL
+    if job.partial != NULL:
+        sums = job.partial + 2 * n * (first // job.block)
+        memset(sums, 0, 2 * n * sizeof(double))
+    # A few rows at a time, so that the column sums find them in the cache.
+    while start < last:
+        end = min(last, start + ROWS)
+        for row in range(start, end if dx != NULL else start):
             gr = g + row * n
             p = x + row * n
             q = dx + row * n
@@ -78,13 +86,12 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
             else:
                 for i in range(n):
                     q[i] = a * (gr[i] * gamma[i]) - b - (p[i] - center) * c
-    if job.partial != NULL:
-        sums = job.partial + 2 * n * (first // job.block)
-        memset(sums, 0, 2 * n * sizeof(double))
-        norm_columns(
-            sums if job.out[1] != NULL else NULL, sums + n if job.out[2] != NULL else NULL,
-            g + first * n, x + first * n, mean + first, rstd + first, last - first, n,
-        )
+        if sums != NULL:
+            norm_columns(
+                sums if job.out[1] != NULL else NULL, sums + n if job.out[2] != NULL else NULL,
+                g + start * n, x + start * n, mean + start, rstd + start, end - start, n,
+            )
+        start = end
 
 
 # Sum of the chunks' column sums, in the order of the chunks.

@@ -11,28 +11,38 @@
 
 #if defined(__AVX512F__)
 #define TL_ROW_BYTES 64
+#define TL_IOTA_F32 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define TL_IOTA_F64 0, 1, 2, 3, 4, 5, 6, 7
 #elif defined(__AVX2__)
 #define TL_ROW_BYTES 32
+#define TL_IOTA_F32 0, 1, 2, 3, 4, 5, 6, 7
+#define TL_IOTA_F64 0, 1, 2, 3
 #else
 #define TL_ROW_BYTES 16
+#define TL_IOTA_F32 0, 1, 2, 3
+#define TL_IOTA_F64 0, 1
 #endif
 #define TL_ROW_BLOCK 4096
 #define TL_COLUMN_ROWS 32
 
 #define T float
 #define TI int32_t
+#define IOTA TL_IOTA_F32
 #define NAME(x) x##_f32
 #include "rows_template.h"
 #undef T
 #undef TI
+#undef IOTA
 #undef NAME
 
 #define T double
 #define TI int64_t
+#define IOTA TL_IOTA_F64
 #define NAME(x) x##_f64
 #include "rows_template.h"
 #undef T
 #undef TI
+#undef IOTA
 #undef NAME
 
 #endif

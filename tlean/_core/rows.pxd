@@ -11,10 +11,17 @@ ctypedef fused real:
 cdef extern from "vmath.h" nogil:
     float tl_expf(float x)
     double tl_exp(double x)
+    float tl_sigmoidf(float x)
+    double tl_sigmoid(double x)
     float tl_logf(float x)
     double tl_log(double x)
     float tl_log1pf(float x)
     double tl_log1p(double x)
+
+
+cdef extern from "exp_shifted.h" nogil:
+    float tl_exp_shiftedf(float x)
+    double tl_exp_shifted(double x)
 
 
 cdef extern from "rows.h" nogil:
@@ -45,6 +52,21 @@ cdef inline real exp_of(real x) noexcept nogil:
         return tl_expf(x)
     else:
         return tl_exp(x)
+
+
+cdef inline real exp_shifted(real x) noexcept nogil:
+    """e^x for x ≤ 0 (up to 88, to be exact)."""
+    if real is float:
+        return tl_exp_shiftedf(x)
+    else:
+        return tl_exp_shifted(x)
+
+
+cdef inline real sigmoid_of(real x) noexcept nogil:
+    if real is float:
+        return tl_sigmoidf(x)
+    else:
+        return tl_sigmoid(x)
 
 
 cdef inline real log_of(real x) noexcept nogil:

@@ -1,4 +1,5 @@
-/* Included by rows.h once per float type: T the type, TI the integer of its size, NAME(x) the suffixed name. */
+/* Included by rows.h once per float type: T the type, TI the integer of its size, IOTA 0, 1, … for each lane, NAME(x) the
+ * suffixed name. */
 
 typedef T NAME(row_vec) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
 typedef TI NAME(row_mask) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
@@ -6,13 +7,16 @@ typedef TI NAME(row_mask) __attribute__((vector_size(TL_ROW_BYTES), aligned(size
 #define M NAME(row_mask)
 #define L ((ptrdiff_t)(TL_ROW_BYTES / sizeof(T)))
 
+/* The lanes turned by w places: lane k of the result is lane k + w. */
+#define TURNED(v, w) __builtin_shuffle(v, (M){IOTA} + (TI)(w) & (TI)(L - 1))
+
 /* Lanes folded by halves: (0 + L/2), (1 + L/2 + 1), … */
 TL_INLINE T NAME(row_fold)(V v) {
-    T lane[L];
-    memcpy(lane, &v, sizeof v);
-    for (ptrdiff_t w = L / 2; w > 0; w /= 2)
-        for (ptrdiff_t k = 0; k < w; k++) lane[k] += lane[k + w];
-    return lane[0];
+    if (L > 8) v += TURNED(v, 8);
+    if (L > 4) v += TURNED(v, 4);
+    if (L > 2) v += TURNED(v, 2);
+    v += TURNED(v, 1);
+    return v[0];
 }
 
 /* Where VECTOR and SCALAR read pointer p at place i, TERM(READ) is one term of the sum. */
@@ -81,11 +85,8 @@ static inline T NAME(row_max)(const T *x, ptrdiff_t n) {
         }
         for (; i + L <= n; i += L) m0 = NAME(row_greater)(VECTOR(x, i), m0);
         m0 = NAME(row_greater)(NAME(row_greater)(m0, m1), NAME(row_greater)(m2, m3));
-        T lane[L];
-        memcpy(lane, &m0, sizeof m0);
-        for (ptrdiff_t w = L / 2; w > 0; w /= 2)
-            for (ptrdiff_t k = 0; k < w; k++) lane[k] = lane[k] > lane[k + w] ? lane[k] : lane[k + w];
-        top = lane[0];
+        for (int w = (int)L / 2; w > 0; w /= 2) m0 = NAME(row_greater)(m0, TURNED(m0, w));
+        top = m0[0];
     }
     for (; i < n; i++) top = x[i] > top ? x[i] : top;
     return top;
@@ -107,6 +108,7 @@ static inline void NAME(norm_columns)(double *TL_RESTRICT dgamma, double *TL_RES
 #undef COLUMNS
 
 #undef ROW_SUM
+#undef TURNED
 #undef VECTOR
 #undef SCALAR
 #undef V

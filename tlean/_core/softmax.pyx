@@ -1,6 +1,6 @@
 """Kernels of the softmax family along one axis, and of their gradients.
 
-An array is outer × n × inner with the axis in the middle. A long row (inner = 1) is worked on by itself, vectorised along the row.
+An array is outer × n × inner with the axis in the middle. Long rows (inner = 1) are vectorised along themselves, a few at a time.
 Otherwise LANES rows are worked on side by side, vectorised across them: as they lie where inner > 1, from a transposed copy where
 rows are short (ten classes, say). Which way is taken depends on n and inner alone.
 """
@@ -9,9 +9,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 
 from tlean._core.lanes cimport (
-    LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, row_exp_sum, to_lanes,
+    LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
-from tlean._core.rows cimport Job, exp_of, job_of, log_of, part_f32, part_f64, real, row_dot, row_max, row_sum, run_f32, run_f64
+from tlean._core.rows cimport Job, exp_of, exp_shifted, job_of, log_of, part_f32, part_f64, real, row_dot, row_sum, run_f32, run_f64
 
 cdef enum Function:
     SOFTMAX
@@ -23,8 +23,9 @@ cdef struct Axis:
     Py_ssize_t n
     Py_ssize_t inner
     Py_ssize_t groups   # groups of LANES rows at one outer index
-    bint by_row         # long rows: one by one
-    bint transposed     # short rows: side by side in a copy
+    Py_ssize_t together # long rows in a group
+    bint by_row         # long rows, vectorised along themselves
+    bint transposed     # short rows, side by side in a copy
 
 
 cdef Axis axis_of(const int64_t* ints) noexcept nogil:
@@ -33,11 +34,12 @@ cdef Axis axis_of(const int64_t* ints) noexcept nogil:
     a.groups = (a.inner + LANES - 1) // LANES
     a.by_row = a.inner == 1 and a.n > SHORT
     a.transposed = a.inner == 1 and a.n <= SHORT
+    a.together = rows_together(a.n) if a.by_row else LANES
     return a
 
 
-# One item of work: a long row, or a group of rows side by side. Its first element is at `offset`; its rows are numbers `row` … of the
-# reduced array; from one element of a row to the next it is `along` (in the transposed copy, if there is one).
+# One item of work: a group of rows. Its first element is at `offset`; its `width` rows are numbers `row` … of the reduced array; from one
+# element of a row to the next it is `along` (in the transposed copy, if there is one).
 cdef struct Group:
     Py_ssize_t offset
     Py_ssize_t row
@@ -48,13 +50,11 @@ cdef struct Group:
 cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
     cdef Group s
     cdef Py_ssize_t o, j
-    if a.by_row:
-        s.row, s.width, s.along = item, 1, 1
-        s.offset = item * a.n
-    elif a.transposed:
-        s.row, s.along = item * LANES, LANES
+    if a.inner == 1:
+        s.row = item * a.together
+        s.along = 1 if a.by_row else LANES
         s.offset = s.row * a.n
-        s.width = min(<Py_ssize_t>LANES, a.outer - s.row)
+        s.width = min(a.together, a.outer - s.row)
     else:
         o = item // a.groups
         j = (item - o * a.groups) * LANES
@@ -66,32 +66,41 @@ cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
 
 cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
     cdef Axis a = axis_of(ints)
-    if a.by_row:
-        return job_of(out, inp, ints, floats, a.outer, a.n)
-    if a.transposed:
-        return job_of(out, inp, ints, floats, (a.outer + LANES - 1) // LANES, a.n * LANES)
+    if a.inner == 1:
+        return job_of(out, inp, ints, floats, (a.outer + a.together - 1) // a.together, a.n * a.together)
     return job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
 
 
 # y = f(x) ---------------------------------------------------------------------------------------------------------------
 
 
-cdef inline void softmax_row(real* y, const real* x, Py_ssize_t n) noexcept nogil:
-    cdef real top = row_max(x, n), inverse
-    cdef Py_ssize_t i
-    for i in range(n):
-        y[i] = exp_of(x[i] - top)
-    inverse = <real>(1.0 / row_sum(<const real*>y, n))
-    for i in range(n):
-        y[i] *= inverse
+cdef inline void softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    cdef real top[LANES]
+    cdef real inverse[LANES]
+    cdef Py_ssize_t r, i
+    rows_max(&top[0], x, n, count)
+    for r in range(count):
+        for i in range(r * n, (r + 1) * n):
+            y[i] = exp_shifted(x[i] - top[r])
+    for r in range(count):
+        inverse[r] = <real>(1.0 / row_sum(<const real*>(y + r * n), n))
+    for r in range(count):
+        for i in range(r * n, (r + 1) * n):
+            y[i] *= inverse[r]
 
 
-cdef inline void log_softmax_row(real* y, const real* x, Py_ssize_t n) noexcept nogil:
-    cdef real top = row_max(x, n), log_total
-    cdef Py_ssize_t i
-    log_total = log_of(<real>row_exp_sum(x, top, n))
-    for i in range(n):
-        y[i] = (x[i] - top) - log_total
+cdef inline void log_softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    cdef real top[LANES]
+    cdef real log_total[LANES]
+    cdef double total[LANES]
+    cdef Py_ssize_t r, i
+    rows_max(&top[0], x, n, count)
+    rows_exp_sum(&total[0], x, <const real*>&top[0], n, count)
+    for r in range(count):
+        log_total[r] = log_of(<real>total[r])
+    for r in range(count):
+        for i in range(r * n, (r + 1) * n):
+            y[i] = (x[i] - top[r]) - log_total[r]
 
 
 cdef inline void softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
@@ -102,7 +111,7 @@ cdef inline void softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_ssiz
     lanes_max(&top[0], x, along, n, width)
     for i in range(n):
         for j in range(width):
-            y[i * along + j] = exp_of(x[i * along + j] - top[j])
+            y[i * along + j] = exp_shifted(x[i * along + j] - top[j])
     lanes_sum(&total[0], <const real*>y, along, n, width)
     for j in range(width):
         inverse[j] = <real>(1.0 / total[j])
@@ -139,9 +148,9 @@ cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y
         ys = y + s.offset
         if a.by_row:
             if f == SOFTMAX:
-                softmax_row(ys, xs, a.n)
+                softmax_rows(ys, xs, a.n, s.width)
             else:
-                log_softmax_row(ys, xs, a.n)
+                log_softmax_rows(ys, xs, a.n, s.width)
             continue
         if a.transposed:
             to_lanes(&x_lanes[0], xs, a.n, s.width)
@@ -163,6 +172,15 @@ cdef void log_softmax_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y,
     value_part(job, first, last, y, x, LOG_SOFTMAX)
 
 
+# log Σ e^x of one row whose maximum is infinite: not shifted, since inf − inf is not a number; −inf, inf or NaN.
+cdef real infinite_logsumexp(const real* x, Py_ssize_t along, Py_ssize_t n) noexcept nogil:
+    cdef real total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total += exp_of(x[i * along])
+    return log_of(total)
+
+
 cdef void logsumexp_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
     cdef Axis a = axis_of(job.ints)
     cdef Group s
@@ -175,39 +193,37 @@ cdef void logsumexp_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, c
         s = group_at(a, item)
         xs = x + s.offset
         if a.by_row:
-            top[0] = row_max(xs, a.n)
+            rows_max(&top[0], xs, a.n, s.width)
+            rows_exp_sum(&total[0], xs, <const real*>&top[0], a.n, s.width)
         else:
             if a.transposed:
                 to_lanes(&x_lanes[0], xs, a.n, s.width)
                 xs = &x_lanes[0]
             lanes_max(&top[0], xs, s.along, a.n, s.width)
-        # A row whose maximum is infinite is not shifted: inf − inf is not a number, and log Σ e^x is right as it stands.
-        for j in range(s.width):
-            if isinf(top[j]):
-                top[j] = 0
-        if a.by_row:
-            total[0] = row_exp_sum(xs, top[0], a.n)
-        else:
             lanes_exp_sum(&total[0], xs, <const real*>&top[0], s.along, a.n, s.width)
         for j in range(s.width):
             y[s.row + j] = log_of(<real>total[j]) + top[j]
+        for j in range(s.width):
+            if isinf(top[j]):
+                y[s.row + j] = infinite_logsumexp(xs + j * (a.n if a.by_row else 1), s.along, a.n)
 
 
 # Gradients --------------------------------------------------------------------------------------------------------------
 
 
 # SOFTMAX: y ⊙ (g − Σ g ⊙ y); LOG_SOFTMAX: g − e^y ⊙ Σ g.
-cdef inline void grad_row(real* d, const real* g, const real* y, Py_ssize_t n, Function f) noexcept nogil:
-    cdef real total
-    cdef Py_ssize_t i
-    if f == SOFTMAX:
-        total = <real>row_dot(g, y, n)
-        for i in range(n):
-            d[i] = y[i] * (g[i] - total)
-    else:
-        total = <real>row_sum(g, n)
-        for i in range(n):
-            d[i] = g[i] - exp_of(y[i]) * total
+cdef inline void grad_rows(real* d, const real* g, const real* y, Py_ssize_t n, Py_ssize_t count, Function f) noexcept nogil:
+    cdef real total[LANES]
+    cdef Py_ssize_t r, i
+    for r in range(count):
+        total[r] = <real>(row_dot(g + r * n, y + r * n, n) if f == SOFTMAX else row_sum(g + r * n, n))
+    for r in range(count):
+        if f == SOFTMAX:
+            for i in range(r * n, (r + 1) * n):
+                d[i] = y[i] * (g[i] - total[r])
+        else:
+            for i in range(r * n, (r + 1) * n):
+                d[i] = g[i] - exp_shifted(y[i]) * total[r]
 
 
 cdef inline void grad_lanes(
@@ -229,7 +245,7 @@ cdef inline void grad_lanes(
     else:
         for i in range(n):
             for j in range(width):
-                d[i * along + j] = g[i * along + j] - exp_of(y[i * along + j]) * rounded[j]
+                d[i * along + j] = g[i * along + j] - exp_shifted(y[i * along + j]) * rounded[j]
 
 
 cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g, Function f) noexcept nogil:
@@ -243,7 +259,7 @@ cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d,
     for item in range(first, last):
         s = group_at(a, item)
         if a.by_row:
-            grad_row(d + s.offset, g + s.offset, y + s.offset, a.n, f)
+            grad_rows(d + s.offset, g + s.offset, y + s.offset, a.n, s.width, f)
         elif a.transposed:
             to_lanes(&g_lanes[0], g + s.offset, a.n, s.width)
             to_lanes(&y_lanes[0], y + s.offset, a.n, s.width)
@@ -277,12 +293,12 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
                 y_row = y[s.row + j]
                 at = s.offset + j * a.n
                 for i in range(at, at + a.n):
-                    d[i] = g_row * exp_of(x[i] - y_row)
+                    d[i] = g_row * exp_shifted(x[i] - y_row)
         else:
             for i in range(a.n):
                 at = s.offset + i * a.inner
                 for j in range(s.width):
-                    d[at + j] = g[s.row + j] * exp_of(x[at + j] - y[s.row + j])
+                    d[at + j] = g[s.row + j] * exp_shifted(x[at + j] - y[s.row + j])
 
 
 # Entries ----------------------------------------------------------------------------------------------------------------
