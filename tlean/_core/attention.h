@@ -2,12 +2,12 @@
 #ifndef TLEAN_ATTENTION_H
 #define TLEAN_ATTENTION_H
 #include "micro.h"
-#include "vmath.h"
+#include "exp_shifted.h"
 #include <math.h>
 
 #define TL_T float
 #define TL_SUFFIX f32
-#define TL_EXP tl_expf
+#define TL_EXP tl_exp_shiftedf
 #define TL_LOG logf
 #include "attention_template.h"
 #undef TL_T
@@ -17,7 +17,7 @@
 
 #define TL_T double
 #define TL_SUFFIX f64
-#define TL_EXP tl_exp
+#define TL_EXP tl_exp_shifted
 #define TL_LOG log
 #include "attention_template.h"
 #undef TL_T

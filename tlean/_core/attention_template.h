@@ -6,18 +6,35 @@
 #define VL TL_X(TL_VL)
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
+#define IVEC TL_X(tl_ivec)
 
-/* VEC lanes that combine with `op`, then scalars: the order depends on n alone. */
+/* The greater of each two lanes; a NaN in v is left out, as a weight it comes back from the exponential. */
+TL_INLINE VEC TL_X(tl_lane_max)(VEC top, VEC v) {
+    IVEC more = v > top;
+    return (VEC)(((IVEC)v & more) | ((IVEC)top & ~more));
+}
+
 TL_INLINE TL_T TL_X(tl_row_max)(const TL_T *s, int64_t n) {
-    TL_T lane[VL];
-    for (int l = 0; l < VL; l++) lane[l] = -INFINITY;
+    VEC top[4];
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) top[u] = (TL_T)-INFINITY - (VEC){0};
     int64_t j = 0;
-    for (; j + VL <= n; j += VL)
-        for (int l = 0; l < VL; l++) lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
-    TL_T top = -INFINITY;
-    for (int l = 0; l < VL; l++) top = lane[l] > top ? lane[l] : top;
-    for (; j < n; j++) top = s[j] > top ? s[j] : top;
-    return top;
+    for (; j + 4 * VL <= n; j += 4 * VL)
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; u++) top[u] = TL_X(tl_lane_max)(top[u], *(const UVEC *)(s + j + u * VL));
+    for (; j + VL <= n; j += VL) top[0] = TL_X(tl_lane_max)(top[0], *(const UVEC *)(s + j));
+    top[0] = TL_X(tl_lane_max)(TL_X(tl_lane_max)(top[0], top[1]), TL_X(tl_lane_max)(top[2], top[3]));
+    /* Lane 0 with lane VL/2, then VL/4, … */
+#pragma GCC unroll 4
+    for (int apart = VL / 2; apart >= 1; apart /= 2) {
+        IVEC order;
+#pragma GCC unroll 16
+        for (int l = 0; l < VL; l++) order[l] = (l + apart) % VL;
+        top[0] = TL_X(tl_lane_max)(top[0], __builtin_shuffle(top[0], order));
+    }
+    TL_T most = top[0][0];
+    for (; j < n; j++) most = s[j] > most ? s[j] : most;
+    return most;
 }
 
 TL_INLINE TL_T TL_X(tl_row_total)(const TL_T *s, int64_t n) {
@@ -119,3 +136,4 @@ static __attribute__((unused)) int TL_X(tl_all_finite)(const TL_T *x, int64_t n)
 #undef VL
 #undef VEC
 #undef UVEC
+#undef IVEC
