@@ -1,10 +1,10 @@
-/* One element type of maxima.h: TL_T the type, TL_INT the integer of its size, TL_NAME(name) the functions' names. */
+/* One element type of maxima.h: TL_T the type, TL_INT the integer of its size, TL_LANES elements in a vector,
+ * TL_NAME(name) the functions' names. */
 
-#define LANES ((int)(64 / sizeof(TL_T)))
 #define VEC TL_NAME(tl_max_vec)
 #define IVEC TL_NAME(tl_max_ivec)
-typedef TL_T VEC __attribute__((vector_size(64)));
-typedef TL_INT IVEC __attribute__((vector_size(64)));
+typedef TL_T VEC __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef TL_INT IVEC __attribute__((vector_size(TL_VECTOR_BYTES)));
 
 /* top = max(top, x) lane by lane, NaN of x left out; nan collects where x is NaN. */
 static inline __attribute__((always_inline)) void TL_NAME(tl_max_step)(VEC *top, IVEC *nan, const TL_T *x) {
@@ -20,26 +20,26 @@ static inline TL_T TL_NAME(tl_row_max)(const TL_T *x, int64_t n) {
     TL_T best = -INFINITY;
     TL_INT bad = 0;
     int64_t i = 0;
-    if (n >= LANES) {
+    if (n >= TL_LANES) {
         VEC t0 = best - (VEC){0}, t1 = t0, t2 = t0, t3 = t0;
         IVEC b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
-        for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        for (; i + 4 * TL_LANES <= n; i += 4 * TL_LANES) {
             TL_NAME(tl_max_step)(&t0, &b0, x + i);
-            TL_NAME(tl_max_step)(&t1, &b1, x + i + LANES);
-            TL_NAME(tl_max_step)(&t2, &b2, x + i + 2 * LANES);
-            TL_NAME(tl_max_step)(&t3, &b3, x + i + 3 * LANES);
+            TL_NAME(tl_max_step)(&t1, &b1, x + i + TL_LANES);
+            TL_NAME(tl_max_step)(&t2, &b2, x + i + 2 * TL_LANES);
+            TL_NAME(tl_max_step)(&t3, &b3, x + i + 3 * TL_LANES);
         }
-        for (; i + LANES <= n; i += LANES) TL_NAME(tl_max_step)(&t0, &b0, x + i);
+        for (; i + TL_LANES <= n; i += TL_LANES) TL_NAME(tl_max_step)(&t0, &b0, x + i);
         /* The last vector overlaps elements seen before: a maximum may take them twice. */
-        if (i < n) TL_NAME(tl_max_step)(&t1, &b1, x + n - LANES);
-        TL_T lanes[4 * LANES];
+        if (i < n) TL_NAME(tl_max_step)(&t1, &b1, x + n - TL_LANES);
+        TL_T lanes[4 * TL_LANES];
         memcpy(lanes, &t0, sizeof t0);
-        memcpy(lanes + LANES, &t1, sizeof t1);
-        memcpy(lanes + 2 * LANES, &t2, sizeof t2);
-        memcpy(lanes + 3 * LANES, &t3, sizeof t3);
+        memcpy(lanes + TL_LANES, &t1, sizeof t1);
+        memcpy(lanes + 2 * TL_LANES, &t2, sizeof t2);
+        memcpy(lanes + 3 * TL_LANES, &t3, sizeof t3);
         b0 |= b1 | b2 | b3;
-        for (int k = 0; k < LANES; k++) bad |= b0[k];
-        for (int k = 0; k < 4 * LANES; k++) best = lanes[k] > best ? lanes[k] : best;
+        for (int k = 0; k < TL_LANES; k++) bad |= b0[k];
+        for (int k = 0; k < 4 * TL_LANES; k++) best = lanes[k] > best ? lanes[k] : best;
     } else {
         for (; i < n; i++) {
             bad |= x[i] != x[i];
@@ -104,9 +104,9 @@ static inline void TL_NAME(tl_panel_max)(
     }
 }
 
-#undef LANES
 #undef VEC
 #undef IVEC
 #undef TL_T
 #undef TL_INT
+#undef TL_LANES
 #undef TL_NAME

@@ -10,7 +10,9 @@
 
 #include "moves.h"
 
-#define TL_HALVE(e, w, n) ((e) ^ (w))
+#define TL_HALVE(e, w, n) ((e) ^ ((w) % (n)))
+/* Strips of four vectors in one block: the number of blocks in a segment stays below about 32. */
+#define TL_BLOCK_STRIPS (TL_VECTOR_BYTES == 16 ? 64 : 32)
 
 static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
     tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);
@@ -21,13 +23,13 @@ static inline void tl_tile_f64(double *dst, int64_t dst_stride, const double *sr
 
 #define TL_T float
 #define TL_INT int32_t
-#define TL_LANES 16
+#define TL_LANES TL_TILE4
 #define TL_NAME(name) name##_f32
 #include "sums_template.h"
 
 #define TL_T double
 #define TL_INT int64_t
-#define TL_LANES 8
+#define TL_LANES TL_TILE8
 #define TL_NAME(name) name##_f64
 #include "sums_template.h"
 #endif

@@ -1,11 +1,10 @@
-/* One element type of sums.h: TL_T the type, TL_INT the integer of its size, TL_LANES elements in 64 bytes,
+/* One element type of sums.h: TL_T the type, TL_INT the integer of its size, TL_LANES elements in a vector,
  * TL_NAME(name) the functions' names. */
 
-#define TILE ((int)(TL_VECTOR_BYTES / sizeof(TL_T)))
 #define VEC TL_NAME(tl_sum_vec)
 #define IVEC TL_NAME(tl_sum_ivec)
-typedef TL_T VEC __attribute__((vector_size(64)));
-typedef TL_INT IVEC __attribute__((vector_size(64)));
+typedef TL_T VEC __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef TL_INT IVEC __attribute__((vector_size(TL_VECTOR_BYTES)));
 
 static inline VEC TL_NAME(tl_load)(const TL_T *x) {
     VEC v;
@@ -18,22 +17,22 @@ static const TL_INT TL_NAME(tl_tail)[2 * TL_LANES] = {[TL_LANES ... 2 * TL_LANES
 
 /* Lanes halved until one is left: lane e takes lane e ^ w, w = TL_LANES/2 … 1. */
 static inline TL_T TL_NAME(tl_fold)(VEC v) {
-    if (TL_LANES == 16) v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 8);
-    v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 4);
-    v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 2);
+    if (TL_LANES > 8) v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 8);
+    if (TL_LANES > 4) v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 4);
+    if (TL_LANES > 2) v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 2);
     v += TL_PERMUTE(IVEC, TL_LANES, v, v, TL_HALVE, 1);
     return v[0];
 }
 
-/* Σ x[0 … n - 1], n ≥ TL_LANES: four vectors of lanes, in blocks of 32 strips of four vectors. */
+/* Σ x[0 … n - 1], n ≥ TL_LANES: four vectors of lanes, in blocks of strips of four vectors. */
 static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, int64_t n) {
     int64_t i = 0;
     VEC total = {0};
     if (n >= 4 * TL_LANES) {
         VEC t0 = {0}, t1 = {0}, t2 = {0}, t3 = {0};
         const int64_t strips = n / (4 * TL_LANES);
-        for (int64_t first = 0; first < strips; first += 32) {
-            const int64_t stop = strips < first + 32 ? strips : first + 32;
+        for (int64_t first = 0; first < strips; first += TL_BLOCK_STRIPS) {
+            const int64_t stop = strips < first + TL_BLOCK_STRIPS ? strips : first + TL_BLOCK_STRIPS;
             VEC a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
             int64_t s = first;
             for (; s + 2 <= stop; s += 2, i += 8 * TL_LANES) {
@@ -75,14 +74,14 @@ static inline void TL_NAME(tl_row_sums)(TL_T *restrict sum, const TL_T *restrict
         for (; r < rows; r++) sum[r] = TL_NAME(tl_row_sum)(x + r * n, n);
         return;
     }
-    for (; r + 2 * TILE <= rows; r += TILE) {
-        TL_T columns[TILE * TILE];
-        TL_T total[TILE] = {0};
-        for (int64_t first = 0; first < n; first += TILE) {
-            TL_NAME(tl_tile)(columns, TILE, x + r * n + first, n);
-            const int64_t count = n - first < TILE ? n - first : TILE;
+    for (; r + 2 * TL_LANES <= rows; r += TL_LANES) {
+        TL_T columns[TL_LANES * TL_LANES];
+        TL_T total[TL_LANES] = {0};
+        for (int64_t first = 0; first < n; first += TL_LANES) {
+            TL_NAME(tl_tile)(columns, TL_LANES, x + r * n + first, n);
+            const int64_t count = n - first < TL_LANES ? n - first : TL_LANES;
             for (int64_t i = 0; i < count; i++)
-                for (int k = 0; k < TILE; k++) total[k] += columns[i * TILE + k];
+                for (int k = 0; k < TL_LANES; k++) total[k] += columns[i * TL_LANES + k];
         }
         memcpy(sum + r, total, sizeof total);
     }
@@ -127,7 +126,6 @@ static inline void TL_NAME(tl_panel_sum)(
     }
 }
 
-#undef TILE
 #undef VEC
 #undef IVEC
 #undef TL_T
