@@ -62,7 +62,7 @@ test: build
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(VENV)/bin/cython-lint tlean
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint tlean
 	$(PY) -m mypy
 
 format: $(INSTALLED)
