@@ -1,12 +1,21 @@
-"""tlean: reverse-mode automatic differentiation on an explicit tape, with hand-written kernels."""
+"""tlean: reverse-mode automatic differentiation on an explicit tape, with hand-written kernels.
+
+Start with `Tape` (a computation as a value), `Session` (the PyTorch-like face), `ScalarTrainer` (parameters, a loss, steps), or the
+functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a method of each backend and a function of this module;
+`tlean.Ops` documents them all.
+"""
 
 from . import ops as _ops  # noqa: F401  (registers every op)
 from . import tree
 from ._core.array import AnyTensor
+from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
 from ._faces.functions import NAMES as _NAMES
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
+from .backends.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar, jit
 from .backends.eager import TensorRef, no_grad
+from .custom import custom_op
+from .dispatch import set_num_threads
 from .errors import (
     DeviceError,
     DTypeError,
@@ -20,5 +29,65 @@ from .errors import (
 from .ops import Spec, defop
 from .ops.protocol import Ops
 from .rng import Rng
-from .session import Options, Param, Session
+from .session import NatRef, NatVecRef, Options, Param, Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
+from .train import data
+from .train.params import ParamList
+from .train.trainer import ScalarTrainer
+from .train.update import AdamState
+
+__version__ = "0.1.0"
+
+__all__ = [
+    *_NAMES,
+    "AdamState",
+    "AnyTensor",
+    "CompiledOut",
+    "CompiledScalar",
+    "DTypeError",
+    "DeviceError",
+    "GraphM",
+    "IndexRangeError",
+    "NatRef",
+    "NatVecRef",
+    "Node",
+    "NodeError",
+    "NumericsError",
+    "Ops",
+    "OptionError",
+    "Options",
+    "Param",
+    "ParamList",
+    "Rng",
+    "ScalarTrainer",
+    "Session",
+    "ShapeError",
+    "Spec",
+    "Tape",
+    "TapeM",
+    "TensorRef",
+    "TleanError",
+    "compile_out",
+    "compile_scalar",
+    "custom_op",
+    "data",
+    "defop",
+    "dense_to_dict",
+    "get_num_threads",
+    "grad",
+    "hessian",
+    "hessian1",
+    "hvp",
+    "hvp_inputs",
+    "hvp_params",
+    "jacfwd",
+    "jacrev",
+    "jit",
+    "jvp",
+    "no_grad",
+    "require_grad",
+    "set_num_threads",
+    "tree",
+    "value_and_grad",
+    "vjp",
+]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
+from tlean._core import threads
 from tlean._core.refs import RefBase
 
 from .backends.eager import EagerOps, no_grad
-from .errors import DTypeError
+from .errors import OptionError
 
 
 def backend_of(*arguments: Any) -> Any:
@@ -42,13 +44,15 @@ class Values:
         return run
 
 
-def float_dtype_of(arrays: Any) -> str:
-    """The float dtype of a functional call: float64 if any array is float64, else float32; Python numbers are weak.
+def set_num_threads(n: int) -> None:
+    """Use at most n threads in every kernel from now on. Results do not depend on n, bit for bit; only the time does.
 
-    Raises: DTypeError for a complex or object array.
+    Raises: OptionError unless n is an int ≥ 1.
     """
-    for x in arrays:
-        kind = getattr(getattr(x, "dtype", None), "kind", "f")
-        if kind not in "fiub":
-            raise DTypeError(f"an array of dtype {x.dtype} is not taken")
-    return "float64" if any(_is_float64(x) for x in arrays) else "float32"
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise OptionError(f"set_num_threads: n is an int, got {n!r}") from None
+    if count < 1:
+        raise OptionError(f"set_num_threads: n is at least 1, got {n!r}")
+    threads.set_num_threads(count)

@@ -131,6 +131,46 @@ class Param:
         return f"Param({self.name or ''}{': ' if self.name else ''}{self.shape} {self.dtype}{'' if self.requires_grad is not False else ', frozen'})"
 
 
+class NatRef:
+    """A non-negative integer of a session that ops take as an index; it has no gradient and goes with `reset_tape`."""
+
+    __slots__ = ("_generation", "_session", "_value")
+
+    def __init__(self, session: Session, value: Any) -> None:
+        self._session = session
+        self._generation = session.generation
+        self._value = _naturals(value, ())
+
+    def __tlean_value__(self, ops: Any) -> AnyTensor:
+        # What an op that takes this as an index reads, at the moment it is recorded.
+        if ops is not self._session:
+            raise NodeError("an index belongs to another session")
+        return self._session._nat(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._value.tolist()})"
+
+
+class NatVecRef(NatRef):
+    """A vector of non-negative integers of a session that ops take as indices."""
+
+    __slots__ = ()
+
+    def __init__(self, session: Session, values: Any) -> None:
+        self._session = session
+        self._generation = session.generation
+        self._value = _naturals(values, None)
+
+
+def _naturals(value: Any, shape: tuple[int, ...] | None) -> AnyTensor:
+    tensor = as_tensor(value, "int64")
+    if (shape is not None and tensor.shape != shape) or (shape is None and len(tensor.shape) != 1):
+        raise ShapeError(f"an index is {'one integer' if shape == () else 'a vector of integers'}, got shape {tensor.shape}")
+    if tensor.size and int(tensor.numpy().min()) < 0:
+        raise OptionError(f"an index is a natural number, got {tensor.numpy().min()}")
+    return tensor
+
+
 class Gradients(Sequence):
     """Gradients of one backward pass, by node id: one array for every node."""
 
@@ -221,6 +261,41 @@ class Session(EagerOps):
     def input_all(self, xs: Sequence[Any]) -> list[TensorRef]:
         """A leaf for each value."""
         return [self.input(x) for x in xs]
+
+    # Indices --------------------------------------------------------------------------------------------------------------
+
+    def _nat(self, ref: NatRef) -> AnyTensor:
+        if ref._session is not self or ref._generation != self.generation:
+            raise NodeError("an index belongs to another session or is from before reset_tape")
+        return ref._value
+
+    def input_nat(self, value: int) -> NatRef:
+        """An index that can be set anew."""
+        return NatRef(self, value)
+
+    def input_nat_vec(self, values: Sequence[int]) -> NatVecRef:
+        """A vector of indices that can be set anew."""
+        return NatVecRef(self, values)
+
+    def get_nat(self, ref: NatRef) -> int:
+        """The index now."""
+        return int(self._nat(ref))
+
+    def get_nat_vec(self, ref: NatVecRef) -> list[int]:
+        """The indices now."""
+        return self._nat(ref).tolist()
+
+    def set_nat(self, ref: NatRef, value: int) -> None:
+        """Set the index for ops recorded from now on."""
+        self._nat(ref)
+        ref._value = _naturals(value, ())
+
+    def set_nat_vec(self, ref: NatVecRef, values: Sequence[int]) -> None:
+        """Set the indices for ops recorded from now on. Raises: ShapeError for another length."""
+        new = _naturals(values, None)
+        if new.shape != self._nat(ref).shape:
+            raise ShapeError(f"set_nat_vec: {self._nat(ref).shape[0]} indices are expected, got {new.shape[0]}")
+        ref._value = new
 
     def reset_tape(self) -> None:
         """Forget every node; references made before raise NodeError from now on. Parameters stay."""

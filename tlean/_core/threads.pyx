@@ -102,16 +102,12 @@ cdef int active_threads() noexcept nogil:
     return tl_active()
 
 
-def set_num_threads(n):
-    """Use at most n threads in every kernel from now on.
-
-    Results do not depend on n, bit for bit; only the time does.
-    """
+def set_num_threads(int n):
+    """Use at most n ≥ 1 threads in every kernel from now on. Results do not depend on n."""
     global tl_threads
-    count = int(n)
-    if count < 1:
+    if n < 1:
         raise ValueError(f"set_num_threads: n is at least 1, got {n!r}")
-    tl_threads = count
+    tl_threads = n
 
 
 def get_num_threads():
