@@ -36,6 +36,8 @@ static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, int64_t n) {
             VEC a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
             int64_t s = first;
             for (; s + 2 <= stop; s += 2, i += 8 * TL_LANES) {
+                /* The processor's own prefetch stops at page ends. */
+                for (int k = 0; k < 8 * TL_VECTOR_BYTES; k += 64) __builtin_prefetch((const char *)(x + i) + 4096 + k);
                 a0 += TL_NAME(tl_load)(x + i) + TL_NAME(tl_load)(x + i + 4 * TL_LANES);
                 a1 += TL_NAME(tl_load)(x + i + TL_LANES) + TL_NAME(tl_load)(x + i + 5 * TL_LANES);
                 a2 += TL_NAME(tl_load)(x + i + 2 * TL_LANES) + TL_NAME(tl_load)(x + i + 6 * TL_LANES);
