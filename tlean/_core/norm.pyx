@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.lanes cimport LANES, rows_together
 from tlean._core.rows cimport (
     Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
     run_f64, scratch,
@@ -12,40 +13,68 @@ from tlean._core.rows cimport (
 
 cdef enum:
     CHUNKS = 64         # the most chunks that column sums are kept for
-    ROWS = 32           # rows between two looks at the columns; norm_columns rounds its sums once in as many
+    ROWS = 32           # rows between two steps of the column sums
 
 
-# ints = (rows, length), floats = (eps,). Residuals: mean and 1/√(var + eps) of each row.
+# y = (x − mean) rstd gamma + beta
+cdef inline void normalize(
+    real* y, const real* x, real mean, real rstd, const real* gamma, const real* beta, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if gamma != NULL and beta != NULL:
+        for i in range(n):
+            y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i]
+    elif gamma != NULL:
+        for i in range(n):
+            y[i] = (x[i] - mean) * rstd * gamma[i]
+    elif beta != NULL:
+        for i in range(n):
+            y[i] = (x[i] - mean) * rstd + beta[i]
+    else:
+        for i in range(n):
+            y[i] = (x[i] - mean) * rstd
+
+
+# ints = (rows, length), floats = (eps,). Residuals: mean and 1/√(var + eps) of each row. A step is taken for a few rows before the next
+# step is, because the steps of one row wait for each other.
 cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
     cdef const real* gamma = <const real*>job.inp[1]
     cdef const real* beta = <const real*>job.inp[2]
     cdef real* mean_out = <real*>job.out[1]
     cdef real* rstd_out = <real*>job.out[2]
-    cdef Py_ssize_t n = job.ints[1], row, i
+    cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r
+    cdef real mean[LANES]
+    cdef real rstd[LANES]
     cdef const real* p
-    cdef real* q
-    cdef real mean, rstd
-    for row in range(first, last):
+    while row < last:
+        width = min(together, last - row)
         p = x + row * n
-        q = y + row * n
-        mean = <real>(row_sum(p, n) / n)
-        rstd = <real>(1.0 / sqrt(row_square_deviation(p, mean, n) / n + job.floats[0]))
+        for r in range(width):
+            mean[r] = <real>(row_sum(p + r * n, n) / n)
+        for r in range(width):
+            rstd[r] = <real>(1.0 / sqrt(row_square_deviation(p + r * n, mean[r], n) / n + job.floats[0]))
+        for r in range(width):
+            normalize(y + (row + r) * n, p + r * n, mean[r], rstd[r], gamma, beta, n)
         if mean_out != NULL:
-            mean_out[row] = mean
+            for r in range(width):
+                mean_out[row + r] = mean[r]
         if rstd_out != NULL:
-            rstd_out[row] = rstd
-        if gamma != NULL and beta != NULL:
-            for i in range(n):
-                q[i] = (p[i] - mean) * rstd * gamma[i] + beta[i]
-        elif gamma != NULL:
-            for i in range(n):
-                q[i] = (p[i] - mean) * rstd * gamma[i]
-        elif beta != NULL:
-            for i in range(n):
-                q[i] = (p[i] - mean) * rstd + beta[i]
-        else:
-            for i in range(n):
-                q[i] = (p[i] - mean) * rstd
+            for r in range(width):
+                rstd_out[row + r] = rstd[r]
+        row += width
+
+
+# dx = a h − b − (x − mean) c with h = g ⊙ gamma
+cdef inline void combine(
+    real* dx, const real* g, const real* x, const real* gamma, real mean, real a, real b, real c, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if gamma == NULL:
+        for i in range(n):
+            dx[i] = a * g[i] - b - (x[i] - mean) * c
+    else:
+        for i in range(n):
+            dx[i] = a * (g[i] * gamma[i]) - b - (x[i] - mean) * c
 
 
 # With h = g ⊙ gamma and z = (x − mean) rstd: dx = rstd (h − Σh/n − z Σ(h z)/n), dgamma = Σ g z, dbeta = Σ g over the rows.
@@ -55,56 +84,60 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
     cdef const real* gamma = <const real*>job.inp[2]
     cdef const real* mean = <const real*>job.inp[3]
     cdef const real* rstd = <const real*>job.inp[4]
-    cdef Py_ssize_t n = job.ints[1], row, i
-    cdef double* sums
+    cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r, summed = first
+    cdef double* sums = NULL
     cdef const real* gr
     cdef const real* p
-    cdef real* q
-    cdef double sum_h, sum_hx
-    cdef real center, a, b, c
-    cdef Py_ssize_t start = first, end
-    sums = NULL
+    cdef double sum_h[LANES]
+    cdef double sum_hx[LANES]
+    cdef double a
     if job.partial != NULL:
         sums = job.partial + 2 * n * (first // job.block)
         memset(sums, 0, 2 * n * sizeof(double))
-    # A few rows at a time, so that the column sums find them in the cache.
-    while start < last:
-        end = min(last, start + ROWS)
-        for row in range(start, end if dx != NULL else start):
+    while row < last:
+        width = min(together, last - row)
+        if dx != NULL:
             gr = g + row * n
             p = x + row * n
-            q = dx + row * n
-            center = mean[row]
-            a = rstd[row]
-            sum_h = row_sum(gr, n) if gamma == NULL else row_dot(gr, gamma, n)
-            sum_hx = row_covariation(gr, p, center, n) if gamma == NULL else row_weighted_covariation(gr, gamma, p, center, n)
-            b = <real>(a * sum_h / n)
-            c = <real>(<double>a * a * a * sum_hx / n)
-            if gamma == NULL:
-                for i in range(n):
-                    q[i] = a * gr[i] - b - (p[i] - center) * c
-            else:
-                for i in range(n):
-                    q[i] = a * (gr[i] * gamma[i]) - b - (p[i] - center) * c
-        if sums != NULL:
+            for r in range(width):
+                if gamma == NULL:
+                    sum_h[r] = row_sum(gr + r * n, n)
+                    sum_hx[r] = row_covariation(gr + r * n, p + r * n, mean[row + r], n)
+                else:
+                    sum_h[r] = row_dot(gr + r * n, gamma, n)
+                    sum_hx[r] = row_weighted_covariation(gr + r * n, gamma, p + r * n, mean[row + r], n)
+            for r in range(width):
+                a = rstd[row + r]
+                combine(
+                    dx + (row + r) * n, gr + r * n, p + r * n, gamma, mean[row + r],
+                    <real>a, <real>(a * sum_h[r] / n), <real>(a * a * a * sum_hx[r] / n), n,
+                )
+        row += width
+        # The column sums follow while the rows are still in the cache.
+        if sums != NULL and (row - summed >= ROWS or row == last):
             norm_columns(
                 sums if job.out[1] != NULL else NULL, sums + n if job.out[2] != NULL else NULL,
-                g + start * n, x + start * n, mean + start, rstd + start, end - start, n,
+                g + summed * n, x + summed * n, mean + summed, rstd + summed, row - summed, n,
             )
-        start = end
+            summed = row
 
 
-# Sum of the chunks' column sums, in the order of the chunks.
+# Sum of the chunks' column sums, in the order of the chunks, taken in the first chunk's.
 cdef inline void add_chunks(Job* job, real* total, Py_ssize_t which) noexcept nogil:
     cdef Py_ssize_t n = job.ints[1], k, i
-    cdef double s
+    cdef double* sums = job.partial + which * n
+    cdef double* more
     if total == NULL:
         return
+    if job.items == 0:
+        memset(total, 0, n * sizeof(real))
+        return
+    for k in range(1, chunks_of(job)):
+        more = sums + 2 * k * n
+        for i in range(n):
+            sums[i] += more[i]
     for i in range(n):
-        s = 0.0
-        for k in range(chunks_of(job)):
-            s += job.partial[(2 * k + which) * n + i]
-        total[i] = <real>s
+        total[i] = <real>sums[i]
 
 
 cdef bint layer_norm_grad_job(Job* job, void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:

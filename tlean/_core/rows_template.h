@@ -95,14 +95,31 @@ static inline T NAME(row_max)(const T *x, ptrdiff_t n) {
 /* Column sums of (rows, n): dgamma[c] += Σ g (x − mean) rstd and dbeta[c] += Σ g, each unless NULL. The sums of TL_COLUMN_ROWS rows are
  * taken in registers and added in double.
  */
-#define COLUMNS(WIDTH, READ, TYPE)                                                                               for (; c + WIDTH <= n; c += WIDTH) {                                                                             TYPE a = {0}, b = {0};                                                                                       for (ptrdiff_t r = start; r < end; r++) {                                                                        TYPE gr = READ(g + r * n, c);                                                                                a += gr * ((READ(x + r * n, c) - mean[r]) * rstd[r]);                                                        b += gr;                                                                                                 }                                                                                                            T lane_a[WIDTH], lane_b[WIDTH];                                                                              memcpy(lane_a, &a, sizeof a);                                                                                memcpy(lane_b, &b, sizeof b);                                                                                if (dgamma)                                                                                                      for (ptrdiff_t k = 0; k < WIDTH; k++) dgamma[c + k] += (double)lane_a[k];                                if (dbeta)                                                                                                       for (ptrdiff_t k = 0; k < WIDTH; k++) dbeta[c + k] += (double)lane_b[k];                             }
+#define COLUMNS(COUNT, WIDTH, READ, TYPE)                                                                    \
+    for (; c + COUNT * WIDTH <= n; c += COUNT * WIDTH) {                                                     \
+        TYPE a[COUNT] = {0}, b[COUNT] = {0};                                                                 \
+        for (ptrdiff_t r = start; r < end; r++)                                                              \
+            _Pragma("GCC unroll 4") for (int k = 0; k < COUNT; k++) {                                        \
+                TYPE gr = READ(g + r * n, c + k * WIDTH);                                                    \
+                a[k] += gr * ((READ(x + r * n, c + k * WIDTH) - mean[r]) * rstd[r]);                         \
+                b[k] += gr;                                                                                  \
+            }                                                                                                \
+        T lane_a[COUNT * WIDTH], lane_b[COUNT * WIDTH];                                                      \
+        memcpy(lane_a, a, sizeof a);                                                                         \
+        memcpy(lane_b, b, sizeof b);                                                                         \
+        if (dgamma)                                                                                          \
+            for (ptrdiff_t k = 0; k < COUNT * WIDTH; k++) dgamma[c + k] += (double)lane_a[k];                \
+        if (dbeta)                                                                                           \
+            for (ptrdiff_t k = 0; k < COUNT * WIDTH; k++) dbeta[c + k] += (double)lane_b[k];                 \
+    }
 
 static inline void NAME(norm_columns)(double *TL_RESTRICT dgamma, double *TL_RESTRICT dbeta, const T *g, const T *x, const T *mean,
                                       const T *rstd, ptrdiff_t rows, ptrdiff_t n) {
     for (ptrdiff_t start = 0; start < rows; start += TL_COLUMN_ROWS) {
         ptrdiff_t end = rows - start < TL_COLUMN_ROWS ? rows : start + TL_COLUMN_ROWS, c = 0;
-        COLUMNS(L, VECTOR, V)
-        COLUMNS(1, SCALAR, T)
+        COLUMNS(4, L, VECTOR, V)
+        COLUMNS(1, L, VECTOR, V)
+        COLUMNS(1, 1, SCALAR, T)
     }
 }
 #undef COLUMNS
