@@ -75,6 +75,29 @@ static const NAME(conv_block_fn) NAME(conv_block)[9][9] = {
 };
 #undef B
 
+/* A vector's first n lanes, 0 < n, all of them from n = LANES on; the lanes behind are loaded as zeros. */
+TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
+    if (n >= LANES) {
+        *(VECU *)to = v;
+    } else {
+#if defined(__AVX512F__)
+        MASKED(mask_storeu)(to, (1u << n) - 1, v);
+#else
+        conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL));
+#endif
+    }
+}
+TL_INLINE VEC NAME(conv_load_first)(const REAL *from, ptrdiff_t n) {
+    if (n >= LANES) return *(const VECU *)from;
+#if defined(__AVX512F__)
+    return MASKED(maskz_loadu)((1u << n) - 1, from);
+#else
+    VEC v = (VEC){0};
+    conv_copy((char *)&v, (const char *)from, n * (ptrdiff_t)sizeof(REAL));
+    return v;
+#endif
+}
+
 TL_INLINE void NAME(conv_zero)(REAL *to, ptrdiff_t n) { conv_clear((char *)to, n * (ptrdiff_t)sizeof(REAL)); }
 
 /* Rows of a box: column i of row r becomes from[r, (i − begin) step] for begin <= i < end, else 0; 0 <= i < columns. */
@@ -110,10 +133,13 @@ static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL
 #else
 #define EVEN 0, 2
 #endif
-            for (; step == 2 && i < end - LANES; i += LANES) {
+            for (; step == 2 && i < end; i += LANES) {
+                const ptrdiff_t left = end - i, need = 2 * left - 1;
                 const REAL *pair = from + (i - begin) * 2;
-                const VEC a = *(const VECU *)pair, b = *(const VECU *)(pair + LANES);
-                *(VECU *)(to + i) = SHUFFLE(a, b, EVEN);
+                const VEC a = NAME(conv_load_first)(pair, need);
+                VEC b = (VEC){0};
+                if (need > LANES) b = NAME(conv_load_first)(pair + LANES, need - LANES);
+                NAME(conv_store_first)(to + i, SHUFFLE(a, b, EVEN), left);
             }
             for (; i < end; i++) to[i] = from[(i - begin) * step];
         }
@@ -229,29 +255,6 @@ static const NAME(dw_block_fn) NAME(dw_block)[9] = {
     NAME(dw_block_7), NAME(dw_block_8),
 #endif
 };
-
-/* A vector's first n lanes, 0 < n, all of them from n = LANES on; the lanes behind are loaded as zeros. */
-TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
-    if (n >= LANES) {
-        *(VECU *)to = v;
-    } else {
-#if defined(__AVX512F__)
-        MASKED(mask_storeu)(to, (1u << n) - 1, v);
-#else
-        conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL));
-#endif
-    }
-}
-TL_INLINE VEC NAME(conv_load_first)(const REAL *from, ptrdiff_t n) {
-    if (n >= LANES) return *(const VECU *)from;
-#if defined(__AVX512F__)
-    return MASKED(maskz_loadu)((1u << n) - 1, from);
-#else
-    VEC v = (VEC){0};
-    conv_copy((char *)&v, (const char *)from, n * (ptrdiff_t)sizeof(REAL));
-    return v;
-#endif
-}
 
 /* One channel, a dense 3 x 3 window: R rows x one vector of columns, each row of x loaded for the three rows of outputs that it meets.
  * to[r, l] = bias + sum_{i,j} taps[i, j] x[r + i, l + j]. */

@@ -6,6 +6,7 @@
 cdef enum:
     WEIGHT_POSITIONS = 896
     PANEL_WEIGHT_POSITIONS = 256
+    DENSE3_POSITIONS = 8192
     MOST_PARTIAL_BYTES = 8388608
 
 
@@ -226,13 +227,13 @@ cdef void weight_unit_f64(void* job, Py_ssize_t unit) noexcept nogil:
 
 
 cdef real exact_entry(WeightJob* job, const real* g, const real* x, Py_ssize_t o, Py_ssize_t c, Py_ssize_t cell) noexcept nogil:
-    # dw[o, c, cell] from its true products alone; o and c count over all groups.
+    # dw[o, c, cell] from its own products alone, the padding's zeros included; o and c count over all groups.
     cdef Geometry* geo = &job.geo
     cdef Axis* axis = geo.axis
     cdef Py_ssize_t t[3]
     cdef Py_ssize_t n, p, at0, at1, at2, plane = narrow_plane(geo)
     cdef Py_ssize_t place[3]
-    cdef real total = 0
+    cdef real value, total = 0
     split(t, cell, axis[1].kernel, axis[2].kernel)
     for n in range(geo.batch):
         for p in range(plane):
@@ -240,9 +241,10 @@ cdef real exact_entry(WeightJob* job, const real* g, const real* x, Py_ssize_t o
             at0 = place[0] * axis[0].stride - axis[0].padding + t[0] * axis[0].dilation
             at1 = place[1] * axis[1].stride - axis[1].padding + t[1] * axis[1].dilation
             at2 = place[2] * axis[2].stride - axis[2].padding + t[2] * axis[2].dilation
+            value = 0
             if 0 <= at0 < axis[0].wide and 0 <= at1 < axis[1].wide and 0 <= at2 < axis[2].wide:
-                total += (g[(n * geo.groups * geo.narrow + o) * plane + p]
-                          * x[(((n * geo.groups * geo.wide + c) * axis[0].wide + at0) * axis[1].wide + at1) * axis[2].wide + at2])
+                value = x[(((n * geo.groups * geo.wide + c) * axis[0].wide + at0) * axis[1].wide + at1) * axis[2].wide + at2]
+            total += g[(n * geo.groups * geo.narrow + o) * plane + p] * value
     return total
 
 
@@ -324,6 +326,8 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     if job.panels:
         positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
         job.part = 2 * lane_count
+    elif job.dense3:
+        positions = DENSE3_POSITIONS
     # A tile of about `positions` cells: several images, or a box of one.
     src.tile[2] = even_tile(counts[2], positions)
     src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + (0 if job.panels else over[2])), 1))
@@ -351,7 +355,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     if job.panels:
         job.g_pitch = job.images * src.tile[0] * job.run * job.part
         job.blocks = ceil_div(geo.narrow, job.part)
-        job.ranges = ceil_div(job.blocks, 2)
+        job.ranges = ceil_div(job.blocks, 4)
     else:
         job.g_pitch = odd_lines(job.images * src.tile[0] * job.run, lane_count)
         job.blocks = ceil_div(geo.narrow, CONV_OB_MAX)
