@@ -120,6 +120,9 @@ class OpDef:
             elif (spec.dtype in ("int64", "int32", "bool")) != (name in self.integer):
                 kind = "integers or Booleans" if name in self.integer else "floating-point numbers"
                 raise DTypeError(f"{name} holds {kind}")
+            elif name in self.integer and not self.internal and spec.dtype != ("bool" if "mask" in name else "int64"):
+                # Kernels read the memory as it is. Rules hand on what they got, and int32 is for residuals: those need no check.
+                raise DTypeError(f"{name} holds {'Booleans' if 'mask' in name else 'integers of 64 bits'}, not {spec.dtype}")
 
     def input_names(self, count: int) -> tuple[str, ...]:
         """The inputs' names for a call with `count` of them (`xs[0]`, `xs[1]`, … for a variadic op)."""

@@ -96,8 +96,8 @@ class ConvOps(Protocol):
 
         Returns: `(outC, *out)` or `(N, outC, *out)`, out = (in − 1)s − 2p + dil(k − 1) + output_padding + 1.
         Raises: ShapeError, naming the sizes, if the channels do not fit, there are none, the kernel is empty, the result would have no
-            elements along an axis, or a stride is < 1; OptionError if an option does not have one entry for each spatial axis or
-            output_padding is out of its range.
+            elements along an axis, a stride is < 1, or output_padding is out of its range; OptionError if an option does not have one entry
+            for each spatial axis.
         Source: Dumoulin & Visin 2016, chapter 4.
         """
         ...

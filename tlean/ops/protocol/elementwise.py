@@ -279,14 +279,13 @@ class ElementwiseOps(Protocol):
         ...
 
     def safe_log(self, x: Ref, eps: float = 1e-6, *, name: str | None = None) -> Ref:
-        """Logarithm that is finite for every finite x: y = ln(max(x, 0) + ε).
+        """Logarithm that is finite for every finite x (given ε > 0): y = ln(max(x, 0) + ε).
 
         Args:
             x: `s`.
-            eps: ε > 0, added inside the logarithm.
+            eps: ε, added inside the logarithm.
 
         Returns: `s`.
-        Raises: OptionError unless eps > 0.
         Derivative: g/(x + ε) where x ≥ 0, and 0 where x < 0.
         """
         ...

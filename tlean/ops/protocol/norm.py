@@ -20,7 +20,7 @@ class NormOps(Protocol):
             eps: ε, ≥ 0, added to the variance.
 
         Returns: `(*k, E)`.
-        Raises: ShapeError if the sizes do not fit or an axis is empty.
+        Raises: ShapeError if the sizes do not fit or the last axis is empty; OptionError if eps is negative or not finite.
         Source: Ba, Kiros & Hinton 2016, equation 4.
         """
         ...
@@ -36,7 +36,7 @@ class NormOps(Protocol):
             eps: ε, ≥ 0, added to the variance.
 
         Returns: x's shape.
-        Raises: ShapeError if the sizes do not fit or an axis is empty.
+        Raises: ShapeError if the sizes do not fit or an axis is empty; OptionError if eps is negative or not finite.
         Source: Ioffe & Szegedy 2015, algorithm 1.
         """
         ...
@@ -64,7 +64,7 @@ class NormOps(Protocol):
             eps: ε, ≥ 0, added to the variance.
 
         Returns: x's shape.
-        Raises: ShapeError if the sizes do not fit.
+        Raises: ShapeError if the sizes do not fit; OptionError if eps is negative or not finite.
         Source: Ioffe & Szegedy 2015, algorithm 2.
         """
         ...
