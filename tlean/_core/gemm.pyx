@@ -7,6 +7,7 @@ Which path runs and how it is cut up depends on the shape and the strides alone:
     k = 1                        an outer product
     m = 1 (or n = 1, transposed) dots where B's columns are contiguous, a sum of B's rows where its rows are
     few rows, columns of B       dots, since packing B would cost as much as the product
+    one panel of B               tiles, at once
     everything else              tiles (micro.h), over blocks of k whose panels of A and B stay in the caches
 """
 from libc.stdint cimport int64_t
@@ -46,6 +47,8 @@ cdef enum:
     DOT_ROWS = 64          # up to so many rows of A are multiplied by dots rather than tiles
     PACK_A_COLUMNS = 3     # panels of B from which packing A pays
     PACK_B_ROWS = 4        # panels of A from which packing B pays
+    PACKED_BYTES = 1048576 # panels of A and B packed at once, beyond one block of terms: the second-level cache
+    SMALL_ROWS = 64        # rows of a product that is not worth dividing
     LINE_COLUMNS = 512     # columns per chunk of a sum of rows
     SLOT_A = 0
     SLOT_B = 1
@@ -65,17 +68,17 @@ ctypedef struct Product:
     int64_t ldc
     char* bias              # one number per column, added to the finished sums; NULL for none
     double nanoseconds      # of the whole, roughly, on one core
-    # the block: rows i0 … i0+mb, columns j0 … j0+nb, terms p0 … p0+kb
+    # the block: rows i0 … i0+mb, columns j0 … j0+nb, terms p0 … p1, of which k_block at a time are multiplied
     int64_t i0
     int64_t mb
     int64_t j0
     int64_t nb
     int64_t p0
-    int64_t kb
+    int64_t p1
+    int64_t k_block
     bint pack_a
     int64_t first_packed_b  # panels of B from this one on are packed
-    bint pack_b_now         # B's panels are still to be packed for this block
-    char* packed_a
+    char* packed_a          # for each k_block the panels of A, then those of the next
     char* packed_b
     int64_t height          # of a panel of A
     int64_t row_panels
@@ -88,28 +91,31 @@ ctypedef struct Product:
 # Packing -------------------------------------------------------------------------------------------------------------------
 
 cdef void pack(Product* t, Py_ssize_t panel, real tag) noexcept nogil:
-    # Panels of A first, then those of B that are packed.
+    # Panels of A first, then those of B that are packed; each for all terms of the block.
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
-    cdef int64_t a_panels = t.row_panels if t.pack_a else 0
-    cdef int64_t i, j, size
+    cdef int64_t a_panels = t.row_panels if t.pack_a else 0, packed_columns = (t.column_panels - t.first_packed_b) * nr
+    cdef int64_t i = panel * t.height, j = (panel - a_panels) * nr, p = t.p0, kb, size
     cdef real* src
-    if panel < a_panels:
-        i = panel * t.height
-        size = min(t.height, t.mb - i)
-        src = <real*>t.a + (t.i0 + i) * t.a_row + t.p0 * t.a_k
-        if real is float:
-            tl_pack_a_f32(<float*>t.packed_a + i * t.kb, src, t.a_row, t.a_k, size, t.kb)
+    cdef real* to
+    while p < t.p1:
+        kb = min(t.k_block, t.p1 - p)
+        if panel < a_panels:
+            size = min(t.height, t.mb - i)
+            src = <real*>t.a + (t.i0 + i) * t.a_row + p * t.a_k
+            to = <real*>t.packed_a + (p - t.p0) * t.mb + i * kb
+            if real is float:
+                tl_pack_a_f32(to, src, t.a_row, t.a_k, size, kb)
+            else:
+                tl_pack_a_f64(to, src, t.a_row, t.a_k, size, kb)
         else:
-            tl_pack_a_f64(<double*>t.packed_a + i * t.kb, src, t.a_row, t.a_k, size, t.kb)
-    else:
-        panel -= a_panels
-        j = (t.first_packed_b + panel) * nr
-        size = min(nr, t.nb - j)
-        src = <real*>t.b + (t.j0 + j) * t.b_col + t.p0 * t.b_k
-        if real is float:
-            tl_pack_b_f32(<float*>t.packed_b + panel * nr * t.kb, src, t.b_k, t.b_col, t.kb, size)
-        else:
-            tl_pack_b_f64(<double*>t.packed_b + panel * nr * t.kb, src, t.b_k, t.b_col, t.kb, size)
+            size = min(nr, t.nb - t.first_packed_b * nr - j)
+            src = <real*>t.b + (t.j0 + t.first_packed_b * nr + j) * t.b_col + p * t.b_k
+            to = <real*>t.packed_b + (p - t.p0) * packed_columns + j * kb
+            if real is float:
+                tl_pack_b_f32(to, src, t.b_k, t.b_col, kb, size)
+            else:
+                tl_pack_b_f64(to, src, t.b_k, t.b_col, kb, size)
+        p += kb
 
 
 cdef void pack_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -134,36 +140,39 @@ cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t ip0 = chunk % t.row_chunks * t.rows_per_chunk, jp0 = chunk // t.row_chunks * t.columns_per_chunk
     cdef int64_t ip1 = min(ip0 + t.rows_per_chunk, t.row_panels), jp1 = min(jp0 + t.columns_per_chunk, t.column_panels)
-    cdef int64_t ip, jp, i, j, mt, nt, a_row = t.a_row, a_k = t.a_k, b_k
-    cdef int add = t.p0 > 0
+    cdef int64_t ip, jp, i, j, mt, nt, a_row = t.a_row, a_k = t.a_k, b_k, p = t.p0, kb
+    cdef int64_t packed_columns = (t.column_panels - t.first_packed_b) * nr
     cdef real* a
     cdef real* b
     cdef real* c
-    for jp in range(jp0, jp1):
-        j = jp * nr
-        nt = min(nr, t.nb - j)
-        if jp >= t.first_packed_b:
-            b = <real*>t.packed_b + (jp - t.first_packed_b) * nr * t.kb
-            b_k = nr
-        else:
-            b = <real*>t.b + (t.j0 + j) + t.p0 * t.b_k
-            b_k = t.b_k
-        for ip in range(ip0, ip1):
-            i = ip * t.height
-            mt = min(t.height, t.mb - i)
-            if t.pack_a:
-                a = <real*>t.packed_a + i * t.kb
-                a_row = 1
-                a_k = mt
+    while p < t.p1:
+        kb = min(t.k_block, t.p1 - p)
+        for jp in range(jp0, jp1):
+            j = jp * nr
+            nt = min(nr, t.nb - j)
+            if jp >= t.first_packed_b:
+                b = <real*>t.packed_b + (p - t.p0) * packed_columns + (jp - t.first_packed_b) * nr * kb
+                b_k = nr
             else:
-                a = <real*>t.a + (t.i0 + i) * a_row + t.p0 * a_k
-            c = <real*>t.c + (t.i0 + i) * t.ldc + t.j0 + j
-            if real is float:
-                tl_micro_f32(mt, nt, t.kb, a, a_row, a_k, b, b_k, c, t.ldc, add)
-            else:
-                tl_micro_f64(mt, nt, t.kb, a, a_row, a_k, b, b_k, c, t.ldc, add)
-            if t.bias != NULL and t.p0 + t.kb == t.k:
-                add_bias(c, t.ldc, <real*>t.bias + t.j0 + j, mt, nt)
+                b = <real*>t.b + (t.j0 + j) + p * t.b_k
+                b_k = t.b_k
+            for ip in range(ip0, ip1):
+                i = ip * t.height
+                mt = min(t.height, t.mb - i)
+                if t.pack_a:
+                    a = <real*>t.packed_a + (p - t.p0) * t.mb + i * kb
+                    a_row = 1
+                    a_k = mt
+                else:
+                    a = <real*>t.a + (t.i0 + i) * a_row + p * a_k
+                c = <real*>t.c + (t.i0 + i) * t.ldc + t.j0 + j
+                if real is float:
+                    tl_micro_f32(mt, nt, kb, a, a_row, a_k, b, b_k, c, t.ldc, p > 0)
+                else:
+                    tl_micro_f64(mt, nt, kb, a, a_row, a_k, b, b_k, c, t.ldc, p > 0)
+                if t.bias != NULL and p + kb == t.k:
+                    add_bias(c, t.ldc, <real*>t.bias + t.j0 + j, mt, nt)
+        p += kb
 
 
 cdef void tiles_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -177,23 +186,22 @@ cdef void tiles_f64(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef int by_tiles(Product* t, real tag) noexcept nogil:
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
-    cdef int64_t k_block = tl_even_panel(t.k, K_BLOCK)
-    cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK)
-    cdef int64_t packs, column_chunks
+    cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK), terms, space, packs, column_chunks
     cdef bint pack_b
+    cdef double share = t.nanoseconds / (<double>t.m * t.n * t.k)
+    t.k_block = tl_even_panel(t.k, K_BLOCK)
     t.height = tl_even_panel(m_block, TL_MR)
     m_block = (m_block + t.height - 1) // t.height * t.height
     pack_b = t.b_col != 1 or (t.m + t.height - 1) // t.height >= PACK_B_ROWS
     t.pack_a = (t.a_row != 1 and t.a_k != 1) or (t.n + nr - 1) // nr >= PACK_A_COLUMNS
-    t.packed_a = NULL
-    if t.pack_a:
-        t.packed_a = <char*>scratch(SLOT_A, m_block * k_block * sizeof(real))
-        if t.packed_a == NULL:
-            return TL_NO_MEMORY
-    t.packed_b = <char*>scratch(SLOT_B, (n_block + nr) * k_block * sizeof(real))
-    if t.packed_b == NULL:
+    # As many terms at a time as the space for packed panels holds: a small product is packed at once and multiplied at once.
+    space = (m_block if t.pack_a else 0) + ((n_block + nr - 1) // nr * nr if pack_b else nr)
+    terms = max(<int64_t>1, PACKED_BYTES // (space * t.k_block * <int64_t>sizeof(real))) * t.k_block
+    terms = min(terms, t.k)
+    t.packed_a = <char*>scratch(SLOT_A, m_block * terms * sizeof(real)) if t.pack_a else NULL
+    t.packed_b = <char*>scratch(SLOT_B, (n_block + nr if pack_b else nr) * terms * sizeof(real))
+    if t.packed_b == NULL or (t.pack_a and t.packed_a == NULL):
         return TL_NO_MEMORY
-    cdef double share = t.nanoseconds / (<double>t.m * t.n * t.k)
     t.j0 = 0
     while t.j0 < t.n:
         t.nb = min(n_block, t.n - t.j0)
@@ -202,27 +210,54 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
         t.first_packed_b = 0 if pack_b else t.column_panels - 1 if t.nb % vl else t.column_panels
         t.p0 = 0
         while t.p0 < t.k:
-            t.kb = min(k_block, t.k - t.p0)
-            t.pack_b_now = True
+            t.p1 = min(t.p0 + terms, t.k)
             t.i0 = 0
             while t.i0 < t.m:
                 t.mb = min(m_block, t.m - t.i0)
                 t.row_panels = (t.mb + t.height - 1) // t.height
                 packs = t.row_panels if t.pack_a else 0
-                if t.pack_b_now:
+                if t.i0 == 0:
                     packs += t.column_panels - t.first_packed_b
                 if packs:
-                    parallel_for(pack_f32 if real is float else pack_f64, t, packs, <double>packs * nr * t.kb * 0.1)
-                t.pack_b_now = False
+                    parallel_for(pack_f32 if real is float else pack_f64, t, packs, 0.06 * packs * nr * (t.p1 - t.p0))
                 t.rows_per_chunk = tl_even_panel(t.row_panels, CHUNK_PANELS)
                 t.row_chunks = (t.row_panels + t.rows_per_chunk - 1) // t.rows_per_chunk
                 column_chunks = min(t.column_panels, max(<int64_t>1, (CHUNKS + t.row_chunks - 1) // t.row_chunks))
                 t.columns_per_chunk = (t.column_panels + column_chunks - 1) // column_chunks
                 column_chunks = (t.column_panels + t.columns_per_chunk - 1) // t.columns_per_chunk
-                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks, share * t.mb * t.nb * t.kb)
+                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks, share * t.mb * t.nb * (t.p1 - t.p0))
                 t.i0 += m_block
-            t.p0 += k_block
+            t.p0 += terms
         t.j0 += n_block
+    return TL_OK
+
+
+cdef int by_one_column_of_tiles(Product* t, real tag) noexcept nogil:
+    # A small product, as there are many in a batch: one panel of B, no division into blocks or chunks.
+    cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
+    cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
+    cdef int64_t height = t.m if t.m <= TL_MR else tl_even_panel(t.m, TL_MR), b_k = t.b_k, i = 0, rows
+    cdef real* a = <real*>t.a
+    cdef real* b = <real*>t.b
+    cdef real* c = <real*>t.c
+    if t.b_col != 1 or t.n % vl:
+        b = <real*>scratch(SLOT_B, nr * t.k * sizeof(real))
+        if b == NULL:
+            return TL_NO_MEMORY
+        if real is float:
+            tl_pack_b_f32(b, <float*>t.b, b_k, t.b_col, t.k, t.n)
+        else:
+            tl_pack_b_f64(b, <double*>t.b, b_k, t.b_col, t.k, t.n)
+        b_k = nr
+    while i < t.m:
+        rows = min(height, t.m - i)
+        if real is float:
+            tl_micro_f32(rows, t.n, t.k, a + i * t.a_row, t.a_row, t.a_k, b, b_k, c + i * t.ldc, t.ldc, 0)
+        else:
+            tl_micro_f64(rows, t.n, t.k, a + i * t.a_row, t.a_row, t.a_k, b, b_k, c + i * t.ldc, t.ldc, 0)
+        i += rows
+    if t.bias != NULL:
+        add_bias(c, t.ldc, <real*>t.bias, t.m, t.n)
     return TL_OK
 
 
@@ -300,6 +335,7 @@ cdef int product(Product* t, real tag) noexcept nogil:
     cdef int64_t i, chunk
     cdef int status
     cdef char* bias
+    cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef double per_term = 0.012 if real is float else 0.024
     if t.m == 0 or t.n == 0:
         return TL_OK
@@ -326,7 +362,7 @@ cdef int product(Product* t, real tag) noexcept nogil:
         t.ldc = t.n
     t.nanoseconds = per_term * t.m * t.n * t.k
     if t.k == 1:
-        t.nanoseconds = 0.1 * t.m * t.n
+        t.nanoseconds = 0.04 * t.m * t.n
         t.rows_per_chunk = max(<int64_t>1, 16384 // t.n)
         parallel_for(outer_f32 if real is float else outer_f64, t, (t.m + t.rows_per_chunk - 1) // t.rows_per_chunk, t.nanoseconds)
     elif t.b_k == 1 and t.b_col != 1 and t.a_k == 1 and t.m <= DOT_ROWS and 10 * t.m <= t.k + 16:
@@ -339,6 +375,8 @@ cdef int product(Product* t, real tag) noexcept nogil:
         t.nanoseconds *= 4
         t.columns_per_chunk = LINE_COLUMNS
         parallel_for(row_sum_f32 if real is float else row_sum_f64, t, (t.n + LINE_COLUMNS - 1) // LINE_COLUMNS, t.nanoseconds)
+    elif t.n <= nr and t.m <= SMALL_ROWS and t.k <= K_BLOCK and (t.a_row == 1 or t.a_k == 1):
+        return by_one_column_of_tiles(t, tag)
     else:
         return by_tiles(t, tag)
     return TL_OK
@@ -400,7 +438,7 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, real tag) noexcept 
     elif all.count > 0:
         all.per_chunk = max(<int64_t>1, min(all.count, <int64_t>(1e6 / (terms + 500.0))))
         parallel_for(batch_f32 if real is float else batch_f64, &all, (all.count + all.per_chunk - 1) // all.per_chunk,
-                     all.count * (terms * 0.012 + 30.0))
+                     all.count * (terms * 0.012 + 20.0))
     return all.status
 
 
