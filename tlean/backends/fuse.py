@@ -21,6 +21,8 @@ _OUTPUT, _SLOT = 1 << 20, 1 << 21
 #: Bytes of a block's slots and operands together: what stays in L1 with room to spare.
 _L1_BYTES = 24 * 1024
 _MOST_ARGUMENTS = 8
+#: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
+_SMALL = 1024
 
 
 @dataclass
@@ -64,7 +66,7 @@ def _spreads(graph: Graph, node: GraphNode) -> bool:
     return node.record.name == "broadcast_to" and node.inputs[0] is not None and graph.specs[node.inputs[0]].size == 1
 
 
-@dataclass
+@dataclass(eq=False)
 class _Group:
     position: int
     elements: int
@@ -73,48 +75,106 @@ class _Group:
 
 def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], returned: set[int]) -> list[Step]:
     """The instructions of a program in order; `root` maps views to the value whose memory they are, `returned` are the outputs' values."""
-    ready: dict[int, int] = {}
-    made_in: dict[int, _Group] = {}
-    items: list[GraphNode | _Group] = []
+    order = _Grouping(graph, root)
     for node in nodes:
-        if node.record.view:
-            continue
-        reads = {root[i] for i in node.inputs if i is not None}
-        n = _elements(graph, node)
-        group = None
-        if n is not None:
-            # The latest group among the producers', if all else is ready before that group starts.
-            for candidate in sorted({id(g): g for r in reads if (g := made_in.get(r))}.values(), key=lambda g: -g.position):
-                if candidate.elements == n and all(made_in.get(r) is candidate or ready.get(r, -1) < candidate.position for r in reads):
-                    group = candidate
-                    break
-            if group is None:
-                group = _Group(len(items), n)
-                items.append(group)
-            group.nodes.append(node)
-            made_in[node.outputs[0]] = group
-        else:
-            items.append(node)
-        position = group.position if group else len(items) - 1
-        for v in node.outputs:
-            ready[v] = position
+        if not node.record.view:
+            order.add(node)
+    for value in sorted(returned):
+        order.materialize(value)
+    items = order.items
 
     used_by: dict[int, set[int]] = {}
     for k, item in enumerate(items):
+        inside = {n.outputs[0] for n in item.nodes} if isinstance(item, _Group) else set()
         for node in item.nodes if isinstance(item, _Group) else (item,):
             for i in node.inputs:
-                if i is not None:
+                if i is not None and root[i] not in inside:
                     used_by.setdefault(root[i], set()).add(k)
     steps = []
     for k, item in enumerate(items):
         if isinstance(item, _Group) and len(item.nodes) > 1:
-            visible = [n.outputs[0] for n in item.nodes if n.outputs[0] in returned or used_by.get(n.outputs[0], set()) - {k}]
+            made = [n.outputs[0] for n in item.nodes]
+            visible = [v for v in made if order.home.get(v) is item and (v in returned or used_by.get(v))]
             steps.append(_fused(graph, item, root, visible))
         else:
             node = item.nodes[0] if isinstance(item, _Group) else item
-            live = [v if v in returned or used_by.get(v) else -1 for v in node.outputs]
+            inside_use = {root[i] for i in node.inputs if i is not None}
+            live = [v if v in returned or used_by.get(v) or v in inside_use else -1 for v in node.outputs]
             steps.append(_single(graph, node, root, live))
     return steps
+
+
+class _Grouping:
+    # Items in order of running: single nodes and groups. A group runs at the place where it was opened, so a node may join it only if all
+    # that it reads from outside is ready before that place.
+    def __init__(self, graph: Graph, root: Sequence[int]) -> None:
+        self.graph = graph
+        self.root = root
+        self.items: list[GraphNode | _Group] = []
+        self.ready: dict[int, int] = {}
+        #: The group that makes a value for all to read.
+        self.home: dict[int, _Group] = {}
+        self.readers: dict[int, list[_Group]] = {}
+        self.latest: dict[int, _Group] = {}
+        #: Scalars to spread: done inside each group that reads them, and in memory only for readers of another kind.
+        self.pending: dict[int, GraphNode] = {}
+
+    def add(self, node: GraphNode) -> None:
+        n = _elements(self.graph, node)
+        reads = [self.root[i] for i in node.inputs if i is not None]
+        if n is not None and _spreads(self.graph, node):
+            self.pending[node.outputs[0]] = node
+            return
+        if n is None:
+            for r in reads:
+                self.materialize(r)
+            self.items.append(node)
+            for v in node.outputs:
+                self.ready[v] = len(self.items) - 1
+            return
+        for r in reads:
+            if r in self.pending and r in self.home:
+                del self.pending[r]
+        group = self._group_for(n, reads)
+        for r in reads:
+            if r in self.pending and self.pending[r] not in group.nodes:
+                group.nodes.append(self.pending[r])
+        group.nodes.append(node)
+        made = node.outputs[0]
+        self.home[made] = group
+        self.ready[made] = group.position
+        self.latest[n] = group
+        for r in reads:
+            known = self.readers.setdefault(r, [])
+            if group not in known:
+                known.append(group)
+
+    def _group_for(self, n: int, reads: Sequence[int]) -> _Group:
+        # The earliest group of that size that shares a value with the node and starts after all else that the node reads is ready.
+        related = {id(g): g for r in reads for g in (self.home.get(r), *self.readers.get(r, ())) if g is not None and g.elements == n}
+        if n <= _SMALL and n in self.latest:
+            related[id(self.latest[n])] = self.latest[n]
+        for candidate in sorted(related.values(), key=lambda g: g.position):
+            if all(self.home.get(r) is candidate or self._ready_at(r) < candidate.position for r in reads):
+                return candidate
+        group = _Group(len(self.items), n)
+        self.items.append(group)
+        return group
+
+    def _ready_at(self, value: int) -> int:
+        if value in self.pending:
+            value = self.root[self.pending[value].inputs[0]]  # type: ignore[index]
+        return self.ready.get(value, -1)
+
+    def materialize(self, value: int) -> None:
+        """Put a scalar that is still to be spread into memory."""
+        node = self.pending.pop(value, None)
+        if node is not None:
+            group = _Group(len(self.items), self.graph.specs[value].size)
+            group.nodes.append(node)
+            self.items.append(group)
+            self.home[value] = group
+            self.ready[value] = group.position
 
 
 def _single(graph: Graph, node: GraphNode, root: Sequence[int], live: Sequence[int]) -> Step:

@@ -69,6 +69,35 @@ def expand(graph: Graph) -> Graph:
     return out.prune()
 
 
+#: Constants up to this many elements are computed when the plan is made.
+_FOLD_LIMIT = 4096
+
+
+def fold(graph: Graph) -> Graph:
+    """The same program with what depends on constants alone computed once, by the same kernels."""
+    constant = set(graph.constants)
+    folded, rest = [], []
+    for node in graph.nodes:
+        small = all(graph.specs[v].size <= _FOLD_LIMIT for v in node.outputs)
+        if small and not node.record.random and all(i is None or i in constant for i in node.inputs):
+            folded.append(node)
+            constant.update(node.outputs)
+        else:
+            rest.append(node)
+    if not folded:
+        return graph
+    read = {i for n in rest for i in n.inputs} | set(graph.outputs) | {after for _, _, after in graph.states}
+    wanted = [v for n in folded for v in n.outputs if v in read]
+    inner = Graph(graph.dtype)
+    inner.specs, inner.constants, inner.nodes, inner.outputs = graph.specs, graph.constants, folded, list(wanted)
+    values = core.run(_plan(inner), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
+    out = Graph(graph.dtype)
+    out.specs, out.inputs, out.outputs, out.labels, out.states = graph.specs, graph.inputs, graph.outputs, graph.labels, graph.states
+    out.nodes = rest
+    out.constants = {**graph.constants, **{v: t for v, t in zip(wanted, values, strict=True) if t is not None}}
+    return out
+
+
 @dataclass(frozen=True)
 class Program:
     """What a plan does, for people and for other devices: kernel names, value ids and numbers, no addresses."""
@@ -122,7 +151,10 @@ def _rounded(size: int) -> int:
 
 def lower(graph: Graph) -> core.Plan:
     """A plan for the CPU that computes the graph's outputs and updates its states in place."""
-    graph = expand(graph)
+    return _plan(fold(expand(graph)))
+
+
+def _plan(graph: Graph) -> core.Plan:
     nodes = graph.needed([*graph.outputs, *(after for _, _, after in graph.states)])
     root = _roots(graph, nodes)
     places: list[tuple[int, int]] = [(_NOWHERE, 0)] * len(graph.specs)
@@ -218,7 +250,7 @@ def _copy(graph: Graph, source: int, target: int, spec: Spec) -> Step:
     if spec.dtype not in words:
         raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
     suffix, _ = words[spec.dtype]
-    return Step("copy", KERNELS[f"accumulate:{suffix}"], (source,), (target,), (spec.size,), (), ())
+    return Step("copy", KERNELS[f"copy:{suffix}"], (source,), (target,), (spec.size,), (), ())
 
 
 def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
