@@ -1,6 +1,4 @@
 /* The inner loops of maxima: NaN wins, and of equal elements the first.
- *
- * Values never depend on whether an index is asked for.
  */
 #ifndef TLEAN_MAXIMA_H
 #define TLEAN_MAXIMA_H
@@ -9,6 +7,11 @@
 #include <string.h>
 
 #include "moves.h"
+
+#define TL_LANE(e, w, n) (e)
+#define TL_PARTNER(e, w, n) ((e) ^ ((w) % (n)))
+/* Every lane gets what its partner, lane e ^ w, has. */
+#define TL_HALVED(type, v, w) ((type)TL_PERMUTE(IVEC, TL_LANES, (IVEC)(v), (IVEC)(v), TL_PARTNER, w))
 
 #define TL_T float
 #define TL_INT int32_t

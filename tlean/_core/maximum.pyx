@@ -12,10 +12,8 @@ from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
 from tlean._core.threads cimport parallel_for, scratch
 
 cdef extern from "maxima.h" nogil:
-    float tl_row_max_f32(const float* x, int64_t n)
-    double tl_row_max_f64(const double* x, int64_t n)
-    int64_t tl_find_f32(const float* x, int64_t n, float top)
-    int64_t tl_find_f64(const double* x, int64_t n, double top)
+    void tl_row_maxima_f32(float* top, int32_t* index, const float* x, int64_t rows, int64_t n)
+    void tl_row_maxima_f64(double* top, int32_t* index, const double* x, int64_t rows, int64_t n)
     void tl_panel_max_f32(float* top, int32_t* index, const float* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
                           int64_t first, int64_t scale)
     void tl_panel_max_f64(double* top, int32_t* index, const double* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
@@ -58,18 +56,17 @@ cdef struct Pass:
     int64_t units_per_chunk
 
 
-cdef inline void max_of_row(Pass* p, real* dst, const real* src, int64_t to, int64_t at, int64_t n, int64_t first) noexcept nogil:
-    cdef int64_t k
+cdef inline void row_maxima(Pass* p, real* dst, const real* src, int64_t to, int64_t at, int64_t rows, int64_t n, int64_t first) noexcept nogil:
+    # Neighbouring rows of n elements from src[at] on, each from position `first` on of its run.
+    cdef int32_t* index = p.index + to if p.index != NULL else NULL
+    cdef int64_t r
     if real is float:
-        dst[to] = tl_row_max_f32(src + at, n)
+        tl_row_maxima_f32(dst + to, index, src + at, rows, n)
     else:
-        dst[to] = tl_row_max_f64(src + at, n)
-    if p.index != NULL:
-        if real is float:
-            k = tl_find_f32(src + at, n, dst[to])
-        else:
-            k = tl_find_f64(src + at, n, dst[to])
-        p.index[to] = <int32_t>((first + k) * p.scale) + (p.under[at + k] if p.under != NULL else 0)
+        tl_row_maxima_f64(dst + to, index, src + at, rows, n)
+    if index != NULL and (first != 0 or p.scale != 1 or p.under != NULL):
+        for r in range(rows):
+            index[r] = <int32_t>((first + index[r]) * p.scale) + (p.under[at + r * n + index[r]] if p.under != NULL else 0)
 
 
 cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
@@ -77,8 +74,7 @@ cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) 
     cdef int32_t* index
     cdef const int32_t* under
     if p.width == 1 and p.segments == 1:
-        for unit in range(unit, stop):
-            max_of_row(p, dst, src, unit, unit * p.length, p.length, 0)
+        row_maxima(p, dst, src, unit, unit * p.length, stop - unit, p.length, 0)
         return
     for unit in range(unit, stop):
         column = unit % p.panels * PANEL
@@ -88,7 +84,7 @@ cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) 
         at = (rest // p.segments * p.length + first) * p.width + column
         to = rest * p.width + column
         if p.width == 1:
-            max_of_row(p, dst, src, to, at, n, first)
+            row_maxima(p, dst, src, to, at, 1, n, first)
             continue
         index = p.index + to if p.index != NULL else NULL
         under = p.under + at if p.under != NULL else NULL

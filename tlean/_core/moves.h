@@ -98,4 +98,11 @@ static inline void tl_copy(void *restrict dst, const void *restrict src, int64_t
 
 TL_DEFINE_TILE(tl_tile4, uint32_t, TL_TILE4)
 TL_DEFINE_TILE(tl_tile8, uint64_t, TL_TILE8)
+
+static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
+    tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);
+}
+static inline void tl_tile_f64(double *dst, int64_t dst_stride, const double *src, int64_t src_stride) {
+    tl_tile8((uint64_t *)dst, dst_stride, (const uint64_t *)src, src_stride);
+}
 #endif

@@ -14,13 +14,6 @@
 /* Strips of four vectors in one block: the number of blocks in a segment stays below about 32. */
 #define TL_BLOCK_STRIPS (TL_VECTOR_BYTES == 16 ? 64 : 32)
 
-static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
-    tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);
-}
-static inline void tl_tile_f64(double *dst, int64_t dst_stride, const double *src, int64_t src_stride) {
-    tl_tile8((uint64_t *)dst, dst_stride, (const uint64_t *)src, src_stride);
-}
-
 #define TL_T float
 #define TL_INT int32_t
 #define TL_LANES TL_TILE4
