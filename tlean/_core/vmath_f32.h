@@ -7,29 +7,38 @@
 #define TL_LN2_HIGHF 0.693359375f
 #define TL_LN2_LOWF -2.12194440e-4f
 
-/* 2ⁿ for a whole number n in [−126, 127]: n + 127 in the low bits of the sum, moved to the exponent's place. */
+/* 2ⁿ for a whole number n in [−126, 127], +∞ for 128: n + 127 in the low bits of the sum, moved to the exponent's place. */
 TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_ROUNDF + 127.0f)) << 23); }
 
-/* eˣ = 2ⁿ·eʳ with n = round(x / ln 2), |r| ≤ ln 2 / 2. The scale is applied in two steps, for results that are subnormal or overflow. */
-TL_INLINE float tl_expf(float x) {
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-    float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
-    float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
+/* eʳ and n with eˣ = 2ⁿ·eʳ: n = round(x / ln 2), |r| ≤ ln 2 / 2. */
+TL_INLINE float tl_exp_partsf(float x, float *n) {
+    *n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
+    float r = TL_FMAF(*n, -TL_LN2_LOWF, TL_FMAF(*n, -TL_LN2_HIGHF, x));
     float q = 0.00138364604f;
     q = TL_FMAF(q, r, 0.00836913195f);
     q = TL_FMAF(q, r, 0.0416681059f);
     q = TL_FMAF(q, r, 0.166665167f);
     q = TL_FMAF(q, r, 0.49999994f);
-    float e = TL_FMAF(q, r * r, r) + 1.0f;
+    return TL_FMAF(q, r * r, r) + 1.0f;
+}
+
+/* The scale 2ⁿ is applied in two steps, for results that are subnormal or overflow. */
+TL_INLINE float tl_expf(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    float n, e = tl_exp_partsf(x, &n);
     float half = TL_FMAF(n, 0.5f, TL_ROUNDF) - TL_ROUNDF;
     return e * tl_power_of_2f(half) * tl_power_of_2f(n - half);
 }
 
-/* eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1), computed at half the scale so that n = 128 does not overflow early. */
-TL_INLINE float tl_expm1f(float x0) {
-    float x = x0 > 89.0f ? 89.0f : x0;
-    x = x < -18.0f ? -18.0f : x;
+/* eˣ for −87 ≤ x ≤ 88. */
+TL_INLINE float tl_exp_normalf(float x) {
+    float n, e = tl_exp_partsf(x, &n);
+    return e * tl_power_of_2f(n);
+}
+
+/* eˣ − 1 for −18 ≤ x ≤ 89, as 2ⁿ(eʳ − 1) + (2ⁿ − 1), computed at half the scale so that n = 128 does not overflow early. */
+TL_INLINE float tl_expm1_coref(float x) {
     float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
     float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
     float q = 0.000150466367f;
@@ -40,8 +49,13 @@ TL_INLINE float tl_expm1f(float x0) {
     q = TL_FMAF(q, r, 0.5f);
     float p = TL_FMAF(q, r * r, r);
     float scale = tl_power_of_2f(n - 1.0f);
-    float y = 2.0f * TL_FMAF(p, scale, scale - 0.5f);
-    return __builtin_fabsf(x0) < 1e-20f ? x0 : y;
+    return 2.0f * TL_FMAF(p, scale, scale - 0.5f);
+}
+
+TL_INLINE float tl_expm1f(float x) {
+    float t = x > 89.0f ? 89.0f : x;
+    float y = tl_expm1_coref(t < -18.0f ? -18.0f : t);
+    return __builtin_fabsf(x) < 1e-20f ? x : y;
 }
 
 /* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2: f − f²/2 + f³P(f) + k ln 2. */
@@ -93,7 +107,7 @@ TL_INLINE float tl_log1pf(float x) {
 /* tanh |x| = m/(m + 2) with m = e^(2|x|) − 1, and x + x³P(x²) near 0. */
 TL_INLINE float tl_tanhf(float x) {
     float a = __builtin_fabsf(x);
-    float m = tl_expm1f(2.0f * (a > 10.0f ? 10.0f : a));
+    float m = tl_expm1_coref(2.0f * (a > 10.0f ? 10.0f : a));
     float far = m / (m + 2.0f);
     float z = x * x;
     float p = -0.0057140626f;
@@ -105,10 +119,11 @@ TL_INLINE float tl_tanhf(float x) {
     return __builtin_copysignf(a < 0.625f ? near : far, x);
 }
 
-/* 1/(1 + e⁻ˣ) for x ≥ 0, eˣ/(1 + eˣ) below: no overflow, and no loss where the result is small. */
+/* 1/(1 + e⁻ˣ). From x = −88.4 down 2ⁿ is infinite, and the result 0 (instead of less than 2⁻¹²⁷). */
 TL_INLINE float tl_sigmoidf(float x) {
-    float e = tl_expf(-__builtin_fabsf(x));
-    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+    float t = x < -89.0f ? 89.0f : -x;
+    float n, e = tl_exp_partsf(t < -30.0f ? -30.0f : t, &n);
+    return 1.0f / TL_FMAF(e, tl_power_of_2f(n), 1.0f);
 }
 
 /* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^(G(|x|)) with G = ln erfc, up to 4, where erf rounds to 1. */
@@ -123,7 +138,7 @@ TL_INLINE float tl_erff(float x) {
     g = TL_FMAF(g, t, -0.63321656f);
     g = TL_FMAF(g, t, -1.12958026f);
     g = TL_FMAF(g, t, 0.000188466103f);
-    float far = __builtin_copysignf(1.0f - tl_expf(g), x);
+    float far = __builtin_copysignf(1.0f - tl_exp_normalf(g), x);
     float z = x * x;
     float p = 7.8070676e-05f;
     p = TL_FMAF(p, z, -0.000799788861f);

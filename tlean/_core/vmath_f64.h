@@ -10,7 +10,7 @@
 /* One step of Horner's rule. */
 #define TL_STEP(p, x, coefficient) p = TL_FMA(p, x, coefficient);
 
-/* 2ⁿ for a whole number n in [−1022, 1023]. */
+/* 2ⁿ for a whole number n in [−1022, 1023], +∞ for 1024. */
 TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_ROUND + 1023.0)) << 52); }
 
 /* (eʳ − 1 − r)/r² for |r| ≤ ln 2 / 2. */
@@ -23,22 +23,31 @@ TL_INLINE double tl_exp_tail(double r) {
     return q;
 }
 
+TL_INLINE double tl_exp_parts(double x, double low, double *n) {
+    *n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
+    double r = TL_FMA(*n, -TL_LN2_LOW, TL_FMA(*n, -TL_LN2_HIGH, x)) + low;
+    return TL_FMA(tl_exp_tail(r), r * r, r) + 1.0;
+}
+
 /* e^(x + low) for |low| far below |x|. */
 TL_INLINE double tl_exp_sum(double x, double low) {
     x = x > 710.0 ? 710.0 : x;
     x = x < -746.0 ? -746.0 : x;
-    double n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
-    double r = TL_FMA(n, -TL_LN2_LOW, TL_FMA(n, -TL_LN2_HIGH, x)) + low;
-    double e = TL_FMA(tl_exp_tail(r), r * r, r) + 1.0;
+    double n, e = tl_exp_parts(x, low, &n);
     double half = TL_FMA(n, 0.5, TL_ROUND) - TL_ROUND;
     return e * tl_power_of_2(half) * tl_power_of_2(n - half);
 }
 
 TL_INLINE double tl_exp(double x) { return tl_exp_sum(x, 0.0); }
 
-TL_INLINE double tl_expm1(double x0) {
-    double x = x0 > 710.0 ? 710.0 : x0;
-    x = x < -38.0 ? -38.0 : x;
+/* eˣ for −708 ≤ x ≤ 709. */
+TL_INLINE double tl_exp_normal(double x) {
+    double n, e = tl_exp_parts(x, 0.0, &n);
+    return e * tl_power_of_2(n);
+}
+
+/* eˣ − 1 for −38 ≤ x ≤ 710. */
+TL_INLINE double tl_expm1_core(double x) {
     double n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
     /* r as a sum of two: the rounding of r alone would cost a unit in the last place. */
     double high = TL_FMA(n, -TL_LN2_HIGH, x);
@@ -47,8 +56,13 @@ TL_INLINE double tl_expm1(double x0) {
     double rest = (high - r) - low;
     double p = r + TL_FMA(tl_exp_tail(r), r * r, rest);
     double scale = tl_power_of_2(n - 1.0);
-    double y = 2.0 * TL_FMA(p, scale, scale - 0.5);
-    return __builtin_fabs(x0) < 1e-150 ? x0 : y;
+    return 2.0 * TL_FMA(p, scale, scale - 0.5);
+}
+
+TL_INLINE double tl_expm1(double x) {
+    double t = x > 710.0 ? 710.0 : x;
+    double y = tl_expm1_core(t < -38.0 ? -38.0 : t);
+    return __builtin_fabs(x) < 1e-150 ? x : y;
 }
 
 /* (ln(1 + f) − 2s)/s³ − 2/3 for s = f/(2 + f), z = s². */
@@ -105,7 +119,7 @@ TL_INLINE double tl_log1p(double x) {
 
 TL_INLINE double tl_tanh(double x) {
     double a = __builtin_fabs(x);
-    double m = tl_expm1(2.0 * (a > 20.0 ? 20.0 : a));
+    double m = tl_expm1_core(2.0 * (a > 20.0 ? 20.0 : a));
     double far = m / (m + 2.0);
     double z = x * x;
     double p = 5.6861515905396484e-05;
@@ -116,9 +130,11 @@ TL_INLINE double tl_tanh(double x) {
     return __builtin_copysign(a < 0.5 ? near : far, x);
 }
 
+/* From x = −709.4 down the result is 0 (instead of less than 2⁻¹⁰²³). */
 TL_INLINE double tl_sigmoid(double x) {
-    double e = tl_exp(-__builtin_fabs(x));
-    return (x < 0.0 ? e : 1.0) / (1.0 + e);
+    double t = x < -710.0 ? 710.0 : -x;
+    double n, e = tl_exp_parts(t < -50.0 ? -50.0 : t, 0.0, &n);
+    return 1.0 / TL_FMA(e, tl_power_of_2(n), 1.0);
 }
 
 /* G is in powers of |x| − 1, up to |x| = 6, where erf rounds to 1. */
@@ -132,7 +148,7 @@ TL_INLINE double tl_erf(double x) {
     TL_STEP(g, t, -2.713794359374645e-05) TL_STEP(g, t, 2.6267778604193195e-05) TL_STEP(g, t, 0.00023732589296841856)
     TL_STEP(g, t, -0.0019779033547911544) TL_STEP(g, t, 0.01003382549159685) TL_STEP(g, t, -0.04156109805213852)
     TL_STEP(g, t, -0.8431072563582122) TL_STEP(g, t, -2.638967514234796) TL_STEP(g, t, -1.8496055099332482)
-    double far = __builtin_copysign(1.0 - tl_exp(g), x);
+    double far = __builtin_copysign(1.0 - tl_exp_normal(g), x);
     double z = x * x;
     double p = -7.609420109250403e-10;
     TL_STEP(p, z, 1.3617475432051053e-08) TL_STEP(p, z, -1.6184150092558492e-07) TL_STEP(p, z, 1.6444168555625962e-06)
@@ -193,6 +209,18 @@ TL_INLINE double tl_two_product(double a, double b, double *low) {
     return p;
 }
 
+/* What a power depends on through c alone, as numbers: c is the same for a whole array, and a choice made of it would keep loops scalar.
+ * A whole c is odd where c/2 is not whole; from 2⁵³ on every c is even. 0/0 makes the NaNs. */
+#define TL_POW_FUNCTIONS(real, f, word, top)                                                                                     \
+    TL_INLINE real tl_pow_edge##f(real c) { return c == 0 ? 0 : INFINITY * c; } /* c·ln ∞ */                                     \
+    TL_INLINE real tl_pow_of_negative##f(real c) { real whole = __builtin_floor##f(c) == c; return whole / whole; }              \
+    TL_INLINE real tl_pow_of_nan##f(real c) { real zero = c == 0; return zero / zero; }                                          \
+    TL_INLINE word tl_pow_sign##f(real c) {                                                                                      \
+        return (word)((__builtin_floor##f(c) == c) & (__builtin_floor##f(c / 2) != c / 2)) << top;                               \
+    }
+TL_POW_FUNCTIONS(float, f, uint32_t, 31)
+TL_POW_FUNCTIONS(double, , uint64_t, 63)
+
 /* x^c = ± e^(c ln|x|), the logarithm and the product carried as sums of two doubles: an error of 2⁻⁶² in ln|x| is 2⁻⁵² in the result. */
 TL_INLINE double tl_pow(double x, double c) {
     double a = __builtin_fabs(x), k;
@@ -223,29 +251,22 @@ TL_INLINE double tl_pow(double x, double c) {
     low += (sum - (high - part)) + (v - part) + (2.0 * s_low + v_low + k * TL_LN2_LOW);
     double y_low, y = tl_two_product(high, c, &y_low);
     y_low += low * c;
-    y = a == 0.0 ? -INFINITY * c : a == INFINITY ? INFINITY * c : y;
+    y = a == 0.0 ? -tl_pow_edge(c) : a == INFINITY ? tl_pow_edge(c) : y;
     y_low = __builtin_fabs(y) < 1000.0 ? y_low : 0.0;
     double power = tl_exp_sum(y, y_low);
-    /* A whole c is odd where c/2 is not whole. From 2⁵³ on every c is even. */
-    int whole = __builtin_floor(c) == c;
-    int odd = whole && __builtin_floor(0.5 * c) != 0.5 * c;
-    power = x < 0.0 && !whole && a < INFINITY ? NAN : power;
-    power = odd ? __builtin_copysign(power, x) : power;
-    power = a == 1.0 && x == x && __builtin_fabs(c) == INFINITY ? 1.0 : power;
-    power = x == 1.0 || c == 0.0 ? 1.0 : power;
-    return x != x && c != 0.0 ? x : power;
+    power = a == 1.0 ? 1.0 : power;
+    power = (x < 0.0) & (a < INFINITY) ? power * tl_pow_of_negative(c) : power;
+    power = tl_from_bits(tl_bits(power) | (tl_bits(x) & tl_pow_sign(c)));
+    return x != x ? tl_pow_of_nan(c) : power;
 }
 
 /* Through float64, whose rounding errors vanish in the final rounding. */
 TL_INLINE float tl_powf(float x, float c) {
     double a = __builtin_fabsf(x);
-    double y = a == 0.0 ? -INFINITY * (double)c : tl_log(a) * (double)c;
-    float power = (float)tl_exp(y);
-    int whole = __builtin_floorf(c) == c;
-    int odd = whole && __builtin_floorf(0.5f * c) != 0.5f * c;
-    power = x < 0.0f && !whole && a < INFINITY ? NAN : power;
-    power = odd ? __builtin_copysignf(power, x) : power;
-    power = a == 1.0 && __builtin_fabsf(c) == INFINITY ? 1.0f : power;
-    power = x == 1.0f || c == 0.0f ? 1.0f : power;
-    return x != x && c != 0.0f ? x : power;
+    double y = tl_log(a) * (double)c;
+    y = a == 0.0 ? -tl_pow_edge((double)c) : a == INFINITY ? tl_pow_edge((double)c) : y;
+    float power = (float)tl_exp(a == 1.0 ? 0.0 : y);
+    power = (x < 0.0f) & (x > -INFINITY) ? power * tl_pow_of_negativef(c) : power;
+    power = tl_from_bitsf(tl_bitsf(power) | (tl_bitsf(x) & tl_pow_signf(c)));
+    return x != x ? tl_pow_of_nanf(c) : power;
 }
