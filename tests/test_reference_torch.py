@@ -152,3 +152,45 @@ def test_softmax(rng):
         close(DEFINITIONS["softmax"](x, axis=axis), torch.softmax(t(x), axis))
         close(DEFINITIONS["log_softmax"](x, axis=axis), torch.log_softmax(t(x), axis))
         close(DEFINITIONS["logsumexp"](x, axis=axis), torch.logsumexp(t(x), axis))
+
+
+_OPTIMISERS = {
+    "sgd": (torch.optim.SGD, {"weight_decay": 0.1}, (), lambda t: []),
+    "momentum": (torch.optim.SGD, {"weight_decay": 0.1, "momentum": 0.9, "dampening": 0.3}, (0,), lambda t: [0.9, 0.3, 0, t]),
+    "momentum nesterov": (torch.optim.SGD, {"weight_decay": 0.1, "momentum": 0.9, "nesterov": True}, (0,), lambda t: [0.9, 0, 1, t]),
+    "adam": (torch.optim.Adam, {"weight_decay": 0.1}, (0, 0), lambda t: [0.9, 0.999, 1e-8, t, 0]),
+    "adam decoupled": (torch.optim.AdamW, {"weight_decay": 0.1}, (0, 0), lambda t: [0.9, 0.999, 1e-8, t, 1]),
+    "amsgrad": (torch.optim.Adam, {"weight_decay": 0.1, "amsgrad": True}, (0, 0, 0), lambda t: [0.9, 0.999, 1e-8, t, 0]),
+    "rmsprop": (torch.optim.RMSprop, {"weight_decay": 0.1}, (0,), lambda t: [0.99, 1e-8, 0]),
+    "rmsprop_momentum": (torch.optim.RMSprop, {"weight_decay": 0.1, "momentum": 0.9}, (0, 0), lambda t: [0.99, 1e-8, 0.9]),
+    "rmsprop_centred": (torch.optim.RMSprop, {"weight_decay": 0.1, "centered": True}, (0, 0), lambda t: [0.99, 1e-8, 0]),
+    "rmsprop_centred_momentum": (
+        torch.optim.RMSprop,
+        {"weight_decay": 0.1, "centered": True, "momentum": 0.9},
+        (0, 0, 0),
+        lambda t: [0.99, 1e-8, 0.9],
+    ),
+    "adagrad": (
+        torch.optim.Adagrad,
+        {"weight_decay": 0.1, "lr_decay": 0.2, "initial_accumulator_value": 0.5},
+        (0.5,),
+        lambda t: [0.2, 1e-10, t],
+    ),
+    "adadelta": (torch.optim.Adadelta, {"weight_decay": 0.1}, (0, 0), lambda t: [0.9, 1e-6]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _OPTIMISERS)
+def test_optimiser_steps(rng, name):
+    make, options, initial, rest = _OPTIMISERS[name]
+    p, states = rng.standard_normal(7), [np.full(7, float(s)) for s in initial]
+    theirs = torch.nn.Parameter(t(p))
+    optimiser = make([theirs], lr=0.05, **options)
+    step = DEFINITIONS[f"_{name.split()[0]}_step"]
+    for k in range(1, 5):
+        g = rng.standard_normal(7)
+        theirs.grad = t(g)
+        optimiser.step()
+        made = step(p, g, *states, np.array([0.05, 1.0, 0.1, *rest(k)]))
+        p, *states = made if isinstance(made, tuple) else (made,)
+        close(p, theirs.detach())
