@@ -26,6 +26,8 @@ def draw(declared: Any, rng: np.random.Generator, dtype: str = "float64") -> np.
             return given.reshape(arr.shape).astype(dtype) if given.dtype.kind == "f" else given.reshape(arr.shape)
         case "int":
             return rng.integers(arr.low, arr.high, arr.shape)
+        case "int32":
+            return rng.integers(arr.low, arr.high, arr.shape, dtype=np.int32)
         case "bool":
             return rng.random(arr.shape) < 0.6 if arr.data is None else np.asarray(arr.data, dtype=bool)
         case "normal":

@@ -56,7 +56,8 @@ cdef struct Pass:
     int64_t units_per_chunk
 
 
-cdef inline void row_maxima(Pass* p, real* dst, const real* src, int64_t to, int64_t at, int64_t rows, int64_t n, int64_t first) noexcept nogil:
+cdef inline void row_maxima(
+        Pass* p, real* dst, const real* src, int64_t to, int64_t at, int64_t rows, int64_t n, int64_t first) noexcept nogil:
     # Neighbouring rows of n elements from src[at] on, each from position `first` on of its run.
     cdef int32_t* index = p.index + to if p.index != NULL else NULL
     cdef int64_t r

@@ -241,7 +241,15 @@ def _points_axis(x: Shape, axis: int | tuple[int, ...], index: Shape) -> Shape:
     return axes
 
 
-@defop("_take_at", kernel="take_at", integer=("index",))
+def positions(count: int, *shape: int) -> Arr:
+    """Positions along reduced axes of `count` elements."""
+    return Arr(shape, "int32", 0, count)
+
+
+@defop("_take_at", kernel="take_at", integer=("index",), samples=lambda: [
+    good((3, 4), positions(4, 3), axis=1), good((3, 4), positions(3, 1, 4), axis=0), good((2, 3, 4), positions(8, 3), axis=(0, 2)),
+    good((3,), positions(3), axis=0), bad("ShapeError", (3, 4), positions(4, 2), axis=1),
+])  # fmt: skip
 class TakeAt:
     """From each slice of x along `axis` the element at its position, an int32 that counts along those axes in row-major order."""
 
@@ -260,7 +268,10 @@ class TakeAt:
     jvp = linear_jvp("_take_at")
 
 
-@defop("_place_at", kernel="place_at", integer=("index",))
+@defop("_place_at", kernel="place_at", integer=("index",), samples=lambda: [
+    good((3,), positions(4, 3), shape=(3, 4), axis=1), good((1, 4), positions(3, 1, 4), shape=(3, 4), axis=0),
+    good((3,), positions(8, 3), shape=(2, 3, 4), axis=(0, 2)), bad("ShapeError", (4,), positions(4, 3), shape=(3, 4), axis=1),
+])  # fmt: skip
 class PlaceAt:
     """The adjoint of `_take_at`: zeros of `shape`, with each element of v at its position along `axis`."""
 
