@@ -12,6 +12,9 @@ from libc.math cimport INFINITY, sqrt
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.micro cimport (
+    TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_b_f32, tl_pack_b_f64,
+)
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef fused real:
@@ -19,22 +22,14 @@ ctypedef fused real:
     double
 
 cdef extern from "attention.h" nogil:
-    int TL_MR
-    int TL_NR_f32
-    int TL_NR_f64
-    int TL_VL_f32
-    int TL_VL_f64
-    int64_t tl_even_panel(int64_t n, int64_t most)
-    void tl_micro_f32(int64_t mr, int64_t nr, int64_t k, const float* a, int64_t a_row, int64_t a_k, const float* b, int64_t b_k, float* c, int64_t ldc, int add)
-    void tl_micro_f64(int64_t mr, int64_t nr, int64_t k, const double* a, int64_t a_row, int64_t a_k, const double* b, int64_t b_k, double* c, int64_t ldc, int add)
-    void tl_pack_b_f32(float* dst, const float* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
-    void tl_pack_b_f64(double* dst, const double* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
     float tl_softmax_step_f32(float* s, const unsigned char* mask, int64_t visible, int64_t n, float scale, float* top, float* total)
     double tl_softmax_step_f64(double* s, const unsigned char* mask, int64_t visible, int64_t n, double scale, double* top, double* total)
     float tl_softmax_end_f32(float* y, int64_t n, float scale, float top, float total)
     double tl_softmax_end_f64(double* y, int64_t n, double scale, double top, double total)
-    void tl_softmax_back_f32(float* s, float* d, const unsigned char* mask, int64_t visible, int64_t n, float scale, float lse, float gy)
-    void tl_softmax_back_f64(double* s, double* d, const unsigned char* mask, int64_t visible, int64_t n, double scale, double lse, double gy)
+    void tl_softmax_back_f32(float* s, float* d, const unsigned char* mask, int64_t visible, int64_t n, float scale, float lse,
+                             float gy)
+    void tl_softmax_back_f64(double* s, double* d, const unsigned char* mask, int64_t visible, int64_t n, double scale, double lse,
+                             double gy)
     void tl_scale_row_f32(float* y, int64_t n, float by)
     void tl_scale_row_f64(double* y, int64_t n, double by)
     void tl_add_row_f32(float* y, const float* x, int64_t n)
@@ -121,7 +116,8 @@ cdef Panels rows_of(real* to, real* src, int64_t k, int64_t n) noexcept nogil:
     return b
 
 
-cdef void multiply(int64_t m, int64_t n, int64_t k, const real* a, int64_t a_row, int64_t a_k, Panels b, real* c, int64_t ldc, int add) noexcept nogil:
+cdef void multiply(int64_t m, int64_t n, int64_t k, const real* a, int64_t a_row, int64_t a_k, Panels b, real* c, int64_t ldc,
+                   int add) noexcept nogil:
     # C (m, n) (+)= A (m, k) B (k, n)
     cdef int64_t nr = width(c[0]), height = tl_even_panel(m, TL_MR), i, rows, columns
     cdef real* panel = <real*>b.at
@@ -182,7 +178,7 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
     cdef int64_t sub = tl_even_panel(i1 - i0, 4 * TL_MR if TL_MR > 8 else 8 * TL_MR)
     cdef int64_t key_end = min(t.m, i1) if t.causal else t.m
     cdef int64_t block = min(<int64_t>KEY_BLOCK, key_end)
-    cdef int64_t j0, keys, i, rows, columns, r
+    cdef int64_t j0, keys, i, rows, columns, visible, r
     cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(block, w, tag))
     cdef int64_t s_space = rounded(sub * block)
     cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + s_space + 2 * rounded(t.per_chunk)) * sizeof(real))
@@ -222,12 +218,11 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
             for r in range(rows):
                 if t.mask != NULL:
                     mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
+                visible = i + r - j0 + 1 if t.causal else columns
                 if real is float:
-                    worth = tl_softmax_step_f32(s + r * block, mask, i + r - j0 + 1 if t.causal else columns, columns, scale,
-                                                top + i - i0 + r, total + i - i0 + r)
+                    worth = tl_softmax_step_f32(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
                 else:
-                    worth = tl_softmax_step_f64(s + r * block, mask, i + r - j0 + 1 if t.causal else columns, columns, scale,
-                                                top + i - i0 + r, total + i - i0 + r)
+                    worth = tl_softmax_step_f64(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
                 if j0 > 0 and worth != 1:
                     if real is float:
                         tl_scale_row_f32(y + (i + r) * w, w, worth)
@@ -262,7 +257,7 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
     cdef int64_t item = chunk // t.per_item, part = chunk % t.per_item
     cdef int64_t j_begin = part * t.per_chunk, j_end = min(j_begin + t.per_chunk, t.m), n = t.n, h = t.h, w = t.w
     cdef int64_t sub = tl_even_panel(n, 8 * TL_MR if TL_MR > 8 else 16 * TL_MR), block = min(<int64_t>BACK_BLOCK, t.m)
-    cdef int64_t j0, keys, i, rows, columns, r
+    cdef int64_t j0, keys, i, rows, columns, visible, r
     cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(w, block, tag))
     cdef int64_t rows_space = rounded(max(panel_space(max(block, sub), h, tag), panel_space(sub, w, tag))), s_space = rounded(sub * block)
     cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + 3 * rows_space + 2 * s_space + rounded(n)) * sizeof(real))
@@ -323,10 +318,11 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
             for r in range(rows):
                 if t.mask != NULL:
                     mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
+                visible = i + r - j0 + 1 if t.causal else columns
                 if real is float:
-                    tl_softmax_back_f32(s + r * block, d + r * block, mask, i + r - j0 + 1 if t.causal else columns, columns, scale, lse[i + r], gy[i + r])
+                    tl_softmax_back_f32(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
                 else:
-                    tl_softmax_back_f64(s + r * block, d + r * block, mask, i + r - j0 + 1 if t.causal else columns, columns, scale, lse[i + r], gy[i + r])
+                    tl_softmax_back_f64(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
             if t.dv != NULL:
                 # dV (keys, w) += P' (keys, rows) g (rows, w)
                 if not blocking or all_finite(g + i * w, rows * w):
@@ -423,7 +419,8 @@ cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noex
             return TL_NO_MEMORY
     parallel_for(backward_f32 if real is float else backward_f64, &t, t.batch * t.per_item, nanoseconds)
     if t.parts != NULL and t.status == TL_OK:
-        parallel_for(join_f32 if real is float else join_f64, &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK, 0.1 * t.per_item * t.batch * t.n * t.h)
+        parallel_for(join_f32 if real is float else join_f64, &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
+                     0.1 * t.per_item * t.batch * t.n * t.h)
     return t.status
 
 

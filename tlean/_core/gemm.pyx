@@ -14,6 +14,10 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.micro cimport (
+    TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_a_f32, tl_pack_a_f64,
+    tl_pack_b_f32, tl_pack_b_f64,
+)
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef fused real:
@@ -21,18 +25,6 @@ ctypedef fused real:
     double
 
 cdef extern from "thin.h" nogil:
-    int TL_MR
-    int TL_NR_f32
-    int TL_NR_f64
-    int TL_VL_f32
-    int TL_VL_f64
-    int64_t tl_even_panel(int64_t n, int64_t most)
-    void tl_micro_f32(int64_t mr, int64_t nr, int64_t k, const float* a, int64_t a_row, int64_t a_k, const float* b, int64_t b_k, float* c, int64_t ldc, int add)
-    void tl_micro_f64(int64_t mr, int64_t nr, int64_t k, const double* a, int64_t a_row, int64_t a_k, const double* b, int64_t b_k, double* c, int64_t ldc, int add)
-    void tl_pack_a_f32(float* dst, const float* src, int64_t row, int64_t k_step, int64_t mr, int64_t k)
-    void tl_pack_a_f64(double* dst, const double* src, int64_t row, int64_t k_step, int64_t mr, int64_t k)
-    void tl_pack_b_f32(float* dst, const float* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
-    void tl_pack_b_f64(double* dst, const double* src, int64_t k_step, int64_t col, int64_t k, int64_t nr)
     void tl_dots_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc)
     void tl_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc)
     void tl_row_sum_f32(int64_t n, int64_t k, const float* a, int64_t a_step, const float* b, int64_t ldb, float* c)
@@ -225,7 +217,8 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
                 column_chunks = min(t.column_panels, max(<int64_t>1, (CHUNKS + t.row_chunks - 1) // t.row_chunks))
                 t.columns_per_chunk = (t.column_panels + column_chunks - 1) // column_chunks
                 column_chunks = (t.column_panels + t.columns_per_chunk - 1) // t.columns_per_chunk
-                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks, share * t.mb * t.nb * (t.p1 - t.p0))
+                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks,
+                             share * t.mb * t.nb * (t.p1 - t.p0))
                 t.i0 += m_block
             t.p0 += terms
         t.j0 += n_block

@@ -16,8 +16,8 @@
  *   void tl_pack_a_X(T *dst, src, row, k_step, mr, k)      dst[p*mr + i] = src[i*row + p*k_step]: a panel k x mr for `a_row = 1, a_k = mr`.
  *   void tl_pack_b_X(T *dst, src, k_step, col, k, nr)      dst[p*TL_NR_X + j] = src[p*k_step + j*col], zero for nr <= j < nr rounded up to
  *       TL_VL_X: a panel k x TL_NR_X for `b_k = TL_NR_X`. Both are fast when either stride is 1.
- *   int64_t tl_even_panel(n, most)      The size <= most that cuts n into the fewest panels of almost equal size: 16 rows are better done as
- *       8 + 8 than as 14 + 2. The last panel may be smaller.
+ *   int64_t tl_even_panel(n, most)      The size <= most that cuts n into the fewest panels of almost equal size: 16 rows are better
+ *       done as 8 + 8 than as 14 + 2. The last panel may be smaller.
  *
  * Compiled with -ffp-contract=fast, so a product and its sum are one fma where the instruction set has it.
  */

@@ -10,11 +10,10 @@
 #define UVEC TL_X(tl_uvec)
 
 #if TL_VBYTES == 64
-#define DOT_M 4 /* 4 x 4 sums, or 1 x 8: at least eight chains of additions run at once */
+#define DOT_M 4 /* rows of A at once: 4 x 4 sums and what they are made from fit in 32 registers, 2 x 4 in 16 */
 #else
 #define DOT_M 2
 #endif
-#define DOT_N 4
 
 TL_INLINE void TL_X(tl_dot_tile)(const int m, const int n, int64_t k, const TL_T *a, int64_t lda, const TL_T *b, int64_t ldb, TL_T *c,
                                  int64_t ldc) {
@@ -123,6 +122,5 @@ static __attribute__((unused)) void TL_X(tl_row_sum)(int64_t n, int64_t k, const
 #undef VEC
 #undef UVEC
 #undef DOT_M
-#undef DOT_N
 #undef ROWS
 #undef TL_DOT_TILE
