@@ -39,7 +39,7 @@ cdef enum:
     DOT_ROWS = 64          # up to so many rows of A are multiplied by dots rather than tiles
     PACK_A_COLUMNS = 3     # panels of B from which packing A pays
     PACK_B_ROWS = 4        # panels of A from which packing B pays
-    PACKED_BYTES = 1048576 # panels of A and B packed at once, beyond one block of terms: the second-level cache
+    PACKED_BYTES = 1048576  # panels of A and B packed at once, beyond one block of terms: the second-level cache
     SMALL_ROWS = 64        # rows of a product that is not worth dividing
     LINE_COLUMNS = 512     # columns per chunk of a sum of rows
     SLOT_A = 0
