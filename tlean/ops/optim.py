@@ -26,7 +26,7 @@ def _shapes(hyper: Shape, length: int, p: Shape, *others: Shape) -> list[Shape]:
 
 
 def _step(name: str, *states: str, source: str = "") -> Any:
-    return defop(name, outputs=("p1", *(f"{s}1" for s in states)), source=source, algebraic=False, differentiable=False)
+    return defop(name, outputs=("p1", *(f"{s}1" for s in states)), source=source, algebraic=False, differentiable=False, updates=True)
 
 
 class _Rules:

@@ -56,6 +56,12 @@ def sgd_update(grads: Mapping[Param, Any], lr: float) -> None:
     apply_update("_sgd_step", [(p, g, (), hyper) for p, g in grads.items()])
 
 
+def adam_hyper(lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> tuple[float, ...]:
+    """The hyper-parameters of `_adam_step` up to the step count, checked. Raises: OptionError."""
+    rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
+    return (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
+
+
 class AdamState:
     """The moments and step counts of Adam, by parameter."""
 
@@ -65,12 +71,12 @@ class AdamState:
         self.moments: dict[Param, tuple[AnyTensor, AnyTensor]] = {}
         self.steps: dict[Param, int] = {}
 
-    def advance(self, p: Param) -> tuple[tuple[AnyTensor, AnyTensor], int]:
-        """The moments of a parameter (zeros at first) and the number of this step, counted from 1."""
+    def advance(self, p: Param, hyper: tuple[float, ...]) -> tuple[tuple[AnyTensor, AnyTensor], tuple[float, ...]]:
+        """The moments of a parameter (zeros at first) and `hyper` for its next step, counted from 1; weight decay is decoupled."""
         if p not in self.moments:
             self.moments[p] = (as_tensor(np.zeros(p.shape, p.dtype)), as_tensor(np.zeros(p.shape, p.dtype)))
         self.steps[p] = self.steps.get(p, 0) + 1
-        return self.moments[p], self.steps[p]
+        return self.moments[p], (*hyper, float(self.steps[p]), 1.0)
 
     def __repr__(self) -> str:
         return f"<AdamState of {len(self.moments)} parameters>"
@@ -85,13 +91,8 @@ def adam_update(
     """
     if not isinstance(state, AdamState):
         raise OptionError(f"adam: state is an AdamState, got {type(state).__name__}")
-    head = (number("lr", lr, -float("inf")), 1.0, number("weight_decay", weight_decay))
-    tail = (number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
+    hyper = adam_hyper(lr, beta1, beta2, eps, weight_decay)
     for p, g in grads.items():
         if tuple(g.shape) != p.shape:
             raise ShapeError(f"adam: {p.name or 'the parameter'} has shape {p.shape}, its gradient {tuple(g.shape)}")
-    items = []
-    for p, g in grads.items():
-        moments, step = state.advance(p)
-        items.append((p, g, moments, (*head, *tail, float(step), 1.0)))
-    apply_update("_adam_step", items)
+    apply_update("_adam_step", [(p, g, *state.advance(p, hyper)) for p, g in grads.items()])
