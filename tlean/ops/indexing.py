@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 from ..errors import IndexRangeError, OptionError, ShapeError
@@ -33,7 +34,10 @@ def place_numbers(shape: Shape, target: Shape, starts: Shape, steps: Shape, valu
 
 
 def _per_axis(values: Sequence[int], x: Shape, name: str) -> Shape:
-    found = tuple(int(v) for v in values)
+    try:
+        found = tuple(index(v) for v in values)
+    except TypeError:
+        raise OptionError(f"{name} is a sequence of ints") from None
     if len(found) != len(x):
         raise OptionError(f"{name} has one entry for each of the {len(x)} axes of x")
     return found
@@ -48,7 +52,7 @@ class SliceRange0:
     """`length` consecutive entries of the first axis, from `start`."""
 
     def options(x, *, start, length):
-        return {"start": int(start), "length": int(length)}
+        return {"start": index(start), "length": index(length)}
 
     def shape(x, *, start, length):
         if not x:
@@ -73,7 +77,7 @@ class SliceRange0:
     good((7, 2), starts=(1, 0), stops=(7, 2), steps=(3, 1)),
     bad("IndexRangeError", (5, 4), starts=(0, 0), stops=(6, 4)), bad("IndexRangeError", (5,), starts=(3,), stops=(2,)),
     bad("IndexRangeError", (5,), starts=(-1,), stops=(5,)), bad("OptionError", (5, 4), starts=(0,), stops=(5,)),
-    bad("OptionError", (5,), starts=(0,), stops=(5,), steps=(0,)),
+    bad("OptionError", (5,), starts=(0,), stops=(5,), steps=(0,)), bad("OptionError", (5,), starts=0, stops=5),
 ])  # fmt: skip
 class Slice:
     """A box of entries: along axis i those at starts[i], starts[i] + steps[i], … before stops[i]; steps are 1 by default.
@@ -136,13 +140,16 @@ class Place:
     good((), widths=()),
     good((0,), widths=((2, 1),), value=3.0), good((2, 3, 3), widths=((0, 0), (1, 1), (1, 1))),
     bad("OptionError", (2, 3), widths=((1, 1),)), bad("OptionError", (2,), widths=((-1, 1),)),
-    bad("OptionError", (2,), widths=((1, 1, 1),)),
+    bad("OptionError", (2,), widths=((1, 1, 1),)), bad("OptionError", (2,), widths=1),
 ])  # fmt: skip
 class Pad:
     """x with `value` around it: widths[i] = (before, after) along axis i."""
 
     def options(x, *, widths, value=0.0):
-        pairs = tuple(tuple(int(v) for v in pair) for pair in widths)
+        try:
+            pairs = tuple(tuple(index(v) for v in pair) for pair in widths)
+        except TypeError:
+            raise OptionError("widths is a sequence of pairs of ints") from None
         if len(pairs) != len(x) or any(len(p) != 2 or min(p) < 0 for p in pairs):
             raise OptionError(f"widths has one pair (before, after) of numbers ≥ 0 for each of the {len(x)} axes of x")
         return {"widths": pairs, "value": float(value)}
@@ -166,12 +173,12 @@ class Pad:
 # One kernel takes rows and one adds rows: a vector is a matrix with rows of one element, a single index is a list of one.
 
 
-def rows_numbers(x: Shape, index: Shape, strict: bool) -> tuple[tuple[int, ...], tuple[()]]:
+def rows_numbers(x: Shape, at: Shape, strict: bool) -> tuple[tuple[int, ...], tuple[()]]:
     """The numbers of kernels `gather_rows`, `scatter_rows` and `scatter_add_rows`.
 
     (rows of x, elements in a row, rows taken, 1 where an index out of range is an error and 0 where it takes zeros or adds nowhere).
     """
-    return (x[0], size(x[1:]), size(index), int(strict)), ()
+    return (x[0], size(x[1:]), size(at), int(strict)), ()
 
 
 def _need(shape: Shape, axes: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from ..errors import OptionError, ShapeError
@@ -183,7 +184,7 @@ class SwapAdjacentAtDepth:
     """Axes `depth` and `depth + 1` change places; x unchanged where it has no such pair."""
 
     def options(x, *, depth):
-        return {"depth": int(depth)}
+        return {"depth": index(depth)}
 
     def shape(x, *, depth):
         return tuple(x[a] for a in _swap_axes(len(x), depth))
@@ -202,6 +203,7 @@ def permute_samples() -> list:
         good((2, 3, 4), axes=(2, 0, 1)), good((2, 3, 4, 5), axes=(0, 2, 1, 3)), good((2, 3), axes=(-1, 0)), good((), axes=()),
         good((2, 3, 4, 5), axes=(3, 2, 1, 0)), good((2, 0, 3), axes=(2, 1, 0)), good((2, 19, 21), axes=(0, 2, 1)),
         bad("OptionError", (2, 3), axes=(0, 0)), bad("OptionError", (2, 3), axes=(0,)), bad("OptionError", (2, 3), axes=(0, 2)),
+        bad("OptionError", (2, 3), axes=1),
     ]  # fmt: skip
 
 
@@ -210,7 +212,10 @@ class Permute:
     """Axes in another order: output axis i is input axis axes[i]."""
 
     def options(x, *, axes):
-        found = tuple(int(a) + len(x) if a < 0 else int(a) for a in axes)
+        try:
+            found = tuple(index(a) + len(x) if a < 0 else index(a) for a in axes)
+        except TypeError:
+            raise OptionError("axes is a sequence of ints") from None
         if sorted(found) != list(range(len(x))):
             raise OptionError(f"axes is a permutation of the {len(x)} axes of x")
         return {"axes": found}
