@@ -82,9 +82,9 @@ def erf(x: Any) -> np.ndarray:
     if given.dtype == object:
         raise NotExactError("erf is not a rational function")
     # Beyond 7 the result is ±1 in every float format up to 80 bits. The sum is taken in the widest format there is.
-    t = np.clip(given.astype(np.longdouble), -7, 7)
-    term = np.ones_like(t)
-    total = term
+    t: Any = np.clip(given.astype(np.longdouble), -7, 7)
+    term: Any = np.ones_like(t)
+    total: Any = term
     for n in range(1, 400):
         term = term * (2 * t * t) / (2 * n + 1)
         total = total + term
