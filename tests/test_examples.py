@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 
 def run(name: str, *arguments: object, data: str | None = None, cache: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "TLEAN_DATA"}
-    environment |= {"TLEAN_OFFLINE": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
+    environment |= {"TLEAN_OFFLINE": "1", "TLEAN_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
     if data is not None:
         environment["TLEAN_DATA"] = data
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]

@@ -69,7 +69,8 @@ def load(folder: str | os.PathLike[str] | None = None, download: bool | None = N
                 f"{folder}: no MNIST files here; looked for {', '.join(n.removesuffix('.gz') for n in SHA256)} (or .gz)"
             )
         return _read(found)
-    for place in filter(None, (os.environ.get("TLEAN_DATA"), cache_folder())):
+    places: list[str | Path] = [p for p in (os.environ.get("TLEAN_DATA"), cache_folder()) if p]
+    for place in places:
         found = _find(Path(place))
         if found is not None:
             return _read(found)
