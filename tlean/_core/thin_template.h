@@ -9,8 +9,11 @@
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 
+/* Rows of A at once: the sums of 4 x 4, with what they are made from, fit in 32 registers; of 3 x 4 in 16; of 2 x 4 without fma. */
 #if TL_VBYTES == 64
-#define DOT_M 4 /* rows of A at once: 4 x 4 sums and what they are made from fit in 32 registers, 2 x 4 in 16 */
+#define DOT_M 4
+#elif TL_VBYTES == 32
+#define DOT_M 3
 #else
 #define DOT_M 2
 #endif
@@ -62,19 +65,24 @@ TL_DOT_TILE(1, 1)
 TL_DOT_TILE(1, 8)
 TL_DOT_TILE(2, 1)
 TL_DOT_TILE(2, 4)
+TL_DOT_TILE(3, 1)
+TL_DOT_TILE(3, 4)
 TL_DOT_TILE(4, 1)
 TL_DOT_TILE(4, 4)
 
 static __attribute__((unused)) void TL_X(tl_dots)(int64_t m, int64_t n, int64_t k, const TL_T *a, int64_t lda, const TL_T *b, int64_t ldb,
                                                   TL_T *c, int64_t ldc) {
     for (int64_t i = 0, rows; i < m; i += rows) {
-        rows = m - i >= 4 && DOT_M == 4 ? 4 : m - i >= 2 ? 2 : 1;
+        rows = m - i < DOT_M ? m - i : DOT_M;
         const TL_T *ai = a + i * lda;
         TL_T *ci = c + i * ldc;
         int64_t j = 0;
         if (rows == 4) {
             for (; j + 4 <= n; j += 4) TL_X(tl_dots_4x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
             for (; j < n; j++) TL_X(tl_dots_4x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+        } else if (rows == 3) {
+            for (; j + 4 <= n; j += 4) TL_X(tl_dots_3x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j < n; j++) TL_X(tl_dots_3x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
         } else if (rows == 2) {
             for (; j + 4 <= n; j += 4) TL_X(tl_dots_2x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
             for (; j < n; j++) TL_X(tl_dots_2x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
