@@ -118,6 +118,9 @@ def test_joins(isa, suffix):
         xs = [values(*s) + 1000 * k for k, s in enumerate(shapes)]
         np.testing.assert_array_equal(run_op(isa, "layout", "concat", suffix, *xs, axis=axis), np.concatenate(xs, axis))
     xs = [values(4, 5) + 1000 * k for k in range(3)]
+    for axis, shapes in [(1, [(30000, 1), (30000, 3), (30000, 0), (30000, 2)]), (2, [(3, 5, 1)] * 7), (1, [(2, 9), (2, 1), (2, 1)])]:
+        ys = [values(*s) + 1000 * k for k, s in enumerate(shapes)]
+        np.testing.assert_array_equal(run_op(isa, "layout", "concat", suffix, *ys, axis=axis), np.concatenate(ys, axis))
     for axis in range(3):
         np.testing.assert_array_equal(run_op(isa, "layout", "stack", suffix, *xs, axis=axis), np.stack(xs, axis))
     np.testing.assert_array_equal(run_op(isa, "layout", "concat_vectors", suffix, values(2), values(3)), np.r_[1, 2, 1, 2, 3])

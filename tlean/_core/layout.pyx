@@ -394,10 +394,23 @@ cdef struct Concat:
     const int64_t* width
     int64_t row                # Σ widths
     int64_t total
+    int64_t part               # elements of the output in one chunk
+    bint narrow
 
 
 cdef inline void concat_typed(Concat* c, word* dst, int64_t chunk) noexcept nogil:
-    cdef int64_t at = chunk * CHUNK, stop = least(at + CHUNK, c.total), o = at // c.row, within = at % c.row, k = 0, run
+    cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.total), o = at // c.row, within = at % c.row, k = 0, run, i
+    cdef const word* src
+    if c.narrow:
+        # Whole rows of a few elements: one input after the other, each through all rows of the chunk.
+        within = 0
+        for k in range(c.inputs):
+            src = <const word*>c.src[k]
+            for i in range(c.width[k]):
+                for o in range(at // c.row, stop // c.row):
+                    dst[o * c.row + within + i] = src[o * c.width[k] + i]
+            within += c.width[k]
+        return
     while within >= c.width[k]:
         within -= c.width[k]
         k += 1
@@ -432,8 +445,11 @@ cdef int concat(void** out, void** inp, const int64_t* ints, int itemsize) noexc
     for k in range(c.inputs):
         c.row += c.width[k]
     c.total = c.row * ints[0]
-    if c.total:
-        parallel_for(concat_chunk, &c, (c.total + CHUNK - 1) // CHUNK, c.total * itemsize * NS_PER_BYTE)
+    if c.total == 0:
+        return TL_OK
+    c.narrow = c.row < 8 * c.inputs and c.row <= CHUNK
+    c.part = CHUNK // c.row * c.row if c.narrow else CHUNK
+    parallel_for(concat_chunk, &c, (c.total + c.part - 1) // c.part, c.total * itemsize * NS_PER_BYTE)
     return TL_OK
 
 
