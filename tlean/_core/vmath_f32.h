@@ -31,12 +31,6 @@ TL_INLINE float tl_expf(float x) {
     return e * tl_power_of_2f(half) * tl_power_of_2f(n - half);
 }
 
-/* eˣ for −87 ≤ x ≤ 88. */
-TL_INLINE float tl_exp_normalf(float x) {
-    float n, e = tl_exp_partsf(x, &n);
-    return e * tl_power_of_2f(n);
-}
-
 /* eˣ − 1 for −18 ≤ x ≤ 89, as 2ⁿ(eʳ − 1) + (2ⁿ − 1), computed at half the scale so that n = 128 does not overflow early. */
 TL_INLINE float tl_expm1_coref(float x) {
     float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
@@ -126,29 +120,36 @@ TL_INLINE float tl_sigmoidf(float x) {
     return 1.0f / TL_FMAF(e, tl_power_of_2f(n), 1.0f);
 }
 
-/* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^(G(|x|)) with G = ln erfc, up to 4, where erf rounds to 1. */
+/* erf x = x + x·P(x²) for |x| < 0.9; beyond, 1 − 2^G(|x|) with G = log₂ erfc, up to 4, where erf rounds to 1. */
 TL_INLINE float tl_erff(float x) {
     float a = __builtin_fabsf(x);
     float t = a > 4.0f ? 4.0f : a;
-    float g = -2.16974695e-05f;
-    g = TL_FMAF(g, t, 0.0004414664f);
-    g = TL_FMAF(g, t, -0.00420523994f);
-    g = TL_FMAF(g, t, 0.0252102036f);
-    g = TL_FMAF(g, t, -0.108421892f);
-    g = TL_FMAF(g, t, -0.63321656f);
-    g = TL_FMAF(g, t, -1.12958026f);
-    g = TL_FMAF(g, t, 0.000188466103f);
-    float far = __builtin_copysignf(1.0f - tl_exp_normalf(g), x);
+    float g = 0.000286127935f;
+    g = TL_FMAF(g, t, -0.00442411844f);
+    g = TL_FMAF(g, t, 0.0322002172f);
+    g = TL_FMAF(g, t, -0.150217012f);
+    g = TL_FMAF(g, t, -0.918947875f);
+    g = TL_FMAF(g, t, -1.62707591f);
+    g = TL_FMAF(g, t, -0.000238125096f);
+    float n = (g + TL_ROUNDF) - TL_ROUNDF;
+    float r = g - n;
+    float e = 0.000158261784f;
+    e = TL_FMAF(e, r, 0.00134177913f);
+    e = TL_FMAF(e, r, 0.00961706229f);
+    e = TL_FMAF(e, r, 0.0555027276f);
+    e = TL_FMAF(e, r, 0.240226552f);
+    e = TL_FMAF(e, r, 0.693147242f);
+    e = TL_FMAF(e, r, 1.0f);
+    float far = __builtin_copysignf(TL_FMAF(-e, tl_power_of_2f(n), 1.0f), x);
     float z = x * x;
-    float p = 7.8070676e-05f;
-    p = TL_FMAF(p, z, -0.000799788861f);
-    p = TL_FMAF(p, z, 0.00518716453f);
-    p = TL_FMAF(p, z, -0.0268533472f);
-    p = TL_FMAF(p, z, 0.112835787f);
-    p = TL_FMAF(p, z, -0.37612626f);
-    p = TL_FMAF(p, z, 0.128379166f);
+    float p = -0.000602080021f;
+    p = TL_FMAF(p, z, 0.00499895914f);
+    p = TL_FMAF(p, z, -0.026770493f);
+    p = TL_FMAF(p, z, 0.112819217f);
+    p = TL_FMAF(p, z, -0.376125038f);
+    p = TL_FMAF(p, z, 0.128379151f);
     float near = TL_FMAF(p, x, x);
-    return a < 1.0f ? near : far;
+    return a < 0.9f ? near : far;
 }
 
 /* The fast sine and cosine take |x| ≤ TL_TRIG_LIMITF; beyond it (and for inf, NaN) callers take libm's. */

@@ -7,7 +7,7 @@
 #define TL_TWO_THIRDS 0.6666666666666666
 #define TL_LN2_LOW 1.90821492927058770002e-10
 
-/* One step of Horner's rule. */
+/* One step of Horner's rule. Longer polynomials are split into even and odd powers: two short chains of dependent steps, not a long one. */
 #define TL_STEP(p, x, coefficient) p = TL_FMA(p, x, coefficient);
 
 /* 2ⁿ for a whole number n in [−1022, 1023], +∞ for 1024. */
@@ -15,12 +15,14 @@ TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_R
 
 /* (eʳ − 1 − r)/r² for |r| ≤ ln 2 / 2. */
 TL_INLINE double tl_exp_tail(double r) {
-    double q = 2.0935620958640335e-09;
-    TL_STEP(q, r, 2.51061044354157e-08) TL_STEP(q, r, 2.755721060458106e-07) TL_STEP(q, r, 2.7557252809982634e-06)
-    TL_STEP(q, r, 2.480158739045086e-05) TL_STEP(q, r, 0.00019841269877839842) TL_STEP(q, r, 0.0013888888888858044)
-    TL_STEP(q, r, 0.008333333333324486) TL_STEP(q, r, 0.0416666666666667) TL_STEP(q, r, 0.16666666666666674)
-    TL_STEP(q, r, 0.5)
-    return q;
+    double r2 = r * r;
+    double even = 2.0935620958640335e-09, odd = 2.51061044354157e-08;
+    TL_STEP(even, r2, 2.755721060458106e-07) TL_STEP(odd, r2, 2.7557252809982634e-06)
+    TL_STEP(even, r2, 2.480158739045086e-05) TL_STEP(odd, r2, 0.00019841269877839842)
+    TL_STEP(even, r2, 0.0013888888888858044) TL_STEP(odd, r2, 0.008333333333324486)
+    TL_STEP(even, r2, 0.0416666666666667) TL_STEP(odd, r2, 0.16666666666666674)
+    TL_STEP(even, r2, 0.5)
+    return TL_FMA(odd, r, even);
 }
 
 TL_INLINE double tl_exp_parts(double x, double low, double *n) {
@@ -39,12 +41,6 @@ TL_INLINE double tl_exp_sum(double x, double low) {
 }
 
 TL_INLINE double tl_exp(double x) { return tl_exp_sum(x, 0.0); }
-
-/* eˣ for −708 ≤ x ≤ 709. */
-TL_INLINE double tl_exp_normal(double x) {
-    double n, e = tl_exp_parts(x, 0.0, &n);
-    return e * tl_power_of_2(n);
-}
 
 /* eˣ − 1 for −38 ≤ x ≤ 710. */
 TL_INLINE double tl_expm1_core(double x) {
@@ -67,10 +63,12 @@ TL_INLINE double tl_expm1(double x) {
 
 /* (ln(1 + f) − 2s)/s³ − 2/3 for s = f/(2 + f), z = s². */
 TL_INLINE double tl_log_tail(double z) {
-    double p = 0.13235083905942097;
-    TL_STEP(p, z, 0.13252115941414871) TL_STEP(p, z, 0.15386990178364324) TL_STEP(p, z, 0.18181778328188436)
-    TL_STEP(p, z, 0.22222222607253495) TL_STEP(p, z, 0.2857142856940973) TL_STEP(p, z, 0.40000000000004926)
-    return p * z;
+    double z2 = z * z;
+    double even = 0.13235083905942097, odd = 0.13252115941414871;
+    TL_STEP(even, z2, 0.15386990178364324) TL_STEP(odd, z2, 0.18181778328188436)
+    TL_STEP(even, z2, 0.22222222607253495) TL_STEP(odd, z2, 0.2857142856940973)
+    TL_STEP(even, z2, 0.40000000000004926)
+    return TL_FMA(odd, z, even) * z;
 }
 
 /* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2. With h = f²/2, ln(1 + f) = f − (h − s(h + s²P)): no rounding of s reaches the leading term. */
@@ -122,10 +120,13 @@ TL_INLINE double tl_tanh(double x) {
     double m = tl_expm1_core(2.0 * (a > 20.0 ? 20.0 : a));
     double far = m / (m + 2.0);
     double z = x * x;
-    double p = 5.6861515905396484e-05;
-    TL_STEP(p, z, -0.00021790688258705284) TL_STEP(p, z, 0.000583340699569645) TL_STEP(p, z, -0.00145450066043434)
-    TL_STEP(p, z, 0.003591955863103402) TL_STEP(p, z, -0.008863221241243904) TL_STEP(p, z, 0.021869487800357124)
-    TL_STEP(p, z, -0.05396825394644411) TL_STEP(p, z, 0.133333333333013) TL_STEP(p, z, -0.3333333333333317)
+    double z2 = z * z;
+    double odd = 5.6861515905396484e-05, even = -0.00021790688258705284;
+    TL_STEP(odd, z2, 0.000583340699569645) TL_STEP(even, z2, -0.00145450066043434)
+    TL_STEP(odd, z2, 0.003591955863103402) TL_STEP(even, z2, -0.008863221241243904)
+    TL_STEP(odd, z2, 0.021869487800357124) TL_STEP(even, z2, -0.05396825394644411)
+    TL_STEP(odd, z2, 0.133333333333013) TL_STEP(even, z2, -0.3333333333333317)
+    double p = TL_FMA(odd, z, even);
     double near = TL_FMA(p * z, a, a);
     return __builtin_copysign(a < 0.5 ? near : far, x);
 }
@@ -137,25 +138,32 @@ TL_INLINE double tl_sigmoid(double x) {
     return 1.0 / TL_FMA(e, tl_power_of_2(n), 1.0);
 }
 
-/* G is in powers of |x| − 1, up to |x| = 6, where erf rounds to 1. */
+/* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^G with G = ln erfc in powers of |x| − 1, up to 6, where erf rounds to 1. */
 TL_INLINE double tl_erf(double x) {
     double a = __builtin_fabs(x);
     double t = (a > 6.0 ? 6.0 : a) - 1.0;
-    double g = 1.469537410283128e-12;
-    TL_STEP(g, t, -3.894835339709549e-11) TL_STEP(g, t, 4.758826561383662e-10) TL_STEP(g, t, -3.5473331416996265e-09)
-    TL_STEP(g, t, 1.7805724385579167e-08) TL_STEP(g, t, -6.068733507417366e-08) TL_STEP(g, t, 1.1635356312196226e-07)
-    TL_STEP(g, t, 1.1263514235355526e-07) TL_STEP(g, t, -2.0235703356367287e-06) TL_STEP(g, t, 9.576669142577718e-06)
-    TL_STEP(g, t, -2.713794359374645e-05) TL_STEP(g, t, 2.6267778604193195e-05) TL_STEP(g, t, 0.00023732589296841856)
-    TL_STEP(g, t, -0.0019779033547911544) TL_STEP(g, t, 0.01003382549159685) TL_STEP(g, t, -0.04156109805213852)
-    TL_STEP(g, t, -0.8431072563582122) TL_STEP(g, t, -2.638967514234796) TL_STEP(g, t, -1.8496055099332482)
-    double far = __builtin_copysign(1.0 - tl_exp_normal(g), x);
+    double t2 = t * t;
+    double even = 1.469537410283128e-12, odd = -3.894835339709549e-11;
+    TL_STEP(even, t2, 4.758826561383662e-10) TL_STEP(odd, t2, -3.5473331416996265e-09)
+    TL_STEP(even, t2, 1.7805724385579167e-08) TL_STEP(odd, t2, -6.068733507417366e-08)
+    TL_STEP(even, t2, 1.1635356312196226e-07) TL_STEP(odd, t2, 1.1263514235355526e-07)
+    TL_STEP(even, t2, -2.0235703356367287e-06) TL_STEP(odd, t2, 9.576669142577718e-06)
+    TL_STEP(even, t2, -2.713794359374645e-05) TL_STEP(odd, t2, 2.6267778604193195e-05)
+    TL_STEP(even, t2, 0.00023732589296841856) TL_STEP(odd, t2, -0.0019779033547911544)
+    TL_STEP(even, t2, 0.01003382549159685) TL_STEP(odd, t2, -0.04156109805213852)
+    TL_STEP(even, t2, -0.8431072563582122) TL_STEP(odd, t2, -2.638967514234796)
+    TL_STEP(even, t2, -1.8496055099332482)
+    double n, e = tl_exp_parts(TL_FMA(odd, t, even), 0.0, &n);
+    double far = __builtin_copysign(TL_FMA(-e, tl_power_of_2(n), 1.0), x);
     double z = x * x;
-    double p = -7.609420109250403e-10;
-    TL_STEP(p, z, 1.3617475432051053e-08) TL_STEP(p, z, -1.6184150092558492e-07) TL_STEP(p, z, 1.6444168555625962e-06)
-    TL_STEP(p, z, -1.4924466868560553e-05) TL_STEP(p, z, 0.00012055280548546777) TL_STEP(p, z, -0.0008548325486339485)
-    TL_STEP(p, z, 0.005223977596755809) TL_STEP(p, z, -0.026866170641960643) TL_STEP(p, z, 0.11283791670936955)
-    TL_STEP(p, z, -0.37612638903183343) TL_STEP(p, z, 0.12837916709551256)
-    double near = TL_FMA(p, x, x);
+    double z2 = z * z;
+    double p = -7.609420109250403e-10, q = 1.3617475432051053e-08;
+    TL_STEP(p, z2, -1.6184150092558492e-07) TL_STEP(q, z2, 1.6444168555625962e-06)
+    TL_STEP(p, z2, -1.4924466868560553e-05) TL_STEP(q, z2, 0.00012055280548546777)
+    TL_STEP(p, z2, -0.0008548325486339485) TL_STEP(q, z2, 0.005223977596755809)
+    TL_STEP(p, z2, -0.026866170641960643) TL_STEP(q, z2, 0.11283791670936955)
+    TL_STEP(p, z2, -0.37612638903183343) TL_STEP(q, z2, 0.12837916709551256)
+    double near = TL_FMA(TL_FMA(p, z, q), x, x);
     return a < 1.0 ? near : far;
 }
 

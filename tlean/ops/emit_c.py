@@ -62,7 +62,7 @@ def inner(formula: Formula, dtype: str) -> str:
     real = _real(dtype)
     lines = [f"static void {formula.name}_{dtype}_inner(void *out_, void **in, int64_t n, const double *floats, int accumulate) {{"]
     lines += [f"    {real} *out = ({real} *)out_;"]
-    lines += [f"    const {real} *{name} = (const {real} *)in[{k}];" for k, name in enumerate(formula.inputs)]
+    lines += [f"    const {real} *{name}_at = (const {real} *)in[{k}];" for k, name in enumerate(formula.inputs)]
     lines += [f"    const {real} {name} = ({real})floats[{k}];" for k, name in enumerate(formula.parameters)]
     ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
     lines += (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
@@ -70,14 +70,17 @@ def inner(formula: Formula, dtype: str) -> str:
 
 
 def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str = "0, n") -> list[str]:
-    names = {name: f"{name}[i]" for name in formula.inputs} | {name: name for name in formula.parameters}
+    names = {name: name for name in (*formula.inputs, *formula.parameters)}
     split = ex.split_uniform(tree, set(formula.parameters))
     if split:
         condition, yes, no = split
         lines = [f"{indent}if {ex.to_c(condition, names, dtype)[1]} {{", *_loops(yes, formula, dtype, indent + "    ", span)]
         return [*lines, f"{indent}}} else {{", *_loops(no, formula, dtype, indent + "    ", span), f"{indent}}}"]
     declarations, value = ex.to_c(tree, names, dtype)
-    before = "".join(d + " " for d in declarations)
+    # Every input is loaded whatever branch is taken: a load that depends on a condition does not vectorise everywhere.
+    used = ex.variables(tree)
+    loads = [f"const {_real(dtype)} {name} = {name}_at[i];" for name in formula.inputs if name in used]
+    before = "".join(d + " " for d in (*loads, *declarations))
     return [
         f"{indent}if (accumulate) TL_EACH({span}, {before}out[i] = out[i] + {value};)",
         f"{indent}else TL_EACH({span}, {before}out[i] = {value};)",
@@ -88,8 +91,8 @@ def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> l
     # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
     suffix = "f" if dtype == "f32" else ""
     outside = " | ".join(
-        f"!(tl_abs{suffix}({t.args[0].name}[i]) <= TL_TRIG_LIMIT{suffix.upper()})"
-        for t in set(ex.subtrees(tree))
+        f"!(tl_abs{suffix}({t.args[0].name}_at[i]) <= TL_TRIG_LIMIT{suffix.upper()})"
+        for t in dict.fromkeys(ex.subtrees(tree))
         if isinstance(t, ex.Call) and t.function in _RANGED
     )
     inside = indent + "    "
