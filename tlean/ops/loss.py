@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -338,7 +339,21 @@ class CrossEntropy:
         return rows.reduce(losses, reduction)
 
 
-@defop("_cross_entropy_grad", optional=("weight",), integer=("labels",), algebraic=False)
+def _cross_entropy_grad_samples():
+    rows = ((0.5, -1.0, 2.0), (1.0, 1.0, -3.0), (0.0, 4.0, 0.25), (-1.0, -2.0, -0.5))
+    logits = Arr((4, 3), "values", data=rows)
+    # The hints are right; they stay what they are when the logits move, so a finite difference means nothing.
+    top = Arr((4,), "values", data=tuple(max(r) for r in rows))
+    log_total = Arr((4,), "values", data=tuple(math.log(sum(math.exp(v - max(r)) for v in r)) for r in rows))
+    labels = Arr((4,), "values", data=(0, 2, 5, 1))
+    return [
+        good((4,) if r == "none" else (), logits, labels, w, top, log_total, label_smoothing=e, ignore_index=5, reduction=r, smooth=False)
+        for r in _REDUCTIONS
+        for w, e in ((None, 0.0), (None, 0.1), (Arr((3,), "positive"), 0.1))
+    ]
+
+
+@defop("_cross_entropy_grad", samples=_cross_entropy_grad_samples, optional=("weight",), integer=("labels",), algebraic=False)
 class CrossEntropyGrad:
     """The gradient of `cross_entropy` to the logits; `top` and `log_total` are hints.
 

@@ -46,6 +46,20 @@ class _Statistics:
         return ops.mul(self.spread(self.rstd), centered)
 
 
+def _grad_sample(shape, groups, extra, eps):
+    """Arguments of a gradient whose hints are right: x written out, and mean and 1/√(var + eps) of each group of its elements."""
+    x = [((7 * i) % 11) / 4 - 1 for i in range(size(shape))]
+    means, rstds = [], []
+    for group in groups:
+        values = [x[i] for i in group]
+        mean = sum(values) / len(values)
+        means.append(mean)
+        rstds.append((sum((v - mean) ** 2 for v in values) / len(values) + eps) ** -0.5)
+    hints = (Arr((len(groups),), "values", data=tuple(h)) for h in (means, rstds))
+    # A hint stays what it is when x moves, so a finite difference means nothing.
+    return good(shape, Arr(shape, "values", data=tuple(x)), extra, *hints, eps=eps, smooth=False)
+
+
 # Layer normalisation ----------------------------------------------------------------------------------------------------
 
 
@@ -111,7 +125,12 @@ class LayerNorm:
         return y if beta is None else ops.add(y, ops.broadcast_to(beta, x.shape))
 
 
-@defop("_layer_norm_grad", optional=("gamma",), outputs=("dx", "dgamma", "dbeta"), algebraic=False)
+def _layer_norm_grad_samples():
+    rows = [range(5 * r, 5 * r + 5) for r in range(3)]
+    return [_grad_sample((3, 5), rows, extra, 1e-3) for extra in (None, (5,))]
+
+
+@defop("_layer_norm_grad", samples=_layer_norm_grad_samples, optional=("gamma",), outputs=("dx", "dgamma", "dbeta"), algebraic=False)
 class LayerNormGrad:
     """The gradients of `layer_norm` to x, gamma and beta; `mean` and `rstd` are hints."""
 
@@ -171,7 +190,8 @@ def _image_samples(*extra: Any):
 
 #: Shapes and their numbers of channels: one image, batches with large, small and no spatial part, 1d and 3d.
 _IMAGES = (
-    ((2, 3, 5), 2), ((3, 2, 4, 5), 2), ((2, 3, 9, 9), 3), ((7, 5), 5), ((2, 2, 1, 3, 2), 2), ((2, 70, 2, 2), 70), ((130, 3), 3), ((1, 1, 1, 4), 1),
+    ((2, 3, 5), 2), ((3, 2, 4, 5), 2), ((2, 3, 9, 9), 3), ((7, 5), 5), ((2, 2, 1, 3, 2), 2), ((2, 70, 2, 2), 70), ((130, 3), 3),
+    ((1, 1, 1, 4), 1),
 )  # fmt: skip
 
 
@@ -218,7 +238,13 @@ class BatchNorm:
         return ops.add(ops.mul(normal, _over(ops, gamma, x)), _over(ops, beta, x))
 
 
-@defop("_batchnorm_grad", outputs=("dx", "dgamma", "dbeta"), algebraic=False)
+def _batchnorm_grad_samples():
+    image = [range(6 * c, 6 * c + 6) for c in range(2)]
+    batch = [range(c, 12, 3) for c in range(3)]
+    return [_grad_sample((2, 2, 3), image, (2,), 1e-3), _grad_sample((4, 3), batch, (3,), 1e-5)]
+
+
+@defop("_batchnorm_grad", samples=_batchnorm_grad_samples, outputs=("dx", "dgamma", "dbeta"), algebraic=False)
 class BatchNormGrad:
     """The gradients of `batchnorm_channel_first` to x, gamma and beta; `mean` and `rstd` are hints."""
 
