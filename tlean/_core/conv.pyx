@@ -25,6 +25,7 @@ cdef extern from "conv_micro.h" nogil:
         CONV_OB_MAX
         CONV_Q_MAX
         CONV_TERMS
+    void conv_expect_write(const void*) noexcept
     const int* conv_nv_max
     const int* conv_kb_max
     ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,

@@ -97,6 +97,8 @@ TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) { CONV_FILL(CONV_LO
 #undef CONV_LOAD_ZERO
 #undef CONV_LOAD_COPY
 
+TL_INLINE void conv_expect_write(const void *at) { __builtin_prefetch(at, 1); }
+
 #define REAL float
 #define INTEGER int32_t
 #define LANES (CONV_VECTOR_BYTES / 4)

@@ -129,6 +129,11 @@ cdef void gather_panels(const real* src, const real* packed, real* to, real* sum
     cdef real* at
     for panel in range(first, last):
         width = panel_width(job, panel, lane_count)
+        if job.step[2] == 1:
+            c = 2 * panel * lane_count
+            for v in range(minimum(job.out_channels - c, width)):
+                for p in range(ceil_div(positions, lane_count)):
+                    conv_expect_write(to + (c + v) * job.out_plane + p * lane_count)
         sum_strip(src, packed + panel * (one.terms + 1) * 2 * lane_count, sums, job, one, width // lane_count, width, rows, columns)
         for v in range(width // lane_count):
             c = (2 * panel + v) * lane_count
