@@ -131,8 +131,8 @@ def test_avg_pool(isa, suffix, geometry):
         inside = [c for c in cells if c >= 0]
         flat_y[:, i] = flat_x[:, inside].sum(1) / len(cells)
         at[:, inside] += flat_g[:, i : i + 1].astype(np.float64) / len(cells)
-    np.testing.assert_allclose(run_op(isa, "pool", "avg_pool", suffix, x, **window), y, rtol=tolerance, atol=tolerance)
-    dx = run_op(isa, "pool", "_avg_pool_grad", suffix, g, in_sizes=sizes, **window)
+    np.testing.assert_allclose(run_op(isa, "avg_pool", "avg_pool", suffix, x, **window), y, rtol=tolerance, atol=tolerance)
+    dx = run_op(isa, "avg_pool", "_avg_pool_grad", suffix, g, in_sizes=sizes, **window)
     np.testing.assert_allclose(dx, at.reshape(x.shape), rtol=tolerance, atol=tolerance)
 
 
@@ -199,8 +199,8 @@ def test_same_bits_at_any_thread_count(isa, geometry):
         y, at = call.outs
         g = values("normal", y.shape, np.float32, 1)
         dx = run_op(isa, "pool", "_max_pool_grad", "f32", g, x, at, **window, pad_value=-INF)
-        mean = run_op(isa, "pool", "avg_pool", "f32", x, **window)
-        back = run_op(isa, "pool", "_avg_pool_grad", "f32", g, in_sizes=sizes, **window)
+        mean = run_op(isa, "avg_pool", "avg_pool", "f32", x, **window)
+        back = run_op(isa, "avg_pool", "_avg_pool_grad", "f32", g, in_sizes=sizes, **window)
         found.append([a.tobytes() for a in (y, at, dx, mean, back)])
     threads.set_num_threads(before)
     assert found[0] == found[1]

@@ -6,17 +6,27 @@
  * the contiguous run phase[k % stride] + k / stride: any stride costs no more than one split.
  */
 
+/* Whether a condition held anywhere in a pass, noted lane by lane: one horizontal step a row, not one a block. */
+#define TL_SEEN TI seen[16] = {0};
+#define TL_SEE(condition) seen[j - j0] |= (condition);
+#define TL_ANY_SEEN NAME(tl_any)(seen)
+TL_INLINE int NAME(tl_any)(const TI *seen) {
+    TI any = 0;
+    for (int k = 0; k < 16; k++) any |= seen[k];
+    return any != 0;
+}
+
 /* dst[j] = the maximum over r < count of rows[r][j]. Nonzero if any element is NaN (dst is then to be made by a slower loop). */
 static int NAME(tl_max_rows)(T *TL_RESTRICT dst, const T *const *rows, ptrdiff_t count, ptrdiff_t n) {
     const T *TL_RESTRICT a = rows[0];
-    TI nan = 0;
+    TL_SEEN
     if (count == 1) {
 #define BODY                  \
     dst[j] = a[j];            \
-    nan |= a[j] != a[j];
+    TL_SEE(a[j] != a[j])
         TL_IN_BLOCKS(n)
 #undef BODY
-        return nan != 0;
+        return TL_ANY_SEEN;
     }
     const T *TL_RESTRICT b = rows[1];
     ptrdiff_t next = 2;
@@ -24,16 +34,16 @@ static int NAME(tl_max_rows)(T *TL_RESTRICT dst, const T *const *rows, ptrdiff_t
 #define BODY                                    \
     T u = a[j], v = b[j];                       \
     dst[j] = v > u ? v : u;                     \
-    nan |= __builtin_isunordered(u, v);
+    TL_SEE(__builtin_isunordered(u, v))
         TL_IN_BLOCKS(n)
 #undef BODY
-        return nan != 0;
+        return TL_ANY_SEEN;
     } else {
         const T *TL_RESTRICT c = rows[2];
 #define BODY                                                \
     T u = a[j], v = b[j], w = c[j], m = v > u ? v : u;      \
     dst[j] = w > m ? w : m;                                 \
-    nan |= __builtin_isunordered(u, v) | (w != w);
+    TL_SEE(__builtin_isunordered(u, v) | (w != w))
         TL_IN_BLOCKS(n)
 #undef BODY
         next = 3;
@@ -43,11 +53,11 @@ static int NAME(tl_max_rows)(T *TL_RESTRICT dst, const T *const *rows, ptrdiff_t
 #define BODY                        \
     T v = x[j], m = dst[j];         \
     dst[j] = v > m ? v : m;         \
-    nan |= v != v;
+    TL_SEE(v != v)
         TL_IN_BLOCKS(n)
 #undef BODY
     }
-    return nan != 0;
+    return TL_ANY_SEEN;
 }
 
 /* The same with the position of the first maximum: at[j] = start[r] + j, r the first row that attains dst[j]. */
@@ -55,15 +65,15 @@ static int NAME(tl_argmax_rows)(T *TL_RESTRICT dst, TI *TL_RESTRICT at, const T 
                                 ptrdiff_t n) {
     const T *TL_RESTRICT a = rows[0];
     const TI sa = (TI)start[0];
-    TI nan = 0;
+    TL_SEEN
     if (count == 1) {
 #define BODY                  \
     dst[j] = a[j];            \
     at[j] = sa + (TI)j;       \
-    nan |= a[j] != a[j];
+    TL_SEE(a[j] != a[j])
         TL_IN_BLOCKS(n)
 #undef BODY
-        return nan != 0;
+        return TL_ANY_SEEN;
     }
     const T *TL_RESTRICT b = rows[1];
     const TI sb = (TI)start[1];
@@ -73,10 +83,10 @@ static int NAME(tl_argmax_rows)(T *TL_RESTRICT dst, TI *TL_RESTRICT at, const T 
     T u = a[j], v = b[j];                       \
     dst[j] = v > u ? v : u;                     \
     at[j] = (v > u ? sb : sa) + (TI)j;          \
-    nan |= __builtin_isunordered(u, v);
+    TL_SEE(__builtin_isunordered(u, v))
         TL_IN_BLOCKS(n)
 #undef BODY
-        return nan != 0;
+        return TL_ANY_SEEN;
     } else {
         const T *TL_RESTRICT c = rows[2];
         const TI sc = (TI)start[2];
@@ -85,7 +95,7 @@ static int NAME(tl_argmax_rows)(T *TL_RESTRICT dst, TI *TL_RESTRICT at, const T 
     TI s = v > u ? sb : sa;                                 \
     dst[j] = w > m ? w : m;                                 \
     at[j] = (w > m ? sc : s) + (TI)j;                       \
-    nan |= __builtin_isunordered(u, v) | (w != w);
+    TL_SEE(__builtin_isunordered(u, v) | (w != w))
         TL_IN_BLOCKS(n)
 #undef BODY
         next = 3;
@@ -98,11 +108,11 @@ static int NAME(tl_argmax_rows)(T *TL_RESTRICT dst, TI *TL_RESTRICT at, const T 
     TI old = at[j];                         \
     dst[j] = v > m ? v : m;                 \
     at[j] = v > m ? s + (TI)j : old;        \
-    nan |= v != v;
+    TL_SEE(v != v)
         TL_IN_BLOCKS(n)
 #undef BODY
     }
-    return nan != 0;
+    return TL_ANY_SEEN;
 }
 
 /* y and its position over the taps of one row of windows; of equal values the one with the smaller position wins. `best` holds n. */
@@ -258,12 +268,23 @@ static void NAME(tl_merge)(T *TL_RESTRICT row, const T *TL_RESTRICT phase, ptrdi
     }
 }
 
+/* Even columns of a row from two taps, odd columns from two others: row[2j + e] = taps[2e][j] + taps[2e + 1][j]. */
+static void NAME(tl_spread)(T *TL_RESTRICT row, const T *const *taps, ptrdiff_t n) {
+    const T *TL_RESTRICT a = taps[0], *TL_RESTRICT b = taps[1], *TL_RESTRICT c = taps[2], *TL_RESTRICT d = taps[3];
+#define BODY                        \
+    row[2 * j] = a[j] + b[j];       \
+    row[2 * j + 1] = c[j] + d[j];
+    TL_IN_BLOCKS(n / 2)
+#undef BODY
+    if (n & 1) row[n - 1] = a[n / 2] + b[n / 2];
+}
+
 /* One row of 2x2 windows of stride 2, without padding: r0 and r1 hold 2n columns at plane positions p0 and p1; at may be NULL.
  * Nonzero if NaN occurs. */
 static int NAME(tl_max_2x2)(T *TL_RESTRICT y, int32_t *TL_RESTRICT at, const T *TL_RESTRICT r0, const T *TL_RESTRICT r1, int64_t p0,
                             int64_t p1, ptrdiff_t n) {
     const TI base = (TI)p0, gap = (TI)(p1 - p0);
-    TI nan = 0;
+    TL_SEEN
     if (at) {
 #define BODY                                                                        \
     T a = r0[2 * j], b = r0[2 * j + 1], c = r1[2 * j], d = r1[2 * j + 1];           \
@@ -271,7 +292,7 @@ static int NAME(tl_max_2x2)(T *TL_RESTRICT y, int32_t *TL_RESTRICT at, const T *
     TI i = b > a ? 1 : 0, l = d > c ? gap + 1 : gap;                                \
     y[j] = w > m ? w : m;                                                           \
     at[j] = (int32_t)((w > m ? l : i) + base + 2 * (TI)j);                          \
-    nan |= __builtin_isunordered(a, b) | __builtin_isunordered(c, d);
+    TL_SEE(__builtin_isunordered(a, b) | __builtin_isunordered(c, d))
         TL_IN_BLOCKS(n)
 #undef BODY
     } else {
@@ -279,11 +300,11 @@ static int NAME(tl_max_2x2)(T *TL_RESTRICT y, int32_t *TL_RESTRICT at, const T *
     T a = r0[2 * j], b = r0[2 * j + 1], c = r1[2 * j], d = r1[2 * j + 1];           \
     T m = b > a ? b : a, w = d > c ? d : c;                                         \
     y[j] = w > m ? w : m;                                                           \
-    nan |= __builtin_isunordered(a, b) | __builtin_isunordered(c, d);
+    TL_SEE(__builtin_isunordered(a, b) | __builtin_isunordered(c, d))
         TL_IN_BLOCKS(n)
 #undef BODY
     }
-    return nan != 0;
+    return TL_ANY_SEEN;
 }
 
 /* The gradient of that row: both rows of 2n columns are written in full. */
@@ -318,3 +339,7 @@ static void NAME(tl_avg_2x2_grad)(T *TL_RESTRICT d0, T *TL_RESTRICT d1, const T 
     TL_IN_BLOCKS(n)
 #undef BODY
 }
+
+#undef TL_SEEN
+#undef TL_SEE
+#undef TL_ANY_SEEN

@@ -1,8 +1,23 @@
-"""Geometry of pooling windows over `planes` arrays of three spatial axes; fewer axes are padded with leading axes of size 1."""
+"""Pooling windows over `planes` arrays of three spatial axes (fewer are filled up with leading axes of size 1): geometry, rows, the loop over
+planes."""
 from libc.stdint cimport int32_t, int64_t
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
 from tlean._core.threads cimport parallel_for, scratch
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define tl_prefetch(p) __builtin_prefetch(p)
+    #else
+    #define tl_prefetch(p) ((void)(p))
+    #endif
+    """
+    void tl_prefetch(const void* p) noexcept nogil
+
+ctypedef fused real:
+    float
+    double
 
 
 cdef struct Windows:
@@ -15,7 +30,7 @@ cdef struct Windows:
 
 
 cdef inline Windows read_windows(const int64_t* ints) noexcept nogil:
-    # The layout that `window_numbers` in tlean/ops/pool.py writes.
+    # The layout that `window_numbers` in tlean/ops/pool_windows.py writes.
     cdef Windows w
     cdef int i
     w.planes = ints[0]
@@ -90,3 +105,62 @@ cdef inline int over_planes(PlaneJob* job, double plane_ns) noexcept nogil:
     job.status = TL_OK
     parallel_for(do_planes, job, (job.w.planes + job.group - 1) // job.group, plane_ns * <double>job.w.planes)
     return job.status
+
+
+# Rows of windows, for the pools that work row by row ---------------------------------------------------------------------------
+
+cdef inline bint is_2x2(const Windows* w) noexcept nogil:
+    # 2x2 windows of stride 2 over the last two axes, with nothing padded and no window over the first.
+    return (w.kernel[0] == 1 and w.stride[0] == 1 and w.kernel[1] == 2 and w.kernel[2] == 2 and w.stride[1] == 2 and w.stride[2] == 2
+            and w.padding[0] == 0 and w.padding[1] == 0 and w.padding[2] == 0)
+
+
+# Rows of windows are done in strips of this many, step by step: a step then reads what was stored long before, not just before.
+cdef enum:
+    STRIP = 8
+    AHEAD = 4096           # bytes
+
+
+cdef inline int64_t phase_pitch(const Windows* w) noexcept nogil:
+    # Room for one phase of an input row: window j's tap k stands at k//s + j. Whole cache lines.
+    return (w.out[2] + (w.kernel[2] - 1) // w.stride[2] + 15) & ~<int64_t>15
+
+
+cdef inline void fetch_ahead(const Windows* w, const real* row) noexcept nogil:
+    # Asks for as many cells as one row of windows uses up, some rows ahead. Several rows are read side by side, each no longer than a few
+    # cache lines: too short for the processor to see where they go.
+    cdef const char* p = <const char*>row + AHEAD
+    cdef int64_t n = w.stride[1] * w.size[2] * sizeof(real), i
+    for i in range(0, n if n < AHEAD else AHEAD, 64):
+        tl_prefetch(p + i)
+
+
+cdef inline int64_t window_rows(const Windows* w, const real* x, const real** rows, int64_t* start, int64_t o0, int64_t o1,
+                                const real* pad_row) noexcept nogil:
+    # The input rows under window row (o0, o1), and the position of each one's column 0. Padded rows are left out, or, where pad_row is
+    # given, are pad_row; positions are then those of the padded plane, since they must rise along the window.
+    cdef int64_t a, b, z, i, count = 0
+    cdef int64_t padded_rows = w.size[1] + 2 * w.padding[1], padded_pitch = w.size[2] + 2 * w.padding[2]
+    cdef bint inside
+    for a in range(w.kernel[0]):
+        z = o0 * w.stride[0] - w.padding[0] + a
+        for b in range(w.kernel[1]):
+            i = o1 * w.stride[1] - w.padding[1] + b
+            inside = 0 <= z < w.size[0] and 0 <= i < w.size[1]
+            if inside:
+                rows[count] = x + (z * w.size[1] + i) * w.size[2]
+            elif pad_row != NULL:
+                rows[count] = pad_row
+            else:
+                continue
+            if pad_row != NULL:
+                start[count] = ((z + w.padding[0]) * padded_rows + i + w.padding[1]) * padded_pitch + w.padding[2]
+            else:
+                start[count] = (z * w.size[1] + i) * w.size[2]
+            count += 1
+    return count
+
+
+cdef inline double row_cost(const Windows* w, double per_tap) noexcept nogil:
+    # Nanoseconds of one plane: its cells once, and `per_tap` for each row and column of every window.
+    return 0.1 * volume(w.size) + per_tap * volume(w.out) * (w.kernel[0] * w.kernel[1] + w.kernel[2])
