@@ -44,7 +44,9 @@ cdef inline void lanes_max(real* top, const real* x, Py_ssize_t along, Py_ssize_
 
 
 # Σ e^(x − shift) of each row, for a shift that is at least its maximum.
-cdef inline void lanes_exp_sum(double* total, const real* x, const real* shift, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+cdef inline void lanes_exp_sum(
+    double* total, const real* x, const real* shift, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width
+) noexcept nogil:
     cdef Py_ssize_t i, j
     for j in range(width):
         total[j] = 0.0

@@ -1,5 +1,4 @@
 """Kernels of the losses and of their gradients. A loss is worked out in one pass; its sum is taken chunk by chunk, then over the chunks."""
-from libc.math cimport fabs
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memset

@@ -45,14 +45,18 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
     cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r
     cdef real mean[LANES]
     cdef real rstd[LANES]
+    cdef double variance[LANES]
+    cdef double share = 1.0 / n
     cdef const real* p
     while row < last:
         width = min(together, last - row)
         p = x + row * n
         for r in range(width):
-            mean[r] = <real>(row_sum(p + r * n, n) / n)
+            mean[r] = <real>(row_sum(p + r * n, n) * share)
         for r in range(width):
-            rstd[r] = <real>(1.0 / sqrt(row_square_deviation(p + r * n, mean[r], n) / n + job.floats[0]))
+            variance[r] = row_square_deviation(p + r * n, mean[r], n) * share
+        for r in range(width):
+            rstd[r] = <real>(1.0 / sqrt(variance[r] + job.floats[0]))
         for r in range(width):
             normalize(y + (row + r) * n, p + r * n, mean[r], rstd[r], gamma, beta, n)
         if mean_out != NULL:
@@ -90,7 +94,7 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
     cdef const real* p
     cdef double sum_h[LANES]
     cdef double sum_hx[LANES]
-    cdef double a
+    cdef double a, share = 1.0 / n
     if job.partial != NULL:
         sums = job.partial + 2 * n * (first // job.block)
         memset(sums, 0, 2 * n * sizeof(double))
@@ -110,7 +114,7 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
                 a = rstd[row + r]
                 combine(
                     dx + (row + r) * n, gr + r * n, p + r * n, gamma, mean[row + r],
-                    <real>a, <real>(a * sum_h[r] / n), <real>(a * a * a * sum_hx[r] / n), n,
+                    <real>a, <real>(a * sum_h[r] * share), <real>(a * a * a * sum_hx[r] * share), n,
                 )
         row += width
         # The column sums follow while the rows are still in the cache.

@@ -22,10 +22,10 @@ cdef struct Axis:
     Py_ssize_t outer
     Py_ssize_t n
     Py_ssize_t inner
-    Py_ssize_t groups   # groups of LANES rows at one outer index
-    Py_ssize_t together # long rows in a group
-    bint by_row         # long rows, vectorised along themselves
-    bint transposed     # short rows, side by side in a copy
+    Py_ssize_t groups    # groups of LANES rows at one outer index
+    Py_ssize_t together  # long rows in a group
+    bint by_row          # long rows, vectorised along themselves
+    bint transposed      # short rows, side by side in a copy
 
 
 cdef Axis axis_of(const int64_t* ints) noexcept nogil:
