@@ -29,7 +29,10 @@ from .errors import (
 from .ops import Spec, defop
 from .ops.protocol import Ops
 from .rng import Rng
-from .session import NatRef, NatVecRef, Options, Param, Session
+from .indices import NatRef, NatVecRef
+from .options import Options
+from .param import Param
+from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
 from .train import data
 from .train.params import ParamList

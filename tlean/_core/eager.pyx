@@ -16,6 +16,7 @@ from tlean._core.array cimport (
 )
 from tlean._core.array import dtype_name
 from tlean._core.refs cimport RefBase
+from tlean._core.threads cimport cap_threads
 from tlean._core.tape cimport Instance, TapeStore, append_leaf, append_node, node_at, run_forward
 
 # Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
@@ -339,6 +340,17 @@ cdef class EagerCore:
         except OverflowError:
             raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
 
+    def sweep(self, int64_t out, AnyTensor seed not None, free_interior=False):
+        """Gradients of node `out` with the cotangent `seed`: see `TapeStore.backward`."""
+        cdef int before
+        if not self.thread_cap:
+            return self.store.backward(out, seed, -1, free_interior)
+        before = cap_threads(self.thread_cap)
+        try:
+            return self.store.backward(out, seed, -1, free_interior)
+        finally:
+            cap_threads(before)
+
     def next_seed(self):
         """The seed of the next random op of this tape's stream."""
         seed = _stream_seed(self.session_seed, self.stream_position)
@@ -352,8 +364,15 @@ cdef class EagerCore:
         cdef bint record = recording()
         cdef TLBuffer** kept = res if keep and record and inst.n_res else NULL
         cdef int64_t node
-        cdef int k
-        run_forward(inst, ins, &value, kept)
+        cdef int k, before
+        if self.thread_cap:
+            before = cap_threads(self.thread_cap)
+            try:
+                run_forward(inst, ins, &value, kept)
+            finally:
+                cap_threads(before)
+        else:
+            run_forward(inst, ins, &value, kept)
         if self.check_numerics and inst.dtype <= TL_F64:
             self.look_for_nonfinite(inst, value, n, parents)
         if not record:

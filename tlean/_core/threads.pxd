@@ -12,3 +12,6 @@ cdef void parallel_for(chunk_fn fn, void* context, Py_ssize_t chunks, double wor
 cdef void* scratch(int slot, size_t nbytes) noexcept nogil
 
 cdef int active_threads() noexcept nogil
+
+# Caps the threads of kernels that the calling thread starts (0 = no cap); returns the cap that was there before.
+cpdef int cap_threads(int n) noexcept

@@ -115,7 +115,7 @@ def get_num_threads():
     return tl_active()
 
 
-def cap_threads(int n):
+cpdef int cap_threads(int n) noexcept:
     """Cap the threads of kernels that the calling thread starts (0 = no cap); returns the cap that was there before."""
     global tl_thread_cap
     before = tl_thread_cap

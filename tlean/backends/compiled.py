@@ -76,7 +76,7 @@ class GraphM(Graph):
     def __init__(self, dtype: str = "float32") -> None:
         if dtype not in ("float32", "float64"):
             raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
-        super().__init__(dtype)
+        super().__init__(dtype, merge=False)
         self._arguments: dict[int, GraphRef] = {}
         self._seeds: list[GraphRef] = []
         self.next_seed = self._next_seed
@@ -199,13 +199,13 @@ class CompiledOut:
         return tensors
 
     def _start(self) -> tuple[Graph, list[GraphRef]]:
-        graph = Graph(self.graph.dtype)
+        graph = Graph(self.graph.dtype, merge=False)
         args = [graph.arg(self.graph.specs[v]) for v in self.graph.inputs[: self._arguments]]  # type: ignore[index]
         return graph, args  # type: ignore[return-value]
 
     def _inline(self, graph: Graph, args: Sequence[GraphRef]) -> list[GraphRef]:
         seeds = [graph.value(Spec((), "int64")) for _ in range(self._seeds)]
-        ys = graph.inline(self.graph, [*args, *seeds])
+        ys = graph.inline(self.graph, [*args, *seeds], merge=False)
         graph.inputs += [s.id for s in seeds]
         return ys  # type: ignore[return-value]
 
@@ -387,7 +387,7 @@ def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any
 class _Capturing(Graph):
     # A graph inside another backend's program: a reference of that program becomes a further input.
     def __init__(self, outer: Any) -> None:
-        super().__init__(outer.dtype)
+        super().__init__(outer.dtype, merge=False)
         self._outer = outer
         self.captured: list[Any] = []
         self._seen: dict[int, GraphRef] = {}

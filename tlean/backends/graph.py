@@ -52,15 +52,17 @@ class GraphRef(RefBase):
 class Graph(OpsMethods):
     """A program as data.
 
-    Values are numbered in the order they appear; a node reads and makes values. The same call on the same values is recorded once: ops are
-    pure, so its result is the same bits.
+    Values are numbered in the order they appear; a node reads and makes values.
 
     Args:
         dtype: what `"float"` means in this program.
+        merge: record the same call on the same values once (ops are pure, so the bits are the same). Programs that are still to be
+            differentiated keep repeated calls apart: their contributions to a gradient are added one by one, as on the eager tape.
     """
 
-    def __init__(self, dtype: str = "float32") -> None:
+    def __init__(self, dtype: str = "float32", merge: bool = True) -> None:
         self.dtype = dtype
+        self.merge = merge
         self.specs: list[Spec] = []
         self.nodes: list[GraphNode] = []
         self.inputs: list[int | None] = []
@@ -126,15 +128,17 @@ class Graph(OpsMethods):
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]
 
-    def record(self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None) -> tuple[int, ...]:
-        """Record one op on value ids; returns the ids of outputs and residuals."""
+    def record(
+        self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None, inlined: bool = False
+    ) -> tuple[int, ...]:
+        """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: as part of a rule, where repetition is merged."""
         ids = tuple(inputs)
         key = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()))
         try:
             known = self._known.get(key)
         except TypeError:
             key, known = None, None
-        if known is not None:
+        if known is not None and (self.merge or inlined):
             return known
         clean, outs = record.infer(tuple(None if i is None else self.specs[i] for i in ids), options)
         made = tuple(self.value(spec).id for spec in outs)
@@ -143,7 +147,7 @@ class Graph(OpsMethods):
             self._known[key] = made
         return made
 
-    def inline(self, graph: Graph, inputs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+    def inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:
         """Record the nodes of another graph on these inputs; returns references of its outputs."""
         where: dict[int, int] = {}
         for mine, theirs in zip(inputs, graph.inputs, strict=True):
@@ -152,7 +156,7 @@ class Graph(OpsMethods):
         for theirs, constant in graph.constants.items():
             where[theirs] = self.const(constant).id
         for node in graph.nodes:
-            made = self.record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name)
+            made = self.record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
             where.update(zip(node.outputs, made, strict=True))
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
 

@@ -69,6 +69,29 @@ def expand(graph: Graph) -> Graph:
     return out.prune()
 
 
+def merged(graph: Graph) -> Graph:
+    """The same program with every repeated call made once; the same kernel on the same values gives the same bits."""
+    same: dict[int, int] = {}
+    known: dict[object, GraphNode] = {}
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(None if i is None else same.get(i, i) for i in node.inputs)
+        key = (node.record.name, inputs, tuple((k, repr(v)) for k, v in node.options.items()))
+        if key in known:
+            same.update(zip(node.outputs, known[key].outputs, strict=True))
+            continue
+        known[key] = GraphNode(node.record, inputs, node.outputs, node.options, node.name)
+        nodes.append(known[key])
+    if not same:
+        return graph
+    out = Graph(graph.dtype)
+    out.specs, out.inputs, out.labels, out.constants = graph.specs, graph.inputs, graph.labels, graph.constants
+    out.outputs = [None if v is None else same.get(v, v) for v in graph.outputs]
+    out.states = [(name, before, same.get(after, after)) for name, before, after in graph.states]
+    out.nodes = nodes
+    return out
+
+
 #: Constants up to this many elements are computed when the plan is made.
 _FOLD_LIMIT = 4096
 
@@ -151,7 +174,7 @@ def _rounded(size: int) -> int:
 
 def lower(graph: Graph) -> core.Plan:
     """A plan for the CPU that computes the graph's outputs and updates its states in place."""
-    return _plan(fold(expand(graph)))
+    return _plan(fold(merged(expand(graph))))
 
 
 def _plan(graph: Graph) -> core.Plan:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
-from tlean.session import Param
+from tlean.param import Param
 
 from .update import sgd_update
 

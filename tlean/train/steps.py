@@ -12,7 +12,8 @@ from tlean.backends.derive import reverse
 from tlean.backends.eager import no_grad
 from tlean.errors import ShapeError
 from tlean.ops import Spec
-from tlean.session import Options, Session
+from tlean.options import Options
+from tlean.session import Session
 
 from .params import ParamList
 from .update import AdamState, apply_update

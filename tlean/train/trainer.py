@@ -8,7 +8,7 @@ from typing import Any
 from tlean._core.array import AnyTensor, as_tensor
 from tlean.errors import DeviceError, ShapeError
 from tlean.ops import FLOAT, Spec
-from tlean.session import Options
+from tlean.options import Options
 
 from .params import ParamList
 from .steps import CompiledSteps, EagerSteps

@@ -11,7 +11,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan import call_in_place
 from tlean._core.table import KERNELS
 from tlean.errors import OptionError, ShapeError
-from tlean.session import Param
+from tlean.param import Param
 
 _SUFFIX = {"float32": "f32", "float64": "f64"}
 

@@ -1,0 +1,72 @@
+"""How a session or trainer computes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import DTypeError, OptionError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session computes. Immutable; `replace` makes a changed copy.
+
+    Args:
+        backend: "eager" (each op runs at once) or "compiled".
+        device: "cpu", "cuda" or "cuda:<number>".
+        dtype: "float32" or "float64".
+        requires_grad_by_default: what `requires_grad=None` means for parameters and inputs.
+        seed: of the session's random stream.
+        fast_kernels: False runs the reference definitions instead of the kernels.
+        fast_gpu_matmul_precision: "fp32", "tf32" or "fp64" for matrix products on a GPU.
+        use_gpu: True is the same as device="cuda".
+        strict_cuda: accepted; CUDA is always strict (a missing kernel raises).
+        check_numerics: raise NumericsError at the first op that makes a NaN or an infinity.
+        num_threads: a cap on this session's threads; None = the library's.
+        deterministic: accepted; results always repeat bit for bit on the CPU.
+
+    Raises: OptionError for a value outside its range or a contradiction, DTypeError for CUDA with float64.
+    """
+
+    backend: str = "eager"
+    device: str = "cpu"
+    dtype: str = "float32"
+    requires_grad_by_default: bool = True
+    seed: int = 0
+    fast_kernels: bool = True
+    fast_gpu_matmul_precision: str = "fp32"
+    use_gpu: bool | None = None
+    strict_cuda: bool = True
+    check_numerics: bool = False
+    num_threads: int | None = None
+    deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("eager", "compiled"):
+            raise OptionError(f"Options: backend is 'eager' or 'compiled', got {self.backend!r}")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
+            raise OptionError(f"Options: device is 'cpu', 'cuda' or 'cuda:<number>', got {self.device!r}")
+        if self.use_gpu and self.device == "cpu":
+            default = type(self).__dataclass_fields__["device"].default
+            if self.device != default:
+                raise OptionError(f"Options: use_gpu=True contradicts device={self.device!r}")
+            object.__setattr__(self, "device", "cuda")
+        if self.use_gpu is False and self.device != "cpu":
+            raise OptionError(f"Options: use_gpu=False contradicts device={self.device!r}")
+        if self.dtype not in ("float32", "float64"):
+            raise OptionError(f"Options: dtype is 'float32' or 'float64', got {self.dtype!r}")
+        if self.device != "cpu" and self.dtype == "float64":
+            raise DTypeError("Options: CUDA computes in float32, got dtype='float64'")
+        if self.fast_gpu_matmul_precision not in ("fp32", "tf32", "fp64"):
+            raise OptionError(f"Options: fast_gpu_matmul_precision is 'fp32', 'tf32' or 'fp64', got {self.fast_gpu_matmul_precision!r}")
+        if self.num_threads is not None and int(self.num_threads) < 1:
+            raise OptionError(f"Options: num_threads is at least 1, got {self.num_threads!r}")
+
+    def replace(self, **changes: Any) -> Options:
+        """The same options with some changed."""
+        if "device" in changes and "use_gpu" not in changes:
+            changes["use_gpu"] = None
+        return dataclasses.replace(self, **changes)
