@@ -348,7 +348,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], s
     Args:
         tree: what `parse` returned.
         names: the C expression of every variable.
-        dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`, which `vmath.h` defines for the CPU, `CUDA_PRELUDE` for CUDA.
+        dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`: `vmath.h` has them for the CPU, `CUDA_PRELUDE` for CUDA.
     """
     ctype, suffix = ("float", "f") if dtype == "f32" else ("double", "")
     counts: dict[Tree, int] = {}

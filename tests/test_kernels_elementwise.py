@@ -1,0 +1,177 @@
+"""The elementwise kernels, called directly: values, accumulation, aliasing, block edges, threads, and the accuracy of the vector math."""
+
+import ctypes
+import importlib
+import math
+
+import numpy as np
+import pytest
+from kernel_calls import FLOATS, KERNEL, usable_instruction_sets
+
+from tlean._core import threads
+from tlean.ops import expression as ex
+from tlean.ops.elementwise import FORMULAS
+
+INNER = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int64, ctypes.POINTER(ctypes.c_double), ctypes.c_int
+)
+NUMBERS = {"c": 2.5, "lo": -0.5, "hi": 0.75, "slope": 0.01, "alpha": 1.5, "eps": 1e-6, "exact": 0.0, "value": 3.0}
+ISAS = usable_instruction_sets("elementwise")
+SUFFIXES = {"f32": "f", "f64": ""}
+
+each_isa = pytest.mark.parametrize("isa", ISAS)
+each_dtype = pytest.mark.parametrize("dtype", FLOATS)
+
+
+def module(isa):
+    return importlib.import_module(f"tlean._core.isa_{isa}.elementwise")
+
+
+def pointers(arrays):
+    return (ctypes.c_void_p * max(len(arrays), 1))(*(a.ctypes.data for a in arrays))
+
+
+def doubles(numbers):
+    return (ctypes.c_double * max(len(numbers), 1))(*numbers)
+
+
+def call(isa, key, inputs, floats=(), out=None, accumulate=0):
+    """Run one kernel on equally long arrays; `out` is overwritten or added to."""
+    out = np.full_like(inputs[0], 9) if out is None else out
+    code = KERNEL(module(isa).KERNELS[key])(pointers([out]), pointers(inputs), (ctypes.c_int64 * 1)(out.size), doubles(floats), accumulate)
+    assert code == 0
+    return out
+
+
+def case(name, dtype, n):
+    formula = FORMULAS[name]
+    rng = np.random.default_rng(n)
+    inputs = [rng.normal(size=n).astype(FLOATS[dtype]) for _ in formula.inputs]
+    return f"{name}:{dtype}", inputs, [NUMBERS[p] for p in formula.parameters]
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", [n for n, f in FORMULAS.items() if f.inputs])
+def test_value_store_accumulate_alias(isa, dtype, name):
+    formula = FORMULAS[name]
+    for n in (0, 1, 7, 67):
+        key, inputs, floats = case(name, dtype, n)
+        out = call(isa, key, inputs, floats)
+        numbers = dict(zip(formula.parameters, floats, strict=True))
+        rows = zip(*inputs, strict=True)
+        want = [ex.evaluate(formula.tree, {**numbers, **dict(zip(formula.inputs, map(float, row), strict=True))}) for row in rows]
+        tolerance = 2e-6 if dtype == "f32" else 4e-15
+        np.testing.assert_allclose(out, want, rtol=tolerance, atol=tolerance)
+        # Accumulation is the complete value, added once.
+        start = np.linspace(-2, 2, n, dtype=FLOATS[dtype])
+        assert np.array_equal(call(isa, key, inputs, floats, start.copy(), 1), start + out, equal_nan=True)
+        for k in range(len(inputs)):
+            overwritten = [x.copy() for x in inputs]
+            assert np.array_equal(call(isa, key, overwritten, floats, overwritten[k]), out, equal_nan=True)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", [n for n, f in FORMULAS.items() if f.inputs])
+def test_bits_depend_on_the_element_alone(isa, dtype, name):
+    # Not on its place in a vector or block, nor on the number of threads.
+    key, inputs, floats = case(name, dtype, 3 * 16384 + 5)
+    out = call(isa, key, inputs, floats)
+    assert np.array_equal(call(isa, key, [np.ascontiguousarray(x[3:]) for x in inputs], floats), out[3:], equal_nan=True)
+    before = threads.get_num_threads()
+    try:
+        for count in (1, 2):
+            threads.set_num_threads(count)
+            assert np.array_equal(call(isa, key, inputs, floats), out, equal_nan=True)
+    finally:
+        threads.set_num_threads(before)
+    block = np.empty(100, FLOATS[dtype])
+    INNER(module(isa).INNER[key])(block.ctypes.data, pointers([x[50:] for x in inputs]), 100, doubles(floats), 0)
+    assert np.array_equal(block, out[50:150], equal_nan=True)
+
+
+@each_isa
+@each_dtype
+def test_constant_and_accumulate(isa, dtype):
+    x = np.arange(9, dtype=FLOATS[dtype])
+    assert np.array_equal(call(isa, f"_full:{dtype}", [x], [2.5], np.empty_like(x)), np.full(9, 2.5))
+    assert np.array_equal(call(isa, f"accumulate:{dtype}", [x], out=np.ones_like(x)), 1 + x)
+    assert "accumulate" in module(isa).ACCUMULATES
+
+
+def arguments(dtype):
+    """Floats of every magnitude, and the ordinary ones densely."""
+    rng = np.random.default_rng(0)
+    if dtype == "f32":
+        every = np.arange(0, 2**32, 160001, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    else:
+        every = rng.integers(-(2**63), 2**63 - 1, 30_000).view(np.float64)
+    near = [rng.normal(size=20_000) * 3, rng.uniform(-90, 90, 20_000), 1 + rng.normal(size=10_000) * 1e-3, rng.uniform(-1, 1, 20_000)]
+    edges = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 88.72, -87.4, -103.9, 709.7, -708.5, -745.1, 1e6, 5e-324, 1e-45]
+    return np.concatenate([every, *[x.astype(FLOATS[dtype]) for x in near], np.array(edges, FLOATS[dtype])])
+
+
+def units_in_the_last_place(got, want, dtype):
+    """|got − want| in units of the last place of the rounded result; 0 where both are the same infinity or NaN."""
+    rounded = want.astype(FLOATS[dtype])
+    special = ~np.isfinite(rounded)
+    # Within half a unit of the largest number, either side of overflow will do.
+    edge = np.isinf(got) & (np.abs(want) > np.finfo(FLOATS[dtype]).max * (1 - 1e-6))
+    assert np.array_equal(got[special & ~edge], rounded[special & ~edge], equal_nan=True)
+    good = ~special & ~edge
+    return (np.abs(got[good].astype(want.dtype) - want[good]) / np.spacing(np.abs(rounded[good]))).max()
+
+
+def sigmoid(x):
+    return np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x)))
+
+
+REFERENCES = {
+    "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "tanh": np.tanh, "sigmoid": sigmoid, "sin": np.sin, "cos": np.cos,
+    "erf": np.vectorize(lambda x: math.erf(x), otypes=[np.longdouble]),
+}  # fmt: skip
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", REFERENCES)
+def test_vector_math_is_within_two_and_a_half_units(isa, dtype, name):
+    wide = np.float64 if dtype == "f32" else np.longdouble
+    if np.finfo(wide).eps >= np.finfo(FLOATS[dtype]).eps:
+        pytest.skip("no wider type to compare with")
+    x = arguments(dtype)
+    if name == "sigmoid":
+        # Below, the results are subnormal and may be 0.
+        x = x[~(x < (-87 if dtype == "f32" else -708))]
+    got = call(isa, f"{name}:{dtype}", [x])
+    with np.errstate(all="ignore"):
+        assert units_in_the_last_place(got, REFERENCES[name](x.astype(wide)), dtype) < 2.5
+    zero = np.array([0.0, -0.0], FLOATS[dtype])
+    if name in ("log1p", "expm1", "tanh", "sin", "erf"):
+        assert np.array_equal(np.signbit(call(isa, f"{name}:{dtype}", [zero])), [False, True])
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("c", [2.5, 0.5, -1.5, 7.0, 8.0, -5.0, 0.001, 100.25, 1.0, 2.0, 0.0, np.inf, -np.inf, np.nan])
+def test_powers(isa, dtype, c):
+    x = arguments(dtype)
+    got = call(isa, f"pow:{dtype}", [x], [c])
+    with np.errstate(all="ignore"):
+        wide = np.float64 if dtype == "f32" else np.longdouble
+        want = np.power(x.astype(wide), np.full(x.shape, FLOATS[dtype](c), wide))
+        limit = 2.5 if np.finfo(wide).eps < np.finfo(FLOATS[dtype]).eps else 4
+        assert units_in_the_last_place(got, want, dtype) < limit
+
+
+@each_isa
+@each_dtype
+def test_sine_of_huge_arguments(isa, dtype):
+    # One of them in a block sends the block the slow way; its neighbours keep their bits.
+    x = np.linspace(-3, 3, 600).astype(FLOATS[dtype])
+    plain = call(isa, f"sin:{dtype}", [x])
+    x[300], x[301] = 1e22, np.inf
+    mixed = call(isa, f"sin:{dtype}", [x])
+    assert mixed[300] == pytest.approx(math.sin(float(x[300])), rel=1e-6) and np.isnan(mixed[301])
+    assert np.array_equal(np.delete(mixed, [300, 301]), np.delete(plain, [300, 301]))
