@@ -196,16 +196,6 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
         slot = 1 - slot
 
 
-# reduce_max: the maxima, and (unless nobody reads them) where they stand.
-
-cdef int reduce_max_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 4)
-
-
-cdef int reduce_max_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 8)
-
-
 # max_index: where the maxima stand, int32. argmax: the same, int64.
 
 cdef int index_only(void** out, void** inp, const int64_t* ints, int itemsize, bint wide) noexcept nogil:
@@ -237,6 +227,20 @@ cdef int argmax_f32(void** out, void** inp, const int64_t* ints, const double* f
 
 cdef int argmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return index_only(out, inp, ints, 8, True)
+
+
+# reduce_max: the maxima and where they stand, each unless nobody reads it.
+
+cdef int reduce_max_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    if out[0] == NULL:
+        return index_only(out + 1, inp, ints, 4, False)
+    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 4)
+
+
+cdef int reduce_max_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    if out[0] == NULL:
+        return index_only(out + 1, inp, ints, 8, False)
+    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 8)
 
 
 KERNELS = {

@@ -99,7 +99,9 @@ def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], retu
         else:
             node = item.nodes[0] if isinstance(item, _Group) else item
             inside_use = {root[i] for i in node.inputs if i is not None}
-            live = [v if v in returned or used_by.get(v) or v in inside_use else -1 for v in node.outputs]
+            # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
+            written = node.outputs[0] if len(node.record.outputs) == 1 else -1
+            live = [v if v == written or v in returned or used_by.get(v) or v in inside_use else -1 for v in node.outputs]
             steps.append(_single(graph, node, root, live))
     return steps
 
