@@ -223,6 +223,12 @@ class TestRng:
         expected = ((words[0::2] >> 5) * 2.0**26 + (words[1::2] >> 6)) * 2.0**-53
         assert uniform((3,), 9, "float64").tolist() == expected[:3].tolist()
 
+    @pytest.mark.parametrize("seed", [0, 1, -1, 2**63, 0x0123456789ABCDEF])
+    def test_the_seed_of_an_op(self, seed: int) -> None:
+        for number in (0, 1, 2**32 + 3):
+            words = philox(seed, number, stream=1)
+            assert op_seed(seed, number) == int(words[0]) | int(words[1]) << 32
+
     def test_streams(self) -> None:
         rng = Rng(3)
         assert [rng.next_seed() for _ in range(3)] == [op_seed(3, n) for n in range(3)]

@@ -56,8 +56,15 @@ def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
 
 def op_seed(seed: int, number: int) -> int:
     """The seed of op `number` of the stream that `seed` starts: the first 64 bits of Philox(seed, counter (number, 0, 0, 1))."""
-    words = philox(seed & MASK64, number, stream=1)
-    return int(words[0]) | int(words[1]) << 32
+    # The same rounds as `philox4x32` on plain ints: a session draws one seed for each random op, and NumPy's calls would cost more than it.
+    m0, m1 = _MULTIPLIERS
+    k0, k1 = seed & MASK32, (seed >> 32) & MASK32
+    c0, c1, c2, c3 = number & MASK32, (number >> 32) & MASK32, 0, 1
+    for _ in range(_ROUNDS):
+        p0, p1 = c0 * m0, c2 * m1
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK32, (p0 >> 32) ^ c3 ^ k1, p0 & MASK32
+        k0, k1 = (k0 + _KEY_STEPS[0]) & MASK32, (k1 + _KEY_STEPS[1]) & MASK32
+    return c0 | c1 << 32
 
 
 def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
