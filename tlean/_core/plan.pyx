@@ -228,9 +228,10 @@ def call_in_place(size_t address, calls, floats=()):
 cdef check_status(Plan plan, int status):
     if status == 0:
         return
-    what = ""
+    what = got = ""
     if plan.program is not None:
         what = f"{plan.program.instruction_name(status >> 8)}: "
+        got = f", got {plan.program.instruction_arguments(status >> 8)}"
     if status & 255 == 1:
-        raise_error("IndexRangeError", f"{what}an index or label is out of range")
+        raise_error("IndexRangeError", f"{what}an index or label is out of range{got}")
     raise MemoryError(f"{what}no memory for a kernel's temporaries")

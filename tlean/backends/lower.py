@@ -129,8 +129,17 @@ class Program:
     graph: Graph
 
     def instruction_name(self, k: int) -> str:
-        """The kernel of instruction k."""
-        return self.steps[k].kernel.lstrip("_")
+        """The op of instruction k; the kernel where it is no op's."""
+        step = self.steps[k]
+        return (step.nodes[0].record.name if step.nodes else step.kernel).lstrip("_")
+
+    def instruction_arguments(self, k: int) -> str:
+        """The arguments of instruction k as messages show them."""
+        if not self.steps[k].nodes:
+            return ""
+        node = self.steps[k].nodes[0]
+        specs = tuple(None if i is None else self.graph.specs[i] for i in node.inputs)
+        return ", ".join(node.record.describe_arguments(specs))
 
     def __str__(self) -> str:
         lines = []
