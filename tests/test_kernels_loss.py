@@ -158,6 +158,19 @@ def test_one_hot(isa, dtype):
 
 @each_isa
 @each_dtype
+def test_pick_and_unpick(isa, dtype):
+    x, t = normal((2, 3, 4), dtype), np.array([[0, 3, 9], [9, 1, 1]])
+    y = run_op(isa, "loss", "_pick", dtype, x, t, depth=4, ignore_index=9)
+    np.testing.assert_array_equal(y, [[x[0, 0, 0], x[0, 1, 3], 0], [0, x[1, 1, 1], x[1, 2, 1]]])
+    back = run_op(isa, "loss", "_unpick", dtype, y, t, depth=4, ignore_index=9)
+    np.testing.assert_array_equal(back, x * (np.arange(4) == t[..., None]))
+    for name, a in (("_pick", x), ("_unpick", y)):
+        with pytest.raises(IndexRangeError):
+            run_op(isa, "loss", name, dtype, a, t, depth=4)
+
+
+@each_isa
+@each_dtype
 def test_losses_are_the_same_on_any_number_of_threads(isa, dtype):
     a, b = normal((150, 999), dtype, 1), normal((150, 999), dtype, 2)
     labels = np.random.default_rng(0).integers(0, 999, 150)

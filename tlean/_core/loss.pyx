@@ -124,6 +124,32 @@ cdef void one_hot_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, con
             job.status = TL_INDEX_OUT_OF_RANGE
 
 
+# The element of each row at its label, and its adjoint: rows that are 0 but at their labels. An ignored label picks 0.
+cdef void pick_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
+    cdef const int64_t* labels = <const int64_t*>job.inp[1]
+    cdef Py_ssize_t row, depth = job.ints[1]
+    for row in range(first, last):
+        if is_ignored(job.ints, labels[row]):
+            y[row] = 0
+        elif 0 <= labels[row] < depth:
+            y[row] = x[row * depth + labels[row]]
+        else:
+            job.status = TL_INDEX_OUT_OF_RANGE
+
+
+cdef void unpick_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
+    cdef const int64_t* labels = <const int64_t*>job.inp[1]
+    cdef Py_ssize_t row, depth = job.ints[1]
+    memset(y + first * depth, 0, (last - first) * depth * sizeof(real))
+    for row in range(first, last):
+        if is_ignored(job.ints, labels[row]):
+            continue
+        if 0 <= labels[row] < depth:
+            y[row * depth + labels[row]] = x[row]
+        else:
+            job.status = TL_INDEX_OUT_OF_RANGE
+
+
 # Cross-entropy: ints = (rows, classes, is a label ignored?, which, reduction), floats = (smoothing,) -----------------------
 # An item of work is a few long rows, or LANES short ones side by side.
 
@@ -354,6 +380,26 @@ cdef int one_hot_f64(void** out, void** inp, const int64_t* ints, const double* 
     return run_f64(&job, one_hot_part[double], 0.2 * ints[0] * ints[1])
 
 
+cdef int pick_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], 1)
+    return run_f32(&job, pick_part[float], 1.0 * ints[0])
+
+
+cdef int pick_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], 1)
+    return run_f64(&job, pick_part[double], 2.0 * ints[0])
+
+
+cdef int unpick_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    return run_f32(&job, unpick_part[float], 0.1 * ints[0] * ints[1])
+
+
+cdef int unpick_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    return run_f64(&job, unpick_part[double], 0.2 * ints[0] * ints[1])
+
+
 cdef int cross_entropy_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of_rows(out, inp, ints, floats)
     sum_weights(&job, <const int64_t*>inp[1], <const float*>inp[2])
@@ -407,6 +453,10 @@ KERNELS = {
     "_bce_with_logits_grad:f64": <size_t>&bce_with_logits_grad_f64,
     "_one_hot:f32": <size_t>&one_hot_f32,
     "_one_hot:f64": <size_t>&one_hot_f64,
+    "_pick:f32": <size_t>&pick_f32,
+    "_pick:f64": <size_t>&pick_f64,
+    "_unpick:f32": <size_t>&unpick_f32,
+    "_unpick:f64": <size_t>&unpick_f64,
     "cross_entropy:f32": <size_t>&cross_entropy_f32,
     "cross_entropy:f64": <size_t>&cross_entropy_f64,
     "_cross_entropy_grad:f32": <size_t>&cross_entropy_grad_f32,

@@ -6,9 +6,9 @@ import math
 import operator
 from typing import Any
 
-from ..errors import OptionError, ShapeError
+from ..errors import OptionError, ShapeError, TleanError, complete, describe
 from ..shapes import size
-from .registry import composite, defop, no_gradient, no_tangent
+from .registry import composite, defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 from .softmax import log_softmax_parts
 
@@ -20,6 +20,14 @@ def _reduction(reduction: Any) -> str:
     if reduction not in _REDUCTIONS:
         raise OptionError(f"reduction is one of {', '.join(_REDUCTIONS)}")
     return reduction
+
+
+def _checked(op: str, reduction: Any) -> str:
+    """The reduction of a composite, whose errors nobody else completes."""
+    try:
+        return _reduction(reduction)
+    except OptionError as error:
+        raise complete(error, op, [], {"reduction": reduction}) from None
 
 
 def _paired(a, b, reduction, names):
@@ -204,6 +212,68 @@ class OneHot:
     jvp = no_tangent
 
 
+class _AtLabel:
+    # What `_pick` and `_unpick` have in common: they are each other's adjoint.
+    def options(x, labels, *, depth, ignore_index=None):
+        return {"depth": depth, "ignore_index": ignore_index}
+
+    def numbers(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
+        return (size(labels), depth, ignore_index is not None, ignore_index or 0), ()
+
+
+def _pick_samples():
+    return [
+        good((4, 3), Arr((4,), "int", high=3), depth=3),
+        good((5,), Arr((), "int", high=5), depth=5),
+        good((2, 3, 4), Arr((2, 3), "values", data=(0, 1, 9, 3, 9, 0)), depth=4, ignore_index=9),
+        bad("IndexRangeError", (2, 3), Arr((2,), "values", data=(0, 3)), depth=3),
+        bad("ShapeError", (2, 3), Arr((3,), "int"), depth=3),
+    ]
+
+
+@defop("_pick", samples=_pick_samples, integer=("labels",))
+class Pick(_AtLabel):
+    """The element of each row at its label, 0 for an ignored one: (*k, depth), (*k) → (*k)."""
+
+    def shape(x, labels, *, depth, ignore_index):
+        if x != (*labels, depth):
+            raise ShapeError("labels have the shape of x without its last axis")
+        return labels
+
+    def vjp(ops, g, y, x, labels, *, depth, ignore_index):
+        return ops._unpick(g, labels, depth=depth, ignore_index=ignore_index), None
+
+    jvp = linear_jvp("_pick")
+
+    def decompose(ops, x, labels, *, depth, ignore_index):
+        hot = ops._one_hot(labels, depth=depth, ignore_index=ignore_index, strict=True)
+        return ops.reduce_sum(ops.where(hot, x, ops._full(shape=x.shape, value=0.0)), len(x.shape) - 1)
+
+
+def _unpick_samples():
+    return [good(s.args[1].shape, s.args[1], **s.options) for s in _pick_samples() if not s.raises]
+
+
+@defop("_unpick", samples=_unpick_samples, integer=("labels",))
+class Unpick(_AtLabel):
+    """Rows that are 0 but at their labels: (*k), (*k) → (*k, depth)."""
+
+    def shape(x, labels, *, depth, ignore_index):
+        if x != labels:
+            raise ShapeError("x and labels have one shape")
+        return (*labels, depth)
+
+    def vjp(ops, g, y, x, labels, *, depth, ignore_index):
+        return ops._pick(g, labels, depth=depth, ignore_index=ignore_index), None
+
+    jvp = linear_jvp("_unpick")
+
+    def decompose(ops, x, labels, *, depth, ignore_index):
+        hot = ops._one_hot(labels, depth=depth, ignore_index=ignore_index, strict=True)
+        over = ops.broadcast_to(ops.reshape(x, (*x.shape, 1)), hot.shape)
+        return ops.where(hot, over, ops._full(shape=hot.shape, value=0.0))
+
+
 class _Labelled:
     """What the rules of the labelled losses are made of: arrays (*k, C) that say which class counts, by which factor."""
 
@@ -211,8 +281,6 @@ class _Labelled:
         self.ops, self.shape = ops, scores.shape
         self.zero = ops._full(shape=scores.shape, value=0.0)
         self.hot = ops._one_hot(labels, depth=scores.shape[-1], ignore_index=ignore_index, strict=True)
-        #: 1 for a label that counts, 0 for an ignored one: (*k)
-        self.counts = self.over_classes(self.hot)
         self.weights = None if weight is None else ops.broadcast_to(weight, scores.shape)
         #: w[label], 0 where ignored, at the label: (*k, C); and per label: (*k)
         self.hot_weight = self.hot if weight is None else ops.where(self.hot, self.weights, self.zero)
@@ -230,7 +298,7 @@ class _Labelled:
 
     def where_counted(self, x):
         """x in the rows whose label counts, exactly 0 in the others."""
-        return self.ops.where(self.spread(self.counts), x, self.zero)
+        return self.ops.where(self.spread(self.over_classes(self.hot)), x, self.zero)
 
     def weighted(self, x):
         return x if self.weights is None else self.ops.mul(x, self.weights)
@@ -381,27 +449,51 @@ class CrossEntropyGrad:
 # Composites -------------------------------------------------------------------------------------------------------------
 
 
+def _finish(ops, op, args, reduction, name):
+    """The op that gives the losses, and their reduction; the last node has the name."""
+    if reduction == "none":
+        return op(*args, name=name)
+    losses = op(*args)
+    return ops.sum(losses, name=name) if reduction == "sum" else ops.mean(losses, name=name)
+
+
 @composite
 def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
     """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
-    _reduction(reduction)
-    _check_labelled(log_probs.shape, labels.shape, None if weight is None else weight.shape, "log_probs")
-    rows = _Labelled(ops, log_probs, labels, weight, ignore_index)
-    return rows.reduce(ops.neg(rows.over_classes(rows.at_label(rows.weighted(log_probs)))), reduction)
+    shape = tuple(log_probs.shape)
+    try:
+        options = _label_options(ignore_index, reduction)
+        _check_labelled(shape, tuple(getattr(labels, "shape", shape[:-1])), None if weight is None else tuple(weight.shape), "log_probs")
+    except TleanError as error:
+        raise complete(error, "nll_loss", [describe("log_probs", shape, log_probs.dtype)], {"reduction": reduction}) from None
+    at_label = {"depth": shape[-1], "ignore_index": options["ignore_index"]}
+    last = name if reduction == "none" else None
+    picked = ops._pick(log_probs, labels, **at_label)
+    if weight is None:
+        losses = ops.neg(picked, name=last)
+    else:
+        weights = ops._pick(ops.broadcast_to(weight, shape), labels, **at_label)
+        losses = ops.mul(ops.neg(picked), weights, name=last)
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return ops.sum(losses, name=name)
+    share = ops.sum(ops._one_hot(labels, **at_label, strict=True) if weight is None else weights)
+    return ops.div(ops.sum(losses), share, name=name)
 
 
 @composite
 def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
     """The mean (or sum, or array) of |yhat − target|."""
-    return _reduce(ops, ops.abs(ops.sub(yhat, target)), _reduction(reduction))
+    return _finish(ops, ops.abs, (ops.sub(yhat, target),), _checked("l1_loss", reduction), name)
 
 
 @composite
 def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
     """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
     if not delta > 0:
-        raise OptionError(f"huber_loss: delta is greater than 0, got {delta!r}")
+        raise complete(OptionError("delta is greater than 0"), "huber_loss", [], {"delta": delta})
     d = ops.sub(yhat, target)
     # With c = d clamped to ±delta, both branches are c (d − c/2).
     c = ops.clamp(d, -delta, delta)
-    return _reduce(ops, ops.mul(c, ops.sub(d, ops.scale(c, 0.5))), _reduction(reduction))
+    return _finish(ops, ops.mul, (c, ops.sub(d, ops.scale(c, 0.5))), _checked("huber_loss", reduction), name)
