@@ -29,21 +29,21 @@ help:
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
 $(PY):
-	$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module here: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module here: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 
 # Installing builds too; the build step after it then finds everything up to date.
 $(INSTALLED): pyproject.toml | $(PY)
 	@echo "installing the build and development needs into $(VENV), building the kernels (a few minutes, once)"
-	$(PIP) --upgrade "pip>=24" "setuptools>=77" "cython>=3.1" wheel
-	$(PIP) --no-build-isolation --editable ".[dev]"
+	@$(PIP) --upgrade "pip>=24" "setuptools>=77" "cython>=3.1" wheel
+	@$(PIP) --no-build-isolation --editable ".[dev]"
 	@touch $(INSTALLED)
 
 $(BUILT): $(SOURCES) | $(INSTALLED)
-	$(PY) setup.py --quiet build_ext --inplace
+	@$(PY) setup.py --quiet build_ext --inplace
 	@touch $(BUILT)
 
 $(TORCH): | $(INSTALLED)
-	$(PY) -c "import torch" 2>/dev/null || $(PIP) ".[bench]" --no-build-isolation
+	@$(PY) -c "import torch" 2>/dev/null || $(PIP) ".[bench]" --no-build-isolation
 	@touch $(TORCH)
 
 venv: $(INSTALLED)

@@ -189,7 +189,7 @@ def _convolutions() -> list[Row]:
         for batch in (1, 8, 32):
 
             def ours(ops: Any, w: Any, b: Any, x: Any, s: int = s, p: int = p, g: int = g) -> Any:
-                return ops.conv(w, b, x, stride=s, padding=p, groups=g)
+                return (ops.conv2d if len(x.shape) == 4 else ops.conv)(w, b, x, stride=s, padding=p, groups=g)
 
             def theirs(t: Any, w: Any, b: Any, x: Any, d: int = d, s: int = s, p: int = p, g: int = g) -> Any:
                 return getattr(t.nn.functional, f"conv{d}d")(x, w, b, stride=s, padding=p, groups=g)
@@ -315,17 +315,11 @@ def _chains() -> list[Row]:
 
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
+    from further_rows import indexing, norms_and_attention
     from training_rows import step_rows
 
     groups = (
-        _chains,
-        step_rows,
-        _elementwise,
-        _layout_and_reductions,
-        _linear_algebra,
-        _convolutions,
-        _pools,
-        _softmax_and_losses,
-        _random,
+        *(_chains, step_rows, _elementwise, _layout_and_reductions, _linear_algebra, _convolutions, _pools),
+        *(_softmax_and_losses, _random, norms_and_attention, indexing),
     )
     return [row for group in groups for row in group()]

@@ -74,6 +74,15 @@ def test_one_seed_prints_the_same_and_another_does_not(bars: Path, tmp_path: Pat
     assert printed(1, 1) != first
 
 
+def test_the_compiled_backend_prints_the_same(bars: Path, tmp_path: Path) -> None:
+    runs = [
+        run("mnist_cnn.py", "--data", bars, "--epochs", 2, "--no-plot", "--backend", backend, cache=tmp_path)
+        for backend in ("eager", "compiled")
+    ]
+    assert all(done.returncode == 0 for done in runs), runs[1].stderr
+    assert runs[0].stdout == runs[1].stdout
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_other_options(optimizer: str, bars: Path, tmp_path: Path) -> None:
     done = run(
