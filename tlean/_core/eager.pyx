@@ -61,7 +61,7 @@ class no_grad:
         _recording.reset(self._token)
 
 
-cdef inline bint recording():
+cpdef bint recording() noexcept:
     return _blocks_open == 0 or _recording.get()
 
 

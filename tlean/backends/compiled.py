@@ -45,10 +45,11 @@ class Stream:
         """The next `count` seeds, as the integer inputs of a plan."""
         with self._lock:
             first, self.position = self.position, self.position + count
-        return [as_tensor(_signed(op_seed(self.seed, first + k)), "int64") for k in range(count)]
+        return [as_tensor(signed_seed(op_seed(self.seed, first + k)), "int64") for k in range(count)]
 
 
-def _signed(seed: int) -> int:
+def signed_seed(seed: int) -> int:
+    """A seed of 64 bits as the signed integer that integer inputs hold."""
     return seed - (1 << 64) if seed >= 1 << 63 else seed
 
 
@@ -68,6 +69,10 @@ class Executable:
 
     def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
         return run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
+
+    def run(self, tensors: Sequence[AnyTensor | None]) -> list[AnyTensor | None]:
+        """The outputs for all inputs, seeds among them."""
+        return run(self.plan, tensors, self.out_specs)
 
 
 class GraphM(Graph):
