@@ -36,7 +36,7 @@ class Ours:
         tl, s = self.tl, self.tl.Session(self.tl.Options())
         arrays = row.arrays(np.random.default_rng(0))
         with tl.no_grad():
-            constants = [a if a.dtype.kind == "i" else s.const(a) for a in arrays]
+            constants = [tl.AnyTensor(a) if a.dtype.kind == "i" else s.const(a) for a in arrays]
 
         def forward() -> Any:
             with tl.no_grad():
