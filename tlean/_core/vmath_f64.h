@@ -268,12 +268,27 @@ TL_INLINE double tl_pow(double x, double c) {
     return x != x ? tl_pow_of_nan(c) : power;
 }
 
-/* Through float64, whose rounding errors vanish in the final rounding. */
+/* In float64 to about 2⁻²⁸, whose errors all but vanish in the final rounding, which also makes infinities and subnormal numbers. */
 TL_INLINE float tl_powf(float x, float c) {
     double a = __builtin_fabsf(x);
-    double y = tl_log(a) * (double)c;
+    uint64_t u = tl_bits(a) + (0x3ff0000000000000ull - TL_SQRT_HALF_BITS);
+    double k = tl_from_bits((u >> 52) | 0x4330000000000000ull) - (4503599627370496.0 + 1023.0);
+    double f = tl_from_bits((u & 0x000fffffffffffffull) + TL_SQRT_HALF_BITS) - 1.0;
+    double s = f / (2.0 + f);
+    double z = s * s;
+    double p = 0.2358243678461617;
+    TL_STEP(p, z, 0.28537294379249256) TL_STEP(p, z, 0.40000335398869286) TL_STEP(p, z, 0.6666666564460998) TL_STEP(p, z, 2.0)
+    double y = TL_FMA(k, 0.6931471805599453, p * s) * (double)c;
     y = a == 0.0 ? -tl_pow_edge((double)c) : a == INFINITY ? tl_pow_edge((double)c) : y;
-    float power = (float)tl_exp(a == 1.0 ? 0.0 : y);
+    y = a == 1.0 ? 0.0 : y;
+    y = y > 150.0 ? 150.0 : y;
+    y = y < -150.0 ? -150.0 : y;
+    double n = TL_FMA(y, TL_LOG2E, TL_ROUND) - TL_ROUND;
+    double r = TL_FMA(n, -0.6931471805599453, y);
+    double q = 0.0013809589897196466;
+    TL_STEP(q, r, 0.008368506371607406) TL_STEP(q, r, 0.041668425498889515) TL_STEP(q, r, 0.16666522605608783)
+    TL_STEP(q, r, 0.4999999341384836) TL_STEP(q, r, 1.0) TL_STEP(q, r, 1.0)
+    float power = (float)(q * tl_power_of_2(n));
     power = (x < 0.0f) & (x > -INFINITY) ? power * tl_pow_of_negativef(c) : power;
     power = tl_from_bitsf(tl_bitsf(power) | (tl_bitsf(x) & tl_pow_signf(c)));
     return x != x ? tl_pow_of_nanf(c) : power;

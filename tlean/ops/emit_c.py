@@ -5,7 +5,8 @@ from __future__ import annotations
 from . import expression as ex
 from .elementwise import FORMULAS, Formula
 
-HEADER = "tlean/_core/_generated/elementwise_kernels.h"
+FOLDER = "tlean/_core/_generated"
+DTYPES = {"f32": ("float", "f", 4), "f64": ("double", "", 8)}
 
 _PREAMBLE = """\
 /* Written by tlean/ops/emit_c.py from the formulas of tlean/ops/elementwise.py. */
@@ -31,6 +32,21 @@ static int (*tl_in_chunks)(const tl_entry *, void **out, void **in, int64_t n, c
 
 /* The loop has no dependence between elements even where out is one of the inputs. */
 #define TL_EACH(first, last, statement) _Pragma("GCC ivdep") for (int64_t i = first; i < last; i++) { statement }
+
+#define TL_INNER(name) static void name##_inner(void *out_, void **in, int64_t n, const double *floats, int accumulate)
+#define TL_KERNEL(name, index)                                                                                          \\
+    static int name##_kernel(void **out, void **in, const int64_t *ints, const double *floats, int accumulate) {        \\
+        if (ints[0] > TL_CHUNK) return tl_in_chunks(&tl_entries[index], out, in, ints[0], floats, accumulate);          \\
+        name##_inner(out[0], in, ints[0], floats, accumulate);                                                          \\
+        return TL_OK;                                                                                                   \\
+    }
+
+"""
+
+_ACCUMULATE = """\
+static int accumulate_{dtype}_kernel(void **out, void **in, const int64_t *ints, const double *floats, int accumulate) {{
+    return copy_{dtype}_kernel(out, in, ints, floats, 1);
+}}
 """
 
 # A kernel of no formula: what the executor adds a finished contribution with.
@@ -43,30 +59,26 @@ _RANGED = ("sin", "cos")
 def files() -> dict[str, str]:
     """Path from the root of the repository -> text."""
     formulas = [*FORMULAS.values(), _COPY]
-    entries = [(f, dtype) for f in formulas for dtype in ("f32", "f64")]
-    parts = [_PREAMBLE, *(inner(f, dtype) for f, dtype in entries)]
-    parts.append(f"enum {{ TL_ENTRIES = {len(entries)} }};\nstatic const tl_entry tl_entries[TL_ENTRIES];\n")
-    parts += [_kernel(f, dtype, i) for i, (f, dtype) in enumerate(entries)]
-    parts.append(_accumulate_kernels(entries))
-    rows = ",\n".join("    " + _entry(f, dtype) for f, dtype in entries)
-    parts.append(f"static const tl_entry tl_entries[TL_ENTRIES] = {{\n{rows}\n}};\n#endif\n")
-    return {HEADER: "\n".join(parts)}
-
-
-def _real(dtype: str) -> str:
-    return "float" if dtype == "f32" else "double"
+    entries = [(f, dtype) for dtype in DTYPES for f in formulas]
+    parts = [_PREAMBLE, *(f'#include "elementwise_{dtype}.h"\n' for dtype in DTYPES)]
+    parts.append(f"\nenum {{ TL_ENTRIES = {len(entries)} }};\nstatic const tl_entry tl_entries[TL_ENTRIES];\n")
+    parts += [f"TL_KERNEL({f.name}_{dtype}, {i})\n" for i, (f, dtype) in enumerate(entries)]
+    parts += [_ACCUMULATE.format(dtype=dtype) for dtype in DTYPES]
+    parts += ["static const tl_entry tl_entries[TL_ENTRIES] = {\n", *(_entry(f, dtype) for f, dtype in entries), "};\n#endif\n"]
+    made = {f"{FOLDER}/elementwise_kernels.h": "".join(parts)}
+    for dtype in DTYPES:
+        made[f"{FOLDER}/elementwise_{dtype}.h"] = "".join(inner(f, dtype) for f in formulas)
+    return made
 
 
 def inner(formula: Formula, dtype: str) -> str:
     """The loop over the elements of one formula: a function `<name>_<dtype>_inner` of type `tl_inner`."""
-    real = _real(dtype)
-    lines = [f"static void {formula.name}_{dtype}_inner(void *out_, void **in, int64_t n, const double *floats, int accumulate) {{"]
-    lines += [f"    {real} *out = ({real} *)out_;"]
-    lines += [f"    const {real} *{name}_at = (const {real} *)in[{k}];" for k, name in enumerate(formula.inputs)]
-    lines += [f"    const {real} {name} = ({real})floats[{k}];" for k, name in enumerate(formula.parameters)]
+    real = DTYPES[dtype][0]
+    pointers = [f"{real} *out = out_;", *(f"const {real} *{x}_at = in[{k}];" for k, x in enumerate(formula.inputs))]
+    pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
-    lines += (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
-    return "\n".join([*lines, "}\n"])
+    lines = (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
+    return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join(pointers), *lines, "}\n"])
 
 
 def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str = "0, n") -> list[str]:
@@ -79,7 +91,7 @@ def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str =
     declarations, value = ex.to_c(tree, names, dtype)
     # Every input is loaded whatever branch is taken: a load that depends on a condition does not vectorise everywhere.
     used = ex.variables(tree)
-    loads = [f"const {_real(dtype)} {name} = {name}_at[i];" for name in formula.inputs if name in used]
+    loads = [f"const {DTYPES[dtype][0]} {name} = {name}_at[i];" for name in formula.inputs if name in used]
     before = "".join(d + " " for d in (*loads, *declarations))
     return [
         f"{indent}if (accumulate) TL_EACH({span}, {before}out[i] = out[i] + {value};)",
@@ -89,12 +101,9 @@ def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str =
 
 def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
     # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
-    suffix = "f" if dtype == "f32" else ""
-    outside = " | ".join(
-        f"!(tl_abs{suffix}({t.args[0].name}_at[i]) <= TL_TRIG_LIMIT{suffix.upper()})"
-        for t in dict.fromkeys(ex.subtrees(tree))
-        if isinstance(t, ex.Call) and t.function in _RANGED
-    )
+    suffix = DTYPES[dtype][1]
+    arguments = dict.fromkeys(t.args[0].name for t in ex.subtrees(tree) if isinstance(t, ex.Call) and t.function in _RANGED)
+    outside = " | ".join(f"!(tl_abs{suffix}({x}_at[i]) <= TL_TRIG_LIMIT{suffix.upper()})" for x in arguments)
     inside = indent + "    "
     return [
         f"{indent}for (int64_t first = 0; first < n; first += TL_BLOCK) {{",
@@ -116,28 +125,8 @@ def _widened(tree: ex.Tree) -> ex.Tree:
     return ex.Call(f"wide_{tree.function}" if tree.function in _RANGED else tree.function, tuple(map(_widened, tree.args)))
 
 
-def _kernel(formula: Formula, dtype: str, index: int) -> str:
-    name = f"{formula.name}_{dtype}"
-    return (
-        f"static int {name}_kernel(void **out, void **in, const int64_t *ints, const double *floats, int accumulate) {{\n"
-        f"    if (ints[0] > TL_CHUNK) return tl_in_chunks(&tl_entries[{index}], out, in, ints[0], floats, accumulate);\n"
-        f"    {name}_inner(out[0], in, ints[0], floats, accumulate);\n"
-        "    return TL_OK;\n}\n"
-    )
-
-
-def _accumulate_kernels(entries: list[tuple[Formula, str]]) -> str:
-    return "".join(
-        f"static int accumulate_{dtype}_kernel(void **out, void **in, const int64_t *ints, const double *floats, int accumulate) {{\n"
-        f"    return copy_{dtype}_kernel(out, in, ints, floats, 1);\n}}\n"
-        for formula, dtype in entries
-        if formula is _COPY
-    )
-
-
 def _entry(formula: Formula, dtype: str) -> str:
-    name = f"{formula.name}_{dtype}"
-    size = 4 if dtype == "f32" else 8
+    name, size = f"{formula.name}_{dtype}", DTYPES[dtype][2]
     # Memory beyond the caches: about 0.04 ns per byte moved. Arithmetic: about 0.02 ns per operation on float32, twice that on float64.
-    work = int(40 * size * (len(formula.inputs) + 2)) + 5 * size * ex.cost(formula.tree)
-    return f'{{"{formula.name}:{dtype}", {name}_kernel, {name}_inner, {len(formula.inputs)}, {size}, {work}}}'
+    work = 40 * size * (len(formula.inputs) + 2) + 5 * size * ex.cost(formula.tree)
+    return f'    {{"{formula.name}:{dtype}", {name}_kernel, {name}_inner, {len(formula.inputs)}, {size}, {work}}},\n'
