@@ -51,7 +51,7 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
     cdef int64_t W = w.size[2], ow = w.out[2], s = w.stride[2], p = w.padding[2], kw = w.kernel[2]
     cdef int64_t pitch = phase_pitch(w), length = pitch * s, rows_out = w.out[0] * w.out[1], most = w.kernel[0] * w.kernel[1]
     cdef int64_t cells = W if W < length - p else length - p
-    cdef int64_t first, m, b, k, o, i, count
+    cdef int64_t strip, first, m, b, k, o, i, count
     cdef real divisor = <real>volume(w.kernel)
     cdef const real** rows
     cdef const real** taps
@@ -73,7 +73,8 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
     line = <real*>carve(&slab, (STRIP * length + 16) * sizeof(real)) + (-p & 15)
     phase = <real*>carve(&slab, STRIP * length * sizeof(real)) if s > 1 else line
     memset(line, 0, STRIP * length * sizeof(real))
-    for first in range(0, rows_out, 8):
+    for strip in range((rows_out + STRIP - 1) // STRIP):
+        first = strip * STRIP
         m = min(<int64_t>STRIP, rows_out - first)
         for b in range(m):
             o = first + b
@@ -109,7 +110,7 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
     cdef int64_t H = w.size[1], W = w.size[2], ow = w.out[2], s = w.stride[2], p = w.padding[2], kw = w.kernel[2]
     cdef int64_t pitch = (W - 1 + p) // s + 1, margin = (kw - 1) // s, length = (margin + pitch + 15) & ~<int64_t>15
     cdef int64_t span = ow if ow < pitch else pitch
-    cdef int64_t first, m, b, z, i, o, o0, o1, r, k, count
+    cdef int64_t strip, first, m, b, z, i, o, o0, o1, r, k, count
     cdef real divisor = <real>volume(w.kernel)
     cdef const real** rows = <const real**>carve(&slab, w.kernel[0] * w.kernel[1] * 8)
     cdef const real** taps = <const real**>carve(&slab, (kw + 4) * 8)
@@ -127,7 +128,8 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
                 tl_avg_2x2_grad_f64(dx + i, dx + i + W, g + o * ow, ow)
         return
     memset(lines, 0, (STRIP + 1) * length * sizeof(real))
-    for first in range(0, w.size[0] * H, 8):
+    for strip in range((w.size[0] * H + STRIP - 1) // STRIP):
+        first = strip * STRIP
         m = min(<int64_t>STRIP, w.size[0] * H - first)
         for b in range(m):
             z = (first + b) // H

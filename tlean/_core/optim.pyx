@@ -206,7 +206,8 @@ KERNELS = {
     "_rmsprop_step:f32": <size_t>&rmsprop_f32, "_rmsprop_step:f64": <size_t>&rmsprop_f64,
     "_rmsprop_momentum_step:f32": <size_t>&rmsprop_momentum_f32, "_rmsprop_momentum_step:f64": <size_t>&rmsprop_momentum_f64,
     "_rmsprop_centred_step:f32": <size_t>&rmsprop_centred_f32, "_rmsprop_centred_step:f64": <size_t>&rmsprop_centred_f64,
-    "_rmsprop_centred_momentum_step:f32": <size_t>&rmsprop_centred_momentum_f32, "_rmsprop_centred_momentum_step:f64": <size_t>&rmsprop_centred_momentum_f64,
+    "_rmsprop_centred_momentum_step:f32": <size_t>&rmsprop_centred_momentum_f32,
+    "_rmsprop_centred_momentum_step:f64": <size_t>&rmsprop_centred_momentum_f64,
     "_adagrad_step:f32": <size_t>&adagrad_f32, "_adagrad_step:f64": <size_t>&adagrad_f64,
     "_adadelta_step:f32": <size_t>&adadelta_f32, "_adadelta_step:f64": <size_t>&adadelta_f64,
 }

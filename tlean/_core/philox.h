@@ -23,7 +23,7 @@ TL_INLINE void tl_philox_round(uint32_t *c0, uint32_t *c1, uint32_t *c2, uint32_
 
 /* One block: c is the counter before, the four random words after. */
 static void tl_philox_block(uint32_t c[4], uint32_t k0, uint32_t k1) {
-    for (int r = 0; r < 10; r++) tl_philox_round(&c[0], &c[1], &c[2], &c[3], k0 + (uint32_t)r * 0x9E3779B9u, k1 + (uint32_t)r * 0xBB67AE85u);
+    for (uint32_t r = 0; r < 10; r++) tl_philox_round(&c[0], &c[1], &c[2], &c[3], k0 + r * 0x9E3779B9u, k1 + r * 0xBB67AE85u);
 }
 
 /* The vector of 64-bit lanes, each with a 32-bit word in its low half: the processor's 32x32 -> 64 multiplication then gives both halves

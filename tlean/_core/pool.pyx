@@ -106,7 +106,7 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     cdef int64_t W = w.size[2], ow = w.out[2], s = w.stride[2], p = w.padding[2], kw = w.kernel[2]
     cdef int64_t pitch = phase_pitch(w), length = pitch * s, rows_out = w.out[0] * w.out[1], most = w.kernel[0] * w.kernel[1]
     cdef int64_t cells = W if W < length - p else length - p
-    cdef int64_t first, m, b, j, k, o, shift, count
+    cdef int64_t strip, first, m, b, j, k, o, shift, count
     cdef bint padded = pad_value != -INFINITY
     cdef int nan[STRIP]
     cdef const real** rows
@@ -140,7 +140,8 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     if padded:
         for j in range(W):
             pad_row[j] = <real>pad_value
-    for first in range(0, rows_out, 8):
+    for strip in range((rows_out + STRIP - 1) // STRIP):
+        first = strip * STRIP
         m = min(<int64_t>STRIP, rows_out - first)
         for b in range(m):
             o = first + b

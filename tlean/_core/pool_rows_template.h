@@ -242,7 +242,7 @@ static void NAME(tl_split_at)(TI *TL_RESTRICT phase, ptrdiff_t pitch, const TI *
         for (ptrdiff_t q = 0; q < count; q++) phase[r * pitch + q] = row[q * stride + r];
 }
 
-/* The inverse of tl_split for a row that begins at column `skip` of the phases: row[j] = phase[(j + skip) % stride][(j + skip) / stride]. */
+/* The inverse of tl_split for a row that begins at column `skip`: row[j] = phase[(j + skip) % stride][(j + skip) / stride]. */
 static void NAME(tl_merge)(T *TL_RESTRICT row, const T *TL_RESTRICT phase, ptrdiff_t pitch, ptrdiff_t stride, ptrdiff_t skip, ptrdiff_t n) {
     if (stride == 1) {
         memcpy(row, phase + skip, (size_t)n * sizeof(T));

@@ -1,5 +1,4 @@
-"""Pooling windows over `planes` arrays of three spatial axes (fewer are filled up with leading axes of size 1): geometry, rows, the loop over
-planes."""
+"""Pooling windows: geometry, rows, the loop over planes. There are three spatial axes; fewer are filled up with leading axes of size 1."""
 from libc.stdint cimport int32_t, int64_t
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
