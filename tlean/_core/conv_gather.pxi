@@ -86,8 +86,8 @@ cdef void gather_dense3(const real* src, const real* w, const real* bias, real* 
             dense3_f64(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
 
 
-cdef void gather_tile(const real* src, real* to, const real* w, const real* packed, const real* bias, real* temporary, GatherJob* job, Vectors* vec,
-                      const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+cdef void gather_tile(const real* src, real* to, const real* w, const real* packed, const real* bias, real* temporary, GatherJob* job,
+                      Vectors* vec, const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
     # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination. `channel` and `end` count
     # output channels, or panels of them.
     cdef Py_ssize_t p, d, s, c, width, h, rows, columns, depth, height, strip, extent = job.src.extent[2]

@@ -161,7 +161,8 @@ static void NAME(conv_put)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL 
         const unsigned even = 0x5555 & (LANES == 16 ? 0xffff : 0xff);
         for (; step == 2 && i + LANES <= columns; i += LANES) {
             MASKED(mask_storeu)(to + 2 * i, even, MASKED(maskz_expand)(even, MASKED(loadu)(from + i)));
-            MASKED(mask_storeu)(to + 2 * i + LANES, even, MASKED(maskz_expand)(even, MASKED(maskz_loadu)((1u << LANES / 2) - 1, from + i + LANES / 2)));
+            const VEC second = NAME(conv_load_first)(from + i + LANES / 2, LANES / 2);
+            MASKED(mask_storeu)(to + 2 * i + LANES, even, MASKED(maskz_expand)(even, second));
         }
 #endif
         for (; i < columns; i++) to[i * step] = from[i];

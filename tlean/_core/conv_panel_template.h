@@ -135,6 +135,7 @@ static void NAME(conv_turn)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrd
     NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, rows);
 }
 
-static void NAME(conv_turn_padded)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows, ptrdiff_t columns) {
+static void NAME(conv_turn_padded)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows,
+                                   ptrdiff_t columns) {
     NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, LANES);
 }

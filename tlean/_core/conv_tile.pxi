@@ -214,7 +214,9 @@ cdef inline void put_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_
         conv_put_f64(to, to_pitch, values, pitch, rows, columns, step)
 
 
-cdef inline void turn(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef inline void turn(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows,
+                      Py_ssize_t columns) noexcept nogil:
+    # to[c, r] = values[r, c], at most a vector of each.
     if real is float:
         conv_turn_f32(to, to_pitch, values, pitch, rows, columns)
     else:

@@ -64,7 +64,7 @@ cdef void turn_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* orig
             for v in range(width // lane_count):
                 n = minimum(count - v * lane_count, lane_count)
                 for p in range(ceil_div(run, lane_count)):
-                    turn_padded(to + p * lane_count * width + v * lane_count, width, line + v * lane_count * plane + p * lane_count, plane, n,
+                    turn_padded(to + (p * width + v) * lane_count, width, line + (v * plane + p) * lane_count, plane, n,
                                 minimum(run - p * lane_count, lane_count))
             to += run * width
 
@@ -193,8 +193,8 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                 products_dense3(sums, xbox, gbox, gslice, xslice, job, slices, rows)
             elif job.panels:
                 width = block_width(job, b, lane_count)
-                products_by_channel(sums + c * geo.cells * width, xbox, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns, width,
-                                    channels * geo.cells)
+                products_by_channel(sums + c * geo.cells * width, xbox, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns,
+                                    width, channels * geo.cells)
             else:
                 products_by_position(sums + c * geo.cells * CONV_PART, xbox, gbox + (o - begin) * job.g_pitch, gslice, xslice, job, slices,
                                      block_begin(job, b + 1) - o, channels * geo.cells)
@@ -299,7 +299,9 @@ cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t l
     cdef double by_position = channels * terms * (runs * 12 + 35 * runs * lane_count / positions) / 24
     cdef Py_ssize_t vectors = ceil_div(job.geo.narrow, lane_count)
     cdef double padded_terms = <double>ceil_div(job.terms, CONV_TERMS) * CONV_TERMS
-    cdef double by_channel = vectors * padded_terms * (cells + 4) / 2 + (0.1 * padded_terms * cells if vectors % 2 else 0) + 0.4 * cells * channels
+    cdef double by_channel = vectors * padded_terms * (cells + 4) / 2 + 0.4 * cells * channels
+    if vectors % 2:
+        by_channel += 0.1 * padded_terms * cells       # a single vector needs a load for every multiply-add
     return by_channel < by_position
 
 
