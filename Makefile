@@ -31,14 +31,16 @@ help:
 $(PY):
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module here: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 
-# Installing builds too; the build step after it then finds everything up to date.
+# The install makes tlean importable and brings what it needs; no kernel is built there (none is named so): that is the next step, which
+# keeps its object files and builds again only what changed.
 $(INSTALLED): pyproject.toml | $(PY)
-	@echo "installing the build and development needs into $(VENV), building the kernels (a few minutes, once)"
+	@echo "installing what tlean needs into $(VENV)"
 	@$(PIP) --upgrade "pip>=24" "setuptools>=77" "cython>=3.1" wheel
-	@$(PIP) --no-build-isolation --editable ".[dev]"
+	@TLEAN_BUILD_ONLY=none $(PIP) --no-build-isolation --editable ".[dev]"
 	@touch $(INSTALLED)
 
 $(BUILT): $(SOURCES) | $(INSTALLED)
+	@echo "building the kernels (the first time takes a few minutes)"
 	@$(PY) setup.py --quiet build_ext --inplace
 	@touch $(BUILT)
 
