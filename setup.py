@@ -7,9 +7,7 @@ development), TLEAN_DEBUG=1 (bounds checks, no optimisation).
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -59,19 +57,6 @@ def instruction_sets() -> list[str]:
     return [i for i in asked.split(",") if i in every] if asked else every
 
 
-def openmp_flag() -> list[str]:
-    """-fopenmp if the compiler takes it; without it the library runs on one thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "probe.c"
-        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-        command = [os.environ.get("CC", "cc"), "-fopenmp", str(source), "-o", str(source.with_suffix(""))]
-        try:
-            found = subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except OSError:
-            found = False
-    return ["-fopenmp"] if found else []
-
-
 def extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
@@ -81,14 +66,13 @@ def extensions() -> list[Extension]:
         return [n for n in names if (CORE / f"{n}.pyx").exists() and (not only or n in only)]
 
     include = [str(ROOT / CORE), str(ROOT / CORE / "_generated")]
-    openmp = openmp_flag()
     found = [
         Extension(
             f"tlean._core.{name}",
             [str(CORE / f"{name}.pyx")],
             include_dirs=include,
-            extra_compile_args=[*COMMON, "-ffp-contract=off", *(openmp if name == "threads" else [])],
-            extra_link_args=openmp if name == "threads" else [],
+            extra_compile_args=[*COMMON, "-ffp-contract=off", *(["-pthread"] if name == "threads" else [])],
+            extra_link_args=["-pthread"] if name == "threads" else [],
         )
         for name in wanted(COLD)
     ]

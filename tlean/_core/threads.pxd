@@ -1,4 +1,4 @@
-"""Threads and per-thread scratch memory: the only room that touches OpenMP."""
+"""Threads and per-thread scratch memory: the only room that starts threads."""
 
 ctypedef void (*chunk_fn)(void* context, Py_ssize_t chunk) noexcept nogil
 

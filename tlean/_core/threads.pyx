@@ -1,46 +1,24 @@
 # cython: language_level=3
-"""Threads, per-thread scratch memory and processor features: the only room that touches OpenMP."""
+"""Threads, per-thread scratch memory and processor features: the only room that starts threads (see pool.h)."""
 import os
 
 from libc.stddef cimport size_t
 
 cdef extern from *:
     """
-    #include <stdlib.h>
-    #include <stdint.h>
-    #ifdef _OPENMP
-    #include <omp.h>
-    #endif
-    typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
+    #include "pool.h"
 
     static int tl_threads = 1;
     static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
-    static _Thread_local int tl_inside = 0;
-    /* One parallel region costs 2-5 us; under 20 us of work it does not pay. */
+    /* Sharing a job costs about a microsecond while the workers watch, more when they sleep; under 20 us of work it does not pay. */
     #define TL_SERIAL_NS 20000.0
 
     static int tl_active(void) {
-        int n = tl_threads;
-        if (tl_thread_cap > 0 && tl_thread_cap < n) n = tl_thread_cap;
-        return n;
+        return tl_thread_cap > 0 && tl_thread_cap < tl_threads ? tl_thread_cap : tl_threads;
     }
 
     static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
-    #ifdef _OPENMP
-        int n = tl_active();
-        if (n > chunks) n = (int)chunks;
-        if (n > 1 && !tl_inside && work >= TL_SERIAL_NS) {
-            #pragma omp parallel num_threads(n)
-            {
-                tl_inside = 1;
-                #pragma omp for schedule(dynamic, 1) nowait
-                for (Py_ssize_t i = 0; i < chunks; i++) fn(context, i);
-                tl_inside = 0;
-            }
-            return;
-        }
-    #endif
-        for (Py_ssize_t i = 0; i < chunks; i++) fn(context, i);
+        tl_share(fn, context, chunks, work < TL_SERIAL_NS ? 1 : tl_active());
     }
 
     #define TL_SLOTS 8
@@ -72,13 +50,6 @@ cdef extern from *:
         return 0;
     #endif
     }
-    static int tl_has_openmp(void) {
-    #ifdef _OPENMP
-        return 1;
-    #else
-        return 0;
-    #endif
-    }
     """
     ctypedef void (*tl_chunk_fn)(void*, Py_ssize_t) noexcept nogil
     int tl_threads
@@ -86,7 +57,7 @@ cdef extern from *:
     int tl_active() noexcept nogil
     void tl_parallel_for(tl_chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil
     void* tl_scratch(int slot, size_t nbytes) noexcept nogil
-    int tl_has_openmp() noexcept nogil
+    void tl_pool_after_fork() noexcept nogil
     int tl_cpu_level() noexcept nogil
 
 
@@ -128,11 +99,6 @@ def cpu_supports(isa):
     return tl_cpu_level() >= ("base", "avx2", "avx512").index(isa)
 
 
-def has_openmp():
-    """Whether this build can use more than one thread."""
-    return bool(tl_has_openmp())
-
-
 def _default_threads():
     told = os.environ.get("TLEAN_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
     first = told.split(",")[0].strip()
@@ -145,11 +111,12 @@ def _default_threads():
 
 
 def _after_fork():
-    # libgomp's worker threads do not survive a fork: a region in the child would wait for them for ever.
+    # A forked child starts over, with one thread until it asks for more.
     global tl_threads
+    tl_pool_after_fork()
     tl_threads = 1
 
 
-tl_threads = _default_threads() if tl_has_openmp() else 1
+tl_threads = _default_threads()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

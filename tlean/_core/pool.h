@@ -1,0 +1,130 @@
+/* A pool of threads that share the chunks of one job at a time.
+ *
+ * Chunks are claimed one by one, so a thread that the system does not run just now costs nothing: the others, the caller first, take its
+ * chunks. The caller waits only for chunks that are under way. Between jobs a worker watches for the next one for a few microseconds, then
+ * sleeps.
+ *
+ * A worker may look at a job only between `entered`+1 and `entered`−1, and only if it saw `open` after the increment; the caller closes the
+ * job and then waits until nobody is inside. Both sides use sequentially consistent operations, so one of them sees the other.
+ */
+#ifndef TLEAN_POOL_H
+#define TLEAN_POOL_H
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
+
+enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000 };
+
+static struct {
+    pthread_mutex_t mutex;            /* of sleeping and waking */
+    pthread_cond_t wake;
+    atomic_flag busy;                 /* one job at a time; a second caller works alone */
+    atomic_ulong generation;          /* counts jobs */
+    atomic_int open, entered, sleeping;
+    atomic_llong next;
+    int workers;                      /* started */
+    int wanted;                       /* workers that take part in the job */
+    tl_chunk_fn fn;
+    void *context;
+    Py_ssize_t chunks;
+} tl_pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT};
+
+static _Thread_local int tl_inside = 0;
+
+static inline void tl_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void tl_claim(void) {
+    for (;;) {
+        long long i = atomic_fetch_add(&tl_pool.next, 1);
+        if (i >= tl_pool.chunks) return;
+        tl_pool.fn(tl_pool.context, (Py_ssize_t)i);
+    }
+}
+
+static void *tl_worker(void *argument) {
+    int index = (int)(intptr_t)argument;
+    unsigned long seen = 0;
+    tl_inside = 1;
+    for (;;) {
+        unsigned long now = atomic_load(&tl_pool.generation);
+        for (int k = 0; now == seen && k < TL_WATCH; k++) {
+            tl_relax();
+            now = atomic_load(&tl_pool.generation);
+        }
+        if (now == seen) {
+            pthread_mutex_lock(&tl_pool.mutex);
+            atomic_fetch_add(&tl_pool.sleeping, 1);
+            while ((now = atomic_load(&tl_pool.generation)) == seen) pthread_cond_wait(&tl_pool.wake, &tl_pool.mutex);
+            atomic_fetch_sub(&tl_pool.sleeping, 1);
+            pthread_mutex_unlock(&tl_pool.mutex);
+        }
+        seen = now;
+        atomic_fetch_add(&tl_pool.entered, 1);
+        if (atomic_load(&tl_pool.open) && index < tl_pool.wanted) tl_claim();
+        atomic_fetch_sub(&tl_pool.entered, 1);
+    }
+    return NULL;
+}
+
+/* Runs the job on up to `threads` threads, the caller among them. */
+static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threads) {
+    if (threads > chunks) threads = (int)chunks;
+    if (threads - 1 > TL_MOST_WORKERS) threads = TL_MOST_WORKERS + 1;
+    if (threads < 2 || tl_inside || atomic_flag_test_and_set(&tl_pool.busy)) {
+        for (Py_ssize_t i = 0; i < chunks; i++) fn(context, i);
+        return;
+    }
+    while (tl_pool.workers < threads - 1) {
+        pthread_t thread;
+        pthread_attr_t detached;
+        pthread_attr_init(&detached);
+        pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+        int failed = pthread_create(&thread, &detached, tl_worker, (void *)(intptr_t)tl_pool.workers);
+        pthread_attr_destroy(&detached);
+        if (failed) break;                                /* fewer threads, the same results */
+        tl_pool.workers++;
+    }
+    tl_pool.fn = fn;
+    tl_pool.context = context;
+    tl_pool.chunks = chunks;
+    tl_pool.wanted = threads - 1;
+    atomic_store(&tl_pool.next, 0);
+    atomic_store(&tl_pool.open, 1);
+    atomic_fetch_add(&tl_pool.generation, 1);
+    if (atomic_load(&tl_pool.sleeping)) {
+        pthread_mutex_lock(&tl_pool.mutex);
+        pthread_cond_broadcast(&tl_pool.wake);
+        pthread_mutex_unlock(&tl_pool.mutex);
+    }
+    tl_inside = 1;
+    tl_claim();
+    tl_inside = 0;
+    atomic_store(&tl_pool.open, 0);
+    for (int k = 0; atomic_load(&tl_pool.entered); k++) {
+        if (k < 2000) tl_relax();
+        else sched_yield();
+    }
+    atomic_flag_clear(&tl_pool.busy);
+}
+
+/* In a forked child there are no workers, and locks may have been held by threads that are gone. */
+static void tl_pool_after_fork(void) {
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+    tl_pool.mutex = mutex;
+    tl_pool.wake = wake;
+    atomic_flag_clear(&tl_pool.busy);
+    atomic_store(&tl_pool.open, 0);
+    atomic_store(&tl_pool.entered, 0);
+    atomic_store(&tl_pool.sleeping, 0);
+    tl_pool.workers = 0;
+    tl_inside = 0;
+}
+#endif
