@@ -328,8 +328,9 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
             over[a] = reach(&geo.axis[a])
     job.passes = passes
     job.adjoint = adjoint
-    # In the adjoint the window is dense where no padding cuts it off.
-    job.dense3 = is_dense3(geo) and job.in_channels == 1
+    # Depthwise, nearly: with more output channels conv_block shares each load of x among them. The adjoint's window is dense where no
+    # padding cuts it off.
+    job.dense3 = is_dense3(geo) and job.in_channels == 1 and job.out_channels < 4
     for a in range(3):
         job.dense3 = job.dense3 and over[a] == geo.axis[a].kernel - 1
     job.panels = not job.dense3 and panels_pay(&job, over, lane_count)
