@@ -333,6 +333,29 @@ def test_softmax_and_losses():
     assert values(exact.huber_loss([3, F(1, 2)], [0, 0], reduction="none")) == [F(5, 2), F(1, 8)]
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_composites_equal_their_definitions(reduction):
+    ops, rng = Reference(), np.random.default_rng(0)
+    a, b, w, labels = rng.standard_normal((4, 3)), rng.standard_normal((4, 3)), rng.uniform(0.5, 2, 3), np.array([0, 2, 1, 2])
+    calls = [
+        ("l1_loss", (a, b), {}),
+        ("huber_loss", (a, b), {"delta": 0.7}),
+        ("nll_loss", (a, labels, w), {"ignore_index": 1}),
+        ("nll_loss", (a, labels, None), {}),
+    ]
+    for name, arrays, options in calls:
+        found = getattr(ops, name)(*arrays, reduction=reduction, **options)
+        np.testing.assert_allclose(found.value, DEFINITIONS[name](*arrays, reduction=reduction, **options), rtol=1e-14)
+
+
+@pytest.mark.parametrize("spec", ["ij,jk->ik", "bij,bkj->bik", "ij,ij->", "i,j->ji", "abc,cd->adb", "ab,a->b", "ij,kj->", "abc,b->ca"])
+def test_einsum(spec):
+    letters = dict(zip("abcdijk", (2, 3, 4, 5, 3, 4, 2), strict=True))
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal([letters[c] for c in word]) for word in spec.partition("->")[0].split(","))
+    np.testing.assert_allclose(Reference().einsum(spec, a, b).value, np.einsum(spec, a, b), rtol=1e-13, atol=1e-14)
+
+
 # Random numbers ---------------------------------------------------------------------------------------------------------------
 
 

@@ -65,16 +65,40 @@ def cross_entropy(logits, labels, weight=None, *, label_smoothing=0.0, ignore_in
     return _labelled(log_softmax(logits), labels, weight, label_smoothing, ignore_index, reduction)
 
 
-def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):
-    """1 at the label along a new last axis, 0 elsewhere and for labels that are ignored or out of range (an error where `strict`)."""
-    y = zeros((*labels.shape, depth), np.empty((), dtype=dtype))
+# Labels ----------------------------------------------------------------------------------------------------------------------
+
+
+def _counted(labels, classes, ignore_index, strict=True):
+    """The position and value of every label that is not ignored. One that is no class raises IndexRangeError, or is left out."""
     for i in np.ndindex(labels.shape):
-        if labels[i] == ignore_index:
+        label = int(labels[i])
+        if label == ignore_index:
             continue
-        if 0 <= labels[i] < depth:
-            y[(*i, labels[i])] += 1
+        if 0 <= label < classes:
+            yield i, label
         elif strict:
-            raise IndexRangeError(f"labels are at least 0 and less than {depth}, not {labels[i]}")
+            raise IndexRangeError(f"labels are at least 0 and less than {classes}, not {label}")
+
+
+def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):
+    """1 at the label along a new last axis, 0 elsewhere."""
+    y = zeros((*labels.shape, depth), np.empty((), dtype=dtype))
+    for i, label in _counted(labels, depth, ignore_index, strict):
+        y[(*i, label)] += 1
+    return y
+
+
+def pick(x, labels, *, depth, ignore_index):
+    y = zeros(labels.shape, x)
+    for i, label in _counted(labels, depth, ignore_index):
+        y[i] = x[(*i, label)]
+    return y
+
+
+def unpick(x, labels, *, depth, ignore_index):
+    y = zeros((*labels.shape, depth), x)
+    for i, label in _counted(labels, depth, ignore_index):
+        y[(*i, label)] = x[i]
     return y
 
 
@@ -83,12 +107,7 @@ def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
     w = zeros((classes,), log_p) + number(1, log_p) if weight is None else weight
     e = number(smoothing, log_p)
     losses, total_weight = zeros(labels.shape, log_p), number(0, log_p)
-    for i in np.ndindex(labels.shape):
-        label = int(labels[i])
-        if label == ignore_index:
-            continue
-        if not 0 <= label < classes:
-            raise IndexRangeError(f"labels are at least 0 and less than {classes}, not {label}")
+    for i, label in _counted(labels, classes, ignore_index):
         losses[i] = -(1 - e) * w[label] * log_p[i][label]
         if e:
             losses[i] -= e / number(classes, log_p) * np.sum(w * log_p[i])
@@ -98,6 +117,5 @@ def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
     return np.sum(losses) / total_weight if reduction == "mean" else np.sum(losses)
 
 
-DEFINITIONS = {
-    f.__name__: f for f in (logsumexp, softmax, log_softmax, mse_loss, l1_loss, huber_loss, bce_with_logits, nll_loss, cross_entropy)
-}
+_LOSSES = (mse_loss, l1_loss, huber_loss, bce_with_logits, nll_loss, cross_entropy)
+DEFINITIONS = {f.__name__: f for f in (logsumexp, softmax, log_softmax, *_LOSSES)} | {"_pick": pick, "_unpick": unpick}
