@@ -8,14 +8,22 @@ typedef TI NAME(row_mask) __attribute__((vector_size(TL_ROW_BYTES), aligned(size
 #define L ((ptrdiff_t)(TL_ROW_BYTES / sizeof(T)))
 
 /* The lanes turned by w places: lane k of the result is lane k + w. */
-#define TURNED(v, w) __builtin_shuffle(v, (M){IOTA} + (TI)(w) & (TI)(L - 1))
+TL_INLINE V NAME(row_turned)(V v, TI w) {
+#if defined(__clang__)
+    V turned;
+    for (TI k = 0; k < (TI)L; k++) turned[k] = v[(k + w) & (TI)(L - 1)];
+    return turned;
+#else
+    return __builtin_shuffle(v, ((M){IOTA} + w) & (TI)(L - 1));
+#endif
+}
 
 /* Lanes folded by halves: (0 + L/2), (1 + L/2 + 1), … */
 TL_INLINE T NAME(row_fold)(V v) {
-    if (L > 8) v += TURNED(v, 8);
-    if (L > 4) v += TURNED(v, 4);
-    if (L > 2) v += TURNED(v, 2);
-    v += TURNED(v, 1);
+    if (L > 8) v += NAME(row_turned)(v, 8);
+    if (L > 4) v += NAME(row_turned)(v, 4);
+    if (L > 2) v += NAME(row_turned)(v, 2);
+    v += NAME(row_turned)(v, 1);
     return v[0];
 }
 
@@ -85,7 +93,7 @@ static inline T NAME(row_max)(const T *x, ptrdiff_t n) {
         }
         for (; i + L <= n; i += L) m0 = NAME(row_greater)(VECTOR(x, i), m0);
         m0 = NAME(row_greater)(NAME(row_greater)(m0, m1), NAME(row_greater)(m2, m3));
-        for (int w = (int)L / 2; w > 0; w /= 2) m0 = NAME(row_greater)(m0, TURNED(m0, w));
+        for (TI w = (TI)L / 2; w > 0; w /= 2) m0 = NAME(row_greater)(m0, NAME(row_turned)(m0, w));
         top = m0[0];
     }
     for (; i < n; i++) top = x[i] > top ? x[i] : top;
@@ -125,7 +133,6 @@ static inline void NAME(norm_columns)(double *TL_RESTRICT dgamma, double *TL_RES
 #undef COLUMNS
 
 #undef ROW_SUM
-#undef TURNED
 #undef VECTOR
 #undef SCALAR
 #undef V
