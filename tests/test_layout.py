@@ -22,7 +22,7 @@ STOREYS = (
     {"errors", "shapes", "rng", "tree"},
     {"ops"},
     {"backends", "_faces", "cuda"},
-    {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "profile", "session_compiled"},
+    {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "drawing", "profile", "session_compiled"},
     {"train", "nn", "interop", "testing"},
 )
 STOREY = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
