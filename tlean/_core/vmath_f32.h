@@ -10,7 +10,7 @@
 /* 2ⁿ for a whole number n in [−126, 127], +∞ for 128: n + 127 in the low bits of the sum, moved to the exponent's place. */
 TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_ROUNDF + 127.0f)) << 23); }
 
-/* eʳ and n with eˣ = 2ⁿ·eʳ: n = round(x / ln 2), |r| ≤ ln 2 / 2. */
+/* eʳ − 1 and n with eˣ = 2ⁿ·eʳ: n = round(x / ln 2), |r| ≤ ln 2 / 2. */
 TL_INLINE float tl_exp_partsf(float x, float *n) {
     *n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
     float r = TL_FMAF(*n, -TL_LN2_LOWF, TL_FMAF(*n, -TL_LN2_HIGHF, x));
@@ -19,14 +19,14 @@ TL_INLINE float tl_exp_partsf(float x, float *n) {
     q = TL_FMAF(q, r, 0.0416681059f);
     q = TL_FMAF(q, r, 0.166665167f);
     q = TL_FMAF(q, r, 0.49999994f);
-    return TL_FMAF(q, r * r, r) + 1.0f;
+    return TL_FMAF(q, r * r, r);
 }
 
 /* The scale 2ⁿ is applied in two steps, for results that are subnormal or overflow. */
 TL_INLINE float tl_expf(float x) {
     x = x > 89.0f ? 89.0f : x;
     x = x < -104.0f ? -104.0f : x;
-    float n, e = tl_exp_partsf(x, &n);
+    float n, e = tl_exp_partsf(x, &n) + 1.0f;
     float half = TL_FMAF(n, 0.5f, TL_ROUNDF) - TL_ROUNDF;
     return e * tl_power_of_2f(half) * tl_power_of_2f(n - half);
 }
@@ -113,11 +113,12 @@ TL_INLINE float tl_tanhf(float x) {
     return __builtin_copysignf(a < 0.625f ? near : far, x);
 }
 
-/* 1/(1 + e⁻ˣ). From x = −88.4 down 2ⁿ is infinite, and the result 0 (instead of less than 2⁻¹²⁷). */
+/* 1/(1 + e⁻ˣ), as 1/(2ⁿ + (2ⁿ(eʳ − 1) + 1)). Below x = −88.37 the result is 0 (instead of less than 2⁻¹²⁷), by an infinite 2ⁿ. */
 TL_INLINE float tl_sigmoidf(float x) {
-    float t = x < -89.0f ? 89.0f : -x;
-    float n, e = tl_exp_partsf(t < -30.0f ? -30.0f : t, &n);
-    return 1.0f / TL_FMAF(e, tl_power_of_2f(n), 1.0f);
+    float t = x < -88.37f ? 89.0f : -x;
+    float n, p = tl_exp_partsf(t < -30.0f ? -30.0f : t, &n);
+    float scale = tl_power_of_2f(n);
+    return 1.0f / (scale + TL_FMAF(p, scale, 1.0f));
 }
 
 /* erf x = x + x·P(x²) for |x| < 0.9; beyond, 1 − 2^G(|x|) with G = log₂ erfc, up to 4, where erf rounds to 1. */

@@ -28,14 +28,14 @@ TL_INLINE double tl_exp_tail(double r) {
 TL_INLINE double tl_exp_parts(double x, double low, double *n) {
     *n = TL_FMA(x, TL_LOG2E, TL_ROUND) - TL_ROUND;
     double r = TL_FMA(*n, -TL_LN2_LOW, TL_FMA(*n, -TL_LN2_HIGH, x)) + low;
-    return TL_FMA(tl_exp_tail(r), r * r, r) + 1.0;
+    return TL_FMA(tl_exp_tail(r), r * r, r);
 }
 
 /* e^(x + low) for |low| far below |x|. */
 TL_INLINE double tl_exp_sum(double x, double low) {
     x = x > 710.0 ? 710.0 : x;
     x = x < -746.0 ? -746.0 : x;
-    double n, e = tl_exp_parts(x, low, &n);
+    double n, e = tl_exp_parts(x, low, &n) + 1.0;
     double half = TL_FMA(n, 0.5, TL_ROUND) - TL_ROUND;
     return e * tl_power_of_2(half) * tl_power_of_2(n - half);
 }
@@ -131,11 +131,12 @@ TL_INLINE double tl_tanh(double x) {
     return __builtin_copysign(a < 0.5 ? near : far, x);
 }
 
-/* From x = −709.4 down the result is 0 (instead of less than 2⁻¹⁰²³). */
+/* Below x = −709.4 the result is 0 (instead of less than 2⁻¹⁰²³). */
 TL_INLINE double tl_sigmoid(double x) {
-    double t = x < -710.0 ? 710.0 : -x;
-    double n, e = tl_exp_parts(t < -50.0 ? -50.0 : t, 0.0, &n);
-    return 1.0 / TL_FMA(e, tl_power_of_2(n), 1.0);
+    double t = x < -709.4 ? 710.0 : -x;
+    double n, p = tl_exp_parts(t < -50.0 ? -50.0 : t, 0.0, &n);
+    double scale = tl_power_of_2(n);
+    return 1.0 / (scale + TL_FMA(p, scale, 1.0));
 }
 
 /* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^G with G = ln erfc in powers of |x| − 1, up to 6, where erf rounds to 1. */
@@ -153,7 +154,7 @@ TL_INLINE double tl_erf(double x) {
     TL_STEP(even, t2, 0.01003382549159685) TL_STEP(odd, t2, -0.04156109805213852)
     TL_STEP(even, t2, -0.8431072563582122) TL_STEP(odd, t2, -2.638967514234796)
     TL_STEP(even, t2, -1.8496055099332482)
-    double n, e = tl_exp_parts(TL_FMA(odd, t, even), 0.0, &n);
+    double n, e = tl_exp_parts(TL_FMA(odd, t, even), 0.0, &n) + 1.0;
     double far = __builtin_copysign(TL_FMA(-e, tl_power_of_2(n), 1.0), x);
     double z = x * x;
     double z2 = z * z;
@@ -193,8 +194,9 @@ TL_INLINE double tl_sin_shifted(double x, uint64_t quarter) {
     double h = 0.5 * z;
     double one = 1.0 - h;
     c = one + (((1.0 - one) - h) + TL_FMA(c * z, z, -r * low));
-    double y = q & 1u ? c : s;
-    return tl_from_bits(tl_bits(y) ^ ((q & 2u) << 62));
+    /* The choice by mask: SSE2 compares no 64-bit integers. */
+    uint64_t cosine = -(q & 1u);
+    return tl_from_bits(((tl_bits(s) & ~cosine) | (tl_bits(c) & cosine)) ^ ((q & 2u) << 62));
 }
 
 TL_INLINE double tl_sin(double x) { return x == 0.0 ? x : tl_sin_shifted(x, 0); }
