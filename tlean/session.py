@@ -97,6 +97,10 @@ class Session:
     def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Any:
         raise NotImplementedError
 
+    def reset_tape(self) -> None:
+        """Forget every node; references from before are no longer valid."""
+        raise NotImplementedError
+
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""
         raise NotImplementedError
@@ -136,7 +140,7 @@ class Session:
 
     def release(self) -> None:
         """Forget every node and give the memory back."""
-        self.reset_tape()  # type: ignore[attr-defined]
+        self.reset_tape()
 
     # Indices ----------------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .errors import IndexRangeError, OptionError, ShapeError
 
@@ -46,7 +46,7 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> Shape:
     """The axes counted from 0, ascending; None means all. Raises: IndexRangeError out of range, OptionError on an axis named twice."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) or hasattr(axis, "__index__") else tuple(axis)
+    axes: Sequence[int] = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     found = sorted(normalize_axis(a, ndim) for a in axes)
     if len(set(found)) != len(found):
         raise OptionError(f"axis names an axis twice: {axis}")

@@ -37,11 +37,11 @@ def choose():
 
 ISA = choose()
 #: "<kernel>:<f32|f64>" -> address of a `tl_kernel`.
-KERNELS = {}
+KERNELS: dict[str, int] = {}
 #: The same for the inner loops of elementwise kernels.
-INNER = {}
+INNER: dict[str, int] = {}
 #: The kernels that can add into their output.
-ACCUMULATES = set()
+ACCUMULATES: set[str] = set()
 for _family in _families(ISA):
     _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
     KERNELS.update(_module.KERNELS)

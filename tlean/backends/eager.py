@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from tlean import errors
-from tlean._core import accum, array
-from tlean._core import eager as core
+from tlean._core.accum import install_kernels
+from tlean._core.array import install_errors
+from tlean._core.eager import EagerOps, TensorRef, install, no_grad
 from tlean._core.table import KERNELS
 from tlean.ops import Spec, all_ops, composites
 from tlean.rng import op_seed
 
 from .lower import instantiate
 
-EagerOps = core.EagerOps
-TensorRef = core.TensorRef
-no_grad = core.no_grad
+__all__ = ["Eager", "EagerOps", "TensorRef", "no_grad"]
 
 
 def _connect() -> None:
     names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError")
-    array.install_errors({n: getattr(errors, n) for n in names})
-    accum.install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
-    core.install(instantiate, Spec, op_seed, {r.name: r for r in all_ops()}, composites())
+    install_errors({n: getattr(errors, n) for n in names})
+    install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
+    install(instantiate, Spec, op_seed, {r.name: r for r in all_ops()}, composites())
 
 
 _connect()

@@ -133,11 +133,11 @@ class Graph(OpsMethods):
     ) -> tuple[int, ...]:
         """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: as part of a rule, where repetition is merged."""
         ids = tuple(inputs)
-        key = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()))
+        key: Any = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()))
         try:
             known = self._known.get(key)
         except TypeError:
-            key, known = None, None
+            key = known = None
         if known is not None and (self.merge or inlined):
             return known
         clean, outs = record.infer(tuple(None if i is None else self.specs[i] for i in ids), options)
@@ -145,6 +145,13 @@ class Graph(OpsMethods):
         self.nodes.append(GraphNode(record, ids, made, clean, name))
         if key is not None:
             self._known[key] = made
+        return made
+
+    def variable(self, ref: GraphRef) -> GraphRef:
+        """The same value under an id of its own, whatever the graph merges: what a differentiation takes as its variable."""
+        record = get("_identity")
+        made = self.value(ref.spec)
+        self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
         return made
 
     def inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:

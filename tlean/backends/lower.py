@@ -199,8 +199,8 @@ def _plan(graph: Graph) -> core.Plan:
     copies: list[tuple[int, int, Spec]] = []
     outputs: list[tuple[int, int, int]] = []
     owner: dict[int, int] = {}
-    for j, value in enumerate(graph.outputs):
-        source = None if value is None else root[value]
+    for j, output in enumerate(graph.outputs):
+        source = None if output is None else root[output]
         if source is None:
             outputs.append((_NONE, 0, -1))
         elif source in given and not any(source == before for _, before, _ in graph.states):

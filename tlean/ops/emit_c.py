@@ -102,7 +102,9 @@ def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str =
 def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
     # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
     suffix = DTYPES[dtype][1]
-    arguments = dict.fromkeys(t.args[0].name for t in ex.subtrees(tree) if isinstance(t, ex.Call) and t.function in _RANGED)
+    arguments = dict.fromkeys(
+        a.name for t in ex.subtrees(tree) if isinstance(t, ex.Call) and t.function in _RANGED and isinstance(a := t.args[0], ex.Variable)
+    )
     outside = " | ".join(f"!(tl_abs{suffix}({x}_at[i]) <= TL_TRIG_LIMIT{suffix.upper()})" for x in arguments)
     inside = indent + "    "
     return [

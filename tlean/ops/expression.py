@@ -76,8 +76,8 @@ def parse(text: str) -> Tree:
 
 def _convert(node: ast.expr, text: str) -> Tree:
     match node:
-        case ast.Constant(value=int() | float()):
-            return Number(node.value)
+        case ast.Constant(value=int() | float() as value):
+            return Number(value)
         case ast.Name():
             return Variable(node.id)
         case ast.BinOp() if type(node.op) in _BINARY:
