@@ -331,14 +331,21 @@ class CompiledSession(Session, OpsMethods):
         from .train.update import number
 
         if not self._step(grads, "sgd", (number("lr", lr, -float("inf")), 1.0, 0.0), None):
-            super().sgd_step_all(lr, grads)
+            super().sgd_step_all(lr, self._apart(grads))
 
     def adamw_step_all(self, state: Any, lr: float, weight_decay: float, beta1: float, beta2: float, eps: float, grads: Any) -> None:
         """One AdamW step for every parameter used on the tape; part of the step's plan when nobody has read the gradients."""
         from .train.update import adam_hyper
 
         if not self._step(grads, "adam", adam_hyper(lr, beta1, beta2, eps, weight_decay), state):
-            super().adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
+            super().adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, self._apart(grads))
+
+    def _apart(self, grads: Any) -> Any:
+        # Gradients by parameter, for an update in place: the parameters move to memory of their own, as what this tape has read stays.
+        found = self._by_param(grads)
+        for p in found:
+            p._tensor = as_tensor(p._tensor.numpy())
+        return found
 
     def _step(self, grads: Any, kind: str, hyper: tuple[float, ...], state: Any) -> bool:
         if not isinstance(grads, LazyGradients) or grads.read or grads.generation != self.generation:
@@ -363,9 +370,10 @@ class CompiledSession(Session, OpsMethods):
         extra.append(as_tensor(full if state is None or params else (*hyper, 1.0, 1.0), "float64"))
         made = self._run(plan_key, build, extra)
         self._computed[grads.out.value_id] = made[0]
-        grads.read = True
         self._pending = None
-        for p in params:
+        # New values in memory of their own: what this tape has read stays as it was, so its values can still be computed.
+        for p, value in zip(params, made[1:], strict=True):
+            p._tensor = value
             p._version += 1
         return True
 
@@ -380,13 +388,14 @@ class CompiledSession(Session, OpsMethods):
         slots = 2 if kind == "adam" else 0
         states = [[graph.arg(graph.specs[self._program.values[i]]) for _ in range(slots)] for i in moved]
         hyper = graph.arg(Spec((8,) if kind == "adam" else (3,), "float64"))
+        updated = []
         for i, before in zip(moved, states, strict=True):
             p = GraphRef(graph, self._program.values[i])
             step = graph.apply(f"_{kind}_step", (p, found[list(leaves).index(i)], *before, hyper), {})
             after = step if isinstance(step, tuple) else (step,)
-            old = [p, *before]
-            graph.states += [(f"node {i} slot {k}", b.id, a.id) for k, (b, a) in enumerate(zip(old, after, strict=True))]  # type: ignore[union-attr]
-        graph.outputs = [out.value_id]
+            updated.append(after[0].id)
+            graph.states += [(f"node {i} moment {k}", b.id, a.id) for k, (b, a) in enumerate(zip(before, after[1:], strict=True))]  # type: ignore[union-attr]
+        graph.outputs = [out.value_id, *updated]
         self._program.plans["moved", key] = moved
         return moved, lambda: Executable(graph)
 
