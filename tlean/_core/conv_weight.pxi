@@ -29,6 +29,8 @@ cdef struct WeightJob:
     Py_ssize_t blocks       # of output channels, of a group
     Py_ssize_t ranges       # the blocks of a unit
     Py_ssize_t sums         # groups of tiles, each with a partial sum of its own
+    bint direct             # x is read in place: no padding, no stride, and lanes are channels
+    Py_ssize_t x_image      # from image to image of x, in place or in the tile
     Py_ssize_t channels     # of x that are copied at a time
     Py_ssize_t x_pitch, g_pitch
     Py_ssize_t units
@@ -151,6 +153,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
     cdef Py_ssize_t origin[3]
     cdef Py_ssize_t n, d, r, o, c, b, k, j, width, depth, rows, columns, slices = 0, channels, begin = block_begin(job, first)
     cdef const real* image_g
+    cdef const real* at
     cdef real* sums
     split(origin, tile % boxes, job.tiles[1], job.tiles[2])
     for d in range(3):
@@ -163,7 +166,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
             # A slice is one row, if lanes are channels, or else the rows of one depth as one run.
             for r in range(rows if job.panels else 1):
                 gslice[slices] = <int32_t>((n * src.tile[0] + d) * job.run)
-                xslice[slices] = <int32_t>(n * src.box + (d * src.extent[1] + r) * src.extent[2])
+                xslice[slices] = <int32_t>(n * job.x_image + (d * src.extent[1] + r) * src.extent[2])
                 slices += 1
         image_g = g + ((image + n) * geo.groups + group) * geo.narrow * narrow_plane(geo)
         if job.panels:
@@ -179,13 +182,18 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
     for j in range(ceil_div(geo.wide, job.channels)):
         c = j * job.channels
         channels = minimum(job.channels, geo.wide - c)
-        for k in range(channels):
+        at = x + (image * geo.groups + group) * geo.wide * wide_plane(geo)
+        if job.direct:
+            at += (origin[0] * src.size[1] + origin[1]) * src.size[2] + origin[2]
+        for k in range(0 if job.direct else channels):
             for n in range(images):
                 copy_box(xbox + k * job.x_pitch + n * src.box,
                          x + (((image + n) * geo.groups + group) * geo.wide + c + k) * wide_plane(geo), src, origin)
             # The last vector of a run reaches beyond the box; what it meets there is multiplied by zero and must be finite.
             fill_zero(xbox + k * job.x_pitch + images * src.box, job.x_pitch - images * src.box)
-        fill_zero(xbox + channels * job.x_pitch, lane_count)
+        if not job.direct:
+            fill_zero(xbox + channels * job.x_pitch, lane_count)
+            at = xbox
         for b in range(first, last):
             o = block_begin(job, b)
             sums = part + (b - first) * job.terms * job.part
@@ -193,7 +201,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                 products_dense3(sums, xbox, gbox, gslice, xslice, job, slices, rows)
             elif job.panels:
                 width = block_width(job, b, lane_count)
-                products_by_channel(sums + c * geo.cells * width, xbox, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns,
+                products_by_channel(sums + c * geo.cells * width, at, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns,
                                     width, channels * geo.cells)
             else:
                 products_by_position(sums + c * geo.cells * CONV_PART, xbox, gbox + (o - begin) * job.g_pitch, gslice, xslice, job, slices,
@@ -207,7 +215,7 @@ cdef void weight_unit(WeightJob* job, Py_ssize_t unit, const real* g, const real
     cdef Py_ssize_t slices = job.images * job.src.tile[0] * (job.src.tile[1] if job.panels else 1)
     cdef Py_ssize_t blocks = ceil_div(job.blocks, job.ranges) * (1 if job.panels else CONV_PART)
     cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * job.part
-    cdef real* xbox = <real*>scratch(1, <size_t>((job.channels * job.x_pitch + CONV_VECTOR_BYTES) * sizeof(real)))
+    cdef real* xbox = <real*>scratch(1, <size_t>((0 if job.direct else job.channels * job.x_pitch + CONV_VECTOR_BYTES) * sizeof(real) + 64))
     cdef real* gbox = <real*>scratch(2, <size_t>(blocks * job.g_pitch * sizeof(real)))
     cdef int32_t* gslice = <int32_t*>scratch(3, <size_t>(2 * slices * sizeof(int32_t)))
     if xbox == NULL or gbox == NULL or gslice == NULL:
@@ -354,6 +362,18 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     job.tiles_all *= ceil_div(geo.batch, job.images)
     job.x_pitch = odd_lines(job.images * src.box, lane_count)
     job.channels = maximum(minimum(TILE_BYTES // (job.x_pitch * sizeof(real)), geo.wide), 1)
+    job.x_image = src.box
+    job.direct = job.panels and wide_plane(geo) * <Py_ssize_t>sizeof(real) % 2048 != 0
+    for a in range(3):
+        job.direct = job.direct and src.step[a] == 1 and src.base[a] == 0
+    if job.direct and geo.groups * geo.wide * wide_plane(geo) * job.images < INT32_MAX:
+        job.channels = geo.wide
+        job.x_pitch = wide_plane(geo)
+        job.x_image = geo.groups * geo.wide * wide_plane(geo)
+        for a in range(3):
+            src.extent[a] = src.size[a]
+    else:
+        job.direct = False
     if job.panels:
         job.g_pitch = job.images * src.tile[0] * job.run * job.part
         job.blocks = ceil_div(geo.narrow, job.part)
