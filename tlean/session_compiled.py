@@ -223,7 +223,7 @@ class CompiledSession(Session, OpsMethods):
             return None
         if isinstance(x, SessionRef):
             self.require(x)
-            return x.value_id
+            return self._constant(x.value_id) if x.id is None and recording() else x.value_id
         if isinstance(x, RefBase):
             raise NodeError(f"{record.name}: a reference belongs to another session or backend")
         if name in record.integer:
@@ -232,6 +232,15 @@ class CompiledSession(Session, OpsMethods):
             tensor = as_tensor(x)
             return self._input(tensor if tensor.dtype == "bool" else as_tensor(x, "int64"), False, False)[1]
         return self.const(x).value_id
+
+    def _constant(self, value: int) -> int:
+        # A value computed under no_grad, used later: a leaf that takes no gradient.
+        entry = ("constant", value)
+        found = self._follow(entry)
+        if found is None:
+            made = self._program.graph.record(get("detach"), (value,), {})[0]
+            found = self._append(entry, made, False, True)
+        return found[1]  # type: ignore[return-value]
 
     def require(self, ref: Any) -> SessionRef:
         """The reference itself if it is this session's and of the current step. Raises: NodeError."""
