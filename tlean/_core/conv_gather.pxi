@@ -133,8 +133,36 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
                     temporary, job, one, vec, channel, end)
 
 
+cdef void locate(GatherJob* job, Py_ssize_t box, Py_ssize_t* image, Py_ssize_t* group, Py_ssize_t* origin) noexcept nogil:
+    # The image, group and tile of a box: boxes are numbered [image][group][tile].
+    cdef Py_ssize_t tiles = job.tiles[0] * job.tiles[1] * job.tiles[2]
+    cdef int a
+    split(origin, box % tiles, job.tiles[1], job.tiles[2])
+    for a in range(3):
+        origin[a] *= job.src.tile[a]
+    image[0] = box // tiles // job.geo.groups
+    group[0] = box // tiles % job.geo.groups
+
+
+cdef void copy_shared(GatherJob* job, Py_ssize_t index, const real* source) noexcept nogil:
+    # One channel of one box.
+    cdef Py_ssize_t box = index // job.in_channels, channel = index % job.in_channels, image, group
+    cdef Py_ssize_t origin[3]
+    locate(job, box, &image, &group, origin)
+    copy_box(<real*>job.shared + index * job.pitch,
+             source + ((image * job.geo.groups + group) * job.in_channels + channel) * job.in_plane, &job.src, origin)
+
+
+cdef void copy_shared_f32(void* job, Py_ssize_t index) noexcept nogil:
+    copy_shared(<GatherJob*>job, index, <const float*>(<GatherJob*>job).source)
+
+
+cdef void copy_shared_f64(void* job, Py_ssize_t index) noexcept nogil:
+    copy_shared(<GatherJob*>job, index, <const double*>(<GatherJob*>job).source)
+
+
 cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, tile, group, image, copied = -1, c, g
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
     cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(STRIP // columns, 1), origin[3]
     cdef Py_ssize_t most = strip * ceil_div(columns, lane_count) + 2
     cdef Vectors vec
@@ -148,9 +176,10 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     if job.panels:
         room += 3 * PANEL_POSITIONS * lane_count * sizeof(real)
     cdef char* memory = <char*>scratch(2, room)
-    if not job.direct:
+    cdef bint private = not job.direct and job.shared == NULL
+    if private:
         box = <real*>scratch(1, <size_t>((job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
-    if memory == NULL or (box == NULL and not job.direct):
+    if memory == NULL or (box == NULL and private):
         job.units = -1
         return
     vec.each = NULL
@@ -160,16 +189,13 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     for unit in range(job.units * chunk // job.chunks, job.units * (chunk + 1) // job.chunks):
         rest = unit // job.ranges
         share = unit - rest * job.ranges
-        g = rest // (job.tiles[0] * job.tiles[1] * job.tiles[2])
-        tile = rest - g * (job.tiles[0] * job.tiles[1] * job.tiles[2])
-        image = g // job.geo.groups
-        group = g - image * job.geo.groups
-        origin[2] = tile % job.tiles[2] * job.src.tile[2]
-        origin[1] = tile // job.tiles[2] % job.tiles[1] * job.src.tile[1]
-        origin[0] = tile // job.tiles[2] // job.tiles[1] * job.src.tile[0]
+        locate(job, rest, &image, &group, origin)
+        g = image * job.geo.groups + group
         at = source + g * job.in_channels * job.in_plane
         if job.direct:
             at += (origin[0] * job.src.size[1] + origin[1]) * job.src.size[2] + origin[2]
+        elif job.shared != NULL:
+            at = <const real*>job.shared + rest * job.in_channels * job.pitch
         else:
             if copied != rest:
                 for c in range(job.in_channels):
@@ -379,6 +405,17 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         job.tiles[a] = ceil_div(job.counts[a], job.src.tile[a])
         job.units *= job.tiles[a]
     job.ranges = maximum(minimum(ceil_div(8, job.units), panel_count(&job, lane_count) if job.panels else job.out_channels // 32), 1)
+    # Ranges of one box would each copy it; they share one copy.
+    job.shared = NULL
+    if job.ranges > 1 and not job.direct:
+        job.shared = scratch(4, <size_t>((job.units * job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
+        if job.shared == NULL:
+            return TL_NO_MEMORY
+        work = 0.5 * job.units * job.in_channels * job.pitch
+        if real is float:
+            parallel_for(copy_shared_f32, &job, job.units * job.in_channels, work)
+        else:
+            parallel_for(copy_shared_f64, &job, job.units * job.in_channels, work)
     job.units *= job.ranges
     job.chunks = minimum(job.units, 64)
     work = <double>geo.batch * geo.groups * narrow_plane(geo) * geo.narrow * geo.wide * geo.cells / 25.0

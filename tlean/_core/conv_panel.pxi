@@ -37,6 +37,7 @@ cdef struct GatherJob:
     Py_ssize_t size[3]      # of the destination
     Py_ssize_t counts[3]    # positions along each axis, of the largest pass
     Py_ssize_t tiles[3]
+    void* shared            # copies of the boxes that several ranges read, or NULL
     Py_ssize_t ranges       # of output channels
     Py_ssize_t units, chunks
     Py_ssize_t passes

@@ -307,9 +307,13 @@ cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t l
     cdef double by_position = channels * terms * (runs * 12 + 35 * runs * lane_count / positions) / 24
     cdef Py_ssize_t vectors = ceil_div(job.geo.narrow, lane_count)
     cdef double padded_terms = <double>ceil_div(job.terms, CONV_TERMS) * CONV_TERMS
-    cdef double by_channel = vectors * padded_terms * (cells + 4) / 2 + 0.4 * cells * channels
+    cdef double by_channel = vectors * padded_terms * (cells + 4) / 2 + 0.3 * cells * channels
     if vectors % 2:
         by_channel += 0.1 * padded_terms * cells       # a single vector needs a load for every multiply-add
+    # Copies of both sides; x may be read in place when lanes are channels.
+    by_position += 0.25 * cells * (channels + job.geo.wide)
+    if job.src.step[1] != 1 or job.src.step[2] != 1 or job.src.base[1] != 0 or job.src.base[2] != 0:
+        by_channel += 0.25 * cells * job.geo.wide
     return by_channel < by_position
 
 
