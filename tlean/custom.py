@@ -34,7 +34,7 @@ class CustomOp:
         if isinstance(ops, Reference):
             refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
             return ops.leaf(self.forward(*[r.value for r in refs]))
-        raise OptionError(f"{self.name}: a custom op runs as a host call, and recorded programs have none yet; use the eager backend or defop")
+        raise OptionError(f"{self.name}: a custom op is a host call, which recorded programs do not have; use the eager backend or defop")
 
     def _eager(self, ops: EagerOps, refs: list[TensorRef]) -> TensorRef:
         values = [r.numpy() for r in refs]
@@ -58,7 +58,7 @@ class CustomOp:
 
     def _dual(self, ops: Dual, xs: Any) -> DualRef:
         refs = [x if isinstance(x, DualRef) else ops.const(x) for x in xs]
-        y = self([r.primal for r in refs][0], *[r.primal for r in refs][1:])
+        y = self(*[r.primal for r in refs])
         if all(r.tangent is None for r in refs):
             return ops.lift(y)
         if self.jvp is None:

@@ -60,4 +60,5 @@ class Param:
         return self.get().__array__(dtype, copy)
 
     def __repr__(self) -> str:
-        return f"Param({self.name or ''}{': ' if self.name else ''}{self.shape} {self.dtype}{'' if self.requires_grad is not False else ', frozen'})"
+        title = f"{self.name}: " if self.name else ""
+        return f"Param({title}{self.shape} {self.dtype}{', frozen' if self.requires_grad is False else ''})"

@@ -128,5 +128,5 @@ def conv_out(size_in: int, kernel: int, stride: int, padding: int, dilation: int
 
 
 def conv_transpose_out(size_in: int, kernel: int, stride: int, padding: int, output_padding: int, dilation: int) -> int:
-    """Output size of a transposed convolution along one axis: (in−1)s − 2p + dil(k−1) + output_padding + 1 (Dumoulin & Visin 2016, ch. 4)."""
+    """Size of a transposed convolution along one axis: (in−1)s − 2p + dil(k−1) + output_padding + 1 (Dumoulin & Visin 2016, ch. 4)."""
     return (size_in - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1

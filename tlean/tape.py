@@ -43,7 +43,8 @@ class Node:
         self.requires_grad = bool(requires_grad)
 
     def __repr__(self) -> str:
-        return f"Node({self.name or 'node'}: {self.value.shape} {self.value.dtype}, parents={self.parents}, requires_grad={self.requires_grad})"
+        value = f"{self.value.shape} {self.value.dtype}"
+        return f"Node({self.name or 'node'}: {value}, parents={self.parents}, requires_grad={self.requires_grad})"
 
 
 class Tape(TapeMethods):
@@ -127,9 +128,7 @@ class Tape(TapeMethods):
             i = ops.store.custom(value, node.parents, node.backward, node.requires_grad, node.name)
         return self._after(ops), i
 
-    def unary(
-        self, op_name: str, x: int, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]
-    ) -> tuple[Tape, int]:
+    def unary(self, op_name: str, x: int, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]) -> tuple[Tape, int]:
         """An op of the user's own with one input: `forward(x)` and `backward(x, g)` on NumPy arrays. Returns: (tape, id)."""
         value = self.get_value(x)
         if value is None:
@@ -259,7 +258,7 @@ class Tape(TapeMethods):
         return to_dot(self)
 
     def show(self, path: Any = None, grads: Any = None) -> str:
-        """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; written to `path` if given."""
+        """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; `path`: a file for it."""
         from .show import to_svg
 
         return to_svg(self, path, grads)
@@ -352,4 +351,3 @@ class TapeM(EagerOps):
     def exec(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> Tape:
         """The tape after the program `f(m)`."""
         return cls.run(f, tape)[1]
-

@@ -1,7 +1,7 @@
 """Derivatives of ops and of graphs, as graphs.
 
 The rule of an op is traced once per (shapes, dtype, options): `vjp_graph` and `jvp_graph` return small graphs, which the eager tape lowers
-to plans and which graph differentiation inlines. Both use the same nodes in the same order; that is why eager and compiled agree bit for bit.
+to plans and which graph differentiation inlines. Both use the same nodes in the same order: so eager and compiled agree bit for bit.
 
 An op without a rule of its own gets one by differentiating its `decompose`.
 """
@@ -51,7 +51,12 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
 
 
 def vjp_graph(
-    record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, needs: tuple[bool, ...], present: tuple[bool, ...] = (True,)
+    record: OpDef,
+    specs: Sequence[Spec | None],
+    options: dict[str, Any],
+    dtype: str,
+    needs: tuple[bool, ...],
+    present: tuple[bool, ...] = (True,),
 ) -> Graph:
     """The vector-Jacobian product of an op.
 
@@ -90,7 +95,8 @@ def vjp_graph(
         graph.outputs = [None if r is None or not n else r.id for r, n in zip(found, needs, strict=True)]
         for out, spec in zip(graph.outputs, specs, strict=True):
             if out is not None and spec is not None and graph.specs[out].shape != spec.shape:
-                raise OptionError(f"{record.name}: its vjp gives a cotangent of shape {graph.specs[out].shape} for an input of {spec.shape}")
+                found = graph.specs[out].shape
+                raise OptionError(f"{record.name}: its vjp gives a cotangent of shape {found} for an input of {spec.shape}")
         return graph.prune()
 
     return _cached(_key("vjp", record, specs, options, dtype, needs, present), build)

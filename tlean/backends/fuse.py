@@ -91,7 +91,7 @@ def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], retu
                 if i is not None and root[i] not in inside:
                     used_by.setdefault(root[i], set()).add(k)
     steps = []
-    for k, item in enumerate(items):
+    for item in items:
         if isinstance(item, _Group) and len(item.nodes) > 1:
             made = [n.outputs[0] for n in item.nodes]
             visible = [v for v in made if order.home.get(v) is item and (v in returned or used_by.get(v))]

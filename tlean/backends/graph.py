@@ -131,7 +131,7 @@ class Graph(OpsMethods):
     def record(
         self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None, inlined: bool = False
     ) -> tuple[int, ...]:
-        """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: as part of a rule, where repetition is merged."""
+        """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
         ids = tuple(inputs)
         key: Any = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()))
         try:

@@ -140,7 +140,8 @@ def methods() -> str:
         options = "{" + ", ".join(f"{o!r}: {o}" for o in face.options) + "}"
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
-        out.append(f"    def {face.name}(self{signature}):\n{doc}        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})\n\n")
+        body = f"        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})"
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{body}\n\n")
     return "".join(out)
 
 
@@ -155,7 +156,7 @@ def eager() -> str:
         defaults = "{" + ", ".join(f"{p.name!r}: {_literal(p.default)}" for p in given) + "}"
         out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r}, {defaults})\n")
     out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
-    out.append("cdef class EagerOps(EagerCore):\n    \"\"\"Every op, run at once; the node goes to the tape.\"\"\"\n\n")
+    out.append('cdef class EagerOps(EagerCore):\n    """Every op, run at once; the node goes to the tape."""\n\n')
     for face in every:
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""

@@ -91,7 +91,8 @@ class CompiledSteps:
         return self._made[key]
 
     def _build(self, kind: str, inputs: Sequence[AnyTensor]) -> tuple[Executable, Any, list[int]]:
-        # Arguments: parameters, inputs, then first and second moments and `hyper` for an update. `moved` are the parameters that have a gradient.
+        # Arguments: parameters, inputs, then first and second moments and `hyper` for an update.
+        # `moved` are the parameters that have a gradient.
         graph = GraphM(self.options.dtype)
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s) for k, s in enumerate(specs)]
