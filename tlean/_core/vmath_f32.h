@@ -14,12 +14,10 @@ TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_
 TL_INLINE float tl_exp_partsf(float x, float *n) {
     *n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
     float r = TL_FMAF(*n, -TL_LN2_LOWF, TL_FMAF(*n, -TL_LN2_HIGHF, x));
-    float q = 0.00138364604f;
-    q = TL_FMAF(q, r, 0.00836913195f);
-    q = TL_FMAF(q, r, 0.0416681059f);
-    q = TL_FMAF(q, r, 0.166665167f);
-    q = TL_FMAF(q, r, 0.49999994f);
-    return TL_FMAF(q, r * r, r);
+    float r2 = r * r;
+    float q = TL_FMAF(0.00138364604f, r2, TL_FMAF(0.00836913195f, r, 0.0416681059f));
+    q = TL_FMAF(q, r2, TL_FMAF(0.166665167f, r, 0.49999994f));
+    return TL_FMAF(q, r2, r);
 }
 
 /* The scale 2ⁿ is applied in two steps, for results that are subnormal or overflow. */
@@ -35,13 +33,10 @@ TL_INLINE float tl_expf(float x) {
 TL_INLINE float tl_expm1_coref(float x) {
     float n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
     float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
-    float q = 0.000150466367f;
-    q = TL_FMAF(q, r, 0.0013930545f);
-    q = TL_FMAF(q, r, 0.00834150985f);
-    q = TL_FMAF(q, r, 0.0416665114f);
-    q = TL_FMAF(q, r, 0.166666359f);
-    q = TL_FMAF(q, r, 0.5f);
-    float p = TL_FMAF(q, r * r, r);
+    float r2 = r * r;
+    float q = TL_FMAF(TL_FMAF(0.000150466367f, r, 0.0013930545f), r2, TL_FMAF(0.00834150985f, r, 0.0416665114f));
+    q = TL_FMAF(q, r2, TL_FMAF(0.166666359f, r, 0.5f));
+    float p = TL_FMAF(q, r2, r);
     float scale = tl_power_of_2f(n - 1.0f);
     return 2.0f * TL_FMAF(p, scale, scale - 0.5f);
 }
@@ -54,15 +49,9 @@ TL_INLINE float tl_expm1f(float x) {
 
 /* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2: f − f²/2 + f³P(f) + k ln 2. */
 TL_INLINE float tl_log_partsf(float k, float f) {
-    float p = -0.076443851f;
-    p = TL_FMAF(p, f, 0.127700284f);
-    p = TL_FMAF(p, f, -0.131605655f);
-    p = TL_FMAF(p, f, 0.1420068f);
-    p = TL_FMAF(p, f, -0.166232139f);
-    p = TL_FMAF(p, f, 0.200012654f);
-    p = TL_FMAF(p, f, -0.250008255f);
-    p = TL_FMAF(p, f, 0.333333313f);
     float f2 = f * f;
+    float p = TL_FMAF(TL_FMAF(-0.076443851f, f, 0.127700284f), f2, TL_FMAF(-0.131605655f, f, 0.1420068f));
+    p = TL_FMAF(p, f2 * f2, TL_FMAF(TL_FMAF(-0.166232139f, f, 0.200012654f), f2, TL_FMAF(-0.250008255f, f, 0.333333313f)));
     float tail = TL_FMAF(f2 * f, p, k * TL_LN2_LOWF);
     return TL_FMAF(k, TL_LN2_HIGHF, f + TL_FMAF(f2, -0.5f, tail));
 }
@@ -104,11 +93,9 @@ TL_INLINE float tl_tanhf(float x) {
     float m = tl_expm1_coref(2.0f * (a > 10.0f ? 10.0f : a));
     float far = m / (m + 2.0f);
     float z = x * x;
-    float p = -0.0057140626f;
-    p = TL_FMAF(p, z, 0.0206480622f);
-    p = TL_FMAF(p, z, -0.0537427738f);
-    p = TL_FMAF(p, z, 0.133314833f);
-    p = TL_FMAF(p, z, -0.333332837f);
+    float z2 = z * z;
+    float p = TL_FMAF(-0.0057140626f, z2, TL_FMAF(0.0206480622f, z, -0.0537427738f));
+    p = TL_FMAF(p, z2, TL_FMAF(0.133314833f, z, -0.333332837f));
     float near = TL_FMAF(p * z, a, a);
     return __builtin_copysignf(a < 0.625f ? near : far, x);
 }
@@ -125,30 +112,19 @@ TL_INLINE float tl_sigmoidf(float x) {
 TL_INLINE float tl_erff(float x) {
     float a = __builtin_fabsf(x);
     float t = a > 4.0f ? 4.0f : a;
-    float g = 0.000286127935f;
-    g = TL_FMAF(g, t, -0.00442411844f);
-    g = TL_FMAF(g, t, 0.0322002172f);
-    g = TL_FMAF(g, t, -0.150217012f);
-    g = TL_FMAF(g, t, -0.918947875f);
-    g = TL_FMAF(g, t, -1.62707591f);
-    g = TL_FMAF(g, t, -0.000238125096f);
+    float t2 = t * t;
+    float g = TL_FMAF(0.000286127935f, t2, TL_FMAF(-0.00442411844f, t, 0.0322002172f));
+    g = TL_FMAF(g, t2 * t2, TL_FMAF(TL_FMAF(-0.150217012f, t, -0.918947875f), t2, TL_FMAF(-1.62707591f, t, -0.000238125096f)));
     float n = (g + TL_ROUNDF) - TL_ROUNDF;
     float r = g - n;
-    float e = 0.000158261784f;
-    e = TL_FMAF(e, r, 0.00134177913f);
-    e = TL_FMAF(e, r, 0.00961706229f);
-    e = TL_FMAF(e, r, 0.0555027276f);
-    e = TL_FMAF(e, r, 0.240226552f);
-    e = TL_FMAF(e, r, 0.693147242f);
-    e = TL_FMAF(e, r, 1.0f);
+    float r2 = r * r;
+    float e = TL_FMAF(TL_FMAF(0.00133054843f, r, 0.00967283547f), r2, TL_FMAF(0.055506479f, r, 0.240222216f));
+    e = TL_FMAF(e, r2, TL_FMAF(0.693147004f, r, 1.0f));
     float far = __builtin_copysignf(TL_FMAF(-e, tl_power_of_2f(n), 1.0f), x);
     float z = x * x;
-    float p = -0.000602080021f;
-    p = TL_FMAF(p, z, 0.00499895914f);
-    p = TL_FMAF(p, z, -0.026770493f);
-    p = TL_FMAF(p, z, 0.112819217f);
-    p = TL_FMAF(p, z, -0.376125038f);
-    p = TL_FMAF(p, z, 0.128379151f);
+    float z2 = z * z;
+    float p = TL_FMAF(TL_FMAF(-0.000602080021f, z, 0.00499895914f), z2, TL_FMAF(-0.026770493f, z, 0.112819217f));
+    p = TL_FMAF(p, z2, TL_FMAF(-0.376125038f, z, 0.128379151f));
     float near = TL_FMAF(p, x, x);
     return a < 0.9f ? near : far;
 }

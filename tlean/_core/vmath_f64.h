@@ -7,7 +7,7 @@
 #define TL_TWO_THIRDS 0.6666666666666666
 #define TL_LN2_LOW 1.90821492927058770002e-10
 
-/* One step of Horner's rule. Longer polynomials are split into even and odd powers: two short chains of dependent steps, not a long one. */
+/* One step of Horner's rule. */
 #define TL_STEP(p, x, coefficient) p = TL_FMA(p, x, coefficient);
 
 /* 2ⁿ for a whole number n in [−1022, 1023], +∞ for 1024. */
@@ -16,13 +16,12 @@ TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_R
 /* (eʳ − 1 − r)/r² for |r| ≤ ln 2 / 2. */
 TL_INLINE double tl_exp_tail(double r) {
     double r2 = r * r;
-    double even = 2.0935620958640335e-09, odd = 2.51061044354157e-08;
-    TL_STEP(even, r2, 2.755721060458106e-07) TL_STEP(odd, r2, 2.7557252809982634e-06)
-    TL_STEP(even, r2, 2.480158739045086e-05) TL_STEP(odd, r2, 0.00019841269877839842)
-    TL_STEP(even, r2, 0.0013888888888858044) TL_STEP(odd, r2, 0.008333333333324486)
-    TL_STEP(even, r2, 0.0416666666666667) TL_STEP(odd, r2, 0.16666666666666674)
-    TL_STEP(even, r2, 0.5)
-    return TL_FMA(odd, r, even);
+    double r4 = r2 * r2;
+    double low = TL_FMA(TL_FMA(0.008333333333324486, r, 0.0416666666666667), r2, TL_FMA(0.16666666666666674, r, 0.5));
+    double mid = TL_FMA(2.7557252809982634e-06, r, 2.480158739045086e-05);
+    mid = TL_FMA(mid, r2, TL_FMA(0.00019841269877839842, r, 0.0013888888888858044));
+    double high = TL_FMA(2.0935620958640335e-09, r2, TL_FMA(2.51061044354157e-08, r, 2.755721060458106e-07));
+    return TL_FMA(TL_FMA(high, r4, mid), r4, low);
 }
 
 TL_INLINE double tl_exp_parts(double x, double low, double *n) {
