@@ -7,23 +7,20 @@ so transformations nest. References of the enclosing program that f uses are con
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean._core.refs import RefBase
 
 from . import tree
-from .backends.compiled import Compiled, is_backend, trace_into
+from .backends.compiled import Compiled, FixedStream, is_backend, trace_into
 from .backends.derive import forward, reverse
 from .backends.graph import Graph, GraphRef
 from .errors import OptionError, ShapeError
 
-_tags = itertools.count()
-
 
 class Transformed:
-    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it."""
+    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program)."""
 
     def __init__(self, name: str, record: Callable[..., Any], backend: str) -> None:
         if backend not in ("compiled", "eager"):
@@ -36,6 +33,10 @@ class Transformed:
     def __call__(self, *args: Any) -> Any:
         if args and is_backend(args[0]):
             return trace_into(args[0], self._record, args[1:])
+        # References among the arguments say which program this belongs to, where no backend is given.
+        for x in tree.flatten(args)[0]:
+            if isinstance(x, RefBase):
+                return trace_into(x.ops, self._record, args)
         return self._compiled(*args, keep=not self._eager)
 
     def __repr__(self) -> str:
@@ -44,7 +45,7 @@ class Transformed:
 
 def _variables(graph: Graph, xs: Any) -> Any:
     # Each argument under an identity of its own, so that a reference f finds elsewhere stays a constant of this differentiation.
-    return tree.map(lambda r: graph._identity(r, tag=next(_tags)) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
+    return tree.map(lambda r: graph.variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
 
 
 def _scalar(name: str, y: Any) -> GraphRef:
@@ -135,6 +136,8 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled") -> tuple[Any
 
     run = Transformed("vjp", lambda graph, *args: f(graph, *args), backend)
     back = Transformed("pull", record, backend)
+    # The cotangents belong to the very value that was returned, so random numbers are drawn alike in each run.
+    run._compiled.stream = back._compiled.stream = FixedStream()
     return run(*xs), lambda g: back(g, *xs)
 
 
@@ -152,7 +155,10 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
         for x, dx in zip(own, dxs, strict=True):
             if dx is None:
                 continue
-            for a, b in zip(tree.flatten(x)[0], tree.flatten(dx)[0], strict=True):
+            (points, structure), (moves, given) = tree.flatten(x), tree.flatten(dx)
+            if structure != given:
+                raise ShapeError(f"jvp: a direction has its argument's structure {structure}, got {given}")
+            for a, b in zip(points, moves, strict=True):
                 if a.shape != b.shape:
                     raise ShapeError(f"jvp: a direction has its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
@@ -175,6 +181,8 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled") -> A
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
     xs, vs = tuple(xs), tuple(vs)
+    if len(xs) != len(vs):
+        raise ShapeError(f"hvp: one direction for each of the {len(xs)} arguments, got {len(vs)}")
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
 
@@ -196,7 +204,9 @@ hvp_inputs = hvp
 
 def hvp_params(loss: Callable[..., Any], params: Sequence[Any], inputs: Sequence[Any], v: Sequence[Any], backend: str = "compiled") -> Any:
     """The Hessian of `loss(ops, *params, *inputs)` in the parameters, times `v` (one direction per parameter)."""
-    params, inputs = tuple(params), tuple(inputs)
+    params, inputs, v = tuple(params), tuple(inputs), tuple(v)
+    if len(params) != len(v):
+        raise ShapeError(f"hvp_params: one direction for each of the {len(params)} parameters, got {len(v)}")
     return hvp(loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend)[: len(params)]
 
 
@@ -210,7 +220,9 @@ def jacrev(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -
         y, x = f(graph, *own), own[k]
         _one_array("jacrev", y, x)
         rows = [_pull(graph, [y], [_basis(graph, y, i)], x) for i in range(_size(y))]
-        return graph.reshape(graph.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else graph._full(shape=(*y.shape, *x.shape), value=0.0)
+        return (
+            graph.reshape(graph.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else graph._full(shape=(*y.shape, *x.shape), value=0.0)
+        )
 
     return Transformed("jacrev", record, backend)
 

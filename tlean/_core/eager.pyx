@@ -130,6 +130,21 @@ cdef object frozen(object value):
     return value
 
 
+# What the hot path knows of the ops that are called by their record: programs recorded elsewhere.
+cdef dict _by_record = {}
+
+
+cdef OpInfo _unnamed(record):
+    cdef OpInfo info = _by_record.get(record)
+    if info is None:
+        if len(_by_record) >= KNOWN_LIMIT:
+            _by_record.clear()
+        info = OpInfo(record.name)
+        info.connect(record)
+        _by_record[record] = info
+    return info
+
+
 cdef str described(OpInfo op, tuple args):
     # The arguments of a call as error messages show them, before they are references.
     parts = []
@@ -513,9 +528,7 @@ cdef class EagerCore:
 
     def apply(self, op, inputs, options, name=None):
         """An op by name: inputs in the order of its record, options as a dictionary. What rules and other backends call."""
-        cdef OpInfo info = OPS.get(op) if isinstance(op, str) else OpInfo(op.name)
-        if info is not None and info.record is None:
-            info.connect(op)
+        cdef OpInfo info = OPS.get(op) if isinstance(op, str) else _unnamed(op)
         if info is None:
             raise_error("OptionError", f"there is no op named {op!r}")
         extra = [n for n in options if n not in info.option_names]

@@ -46,6 +46,14 @@ cdef class Plan:
     cdef readonly double work
     cdef readonly object program
     cdef object keep
+    # While a profile runs: nanoseconds of each instruction, and how often the plan ran.
+    cdef int64_t* ticks
+    cdef int64_t runs
+    cdef int64_t profile        # the profile that these belong to
+
+
+# The profile that is running, by number; 0 while there is none.
+cdef int64_t profiling
 
 
 # Runs the plan: 0, or (instruction << 8) | status. accumulate[j] asks for output j to be added to what is there; only where

@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from tlean._core.array cimport AnyTensor, TLBuffer, buffer_decref, buffer_new, raise_error, tensor_from_buffer, intern_shape, dtype_code, itemsize_of
+from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.kernel cimport tl_kernel
 
 # Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
@@ -96,6 +97,7 @@ cdef class Plan:
         free(self.out_input)
         free(self.out_writer)
         free(self.constants)
+        free(self.ticks)
 
     def __len__(self):
         return self.n_instructions
@@ -117,11 +119,61 @@ cdef inline void* locate(Plan plan, int value, void** inputs, void** outputs, ch
     return NULL
 
 
+# Profiles ----------------------------------------------------------------------------------------------------------------
+
+cdef int64_t profiling = 0
+_profiles_begun = 0
+# The plans that ran since the profile began, and (nanoseconds, calls) of kernels that are called alone, by address.
+_profiled_plans = []
+_profiled_kernels = {}
+
+
+cdef bint start_timing(Plan plan) noexcept with gil:
+    # Counts a run; the first one of a profile makes the counters.
+    if plan.profile != profiling:
+        if plan.ticks == NULL:
+            plan.ticks = <int64_t*>calloc(plan.n_instructions + 1, sizeof(int64_t))
+            if plan.ticks == NULL:
+                return False
+        memset(plan.ticks, 0, plan.n_instructions * sizeof(int64_t))
+        plan.runs = 0
+        plan.profile = profiling
+        _profiled_plans.append(plan)
+    plan.runs += 1
+    return True
+
+
+def profile_start():
+    """Time every instruction of every plan from now on. Raises: OptionError if a profile is running."""
+    global profiling, _profiles_begun
+    if profiling:
+        raise_error("OptionError", "profile: one is running already")
+    _profiles_begun += 1
+    _profiled_plans.clear()
+    _profiled_kernels.clear()
+    profiling = _profiles_begun
+
+
+def profile_stop():
+    """Stop timing. Returns: the plans that ran as (plan, runs, nanoseconds of each instruction); {kernel address: (nanoseconds, calls)}."""
+    global profiling
+    cdef int i
+    cdef Plan plan
+    profiling = 0
+    found = []
+    for plan in _profiled_plans:
+        found.append((plan, plan.runs, [plan.ticks[i] for i in range(plan.n_instructions)]))
+    _profiled_plans.clear()
+    return found, dict(_profiled_kernels)
+
+
 cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil:
     cdef void* near[ON_STACK]
     cdef void** pointers
     cdef Instruction* ins
     cdef int i, k, count, status, add
+    cdef int64_t begun = 0
+    cdef bint timed = profiling != 0 and start_timing(plan)
     for i in range(plan.n_instructions):
         ins = &plan.instructions[i]
         count = ins.n_out + ins.n_in
@@ -137,7 +189,11 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
             for k in range(plan.n_outputs):
                 if accumulate[k] and plan.out_writer[k] == i:
                     add = 1
+        if timed:
+            begun = nanoseconds()
         status = ins.kernel(pointers, pointers + ins.n_out, ins.ints, ins.floats, add)
+        if timed:
+            tl_tally(&plan.ticks[i], nanoseconds() - begun)
         if count > ON_STACK:
             free(pointers)
         if status != 0:
@@ -208,6 +264,7 @@ def call_in_place(size_t address, calls, floats=()):
         raise ValueError("call_in_place: at most 8 floats")
     for k, x in enumerate(floats):
         reals[k] = x
+    cdef int64_t begun = nanoseconds() if profiling else 0
     for out_tensors, in_tensors, numbers in calls:
         if len(out_tensors) > 8 or len(in_tensors) > 8 or len(numbers) > 8:
             raise ValueError("call_in_place: at most 8 operands")
@@ -223,6 +280,9 @@ def call_in_place(size_t address, calls, floats=()):
             status = kernel(outs, ins, ints, reals, 0)
         if status != 0:
             raise_error("DeviceError", f"a kernel failed with status {status}")
+    if begun:
+        spent, times = _profiled_kernels.get(address, (0, 0))
+        _profiled_kernels[address] = (spent + nanoseconds() - begun, times + len(calls))
 
 
 cdef check_status(Plan plan, int status):

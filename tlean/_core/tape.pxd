@@ -36,6 +36,10 @@ cdef class Instance:
     cdef object make_vjp
     cdef PyObject* vjp_small[16]
     cdef dict vjp_plans
+    # While a profile runs: nanoseconds and calls of the kernel.
+    cdef int64_t ticks
+    cdef int64_t calls
+    cdef int64_t profile        # the profile that these belong to
     cdef Plan vjp(self, unsigned long long mask)
 
 

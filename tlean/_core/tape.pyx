@@ -19,7 +19,8 @@ from tlean._core.array cimport (
     raise_error, tensor_from_buffer, tensor_from_object,
 )
 from tlean._core.array import dtype_name
-from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run
+from tlean._core.clock cimport nanoseconds, tl_tally
+from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run, profiling
 
 # Below this many nanoseconds of work, giving the GIL up and taking it again costs more than it brings.
 cdef double RELEASE_GIL_NS = 20000.0
@@ -48,7 +49,8 @@ cdef class Instance:
                   double work=0.0):
         cdef int i
         self.record = record
-        self.name = record.name
+        # Programs that were recorded elsewhere have a number behind an @, to tell them apart.
+        self.name = record.name.partition("@")[0]
         self.options = options
         self.specs = specs
         self.n_in = len(specs)
@@ -89,6 +91,11 @@ cdef class Instance:
                 self.vjp_small[mask] = <PyObject*>plan     # the dict keeps it alive
         return <Plan?>plan
 
+    @property
+    def backward_plans(self):
+        """The plans of vector-Jacobian products that were made so far."""
+        return list(self.vjp_plans.values())
+
     def vjp_plan(self, mask):
         """The plan of the vector-Jacobian product for the inputs whose bits are set in `mask`."""
         return self.vjp(mask)
@@ -108,11 +115,31 @@ cdef class Instance:
         return f"<{self.name}({arguments}) -> {self.shape.dims}>"
 
 
+# The instances that ran, forward or backward, since the profile began.
+_profiled_instances = []
+
+
+cdef void see(Instance inst):
+    if inst.profile != profiling:
+        inst.profile = profiling
+        inst.ticks = inst.calls = 0
+        _profiled_instances.append(inst)
+
+
+def profile_instances():
+    """The instances that ran since the profile began, and forgets them: (instance, nanoseconds, calls) of those with a kernel of their own,
+    (instance, 0, 0) of those that run by plans."""
+    found = [(i, (<Instance>i).ticks, (<Instance>i).calls) for i in _profiled_instances]
+    _profiled_instances.clear()
+    return found
+
+
 cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1:
     cdef void* near[NEAR]
     cdef void** pointers = near
     cdef int i, status, n_out = 1 + inst.n_res, total = 1 + inst.n_res + inst.n_in
     cdef TLBuffer* scratch = NULL
+    cdef int64_t begun = 0
     if inst.view:
         value[0] = buffer_incref(inputs[0])
         return 0
@@ -130,12 +157,18 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
                 pointers[1 + i] = NULL
         for i in range(inst.n_in):
             pointers[n_out + i] = inputs[i].data if inputs[i] != NULL else NULL
+        if profiling:
+            see(inst)
+            begun = nanoseconds()
         if inst.kernel != NULL:
             if inst.work > RELEASE_GIL_NS:
                 with nogil:
                     status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
             else:
                 status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
+            if begun:
+                tl_tally(&inst.ticks, nanoseconds() - begun)
+                tl_tally(&inst.calls, 1)
             if status != 0:
                 if status == 1:
                     raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {', '.join(inst.record.describe_arguments(inst.specs))}")
@@ -509,6 +542,8 @@ cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except
                 made[k] = buffer_new(nbytes_of(parent))
                 outs[k] = made[k].data
         if plan.n_instructions:
+            if profiling:
+                see(inst)
             if plan.scratch_bytes:
                 scratch = buffer_new(plan.scratch_bytes)
             if plan.work > RELEASE_GIL_NS:

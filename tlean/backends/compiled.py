@@ -13,13 +13,13 @@ from tlean._core.plan import Plan, run
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 from tlean.errors import DTypeError, OptionError, ShapeError
-from tlean.ops import FLOAT, Spec
+from tlean.ops import FLOAT, OpDef, Spec
 from tlean.ops.registry import dynamic_op
 from tlean.rng import op_seed
 
 from .cost import Cost, cost_of
 from .derive import forward, reverse
-from .graph import Graph, GraphRef
+from .graph import Graph, GraphRef, replay
 from .lower import lower
 
 
@@ -51,6 +51,14 @@ class Stream:
 def signed_seed(seed: int) -> int:
     """A seed of 64 bits as the signed integer that integer inputs hold."""
     return seed - (1 << 64) if seed >= 1 << 63 else seed
+
+
+class FixedStream(Stream):
+    """A stream whose every reader gets the same seeds, from the first on: the runs that belong to one drawing of random numbers."""
+
+    def take(self, count: int) -> list[AnyTensor]:
+        """The first `count` seeds."""
+        return [as_tensor(signed_seed(op_seed(self.seed, k)), "int64") for k in range(count)]
 
 
 class Executable:
@@ -385,29 +393,69 @@ def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any
     made = []
     for r in out:
         graph.outputs = [graph.ref(r).id]  # type: ignore[union-attr]
-        made.append(ops.apply(dynamic_op("call", _frozen(graph)), (*refs, *graph.captured), {}))
+        called, used = _called(graph)
+        given = [*refs, *graph.captured]
+        made.append(ops.apply(called, tuple(given[k] for k in used), {}))
     return tree.unflatten(out_structure, made)
 
 
 class _Capturing(Graph):
-    # A graph inside another backend's program: a reference of that program becomes a further input.
+    # A graph inside another backend's program: references of that program, constants and seeds become further inputs.
     def __init__(self, outer: Any) -> None:
         super().__init__(outer.dtype, merge=False)
         self._outer = outer
         self.captured: list[Any] = []
         self._seen: dict[int, GraphRef] = {}
+        if hasattr(outer, "next_seed"):
+            self.next_seed = lambda: self._capture(as_tensor(signed_seed(outer.next_seed()), "int64"))
 
     def ref(self, value: Any, integer: bool = False) -> GraphRef | None:
         if isinstance(value, RefBase) and not isinstance(value, GraphRef) and value.ops is self._outer:
             if id(value) not in self._seen:
-                self.captured.append(value)
-                self._seen[id(value)] = self.arg(Spec(tuple(value.shape), value.dtype))  # type: ignore[assignment]
+                self._seen[id(value)] = self._capture(value)
             return self._seen[id(value)]
         return super().ref(value, integer)
 
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        ref = super().const(value, name)
+        return self._capture(self.constants.pop(ref.id))
 
-def _frozen(graph: Graph) -> Graph:
-    copy = Graph(graph.dtype)
-    copy.specs, copy.nodes, copy.constants = list(graph.specs), list(graph.nodes), dict(graph.constants)
-    copy.inputs, copy.outputs = list(graph.inputs), list(graph.outputs)
-    return copy.prune()
+    leaf = const
+
+    def _capture(self, value: Any) -> GraphRef:
+        self.captured.append(value)
+        return self.arg(Spec(tuple(value.shape), value.dtype))  # type: ignore[return-value]
+
+
+_PROGRAMS: dict[Any, OpDef] = {}
+_PROGRAMS_LIMIT = 1024
+
+
+def _called(graph: Graph) -> tuple[OpDef, list[int]]:
+    # The graph as one op, and which of its inputs that op takes. A graph that was met before is the same op, so that its plans are kept.
+    nodes = graph.needed()
+    read = {i for n in nodes for i in n.inputs} | set(graph.outputs)
+    used = [k for k, v in enumerate(graph.inputs) if v in read]
+    number: dict[int | None, int] = {None: -1}
+    for k in used:
+        number[graph.inputs[k]] = len(number) - 1
+    calls = []
+    for n in nodes:
+        number |= {v: len(number) - 1 + j for j, v in enumerate(n.outputs)}
+        options = tuple((k, repr(v)) for k, v in n.options.items())
+        calls.append((n.record, tuple(number[i] for i in n.inputs), len(n.outputs), options))
+    specs = tuple(graph.specs[graph.inputs[k]] for k in used)  # type: ignore[index]
+    key = (graph.dtype, specs, tuple(calls), number[graph.outputs[0]])
+    known = _PROGRAMS.get(key)
+    if known is None:
+        if len(_PROGRAMS) >= _PROGRAMS_LIMIT:
+            _PROGRAMS.clear()
+        copy = Graph(graph.dtype)
+        copy.specs, copy.nodes, copy.outputs = list(graph.specs), nodes, list(graph.outputs)
+        copy.inputs = [graph.inputs[k] for k in used]
+
+        def decompose(ops: Any, *xs: Any) -> Any:
+            return (ops.inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
+
+        known = _PROGRAMS[key] = dynamic_op("call", copy, decompose)
+    return known, used

@@ -12,13 +12,13 @@ from .registry import Shape, composite, defop
 class Identity:
     """The same value under a name of its own: two identities of one value are two variables of differentiation."""
 
-    def shape(x: Shape, *, tag: int) -> Shape:
+    def shape(x: Shape) -> Shape:
         return x
 
-    def vjp(ops: Any, g: Any, y: Any, x: Any, *, tag: int) -> tuple[Any]:
+    def vjp(ops: Any, g: Any, y: Any, x: Any) -> tuple[Any]:
         return (g,)
 
-    def jvp(ops: Any, t: Any, y: Any, x: Any, *, tag: int) -> Any:
+    def jvp(ops: Any, t: Any, y: Any, x: Any) -> Any:
         return t[0]
 
 

@@ -16,6 +16,7 @@ every backend, and derivatives of derivatives need nothing more. This module kno
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -273,7 +274,6 @@ def no_gradient(ops: Any, g: Any, y: Any, *inputs: Any, **options: Any) -> tuple
 
 def no_tangent(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> None:
     """The `jvp` of an op that is constant almost everywhere or has integer outputs."""
-    return None
 
 
 def linear_jvp(name: str, arg: int = 0) -> Callable:
@@ -340,18 +340,22 @@ def composites() -> dict[str, Callable]:
     return dict(_COMPOSITES)
 
 
-def dynamic_op(name: str, graph: Any) -> OpDef:
-    """A record for a recorded program: an op whose decomposition is that graph. It is not registered under its name."""
+_made = itertools.count()
+
+
+def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
+    """A record for a recorded program: an op whose value is the only output of that graph. It is not registered; its name is its own.
+
+    Args:
+        decompose: `decompose(ops, *xs)` runs the graph on any backend.
+    """
     specs = [None if v is None else graph.specs[v] for v in graph.inputs]
     out = graph.specs[graph.outputs[0]]
 
     def shape(*xs: Shape) -> Spec:
         return out
 
-    def decompose(ops: Any, *xs: Any) -> Any:
-        return ops.inline(graph, xs)[0]
-
     rules = _Rules(f"A recorded program of {len(graph)} ops.", **{**dict.fromkeys(_RULES), "shape": shape, "decompose": decompose})
     names = tuple(f"x{k}" for k in range(len(specs)))
     integer = frozenset(n for n, s in zip(names, specs, strict=True) if s is not None and not s.dtype.startswith("float"))
-    return OpDef(name=f"{name}@{id(graph)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
+    return OpDef(name=f"{name}@{next(_made)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
