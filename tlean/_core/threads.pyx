@@ -25,7 +25,9 @@ cdef extern from *:
     static _Thread_local void *tl_scratch_raw[TL_SLOTS];
     static _Thread_local size_t tl_scratch_size[TL_SLOTS];
 
+    /* NULL means that there is no memory: no bytes are asked for as one, so that a chain without temporaries is not taken for that. */
     static void *tl_scratch(int slot, size_t nbytes) {
+        if (nbytes == 0) nbytes = 1;
         if (tl_scratch_size[slot] < nbytes) {
             size_t want = (nbytes + 4095) & ~(size_t)4095;
             free(tl_scratch_raw[slot]);
