@@ -58,8 +58,8 @@ cdef extern from "conv_micro.h" nogil:
     void conv_take_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_put_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_put_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_f32(const float*, Py_ssize_t, const float*, float, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_f64(const double*, Py_ssize_t, const double*, double, double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void dense_f32(int, const float*, Py_ssize_t, const float*, float, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void dense_f64(int, const double*, Py_ssize_t, const double*, double, double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void dense3_weight_f32(const float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, float*) noexcept
     void dense3_weight_f64(const double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, double*) noexcept
     bint conv_unpack_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept

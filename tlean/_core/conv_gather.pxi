@@ -72,18 +72,20 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
                          vec.rows, vec.columns, job.step[2])
 
 
-cdef void gather_dense3(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Py_ssize_t rows, Py_ssize_t columns,
-                        Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
-    # The same for one channel under a dense 3 x 3 window, which the adjoint runs over in the opposite direction.
-    cdef real taps[9]
-    cdef Py_ssize_t c, t
+cdef void gather_dense(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Py_ssize_t rows, Py_ssize_t columns,
+                       Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+    # The same for one channel under a dense window, which the adjoint runs over in the opposite direction.
+    cdef real taps[49]
+    cdef Py_ssize_t c, t, cells = job.dense * job.dense
     for c in range(channel, end):
-        for t in range(9):
-            taps[t] = w[c * job.ws + (8 - t if job.adjoint else t)]
+        for t in range(cells):
+            taps[t] = w[c * job.ws + (cells - 1 - t if job.adjoint else t)]
         if real is float:
-            dense3_f32(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
+            dense_f32(job.dense, src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2],
+                      rows, columns)
         else:
-            dense3_f64(src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2], rows, columns)
+            dense_f64(job.dense, src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2],
+                      rows, columns)
 
 
 cdef void gather_tile(const real* src, real* to, const real* w, const real* packed, const real* bias, real* temporary, GatherJob* job,
@@ -100,10 +102,10 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
         columns = minimum(one.count[2] - origin[2], job.src.tile[2])
         if depth <= 0 or height <= 0 or columns <= 0:
             continue
-        if job.dense3:
+        if job.dense:
             for d in range(depth):
-                gather_dense3(src + d * slab, w, bias, to + ((origin[0] + d) * job.size[1] + origin[1]) * job.size[2] + origin[2], job,
-                              height, columns, channel, end)
+                gather_dense(src + d * slab, w, bias, to + ((origin[0] + d) * job.size[1] + origin[1]) * job.size[2] + origin[2], job,
+                             height, columns, channel, end)
             continue
         if job.panels:
             width = even_tile(columns, PANEL_POSITIONS)
@@ -306,7 +308,7 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
     for a in range(3):
         if job.src.step[a] != 1 or job.src.base[a] != 0 or job.src.tile[a] + over[a] > job.src.size[a]:
             return False
-    if job.dense3 and job.counts[2] < lane_count:
+    if job.dense and job.counts[2] < lane_count:
         return False
     if job.in_channels * job.in_plane > INT32_MAX:
         return False
@@ -356,10 +358,11 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     job.adjoint = adjoint
     # Depthwise, nearly: with more output channels conv_block shares each load of x among them. The adjoint's window is dense where no
     # padding cuts it off.
-    job.dense3 = is_dense3(geo) and job.in_channels == 1 and job.out_channels < 4
+    job.dense = dense_window(geo) if job.in_channels == 1 and job.out_channels < 4 else 0
     for a in range(3):
-        job.dense3 = job.dense3 and over[a] == geo.axis[a].kernel - 1
-    job.panels = not job.dense3 and panels_pay(&job, over, lane_count)
+        if over[a] != geo.axis[a].kernel - 1:
+            job.dense = 0
+    job.panels = job.dense == 0 and panels_pay(&job, over, lane_count)
     job.direct = readable_in_place(&job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)

@@ -23,7 +23,7 @@ cdef struct GatherJob:
     const void* bias
     Geometry geo
     Source src
-    bint dense3             # one channel in, a dense 3 x 3 window
+    int dense               # size of the window, if one channel goes in under a dense square one
     bint adjoint
     bint panels             # lanes are output channels; else positions
     void* packed            # weights: [group][pass][panel][bias, then terms][output channel]

@@ -140,10 +140,16 @@ cdef inline void split(Py_ssize_t* place, Py_ssize_t index, Py_ssize_t n1, Py_ss
     place[0] = index // n2 // n1
 
 
-cdef inline bint is_dense3(Geometry* geo) noexcept nogil:
-    # Depthwise, 3 x 3, stride and dilation 1: what the dense3 kernels take.
-    return (geo.wide == 1 and geo.cells == 9 and geo.axis[1].kernel == 3 and geo.axis[2].kernel == 3 and geo.axis[1].stride == 1
-            and geo.axis[2].stride == 1 and geo.axis[0].stride == 1 and geo.axis[1].dilation == 1 and geo.axis[2].dilation == 1)
+cdef inline int dense_window(Geometry* geo) noexcept nogil:
+    # The size of a square window that the depthwise kernels take (3, 5, 7; stride and dilation 1), else 0.
+    cdef Py_ssize_t size = geo.axis[2].kernel
+    cdef int a
+    if geo.cells != size * size or geo.axis[1].kernel != size or size < 3 or size > 7 or size % 2 == 0:
+        return 0
+    for a in range(3):
+        if geo.axis[a].stride != 1 or geo.axis[a].dilation != 1 and geo.axis[a].kernel > 1:
+            return 0
+    return <int>size
 
 
 cdef inline Py_ssize_t cell_offset(Source* src, Axis* axes, Py_ssize_t index) noexcept nogil:

@@ -334,7 +334,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         counts[a] = geo.axis[a].narrow
         over[a] = reach(&geo.axis[a])
         src.tile[a] = counts[a]
-    job.dense3 = is_dense3(geo) and geo.narrow == 1
+    job.dense3 = dense_window(geo) == 3 and geo.wide == 1 and geo.narrow == 1
     job.panels = not job.dense3 and weight_panels_pay(&job, over, lane_count, positions)
     job.part = CONV_PART
     if job.panels:
