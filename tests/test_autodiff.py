@@ -1,4 +1,4 @@
-"""Functional differentiation: every transformation against derivatives known in closed form, nested, on trees, and inside other programs."""
+"""Functional differentiation: every transformation against derivatives in closed form, nested, on trees, and inside other programs."""
 
 from __future__ import annotations
 

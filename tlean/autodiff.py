@@ -49,7 +49,7 @@ def _variables(graph: Graph, xs: Any) -> Any:
 
 
 def _scalar(name: str, y: Any) -> GraphRef:
-    if not isinstance(y, RefBase):
+    if not isinstance(y, GraphRef):
         raise OptionError(f"{name}: the program returns a reference, got {type(y).__name__}")
     if y.shape != ():
         raise ShapeError(f"{name}: the program returns a scalar, got shape {tuple(y.shape)}")

@@ -396,6 +396,7 @@ def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any
         called, used = _called(graph)
         given = [*refs, *graph.captured]
         made.append(ops.apply(called, tuple(given[k] for k in used), {}))
+    graph.forget()
     return tree.unflatten(out_structure, made)
 
 
@@ -421,6 +422,10 @@ class _Capturing(Graph):
         return self._capture(self.constants.pop(ref.id))
 
     leaf = const
+
+    def forget(self) -> None:
+        """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
+        self.captured, self._seen, self.next_seed = [], {}, None
 
     def _capture(self, value: Any) -> GraphRef:
         self.captured.append(value)
