@@ -32,6 +32,7 @@ from .rng import Rng
 from .indices import NatRef, NatVecRef
 from .options import Options
 from .param import Param
+from .profile import profile
 from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
 from .train import data
@@ -88,6 +89,7 @@ __all__ = [
     "jit",
     "jvp",
     "no_grad",
+    "profile",
     "require_grad",
     "set_num_threads",
     "tree",
