@@ -32,7 +32,6 @@ CORE_FROM = STOREY["backends"]
 EXCEPTIONS = {
     ("tlean._faces.functions", "tlean.dispatch"): "the free functions ask which backend their argument belongs to",
     ("tlean.session", "tlean.train.update"): "a session's optimiser steps are the trainers' fused updates, imported when one is made",
-    ("tlean.session_compiled", "tlean.train.update"): "the same, in a plan",
 }
 
 # What `nn` and `train` may use of the core: arrays and threads, never a kernel.

@@ -249,9 +249,9 @@ class Session:
 
     def sgd_step_all(self, lr: float, grads: Any) -> None:
         """p ← p − lr·g for every parameter used on the tape, in one call."""
-        from .train.update import sgd_update
+        from .train.update import Descent
 
-        sgd_update(self._by_param(grads), lr)
+        self.optim_step(Descent(lr), grads)
 
     def adam_step_all(self, state: Any, lr: float, beta1: float, beta2: float, eps: float, grads: Any) -> None:
         """One Adam step for every parameter used on the tape (Kingma & Ba 2015, algorithm 1)."""
@@ -259,9 +259,13 @@ class Session:
 
     def adamw_step_all(self, state: Any, lr: float, weight_decay: float, beta1: float, beta2: float, eps: float, grads: Any) -> None:
         """One AdamW step for every parameter used on the tape (Loshchilov & Hutter 2019, algorithm 2)."""
-        from .train.update import adam_update
+        from .train.update import AdamUpdate
 
-        adam_update(self._by_param(grads), state, lr, beta1, beta2, eps, weight_decay)
+        self.optim_step(AdamUpdate(state, lr, beta1, beta2, eps, weight_decay), grads)
+
+    def optim_step(self, opt: Any, grads: Any) -> None:
+        """One step of an optimiser of `tl.optim`, for those of its parameters that the tape used; on a compiled session, part of the plan."""
+        opt.apply(self._by_param(grads))
 
     def _need_cuda(self, name: str) -> None:
         if not self.options.device.startswith("cuda"):
@@ -306,6 +310,7 @@ class EagerSession(Session, EagerOps):
         EagerOps.__init__(self, self.options.dtype, None, self.options.seed)
         self.check_numerics = self.options.check_numerics
         self.thread_cap = self.options.num_threads or 0
+        self.by_definition = not self.options.fast_kernels
         self._uses = {}
 
     def reset_tape(self) -> None:

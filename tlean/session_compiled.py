@@ -19,7 +19,7 @@ from tlean._faces.methods import OpsMethods
 from .backends.compiled import Executable, signed_seed
 from .backends.derive import reverse
 from .backends.graph import Graph, GraphRef
-from .errors import NodeError, NumericsError, OptionError, ShapeError
+from .errors import NodeError, NumericsError, OptionError
 from .ops import Spec, get
 from .options import Options
 from .rng import op_seed
@@ -335,19 +335,10 @@ class CompiledSession(Session, OpsMethods):
     def _wrt(self, graph: Graph, ids: Sequence[int]) -> list[GraphRef]:
         return [GraphRef(graph, self._program.values[i]) for i in ids]
 
-    def sgd_step_all(self, lr: float, grads: Any) -> None:
-        """p ← p − lr·g for every parameter used on the tape; part of the step's plan when nobody has read the gradients."""
-        from .train.update import number
-
-        if not self._step(grads, "sgd", (number("lr", lr, -float("inf")), 1.0, 0.0), None):
-            super().sgd_step_all(lr, self._apart(grads))
-
-    def adamw_step_all(self, state: Any, lr: float, weight_decay: float, beta1: float, beta2: float, eps: float, grads: Any) -> None:
-        """One AdamW step for every parameter used on the tape; part of the step's plan when nobody has read the gradients."""
-        from .train.update import adam_hyper
-
-        if not self._step(grads, "adam", adam_hyper(lr, beta1, beta2, eps, weight_decay), state):
-            super().adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, self._apart(grads))
+    def optim_step(self, opt: Any, grads: Any) -> None:
+        """One step of an optimiser for the parameters used on the tape; part of the step's plan when nobody has read the gradients."""
+        if not self._step(opt, grads):
+            super().optim_step(opt, self._apart(grads))
 
     def _apart(self, grads: Any) -> Any:
         # Gradients by parameter, for an update in place: the parameters move to memory of their own, as what this tape has read stays.
@@ -356,57 +347,54 @@ class CompiledSession(Session, OpsMethods):
             p._tensor = as_tensor(p._tensor.numpy())
         return found
 
-    def _step(self, grads: Any, kind: str, hyper: tuple[float, ...], state: Any) -> bool:
+    def _step(self, update: Any, grads: Any) -> bool:
         if not isinstance(grads, LazyGradients) or grads.read or grads.generation != self.generation:
             return False
         once = [p for p, _ in self._uses.values()]
         if len(set(map(id, once))) != len(once):
             return False
         self._check_backward(grads.out, grads.seed)
-        leaves = [i for i, (p, _) in self._uses.items() if self._program.flows[i]]
-        plan_key = (kind, grads.out.value_id, tuple(leaves))
-        moved, build = self._step_plan(plan_key, kind, grads.out, leaves)
+        kernels: dict[int, str] = {}
+        for i, (p, _) in self._uses.items():
+            kernel = update.kernel(p) if self._program.flows[i] and p.requires_grad is not False else None
+            if kernel is not None:
+                kernels[i] = kernel
+        plan_key = ("step", grads.out.value_id, tuple(kernels.items()))
+        moved, build = self._step_plan(plan_key, kernels, update, grads.out)
         params = [self._uses[i][0] for i in moved]
         extra: list[AnyTensor] = [grads.seed]
-        full = hyper
-        for p in params:
-            if state is not None:
-                before = full
-                moments, full = state.advance(p, hyper)
-                extra += moments
-                if before not in (hyper, full):
-                    raise ShapeError("adam: the parameters of one compiled step have taken the same number of steps")
-        extra.append(as_tensor(full if state is None or params else (*hyper, 1.0, 1.0), "float64"))
+        for i, p in zip(moved, params, strict=True):
+            states, hyper = update.peek(p, kernels[i])
+            extra += [*states, as_tensor(hyper, "float64")]
         made = self._run(plan_key, build, extra)
         self._computed[grads.out.value_id] = made[0]
         self._pending = None
         # New values in memory of their own: what this tape has read stays as it was, so its values can still be computed.
         for p, value in zip(params, made[1:], strict=True):
             p._tensor = value
-            p._version += 1
+        update.taken(params)
         return True
 
-    def _step_plan(self, key: Any, kind: str, out: SessionRef, leaves: Sequence[int]) -> tuple[list[int], Any]:
+    def _step_plan(self, key: Any, kernels: dict[int, str], update: Any, out: SessionRef) -> tuple[list[int], Any]:
         known = self._program.plans.get(("moved", key))
         if known is not None:
             return known, None
         graph = self._fresh()
         seed = graph.arg(Spec(out.shape, out.dtype))
-        found = reverse(graph, [(GraphRef(graph, out.value_id), seed)], self._wrt(graph, leaves))  # type: ignore[list-item]
-        moved = [i for i, g in zip(leaves, found, strict=True) if g is not None]
-        slots = 2 if kind == "adam" else 0
-        states = [[graph.arg(graph.specs[self._program.values[i]]) for _ in range(slots)] for i in moved]
-        hyper = graph.arg(Spec((8,) if kind == "adam" else (3,), "float64"))
+        found = reverse(graph, [(GraphRef(graph, out.value_id), seed)], self._wrt(graph, list(kernels)))  # type: ignore[list-item]
+        grads = {i: g for i, g in zip(kernels, found, strict=True) if g is not None}
         updated = []
-        for i, before in zip(moved, states, strict=True):
+        for i, g in grads.items():
             p = GraphRef(graph, self._program.values[i])
-            step = graph.apply(f"_{kind}_step", (p, found[list(leaves).index(i)], *before, hyper), {})
+            before = [graph.arg(p.spec) for _ in range(len(get(kernels[i]).outputs) - 1)]
+            hyper = graph.arg(Spec((len(update.hyper(self._uses[i][0], 1)),), "float64"))
+            step = graph.apply(kernels[i], (p, g, *before, hyper), {})
             after = step if isinstance(step, tuple) else (step,)
             updated.append(after[0].id)
-            graph.states += [(f"node {i} moment {k}", b.id, a.id) for k, (b, a) in enumerate(zip(before, after[1:], strict=True))]  # type: ignore[union-attr]
+            graph.states += [(f"node {i} state {k}", b.id, a.id) for k, (b, a) in enumerate(zip(before, after[1:], strict=True))]  # type: ignore[union-attr]
         graph.outputs = [out.value_id, *updated]
-        self._program.plans["moved", key] = moved
-        return moved, lambda: Executable(graph)
+        self._program.plans["moved", key] = list(grads)
+        return list(grads), lambda: Executable(graph)
 
     def __repr__(self) -> str:
         return f"<Session: compiled on {self.options.device}, {self.dtype}, {len(self._program.values)} nodes, {len(self._known)} programs>"

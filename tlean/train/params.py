@@ -8,7 +8,7 @@ from typing import Any
 from tlean.errors import OptionError, ShapeError
 from tlean.param import Param
 
-from .update import sgd_update
+from .update import Descent
 
 
 class ParamList(Sequence):
@@ -64,7 +64,8 @@ class ParamList(Sequence):
         grads = list(grads)
         if len(grads) != len(self):
             raise ShapeError(f"ParamList.sgd_step: one gradient for each of the {len(self)} parameters, got {len(grads)}")
-        sgd_update({p: g for p, g in zip(self._params, grads, strict=True) if g is not None and p.requires_grad is not False}, lr)
+        found = {p: g for p, g in zip(self._params, grads, strict=True) if g is not None and p.requires_grad is not False}
+        Descent(lr).apply(found)
 
     sgd_step_fast = sgd_step
 

@@ -16,7 +16,7 @@ from tlean.options import Options
 from tlean.session import Session
 
 from .params import ParamList
-from .update import AdamState, apply_update
+from .update import Update, slots
 
 
 def _scalar(result: Any) -> tuple[Any, Any]:
@@ -24,6 +24,19 @@ def _scalar(result: Any) -> tuple[Any, Any]:
     if tuple(value.shape) != ():
         raise ShapeError(f"ScalarTrainer: the loss is a scalar, got shape {tuple(value.shape)}")
     return value, aux
+
+
+def clipped(ops: Any, grads: Sequence[Any], max_norm: float) -> tuple[list[Any], Any]:
+    """Gradients times min(1, max_norm / (‖all of them‖₂ + 1e-6)), and the norm: on any backend.
+
+    Source: Pascanu, Mikolov, Bengio 2013, algorithm 1; the 1e-6 is PyTorch's.
+    """
+    total = ops.sum(ops.square(grads[0]))
+    for g in grads[1:]:
+        total = ops.add(total, ops.sum(ops.square(g)))
+    norm = ops.sqrt(total)
+    factor = ops.clamp(ops.scale(ops.inv(ops.shift(norm, 1e-6)), max_norm), 0.0, 1.0)
+    return [ops.mul(g, ops.broadcast_to(factor, g.shape)) for g in grads], norm
 
 
 class EagerSteps:
@@ -60,21 +73,20 @@ class EagerSteps:
         value, aux, grads = self._grads(inputs)
         return value, aux, [grads.get(p) for p in self.params]
 
-    def sgd(self, hyper: tuple[float, ...], inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
-        """A step of gradient descent: (loss, aux)."""
+    def step(self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None) -> tuple[AnyTensor, Any]:
+        """Backward, then the update: (loss, aux)."""
         value, aux, grads = self._grads(inputs)
-        apply_update("_sgd_step", [(p, g, (), hyper) for p, g in grads.items()])
-        return value, aux
-
-    def adam(self, state: AdamState, hyper: tuple[float, ...], inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
-        """A step of Adam: (loss, aux)."""
-        value, aux, grads = self._grads(inputs)
-        apply_update("_adam_step", [(p, g, *state.advance(p, hyper)) for p, g in grads.items()])
+        moved = {p: g for p, g in grads.items() if update.kernel(p)}
+        if clip_norm is not None and moved:
+            with no_grad():
+                scaled, _ = clipped(self.session, [self.session.add_leaf(g, False) for g in moved.values()], clip_norm)
+            moved = {p: g.value for p, g in zip(moved, scaled, strict=True)}
+        update.apply(moved)
         return value, aux
 
 
 class CompiledSteps:
-    """The whole step is one plan, with the parameters and the optimiser's moments as state slots; Python is entered once per step."""
+    """The whole step is one plan, with the parameters and the optimiser's states as state slots; Python is entered once per step."""
 
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any]) -> None:
         self.options = options
@@ -83,16 +95,20 @@ class CompiledSteps:
         self.stream = Stream(options.seed)
         self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
 
-    def _plan(self, kind: str, inputs: Sequence[AnyTensor]) -> tuple[Executable, Any, list[int]]:
-        flags = tuple(bool(p.requires_grad) for p in self.params)
-        key = (kind, flags, tuple((t.shape, t.dtype) for t in inputs))
+    def _plan(
+        self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None
+    ) -> tuple[Executable, Any, list[int]]:
+        # The plan, the structure of aux, and which parameters are moved: those that have a gradient.
+        kernels = tuple((update.kernel(p) if update else "") if p.requires_grad else None for p in self.params)
+        key = (kind, kernels, clip_norm, tuple((t.shape, t.dtype) for t in inputs))
         if key not in self._made:
-            self._made[key] = self._build(kind, inputs)
+            self._made[key] = self._build(kind, inputs, kernels, update, clip_norm)
         return self._made[key]
 
-    def _build(self, kind: str, inputs: Sequence[AnyTensor]) -> tuple[Executable, Any, list[int]]:
-        # Arguments: parameters, inputs, then first and second moments and `hyper` for an update.
-        # `moved` are the parameters that have a gradient.
+    def _build(
+        self, kind: str, inputs: Sequence[AnyTensor], kernels: Sequence[str | None], update: Update | None, clip_norm: float | None
+    ) -> tuple[Executable, Any, list[int]]:
+        # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
         graph = GraphM(self.options.dtype)
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s) for k, s in enumerate(specs)]
@@ -102,26 +118,28 @@ class CompiledSteps:
         outputs = [value, *map(graph.ref, leaves)]
         moved: list[int] = []
         if kind != "forward":
-            wrt = [r if p.requires_grad else None for r, p in zip(params, self.params, strict=True)]
+            wrt = [None if k is None else r for r, k in zip(params, kernels, strict=True)]
             grads = reverse(graph, [(value, graph._full(shape=(), value=1.0))], wrt)
             moved = [k for k, g in enumerate(grads) if g is not None]
-            if kind == "backward":
-                outputs += [grads[k] for k in moved]
+            found = [grads[k] for k in moved]
+            if update is None:
+                outputs += found
             else:
-                self._update(graph, kind, params, grads, moved)
+                if clip_norm is not None and moved:
+                    found, _ = clipped(graph, found, clip_norm)
+                for k, g in zip(moved, found, strict=True):
+                    self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)))
         graph.outputs = [r.id for r in outputs]
         return Executable(graph, graph.finish()), structure, moved
 
-    def _update(self, graph: GraphM, kind: str, params: Sequence[Any], grads: Sequence[Any], moved: Sequence[int]) -> None:
-        count = len(graph._arguments)
-        slots = 2 if kind == "adam" else 0
-        states = [[graph.arg(count + slots * j + s, params[k].spec) for s in range(slots)] for j, k in enumerate(moved)]
-        hyper = graph.arg(count + slots * len(moved), Spec((8,) if kind == "adam" else (3,), "float64"))
-        for k, before in zip(moved, states, strict=True):
-            names = [f"param {k}", f"moment 1 of {k}", f"moment 2 of {k}"]
-            step = graph.apply(f"_{kind}_step", (params[k], grads[k], *before, hyper), {})
-            after = step if isinstance(step, tuple) else (step,)
-            graph.states += [(n, b.id, a.id) for n, b, a in zip(names, (params[k], *before), after, strict=False)]
+    def _update(self, graph: GraphM, k: int, p: Any, g: Any, kernel: str, length: int) -> None:
+        # Parameter k's update op, with the parameter and its states as state slots.
+        before = [p, *(graph.arg(len(graph._arguments), p.spec) for _ in range(slots(kernel)))]
+        hyper = graph.arg(len(graph._arguments), Spec((length,), "float64"))
+        step = graph.apply(kernel, (p, g, *before[1:], hyper), {})
+        after = step if isinstance(step, tuple) else (step,)
+        names = [f"param {k}", *(f"state {j} of {k}" for j in range(1, len(after)))]
+        graph.states += [(n, b.id, a.id) for n, b, a in zip(names, before, after, strict=True)]
 
     def _tensors(self, inputs: Sequence[AnyTensor]) -> list[AnyTensor]:
         return [*(p._tensor for p in self.params), *inputs]
@@ -140,26 +158,17 @@ class CompiledSteps:
         grads = dict(zip(moved, made[split:], strict=True))
         return made[0], tree.unflatten(structure, made[1:split]), [grads.get(k) for k in range(len(self.params))]  # type: ignore[return-value]
 
-    def sgd(self, hyper: tuple[float, ...], inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
-        """A step of gradient descent: (loss, aux)."""
-        return self._step("sgd", inputs, [as_tensor(hyper, "float64")])
-
-    def adam(self, state: AdamState, hyper: tuple[float, ...], inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
-        """A step of Adam: (loss, aux)."""
-        _, _, moved = self._plan("adam", inputs)
+    def step(self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None) -> tuple[AnyTensor, Any]:
+        """The whole step in one plan: (loss, aux)."""
+        plan, structure, moved = self._plan("step", inputs, update, clip_norm)
         extra: list[AnyTensor] = []
-        vector = None
+        vectors: dict[tuple[float, ...], AnyTensor] = {}
         for k in moved:
-            moments, full = state.advance(self.params[k], hyper)
-            extra += moments
-            if vector is not None and vector != full:
-                raise ShapeError("ScalarTrainer: parameters of one compiled step have taken the same number of steps")
-            vector = full
-        return self._step("adam", inputs, [*extra, as_tensor(vector if vector is not None else (*hyper, 1.0, 1.0), "float64")])
-
-    def _step(self, kind: str, inputs: Sequence[AnyTensor], extra: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
-        plan, structure, moved = self._plan(kind, inputs)
+            p = self.params[k]
+            states, hyper = update.peek(p, str(update.kernel(p)))
+            if hyper not in vectors:
+                vectors[hyper] = as_tensor(hyper, "float64")
+            extra += [*states, vectors[hyper]]
         made = plan([*self._tensors(inputs), *extra], self.stream)
-        for k in moved:
-            self.params[k]._version += 1
+        update.taken([self.params[k] for k in moved])
         return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]

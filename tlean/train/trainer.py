@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
-from tlean.errors import DeviceError, ShapeError
+from tlean.errors import DeviceError, OptionError, ShapeError
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
 
 from .params import ParamList
 from .steps import CompiledSteps, EagerSteps
-from .update import AdamState, adam_hyper, number
+from .update import AdamState, AdamUpdate, Descent, Update, number
 
 
 class ScalarTrainer:
@@ -69,10 +69,13 @@ class ScalarTrainer:
         _, self.aux, grads = self._steps.backward(self._tensors(inputs))
         return grads
 
+    def _move(self, update: Update, inputs: Sequence[Any], clip_norm: float | None = None) -> AnyTensor:
+        value, self.aux = self._steps.step(update, self._tensors(inputs), clip_norm)
+        return value
+
     def step(self, lr: float, *inputs: Any) -> AnyTensor:
         """One step of gradient descent; returns the loss before it."""
-        value, self.aux = self._steps.sgd((number("lr", lr, -float("inf")), 1.0, 0.0), self._tensors(inputs))
-        return value
+        return self._move(Descent(lr), inputs)
 
     def adam_step(self, lr: float, beta1: float, beta2: float, eps: float, *inputs: Any) -> AnyTensor:
         """One step of Adam; returns the loss before it. Source: Kingma & Ba 2015, algorithm 1."""
@@ -80,9 +83,23 @@ class ScalarTrainer:
 
     def adamw_step(self, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, *inputs: Any) -> AnyTensor:
         """One step of AdamW; returns the loss before it. Source: Loshchilov & Hutter 2019, algorithm 2."""
-        hyper = adam_hyper(lr, beta1, beta2, eps, weight_decay)
-        value, self.aux = self._steps.adam(self._adam, hyper, self._tensors(inputs))
-        return value
+        return self._move(AdamUpdate(self._adam, lr, beta1, beta2, eps, weight_decay), inputs)
+
+    def optim_step(self, opt: Update, *inputs: Any, clip_norm: float | None = None) -> AnyTensor:
+        """One step of an optimiser; returns the loss before it.
+
+        Parameters that the optimiser does not have stay as they are. On the compiled backend the update is part of the step's plan, with
+        the optimiser's states as state slots and its rates as a run-time input.
+
+        Args:
+            opt: one of `tl.optim`, made over this trainer's `params`.
+            clip_norm: the largest joint norm of the gradients that the optimiser uses (see `tl.optim.clip_by_norm`).
+
+        Raises: OptionError for something that is no optimiser, or a clip_norm below 0; ShapeError.
+        """
+        if not isinstance(opt, Update):
+            raise OptionError(f"ScalarTrainer.optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
+        return self._move(opt, inputs, None if clip_norm is None else number("clip_norm", clip_norm))
 
     def get_params(self) -> list[AnyTensor]:
         """The parameters now, as arrays of their own."""

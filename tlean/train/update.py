@@ -1,8 +1,8 @@
-"""Parameter updates: every parameter in one call, in place, with the optimiser kernels."""
+"""Parameter updates: what an update is, and every parameter in one call, in place, with the optimiser kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,10 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan import call_in_place
 from tlean._core.table import KERNELS
 from tlean.errors import OptionError, ShapeError
+from tlean.ops import get
 from tlean.param import Param
 
 _SUFFIX = {"float32": "f32", "float64": "f64"}
-
-
-def apply_update(kernel: str, items: Sequence[tuple[Param, Any, tuple[AnyTensor, ...], tuple[float, ...]]]) -> None:
-    """Run an update kernel for (parameter, gradient, states, hyper) entries: parameters and states are written in place.
-
-    Args:
-        kernel: the op of `tlean/ops/optim.py`, such as `_adam_step`; `hyper` is laid out as that op says.
-
-    Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
-    """
-    calls: dict[str, list[Any]] = {}
-    vectors: dict[tuple[float, ...], AnyTensor] = {}
-    for p, g, states, hyper in items:
-        g = as_tensor(g, p.dtype)
-        if g.shape != p.shape:
-            raise ShapeError(f"{kernel.strip('_')}: {p.name or 'the parameter'} has shape {p.shape}, its gradient {g.shape}")
-        if hyper not in vectors:
-            vectors[hyper] = as_tensor(hyper, "float64")
-        calls.setdefault(p.dtype, []).append(((p._tensor, *states), (p._tensor, g, *states, vectors[hyper]), (p._tensor.size,)))
-    for dtype, group in calls.items():
-        call_in_place(KERNELS[f"{kernel}:{_SUFFIX[dtype]}"], group)
-    for p, _, _, _ in items:
-        p._version += 1
 
 
 def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
@@ -50,49 +28,135 @@ def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) 
     return x
 
 
-def sgd_update(grads: Mapping[Param, Any], lr: float) -> None:
-    """p ← p − lr·g for every parameter."""
-    hyper = (number("lr", lr, -float("inf")), 1.0, 0.0)
-    apply_update("_sgd_step", [(p, g, (), hyper) for p, g in grads.items()])
-
-
-def adam_hyper(lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> tuple[float, ...]:
-    """The hyper-parameters of `_adam_step` up to the step count, checked. Raises: OptionError."""
-    rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
-    return (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
-
-
-class AdamState:
-    """The moments and step counts of Adam, by parameter."""
+class UpdateState:
+    """What an update keeps between its steps, by parameter: arrays (`moments`) and how many steps were taken (`steps`)."""
 
     __slots__ = ("moments", "steps")
 
     def __init__(self) -> None:
-        self.moments: dict[Param, tuple[AnyTensor, AnyTensor]] = {}
+        self.moments: dict[Param, tuple[AnyTensor, ...]] = {}
         self.steps: dict[Param, int] = {}
 
-    def advance(self, p: Param, hyper: tuple[float, ...]) -> tuple[tuple[AnyTensor, AnyTensor], tuple[float, ...]]:
-        """The moments of a parameter (zeros at first) and `hyper` for its next step, counted from 1; weight decay is decoupled."""
-        if p not in self.moments:
-            self.moments[p] = (as_tensor(np.zeros(p.shape, p.dtype)), as_tensor(np.zeros(p.shape, p.dtype)))
-        self.steps[p] = self.steps.get(p, 0) + 1
-        return self.moments[p], (*hyper, float(self.steps[p]), 1.0)
-
     def __repr__(self) -> str:
-        return f"<AdamState of {len(self.moments)} parameters>"
+        return f"<{type(self).__name__} of {len(self.steps)} parameters>"
 
 
-def adam_update(
-    grads: Mapping[Param, Any], state: AdamState, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
-) -> None:
-    """One step of Adam for every parameter; with `weight_decay` ≠ 0, of AdamW (decoupled decay).
+class AdamState(UpdateState):
+    """The moments and step counts of Adam, by parameter."""
 
+    __slots__ = ()
+
+
+def slots(kernel: str) -> int:
+    """How many states an update kernel of `tlean/ops/optim.py` has."""
+    return len(get(kernel).outputs) - 1
+
+
+class Update:
+    """How parameters move: for each the kernel (an op of `tlean/ops/optim.py`), its states, and its `hyper` at step t.
+
+    The same object drives an update in place (`apply`) and the update ops of a plan (`kernel`, `peek`, then `taken`).
+    """
+
+    state: UpdateState
+
+    def kernel(self, p: Param) -> str | None:
+        """The op that moves this parameter, such as "_adam_step"; None if the update leaves it alone."""
+        raise NotImplementedError
+
+    def hyper(self, p: Param, t: int) -> tuple[float, ...]:
+        """The op's `hyper` for step t of this parameter, counted from 1."""
+        raise NotImplementedError
+
+    def initial(self, p: Param) -> float:
+        """The value that the states begin with."""
+        return 0.0
+
+    def peek(self, p: Param, kernel: str) -> tuple[tuple[AnyTensor, ...], tuple[float, ...]]:
+        """The states of a parameter and `hyper` for its next step. The step counts when `taken` says so.
+
+        Raises: OptionError if the states are those of another kernel.
+        """
+        count = slots(kernel)
+        moments = self.state.moments.get(p, ())
+        if not moments and count:
+            first = np.full(p.shape, self.initial(p), p.dtype)
+            moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
+        if len(moments) != count:
+            raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
+        return moments, self.hyper(p, self.state.steps.get(p, 0) + 1)
+
+    def taken(self, params: Iterable[Param]) -> None:
+        """Count a step of these parameters, whose values have changed."""
+        for p in params:
+            self.state.steps[p] = self.state.steps.get(p, 0) + 1
+            p._version += 1
+
+    def apply(self, grads: Mapping[Param, Any]) -> None:
+        """One step of every parameter that has a gradient here: parameters and states are written in place.
+
+        Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
+        """
+        calls: dict[str, list[Any]] = {}
+        vectors: dict[tuple[float, ...], AnyTensor] = {}
+        moved = []
+        for p, g in grads.items():
+            kernel = self.kernel(p)
+            if kernel is None:
+                continue
+            g = as_tensor(g, p.dtype)
+            if g.shape != p.shape:
+                raise ShapeError(f"{kernel.strip('_')}: {p.name or 'the parameter'} has shape {p.shape}, its gradient {g.shape}")
+            states, hyper = self.peek(p, kernel)
+            if hyper not in vectors:
+                vectors[hyper] = as_tensor(hyper, "float64")
+            value = p._tensor
+            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append(
+                ((value, *states), (value, g, *states, vectors[hyper]), (value.size,))
+            )
+            moved.append(p)
+        for name, group in calls.items():
+            call_in_place(KERNELS[name], group)
+        self.taken(moved)
+
+
+class Descent(Update):
+    """p ← p − lr·factor·g, weight decay added to the gradient; keeps nothing between steps.
+
+    Raises: OptionError if a rate is not a number.
+    """
+
+    def __init__(self, lr: float, factor: float = 1.0, weight_decay: float = 0.0) -> None:
+        self.state = UpdateState()
+        self._hyper = (number("lr", lr, -float("inf")), factor, weight_decay)
+
+    def kernel(self, p: Param) -> str:
+        """`_sgd_step`."""
+        return "_sgd_step"
+
+    def hyper(self, p: Param, t: int) -> tuple[float, ...]:
+        """lr, factor, weight decay."""
+        return self._hyper
+
+
+class AdamUpdate(Update):
+    """Adam with the rates of one call; with `weight_decay` ≠ 0, AdamW (decoupled decay).
+
+    Raises: OptionError for a rate outside its range, or a state that is no `AdamState`.
     Source: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
     """
-    if not isinstance(state, AdamState):
-        raise OptionError(f"adam: state is an AdamState, got {type(state).__name__}")
-    hyper = adam_hyper(lr, beta1, beta2, eps, weight_decay)
-    for p, g in grads.items():
-        if tuple(g.shape) != p.shape:
-            raise ShapeError(f"adam: {p.name or 'the parameter'} has shape {p.shape}, its gradient {tuple(g.shape)}")
-    apply_update("_adam_step", [(p, g, *state.advance(p, hyper)) for p, g in grads.items()])
+
+    def __init__(self, state: AdamState, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+        if not isinstance(state, AdamState):
+            raise OptionError(f"adam: state is an AdamState, got {type(state).__name__}")
+        self.state = state
+        rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
+        self._hyper = (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
+
+    def kernel(self, p: Param) -> str:
+        """`_adam_step`."""
+        return "_adam_step"
+
+    def hyper(self, p: Param, t: int) -> tuple[float, ...]:
+        """The rates, t, and that the decay is decoupled."""
+        return (*self._hyper, float(t), 1.0)
