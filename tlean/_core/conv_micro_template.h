@@ -104,15 +104,41 @@ TL_INLINE void NAME(conv_zero)(REAL *to, ptrdiff_t n) { conv_clear((char *)to, n
 static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch, ptrdiff_t rows,
                             ptrdiff_t columns, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t step) {
     if (columns <= 0) return;
+#if LANES == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#elif LANES == 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#elif LANES == 4
+#define EVEN 0, 2, 4, 6
+#else
+#define EVEN 0, 2
+#endif
 #if defined(__AVX512F__)
-    if (step == 1) {
+    if (step <= 2) {
         const unsigned whole = LANES == 16 ? 0xffff : 0xff, kept = columns < LANES ? (1u << columns) - 1 : whole;
-        for (ptrdiff_t next = 0; next < columns; next += LANES) {
-            const ptrdiff_t at = next + LANES <= columns || next == 0 ? next : columns - LANES;
-            const ptrdiff_t low = begin > at ? begin - at : 0, high = end < at + LANES ? end - at : LANES;
-            const unsigned mask = low >= high ? 0 : ((1u << high) - 1) & ~((1u << low) - 1);
-            for (ptrdiff_t r = 0; r < rows; r++) {
-                MASKED(mask_storeu)(to + r * to_pitch + at, kept, MASKED(maskz_loadu)(mask, from + r * from_pitch + at - begin));
+        /* Strided rows a few at a time, so that what comes from far is read once and in order. */
+        const ptrdiff_t most = step == 1 ? rows : 8;
+        for (ptrdiff_t top = 0; top < rows; top += most, to += most * to_pitch, from += most * from_pitch) {
+            const ptrdiff_t height = rows - top < most ? rows - top : most;
+            for (ptrdiff_t next = 0; next < columns; next += LANES) {
+                const ptrdiff_t at = next + LANES <= columns || next == 0 ? next : columns - LANES;
+                const ptrdiff_t low = begin > at ? begin - at : 0, high = end < at + LANES ? end - at : LANES;
+                const unsigned mask = low >= high ? 0 : ((1u << high) - 1) & ~((1u << low) - 1);
+                REAL *out = to + at;
+                const REAL *in = from + (at - begin) * step;
+                if (step == 1) {
+                    for (ptrdiff_t r = 0; r < height; r++) {
+                        MASKED(mask_storeu)(out + r * to_pitch, kept, MASKED(maskz_loadu)(mask, in + r * from_pitch));
+                    }
+                } else {
+                    /* Every second element of two vectors: bit l of the mask moves to bit 2 l. */
+                    const unsigned spread = _pdep_u32(mask, 0x55555555);
+                    for (ptrdiff_t r = 0; r < height; r++) {
+                        const VEC a = MASKED(maskz_loadu)(spread & whole, in + r * from_pitch);
+                        const VEC b = MASKED(maskz_loadu)(spread >> LANES, in + r * from_pitch + LANES);
+                        MASKED(mask_storeu)(out + r * to_pitch, kept, SHUFFLE(a, b, EVEN));
+                    }
+                }
             }
         }
         return;
@@ -124,15 +150,6 @@ static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL
             conv_copy((char *)(to + begin), (const char *)from, (end - begin) * (ptrdiff_t)sizeof(REAL));
         } else {
             ptrdiff_t i = begin;
-#if LANES == 16
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#elif LANES == 8
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#elif LANES == 4
-#define EVEN 0, 2, 4, 6
-#else
-#define EVEN 0, 2
-#endif
             for (; step == 2 && i < end; i += LANES) {
                 const ptrdiff_t left = end - i, need = 2 * left - 1;
                 const REAL *pair = from + (i - begin) * 2;
