@@ -17,6 +17,7 @@ from .backends.eager import TensorRef, no_grad
 from .custom import custom_op
 from .dispatch import set_num_threads
 from .errors import (
+    DataError,
     DeviceError,
     DTypeError,
     IndexRangeError,
@@ -27,7 +28,7 @@ from .errors import (
     TleanError,
 )
 from .ops import Spec, defop
-from .ops.protocol import Ops
+from .ops.protocol import Ops, Ref
 from .rng import Rng
 from .indices import NatRef, NatVecRef
 from .options import Options
@@ -49,6 +50,7 @@ __all__ = [
     "CompiledOut",
     "CompiledScalar",
     "DTypeError",
+    "DataError",
     "DeviceError",
     "GraphM",
     "IndexRangeError",
@@ -62,6 +64,7 @@ __all__ = [
     "Options",
     "Param",
     "ParamList",
+    "Ref",
     "Rng",
     "ScalarTrainer",
     "Session",

@@ -25,6 +25,7 @@ cdef class EagerCore:
     cdef readonly unsigned long long generation
     cdef public bint check_numerics
     cdef public int thread_cap
+    cdef int mode
     cdef public unsigned long long stream_position
     cdef public object session_seed
     cdef object __weakref__

@@ -75,6 +75,8 @@ cdef struct Slot:
     int code
 
 cdef enum:
+    # Added to the dtype code in the keys of instances that run by definition.
+    BY_DEFINITION = 64
     SLOTS = 2048
     KNOWN_LIMIT = 65536
 
@@ -154,12 +156,12 @@ cdef str described(OpInfo op, tuple args):
     return ", ".join(parts)
 
 
-cdef Instance find_instance(OpInfo op, int code, tuple infos, tuple values):
+cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
     cdef tuple key
     if values:
-        key = (op, code, infos, tuple([frozen(v) for v in values]))
+        key = (op, code + mode, infos, tuple([frozen(v) for v in values]))
     else:
-        key = (op, code, infos, values)
+        key = (op, code + mode, infos, values)
     try:
         inst = _known.get(key)
     except TypeError:
@@ -167,7 +169,7 @@ cdef Instance find_instance(OpInfo op, int code, tuple infos, tuple values):
     if inst is not None:
         return <Instance>inst
     specs = tuple([None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])) for x in infos])
-    inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)))
+    inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)), mode != 0)
     if len(_known) >= KNOWN_LIMIT:
         _known.clear()
         memset(_slots, 0, sizeof(_slots))
@@ -265,6 +267,15 @@ cdef class EagerCore:
     def dtype(self):
         """The float dtype of the tape."""
         return dtype_name(self.code)
+
+    @property
+    def by_definition(self):
+        """Whether ops run by their reference definitions instead of the kernels."""
+        return self.mode != 0
+
+    @by_definition.setter
+    def by_definition(self, value):
+        self.mode = BY_DEFINITION if value else 0
 
     def use_store(self, TapeStore store not None):
         """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""
@@ -416,18 +427,18 @@ cdef class EagerCore:
     cpdef call1(self, OpInfo op, object a, object name):
         """An op of one float input and no options."""
         cdef TensorRef ra = self.own_ref(a, op, 0)
-        cdef Slot* slot = slot_of(<void*>op, <void*>ra.info, NULL, ra.code)
+        cdef Slot* slot = slot_of(<void*>op, <void*>ra.info, NULL, ra.code + self.mode)
         cdef Instance inst
         cdef TLBuffer* ins[1]
         cdef int64_t parents[1]
-        if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == NULL and slot.code == ra.code:
+        if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == NULL and slot.code == ra.code + self.mode:
             inst = <Instance>slot.inst
         else:
-            inst = find_instance(op, self.code, ((ra.info, ra.code),), ())
+            inst = find_instance(op, self.code, self.mode, ((ra.info, ra.code),), ())
             slot.op = <void*>op
             slot.a = <void*>ra.info
             slot.b = NULL
-            slot.code = ra.code
+            slot.code = ra.code + self.mode
             slot.inst = <void*>inst
         ins[0] = buffer_of(ra)
         parents[0] = ra.node
@@ -445,16 +456,16 @@ cdef class EagerCore:
         try:
             ra = self.own_ref(a, op, 0)
             rb = self.own_ref(b, op, 1)
-            slot = slot_of(<void*>op, <void*>ra.info, <void*>rb.info, ra.code)
-            if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info and slot.code == ra.code and rb.code == ra.code:
+            slot = slot_of(<void*>op, <void*>ra.info, <void*>rb.info, ra.code + self.mode)
+            if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info and slot.code == ra.code + self.mode and rb.code == ra.code:
                 inst = <Instance>slot.inst
             else:
-                inst = find_instance(op, self.code, ((ra.info, ra.code), (rb.info, rb.code)), ())
+                inst = find_instance(op, self.code, self.mode, ((ra.info, ra.code), (rb.info, rb.code)), ())
                 if ra.code == rb.code:
                     slot.op = <void*>op
                     slot.a = <void*>ra.info
                     slot.b = <void*>rb.info
-                    slot.code = ra.code
+                    slot.code = ra.code + self.mode
                     slot.inst = <void*>inst
             ins[0] = buffer_of(ra)
             ins[1] = buffer_of(rb)
@@ -518,7 +529,7 @@ cdef class EagerCore:
                 infos.append((r.info, r.code))
                 if r.node >= 0 and node_at(self.store, r.node).requires_grad:
                     requires_grad = True
-            return self.finish(find_instance(op, self.code, tuple(infos), values), n, ins, parents, requires_grad, name)
+            return self.finish(find_instance(op, self.code, self.mode, tuple(infos), values), n, ins, parents, requires_grad, name)
         except BaseException:
             self.store.truncate(before)
             self.stream_position = position

@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 from tlean._core.array cimport AnyTensor, TLBuffer, buffer_decref, buffer_new, raise_error, tensor_from_buffer, intern_shape, dtype_code, itemsize_of
 from tlean._core.clock cimport nanoseconds, tl_tally
+from tlean._core.host import take_failure
 from tlean._core.kernel cimport tl_kernel
 
 # Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
@@ -289,6 +290,8 @@ cdef check_status(Plan plan, int status):
     if status == 0:
         return
     what = got = ""
+    if status & 255 == 3:
+        raise take_failure()
     if plan.program is not None:
         what = f"{plan.program.instruction_name(status >> 8)}: "
         got = f", got {plan.program.instruction_arguments(status >> 8)}"

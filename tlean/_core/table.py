@@ -42,8 +42,10 @@ KERNELS: dict[str, int] = {}
 INNER: dict[str, int] = {}
 #: The kernels that can add into their output.
 ACCUMULATES: set[str] = set()
+#: Family -> module.
+MODULES = {}
 for _family in _families(ISA):
-    _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
+    MODULES[_family] = _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
     KERNELS.update(_module.KERNELS)
     ACCUMULATES.update(getattr(_module, "ACCUMULATES", ()))
     INNER.update(getattr(_module, "INNER", {}))

@@ -19,6 +19,7 @@ from tlean._core.array cimport (
     raise_error, tensor_from_buffer, tensor_from_object,
 )
 from tlean._core.array import dtype_name
+from tlean._core.host import take_failure
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run, profiling
 
@@ -170,6 +171,8 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
                 tl_tally(&inst.ticks, nanoseconds() - begun)
                 tl_tally(&inst.calls, 1)
             if status != 0:
+                if status == 3:
+                    raise take_failure()
                 if status == 1:
                     raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {', '.join(inst.record.describe_arguments(inst.specs))}")
                 raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")

@@ -6,9 +6,8 @@ from tlean import errors
 from tlean._core.accum import install_kernels
 from tlean._core.array import install_errors
 from tlean._core.eager import EagerOps, TensorRef, install, no_grad
-from tlean._core.table import KERNELS
+from tlean._core.table import KERNELS, MODULES
 from tlean.ops import Spec, all_ops, composites
-from tlean.rng import op_seed
 
 from .lower import instantiate
 
@@ -19,7 +18,7 @@ def _connect() -> None:
     names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError")
     install_errors({n: getattr(errors, n) for n in names})
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
-    install(instantiate, Spec, op_seed, {r.name: r for r in all_ops()}, composites())
+    install(instantiate, Spec, MODULES["random"].stream_seed, {r.name: r for r in all_ops()}, composites())
 
 
 _connect()

@@ -6,13 +6,15 @@ group runs the very loops of its ops, so fusing changes no bit.
 
 from __future__ import annotations
 
+from bisect import bisect, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlean._core import host
 from tlean._core.fused import ADDRESS
 from tlean._core.table import ACCUMULATES, INNER, KERNELS
-from tlean.ops import Spec
+from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode
 
@@ -21,6 +23,8 @@ _OUTPUT, _SLOT = 1 << 20, 1 << 21
 #: Bytes of a block's slots and operands together: what stays in L1 with room to spare.
 _L1_BYTES = 24 * 1024
 _MOST_ARGUMENTS = 8
+#: Inputs that an output of a group may choose from when it takes over memory.
+_HEIRS = 8
 #: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
 _SMALL = 1024
 
@@ -42,9 +46,20 @@ class Step:
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
-def kernel_address(node_kernel: str, dtype: str) -> int | None:
-    """The address of a kernel for programs of that float dtype, or None."""
-    return KERNELS.get(f"{node_kernel}:{SUFFIX[dtype]}")
+def kernel_address(record: OpDef, dtype: str) -> int | None:
+    """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
+    return host.ADDRESS if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
+
+
+def kernel_numbers(
+    record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
+    if record.host is None:
+        return record.numbers(tuple(specs), options)
+    call = record.host
+    number = host.register(lambda made, given: call(made, given, options))
+    return host.numbers(number, [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]), ()
 
 
 def _elements(graph: Graph, node: GraphNode) -> int | None:
@@ -54,7 +69,7 @@ def _elements(graph: Graph, node: GraphNode) -> int | None:
         return None
     if _spreads(graph, node):
         return out.size
-    if f"{node.record.kernel}:{SUFFIX[graph.dtype]}" not in INNER:
+    if node.record.host is not None or f"{node.record.kernel}:{SUFFIX[graph.dtype]}" not in INNER:
         return None
     for i in node.inputs:
         if i is None or graph.specs[i].dtype != graph.dtype or graph.specs[i].size != out.size:
@@ -63,7 +78,7 @@ def _elements(graph: Graph, node: GraphNode) -> int | None:
 
 
 def _spreads(graph: Graph, node: GraphNode) -> bool:
-    return node.record.name == "broadcast_to" and node.inputs[0] is not None and graph.specs[node.inputs[0]].size == 1
+    return node.record.name == "broadcast_to" and node.record.host is None and node.inputs[0] is not None and graph.specs[node.inputs[0]].size == 1
 
 
 @dataclass(eq=False)
@@ -71,6 +86,8 @@ class _Group:
     position: int
     elements: int
     nodes: list[GraphNode] = field(default_factory=list)
+    #: Scalars that are spread inside.
+    spread: set[int] = field(default_factory=set)
 
 
 def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], returned: set[int]) -> list[Step]:
@@ -106,6 +123,10 @@ def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], retu
     return steps
 
 
+def _position(group: _Group) -> int:
+    return group.position
+
+
 class _Grouping:
     # Items in order of running: single nodes and groups. A group runs at the place where it was opened, so a node may join it only if all
     # that it reads from outside is ready before that place.
@@ -116,7 +137,8 @@ class _Grouping:
         self.ready: dict[int, int] = {}
         #: The group that makes a value for all to read.
         self.home: dict[int, _Group] = {}
-        self.readers: dict[int, list[_Group]] = {}
+        #: The groups of some size that read a value, by position.
+        self.readers: dict[tuple[int, int], list[_Group]] = {}
         self.latest: dict[int, _Group] = {}
         #: Scalars to spread: done inside each group that reads them, and in memory only for readers of another kind.
         self.pending: dict[int, GraphNode] = {}
@@ -139,24 +161,33 @@ class _Grouping:
                 del self.pending[r]
         group = self._group_for(n, reads)
         for r in reads:
-            if r in self.pending and self.pending[r] not in group.nodes:
+            if r in self.pending and r not in group.spread:
                 group.nodes.append(self.pending[r])
+                group.spread.add(r)
         group.nodes.append(node)
         made = node.outputs[0]
         self.home[made] = group
         self.ready[made] = group.position
         self.latest[n] = group
         for r in reads:
-            known = self.readers.setdefault(r, [])
-            if group not in known:
-                known.append(group)
+            known = self.readers.setdefault((r, n), [])
+            at = bisect(known, group.position, key=_position)
+            if at == 0 or known[at - 1] is not group:
+                insort(known, group, key=_position)
 
     def _group_for(self, n: int, reads: Sequence[int]) -> _Group:
         # The earliest group of that size that shares a value with the node and starts after all else that the node reads is ready.
-        related = {id(g): g for r in reads for g in (self.home.get(r), *self.readers.get(r, ())) if g is not None and g.elements == n}
+        related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.elements == n}
+        # A group that makes none of them starts after all of them: of those that read one, the first such.
+        ready = max((self._ready_at(r) for r in reads), default=-1)
+        for r in reads:
+            known = self.readers.get((r, n), [])
+            at = bisect(known, ready, key=_position)
+            if at < len(known):
+                related[known[at].position] = known[at]
         if n <= _SMALL and n in self.latest:
-            related[id(self.latest[n])] = self.latest[n]
-        for candidate in sorted(related.values(), key=lambda g: g.position):
+            related[self.latest[n].position] = self.latest[n]
+        for _, candidate in sorted(related.items()):
             if all(self.home.get(r) is candidate or self._ready_at(r) < candidate.position for r in reads):
                 return candidate
         group = _Group(len(self.items), n)
@@ -181,24 +212,24 @@ class _Grouping:
 
 def _single(graph: Graph, node: GraphNode, root: Sequence[int], live: Sequence[int]) -> Step:
     specs: tuple[Spec | None, ...] = tuple(None if i is None else graph.specs[i] for i in node.inputs)
-    ints, floats = node.record.numbers(specs, node.options)
-    address = kernel_address(node.record.kernel, graph.dtype)
+    ints, floats = kernel_numbers(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
+    address = kernel_address(node.record, graph.dtype)
     inputs = tuple(-1 if i is None else root[i] for i in node.inputs)
-    accumulates = len(node.outputs) == 1 and node.record.kernel in ACCUMULATES
+    accumulates = len(node.outputs) == 1 and node.record.host is None and node.record.kernel in ACCUMULATES
     in_place = {0: tuple(i for i in inputs if i >= 0)} if accumulates else {}
     return Step(node.record.kernel, address or 0, inputs, tuple(live), ints, floats, (node,), accumulates, in_place)
 
 
 def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[int]) -> Step:
     own = {n.outputs[0] for n in group.nodes}
-    inputs: list[int] = []
+    inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
     for k, node in enumerate(group.nodes):
         for i in node.inputs:
             v = root[i]  # type: ignore[index]
             last_read[v] = k
-            if v not in own and v not in inputs:
-                inputs.append(v)
+            if v not in own:
+                inputs[v] = None
     place = {v: k for k, v in enumerate(inputs)} | {v: _OUTPUT + j for j, v in enumerate(visible)}
     free: list[int] = []
     slots = 0
@@ -206,7 +237,12 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
     floats: list[float] = []
     item = 4 if graph.dtype == "float32" else 8
     in_place: dict[int, tuple[int, ...]] = {}
+    number = {v: j for j, v in enumerate(visible)}
+    dying = sorted((v for v in inputs if graph.specs[v].size == group.elements), key=lambda v: -last_read[v])
+    heirs: list[int] = []
     for k, node in enumerate(group.nodes):
+        while dying and last_read[dying[-1]] <= k:
+            heirs.append(dying.pop())
         arguments = [place[root[i]] for i in node.inputs]  # type: ignore[index]
         for v in {root[i] for i in node.inputs}:  # type: ignore[index]
             if last_read[v] == k and place[v] >= _SLOT:
@@ -221,8 +257,7 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
             if made not in last_read:
                 free.append(slot)
         else:
-            j = visible.index(made)
-            in_place[j] = tuple(v for v in inputs if last_read[v] <= k and graph.specs[v].size == group.elements)
+            in_place[number[made]] = tuple(heirs[-_HEIRS:])
         specs: tuple[Any, ...] = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
         inner = 0 if _spreads(graph, node) else INNER[f"{node.record.kernel}:{SUFFIX[graph.dtype]}"]
         numbers = () if inner == 0 else node.record.numbers(specs, node.options)[1]

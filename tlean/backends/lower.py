@@ -13,9 +13,9 @@ from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .derive import decomposition, vjp_graph
-from .fuse import SUFFIX, Step, steps_of
-from .fuse import kernel_address as address_of
+from .fuse import SUFFIX, Step, kernel_address, kernel_numbers, steps_of
 from .graph import Graph, GraphNode, GraphRef
+from .hosted import by_definition
 
 _SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 _ALIGN = 64
@@ -26,11 +26,6 @@ _NONE, _COMPUTED, _IS_INPUT = range(3)
 def nbytes(spec: Spec) -> int:
     """Bytes of an array of that spec."""
     return spec.size * _SIZES[spec.dtype]
-
-
-def kernel_address(record: OpDef, dtype: str) -> int | None:
-    """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
-    return address_of(record.kernel, dtype)
 
 
 def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]) -> float:
@@ -102,7 +97,7 @@ def fold(graph: Graph) -> Graph:
     folded, rest = [], []
     for node in graph.nodes:
         small = all(graph.specs[v].size <= _FOLD_LIMIT for v in node.outputs)
-        if small and not node.record.random and all(i is None or i in constant for i in node.inputs):
+        if small and not node.record.random and node.record.host is None and all(i is None or i in constant for i in node.inputs):
             folded.append(node)
             constant.update(node.outputs)
         else:
@@ -297,13 +292,15 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
 _INSTANCES: dict[Any, Instance] = {}
 
 
-def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> Instance:
-    """The interned instance of an op: output, kernel and numbers at these specs and options.
+def instantiate(
+    record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool = False
+) -> Instance:
+    """The interned instance of an op: output, kernel and numbers at these specs and options; with `reference`, the definitions instead.
 
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
     """
     clean, outs = record.infer(specs, options)
-    key: Any = (record.name, dtype, specs, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in clean.items()))
+    key: Any = (record.name, dtype, specs, reference, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in clean.items()))
     try:
         known = _INSTANCES.get(key)
     except TypeError:
@@ -316,8 +313,16 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     address = kernel_address(record, dtype)
     residuals = [(o.shape, o.dtype) for o in outs[1:]]
     work = work_of(record, specs, outs, clean)
-    if address or record.view:
-        ints, floats = record.numbers(specs, clean)
+    if reference and not record.view:
+        graph = Graph(dtype)
+        refs = [graph.arg(s) for s in specs]
+        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], clean))
+        plan = lower(by_definition(graph))
+        made = Instance(
+            record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work
+        )
+    elif address or record.view:
+        ints, floats = kernel_numbers(record, specs, outs, clean)
         made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
     elif record.rules.decompose is not None:
         plan = lower(decomposition(record, specs, clean, dtype))
@@ -329,10 +334,11 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     return made
 
 
-def make_vjp(instance: Instance, mask: int) -> core.Plan:
+def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:
     """The plan of an instance's vector-Jacobian product for the inputs whose bits are set (bit 63 stands for all inputs from 63 on)."""
     needs = tuple(bool(mask >> min(k, 63) & 1) for k in range(len(instance.specs)))
-    return lower(vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs))
+    graph = vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs)
+    return lower(by_definition(graph) if reference else graph)
 
 
 __all__ = ["SUFFIX", "Program", "expand", "instantiate", "kernel_address", "lower", "make_vjp", "nbytes", "work_of"]

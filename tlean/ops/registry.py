@@ -70,6 +70,8 @@ class OpDef:
     view: bool = False
     random: bool = False
     updates: bool = False
+    #: A Python function on arrays that stands in for the kernel: `host(outs, ins, options)` fills the outputs.
+    host: Callable[..., None] | None = None
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
     source: str = ""
@@ -359,3 +361,18 @@ def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
     names = tuple(f"x{k}" for k in range(len(specs)))
     integer = frozenset(n for n, s in zip(names, specs, strict=True) if s is not None and not s.dtype.startswith("float"))
     return OpDef(name=f"{name}@{next(_made)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
+
+
+def host_op(name: str, host: Callable[..., None], inputs: list[Shape], outputs: list[Shape], vjp: Callable, jvp: Callable) -> OpDef:
+    """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name."""
+
+    def shape(*xs: Shape) -> Any:
+        for got, wanted in zip(xs, inputs, strict=True):
+            if got != wanted:
+                raise OptionError(f"takes an input of shape {wanted}, got {got}")
+        return list(outputs) if len(outputs) > 1 else outputs[0]
+
+    rules = _Rules("A Python function on arrays.", **{**dict.fromkeys(_RULES), "shape": shape, "vjp": vjp, "jvp": jvp})
+    names = tuple(f"x{k}" for k in range(len(inputs)))
+    made = tuple(f"y{k}" for k in range(len(outputs)))
+    return OpDef(name=name, inputs=names, options_names=(), rules=rules, outputs=made, kernel="", host=host, algebraic=False)
