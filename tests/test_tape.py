@@ -429,6 +429,14 @@ def test_two_outputs():
     same(grown.get_value(ids[1]), [1.25, 1.25])
 
 
+def test_an_explicit_tape_records_under_no_grad_too():
+    with tl.no_grad():
+        tape, x = tl.Tape().leaf([3.0])
+        tape, y = tape.square(x)
+    assert (x, y, len(tape)) == (0, 1, 2)
+    same(tape.backward(y, [1.0])[x], [6.0])
+
+
 def test_the_random_stream_is_part_of_the_value():
     tape, x = tl.Tape().leaf(np.ones(1000))
     a, i = tape.dropout(x, 0.5)

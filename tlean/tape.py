@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextvars import Context
+from operator import index
+from typing import Any, SupportsIndex
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.eager import recording
 from tlean._core.tape import TapeStore
 from tlean._faces.tape_methods import TapeMethods
 
@@ -97,16 +100,16 @@ class Tape(TapeMethods):
                 return [ref(k) for k in i]
             if not hasattr(i, "__index__"):
                 raise NodeError(f"{op}: a node id is an int, got {type(i).__name__}; put arrays on the tape with leaf()")
-            return ops.ref_of(i)
+            return ops.ref_of(index(i))
 
-        made = call(ops, ref)
+        made = _recorded(lambda: call(ops, ref))
         ids = tuple(r.id for r in made) if isinstance(made, tuple) else made.id
         return self._after(ops), ids
 
     def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
         """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
         ops = self._builder()
-        i = ops.leaf(value, requires_grad, name).id
+        i = ops.store.leaf(as_tensor(value, self._dtype), requires_grad, name)
         return self._after(ops), i
 
     def const(self, value: Any, name: str | None = None) -> tuple[Tape, int]:
@@ -128,20 +131,25 @@ class Tape(TapeMethods):
             i = ops.store.custom(value, node.parents, node.backward, node.requires_grad, node.name)
         return self._after(ops), i
 
-    def unary(self, op_name: str, x: int, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]) -> tuple[Tape, int]:
+    def unary(self, op_name: str, x: SupportsIndex, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]) -> tuple[Tape, int]:
         """An op of the user's own with one input: `forward(x)` and `backward(x, g)` on NumPy arrays. Returns: (tape, id)."""
-        value = self.get_value(x)
-        if value is None:
-            raise NodeError(f"{op_name}: there is no node {x} on this tape of {self._size} nodes")
-        array = value.numpy()
+        x = self._require(x, op_name)
+        array = self._store.value(x).numpy()
 
         def pull(g: AnyTensor) -> list[tuple[int, Any]]:
-            return [(int(x), backward(array, g.numpy()))]
+            return [(x, backward(array, g.numpy()))]
 
-        flows = self._store.describe(int(x))[5]
-        return self.add_node(Node(as_tensor(forward(array), self._dtype), (int(x),), pull, op_name, flows))
+        flows = self._store.describe(x)[5]
+        return self.add_node(Node(as_tensor(forward(array), self._dtype), (x,), pull, op_name, flows))
 
     # Reading --------------------------------------------------------------------------------------------------------------
+
+    def _require(self, id: SupportsIndex, who: str) -> int:
+        # The id as an int: a reference of a TapeM stands for its node.
+        i = index(id)
+        if not 0 <= i < self._size:
+            raise NodeError(f"{who}: there is no node {i} on this tape of {self._size} nodes")
+        return i
 
     @property
     def dtype(self) -> str:
@@ -156,8 +164,9 @@ class Tape(TapeMethods):
     def __len__(self) -> int:
         return self._size
 
-    def get_node(self, id: int) -> Node | None:
+    def get_node(self, id: SupportsIndex) -> Node | None:
         """Node `id` (its value, parents, name, flag and vector-Jacobian product), or None out of range."""
+        id = index(id)
         if not 0 <= id < self._size:
             return None
         op, name, parents, _, _, requires_grad, _ = self._store.describe(id)
@@ -173,41 +182,37 @@ class Tape(TapeMethods):
         after = self._store.backward_from(start, id + 1, id)
         return [(p, after[p]) for p in dict.fromkeys(parents) if after[p] is not None]
 
-    def get_value(self, id: int) -> AnyTensor | None:
+    def get_value(self, id: SupportsIndex) -> AnyTensor | None:
         """The value of node `id`, or None out of range."""
-        return self._store.value(id) if 0 <= id < self._size else None
+        i = index(id)
+        return self._store.value(i) if 0 <= i < self._size else None
 
-    def require_value(self, id: int, shape: Sequence[int]) -> AnyTensor:
+    def require_value(self, id: SupportsIndex, shape: Sequence[int]) -> AnyTensor:
         """The value of node `id`, checked to have this shape. Raises: NodeError, ShapeError."""
-        value = self.get_value(id)
-        if value is None:
-            raise NodeError(f"require_value: there is no node {id} on this tape of {self._size} nodes")
+        id = self._require(id, "require_value")
+        value = self._store.value(id)
         if value.shape != tuple(shape):
             raise ShapeError(f"require_value: node {id} has another shape, got {value.shape}, asked for {tuple(shape)}")
         return value
 
-    def item(self, id: int) -> float:
+    def item(self, id: SupportsIndex) -> float:
         """The only element of node `id`, as a number. Raises: NodeError, ShapeError."""
-        value = self.get_value(id)
-        if value is None:
-            raise NodeError(f"item: there is no node {id} on this tape of {self._size} nodes")
-        return value.item()
+        return self._store.value(self._require(id, "item")).item()
 
     # Gradients ------------------------------------------------------------------------------------------------------------
 
     def _seed(self, out: int, seed: Any) -> AnyTensor:
-        if not 0 <= out < self._size:
-            raise NodeError(f"backward: there is no node {out} on this tape of {self._size} nodes")
         return require_grad(as_tensor(seed, self._dtype), self._store.value(out).shape)
 
-    def backward_dense(self, out: int, seed: Any) -> list[AnyTensor | None]:
+    def backward_dense(self, out: SupportsIndex, seed: Any) -> list[AnyTensor | None]:
         """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
 
         The seed stands at `out` whatever its flag. Raises: NodeError, ShapeError.
         """
+        out = self._require(out, "backward")
         return self._store.backward(out, self._seed(out, seed), self._size)
 
-    def backward_dense_all(self, out: int, seed: Any) -> list[AnyTensor]:
+    def backward_dense_all(self, out: SupportsIndex, seed: Any) -> list[AnyTensor]:
         """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run)."""
         return [g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(self.backward_dense(out, seed))]
 
@@ -218,10 +223,9 @@ class Tape(TapeMethods):
         """
         return self._from(grads, self._size if n is None else n, 0)
 
-    def backward_step(self, grads: Sequence[Any], id: int) -> list[AnyTensor]:
+    def backward_step(self, grads: Sequence[Any], id: SupportsIndex) -> list[AnyTensor]:
         """One step of the reverse sweep: add the contributions of node `id` to its parents' gradients."""
-        if not 0 <= id < self._size:
-            raise NodeError(f"backward_step: there is no node {id} on this tape of {self._size} nodes")
+        id = self._require(id, "backward_step")
         return self._from(grads, id + 1, id)
 
     def _from(self, grads: Sequence[Any], n: int, first: int) -> list[AnyTensor]:
@@ -233,11 +237,11 @@ class Tape(TapeMethods):
         rest = len(self._store) - self._size
         return self._store.backward_from([*full, *[None] * rest], n, first)[: self._size]
 
-    def backward(self, out: int, seed: Any) -> dict[int, AnyTensor]:
+    def backward(self, out: SupportsIndex, seed: Any) -> dict[int, AnyTensor]:
         """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached."""
         return dense_to_dict(self.backward_dense(out, seed))
 
-    def backward_scalar(self, out: int) -> dict[int, AnyTensor]:
+    def backward_scalar(self, out: SupportsIndex) -> dict[int, AnyTensor]:
         """Gradients of the scalar `out` (seed 1), keyed by node id. Raises: ShapeError if `out` has axes."""
         value = self.get_value(out)
         if value is not None and value.shape != ():
@@ -271,6 +275,11 @@ def _tape_of(store: TapeStore, size: int, dtype: str, position: int) -> Tape:
     tape._dtype = dtype
     tape._position = position
     return tape
+
+
+def _recorded(call: Callable[[], Any]) -> Any:
+    # An explicit tape is its nodes: an op on it is recorded under no_grad too, of which an empty context knows nothing.
+    return call() if recording() else Context().run(call)
 
 
 def _zeros(like: AnyTensor) -> AnyTensor:

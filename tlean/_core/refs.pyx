@@ -19,6 +19,9 @@ cdef class RefBase:
     Any op can be called as a method: `x.relu()` is `x.ops.relu(x)`.
     """
 
+    # NumPy leaves `array - x` to the operators here: it would compute a plain array, past the program.
+    __array_ufunc__ = None
+
     def __add__(self, other):
         if is_number(other):
             return self.ops.shift(self, other)
