@@ -109,7 +109,7 @@ def custom_op(
 
     Returns: a callable on references and arrays.
     """
-    return CustomOp(forward, backward, jvp, name or getattr(forward, "__name__", "custom"))
+    return CustomOp(forward, backward, jvp, name or str(getattr(forward, "__name__", "custom")))
 
 
 __all__ = ["CustomOp", "custom_op"]

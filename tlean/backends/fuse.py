@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlean._core import host
 from tlean._core.fused import ADDRESS
+from tlean._core.host import ADDRESS as HOST
+from tlean._core.host import numbers as host_numbers
+from tlean._core.host import register
 from tlean._core.table import ACCUMULATES, INNER, KERNELS
 from tlean.ops import OpDef, Spec
 
@@ -48,7 +50,7 @@ class Step:
 
 def kernel_address(record: OpDef, dtype: str) -> int | None:
     """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
-    return host.ADDRESS if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
+    return HOST if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
 
 
 def kernel_numbers(
@@ -58,8 +60,8 @@ def kernel_numbers(
     if record.host is None:
         return record.numbers(tuple(specs), options)
     call = record.host
-    number = host.register(lambda made, given: call(made, given, options))
-    return host.numbers(number, [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]), ()
+    number = register(lambda made, given: call(made, given, options))
+    return host_numbers(number, [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]), ()
 
 
 def _elements(graph: Graph, node: GraphNode) -> int | None:

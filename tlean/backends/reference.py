@@ -125,7 +125,7 @@ class Reference(OpsMethods):
         given = np.asarray(value)
         return ReferenceRef(self, _integers(given) if given.dtype.kind in "iub" else self._numbers(value))
 
-    def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+    def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op.
 
         Args:
