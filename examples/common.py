@@ -115,7 +115,7 @@ def progress(batches: Any, epoch: int, epochs: int, batch_size: int, report: Cal
         except ImportError:
             pass
         else:
-            layout = "{l_bar}{bar:24}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]{postfix}"
+            layout = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]{postfix}"
             with tqdm(
                 total=total * batch_size, desc=title, unit=" digits", unit_scale=True, bar_format=layout, leave=False, dynamic_ncols=True
             ) as bar:
