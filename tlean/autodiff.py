@@ -60,11 +60,11 @@ def _zero_like(graph: Graph, r: Any) -> Any:
     return graph._full(shape=tuple(r.shape), value=0.0)
 
 
-def _pull(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any) -> Any:
+def _pull(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:
     # Cotangents in the structure of xs: an explicit zero where nothing arrives, None for integers.
     leaves, structure = tree.flatten(xs)
     wrt = [r if isinstance(r, GraphRef) and r.dtype.startswith("float") else None for r in leaves]
-    found = reverse(graph, list(zip(ys, gs, strict=True)), wrt)
+    found = reverse(graph, list(zip(ys, gs, strict=True)), wrt, nodes)
     filled = [None if w is None else (g if g is not None else _zero_like(graph, w)) for g, w in zip(found, wrt, strict=True)]
     return tree.unflatten(structure, filled)
 
@@ -219,7 +219,8 @@ def jacrev(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -
         own[k] = _variables(graph, args[k])
         y, x = f(graph, *own), own[k]
         _one_array("jacrev", y, x)
-        rows = [_pull(graph, [y], [_basis(graph, y, i)], x) for i in range(_size(y))]
+        nodes = graph.needed([y.id])
+        rows = [_pull(graph, [y], [_basis(graph, y, i)], x, nodes) for i in range(_size(y))]
         return (
             graph.reshape(graph.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else graph._full(shape=(*y.shape, *x.shape), value=0.0)
         )
@@ -236,9 +237,9 @@ def jacfwd(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -
         own[k] = _variables(graph, args[k])
         y, x = f(graph, *own), own[k]
         _one_array("jacfwd", y, x)
-        columns = []
+        columns, nodes = [], graph.needed([y.id])
         for i in range(_size(x)):
-            t = forward(graph, [(x, _basis(graph, x, i))], [y])[0]
+            t = forward(graph, [(x, _basis(graph, x, i))], [y], nodes)[0]
             columns.append(_zero_like(graph, y) if t is None else t)
         if not columns:
             return graph._full(shape=(*y.shape, *x.shape), value=0.0)

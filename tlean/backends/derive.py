@@ -14,7 +14,7 @@ from typing import Any
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 
-from .graph import Graph, GraphRef
+from .graph import Graph, GraphNode, GraphRef
 
 _CACHE: dict[Any, Graph] = {}
 _CACHE_LIMIT = 20_000
@@ -134,22 +134,25 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
     return _cached(_key("jvp", record, specs, options, dtype, present), build)
 
 
-def _active(graph: Graph, sources: Sequence[int]) -> set[int]:
+def _active(graph: Graph, nodes: Sequence[GraphNode], sources: Sequence[int]) -> set[int]:
     # The values that depend on the sources through float values.
     active = set(sources)
-    for node in graph.nodes:
+    for node in nodes:
         if node.record.differentiable and active.intersection(i for i in node.inputs if i is not None):
             active.update(v for v in node.outputs if graph.specs[v].dtype in ("float32", "float64"))
     return active
 
 
-def reverse(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+def reverse(
+    graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Sequence[GraphRef | None], nodes: Sequence[GraphNode] | None = None
+) -> list[GraphRef | None]:
     """Append the reverse sweep to a graph: the cotangents of `wrt`, given cotangents of some values.
 
     Nodes are visited in descending order and a node's inputs in position, as the eager tape does; a contribution is added once it is whole.
+    Several sweeps over one program name its `nodes`, so that none walks through what the others appended.
     """
-    sources = [r.id for r in wrt if r is not None]
-    active = _active(graph, sources)
+    nodes = list(graph.nodes) if nodes is None else nodes
+    active = _active(graph, nodes, [r.id for r in wrt if r is not None])
     cotangents: dict[int, GraphRef] = {}
 
     def add(value: int, g: GraphRef) -> None:
@@ -157,7 +160,7 @@ def reverse(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Seque
 
     for ref, g in seeds:
         add(ref.id, g)
-    for node in reversed(list(graph.nodes)):
+    for node in reversed(nodes):
         n_out = len(node.record.outputs)
         gs = [cotangents.get(v) for v in node.outputs[:n_out]]
         needs = tuple(i is not None and i in active for i in node.inputs)
@@ -173,11 +176,15 @@ def reverse(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Seque
     return [None if r is None else cotangents.get(r.id) for r in wrt]
 
 
-def forward(graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], outputs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
-    """Append the forward sweep to a graph: the tangents of `outputs`, given tangents of some values; None for an exact zero."""
+def forward(
+    graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], outputs: Sequence[GraphRef | None], nodes: Sequence[GraphNode] | None = None
+) -> list[GraphRef | None]:
+    """Append the forward sweep to a graph: the tangents of `outputs`, given tangents of some values; None for an exact zero.
+
+    Several sweeps over one program name its `nodes`, so that none walks through what the others appended.
+    """
     tangents: dict[int, GraphRef] = {x.id: t for x, t in seeds}
-    wanted = [o.id for o in outputs if o is not None]
-    for node in graph.needed(wanted):
+    for node in graph.needed([o.id for o in outputs if o is not None]) if nodes is None else nodes:
         ts = [None if i is None else tangents.get(i) for i in node.inputs]
         if all(t is None for t in ts):
             continue

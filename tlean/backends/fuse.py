@@ -80,7 +80,12 @@ def _elements(graph: Graph, node: GraphNode) -> int | None:
 
 
 def _spreads(graph: Graph, node: GraphNode) -> bool:
-    return node.record.name == "broadcast_to" and node.record.host is None and node.inputs[0] is not None and graph.specs[node.inputs[0]].size == 1
+    return (
+        node.record.name == "broadcast_to"
+        and node.record.host is None
+        and node.inputs[0] is not None
+        and graph.specs[node.inputs[0]].size == 1
+    )
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from .derive import decomposition, vjp_graph
 from .fuse import SUFFIX, Step, kernel_address, kernel_numbers, steps_of
 from .graph import Graph, GraphNode, GraphRef
 from .hosted import by_definition
+from .outer import outer_updates
 
 _SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 _ALIGN = 64
@@ -148,28 +150,40 @@ class _Scratch:
     # One block for all temporaries: the best fit among the holes that dead values left.
     def __init__(self) -> None:
         self.size = 0
-        self.holes: dict[int, int] = {}
+        #: The holes three times: by size, by where they start and by where they end.
+        self.by_size: list[tuple[int, int]] = []
+        self.starts: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
 
     def take(self, size: int) -> int:
-        fitting = [(room, at) for at, room in self.holes.items() if room >= size]
-        if fitting:
-            room, at = min(fitting)
-            del self.holes[at]
+        k = bisect_left(self.by_size, (size, 0))
+        if k < len(self.by_size):
+            room, at = self.by_size[k]
+            self._close(at, room)
             if room > size:
-                self.holes[at + size] = room - size
+                self._open(at + size, room - size)
             return at
         at = self.size
         self.size += size
         return at
 
     def give(self, at: int, size: int) -> None:
-        after = self.holes.pop(at + size, 0)
-        size += after
-        for before, room in self.holes.items():
-            if before + room == at:
-                self.holes[before] = room + size
-                return
-        self.holes[at] = size
+        after = self.starts.get(at + size)
+        if after is not None:
+            self._close(at + size, after)
+            size += after
+        before = self.ends.get(at)
+        if before is not None:
+            self._close(at - before, before)
+            at, size = at - before, size + before
+        self._open(at, size)
+
+    def _open(self, at: int, size: int) -> None:
+        insort(self.by_size, (size, at))
+        self.starts[at] = self.ends[at + size] = size
+
+    def _close(self, at: int, size: int) -> None:
+        del self.by_size[bisect_left(self.by_size, (size, at))], self.starts[at], self.ends[at + size]
 
 
 def _rounded(size: int) -> int:
@@ -194,11 +208,12 @@ def _plan(graph: Graph) -> core.Plan:
     copies: list[tuple[int, int, Spec]] = []
     outputs: list[tuple[int, int, int]] = []
     owner: dict[int, int] = {}
+    held = {before for _, before, _ in graph.states}
     for j, output in enumerate(graph.outputs):
         source = None if output is None else root[output]
         if source is None:
             outputs.append((_NONE, 0, -1))
-        elif source in given and not any(source == before for _, before, _ in graph.states):
+        elif source in given and source not in held:
             outputs.append((_IS_INPUT, given[source], -1))
         elif source in given or source in graph.constants or source in owner:
             # A value that is returned twice, a constant, or a state's old value: copied, since outputs own their memory.
@@ -211,7 +226,7 @@ def _plan(graph: Graph) -> core.Plan:
             outputs.append((_COMPUTED, 0, -1))
 
     kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _, _ in copies}
-    steps = steps_of(graph, nodes, root, kept)
+    steps = outer_updates(graph, steps_of(graph, nodes, root, kept), kept)
     # Copies of values that states overwrite come before everything else, the others at the end.
     early = [_copy(graph, *c) for c in copies if c[0] in given]
     steps = [*early, *steps, *[_copy(graph, *c) for c in copies if c[0] not in given]]
@@ -222,9 +237,10 @@ def _plan(graph: Graph) -> core.Plan:
             if i >= 0:
                 last_use[i] = k
     late = []
+    writers = {v: n for n, s in reversed(list(enumerate(steps))) for v in s.outputs}
     for _, before, after in graph.states:
         source, k = root[after], given[before]
-        writer = next((n for n, s in enumerate(steps) if source in s.outputs), -1)
+        writer = writers.get(source, -1)
         direct = source not in given and source not in owner and writer >= 0 and last_use.get(before, -1) <= writer
         if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before)):
             places[source] = (_INPUT, k)
@@ -292,9 +308,7 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
 _INSTANCES: dict[Any, Instance] = {}
 
 
-def instantiate(
-    record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool = False
-) -> Instance:
+def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool = False) -> Instance:
     """The interned instance of an op: output, kernel and numbers at these specs and options; with `reference`, the definitions instead.
 
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
