@@ -298,25 +298,39 @@ class CompiledSession(Session, OpsMethods):
                 graph.outputs = [value_id]
                 return Executable(graph)
 
-            self._computed[value_id] = self._run(("value", value_id), build)[0]
             if self.options.check_numerics:
-                self._look_for_nonfinite(value_id)
+                self._look_for_nonfinite()
+            if value_id not in self._computed:
+                self._computed[value_id] = self._run(("value", value_id), build)[0]
         return self._computed[value_id]
 
-    def _look_for_nonfinite(self, value_id: int) -> None:
+    def _look_for_nonfinite(self) -> None:
+        # Every value of the step so far, in the order of the calls.
         import numpy as np
 
-        if np.isfinite(self._computed[value_id].numpy()).all():
+        program = self._program
+        made_by = {n.outputs[0]: n for n in program.graph.nodes}
+        values = [v for _, v in program.made[: self._cursor] if v in made_by and program.graph.specs[v].dtype.startswith("float")]  # type: ignore[index]
+
+        def build() -> Executable:
+            graph = self._fresh()
+            graph.outputs = list(values)
+            return Executable(graph)
+
+        if not values:
             return
-        graph = self._fresh()
-        graph.outputs = [value_id]
-        for node in graph.needed():
-            value = node.outputs[0]
-            if value != value_id and not np.isfinite(self._compute(value).numpy()).all():
-                value_id = value
-                break
-        node = next(n for n in graph.nodes if n.outputs[0] == value_id)
-        raise NumericsError(f"{node.record.name}: %{value_id} is the first with a NaN or an infinity, it reads {node.inputs}")
+        for v, tensor in zip(values, self._run(("numerics", self._cursor), build), strict=True):
+            self._computed[v] = tensor
+            wrong = np.argwhere(~np.isfinite(tensor.numpy().ravel()))
+            if len(wrong):
+                node = made_by[v]
+                at, where = int(wrong[0, 0]), {value: i for i, value in enumerate(program.values)}
+                kind = "a NaN" if np.isnan(tensor.numpy().ravel()[at]) else "an infinity"
+                parents = tuple(where.get(i, -1) for i in node.inputs)  # type: ignore[arg-type]
+                raise NumericsError(
+                    f"{node.record.name}: node {where.get(v, 'under no_grad')} is the first with {kind} "
+                    f"(element {at} of shape {tensor.shape}), its parents are {parents}"
+                )
 
     def get_value(self, ref: Any) -> AnyTensor:
         """The value of a reference, as an AnyTensor."""
@@ -329,6 +343,8 @@ class CompiledSession(Session, OpsMethods):
     # Gradients and steps ----------------------------------------------------------------------------------------------------
 
     def _backward(self, out: SessionRef, seed: AnyTensor, params_only: bool) -> LazyGradients:
+        if self.options.check_numerics:
+            self._look_for_nonfinite()
         self._pending = LazyGradients(self, out, seed)
         return self._pending
 

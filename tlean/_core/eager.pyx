@@ -421,7 +421,7 @@ cdef class EagerCore:
             if not isfinite(x):
                 found = tuple([parents[j] for j in range(n)])
                 buffer_decref(value)
-                raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with a {'NaN' if x != x else 'infinity'} "
+                raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with {'a NaN' if x != x else 'an infinity'} "
                             f"(element {i} of shape {inst.shape.dims}), its parents are {found}")
 
     cpdef call1(self, OpInfo op, object a, object name):

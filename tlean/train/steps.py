@@ -43,7 +43,7 @@ class EagerSteps:
     """Each op runs when the loss calls it; Python is entered once per op."""
 
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any]) -> None:
-        self.session = Session(options)
+        self.session = Session(options.replace(backend="eager"))
         self.params = params
         self.loss = loss
 

@@ -43,7 +43,9 @@ class ScalarTrainer:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
         self.input_specs = [s if isinstance(s, Spec) else Spec(tuple(s)) for s in input_shapes]
-        self._steps: Any = (CompiledSteps if options.backend == "compiled" else EagerSteps)(options, self.params, loss)
+        # Numbers are looked at after each op, so the ops run one by one: the same bits.
+        steps = CompiledSteps if options.backend == "compiled" and not options.check_numerics else EagerSteps
+        self._steps: Any = steps(options, self.params, loss)
         self._adam = AdamState()
         #: What the loss returned beside the scalar in the last call, as arrays.
         self.aux: Any = None
