@@ -120,6 +120,18 @@ class Rng:
             raise OptionError(f"Rng: a count is never negative, got {value}")
         self._count = operator.index(value)
 
+    def state_dict(self) -> dict[str, int]:
+        """Seed and count: the whole state."""
+        return {"seed": self._seed, "count": self._count}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Come back to a saved position. Raises: OptionError if it is no state of a stream."""
+        if not isinstance(state, dict) or state.keys() != {"seed", "count"}:
+            raise OptionError("Rng: this is no state of a stream")
+        other = Rng(state["seed"])
+        other.count = state["count"]
+        self._seed, self._count = other._seed, other._count
+
     def next_seed(self) -> int:
         """A seed of 64 random bits; each call gives another."""
         self._count += 1

@@ -46,6 +46,11 @@ class Gradients(Sequence):
     def __iter__(self) -> Iterator[AnyTensor]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def session(self) -> Any:
+        """The session that made them."""
+        return self._session
+
     def __repr__(self) -> str:
         return f"<gradients of {len(self)} nodes>"
 
@@ -264,7 +269,7 @@ class Session:
         self.optim_step(AdamUpdate(state, lr, beta1, beta2, eps, weight_decay), grads)
 
     def optim_step(self, opt: Any, grads: Any) -> None:
-        """One step of an optimiser of `tl.optim`, for those of its parameters that the tape used; on a compiled session, part of the plan."""
+        """One step of an optimiser of `tl.optim`, for those of its parameters that the tape used."""
         opt.apply(self._by_param(grads))
 
     def _need_cuda(self, name: str) -> None:

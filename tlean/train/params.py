@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
@@ -58,6 +58,23 @@ class ParamList(Sequence):
                 raise ShapeError(f"ParamList.set: {p.name} has shape {p.shape}, got {v.shape}")
         for p, v in zip(self._params, ready, strict=True):
             p.set(v)
+
+    def names(self) -> list[str]:
+        """A name for each parameter: its own, or, where it has none or shares it, its position."""
+        own = [p.name for p in self._params]
+        return [n if n and own.count(n) == 1 else str(i) for i, n in enumerate(own)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The values now, by name, as arrays of their own."""
+        return dict(zip(self.names(), self.get(), strict=True))
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Replace every value by name. Raises: OptionError for other names, ShapeError; then no parameter was changed."""
+        names = self.names()
+        if values.keys() != set(names):
+            missing, unknown = [n for n in names if n not in values], sorted(values.keys() - set(names))
+            raise OptionError(f"ParamList: missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}")
+        self.set([values[n] for n in names])
 
     def sgd_step(self, lr: float, grads: Sequence[Any]) -> None:
         """p ← p − lr·g for every parameter that requires gradients. Raises: ShapeError if a count or shape differs."""
