@@ -242,6 +242,7 @@ cdef ShapeInfo intern_shape(tuple dims):
 
 cdef tuple _names = ("float32", "float64", "int64", "int32", "bool")
 cdef dict _codes = {"float32": TL_F32, "float64": TL_F64, "int64": TL_I64, "int32": TL_I32, "bool": TL_BOOL}
+cdef dict _by_size = {("f", 4): TL_F32, ("f", 8): TL_F64, ("i", 8): TL_I64, ("i", 4): TL_I32, ("b", 1): TL_BOOL}
 cdef char** _formats = [b"f", b"d", b"q", b"i", b"?"]
 cdef size_t* _itemsizes = [4, 8, 8, 4, 1]
 cdef int* _logs = [2, 3, 3, 2, 0]
@@ -306,16 +307,19 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             array = numpy.asarray(value)
         except ValueError as error:
             raise_error("ShapeError", f"an array has one size along each axis ({error})")
-    kind = array.dtype.kind
+    descr = array.dtype
+    kind = descr.kind
+    # By kind and size: the name of a NumPy dtype takes microseconds to make.
+    cdef int own = _by_size.get((kind, descr.itemsize), -1)
     if dtype < 0:
-        dtype = _codes.get(array.dtype.name, -1)
+        dtype = own
         if dtype < 0:
             dtype = TL_F64 if kind in "f" else TL_I64 if kind in "iu" else -1
     if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
         wanted = _names[dtype] if dtype >= 0 else "numbers"
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
     shape = array.shape
-    same = array.dtype.name == _names[dtype] and array.dtype.isnative
+    same = own == dtype and descr.isnative
     info = intern_shape(shape)
     nbytes = info.size * _itemsizes[dtype]
     if same and array.flags.c_contiguous:

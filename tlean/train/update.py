@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,25 @@ import numpy as np
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan import call_in_place
 from tlean._core.table import KERNELS
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import get
 from tlean.param import Param
 
 _SUFFIX = {"float32": "f32", "float64": "f64"}
+
+#: PyTorch's names of the states, in the order of the kernels' inputs.
+STATE_NAMES = {
+    "_sgd_step": (),
+    "_momentum_step": ("momentum_buffer",),
+    "_adam_step": ("exp_avg", "exp_avg_sq"),
+    "_amsgrad_step": ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+    "_rmsprop_step": ("square_avg",),
+    "_rmsprop_momentum_step": ("square_avg", "momentum_buffer"),
+    "_rmsprop_centred_step": ("square_avg", "grad_avg"),
+    "_rmsprop_centred_momentum_step": ("square_avg", "grad_avg", "momentum_buffer"),
+    "_adagrad_step": ("sum",),
+    "_adadelta_step": ("square_avg", "acc_delta"),
+}
 
 
 def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
@@ -37,6 +52,30 @@ class UpdateState:
         self.moments: dict[Param, tuple[AnyTensor, ...]] = {}
         self.steps: dict[Param, int] = {}
 
+    def entry(self, p: Param, names: Sequence[str]) -> dict[str, Any]:
+        """The step count of a parameter and copies of its arrays, by name, for `take_entry`."""
+        # A momentum that was turned on after the last step has no array yet.
+        moments = [as_tensor(m.numpy()) for m in self.moments.get(p, ())]
+        return {"step": self.steps.get(p, 0), **dict(zip(names, moments, strict=False))}
+
+    def take_entry(self, p: Param, names: Sequence[str], entry: Mapping[str, Any]) -> None:
+        """Go on from a saved entry. Raises: OptionError if it holds other arrays, ShapeError or DTypeError if one does not fit."""
+        if not isinstance(entry, Mapping) or entry.keys() != {"step", *names}:
+            raise OptionError(f"state of {p!r}: it holds {', '.join(entry)}, expected {', '.join(('step', *names))}")
+        moments = []
+        for name in names:
+            value = entry[name]
+            dtype, shape = str(getattr(value, "dtype", type(value).__name__)), tuple(getattr(value, "shape", ()))
+            if dtype != p.dtype:
+                raise DTypeError(f"state of {p!r}: {name} is {dtype}")
+            if shape != p.shape:
+                raise ShapeError(f"state of {p!r}: {name} has shape {shape}")
+            # An array of its own: steps write into it.
+            moments.append(as_tensor(value.numpy() if isinstance(value, AnyTensor) else value, p.dtype))
+        self.steps[p] = int(entry["step"])
+        if moments:
+            self.moments[p] = tuple(moments)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.steps)} parameters>"
 
@@ -47,6 +86,7 @@ class AdamState(UpdateState):
     __slots__ = ()
 
 
+@functools.cache
 def slots(kernel: str) -> int:
     """How many states an update kernel of `tlean/ops/optim.py` has."""
     return len(get(kernel).outputs) - 1
