@@ -210,6 +210,8 @@ def test_jvp_refuses_other_directions():
         tl.jvp(f, (X,), (X, X))
     with pytest.raises(tl.ShapeError, match=r"a direction has its argument's shape \(5,\), got \(4,\)"):
         tl.jvp(f, (X,), (X[:4],))
+    with pytest.raises(tl.DTypeError, match="no floating-point numbers has no direction; pass None"):
+        tl.jvp(lambda ops, x, i: ops.gather_vec_nat(x, i), (X, np.array([1])), (X, np.array([1])))
     with pytest.raises(tl.ShapeError, match="a direction has its argument's structure"):
         tl.jvp(lambda ops, p: ops.exp(p[0]), ([X],), ([X, X],))
     with pytest.raises(tl.ShapeError, match="a direction has its argument's structure"):

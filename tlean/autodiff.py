@@ -16,7 +16,7 @@ from . import tree
 from .backends.compiled import Compiled, FixedStream, is_backend, trace_into
 from .backends.derive import forward, reverse
 from .backends.graph import Graph, GraphRef
-from .errors import OptionError, ShapeError
+from .errors import DTypeError, OptionError, ShapeError
 
 
 class Transformed:
@@ -159,6 +159,8 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
             if structure != given:
                 raise ShapeError(f"jvp: a direction has its argument's structure {structure}, got {given}")
             for a, b in zip(points, moves, strict=True):
+                if not a.dtype.startswith("float"):
+                    raise DTypeError("jvp: an argument that holds no floating-point numbers has no direction; pass None")
                 if a.shape != b.shape:
                     raise ShapeError(f"jvp: a direction has its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))

@@ -161,6 +161,9 @@ class CompiledOut:
         present = tuple(d is not None for d in dxs)
         if len(present) != self._arguments:
             raise ShapeError(f"jvp: one direction for each of the {self._arguments} arguments, got {len(present)}")
+        for k, (p, value) in enumerate(zip(present, self.graph.inputs, strict=False)):
+            if p and not self.graph.specs[value].dtype.startswith("float"):  # type: ignore[index]
+                raise DTypeError(f"jvp: argument {k} holds no floating-point numbers, so it has no direction; pass None")
         run_ = self._executable(("jvp", present), lambda: self._jvp_graph(present))
         made = run_([*self._tensors(xs), *self._tensors(dxs, "direction")], self.stream)
         half = len(made) // 2
