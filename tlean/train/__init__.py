@@ -1,1 +1,5 @@
 """Training: parameters, trainers, optimisers, data."""
+
+from . import tapem
+
+__all__ = ["tapem"]

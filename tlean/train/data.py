@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,15 +52,47 @@ class Dataset:
         """The samples at these positions (a slice or an array of positions) as a data set."""
         return Dataset(*self[positions])
 
-    def split(self, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Two data sets that share no sample: the first `count` samples of a random order, and the rest.
+    def map(self, f: Callable[..., Any]) -> Dataset:
+        """The data set of `f(*sample)`: an array, or a tuple of arrays, for every sample; all of one shape. Raises: ShapeError."""
+        if not len(self):
+            raise ShapeError("Dataset.map: there is no sample to learn the result's shape from")
+        made = [r if isinstance(r := f(*self[k]), tuple) else (r,) for k in range(len(self))]
+        columns = [[np.asarray(x) for x in column] for column in zip(*made, strict=False)]
+        shapes = sorted({str(x.shape) for column in columns for x in column}) if columns else []
+        if len({len(r) for r in made}) > 1 or any(len({x.shape for x in column}) > 1 for column in columns):
+            raise ShapeError(f"Dataset.map: the results have one shape for all samples, got {', '.join(shapes)}")
+        return Dataset(*map(np.stack, columns))
+
+    def append(self, other: Dataset) -> Dataset:
+        """The samples of this data set, then those of another. Raises: ShapeError unless the samples' shapes agree."""
+        mine, others = [a.shape[1:] for a in self.arrays], [a.shape[1:] for a in other.arrays]
+        if mine != others:
+            raise ShapeError(f"Dataset.append: the samples have one form, got {mine} and {others}")
+        return Dataset(*(np.concatenate(pair) for pair in zip(self.arrays, other.arrays, strict=True)))
+
+    def split_at(self, count: int) -> tuple[Dataset, Dataset]:
+        """The first `count` samples, and the rest, in order; views of the same memory.
 
         Raises: IndexRangeError unless 0 ≤ count ≤ n.
         """
         if not 0 <= count <= len(self):
             raise IndexRangeError(f"Dataset: {count} samples to split off, there are {len(self)}")
-        order = Rng(seed).permutation(len(self))
-        return self.take(order[:count]), self.take(order[count:])
+        return self.take(slice(0, count)), self.take(slice(count, None))
+
+    def shuffle(self, seed: int) -> Dataset:
+        """The same samples in a random order that the seed determines; this data set stays as it is."""
+        return self.take(Rng(seed).permutation(len(self)))
+
+    def batches(self, size: int, drop_last: bool = False) -> Iterator[tuple[np.ndarray, ...]]:
+        """Batches of `size` samples in order; the last one holds what is left. Raises: OptionError on a size below 1."""
+        return iter(DataLoader(self, size, drop_last=drop_last))
+
+    def split(self, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Two data sets that share no sample: the first `count` samples of a random order, and the rest.
+
+        Raises: IndexRangeError unless 0 ≤ count ≤ n.
+        """
+        return self.shuffle(seed).split_at(count)
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples: {', '.join(f'{a.shape} {a.dtype}' for a in self.arrays)})"
