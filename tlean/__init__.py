@@ -6,7 +6,7 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 """
 
 from . import ops as _ops  # noqa: F401  (registers every op)
-from . import tree
+from . import nn, tree
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
@@ -91,6 +91,7 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "nn",
     "no_grad",
     "profile",
     "require_grad",

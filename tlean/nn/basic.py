@@ -1,0 +1,289 @@
+"""Layers with weights alone, activations, and layers made of layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import OptionError, ShapeError
+
+from .init import Initialiser, kaiming_uniform, normal, uniform
+from .module import Module
+
+# Weights uniform in ±1/√fan-in, PyTorch's default for linear and convolutional layers.
+DEFAULT_WEIGHT = kaiming_uniform("leaky_relu", math.sqrt(5))
+
+
+def default_bias(fan_in: int) -> Initialiser:
+    """Uniform in ±1/√fan-in."""
+    bound = 1 / math.sqrt(max(fan_in, 1))
+    return uniform(-bound, bound)
+
+
+def positive(layer: str, **sizes: int) -> None:
+    """Check the sizes of a layer. Raises: ShapeError for one below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
+
+
+class Linear(Module):
+    """y = W x + b.
+
+    Args:
+        inputs, outputs: the sizes of the last axis of x and y.
+        bias: whether there is a b.
+        weight_init, bias_init: rules for the first values; uniform in ±1/√inputs by default.
+
+    Shapes: x `(*k, inputs)` → `(*k, outputs)`; weight `(outputs, inputs)`, bias `(outputs,)`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        weight_init: Initialiser = DEFAULT_WEIGHT,
+        bias_init: Initialiser | None = None,
+    ) -> None:
+        positive("Linear", inputs=inputs, outputs=outputs)
+        self.weight = self.parameter((outputs, inputs), weight_init)
+        self.bias = self.parameter((outputs,), bias_init or default_bias(inputs)) if bias else None
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return ops.linear(self.weight, self.bias, x)
+
+    def extra(self) -> str:
+        """Sizes."""
+        outputs, inputs = self.weight.shape
+        return f"{inputs}, {outputs}" + ("" if self.bias else ", bias=False")
+
+
+class Embedding(Module):
+    """Row i of a table for every integer i; a zero row for one out of range.
+
+    Args:
+        count: the number of rows.
+        size: the length of a row.
+        length: of the sequences that the indices hold, one after another; None for no sequences.
+        weight_init: the rule for the first values; standard normal by default.
+
+    Shapes: indices `(k,)`, integer → `(k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`; an array that is no reference may have any
+    shape `(*k,)` → `(*k, size)`. Weight `(count, size)`.
+    """
+
+    def __init__(self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None) -> None:
+        positive("Embedding", count=count, size=size, length=1 if length is None else length)
+        self.length = length
+        self.weight = self.parameter((count, size), weight_init or normal())
+
+    def forward(self, ops: Any, indices: Any) -> Any:
+        """The rows."""
+        shape, size = tuple(indices.shape), self.weight.shape[1]
+        if not hasattr(indices, "ops") and len(shape) != 1:
+            # References of integers have no reshape: only an array known now can be flattened here.
+            return ops.reshape(ops.gather_rows_nat(self.weight, np.asarray(indices).reshape(-1)), (*shape, size))
+        rows = ops.gather_rows_nat(self.weight, indices)
+        if self.length is None:
+            return rows
+        if shape[0] % self.length:
+            raise ShapeError(f"Embedding: whole sequences of {self.length} indices, got {shape[0]} indices")
+        return ops.reshape(rows, (-1, self.length, size))
+
+    def extra(self) -> str:
+        """Sizes."""
+        return ", ".join(map(str, self.weight.shape)) + (f", length={self.length}" if self.length else "")
+
+
+class Dropout(Module):
+    """In training each element is 0 with probability p and else divided by 1 − p; in evaluation x as it is.
+
+    Source: Srivastava et al. 2014.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise OptionError(f"Dropout: p is in [0, 1), got {p}")
+        self.p = p
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return ops.dropout(x, self.p) if self.p and ops.training(self) else x
+
+    def extra(self) -> str:
+        """The probability."""
+        return str(self.p)
+
+
+class Flatten(Module):
+    """All axes from `start` on as one: `(N, …)` → `(N, size)` by default."""
+
+    def __init__(self, start: int = 1) -> None:
+        self.start = start
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        shape = tuple(x.shape)
+        if not 0 <= self.start < len(shape):
+            raise ShapeError(f"Flatten: x has an axis {self.start}, got x: {shape}")
+        return ops.reshape(x, (*shape[: self.start], math.prod(shape[self.start :])))
+
+
+class Function(Module):
+    """A layer without parameters from any `f(ops, x)`."""
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+
+    def forward(self, ops: Any, *inputs: Any) -> Any:
+        """The output."""
+        return self.f(ops, *inputs)
+
+    def extra(self) -> str:
+        """The function's name."""
+        return getattr(self.f, "__name__", "")
+
+
+class Activation(Module):
+    """An op applied to each element (or along an axis), with its options."""
+
+    op = ""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return getattr(ops, self.op)(x, **self.options)
+
+    def extra(self) -> str:
+        """The options."""
+        return ", ".join(f"{k}={v!r}" for k, v in self.options.items())
+
+
+class ReLU(Activation):
+    """max(x, 0)."""
+
+    op = "relu"
+
+
+class Sigmoid(Activation):
+    """1 / (1 + e^−x)."""
+
+    op = "sigmoid"
+
+
+class Tanh(Activation):
+    """tanh x."""
+
+    op = "tanh"
+
+
+class Softplus(Activation):
+    """ln(1 + e^x)."""
+
+    op = "softplus"
+
+
+class SiLU(Activation):
+    """x·σ(x)."""
+
+    op = "silu"
+
+
+class LeakyReLU(Activation):
+    """x where x > 0, else slope·x."""
+
+    op = "leaky_relu"
+
+    def __init__(self, slope: float = 0.01) -> None:
+        super().__init__(slope=slope)
+
+
+class ELU(Activation):
+    """x where x > 0, else α(e^x − 1)."""
+
+    op = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha=alpha)
+
+
+class GELU(Activation):
+    """x·Φ(x): by tanh, or exactly with `approximate="none"`."""
+
+    op = "gelu"
+
+    def __init__(self, approximate: str = "tanh") -> None:
+        super().__init__(approximate=approximate)
+
+
+class Softmax(Activation):
+    """e^x / Σ e^x along an axis."""
+
+    op = "softmax"
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__(axis=axis)
+
+
+class LogSoftmax(Activation):
+    """The logarithm of the softmax along an axis."""
+
+    op = "log_softmax"
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__(axis=axis)
+
+
+class Sequential(Module):
+    """Layers one after another. An index gives a layer, a slice a `Sequential` of the same layers."""
+
+    def __init__(self, *layers: Module) -> None:
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise OptionError(f"Sequential: layer {k} is a Module, got {type(layer).__name__}; see Function")
+        self.layers = list(layers)
+
+    def members(self) -> Iterator[tuple[str, Any]]:
+        """The layers, named by their numbers."""
+        return ((str(k), layer) for k, layer in enumerate(self.layers))
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The last layer's output."""
+        for layer in self.layers:
+            x = layer(ops, x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, k: Any) -> Any:
+        return Sequential(*self.layers[k]) if isinstance(k, slice) else self.layers[k]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+class Residual(Module):
+    """y = body(x) + shortcut(x).
+
+    Args:
+        body: a layer.
+        shortcut: what brings x to the body's output shape; x itself by default.
+
+    Raises: ShapeError when called, if the two shapes differ.
+    Source: He, Zhang, Ren, Sun 2016, "Deep residual learning for image recognition", equation 1.
+    """
+
+    def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The sum."""
+        return ops.add(self.body(ops, x), x if self.shortcut is None else self.shortcut(ops, x))

@@ -1,0 +1,224 @@
+"""Convolutions, their transposes, and pools; channels first, with or without a batch axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tlean.errors import OptionError, ShapeError
+
+from .basic import DEFAULT_WEIGHT, default_bias, positive
+from .init import Initialiser
+from .module import Module
+
+Ints = int | Sequence[int]
+
+
+def spread(name: str, value: Ints, d: int) -> tuple[int, ...]:
+    """One number for each of d axes. Raises: OptionError if there are not d."""
+    values = (value,) * d if isinstance(value, int) else tuple(value)
+    if len(values) != d:
+        raise OptionError(f"{name} has {d} entries, got {value!r}")
+    return values
+
+
+class _Conv(Module):
+    d = 0
+    transposed = False
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        weight_init: Initialiser = DEFAULT_WEIGHT,
+        bias_init: Initialiser | None = None,
+    ) -> None:
+        name = type(self).__name__
+        positive(name, inputs=inputs, outputs=outputs, groups=groups)
+        window = spread(f"{name}: kernel", kernel, self.d)
+        if inputs % groups or outputs % groups:
+            raise ShapeError(f"{name}: groups divides both channel counts, got {inputs} -> {outputs} in {groups}")
+        first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)
+        self.weight = self.parameter((first, second, *window), weight_init)
+        self.bias = self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if bias else None
+        self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self.outputs = outputs
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        if len(x.shape) not in (self.d + 1, self.d + 2):
+            raise ShapeError(f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {tuple(x.shape)}")
+        return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
+
+    def extra(self) -> str:
+        """Sizes and options that are not the defaults."""
+        inputs = self.weight.shape[0] if self.transposed else self.weight.shape[1] * self.options["groups"]
+        default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
+        parts = [str(inputs), str(self.outputs), str(self.weight.shape[2:])]
+        parts += [f"{k}={v}" for k, v in self.options.items() if v != default[k]]
+        return ", ".join(parts + ([] if self.bias else ["bias=False"]))
+
+
+class Conv1d(_Conv):
+    """Cross-correlation over one axis with zero padding; see `Conv2d`. x `(N, inputs, L)` or `(inputs, L)`."""
+
+    d = 1
+
+
+class Conv2d(_Conv):
+    """Cross-correlation over two axes with zero padding.
+
+    Args:
+        inputs, outputs: channels.
+        kernel, stride, padding, dilation: an int or one for each axis.
+        groups: the channels are convolved in so many groups of their own.
+        bias: whether to add a number per channel.
+        weight_init, bias_init: rules for the first values; uniform in ±1/√fan-in by default.
+
+    Shapes: x `(N, inputs, H, W)` or `(inputs, H, W)`; weight `(outputs, inputs/groups, *kernel)`, bias `(outputs,)`.
+    """
+
+    d = 2
+
+
+class Conv3d(_Conv):
+    """Cross-correlation over three axes with zero padding; see `Conv2d`. x `(N, inputs, D, H, W)` or without N."""
+
+    d = 3
+
+
+class _ConvTranspose(_Conv):
+    transposed = True
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        weight_init: Initialiser = DEFAULT_WEIGHT,
+        bias_init: Initialiser | None = None,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding, dilation, groups, bias, weight_init, bias_init)
+        self.options["output_padding"] = output_padding
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """The adjoint of `Conv1d` in its input; see `ConvTranspose2d`."""
+
+    d = 1
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """The adjoint of `Conv2d` in its input: with a stride it enlarges.
+
+    Args: as `Conv2d`; output_padding: rows added at the end of each axis, to tell apart the sizes that a stride maps to one.
+
+    Shapes: x `(N, inputs, H, W)` or without N; weight `(inputs, outputs/groups, *kernel)`, bias `(outputs,)`.
+    """
+
+    d = 2
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """The adjoint of `Conv3d` in its input; see `ConvTranspose2d`."""
+
+    d = 3
+
+
+class _Pool(Module):
+    d = 0
+    op = ""
+
+    def __init__(self, kernel: Ints, stride: Ints | None = None, padding: Ints = 0) -> None:
+        name = type(self).__name__
+        self.kernel = spread(f"{name}: kernel", kernel, self.d)
+        self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
+        self.padding = spread(f"{name}: padding", padding, self.d)
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return getattr(ops, self.op)(x, self.kernel, self.stride, self.padding)
+
+    def extra(self) -> str:
+        """The window."""
+        return f"{self.kernel}, stride={self.stride}" + (f", padding={self.padding}" if any(self.padding) else "")
+
+
+class MaxPool1d(_Pool):
+    """Maximum over windows of one axis; padded cells never win. Stride: the kernel's size by default."""
+
+    d, op = 1, "max_pool"
+
+
+class MaxPool2d(_Pool):
+    """Maximum over windows of two axes; padded cells never win. Stride: the kernel's size by default."""
+
+    d, op = 2, "max_pool"
+
+
+class MaxPool3d(_Pool):
+    """Maximum over windows of three axes; padded cells never win. Stride: the kernel's size by default."""
+
+    d, op = 3, "max_pool"
+
+
+class AvgPool1d(_Pool):
+    """Mean over windows of one axis; padded zeros count. Stride: the kernel's size by default."""
+
+    d, op = 1, "avg_pool"
+
+
+class AvgPool2d(_Pool):
+    """Mean over windows of two axes; padded zeros count. Stride: the kernel's size by default."""
+
+    d, op = 2, "avg_pool"
+
+
+class AvgPool3d(_Pool):
+    """Mean over windows of three axes; padded zeros count. Stride: the kernel's size by default."""
+
+    d, op = 3, "avg_pool"
+
+
+class _GlobalPool(Module):
+    op = ""
+
+    def __init__(self, d: int = 2) -> None:
+        positive(type(self).__name__, d=d)
+        self.d = d
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        rank = len(x.shape)
+        if rank <= self.d:
+            raise ShapeError(f"{type(self).__name__}: x has channels before {self.d} spatial axes, got x: {tuple(x.shape)}")
+        return getattr(ops, self.op)(x, tuple(range(rank - self.d, rank)))
+
+    def extra(self) -> str:
+        """The number of spatial axes."""
+        return str(self.d)
+
+
+class GlobalAvgPool(_GlobalPool):
+    """Mean over the last d axes: `(N, C, *in)` → `(N, C)`."""
+
+    op = "reduce_mean"
+
+
+class GlobalMaxPool(_GlobalPool):
+    """Maximum over the last d axes: `(N, C, *in)` → `(N, C)`."""
+
+    op = "reduce_max"

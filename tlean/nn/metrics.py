@@ -1,0 +1,88 @@
+"""What tells how well a classifier does: accuracy, the confusion matrix, and a picture of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import IndexRangeError, OptionError, ShapeError
+
+
+def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    found = scores.argmax(axis=-1) if scores.ndim == labels.ndim + 1 else scores
+    if found.shape != labels.shape:
+        raise ShapeError(f"a score for each class, or one class, for each label; got {scores.shape} and {labels.shape}")
+    return found.reshape(-1).astype(np.int64), labels.reshape(-1).astype(np.int64)
+
+
+def accuracy(scores: Any, labels: Any) -> float:
+    """The share of samples whose highest score is at their label; of nothing, NaN.
+
+    Args:
+        scores: `(*k, C)`, or the classes themselves, `(*k,)`.
+        labels: `(*k,)`, integer.
+    """
+    found, true = _classes(scores, labels)
+    return float((found == true).mean()) if len(true) else float("nan")
+
+
+def confusion_matrix(scores: Any, labels: Any, classes: int | None = None) -> np.ndarray:
+    """How often a sample of class i was read as class j, int64 `(C, C)`.
+
+    Args:
+        scores, labels: as in `accuracy`.
+        classes: C; by default the number of scores, or one more than the highest class.
+
+    Raises: IndexRangeError for a class outside [0, C).
+    """
+    found, true = _classes(scores, labels)
+    if classes is None:
+        wide = np.asarray(scores).ndim > np.asarray(labels).ndim
+        classes = np.asarray(scores).shape[-1] if wide else int(max(found.max(initial=-1), true.max(initial=-1))) + 1
+    for name, values in (("class", found), ("label", true)):
+        if len(values) and not 0 <= values.min() <= values.max() < classes:
+            raise IndexRangeError(f"confusion_matrix: a {name} outside [0, {classes}): {values.min()} … {values.max()}")
+    return np.bincount(true * classes + found, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def plot_confusion(matrix: Any, path: str | os.PathLike[str], names: Sequence[str] | None = None, title: str = "") -> Path:
+    """Draw a confusion matrix: rows are true classes, columns what they were read as; mistakes stand out by colour.
+
+    Args:
+        matrix: `(C, C)`.
+        path: of the picture; its ending names the format.
+        names: of the classes; numbers by default.
+
+    Raises: OptionError if the number of names is not C.
+    """
+    from matplotlib.figure import Figure
+
+    matrix = np.asarray(matrix)
+    count = len(matrix)
+    names = [str(k) for k in range(count)] if names is None else list(names)
+    if matrix.shape != (count, count) or len(names) != count:
+        raise OptionError(f"plot_confusion: a square matrix and a name for each row, got {matrix.shape} and {len(names)} names")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    wrong = np.where(np.eye(count, dtype=bool), np.nan, share)
+    figure = Figure(figsize=(0.55 * count + 2, 0.55 * count + 1.6), layout="constrained")
+    axes = figure.add_subplot()
+    # The diagonal is left white: its numbers are far larger than all others and would take the scale.
+    top = np.nanmax(wrong) if count > 1 else 0.0
+    axes.imshow(wrong, cmap="OrRd", vmin=0, vmax=top or 1)
+    for i in range(count):
+        for j in range(count):
+            if matrix[i, j]:
+                dark = i != j and top and share[i, j] > 0.6 * top
+                axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8, color="white" if dark else "#1f2933")
+    axes.set_xticks(range(count), names)
+    axes.set_yticks(range(count), names)
+    axes.set(xlabel="read as", ylabel="is", title=title or f"{np.trace(matrix) / max(matrix.sum(), 1):.2%} of {matrix.sum():,} right")
+    axes.tick_params(length=0)
+    path = Path(path)
+    figure.savefig(path, dpi=160)
+    return path
