@@ -70,6 +70,8 @@ def environment() -> dict[str, str]:
     """What the figures depend on besides the code."""
     from importlib.metadata import PackageNotFoundError, version
 
+    import tlean
+
     def of(package: str) -> str:
         try:
             return version(package)
@@ -79,8 +81,10 @@ def environment() -> dict[str, str]:
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{processor()}, {os.cpu_count()} cores",
+        # More than the threads that measure: something else was running too.
+        "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "python": platform.python_version(),
-        "tlean": of("tlean"),
+        "tlean": tlean.__version__,
         "torch": of("torch"),
         "numpy": of("numpy"),
     }
@@ -90,7 +94,7 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as a page."""
     about, families = report["environment"], {row.name: row.family for row in all_rows()}
     versions = f"Python {about['python']}, NumPy {about['numpy']}, PyTorch {about['torch']}, tlean {about['tlean']}"
-    lines = [METHOD, f"{about['date']} · {about['processor']} · {versions}"]
+    lines = [METHOD, f"{about['date']} · {about['processor']}, load average {about['load']} at the start · {versions}"]
     for threads in report["threads"]:
         chosen = [r for r in report["results"] if r["threads"] == threads]
         lines += ["", f"## {threads} thread{'s' if threads > 1 else ''}"]
