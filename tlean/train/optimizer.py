@@ -5,26 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tlean._core.array import AnyTensor, as_tensor
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.errors import OptionError, ShapeError
 from tlean.param import Param
 from tlean.session import Gradients
 
-from .update import Update, UpdateState, number, slots
-
-#: PyTorch's names of the states, in the order of the kernels' inputs.
-STATE_NAMES = {
-    "_sgd_step": (),
-    "_momentum_step": ("momentum_buffer",),
-    "_adam_step": ("exp_avg", "exp_avg_sq"),
-    "_amsgrad_step": ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
-    "_rmsprop_step": ("square_avg",),
-    "_rmsprop_momentum_step": ("square_avg", "momentum_buffer"),
-    "_rmsprop_centred_step": ("square_avg", "grad_avg"),
-    "_rmsprop_centred_momentum_step": ("square_avg", "grad_avg", "momentum_buffer"),
-    "_adagrad_step": ("sum",),
-    "_adadelta_step": ("square_avg", "acc_delta"),
-}
+from .update import STATE_NAMES, Update, UpdateState, number
 
 
 class Optimizer(Update):
@@ -43,7 +28,7 @@ class Optimizer(Update):
         #: One dict a group: "params" and the options. Options may be set between steps.
         self.param_groups: list[dict[str, Any]] = []
         self._group: dict[Param, dict[str, Any]] = {}
-        entries = list(params) if not isinstance(params, Param | Mapping) else [params]
+        entries: list[Any] = list(params) if not isinstance(params, Param | Mapping) else [params]
         if not entries:
             raise OptionError(f"{type(self).__name__}: there are no parameters")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
@@ -154,10 +139,7 @@ class Optimizer(Update):
         state: dict[str, Any] = {}
         for p, k in position.items():
             if p in self.state.steps:
-                arrays = [as_tensor(m.numpy()) for m in self.state.moments.get(p, ())]
-                # A momentum that was turned on after the last step has no array yet.
-                names = STATE_NAMES[self.rule(self._group[p])][: len(arrays)]
-                state[str(k)] = {"step": self.state.steps[p], **dict(zip(names, arrays, strict=True))}
+                state[str(k)] = self.state.entry(p, STATE_NAMES[self.rule(self._group[p])])
         return {"optimizer": type(self).__name__, "param_groups": groups, "state": state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -181,33 +163,17 @@ class Optimizer(Update):
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items() if k != "params"}
             self.check(options)
             groups.append(options)
-        moments: dict[Param, tuple[AnyTensor, ...]] = {}
-        steps: dict[Param, int] = {}
+        new = UpdateState()
         params = self.params
         options_of = {p: g for mine, g in zip(self.param_groups, groups, strict=True) for p in mine["params"]}
         for key, entry in state["state"].items():
             if not (str(key).isdigit() and int(key) < len(params)):
                 raise OptionError(f"{name}: the state has a parameter {key}, there are {len(params)}")
             p = params[int(key)]
-            kernel = self.rule(options_of[p])
-            names = STATE_NAMES[kernel]
-            if entry.keys() != {"step", *names}:
-                raise OptionError(f"{name}: the state of {p!r} holds {', '.join(entry)}, expected {', '.join(('step', *names))}")
-            steps[p] = int(entry["step"])
-            if slots(kernel):
-                moments[p] = tuple(self._fitting(p, n, entry[n]) for n in names)
+            new.take_entry(p, STATE_NAMES[self.rule(options_of[p])], entry)
         for mine, options in zip(self.param_groups, groups, strict=True):
             mine.update(options)
-        self.state.moments, self.state.steps = moments, steps
-
-    def _fitting(self, p: Param, what: str, value: Any) -> AnyTensor:
-        dtype, shape = str(getattr(value, "dtype", type(value).__name__)), tuple(getattr(value, "shape", ()))
-        if dtype != p.dtype:
-            raise DTypeError(f"{type(self).__name__}: {what} of {p!r} is {dtype}")
-        if shape != p.shape:
-            raise ShapeError(f"{type(self).__name__}: {what} of {p!r} has shape {shape}")
-        # An array of its own: steps write into it.
-        return as_tensor(value.numpy() if isinstance(value, AnyTensor) else value, p.dtype)
+        self.state = new
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in self.param_groups[0].items() if k != "params")

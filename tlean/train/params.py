@@ -62,7 +62,7 @@ class ParamList(Sequence):
     def names(self) -> list[str]:
         """A name for each parameter: its own, or, where it has none or shares it, its position."""
         own = [p.name for p in self._params]
-        return [n if n and own.count(n) == 1 else str(i) for i, n in enumerate(own)]
+        return [n if n and own.count(n) == 1 else f"#{i}" for i, n in enumerate(own)]
 
     def state_dict(self) -> dict[str, Any]:
         """The values now, by name, as arrays of their own."""

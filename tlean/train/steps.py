@@ -47,6 +47,15 @@ class EagerSteps:
         self.params = params
         self.loss = loss
 
+    @property
+    def stream_state(self) -> tuple[int, int]:
+        """(seed, position) of the random stream."""
+        return self.session.session_seed, self.session.stream_position
+
+    @stream_state.setter
+    def stream_state(self, state: tuple[int, int]) -> None:
+        self.session.session_seed, self.session.stream_position = state
+
     def _record(self, inputs: Sequence[AnyTensor]) -> tuple[Any, Any]:
         s = self.session
         s.reset_tape()
@@ -94,6 +103,15 @@ class CompiledSteps:
         self.loss = loss
         self.stream = Stream(options.seed)
         self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
+
+    @property
+    def stream_state(self) -> tuple[int, int]:
+        """(seed, position) of the random stream."""
+        return self.stream.seed, self.stream.position
+
+    @stream_state.setter
+    def stream_state(self, state: tuple[int, int]) -> None:
+        self.stream.seed, self.stream.position = state
 
     def _plan(
         self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None

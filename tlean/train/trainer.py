@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
@@ -12,7 +12,7 @@ from tlean.options import Options
 
 from .params import ParamList
 from .steps import CompiledSteps, EagerSteps
-from .update import AdamState, AdamUpdate, Descent, Update, number
+from .update import STATE_NAMES, AdamState, AdamUpdate, Descent, Update, number
 
 
 class ScalarTrainer:
@@ -102,6 +102,27 @@ class ScalarTrainer:
         if not isinstance(opt, Update):
             raise OptionError(f"ScalarTrainer.optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
         return self._move(opt, inputs, None if clip_norm is None else number("clip_norm", clip_norm))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, the moments of `adam_step`, and the position of the random stream: the same on every backend."""
+        names = dict(zip(self.params, self.params.names(), strict=True))
+        adam = {names[p]: self._adam.entry(p, STATE_NAMES["_adam_step"]) for p in self._adam.steps}
+        seed, position = self._steps.stream_state
+        return {"params": self.params.state_dict(), "adam": adam, "rng": {"seed": seed, "position": position}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state. Raises: OptionError or ShapeError if it is of another model; then nothing was changed."""
+        if not isinstance(state, Mapping) or state.keys() != {"params", "adam", "rng"}:
+            raise OptionError("ScalarTrainer: this is no state of a trainer")
+        by_name = dict(zip(self.params.names(), self.params, strict=True))
+        if not state["adam"].keys() <= by_name.keys():
+            raise OptionError(f"ScalarTrainer: the state has moments of {', '.join(state['adam'].keys() - by_name.keys())}")
+        adam = AdamState()
+        for name, entry in state["adam"].items():
+            adam.take_entry(by_name[name], STATE_NAMES["_adam_step"], entry)
+        stream = (int(state["rng"]["seed"]), int(state["rng"]["position"]))
+        self.params.load_state_dict(state["params"])
+        self._adam, self._steps.stream_state = adam, stream
 
     def get_params(self) -> list[AnyTensor]:
         """The parameters now, as arrays of their own."""

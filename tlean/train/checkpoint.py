@@ -1,0 +1,234 @@
+"""`tl.save` and `tl.load`: whatever has a state, in one safetensors file that is whole or not there.
+
+The arrays stand in the file under their path in the state ("optimizer.state.0.exp_avg"), so any reader of safetensors finds them; numbers,
+texts and the structure stand in the header, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlean._core.array import AnyTensor
+from tlean.errors import DataError, OptionError
+from tlean.param import Param
+
+_KEY = "tlean"
+_FORMAT = 1
+# How an array and a tuple are written in the JSON: an object with this one key.
+_ARRAY, _TUPLE = "$array", "$tuple"
+_writing = threading.Lock()
+
+
+def _package() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            "tl.save and tl.load need the package safetensors: pip install 'tlean[checkpoint]', or pip install safetensors"
+        ) from None
+    return safetensors
+
+
+# Writing -----------------------------------------------------------------------------------------------------------------
+
+
+def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """The value as JSON; its arrays go to `arrays`."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, AnyTensor | Param | np.ndarray | np.generic):
+        array = np.asarray(value, order="C")
+        if array.dtype.kind not in "biuf":
+            raise OptionError(f"save: {path or 'the value'} is an array of {array.dtype}; numbers and Booleans can be saved")
+        name = path or "value"
+        while name in arrays:
+            name += "_"
+        arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
+        return {_ARRAY: name}
+    if hasattr(value, "state_dict"):
+        return _encode(value.state_dict(), path, arrays)
+    inside = f"{path}." if path else ""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) or key.startswith("$"):
+                raise OptionError(f"save: keys are texts that do not begin with $, got {key!r} in {path or 'the state'}")
+        return {key: _encode(v, inside + key, arrays) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_encode(v, f"{inside}{k}", arrays) for k, v in enumerate(value)]
+        return {_TUPLE: items} if isinstance(value, tuple) else items
+    raise OptionError(f"save: {path or 'the value'} is a {type(value).__name__}: no array, no plain value, and it has no state_dict()")
+
+
+def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /, **parts: Any) -> None:
+    """Write a checkpoint: complete under its name, or not at all, whenever the process ends.
+
+        tl.save("run.safetensors", trainer=trainer, optimizer=opt, schedule=schedule, epoch=3)
+
+    It is written beside its place (`.<name>.partial`), flushed to the disk, renamed, and the folder is flushed too: an earlier file of the
+    same name stands until the new one is whole. One process at a time may write a path.
+
+    Args:
+        path: usually ends in `.safetensors`; its folder exists.
+        tree: parts by name, beside those given by keyword.
+        parts: arrays, numbers, texts, None; lists, tuples and dicts of them; and anything that has a `state_dict()`.
+
+    Raises: OptionError for something that cannot be saved, OSError if the file cannot be written, ImportError without safetensors.
+    """
+    package = _package()
+    both = parts.keys() & (tree or {}).keys()
+    if both:
+        raise OptionError(f"save: given twice: {', '.join(sorted(both))}")
+    arrays: dict[str, np.ndarray] = {}
+    state = _encode({**(tree or {}), **parts}, "", arrays)
+    header = {_KEY: json.dumps({"format": _FORMAT, "state": state}, separators=(",", ":"))}
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent}: no such folder")
+    partial = target.with_name(f".{target.name}.partial")
+    with _writing:
+        try:
+            try:
+                package.numpy.save_file(arrays, partial, metadata=header)
+            except package.SafetensorError as error:
+                raise OSError(f"{target}: not written: {error}") from None
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    # The rename itself reaches the disk with the folder. Windows opens no folders; there the file system does it.
+    if os.name != "nt":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# Reading -----------------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """(header, arrays), all of it."""
+    package = _package()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    arrays = {}
+    try:
+        with package.safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            for name in file.keys():  # noqa: SIM118  (a file of safetensors is no mapping)
+                try:
+                    array = file.get_tensor(name)
+                except (TypeError, AttributeError, KeyError):
+                    kind = file.get_slice(name).get_dtype()
+                    if kind != "BF16":
+                        raise DataError(f"{path}: {name} is {kind}, which NumPy does not have; save it as F32") from None
+                    array = _bfloat16(path, name)
+                arrays[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+    except (package.SafetensorError, OSError) as error:
+        raise DataError(f"{path}: damaged, or no safetensors file ({error})") from None
+    return header, arrays
+
+
+def _bfloat16(path: Path, name: str) -> np.ndarray:
+    # NumPy has no bfloat16: its 16 bits are the upper half of a float32. The file begins with the header's length (8 bytes), the header.
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+        begin, end = entry["data_offsets"]
+        file.seek(8 + length + begin)
+        halves = np.frombuffer(file.read(end - begin), "<u2")
+    return (halves.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(entry["shape"])
+
+
+def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, list):
+        return [_decode(v, arrays) for v in value]
+    if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        if value.keys() == {_TUPLE}:
+            return tuple(_decode(v, arrays) for v in value[_TUPLE])
+        return {k: _decode(v, arrays) for k, v in value.items()}
+    return value
+
+
+def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = None, **targets: Any) -> dict[str, Any]:
+    """Read a checkpoint of `tl.save`, or weights that another library saved as safetensors.
+
+        tl.load("run.safetensors", trainer=trainer, optimizer=opt, schedule=schedule)["epoch"]
+        tl.load("lenet_torch.safetensors", model=net, names={"0.weight": "features.0.weight", "0.bias": "features.0.bias"})
+
+    Everything is read and checked before anything is changed; if one target does not take its part, all are as they were.
+
+    Args:
+        targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
+        names: for a file of another library: our name → the name in the file. At most one target, which gets these arrays.
+
+    Returns: the parts by name, with NumPy arrays; with `names`, the arrays by our names.
+
+    Raises: DataError for a file that is truncated, damaged or of another library (then give `names`), or that lacks a part or an array;
+    what a target raises for a state that is not its own; FileNotFoundError; ImportError without safetensors.
+    """
+    path = Path(path)
+    header, arrays = _read(path)
+    if names is not None:
+        absent = [theirs for theirs in names.values() if theirs not in arrays]
+        if absent:
+            raise DataError(f"{path}: it has no {', '.join(absent)}; it has {_listed(arrays)}")
+        parts: dict[str, Any] = {ours: arrays[theirs] for ours, theirs in names.items()}
+        if len(targets) > 1:
+            raise OptionError(f"load: with names there is one target at most, got {', '.join(targets)}")
+        _restore({key: (target, parts) for key, target in targets.items()})
+        return parts
+    if _KEY not in header:
+        raise DataError(
+            f"{path}: no checkpoint of tl.save; to read arrays of another library give names={{ours: theirs}}: {_listed(arrays)}"
+        )
+    try:
+        found = json.loads(header[_KEY])
+        if found["format"] != _FORMAT:
+            raise DataError(f"{path}: a checkpoint of format {found['format']}, this version reads {_FORMAT}")
+        parts = _decode(found["state"], arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: the header does not fit the arrays ({error})") from None
+    absent = [key for key in targets if key not in parts]
+    if absent:
+        raise DataError(f"{path}: it has no {', '.join(absent)}; it has {', '.join(parts) or 'nothing'}")
+    _restore({key: (target, parts[key]) for key, target in targets.items()})
+    return parts
+
+
+def _listed(arrays: Mapping[str, np.ndarray], shown: int = 8) -> str:
+    return ", ".join([*list(arrays)[:shown], *(["…"] if len(arrays) > shown else [])]) or "no arrays"
+
+
+def _restore(pairs: Mapping[str, tuple[Any, Any]]) -> None:
+    """Give every target its state; if one refuses, all get back what they had."""
+    for key, (target, _) in pairs.items():
+        if not hasattr(target, "load_state_dict") or not hasattr(target, "state_dict"):
+            raise OptionError(f"load: {key} is a {type(target).__name__}, which has no load_state_dict()")
+    before = [(target, target.state_dict()) for target, _ in pairs.values()]
+    try:
+        for target, state in pairs.values():
+            target.load_state_dict(state)
+    except Exception:
+        for target, state in before:
+            target.load_state_dict(state)
+        raise
