@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,10 @@ from .derive import decomposition, vjp_graph
 from .fuse import SUFFIX, Step, kernel_address, kernel_numbers, steps_of
 from .graph import Graph, GraphNode, GraphRef
 from .hosted import by_definition
+from .memory import Buffer, Buffers
 from .outer import outer_updates
 
 _SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
-_ALIGN = 64
 _INPUT, _OUTPUT, _SCRATCH, _CONST, _NOWHERE = range(5)
 _NONE, _COMPUTED, _IS_INPUT = range(3)
 
@@ -146,50 +145,6 @@ class Program:
         return "\n".join(lines)
 
 
-class _Scratch:
-    # One block for all temporaries: the best fit among the holes that dead values left.
-    def __init__(self) -> None:
-        self.size = 0
-        #: The holes three times: by size, by where they start and by where they end.
-        self.by_size: list[tuple[int, int]] = []
-        self.starts: dict[int, int] = {}
-        self.ends: dict[int, int] = {}
-
-    def take(self, size: int) -> int:
-        k = bisect_left(self.by_size, (size, 0))
-        if k < len(self.by_size):
-            room, at = self.by_size[k]
-            self._close(at, room)
-            if room > size:
-                self._open(at + size, room - size)
-            return at
-        at = self.size
-        self.size += size
-        return at
-
-    def give(self, at: int, size: int) -> None:
-        after = self.starts.get(at + size)
-        if after is not None:
-            self._close(at + size, after)
-            size += after
-        before = self.ends.get(at)
-        if before is not None:
-            self._close(at - before, before)
-            at, size = at - before, size + before
-        self._open(at, size)
-
-    def _open(self, at: int, size: int) -> None:
-        insort(self.by_size, (size, at))
-        self.starts[at] = self.ends[at + size] = size
-
-    def _close(self, at: int, size: int) -> None:
-        del self.by_size[bisect_left(self.by_size, (size, at))], self.starts[at], self.ends[at + size]
-
-
-def _rounded(size: int) -> int:
-    return max(_ALIGN, (size + _ALIGN - 1) // _ALIGN * _ALIGN)
-
-
 def lower(graph: Graph) -> core.Plan:
     """A plan for the CPU that computes the graph's outputs and updates its states in place."""
     return _plan(fold(merged(expand(graph))))
@@ -252,10 +207,14 @@ def _plan(graph: Graph) -> core.Plan:
         last_use[step.inputs[0]] = len(steps) + len(late)
     steps += late
 
-    scratch = _Scratch()
+    buffers = Buffers()
+    home: dict[int, Buffer] = {}
     work = 0.0
     for k, step in enumerate(steps):
-        dying = {i for i in step.inputs if i >= 0 and last_use[i] == k and places[i][0] == _SCRATCH}
+        for i in step.inputs:
+            if i in home:
+                home[i].last = k
+        dying = {i for i in step.inputs if i in home and last_use[i] == k}
         for j, v in enumerate(step.outputs):
             if v < 0 or places[v][0] != _NOWHERE:
                 continue
@@ -263,22 +222,18 @@ def _plan(graph: Graph) -> core.Plan:
             heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
             if heir is not None:
                 dying.discard(heir)
-                places[v] = places[heir]
-            else:
-                places[v] = (_SCRATCH, scratch.take(_rounded(size)))
-        for v in dying:
-            scratch.give(places[v][1], _rounded(nbytes(graph.specs[v])))
-        for v in step.outputs:
-            if v >= 0 and v not in last_use and places[v][0] == _SCRATCH:
-                scratch.give(places[v][1], _rounded(nbytes(graph.specs[v])))
+            home[v] = home[heir] if heir is not None else buffers.take(size, k)
         if step.accumulates and len(step.outputs) == 1 and step.outputs[0] in owner and step.outputs[0] not in last_use:
             outputs[owner[step.outputs[0]]] = (_COMPUTED, 0, k)
         for node in step.nodes:
             specs = [None if i is None else graph.specs[i] for i in node.inputs]
             work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
+    scratch_bytes = buffers.assign()
+    for v, buffer in home.items():
+        places[v] = (_SCRATCH, buffer.at)
     instructions = [(s.address, s.outputs, s.inputs, s.ints, s.floats) for s in steps]
     program = Program(tuple(steps), graph)
-    return core.Plan(places, instructions, len(graph.inputs), outputs, scratch.size, tuple(graph.constants.values()), work, program)
+    return core.Plan(places, instructions, len(graph.inputs), outputs, scratch_bytes, tuple(graph.constants.values()), work, program)
 
 
 def _takes_over(step: Step, made: int, before: int) -> bool:
