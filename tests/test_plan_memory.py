@@ -28,20 +28,21 @@ def test_no_overlap(count):
         assert total < sum(b.size for b in buffers.all)
 
 
-def cnn(ops, w1, b1, w2, b2, w3, b3, x, y):
+def cnn(ops, w1, b1, w2, b2, w3, b3, w4, b4, x, y):
     h = ops.max_pool2d(ops.relu(ops.conv2d(w1, b1, x, padding=1)), 2)
     h = ops.max_pool2d(ops.relu(ops.conv2d(w2, b2, h, padding=1)), 2)
-    return ops.cross_entropy(ops.linear(w3, b3, ops.reshape(h, (h.shape[0], -1))), y)
+    h = ops.relu(ops.linear(w3, b3, ops.reshape(h, (h.shape[0], -1))))
+    return ops.cross_entropy(ops.linear(w4, b4, h), y)
 
 
 def test_a_compiled_step_takes_half_the_memory_of_eager():
     rng = np.random.default_rng(0)
-    shapes = [(16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (10, 32 * 7 * 7), (10,)]
+    shapes = [(16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (128, 32 * 7 * 7), (128,), (10, 128), (10,)]
     params = [rng.normal(size=s) * 0.1 for s in shapes]
-    x, y = rng.normal(size=(64, 1, 28, 28)), rng.integers(0, 10, 64)
+    x, y = rng.normal(size=(128, 1, 28, 28)), rng.integers(0, 10, 128)
     peak = {}
     for backend in ("eager", "compiled"):
-        trainer = tl.ScalarTrainer(tl.Options(backend=backend), params, [x.shape, tl.Spec((64,), "int64")], cnn)
+        trainer = tl.ScalarTrainer(tl.Options(backend=backend), params, [x.shape, tl.Spec((128,), "int64")], cnn)
         trainer.step(0.01, x, y)
         before = memory_stats()
         reset_peak()
