@@ -187,16 +187,6 @@ def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     return float((log_total - scores[np.arange(len(labels)), labels]).sum())
 
 
-def save(path: Path, names: Any, trainer: tl.ScalarTrainer, about: dict[str, str]) -> None:
-    """Write the parameters as a safetensors file: complete, or not at all."""
-    from safetensors.numpy import save_file
-
-    arrays = {name: np.array(value) for name, value in zip(names, trainer.get_params(), strict=True)}
-    partial = path.with_suffix(".partial")
-    save_file(arrays, partial, metadata=about)
-    partial.replace(path)
-
-
 def main(name: str, about: str | None, model: Callable[..., Any], parameters: dict[str, tuple[int, ...]], epochs: int) -> None:
     """Read the command line, train, test, write the model and the pictures."""
     args = parse(name, about, epochs, None)
@@ -235,7 +225,8 @@ def run(name: str, args: argparse.Namespace, model: Callable[..., Any], paramete
     scores, _ = test(trainer, digits.test)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{name}.safetensors"
-    save(path, parameters, trainer, {"model": name, "seed": str(args.seed), "test_accuracy": f"{history.test_accuracy[-1]:.4f}"})
+    about = {"model": name, "seed": args.seed, "test_accuracy": history.test_accuracy[-1]}
+    tl.save(path, dict(zip(parameters, trainer.get_params(), strict=True)), about=about)
     print(f"model: {path}")
     if args.plot:
         import pictures

@@ -36,7 +36,9 @@ from .param import Param
 from .profile import profile
 from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
-from .train import data
+from . import train
+from .train import data, optim
+from .train.checkpoint import load, save
 from .train.params import ParamList
 from .train.trainer import ScalarTrainer
 from .train.update import AdamState
@@ -92,10 +94,14 @@ __all__ = [
     "jit",
     "jvp",
     "nn",
+    "load",
     "no_grad",
+    "optim",
     "profile",
     "require_grad",
+    "save",
     "set_num_threads",
+    "train",
     "tree",
     "value_and_grad",
     "vjp",
