@@ -106,4 +106,4 @@ def test_default_first_values_have_pytorch_s_spread() -> None:
         ending = "_l0" if isinstance(ours, nn.GRU) else ""
         for name, p in ours.init(0).named_parameters().items():
             value, other = np.asarray(p), theirs.state_dict()[name + ending].numpy()
-            assert abs(value.max() / other.max() - 1) < 0.1 and abs(value.std() / other.std() - 1) < 0.1
+            assert abs(value.max() / other.max() - 1) < 0.15 and abs(value.std() / other.std() - 1) < 0.15

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import IndexRangeError, OptionError, ShapeError
-from ..rng import Rng
-from .readers import read_csv, read_idx, read_npy, write_idx
+from ..rng import MASK64, Rng, op_seed
+from . import augment
+from .prefetch import ahead
+from .readers import read_csv, read_idx, read_npy, read_npz, write_idx
 
-__all__ = ["Dataset", "DataLoader", "read_csv", "read_idx", "read_npy", "write_idx"]
+__all__ = ["Dataset", "DataLoader", "augment", "read_csv", "read_idx", "read_npy", "read_npz", "write_idx"]
 
 
 class Dataset:
@@ -105,32 +107,49 @@ class DataLoader:
             ...
 
     The order depends on the seed and the number of the epoch alone: the same seed gives the same batches on every machine, and setting
-    `epoch` comes back to the same point after a restart.
+    `epoch` comes back to the same point after a restart (`state_dict` holds the batch within the epoch too).
 
     Args:
         dataset: a `Dataset`, or a tuple of arrays of equal length.
         batch_size: samples in a batch, at least 1; the last batch holds what is left.
         shuffle: whether to draw a random order for every epoch.
-        seed: what determines these orders.
+        seed: what determines these orders, and the transform's random numbers.
         drop_last: leave out a last batch that is not full.
+        transform: `transform(rng, *arrays)` returns the arrays of the batch to hand out (`tl.data.augment` makes some); the `tl.Rng` it is
+            given depends on seed, epoch and the batch's number alone.
+        prefetch: how many batches a thread in the background gets ready ahead; 0 makes each when it is asked for. The batches are the same.
 
-    Raises: OptionError on a batch size below 1; ShapeError as `Dataset` does.
+    Raises: OptionError on a batch size below 1 or a negative prefetch; ShapeError as `Dataset` does.
     """
 
-    def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False, seed: int = 0, drop_last: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        transform: Callable[..., Any] | None = None,
+        prefetch: int = 0,
+    ) -> None:
         try:
-            size = operator.index(batch_size)
+            size, lead = operator.index(batch_size), operator.index(prefetch)
         except TypeError:
-            size = 0
-        if size < 1:
-            raise OptionError(f"DataLoader: batch_size is an int of at least 1, got {batch_size!r}")
+            size = lead = -1
+        if size < 1 or lead < 0:
+            raise OptionError(f"DataLoader: batch_size is an int of at least 1, prefetch of at least 0, got {batch_size!r}, {prefetch!r}")
         self.dataset = dataset if isinstance(dataset, Dataset) else Dataset(*dataset)
         self.batch_size = size
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = seed
+        self.transform = transform
+        self.prefetch = lead
         #: The number of the next epoch.
         self.epoch = 0
+        # Where the next pass begins, and where the pass now is: (epoch, batches handed out).
+        self._first = 0
+        self._at: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -146,16 +165,48 @@ class DataLoader:
         rng.count = epoch
         return rng.permutation(n)
 
+    def batch(self, epoch: int, number: int, order: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        """Batch `number` of an epoch, counted from 0. Raises: IndexRangeError if the epoch has no such batch."""
+        if not 0 <= number < len(self):
+            raise IndexRangeError(f"DataLoader: an epoch has batches 0 to {len(self) - 1}, got {number}")
+        order = self.order(epoch) if order is None else order
+        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        # Without a shuffle a batch is a view: nothing is copied until an op takes it in.
+        found = self.dataset[order[rows] if self.shuffle else rows]
+        if self.transform is None:
+            return found
+        made = self.transform(Rng(op_seed(op_seed(self.seed & MASK64, epoch), number)), *found)
+        return made if isinstance(made, tuple) else (made,)
+
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return self._batches(epoch)
+        first, self._first = self._first, 0
+        self._at = (epoch, first)
+        return self._batches(epoch, first)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[np.ndarray, ...]]:
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[np.ndarray, ...]]:
         order = self.order(epoch)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            stop = start + self.batch_size
-            # Without a shuffle a batch is a view: nothing is copied until an op takes it in.
-            yield self.dataset[order[start:stop] if self.shuffle else slice(start, stop)]
+        made: Iterator[tuple[np.ndarray, ...]] = (self.batch(epoch, k, order) for k in range(first, len(self)))
+        for k, batch in enumerate(ahead(made, self.prefetch) if self.prefetch else made, start=first):
+            # Counted when handed out, however many are ready: a state saved now goes on with the next one.
+            self._at = (epoch, k + 1)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The seed, and the epoch and batch that come next."""
+        epoch, batch = self._at if self._at is not None else (self.epoch, self._first)
+        if batch >= len(self):
+            epoch, batch = epoch + 1, 0
+        return {"seed": int(self.seed), "epoch": epoch, "batch": batch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state: the next pass begins at its epoch and batch. Raises: OptionError for a state that is none."""
+        if not isinstance(state, Mapping) or state.keys() != {"seed", "epoch", "batch"}:
+            raise OptionError("DataLoader: this is no state of a loader")
+        seed, epoch, batch = (int(state[k]) for k in ("seed", "epoch", "batch"))
+        if epoch < 0 or not 0 <= batch <= len(self):
+            raise OptionError(f"DataLoader: no batch {batch} of epoch {epoch}; an epoch has {len(self)}")
+        self.seed, self.epoch, self._first, self._at = seed, epoch, batch, None
 
     def __repr__(self) -> str:
         return f"DataLoader({len(self)} batches of {self.batch_size}, {'shuffled' if self.shuffle else 'in order'}, epoch {self.epoch})"

@@ -1,9 +1,11 @@
-"""Readers of data files: IDX (the format of MNIST), NPY and CSV. What is wrong with a file is a DataError that names the file."""
+"""Readers of data files: IDX (the format of MNIST), NPY, NPZ and CSV. What is wrong with a file is a DataError that names the file."""
 
 from __future__ import annotations
 
 import csv
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ def _contents(path: Path) -> bytes:
     if not raw.startswith(_GZIP_MAGIC):
         return raw
     import gzip
-    import zlib
 
     try:
         return gzip.decompress(raw)
@@ -92,17 +93,42 @@ def write_idx(path: PathLike, array: Any) -> None:
     path.write_bytes(data)
 
 
-def read_npy(path: PathLike) -> np.ndarray:
-    """The array in an `.npy` file. Pickled objects are refused. Raises: DataError if it is not a readable array; FileNotFoundError."""
+def read_npy(path: PathLike, mmap: bool = False) -> np.ndarray:
+    """The array in an `.npy` file. Pickled objects are refused.
+
+    Args:
+        path: the file.
+        mmap: leave the elements in the file: they are read, a page at a time, when they are used, and cannot be written to.
+
+    Raises: DataError if it is not a readable array; FileNotFoundError.
+    """
     path = Path(path)
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable .npy file: {error}") from None
     if not isinstance(found, np.ndarray):
         found.close()
-        raise DataError(f"{path}: an archive of several arrays (.npz); read_npy reads a file that holds one")
+        raise DataError(f"{path}: an archive of several arrays (.npz); read_npy reads a file that holds one, read_npz archives")
     return found
+
+
+def read_npz(path: PathLike) -> dict[str, np.ndarray]:
+    """The arrays in an `.npz` archive, by name, compressed or not. Pickled objects are refused.
+
+    Raises: DataError if it is not a readable archive, or an array in it is damaged; FileNotFoundError.
+    """
+    path = Path(path)
+    try:
+        # Opened here: NumPy leaves its own file open where the archive turns out to be none.
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                raise ValueError("it holds a single array; see read_npy")
+            with found as archive:
+                return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a readable .npz archive: {error}") from None
 
 
 def read_csv(path: PathLike, dtype: str = "float32", delimiter: str = ",", header: bool | None = None) -> np.ndarray:
