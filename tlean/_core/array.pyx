@@ -4,13 +4,12 @@ Buffers come from a caching arena: a freed buffer waits in the list of its size 
 that asks for the same sizes again touches no fresh pages. Large blocks ask the kernel for huge pages.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
-from cpython.object cimport PyObject
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset, strcmp
+from libc.string cimport memcpy, memset
 
 cdef extern from *:
     """
@@ -87,7 +86,9 @@ cdef object raise_error(str kind, str message):
 
 # Buffers --------------------------------------------------------------------------------------------------------------
 
-DEF CLASSES = 256
+cdef enum:
+    CLASSES = 256
+
 cdef TLBuffer* _free_lists[CLASSES]
 cdef TLBuffer* _spare_headers = NULL
 cdef size_t _cached_bytes = 0

@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from tlean._core.array cimport (
-    TL_BOOL, TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, intern_shape, raise_error,
+    TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, raise_error,
     tensor_from_buffer, tensor_from_object,
 )
 from tlean._core.array import dtype_name
@@ -23,12 +23,14 @@ from tlean._core.tape cimport Instance, TapeStore, append_leaf, append_node, nod
 cdef object _instantiate = None
 cdef object _make_spec = None
 cdef object _stream_seed = None
+cdef object _find_record = None
 composites = {}
 
 
-def install(instantiate, make_spec, stream_seed, records, composite_functions):
+def install(instantiate, make_spec, stream_seed, find_record, records, composite_functions):
     """Connect the op registry: called once, by tlean.backends.eager."""
-    global _instantiate, _make_spec, _stream_seed
+    global _instantiate, _make_spec, _stream_seed, _find_record
+    _find_record = find_record
     _instantiate = instantiate
     _make_spec = make_spec
     _stream_seed = stream_seed
@@ -141,7 +143,7 @@ cdef OpInfo _unnamed(record):
     if info is None:
         if len(_by_record) >= KNOWN_LIMIT:
             _by_record.clear()
-        info = OpInfo(record.name)
+        info = OpInfo(record.name, record.options_names, record.defaults)
         info.connect(record)
         _by_record[record] = info
     return info
@@ -345,7 +347,9 @@ cdef class EagerCore:
         if isinstance(value, RefBase):
             raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference belongs to another backend")
         if value is None or op is None:
-            name = "an argument" if op is None else f"{op.name}: {op.record.input_names(k + 1)[k] if not op.variadic else op.record.inputs[0]}"
+            name = "an argument"
+            if op is not None:
+                name = f"{op.name}: {op.record.inputs[0] if op.variadic else op.record.input_names(k + 1)[k]}"
             raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
         return self.const(value)
 
@@ -421,7 +425,8 @@ cdef class EagerCore:
             if not isfinite(x):
                 found = tuple([parents[j] for j in range(n)])
                 buffer_decref(value)
-                raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with {'a NaN' if x != x else 'an infinity'} "
+                what = "a NaN" if x != x else "an infinity"
+                raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with {what} "
                             f"(element {i} of shape {inst.shape.dims}), its parents are {found}")
 
     cpdef call1(self, OpInfo op, object a, object name):
@@ -457,7 +462,8 @@ cdef class EagerCore:
             ra = self.own_ref(a, op, 0)
             rb = self.own_ref(b, op, 1)
             slot = slot_of(<void*>op, <void*>ra.info, <void*>rb.info, ra.code + self.mode)
-            if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info and slot.code == ra.code + self.mode and rb.code == ra.code:
+            if (slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info
+                    and slot.code == ra.code + self.mode and rb.code == ra.code):
                 inst = <Instance>slot.inst
             else:
                 inst = find_instance(op, self.code, self.mode, ((ra.info, ra.code), (rb.info, rb.code)), ())
@@ -539,9 +545,10 @@ cdef class EagerCore:
 
     def apply(self, op, inputs, options, name=None):
         """An op by name: inputs in the order of its record, options as a dictionary. What rules and other backends call."""
-        cdef OpInfo info = OPS.get(op) if isinstance(op, str) else _unnamed(op)
+        cdef OpInfo info = OPS.get(op) if isinstance(op, str) else None
         if info is None:
-            raise_error("OptionError", f"there is no op named {op!r}")
+            # An op of the user's own, or a record made on the way.
+            info = _unnamed(_find_record(op))
         extra = [n for n in options if n not in info.option_names]
         absent = [n for n in info.option_names if n not in options and n not in info.defaults]
         if extra or absent:

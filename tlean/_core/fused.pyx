@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Chains of elementwise ops, block by block: every op of the chain runs over a short block that stays in L1 before the next block is touched.
+"""Chains of elementwise ops, block by block: every op of the chain runs over a short block in L1 before the next block is touched.
 
 The loops are those of the single ops (the same machine code), so fusion changes no bit. Memory is read once and written once.
 """
@@ -43,7 +43,7 @@ cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots) noe
     cdef const int64_t* ints = chain.ints
     cdef int64_t item = ints[1], block = ints[2], ops = ints[3]
     cdef int64_t block_bytes = block * item
-    cdef int64_t at, count, start_bytes, k, j, dst
+    cdef int64_t at, count, start_bytes, _k, j, dst
     cdef const int64_t* op
     cdef void* arguments[MOST_ARGUMENTS]
     cdef char* target
@@ -52,7 +52,7 @@ cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots) noe
         count = min(block, stop - at)
         start_bytes = at * item
         op = ints + HEADER
-        for k in range(ops):
+        for _k in range(ops):
             dst = op[2]
             target = operand(chain, dst, slots, start_bytes, block_bytes)
             if op[0] == 0:

@@ -7,7 +7,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from tlean._core.array cimport AnyTensor, TLBuffer, buffer_decref, buffer_new, raise_error, tensor_from_buffer, intern_shape, dtype_code, itemsize_of
+from tlean._core.array cimport (
+    AnyTensor, TLBuffer, buffer_decref, buffer_new, dtype_code, intern_shape, itemsize_of, raise_error, tensor_from_buffer,
+)
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.host import take_failure
 from tlean._core.kernel cimport tl_kernel
@@ -31,7 +33,7 @@ cdef class Plan:
         places: (kind, n) for every value id.
         instructions: (kernel address, output ids, input ids, ints, floats) in order; id -1 stands for an absent input.
         n_inputs: how many arrays the caller passes.
-        outputs: (kind, n, writer) for every output: kind OUT_*, n the input it is, writer the instruction that may accumulate into it or -1.
+        outputs: (kind, n, writer) for every output: kind OUT_*, n the input it is, writer the instruction that may add into it or -1.
         scratch_bytes: the size of the block that temporaries live in.
         constants: AnyTensors.
         work: estimated nanoseconds of one run.

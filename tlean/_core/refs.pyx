@@ -116,7 +116,7 @@ cdef class RefBase:
         shape = tuple(self.shape)
         if len(keys) > len(shape):
             raise_error("IndexRangeError", f"x[…]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
-        starts, stops, steps, kept, plain = [], [], [], [], True
+        starts, stops, steps, kept = [], [], [], []
         for axis, n in enumerate(shape):
             k = keys[axis] if axis < len(keys) else slice(None)
             if isinstance(k, slice):

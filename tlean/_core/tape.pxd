@@ -79,8 +79,10 @@ cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
 cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1
 
 # Appends a node and returns its id. Takes over the references to value and res; inputs and parents are read.
-cdef int64_t append_node(TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents, TLBuffer* value, TLBuffer** res,
-                         bint requires_grad, object name) except -1
+cdef int64_t append_node(
+    TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents,
+    TLBuffer* value, TLBuffer** res, bint requires_grad, object name
+) except -1
 cdef int64_t append_leaf(TapeStore store, AnyTensor value, bint requires_grad, object name) except -1
 
 # Free functions for other projects ---------------------------------------------------------------------------------------

@@ -8,20 +8,20 @@ The order of accumulation is part of the contract: nodes descending, then the no
 whole and then added once.
 """
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
 
 from tlean._core.accum cimport accumulate, own
 from tlean._core.array cimport (
-    TL_F64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, buffer_new, buffer_zeros, dtype_code, intern_shape, itemsize_of,
+    TL_F64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, buffer_new, dtype_code, intern_shape, itemsize_of,
     raise_error, tensor_from_buffer, tensor_from_object,
 )
 from tlean._core.array import dtype_name
 from tlean._core.host import take_failure
 from tlean._core.clock cimport nanoseconds, tl_tally
-from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, OUT_NONE, Plan, check_status, plan_run, profiling
+from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
 
 # Below this many nanoseconds of work, giving the GIL up and taking it again costs more than it brings.
 cdef double RELEASE_GIL_NS = 20000.0
@@ -174,7 +174,8 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
                 if status == 3:
                     raise take_failure()
                 if status == 1:
-                    raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {', '.join(inst.record.describe_arguments(inst.specs))}")
+                    arguments = ", ".join(inst.record.describe_arguments(inst.specs))
+                    raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
                 raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
         else:
             if inst.plan.scratch_bytes:
@@ -254,8 +255,10 @@ cdef inline PyObject* held(object o) noexcept:
     return <PyObject*>o
 
 
-cdef int64_t append_node(TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents, TLBuffer* value, TLBuffer** res,
-                         bint requires_grad, object name) except -1:
+cdef int64_t append_node(
+    TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents,
+    TLBuffer* value, TLBuffer** res, bint requires_grad, object name
+) except -1:
     cdef TLNode* nd = new_node(store)
     cdef TLBuffer** ins
     cdef int64_t* pars
@@ -498,7 +501,6 @@ cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except
     cdef TLBuffer** made
     cdef unsigned char* add
     cdef void* block = NULL
-    cdef bint big, any_made = False
     cdef TLNode* parent
     for k in range(n):
         p = parents[k]
@@ -588,7 +590,8 @@ cdef int step_custom(TapeStore store, int64_t i, TLBuffer** slots) except -1:
         nd = node_at(store, p)
         t = tensor_from_object(value, nd.dtype, True)
         if t.info is not <ShapeInfo>nd.shape:
-            raise_error("ShapeError", f"backward of node {i}: the contribution to node {p} has shape {(<ShapeInfo>nd.shape).dims}, got {t.info.dims}")
+            wanted = (<ShapeInfo>nd.shape).dims
+            raise_error("ShapeError", f"backward of node {i}: the contribution to node {p} has shape {wanted}, got {t.info.dims}")
         contributions.append((p, t))
     for p, value in contributions:
         if node_at(store, p).requires_grad:

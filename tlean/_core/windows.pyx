@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Smooth maximum pooling and its gradient, and the pair that lays windows out and adds them back; geometry in pool_windows.pxd."""
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from tlean._core.pool_windows cimport PlaneJob, Windows, carve, over_planes, plane_fn, read_windows, volume
@@ -161,7 +161,7 @@ cdef void smooth_grad_one(PlaneJob* job, int64_t i, char* slab, real* spare) noe
 
 cdef void tap_row(const Windows* w, real* cells, real* row, int64_t z, int64_t i, int64_t c, real pad_value, bint back) noexcept nogil:
     # One tap of one row of windows: row[j] = cells[z, i, j·s + c], or with `back` the row added to those cells. z, i, c may lie outside.
-    cdef int64_t W = w.size[2], s = w.stride[2], ow = w.out[2], j, k
+    cdef int64_t W = w.size[2], s = w.stride[2], ow = w.out[2], j
     cdef int64_t first = 0 if c >= 0 else (-c + s - 1) // s
     cdef int64_t last = 0 if c >= W else (W - 1 - c) // s + 1
     cdef real* line
