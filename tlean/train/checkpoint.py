@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor
-from tlean.errors import DataError, OptionError
+from tlean.errors import DataError, OptionError, TleanError
 from tlean.param import Param
 
 _KEY = "tlean"
@@ -163,6 +163,8 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
             return arrays[value[_ARRAY]]
         if value.keys() == {_TUPLE}:
             return tuple(_decode(v, arrays) for v in value[_TUPLE])
+        if any(k.startswith("$") for k in value):
+            raise KeyError(next(iter(value)))
         return {k: _decode(v, arrays) for k, v in value.items()}
     return value
 
@@ -193,7 +195,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
         parts: dict[str, Any] = {ours: arrays[theirs] for ours, theirs in names.items()}
         if len(targets) > 1:
             raise OptionError(f"load: with names there is one target at most, got {', '.join(targets)}")
-        _restore({key: (target, parts) for key, target in targets.items()})
+        _restore(path, {key: (target, parts) for key, target in targets.items()})
         return parts
     if _KEY not in header:
         raise DataError(
@@ -211,7 +213,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     absent = [key for key in targets if key not in parts]
     if absent:
         raise DataError(f"{path}: it has no {', '.join(absent)}; it has {', '.join(parts) or 'nothing'}")
-    _restore({key: (target, parts[key]) for key, target in targets.items()})
+    _restore(path, {key: (target, parts[key]) for key, target in targets.items()})
     return parts
 
 
@@ -219,16 +221,18 @@ def _listed(arrays: Mapping[str, np.ndarray], shown: int = 8) -> str:
     return ", ".join([*list(arrays)[:shown], *(["…"] if len(arrays) > shown else [])]) or "no arrays"
 
 
-def _restore(pairs: Mapping[str, tuple[Any, Any]]) -> None:
+def _restore(path: Path, pairs: Mapping[str, tuple[Any, Any]]) -> None:
     """Give every target its state; if one refuses, all get back what they had."""
     for key, (target, _) in pairs.items():
         if not hasattr(target, "load_state_dict") or not hasattr(target, "state_dict"):
             raise OptionError(f"load: {key} is a {type(target).__name__}, which has no load_state_dict()")
     before = [(target, target.state_dict()) for target, _ in pairs.values()]
-    try:
-        for target, state in pairs.values():
+    for key, (target, state) in pairs.items():
+        try:
             target.load_state_dict(state)
-    except Exception:
-        for target, state in before:
-            target.load_state_dict(state)
-        raise
+        except Exception as error:
+            for other, old in before:
+                other.load_state_dict(old)
+            # An error of ours keeps its class; anything else comes from a state of another form.
+            kind = type(error) if isinstance(error, TleanError) else DataError
+            raise kind(f"{path}: {key}: {error}") from error
