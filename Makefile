@@ -64,7 +64,7 @@ test: build
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint tlean
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint $$(find tlean \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \) -not -path '*/_generated/*')
 	$(PY) -m mypy
 
 format: $(INSTALLED)

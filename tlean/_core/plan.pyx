@@ -8,8 +8,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from tlean._core.array cimport (
-    AnyTensor, TLBuffer, buffer_decref, buffer_new, dtype_code, intern_shape, itemsize_of, raise_error, tensor_from_buffer,
+    AnyTensor, TLBuffer, buffer_decref, buffer_incref, buffer_new, dtype_code, intern_shape, itemsize_of, raise_error, tensor_from_buffer,
 )
+from tlean._core.array import shared
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.host import take_failure
 from tlean._core.kernel cimport tl_kernel
@@ -50,7 +51,8 @@ cdef class Plan:
         self.scratch_bytes = scratch_bytes
         self.work = work
         self.program = program
-        self.keep = tuple(constants)
+        # Arrays of the plan's own: its constants outlive a release() of what they were made from.
+        self.keep = tuple([shared(c) for c in constants])
         self.places = <Place*>zeroed(self.n_places + 1, sizeof(Place))
         # The last place stands for every absent operand.
         self.places[self.n_places].kind = AT_NOWHERE
@@ -84,7 +86,7 @@ cdef class Plan:
             self.out_input[i] = n
             self.out_writer[i] = writer
         self.constants = <void**>zeroed(len(constants), sizeof(void*))
-        for i, constant in enumerate(constants):
+        for i, constant in enumerate(self.keep):
             self.constants[i] = (<AnyTensor?>constant).buffer.data
 
     def __dealloc__(self):
@@ -217,6 +219,8 @@ def run(Plan plan, inputs, out_specs):
     cdef TLBuffer* scratch = NULL
     cdef void** ins = <void**>zeroed(plan.n_inputs, sizeof(void*))
     cdef void** outs = <void**>zeroed(plan.n_outputs, sizeof(void*))
+    # Held while the plan runs, whatever other threads release meanwhile.
+    cdef TLBuffer** held = <TLBuffer**>zeroed(plan.n_inputs, sizeof(TLBuffer*))
     results = []
     try:
         if len(inputs) != plan.n_inputs or len(out_specs) != plan.n_outputs:
@@ -225,6 +229,7 @@ def run(Plan plan, inputs, out_specs):
             if value is not None:
                 t = <AnyTensor?>value
                 t.check()
+                held[i] = buffer_incref(t.buffer)
                 ins[i] = t.buffer.data
         for i, (shape, dtype) in enumerate(out_specs):
             if plan.out_kind[i] == OUT_COMPUTED:
@@ -245,6 +250,9 @@ def run(Plan plan, inputs, out_specs):
             status = plan_run(plan, ins, outs, NULL, <char*>scratch.data if scratch != NULL else NULL)
         check_status(plan, status)
     finally:
+        for i in range(plan.n_inputs):
+            buffer_decref(held[i])
+        free(held)
         free(ins)
         free(outs)
         buffer_decref(scratch)

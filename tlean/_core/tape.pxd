@@ -61,6 +61,9 @@ ctypedef struct TLNode:
 
 cdef class TapeStore:
     cdef TapeStore prefix
+    cdef TapeStore jump         # an earlier prefix, so that finding a node in a chain of n forks takes O(log n)
+    cdef int64_t depth          # prefixes before this store
+    cdef object writer          # a weak reference to who appends here
     cdef int64_t base
     cdef TLNode* nodes
     cdef int64_t count
@@ -69,10 +72,14 @@ cdef class TapeStore:
     cdef TLNode* at(self, int64_t i) except NULL
 
 
+# The node i ≥ 0 that exists, in this store or before it. The address holds until a node is appended.
 cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
-    while i < store.base:
-        store = store.prefix
-    return &store.nodes[i - store.base]
+    if i >= store.base:
+        return &store.nodes[i - store.base]
+    return node_before(store, i)
+
+
+cdef TLNode* node_before(TapeStore store, int64_t i) noexcept
 
 
 # Runs the instance's forward on inputs; fills value and (where res is not NULL) residuals with fresh buffers. 0, or -1 with an error set.

@@ -7,11 +7,14 @@ and for nodes whose backward is a Python function, never otherwise.
 The order of accumulation is part of the contract: nodes descending, then the node's parents in position; every contribution is computed
 whole and then added once.
 """
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
+
+import weakref
 
 from tlean._core.accum cimport accumulate, own
 from tlean._core.array cimport (
@@ -297,10 +300,20 @@ cdef int64_t append_leaf(TapeStore store, AnyTensor value, bint requires_grad, o
     return store.base + store.count - 1
 
 
+cdef TLNode* node_before(TapeStore store, int64_t i) noexcept:
+    while i < store.base:
+        # Every store between this one and `jump` starts later than `jump` does.
+        store = store.jump if i < store.jump.base else store.prefix
+    return &store.nodes[i - store.base]
+
+
+# The trashcan frees long chains of forks without recursion.
+@cython.trashcan(True)
 cdef class TapeStore:
     """Nodes in order. A fork continues another store from one of its sizes and shares everything before."""
 
     def __cinit__(self, TapeStore prefix=None, int64_t base=0):
+        cdef TapeStore far
         if prefix is not None:
             if not 0 <= base <= prefix.base + prefix.count:
                 raise ValueError("tape: a fork starts inside the tape")
@@ -309,6 +322,14 @@ cdef class TapeStore:
                 prefix = prefix.prefix
             self.prefix = prefix
             self.base = base
+            if prefix is not None:
+                # Jump pointers of a skew-binary list (Myers 1983).
+                far = prefix.jump
+                if far is not None and far.jump is not None and prefix.depth - far.depth == far.depth - far.jump.depth:
+                    self.jump = far.jump
+                else:
+                    self.jump = prefix
+                self.depth = prefix.depth + 1
 
     def __dealloc__(self):
         cdef int64_t i
@@ -318,6 +339,15 @@ cdef class TapeStore:
 
     def __len__(self):
         return self.base + self.count
+
+    def continued(self, int64_t size, owner):
+        """The first `size` nodes, for `owner` alone to append to: this store where it ends there and nobody else appends to it, else a fork."""
+        cdef TapeStore store = self
+        writer = weakref.ref(owner)
+        if self.base + self.count != size or (self.writer is not None and self.writer() is not None):
+            store = TapeStore(self, size)
+        store.writer = writer
+        return store
 
     def leaf(self, AnyTensor value not None, requires_grad=True, name=None):
         """Append a leaf; returns its id."""
@@ -461,7 +491,7 @@ cdef int sweep(TapeStore store, TLBuffer** slots, int64_t high, int64_t low, bin
         if nd.n_in == 0 or not (nd.requires_grad or i == seeded):
             continue
         if nd.inst != NULL:
-            step(store, nd, slots[i], slots)
+            step(store, i, slots[i], slots)
         elif nd.custom != NULL:
             step_custom(store, i, slots)
         if free_interior:
@@ -486,10 +516,11 @@ cdef int contribute(TapeStore store, int64_t p, TLBuffer* contribution, TLBuffer
     return 0
 
 
-cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except -1:
+cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except -1:
+    cdef TLNode* nd = node_at(store, at)
     cdef Instance inst = <Instance>nd.inst
     cdef int64_t* parents = parents_of(nd)
-    cdef TLBuffer** inputs = inputs_of(nd)
+    cdef TLBuffer** inputs
     cdef int n = nd.n_in, k, j, status, n_ins
     cdef unsigned long long mask = 0
     cdef int64_t p
@@ -509,16 +540,21 @@ cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except
     if mask == 0 or not inst.differentiable:
         return 0
     plan = inst.vjp(mask)
+    # Another thread may append to the tape whenever this one enters Python or runs without the GIL; then the nodes may move.
+    nd = node_at(store, at)
+    inputs = inputs_of(nd)
     n_ins = 2 + inst.n_res + n
-    if n_ins + 3 * n <= 4 * NEAR:
+    if n_ins + 4 * n <= 4 * NEAR:
         ins = near
-        memset(near, 0, (n_ins + 3 * n) * sizeof(void*))
+        memset(near, 0, (n_ins + 4 * n) * sizeof(void*))
     else:
-        block = grab((n_ins + 3 * n) * sizeof(void*))
+        block = grab((n_ins + 4 * n) * sizeof(void*))
         ins = <void**>block
     outs = ins + n_ins
     made = <TLBuffer**>(outs + n)
-    add = <unsigned char*>(made + n)
+    memcpy(made + n, parents_of(nd), n * sizeof(int64_t))
+    parents = <int64_t*>(made + n)
+    add = <unsigned char*>(parents + n)
     ins[0] = g.data
     ins[1] = nd.value.data
     for k in range(inst.n_res):
@@ -557,6 +593,8 @@ cdef int step(TapeStore store, TLNode* nd, TLBuffer* g, TLBuffer** slots) except
             else:
                 status = plan_run(plan, ins, outs, add, <char*>scratch.data if scratch != NULL else NULL)
             check_status(plan, status)
+        nd = node_at(store, at)
+        inputs = inputs_of(nd)
         for k in range(n):
             if made[k] != NULL:
                 contribute(store, parents[k], made[k], slots)
