@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 USER = """
     # cython: language_level=3
@@ -24,7 +25,8 @@ USER = """
 BUILD = """
     from setuptools import Extension, setup
     from Cython.Build import cythonize
-    setup(name="outsider", ext_modules=cythonize([Extension("outsider", ["outsider.pyx"], include_dirs=[INCLUDE])]))
+    extension = Extension("outsider", ["outsider.pyx"], include_dirs=[INCLUDE])
+    setup(name="outsider", ext_modules=cythonize([extension], include_path=[PARENT]))
 """
 
 CHECK = """
@@ -44,8 +46,10 @@ def test_cimport_from_another_project(tmp_path):
     import tlean
 
     include = f"{tlean.__path__[0]}/_core"
+    # Cython looks for .pxd files along sys.path; an editable install is not on it, so the folder that holds the package is named.
+    parent = str(Path(tlean.__path__[0]).parent)
     (tmp_path / "outsider.pyx").write_text(textwrap.dedent(USER))
-    (tmp_path / "setup.py").write_text(textwrap.dedent(BUILD).replace("INCLUDE", repr(include)))
+    (tmp_path / "setup.py").write_text(textwrap.dedent(BUILD).replace("INCLUDE", repr(include)).replace("PARENT", repr(parent)))
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,7 +35,7 @@ def test_eager_and_compiled():
 def test_functional():
     op = cube()
     np.testing.assert_allclose(tl.grad(lambda ops, x: ops.sum(op(x)))(X).numpy(), 3 * X**2, rtol=1e-14)
-    y, dy = tl.jvp(lambda ops, x: op(x), (X,), (np.ones(3),))
+    _, dy = tl.jvp(lambda ops, x: op(x), (X,), (np.ones(3),))
     np.testing.assert_allclose(dy.numpy(), 3 * X**2, rtol=1e-14)
 
 

@@ -5,8 +5,8 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 `tlean.Ops` documents them all.
 """
 
+from . import nn, train, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
-from . import nn, tree
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
@@ -27,16 +27,15 @@ from .errors import (
     ShapeError,
     TleanError,
 )
+from .indices import NatRef, NatVecRef
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
-from .rng import Rng
-from .indices import NatRef, NatVecRef
 from .options import Options
 from .param import Param
 from .profile import profile
+from .rng import Rng
 from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
-from . import train
 from .train import data, optim
 from .train.checkpoint import load, save
 from .train.params import ParamList

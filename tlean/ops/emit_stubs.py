@@ -11,7 +11,7 @@ from .protocol import Ops
 _HEADER = "# Generated from tlean.ops at build time; do not edit.\n"
 _TYPES = "from tlean.ops.protocol import Index, Ints, Mask, Ref\n"
 
-_EAGER_HEAD = '''
+_EAGER_HEAD = """
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +69,7 @@ class EagerCore:
     def apply(self, op: Any, inputs: Any, options: dict[str, Any], name: str | None = ...) -> Any: ...
 
 class EagerOps(EagerCore):
-'''
+"""
 
 
 def _annotated(face: Face, change: Callable[[str], str]) -> str:
