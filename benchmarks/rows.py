@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StepRow:
-    """A whole training step: `ours()` and `theirs()` return a function that makes one step and returns the loss."""
+    """A whole training step: `ours()` and `theirs()` return a function that makes one step and returns the loss, or the parameters."""
 
     name: str
     family: str
@@ -316,10 +316,11 @@ def _chains() -> list[Row]:
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     from further_rows import indexing, norms_and_attention
+    from optimizer_rows import optimizer_rows
     from training_rows import step_rows
 
     groups = (
         *(_chains, step_rows, _elementwise, _layout_and_reductions, _linear_algebra, _convolutions, _pools),
-        *(_softmax_and_losses, _random, norms_and_attention, indexing),
+        *(_softmax_and_losses, _random, norms_and_attention, indexing, optimizer_rows),
     )
     return [row for group in groups for row in group()]

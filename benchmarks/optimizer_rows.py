@@ -1,0 +1,73 @@
+"""Optimiser steps alone: parameters and gradients in ten arrays, against PyTorch's `foreach` and, where it has one, its `fused` update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rows import StepRow
+
+ARRAYS = 10
+# name -> (tlean's class, PyTorch's, options of both, whether PyTorch has a fused one for the CPU)
+OPTIMIZERS: dict[str, tuple[str, str, dict[str, Any], bool]] = {
+    "sgd": ("SGD", "SGD", {"lr": 1e-3}, True),
+    "momentum": ("MomentumSGD", "SGD", {"lr": 1e-3, "momentum": 0.9}, True),
+    "adagrad": ("AdaGrad", "Adagrad", {}, True),
+    "rmsprop": ("RMSProp", "RMSprop", {}, False),
+    "adam": ("Adam", "Adam", {}, True),
+    "adamw": ("AdamW", "AdamW", {}, True),
+    "adadelta": ("Adadelta", "Adadelta", {}, False),
+}
+
+
+def _start(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    values, grads = (rng.standard_normal((ARRAYS, count // ARRAYS), dtype=np.float32) for _ in range(2))
+    return list(values), list(grads)
+
+
+def _ours(name: str, count: int) -> Callable[[], Callable[[], Any]]:
+    def build() -> Callable[[], Any]:
+        import tlean as tl
+
+        values, arrays = _start(count)
+        params, grads = [tl.Param(v) for v in values], [tl.AnyTensor(a) for a in arrays]
+        opt = getattr(tl.optim, OPTIMIZERS[name][0])(params, **OPTIMIZERS[name][2])
+
+        def step() -> list[Any]:
+            opt.step(grads)
+            return params
+
+        return step
+
+    return build
+
+
+def _theirs(name: str, count: int, which: str) -> Callable[[], Callable[[], Any]]:
+    def build() -> Callable[[], Any]:
+        import torch
+
+        values, arrays = _start(count)
+        params = [torch.from_numpy(v).requires_grad_() for v in values]
+        for p, a in zip(params, arrays, strict=True):
+            p.grad = torch.from_numpy(a)
+        opt = getattr(torch.optim, OPTIMIZERS[name][1])(params, **OPTIMIZERS[name][2], **{which: True})
+
+        def step() -> list[Any]:
+            opt.step()
+            return params
+
+        return step
+
+    return build
+
+
+def optimizer_rows() -> list[StepRow]:
+    """Every optimiser on 1 and 10 million parameters."""
+    return [
+        StepRow(f"{name}_{count // 10**6}M_{which}", "optimiser step", _ours(name, count), _theirs(name, count, which))
+        for count in (10**6, 10**7)
+        for name, (_, _, _, fused) in OPTIMIZERS.items()
+        for which in (["foreach", "fused"] if fused else ["foreach"])
+    ]
