@@ -5,7 +5,7 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 `tlean.Ops` documents them all.
 """
 
-from . import nn, train, tree
+from . import nn, testing, train, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
@@ -38,6 +38,7 @@ from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
 from .train import data, optim
 from .train.checkpoint import load, save
+from .train.fit import fit
 from .train.params import ParamList
 from .train.trainer import ScalarTrainer
 from .train.update import AdamState
@@ -81,6 +82,7 @@ __all__ = [
     "data",
     "defop",
     "dense_to_dict",
+    "fit",
     "get_num_threads",
     "grad",
     "hessian",
@@ -100,6 +102,7 @@ __all__ = [
     "require_grad",
     "save",
     "set_num_threads",
+    "testing",
     "train",
     "tree",
     "value_and_grad",

@@ -43,28 +43,29 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
 
 # How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
 cdef int _blocks_open = 0
-_recording = ContextVar("tlean_recording", default=True)
+_depth = ContextVar("tlean_no_grad_depth", default=0)
 
 
 class no_grad:
     """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
 
-    __slots__ = ("_token",)
+    __slots__ = ()
 
     def __enter__(self):
         global _blocks_open
+        _depth.set(_depth.get() + 1)
         _blocks_open += 1
-        self._token = _recording.set(False)
         return self
 
     def __exit__(self, *exc):
+        # A generator may be closed in another context than it was entered in: that one's depth stays 0.
         global _blocks_open
-        _blocks_open -= 1
-        _recording.reset(self._token)
+        _depth.set(max(_depth.get() - 1, 0))
+        _blocks_open = max(_blocks_open - 1, 0)
 
 
 cpdef bint recording() noexcept:
-    return _blocks_open == 0 or _recording.get()
+    return _blocks_open == 0 or <int>_depth.get() == 0
 
 
 # Instances by shape ---------------------------------------------------------------------------------------------------
@@ -139,7 +140,10 @@ cdef dict _by_record = {}
 
 
 cdef OpInfo _unnamed(record):
-    cdef OpInfo info = _by_record.get(record)
+    cdef OpInfo info = OPS.get(record.name)
+    if info is not None and info.record is record:
+        return info
+    info = _by_record.get(record)
     if info is None:
         if len(_by_record) >= KNOWN_LIMIT:
             _by_record.clear()
@@ -244,8 +248,11 @@ cdef inline TensorRef new_ref(EagerCore ops, int64_t node, ShapeInfo info, int c
     return r
 
 
-cdef inline TLBuffer* buffer_of(TensorRef r) noexcept:
-    return r.held.buffer if r.node < 0 else node_at(r.ops.store, r.node).value
+cdef inline TLBuffer* buffer_of(TensorRef r) except NULL:
+    if r.node >= 0:
+        return node_at(r.ops.store, r.node).value
+    r.held.check()
+    return r.held.buffer
 
 
 cdef class EagerCore:
@@ -395,6 +402,8 @@ cdef class EagerCore:
         cdef TLBuffer** kept = res if keep and record and inst.n_res else NULL
         cdef int64_t node
         cdef int k, before
+        # Keeps the inputs alive, whatever a call back into Python does to this tape.
+        cdef TapeStore store = self.store
         if self.thread_cap:
             before = cap_threads(self.thread_cap)
             try:
@@ -408,7 +417,9 @@ cdef class EagerCore:
         if not record:
             return new_ref(self, -1, inst.shape, inst.dtype, tensor_from_buffer(value, inst.shape, inst.dtype))
         try:
-            node = append_node(self.store, inst, n, ins, parents, value, kept, keep, name)
+            if self.store is not store:
+                raise_error("NodeError", f"{inst.name}: the tape was reset while the op ran")
+            node = append_node(store, inst, n, ins, parents, value, kept, keep, name)
         except BaseException:
             buffer_decref(value)
             if kept != NULL:

@@ -88,6 +88,12 @@ class OpDef:
     def doc(self) -> str:
         return inspect.getdoc(self.rules) or ""
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options that may be left out, with what they are then: the defaults of the rule `options`, or else of `shape`."""
+        parameters = inspect.signature(self.rules.options or self.rules.shape).parameters
+        return {n: p.default for n, p in parameters.items() if n in self.options_names and p.default is not p.empty}
+
     def rule(self, which: str) -> Callable | None:
         """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
         return getattr(self.rules, which, None)

@@ -1,0 +1,360 @@
+"""Checks of ops and programs, for the library's own tests and for users who write ops: `check_op`, `check_grads`.
+
+Both raise AssertionError with a message that says what disagreed, by how much, and for which input.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import errors, tree
+from ._core.array import AnyTensor, as_tensor
+from .autodiff import grad, jvp, vjp
+from .backends.compiled import jit
+from .backends.eager import EagerOps
+from .backends.reference import Reference
+from .errors import OptionError, ShapeError
+from .ops import OpDef, get
+from .ops.samples import Arr, Sample
+
+__all__ = ["Arr", "Sample", "check_grads", "check_op"]
+
+#: Relative tolerances of values, in units of the largest: kernels sum in another order than a reference.
+_TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
+_MODES = ("fwd", "rev")
+
+
+# Gradients ----------------------------------------------------------------------------------------------------------------
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    modes: Sequence[str] = _MODES,
+    *,
+    eps: float = 1e-6,
+    tol: float = 1e-6,
+    seed: int = 0,
+) -> None:
+    """Check the derivatives of a program against central differences, each mode and order, in float64.
+
+    For every floating-point argument: forward mode along a random direction t against (f(x + eps·t) − f(x − eps·t)) / (2·eps); reverse
+    mode by ⟨g, J t⟩ = ⟨Jᵀ g, t⟩ for a random cotangent g; then the same for the gradient program, up to `order`.
+
+    Args:
+        f: `f(ops, *args)` returns a reference, or a tree of them.
+        args: arrays; integers and Booleans are held fixed. Away from kinks and ties: a central difference means nothing there.
+        order: how often to differentiate, at least 1.
+        modes: "fwd", "rev" or both.
+        eps: the step of the central difference.
+        tol: how far off a derivative may be, relative to the largest value of the two; rounding of f is added.
+        seed: of the random directions.
+
+    Raises: AssertionError where a derivative is wrong; OptionError for a bad order or mode; ShapeError where no argument is floating-point.
+    Source: the directional check is that of HIPS autograd's `test_util.py`.
+    """
+    if isinstance(modes, str) or not modes or not set(modes) <= set(_MODES):
+        raise OptionError(f"check_grads: modes are {_MODES}, got {modes!r}")
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise OptionError(f"check_grads: order is an int of at least 1, got {order!r}")
+    arrays = [as_tensor(a).numpy() for a in args]
+    free = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
+    if not free:
+        raise ShapeError("check_grads: there is no floating-point argument to differentiate by")
+
+    def program(ops: Any, *moved: Any) -> Any:
+        full = list(arrays)
+        for k, x in zip(free, moved, strict=True):
+            full[k] = x
+        return tree.flatten(f(ops, *full))[0]
+
+    points = [arrays[k].astype(np.float64) for k in free]
+    names = [_argument_name(f, k) for k in free]
+    _check_order(program, points, names, order, 1, modes, eps, tol, np.random.default_rng(seed))
+
+
+def _argument_name(f: Callable[..., Any], k: int) -> str:
+    # The name of argument k of f(ops, *args), where its signature has one.
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return f"argument {k}"
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return f"argument {k} ({named[k + 1]})" if k + 1 < len(named) else f"argument {k}"
+
+
+def _check_order(
+    f: Callable[..., Any],
+    xs: list[np.ndarray],
+    names: list[str],
+    order: int,
+    level: int,
+    modes: Sequence[str],
+    eps: float,
+    tol: float,
+    rng: np.random.Generator,
+) -> None:
+    run = jit(f)
+    ys = [_array(y) for y in run(*xs)]
+    gs = [rng.standard_normal(y.shape) if y.dtype.kind == "f" else None for y in ys]
+    if all(g is None for g in gs):
+        return
+
+    def weighed(ops: Any, *moved: Any) -> Any:
+        # ⟨g, f(x)⟩: its gradient is the vector-Jacobian product, as a program that can be differentiated again.
+        terms = [ops.sum(ops.mul(y, ops.const(g))) for y, g in zip(f(ops, *moved), gs, strict=True) if g is not None]
+        total = terms[0]
+        for t in terms[1:]:
+            total = ops.add(total, t)
+        return total
+
+    pulled = [_array(d) for d in grad(weighed, tuple(range(len(xs))))(*xs)] if "rev" in modes else []
+    which = {1: "first", 2: "second", 3: "third"}.get(level, f"{level}th")
+    for k, (x, name) in enumerate(zip(xs, names, strict=True)):
+        t = rng.standard_normal(x.shape)
+        ends = [run(*xs[:k], x + sign * eps * t, *xs[k + 1 :]) for sign in (1, -1)]
+        differences = [(_array(a) - _array(b)) / (2 * eps) if g is not None else None for a, b, g in zip(*ends, gs, strict=True)]
+        # Each end is rounded: 2⁻⁵² of the values, divided by 2·eps, and something for the ops in between.
+        noise = [16 * np.finfo(np.float64).eps * _largest(y) / eps if g is not None else 0.0 for y, g in zip(ys, gs, strict=True)]
+        about = f"the {which} derivative by {name}, {x.shape}"
+        moved = None
+        if "fwd" in modes:
+            directions = [t if j == k else np.zeros_like(z) for j, z in enumerate(xs)]
+            moved = [_array(d) for d in jvp(f, tuple(xs), tuple(directions))[1]]
+            for j, (m, d) in enumerate(zip(moved, differences, strict=True)):
+                if d is not None:
+                    where = f" of output {j}" if len(ys) > 1 else ""
+                    _compare(m, d, tol, noise[j], f"{about}{where}, forward mode", "the central difference", "check_grads")
+        if "rev" in modes:
+            right = _inner([pulled[k]], [t])
+            if moved is not None:
+                left, bound, other = _inner(moved, gs), 1e-10, "forward mode"
+                scale = _norm(moved) * _norm(gs) + _norm([pulled[k]]) * _norm([t])
+            else:
+                left, bound, other = _inner(differences, gs), tol, "the central difference"
+                scale = max(abs(left), abs(right)) + sum(noise) * _norm(gs) / tol
+            if not abs(left - right) <= bound * scale + 1e-300:
+                raise AssertionError(
+                    f"check_grads: {about}, reverse mode: ⟨Jᵀg, t⟩ = {right:.10g}, while {other} gives ⟨g, J t⟩ = {left:.10g} "
+                    f"(off by {abs(left - right):.3g})"
+                )
+    if level < order:
+        gradient = grad(weighed, tuple(range(len(xs))))
+        _check_order(lambda ops, *moved: list(gradient(ops, *moved)), xs, names, order, level + 1, modes, max(eps, 1e-6), 10 * tol, rng)
+
+
+# Ops ------------------------------------------------------------------------------------------------------------------------
+
+
+def check_op(
+    op: OpDef | str,
+    samples: Iterable[Any] | None = None,
+    *,
+    reference: Callable[..., Any] | None = None,
+    order: int = 2,
+    modes: Sequence[str] = _MODES,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    tol: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Check an op, one of the library's or one declared with `tl.defop`, on every sample of its calls.
+
+    For a good sample: the shape rule says the shape that is made; the value is the reference's; the eager tape and the compiled program
+    give the same bits, forward and backward; and, where the sample is smooth, `check_grads`. For a bad sample: the error that it names is
+    raised, its message names the op, and the tape is as it was.
+
+    Args:
+        op: the record or its name.
+        samples: `Sample`s, or tuples of arrays; by default those that the op was declared with.
+        reference: `reference(*arrays, **options)` on NumPy arrays gives the value; by default the library's definition, which for an op
+            with `decompose` alone is that.
+        order, modes: as for `check_grads`.
+        dtypes: "float32", "float64" or both; derivatives are checked in float64.
+        tol: how far off a value may be, relative to the largest; by default 2e-5 in float32 and 1e-10 in float64.
+        seed: of the arrays and directions.
+
+    Raises: AssertionError where something disagrees; OptionError where there is no sample.
+    """
+    record = get(op)
+    given = list(samples) if samples is not None else list(record.samples() if record.samples else ())
+    if not given:
+        raise OptionError(f"check_op: {record.name} has no samples; pass some")
+    for number, one in enumerate(given):
+        sample = one if isinstance(one, Sample) else Sample(tuple(one if isinstance(one, tuple | list) else (one,)))
+        rng = np.random.default_rng((seed, number))
+        arrays = [_drawn(a, rng) for a in sample.args]
+        if not record.variadic:
+            arrays += [None] * (len(record.inputs) - len(arrays))
+        # A literal array of a float input may be written in integers.
+        whole = [n.partition("[")[0] in record.integer for n in record.input_names(len(arrays))]
+        arrays = [
+            a.astype(np.float64) if a is not None and not w and a.dtype.kind in "iu" else a for a, w in zip(arrays, whole, strict=True)
+        ]
+        label = f"{record.name}, sample {number} ({_described(record, arrays, sample.options)})"
+        if sample.raises:
+            _check_raises(record, arrays, sample, label)
+            continue
+        for dtype in dtypes:
+            _check_values(record, arrays, sample.options, reference, dtype, tol or _TOLERANCE[dtype], f"{label}, {dtype}", rng)
+        if sample.smooth and record.differentiable and record.out_dtype == "float":
+            _check_rules(record, arrays, sample.options, order, modes, seed, label)
+
+
+def _check_values(
+    record: OpDef, arrays: list[Any], options: dict[str, Any], reference: Any, dtype: str, tol: float, label: str, rng: np.random.Generator
+) -> None:
+    tensors = [None if a is None else as_tensor(a, dtype if a.dtype.kind == "f" else None) for a in arrays]
+    names = record.input_names(len(tensors))
+    ops = EagerOps(dtype)
+    refs = [t if t is None or n in record.integer else ops.add_leaf(t, True) for t, n in zip(tensors, names, strict=True)]
+    y = ops.apply(record, tuple(refs), options)
+    ys = y if isinstance(y, tuple) else (y,)
+    # What the shape rule says is what the backend allocates; the reference says whether it is right.
+    if reference is not None:
+        wanted = reference(*(None if t is None else t.numpy() for t in tensors), **options)
+        expected = list(wanted) if isinstance(wanted, tuple) else [wanted]
+    else:
+        made = Reference("float64").apply(record, tuple(None if t is None else t.numpy() for t in tensors), options)
+        expected = [r.value for r in (made if isinstance(made, tuple) else (made,))]
+    for found, e in zip(ys, expected, strict=True):
+        value, e = found.value.numpy(), np.asarray(e)
+        if value.shape != e.shape:
+            raise AssertionError(f"check_op: {label}: the shape rule says {value.shape}, the reference has {e.shape}")
+        _compare(value, e, tol, 0.0, f"{label}: the value", "the reference", "check_op")
+
+    def program(g: Any, *xs: Any) -> Any:
+        given = iter(xs)
+        full = [r if r is None or isinstance(r, AnyTensor) else next(given) for r in refs]
+        return g.apply(record, tuple(full), options)
+
+    floats = [t for t, r in zip(tensors, refs, strict=True) if r is not None and not isinstance(r, AnyTensor)]
+    if not floats or len(ys) > 1 or not ys[0].dtype.startswith("float"):
+        return
+    again, pull = vjp(program, *floats)
+    _same_bits(again, ys[0].value, f"{label}: the values of the compiled program and of the eager tape")
+    g = as_tensor(rng.standard_normal(ys[0].shape), dtype)
+    found = ops.store.backward(ys[0].id, g)
+    leaves = [r for r in refs if r is not None and not isinstance(r, AnyTensor)]
+    for k, (r, pulled) in enumerate(zip(leaves, pull(g), strict=True)):
+        if found[r.id] is not None:
+            _same_bits(pulled, found[r.id], f"{label}: the gradients by input {k}, compiled and eager,")
+
+
+def _check_rules(
+    record: OpDef, arrays: list[Any], options: dict[str, Any], order: int, modes: Sequence[str], seed: int, label: str
+) -> None:
+    present = [a for a in arrays if a is not None]
+    if not any(a.dtype.kind == "f" for a in present):
+        return
+
+    def program(ops: Any, *xs: Any) -> Any:
+        given = iter(xs)
+        y = ops.apply(record, tuple(None if a is None else next(given) for a in arrays), options)
+        return list(y) if isinstance(y, tuple) else y
+
+    try:
+        check_grads(program, present, order, modes, seed=seed)
+    except AssertionError as error:
+        raise AssertionError(f"check_op: {label}: {error}") from None
+
+
+def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) -> None:
+    wanted = getattr(errors, sample.raises or "")
+    ops = EagerOps("float64")
+    names = record.input_names(len(arrays))
+    refs = [a if a is None or n in record.integer else ops.leaf(a) for a, n in zip(arrays, names, strict=True)]
+    size = len(ops.store)
+    try:
+        ops.apply(record, tuple(refs), sample.options)
+    except wanted as error:
+        if record.name.lstrip("_") not in str(error):
+            raise AssertionError(f"check_op: {label}: the {sample.raises} does not name the op: {error}") from None
+    except Exception as error:
+        raise AssertionError(f"check_op: {label}: expected {sample.raises}, got {type(error).__name__}: {error}") from error
+    else:
+        raise AssertionError(f"check_op: {label}: expected {sample.raises}, but the call worked")
+    if len(ops.store) != size:
+        raise AssertionError(f"check_op: {label}: the tape has grown by {len(ops.store) - size} nodes although the call failed")
+
+
+# Comparing ------------------------------------------------------------------------------------------------------------------
+
+
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
+
+
+def _largest(x: np.ndarray) -> float:
+    finite = np.abs(x[np.isfinite(x)])
+    return float(finite.max(initial=0.0))
+
+
+def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> float:
+    return float(sum(np.sum(x * y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None))
+
+
+def _norm(xs: Sequence[Any]) -> float:
+    return float(np.sqrt(sum(np.sum(np.square(x)) for x in xs if x is not None)))
+
+
+def _compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, what: str, other: str, who: str) -> None:
+    if found.size == 0:
+        return
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    scale = max(_largest(found), _largest(expected))
+    off = np.abs(found - expected)
+    # NaN agrees with NaN, an infinity with itself.
+    off = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, np.where(np.isnan(off), np.inf, off))
+    at = np.unravel_index(int(np.argmax(off)), off.shape)
+    if off[at] > tol * scale + noise:
+        place = f"element {tuple(map(int, at))} of {found.shape}" if found.ndim else "it"
+        raise AssertionError(
+            f"{who}: {what}: {place} is {found[at]:.10g}, {other} says {expected[at]:.10g} "
+            f"(off by {off[at]:.3g}, allowed {tol * scale + noise:.3g})"
+        )
+
+
+def _same_bits(a: Any, b: Any, what: str) -> None:
+    if a.numpy().tobytes() != b.numpy().tobytes():
+        raise AssertionError(f"check_op: {what} differ by up to {np.nanmax(np.abs(a.numpy() - b.numpy())):.3g}; they have the same bits")
+
+
+def _described(record: OpDef, arrays: list[Any], options: dict[str, Any]) -> str:
+    parts = [f"{n}: {None if a is None else a.shape}" for n, a in zip(record.input_names(len(arrays)), arrays, strict=True)]
+    return ", ".join(parts + [f"{k}={v!r}" for k, v in options.items()])
+
+
+def _drawn(declared: Any, rng: np.random.Generator) -> np.ndarray | None:
+    # An array argument of a sample: an `Arr`, a shape for a normal array, an array itself, or None.
+    if declared is None or isinstance(declared, np.ndarray):
+        return declared
+    if isinstance(declared, AnyTensor):
+        return declared.numpy()
+    if isinstance(declared, float | int):
+        return np.asarray(declared)
+    arr = declared if isinstance(declared, Arr) else Arr(tuple(declared))
+    n = int(np.prod(arr.shape))
+    match arr.kind:
+        case "values":
+            return np.asarray(arr.data).reshape(arr.shape)
+        case "int" | "int32":
+            return rng.integers(arr.low, arr.high, arr.shape, dtype=np.int32 if arr.kind == "int32" else np.int64)
+        case "bool":
+            return np.asarray(arr.data, dtype=bool) if arr.data is not None else rng.random(arr.shape) < 0.6
+        case "positive":
+            return rng.uniform(0.5, 2.5, arr.shape)
+        case "unit":
+            return rng.uniform(-0.9, 0.9, arr.shape)
+        case "away":
+            return rng.uniform(0.3, 2.0, arr.shape) * rng.choice([-1.0, 1.0], arr.shape)
+        case "distinct":
+            return (rng.permutation(n).reshape(arr.shape) - n / 2) * 0.1
+        case "normal":
+            return rng.standard_normal(arr.shape)
+        case _:
+            raise OptionError(f"check_op: there is no kind of array named {arr.kind!r}")
