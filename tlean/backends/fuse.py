@@ -22,8 +22,8 @@ from .graph import Graph, GraphNode
 
 SUFFIX = {"float32": "f32", "float64": "f64"}
 _OUTPUT, _SLOT = 1 << 20, 1 << 21
-#: Bytes of a block's slots and operands together: what stays in L1 with room to spare.
-_L1_BYTES = 24 * 1024
+#: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
+_BLOCK_BYTES = 96 * 1024
 _MOST_ARGUMENTS = 8
 #: Inputs that an output of a group may choose from when it takes over memory.
 _HEIRS = 8
@@ -271,7 +271,7 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
         code += [inner, len(floats), place[made], len(arguments), *arguments]
         floats += numbers
     streams = slots + len(inputs) + len(visible)
-    block = max(256, min(2048, _L1_BYTES // (streams * item) // 64 * 64))
+    block = max(256, min(2048, _BLOCK_BYTES // (streams * item) // 64 * 64))
     ints = (group.elements, item, block, len(group.nodes), slots, *code)
     name = "fused(" + " ".join(n.record.kernel.lstrip("_") for n in group.nodes) + ")"
     # Adding into the only output is right when the chain does not read it again.
