@@ -5,8 +5,11 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 `tlean.Ops` documents them all.
 """
 
-from . import nn, testing, train, tree
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from . import ops as _ops  # noqa: F401  (registers every op)
+from . import testing, train, tree
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
@@ -38,10 +41,13 @@ from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
 from .train import data, optim
 from .train.checkpoint import load, save
-from .train.fit import fit
 from .train.params import ParamList
 from .train.trainer import ScalarTrainer
 from .train.update import AdamState
+
+if TYPE_CHECKING:
+    from . import nn
+    from .train.fit import fit
 
 __version__ = "0.1.0"
 
@@ -108,3 +114,18 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+# Imported when they are first named, so that programs without models start sooner.
+_LATER = {"nn": "tlean.nn", "fit": "tlean.train.fit"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'tlean' has no attribute {name!r}")
+    module = import_module(_LATER[name])
+    value = globals()[name] = module if name == "nn" else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

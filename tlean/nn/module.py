@@ -306,8 +306,8 @@ class Module:
             inputs: how many of the program's inputs go to the model; the rest are targets.
             training: the mode of every layer; None leaves each in its own.
 
-        Returns: `f(ops, *state, *inputs) -> (scalar, {"output": …, "buffers": […]})`. The buffers are their new values (None where one did
-            not move), for `set_buffers`: they are outputs of the step, so every backend computes the same bits.
+        Returns: `f(ops, *state, *inputs) -> (loss, {"loss": …, "output": …, "buffers": […]})`. The buffers are their new values (None where
+            one did not move), for `set_buffers`: they are outputs of the step, so every backend computes the same bits.
         """
         named = self.named_state()
         for name, p in named.items():
@@ -319,7 +319,7 @@ class Module:
             xs, targets = refs[count : count + inputs], refs[count + inputs :]
             output = self(bound, *xs)
             value = getattr(bound, loss)(output, *targets) if isinstance(loss, str) else loss(bound, output, *targets)
-            return value, {"output": output, "buffers": [bound.updates.get(b) for b in self.buffers()]}
+            return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in self.buffers()]}
 
         return program
 

@@ -1,0 +1,374 @@
+"""`tl.fit`: train a model, show how it goes, test it, and keep what is needed to go on."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import NumericsError, OptionError
+from tlean.ops import FLOAT, Spec
+from tlean.options import Options
+
+from .checkpoint import load, save
+from .data import DataLoader
+from .history import History, JsonLog, TensorBoard, plot_curves
+from .optim import Adam, clip_by_norm
+from .optimizer import Optimizer
+from .progress import progress
+from .schedules import Schedule
+from .trainer import ScalarTrainer
+
+
+class Interrupt:
+    """Ctrl-C during its context is noted, not raised, so that a step is whole; a second one is raised at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Interrupt:
+        # Only the main thread may set a handler, and only it is ever interrupted.
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *error: Any) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+class Meter:
+    """Means over the samples seen so far, by name."""
+
+    def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self.sums: dict[str, float] = dict(sums or {})
+        self.count = count
+
+    def add(self, values: Mapping[str, float], count: int) -> None:
+        """Count a batch with these means."""
+        self.count += count
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * count
+
+    def means(self) -> dict[str, float]:
+        """The means."""
+        return {name: total / self.count for name, total in self.sums.items()} if self.count else {}
+
+    def report(self) -> str:
+        """The means, as text."""
+        return "  ".join(f"{name} {value:.4f}" for name, value in self.means().items())
+
+
+class Run:
+    """A training run, as callbacks see it: `model`, `optimizer`, `trainer`, `history`, `epoch` and `step` (both counted from 1)."""
+
+    def __init__(self, model: Any, trainer: ScalarTrainer, evaluator: ScalarTrainer, optimizer: Any, loader: DataLoader) -> None:
+        self.model, self.trainer, self.evaluator, self.optimizer, self.loader = model, trainer, evaluator, optimizer, loader
+        self.history = History()
+        self.epoch = self.step = 0
+        self.reason = ""
+        self.schedule: Any = None
+        self.meter = Meter()
+        self.seconds = 0.0
+        #: The best value watched so far, its epoch, and the model then.
+        self.best: tuple[float, int, dict[str, Any]] | None = None
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+        self.reason = self.reason or reason
+
+    # What a checkpoint holds beside trainer, optimiser, schedule and loader.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts, sums and the record, for `tl.save`."""
+        best = None if self.best is None else {"value": self.best[0], "epoch": self.best[1], "state": self.best[2]}
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.meter.sums,
+            "count": self.meter.count,
+            "seconds": self.seconds,
+            "step_loss": np.array(self.history.step_loss, np.float64),
+            "epochs": self.history.epochs,
+            "best": best,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch, self.step, self.seconds = int(state["epoch"]), int(state["step"]), float(state["seconds"])
+        self.meter = Meter(state["sums"], int(state["count"]))
+        self.history = History([float(x) for x in state["step_loss"]], [dict(row) for row in state["epochs"]])
+        best = state["best"]
+        self.best = None if best is None else (float(best["value"]), int(best["epoch"]), dict(best["state"]))
+
+    def parts(self) -> dict[str, Any]:
+        """What is saved, by name."""
+        found = {"trainer": self.trainer, "optimizer": self.optimizer, "loader": self.loader, "run": self}
+        return found if self.schedule is None else found | {"schedule": self.schedule}
+
+
+def fit(
+    model: Any,
+    data: Any,
+    loss: Any,
+    optimizer: Any = None,
+    epochs: int = 1,
+    *,
+    batch_size: int = 32,
+    validation: Any = None,
+    metrics: Mapping[str, Callable[..., float]] | None = None,
+    schedule: Any = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    inputs: int = 1,
+    seed: int = 0,
+    options: Options | None = None,
+    patience: int | None = None,
+    monitor: str = "val_loss",
+    callbacks: Sequence[Any] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    log: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
+    curves: str | os.PathLike[str] | None = None,
+    verbose: bool = True,
+    unit: str = "samples",
+) -> History:
+    """Train a model. Its parameters are trained in place; it stays usable whenever and however the run ends.
+
+        model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+        history = tl.fit(model, (images, labels), "cross_entropy", tl.optim.Adam, epochs=5, validation=(test_images, test_labels))
+
+    Ctrl-C ends the run after the step it is in: the checkpoint is written and the history returned, `ended` being "interrupted".
+
+    Args:
+        model: a `tl.nn.Module`; training steps run each layer in the mode it has, evaluation runs all in evaluation mode.
+        data: a `DataLoader`, or a `Dataset` or arrays of inputs and targets (then shuffled batches are made of them).
+        loss: the name of an op (`"cross_entropy"`, `"mse_loss"`), or `loss(ops, output, *targets)`; a mean over samples.
+        optimizer: of `tl.optim`, over the model's parameters, or a function of them that makes it; Adam by default.
+        epochs: passes over the data, those before a resumed run included.
+        batch_size: where `data` is no loader.
+        validation: as `data`; evaluated after every epoch.
+        metrics: by name, `f(output, *targets) -> float` on arrays, averaged over samples; accuracy by default with cross_entropy.
+        schedule: over the optimiser, or a function `(optimizer, steps in all)` that makes one; it steps with the optimiser.
+        accumulate: batches whose gradients are averaged into one step of the optimiser.
+        clip_norm: the largest joint norm of the gradients.
+        inputs: how many of a batch's arrays the model takes; the rest are targets.
+        seed: of the shuffles and the random ops.
+        options: how to compute; the compiled backend in the model's dtype by default. Every backend gives the same bits.
+        patience: epochs without a better `monitor` before the run ends; at the end the best epoch's model is put back.
+        monitor: an entry of the epoch's row: better is less, but more for names that do not end in "loss".
+        callbacks: functions of the `Run`, called after every epoch; or objects with `on_step`, `on_epoch` or `on_end`.
+        checkpoint: a file written by `tl.save` after every epoch and at the end.
+        resume: go on from the checkpoint, if it is there, as if the run had never stopped.
+        log: a file that gets a line of JSON for every epoch.
+        tensorboard: a folder that gets events (package tensorboardX).
+        curves: a picture of losses and metrics, drawn at the end (package matplotlib).
+        verbose: show the progress and print a line for every epoch, to standard error.
+        unit: what the samples are called.
+
+    Returns: a `History`.
+
+    Raises: OptionError for options that do not fit; NumericsError where the loss is no longer finite; what the ops raise.
+    """
+    if epochs < 1 or accumulate < 1 or (patience is not None and patience < 1):
+        raise OptionError(f"fit: epochs, accumulate and patience are at least 1, got {epochs}, {accumulate}, {patience}")
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, seed=seed)
+    if not len(loader):
+        raise OptionError("fit: the data holds no batch")
+    held = validation
+    if held is not None and not isinstance(held, DataLoader):
+        held = DataLoader(held, loader.batch_size)
+    state = model.state()
+    options = options or Options(backend="compiled", seed=seed, dtype=state[0].dtype if state else "float32")
+    specs = [_spec(a) for a in loader.batch(0, 0)]
+    trainer = ScalarTrainer(options, state, specs, model.program(loss, inputs))
+    evaluator = ScalarTrainer(options, state, specs, model.program(loss, inputs, training=False))
+    if not isinstance(optimizer, Optimizer):
+        optimizer = (optimizer or Adam)(model.parameters())
+    run = Run(model, trainer, evaluator, optimizer, loader)
+    if schedule is not None:
+        steps = epochs * -(-len(loader) // accumulate)
+        run.schedule = schedule if isinstance(schedule, Schedule) else schedule(optimizer, steps)
+    if metrics is None:
+        from tlean.nn.metrics import accuracy
+
+        metrics = {"accuracy": accuracy} if loss == "cross_entropy" else {}
+    if patience is not None and held is None and monitor.startswith("val_"):
+        raise OptionError(f"fit: {monitor} needs validation data")
+    listeners = [*callbacks, *([JsonLog(log)] if log else []), *([TensorBoard(tensorboard)] if tensorboard else [])]
+    if resume:
+        if checkpoint is None:
+            raise OptionError("fit: resume needs a checkpoint to go on from")
+        if Path(checkpoint).exists():
+            load(checkpoint, **run.parts())
+
+    with Interrupt() as interrupt:
+        try:
+            while not run.reason and loader.state_dict()["epoch"] < epochs:
+                _epoch(run, interrupt, epochs, metrics, inputs, accumulate, clip_norm, listeners, verbose, unit)
+                if loader.state_dict()["epoch"] < run.epoch:
+                    break
+                row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(optimizer.lr), "seconds": run.seconds}
+                if held is not None:
+                    row |= {f"val_{k}": v for k, v in evaluate(run.evaluator, held, metrics, inputs).items()}
+                run.history.epochs.append(row)
+                run.meter, run.seconds = Meter(), 0.0
+                if verbose:
+                    shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step", "seconds"))
+                    print(f"epoch {run.epoch}/{epochs}  {shown}  {row['seconds']:.1f} s", file=sys.stderr, flush=True)
+                if patience is not None:
+                    _watch(run, row, monitor, patience)
+                _tell(listeners, "on_epoch", run)
+                if checkpoint is not None:
+                    save(checkpoint, **run.parts())
+                if interrupt.asked:
+                    run.stop("interrupted")
+            if checkpoint is not None and run.reason:
+                save(checkpoint, **run.parts())
+        finally:
+            _tell(listeners, "on_end", run)
+    if patience is not None and run.best is not None and run.reason != "interrupted":
+        model.load_state_dict(run.best[2])
+    run.history.ended = run.reason or "done"
+    if verbose and run.history.ended != "done":
+        where = f"; {checkpoint} is there to go on from" if checkpoint else ""
+        print(f"stopped in epoch {run.epoch}, after step {run.step}: {run.history.ended}{where}", file=sys.stderr, flush=True)
+    if curves is not None:
+        plot_curves(run.history, curves)
+    return run.history
+
+
+def evaluate(
+    trainer: ScalarTrainer, data: DataLoader, metrics: Mapping[str, Callable[..., float]] | None = None, inputs: int = 1
+) -> dict[str, float]:
+    """The mean loss and metrics of a trainer made from `Module.program`, over all samples."""
+    meter = Meter()
+    for k in range(len(data)):
+        batch = data.batch(0, k)
+        value = trainer.forward(*batch).item()
+        meter.add({"loss": value, **_measured(metrics or {}, trainer.aux["output"], batch[inputs:])}, len(batch[0]))
+    return meter.means()
+
+
+def _spec(array: Any) -> Spec:
+    kind = {"i": "int64", "u": "int64", "b": "bool"}.get(np.asarray(array).dtype.kind, FLOAT)
+    return Spec(tuple(np.shape(array)), kind)
+
+
+def _measured(metrics: Mapping[str, Callable[..., float]], output: Any, targets: Sequence[Any]) -> dict[str, float]:
+    return {name: float(f(np.asarray(output), *targets)) for name, f in metrics.items()} if metrics else {}
+
+
+def _tell(listeners: Sequence[Any], event: str, run: Run) -> None:
+    for listener in listeners:
+        hook = getattr(listener, event, None)
+        if hook is not None:
+            hook(run)
+        elif event == "on_epoch" and callable(listener):
+            listener(run)
+
+
+def _watch(run: Run, row: Mapping[str, float], monitor: str, patience: int) -> None:
+    if monitor not in row:
+        raise OptionError(f"fit: monitor is an entry of {', '.join(row)}, got {monitor!r}")
+    value = row[monitor] if monitor.endswith("loss") else -row[monitor]
+    if run.best is None or value < run.best[0]:
+        run.best = (value, run.epoch, run.model.state_dict())
+    elif run.epoch - run.best[1] >= patience:
+        run.stop(f"no better {monitor} since epoch {run.best[1]}")
+
+
+def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _epoch(
+    run: Run,
+    interrupt: Interrupt,
+    epochs: int,
+    metrics: Mapping[str, Callable[..., float]],
+    inputs: int,
+    accumulate: int,
+    clip_norm: float | None,
+    listeners: Sequence[Any],
+    verbose: bool,
+    unit: str,
+) -> None:
+    """The steps of one epoch, or what is left of it."""
+    start = run.loader.state_dict()
+    run.epoch = start["epoch"] + 1
+    groups: Any = _groups(iter(run.loader), accumulate)
+    if verbose:
+        left = len(run.loader.dataset) - start["batch"] * run.loader.batch_size
+        if run.loader.drop_last:
+            left -= len(run.loader.dataset) % run.loader.batch_size
+        groups = progress(groups, f"epoch {run.epoch}/{epochs}", left, run.meter.report, lambda g: sum(len(b[0]) for b in g), unit)
+    begun = time.perf_counter()
+    before = run.seconds
+    for group in groups:
+        value = _step(run, group, metrics, inputs, clip_norm)
+        run.step += 1
+        run.seconds = before + time.perf_counter() - begun
+        run.history.step_loss.append(value)
+        if not math.isfinite(value):
+            raise NumericsError(f"fit: the loss became {value} at step {run.step} (epoch {run.epoch}): try a smaller learning rate")
+        if run.schedule is not None:
+            run.schedule.step()
+        _tell(listeners, "on_step", run)
+        last = run.loader.state_dict()["epoch"] >= run.epoch
+        if interrupt.asked and not last:
+            run.stop("interrupted")
+        if run.reason and not last:
+            groups.close()
+            return
+
+
+def _step(run: Run, group: Sequence[Any], metrics: Mapping[str, Callable[..., float]], inputs: int, clip_norm: float | None) -> float:
+    """One step of the optimiser from a group of batches; the loss before it."""
+    sizes = [len(batch[0]) for batch in group]
+    if len(group) == 1:
+        value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=clip_norm).item()
+        _count(run, value, group[0], metrics, inputs)
+        return value
+    # The mean over all samples: each batch's mean gradient counts by its size.
+    total: dict[Any, np.ndarray] = {}
+    mean = 0.0
+    for batch, size in zip(group, sizes, strict=True):
+        share = size / sum(sizes)
+        for p, g in zip(run.trainer.params, run.trainer.backward(*batch), strict=True):
+            if g is not None:
+                part = np.asarray(g) * np.asarray(share, p.dtype)
+                total[p] = total[p] + part if p in total else part
+        value = float(run.trainer.aux["loss"].item())
+        _count(run, value, batch, metrics, inputs)
+        mean += share * value
+    grads: Any = total if clip_norm is None else clip_by_norm(total, clip_norm)[0]
+    run.optimizer.step(grads)
+    return mean
+
+
+def _count(run: Run, value: float, batch: Sequence[Any], metrics: Mapping[str, Callable[..., float]], inputs: int) -> None:
+    run.model.set_buffers(run.trainer.aux["buffers"])
+    run.meter.add({"loss": value, **_measured(metrics, run.trainer.aux["output"], batch[inputs:])}, len(batch[0]))
