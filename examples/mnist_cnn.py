@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import common
+from tlean.cli import digits
 
 # name -> shape; the inputs of one output (fan-in) are all axes but the first.
 PARAMETERS = {
@@ -35,4 +35,4 @@ def model(ops: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: An
 
 
 if __name__ == "__main__":
-    common.main("mnist_cnn", __doc__, model, PARAMETERS, epochs=8)
+    digits.main("mnist_cnn", __doc__, model, PARAMETERS, epochs=8)

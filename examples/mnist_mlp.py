@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import common
+from tlean.cli import digits
 
 # name -> shape; the inputs of one output (fan-in) are all axes but the first.
 PARAMETERS = {
@@ -28,4 +28,4 @@ def model(ops: Any, w1: Any, b1: Any, w2: Any, b2: Any, x: Any) -> Any:
 
 
 if __name__ == "__main__":
-    common.main("mnist_mlp", __doc__, model, PARAMETERS, epochs=10)
+    digits.main("mnist_mlp", __doc__, model, PARAMETERS, epochs=10)

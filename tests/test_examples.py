@@ -1,4 +1,4 @@
-"""Both digit examples, run as a newcomer runs them, on a small budget."""
+"""The digit examples and `python -m tlean mnist`, run as a newcomer runs them, on a small budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def run(name: str, *arguments: object, data: str | None = None, cache: Path) -> 
     environment |= {"TLEAN_OFFLINE": "1", "TLEAN_NUM_THREADS": "1", "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
     if data is not None:
         environment["TLEAN_DATA"] = data
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    program = [str(EXAMPLES / name)] if name.endswith(".py") else ["-m", "tlean", name]
+    command = [sys.executable, *program, *map(str, arguments)]
     return subprocess.run(command, cwd=cache, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
 
@@ -48,14 +49,15 @@ def bars(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "count"), [("mnist_mlp", 4), ("mnist_cnn", 8)])
+@pytest.mark.parametrize(("name", "count"), [("mnist_mlp.py", 4), ("mnist_cnn.py", 8), ("mnist", 8)])
 def test_end_to_end(name: str, count: int, bars: Path, tmp_path: Path) -> None:
-    done = run(f"{name}.py", "--data", bars, "--epochs", 3, "--out", tmp_path / "made", "--threads", 1, cache=tmp_path)
+    done = run(name, "--data", bars, "--epochs", 3, "--out", tmp_path / "made", "--threads", 1, cache=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "300 + 70 digits" in done.stdout
     assert len(re.findall(r"^epoch \d/3 .*loss \d.*test accuracy", done.stdout, re.MULTILINE)) == 3
     assert re.search(r"epoch 3/3  100%  loss .* accuracy .* digits/s  0 s left", done.stderr), done.stderr
     assert accuracy(done.stdout) > 60
+    name = name.removesuffix(".py")
     for picture in ("curves", "misread"):
         assert (tmp_path / "made" / f"{name}_{picture}.png").read_bytes().startswith(b"\x89PNG")
     from safetensors.numpy import load_file

@@ -1,4 +1,4 @@
-"""The pictures of the digit examples: curves of loss and accuracy, and the digits that were misread."""
+"""The pictures of the digit job: curves of loss and accuracy, and the digits that were misread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 if TYPE_CHECKING:
-    from common import History
-
     from tlean.train.data import Dataset
+
+    from .digits import History
 
 INK, QUIET, FAINT = "#1f2933", "#6b7785", "#d9dee3"
 TRAIN, TEST = "#3b6fb6", "#d1603d"
-STYLE = {
+STYLE: Any = {
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": FAINT,

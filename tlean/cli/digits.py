@@ -1,4 +1,4 @@
-"""What the digit examples share: the command line, initial values, the training loop, the test, what is written at the end.
+"""The job of reading handwritten digits, for any model: the command line, initial values, the training loop, the test, what is written.
 
 What depends on the seed alone is printed to standard output, so two runs with one seed print the same; speed and time left go to standard
 error.
@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,9 @@ class Meter:
         return f"loss {self.loss_sum / max(self.seen, 1):.4f}  accuracy {self.accuracy:.2%}"
 
 
-def parse(name: str, about: str | None, epochs: int, argv: list[str] | None) -> argparse.Namespace:
+def parse(name: str, about: str | None, epochs: int, argv: list[str] | None, prog: str | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    p = argparse.ArgumentParser(prog=f"{name}.py", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(prog=prog or f"{name}.py", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", metavar="DIR", help="folder with the MNIST files (default: $TLEAN_DATA, the cache, the network)")
     p.add_argument("--epochs", type=_positive(int), default=epochs, help="passes over the training digits (default: %(default)s)")
     p.add_argument("--batch-size", type=_positive(int), default=32, help="digits in a step (default: %(default)s)")
@@ -187,13 +188,28 @@ def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     return float((log_total - scores[np.arange(len(labels)), labels]).sum())
 
 
-def main(name: str, about: str | None, model: Callable[..., Any], parameters: dict[str, tuple[int, ...]], epochs: int) -> None:
-    """Read the command line, train, test, write the model and the pictures."""
-    args = parse(name, about, epochs, None)
+def main(
+    name: str,
+    about: str | None,
+    model: Callable[..., Any],
+    parameters: dict[str, tuple[int, ...]],
+    epochs: int,
+    argv: list[str] | None = None,
+    prog: str | None = None,
+) -> None:
+    """Read the command line, train, test, write the model and the pictures.
+
+    Args:
+        model: `model(ops, *parameters, images)` returns scores `(N, 10)`.
+        parameters: name -> shape.
+        epochs: by default.
+        argv: the command line; None: the process's.
+    """
+    args = parse(name, about, epochs, argv, prog)
     try:
         run(name, args, model, parameters)
     except (tl.TleanError, OSError) as error:
-        raise SystemExit(f"{name}.py: {error}") from None
+        raise SystemExit(f"{prog or name + '.py'}: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -226,14 +242,25 @@ def run(name: str, args: argparse.Namespace, model: Callable[..., Any], paramete
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{name}.safetensors"
     about = {"model": name, "seed": args.seed, "test_accuracy": history.test_accuracy[-1]}
-    tl.save(path, dict(zip(parameters, trainer.get_params(), strict=True)), about=about)
-    print(f"model: {path}")
+    with _optional("the model was not saved"):
+        tl.save(path, dict(zip(parameters, trainer.get_params(), strict=True)), about=about)
+        print(f"model: {path}")
     if args.plot:
-        import pictures
+        with _optional("no pictures"):
+            from . import pictures
 
-        for picture in (
-            pictures.curves(history, f"{name}: {digits.source}", args.out / f"{name}_curves.png"),
-            pictures.misread(digits.test, scores, args.out / f"{name}_misread.png"),
-        ):
-            print(f"picture: {picture}")
+            for picture in (
+                pictures.curves(history, f"{name}: {digits.source}", args.out / f"{name}_curves.png"),
+                pictures.misread(digits.test, scores, args.out / f"{name}_misread.png"),
+            ):
+                print(f"picture: {picture}")
     print(f"test accuracy: {history.test_accuracy[-1]:.2%}")
+
+
+@contextmanager
+def _optional(without: str) -> Iterator[None]:
+    # What needs a package that the library itself does not: said, and left out, where it is not installed.
+    try:
+        yield
+    except ImportError as error:
+        print(f"{without}: {error}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""`python -m tlean`: each command runs, says what it should, and fails with the right status. (`mnist` is run in test_examples.py.)"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import tlean as tl
+from tlean.cli import bench, check, main
+
+
+def test_info(capsys):
+    main(["info"])
+    printed = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert printed["tlean"].startswith(tl.__version__)
+    assert printed["threads"].startswith(str(tl.get_num_threads()))
+    assert "built:" in printed["instruction"]
+    assert "CUDA" in printed
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "tlean", "info"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "NumPy" in done.stdout
+
+
+def test_check_finds_what_is_right_and_what_is_wrong(capsys, monkeypatch):
+    main(["check", "--ops", "^(relu|matmul)$", "--verbose"])
+    printed = capsys.readouterr().out
+    assert "2 of 2 ops right" in printed
+    assert "matmul" in printed
+
+    def wrong(record, **options):
+        if record.name == "relu":
+            raise AssertionError("relu, sample 0: off by 1")
+
+    monkeypatch.setattr(check, "check_op", wrong)
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--ops", "^(relu|matmul)$"])
+    assert ended.value.code == 1
+    printed = capsys.readouterr().out
+    assert "WRONG: relu, sample 0: off by 1" in printed
+    assert "1 of 2 ops right" in printed
+    with pytest.raises(SystemExit, match="no op with samples"):
+        main(["check", "--ops", "nothing like that"])
+
+
+def test_bench(capsys, monkeypatch, tmp_path):
+    small = [bench._op("add", 12e3, "B", [(1000,), (1000,)], lambda o, a, b: o.add(a, b)), bench._adam(10**6)]
+    monkeypatch.setattr(bench, "jobs", lambda: iter(small))
+    before = tl.get_num_threads()
+    main(["bench", "--seconds", "0.02", "--threads", "1", "--json", str(tmp_path / "figures.json")])
+    tl.set_num_threads(before)
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 threads" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ["add", "Adam,"]
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert [f["name"] for f in figures] == ["add", "Adam, 1 million parameters"]
+    assert all(0 < f["seconds"] < 10 for f in figures)
+
+
+def test_every_job_of_the_bench_runs():
+    for job in bench.jobs():
+        if "10 million" not in job.name:
+            job.build()()
+
+
+@pytest.mark.parametrize("argv", [[], ["nothing"], ["bench", "--nothing"]])
+def test_a_command_line_that_makes_no_sense(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["info", "bench", "check", "mnist"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"python -m tlean {command}" in capsys.readouterr().out
