@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_tensor, shared
 
 from .backends.eager import EagerOps, TensorRef
 from .errors import DeviceError, DTypeError, NodeError, ShapeError
@@ -125,7 +125,7 @@ class Session:
         if p.dtype != self.options.dtype:
             raise DTypeError(f"use: the session computes in {self.options.dtype}, got {p!r}")
         flows = self.options.requires_grad_by_default if p.requires_grad is None else p.requires_grad
-        ref = self.add_leaf(p._tensor, flows, p.name)
+        ref = self.add_leaf(shared(p._tensor), flows, p.name)
         if ref.id is not None:
             self._uses[ref.id] = (p, p._version)
         return ref

@@ -81,28 +81,24 @@ class Tape(TapeMethods):
     # Appending ------------------------------------------------------------------------------------------------------------
 
     def _builder(self) -> EagerOps:
-        # Continues the shared nodes where this tape ends; a fork if another tape has gone on from there already.
-        store = self._store if len(self._store) == self._size else TapeStore(self._store, self._size)
-        ops = EagerOps(self._dtype, store)
+        # Continues the shared nodes where this tape ends; a fork if another tape has gone on from there, or is about to in another thread.
+        ops = EagerOps(self._dtype, self._store)
+        ops.use_store(self._store.continued(self._size, ops))
         ops.stream_position = self._position
         return ops
 
     def _after(self, ops: EagerOps) -> Tape:
+        ops.store.done()
         return _tape_of(ops.store, len(ops.store), self._dtype, ops.stream_position)
 
     def _record(self, op: str, call: Callable[[EagerOps, Callable[[Any], Any]], Any]) -> tuple[Tape, Any]:
         ops = self._builder()
 
-        def ref(i: Any) -> Any:
-            if i is None:
-                return None
-            if isinstance(i, list | tuple):
-                return [ref(k) for k in i]
-            if not hasattr(i, "__index__"):
-                raise NodeError(f"{op}: a node id is an int, got {type(i).__name__}; put arrays on the tape with leaf()")
-            return ops.ref_of(index(i))
-
-        made = _recorded(lambda: call(ops, ref))
+        try:
+            made = _recorded(lambda: call(ops, lambda i: _ref_of(ops, op, i)))
+        except BaseException:
+            ops.store.done()
+            raise
         ids = tuple(r.id for r in made) if isinstance(made, tuple) else made.id
         return self._after(ops), ids
 
@@ -277,6 +273,17 @@ def _tape_of(store: TapeStore, size: int, dtype: str, position: int) -> Tape:
     return tape
 
 
+def _ref_of(ops: EagerOps, op: str, i: Any) -> Any:
+    # A function of the module: one that calls itself inside `_record` would be a cycle, and keep the builder as the tape's writer.
+    if i is None:
+        return None
+    if isinstance(i, list | tuple):
+        return [_ref_of(ops, op, k) for k in i]
+    if not hasattr(i, "__index__"):
+        raise NodeError(f"{op}: a node id is an int, got {type(i).__name__}; put arrays on the tape with leaf()")
+    return ops.ref_of(index(i))
+
+
 def _recorded(call: Callable[[], Any]) -> Any:
     # An explicit tape is its nodes: an op on it is recorded under no_grad too, of which an empty context knows nothing.
     return call() if recording() else Context().run(call)
@@ -323,10 +330,11 @@ class TapeM(EagerOps):
     def __init__(self, tape: Tape | None = None, dtype: str = "float32") -> None:
         if tape is None:
             super().__init__(dtype)
+            self.use_store(self.store.continued(0, self))
         else:
-            start = tape._builder()
-            super().__init__(tape.dtype, start.store)
-            self.stream_position = start.stream_position
+            super().__init__(tape.dtype, tape._store)
+            self.use_store(tape._store.continued(tape.size, self))
+            self.stream_position = tape._position
 
     @property
     def tape(self) -> Tape:

@@ -4,7 +4,7 @@ Buffers come from a caching arena: a freed buffer waits in the list of its size 
 that asks for the same sizes again touches no fresh pages. Large blocks ask the kernel for huge pages.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
@@ -113,8 +113,11 @@ cdef TLBuffer* buffer_new(size_t nbytes) except NULL:
             raise MemoryError(f"{rounded} bytes for an array")
         b.data = tl_block_new(rounded)
         if b.data == NULL:
-            free(b)
+            # What waits for reuse may be what is missing.
             empty_cache()
+            b.data = tl_block_new(rounded)
+        if b.data == NULL:
+            free(b)
             raise MemoryError(f"{rounded} bytes for an array")
         _block_count += 1
     b.nbytes = rounded
@@ -202,6 +205,7 @@ def reset_peak():
 # Shapes ---------------------------------------------------------------------------------------------------------------
 
 cdef dict _shapes = {}
+cdef ShapeInfo _scalar
 
 
 cdef class ShapeInfo:
@@ -237,6 +241,9 @@ cdef ShapeInfo intern_shape(tuple dims):
             item *= s.sizes[i] if s.sizes[i] else 1
     _shapes[dims] = s
     return s
+
+
+_scalar = intern_shape(())
 
 
 # Dtypes ---------------------------------------------------------------------------------------------------------------
@@ -319,6 +326,8 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
     if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
         wanted = _names[dtype] if dtype >= 0 else "numbers"
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
+    if dtype == TL_I32 and kind in "iu" and descr.itemsize >= 4 and array.size and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
+        raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
     shape = array.shape
     same = own == dtype and descr.isnative
     info = intern_shape(shape)
@@ -338,6 +347,20 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
     t = tensor_from_buffer(buffer_new(nbytes), info, dtype)
     numpy.copyto(_writable_view(t), array, casting="unsafe")
     return t
+
+
+def shared(AnyTensor t not None):
+    """Another array of the same memory: releasing one leaves the other."""
+    t.check()
+    return tensor_from_buffer(buffer_incref(t.buffer), t.info, t.code)
+
+
+def writable(AnyTensor t not None):
+    """An array of the same shape and dtype to write new values of `t` to: `t` itself where nobody else holds its memory, else a fresh one."""
+    t.check()
+    if t.buffer.refs == 1 and t.buffer.size_class >= 0:
+        return t
+    return tensor_from_buffer(buffer_new(t.info.size * _itemsizes[t.code]), t.info, t.code)
 
 
 cdef object _writable_view(AnyTensor t):
@@ -379,6 +402,9 @@ cdef class AnyTensor:
         value: anything array-like (copied).
         dtype: "float32", "float64", "int64", "int32" or "bool"; by default the value's own.
     """
+
+    def __cinit__(self):
+        self.info = _scalar
 
     def __init__(self, value=None, dtype=None):
         cdef AnyTensor t = tensor_from_object(0.0 if value is None else value, -1 if dtype is None else dtype_code(dtype), True)
@@ -424,6 +450,8 @@ cdef class AnyTensor:
         self.check()
         if flags & PyBUF_WRITABLE:
             raise BufferError("an AnyTensor is read-only")
+        if (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS and self.info.ndim > 1:
+            raise BufferError("an AnyTensor is row-major")
         view.buf = self.buffer.data
         view.obj = self
         view.len = self.info.size * _itemsizes[self.code]
@@ -453,8 +481,15 @@ cdef class AnyTensor:
         return view.copy() if copy else view
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """A DLPack capsule of the same memory. The receiver must not write to it."""
+        """A DLPack capsule of the same memory, or of a copy. The receiver must not write to it.
+
+        Raises: BufferError for another device than the CPU.
+        """
         self.check()
+        if dl_device is not None and tuple(dl_device) != (1, 0):
+            raise BufferError(f"an AnyTensor is on the CPU, device (1, 0), asked for {tuple(dl_device)}")
+        if copy:
+            return tensor_from_object(self.numpy(), self.code, True).__dlpack__()
         cdef tl_dl_managed* m = <tl_dl_managed*>malloc(sizeof(tl_dl_managed))
         if m == NULL:
             raise MemoryError()

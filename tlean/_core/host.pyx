@@ -1,5 +1,7 @@
 # cython: language_level=3
 """A kernel that calls back into Python: how ops of the user's own, and reference definitions, take part in plans and tapes."""
+from threading import get_ident
+
 from libc.stdint cimport int64_t
 
 
@@ -9,8 +11,8 @@ from libc.stdint cimport int64_t
 _callables = []
 _codes = ("float32", "float64", "int64", "int32", "bool")
 _sizes = (4, 8, 8, 4, 1)
-# What the latest failed call of this thread of control raised; the caller of the plan raises it again.
-_failure = []
+# By thread: what its latest failed call raised; the caller of the plan raises it again.
+_failures = {}
 
 
 def register(function):
@@ -20,8 +22,8 @@ def register(function):
 
 
 def take_failure():
-    """The exception of the latest failed call, or None; it is forgotten."""
-    return _failure.pop() if _failure else None
+    """The exception of the calling thread's latest failed call; it is forgotten."""
+    return _failures.pop(get_ident(), None) or RuntimeError("a call into Python failed")
 
 
 def numbers(number, outs, ins):
@@ -63,8 +65,7 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
         _callables[ints[0]](outs, ins)
         return 0
     except BaseException as error:
-        _failure.clear()
-        _failure.append(error)
+        _failures[get_ident()] = error
         return 3
 
 

@@ -349,6 +349,10 @@ cdef class TapeStore:
         store.writer = writer
         return store
 
+    def done(self):
+        """Whoever appended here has finished."""
+        self.writer = None
+
     def leaf(self, AnyTensor value not None, requires_grad=True, name=None):
         """Append a leaf; returns its id."""
         return append_leaf(self, value, requires_grad, name)

@@ -7,6 +7,7 @@ from libc.stddef cimport size_t
 cdef extern from *:
     """
     #include "pool.h"
+    #include <pthread.h>
 
     static int tl_threads = 1;
     static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
@@ -24,6 +25,21 @@ cdef extern from *:
     #define TL_SLOTS 8
     static _Thread_local void *tl_scratch_raw[TL_SLOTS];
     static _Thread_local size_t tl_scratch_size[TL_SLOTS];
+    static _Thread_local int tl_scratch_kept = 0;
+    static pthread_key_t tl_scratch_key;
+    static pthread_once_t tl_scratch_once = PTHREAD_ONCE_INIT;
+
+    /* Runs when a thread ends, in that thread. */
+    static void tl_scratch_free(void *unused) {
+        (void)unused;
+        for (int i = 0; i < TL_SLOTS; i++) {
+            free(tl_scratch_raw[i]);
+            tl_scratch_raw[i] = NULL;
+            tl_scratch_size[i] = 0;
+        }
+        tl_scratch_kept = 0;
+    }
+    static void tl_scratch_make_key(void) { pthread_key_create(&tl_scratch_key, tl_scratch_free); }
 
     /* NULL means that there is no memory: no bytes are asked for as one, so that a chain without temporaries is not taken for that. */
     static void *tl_scratch(int slot, size_t nbytes) {
@@ -35,6 +51,11 @@ cdef extern from *:
             tl_scratch_size[slot] = 0;
             void *p = NULL;
             if (posix_memalign(&p, 4096, want)) return NULL;
+            if (!tl_scratch_kept) {
+                pthread_once(&tl_scratch_once, tl_scratch_make_key);
+                pthread_setspecific(tl_scratch_key, &tl_scratch_kept);     /* any value: a NULL would not be cleaned up */
+                tl_scratch_kept = 1;
+            }
             tl_scratch_raw[slot] = p;
             tl_scratch_size[slot] = want;
         }

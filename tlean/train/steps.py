@@ -16,7 +16,7 @@ from tlean.options import Options
 from tlean.session import Session
 
 from .params import ParamList
-from .update import Update, slots
+from .update import Update, alone, slots
 
 
 def _scalar(result: Any) -> tuple[Any, Any]:
@@ -183,6 +183,7 @@ class CompiledSteps:
         vectors: dict[tuple[float, ...], AnyTensor] = {}
         for k in moved:
             p = self.params[k]
+            p._tensor = alone(p._tensor)
             states, hyper = update.peek(p, str(update.kernel(p)))
             if hyper not in vectors:
                 vectors[hyper] = as_tensor(hyper, "float64")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_tensor, writable
 from tlean._core.plan import call_in_place
 from tlean._core.table import KERNELS
 from tlean.errors import DTypeError, OptionError, ShapeError
@@ -41,6 +41,11 @@ def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) 
     if not low <= x < high:
         raise OptionError(f"{name} is in [{low:g}, {high:g}), got {value!r}")
     return x
+
+
+def alone(t: AnyTensor) -> AnyTensor:
+    """The array itself where nobody else holds its memory, so that a plan may write to it; else a copy."""
+    return t if writable(t) is t else as_tensor(t.numpy())
 
 
 class UpdateState:
@@ -135,6 +140,8 @@ class Update:
     def apply(self, grads: Mapping[Param, Any]) -> None:
         """One step of every parameter that has a gradient here: parameters and states are written in place.
 
+        Where somebody else holds the memory (an array read before, a tape) the new values go to fresh memory: arrays never change.
+
         Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
         """
         calls: dict[str, list[Any]] = {}
@@ -150,14 +157,17 @@ class Update:
             states, hyper = self.peek(p, kernel)
             if hyper not in vectors:
                 vectors[hyper] = as_tensor(hyper, "float64")
-            value = p._tensor
-            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append(
-                ((value, *states), (value, g, *states, vectors[hyper]), (value.size,))
-            )
-            moved.append(p)
+            before = (p._tensor, *states)
+            after = tuple(map(writable, before))
+            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append((after, (before[0], g, *states, vectors[hyper]), (before[0].size,)))
+            moved.append((p, after))
         for name, group in calls.items():
             call_in_place(KERNELS[name], group)
-        self.taken(moved)
+        for p, (value, *states) in moved:
+            p._tensor = value
+            if states:
+                self.state.moments[p] = tuple(states)
+        self.taken([p for p, _ in moved])
 
 
 class Descent(Update):

@@ -1,0 +1,304 @@
+"""Nothing a user does crashes the interpreter, changes an array that somebody holds, or leaves memory behind."""
+
+import gc
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tlean as tl
+from tlean._core.array import empty_cache, memory_stats, shared, writable
+from tlean._core.eager import recording
+
+
+def test_array_made_without_init_is_a_released_one():
+    t = tl.AnyTensor.__new__(tl.AnyTensor)
+    assert t.shape == () and "released" in repr(t)
+    with pytest.raises(tl.NodeError, match="released"):
+        t.numpy()
+
+
+def test_released_value_of_no_grad_raises_where_it_is_used():
+    s = tl.Session()
+    with tl.no_grad():
+        y = s.relu(s.input(np.ones(4)))
+        s.get_value(y).release()
+        with pytest.raises(tl.NodeError, match="released"):
+            s.relu(y)
+        with pytest.raises(tl.NodeError, match="released"):
+            s.add(y, y)
+        with pytest.raises(tl.NodeError, match="released"):
+            s.reduce_sum(y, 0)
+
+
+def test_plans_keep_their_constants():
+    c = tl.AnyTensor(np.arange(50000.0))
+    f = tl.jit(lambda ops, x: ops.add(x, ops.const(c)))
+    before = f(np.zeros(50000)).numpy()
+    c.release()
+    empty_cache()
+    assert np.array_equal(f(np.zeros(50000)).numpy(), before)
+
+
+def test_forks_of_forks_are_found_and_freed_without_recursion():
+    start, x = tl.Tape().leaf(np.ones(2))
+    tape, depth = start, 50000
+    for _ in range(depth):
+        tape.relu(x)
+        tape, y = tape.square(x)
+    assert tape.size == depth + 1
+    assert tape.require_value(depth // 3, (2,)).tolist() == [1.0, 1.0]
+    assert tape.backward(y, np.ones(2))[x].tolist() == [2.0, 2.0]
+    del tape
+    assert start.size == 1
+
+
+def test_deep_tape_without_recursion():
+    s = tl.Session()
+    x = y = s.input(np.ones(2))
+    for _ in range(100000):
+        y = s.scale(y, 1.0)
+    assert s.backward_scalar(s.sum(y))[x.id].tolist() == [1.0, 1.0]
+
+
+def test_a_tape_of_a_tapem_does_not_append_to_it():
+    m = tl.TapeM()
+    x = m.leaf([1.0, 2.0])
+    branch, _ = m.tape.relu(x)
+    y = m.square(x)
+    assert y.id == 1 and len(m.tape) == 2 and branch.size == 2
+    assert branch.get_node(1).name == "relu" and m.tape.get_node(1).name == "square"
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_steps_never_change_an_array_that_somebody_holds(backend):
+    s = tl.Session(tl.Options(backend=backend))
+    p = s.param(np.ones(3))
+    ref = s.use(p)
+    value = s.get_value(ref)
+    view = value.numpy()
+    state = tl.AdamState()
+    grads = s.backward_scalar_dense_all(s.sum(s.square(ref)))
+    s.adam_step_all(state, 0.1, 0.9, 0.999, 1e-8, grads)
+    assert p.get().numpy()[0] < 1.0
+    assert view.tolist() == value.tolist() == ref.value.tolist() == [1.0, 1.0, 1.0]
+    with tl.no_grad():
+        held = s.use(p).value
+    kept = held.tolist()
+    s.reset_tape()
+    s.sgd_step_all(0.5, s.backward_scalar_dense_all(s.sum(s.use(p))))
+    assert held.tolist() == kept != p.get().tolist()
+    held.release()
+    assert p.get().shape == (3,)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_trainer_results_stay_as_they_were(backend):
+    trainer = tl.ScalarTrainer(tl.Options(backend=backend), [np.ones(3)], [(3,)], lambda ops, w, x: (ops.sum(ops.mul(w, x)), w))
+    s = tl.Session()
+    read = s.get_value(s.use(trainer.params[0]))
+    trainer.step(0.5, np.ones(3))
+    first = trainer.aux
+    trainer.step(0.5, np.ones(3))
+    assert first.tolist() == read.tolist() == [1.0, 1.0, 1.0]
+    assert trainer.aux.tolist() == [0.5, 0.5, 0.5] and trainer.get_params()[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_shared_memory_is_not_written():
+    t = tl.AnyTensor(np.arange(3.0))
+    assert writable(t) is t
+    other = shared(t)
+    assert writable(t) is not t and writable(other) is not other
+    t.release()
+    assert other.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_no_grad_nests_with_itself_and_across_threads():
+    block = tl.no_grad()
+    with block:
+        with block:
+            assert not recording()
+        assert not recording()
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(recording()))
+        thread.start()
+        thread.join()
+        assert seen == [True]
+    assert recording()
+
+
+def test_a_generator_under_no_grad_leaves_others_recording():
+    def values():
+        with tl.no_grad():
+            yield recording()
+
+    running = values()
+    assert next(running) is False
+    running.close()
+    assert recording()
+
+
+def test_a_call_back_that_resets_the_tape():
+    s = tl.Session()
+
+    def forward(x):
+        if x.any():
+            s.reset_tape()
+        return x * 2
+
+    op = tl.custom_op(forward, lambda x, y, g: g * 2)
+    h = s.square(s.input(np.ones(1000)))
+    with pytest.raises(tl.NodeError, match="reset while"):
+        op(h)
+
+    def backward(x, y, g):
+        s.reset_tape()
+        for _ in range(50):
+            s.input(np.full(1000, 7.0))
+        return g * 2
+
+    x = s.input(np.ones(1000))
+    y = s.sum(tl.custom_op(lambda x: x * 2, backward)(s.square(x)))
+    g = s.sweep(y.id, tl.AnyTensor(1.0, "float32"))
+    assert np.all(g[0].numpy() == 4.0)
+
+
+def test_failures_of_call_backs_belong_to_their_thread():
+    wrong = []
+
+    def work(k):
+        def backward(x, y, g):
+            raise KeyError(k)
+
+        op = tl.custom_op(lambda x: x, backward)
+        for _ in range(100):
+            s = tl.Session()
+            loss = s.sum(op(s.input(np.ones(30000))))
+            try:
+                s.backward_scalar(loss)
+            except KeyError as error:
+                if error.args != (k,):
+                    wrong.append(error)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_threads_fork_one_tape_while_it_is_swept():
+    rng = np.random.default_rng(0)
+    tape, w = tl.Tape().leaf(rng.normal(size=(120, 120)))
+    tape, y = tape.matmul(w, w)
+    tape, y = tape.matmul(y, w)
+    tape, loss = tape.sum(y)
+    expected = tape.backward_scalar(loss)[w].numpy()
+    wrong = []
+
+    def grow():
+        for _ in range(150):
+            mine, i = tape.square(y)
+            for _ in range(4):
+                mine, i = mine.relu(i)
+            if i != tape.size + 4 or mine.size != tape.size + 5:
+                wrong.append((i, mine.size))
+
+    def sweep():
+        for _ in range(60):
+            if not np.array_equal(tape.backward_scalar(loss)[w].numpy(), expected):
+                wrong.append("sweep")
+
+    threads = [threading.Thread(target=f) for f in (grow, sweep, grow)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_threads_that_end_leave_no_memory():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    a = np.random.default_rng(0).normal(size=(300, 300))
+
+    def work():
+        s = tl.Session()
+        s.matmul(s.input(a), s.input(a))
+
+    def run(count):
+        for _ in range(count):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+
+    try:
+        run(20)
+        before = resident()
+    except FileNotFoundError:
+        pytest.skip("the system does not tell how much memory a process has")
+    run(100)
+    assert resident() - before < 20 << 20
+
+
+def test_errors_and_steps_leave_no_memory():
+    s = tl.Session()
+    w = s.param(np.ones((8, 8)))
+
+    def raises(x, y, g):
+        raise RuntimeError("no")
+
+    failing = tl.custom_op(lambda x: x, raises)
+
+    def once():
+        s.reset_tape()
+        x = s.input(np.ones((3, 8)))
+        y = s.linear(s.use(w), None, x)
+        with pytest.raises(tl.ShapeError):
+            s.add(y, s.input(np.ones(2)))
+        with pytest.raises(tl.IndexRangeError):
+            s.cross_entropy(y, [1, 2, 99])
+        with pytest.raises(RuntimeError, match="no"):
+            s.backward_scalar(s.sum(failing(y)))
+        s.sgd_step_all(0.0, s.backward_scalar_dense_all(s.sum(s.square(y))))
+
+    for _ in range(20):
+        once()
+    gc.collect()
+    s.reset_tape()
+    live = memory_stats()["live"]
+    for _ in range(300):
+        once()
+    s.reset_tape()
+    gc.collect()
+    assert memory_stats()["live"] == live
+
+
+def test_integers_that_do_not_fit_raise():
+    with pytest.raises(tl.DTypeError, match="int32"):
+        tl.AnyTensor(np.array([1 << 40]), "int32")
+    with pytest.raises(tl.DTypeError):
+        tl.AnyTensor([1 << 70], "int64")
+    assert tl.AnyTensor(np.array([5], np.uint64), "int32").tolist() == [5]
+
+
+def test_dlpack_copy_and_device():
+    t = tl.AnyTensor(np.arange(6.0).reshape(2, 3))
+    made = np.from_dlpack(t)
+    assert np.shares_memory(made, t.numpy())
+
+    class Copied:
+        def __dlpack__(self, **options):
+            return t.__dlpack__(copy=True)
+
+        def __dlpack_device__(self):
+            return t.__dlpack_device__()
+
+    assert not np.shares_memory(np.from_dlpack(Copied()), t.numpy())
+    with pytest.raises(BufferError, match="CPU"):
+        t.__dlpack__(dl_device=(2, 0))
