@@ -1,25 +1,30 @@
 # cython: language_level=3
-"""Chains of elementwise ops, block by block: every op of the chain runs over a short block in L1 before the next block is touched.
+"""Chains of elementwise ops, block by block: every op of a chain runs over a short block that stays in L1 before the next is touched.
 
-The loops are those of the single ops (the same machine code), so fusion changes no bit. Memory is read once and written once.
+The loops are those of the single ops (the same machine code), so fusion changes no bit. Memory is read once and written once. A value that
+is only summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the
+sums.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
+from tlean._core.kernel cimport tl_kernel
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 
-# Layout of `ints`: n, itemsize, block, ops, slots, then for every op: inner loop (an address; 0 = spread the scalar argument),
-# first float, destination, number of arguments, arguments. An operand is input k as k, output k as OUTPUT + k, slot k as SLOT + k.
+# Layout of `ints`: n, itemsize, block, ops, slots, sums, segment, the address of `reduce_sum`; for every sum its output and its first float
+# (the divisor); then for every op: inner loop (an address; 0 = spread the scalar argument), first float, destination, number of arguments,
+# arguments. An operand is input k as k, output k as OUTPUT + k, slot k as SLOT + k, the value of sum k as SUM + k.
 cdef enum:
     OUTPUT = 1 << 20
     SLOT = 1 << 21
-    HEADER = 5
+    SUM = 1 << 22
+    HEADER = 8
     MOST_ARGUMENTS = 8
     # Slots of short chains live on the stack.
     NEAR_BYTES = 8192
-    # Blocks in one unit of work of a thread.
+    # Blocks in one unit of work of a thread, where nothing is summed.
     BLOCKS = 8
 
 
@@ -29,37 +34,40 @@ cdef struct Chain:
     const int64_t* ints
     const double* floats
     int accumulate
+    int64_t step          # elements of a chunk
+    char* partial         # sums of chunks: chunk by chunk for every sum
 
 
-cdef inline char* operand(Chain* chain, int64_t code, char* slots, int64_t start_bytes, int64_t block_bytes) noexcept nogil:
+cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
+    cdef int64_t item = chain.ints[1]
+    if code >= SUM:
+        return summed + ((code - SUM) * chain.step + at - start) * item
     if code >= SLOT:
-        return slots + (code - SLOT) * block_bytes
+        return slots + (code - SLOT) * chain.ints[2] * item
     if code >= OUTPUT:
-        return chain.out[code - OUTPUT] + start_bytes
-    return chain.inp[code] + start_bytes
+        return chain.out[code - OUTPUT] + at * item
+    return chain.inp[code] + at * item
 
 
-cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots) noexcept nogil:
+cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, char* summed) noexcept nogil:
     cdef const int64_t* ints = chain.ints
     cdef int64_t item = ints[1], block = ints[2], ops = ints[3]
-    cdef int64_t block_bytes = block * item
-    cdef int64_t at, count, start_bytes, _k, j, dst
+    cdef int64_t at, count, _k, j, dst
     cdef const int64_t* op
     cdef void* arguments[MOST_ARGUMENTS]
     cdef char* target
     at = start
     while at < stop:
         count = min(block, stop - at)
-        start_bytes = at * item
-        op = ints + HEADER
+        op = ints + HEADER + 2 * ints[5]
         for _k in range(ops):
             dst = op[2]
-            target = operand(chain, dst, slots, start_bytes, block_bytes)
+            target = operand(chain, dst, slots, summed, at, start)
             if op[0] == 0:
-                spread(target, chain.inp[op[4]] if op[4] < OUTPUT else operand(chain, op[4], slots, start_bytes, block_bytes), count, item)
+                spread(target, chain.inp[op[4]] if op[4] < OUTPUT else operand(chain, op[4], slots, summed, at, start), count, item)
             else:
                 for j in range(op[3]):
-                    arguments[j] = operand(chain, op[4 + j], slots, start_bytes, block_bytes)
+                    arguments[j] = operand(chain, op[4 + j], slots, summed, at, start)
                 (<inner_fn><size_t>op[0])(target, arguments, count, chain.floats + op[1], chain.accumulate and dst == OUTPUT)
             op += 4 + op[3]
         at += count
@@ -79,35 +87,63 @@ cdef void spread(char* target, const char* value, int64_t count, int64_t item) n
             (<double*>target)[i] = d
 
 
+cdef void total(const int64_t* ints, void* target, void* values, int64_t count, const double* divisor) noexcept nogil:
+    # One run of `reduce_sum` over all elements.
+    cdef int64_t shape[3]
+    shape[0], shape[1], shape[2] = 1, 1, count
+    (<tl_kernel><size_t>ints[7])(&target, &values, shape, divisor, 0)
+
+
+cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) noexcept nogil:
+    cdef const int64_t* ints = chain.ints
+    cdef int64_t k, chunks = (ints[0] + chain.step - 1) // chain.step
+    cdef double one = 1.0
+    for k in range(ints[5]):
+        if chunks == 1:
+            total(ints, chain.out[ints[HEADER + 2 * k]], summed + k * chain.step * ints[1], count, chain.floats + ints[HEADER + 2 * k + 1])
+        else:
+            total(ints, chain.partial + (k * chunks + chunk) * ints[1], summed + k * chain.step * ints[1], count, &one)
+
+
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Chain* chain = <Chain*>context
     cdef const int64_t* ints = chain.ints
-    cdef int64_t step = BLOCKS * ints[2]
-    cdef int64_t start = chunk * step
-    cdef char* slots = <char*>scratch(6, ints[4] * ints[2] * ints[1])
-    run_blocks(chain, start, min(start + step, ints[0]), slots)
+    cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[0])
+    cdef int64_t room = (ints[4] * ints[2] * ints[1] + 63) & ~63
+    cdef char* slots = <char*>scratch(6, room + ints[5] * chain.step * ints[1])
+    run_blocks(chain, start, stop, slots, slots + room)
+    if ints[5]:
+        sum_chunk(chain, chunk, stop - start, slots + room)
 
 
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Chain chain
     cdef char near[NEAR_BYTES]
-    cdef int64_t n = ints[0], need = ints[4] * ints[2] * ints[1]
+    cdef int64_t n = ints[0], k, chunks
+    cdef int64_t room = (ints[4] * ints[2] * ints[1] + 63) & ~63
     chain.out = <char**>out
     chain.inp = <char**>inp
     chain.ints = ints
     chain.floats = floats
     chain.accumulate = accumulate
-    if n <= ints[2]:
-        if need <= NEAR_BYTES:
-            run_blocks(&chain, 0, n, near)
-            return 0
-        if scratch(6, need) == NULL:
-            return 2
-        run_blocks(&chain, 0, n, <char*>scratch(6, need))
+    chain.partial = NULL
+    chain.step = ints[6] if ints[5] else BLOCKS * ints[2]
+    if ints[5] == 0 and n <= ints[2] and room <= NEAR_BYTES:
+        run_blocks(&chain, 0, n, near, NULL)
         return 0
-    if scratch(6, need) == NULL:
+    chain.step = min(chain.step, n)
+    chunks = (n + chain.step - 1) // chain.step
+    # Every thread asks for its own; the caller finds out here whether there is that much.
+    if scratch(6, room + ints[5] * chain.step * ints[1]) == NULL:
         return 2
-    parallel_for(run_chunk, &chain, (n + BLOCKS * ints[2] - 1) // (BLOCKS * ints[2]), <double>n * ints[3] * 0.3)
+    if ints[5] and chunks > 1:
+        chain.partial = <char*>scratch(7, ints[5] * chunks * ints[1])
+        if chain.partial == NULL:
+            return 2
+    parallel_for(run_chunk, &chain, chunks, <double>n * ints[3] * 0.3)
+    if chunks > 1:
+        for k in range(ints[5]):
+            total(ints, out[ints[HEADER + 2 * k]], chain.partial + k * chunks * ints[1], chunks, floats + ints[HEADER + 2 * k + 1])
     return 0
 
 

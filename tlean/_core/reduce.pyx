@@ -302,3 +302,5 @@ KERNELS = {
     "cumsum:f32": <size_t>&cumsum_f32, "cumsum:f64": <size_t>&cumsum_f64,
 }
 ACCUMULATES = set()
+# Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
+SEGMENT_LENGTH = SEGMENT

@@ -15,13 +15,13 @@ from tlean._core.fused import ADDRESS
 from tlean._core.host import ADDRESS as HOST
 from tlean._core.host import numbers as host_numbers
 from tlean._core.host import register
-from tlean._core.table import ACCUMULATES, INNER, KERNELS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode
 
 SUFFIX = {"float32": "f32", "float64": "f64"}
-_OUTPUT, _SLOT = 1 << 20, 1 << 21
+_OUTPUT, _SLOT, _SUM = 1 << 20, 1 << 21, 1 << 22
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024
 _MOST_ARGUMENTS = 8
@@ -115,12 +115,20 @@ def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], retu
                 if i is not None and root[i] not in inside:
                     used_by.setdefault(root[i], set()).add(k)
     steps = []
-    for item in items:
+    summed: set[int] = set()
+    for k, item in enumerate(items):
         if isinstance(item, _Group) and len(item.nodes) > 1:
             made = [n.outputs[0] for n in item.nodes]
             visible = [v for v in made if order.home.get(v) is item and (v in returned or used_by.get(v))]
-            steps.append(_fused(graph, item, root, visible))
-        else:
+            # A value that is only summed up: the group makes its sum, in place of the item that would.
+            sums: dict[int, GraphNode] = {}
+            for v in visible:
+                reader = items[next(iter(used_by[v]))] if v not in returned and len(used_by[v]) == 1 else None
+                if isinstance(reader, GraphNode) and _is_total(graph, reader, item.elements):
+                    sums[v] = reader
+                    summed.update(used_by[v])
+            steps.append(_fused(graph, item, root, [v for v in visible if v not in sums], sums))
+        elif k not in summed:
             node = item.nodes[0] if isinstance(item, _Group) else item
             inside_use = {root[i] for i in node.inputs if i is not None}
             # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
@@ -227,7 +235,16 @@ def _single(graph: Graph, node: GraphNode, root: Sequence[int], live: Sequence[i
     return Step(node.record.kernel, address or 0, inputs, tuple(live), ints, floats, (node,), accumulates, in_place)
 
 
-def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[int]) -> Step:
+def _is_total(graph: Graph, node: GraphNode, elements: int) -> bool:
+    # Whether the node is one sum over as many elements as the group has.
+    if node.record.host is not None or node.record.kernel != "reduce_sum" or graph.specs[node.outputs[0]].dtype != graph.dtype:
+        return False
+    specs = tuple(graph.specs[i] for i in node.inputs if i is not None)
+    return node.record.numbers(specs, node.options)[0] == (1, 1, elements)
+
+
+def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Step:
+    # `sums`: values of the group that are only summed up, with the nodes that sum them; their outputs follow the visible ones.
     own = {n.outputs[0] for n in group.nodes}
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
@@ -238,6 +255,7 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
             if v not in own:
                 inputs[v] = None
     place = {v: k for k, v in enumerate(inputs)} | {v: _OUTPUT + j for j, v in enumerate(visible)}
+    place |= {v: _SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
     slots = 0
     code: list[int] = []
@@ -252,7 +270,7 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
             heirs.append(dying.pop())
         arguments = [place[root[i]] for i in node.inputs]  # type: ignore[index]
         for v in {root[i] for i in node.inputs}:  # type: ignore[index]
-            if last_read[v] == k and place[v] >= _SLOT:
+            if last_read[v] == k and _SLOT <= place[v] < _SUM:
                 free.append(place[v] - _SLOT)
         made = node.outputs[0]
         if made not in place:
@@ -263,17 +281,25 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
             place[made] = _SLOT + slot
             if made not in last_read:
                 free.append(slot)
-        else:
+        elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         specs: tuple[Any, ...] = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
         inner = 0 if _spreads(graph, node) else INNER[f"{node.record.kernel}:{SUFFIX[graph.dtype]}"]
         numbers = () if inner == 0 else node.record.numbers(specs, node.options)[1]
         code += [inner, len(floats), place[made], len(arguments), *arguments]
         floats += numbers
-    streams = slots + len(inputs) + len(visible)
+    tails: list[int] = []
+    for t, node in enumerate(sums.values()):
+        specs = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
+        tails += [len(visible) + t, len(floats)]
+        floats += node.record.numbers(specs, node.options)[1]
+    streams = slots + len(inputs) + len(visible) + len(sums)
     block = max(256, min(2048, _BLOCK_BYTES // (streams * item) // 64 * 64))
-    ints = (group.elements, item, block, len(group.nodes), slots, *code)
-    name = "fused(" + " ".join(n.record.kernel.lstrip("_") for n in group.nodes) + ")"
+    reduce = KERNELS[f"reduce_sum:{SUFFIX[graph.dtype]}"]
+    ints = (group.elements, item, block, len(group.nodes), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce, *tails, *code)
+    nodes = (*group.nodes, *sums.values())
+    name = "fused(" + " ".join(n.record.kernel.lstrip("_") for n in nodes) + ")"
+    outputs = (*visible, *(n.outputs[0] for n in sums.values()))
     # Adding into the only output is right when the chain does not read it again.
-    accumulates = len(visible) == 1 and visible[0] not in last_read
-    return Step(name, ADDRESS, tuple(inputs), tuple(visible), ints, tuple(floats), tuple(group.nodes), accumulates, in_place)
+    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
+    return Step(name, ADDRESS, tuple(inputs), outputs, ints, tuple(floats), nodes, accumulates, in_place)
