@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.refs import RefBase
@@ -13,8 +12,7 @@ from tlean.errors import NodeError, OptionError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
 
-@dataclass(frozen=True)
-class GraphNode:
+class GraphNode(NamedTuple):
     """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals)."""
 
     record: OpDef

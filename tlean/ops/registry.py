@@ -19,9 +19,10 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
-from ..errors import OptionError, TleanError, complete, describe
+from ..errors import DTypeError, OptionError, ShapeError, TleanError, complete, describe
 
 Shape = tuple[int, ...]
 
@@ -39,7 +40,7 @@ class Spec:
     shape: Shape
     dtype: str = FLOAT
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The number of elements."""
         n = 1
@@ -49,7 +50,7 @@ class Spec:
 
     def resolved(self, float_dtype: str) -> Spec:
         """The same with `"float"` replaced by the program's float dtype."""
-        return Spec(self.shape, float_dtype) if self.dtype == FLOAT else self
+        return _known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +119,6 @@ class OpDef:
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
 
     def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:
-        from ..errors import DTypeError, ShapeError
-
         if not self.variadic and len(specs) != len(self.inputs):
             raise ShapeError(f"takes {len(self.inputs)} inputs ({', '.join(self.inputs)})")
         for name, spec in zip(self.input_names(len(specs)), specs, strict=True):
@@ -162,7 +161,13 @@ class OpDef:
 
 
 def _as_spec(out: Any, dtype: str) -> Spec:
-    return out if isinstance(out, Spec) else Spec(tuple(out), dtype)
+    return out if isinstance(out, Spec) else _known_spec(tuple(out), dtype)
+
+
+@lru_cache(maxsize=65536)
+def _known_spec(shape: Shape, dtype: str) -> Spec:
+    # One object for equal specs: a program of many nodes has few of them.
+    return Spec(shape, dtype)
 
 
 _OPS: dict[str, OpDef] = {}
