@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import tlean as tl
@@ -27,25 +29,33 @@ def test_as_a_module():
     assert "NumPy" in done.stdout
 
 
-def test_check_finds_what_is_right_and_what_is_wrong(capsys, monkeypatch):
-    main(["check", "--ops", "^(relu|matmul)$", "--verbose"])
+def test_check(capsys):
+    main(["check"])
     printed = capsys.readouterr().out
-    assert "2 of 2 ops right" in printed
-    assert "matmul" in printed
+    assert "WRONG" not in printed
+    done, of = re.search(r"(\d+) of (\d+) right", printed).groups()
+    assert done == of
+    assert int(of) > 90
 
+
+def test_check_finds_what_is_wrong(capsys, monkeypatch):
     def wrong(record, **options):
         if record.name == "relu":
             raise AssertionError("relu, sample 0: off by 1")
 
     monkeypatch.setattr(check, "check_op", wrong)
+    # A stream of random numbers that is not the definition's, and a mask that keeps too much.
+    monkeypatch.setattr(check.rng, "uniform", lambda shape, seed, dtype="float32": np.zeros(shape, dtype))
     with pytest.raises(SystemExit) as ended:
-        main(["check", "--ops", "^(relu|matmul)$"])
+        main(["check", "--only", "^(relu|matmul|rand_uniform|dropout.*)$", "--verbose"])
     assert ended.value.code == 1
     printed = capsys.readouterr().out
     assert "WRONG: relu, sample 0: off by 1" in printed
-    assert "1 of 2 ops right" in printed
-    with pytest.raises(SystemExit, match="no op with samples"):
-        main(["check", "--ops", "nothing like that"])
+    assert printed.count("WRONG: the bits are not those of the definition") == 2
+    assert re.search(r"^matmul +[\d.]+ s  right$", printed, re.MULTILINE)
+    assert "1 of 4 right" in printed
+    with pytest.raises(SystemExit, match="nothing to check"):
+        main(["check", "--only", "nothing like that"])
 
 
 def test_bench(capsys, monkeypatch, tmp_path):
