@@ -5,6 +5,8 @@ into a fresh buffer and appends one node. The methods themselves are generated f
 """
 from contextvars import ContextVar
 
+from cpython.contextvars cimport get_value
+
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -65,7 +67,7 @@ class no_grad:
 
 
 cpdef bint recording() noexcept:
-    return _blocks_open == 0 or <int>_depth.get() == 0
+    return _blocks_open == 0 or <int>get_value(_depth, 0) == 0
 
 
 # Instances by shape ---------------------------------------------------------------------------------------------------
