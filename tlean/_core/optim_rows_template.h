@@ -10,14 +10,19 @@
     T *p1 = TL_OUT(0);                            \
     const T *p0 = TL_IN(0), *g0 = TL_IN(1);       \
     const T scale = (T)c[0], decay = (T)c[1];
-#define TL_GRADIENT (scale * g0[i] + decay * p0[i])
+/* The parameter is read once, and an element's writes come after all its reads: arrays of one size often differ by a multiple of 4096 bytes,
+ * and a read behind such a write waits for it. */
+#define TL_READ const T p = p0[i], g = scale * g0[i] + decay * p;
 #define TL_FOR _Pragma("GCC ivdep") for (ptrdiff_t i = from; i < to; i++)
 
 /* c[2] = lr */
 static void NAME(tl_sgd)(void **out, void **in, const double *c, ptrdiff_t from, ptrdiff_t to) {
     TL_PARAMETER
     const T lr = (T)c[2];
-    TL_FOR p1[i] = p0[i] - lr * TL_GRADIENT;
+    TL_FOR {
+        TL_READ
+        p1[i] = p - lr * g;
+    }
 }
 
 /* States: velocity. c[2] = lr, c[3] = momentum, c[4] = what the gradient adds to the velocity, c[5] = 1: Nesterov */
@@ -28,15 +33,17 @@ static void NAME(tl_momentum)(void **out, void **in, const double *c, ptrdiff_t 
     const T lr = (T)c[2], mu = (T)c[3], fresh = (T)c[4];
     if (c[5] != 0) {
         TL_FOR {
-            T g = TL_GRADIENT, u = mu * u0[i] + fresh * g;
+            TL_READ
+            const T u = mu * u0[i] + fresh * g;
             u1[i] = u;
-            p1[i] = p0[i] - lr * (g + mu * u);
+            p1[i] = p - lr * (g + mu * u);
         }
     } else {
         TL_FOR {
-            T u = mu * u0[i] + fresh * TL_GRADIENT;
+            TL_READ
+            const T u = mu * u0[i] + fresh * g;
             u1[i] = u;
-            p1[i] = p0[i] - lr * u;
+            p1[i] = p - lr * u;
         }
     }
 }
@@ -45,11 +52,9 @@ static void NAME(tl_momentum)(void **out, void **in, const double *c, ptrdiff_t 
  * c[2] = what decoupled decay leaves of p, c[3] = 1 - beta1, c[4] = beta2, c[5] = 1 - beta2, c[6] = lr/(1 - beta1^t),
  * c[7] = sqrt(1 - beta2^t), c[8] = eps */
 #define TL_ADAM_MEANS                                             \
-    T g = TL_GRADIENT;                                            \
-    T m = m0[i] + m_rate * (g - m0[i]);                           \
-    T v = v_keep * v0[i] + v_rate * g * g;                        \
-    m1[i] = m;                                                    \
-    v1[i] = v;
+    TL_READ                                                       \
+    const T m_old = m0[i], m = m_old + m_rate * (g - m_old);      \
+    const T v = v_keep * v0[i] + v_rate * g * g;
 #define TL_ADAM_STATES                                            \
     TL_PARAMETER                                                  \
     T *m1 = TL_OUT(1), *v1 = TL_OUT(2);                           \
@@ -61,7 +66,9 @@ static void NAME(tl_adam)(void **out, void **in, const double *c, ptrdiff_t from
     TL_ADAM_STATES
     TL_FOR {
         TL_ADAM_MEANS
-        p1[i] = left * p0[i] - step * m / (SQRT(v) / root + eps);
+        m1[i] = m;
+        v1[i] = v;
+        p1[i] = left * p - step * m / (SQRT(v) / root + eps);
     }
 }
 
@@ -71,9 +78,11 @@ static void NAME(tl_amsgrad)(void **out, void **in, const double *c, ptrdiff_t f
     const T *w0 = TL_IN(4);
     TL_FOR {
         TL_ADAM_MEANS
-        T w = v > w0[i] ? v : w0[i];
+        const T w_old = w0[i], w = v > w_old ? v : w_old;
+        m1[i] = m;
+        v1[i] = v;
         w1[i] = w;
-        p1[i] = left * p0[i] - step * m / (SQRT(w) / root + eps);
+        p1[i] = left * p - step * m / (SQRT(w) / root + eps);
     }
 }
 
@@ -88,29 +97,35 @@ static void NAME(tl_amsgrad)(void **out, void **in, const double *c, ptrdiff_t f
         (void)mu;                                                                                                  \
         STATES                                                                                                     \
         TL_FOR {                                                                                                   \
-            T g = TL_GRADIENT, v = keep * v0[i] + rate * g * g;                                                    \
-            v1[i] = v;                                                                                             \
+            TL_READ                                                                                                \
+            const T v = keep * v0[i] + rate * g * g;                                                               \
             SPREAD                                                                                                 \
             UPDATE                                                                                                 \
+            v1[i] = v;                                                                                             \
         }                                                                                                          \
     }
-#define TL_SPREAD T s = SQRT(v) + eps;
-#define TL_SPREAD_CENTRED             \
-    T a = a0[i] + rate * (g - a0[i]); \
-    a1[i] = a;                        \
-    T s = SQRT(v - a * a) + eps;
-#define TL_UPDATE p1[i] = p0[i] - lr * g / s;
-#define TL_UPDATE_MOMENTUM        \
-    T u = mu * u0[i] + g / s;     \
-    u1[i] = u;                    \
-    p1[i] = p0[i] - lr * u;
+#define TL_SPREAD const T s = SQRT(v) + eps;
+#define TL_SPREAD_CENTRED                                  \
+    const T a_old = a0[i], a = a_old + rate * (g - a_old); \
+    const T s = SQRT(v - a * a) + eps;
+#define TL_UPDATE p1[i] = p - lr * g / s;
+#define TL_UPDATE_CENTRED \
+    TL_UPDATE             \
+    a1[i] = a;
+#define TL_UPDATE_MOMENTUM          \
+    const T u = mu * u0[i] + g / s; \
+    u1[i] = u;                      \
+    p1[i] = p - lr * u;
+#define TL_UPDATE_BOTH \
+    TL_UPDATE_MOMENTUM \
+    a1[i] = a;
 #define TL_STATE(name, k)             \
     T *name##1 = TL_OUT(k);           \
     const T *name##0 = TL_IN(k + 1);
 TL_RMSPROP(tl_rmsprop, , TL_SPREAD, TL_UPDATE)
 TL_RMSPROP(tl_rmsprop_momentum, TL_STATE(u, 2), TL_SPREAD, TL_UPDATE_MOMENTUM)
-TL_RMSPROP(tl_rmsprop_centred, TL_STATE(a, 2), TL_SPREAD_CENTRED, TL_UPDATE)
-TL_RMSPROP(tl_rmsprop_centred_momentum, TL_STATE(a, 2) TL_STATE(u, 3), TL_SPREAD_CENTRED, TL_UPDATE_MOMENTUM)
+TL_RMSPROP(tl_rmsprop_centred, TL_STATE(a, 2), TL_SPREAD_CENTRED, TL_UPDATE_CENTRED)
+TL_RMSPROP(tl_rmsprop_centred_momentum, TL_STATE(a, 2) TL_STATE(u, 3), TL_SPREAD_CENTRED, TL_UPDATE_BOTH)
 
 /* States: sum of squares. c[2] = lr after its decay, c[3] = eps */
 static void NAME(tl_adagrad)(void **out, void **in, const double *c, ptrdiff_t from, ptrdiff_t to) {
@@ -118,9 +133,10 @@ static void NAME(tl_adagrad)(void **out, void **in, const double *c, ptrdiff_t f
     TL_STATE(v, 1)
     const T lr = (T)c[2], eps = (T)c[3];
     TL_FOR {
-        T g = TL_GRADIENT, v = v0[i] + g * g;
+        TL_READ
+        const T v = v0[i] + g * g;
         v1[i] = v;
-        p1[i] = p0[i] - lr * g / (SQRT(v) + eps);
+        p1[i] = p - lr * g / (SQRT(v) + eps);
     }
 }
 
@@ -131,22 +147,25 @@ static void NAME(tl_adadelta)(void **out, void **in, const double *c, ptrdiff_t 
     TL_STATE(d, 2)
     const T lr = (T)c[2], keep = (T)c[3], rate = (T)c[4], eps = (T)c[5];
     TL_FOR {
-        T g = TL_GRADIENT, v = keep * v0[i] + rate * g * g;
-        T s = SQRT(d0[i] + eps) / SQRT(v + eps) * g;
+        TL_READ
+        const T d = d0[i], v = keep * v0[i] + rate * g * g;
+        const T s = SQRT(d + eps) / SQRT(v + eps) * g;
         v1[i] = v;
-        d1[i] = keep * d0[i] + rate * s * s;
-        p1[i] = p0[i] - lr * s;
+        d1[i] = keep * d + rate * s * s;
+        p1[i] = p - lr * s;
     }
 }
 
 #undef TL_OUT
 #undef TL_IN
 #undef TL_PARAMETER
-#undef TL_GRADIENT
+#undef TL_READ
 #undef TL_FOR
 #undef TL_ADAM_MEANS
 #undef TL_ADAM_STATES
 #undef TL_RMSPROP
+#undef TL_UPDATE_CENTRED
+#undef TL_UPDATE_BOTH
 #undef TL_SPREAD
 #undef TL_SPREAD_CENTRED
 #undef TL_UPDATE
