@@ -1,0 +1,375 @@
+"""What is measured of the compiled path: the same programs for tlean, PyTorch and JAX, from the same arrays.
+
+A row has one builder for each library: it returns a function that does the work once and gives back numbers to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from training_rows import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
+
+Timed = Callable[[], Any]
+Program = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class CompiledRow:
+    """One measured thing: `kind` says what is done with the program, `arrays(rng)` gives parameters (the first `params`) and inputs."""
+
+    name: str
+    kind: str
+    arrays: Callable[[np.random.Generator], list[np.ndarray]]
+    params: int
+    ours: Program
+    torch: Program
+    jax: Program
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.1
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+
+# MLP and CNN -------------------------------------------------------------------------------------------------------------------------
+
+
+def _digits(shapes: Any, batch: int) -> Callable[[np.random.Generator], list[np.ndarray]]:
+    def arrays(rng: np.random.Generator) -> list[np.ndarray]:
+        values = [_normal(rng, *s) for s in shapes]
+        return [*values, rng.random((batch, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, batch)]
+
+    return arrays
+
+
+def _jax_loss(scores: Any, y: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    return -jnp.take_along_axis(jax.nn.log_softmax(scores), y[:, None], 1).mean()
+
+
+def _mlp_jax(w1: Any, b1: Any, w2: Any, b2: Any, x: Any, y: Any) -> Any:
+    import jax
+
+    h = jax.nn.relu(x.reshape(x.shape[0], -1) @ w1.T + b1)
+    return _jax_loss(h @ w2.T + b2, y)
+
+
+def _cnn_jax(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: Any, b4: Any, x: Any, y: Any) -> Any:
+    import jax
+
+    def layer(w: Any, b: Any, x: Any) -> Any:
+        h = jax.lax.conv_general_dilated(x, w, (1, 1), "SAME") + b[:, None, None]
+        return jax.lax.reduce_window(jax.nn.relu(h), -np.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+
+    h = layer(w2, b2, layer(w1, b1, x)).reshape(x.shape[0], -1)
+    return _jax_loss(jax.nn.relu(h @ w3.T + b3) @ w4.T + b4, y)
+
+
+# A recurrence of 50 steps ------------------------------------------------------------------------------------------------------------
+
+TIME, WIDTH, BATCH = 50, 64, 16
+
+
+def _sequence(rng: np.random.Generator) -> list[np.ndarray]:
+    return [
+        *(_normal(rng, 4 * WIDTH, WIDTH) for _ in range(2)),
+        _normal(rng, 4 * WIDTH),
+        _normal(rng, TIME, BATCH, WIDTH),
+        _normal(rng, BATCH, WIDTH),
+    ]
+
+
+def _lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
+    h = c = ops.const(np.zeros((BATCH, WIDTH)))
+    for t in range(TIME):
+        gates = ops.add(ops.linear(w, b, xs[t]), ops.linear(u, None, h))
+        i, f, o, g = (ops.slice(gates, (0, k * WIDTH), (BATCH, (k + 1) * WIDTH)) for k in range(4))
+        c = ops.add(ops.mul(ops.sigmoid(f), c), ops.mul(ops.sigmoid(i), ops.tanh(g)))
+        h = ops.mul(ops.sigmoid(o), ops.tanh(c))
+    return ops.mse_loss(h, target)
+
+
+def _lstm_torch(t: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
+    h = c = t.zeros(BATCH, WIDTH)
+    for x in xs.unbind(0):
+        i, f, o, g = (t.nn.functional.linear(x, w, b) + h @ u.T).chunk(4, 1)
+        c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
+        h = t.sigmoid(o) * t.tanh(c)
+    return t.nn.functional.mse_loss(h, target)
+
+
+def _lstm_jax(w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    def step(state: Any, x: Any) -> Any:
+        h, c = state
+        i, f, o, g = jnp.split(x @ w.T + b + h @ u.T, 4, axis=1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zero = jnp.zeros((BATCH, WIDTH))
+    (h, _), _ = jax.lax.scan(step, (zero, zero), xs)
+    return jnp.mean((h - target) ** 2)
+
+
+# A transformer block -----------------------------------------------------------------------------------------------------------------
+
+N, LENGTH, MODEL, HEADS = 8, 64, 128, 4
+
+
+def _tokens(rng: np.random.Generator) -> list[np.ndarray]:
+    norms = [np.ones(MODEL, np.float32), np.zeros(MODEL, np.float32)]
+    weights = [_normal(rng, 4 * MODEL, MODEL), _normal(rng, 4 * MODEL), _normal(rng, MODEL, 4 * MODEL), _normal(rng, MODEL)]
+    data = [_normal(rng, N, LENGTH, MODEL), _normal(rng, N, LENGTH, MODEL)]
+    return [*(_normal(rng, MODEL, MODEL) for _ in range(4)), *norms, *weights, *norms, *data]
+
+
+def _block_ours(ops: Any, wq: Any, wk: Any, wv: Any, wo: Any, g1: Any, c1: Any, w1: Any, b1: Any, w2: Any, b2: Any, *rest: Any) -> Any:
+    g2, c2, x, y = rest
+    h = ops.add(x, ops.multi_head_attention(wq, wk, wv, wo, ops.layer_norm(x, g1, c1), HEADS))
+    z = ops.layer_norm(h, g2, c2)
+    return ops.mse_loss(ops.add(h, ops.linear(w2, b2, ops.gelu(ops.linear(w1, b1, z)))), y)
+
+
+def _block_torch(t: Any, wq: Any, wk: Any, wv: Any, wo: Any, g1: Any, c1: Any, w1: Any, b1: Any, w2: Any, b2: Any, *rest: Any) -> Any:
+    g2, c2, x, y = rest
+    f = t.nn.functional
+    z = f.layer_norm(x, (MODEL,), g1, c1)
+    q, k, v = ((z @ w).view(N, LENGTH, HEADS, -1).transpose(1, 2) for w in (wq, wk, wv))
+    a = f.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(N, LENGTH, MODEL)
+    h = x + a @ wo
+    z = f.layer_norm(h, (MODEL,), g2, c2)
+    return f.mse_loss(h + f.linear(f.gelu(f.linear(z, w1, b1), approximate="tanh"), w2, b2), y)
+
+
+def _block_jax(wq: Any, wk: Any, wv: Any, wo: Any, g1: Any, c1: Any, w1: Any, b1: Any, w2: Any, b2: Any, *rest: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    g2, c2, x, y = rest
+
+    def norm(x: Any, g: Any, c: Any) -> Any:
+        return (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5) * g + c
+
+    z = norm(x, g1, c1)
+    q, k, v = ((z @ w).reshape(N, LENGTH, HEADS, -1) for w in (wq, wk, wv))
+    scores = jax.nn.softmax(jnp.einsum("nqhd,nkhd->nhqk", q, k) * (MODEL // HEADS) ** -0.5)
+    h = x + jnp.einsum("nhqk,nkhd->nqhd", scores, v).reshape(N, LENGTH, MODEL) @ wo
+    z = norm(h, g2, c2)
+    return jnp.mean((h + jax.nn.gelu(z @ w1.T + b1) @ w2.T + b2 - y) ** 2)
+
+
+# A physics-informed network: u_t = u_xx at 256 points --------------------------------------------------------------------------------
+
+HIDDEN, POINTS = 32, 256
+
+
+def _points(rng: np.random.Generator) -> list[np.ndarray]:
+    weights = [_normal(rng, HIDDEN, 2), _normal(rng, HIDDEN), _normal(rng, HIDDEN, HIDDEN), _normal(rng, HIDDEN), _normal(rng, 1, HIDDEN)]
+    return [*weights, rng.random((POINTS, 1), dtype=np.float32), rng.random((POINTS, 1), dtype=np.float32)]
+
+
+def _pinn_ours(ops: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, x: Any, t: Any) -> Any:
+    import tlean as tl
+
+    def u(ops: Any, x: Any, t: Any) -> Any:
+        h = ops.tanh(ops.linear(w1, b1, ops.concat([x, t], axis=1)))
+        return ops.sum(ops.linear(w3, None, ops.tanh(ops.linear(w2, b2, h))))
+
+    def slope(ops: Any, x: Any, t: Any) -> Any:
+        return ops.sum(tl.grad(u)(ops, x, t))
+
+    return ops.mean(ops.square(ops.sub(tl.grad(u, argnums=1)(ops, x, t), tl.grad(slope)(ops, x, t))))
+
+
+def _pinn_torch(t_: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, x: Any, t: Any) -> Any:
+    x, t = x.clone().requires_grad_(), t.clone().requires_grad_()
+    h = t_.tanh(t_.nn.functional.linear(t_.cat([x, t], 1), w1, b1))
+    u = (t_.tanh(t_.nn.functional.linear(h, w2, b2)) @ w3.T).sum()
+    ux, ut = t_.autograd.grad(u, (x, t), create_graph=True)
+    (uxx,) = t_.autograd.grad(ux.sum(), x, create_graph=True)
+    return ((ut - uxx) ** 2).mean()
+
+
+def _pinn_jax(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, x: Any, t: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    def u(x: Any, t: Any) -> Any:
+        h = jnp.tanh(jnp.concatenate([x, t], 1) @ w1.T + b1)
+        return (jnp.tanh(h @ w2.T + b2) @ w3.T).sum()
+
+    uxx = jax.grad(lambda x: jax.grad(u)(x, t).sum())(x)
+    return jnp.mean((jax.grad(u, 1)(x, t) - uxx) ** 2)
+
+
+# Chains ------------------------------------------------------------------------------------------------------------------------------
+
+
+def _chain(mul: Any, add: Any, relu: Any, total: Any, x: Any, a: Any, b: Any) -> Any:
+    for _ in range(33):
+        x = relu(add(mul(x, a), b))
+    return total(mul(x, a))
+
+
+def _chain_jax(x: Any, a: Any, b: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    return _chain(jnp.multiply, jnp.add, jax.nn.relu, jnp.sum, x, a, b)
+
+
+def _fuse_ours(ops: Any, a: Any, b: Any, c: Any) -> Any:
+    return ops.mean(ops.square(ops.sub(ops.mul(ops.tanh(ops.add(ops.mul(a, b), c)), ops.sigmoid(a)), b)))
+
+
+def _fuse_jax(a: Any, b: Any, c: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    return jnp.mean((jnp.tanh(a * b + c) * jax.nn.sigmoid(a) - b) ** 2)
+
+
+def _small_mlp(rng: np.random.Generator) -> list[np.ndarray]:
+    weights = [_normal(rng, 16, 10), _normal(rng, 16), _normal(rng, 4, 16), _normal(rng, 4)]
+    return [*weights, _normal(rng, 32, 10), rng.integers(0, 4, 32)]
+
+
+def all_rows() -> list[CompiledRow]:
+    """Every row, in the order of the table."""
+    rows = [CompiledRow(f"mlp_step_N{n}", "step", _digits(MLP, n), 4, mlp_ours, mlp_theirs, _mlp_jax) for n in (1, 32, 128)]
+    rows += [CompiledRow(f"cnn_step_N{n}", "step", _digits(CNN, n), 8, cnn_ours, cnn_theirs, _cnn_jax) for n in (1, 32, 128)]
+    rows += [
+        CompiledRow("lstm_50_step", "step", _sequence, 3, _lstm_ours, _lstm_torch, _lstm_jax),
+        CompiledRow("transformer_block_step", "step", _tokens, 12, _block_ours, _block_torch, _block_jax),
+        CompiledRow("pinn_step", "step", _points, 5, _pinn_ours, _pinn_torch, _pinn_jax),
+        CompiledRow("mlp_hvp_N32", "hvp", _digits(MLP, 32), 4, mlp_ours, mlp_theirs, _mlp_jax),
+        CompiledRow("mlp_hessian_160", "hessian", _small_mlp, 1, mlp_ours, mlp_theirs, _mlp_jax),
+        CompiledRow(
+            "chain_100_ops_of_4",
+            "grad",
+            lambda rng: [_normal(rng, 4) + 1 for _ in range(3)],
+            3,
+            lambda ops, *xs: _chain(ops.mul, ops.add, ops.relu, ops.sum, *xs),
+            lambda t, *xs: _chain(t.mul, t.add, t.relu, t.sum, *xs),
+            _chain_jax,
+        ),
+    ]
+    for name, size in (("1M", 1 << 20), ("16M", 1 << 24)):
+        rows.append(
+            CompiledRow(
+                f"ew_fusechain_{name}",
+                "grad",
+                lambda rng, size=size: [rng.standard_normal(size, dtype=np.float32) for _ in range(3)],
+                3,
+                _fuse_ours,
+                lambda t, a, b, c: ((t.tanh(a * b + c) * t.sigmoid(a) - b) ** 2).mean(),
+                _fuse_jax,
+            )
+        )
+    return rows
+
+
+# What is done with a program ---------------------------------------------------------------------------------------------------------
+
+
+def build_ours(row: CompiledRow) -> Timed:
+    """The row for tlean, compiled."""
+    import tlean as tl
+
+    arrays = row.arrays(np.random.default_rng(0))
+    if row.kind == "step":
+        specs = [tl.Spec(a.shape, "int64") if a.dtype.kind == "i" else a.shape for a in arrays[row.params :]]
+        trainer = tl.ScalarTrainer(tl.Options(backend="compiled"), arrays[: row.params], specs, row.ours)
+        inputs = arrays[row.params :]
+        return lambda: trainer.step(LR, *inputs).item()
+    session = tl.Session()
+    tensors = [a if a.dtype.kind == "i" else session.const(a).value for a in arrays]
+    if row.kind == "grad":
+        gradient = tl.value_and_grad(row.ours, argnums=tuple(range(row.params)))
+        return lambda: gradient(*tensors)[1]
+    if row.kind == "hessian":
+        hessian = tl.hessian(row.ours)
+        return lambda: hessian(*tensors)
+    moves = tensors[: row.params]
+
+    def product(ops: Any, *xs: Any) -> Any:
+        return tl.hvp_params(row.ours, xs[: row.params], xs[row.params : len(tensors)], xs[len(tensors) :])
+
+    run = tl.jit(product)
+    return lambda: run(*tensors, *moves)
+
+
+def build_torch(row: CompiledRow, inductor: bool) -> Timed:
+    """The row for PyTorch, eager or by `torch.compile`."""
+    import torch
+
+    tensors = [torch.from_numpy(a) for a in row.arrays(np.random.default_rng(0))]
+    params, inputs = tensors[: row.params], tensors[row.params :]
+
+    def program(*xs: Any) -> Any:
+        return row.torch(torch, *xs)
+
+    wrap = torch.compile if inductor else lambda f: f
+    if row.kind == "hessian":
+        hessian = wrap(torch.func.hessian(program))
+        return lambda: hessian(*tensors)
+    if row.kind == "hvp":
+        gradient = torch.func.grad(lambda *p: program(*p, *inputs), argnums=tuple(range(row.params)))
+        moves = tuple(p.clone() for p in params)
+        run = wrap(lambda *p: torch.func.jvp(gradient, p, moves)[1])
+        return lambda: list(run(*params))
+    for p in params:
+        p.requires_grad_()
+    loss = wrap(program)
+    if row.kind == "grad":
+        return lambda: list(torch.autograd.grad(loss(*tensors), params))
+    update = torch.optim.SGD(params, lr=LR, fused=True)
+
+    def step() -> float:
+        update.zero_grad(set_to_none=True)
+        value = loss(*tensors)
+        value.backward()
+        update.step()
+        return value.item()
+
+    return step
+
+
+def build_jax(row: CompiledRow) -> Timed:
+    """The row for JAX, by `jit`."""
+    import jax
+    import jax.numpy as jnp
+
+    tensors = [jnp.asarray(a) for a in row.arrays(np.random.default_rng(0))]
+    params, inputs = tensors[: row.params], tensors[row.params :]
+    which = tuple(range(row.params))
+    if row.kind == "grad":
+        gradient = jax.jit(jax.grad(row.jax, argnums=which))
+        return lambda: jax.block_until_ready(gradient(*tensors))
+    if row.kind == "hessian":
+        hessian = jax.jit(jax.hessian(row.jax))
+        return lambda: jax.block_until_ready(hessian(*tensors))
+    if row.kind == "hvp":
+        gradient = jax.grad(row.jax, argnums=which)
+        run = jax.jit(lambda p, v: jax.jvp(lambda *p: gradient(*p, *inputs), p, v)[1])
+        return lambda: jax.block_until_ready(run(tuple(params), tuple(params)))
+
+    def update(params: Any, *inputs: Any) -> Any:
+        value, grads = jax.value_and_grad(lambda p: row.jax(*p, *inputs))(params)
+        return value, [p - LR * g for p, g in zip(params, grads, strict=True)]
+
+    compiled = jax.jit(update, donate_argnums=0)
+
+    def step() -> float:
+        nonlocal params
+        value, params = compiled(params, *inputs)
+        return float(value)
+
+    return step
