@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import ops as _ops  # noqa: F401  (registers every op)
-from . import testing, train, tree
+from . import cuda, testing, train, tree
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
@@ -84,6 +84,7 @@ __all__ = [
     "TleanError",
     "compile_out",
     "compile_scalar",
+    "cuda",
     "custom_op",
     "data",
     "defop",

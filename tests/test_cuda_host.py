@@ -1,0 +1,186 @@
+"""What the CUDA room promises on any machine: errors that name what is missing, the plans of launches, the cache of compiled kernels, the
+table in the documentation; and, where nvcc is, that every source compiles for real devices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import tlean as tl
+from tlean.cuda import compile as build
+from tlean.cuda import table
+from tlean.cuda.kernels import families, kernel_families
+from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
+from tlean.cuda.launch import plan_of, signature
+from tlean.ops import Spec, all_ops, get
+
+ROOT = Path(__file__).parent.parent
+
+# Missing parts ----------------------------------------------------------------------------------------------------------------
+
+
+def in_child(text: str, *path: Path, **env: str) -> str:
+    """What a fresh interpreter prints; `path` comes first on its module path, and no emulation is loaded."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")}
+    command = [sys.executable, "-c", text]
+    whole = {**clean, "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))), **env}
+    return subprocess.run(command, env=whole, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+PROBE = """
+import tlean as tl
+print(tl.cuda.is_available())
+c = tl.cuda
+for call in (c.device_count, c.synchronize, c.memory_stats, c.empty_cache, lambda: c.to_device(1.0), c.ops):
+    try:
+        call()
+    except tl.DeviceError as error:
+        print(error)
+"""
+WITHOUT = {
+    "PyCUDA": ({}, "PyCUDA is not installed; pip install 'tlean[cuda]'"),
+    "driver": ({"driver.py": "raise ImportError('libcuda.so.1: cannot open shared object file')"}, "install the NVIDIA driver"),
+    "device": (
+        {"driver.py": "class Error(Exception): pass\ndef init(): raise Error('no CUDA-capable device is detected')"},
+        "finds no device",
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", WITHOUT)
+def test_says_what_is_missing(missing, tmp_path):
+    files, text = WITHOUT[missing]
+    before = "import sys; sys.modules['pycuda'] = None\n" if missing == "PyCUDA" else ""
+    for name, body in files.items():
+        (tmp_path / "pycuda").mkdir(exist_ok=True)
+        (tmp_path / "pycuda" / "__init__.py").touch()
+        (tmp_path / "pycuda" / name).write_text(body)
+    available, *errors = in_child(before + PROBE, tmp_path).splitlines()
+    assert available == "False" and len(errors) == 6
+    assert all(text in e for e in errors), errors
+
+
+def test_tlean_does_not_import_pycuda():
+    assert in_child("import sys, tlean; tlean.cuda; print('pycuda' in sys.modules)") == "False\n"
+
+
+# Plans --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_kernel_of_the_registry_is_in_the_table():
+    """By the names that the CPU has: a kernel that no op asks for would be a misspelt one."""
+    names = {r.kernel for r in all_ops() if not r.view}
+    assert kernel_families().keys() <= names
+    assert sum(len(f.kernels) for f in families().values()) == len(kernel_families())
+
+
+@pytest.mark.parametrize("name", sorted({r.name for r in all_ops() if r.samples and r.kernel in kernel_families()}))
+def test_plans_name_functions_and_buffers_that_exist(name):
+    record = get(name)
+    family = kernel_families()[record.kernel]
+    for sample in record.samples():
+        if sample.raises:
+            continue
+        shapes = [None if a is None else getattr(a, "shape", a) for a in sample.args]
+        shapes += [None] * (0 if record.variadic else len(record.inputs) - len(shapes))
+        kinds = ["bool" if "mask" in n else "int64" if n in record.integer else "float" for n in record.input_names(len(shapes))]
+        if record.internal:
+            kinds = ["int32" if k == "int64" else k for k in kinds]
+        specs = tuple(None if s is None else Spec(tuple(s), k) for s, k in zip(shapes, kinds, strict=True))
+        clean, outs = record.infer(specs, sample.options)
+        plan = plan_of(record, specs, clean)
+        for launch in plan.launches:
+            assert f"void {launch.function}(" in family.source
+            assert min(launch.block) >= 1 and launch.block[0] * launch.block[1] * launch.block[2] <= 1024
+            assert all(a.number < len(outs) for a in launch.args if isinstance(a, Out))
+            assert all(a.number < len(specs) for a in launch.args if isinstance(a, In))
+            assert all(a.number < len(plan.scratch) for a in launch.args if isinstance(a, Scratch))
+
+
+def test_arguments_and_lanes():
+    launch = Launch("f", (Out(0), In(1), 3, 0.5, (1, 2, 3), Fault()), (1, 1, 1))
+    assert signature(launch) == "qqqfqqqq"
+    assert Plan((launch,)).checked and not Plan(()).checked
+    assert [lanes(n) for n in (0, 1, 2, 3, 64, 65, 1000)] == [1, 1, 2, 4, 64, 128, 256]
+    assert Launch("f", (), (0, 1, 1)).empty and not launch.empty
+
+
+def test_a_copy_with_too_many_axes_is_refused():
+    shape = (2,) * 14
+    with pytest.raises(tl.ShapeError, match="at most 12 axes"):
+        plan_of(get("permute"), (Spec(shape),), {"axes": tuple(reversed(range(14)))})
+
+
+def test_a_missing_kernel_is_named(monkeypatch):
+    from tlean.cuda import launch
+
+    monkeypatch.delitem(launch.KERNELS, "matmul")
+    with pytest.raises(tl.DeviceError, match="bmm: there is no CUDA kernel named 'matmul'"):
+        plan_of(get("bmm"), (Spec((1, 2, 2)), Spec((1, 2, 2))), {})
+
+
+# Compiled kernels -----------------------------------------------------------------------------------------------------------------
+
+
+def test_cache_entries_are_whole_or_nothing(tmp_path):
+    path = tmp_path / "folder" / "entry.cubin"
+    assert build.read_entry(path) is None
+    build.write_entry(path, b"kernels")
+    assert build.read_entry(path) == b"kernels"
+    assert [p.name for p in path.parent.iterdir()] == ["entry.cubin"], "no temporary file stays"
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + b"x", b"x" + whole[1:], whole + b"x", b""):
+        path.write_bytes(damaged)
+        assert build.read_entry(path) is None
+    build.write_entry(path, b"again")
+    assert build.read_entry(path) == b"again"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
+    (tmp_path / "file").touch()
+    build.write_entry(tmp_path / "file" / "entry", b"kernels")
+    assert build.read_entry(tmp_path / "file" / "entry") is None
+
+
+def test_cache_keys_differ_in_each_part():
+    base = ("source", ["-O3"], "sm_90", "13.0")
+    others = [("Source", ["-O3"], "sm_90", "13.0"), ("source", ["-O2"], "sm_90", "13.0"), ("source", ["-O3"], "sm_80", "13.0"),
+              ("source", ["-O3"], "sm_90", "13.1"), ("source-", ["O3"], "sm_90", "13.0")]  # fmt: skip
+    assert len({build.cache_key(*k) for k in (base, *others)}) == 6
+    assert build.cache_key(*base) == build.cache_key(*base)
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TLEAN_CACHE_DIR", raising=False)
+    assert build.cache_folder() == tmp_path / "tlean"
+    monkeypatch.setenv("TLEAN_CACHE_DIR", str(tmp_path / "here"))
+    assert build.cache_folder() == tmp_path / "here"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc, the CUDA compiler")
+def test_nvcc_compiles_every_source(tmp_path):
+    """For sm_80 and sm_90, both in one call of the compiler a source."""
+    targets = [x for n in (80, 90) for x in ("-gencode", f"arch=compute_{n},code=sm_{n}")]
+    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")}
+
+    def compiled(family):
+        source = tmp_path / f"{family.name}.cu"
+        source.write_text(family.source)
+        command = ["nvcc", "-fatbin", *targets, *build.flags(family), str(source), "-o", str(source.with_suffix(".fatbin"))]
+        return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=80), source.with_suffix(".fatbin")
+
+    with ThreadPoolExecutor(2) as pool:
+        for (result, made), name in zip(pool.map(compiled, families().values()), families(), strict=True):
+            assert result.returncode == 0, f"{name}: {result.stderr}"
+            assert made.stat().st_size > 0
+
+
+def test_the_table_is_up_to_date():
+    assert (ROOT / "docs" / "cuda.md").read_text() == table.table(), "python -m tlean.cuda.table docs/cuda.md"

@@ -1,0 +1,151 @@
+"""Every CUDA kernel on a device, or on the host emulation that `.ci/cuda` builds, against the reference backend and the CPU kernels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from test_kernels_optim import CASES as STEPS
+from test_ops import BAD, GOOD, assert_close, case, cast, clean, forward, specs_of
+
+import tlean as tl
+from tlean import errors
+from tlean.backends.reference import Reference
+from tlean.cuda import launch
+from tlean.ops import get
+
+if not tl.cuda.is_available():
+    reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
+    pytest.skip(reason, allow_module_level=True)
+
+#: Relative tolerance against the reference in float64, in units of the largest value.
+TOLERANCE = 2e-5
+
+
+@pytest.fixture(scope="module")
+def ops():
+    return tl.cuda.ops()
+
+
+def as_device(ops, arrays):
+    return [None if a is None else ops.leaf(a.astype("float32") if np.asarray(a).dtype.kind == "f" else a) for a in arrays]
+
+
+def has_kernel(name):
+    record = get(name)
+    return record.view or record.kernel in launch.KERNELS or (record.rules.numbers is None and record.rules.decompose is not None)
+
+
+@pytest.mark.parametrize(("name", "k"), [c for c in GOOD if has_kernel(c[0])])
+def test_forward(ops, name, k):
+    """Outputs against the reference in float64, residuals against the CPU kernels'."""
+    arrays, options, _ = case(name, k)
+    record = get(name)
+    tensors = cast(arrays, "float32")
+    _, specs = record.infer(specs_of(tensors), options)
+    made = [m.numpy() for m in ops.apply_all(name, as_device(ops, arrays), options)]
+    n = len(record.outputs)
+    for m, spec in zip(made, specs, strict=False):
+        assert m.shape == spec.shape and m.dtype == spec.resolved("float32").dtype
+    reference = Reference("float64" if not record.random else "float32")
+    expected = reference.apply(name, tuple(None if t is None else t.numpy() for t in tensors), options)
+    for m, e in zip(made[:n], expected if n > 1 else (expected,), strict=True):
+        assert_close(m, np.asarray(e.value), TOLERANCE, f"{name} against the reference")
+    for m, c in zip(made[n:], forward(name, tensors, options, "float32")[n:], strict=True):
+        assert_close(m, c.numpy(), TOLERANCE, f"{name}: a residual against the CPU's")
+
+
+@pytest.mark.parametrize(("name", "k"), [c for c in BAD if has_kernel(c[0])])
+def test_bad_calls(ops, name, k):
+    """The named error, with the op's name in its text; indices out of range are found on the device."""
+    arrays, options, sample = case(name, k)
+    with pytest.raises(getattr(errors, sample.raises), match=name.lstrip("_")):
+        ops.apply_all(name, as_device(ops, arrays), options)
+
+
+ATTENTION = [(n, k) for n, k in GOOD if n == "scaled_dot_product_attention"]
+
+
+@pytest.mark.parametrize(("name", "k"), ATTENTION)
+def test_attention_gradients(ops, name, k):
+    arrays, options, _ = case(name, k)
+    tensors = cast(arrays, "float32")
+    options = clean(name, tensors, options)
+    device = as_device(ops, arrays)
+    y, lse = ops.apply_all(name, device, options)
+    g = np.random.default_rng(1).standard_normal(y.shape).astype("float32")
+    made = ops._sdpa_grad(g, y, lse, *device, **options)
+    known = [None if t is None else t.numpy() for t in tensors]
+    expected = Reference("float64")._sdpa_grad(g, y.numpy(), lse.numpy(), *known, **options)
+    for m, e in zip(made, expected, strict=True):
+        assert_close(m.numpy(), np.asarray(e.value), TOLERANCE, "an attention gradient")
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_optimiser_steps(ops, steps):
+    """Several steps of every optimiser against its formula in float64."""
+    name, count, formula, hyper = STEPS[steps]
+    rng = np.random.default_rng(0)
+    p = rng.standard_normal((5, 7)).astype("float32")
+    on_device = [ops.leaf(a) for a in (p, *[np.zeros_like(p)] * count)]
+    wide, states = p.astype("float64"), [np.zeros(p.shape)] * count
+    for t in range(1, 5):
+        g = rng.standard_normal(p.shape).astype("float32")
+        h = np.array(hyper(t), "float64")
+        decay = 0.0 if name in ("_adam_step", "_amsgrad_step") and h[7] else h[2]
+        wide, states = formula(wide, h[1] * g + decay * wide, states, h)
+        on_device = ops.apply_all(name, [on_device[0], g, *on_device[1:], h], {})
+    for m, e in zip(on_device, [wide, *states], strict=True):
+        assert_close(m.numpy(), e, 5e-5, steps)
+
+
+WINDOW = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+BIG = [
+    ("matmul", [(130, 70), (70, 129)], {}),
+    ("matmul", [(3, 65, 20), (3, 66, 20)], {"transpose_b": True}),
+    ("conv2d", [(66, 3, 3, 3), (66,), (2, 3, 13, 11)], {"padding": 1}),
+    ("_conv_grad_w", [(2, 66, 13, 11), (2, 3, 13, 11)], WINDOW),
+    ("reduce_sum", [(40000,)], {"axis": 0}),
+    ("reduce_sum", [(3, 20000, 2)], {"axis": 1}),
+    ("reduce_max", [(700, 2)], {"axis": 0}),
+    ("softmax", [(3, 700)], {}),
+    ("layer_norm", [(5, 300), (300,), (300,)], {}),
+    ("mse_loss", [(9000,), (9000,)], {}),
+    ("scaled_dot_product_attention", [(2, 40, 70), (2, 37, 70), (2, 37, 130)], {"causal": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shapes", "options"), BIG, ids=lambda v: v if isinstance(v, str) else "")
+def test_more_than_one_tile(ops, name, shapes, options):
+    rng = np.random.default_rng(2)
+    arrays = [rng.standard_normal(s).astype("float32") for s in shapes]
+    arrays += [None] * (len(get(name).inputs) - len(arrays))
+    expected = Reference("float64").apply(name, tuple(arrays), options)
+    found = ops.apply_all(name, arrays, options)[0].numpy()
+    assert_close(found, np.asarray(expected.value), TOLERANCE, name)
+    again = ops.apply_all(name, arrays, options)[0].numpy()
+    assert found.tobytes() == again.tobytes()
+
+
+def test_corners(ops):
+    """NaN, ties, infinities and blocked rows as on the CPU."""
+    x = np.array([[1, np.nan, 3], [2, 5, 5], [-np.inf] * 3], "float32")
+    values, index = ops.apply_all("reduce_max", [x], {"axis": 1})
+    np.testing.assert_array_equal(values.numpy(), np.array([np.nan, 5, -np.inf], "float32"))
+    assert index.numpy().tolist() == [1, 1, 0]
+    assert ops.argmax(x, axis=1).numpy().tolist() == [1, 1, 0]
+    np.testing.assert_array_equal(ops.relu(x[0]).numpy(), x[0])
+    assert math.isinf(ops.logsumexp(x[2]).numpy())
+    q = np.ones((2, 3), "float32")
+    v = np.array([[np.inf, np.nan], [1, 2]], "float32")
+    y, lse = ops.apply_all("scaled_dot_product_attention", [q, q, v, np.array([[False, True], [False, False]])], {})
+    assert y.numpy().tolist() == [[1, 2], [0, 0]] and lse.numpy()[1] == -np.inf
+
+
+def test_no_op_falls_back(ops, monkeypatch):
+    monkeypatch.delitem(launch.KERNELS, "relu")
+    with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
+        ops.relu(np.ones(3, "float32"))
+    with pytest.raises(tl.DTypeError, match="float32, not float64"):
+        ops.tanh(np.ones(3))

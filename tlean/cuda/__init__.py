@@ -1,0 +1,77 @@
+"""CUDA devices, through PyCUDA, which is imported when a device is first asked for.
+
+Sessions do not run on a device yet: `Session(device="cuda")` raises. What is here is the ground under that: device arrays, memory, the
+kernels of the ops (`docs/cuda.md` lists them), and `CudaOps`, which runs any of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DeviceError
+
+if TYPE_CHECKING:
+    from .array import DeviceArray
+
+__all__ = ["device_count", "empty_cache", "is_available", "memory_stats", "ops", "synchronize", "to_device"]
+
+
+def is_available() -> bool:
+    """Whether PyCUDA, the driver and at least one device are there."""
+    from .context import driver
+
+    try:
+        driver()
+    except DeviceError:
+        return False
+    return True
+
+
+def device_count() -> int:
+    """How many devices there are. Raises: DeviceError that says what is missing."""
+    from .context import driver
+
+    return driver().Device.count()
+
+
+def synchronize() -> None:
+    """Wait until all work queued on every device in use is done. Raises: DeviceError that says what is missing."""
+    from .context import driver, existing
+
+    driver()
+    for found in existing():
+        found.synchronize()
+
+
+def memory_stats(device: int = 0) -> dict[str, int]:
+    """Bytes on a device: `live` in arrays, the `peak` of that, and `cached` by the pool for reuse. Raises: DeviceError."""
+    from .context import context
+
+    return context(device).memory_stats()
+
+
+def empty_cache() -> None:
+    """Give memory that the pools keep for reuse back to the driver. Raises: DeviceError that says what is missing."""
+    from .context import driver, existing
+
+    driver()
+    for found in existing():
+        found.empty_cache()
+
+
+def to_device(x: Any, device: int = 0) -> DeviceArray:
+    """An array on a device: a copy of a host array, or the memory of an object with `__cuda_array_interface__`.
+
+    Raises: DeviceError that says what is missing; DTypeError, ShapeError.
+    """
+    from .array import to_device as move
+    from .context import context
+
+    return move(x, context(device))
+
+
+def ops(device: int = 0) -> Any:
+    """The ops on device arrays, with no tape: `tl.cuda.ops().matmul(a, b)`. Raises: DeviceError that says what is missing."""
+    from .launch import CudaOps
+
+    return CudaOps(device)

@@ -1,0 +1,194 @@
+"""The device: its primary context, one stream, a memory pool with counts, and the kernels that are loaded there.
+
+The primary context is shared with every other library in the process. It is made current around each call and never left so, and at exit
+everything goes in order: memory, kernels, stream, context.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import DeviceError
+from .compile import compile_family
+from .kernels.plan import Family
+
+_INSTALL = "pip install 'tlean[cuda]' builds PyCUDA; it needs the CUDA toolkit and the driver's libcuda"
+
+
+@functools.cache
+def driver() -> Any:
+    """The module `pycuda.driver`, initialised. Raises: DeviceError that says which of PyCUDA, the driver and a device is missing."""
+    try:
+        import pycuda
+    except ImportError:
+        raise DeviceError(f"CUDA: PyCUDA is not installed; {_INSTALL}") from None
+    del pycuda
+    try:
+        import pycuda.driver as found
+    except ImportError as error:
+        raise DeviceError(f"CUDA: the NVIDIA driver's library cannot be loaded ({error}); install the NVIDIA driver") from None
+    try:
+        found.init()
+        count = found.Device.count()
+    except found.Error as error:
+        raise DeviceError(f"CUDA: the driver finds no device ({error}); a CUDA device must be present and visible") from None
+    if count == 0:
+        raise DeviceError("CUDA: the driver finds no device; a CUDA device must be present and visible (see CUDA_VISIBLE_DEVICES)")
+    return found
+
+
+class Block:
+    """Device memory from a context's pool, given back when nothing refers to it.
+
+    Attributes:
+        address: an int; 0 for a block of no bytes.
+        size: bytes.
+    """
+
+    __slots__ = ("__weakref__", "_allocation", "_context", "address", "size")
+
+    def __init__(self, context: Context, size: int) -> None:
+        self._context = context
+        self.size = size
+        self._allocation = context.pool.allocate(size) if size else None
+        self.address = int(self._allocation) if self._allocation is not None else 0
+        context.count(size)
+
+    def free(self) -> None:
+        """Give the memory back now."""
+        allocation, self._allocation = self._allocation, None
+        if allocation is not None:
+            # Work on the memory was queued on the only stream there is, and so is all work on whatever takes its place.
+            with self._context.current():
+                allocation.free()
+            self._context.count(-self.size)
+            self.address = 0
+
+    def __del__(self) -> None:
+        if getattr(self, "_allocation", None) is not None:
+            self.free()
+
+
+class Context:
+    """One device. Made by `context`, once for each device.
+
+    Attributes:
+        device: the number of the device.
+        arch: its architecture, such as `sm_90`.
+        stream: the stream that all work is queued on.
+    """
+
+    def __init__(self, device: int) -> None:
+        self._driver = driver()
+        if not 0 <= device < self._driver.Device.count():
+            raise DeviceError(f"CUDA: there is no device {device}; this machine has {self._driver.Device.count()}")
+        self.device = device
+        handle = self._driver.Device(device)
+        self.name = handle.name()
+        self.arch = "sm_{}{}".format(*handle.compute_capability())
+        self._primary = handle.retain_primary_context()
+        self._modules: dict[str, Any] = {}
+        self._functions: dict[tuple[str, str], Any] = {}
+        self._blocks: weakref.WeakSet[Block] = weakref.WeakSet()
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._live = self._peak = 0
+        with self.current():
+            from pycuda.tools import DeviceMemoryPool
+
+            self.stream = self._driver.Stream()
+            self.pool = DeviceMemoryPool()
+        atexit.register(self.close)
+
+    @contextmanager
+    def current(self) -> Iterator[Any]:
+        """Make the context current for a block of code, one thread at a time; gives the module `pycuda.driver`."""
+        with self._lock:
+            # The lock is this thread's, so a depth above 0 means that the context is current here.
+            if self._depth == 0:
+                self._primary.push()
+            self._depth += 1
+            try:
+                yield self._driver
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._primary.pop()
+
+    def allocate(self, size: int) -> Block:
+        """A block of device memory. Raises: DeviceError where the device has none left."""
+        with self.current():
+            try:
+                block = Block(self, size)
+            except self._driver.MemoryError:
+                raise DeviceError(f"CUDA: the device has no {size} bytes left; {self.memory_stats()}") from None
+        self._blocks.add(block)
+        return block
+
+    def count(self, change: int) -> None:
+        """Note that this many bytes came to life, or were given back."""
+        self._live += change
+        self._peak = max(self._peak, self._live)
+
+    def memory_stats(self) -> dict[str, int]:
+        """Bytes in use by arrays (`live`), the most that ever were (`peak`), and what the pool keeps for reuse (`cached`)."""
+        return {"live": self._live, "peak": self._peak, "cached": self.pool.managed_bytes - self.pool.active_bytes}
+
+    def empty_cache(self) -> None:
+        """Give the pool's unused memory back to the driver."""
+        with self.current():
+            self.stream.synchronize()
+            self.pool.free_held()
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done."""
+        with self.current():
+            self.stream.synchronize()
+
+    def function(self, family: Family, name: str, signature: str) -> Any:
+        """A kernel of a family, loaded and prepared; the family is compiled at the first call for one."""
+        key = (family.name, name)
+        if key not in self._functions:
+            if family.name not in self._modules:
+                self._modules[family.name] = self._driver.module_from_buffer(compile_family(family, self.arch))
+            found = self._modules[family.name].get_function(name)
+            found.prepare(signature)
+            self._functions[key] = found
+        return self._functions[key]
+
+    def close(self) -> None:
+        """Let everything go: memory, kernels, stream, context. Called at exit."""
+        atexit.unregister(self.close)
+        with self.current():
+            self.stream.synchronize()
+            for block in list(self._blocks):
+                block.free()
+            self.pool.stop_holding()
+            self._functions.clear()
+            self._modules.clear()
+            del self.stream
+        self._primary.detach()
+
+
+_contexts: dict[int, Context] = {}
+_making = threading.Lock()
+
+
+def context(device: int = 0) -> Context:
+    """The context of a device, made at the first call. Raises: DeviceError."""
+    with _making:
+        if device not in _contexts:
+            _contexts[device] = Context(device)
+        return _contexts[device]
+
+
+def existing() -> Iterator[Context]:
+    """The contexts made so far."""
+    return itertools.chain(list(_contexts.values()))

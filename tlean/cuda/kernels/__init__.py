@@ -1,0 +1,24 @@
+"""The kernels, inline CUDA C: one module a family, each with a `FAMILY`."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+from .plan import Family
+
+_FAMILIES = (
+    "elementwise", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "norm", "loss", "attention", "random", "optim",
+)  # fmt: skip
+
+
+@functools.cache
+def families() -> dict[str, Family]:
+    """Every family by name."""
+    return {name: importlib.import_module(f".{name}", __name__).FAMILY for name in _FAMILIES}
+
+
+@functools.cache
+def kernel_families() -> dict[str, Family]:
+    """Kernel name -> the family that has it."""
+    return {kernel: family for family in families().values() for kernel in family.kernels}

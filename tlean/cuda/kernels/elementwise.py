@@ -1,0 +1,36 @@
+"""Elementwise ops: kernels made of the registry's formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...ops import expression as ex
+from ...ops.elementwise import FORMULAS, Formula
+from .plan import COMMON, Argument, Family, In, Out, Plan, Planner, flat
+
+
+def kernel_source(formula: Formula) -> str:
+    """The kernel of one formula: `k_<name>(out, inputs…, parameters…, n)`."""
+    names = {name: name for name in (*formula.inputs, *formula.parameters)}
+    declarations, value = ex.to_cuda(formula.tree, names)
+    used = ex.variables(formula.tree)
+    pointers = [f"const float *{x}_at" for x in formula.inputs]
+    arguments = ["float *out", *pointers, *(f"float {p}" for p in formula.parameters), "i64 n"]
+    body = [f"const float {x} = {x}_at[i];" for x in formula.inputs if x in used] + declarations + [f"out[i] = {value};"]
+    return f'extern "C" __global__ void k_{formula.name}({", ".join(arguments)}) {{\n    TL_EACH(i, n) {{ {" ".join(body)} }}\n}}\n'
+
+
+def _planner(formula: Formula) -> Planner:
+    pointers: tuple[Argument, ...] = (Out(0), *(In(k) for k in range(len(formula.inputs))))
+
+    def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        return Plan((flat(f"k_{formula.name}", ints[0], *pointers, *map(float, floats)),))
+
+    return plan
+
+
+FAMILY = Family(
+    "elementwise",
+    COMMON + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
+    {name: _planner(formula) for name, formula in FORMULAS.items()},
+)

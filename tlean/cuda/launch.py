@@ -1,0 +1,143 @@
+"""Running kernels: the table of what there is, the launches of a plan, and one op on device arrays.
+
+Kernels are looked up by the names, and get the integers and floats, that they have on the CPU (`OpDef.kernel`, `OpDef.numbers`). An op
+whose kernel is not in the table raises: nothing is ever computed on the host instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._faces.methods import OpsMethods
+from ..errors import DeviceError, DTypeError, IndexRangeError, TleanError, complete
+from ..ops import OpDef, Spec, get
+from .array import DeviceArray, empty, to_device
+from .context import Context, context
+from .kernels import kernel_families
+from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Plan, Scratch
+
+#: Kernel name -> the family that has it.
+KERNELS: dict[str, Family] = dict(kernel_families())
+
+
+def family_of(record: OpDef) -> Family:
+    """The family that has an op's kernel. Raises: DeviceError that names the op."""
+    family = KERNELS.get(record.kernel)
+    if family is None:
+        raise DeviceError(f"{record.name.lstrip('_')}: there is no CUDA kernel named {record.kernel!r}; run it on device='cpu'")
+    return family
+
+
+def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> Plan:
+    """The launches of a call; options in the canonical form of `OpDef.infer`. Raises: DeviceError where there is no kernel."""
+    family = family_of(record)
+    ints, floats = record.numbers(specs, options)
+    return family.kernels[record.kernel](ints, floats)
+
+
+def run(where: Context, family: Family, plan: Plan, outs: Sequence[DeviceArray], ins: Sequence[DeviceArray | None]) -> None:
+    """Queue a plan's launches.
+
+    Raises: IndexRangeError where a kernel met an index out of range; such kernels are waited for.
+    """
+    scratch = [where.allocate(size) for size in plan.scratch]
+    fault = where.allocate(4) if plan.checked else None
+    with where.current() as driver:
+        if fault is not None:
+            driver.memset_d32_async(fault.address, 0, 1, where.stream)
+
+        def value(a: Argument) -> Any:
+            match a:
+                case Out(k):
+                    return outs[k].address
+                case In(k):
+                    found = ins[k]
+                    return 0 if found is None else found.address
+                case Scratch(k):
+                    return scratch[k].address
+                case Fault():
+                    return fault.address if fault is not None else 0
+            return a
+
+        for launch in plan.launches:
+            if launch.empty:
+                continue
+            values: list[Any] = []
+            for a in launch.args:
+                found = value(a)
+                values += found if isinstance(found, tuple) else [found]
+            function = where.function(family, launch.function, signature(launch))
+            function.prepared_async_call(launch.grid, launch.block, where.stream, *values)
+        if fault is not None:
+            met = np.empty(1, np.int32)
+            driver.memcpy_dtoh_async(met, fault.address, where.stream)
+            where.stream.synchronize()
+            if met[0]:
+                raise IndexRangeError("an index is out of range")
+
+
+def signature(launch: Launch) -> str:
+    """The layout of a launch's arguments, in the letters of the module `struct`; integers and pointers are 8 bytes."""
+    letters = ""
+    for a in launch.args:
+        if isinstance(a, float):
+            letters += "f"
+        elif isinstance(a, tuple):
+            letters += "q" * len(a)
+        else:
+            letters += "q"
+    return letters
+
+
+class CudaOps(OpsMethods):
+    """Every op on device arrays, with no tape: `CudaOps().matmul(a, b)`.
+
+    An op without a kernel of its own whose decomposition has kernels runs those; a missing kernel raises.
+
+    Args:
+        device: the number of the device.
+    """
+
+    dtype = "float32"
+
+    def __init__(self, device: int = 0) -> None:
+        self.context = context(device)
+
+    def leaf(self, value: Any, name: str | None = None) -> DeviceArray:
+        """A value on the device."""
+        return to_device(value, self.context)
+
+    def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+        """One op: a device array, or a tuple of them for an op with several outputs."""
+        made = self.apply_all(op, inputs, options)
+        n = len(get(op).outputs)
+        return tuple(made[:n]) if n > 1 else made[0]
+
+    def apply_all(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any]) -> list[DeviceArray]:
+        """One op's outputs, then its residuals.
+
+        Raises: what the op raises; DeviceError where a kernel is missing; DTypeError for float64 (kernels compute in float32).
+        """
+        record = get(op)
+        arrays = [None if x is None else self.leaf(x) for x in inputs]
+        specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
+        clean, outs = record.infer(specs, options)
+        shown = record.name.lstrip("_")
+        for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
+            if spec is not None and spec.dtype == "float64" and name != "hyper":
+                raise DTypeError(f"{shown}: on CUDA {name} is float32, not float64")
+        if record.view and arrays[0] is not None:
+            return [arrays[0].reshape(outs[0].shape)]
+        if record.rules.numbers is None and record.rules.decompose is not None:
+            parts = record.rules.decompose(self, *arrays, **clean)
+            return list(parts) if isinstance(parts, tuple) else [parts]
+        plan = plan_of(record, specs, clean)
+        results = [empty(o.shape, o.resolved(self.dtype).dtype, self.context) for o in outs]
+        try:
+            run(self.context, family_of(record), plan, results, arrays)
+        except TleanError as error:
+            raise complete(error, shown, record.describe_arguments(specs), options) from None
+        return results
