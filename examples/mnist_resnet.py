@@ -121,11 +121,12 @@ def main() -> None:
     for row in history.epochs:
         print(f"epoch {row['epoch']}  loss {row['loss']:.4f}  test loss {row['val_loss']:.4f}  test accuracy {row['val_accuracy']:.2%}")
     images, labels = digits.test.arrays
+    scores = model.predict(images, batch_size=500)
     if args.plot:
-        nn.plot_confusion(nn.confusion_matrix(model.predict(images), labels, 10), args.out / f"{name}_confusion.png")
+        nn.plot_confusion(nn.confusion_matrix(scores, labels, 10), args.out / f"{name}_confusion.png")
         print(f"pictures: {args.out / name}_curves.png, {args.out / name}_confusion.png")
     print(f"model: {args.out / name}.safetensors")
-    print(f"test accuracy: {nn.accuracy(model.predict(images), labels):.2%}")
+    print(f"test accuracy: {nn.accuracy(scores, labels):.2%}")
 
 
 if __name__ == "__main__":

@@ -199,6 +199,18 @@ class TestStopping:
         longer, more = run(checkpoint=path, resume=True, epochs=5)
         assert same(more, run(epochs=5)[1]) and [r["epoch"] for r in longer.epochs] == [1, 2, 3, 4, 5]
 
+    def test_a_loader_that_was_used_before(self) -> None:
+        loader = tl.data.DataLoader(DATA, 16, shuffle=True, seed=9)
+        model, steps = net(), []
+        for _ in range(2):
+            history = tl.fit(model, loader, "cross_entropy", epochs=2, verbose=False)
+            assert [row["epoch"] for row in history.epochs] == [1, 2]
+            steps += history.step_loss
+        assert len(steps) == 20 and loader.epoch == 4
+        next(iter(loader))
+        history = tl.fit(model, loader, "cross_entropy", epochs=1, verbose=False)
+        assert len(history.step_loss) == 4 and loader.state_dict() == {"seed": 9, "epoch": 5, "batch": 0}
+
     def test_in_another_thread(self) -> None:
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.append(run()))

@@ -265,6 +265,42 @@ class TestModule:
         assert np.array_equal(model.apply(s, named, s.const(x)).value, expected)
         assert np.array_equal(model.apply(s, [s.const(p) for p in model.parameters()], s.const(x)).value, expected)
 
+    def test_on_an_explicit_tape_and_with_parameters_in_a_list(self) -> None:
+        class Joined(nn.Module):
+            def __init__(self) -> None:
+                self.parts = [self.parameter((2,), nn.init.ones), self.parameter((3,), nn.init.constant(2.0))]
+
+            def forward(self, ops: Any, x: Any) -> Any:
+                return ops.mul(ops.concat(self.parts), x)
+
+        model, m = Joined(), tl.TapeM()
+        refs = [m.leaf(p) for p in model.parameters()]
+        loss = m.sum(model.apply(m, refs, m.leaf(np.arange(5.0))))
+        assert m.backward_scalar(loss)[refs[1].id].tolist() == [2, 3, 4]
+        assert model.predict(np.ones(5)).tolist() == [1, 1, 2, 2, 2]
+
+    def test_second_derivatives(self) -> None:
+        model, x = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).init(0).to("float64"), numbers(4, 2).astype(np.float64)
+        params = tuple(np.asarray(p) for p in model.parameters())
+        v = tuple(np.ones_like(p) for p in params)
+
+        def loss(ops: Any, *refs: Any) -> Any:
+            return ops.mean(ops.square(model.apply(ops, refs[:4], refs[4])))
+
+        found = tl.hvp_params(loss, params, (x,), v)
+        gradient, h = tl.grad(loss, argnums=(0, 1, 2, 3)), 1e-5
+        up, down = (gradient(*(p + sign * h for p in params), x) for sign in (1, -1))
+        for f, a, b in zip(found, up, down, strict=True):
+            np.testing.assert_allclose(f.numpy(), (a.numpy() - b.numpy()) / (2 * h), rtol=1e-6, atol=1e-8)
+
+    def test_prediction_in_batches(self) -> None:
+        model, x = small_net(), numbers(7, 1, 6, 6)
+        whole = model.predict(x).numpy()
+        for size in (1, 3, 7, 100):
+            np.testing.assert_allclose(model.predict(x, batch_size=size).numpy(), whole, rtol=1e-5, atol=1e-6)
+        with pytest.raises(OptionError, match="batch_size is at least 1"):
+            model.predict(x, batch_size=0)
+
     def test_mistakes(self) -> None:
         model, s = nn.Linear(3, 2), tl.Session()
         with pytest.raises(OptionError, match="first argument is a backend"):

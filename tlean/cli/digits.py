@@ -20,6 +20,7 @@ import numpy as np
 
 import tlean as tl
 from tlean.train import mnist
+from tlean.train.progress import progress
 
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 5e-2}
 BETA1, BETA2, EPS, WEIGHT_DECAY = 0.9, 0.999, 1e-8, 1e-2
@@ -107,34 +108,6 @@ def initial_values(parameters: dict[str, tuple[int, ...]], seed: int) -> list[np
     return values
 
 
-def progress(batches: Any, epoch: int, epochs: int, batch_size: int, report: Callable[[], str]) -> Iterator[Any]:
-    """The batches of one epoch, with a bar on a terminal and else a line every few seconds; `report()` says how it goes."""
-    title, total = f"epoch {epoch}/{epochs}", len(batches)
-    if sys.stderr.isatty():
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            pass
-        else:
-            layout = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]{postfix}"
-            with tqdm(
-                total=total * batch_size, desc=title, unit=" digits", unit_scale=True, bar_format=layout, leave=False, dynamic_ncols=True
-            ) as bar:
-                for batch in batches:
-                    yield batch
-                    bar.set_postfix_str(report(), refresh=False)
-                    bar.update(batch_size)
-            return
-    begun = told = time.perf_counter()
-    for done, batch in enumerate(batches, start=1):
-        yield batch
-        now = time.perf_counter()
-        if now - told > 2 or done == total:
-            told, rate = now, done * batch_size / (now - begun)
-            left = (total - done) * batch_size / rate
-            print(f"{title}  {done / total:4.0%}  {report()}  {rate:,.0f} digits/s  {left:.0f} s left", file=sys.stderr, flush=True)
-
-
 def train(args: argparse.Namespace, trainer: tl.ScalarTrainer, digits: mnist.Digits) -> History:
     """Train for all epochs, testing after each."""
     batch = trainer.input_specs[0].shape[0]
@@ -143,8 +116,8 @@ def train(args: argparse.Namespace, trainer: tl.ScalarTrainer, digits: mnist.Dig
     lr = args.lr or LEARNING_RATES[args.optimizer]
     total, step = args.epochs * len(loader), 0
     for epoch in range(1, args.epochs + 1):
-        meter = Meter()
-        for images, labels in progress(loader, epoch, args.epochs, batch, meter.report):
+        meter, title = Meter(), f"epoch {epoch}/{args.epochs}"
+        for images, labels in progress(loader, title, len(loader) * batch, meter.report, lambda b: len(b[0]), "digits"):
             now = lr * (1 + math.cos(math.pi * step / total)) / 2 if args.schedule == "cosine" else lr
             if args.optimizer == "sgd":
                 loss = trainer.step(now, images, labels).item()

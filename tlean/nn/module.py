@@ -58,11 +58,17 @@ class Bound:
             return op
 
         def call(*args: Any, **options: Any) -> Any:
-            values = [self.value(a) if isinstance(a, Param) else a for a in args]
-            return op(*values, **{k: self.value(v) if isinstance(v, Param) else v for k, v in options.items()})
+            return op(*map(self._resolved, args), **{k: self._resolved(v) for k, v in options.items()})
 
         self.__dict__[name] = call
         return call
+
+    def _resolved(self, argument: Any) -> Any:
+        if isinstance(argument, Param):
+            return self.value(argument)
+        if isinstance(argument, list | tuple) and any(isinstance(a, Param) for a in argument):
+            return [self._resolved(a) for a in argument]
+        return argument
 
     def value(self, p: Param) -> Any:
         """The reference that a parameter or buffer stands for. Raises: NodeError if it is unbound and the backend cannot read it."""
@@ -292,7 +298,7 @@ class Module:
             return self.forward(ops, *inputs, **options)
         if not hasattr(ops, "linear"):
             raise OptionError(f"{type(self).__name__}: the first argument is a backend or session, got {type(ops).__name__}; see predict")
-        bound = self.bind(ops)
+        bound = Bound(ops, {})
         y = self.forward(bound, *inputs, **options)
         for buffer, new in bound.updates.items():
             buffer.set(ops.get_value(new) if hasattr(ops, "get_value") else new.value)
@@ -312,14 +318,14 @@ class Module:
         named = self.named_state()
         for name, p in named.items():
             p.name = name
-        count = len(named)
+        state, buffers, count = list(named.values()), self.buffers(), len(named)
 
         def program(ops: Any, *refs: Any) -> Any:
-            bound = self.bind(ops, refs[:count], training)
+            bound = Bound(ops, dict(zip(state, refs, strict=False)), training)
             xs, targets = refs[count : count + inputs], refs[count + inputs :]
             output = self(bound, *xs)
             value = getattr(bound, loss)(output, *targets) if isinstance(loss, str) else loss(bound, output, *targets)
-            return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in self.buffers()]}
+            return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in buffers]}
 
         return program
 
@@ -329,15 +335,28 @@ class Module:
             if value is not None:
                 buffer.set(value)
 
-    def predict(self, *inputs: Any) -> AnyTensor:
-        """The output for these arrays in evaluation mode, with no gradient recorded. Integer and Boolean inputs keep their kind."""
+    def predict(self, *inputs: Any, batch_size: int | None = None) -> AnyTensor:
+        """The output for these arrays in evaluation mode, with no gradient recorded. Integer and Boolean inputs keep their kind.
+
+        Args:
+            inputs: arrays, one for each input of the model.
+            batch_size: compute so many samples at a time, and join the results along the first axis; None: all at once.
+
+        Raises: OptionError on a batch size below 1.
+        """
+        values = [np.asarray(x) for x in inputs]
+        if batch_size is not None:
+            if batch_size < 1:
+                raise OptionError(f"predict: batch_size is at least 1, got {batch_size!r}")
+            starts = range(0, len(values[0]), batch_size)
+            if len(starts) > 1:
+                return as_tensor(np.concatenate([self.predict(*(x[k : k + batch_size] for x in values)).numpy() for k in starts]))
         state = self.state()
         s = Session(dtype=state[0].dtype if state else "float32")
+        kinds = {"i": "int64", "u": "int64", "b": "bool"}
         with no_grad():
-            values = [np.asarray(x) for x in inputs]
-            kinds = {"i": "int64", "u": "int64", "b": "bool"}
             refs = [s.add_leaf(as_tensor(x, kinds.get(x.dtype.kind, s.options.dtype)), False) for x in values]
-            return self(self.bind(s, (), training=False), *refs).value
+            return self(Bound(s, {}, training=False), *refs).value
 
     def __repr__(self) -> str:
         inside = [f"{name}={value!r}" for name, value in self.members() if isinstance(value, Module)]

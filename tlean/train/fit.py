@@ -80,12 +80,19 @@ class Run:
         self.model, self.trainer, self.evaluator, self.optimizer, self.loader = model, trainer, evaluator, optimizer, loader
         self.history = History()
         self.epoch = self.step = 0
+        # A loader that was used before begins at a later epoch than 0.
+        self.first = int(loader.state_dict()["epoch"])
         self.reason = ""
         self.schedule: Any = None
         self.meter = Meter()
         self.seconds = 0.0
         #: The best value watched so far, its epoch, and the model then.
         self.best: tuple[float, int, dict[str, Any]] | None = None
+
+    @property
+    def done(self) -> int:
+        """How many epochs are complete."""
+        return int(self.loader.state_dict()["epoch"]) - self.first
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""
@@ -99,6 +106,7 @@ class Run:
         return {
             "epoch": self.epoch,
             "step": self.step,
+            "first": self.first,
             "sums": self.meter.sums,
             "count": self.meter.count,
             "seconds": self.seconds,
@@ -109,7 +117,8 @@ class Run:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self.epoch, self.step, self.seconds = int(state["epoch"]), int(state["step"]), float(state["seconds"])
+        self.epoch, self.step, self.first = int(state["epoch"]), int(state["step"]), int(state["first"])
+        self.seconds = float(state["seconds"])
         self.meter = Meter(state["sums"], int(state["count"]))
         self.history = History([float(x) for x in state["step_loss"]], [dict(row) for row in state["epochs"]])
         best = state["best"]
@@ -190,6 +199,8 @@ def fit(
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, seed=seed)
     if not len(loader):
         raise OptionError("fit: the data holds no batch")
+    # A pass that was left half-way is gone on with, not begun anew.
+    loader.load_state_dict(loader.state_dict())
     held = validation
     if held is not None and not isinstance(held, DataLoader):
         held = DataLoader(held, loader.batch_size)
@@ -219,9 +230,9 @@ def fit(
 
     with Interrupt() as interrupt:
         try:
-            while not run.reason and loader.state_dict()["epoch"] < epochs:
+            while not run.reason and run.done < epochs:
                 _epoch(run, interrupt, epochs, metrics, inputs, accumulate, clip_norm, listeners, verbose, unit)
-                if loader.state_dict()["epoch"] < run.epoch:
+                if run.done < run.epoch:
                     break
                 row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(optimizer.lr), "seconds": run.seconds}
                 if held is not None:
@@ -318,7 +329,7 @@ def _epoch(
 ) -> None:
     """The steps of one epoch, or what is left of it."""
     start = run.loader.state_dict()
-    run.epoch = start["epoch"] + 1
+    run.epoch = run.done + 1
     groups: Any = _groups(iter(run.loader), accumulate)
     if verbose:
         left = len(run.loader.dataset) - start["batch"] * run.loader.batch_size
@@ -337,10 +348,9 @@ def _epoch(
         if run.schedule is not None:
             run.schedule.step()
         _tell(listeners, "on_step", run)
-        last = run.loader.state_dict()["epoch"] >= run.epoch
-        if interrupt.asked and not last:
+        if interrupt.asked and run.done < run.epoch:
             run.stop("interrupted")
-        if run.reason and not last:
+        if run.reason and run.done < run.epoch:
             groups.close()
             return
 

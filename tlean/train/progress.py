@@ -29,7 +29,7 @@ def progress(
         except ImportError:
             pass
         else:
-            layout = "{l_bar}{bar:24}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]{postfix}"
+            layout = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{rate_fmt}, {remaining} left]{postfix}"
             with tqdm(total=total, desc=title, unit=f" {unit}", unit_scale=True, bar_format=layout, leave=False, dynamic_ncols=True) as bar:
                 for batch in batches:
                     yield batch
