@@ -107,33 +107,34 @@ def steps_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], retu
         order.materialize(value)
     items = order.items
 
-    used_by: dict[int, set[int]] = {}
+    # The item that reads a value from outside, or −1 where several do.
+    readers: dict[int, int] = {}
     for k, item in enumerate(items):
         inside = {n.outputs[0] for n in item.nodes} if isinstance(item, _Group) else set()
         for node in item.nodes if isinstance(item, _Group) else (item,):
             for i in node.inputs:
                 if i is not None and root[i] not in inside:
-                    used_by.setdefault(root[i], set()).add(k)
+                    readers[root[i]] = k if readers.get(root[i], k) == k else -1
     steps = []
     summed: set[int] = set()
     for k, item in enumerate(items):
         if isinstance(item, _Group) and len(item.nodes) > 1:
             made = [n.outputs[0] for n in item.nodes]
-            visible = [v for v in made if order.home.get(v) is item and (v in returned or used_by.get(v))]
+            visible = [v for v in made if order.home.get(v) is item and (v in returned or v in readers)]
             # A value that is only summed up: the group makes its sum, in place of the item that would.
             sums: dict[int, GraphNode] = {}
             for v in visible:
-                reader = items[next(iter(used_by[v]))] if v not in returned and len(used_by[v]) == 1 else None
+                reader = items[readers[v]] if v not in returned and readers[v] >= 0 else None
                 if isinstance(reader, GraphNode) and _is_total(graph, reader, item.elements):
                     sums[v] = reader
-                    summed.update(used_by[v])
+                    summed.add(readers[v])
             steps.append(_fused(graph, item, root, [v for v in visible if v not in sums], sums))
         elif k not in summed:
             node = item.nodes[0] if isinstance(item, _Group) else item
             inside_use = {root[i] for i in node.inputs if i is not None}
             # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
             written = node.outputs[0] if len(node.record.outputs) == 1 else -1
-            live = [v if v == written or v in returned or used_by.get(v) or v in inside_use else -1 for v in node.outputs]
+            live = [v if v == written or v in returned or v in readers or v in inside_use else -1 for v in node.outputs]
             steps.append(_single(graph, node, root, live))
     return steps
 
