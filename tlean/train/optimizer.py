@@ -28,6 +28,7 @@ class Optimizer(Update):
         #: One dict a group: "params" and the options. Options may be set between steps.
         self.param_groups: list[dict[str, Any]] = []
         self._group: dict[Param, dict[str, Any]] = {}
+        self._last: dict[int, tuple[Any, tuple[float, ...]]] = {}
         entries: list[Any] = list(params) if not isinstance(params, Param | Mapping) else [params]
         if not entries:
             raise OptionError(f"{type(self).__name__}: there are no parameters")
@@ -80,9 +81,16 @@ class Optimizer(Update):
     def hyper(self, p: Param, t: int) -> tuple[float, ...]:
         """The op's `hyper` for step t of this parameter."""
         group = self._group[p]
+        # Most parameters of a group are at the same step with the same options: checked and made once for all of them.
+        key = (t, *group.values())
+        known = self._last.get(id(group))
+        if known is not None and known[0] == key:
+            return known[1]
         self.check(group)
         head = (float(group["lr"]), -1.0 if group["maximize"] else 1.0, float(group["weight_decay"]))
-        return (*head, *map(float, self.numbers(group, t)))
+        made = (*head, *map(float, self.numbers(group, t)))
+        self._last[id(group)] = (key, made)
+        return made
 
     # Steps ------------------------------------------------------------------------------------------------------------------
 
