@@ -1,4 +1,4 @@
-"""Optimiser steps alone: parameters and gradients in ten arrays, against PyTorch's `foreach` and, where it has one, its `fused` update."""
+"""Optimiser steps alone: parameters and gradients in ten arrays, or in a hundred small ones, against PyTorch's `foreach` and, where it has one, its `fused` update."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ OPTIMIZERS: dict[str, tuple[str, str, dict[str, Any], bool]] = {
 }
 
 
-def _start(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _start(count: int, arrays: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     rng = np.random.default_rng(0)
-    values, grads = (rng.standard_normal((ARRAYS, count // ARRAYS), dtype=np.float32) for _ in range(2))
+    values, grads = (rng.standard_normal((arrays, count // arrays), dtype=np.float32) for _ in range(2))
     return list(values), list(grads)
 
 
-def _ours(name: str, count: int) -> Callable[[], Callable[[], Any]]:
+def _ours(name: str, count: int, arrays: int) -> Callable[[], Callable[[], Any]]:
     def build() -> Callable[[], Any]:
         import tlean as tl
 
-        values, arrays = _start(count)
-        params, grads = [tl.Param(v) for v in values], [tl.AnyTensor(a) for a in arrays]
+        values, steady = _start(count, arrays)
+        params, grads = [tl.Param(v) for v in values], [tl.AnyTensor(a) for a in steady]
         opt = getattr(tl.optim, OPTIMIZERS[name][0])(params, **OPTIMIZERS[name][2])
 
         def step() -> list[Any]:
@@ -44,13 +44,13 @@ def _ours(name: str, count: int) -> Callable[[], Callable[[], Any]]:
     return build
 
 
-def _theirs(name: str, count: int, which: str) -> Callable[[], Callable[[], Any]]:
+def _theirs(name: str, count: int, arrays: int, which: str) -> Callable[[], Callable[[], Any]]:
     def build() -> Callable[[], Any]:
         import torch
 
-        values, arrays = _start(count)
+        values, steady = _start(count, arrays)
         params = [torch.from_numpy(v).requires_grad_() for v in values]
-        for p, a in zip(params, arrays, strict=True):
+        for p, a in zip(params, steady, strict=True):
             p.grad = torch.from_numpy(a)
         opt = getattr(torch.optim, OPTIMIZERS[name][1])(params, **OPTIMIZERS[name][2], **{which: True})
 
@@ -64,10 +64,14 @@ def _theirs(name: str, count: int, which: str) -> Callable[[], Callable[[], Any]
 
 
 def optimizer_rows() -> list[StepRow]:
-    """Every optimiser on 1 and 10 million parameters."""
+    """Every optimiser on 1 and 10 million parameters; Adam on a hundred arrays of 64."""
     return [
-        StepRow(f"{name}_{count // 10**6}M_{which}", "optimiser step", _ours(name, count), _theirs(name, count, which))
-        for count in (10**6, 10**7)
-        for name, (_, _, _, fused) in OPTIMIZERS.items()
-        for which in (["foreach", "fused"] if fused else ["foreach"])
+        StepRow(f"{name}_{size}_{which}", "optimiser step", _ours(name, count, arrays), _theirs(name, count, arrays, which))
+        for size, count, arrays, names in (
+            ("100x64", 6400, 100, ["adam"]),
+            ("1M", 10**6, ARRAYS, OPTIMIZERS),
+            ("10M", 10**7, ARRAYS, OPTIMIZERS),
+        )
+        for name in names
+        for which in (["foreach", "fused"] if OPTIMIZERS[name][3] else ["foreach"])
     ]
