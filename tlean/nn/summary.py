@@ -36,9 +36,9 @@ class Summary:
     flops: float
 
     def __str__(self) -> str:
-        head = ("layer", "kind", "output", "parameters", "MFLOP")
-        body = [(r.name, r.kind, str(r.shape), f"{r.parameters:,}", f"{r.flops / 1e6:,.3f}") for r in self.rows]
-        total = ("in all", "", "", f"{self.parameters:,}", f"{self.flops / 1e6:,.3f}")
+        head = ("layer", "kind", "output", "parameters", "FLOP")
+        body = [(r.name, r.kind, str(r.shape), f"{r.parameters:,}", f"{r.flops:,.0f}") for r in self.rows]
+        total = ("in all", "", "", f"{self.parameters:,}", f"{self.flops:,.0f}")
         widths = [max(len(line[k]) for line in (head, *body, total)) for k in range(5)]
 
         def line(cells: tuple[str, ...]) -> str:
