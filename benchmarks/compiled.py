@@ -144,6 +144,33 @@ def peak_bytes(row: str, backend: str) -> int:
     return memory_stats()["peak"] - before
 
 
+# The page ----------------------------------------------------------------------------------------------------------------------
+
+TITLE = "# The compiled path"
+METHOD = f"""\
+{TITLE}
+
+Written by `benchmarks/compiled.py`; the rows are in `benchmarks/compiled_rows.py`. float32. Each library runs in a process of its own on
+the same arrays; they take turns, {SAMPLE_SECONDS * 1e3:.0f} ms of calls a turn, at least {MIN_TURNS} turns. A row is timed only for libraries
+that computed the same. A ratio is tlean's time over the other's, the median over the turns: **below 1 tlean is faster**. `step` is a whole
+training step (SGD); `hvp` a Hessian-vector product in all parameters; the chains are all gradients of a value.
+"""
+
+
+def where(about: dict[str, str]) -> str:
+    """When and on what it was measured."""
+    threads = f"{about['threads']} thread{'s' if about['threads'] != '1' else ''}"
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    versions = ", ".join(f"{k} {about[k]}" for k in ("python", "numpy", "torch", "jax", "tlean") if k in about)
+    return f"{about['date']} · {about['processor']} · {threads} · load average at the end {load} · {versions}"
+
+
+def write_part(path: Path, lines: list[str]) -> None:
+    """Write the lines as the last part of a page, in place of an earlier one."""
+    before = path.read_text().partition(TITLE)[0].rstrip() if path.exists() else ""
+    path.write_text((before + "\n\n" if before else "") + "\n".join(lines))
+
+
 # The driver ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +213,8 @@ def cells(result: dict[str, Any], sides: list[str]) -> list[str]:
             texts.append(time_text(result["seconds"][name]))
         else:
             texts.append(f"{time_text(result['seconds'][name])} · {result['ratio'].get(name, float('nan')):.2f}")
-    best = min((r for n, r in result["ratio"].items() if n != "tlean"), default=None, key=lambda r: -r)
+    # The best of the others is the one that tlean's ratio to is largest.
+    best = max((r for n, r in result["ratio"].items() if n != "tlean"), default=None)
     return [*texts, "–" if best is None else f"{best:.2f}"]
 
 
@@ -204,7 +232,7 @@ def main() -> None:
     p.add_argument("--budget", type=float, default=1.0, help="seconds for a row, all sides together (default: %(default)s)")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
-    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the table; in a page that has other parts, as its last part")
     p.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.worker:
@@ -246,10 +274,7 @@ def main() -> None:
         args.json.write_text(json.dumps({"environment": about, "results": results}, indent=1))
     if args.markdown:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        where = f"{about['date']} · {about['processor']} · " + ", ".join(
-            f"{k} {about[k]}" for k in ("python", "torch", "jax") if k in about
-        )
-        args.markdown.write_text("\n".join([where, "", *lines, ""]))
+        write_part(args.markdown, [METHOD, where(about), "", *lines, ""])
 
 
 if __name__ == "__main__":
