@@ -73,6 +73,7 @@ format: $(INSTALLED)
 
 bench: build $(TORCH)
 	$(PY) benchmarks/harness.py --markdown benchmarks/RESULTS.md $(ARGS)
+	$(PY) benchmarks/compiled.py --markdown benchmarks/RESULTS.md
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis

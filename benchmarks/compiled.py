@@ -151,7 +151,7 @@ METHOD = f"""\
 {TITLE}
 
 Written by `benchmarks/compiled.py`; the rows are in `benchmarks/compiled_rows.py`. float32. Each library runs in a process of its own on
-the same arrays; they take turns, {SAMPLE_SECONDS * 1e3:.0f} ms of calls a turn, at least {MIN_TURNS} turns. A row is timed only for libraries
+the same arrays; they take turns, {SAMPLE_SECONDS * 1e3:.0f} ms of calls a turn, at least {MIN_TURNS} turns. A row is timed only for those
 that computed the same. A ratio is tlean's time over the other's, the median over the turns: **below 1 tlean is faster**. `step` is a whole
 training step (SGD); `hvp` a Hessian-vector product in all parameters; the chains are all gradients of a value.
 """
