@@ -1,4 +1,4 @@
-"""Optimiser steps alone: parameters and gradients in ten arrays, or in a hundred small ones, against PyTorch's `foreach` and, where it has one, its `fused` update."""
+"""Optimiser steps alone, on a few large arrays or many small ones, against PyTorch's `foreach` and, where it has one, `fused` update."""
 
 from __future__ import annotations
 
