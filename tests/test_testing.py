@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean.backends.reference import Reference
 from tlean.ops import all_ops, get
 from tlean.ops.samples import Arr, bad, good
 from tlean.testing import check_grads, check_op
@@ -71,6 +72,24 @@ def test_it_runs_on_every_backend():
         m.apply("_cube_of_the_tests", (m.leaf(x),), {"d": 2.0})
     with pytest.raises(tl.OptionError, match="no op named"):
         m.apply("hypercube", (m.leaf(x),), {})
+
+
+def test_a_declared_op_is_called_on_references_of_any_backend():
+    x = np.array([1.0, -2.0])
+    m = tl.TapeM(dtype="float64")
+    y = CUBE(m.leaf(x), c=2.0, name="own")
+    assert y.numpy().tolist() == [2, -16] and "own = _cube_of_the_tests(0, c=2.0)" in repr(m.tape)
+    value, slope = tl.value_and_grad(lambda ops, x: ops.sum(CUBE(x, c=2.0)))(x)
+    assert value.item() == -14 and slope.tolist() == [6, 24]
+    assert tl.hessian(lambda ops, x: ops.sum(CUBE(x, c=2.0)))(x).tolist() == [[12, 0], [0, -24]]
+    s = tl.Session(backend="compiled", dtype="float64")
+    assert s.get_value(CUBE(s.input(x), c=2.0)).tolist() == [2, -16]
+    assert np.array(CUBE(Reference("float64").leaf(x), c=2.0)).tolist() == [2, -16]
+    with pytest.raises(tl.NodeError, match="takes references, got ndarray"):
+        CUBE(x, c=2.0)
+    with pytest.raises(tl.ShapeError, match="takes 1 inputs"):
+        CUBE(m.leaf(x), m.leaf(x), c=2.0)
+    assert get("linear")(m.leaf(np.ones((1, 2))), None, m.leaf(x)).item() == -1.0
 
 
 def test_options_may_have_defaults():

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ..errors import DTypeError, OptionError, ShapeError, TleanError, complete, describe
+from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 
 Shape = tuple[int, ...]
 
@@ -107,6 +107,7 @@ class OpDef:
         shapes = tuple(None if s is None else s.shape for s in specs)
         try:
             self._check_inputs(specs)
+            _check_numbers(options.values())
             canonical = self.rules.options
             clean = canonical(*shapes, **options) if canonical else options
             out = self.rules.shape(*shapes, **clean)
@@ -117,6 +118,10 @@ class OpDef:
             return clean, outs
         except TleanError as error:
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
+        except (TypeError, ValueError, OverflowError) as error:
+            # A rule met an option that it cannot count or iterate with.
+            reason = OptionError(f"an option is of another kind than the op takes ({error})")
+            raise complete(reason, self.name.lstrip("_"), self.describe_arguments(specs), options) from error
 
     def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:
         if not self.variadic and len(specs) != len(self.inputs):
@@ -156,8 +161,30 @@ class OpDef:
         ints, floats = rule(*shapes, **options)
         return tuple(int(i) for i in ints), tuple(float(f) for f in floats)
 
+    def __call__(self, *inputs: Any, name: str | None = None, **options: Any) -> Any:
+        """Apply the op to references of any backend: `y = my_op(x, w, c=2.0)`; optional inputs at the end may be left out.
+
+        Raises: NodeError unless one of the inputs is a reference, besides what the op raises.
+        """
+        ops = next((x.ops for x in inputs if hasattr(x, "ops")), None)
+        if ops is None:
+            raise NodeError(
+                f"{self.name}: takes references, got {', '.join(type(x).__name__ for x in inputs) or 'nothing'}; see tl.jit for arrays"
+            )
+        missing = 0 if self.variadic else len(self.inputs) - len(inputs)
+        return ops.apply(self, (*inputs, *[None] * missing), options, name)
+
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.inputs)}{', *, ' + ', '.join(self.options_names) if self.options_names else ''})>"
+
+
+def _check_numbers(values: Iterable[Any]) -> None:
+    # Kernels take integers of 64 bits.
+    for v in values:
+        if isinstance(v, int) and not -(1 << 63) <= v < 1 << 63:
+            raise OptionError(f"an integer fits 64 bits, not {v}")
+        if isinstance(v, list | tuple):
+            _check_numbers(v)
 
 
 def _as_spec(out: Any, dtype: str) -> Spec:
@@ -194,7 +221,7 @@ def defop(
     algebraic: bool = True,
     differentiable: bool = True,
 ) -> Callable[[type], OpDef]:
-    """Declare an op: decorate a class of rules (see the module's text) and get its `OpDef`.
+    """Declare an op: decorate a class of rules (see the module's text) and get its `OpDef`, which is called with references of any backend.
 
     Args:
         name: the op's name on every backend; a leading underscore marks an op that only rules call.
