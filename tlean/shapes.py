@@ -103,10 +103,14 @@ def broadcast_axes(shape: Shape, target: Shape, axis_map: Sequence[int] | None =
 def per_axis(value: int | Sequence[int], d: int, name: str) -> Shape:
     """One int per spatial axis, from an int or a sequence of d ints. Raises: OptionError."""
     if isinstance(value, int) or hasattr(value, "__index__"):
-        return (_exact_int(value),) * d
-    values = tuple(_exact_int(v) for v in value)
+        values: Shape = (_exact_int(value),) * d
+    else:
+        values = tuple(_exact_int(v) for v in value)
     if len(values) != d:
         raise OptionError(f"{name} is an int or {d} ints, not {values}")
+    # Positions along an axis are computed in 64 bits.
+    if any(abs(v) >= 1 << 31 for v in values):
+        raise ShapeError(f"{name} is below 2^31, not {values}")
     return values
 
 
