@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,11 @@ def run(model: Any = None, **options: Any) -> tuple[tl.train.history.History, di
     optimizer = tl.optim.Adam(model.parameters(), lr=0.02)
     history = tl.fit(model, DATA, "cross_entropy", optimizer, **{"epochs": 3, "batch_size": 16, "verbose": False, **options})
     return history, model.state_dict()
+
+
+def _written(folder: Path) -> int:
+    path = folder / "c.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -182,6 +189,33 @@ class TestStopping:
         assert second.step_loss == whole.step_loss and rows(second) == rows(whole)
         assert threading.active_count() == 1 or all(t.name != "tlean prefetch" for t in threading.enumerate())
 
+    def test_killed_at_any_moment_it_goes_on_bit_for_bit(self, tmp_path: Path) -> None:
+        program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_fit
+_, state = test_fit.run(epochs=80, validation=test_fit.HELD, checkpoint="c.safetensors", checkpoint_every=2, resume=True)
+test_fit.np.savez("end.npz", **state)
+"""
+        expected = run(epochs=80, validation=HELD)[1]
+        moments, kills = np.random.default_rng(1), 0
+        while not (tmp_path / "end.npz").exists():
+            process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+            deadline = time.monotonic() + 30
+            before = _written(tmp_path)
+            while process.poll() is None and _written(tmp_path) == before and time.monotonic() < deadline:
+                time.sleep(0.005)
+            try:
+                # Killed a while after it began to write; in the end it is let run.
+                process.wait(timeout=moments.uniform(0, 0.15) if kills < 4 else 120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        assert kills == 4
+        with np.load(tmp_path / "end.npz") as end:
+            assert same(dict(end), expected)
+
     def test_a_second_ctrl_c_is_raised(self) -> None:
         class Press:
             def on_step(self, run: Any) -> None:
@@ -297,7 +331,8 @@ class TestMistakes:
         ("options", "said"),
         [
             ({"epochs": 0}, "at least 1"),
-            ({"accumulate": 0}, "at least 1"),
+            ({"accumulate": 0}, "accumulate is at least 1, got 0"),
+            ({"checkpoint_every": 0}, "checkpoint_every is at least 1, got 0"),
             ({"patience": 2}, "val_loss needs validation data"),
             ({"patience": 2, "monitor": "los"}, "monitor is an entry of epoch, step, loss, accuracy, lr, seconds, got 'los'"),
             ({"resume": True}, "resume needs a checkpoint"),

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ class Meter:
     def report(self) -> str:
         """The means, as text."""
         return "  ".join(f"{name} {value:.4f}" for name, value in self.means().items())
+
+
+@dataclass(frozen=True)
+class _How:
+    """The options of `fit` that a step needs."""
+
+    epochs: int
+    metrics: Mapping[str, Callable[..., float]]
+    inputs: int
+    accumulate: int
+    clip_norm: float | None
+    listeners: Sequence[Any]
+    verbose: bool
+    unit: str
+    checkpoint: str | os.PathLike[str] | None
+    every: int | None
 
 
 class Run:
@@ -150,6 +167,7 @@ def fit(
     monitor: str = "val_loss",
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
     resume: bool = False,
     log: str | os.PathLike[str] | None = None,
     tensorboard: str | os.PathLike[str] | None = None,
@@ -183,6 +201,7 @@ def fit(
         monitor: an entry of the epoch's row: better is less, but more for names that do not end in "loss".
         callbacks: functions of the `Run`, called after every epoch; or objects with `on_step`, `on_epoch` or `on_end`.
         checkpoint: a file written by `tl.save` after every epoch and at the end.
+        checkpoint_every: steps after which it is written within an epoch too.
         resume: go on from the checkpoint, if it is there, as if the run had never stopped.
         log: a file that gets a line of JSON for every epoch.
         tensorboard: a folder that gets events (package tensorboardX).
@@ -194,8 +213,10 @@ def fit(
 
     Raises: OptionError for options that do not fit; NumericsError where the loss is no longer finite; what the ops raise.
     """
-    if epochs < 1 or accumulate < 1 or (patience is not None and patience < 1):
-        raise OptionError(f"fit: epochs, accumulate and patience are at least 1, got {epochs}, {accumulate}, {patience}")
+    counts = {"epochs": epochs, "accumulate": accumulate, "patience": patience, "checkpoint_every": checkpoint_every}
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise OptionError(f"fit: {name} is at least 1, got {value}")
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, seed=seed)
     if not len(loader):
         raise OptionError("fit: the data holds no batch")
@@ -228,10 +249,11 @@ def fit(
         if Path(checkpoint).exists():
             load(checkpoint, **run.parts())
 
+    how = _How(epochs, metrics, inputs, accumulate, clip_norm, listeners, verbose, unit, checkpoint, checkpoint_every)
     with Interrupt() as interrupt:
         try:
             while not run.reason and run.done < epochs:
-                _epoch(run, interrupt, epochs, metrics, inputs, accumulate, clip_norm, listeners, verbose, unit)
+                _epoch(run, how, interrupt)
                 if run.done < run.epoch:
                     break
                 row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(optimizer.lr), "seconds": run.seconds}
@@ -315,31 +337,20 @@ def _groups(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield group
 
 
-def _epoch(
-    run: Run,
-    interrupt: Interrupt,
-    epochs: int,
-    metrics: Mapping[str, Callable[..., float]],
-    inputs: int,
-    accumulate: int,
-    clip_norm: float | None,
-    listeners: Sequence[Any],
-    verbose: bool,
-    unit: str,
-) -> None:
+def _epoch(run: Run, how: _How, interrupt: Interrupt) -> None:
     """The steps of one epoch, or what is left of it."""
     start = run.loader.state_dict()
     run.epoch = run.done + 1
-    groups: Any = _groups(iter(run.loader), accumulate)
-    if verbose:
+    groups: Any = _groups(iter(run.loader), how.accumulate)
+    if how.verbose:
         left = len(run.loader.dataset) - start["batch"] * run.loader.batch_size
         if run.loader.drop_last:
             left -= len(run.loader.dataset) % run.loader.batch_size
-        groups = progress(groups, f"epoch {run.epoch}/{epochs}", left, run.meter.report, lambda g: sum(len(b[0]) for b in g), unit)
+        groups = progress(groups, f"epoch {run.epoch}/{how.epochs}", left, run.meter.report, lambda g: sum(len(b[0]) for b in g), how.unit)
     begun = time.perf_counter()
     before = run.seconds
     for group in groups:
-        value = _step(run, group, metrics, inputs, clip_norm)
+        value = _step(run, how, group)
         run.step += 1
         run.seconds = before + time.perf_counter() - begun
         run.history.step_loss.append(value)
@@ -347,7 +358,9 @@ def _epoch(
             raise NumericsError(f"fit: the loss became {value} at step {run.step} (epoch {run.epoch}): try a smaller learning rate")
         if run.schedule is not None:
             run.schedule.step()
-        _tell(listeners, "on_step", run)
+        _tell(how.listeners, "on_step", run)
+        if how.checkpoint is not None and how.every and run.step % how.every == 0 and run.done < run.epoch:
+            save(how.checkpoint, **run.parts())
         if interrupt.asked and run.done < run.epoch:
             run.stop("interrupted")
         if run.reason and run.done < run.epoch:
@@ -355,12 +368,12 @@ def _epoch(
             return
 
 
-def _step(run: Run, group: Sequence[Any], metrics: Mapping[str, Callable[..., float]], inputs: int, clip_norm: float | None) -> float:
+def _step(run: Run, how: _How, group: Sequence[Any]) -> float:
     """One step of the optimiser from a group of batches; the loss before it."""
     sizes = [len(batch[0]) for batch in group]
     if len(group) == 1:
-        value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=clip_norm).item()
-        _count(run, value, group[0], metrics, inputs)
+        value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=how.clip_norm).item()
+        _count(run, how, value, group[0])
         return value
     # The mean over all samples: each batch's mean gradient counts by its size.
     total: dict[Any, np.ndarray] = {}
@@ -372,13 +385,13 @@ def _step(run: Run, group: Sequence[Any], metrics: Mapping[str, Callable[..., fl
                 part = np.asarray(g) * np.asarray(share, p.dtype)
                 total[p] = total[p] + part if p in total else part
         value = float(run.trainer.aux["loss"].item())
-        _count(run, value, batch, metrics, inputs)
+        _count(run, how, value, batch)
         mean += share * value
-    grads: Any = total if clip_norm is None else clip_by_norm(total, clip_norm)[0]
+    grads: Any = total if how.clip_norm is None else clip_by_norm(total, how.clip_norm)[0]
     run.optimizer.step(grads)
     return mean
 
 
-def _count(run: Run, value: float, batch: Sequence[Any], metrics: Mapping[str, Callable[..., float]], inputs: int) -> None:
+def _count(run: Run, how: _How, value: float, batch: Sequence[Any]) -> None:
     run.model.set_buffers(run.trainer.aux["buffers"])
-    run.meter.add({"loss": value, **_measured(metrics, run.trainer.aux["output"], batch[inputs:])}, len(batch[0]))
+    run.meter.add({"loss": value, **_measured(how.metrics, run.trainer.aux["output"], batch[how.inputs :])}, len(batch[0]))
