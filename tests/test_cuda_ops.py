@@ -149,3 +149,17 @@ def test_no_op_falls_back(ops, monkeypatch):
         ops.relu(np.ones(3, "float32"))
     with pytest.raises(tl.DTypeError, match="float32, not float64"):
         ops.tanh(np.ones(3))
+    with pytest.raises(tl.OptionError, match="rand_uniform: takes a seed"):
+        ops.rand_uniform(shape=(3,))
+
+
+def test_parts_and_composites_run_on_the_device(ops):
+    """What other ops make up needs no kernel: a product by einsum, a loss of log-probabilities."""
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((2, 4, 4)).astype("float32")
+    found = ops.einsum("ij,jk->ik", ops.leaf(a), ops.leaf(b)).numpy()
+    assert_close(found, a.astype("float64") @ b, TOLERANCE, "einsum")
+    labels = np.array([0, 3, 1, 1])
+    log_p = ops.log_softmax(ops.leaf(a))
+    found = ops.nll_loss(log_p, ops.leaf(labels)).numpy()
+    assert_close(found, ops.cross_entropy(ops.leaf(a), labels).numpy(), TOLERANCE, "nll_loss")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._faces.methods import OpsMethods
-from ..errors import DeviceError, DTypeError, IndexRangeError, TleanError, complete
+from ..errors import DeviceError, DTypeError, IndexRangeError, OptionError, TleanError, complete
 from ..ops import OpDef, Spec, get
 from .array import DeviceArray, empty, to_device
 from .context import Context, context
@@ -119,13 +119,16 @@ class CudaOps(OpsMethods):
     def apply_all(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any]) -> list[DeviceArray]:
         """One op's outputs, then its residuals.
 
-        Raises: what the op raises; DeviceError where a kernel is missing; DTypeError for float64 (kernels compute in float32).
+        Raises: what the op raises; DeviceError where a kernel is missing; DTypeError for float64 (kernels compute in float32);
+            OptionError for a random op without a seed.
         """
         record = get(op)
         arrays = [None if x is None else self.leaf(x) for x in inputs]
         specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
         clean, outs = record.infer(specs, options)
         shown = record.name.lstrip("_")
+        if record.random and arrays[record.inputs.index("seed")] is None:
+            raise complete(OptionError("takes a seed: there is no stream of random numbers on the device"), shown, [], options)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
             if spec is not None and spec.dtype == "float64" and name != "hyper":
                 raise DTypeError(f"{shown}: on CUDA {name} is float32, not float64")
