@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core import array
+from tlean._core import arena
 
 BACKENDS = ("eager", "compiled")
 
@@ -242,12 +242,12 @@ def test_release(s):
     s.get_value(s.square(x))
     del x
     gc.collect()
-    before = array.memory_stats()["live"]
+    before = arena.memory_stats()["live"]
     s.release()
     s.release()
     gc.collect()
     # A compiled session keeps its plans' scratch; the leaf's array is gone from both.
-    assert before - array.memory_stats()["live"] >= 256 * 256 * 8
+    assert before - arena.memory_stats()["live"] >= 256 * 256 * 8
     near(s.get_value(s.input([1.0]) + 1), [2.0])
 
 

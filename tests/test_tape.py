@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core import array
+from tlean._core import arena
 
 
 def chain() -> tuple[tl.Tape, list[int]]:
@@ -81,13 +81,13 @@ def test_a_fork_costs_what_it_appends():
     tape, x = tl.Tape().leaf(np.ones(1 << 16, np.float32))
     for _ in range(8):
         tape, x = tape.shift(x, 1.0)
-    before = array.memory_stats()["live"]
+    before = arena.memory_stats()["live"]
     forks = []
     for k in range(20):
         fork, _ = tape.leaf(float(k))
         fork, y = fork.sum(x)
         forks.append((fork, y))
-    assert array.memory_stats()["live"] - before < 1 << 16
+    assert arena.memory_stats()["live"] - before < 1 << 16
     assert {fork.item(y) for fork, y in forks} == {9 * 65536.0}
 
 
