@@ -130,7 +130,7 @@ def compile_seconds(nodes: int) -> list[float]:
 def peak_bytes(row: str, backend: str) -> int:
     """Bytes that a step needs on top of what is there between steps."""
     import tlean as tl
-    from tlean._core.array import memory_stats, reset_peak
+    from tlean._core.arena import memory_stats, reset_peak
 
     chosen: CompiledRow = next(r for r in all_rows() if r.name == row)
     arrays = chosen.arrays(np.random.default_rng(0))

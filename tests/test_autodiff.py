@@ -124,6 +124,28 @@ def test_what_the_scalar_does_not_depend_on_gets_zeros():
     close(tl.jacfwd(lambda ops, x: ops.const(np.ones(2)))(X), np.zeros((2, 5)))
 
 
+def test_programs_that_hand_on_what_they_got():
+    s = tl.Session(dtype="float64")
+    a, x = s.input(np.float64(3.0)), s.input(X)
+    # The result is the enclosing program's own: it does not depend on the inner variable.
+    value, g = tl.value_and_grad(lambda ops, x: a)(s, x)
+    assert value.item() == 3.0
+    close(g.value, np.zeros(5))
+    close(s.grad(s.backward_scalar_dense_all(value), a), 1.0)
+    y, dy = tl.jvp(lambda ops, x: (a, x, 2.0), (x,), (x,))
+    assert y[0].item() == 3.0 and dy[0].item() == 0.0 and y[2].item() == 2.0
+    close(dy[1].value, X)
+    y, pull = tl.vjp(lambda ops, x: (x, 2.0), X)
+    close(pull((X, 5.0))[0], X)
+
+
+def test_integers_have_no_derivative():
+    f = lambda ops, x: (ops.argmax(x), ops.sum(x))  # noqa: E731
+    y, pull = tl.vjp(f, X)
+    assert y[0].dtype == "int64" and y[0].item() == int(X.argmax())
+    close(pull((0.0, 2.0))[0], np.full(5, 2.0))
+
+
 def test_integers_take_no_gradient():
     labels = np.array([1, 0, 2])
     logits = RNG.standard_normal((3, 4))
@@ -420,7 +442,7 @@ def test_a_training_loop_with_a_gradient_in_its_loss_keeps_no_memory():
         g = s.add(g, h)
         s.sgd_step_all(1e-3, s.backward_scalar_dense_all(s.sum(s.square(g))))
 
-    from tlean._core.array import memory_stats
+    from tlean._core.arena import memory_stats
 
     for _ in range(3):
         step()

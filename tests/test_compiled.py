@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.array import memory_stats
+from tlean._core.arena import memory_stats
 from tlean.backends.compiled import Executable
 from tlean.backends.derive import forward, reverse
 from tlean.backends.graph import Graph

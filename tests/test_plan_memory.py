@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.array import memory_stats, reset_peak
+from tlean._core.arena import memory_stats, reset_peak
 from tlean.backends.memory import Buffers
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.array import empty_cache, memory_stats, shared, writable
+from tlean._core.arena import empty_cache, memory_stats
+from tlean._core.array import shared, writable
 from tlean._core.eager import recording
 
 

@@ -1,5 +1,5 @@
 """Gradient accumulation: dst += src, in place."""
-from tlean._core.array cimport TLBuffer
+from tlean._core.arena cimport TLBuffer
 
 # dst[i] += src[i] for n elements of that dtype (a float one).
 cdef void accumulate(int dtype, void* dst, const void* src, Py_ssize_t n) noexcept nogil

@@ -6,7 +6,8 @@ changed.
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from tlean._core.array cimport TL_F32, AnyTensor, TLBuffer, buffer_decref, buffer_new, itemsize_of, raise_error, tensor_from_buffer
+from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_new, raise_error
+from tlean._core.array cimport TL_F32, AnyTensor, itemsize_of, tensor_from_buffer
 from tlean._core.kernel cimport tl_kernel
 
 cdef tl_kernel _kernels[2]

@@ -1,6 +1,8 @@
-"""Owned, aligned, reference-counted buffers, interned shapes, and AnyTensor: an array whose shape and dtype are run-time values."""
+"""Interned shapes, dtypes, and AnyTensor: an array whose shape and dtype are run-time values."""
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
+
+from tlean._core.arena cimport TLBuffer
 
 # Codes of the dtypes; the float ones come first.
 cdef enum:
@@ -13,25 +15,6 @@ cdef enum:
 # The highest rank of an array.
 cdef enum:
     TL_MAX_NDIM = 16
-
-ctypedef struct TLBuffer:
-    void* data
-    size_t nbytes
-    Py_ssize_t refs
-    int size_class
-    void* owner
-    TLBuffer* next
-
-# A fresh buffer of at least nbytes, 64-byte aligned, refs = 1; raises MemoryError. All four need the GIL.
-cdef TLBuffer* buffer_new(size_t nbytes) except NULL
-cdef TLBuffer* buffer_zeros(size_t nbytes) except NULL
-cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NULL
-cdef void buffer_decref(TLBuffer* buffer) noexcept
-
-cdef inline TLBuffer* buffer_incref(TLBuffer* buffer) noexcept:
-    if buffer != NULL:
-        buffer.refs += 1
-    return buffer
 
 cdef size_t itemsize_of(int dtype) noexcept
 
@@ -59,4 +42,3 @@ cdef class AnyTensor:
 cdef AnyTensor tensor_from_buffer(TLBuffer* buffer, ShapeInfo info, int dtype)
 cdef AnyTensor tensor_from_object(object value, int dtype, bint copy)
 cdef int dtype_code(object name) except -1
-cdef object raise_error(str kind, str message)

@@ -1,9 +1,11 @@
 """The hot face of the eager backend: references, shape checks, allocation and recording without Python in between."""
 from libc.stdint cimport int64_t
 
-from tlean._core.array cimport AnyTensor, ShapeInfo, TLBuffer
+from tlean._core.arena cimport TLBuffer
+from tlean._core.array cimport AnyTensor, ShapeInfo
 from tlean._core.refs cimport RefBase
-from tlean._core.tape cimport Instance, TapeStore
+from tlean._core.instance cimport Instance
+from tlean._core.tape cimport TapeStore
 
 
 cdef class OpInfo:

@@ -12,14 +12,13 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from tlean._core.array cimport (
-    TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, raise_error,
-    tensor_from_buffer, tensor_from_object,
-)
+from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
+from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name
 from tlean._core.refs cimport RefBase
 from tlean._core.threads cimport cap_threads
-from tlean._core.tape cimport Instance, TapeStore, append_leaf, append_node, node_at, run_forward
+from tlean._core.instance cimport Instance, run_forward
+from tlean._core.tape cimport TapeStore, append_leaf, append_node, node_at
 
 # Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
@@ -153,6 +152,11 @@ cdef OpInfo _unnamed(record):
         info.connect(record)
         _by_record[record] = info
     return info
+
+
+cdef str argument_name(OpInfo op, int k):
+    # "matmul: b": the k-th input of an op, as error messages name it.
+    return f"{op.name}: {op.record.inputs[0] if op.variadic else op.record.inputs[k]}"
 
 
 cdef str described(OpInfo op, tuple args):
@@ -358,9 +362,14 @@ cdef class EagerCore:
         if value is None or op is None:
             name = "an argument"
             if op is not None:
-                name = f"{op.name}: {op.record.inputs[0] if op.variadic else op.record.input_names(k + 1)[k]}"
+                name = argument_name(op, k)
             raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
-        return self.const(value)
+        try:
+            return self.const(value)
+        except (TypeError, ValueError) as error:
+            if type(error) in (TypeError, ValueError):
+                raise
+            raise type(error)(f"{argument_name(op, k)}: {error}") from None
 
     cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args):
         if hasattr(value, "__tlean_value__"):

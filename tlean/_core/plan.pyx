@@ -7,9 +7,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from tlean._core.array cimport (
-    AnyTensor, TLBuffer, buffer_decref, buffer_incref, buffer_new, dtype_code, intern_shape, itemsize_of, raise_error, tensor_from_buffer,
-)
+from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
+from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
 from tlean._core.array import shared
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.host import take_failure

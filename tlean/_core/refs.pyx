@@ -1,7 +1,7 @@
 """The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
 import operator
 
-from tlean._core.array cimport raise_error
+from tlean._core.arena cimport raise_error
 
 
 cdef inline bint is_number(object value):

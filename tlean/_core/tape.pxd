@@ -5,42 +5,12 @@ For other projects: `TapeStore` and `Instance` are opaque; use the free function
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
-from tlean._core.array cimport AnyTensor, ShapeInfo, TLBuffer
-from tlean._core.kernel cimport tl_kernel
-from tlean._core.plan cimport Plan
+from tlean._core.arena cimport TLBuffer
+from tlean._core.array cimport AnyTensor, ShapeInfo
+from tlean._core.instance cimport Instance
 
 cdef enum:
     TL_INLINE_INPUTS = 4
-    TL_MAX_RESIDUALS = 4
-
-
-cdef class Instance:
-    """One op at given shapes, dtype and options: what runs forward, and what runs backward."""
-    cdef readonly object record
-    cdef readonly str name
-    cdef readonly dict options
-    cdef readonly tuple specs
-    cdef ShapeInfo shape
-    cdef int dtype
-    cdef Py_ssize_t nbytes
-    cdef int n_in
-    cdef int n_res
-    cdef Py_ssize_t res_nbytes[4]
-    cdef tl_kernel kernel
-    cdef int64_t* ints
-    cdef double* floats
-    cdef readonly Plan plan
-    cdef bint view
-    cdef bint differentiable
-    cdef readonly double work
-    cdef object make_vjp
-    cdef PyObject* vjp_small[16]
-    cdef dict vjp_plans
-    # While a profile runs: nanoseconds and calls of the kernel.
-    cdef int64_t ticks
-    cdef int64_t calls
-    cdef int64_t profile        # the profile that these belong to
-    cdef Plan vjp(self, unsigned long long mask)
 
 
 ctypedef struct TLNode:
@@ -81,9 +51,6 @@ cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
 
 cdef TLNode* node_before(TapeStore store, int64_t i) noexcept
 
-
-# Runs the instance's forward on inputs; fills value and (where res is not NULL) residuals with fresh buffers. 0, or -1 with an error set.
-cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1
 
 # Appends a node and returns its id. Takes over the references to value and res; inputs and parents are read.
 cdef int64_t append_node(

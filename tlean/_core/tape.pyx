@@ -11,202 +11,16 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 import weakref
 
 from tlean._core.accum cimport accumulate, own
-from tlean._core.array cimport (
-    TL_F64, AnyTensor, ShapeInfo, TLBuffer, buffer_decref, buffer_incref, buffer_new, dtype_code, intern_shape, itemsize_of,
-    raise_error, tensor_from_buffer, tensor_from_object,
-)
-from tlean._core.array import dtype_name
-from tlean._core.host import take_failure
-from tlean._core.clock cimport nanoseconds, tl_tally
+from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
+from tlean._core.array cimport TL_F64, AnyTensor, ShapeInfo, itemsize_of, tensor_from_buffer, tensor_from_object
+from tlean._core.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
 from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
-
-# Below this many nanoseconds of work, giving the GIL up and taking it again costs more than it brings.
-cdef double RELEASE_GIL_NS = 20000.0
-
-cdef enum:
-    NEAR = 32         # operand lists up to this length are gathered on the stack
-
-
-cdef void* grab(Py_ssize_t n) except NULL:
-    cdef void* p = calloc(n if n > 0 else 1, 1)
-    if p == NULL:
-        raise MemoryError()
-    return p
-
-
-# Instances ------------------------------------------------------------------------------------------------------------
-
-cdef class Instance:
-    """One op at given shapes, dtype and options: what runs forward, and what runs backward.
-
-    Made by `tlean.backends.lower`: either one kernel (address, ints, floats) or a plan runs forward; `make_vjp(instance, mask)` traces the
-    op's rule when a backward pass first needs it, for the inputs whose bits are set.
-    """
-
-    def __cinit__(self, record, options, specs, shape, dtype, residuals=(), kernel=0, ints=(), floats=(), Plan plan=None, make_vjp=None,
-                  double work=0.0):
-        cdef int i
-        self.record = record
-        # Programs that were recorded elsewhere have a number behind an @, to tell them apart.
-        self.name = record.name.partition("@")[0]
-        self.options = options
-        self.specs = specs
-        self.n_in = len(specs)
-        self.shape = intern_shape(tuple(shape))
-        self.dtype = dtype_code(dtype)
-        self.nbytes = self.shape.size * itemsize_of(self.dtype)
-        self.view = record.view
-        self.differentiable = record.differentiable and self.dtype <= TL_F64
-        self.n_res = len(residuals)
-        if self.n_res > TL_MAX_RESIDUALS:
-            raise ValueError(f"{record.name}: at most {TL_MAX_RESIDUALS} residuals")
-        for i, (res_shape, res_dtype) in enumerate(residuals):
-            self.res_nbytes[i] = intern_shape(tuple(res_shape)).size * itemsize_of(dtype_code(res_dtype))
-        self.kernel = <tl_kernel><size_t>kernel
-        self.ints = <int64_t*>grab(len(ints) * sizeof(int64_t))
-        for i, number in enumerate(ints):
-            self.ints[i] = number
-        self.floats = <double*>grab(len(floats) * sizeof(double))
-        for i, real in enumerate(floats):
-            self.floats[i] = real
-        self.plan = plan
-        self.work = work
-        self.make_vjp = make_vjp
-        self.vjp_plans = {}
-
-    def __dealloc__(self):
-        free(self.ints)
-        free(self.floats)
-
-    cdef Plan vjp(self, unsigned long long mask):
-        if mask < 16 and self.vjp_small[mask] != NULL:
-            return <Plan>self.vjp_small[mask]
-        plan = self.vjp_plans.get(mask)
-        if plan is None:
-            plan = self.make_vjp(self, mask)
-            self.vjp_plans[mask] = plan
-            if mask < 16:
-                self.vjp_small[mask] = <PyObject*>plan     # the dict keeps it alive
-        return <Plan?>plan
-
-    @property
-    def backward_plans(self):
-        """The plans of vector-Jacobian products that were made so far."""
-        return list(self.vjp_plans.values())
-
-    def vjp_plan(self, mask):
-        """The plan of the vector-Jacobian product for the inputs whose bits are set in `mask`."""
-        return self.vjp(mask)
-
-    @property
-    def out_shape(self):
-        """The output's shape."""
-        return self.shape.dims
-
-    @property
-    def out_dtype(self):
-        """The output's dtype, by name."""
-        return dtype_name(self.dtype)
-
-    def __repr__(self):
-        arguments = ", ".join(["None" if s is None else str(s.shape) for s in self.specs])
-        return f"<{self.name}({arguments}) -> {self.shape.dims}>"
-
-
-# The instances that ran, forward or backward, since the profile began.
-_profiled_instances = []
-
-
-cdef void see(Instance inst):
-    if inst.profile != profiling:
-        inst.profile = profiling
-        inst.ticks = inst.calls = 0
-        _profiled_instances.append(inst)
-
-
-def profile_instances():
-    """The instances that ran since the profile began, and forgets them: (instance, nanoseconds, calls) of those with a kernel of their own,
-    (instance, 0, 0) of those that run by plans."""
-    found = [(i, (<Instance>i).ticks, (<Instance>i).calls) for i in _profiled_instances]
-    _profiled_instances.clear()
-    return found
-
-
-cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1:
-    cdef void* near[NEAR]
-    cdef void** pointers = near
-    cdef int i, status, n_out = 1 + inst.n_res, total = 1 + inst.n_res + inst.n_in
-    cdef TLBuffer* scratch = NULL
-    cdef int64_t begun = 0
-    if inst.view:
-        value[0] = buffer_incref(inputs[0])
-        return 0
-    if total > NEAR:
-        pointers = <void**>grab(total * sizeof(void*))
-    value[0] = NULL
-    try:
-        value[0] = buffer_new(inst.nbytes)
-        pointers[0] = value[0].data
-        for i in range(inst.n_res):
-            if res != NULL:
-                res[i] = buffer_new(inst.res_nbytes[i])
-                pointers[1 + i] = res[i].data
-            else:
-                pointers[1 + i] = NULL
-        for i in range(inst.n_in):
-            pointers[n_out + i] = inputs[i].data if inputs[i] != NULL else NULL
-        if profiling:
-            see(inst)
-            begun = nanoseconds()
-        if inst.kernel != NULL:
-            if inst.work > RELEASE_GIL_NS:
-                with nogil:
-                    status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
-            else:
-                status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
-            if begun:
-                tl_tally(&inst.ticks, nanoseconds() - begun)
-                tl_tally(&inst.calls, 1)
-            if status != 0:
-                if status == 3:
-                    raise take_failure()
-                if status == 1:
-                    arguments = ", ".join(inst.record.describe_arguments(inst.specs))
-                    raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
-                raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
-        else:
-            if inst.plan.scratch_bytes:
-                scratch = buffer_new(inst.plan.scratch_bytes)
-            if inst.work > RELEASE_GIL_NS:
-                with nogil:
-                    status = plan_run(inst.plan, pointers + n_out, pointers, NULL, <char*>scratch.data if scratch != NULL else NULL)
-            else:
-                status = plan_run(inst.plan, pointers + n_out, pointers, NULL, <char*>scratch.data if scratch != NULL else NULL)
-            check_status(inst.plan, status)
-            # An output that is an input under another shape: nothing was written.
-            if inst.plan.out_kind[0] == OUT_INPUT:
-                buffer_decref(value[0])
-                value[0] = buffer_incref(inputs[inst.plan.out_input[0]])
-    except BaseException:
-        buffer_decref(value[0])
-        value[0] = NULL
-        if res != NULL:
-            for i in range(inst.n_res):
-                buffer_decref(res[i])
-                res[i] = NULL
-        raise
-    finally:
-        buffer_decref(scratch)
-        if pointers != near:
-            free(pointers)
-    return 0
-
 
 # The store ------------------------------------------------------------------------------------------------------------
 
@@ -341,7 +155,7 @@ cdef class TapeStore:
         return self.base + self.count
 
     def continued(self, int64_t size, owner):
-        """The first `size` nodes, for `owner` alone to append to: this store where it ends there and nobody else appends to it, else a fork."""
+        """The first `size` nodes, for `owner` alone to append to: this store if it ends there and nobody else appends to it, else a fork."""
         cdef TapeStore store = self
         writer = weakref.ref(owner)
         if self.base + self.count != size or (self.writer is not None and self.writer() is not None):
@@ -530,7 +344,7 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     cdef int64_t p
     cdef Plan plan
     cdef TLBuffer* scratch = NULL
-    cdef void* near[4 * NEAR]
+    cdef void* near[4 * TL_NEAR]
     cdef void** ins
     cdef void** outs
     cdef TLBuffer** made
@@ -548,7 +362,7 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     nd = node_at(store, at)
     inputs = inputs_of(nd)
     n_ins = 2 + inst.n_res + n
-    if n_ins + 4 * n <= 4 * NEAR:
+    if n_ins + 4 * n <= 4 * TL_NEAR:
         ins = near
         memset(near, 0, (n_ins + 4 * n) * sizeof(void*))
     else:

@@ -1,0 +1,24 @@
+"""Owned, aligned, reference-counted buffers from a caching arena, and the door through which `_core` raises errors."""
+from libc.stddef cimport size_t
+
+ctypedef struct TLBuffer:
+    void* data
+    size_t nbytes
+    Py_ssize_t refs
+    int size_class
+    void* owner
+    TLBuffer* next
+
+# A fresh buffer of at least nbytes, 64-byte aligned, refs = 1; raises MemoryError. All four need the GIL.
+cdef TLBuffer* buffer_new(size_t nbytes) except NULL
+cdef TLBuffer* buffer_zeros(size_t nbytes) except NULL
+cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NULL
+cdef void buffer_decref(TLBuffer* buffer) noexcept
+
+cdef inline TLBuffer* buffer_incref(TLBuffer* buffer) noexcept:
+    if buffer != NULL:
+        buffer.refs += 1
+    return buffer
+
+# Raises the error class of that name with the message.
+cdef object raise_error(str kind, str message)

@@ -1,0 +1,181 @@
+"""Owned, aligned, reference-counted buffers from a caching arena.
+
+A freed buffer waits in the list of its size class for the next request, so a training step that asks for the same sizes again touches no
+fresh pages. Large blocks ask the kernel for huge pages.
+"""
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stddef cimport size_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <unistd.h>
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #endif
+    #define TL_HUGE ((size_t)2 << 20)
+    static void *tl_block_new(size_t nbytes) {
+        void *p = NULL;
+        size_t align = nbytes >= TL_HUGE ? TL_HUGE : 64;
+        if (posix_memalign(&p, align, nbytes)) return NULL;
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        if (nbytes >= TL_HUGE) madvise(p, nbytes, MADV_HUGEPAGE);
+    #endif
+        return p;
+    }
+    static size_t tl_physical_memory(void) {
+    #if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+        long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+        if (pages > 0 && size > 0) return (size_t)pages * (size_t)size;
+    #endif
+        return (size_t)4 << 30;
+    }
+    /* Size classes: multiples of 64 up to 1 KiB (0..15), then four steps to each doubling. */
+    static int tl_size_class(size_t n, size_t *rounded) {
+        if (n <= 1024) {
+            size_t c = n ? (n + 63) / 64 : 1;
+            *rounded = c * 64;
+            return (int)c - 1;
+        }
+        int e = 63 - __builtin_clzll((unsigned long long)(n - 1));
+        size_t step = (size_t)1 << (e - 2);
+        size_t k = (n - ((size_t)1 << e) + step - 1) / step;      /* 1..4 */
+        *rounded = ((size_t)1 << e) + k * step;
+        return 16 + (e - 10) * 4 + (int)k - 1;
+    }
+    """
+    void* tl_block_new(size_t nbytes) nogil
+    size_t tl_physical_memory() nogil
+    int tl_size_class(size_t n, size_t* rounded) nogil
+
+# The error classes, by name; tlean installs its own, so that this package imports nothing of it.
+_errors = {}
+
+
+def install_errors(classes):
+    """Use these exception classes (by name) instead of the builtin ones."""
+    _errors.update(classes)
+
+
+cdef object raise_error(str kind, str message):
+    raise _errors.get(kind, ValueError)(message)
+
+
+# Buffers --------------------------------------------------------------------------------------------------------------
+
+cdef enum:
+    CLASSES = 256
+
+cdef TLBuffer* _free_lists[CLASSES]
+cdef TLBuffer* _spare_headers = NULL
+cdef size_t _cached_bytes = 0
+cdef size_t _cache_limit = tl_physical_memory() // 4
+cdef size_t _live_bytes = 0
+cdef size_t _peak_bytes = 0
+cdef size_t _block_count = 0
+memset(_free_lists, 0, sizeof(_free_lists))
+
+
+cdef TLBuffer* buffer_new(size_t nbytes) except NULL:
+    global _cached_bytes, _live_bytes, _peak_bytes, _block_count
+    cdef size_t rounded
+    cdef int k = tl_size_class(nbytes, &rounded)
+    cdef TLBuffer* b = _free_lists[k]
+    if b != NULL:
+        _free_lists[k] = b.next
+        _cached_bytes -= rounded
+    else:
+        b = <TLBuffer*>malloc(sizeof(TLBuffer))
+        if b == NULL:
+            raise MemoryError(f"{rounded} bytes for an array")
+        b.data = tl_block_new(rounded)
+        if b.data == NULL:
+            # What waits for reuse may be what is missing.
+            empty_cache()
+            b.data = tl_block_new(rounded)
+        if b.data == NULL:
+            free(b)
+            raise MemoryError(f"{rounded} bytes for an array")
+        _block_count += 1
+    b.nbytes = rounded
+    b.size_class = k
+    b.owner = NULL
+    b.next = NULL
+    b.refs = 1
+    _live_bytes += rounded
+    if _live_bytes > _peak_bytes:
+        _peak_bytes = _live_bytes
+    return b
+
+
+cdef TLBuffer* buffer_zeros(size_t nbytes) except NULL:
+    cdef TLBuffer* b = buffer_new(nbytes)
+    memset(b.data, 0, nbytes)
+    return b
+
+
+cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NULL:
+    cdef TLBuffer* b = <TLBuffer*>malloc(sizeof(TLBuffer))
+    if b == NULL:
+        raise MemoryError()
+    b.data = data
+    b.nbytes = nbytes
+    b.size_class = -1
+    b.next = NULL
+    b.refs = 1
+    Py_INCREF(owner)
+    b.owner = <void*>owner
+    return b
+
+
+cdef void buffer_decref(TLBuffer* b) noexcept:
+    global _cached_bytes, _live_bytes, _block_count
+    if b == NULL:
+        return
+    b.refs -= 1
+    if b.refs > 0:
+        return
+    if b.size_class < 0:
+        owner = <object>b.owner
+        free(b)
+        Py_DECREF(owner)
+        return
+    _live_bytes -= b.nbytes
+    if _cached_bytes + b.nbytes > _cache_limit:
+        free(b.data)
+        free(b)
+        _block_count -= 1
+        return
+    b.next = _free_lists[b.size_class]
+    _free_lists[b.size_class] = b
+    _cached_bytes += b.nbytes
+
+
+def empty_cache():
+    """Give the arena's unused buffers back to the operating system."""
+    global _cached_bytes, _block_count
+    cdef TLBuffer* b
+    cdef TLBuffer* following
+    for k in range(CLASSES):
+        b = _free_lists[k]
+        _free_lists[k] = NULL
+        while b != NULL:
+            following = b.next
+            _cached_bytes -= b.nbytes
+            free(b.data)
+            free(b)
+            _block_count -= 1
+            b = following
+
+
+def memory_stats():
+    """Bytes of host memory in arrays: live, peak since the last `reset_peak`, cached for reuse; and the number of blocks."""
+    return {"live": _live_bytes, "peak": _peak_bytes, "cached": _cached_bytes, "blocks": _block_count}
+
+
+def reset_peak():
+    """Start the peak of `memory_stats` anew from what is live now."""
+    global _peak_bytes
+    _peak_bytes = _live_bytes
