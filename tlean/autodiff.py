@@ -51,12 +51,18 @@ def _variables(graph: Graph, xs: Any) -> Any:
     return tree.map(lambda r: graph.variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
 
 
-def _scalar(name: str, y: Any) -> GraphRef:
-    if not isinstance(y, GraphRef):
+def _scalar(name: str, graph: Graph, y: Any) -> GraphRef:
+    if not isinstance(y, RefBase):
         raise OptionError(f"{name}: the program returns a reference, got {type(y).__name__}")
+    (y,) = _results(graph, [y])
     if y.shape != ():
         raise ShapeError(f"{name}: the program returns a scalar, got shape {tuple(y.shape)}")
     return y
+
+
+def _results(graph: Graph, leaves: Sequence[Any]) -> list[GraphRef]:
+    # What a program returned as references of the graph: also numbers, and references of the enclosing program that it only hands on.
+    return [graph.ref(r) for r in leaves]  # type: ignore[misc]
 
 
 def _zero_like(graph: Graph, r: Any) -> Any:
@@ -103,7 +109,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = Fals
             own[k] = _variables(graph, args[k])
         result = f(graph, *own)
         y, aux = result if has_aux else (result, None)
-        y = _scalar("value_and_grad", y)
+        y = _scalar("value_and_grad", graph, y)
         grads = tuple(_pull(graph, [y], [graph._full(shape=(), value=1.0)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
         return value, grads[0] if isinstance(argnums, int) else grads
@@ -131,8 +137,9 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled") -> tuple[Any
 
     def record(graph: Graph, g: Any, *args: Any) -> Any:
         own = tuple(_variables(graph, a) for a in args)
-        ys, structure = tree.flatten(f(graph, *own))
+        found, structure = tree.flatten(f(graph, *own))
         gs, given = tree.flatten(g)
+        ys = _results(graph, found)
         if structure != given or any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
             raise ShapeError(f"vjp: the cotangent has the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
         return _pull(graph, ys, gs, own)
@@ -167,7 +174,8 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
                 if a.shape != b.shape:
                     raise ShapeError(f"jvp: a direction has its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
-        ys, structure = tree.flatten(f(graph, *own))
+        found, structure = tree.flatten(f(graph, *own))
+        ys = _results(graph, found)
         ts = forward(graph, seeds, ys)
         filled = [_zero_like(graph, y) if t is None else t for y, t in zip(ys, ts, strict=True)]
         return tree.unflatten(structure, ys), tree.unflatten(structure, filled)
