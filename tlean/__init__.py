@@ -8,8 +8,8 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import ops as _ops  # noqa: F401  (registers every op)
 from . import cuda, testing, train, tree
+from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403

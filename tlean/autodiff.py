@@ -186,6 +186,9 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
 def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled") -> Any:
     """The Hessian of a scalar program times a vector, forward over reverse.
 
+    A call traces and compiles f. For many products make the call part of a program that is kept:
+    `product = tl.jit(lambda ops, x, v: tl.hvp(f, (x,), (v,))[0])`. The same holds for `jvp` and `vjp`.
+
     Args:
         xs: the arguments, a tuple.
         vs: a direction for each argument; None holds that argument fixed (its entry of the result is None).

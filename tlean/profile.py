@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tlean._core.instance import profile_instances
 from tlean._core.plan import profile_start, profile_stop
 from tlean._core.table import KERNELS
-from tlean._core.instance import profile_instances
 
 from .ops import Spec
 

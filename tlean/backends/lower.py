@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlean._core import plan as core
-from tlean._core.table import KERNELS
 from tlean._core.instance import Instance
+from tlean._core.table import KERNELS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
