@@ -388,6 +388,21 @@ def test_clip_by_norm():
         tl.optim.clip_by_norm(grads, -1.0)
 
 
+def test_clipping_the_gradients_of_a_session():
+    found = []
+    for backend in ("eager", "compiled"):
+        s = tl.Session(backend=backend)
+        w = s.param([3.0, 4.0])
+        loss = s.sum(s.mul(s.use(w), s.const([30.0, 40.0])))
+        clipped, norm = tl.optim.clip_by_norm(s.backward_scalar_dense_all(loss), 1.0)
+        assert norm == 50.0
+        assert list(clipped) == [w]
+        tl.optim.SGD([w], lr=1.0).step(clipped)
+        np.testing.assert_allclose(w.get().numpy(), [2.4, 3.2], rtol=1e-6)
+        found.append(w.get().numpy().tobytes())
+    assert found[0] == found[1]
+
+
 def test_clip_by_norm_equals_pytorch():
     torch = pytest.importorskip("torch", reason="compared with PyTorch where it is installed")
     values = start()

@@ -18,6 +18,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean.backends.eager import EagerOps, no_grad
 from tlean.errors import OptionError
 from tlean.param import Param
+from tlean.session import Gradients
 
 from .average import ExponentialMovingAverage
 from .optimizer import Optimizer
@@ -283,7 +284,10 @@ class Adadelta(Optimizer):
 
 
 def _changed(grads: Any, change: Any) -> tuple[Any, Any]:
-    # Gradients in the form they came in, each changed by `change(ops, refs)`, which returns references and one result more.
+    # Gradients in the form they came in, each changed by `change(ops, refs)`, which returns references and one result more; those of a
+    # session's backward pass, which has one for every node, by parameter.
+    if isinstance(grads, Gradients):
+        grads = grads.session._by_param(grads)
     if isinstance(grads, Mapping):
         keys, values = list(grads), list(grads.values())
     else:
@@ -303,10 +307,10 @@ def clip_by_norm(grads: Any, max_norm: float) -> tuple[Any, float]:
     """Gradients times min(1, max_norm / (norm + 1e-6)), where norm is the Euclidean norm of all of them together.
 
     Args:
-        grads: a dict or a sequence of arrays; None stays None.
+        grads: a dict or a sequence of arrays, None stays None; or a session's gradients, of which those of parameters are meant.
         max_norm: at least 0.
 
-    Returns: the gradients in the same form, and the norm that they had.
+    Returns: the gradients in the same form (a session's: by parameter), and the norm that they had.
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1; the 1e-6 is PyTorch's.
     """
     limit = number("max_norm", max_norm)
@@ -324,10 +328,10 @@ def clip_by_value(grads: Any, clip_value: float) -> Any:
     """Gradients with every element brought into [−clip_value, clip_value].
 
     Args:
-        grads: a dict or a sequence of arrays; None stays None.
+        grads: a dict or a sequence of arrays, None stays None; or a session's gradients, of which those of parameters are meant.
         clip_value: at least 0.
 
-    Returns: the gradients in the same form.
+    Returns: the gradients in the same form (a session's: by parameter).
     """
     limit = number("clip_value", clip_value)
     return _changed(grads, lambda ops, refs: ([ops.clamp(g, -limit, limit) for g in refs], None))[0]

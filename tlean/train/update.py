@@ -163,10 +163,10 @@ class Update:
             moved.append((p, after))
         for name, group in calls.items():
             call_in_place(KERNELS[name], group)
-        for p, (value, *states) in moved:
+        for p, (value, *moments) in moved:
             p._tensor = value
-            if states:
-                self.state.moments[p] = tuple(states)
+            if moments:
+                self.state.moments[p] = tuple(moments)
         self.taken([p for p, _ in moved])
 
 
