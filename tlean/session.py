@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, shared
 
 from .backends.eager import EagerOps, TensorRef
-from .errors import DeviceError, DTypeError, NodeError, ShapeError
+from .errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
 from .indices import NatRef, NatVecRef
 from .options import Options
 from .param import Param
@@ -89,26 +89,12 @@ class Session:
             return EagerSession.__new__(EagerSession)
         return super().__new__(cls)
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
-        # __new__ has made an instance of a subclass; Python calls that one's __init__ only where it is a Session, which it always is.
-        raise NotImplementedError(f"{type(self).__name__} sets itself up")
-
-    # What a backend adds ----------------------------------------------------------------------------------------------------
-
-    def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> Any:
-        """A leaf that holds this array itself, of whatever dtype."""
-        raise NotImplementedError
-
-    def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Any:
-        raise NotImplementedError
-
-    def reset_tape(self) -> None:
-        """Forget every node; references from before are no longer valid."""
-        raise NotImplementedError
-
-    def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
-        """(shape, dtype) of node i."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+        # What a backend adds.
+        def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> Any: ...
+        def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Any: ...
+        def reset_tape(self) -> None: ...
+        def spec_of(self, i: int) -> tuple[tuple[int, ...], str]: ...
 
     # Leaves -----------------------------------------------------------------------------------------------------------------
 
@@ -176,8 +162,8 @@ class Session:
     # Randomness -------------------------------------------------------------------------------------------------------------
 
     def init_rng(self, seed: int) -> None:
-        """Start the session's random stream anew from this seed."""
-        self.session_seed = int(seed)
+        """Start the session's random stream anew from this seed. Raises: OptionError unless it is an int of 64 bits."""
+        self.session_seed = Options(seed=seed).seed
         self.stream_position = 0
 
     def split_rng(self) -> Any:
@@ -303,7 +289,9 @@ class Session:
 
 
 def _options(options: Options | None, changes: dict[str, Any]) -> Options:
-    options = options or Options()
+    options = Options() if options is None else options
+    if not isinstance(options, Options):
+        raise OptionError(f"Session: options are an Options, got {type(options).__name__}")
     return options.replace(**changes) if changes else options
 
 
