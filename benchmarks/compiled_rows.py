@@ -316,6 +316,9 @@ def build_torch(row: CompiledRow, inductor: bool) -> Timed:
     def program(*xs: Any) -> Any:
         return row.torch(torch, *xs)
 
+    if inductor:
+        # What was compiled for other rows counts against a limit, after which PyTorch compiles no more.
+        torch.compiler.reset()
     wrap = torch.compile if inductor else lambda f: f
     if row.kind == "hessian":
         hessian = wrap(torch.func.hessian(program))

@@ -299,7 +299,7 @@ def _fused(graph: Graph, group: _Group, root: Sequence[int], visible: Sequence[i
     reduce = KERNELS[f"reduce_sum:{SUFFIX[graph.dtype]}"]
     ints = (group.elements, item, block, len(group.nodes), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce, *tails, *code)
     nodes = (*group.nodes, *sums.values())
-    name = "fused(" + " ".join(n.record.kernel.lstrip("_") for n in nodes) + ")"
+    name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(n.outputs[0] for n in sums.values()))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
