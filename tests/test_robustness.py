@@ -1,6 +1,9 @@
 """Nothing a user does crashes the interpreter, changes an array that somebody holds, or leaves memory behind."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -303,3 +306,167 @@ def test_dlpack_copy_and_device():
     assert not np.shares_memory(np.from_dlpack(Copied()), t.numpy())
     with pytest.raises(BufferError, match="CPU"):
         t.__dlpack__(dl_device=(2, 0))
+
+
+def test_a_step_that_fails_changes_nothing():
+    class Failed(Exception):
+        pass
+
+    for backend in ("eager", "compiled"):
+        calls = []
+
+        def backward(x, y, g, calls=calls):
+            calls.append(g)
+            if len(calls) == 2:
+                raise Failed
+            return g
+
+        op = tl.custom_op(lambda x: x * 1.0, backward)
+
+        def loss(ops, a, b, c, x, op=op):
+            # The rule of `op` runs after the gradients of b and c are known.
+            return ops.mean(ops.square(ops.matmul(ops.matmul(op(ops.matmul(x, a)), b), c)))
+
+        weights = [np.random.default_rng(k).normal(size=(16, 16)) for k in range(3)]
+        trainer = tl.ScalarTrainer(tl.Options(backend=backend), weights, [(4, 16)], loss)
+        trainer.adam_step(0.1, 0.9, 0.99, 1e-8, np.ones((4, 16)))
+        before = trainer.get_params()
+        with pytest.raises(Failed):
+            trainer.adam_step(0.1, 0.9, 0.99, 1e-8, np.ones((4, 16)))
+        for old, new in zip(before, trainer.get_params(), strict=True):
+            assert np.array_equal(old.numpy(), new.numpy())
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "options"),
+    [
+        ("reshape", [(2, 3)], {"shape": "six"}),
+        ("reduce_sum", [(2, 3)], {"axis": 1.5}),
+        ("reduce_max", [(2, 3)], {"axis": object()}),
+        ("softmax", [(2, 3)], {"axis": b"x"}),
+        ("layer_norm", [(2, 3)], {"eps": "small"}),
+        ("conv2d", [(1, 1, 2, 2), None, (1, 4, 4)], {"stride": 1.0}),
+        ("max_pool2d", [(1, 4, 4)], {"kernel": 1e308}),
+        ("smooth_max_pool2d", [(1, 4, 4)], {"kernel": 2, "beta": (1, 0)}),
+        ("swap_adjacent_at_depth", [(2, 3)], {"depth": float("nan")}),
+        ("slice_range0", [(5,)], {"start": 0, "length": (1,)}),
+        ("broadcast_to", [(3,)], {"shape": 10**30}),
+        ("scale", [(3,)], {"c": "x"}),
+        ("clamp", [(3,)], {"lo": None, "hi": 1.0}),
+        ("leaky_relu", [(3,)], {"slope": 10**400}),
+    ],
+)
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_options_of_another_kind_name_the_op(backend, op, args, options):
+    s = tl.Session(tl.Options(backend=backend))
+    refs = [None if a is None else s.input(np.ones(a)) for a in args]
+    with pytest.raises((tl.OptionError, tl.ShapeError), match=op):
+        getattr(s, op)(*refs, **options)
+    assert s.input(0.0).id == sum(r is not None for r in refs)
+
+
+def test_strides_that_no_position_fits_raise():
+    s = tl.Session()
+    x = s.input(np.ones((1, 5, 7)))
+    for name in ("max_pool2d_pad", "avg_pool2d_pad"):
+        with pytest.raises(tl.ShapeError, match="2\\^31"):
+            getattr(s, name)(x, 2, stride=1 << 62)
+    with pytest.raises(tl.ShapeError, match="2\\^31"):
+        s.smooth_max_pool2d(x, 2, 1.0, stride=1 << 62)
+    assert s.smooth_max_pool2d(x, 2, 1.0, stride=1000).shape == (1, 1, 1)
+
+
+@pytest.mark.parametrize("value", [(1 + 2j), "text", object(), np.array([None, 1]), np.array(["a"])])
+def test_arguments_that_are_no_arrays_name_op_and_argument(value):
+    s = tl.Session()
+    a = s.input(np.ones(2))
+    with pytest.raises(tl.DTypeError, match="add: b: "):
+        s.add(a, value)
+    with pytest.raises(tl.DTypeError, match="matmul: a: "):
+        s.matmul(value, a)
+    assert s.input(0.0).id == 1
+
+
+def test_wrong_options_and_nodes_raise_named_errors():
+    for options in ({"num_threads": 1 << 40}, {"num_threads": "x"}, {"seed": None}, {"seed": 1.5}, {"seed": 1 << 70}):
+        with pytest.raises(tl.OptionError, match=next(iter(options))):
+            tl.Options(**options)
+    with pytest.raises(tl.OptionError, match="Options"):
+        tl.Session("eager")
+    with pytest.raises(tl.OptionError, match="Options"):
+        tl.ScalarTrainer("eager", [1.0], [], lambda ops, p: p)
+    with pytest.raises(tl.OptionError, match="seed"):
+        tl.Session().init_rng("x")
+    with pytest.raises(tl.NodeError, match="Node is expected"):
+        tl.Tape().add_node(3.0)
+
+
+@pytest.mark.parametrize("told", ["0", "-3", "abc", "9" * 30, "1.5", " 2 ", "²"])
+def test_any_thread_count_of_the_environment_imports(told):
+    code = "import tlean as tl; print(1 <= tl.get_num_threads() <= 256)"
+    run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TLEAN_NUM_THREADS": told}, capture_output=True, text=True)
+    assert run.stdout == "True\n", run.stderr
+
+
+def test_any_number_of_threads_is_taken():
+    before = tl.get_num_threads()
+    try:
+        for n in (1 << 20, 1 << 70):
+            tl.set_num_threads(n)
+            assert tl.get_num_threads() == 256
+    finally:
+        tl.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_computes_the_same():
+    code = """
+import os, threading
+import numpy as np, tlean as tl
+a = np.random.default_rng(0).normal(size=(300, 300))
+def work():
+    s = tl.Session()
+    x = s.input(a)
+    return s.sum(s.matmul(x, x)).item()
+tl.set_num_threads(2)
+expected, stop = work(), []
+def busy():
+    while not stop:
+        work()
+thread = threading.Thread(target=busy)
+thread.start()
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        tl.set_num_threads(2)
+        os._exit(0 if work() == expected else 3)
+    assert os.waitpid(child, 0)[1] == 0
+stop.append(1)
+thread.join()
+threading.Thread(target=lambda: [work() for _ in range(10**9)], daemon=True).start()
+print("left while a thread works")
+"""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0 and "left while" in run.stdout, run.stderr
+
+
+def test_the_same_seed_gives_the_same_bits_in_every_process():
+    code = """
+import hashlib
+import numpy as np, tlean as tl
+h = hashlib.sha256()
+for backend in ("eager", "compiled"):
+    s = tl.Session(backend=backend, seed=3)
+    w, state = s.param(np.full((50, 40), 0.1)), tl.AdamState()
+    for _ in range(3):
+        s.reset_tape()
+        y = s.dropout(s.linear(s.use(w), None, s.input(np.arange(400.0).reshape(10, 40) / 400)), 0.3)
+        s.adam_step_all(state, 1e-2, 0.9, 0.999, 1e-8, s.backward_scalar_dense_all(s.mean(s.square(y))))
+    h.update(w.get().numpy().tobytes())
+print(h.hexdigest())
+"""
+    found = set()
+    for hash_seed, threads in (("1", "1"), ("77", "2")):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TLEAN_NUM_THREADS": threads}
+        found.add(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1

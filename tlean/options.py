@@ -62,8 +62,12 @@ class Options:
             raise DTypeError("Options: CUDA computes in float32, got dtype='float64'")
         if self.fast_gpu_matmul_precision not in ("fp32", "tf32", "fp64"):
             raise OptionError(f"Options: fast_gpu_matmul_precision is 'fp32', 'tf32' or 'fp64', got {self.fast_gpu_matmul_precision!r}")
-        if self.num_threads is not None and int(self.num_threads) < 1:
-            raise OptionError(f"Options: num_threads is at least 1, got {self.num_threads!r}")
+        for name, low, high in (("num_threads", 1, 1 << 31), ("seed", -(1 << 63), 1 << 64)):
+            value = getattr(self, name)
+            if value is None and name == "num_threads":
+                continue
+            if not hasattr(value, "__index__") or not low <= value.__index__() < high:
+                raise OptionError(f"Options: {name} is an int from {low} to {high - 1}, got {value!r}")
 
     def replace(self, **changes: Any) -> Options:
         """The same options with some changed."""

@@ -81,7 +81,7 @@ class Session:
         if cls is Session:
             options = _options(options, changes)
             if options.device != "cpu":
-                raise DeviceError(f"Session: device {options.device!r} is not available: this version has CPU kernels only")
+                raise DeviceError(f"Session: sessions run on the CPU in this version, got device={options.device!r}; tl.cuda.ops() runs ops on a device")
             if options.backend == "compiled":
                 from .session_compiled import CompiledSession
 

@@ -117,6 +117,8 @@ class Tape(TapeMethods):
 
         Raises: NodeError if a parent is not on this tape; the tape is unchanged then.
         """
+        if not isinstance(node, Node):
+            raise NodeError(f"add_node: a Node is expected, got {type(node).__name__}")
         value = as_tensor(node.value, self._dtype) if node.value.dtype in _FLOATS else node.value
         ops = self._builder()
         if node.backward is None and node.parents:

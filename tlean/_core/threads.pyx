@@ -75,6 +75,7 @@ cdef extern from *:
     }
     """
     ctypedef void (*tl_chunk_fn)(void*, Py_ssize_t) noexcept nogil
+    enum: TL_MOST_WORKERS
     int tl_threads
     int tl_thread_cap
     int tl_active() noexcept nogil
@@ -82,6 +83,10 @@ cdef extern from *:
     void* tl_scratch(int slot, size_t nbytes) noexcept nogil
     void tl_pool_after_fork() noexcept nogil
     int tl_cpu_level() noexcept nogil
+
+
+# The workers of the pool and the caller.
+cdef int MOST_THREADS = TL_MOST_WORKERS + 1
 
 
 cdef void parallel_for(chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil:
@@ -96,12 +101,12 @@ cdef int active_threads() noexcept nogil:
     return tl_active()
 
 
-def set_num_threads(int n):
+def set_num_threads(n):
     """Use at most n ≥ 1 threads in every kernel from now on. Results do not depend on n."""
     global tl_threads
     if n < 1:
         raise ValueError(f"set_num_threads: n is at least 1, got {n!r}")
-    tl_threads = n
+    tl_threads = min(n, MOST_THREADS)
 
 
 def get_num_threads():
@@ -125,8 +130,8 @@ def cpu_supports(isa):
 def _default_threads():
     told = os.environ.get("TLEAN_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
     first = told.split(",")[0].strip()
-    if first.isdigit() and int(first) > 0:
-        return int(first)
+    if first.isascii() and first.isdigit() and int(first) > 0:
+        return min(int(first), MOST_THREADS)
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:

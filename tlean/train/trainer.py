@@ -35,6 +35,8 @@ class ScalarTrainer:
     def __init__(
         self, options: Options, init_params: Sequence[Any], input_shapes: Sequence[Any], loss: Callable[..., Any], requires_grad: Any = None
     ) -> None:
+        if not isinstance(options, Options):
+            raise OptionError(f"ScalarTrainer: options are an Options, got {type(options).__name__}")
         if options.device != "cpu":
             raise DeviceError(f"ScalarTrainer: device {options.device!r} is not available in this version")
         self.options = options
