@@ -81,7 +81,8 @@ class Session:
         if cls is Session:
             options = _options(options, changes)
             if options.device != "cpu":
-                raise DeviceError(f"Session: sessions run on the CPU in this version, got device={options.device!r}; tl.cuda.ops() runs ops on a device")
+                where = f"got device={options.device!r}; tl.cuda.ops() runs ops on a device"
+                raise DeviceError(f"Session: sessions run on the CPU in this version, {where}")
             if options.backend == "compiled":
                 from .session_compiled import CompiledSession
 

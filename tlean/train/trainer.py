@@ -38,7 +38,7 @@ class ScalarTrainer:
         if not isinstance(options, Options):
             raise OptionError(f"ScalarTrainer: options are an Options, got {type(options).__name__}")
         if options.device != "cpu":
-            raise DeviceError(f"ScalarTrainer: device {options.device!r} is not available in this version")
+            raise DeviceError(f"ScalarTrainer: trainers run on the CPU in this version, got device={options.device!r}")
         self.options = options
         self.params = ParamList(init_params, requires_grad, dtype=options.dtype)
         for p in self.params:
