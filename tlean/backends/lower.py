@@ -261,6 +261,8 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
 
 
 _INSTANCES: dict[Any, Instance] = {}
+#: Instances kept for reuse; a program whose options change with every call fills the table, which then starts over.
+_MOST_INSTANCES = 65_536
 
 
 def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool = False) -> Instance:
@@ -299,6 +301,8 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     else:
         raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
     if key is not None:
+        if len(_INSTANCES) >= _MOST_INSTANCES:
+            _INSTANCES.clear()
         _INSTANCES[key] = made
     return made
 
