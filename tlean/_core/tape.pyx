@@ -155,7 +155,7 @@ cdef class TapeStore:
         return self.base + self.count
 
     def continued(self, int64_t size, owner):
-        """The first `size` nodes, for `owner` alone to append to: this store if it ends there and nobody else appends to it, else a fork."""
+        """The first `size` nodes, for `owner` alone to append to: this one if it ends there and nobody else appends to it, or a fork."""
         cdef TapeStore store = self
         writer = weakref.ref(owner)
         if self.base + self.count != size or (self.writer is not None and self.writer() is not None):
