@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tlean as tl
 from tlean.ops import all_ops, composites, registry
 from tlean.ops.protocol import Ops
 
@@ -77,3 +79,39 @@ def test_the_table_is_up_to_date(tmp_path):
     root, made = Path(__file__).parents[1], tmp_path / "ops.md"
     subprocess.run([sys.executable, "-m", "tlean.ops.table", str(made)], cwd=root, check=True)
     assert (root / "docs" / "ops.md").read_text() == made.read_text(), "run: python -m tlean.ops.table docs/ops.md"
+
+
+COMPOSITE_CALLS = {
+    "nll_loss": ([[-1.0, -2.0], [-0.5, -1.0]], [0, 1], [1.0, 3.0]),
+    "einsum": ("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]]),
+    "global_avg_pool2d_chw": ([[[1.0, 2.0]]],),
+    "global_avg_pool2d_nchw": ([[[[1.0, 2.0]]]],),
+    "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
+    "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
+    "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),
+}
+
+
+def values(made):
+    """A result as nested lists."""
+    if isinstance(made, tuple):
+        return [values(m) for m in made]
+    return np.asarray(getattr(made, "value", getattr(made, "primal", made))).tolist()
+
+
+@pytest.mark.parametrize("name", sorted(composites()))
+def test_composites_take_nested_lists(name):
+    """Nested lists of numbers are arrays to a composite, as they are to an op."""
+    arguments = COMPOSITE_CALLS[name]
+    expected = values(getattr(tl, name)(*[a if isinstance(a, str) else np.array(a) for a in arguments]))
+    assert values(getattr(tl, name)(*arguments)) == expected
+    compiled = tl.jit(lambda ops: getattr(ops, name)(*arguments))()
+    assert values(compiled) == expected
+    dual = getattr(tl.backends.Dual(tl.Session()), name)(*arguments)
+    assert values(tuple(d.primal for d in dual) if isinstance(dual, tuple) else dual.primal) == expected
+
+
+def test_what_is_no_array_is_reported_with_op_and_argument():
+    for run in (lambda f: f(tl.Session()), lambda f: tl.jit(f)()):
+        with pytest.raises(tl.DTypeError, match="matmul: b: "):
+            run(lambda ops: ops.matmul([[1.0]], [["a"]]))

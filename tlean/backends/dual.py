@@ -59,6 +59,8 @@ class Dual(OpsMethods):
         """A constant: its tangent is zero."""
         return DualRef(self, self.inner.const(value), None)
 
+    leaf = const
+
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op and its tangent."""
         record = get(op)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
-from tlean.errors import NodeError, OptionError
+from tlean.errors import DTypeError, NodeError, OptionError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
 
@@ -114,6 +114,13 @@ class Graph(OpsMethods):
             raise NodeError("a reference belongs to another backend")
         return self.const(as_tensor(value, None if as_tensor(value).dtype == "bool" else "int64") if integer else value)
 
+    def _argument(self, record: OpDef, name: str, value: Any) -> GraphRef | None:
+        # An op's argument as a reference; what cannot be one is reported with the op and the argument.
+        try:
+            return self.ref(value, name in record.integer)
+        except DTypeError as error:
+            raise DTypeError(f"{record.name}: {name}: {error}") from None
+
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
         record = get(op)
@@ -121,7 +128,7 @@ class Graph(OpsMethods):
             if self.next_seed is None:
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
             inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
-        refs = [self.ref(x, n in record.integer) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
+        refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
         made = self.record(record, [None if r is None else r.id for r in refs], options, name)
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]

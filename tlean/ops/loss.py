@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import OptionError, ShapeError, TleanError, complete, describe
 from ..shapes import size
-from .registry import composite, defop, linear_jvp, no_gradient, no_tangent
+from .registry import array, composite, defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 from .softmax import log_softmax_parts
 
@@ -460,6 +460,7 @@ def _finish(ops, op, args, reduction, name):
 @composite
 def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
     """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
+    log_probs, weight = array(ops, log_probs), array(ops, weight)
     shape = tuple(log_probs.shape)
     try:
         options = _label_options(ignore_index, reduction)

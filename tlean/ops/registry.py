@@ -304,6 +304,11 @@ def composite(function: Callable) -> Callable:
     return function
 
 
+def array(ops: Any, x: Any) -> Any:
+    """An argument of a composite as something with a shape: nested lists of numbers become a leaf."""
+    return x if x is None or hasattr(x, "shape") else ops.leaf(x)
+
+
 # Shorthands: rules that several ops share ------------------------------------------------------------------------------
 
 
