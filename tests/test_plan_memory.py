@@ -14,7 +14,7 @@ from tlean.backends.memory import Buffers
 def test_no_overlap(count):
     """Packed (the largest) and streamed (the rest) buffers alike."""
     rng = np.random.default_rng(count)
-    buffers = Buffers()
+    buffers = Buffers(64)
     for first in np.sort(rng.integers(0, 2 * count, count)):
         buffer = buffers.take(int(rng.integers(1, 5000)), int(first))
         buffer.last = buffer.first + int(rng.integers(0, 12))

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tlean._core import plan as core
+from tlean._core.array import as_tensor
 from tlean._core.instance import Instance
-from tlean._core.table import KERNELS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
+from .cpu import CPU, kernel_address, kernel_numbers
 from .derive import decomposition, vjp_graph
-from .fuse import SUFFIX, Step, kernel_address, kernel_numbers, steps_of
+from .fuse import steps_of
 from .graph import Graph, GraphNode, GraphRef
 from .hosted import by_definition
 from .memory import Buffer, Buffers
-from .outer import outer_updates
-
-_SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
-_INPUT, _OUTPUT, _SCRATCH, _CONST, _NOWHERE = range(5)
-_NONE, _COMPUTED, _IS_INPUT = range(3)
-
-
-def nbytes(spec: Spec) -> int:
-    """Bytes of an array of that spec."""
-    return spec.size * _SIZES[spec.dtype]
+from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Program, Step, Target, nbytes
 
 
 def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]) -> float:
@@ -36,9 +27,9 @@ def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], o
     return moved / 10.0 + flops / 30.0
 
 
-def expand(graph: Graph) -> Graph:
-    """The same program with every op that has no kernel replaced by its decomposition."""
-    if all(n.record.view or kernel_address(n.record, graph.dtype) for n in graph.nodes):
+def expand(graph: Graph, target: Target = CPU) -> Graph:
+    """The same program with every op that has no kernel on the target replaced by its decomposition. Raises: DeviceError if it has none."""
+    if all(n.record.view or target.has_kernel(n.record, graph.dtype) for n in graph.nodes):
         return graph
     out = Graph(graph.dtype)
     where: dict[int, int] = {}
@@ -50,13 +41,13 @@ def expand(graph: Graph) -> Graph:
         where[value] = out.const(constant).id
     for node in graph.nodes:
         inputs = [None if i is None else where[i] for i in node.inputs]
-        if node.record.view or kernel_address(node.record, graph.dtype):
+        if node.record.view or target.has_kernel(node.record, graph.dtype):
             made: Sequence[int] = out.record(node.record, inputs, node.options, node.name)
         else:
             specs = [None if i is None else graph.specs[i] for i in node.inputs]
             if node.record.rules.decompose is None:
-                raise DeviceError(f"{node.record.name}: there is no CPU kernel of that name for {graph.dtype}")
-            inner = expand(decomposition(node.record, specs, node.options, graph.dtype))
+                raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {graph.dtype}")
+            inner = expand(decomposition(node.record, specs, node.options, graph.dtype), target)
             refs = out.inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))
@@ -92,7 +83,7 @@ def merged(graph: Graph) -> Graph:
 _FOLD_LIMIT = 4096
 
 
-def fold(graph: Graph) -> Graph:
+def fold(graph: Graph, target: Target = CPU) -> Graph:
     """The same program with what depends on constants alone computed once, by the same kernels."""
     constant = set(graph.constants)
     folded, rest = [], []
@@ -109,82 +100,56 @@ def fold(graph: Graph) -> Graph:
     wanted = [v for n in folded for v in n.outputs if v in read]
     inner = Graph(graph.dtype)
     inner.specs, inner.constants, inner.nodes, inner.outputs = graph.specs, graph.constants, folded, list(wanted)
-    values = core.run(_plan(inner), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
+    once = target.single
+    values = once.run(once.plan(arrange(inner, once)), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
     out = Graph(graph.dtype)
     out.specs, out.inputs, out.outputs, out.labels, out.states = graph.specs, graph.inputs, graph.outputs, graph.labels, graph.states
     out.nodes = rest
-    out.constants = {**graph.constants, **{v: t for v, t in zip(wanted, values, strict=True) if t is not None}}
+    out.constants = {**graph.constants, **{v: as_tensor(t.numpy()) for v, t in zip(wanted, values, strict=True)}}
     return out
 
 
-@dataclass(frozen=True)
-class Program:
-    """What a plan does, for people and for other devices: kernel names, value ids and numbers, no addresses."""
-
-    steps: tuple[Step, ...]
-    graph: Graph
-
-    def instruction_name(self, k: int) -> str:
-        """The op of instruction k; the kernel where it is no op's."""
-        step = self.steps[k]
-        return (step.nodes[0].record.name if step.nodes else step.kernel).lstrip("_")
-
-    def instruction_arguments(self, k: int) -> str:
-        """The arguments of instruction k as messages show them."""
-        if not self.steps[k].nodes:
-            return ""
-        node = self.steps[k].nodes[0]
-        specs = tuple(None if i is None else self.graph.specs[i] for i in node.inputs)
-        return ", ".join(node.record.describe_arguments(specs))
-
-    def __str__(self) -> str:
-        lines = []
-        for step in self.steps:
-            made = ", ".join(f"%{v}" if v >= 0 else "_" for v in step.outputs)
-            lines.append(f"{made} = {step.kernel}({', '.join(f'%{v}' if v >= 0 else 'None' for v in step.inputs)})")
-        return "\n".join(lines)
+def lower(graph: Graph, target: Target = CPU) -> Any:
+    """A plan that computes the graph's outputs and updates its states in place."""
+    return target.plan(arrange(fold(merged(expand(graph, target)), target), target))
 
 
-def lower(graph: Graph) -> core.Plan:
-    """A plan for the CPU that computes the graph's outputs and updates its states in place."""
-    return _plan(fold(merged(expand(graph))))
-
-
-def _plan(graph: Graph) -> core.Plan:
+def arrange(graph: Graph, target: Target) -> Arrangement:
+    """The graph's instructions in order, and a place for every value."""
     nodes = graph.needed([*graph.outputs, *(after for _, _, after in graph.states)])
     root = _roots(graph, nodes)
-    places: list[tuple[int, int]] = [(_NOWHERE, 0)] * len(graph.specs)
+    places: list[tuple[int, int]] = [(NOWHERE, 0)] * len(graph.specs)
     given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
     for value, k in given.items():
-        places[value] = (_INPUT, k)
+        places[value] = (INPUT, k)
     for k, value in enumerate(graph.constants):
-        places[value] = (_CONST, k)
+        places[value] = (CONST, k)
 
-    copies: list[tuple[int, int, Spec]] = []
+    copies: list[tuple[int, int]] = []
     outputs: list[tuple[int, int, int]] = []
     owner: dict[int, int] = {}
     held = {before for _, before, _ in graph.states}
     for j, output in enumerate(graph.outputs):
         source = None if output is None else root[output]
         if source is None:
-            outputs.append((_NONE, 0, -1))
+            outputs.append((NONE, 0, -1))
         elif source in given and source not in held:
-            outputs.append((_IS_INPUT, given[source], -1))
+            outputs.append((IS_INPUT, given[source], -1))
         elif source in given or source in graph.constants or source in owner:
             # A value that is returned twice, a constant, or a state's old value: copied, since outputs own their memory.
-            places.append((_OUTPUT, j))
-            copies.append((source, len(places) - 1, graph.specs[source]))
-            outputs.append((_COMPUTED, 0, -1))
+            places.append((OUTPUT, j))
+            copies.append((source, len(places) - 1))
+            outputs.append((COMPUTED, 0, -1))
         else:
             owner[source] = j
-            places[source] = (_OUTPUT, j)
-            outputs.append((_COMPUTED, 0, -1))
+            places[source] = (OUTPUT, j)
+            outputs.append((COMPUTED, 0, -1))
 
-    kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _, _ in copies}
-    steps = outer_updates(graph, steps_of(graph, nodes, root, kept), kept)
+    kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _ in copies}
+    steps = target.rewrite(graph, steps_of(graph, nodes, root, kept, target), kept)
     # Copies of values that states overwrite come before everything else, the others at the end.
-    early = [_copy(graph, *c) for c in copies if c[0] in given]
-    steps = [*early, *steps, *[_copy(graph, *c) for c in copies if c[0] not in given]]
+    early = [target.copy(graph, *c) for c in copies if c[0] in given]
+    steps = [*early, *steps, *[target.copy(graph, *c) for c in copies if c[0] not in given]]
 
     last_use: dict[int, int] = {}
     for k, step in enumerate(steps):
@@ -198,17 +163,18 @@ def _plan(graph: Graph) -> core.Plan:
         writer = writers.get(source, -1)
         direct = source not in given and source not in owner and writer >= 0 and last_use.get(before, -1) <= writer
         if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before)):
-            places[source] = (_INPUT, k)
+            places[source] = (INPUT, k)
         elif source != before:
             # Somebody still reads the old value when the new one is made: kept aside and copied at the end.
-            places.append((_INPUT, k))
-            late.append(_copy(graph, source, len(places) - 1, graph.specs[source]))
+            places.append((INPUT, k))
+            late.append(target.copy(graph, source, len(places) - 1))
     for step in late:
         last_use[step.inputs[0]] = len(steps) + len(late)
     steps += late
 
-    buffers = Buffers()
+    buffers = Buffers(target.alignment)
     home: dict[int, Buffer] = {}
+    temporaries: list[list[Buffer]] = []
     work = 0.0
     for k, step in enumerate(steps):
         for i in step.inputs:
@@ -216,24 +182,32 @@ def _plan(graph: Graph) -> core.Plan:
                 home[i].last = k
         dying = {i for i in step.inputs if i in home and last_use[i] == k}
         for j, v in enumerate(step.outputs):
-            if v < 0 or places[v][0] != _NOWHERE:
+            if v < 0 or places[v][0] != NOWHERE:
                 continue
             size = nbytes(graph.specs[v])
             heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
             if heir is not None:
                 dying.discard(heir)
             home[v] = home[heir] if heir is not None else buffers.take(size, k)
+        temporaries.append([buffers.take(size, k) for size in step.scratch])
         if step.accumulates and len(step.outputs) == 1 and step.outputs[0] in owner and step.outputs[0] not in last_use:
-            outputs[owner[step.outputs[0]]] = (_COMPUTED, 0, k)
+            outputs[owner[step.outputs[0]]] = (COMPUTED, 0, k)
         for node in step.nodes:
             specs = [None if i is None else graph.specs[i] for i in node.inputs]
             work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
     scratch_bytes = buffers.assign()
     for v, buffer in home.items():
-        places[v] = (_SCRATCH, buffer.at)
-    instructions = [(s.address, s.outputs, s.inputs, s.ints, s.floats) for s in steps]
-    program = Program(tuple(steps), graph)
-    return core.Plan(places, instructions, len(graph.inputs), outputs, scratch_bytes, tuple(graph.constants.values()), work, program)
+        places[v] = (SCRATCH, buffer.at)
+    return Arrangement(
+        places,
+        [tuple(b.at for b in taken) for taken in temporaries],
+        len(graph.inputs),
+        outputs,
+        scratch_bytes,
+        tuple(graph.constants.values()),
+        work,
+        Program(tuple(steps), graph),
+    )
 
 
 def _takes_over(step: Step, made: int, before: int) -> bool:
@@ -241,14 +215,6 @@ def _takes_over(step: Step, made: int, before: int) -> bool:
     if step.nodes and step.nodes[0].record.updates:
         return True
     return before in step.in_place.get(step.outputs.index(made), ())
-
-
-def _copy(graph: Graph, source: int, target: int, spec: Spec) -> Step:
-    words = {"float32": ("f32", 1), "float64": ("f64", 1), "int64": ("f64", 1), "int32": ("f32", 1)}
-    if spec.dtype not in words:
-        raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
-    suffix, _ = words[spec.dtype]
-    return Step("copy", KERNELS[f"copy:{suffix}"], (source,), (target,), (spec.size,), (), ())
 
 
 def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
@@ -314,4 +280,4 @@ def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Pla
     return lower(by_definition(graph) if reference else graph)
 
 
-__all__ = ["SUFFIX", "Program", "expand", "instantiate", "kernel_address", "lower", "make_vjp", "nbytes", "work_of"]
+__all__ = ["Program", "arrange", "expand", "fold", "instantiate", "kernel_address", "lower", "make_vjp", "merged", "nbytes", "work_of"]

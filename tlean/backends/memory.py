@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from dataclasses import dataclass
 
-_ALIGN = 64
 #: This many of the largest buffers are packed with each other in mind; the others, which matter less, one after another.
 _PACKED = 256
 
@@ -21,14 +20,15 @@ class Buffer:
 
 
 class Buffers:
-    """The temporaries of one plan."""
+    """The temporaries of one plan; each begins at a multiple of `alignment` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, alignment: int) -> None:
+        self.alignment = alignment
         self.all: list[Buffer] = []
 
     def take(self, size: int, step: int) -> Buffer:
         """A buffer of `size` bytes, in use from this step on; `last` is set when it is known."""
-        buffer = Buffer(max(_ALIGN, (size + _ALIGN - 1) // _ALIGN * _ALIGN), step, step)
+        buffer = Buffer(max(-(-size // self.alignment), 1) * self.alignment, step, step)
         self.all.append(buffer)
         return buffer
 

@@ -1,0 +1,159 @@
+"""The CPU as a target: kernels by address, fused groups for the block interpreter, plans of the compiled core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlean._core import plan as core
+from tlean._core.array import as_tensor
+from tlean._core.fused import ADDRESS
+from tlean._core.host import ADDRESS as HOST
+from tlean._core.host import numbers as host_numbers
+from tlean._core.host import register
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES
+from tlean.errors import DeviceError
+from tlean.ops import OpDef, Spec
+
+from .graph import Graph, GraphNode
+from .outer import outer_updates
+from .target import Arrangement, Step, Target
+
+SUFFIX = {"float32": "f32", "float64": "f64"}
+_OUTPUT, _SLOT, _SUM = 1 << 20, 1 << 21, 1 << 22
+#: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
+_BLOCK_BYTES = 96 * 1024
+#: Inputs that an output of a group may choose from when it takes over memory.
+_HEIRS = 8
+#: The kernel that copies words as wide as the dtype's.
+_WORDS = {"float32": "f32", "float64": "f64", "int64": "f64", "int32": "f32"}
+
+
+def kernel_address(record: OpDef, dtype: str) -> int | None:
+    """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
+    return HOST if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
+
+
+def kernel_numbers(
+    record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
+    if record.host is None:
+        return record.numbers(tuple(specs), options)
+    call = record.host
+    number = register(lambda made, given: call(made, given, options))
+    return host_numbers(number, [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]), ()
+
+
+class Cpu(Target):
+    """The processor that Python runs on."""
+
+    title = "CPU"
+    alignment = 64
+    most_in_group = 1 << 30
+    skips_unread = True
+
+    def has_kernel(self, record: OpDef, dtype: str) -> bool:
+        return kernel_address(record, dtype) is not None
+
+    def fuses(self, record: OpDef, dtype: str) -> bool:
+        return record.host is None and f"{record.kernel}:{SUFFIX[dtype]}" in INNER
+
+    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
+        record = node.record
+        specs = [None if i is None else graph.specs[i] for i in node.inputs]
+        ints, floats = kernel_numbers(record, specs, [graph.specs[v] for v in node.outputs], node.options)
+        accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
+        in_place = {0: tuple(i for i in inputs if i >= 0)} if accumulates else {}
+        address = kernel_address(record, graph.dtype) or 0
+        return Step(record.kernel, inputs, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+
+    def fused(
+        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
+    ) -> Step:
+        return _fused(graph, nodes, root, visible, sums)
+
+    def copy(self, graph: Graph, source: int, target: int) -> Step:
+        spec = graph.specs[source]
+        if spec.dtype not in _WORDS:
+            raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
+        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{_WORDS[spec.dtype]}"])
+
+    def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
+        return outer_updates(graph, steps, kept)
+
+    def plan(self, arrangement: Arrangement) -> core.Plan:
+        a = arrangement
+        instructions = [(s.code, s.outputs, s.inputs, s.ints, s.floats) for s in a.program.steps]
+        return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program)
+
+    def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
+        return core.run(plan, inputs, out_specs)
+
+    def array(self, value: Any, dtype: str | None = None) -> Any:
+        return as_tensor(value, dtype)
+
+
+CPU = Cpu()
+
+
+def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Step:
+    own = {n.outputs[0] for n in group}
+    elements = graph.specs[group[-1].outputs[0]].size
+    inputs: dict[int, None] = {}
+    last_read: dict[int, int] = {}
+    for k, node in enumerate(group):
+        for i in node.inputs:
+            v = root[i]  # type: ignore[index]
+            last_read[v] = k
+            if v not in own:
+                inputs[v] = None
+    place = {v: k for k, v in enumerate(inputs)} | {v: _OUTPUT + j for j, v in enumerate(visible)}
+    place |= {v: _SUM + t for t, v in enumerate(sums)}
+    free: list[int] = []
+    slots = 0
+    code: list[int] = []
+    floats: list[float] = []
+    item = 4 if graph.dtype == "float32" else 8
+    in_place: dict[int, tuple[int, ...]] = {}
+    number = {v: j for j, v in enumerate(visible)}
+    dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])
+    heirs: list[int] = []
+    for k, node in enumerate(group):
+        while dying and last_read[dying[-1]] <= k:
+            heirs.append(dying.pop())
+        arguments = [place[root[i]] for i in node.inputs]  # type: ignore[index]
+        for v in {root[i] for i in node.inputs}:  # type: ignore[index]
+            if last_read[v] == k and _SLOT <= place[v] < _SUM:
+                free.append(place[v] - _SLOT)
+        made = node.outputs[0]
+        if made not in place:
+            if free:
+                slot = free.pop()
+            else:
+                slot, slots = slots, slots + 1
+            place[made] = _SLOT + slot
+            if made not in last_read:
+                free.append(slot)
+        elif made in number:
+            in_place[number[made]] = tuple(heirs[-_HEIRS:])
+        specs: tuple[Any, ...] = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
+        inner = 0 if node.record.name == "broadcast_to" else INNER[f"{node.record.kernel}:{SUFFIX[graph.dtype]}"]
+        numbers = () if inner == 0 else node.record.numbers(specs, node.options)[1]
+        code += [inner, len(floats), place[made], len(arguments), *arguments]
+        floats += numbers
+    tails: list[int] = []
+    for t, node in enumerate(sums.values()):
+        specs = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
+        tails += [len(visible) + t, len(floats)]
+        floats += node.record.numbers(specs, node.options)[1]
+    streams = slots + len(inputs) + len(visible) + len(sums)
+    block = max(256, min(2048, _BLOCK_BYTES // (streams * item) // 64 * 64))
+    reduce = KERNELS[f"reduce_sum:{SUFFIX[graph.dtype]}"]
+    ints = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce, *tails, *code)
+    nodes = (*group, *sums.values())
+    name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
+    outputs = (*visible, *(n.outputs[0] for n in sums.values()))
+    # Adding into the only output is right when the chain does not read it again.
+    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
+    return Step(name, tuple(inputs), outputs, nodes, ints, tuple(floats), ADDRESS, (), accumulates, in_place)

@@ -1,0 +1,160 @@
+"""What the passes from a graph to a plan ask of a device: the kernels it has, its instructions, and its plans.
+
+The passes (`lower`, `fuse`, `memory`) are the same for every device. A target says which kernels there are, makes instructions of nodes and
+of fused groups, and turns an arrangement of instructions and places into something that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from tlean.ops import OpDef, Spec
+
+from .graph import Graph, GraphNode
+
+#: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
+INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
+#: What an output is: absent, computed into memory of its own, or one of the inputs.
+NONE, COMPUTED, IS_INPUT = range(3)
+
+SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
+
+
+def nbytes(spec: Spec) -> int:
+    """Bytes of an array of that spec."""
+    return spec.size * SIZES[spec.dtype]
+
+
+@dataclass
+class Step:
+    """One instruction: a kernel, the values it reads and makes (−1: absent), and its numbers."""
+
+    kernel: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    nodes: tuple[GraphNode, ...]
+    ints: tuple[int, ...] = ()
+    floats: tuple[float, ...] = ()
+    #: What runs: the kernel's address on the CPU, launches on another device.
+    code: Any = 0
+    #: Bytes of temporaries that the kernel needs while it runs.
+    scratch: tuple[int, ...] = ()
+    #: Whether the kernel can add into its only output.
+    accumulates: bool = False
+    #: Input values whose memory output k may take over.
+    in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a plan does, for people and for other devices: kernel names, value ids and numbers, no addresses."""
+
+    steps: tuple[Step, ...]
+    graph: Graph
+
+    def instruction_name(self, k: int) -> str:
+        """The op of instruction k; the kernel where it is no op's."""
+        step = self.steps[k]
+        return (step.nodes[0].record.name if step.nodes else step.kernel).lstrip("_")
+
+    def instruction_arguments(self, k: int) -> str:
+        """The arguments of instruction k as messages show them."""
+        if not self.steps[k].nodes:
+            return ""
+        node = self.steps[k].nodes[0]
+        specs = tuple(None if i is None else self.graph.specs[i] for i in node.inputs)
+        return ", ".join(node.record.describe_arguments(specs))
+
+    def __str__(self) -> str:
+        lines = []
+        for step in self.steps:
+            made = ", ".join(f"%{v}" if v >= 0 else "_" for v in step.outputs)
+            lines.append(f"{made} = {step.kernel}({', '.join(f'%{v}' if v >= 0 else 'None' for v in step.inputs)})")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A program whose every value has its place: what a target makes a plan of.
+
+    Attributes:
+        places: (kind, n) of every value: n is the input's or output's number, the constant's, or the offset among the temporaries.
+        temporaries: for each step the offsets of the buffers that it asked for.
+        outputs: (kind, input's number, step that may add into it or −1) of every output.
+        scratch_bytes: the size of the block of temporaries.
+        constants: the arrays of the constants, in order.
+        work: estimated nanoseconds of a run on one core.
+    """
+
+    places: list[tuple[int, int]]
+    temporaries: list[tuple[int, ...]]
+    inputs: int
+    outputs: list[tuple[int, int, int]]
+    scratch_bytes: int
+    constants: tuple[Any, ...]
+    work: float
+    program: Program
+
+
+class Target:
+    """A device as the passes see it. Subclasses answer for theirs."""
+
+    #: The device's name in messages.
+    title: ClassVar[str]
+    #: Every temporary begins at a multiple of this many bytes.
+    alignment: ClassVar[int]
+    #: The most nodes of a fused group.
+    most_in_group: ClassVar[int]
+    #: Whether kernels leave out outputs that nobody reads.
+    skips_unread: ClassVar[bool]
+
+    @property
+    def single(self) -> Target:
+        """The same device without fusion: for plans that run once."""
+        return self
+
+    def has_kernel(self, record: OpDef, dtype: str) -> bool:
+        """Whether an op has a kernel of its own for programs of that float dtype. Raises: DeviceError for an op that cannot run here."""
+        raise NotImplementedError
+
+    def fuses(self, record: OpDef, dtype: str) -> bool:
+        """Whether the op is computed element by element, so that it can be part of a fused group."""
+        raise NotImplementedError
+
+    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
+        """The instruction of one node, on these values."""
+        raise NotImplementedError
+
+    def fused(
+        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
+    ) -> Step:
+        """The instruction of a group.
+
+        Args:
+            root: the value whose memory a value is.
+            visible: the values of the group that others read.
+            sums: values of the group that are only summed up, with the nodes that sum them; their outputs follow the visible ones.
+        """
+        raise NotImplementedError
+
+    def copy(self, graph: Graph, source: int, target: int) -> Step:
+        """The instruction that copies a value. Raises: DeviceError for a dtype that has no copy."""
+        raise NotImplementedError
+
+    def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
+        """The same program with instructions that do the work of several; values in `kept` are still made."""
+        return steps
+
+    def plan(self, arrangement: Arrangement) -> Any:
+        """What runs: an object with `program` and `scratch_bytes`."""
+        raise NotImplementedError
+
+    def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
+        """Run a plan on arrays of this device (None for an absent input): its outputs, None where there is none."""
+        raise NotImplementedError
+
+    def array(self, value: Any, dtype: str | None = None) -> Any:
+        """A value as an array that `run` takes. Raises: DTypeError."""
+        raise NotImplementedError
