@@ -1,25 +1,38 @@
-"""A trainable array that outlives tapes."""
+"""A trainable array that outlives tapes, on the host, on a device, or on both."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean._core.array import AnyTensor, as_tensor
 
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from .cuda.array import DeviceArray
+    from .cuda.context import Context
 
 
 class Param:
     """A trainable array that outlives tapes.
 
+    It has one value, which a session on the CPU keeps in the host's memory and one on a device in the device's. A copy is made when it is
+    needed where the other is newer; nothing is copied between steps on one device.
+
     Args:
-        value: the initial value (copied).
+        value: the initial value (copied): an array of the host or of a device.
         name: for messages and checkpoints.
         requires_grad: False freezes it; None takes the session's default.
         dtype: "float32" or "float64"; by default float64 values stay float64 and all others become float32.
     """
 
-    __slots__ = ("_tensor", "_version", "name", "requires_grad")
+    # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `__getattr__`, so that the
+    # CPU's path pays for none of this. `_old` is what the host had before. `_mirror` is the value on a device as of version `_mirrored`.
+    __slots__ = ("_dtype", "_mirror", "_mirrored", "_old", "_shape", "_tensor", "_version", "name", "requires_grad")
+
+    _tensor: AnyTensor
+    _old: AnyTensor | None
+    _mirror: DeviceArray | None
 
     def __init__(self, value: Any, name: str | None = None, requires_grad: bool | None = None, *, dtype: str | None = None) -> None:
         if dtype is None:
@@ -27,33 +40,96 @@ class Param:
         self._tensor = as_tensor(value, dtype)
         if isinstance(value, AnyTensor):
             self._tensor = as_tensor(value.numpy().copy(), dtype)
-        self._version = 0
+        self._shape: tuple[int, ...] = self._tensor.shape
+        self._dtype: str = self._tensor.dtype
+        self._old = self._mirror = None
+        self._version = self._mirrored = 0
         self.name = name
         self.requires_grad = requires_grad
 
+    def __getattr__(self, name: str) -> Any:
+        if name != "_tensor" or self._mirror is None:
+            raise AttributeError(f"'Param' object has no attribute {name!r}")
+        self._tensor, self._old = as_tensor(self._mirror.numpy()), None
+        return self._tensor
+
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._tensor.shape
+        return self._shape
 
     @property
     def dtype(self) -> str:
-        return self._tensor.dtype
+        return self._dtype
+
+    @property
+    def device(self) -> str:
+        """Where the value was changed last: "cpu", or "cuda:0" while the host's copy is older."""
+        return "cpu" if self._old is None else self._mirror.device  # type: ignore[union-attr]
 
     def get(self, sync: bool = True) -> AnyTensor:
-        """The value now, as an array of its own: later updates do not change it."""
-        return as_tensor(self._tensor.numpy())
+        """The value now, as an array of its own: later updates do not change it.
+
+        Args:
+            sync: read it back where a device's is newer; False gives the value that the host had last.
+        """
+        return as_tensor((self._tensor if sync or self._old is None else self._old).numpy())
 
     def set(self, value: Any) -> None:
-        """Replace the value. Raises: ShapeError if the shape differs, DTypeError for a dtype that does not cast."""
+        """Replace the value by an array of the host or of a device; copies elsewhere are made anew when they are needed.
+
+        Raises: ShapeError if the shape differs, DTypeError for a dtype that does not cast.
+        """
+        if hasattr(value, "__cuda_array_interface__"):
+            self._set_device(value)
+            return
         new = as_tensor(value, self.dtype)
-        if new.shape != self.shape:
-            raise ShapeError(f"Param.set: {self.name or 'the parameter'} has shape {self.shape}, got {new.shape}")
+        self._check(new.shape)
         self._tensor = as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new
+        self._old = self._mirror = None
         self._version += 1
+
+    def _set_device(self, value: Any) -> None:
+        from .cuda import to_device
+
+        new = to_device(value)
+        self._check(new.shape)
+        if new.dtype != self.dtype:
+            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {new.dtype} on {new.device}")
+        self.move(new.copy())
+        self._version += 1
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if tuple(shape) != self.shape:
+            raise ShapeError(f"Param.set: {self.name or 'the parameter'} has shape {self.shape}, got {shape}")
+
+    # The device's copy ------------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> AnyTensor | DeviceArray:
+        """The value where it was changed last, on the host or on a device, without a copy."""
+        return self._tensor if self._old is None else self._mirror  # type: ignore[return-value]
+
+    def on_device(self, where: Context) -> DeviceArray:
+        """The parameter's own array on a device, copied there if what it has is older. Who keeps it takes `.shared()` of it."""
+        if self._mirror is None or self._mirror.context is not where or self._mirrored != self._version:
+            from .cuda.array import to_device
+
+            made = to_device(self._tensor.numpy(), where)
+            self._mirror, self._mirrored = made, self._version
+        return self._mirror
+
+    def move(self, value: DeviceArray) -> None:
+        """Take this array of a device as the value, not copied. The caller counts the version on (`Update.taken`)."""
+        self._mirror, self._mirrored = value, self._version + 1
+        if self._old is None:
+            self._old = self._tensor
+            del self._tensor
 
     def release(self) -> None:
         """Give the memory back; the parameter cannot be used afterwards."""
-        self._tensor.release()
+        for copy in (self._old, self._mirror, None if self._old is not None else self._tensor):
+            if copy is not None:
+                copy.release()
         self._version += 1
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from .context import Block, Context, context
+from .values import Values
 
 DTYPES = ("float32", "float64", "int64", "int32", "bool")
 
 
-class DeviceArray:
+class DeviceArray(Values):
     """A dense row-major array in device memory.
 
     Attributes:
@@ -32,6 +33,8 @@ class DeviceArray:
         self.dtype = dtype
         self.address = address
         self._owner = owner
+        if isinstance(owner, Block):
+            owner.holders += 1
 
     @property
     def size(self) -> int:

@@ -50,13 +50,15 @@ class Block:
     Attributes:
         address: an int; 0 for a block of no bytes.
         size: bytes.
+        holders: how many arrays have this memory.
     """
 
-    __slots__ = ("__weakref__", "_allocation", "_context", "address", "size")
+    __slots__ = ("__weakref__", "_allocation", "_context", "address", "holders", "size")
 
     def __init__(self, context: Context, size: int) -> None:
         self._context = context
         self.size = size
+        self.holders = 0
         self._allocation = context.pool.allocate(size) if size else None
         self.address = int(self._allocation) if self._allocation is not None else 0
         context.count(size)

@@ -48,7 +48,7 @@ class ExponentialMovingAverage:
         else:
             # average − (1 − decay)·(average − parameter) is a step of descent: the "gradient" is −1·parameter, its "decay" 1·average.
             move = Descent(1.0 - self.decay, factor=-1.0, weight_decay=1.0)
-            move.apply({a: p._tensor for a, p in zip(self._averages, self.params, strict=True)})
+            move.apply({a: p.current for a, p in zip(self._averages, self.params, strict=True)})
         self.count += 1
 
     def get(self) -> list[AnyTensor]:

@@ -44,6 +44,10 @@ def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """The value as JSON; its arrays go to `arrays`."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if hasattr(value, "__cuda_array_interface__"):
+        from tlean.cuda import to_device
+
+        value = to_device(value).numpy()
     if isinstance(value, AnyTensor | Param | np.ndarray | np.generic):
         array = np.asarray(value, order="C")
         if array.dtype.kind not in "biuf":

@@ -46,15 +46,19 @@ class ParamList(Sequence):
         return [p.get(sync) for p in self._params]
 
     def set(self, values: Sequence[Any]) -> None:
-        """Replace every value. Raises: ShapeError if a count or shape differs; then no parameter was changed."""
+        """Replace every value by an array of the host or of a device.
+
+        Raises: ShapeError if a count or shape differs; then no parameter was changed.
+        """
         values = list(values)
         if len(values) != len(self):
             raise ShapeError(f"ParamList.set: one value for each of the {len(self)} parameters, got {len(values)}")
         from tlean._core.array import as_tensor
 
-        ready = [as_tensor(v, p.dtype) for p, v in zip(self._params, values, strict=True)]
+        on_device = [hasattr(v, "__cuda_array_interface__") for v in values]
+        ready = [v if there else as_tensor(v, p.dtype) for p, v, there in zip(self._params, values, on_device, strict=True)]
         for p, v in zip(self._params, ready, strict=True):
-            if v.shape != p.shape:
+            if tuple(v.shape) != p.shape:
                 raise ShapeError(f"ParamList.set: {p.name} has shape {p.shape}, got {v.shape}")
         for p, v in zip(self._params, ready, strict=True):
             p.set(v)

@@ -48,18 +48,32 @@ def alone(t: AnyTensor) -> AnyTensor:
     return t if writable(t) is t else as_tensor(t.numpy())
 
 
+def placed(x: Any, where: Any) -> Any:
+    """An array of the host or of a device, moved to the host (`where` is None) or to a device where it is not there already."""
+    if where is None:
+        return x if type(x) is AnyTensor else as_tensor(x.numpy())
+    if getattr(x, "context", None) is where:
+        return x
+    from tlean.cuda.array import to_device
+
+    return to_device(x.numpy(), where)
+
+
 class UpdateState:
-    """What an update keeps between its steps, by parameter: arrays (`moments`) and how many steps were taken (`steps`)."""
+    """What an update keeps between its steps, by parameter: arrays (`moments`) and how many steps were taken (`steps`).
+
+    The arrays are where the last step was, on the host or on a device; a step elsewhere moves them.
+    """
 
     __slots__ = ("moments", "steps")
 
     def __init__(self) -> None:
-        self.moments: dict[Param, tuple[AnyTensor, ...]] = {}
+        self.moments: dict[Param, tuple[Any, ...]] = {}
         self.steps: dict[Param, int] = {}
 
     def entry(self, p: Param, names: Sequence[str]) -> dict[str, Any]:
         """The step count of a parameter and copies of its arrays, by name, for `take_entry`."""
-        # A momentum that was turned on after the last step has no array yet.
+        # A momentum that was turned on after the last step has no array yet. Those of a device are read back.
         moments = [as_tensor(m.numpy()) for m in self.moments.get(p, ())]
         return {"step": self.steps.get(p, 0), **dict(zip(names, moments, strict=False))}
 
@@ -76,7 +90,7 @@ class UpdateState:
             if shape != p.shape:
                 raise ShapeError(f"state of {p!r}: {name} has shape {shape}")
             # An array of its own: steps write into it.
-            moments.append(as_tensor(value.numpy() if isinstance(value, AnyTensor) else value, p.dtype))
+            moments.append(as_tensor(value.numpy() if hasattr(value, "numpy") else value, p.dtype))
         self.steps[p] = int(entry["step"])
         if moments:
             self.moments[p] = tuple(moments)
@@ -117,8 +131,8 @@ class Update:
         """The value that the states begin with."""
         return 0.0
 
-    def peek(self, p: Param, kernel: str) -> tuple[tuple[AnyTensor, ...], tuple[float, ...]]:
-        """The states of a parameter and `hyper` for its next step. The step counts when `taken` says so.
+    def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+        """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step. It counts when `taken` says so.
 
         Raises: OptionError if the states are those of another kernel.
         """
@@ -126,7 +140,9 @@ class Update:
         moments = self.state.moments.get(p, ())
         if not moments and count:
             first = np.full(p.shape, self.initial(p), p.dtype)
-            moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
+            moments = tuple(as_tensor(first) for _ in range(count))
+        if count:
+            moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
         return moments, self.hyper(p, self.state.steps.get(p, 0) + 1)
@@ -138,36 +154,50 @@ class Update:
             p._version += 1
 
     def apply(self, grads: Mapping[Param, Any]) -> None:
-        """One step of every parameter that has a gradient here: parameters and states are written in place.
+        """One step of every parameter that has a gradient here, where its gradient is: parameters and states are written in place.
 
         Where somebody else holds the memory (an array read before, a tape) the new values go to fresh memory: arrays never change.
 
         Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
         """
-        calls: dict[str, list[Any]] = {}
-        vectors: dict[tuple[float, ...], AnyTensor] = {}
-        moved = []
+        calls: dict[Any, list[Any]] = {}
+        vectors: dict[Any, Any] = {}
+        moved: list[Any] = []
         for p, g in grads.items():
             kernel = self.kernel(p)
             if kernel is None:
                 continue
-            g = as_tensor(g, p.dtype)
+            where = None if type(g) is AnyTensor else getattr(g, "context", None)
+            g = as_tensor(g, p.dtype) if where is None else g
             if g.shape != p.shape:
                 raise ShapeError(f"{kernel.strip('_')}: {p.name or 'the parameter'} has shape {p.shape}, its gradient {g.shape}")
-            states, hyper = self.peek(p, kernel)
-            if hyper not in vectors:
-                vectors[hyper] = as_tensor(hyper, "float64")
-            before = (p._tensor, *states)
-            after = tuple(map(writable, before))
-            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append((after, (before[0], g, *states, vectors[hyper]), (before[0].size,)))
-            moved.append((p, after))
-        for name, group in calls.items():
-            call_in_place(KERNELS[name], group)
-        for p, (value, *moments) in moved:
-            p._tensor = value
+            states, hyper = self.peek(p, kernel, where)
+            if (where, hyper) not in vectors:
+                vectors[where, hyper] = placed(as_tensor(hyper, "float64"), where)
+            if where is None:
+                before: tuple[Any, ...] = (p._tensor, *states)
+                after = tuple(map(writable, before))
+            else:
+                before = (p.on_device(where), *states)
+                after = tuple([x.writable() for x in before])
+            ins = (before[0], g, *states, vectors[where, hyper])
+            calls.setdefault((where, kernel, p.dtype), []).append((after, ins, (before[0].size,)))
+            moved.append((p, where, after))
+        for (where, kernel, dtype), group in calls.items():
+            if where is None:
+                call_in_place(KERNELS[f"{kernel}:{_SUFFIX[dtype]}"], group)
+            else:
+                from tlean.cuda.launch import step_in_place
+
+                step_in_place(kernel, group)
+        for p, where, (value, *moments) in moved:
+            if where is None:
+                p._tensor = value
+            else:
+                p.move(value)
             if moments:
                 self.state.moments[p] = tuple(moments)
-        self.taken([p for p, _ in moved])
+        self.taken([p for p, _, _ in moved])
 
 
 class Descent(Update):
