@@ -150,8 +150,10 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
         found = formula.values(given)
         return (size(first),), tuple(found[p] for p in formula.parameters)
 
+    calls = sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree)))
+
     def flops(first: Shape, *rest: Shape, **given: Any) -> float:
-        return float(size(first) * sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree))))
+        return float(size(first) * calls)
 
     # The registry reads inputs and options off the rule `shape`.
     shape.__signature__ = _signature(formula.inputs, tuple(options))  # type: ignore[attr-defined]
