@@ -163,3 +163,38 @@ def test_parts_and_composites_run_on_the_device(ops):
     log_p = ops.log_softmax(ops.leaf(a))
     found = ops.nll_loss(log_p, ops.leaf(labels)).numpy()
     assert_close(found, ops.cross_entropy(ops.leaf(a), labels).numpy(), TOLERANCE, "nll_loss")
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_one_launch_updates_all_parameters(ops, steps):
+    """In place, and bit for bit what the op computes for each parameter alone; sizes around a chunk and around a load of four."""
+    from tlean.cuda.step import StepAll
+
+    name, count, _, hyper = STEPS[steps]
+    rng = np.random.default_rng(0)
+    shapes = [(5, 7), (), (4096,), (4097,), (0, 3), (2, 4100), (3,)]
+    params = [ops.leaf(rng.standard_normal(s).astype("float32")) for s in shapes]
+    states = [[ops.leaf(np.zeros(s, "float32")) for _ in range(count)] for s in shapes]
+    step = StepAll(ops.context, name)
+    for t in range(1, 4):
+        grads = [ops.leaf(rng.standard_normal(s).astype("float32")) for s in shapes]
+        h = ops.leaf(np.array(hyper(t), "float64"))
+        alone = [ops.apply_all(name, [p, g, *s, h], {}) for p, g, s in zip(params, grads, states, strict=True)]
+        step(h, params, grads, states)
+        for p, s, expected in zip(params, states, alone, strict=True):
+            for found, e in zip((p, *s), expected, strict=True):
+                np.testing.assert_array_equal(found.numpy(), e.numpy(), strict=True)
+    with pytest.raises(tl.ShapeError, match="have the parameter's shape"):
+        step(h, params, grads[1:] + grads[:1], states)
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 1027])
+def test_accumulating(ops, n):
+    from tlean.cuda.step import accumulate
+
+    x, y = np.random.default_rng(0).standard_normal((2, n + 1)).astype("float32")
+    whole, part = ops.leaf(x), ops.leaf(y)
+    accumulate(whole, part)
+    np.testing.assert_array_equal(whole.numpy(), x + y)
+    with pytest.raises(tl.ShapeError, match="contribution of shape"):
+        accumulate(whole, ops.leaf(np.float32(1)))

@@ -20,6 +20,9 @@
 #define __shared__ static /* one block at a time */
 
 struct dim3 { unsigned x, y, z; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(16) int4 { int x, y, z, w; };
 
 namespace emulated {
 

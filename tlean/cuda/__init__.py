@@ -70,8 +70,17 @@ def to_device(x: Any, device: int = 0) -> DeviceArray:
     return move(x, context(device))
 
 
-def ops(device: int = 0) -> Any:
-    """The ops on device arrays, with no tape: `tl.cuda.ops().matmul(a, b)`. Raises: DeviceError that says what is missing."""
+def ops(device: int = 0, *, precision: str = "fp32", deterministic: bool = True) -> Any:
+    """The ops on device arrays, with no tape: `tl.cuda.ops().matmul(a, b)`.
+
+    Args:
+        device: the number of the device.
+        precision: of matrix products: "fp32", "tf32" (tensor cores) or "fp64" (sums in double).
+        deterministic: every result repeats bit for bit.
+
+    Raises: DeviceError that says what is missing; OptionError for another precision.
+    """
+    from .kernels.plan import Mode
     from .launch import CudaOps
 
-    return CudaOps(device)
+    return CudaOps(device, Mode(precision, deterministic))

@@ -17,23 +17,30 @@ from ..ops import OpDef, Spec, get
 from .array import DeviceArray, empty, to_device
 from .context import Context, context
 from .kernels import kernel_families
-from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Plan, Scratch
+from .kernels.plan import Argument, Family, Fault, In, Launch, Mode, Out, Plan, Scratch
 
 #: Kernel name -> the family that has it.
 KERNELS: dict[str, Family] = dict(kernel_families())
 
 
-def family_of(record: OpDef) -> Family:
-    """The family that has an op's kernel. Raises: DeviceError that names the op."""
+#: Products in float32, and every result the same in every run.
+EXACT = Mode()
+
+
+def family_of(record: OpDef, mode: Mode = EXACT) -> Family:
+    """The family that has an op's kernel in a mode. Raises: DeviceError that names the op."""
     family = KERNELS.get(record.kernel)
     if family is None:
         raise DeviceError(f"{record.name.lstrip('_')}: there is no CUDA kernel named {record.kernel!r}; run it on device='cpu'")
-    return family
+    return family.of(record.kernel, mode)
 
 
-def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> Plan:
-    """The launches of a call; options in the canonical form of `OpDef.infer`. Raises: DeviceError where there is no kernel."""
-    family = family_of(record)
+def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode = EXACT) -> Plan:
+    """The launches of a call; options in the canonical form of `OpDef.infer`. They are functions of `family_of(record, mode)`.
+
+    Raises: DeviceError where there is no kernel.
+    """
+    family = family_of(record, mode)
     ints, floats = record.numbers(specs, options)
     return family.kernels[record.kernel](ints, floats)
 
@@ -99,12 +106,14 @@ class CudaOps(OpsMethods):
 
     Args:
         device: the number of the device.
+        mode: how the kernels compute.
     """
 
     dtype = "float32"
 
-    def __init__(self, device: int = 0) -> None:
+    def __init__(self, device: int = 0, mode: Mode = EXACT) -> None:
         self.context = context(device)
+        self.mode = mode
 
     def leaf(self, value: Any, name: str | None = None) -> DeviceArray:
         """A value on the device."""
@@ -137,10 +146,10 @@ class CudaOps(OpsMethods):
         if record.rules.numbers is None and record.rules.decompose is not None:
             parts = record.rules.decompose(self, *arrays, **clean)
             return list(parts) if isinstance(parts, tuple) else [parts]
-        plan = plan_of(record, specs, clean)
+        plan = plan_of(record, specs, clean, self.mode)
         results = [empty(o.shape, o.resolved(self.dtype).dtype, self.context) for o in outs]
         try:
-            run(self.context, family_of(record), plan, results, arrays)
+            run(self.context, family_of(record, self.mode), plan, results, arrays)
         except TleanError as error:
             raise complete(error, shown, record.describe_arguments(specs), options) from None
         return results

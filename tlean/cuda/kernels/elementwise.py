@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...ops import expression as ex
 from ...ops.elementwise import FORMULAS, Formula
-from .plan import COMMON, Argument, Family, In, Out, Plan, Planner, flat
+from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat
 
 
 def kernel_source(formula: Formula) -> str:
@@ -29,8 +29,29 @@ def _planner(formula: Formula) -> Planner:
     return plan
 
 
+#: Adding into an array in place.
+_ACCUMULATE = """
+extern "C" __global__ void k_accumulate(float *y, const float *x, i64 n) {
+    if (((unsigned long long)y | (unsigned long long)x) % 16 == 0) {
+        TL_EACH(i, n / 4) {
+            float4 a = ((const float4 *)y)[i];
+            const float4 b = ((const float4 *)x)[i];
+            a.x += b.x, a.y += b.y, a.z += b.z, a.w += b.w;
+            ((float4 *)y)[i] = a;
+        }
+        TL_EACH(i, n % 4) y[n / 4 * 4 + i] += x[n / 4 * 4 + i];
+    } else TL_EACH(i, n) y[i] += x[i];
+}
+"""
+
+
+def accumulation(n: int, into: Argument, contribution: Argument) -> Launch:
+    """into[i] += contribution[i] for n elements."""
+    return flat("k_accumulate", n, into, contribution)
+
+
 FAMILY = Family(
     "elementwise",
-    COMMON + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
+    COMMON + _ACCUMULATE + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
     {name: _planner(formula) for name, formula in FORMULAS.items()},
 )

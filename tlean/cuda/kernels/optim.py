@@ -1,140 +1,220 @@
-"""Optimiser steps: one pass over memory each, by the formulas of `tlean.ops.optim`, in the CPU kernels' order of operations.
+"""Optimiser steps by the formulas of `tlean.ops.optim`, in the CPU kernels' order of operations.
 
-`hyper` is float64 on the device; every thread works out the step's constants from it in double, then goes over its elements in float.
+`hyper` is float64 on the device; every thread works out the step's constants from it in double, then goes over its elements in float. Each
+optimiser is a struct that updates one element; of it two kernels are made: one for one array, new values apart from old ones, and one for a
+whole list of arrays in place (`..._all`, one launch for all parameters of a model; `tlean.cuda.step` runs it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .plan import COMMON, Argument, Family, In, Out, Plan, Planner, flat
+from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat
 
-_SOURCE = """
-/* factor * gradient + decay * parameter */
-#define TL_GRADIENT(factor, decay) ((float)(factor) * g0[i] + (float)(decay) * p0[i])
+#: Elements that one block of `..._all` updates; a multiple of 4.
+CHUNK = 4096
+#: The entries of a `Row`, 8 bytes each: addresses of p, g and up to three states, elements.
+ROW = 6
 
-extern "C" __global__ void k_sgd(float *p1, const float *p0, const float *g0, const double *h, i64 n) {
-    const float lr = (float)h[0];
-    TL_EACH(i, n) p1[i] = p0[i] - lr * TL_GRADIENT(h[1], h[2]);
-}
-/* h: lr, factor, decay, momentum, dampening, nesterov, step. The first step takes the gradient whole. */
-extern "C" __global__ void k_momentum(float *p1, float *u1, const float *p0, const float *g0, const float *u0, const double *h, i64 n) {
-    const float lr = (float)h[0], mu = (float)h[3], fresh = h[6] <= 1 ? 1 : (float)(1 - h[4]);
-    const bool nesterov = h[5] != 0;
-    TL_EACH(i, n) {
-        const float g = TL_GRADIENT(h[1], h[2]), u = mu * u0[i] + fresh * g, p = p0[i];
-        u1[i] = u;
-        p1[i] = nesterov ? p - lr * (g + mu * u) : p - lr * u;
+_FORMULAS = """
+/* hyper h begins with lr, factor, weight decay: a step uses factor * gradient + decay * parameter. s: the states of the element. */
+#define TL_GRADIENT(factor, decay) ((float)(factor) * g0 + (float)(decay) * p)
+
+struct Sgd {
+    float lr, factor, decay;
+    __device__ Sgd(const double *h) : lr((float)h[0]), factor((float)h[1]), decay((float)h[2]) {}
+    __device__ void operator()(float &p, float g0, float *) const { p = p - lr * TL_GRADIENT(factor, decay); }
+};
+/* h: ..., momentum, dampening, nesterov, step. The first step takes the gradient whole. */
+struct Momentum {
+    float lr, factor, decay, mu, fresh;
+    bool nesterov;
+    __device__ Momentum(const double *h)
+        : lr((float)h[0]), factor((float)h[1]), decay((float)h[2]), mu((float)h[3]), fresh(h[6] <= 1 ? 1 : (float)(1 - h[4])),
+          nesterov(h[5] != 0) {}
+    __device__ void operator()(float &p, float g0, float *s) const {
+        const float g = TL_GRADIENT(factor, decay), u = mu * s[0] + fresh * g;
+        s[0] = u;
+        p = nesterov ? p - lr * (g + mu * u) : p - lr * u;
     }
-}
-/* h: lr, factor, decay, beta1, beta2, eps, step, decoupled. w1 and w0, the largest v so far, are AMSGrad's; absent otherwise. */
-__device__ void adam(
-    float *p1, float *m1, float *v1, float *w1, const float *p0, const float *g0, const float *m0, const float *v0, const float *w0,
-    const double *h, i64 n
-) {
-    const bool decoupled = h[7] != 0;
-    const float decay = decoupled ? 0 : (float)h[2], left = decoupled ? (float)(1 - h[0] * h[2]) : 1;
-    const float m_rate = (float)(1 - h[3]), v_keep = (float)h[4], v_rate = (float)(1 - h[4]);
-    const float step = (float)(h[0] / (1 - pow(h[3], h[6]))), root = (float)sqrt(1 - pow(h[4], h[6])), eps = (float)h[5];
-    TL_EACH(i, n) {
-        const float g = TL_GRADIENT(h[1], decay), m = m0[i] + m_rate * (g - m0[i]), v = v_keep * v0[i] + v_rate * g * g;
+};
+/* h: ..., beta1, beta2, eps, step, decoupled. The third state, the largest v so far, is AMSGrad's. */
+template <bool LARGEST> struct Adam {
+    float factor, decay, left, m_rate, v_keep, v_rate, step, root, eps;
+    __device__ Adam(const double *h)
+        : factor((float)h[1]), decay(h[7] != 0 ? 0 : (float)h[2]), left(h[7] != 0 ? (float)(1 - h[0] * h[2]) : 1),
+          m_rate((float)(1 - h[3])), v_keep((float)h[4]), v_rate((float)(1 - h[4])), step((float)(h[0] / (1 - pow(h[3], h[6])))),
+          root((float)sqrt(1 - pow(h[4], h[6]))), eps((float)h[5]) {}
+    __device__ void operator()(float &p, float g0, float *s) const {
+        const float g = TL_GRADIENT(factor, decay), m = s[0] + m_rate * (g - s[0]), v = v_keep * s[1] + v_rate * g * g;
         float w = v;
-        m1[i] = m;
-        v1[i] = v;
-        if (w1) w1[i] = w = v > w0[i] ? v : w0[i];
-        p1[i] = left * p0[i] - step * m / (sqrtf(w) / root + eps);
+        s[0] = m;
+        s[1] = v;
+        if (LARGEST) s[2] = w = v > s[2] ? v : s[2];
+        p = left * p - step * m / (sqrtf(w) / root + eps);
     }
-}
-extern "C" __global__ void k_adam(
-    float *p1, float *m1, float *v1, const float *p0, const float *g0, const float *m0, const float *v0, const double *h, i64 n
-) {
-    adam(p1, m1, v1, 0, p0, g0, m0, v0, 0, h, n);
-}
-extern "C" __global__ void k_amsgrad(
-    float *p1, float *m1, float *v1, float *w1, const float *p0, const float *g0, const float *m0, const float *v0, const float *w0,
-    const double *h, i64 n
-) {
-    adam(p1, m1, v1, w1, p0, g0, m0, v0, w0, h, n);
-}
-/* h: lr, factor, decay, alpha, eps, momentum. a: the mean that centres, u: the velocity; absent in the variants without. */
-extern "C" __global__ void k_rmsprop(
-    float *p1, float *v1, float *a1, float *u1, const float *p0, const float *g0, const float *v0, const float *a0, const float *u0,
-    const double *h, i64 n
-) {
-    const float lr = (float)h[0], keep = (float)h[3], rate = (float)(1 - h[3]), eps = (float)h[4], mu = (float)h[5];
-    TL_EACH(i, n) {
-        const float g = TL_GRADIENT(h[1], h[2]), v = keep * v0[i] + rate * g * g, p = p0[i];
+};
+/* h: ..., alpha, eps, momentum. States: v, then the mean that centres, then the velocity; the variants without leave them out. */
+template <bool CENTRED, bool VELOCITY> struct RmsProp {
+    float lr, factor, decay, keep, rate, eps, mu;
+    __device__ RmsProp(const double *h)
+        : lr((float)h[0]), factor((float)h[1]), decay((float)h[2]), keep((float)h[3]), rate((float)(1 - h[3])), eps((float)h[4]),
+          mu((float)h[5]) {}
+    __device__ void operator()(float &p, float g0, float *s) const {
+        const float g = TL_GRADIENT(factor, decay), v = keep * s[0] + rate * g * g;
         float spread = v;
-        v1[i] = v;
-        if (a1) {
-            const float a = a0[i] + rate * (g - a0[i]);
-            a1[i] = a;
+        s[0] = v;
+        if (CENTRED) {
+            const float a = s[1] + rate * (g - s[1]);
+            s[1] = a;
             spread = v - a * a;
         }
-        const float s = sqrtf(spread) + eps;
-        if (u1) {
-            const float u = mu * u0[i] + g / s;
-            u1[i] = u;
-            p1[i] = p - lr * u;
-        } else p1[i] = p - lr * g / s;
+        const float d = sqrtf(spread) + eps;
+        if (VELOCITY) {
+            const float u = mu * s[1 + CENTRED] + g / d;
+            s[1 + CENTRED] = u;
+            p = p - lr * u;
+        } else p = p - lr * g / d;
+    }
+};
+/* h: ..., lr_decay, eps, step. */
+struct AdaGrad {
+    float lr, factor, decay, eps;
+    __device__ AdaGrad(const double *h)
+        : lr((float)(h[0] / (1 + (h[5] - 1) * h[3]))), factor((float)h[1]), decay((float)h[2]), eps((float)h[4]) {}
+    __device__ void operator()(float &p, float g0, float *s) const {
+        const float g = TL_GRADIENT(factor, decay), v = s[0] + g * g;
+        s[0] = v;
+        p = p - lr * g / (sqrtf(v) + eps);
+    }
+};
+/* h: ..., rho, eps. */
+struct AdaDelta {
+    float lr, factor, decay, keep, rate, eps;
+    __device__ AdaDelta(const double *h)
+        : lr((float)h[0]), factor((float)h[1]), decay((float)h[2]), keep((float)h[3]), rate((float)(1 - h[3])), eps((float)h[4]) {}
+    __device__ void operator()(float &p, float g0, float *s) const {
+        const float g = TL_GRADIENT(factor, decay), v = keep * s[0] + rate * g * g, d = s[1];
+        const float change = sqrtf(d + eps) / sqrtf(v + eps) * g;
+        s[0] = v;
+        s[1] = keep * d + rate * change * change;
+        p = p - lr * change;
+    }
+};
+"""
+
+_RUN = """
+struct Arrays { float *p1, *s1[3]; const float *p0, *g, *s0[3]; };
+
+/* Elements first, first + stride, ... < n. */
+template <int STATES, class Step> __device__ void update(const Arrays &a, i64 first, i64 stride, i64 n, const Step &step) {
+    for (i64 i = first; i < n; i += stride) {
+        float p = a.p0[i], s[STATES + 1];
+        for (int k = 0; k < STATES; k++) s[k] = a.s0[k][i];
+        step(p, a.g[i], s);
+        a.p1[i] = p;
+        for (int k = 0; k < STATES; k++) a.s1[k][i] = s[k];
     }
 }
-/* h: lr, factor, decay, lr_decay, eps, step. */
-extern "C" __global__ void k_adagrad(float *p1, float *v1, const float *p0, const float *g0, const float *v0, const double *h, i64 n) {
-    const float lr = (float)(h[0] / (1 + (h[5] - 1) * h[3])), eps = (float)h[4];
-    TL_EACH(i, n) {
-        const float g = TL_GRADIENT(h[1], h[2]), v = v0[i] + g * g, p = p0[i];
-        v1[i] = v;
-        p1[i] = p - lr * g / (sqrtf(v) + eps);
+/* The same four at a time, where all addresses allow it: 16 bytes a load. */
+template <int STATES, class Step> __device__ void update_fours(const Arrays &a, i64 first, i64 stride, i64 n, const Step &step) {
+    const float4 *p0 = (const float4 *)a.p0, *g0 = (const float4 *)a.g;
+    for (i64 i = first; i < n / 4; i += stride) {
+        float4 p = p0[i], g = g0[i], old[STATES + 1];
+        for (int k = 0; k < STATES; k++) old[k] = ((const float4 *)a.s0[k])[i];
+        float *ps = &p.x, *gs = &g.x, s[STATES + 1];
+        for (int e = 0; e < 4; e++) {
+            for (int k = 0; k < STATES; k++) s[k] = (&old[k].x)[e];
+            step(ps[e], gs[e], s);
+            for (int k = 0; k < STATES; k++) (&old[k].x)[e] = s[k];
+        }
+        ((float4 *)a.p1)[i] = p;
+        for (int k = 0; k < STATES; k++) ((float4 *)a.s1[k])[i] = old[k];
     }
+    update<STATES>(a, n / 4 * 4 + first, stride, n, step);
 }
-/* h: lr, factor, decay, rho, eps. */
-extern "C" __global__ void k_adadelta(
-    float *p1, float *v1, float *d1, const float *p0, const float *g0, const float *v0, const float *d0, const double *h, i64 n
-) {
-    const float lr = (float)h[0], keep = (float)h[3], rate = (float)(1 - h[3]), eps = (float)h[4];
-    TL_EACH(i, n) {
-        const float g = TL_GRADIENT(h[1], h[2]), v = keep * v0[i] + rate * g * g, d = d0[i], p = p0[i];
-        const float s = sqrtf(d + eps) / sqrtf(v + eps) * g;
-        v1[i] = v;
-        d1[i] = keep * d + rate * s * s;
-        p1[i] = p - lr * s;
-    }
+template <int STATES, class Step> __device__ void update_array(const Arrays &a, i64 first, i64 stride, i64 n, const Step &step) {
+    unsigned long long bits = (unsigned long long)a.p1 | (unsigned long long)a.p0 | (unsigned long long)a.g;
+    for (int k = 0; k < STATES; k++) bits |= (unsigned long long)a.s1[k] | (unsigned long long)a.s0[k];
+    if (bits % 16) update<STATES>(a, first, stride, n, step);
+    else update_fours<STATES>(a, first, stride, n, step);
 }
+
+/* One array of a list, updated in place. */
+struct Row { float *p; const float *g; float *s[3]; i64 n; };
 """
 
 
-def _planner(function: str, *args: Argument) -> Planner:
+def _kernels(function: str, states: int, formula: str) -> str:
+    return f"""
+extern "C" __global__ void {function}(
+    float *p1, float *a1, float *b1, float *c1, const float *p0, const float *g, const float *a0, const float *b0, const float *c0,
+    const double *h, i64 n
+) {{
+    const Arrays a = {{p1, {{a1, b1, c1}}, p0, g, {{a0, b0, c0}}}};
+    update_array<{states}>(a, (i64)blockIdx.x * blockDim.x + threadIdx.x, (i64)gridDim.x * blockDim.x, n, {formula}(h));
+}}
+extern "C" __global__ void {function}_all(const Row *rows, const int *chunks, const double *h) {{
+    const Row r = rows[chunks[2 * blockIdx.x]];
+    const i64 first = (i64)chunks[2 * blockIdx.x + 1] * CHUNK, left = r.n - first;
+    Arrays a = {{r.p + first, {{}}, r.p + first, r.g + first, {{}}}};
+    for (int k = 0; k < {states}; k++) a.s0[k] = a.s1[k] = r.s[k] + first;
+    update_array<{states}>(a, threadIdx.x, blockDim.x, left < CHUNK ? left : CHUNK, {formula}(h));
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimiser's kernels: the name before `_all`, and how many states an element has."""
+
+    function: str
+    states: int
+    formula: str
+
+
+#: Op -> its kernels.
+STEPS = {
+    "_sgd_step": Step("k_sgd", 0, "Sgd"),
+    "_momentum_step": Step("k_momentum", 1, "Momentum"),
+    "_adam_step": Step("k_adam", 2, "Adam<false>"),
+    "_amsgrad_step": Step("k_amsgrad", 3, "Adam<true>"),
+    "_rmsprop_step": Step("k_rmsprop", 1, "RmsProp<false, false>"),
+    "_rmsprop_momentum_step": Step("k_rmsprop_momentum", 2, "RmsProp<false, true>"),
+    "_rmsprop_centred_step": Step("k_rmsprop_centred", 2, "RmsProp<true, false>"),
+    "_rmsprop_centred_momentum_step": Step("k_rmsprop_centred_momentum", 3, "RmsProp<true, true>"),
+    "_adagrad_step": Step("k_adagrad", 1, "AdaGrad"),
+    "_adadelta_step": Step("k_adadelta", 2, "AdaDelta"),
+}
+
+
+def _planner(step: Step) -> Planner:
+    # Outputs: p and the states; inputs: p, g, the states, hyper.
+    unused: tuple[Argument, ...] = (0,) * (3 - step.states)
+    outs: tuple[Argument, ...] = (*(Out(k) for k in range(1 + step.states)), *unused)
+    ins: tuple[Argument, ...] = (*(In(k) for k in range(2 + step.states)), *unused, In(2 + step.states))
+
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        return Plan((flat(function, ints[0], *args),))
+        return Plan((flat(step.function, ints[0], *outs, *ins),))
 
     return plan
 
 
-def _step(function: str, states: int) -> Planner:
-    # Outputs: p and the states; inputs: p, g, the states, hyper.
-    return _planner(function, *(Out(k) for k in range(states + 1)), *(In(k) for k in range(states + 3)))
+def chunks_of(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """The blocks of a step over arrays of so many elements: (number of the array, number of the chunk in it)."""
+    return [(row, chunk) for row, n in enumerate(sizes) for chunk in range(-(-n // CHUNK))]
 
 
-def _rmsprop(centred: bool, velocity: bool) -> Planner:
-    outs: list[Argument] = [Out(0), Out(1), Out(2) if centred else 0, Out(2 + centred) if velocity else 0]
-    ins: list[Argument] = [In(0), In(1), In(2), In(3) if centred else 0, In(3 + centred) if velocity else 0]
-    return _planner("k_rmsprop", *outs, *ins, In(3 + centred + velocity))
+def step_all(op: str, chunks: int, rows: int, row_of_chunk: int, hyper: int) -> Launch:
+    """One step over a list of arrays; all but `chunks` are addresses: of rows of `ROW` entries, of `chunks_of` as int32, of hyper."""
+    return Launch(f"{STEPS[op].function}_all", (rows, row_of_chunk, hyper), (chunks, 1, 1))
 
+
+_KERNELS = "".join(_kernels(s.function, s.states, s.formula) for s in STEPS.values())
 
 FAMILY = Family(
     "optim",
-    COMMON + _SOURCE,
-    {
-        "_sgd_step": _step("k_sgd", 0),
-        "_momentum_step": _step("k_momentum", 1),
-        "_adam_step": _step("k_adam", 2),
-        "_amsgrad_step": _step("k_amsgrad", 3),
-        "_rmsprop_step": _rmsprop(False, False),
-        "_rmsprop_momentum_step": _rmsprop(False, True),
-        "_rmsprop_centred_step": _rmsprop(True, False),
-        "_rmsprop_centred_momentum_step": _rmsprop(True, True),
-        "_adagrad_step": _step("k_adagrad", 1),
-        "_adadelta_step": _step("k_adadelta", 2),
-    },
+    COMMON + f"enum {{ CHUNK = {CHUNK} }};\n" + _FORMULAS + _RUN + _KERNELS,
+    {op: _planner(step) for op, step in STEPS.items()},
 )

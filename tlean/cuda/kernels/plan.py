@@ -5,11 +5,38 @@ Nothing here knows a device: a plan is plain data, so it can be tested, recorded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...errors import OptionError
 
 #: Threads of a block, unless a kernel says otherwise.
 THREADS = 256
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the kernels of a session compute.
+
+    Attributes:
+        precision: of matrix products, convolutions among them: "fp32", "tf32" (operands rounded to 10 bits, for tensor cores) or "fp64"
+            (sums in double).
+        deterministic: every result repeats bit for bit; otherwise gradients of gathers may be added in any order.
+
+    Raises: OptionError for another precision.
+    """
+
+    precision: str = "fp32"
+    deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "tf32", "fp64"):
+            raise OptionError(f"CUDA: the precision of products is 'fp32', 'tf32' or 'fp64', got {self.precision!r}")
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names under which families have other kernels for it."""
+        return (*(() if self.precision == "fp32" else (self.precision,)), *(() if self.deterministic else ("atomic",)))
 
 
 @dataclass(frozen=True)
@@ -79,12 +106,22 @@ class Family:
     """CUDA C source with the kernels that it holds.
 
     `contract` allows multiplications and additions to be contracted (products); elementwise formulas are computed as written.
+    `variants` are families whose kernels stand in for those of the same name in a mode (`Mode.variants`).
     """
 
     name: str
     source: str
     kernels: dict[str, Planner]
     contract: bool = False
+    variants: Mapping[str, Family] = field(default_factory=dict)
+
+    def of(self, kernel: str, mode: Mode) -> Family:
+        """The family that has a kernel in a mode: a variant, or this one."""
+        for name in mode.variants:
+            variant = self.variants.get(name)
+            if variant is not None and kernel in variant.kernels:
+                return variant
+        return self
 
 
 def ceil_div(a: int, b: int) -> int:
