@@ -28,7 +28,7 @@ def norms_and_attention() -> list[Row]:
                 lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
             )
         )
-    for n in (16, 128, 512):
+    for n in (16, 128, 512, 1024):
         for causal in (False, True):
             rows.append(
                 op_row(

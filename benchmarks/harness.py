@@ -1,135 +1,196 @@
-"""Measures tlean against PyTorch, row by row.
+"""Measures tlean against PyTorch, row by row, at 1 and at 2 threads.
 
     python benchmarks/harness.py --list
     python benchmarks/harness.py --rows 'conv2d|step' --threads 1,2 --json out/bench.json
+    python benchmarks/harness.py --quick
 
-Each library runs in a process of its own, with the same arrays and the same number of threads. The two take turns on every row, each time
-in the other order, so that whatever else the machine does meets both alike; the ratio is the median over these pairs, and its interval
-comes from resampling them. Before a row is timed, its results in the two libraries are compared.
+Each library runs in a process of its own, PyTorch in two: as it comes, and told to keep freed memory. They get the same arrays and take
+turns on every row, each time in another order, so that whatever else the machine does meets all alike; a ratio is the median over these
+turns, and its interval comes from resampling them. Before a row is timed, its results in the two libraries are compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import MIN_PAIRS, SAMPLE_SECONDS, cells, environment, markdown, summary
-from rows import all_rows
+from limits import Limits, best, limits_as_json, probe, work_of
+from report import MIN_PAIRS, PARITY, SAMPLE_SECONDS, environment, headline, line, markdown, summary
+from rows import Row, StepRow, all_rows
+from sides import SIDES, Quiet, Worker
 
-FOLDER = Path(__file__).parent
 TOLERANCE = 2e-3
+# Cores that other programs may take before the figures are called disturbed.
+NOISE = 0.1
+QUICK = re.compile(
+    r"^(add_4|chain_100_ops_of_4|(add|exp|gelu)_(16K|1M)|matmul_(128x128x128|512x512x512|1024x1024x1024)|softmax_512x512|layer_norm_512x768|"
+    r"conv2d_(1x28_16k3_N1|256x14_256k3_N8|64x56_depthwise_k3_N1)|max_pool_k2s2_64x56_N8|attention_8x512x64(_causal)?|"
+    r"reduce_sum_rows_1024x1024|adam_1M_fused|(mlp|cnn)_step_adam_N32)$"
+)
 
 
-class Worker:
-    """A process that holds one library and does what it is told (see worker.py)."""
+def turns(sides: dict[str, Worker], mode: str, threads: int, budget: float, quiet: Quiet) -> dict[str, list[float]]:
+    """Seconds per call of every side, turn by turn.
 
-    def __init__(self, library: str, threads: int) -> None:
-        # Set before the library loads, for whatever reads them then.
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TLEAN_NUM_THREADS": str(threads)}
-        command = [sys.executable, str(FOLDER / "worker.py"), library, str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        self._answer()
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """One request and its answer. Raises: RuntimeError with the worker's words where it failed."""
-        assert self.process.stdin is not None
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        answer = self._answer()
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a benchmark process ended before it answered; its message is above")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+    At least MIN_PAIRS turns and the budget; up to three times as many while the interval of a ratio still holds the line between faster
+    and slower.
+    """
+    calls = {}
+    for name, side in sides.items():
+        side.ask(threads=threads)
+        calls[name] = side.ask(calibrate=mode, seconds=SAMPLE_SECONDS)["calls"]
+        side.settle()
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    names, spent = list(sides), 0.0
+    while spent < budget or len(samples["tlean"]) < MIN_PAIRS or (spent < 3 * budget and undecided(samples)):
+        k = len(samples["tlean"])
+        order = names[k % len(names) :] + names[: k % len(names)]
+        for name in order if k % 2 == 0 else order[::-1]:
+            waiting = [side for other, side in sides.items() if other != name]
+            with quiet.watch(waiting) if threads > 1 and k == 1 else contextlib.nullcontext():
+                seconds = sides[name].ask(time=mode, calls=calls[name])["seconds"]
+            if threads > 1:
+                sides[name].settle()
+            samples[name].append(seconds)
+            spent += seconds * calls[name]
+    return samples
 
 
-def compare(row: str, ours: Worker, theirs: Worker | None, budget: float, only: re.Pattern[str]) -> list[dict[str, Any]]:
-    """Measure one row in every mode."""
-    sides = {"tlean": ours} if theirs is None else {"tlean": ours, "torch": theirs}
-    digests = {name: side.ask(build=row)["digests"] for name, side in sides.items()}
+def undecided(samples: dict[str, list[float]]) -> bool:
+    """Whether the interval of some ratio reaches into what counts as neither faster nor slower."""
+    found = summary(samples)
+    return any(found[f"{k}_low"] < PARITY[1] and found[f"{k}_high"] > PARITY[0] for k in ("ratio", "kept_ratio") if f"{k}_low" in found)
+
+
+def compare(
+    row: Row | StepRow, sides: dict[str, Worker], threads: list[int], args: argparse.Namespace, quiet: Quiet
+) -> list[dict[str, Any]]:
+    """Measure one row in every mode and at every number of threads."""
+    for side in sides.values():
+        side.ask(threads=max(threads))
+    digests = {name: side.ask(build=row.name)["digests"] for name, side in sides.items()}
     results = []
     for mode in digests["tlean"]:
-        if not only.search(mode):
+        if not re.search(args.modes, mode):
             continue
-        if theirs is not None and digests["tlean"][mode] is not None:
-            a, b = np.array(digests["tlean"][mode]), np.array(digests["torch"][mode])
+        for name, digest in digests.items():
+            if digest[mode] is None:
+                continue
+            a, b = np.array(digests["tlean"][mode]), np.array(digest[mode])
             if a.shape != b.shape or not np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(b).max(initial=0)))):
-                raise RuntimeError(f"{mode}: the two libraries computed different results")
-        calls = {name: side.ask(calibrate=mode, seconds=SAMPLE_SECONDS)["calls"] for name, side in sides.items()}
-        samples: dict[str, list[float]] = {name: [] for name in sides}
-        spent = 0.0
-        while spent < budget or len(samples["tlean"]) < MIN_PAIRS:
-            order = list(sides) if len(samples["tlean"]) % 2 == 0 else list(sides)[::-1]
-            for name in order:
-                seconds = sides[name].ask(time=mode, calls=calls[name])["seconds"]
-                samples[name].append(seconds)
-                spent += seconds * calls[name]
-        results.append({"row": row, "mode": mode, **summary(samples)})
+                raise RuntimeError(f"{mode}: tlean and {name} computed different results")
+        for n in threads:
+            results.append({"row": row.name, "mode": mode, "threads": n, **summary(turns(sides, mode, n, args.budget, quiet))})
     return results
 
 
-def main() -> None:
+def limits_now(threads: list[int], isa: str, known: dict[int, Limits]) -> dict[int, Limits]:
+    """The machine's limits at each number of threads: the best of what is known and of a measurement now."""
+    found = {n: probe(n, isa) for n in threads}
+    return {n: best(known[n], limits) if n in known else limits for n, limits in found.items() if limits is not None}
+
+
+def measure(
+    rows: list[Row | StepRow], args: argparse.Namespace, isa: str = "native", told: dict[str, dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """All rows: the report as it is written to JSON. `told` are environment variables for a library's processes."""
+    from tlean.train.progress import progress
+
+    threads = [int(n) for n in args.threads.split(",")]
+    wanted = args.sides.split(",")
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed: measuring tlean alone. To compare: pip install torch", file=sys.stderr)
+        wanted = ["tlean"]
+    report: dict[str, Any] = {"environment": environment(), "threads": threads, "results": [], "failed": []}
+    limits = {} if args.no_limits else limits_now(threads, isa, {})
+    # One after the other: loading at the same time would only be slower.
+    sides = {n: Worker(SIDES[n][0], max(threads), SIDES[n][1] | (told or {}).get(SIDES[n][0], {})).ready() for n in wanted}
+    quiet = Quiet()
+    latest = [""]
+    with contextlib.suppress(KeyboardInterrupt):
+        for row in progress(rows, "rows", len(rows), lambda: latest[0], lambda row: 1, "rows"):
+            try:
+                found = compare(row, sides, threads, args, quiet)
+            except RuntimeError as error:
+                report["failed"].append({"row": row.name, "error": str(error)})
+                latest[0] = f"{row.name}: {error}"
+                continue
+            work = work_of(row)
+            for result in found:
+                asked = work.get(result["mode"])
+                report["results"].append(result | ({"flops": asked.flops, "reads": asked.reads, "writes": asked.writes} if asked else {}))
+            latest[0] = line(found[-1]) if found else row.name
+    disturbed = quiet.found(list(sides.values()))
+    for side in sides.values():
+        side.close()
+    # Measured again: the machine may have been slow the first time.
+    limits = limits_now(list(limits), isa, limits)
+    report["limits"] = {str(n): limits_as_json(found) for n, found in limits.items()}
+    report["environment"]["disturbed"] = disturbed
+    if disturbed.get("others", 0.0) > NOISE:
+        words = "threads that wait for one another make such a machine look slow, PyTorch most of all. Repeat it on a quiet one."
+        print(f"other programs took {disturbed['others']:.2f} cores: {words}", file=sys.stderr)
+    return report
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options that this program and isa.py share."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", default="", metavar="REGEX", help="only rows whose name it matches")
-    p.add_argument("--modes", default="", metavar="REGEX", help="only modes that it matches: forward, forward+backward, step")
-    p.add_argument("--threads", default="1", help="numbers of threads, with commas (default: %(default)s)")
-    p.add_argument("--budget", type=float, default=0.6, help="seconds for a row in a mode, both sides together (default: %(default)s)")
+    p.add_argument("--modes", default="", metavar="REGEX", help="only modes that it matches: forward, recorded, forward+backward, step")
+    p.add_argument("--threads", default="1,2", help="numbers of threads, with commas (default: %(default)s)")
+    p.add_argument("--sides", default=",".join(SIDES), help="with commas; kept: PyTorch that keeps memory (default: %(default)s)")
+    p.add_argument("--budget", type=float, default=0.2, help="seconds for a row in a mode, all sides together (default: %(default)s)")
+    p.add_argument("--quick", action="store_true", help="a row or two of every kind, one thread: under a minute")
+    p.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
-    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
-    args = p.parse_args()
-    wanted = [row for row in all_rows() if re.search(args.rows, row.name)]
-    if args.list:
-        print("\n".join(row.name for row in wanted))
-        return
-    if not wanted:
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the page, and roofline.svg beside it")
+    return p
+
+
+def chosen_rows(args: argparse.Namespace) -> list[Row | StepRow]:
+    """The rows that were asked for."""
+    rows = [row for row in all_rows() if re.search(args.rows, row.name) and (not args.quick or QUICK.search(row.name))]
+    if not rows:
         raise SystemExit(f"no row matches {args.rows!r}; --list shows their names")
-    have_torch = importlib.util.find_spec("torch") is not None
-    if not have_torch:
-        print("PyTorch is not installed: measuring tlean alone. To compare: pip install torch", file=sys.stderr)
-    threads = [int(n) for n in args.threads.split(",")]
-    report: dict[str, Any] = {"environment": environment(), "threads": threads, "results": [], "failed": []}
-    for n in threads:
-        ours, theirs = Worker("tlean", n), Worker("torch", n) if have_torch else None
-        print(f"\n{n} thread{'s' if n > 1 else ''}: row, mode, tlean, PyTorch, tlean / PyTorch, 95 %")
-        for row in wanted:
-            try:
-                results = compare(row.name, ours, theirs, args.budget, re.compile(args.modes))
-            except RuntimeError as error:
-                report["failed"].append({"row": row.name, "threads": n, "error": str(error)})
-                print(f"{row.name:32} not measured: {error}", flush=True)
-                continue
-            for result in results:
-                report["results"].append(result | {"threads": n})
-                name, mode, *figures = cells(result)
-                print(f"{name:32} {mode:17}" + "".join(f"{f:>12}" for f in figures), flush=True)
-        for worker in filter(None, (ours, theirs)):
-            worker.close()
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1))
+    return rows
+
+
+def write_json(path: Path | None, report: Any) -> None:
+    """The report as it is."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=1))
+
+
+def main() -> None:
+    args = arguments().parse_args()
+    rows = chosen_rows(args)
+    if args.list:
+        print("\n".join(row.name for row in rows))
+        return
+    if args.quick:
+        args.threads = "1"
+    report = measure(rows, args)
+    print("\n".join(line(result) for result in report["results"]))
+    print("\n" + "\n".join(headline(report)))
+    write_json(args.json, report)
     if args.markdown:
-        args.markdown.write_text(markdown(report))
+        from roofline import picture
+
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
+        drawn = picture(report, args.markdown.with_name("roofline.svg"))
+        args.markdown.write_text(markdown(report, drawn))
     if report["failed"]:
-        raise SystemExit(f"{len(report['failed'])} rows could not be measured")
+        raise SystemExit("\n".join(f"{f['row']} was not measured: {f['error']}" for f in report["failed"]))
 
 
 if __name__ == "__main__":

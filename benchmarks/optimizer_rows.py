@@ -1,24 +1,29 @@
-"""Optimiser steps alone, on a few large arrays or many small ones, against PyTorch's `foreach` and, where it has one, `fused` update."""
+"""Optimiser steps alone, on a few large arrays or many small ones, against PyTorch's `foreach`, `loop` and (where there is one) `fused`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rows import StepRow
 
+if TYPE_CHECKING:
+    from limits import Work
+
 ARRAYS = 10
-# name -> (tlean's class, PyTorch's, options of both, whether PyTorch has a fused one for the CPU)
-OPTIMIZERS: dict[str, tuple[str, str, dict[str, Any], bool]] = {
-    "sgd": ("SGD", "SGD", {"lr": 1e-3}, True),
-    "momentum": ("MomentumSGD", "SGD", {"lr": 1e-3, "momentum": 0.9}, True),
-    "adagrad": ("AdaGrad", "Adagrad", {}, True),
-    "rmsprop": ("RMSProp", "RMSprop", {}, False),
-    "adam": ("Adam", "Adam", {}, True),
-    "adamw": ("AdamW", "AdamW", {}, True),
-    "adadelta": ("Adadelta", "Adadelta", {}, False),
+# name -> (tlean's class, PyTorch's, options of both, whether PyTorch has a fused one for the CPU, arrays of state, operations per element)
+OPTIMIZERS: dict[str, tuple[str, str, dict[str, Any], bool, int, int]] = {
+    "sgd": ("SGD", "SGD", {"lr": 1e-3}, True, 0, 2),
+    "momentum": ("MomentumSGD", "SGD", {"lr": 1e-3, "momentum": 0.9}, True, 1, 4),
+    "adagrad": ("AdaGrad", "Adagrad", {}, True, 1, 7),
+    "rmsprop": ("RMSProp", "RMSprop", {}, False, 1, 8),
+    "adam": ("Adam", "Adam", {}, True, 2, 12),
+    "adamw": ("AdamW", "AdamW", {}, True, 2, 14),
+    "adadelta": ("Adadelta", "Adadelta", {}, False, 2, 14),
 }
+# PyTorch's ways to walk over the arrays.
+WAYS = {"foreach": {"foreach": True}, "fused": {"fused": True}, "loop": {"foreach": False}}
 
 
 def _start(count: int, arrays: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -52,7 +57,7 @@ def _theirs(name: str, count: int, arrays: int, which: str) -> Callable[[], Call
         params = [torch.from_numpy(v).requires_grad_() for v in values]
         for p, a in zip(params, steady, strict=True):
             p.grad = torch.from_numpy(a)
-        opt = getattr(torch.optim, OPTIMIZERS[name][1])(params, **OPTIMIZERS[name][2], **{which: True})
+        opt = getattr(torch.optim, OPTIMIZERS[name][1])(params, **OPTIMIZERS[name][2], **WAYS[which])
 
         def step() -> list[Any]:
             opt.step()
@@ -63,15 +68,36 @@ def _theirs(name: str, count: int, arrays: int, which: str) -> Callable[[], Call
     return build
 
 
+def _work(name: str, count: int) -> Callable[[], Work]:
+    def work() -> Work:
+        from limits import Work
+
+        state, operations = OPTIMIZERS[name][4:]
+        # The parameter, its gradient and the state are read; all but the gradient are written.
+        return Work(float(operations) * count, 4.0 * (2 + state) * count, 4.0 * (1 + state) * count)
+
+    return work
+
+
+def _ways(name: str) -> list[str]:
+    return ["foreach", *(["fused"] if OPTIMIZERS[name][3] else []), *(["loop"] if name == "adam" else [])]
+
+
 def optimizer_rows() -> list[StepRow]:
     """Every optimiser on 1 and 10 million parameters; Adam on a hundred arrays of 64."""
     return [
-        StepRow(f"{name}_{size}_{which}", "optimiser step", _ours(name, count, arrays), _theirs(name, count, arrays, which))
+        StepRow(
+            f"{name}_{size}_{which}",
+            "optimiser step",
+            _ours(name, count, arrays),
+            _theirs(name, count, arrays, which),
+            work=_work(name, count),
+        )
         for size, count, arrays, names in (
             ("100x64", 6400, 100, ["adam"]),
             ("1M", 10**6, ARRAYS, OPTIMIZERS),
             ("10M", 10**7, ARRAYS, OPTIMIZERS),
         )
         for name in names
-        for which in (["foreach", "fused"] if OPTIMIZERS[name][3] else ["foreach"])
+        for which in _ways(name)
     ]

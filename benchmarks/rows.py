@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-FORWARD, BOTH, STEP = "forward", "forward+backward", "step"
+if TYPE_CHECKING:
+    from limits import Work
+
+FORWARD, RECORDED, BOTH, STEP = "forward", "recorded", "forward+backward", "step"
+OVERHEAD = (FORWARD, RECORDED, BOTH)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class Row:
 
 @dataclass(frozen=True)
 class StepRow:
-    """A whole training step: `ours()` and `theirs()` return a function that makes one step and returns the loss, or the parameters."""
+    """A whole training step: `ours()` and `theirs()` return a function that makes one step and returns the loss, or the parameters.
+
+    `work()`, where it is known, says what a step asks of the machine (see limits.py).
+    """
 
     name: str
     family: str
@@ -43,6 +50,7 @@ class StepRow:
     theirs: Callable[[], Callable[[], float]]
     modes: tuple[str, ...] = (STEP,)
     same: bool = True
+    work: Callable[[], Work] | None = None
 
 
 def _draw(kind: str, shape: tuple[int, ...]) -> Callable[[np.random.Generator], np.ndarray]:
@@ -101,13 +109,17 @@ _ELEMENTWISE: dict[str, tuple[Any, ...]] = {
     "gelu_erf": ((_N,), lambda o, x: o.gelu(x, approximate="none"), lambda t, x: t.nn.functional.gelu(x)),
 }
 _LENGTHS = {"64": 64, "16K": 1 << 14, "1M": 1 << 20}
+# Larger than any cache: the memory's bandwidth, and what a fresh page costs.
+_HUGE = 1 << 24
+_HUGE_OPS = ("add", "shift", "relu", "sigmoid", "tanh", "exp", "log", "silu", "gelu", "gelu_erf")
 
 
 def _elementwise() -> list[Row]:
     rows = []
     for name, (kinds, ours, theirs, *rest) in _ELEMENTWISE.items():
         modes, frozen = (*rest, (FORWARD, BOTH), ())[:2] if len(rest) < 2 else rest
-        for label, n in _LENGTHS.items():
+        lengths = _LENGTHS | ({"16M": _HUGE} if name in _HUGE_OPS else {})
+        for label, n in lengths.items():
             specs = [(k, (n,)) for k in kinds]
             rows.append(op_row(f"{name}_{label}", "elementwise", specs, ours, theirs, modes=modes, frozen=frozen))
     return rows
@@ -115,7 +127,7 @@ def _elementwise() -> list[Row]:
 
 def _layout_and_reductions() -> list[Row]:
     rows = []
-    for r, c in ((8, 8), (128, 128), (1024, 1024)):
+    for r, c in ((8, 8), (128, 128), (1024, 1024), (16384, 1024)):
         size = f"{r}x{c}"
         table = {
             "flatten": ("layout", lambda o, x: o.flatten(x), lambda t, x: x.flatten()),
@@ -129,7 +141,11 @@ def _layout_and_reductions() -> list[Row]:
             "sum": ("reduce", lambda o, x: o.sum(x), lambda t, x: x.sum()),
             "mean": ("reduce", lambda o, x: o.mean(x), lambda t, x: x.mean()),
         }
+        if r == 16384:
+            table = {name: table[name] for name in ("sum", "reduce_mean_rows", "reduce_mean_columns")}
         rows += [op_row(f"{name}_{size}", family, [(r, c)], ours, theirs) for name, (family, ours, theirs) in table.items()]
+        if r == 16384:
+            continue
         rows.append(
             op_row(
                 f"broadcast_to_{size}",
@@ -144,10 +160,14 @@ def _layout_and_reductions() -> list[Row]:
 
 def _linear_algebra() -> list[Row]:
     rows = []
-    for m, k, n in ((16, 16, 16), (64, 64, 64), (128, 128, 128), (256, 256, 256), (512, 512, 512), (128, 784, 256), (1, 784, 256)):
+    squares = [(n, n, n) for n in (16, 64, 128, 256, 512, 1024, 2048)]
+    for m, k, n in (*squares, (128, 784, 256), (32, 784, 256), (1, 784, 256), (1, 4096, 4096), (128, 256, 10), (64, 10, 64)):
         rows.append(
             op_row(f"matmul_{m}x{k}x{n}", "linear algebra", [(m, k), (k, n)], lambda o, a, b: o.matmul(a, b), lambda t, a, b: a @ b)
         )
+    rows.append(
+        op_row("matvec_784x256", "linear algebra", [(256, 784), (784,)], lambda o, w, x: o.linear(w, None, x), lambda t, w, x: w @ x)
+    )
     for batch in (1, 32, 128):
         rows.append(
             op_row(
@@ -167,26 +187,33 @@ def _linear_algebra() -> list[Row]:
     return rows
 
 
-# name -> (in channels, out channels, input extent, kernel, stride, padding, groups)
+# name -> (in channels, out channels, input extent, kernel, stride, padding, groups, batches)
 _CONVOLUTIONS = {
-    "conv2d_1x28_16k3": (1, 16, (28, 28), 3, 1, 1, 1),
-    "conv2d_16x14_32k3": (16, 32, (14, 14), 3, 1, 1, 1),
-    "conv2d_6x14_16k5": (6, 16, (14, 14), 5, 1, 0, 1),
-    "conv2d_64x56_64k3": (64, 64, (56, 56), 3, 1, 1, 1),
-    "conv2d_256x14_256k3": (256, 256, (14, 14), 3, 1, 1, 1),
-    "conv2d_64x56_128k3s2": (64, 128, (56, 56), 3, 2, 1, 1),
-    "conv2d_64x56_256k1": (64, 256, (56, 56), 1, 1, 0, 1),
-    "conv2d_64x56_depthwise_k3": (64, 64, (56, 56), 3, 1, 1, 64),
-    "conv1d_16x1024_32k9": (16, 32, (1024,), 9, 1, 4, 1),
-    "conv3d_4x16_8k3": (4, 8, (16, 16, 16), 3, 1, 1, 1),
+    "conv2d_1x28_16k3": (1, 16, (28, 28), 3, 1, 1, 1, (1, 8, 32, 64)),
+    "conv2d_16x14_32k3": (16, 32, (14, 14), 3, 1, 1, 1, (1, 8, 32, 64)),
+    "conv2d_1x28_6k5": (1, 6, (28, 28), 5, 1, 2, 1, (1, 64)),
+    "conv2d_6x14_16k5": (6, 16, (14, 14), 5, 1, 0, 1, (1, 8, 32, 64)),
+    "conv2d_64x56_64k3": (64, 64, (56, 56), 3, 1, 1, 1, (1, 8, 32)),
+    "conv2d_128x28_128k3": (128, 128, (28, 28), 3, 1, 1, 1, (1, 8, 32)),
+    "conv2d_256x14_256k3": (256, 256, (14, 14), 3, 1, 1, 1, (1, 8, 32)),
+    "conv2d_512x7_512k3": (512, 512, (7, 7), 3, 1, 1, 1, (1, 8, 32)),
+    "conv2d_64x56_128k3s2": (64, 128, (56, 56), 3, 2, 1, 1, (1, 8, 32)),
+    "conv2d_3x224_64k7s2": (3, 64, (224, 224), 7, 2, 3, 1, (1, 8)),
+    "conv2d_64x56_256k1": (64, 256, (56, 56), 1, 1, 0, 1, (1, 8, 32)),
+    "conv2d_256x14_1024k1": (256, 1024, (14, 14), 1, 1, 0, 1, (1, 8)),
+    "conv2d_64x56_depthwise_k3": (64, 64, (56, 56), 3, 1, 1, 64, (1, 8, 32)),
+    "conv1d_16x1024_32k9": (16, 32, (1024,), 9, 1, 4, 1, (1, 8, 32)),
+    "conv1d_64x1024_64k3": (64, 64, (1024,), 3, 1, 1, 1, (1, 8)),
+    "conv1d_1x1024_16k9": (1, 16, (1024,), 9, 1, 4, 1, (1, 8)),
+    "conv3d_4x16_8k3": (4, 8, (16, 16, 16), 3, 1, 1, 1, (1, 8, 32)),
 }
 
 
 def _convolutions() -> list[Row]:
     rows = []
-    for name, (c, o, extent, k, s, p, g) in _CONVOLUTIONS.items():
+    for name, (c, o, extent, k, s, p, g, batches) in _CONVOLUTIONS.items():
         d = len(extent)
-        for batch in (1, 8, 32):
+        for batch in batches:
 
             def ours(ops: Any, w: Any, b: Any, x: Any, s: int = s, p: int = p, g: int = g) -> Any:
                 return (ops.conv2d if len(x.shape) == 4 else ops.conv)(w, b, x, stride=s, padding=p, groups=g)
@@ -198,12 +225,22 @@ def _convolutions() -> list[Row]:
             frozen = (2,) if c == 1 else ()
             shapes = [(o, c // g, *[k] * d), (o,), (batch, c, *extent)]
             rows.append(op_row(f"{name}_N{batch}", "convolution", shapes, ours, theirs, frozen=frozen))
+    for batch in (1, 8):
+        rows.append(
+            op_row(
+                f"conv_transpose2d_32x14_16k4s2_N{batch}",
+                "convolution",
+                [(32, 16, 4, 4), (16,), (batch, 32, 14, 14)],
+                lambda o, w, b, x: o.conv_transpose2d(w, b, x, stride=2, padding=1),
+                lambda t, w, b, x: t.nn.functional.conv_transpose2d(x, w, b, stride=2, padding=1),
+            )
+        )
     return rows
 
 
 def _pools() -> list[Row]:
     rows = []
-    for c, h, batch in ((16, 28, 1), (16, 28, 32), (64, 56, 8)):
+    for c, h, batch in ((16, 28, 1), (16, 28, 32), (64, 56, 1), (64, 56, 8), (64, 56, 32)):
         for kind in ("max", "avg"):
             for k, s, p in ((2, 2, 0), (3, 2, 1)):
 
@@ -219,7 +256,7 @@ def _pools() -> list[Row]:
 
 def _softmax_and_losses() -> list[Row]:
     rows = []
-    for n, c in ((32, 10), (512, 512), (4096, 1000)):
+    for n, c in ((32, 10), (128, 10), (512, 512), (4096, 1000)):
         size = f"{n}x{c}"
         single = {
             "softmax": (lambda o, x: o.softmax(x), lambda t, x: t.softmax(x, -1)),
@@ -291,16 +328,33 @@ def _chains() -> list[Row]:
             x = relu(x * w + b)
         return x * w
 
+    def additions(x: Any, b: Any) -> Any:
+        for _ in range(100):
+            x = x + b
+        return x
+
+    def small(name: str, shapes: list[Any], ours: Callable[..., Any], theirs: Callable[..., Any]) -> Row:
+        return op_row(name, "overhead", shapes, ours, theirs, modes=OVERHEAD)
+
     rows = [
-        op_row(
+        small("add_4", [(4,), (4,)], lambda o, a, b: a + b, lambda t, a, b: a + b),
+        small("mul_4", [(4,), (4,)], lambda o, a, b: a * b, lambda t, a, b: a * b),
+        small("relu_4", [(4,)], lambda o, x: o.relu(x), lambda t, x: t.relu(x)),
+        small(
+            "linear_1x8",
+            [(8, 8), (8,), (1, 8)],
+            lambda o, w, b, x: o.linear(w, b, x),
+            lambda t, w, b, x: t.nn.functional.linear(x, w, b),
+        ),
+        small("chain_100_adds_of_4", [(4,), (4,)], lambda o, x, b: additions(x, b), lambda t, x, b: additions(x, b)),
+        small(
             "chain_100_ops_of_4",
-            "overhead",
             [(4,), (4,), (4,)],
             lambda o, x, w, b: chain(o.relu, x, w, b),
             lambda t, x, w, b: chain(t.relu, x, w, b),
-        )
+        ),
     ]
-    for label, n in _LENGTHS.items():
+    for label, n in (*_LENGTHS.items(), ("16M", _HUGE)):
         rows.append(
             op_row(
                 f"tanh_sigmoid_chain_{label}",
@@ -316,11 +370,12 @@ def _chains() -> list[Row]:
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     from further_rows import indexing, norms_and_attention
+    from model_rows import model_rows
     from optimizer_rows import optimizer_rows
     from training_rows import step_rows
 
     groups = (
         *(_chains, step_rows, _elementwise, _layout_and_reductions, _linear_algebra, _convolutions, _pools),
-        *(_softmax_and_losses, _random, norms_and_attention, indexing, optimizer_rows),
+        *(_softmax_and_losses, _random, norms_and_attention, model_rows, indexing, optimizer_rows),
     )
     return [row for group in groups for row in group()]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rows import BOTH, FORWARD, Row, StepRow, all_rows
+from rows import BOTH, FORWARD, RECORDED, Row, StepRow, all_rows
 
 Timed = Callable[[], Any]
 SAMPLED = 64
@@ -23,11 +23,11 @@ SAMPLED = 64
 class Ours:
     """tlean, eager."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         import tlean as tl
 
         self.tl = tl
-        tl.set_num_threads(threads)
+        self.set_threads = tl.set_num_threads
 
     def build(self, row: Row | StepRow) -> dict[str, Timed]:
         """The functions to time, by mode."""
@@ -47,25 +47,28 @@ class Ours:
             upstream = s.const(_upstream(np.asarray(row.ours(s, *constants).value).shape)).value
         trainable = [p for p in params if p is not None]
 
-        def both() -> Any:
+        def taped() -> tuple[Any, list[Any]]:
             s.reset_tape()
             refs = [c if p is None else s.use(p) for p, c in zip(params, constants, strict=True)]
-            y = row.ours(s, *refs)
+            return row.ours(s, *refs), refs
+
+        def both() -> Any:
+            y, refs = taped()
             grads = s.backward_dense_all(y, upstream)
             return [grads[r.id] for r, p in zip(refs, params, strict=True) if p is not None]
 
-        found = {FORWARD: forward, BOTH: both}
+        found = {FORWARD: forward, RECORDED: lambda: taped()[0].value, BOTH: both}
         return {m: found[m] for m in row.modes if m == FORWARD or trainable}
 
 
 class Theirs:
     """PyTorch, eager."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         import torch
 
         self.torch = torch
-        torch.set_num_threads(threads)
+        self.set_threads = torch.set_num_threads
 
     def build(self, row: Row | StepRow) -> dict[str, Timed]:
         """The functions to time, by mode."""
@@ -80,7 +83,7 @@ class Theirs:
                 return row.theirs(torch, *tensors)
 
         upstream = torch.from_numpy(_upstream(tuple(forward().shape)))
-        if BOTH in row.modes:
+        if row.modes != (FORWARD,):
             for x in leaves:
                 x.requires_grad_()
 
@@ -90,7 +93,7 @@ class Theirs:
             row.theirs(torch, *tensors).backward(upstream)
             return [x.grad for x in leaves]
 
-        found = {FORWARD: forward, BOTH: both}
+        found = {FORWARD: forward, RECORDED: lambda: row.theirs(torch, *tensors), BOTH: both}
         return {m: found[m] for m in row.modes if m == FORWARD or leaves}
 
 
@@ -104,8 +107,8 @@ def digest(result: Any) -> list[float]:
     out: list[float] = []
     for a in arrays:
         # A PyTorch view of a leaf has to be detached before NumPy may see it.
-        flat = np.asarray(a.detach() if hasattr(a, "detach") else a, dtype=np.float64).reshape(-1)
-        out += flat[:: max(1, flat.size // SAMPLED)][:SAMPLED].tolist()
+        flat = np.asarray(a.detach() if hasattr(a, "detach") else a).reshape(-1)
+        out += flat[:: max(1, flat.size // SAMPLED)][:SAMPLED].astype(np.float64).tolist()
     return out
 
 
@@ -130,7 +133,7 @@ def calls_for(f: Timed, seconds: float) -> int:
 
 
 def main() -> None:
-    side = {"tlean": Ours, "torch": Theirs}[sys.argv[1]](int(sys.argv[2]))
+    side = {"tlean": Ours, "torch": Theirs}[sys.argv[1]]()
     rows = {row.name: row for row in all_rows()}
     built: dict[str, Timed] = {}
     gc.disable()
@@ -148,6 +151,9 @@ def main() -> None:
                 row = rows[request["build"]]
                 built.update(side.build(row))
                 answer = {"digests": {mode: digest(f()) for mode, f in built.items()} if row.same else dict.fromkeys(built)}
+            elif "threads" in request:
+                side.set_threads(request["threads"])
+                answer = {}
             elif "calibrate" in request:
                 answer = {"calls": calls_for(built[request["calibrate"]], request["seconds"])}
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,21 +25,42 @@ def test_rows_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
+def run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(FOLDER / program), *arguments], capture_output=True, text=True, check=False, cwd=cwd)
+
+
 @pytest.mark.parametrize("row", ["chain_100_ops_of_4", "where_64", "cross_entropy_32x10", "mlp_step_adam_N1"])
 def test_a_row_is_measured(row: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER / "harness.py"), "--rows", f"^{row}$", "--budget", "0.01", "--json", str(tmp_path / "out.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    files = ["--json", str(tmp_path / "out.json"), "--markdown", str(tmp_path / "out.md")]
+    done = run("harness.py", "--rows", f"^{row}$", "--budget", "0.01", "--sides", "tlean", "--no-limits", *files, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "out.json").read_text())["results"]
-    modes = ["step"] if "step" in row else ["forward", "forward+backward"]
-    assert [r["mode"] for r in results] == modes
-    assert all(0 < r["tlean_s"] < 1 and r["pairs"] >= 7 for r in results)
+    report = json.loads((tmp_path / "out.json").read_text())
+    modes = {"mlp_step_adam_N1": ["step"], "chain_100_ops_of_4": ["forward", "recorded", "forward+backward"]}
+    expected = [(mode, n) for mode in modes.get(row, ["forward", "forward+backward"]) for n in (1, 2)]
+    assert [(r["mode"], r["threads"]) for r in report["results"]] == expected
+    assert all(0 < r["tlean_s"] < 1 and r["pairs"] >= 7 for r in report["results"])
+    assert f"| {row} |" in (tmp_path / "out.md").read_text()
 
 
-def test_no_row_of_that_name() -> None:
-    command = [sys.executable, str(FOLDER / "harness.py"), "--rows", "^nothing$"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_libraries_are_compared(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    files = ["--json", str(tmp_path / "out.json")]
+    done = run("harness.py", "--rows", "^softmax_32x10$", "--threads", "1", "--budget", "0.01", "--no-limits", *files, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for r in json.loads((tmp_path / "out.json").read_text())["results"]:
+        assert 0 < r["ratio_low"] <= r["ratio"] <= r["ratio_high"] and 0 < r["kept_ratio_low"] <= r["kept_ratio_high"]
+
+
+def test_no_row_of_that_name(tmp_path: Path) -> None:
+    done = run("harness.py", "--rows", "^nothing$", cwd=tmp_path)
     assert done.returncode != 0 and "no row matches '^nothing$'" in done.stderr
+
+
+def test_instruction_sets_side_by_side(tmp_path: Path) -> None:
+    page = tmp_path / "sets.md"
+    done = run("isa.py", "--rows", "^exp_64$", "--sides", "tlean", "--budget", "0.01", "--no-limits", "--markdown", str(page), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert page.read_text().count("| exp_64 | forward") == 2
 
 
 def test_ratios_are_of_pairs() -> None:
@@ -46,25 +68,87 @@ def test_ratios_are_of_pairs() -> None:
 
     # The machine became ten times slower half-way: the pairs still say one half.
     ours = [1.0, 1.1, 0.9, 10.0, 11.0]
-    found = summary({"tlean": ours, "torch": [2 * t for t in ours]})
+    found = summary({"tlean": ours, "torch": [2 * t for t in ours], "kept": ours})
     assert found["ratio"] == found["ratio_low"] == found["ratio_high"] == 0.5
-    assert found["tlean_s"] == 1.1 and found["pairs"] == 5
+    assert found["kept_ratio"] == 1.0 and found["tlean_s"] == 1.1 and found["pairs"] == 5
     assert "ratio" not in summary({"tlean": ours})
     assert [time_text(t) for t in (2.5, 0.0123, 4.56e-5, 7e-10)] == ["2.5 s", "12.3 ms", "45.6 µs", "0.7 ns"]
 
 
-def test_the_page() -> None:
-    from report import environment, markdown
+def level(name: str, capacity: float, speed: float) -> dict[str, object]:
+    return {"name": name, "bytes": capacity, "read": speed, "copy": speed, "fill": speed / 2}
 
-    common = {"pairs": 9, "tlean_s": 1e-6, "torch_s": 2e-6, "ratio": 0.5, "ratio_low": 0.4, "ratio_high": 0.6, "threads": 1}
-    page = markdown(
-        {
-            "environment": environment(),
-            "threads": [1],
-            "results": [{"row": "add_64", "mode": "forward", **common}, {"row": "sum_8x8", "mode": "forward", **common, "ratio": 2.0}],
-            "failed": [{"row": "exp_64", "threads": 1, "error": "OSError: no"}],
-        }
+
+LIMITS = {"1": {"flops": 1e11, "levels": [level("L1", 1e4, 1e11), level("memory", 1e18, 1e10)]}}
+
+
+def result(row: str, ratio: float, **more: object) -> dict[str, object]:
+    found: dict[str, object] = {"row": row, "mode": "forward", "threads": 1, "pairs": 9, "tlean_s": 1e-6, "torch_s": 1e-6 / ratio}
+    found |= {"ratio": ratio, "ratio_low": ratio * 0.9, "ratio_high": ratio * 1.1}
+    return found | {"kept_ratio": ratio, "kept_ratio_low": ratio * 0.9, "kept_ratio_high": ratio * 1.1, **more}
+
+
+def test_the_least_time_of_a_row() -> None:
+    from limits import Work, limits_of
+
+    limits = limits_of(LIMITS["1"])
+    assert limits.seconds(Work(1e6, 100, 100)) == pytest.approx(1e-5)
+    # 4000 bytes read and written at a copy's speed, 1000 read alone; and the same far away.
+    assert limits.seconds(Work(1, 5000, 4000)) == pytest.approx(9000 / 1e11)
+    assert limits.seconds(Work(1, 4000, 5000)) == pytest.approx(8000 / 1e11 + 1000 / 5e10)
+    assert limits.seconds(Work(1, 5e6, 4e6)) == pytest.approx(9e6 / 1e10)
+
+
+def test_what_rows_ask_of_the_machine() -> None:
+    from limits import work_of
+    from rows import all_rows
+
+    rows = {row.name: row for row in all_rows()}
+    matmul = work_of(rows["matmul_64x64x64"])
+    assert (matmul["forward"].flops, matmul["forward"].reads, matmul["forward"].writes) == (2 * 64**3, 2 * 4 * 64**2, 4 * 64**2)
+    assert (matmul["forward+backward"].flops, matmul["forward+backward"].writes) == (6 * 64**3, 3 * 4 * 64**2)
+    # Both gradients of a sum are the cotangent itself, and a view moves nothing.
+    assert work_of(rows["add_1M"])["forward+backward"] == work_of(rows["add_1M"])["forward"]
+    assert work_of(rows["flatten_8x8"])["forward"].writes == 0
+    # Labels and a first layer's input take no gradient.
+    assert work_of(rows["cross_entropy_32x10"])["forward+backward"].writes == 4 * 32 * 10 + 4
+    assert work_of(rows["sgd_1M_fused"])["step"].reads == 2 * 4e6
+    assert work_of(rows["mlp_step_sgd_N1"])["step"].writes == 4 * (784 * 256 + 256 + 2560 + 10)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the probe is built by the C compiler")
+def test_the_probe_measures() -> None:
+    from limits import best, limits_as_json, limits_of, probe
+
+    found = probe(2)
+    assert found is not None and found.flops > 1e9
+    assert [level.name for level in found.levels] == ["L1", "L2", "L3", "memory"]
+    assert all(min(level.read, level.copy, level.fill) > 1e8 for level in found.levels)
+    assert best(found, limits_of(limits_as_json(found))) == found
+
+
+def test_the_page(tmp_path: Path) -> None:
+    from report import environment, markdown
+    from roofline import picture
+
+    results = [
+        result("add_64", 0.5, flops=64.0, reads=512.0, writes=256.0),
+        result("sum_8x8", 2.0, flops=64.0, reads=256.0, writes=4.0),
+        result("mul_64", 1.1),
+    ]
+    failed = [{"row": "exp_64", "error": "OSError: no"}]
+    report = {"environment": environment(), "threads": [1], "limits": LIMITS, "results": results, "failed": failed}
+    page = markdown(report)
+    assert "| add_64 | forward | 1 µs | 2 µs | 0.50 (0.45–0.55) | 0.50 (0.45–0.55) | 0.77% |" in page
+    assert (
+        "1 thread: 1 of 3 rows faster than PyTorch; geometric mean of the ratios 1.03, 1.03 with its memory kept; 1 slower than 1.03 beyond doubt."
+        in page
     )
-    assert "| add_64 | forward | 1 µs | 2 µs | 0.50 | 0.40 – 0.60 |" in page
-    assert "1 of 2 rows faster than PyTorch; geometric mean of the ratios 1.00." in page
-    assert "- exp_64, 1 threads: OSError: no" in page and "## GPU\n\nNot measured yet." in page
+    assert "| sum_8x8 | forward | 1 | 2.00 (1.80–2.20) | 2.00 (1.80–2.20) |" in page and "| mul_64 | forward | 1 |" not in page
+    assert "| elementwise | 2 | 0.74 | 0.74 | 0.77% |" in page
+    assert "| 1 thread | 100 GFLOP/s | 100 / 100 / 50 | 10 / 10 / 5 |" in page
+    assert "- exp_64: OSError: no" in page and "## GPU\n\nNot measured yet." in page
+    pytest.importorskip("matplotlib")
+    assert picture(report, tmp_path / "a.svg") and picture(report, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert "![Roofline](roofline.svg)" in markdown(report, True)

@@ -1,4 +1,4 @@
-"""The README's programs run, in order, and print what it says they print."""
+"""The README's programs run, in order, and print what it says they print; its figures of speed are those of the measurement."""
 
 from __future__ import annotations
 
@@ -30,3 +30,18 @@ def test_block(block: int, names: dict[str, object]) -> None:
     # The words exactly; the numbers to 2 %: an instruction set may round another way.
     assert NUMBER.sub("#", found) == NUMBER.sub("#", expected)
     assert [float(n) for n in NUMBER.findall(found)] == pytest.approx([float(n) for n in NUMBER.findall(expected)], rel=0.02, abs=0.002)
+
+
+def test_the_figures_of_speed_are_measured() -> None:
+    """Every row of the table under "Speed" is one of benchmarks/RESULTS.md: tlean's time, PyTorch's, the ratio."""
+    section = README.read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
+    claimed = [[cell.strip() for cell in line.split("|")[2:5]] for line in section.splitlines() if line.startswith("| ")][1:]
+    page = (README.parent / "benchmarks" / "RESULTS.md").read_text()
+    measured = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| ")]
+    assert claimed
+    for ours, theirs, ratio in claimed:
+        # Side by side in a row, at any number of threads; the ratio has its interval behind it.
+        found = any(
+            row[k : k + 2] == [ours, theirs] and row[k + 2].split(" ")[0] == ratio for row in measured for k in range(3, len(row) - 2)
+        )
+        assert found, f"{ours}, {theirs}, {ratio}: not in benchmarks/RESULTS.md"
