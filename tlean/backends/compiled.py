@@ -11,7 +11,6 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import EagerCore
-from tlean._core.plan import Plan, run
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 from tlean.errors import DTypeError, OptionError, ShapeError
@@ -20,9 +19,11 @@ from tlean.ops.registry import dynamic_op
 from tlean.rng import op_seed
 
 from .cost import Cost, cost_of
+from .cpu import CPU
 from .derive import forward, reverse
 from .graph import Graph, GraphRef, replay
-from .lower import lower
+from .lower import device_of, expand, lower, target_of
+from .target import Target
 
 
 def is_backend(value: Any) -> bool:
@@ -72,20 +73,22 @@ class Executable:
     Args:
         graph: with `outputs` set; the seeds of its random ops are its last inputs.
         seeds: how many of them.
+        target: the device that it runs on; results are arrays of that device.
     """
 
-    def __init__(self, graph: Graph, seeds: int = 0) -> None:
+    def __init__(self, graph: Graph, seeds: int = 0, target: Target = CPU) -> None:
         self.graph = graph.prune()
         self.seeds = seeds
-        self.plan: Plan = lower(graph)
+        self.plan: Any = lower(graph, target)
+        self._run = target.run
         self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
 
     def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
-        return run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
+        return self._run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
 
     def run(self, tensors: Sequence[AnyTensor | None]) -> list[AnyTensor | None]:
         """The outputs for all inputs, seeds among them."""
-        return run(self.plan, tensors, self.out_specs)
+        return self._run(self.plan, tensors, self.out_specs)
 
 
 class GraphM(Graph):
@@ -121,15 +124,16 @@ class GraphM(Graph):
         self.inputs += [r.id for r in self._seeds]
         return len(self._seeds)
 
-    def build(self, out: Any) -> CompiledOut:
-        """The compiled program with this reference, or tree of references, as its result."""
-        return CompiledOut(self, out)
+    def build(self, out: Any, device: str = "cpu") -> CompiledOut:
+        """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
+        return CompiledOut(self, out, device)
 
 
 class CompiledOut:
     """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right."""
 
-    def __init__(self, graph: GraphM, out: Any) -> None:
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu") -> None:
+        self._target = target_of(device)
         leaves, self._structure = tree.flatten(out)
         graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
         self._arguments = len(graph._arguments)
@@ -137,6 +141,9 @@ class CompiledOut:
         graph.prune()
         #: The program, one line a node when printed.
         self.graph: Graph = graph
+        if self._target is not CPU:
+            # What the device cannot do is said now.
+            expand(graph, self._target)
         self.stream = Stream()
         self._made: dict[Any, Executable] = {}
         self._lock = threading.Lock()
@@ -185,7 +192,7 @@ class CompiledOut:
         specs = [self.graph.specs[v] for v in self.graph.outputs]  # type: ignore[index]
         gs = []
         for s, spec in zip(seeds, specs, strict=True):
-            g = as_tensor(s, spec.dtype)
+            g = self._target.array(s, spec.dtype)
             if g.shape != spec.shape:
                 raise ShapeError(f"vjp_with_seed: the seed has the result's shape {spec.shape}, got {g.shape}")
             gs.append(g)
@@ -201,7 +208,7 @@ class CompiledOut:
             with self._lock:
                 found = self._made.get(key)
                 if found is None:
-                    found = self._made[key] = Executable(build(), self._seeds)
+                    found = self._made[key] = Executable(build(), self._seeds, self._target)
         return found
 
     def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
@@ -213,7 +220,7 @@ class CompiledOut:
                 tensors.append(None)
                 continue
             spec = self.graph.specs[value]  # type: ignore[index]
-            t = as_tensor(x, spec.dtype)
+            t = self._target.array(x, spec.dtype)
             if t.shape != spec.shape:
                 raise ShapeError(f"{what} {k} of the program has shape {spec.shape}, got {t.shape}")
             tensors.append(t)
@@ -263,10 +270,10 @@ class CompiledOut:
 class CompiledScalar(CompiledOut):
     """A compiled program with a scalar result."""
 
-    def __init__(self, graph: GraphM, out: Any) -> None:
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu") -> None:
         if not isinstance(out, GraphRef) or out.shape != ():
             raise ShapeError(f"compile_scalar: the program returns a scalar, got {getattr(out, 'shape', type(out).__name__)}")
-        super().__init__(graph, out)
+        super().__init__(graph, out, device)
 
     def value_and_grad(self, *xs: Any) -> tuple[AnyTensor, tuple[AnyTensor | None, ...]]:
         """(value, gradients in argument order; None for integers)."""
@@ -292,43 +299,49 @@ def _zeros(graph: Graph, like: GraphRef) -> Any:
     return graph._full(shape=like.shape, value=0.0)
 
 
-def _traced(f: Callable[..., Any], shapes: Sequence[Any], dtype: str) -> tuple[GraphM, Any]:
+def _traced(f: Callable[..., Any], shapes: Sequence[Any], dtype: str, device: str) -> tuple[GraphM, Any]:
+    if device != "cpu" and dtype == "float64":
+        raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
     graph = GraphM(dtype)
     refs = [graph.arg(i, s) for i, s in enumerate(shapes)]
     return graph, f(graph, *refs)
 
 
-def compile_scalar(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32") -> CompiledScalar:
+def compile_scalar(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu") -> CompiledScalar:
     """Compile a program `f(ops, *refs) -> scalar`.
 
     Args:
         shapes: for each argument a shape, or a `Spec(shape, dtype)`.
         dtype: the program's float dtype.
+        device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
 
-    Raises: ShapeError if the result is not a scalar, and what the ops raise.
+    Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
+        float64 on a GPU; what the ops raise.
     """
-    return CompiledScalar(*_traced(f, shapes, dtype))
+    return CompiledScalar(*_traced(f, shapes, dtype, device), device)
 
 
-def compile_out(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32") -> CompiledOut:
-    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references."""
-    return CompiledOut(*_traced(f, shapes, dtype))
+def compile_out(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu") -> CompiledOut:
+    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`."""
+    return CompiledOut(*_traced(f, shapes, dtype, device), device)
 
 
-def specs_of(leaves: Sequence[Any]) -> tuple[list[AnyTensor], list[Spec], str]:
+def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:
     """Arrays, specs and float dtype of the arguments of a functional call.
 
     The float dtype is float64 if any array is float64, else float32; Python numbers are weak; integer and Boolean arrays keep their kind.
+    On a GPU it is float32.
     """
-    raw = [x if isinstance(x, AnyTensor) else as_tensor(x) for x in leaves]
+    raw = [x if isinstance(x, AnyTensor) else target.array(x) for x in leaves]
     strong = [hasattr(x, "dtype") for x in leaves]
-    dtype = "float64" if any(t.dtype == "float64" and s for t, s in zip(raw, strong, strict=True)) else "float32"
+    wide = target is CPU and any(t.dtype == "float64" and s for t, s in zip(raw, strong, strict=True))
+    dtype = "float64" if wide else "float32"
     tensors = []
     for t, s in zip(raw, strong, strict=True):
         if s and t.dtype in ("int64", "bool"):
             tensors.append(t)
         else:
-            tensors.append(as_tensor(t, "int64" if s and t.dtype == "int32" else dtype))
+            tensors.append(target.array(t, "int64" if s and t.dtype == "int32" else dtype))
     return tensors, [Spec(t.shape, t.dtype) for t in tensors], dtype
 
 
@@ -340,10 +353,12 @@ class Compiled:
 
     Args:
         record: `record(graph, *args)` records the program and returns a tree of references.
+        device: where it runs; None for the device of the first device array among the arguments, the CPU where there is none.
     """
 
-    def __init__(self, record: Callable[..., Any], seed: int = 0) -> None:
+    def __init__(self, record: Callable[..., Any], seed: int = 0, device: str | None = None) -> None:
         self._record = record
+        self._target = None if device is None else target_of(device)
         self._known: dict[Any, tuple[Executable, Any]] = {}
         #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
         self._arrays: dict[Any, tuple[Executable, Any, list[str]]] = {}
@@ -364,11 +379,12 @@ class Compiled:
         if quick is not None:
             return self.call_known(quick, args)
         leaves, structure = tree.flatten(args)
-        tensors, specs, dtype = specs_of(leaves)
-        key = (structure, tuple(specs), dtype)
+        target = self._target or target_of(device_of(leaves))
+        tensors, specs, dtype = specs_of(leaves, target)
+        key = (structure, tuple(specs), dtype, target)
         known = self._known.get(key)
         if known is None:
-            known = self._build(structure, specs, dtype)
+            known = self._build(structure, specs, dtype, target)
             if keep:
                 self._known[key] = known
         if keep and all(type(a) in _ARRAYS for a in args):
@@ -376,12 +392,12 @@ class Compiled:
         self._latest = known[0]
         return tree.unflatten(known[1], known[0](tensors, self.stream))
 
-    def _build(self, structure: Any, specs: Sequence[Spec], dtype: str) -> tuple[Executable, Any]:
+    def _build(self, structure: Any, specs: Sequence[Spec], dtype: str, target: Target) -> tuple[Executable, Any]:
         graph = GraphM(dtype)
         refs = [graph.arg(i, s) for i, s in enumerate(specs)]
         out, out_structure = tree.flatten(self._record(graph, *tree.unflatten(structure, refs)))
         graph.outputs = [graph.ref(r).id for r in out]  # type: ignore[union-attr]
-        return Executable(graph, graph.finish()), out_structure
+        return Executable(graph, graph.finish(), target), out_structure
 
     def _called(self) -> Executable:
         if self._latest is None:
@@ -394,7 +410,7 @@ class Compiled:
         return self._called().graph
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Any:
         """The instructions of the latest call."""
         return self._called().plan
 
@@ -403,9 +419,16 @@ class Compiled:
         return cost_of(self.graph)
 
 
-def jit(f: Callable[..., Any]) -> Compiled:
-    """The program `f(ops, *xs)` as a function of arrays, compiled once for each structure, shapes and dtypes of its arguments."""
-    return Compiled(f)
+def jit(f: Callable[..., Any], device: str | None = None) -> Compiled:
+    """The program `f(ops, *xs)` as a function of arrays, compiled once for each structure, shapes and dtypes of its arguments.
+
+    Args:
+        device: where it runs, "cpu", "cuda" or "cuda:<number>"; None for where the first device array among the arguments is, the CPU
+            where there is none. On a GPU results are device arrays.
+
+    Raises: OptionError for another device; DeviceError without such a device; when called, DeviceError for an op that cannot run there.
+    """
+    return Compiled(f, device=device)
 
 
 def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any:

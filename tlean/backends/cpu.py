@@ -51,6 +51,7 @@ class Cpu(Target):
     title = "CPU"
     alignment = 64
     most_in_group = 1 << 30
+    small = 1024
     skips_unread = True
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:

@@ -15,8 +15,6 @@ from .target import Step, Target
 
 #: The most inputs of a node that joins a group.
 _MOST_ARGUMENTS = 8
-#: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
-_SMALL = 1024
 
 
 def _elements(graph: Graph, node: GraphNode, target: Target) -> int | None:
@@ -158,7 +156,7 @@ class _Grouping:
             at = bisect(known, ready, key=_position)
             if at < len(known):
                 related[known[at].position] = known[at]
-        if n <= _SMALL and n in self.latest:
+        if n <= self.target.small and n in self.latest:
             related[self.latest[n].position] = self.latest[n]
         for _, candidate in sorted(related.items()):
             if len(candidate.nodes) < self.target.most_in_group and all(

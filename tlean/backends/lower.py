@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tlean._core import plan as core
 from tlean._core.array import as_tensor
 from tlean._core.instance import Instance
-from tlean.errors import DeviceError
+from tlean.errors import DeviceError, OptionError
 from tlean.ops import OpDef, Spec
 
 from .cpu import CPU, kernel_address, kernel_numbers
@@ -107,6 +109,31 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
     out.nodes = rest
     out.constants = {**graph.constants, **{v: as_tensor(t.numpy()) for v, t in zip(wanted, values, strict=True)}}
     return out
+
+
+def target_of(device: str, precision: str = "fp32", deterministic: bool = True) -> Target:
+    """The target of a device, "cpu", "cuda" or "cuda:<number>", with the mode of a GPU's kernels.
+
+    Raises: OptionError for another device; DeviceError that says what is missing for CUDA.
+    """
+    if device == "cpu":
+        return CPU
+    found = re.fullmatch(r"cuda(?::(\d+))?", str(device))
+    if found is None:
+        raise OptionError(f"device is 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
+    from tlean.cuda.context import context
+    from tlean.cuda.kernels.plan import Mode
+    from tlean.cuda.target import target
+
+    return target(context(int(found[1] or 0)).device, Mode(precision, deterministic))
+
+
+def device_of(arrays: Sequence[Any]) -> str:
+    """The device of the first device array among these, "cuda:<number>"; "cpu" where there is none."""
+    module = sys.modules.get("tlean.cuda.array")
+    if module is None:
+        return "cpu"
+    return next((x.device for x in arrays if isinstance(x, module.DeviceArray)), "cpu")
 
 
 def lower(graph: Graph, target: Target = CPU) -> Any:
@@ -278,6 +305,3 @@ def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Pla
     needs = tuple(bool(mask >> min(k, 63) & 1) for k in range(len(instance.specs)))
     graph = vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs)
     return lower(by_definition(graph) if reference else graph)
-
-
-__all__ = ["Program", "arrange", "expand", "fold", "instantiate", "kernel_address", "lower", "make_vjp", "merged", "nbytes", "work_of"]

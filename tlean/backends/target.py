@@ -107,6 +107,8 @@ class Target:
     alignment: ClassVar[int]
     #: The most nodes of a fused group.
     most_in_group: ClassVar[int]
+    #: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
+    small: ClassVar[int]
     #: Whether kernels leave out outputs that nobody reads.
     skips_unread: ClassVar[bool]
 

@@ -47,12 +47,13 @@ class DeviceArray(Values):
         return self.size * np.dtype(self.dtype).itemsize
 
     def numpy(self) -> np.ndarray:
-        """A copy on the host, once all work queued before is done."""
+        """A copy on the host, once all work queued before is done. Raises: what that work met, such as IndexRangeError."""
         found = np.empty(self.shape, self.dtype)
         if found.nbytes:
             with self.context.current() as driver:
                 driver.memcpy_dtoh_async(found, self.address, self.context.stream)
                 self.context.stream.synchronize()
+            self.context.settle()
         return found
 
     def reshape(self, shape: tuple[int, ...]) -> DeviceArray:

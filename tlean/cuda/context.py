@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,6 +102,7 @@ class Context:
         self._lock = threading.RLock()
         self._depth = 0
         self._live = self._peak = 0
+        self._watched: list[Callable[[], None]] = []
         with self.current():
             from pycuda.tools import DeviceMemoryPool
 
@@ -150,9 +151,23 @@ class Context:
             self.pool.free_held()
 
     def synchronize(self) -> None:
-        """Wait until all queued work is done."""
+        """Wait until all queued work is done. Raises: what that work met, such as IndexRangeError."""
         with self.current():
             self.stream.synchronize()
+        self.settle()
+
+    def watch(self, check: Callable[[], None]) -> None:
+        """Call this once, when the host next waits for the device: it raises what queued work met there."""
+        with self._lock:
+            self._watched.append(check)
+
+    def settle(self) -> None:
+        """Call what waits for the queued work to be done. Raises: what they raise, the first of them."""
+        while self._watched:
+            with self._lock:
+                check = self._watched.pop(0) if self._watched else None
+            if check is not None:
+                check()
 
     def function(self, family: Family, name: str, signature: str) -> Any:
         """A kernel of a family, loaded and prepared; the family is compiled at the first call for one."""

@@ -130,10 +130,14 @@ def reduce_sum(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     slices = ceil_div(count, SLICE)
     if slices <= 1:
         return Plan((launch(Out(0), 1, max(count, 1), divisor),))
+    return Plan((launch(Scratch(0), slices, SLICE, 1.0), finish_slices(Out(0), Scratch(0), kept, slices, divisor)), (4 * kept * slices,))
+
+
+def finish_slices(out: Argument, parts: Argument, kept: int, slices: int, divisor: float) -> Launch:
+    """The launch that adds up the partial sums of `slices` slices for each of the kept elements, and divides."""
     whole = (1,) * (MOST_RUNS - 1) + (kept,) + (0,) * (MOST_RUNS - 1) + (slices,)
     partial = (1,) * (MOST_RUNS - 1) + (slices,) + (0,) * (MOST_RUNS - 1) + (1,)
-    finish = by_rows("k_sum_slices", kept, slices, Out(0), Scratch(0), whole + partial, slices, 1, slices, divisor)
-    return Plan((launch(Scratch(0), slices, SLICE, 1.0), finish), (4 * kept * slices,))
+    return by_rows("k_sum_slices", kept, slices, out, parts, whole + partial, slices, 1, slices, divisor)
 
 
 def _maximum(*outs: Argument) -> Planner:

@@ -1,0 +1,169 @@
+"""Fused groups of elementwise ops: one kernel for each, written from the registry's formulas.
+
+A thread computes all ops of a group for an element, in their order and as the single kernels compute them, so fusing changes no bit. Values
+that are only summed up are never stored: their sums are made by the blocks and order of additions of the stand-alone sum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..backends.graph import Graph, GraphNode
+from ..ops import expression as ex
+from ..ops.elementwise import FORMULAS
+from .kernels.plan import ACROSS, COMMON, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div
+from .kernels.reduce import SLICE, finish_slices
+
+#: Elements that a thread loads and stores at once, by one instruction: arrays begin at multiples of 16 bytes.
+_WIDTH = 4
+
+_PRELUDE = COMMON + ACROSS + ex.CUDA_PRELUDE
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group's kernel and its launches.
+
+    Attributes:
+        inputs: the values that it reads, in the order of `In`.
+        source: the text of the kernel, the same for groups that differ in sizes and numbers only.
+        launches: (whether it is the group's own kernel, the launch); the others are of the family of reductions.
+        scratch: bytes of the partial sums.
+    """
+
+    inputs: tuple[int, ...]
+    source: str
+    launches: tuple[tuple[bool, Launch], ...]
+    scratch: tuple[int, ...]
+
+
+def module_of(sources: Iterable[str]) -> Family:
+    """The family that holds these groups' kernels."""
+    text = _PRELUDE + "\n".join(sorted(set(sources)))
+    return Family(f"fused_{hashlib.sha256(text.encode()).hexdigest()[:16]}", text, {})
+
+
+def group_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Group:
+    """The kernel of a group; see `Target.fused` for the arguments."""
+    n = graph.specs[nodes[-1].outputs[0]].size
+    own = {node.outputs[0] for node in nodes}
+    read = dict.fromkeys(root[i] for node in nodes for i in node.inputs if i is not None and root[i] not in own)
+    # A scalar is read once by each thread.
+    full = [v for v in read if graph.specs[v].size == n]
+    scalars = [v for v in read if graph.specs[v].size != n]
+    names = {v: f"a{k}" for k, v in enumerate(full)} | {v: f"s{k}" for k, v in enumerate(scalars)}
+    numbers: list[float] = []
+    lines: list[str] = []
+    for k, node in enumerate(nodes):
+        names[node.outputs[0]] = f"v{k}"
+        arguments = [names[root[i]] for i in node.inputs if i is not None]
+        if node.record.name == "broadcast_to":
+            lines.append(f"const float v{k} = {arguments[0]};")
+            continue
+        formula = FORMULAS[node.record.kernel]
+        specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
+        given = dict(zip(formula.inputs, arguments, strict=True))
+        for parameter, value in zip(formula.parameters, node.record.numbers(specs, node.options)[1], strict=True):
+            given[parameter] = f"p{len(numbers)}"
+            numbers.append(value)
+        declarations, value_text = ex.to_cuda(formula.tree, given)
+        if declarations:
+            lines.append(f"float v{k}; {{ {' '.join(declarations)} v{k} = {value_text}; }}")
+        else:
+            lines.append(f"const float v{k} = {value_text};")
+    lines += [f"o{k} = {names[v]};" for k, v in enumerate(visible)] + [f"r{k} = {names[v]};" for k, v in enumerate(sums)]
+    shape = _Shape(len(full), len(scalars), len(numbers), len(visible), len(sums))
+    body = shape.element(lines) + (shape.summing() if sums else shape.wide())
+    # The name says what the kernel does, so that equal groups share it.
+    name = f"group_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
+    inputs = (*full, *scalars)
+    pointers: list[Argument] = [Out(k) for k in range(len(visible))]
+    floats = [float(x) for x in numbers]
+    divisors = [float(node.record.numbers(_specs(graph, node), node.options)[1][0]) for node in sums.values()]
+    slices = ceil_div(n, SLICE)
+    if not sums:
+        grid = min(ceil_div(max(n // _WIDTH, n % _WIDTH), THREADS), 1 << 16)
+        launch = Launch(f"k_{name}", (*pointers, *(In(k) for k in range(len(inputs))), *floats, n), (grid, 1, 1))
+        return Group(inputs, body.replace("NAME", name), ((True, launch),), ())
+    whole = slices <= 1
+    totals: list[Argument] = [Out(len(visible) + k) if whole else Scratch(k) for k in range(len(sums))]
+    parts = Launch(
+        f"k_{name}",
+        (*pointers, *totals, *(In(k) for k in range(len(inputs))), *floats, *(d if whole else 1.0 for d in divisors), SLICE, n),
+        (slices, 1, 1),
+    )
+    rest = [] if whole else [finish_slices(Out(len(visible) + k), Scratch(k), 1, slices, d) for k, d in enumerate(divisors)]
+    scratch = () if whole else (4 * slices,) * len(sums)
+    return Group(inputs, body.replace("NAME", name), ((True, parts), *((False, launch) for launch in rest)), scratch)
+
+
+def _specs(graph: Graph, node: GraphNode) -> tuple:
+    return tuple(None if i is None else graph.specs[i] for i in node.inputs)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    # How many of each a kernel has: full inputs a, scalars s, numbers p, outputs o, sums r.
+    full: int
+    scalars: int
+    numbers: int
+    outputs: int
+    sums: int
+
+    def _list(self, *parts: tuple[str, str, int]) -> str:
+        # ("const float *", "a", 2) -> "const float *a0, const float *a1"
+        return ", ".join(f"{before}{letter}{k}" for before, letter, count in parts for k in range(count))
+
+    def _rest(self) -> tuple[tuple[str, str, int], ...]:
+        return (("", "s", self.scalars), ("", "p", self.numbers))
+
+    def element(self, lines: Sequence[str]) -> str:
+        # The group's ops on one element.
+        values = (("const float ", "a", self.full), ("const float ", "s", self.scalars), ("const float ", "p", self.numbers))
+        results = (("float &", "o", self.outputs), ("float &", "r", self.sums))
+        body = "".join(f"    {line}\n" for line in lines)
+        return f"static __device__ __forceinline__ void e_NAME({self._list(*values, *results)}) {{\n{body}}}\n"
+
+    def _head(self, *tail: tuple[str, str, int]) -> str:
+        pointers = (("float *", "out", self.outputs), ("float *", "sum", self.sums), ("const float *", "in", self.full))
+        scalars = (("const float *", "at", self.scalars), ("float ", "p", self.numbers))
+        return f'extern "C" __global__ void k_NAME({self._list(*pointers, *scalars, *tail)}, '
+
+    def _scalars(self) -> str:
+        return "".join(f"    const float s{k} = *at{k};\n" for k in range(self.scalars))
+
+    def _one(self) -> str:
+        # One element, at i.
+        arguments = [f"in{k}[i]" for k in range(self.full)] + [self._list(*self._rest())] * bool(self.scalars + self.numbers)
+        results = self._list(("", "o", self.outputs), ("", "r", self.sums))
+        stores = "".join(f" out{k}[i] = o{k};" for k in range(self.outputs)) + "".join(f" total{k} += r{k};" for k in range(self.sums))
+        return f"float {results}; e_NAME({', '.join([*arguments, results])});{stores}"
+
+    def wide(self) -> str:
+        """Four elements a thread, and what is left over by the first threads."""
+        loads = "".join(f" const float4 a{k} = ((const float4 *)in{k})[i];" for k in range(self.full))
+        stores = "".join(f" ((float4 *)out{k})[i] = o{k};" for k in range(self.outputs))
+        rest = [self._list(*self._rest())] * bool(self.scalars + self.numbers)
+        calls = ""
+        for lane in "xyzw":
+            arguments = [f"a{k}.{lane}" for k in range(self.full)] + rest + [f"o{k}.{lane}" for k in range(self.outputs)]
+            calls += f"\n        e_NAME({', '.join(arguments)});"
+        return (
+            f"{self._head()}i64 n) {{\n{self._scalars()}    TL_EACH(i, n / 4) {{\n"
+            f"       {loads} float4 {self._list(('', 'o', self.outputs))};{calls}\n       {stores}\n    }}\n"
+            f"    const i64 i = n / 4 * 4 + (i64)blockIdx.x * blockDim.x + threadIdx.x;\n"
+            f"    if (i < n) {{ {self._one()} }}\n}}\n"
+        )
+
+    def summing(self) -> str:
+        """A block for each slice, in the order of additions of `k_sum_slices`."""
+        totals = "".join(f"    float total{k} = 0;\n" for k in range(self.sums))
+        add = "    total{k} = across<Sum>(total{k});\n    if (threadIdx.x == 0) sum{k}[blockIdx.x] = total{k} / d{k};\n"
+        finish = "".join(add.format(k=k) for k in range(self.sums))
+        return (
+            f"{self._head(('float ', 'd', self.sums))}i64 width, i64 n) {{\n{self._scalars()}{totals}"
+            f"    const i64 first = blockIdx.x * width, last = first + width < n ? first + width : n;\n"
+            f"    for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) {{ {self._one()} }}\n{finish}}}\n"
+        )

@@ -1,0 +1,244 @@
+"""A plan on a device: launches whose arguments are packed once, one block of memory for everything that does not outlive a run.
+
+Per run the inputs that are on the host are copied up, the addresses of arrays that moved are written into the packed arguments, and the
+launches are queued; nothing waits for the device. An index out of range is met on the device, so it is reported when the host next waits
+for it: at a read, or at `synchronize`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._core.array import AnyTensor
+from ..backends.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program
+from ..errors import IndexRangeError
+from .array import DeviceArray, empty, to_device
+from .context import Block, Context
+from .kernels.plan import Argument, Fault, In, Out, Scratch
+from .launch import signature
+from .target import Code, module
+
+_ALIGNMENT = 256
+#: What vector loads ask of an array's address.
+_WORD = 16
+
+
+class _Call:
+    # One launch: its arguments, packed, and where the addresses stand that may change: (offset, kind, number).
+    __slots__ = ("arguments", "block", "function", "grid", "moving")
+
+    def __init__(self, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: bytearray, moving: list[Any]) -> None:
+        self.function = function
+        self.grid = grid
+        self.block = block
+        self.arguments = arguments
+        self.moving = moving
+
+
+class _Copy:
+    # A copy within the device: places of source and target, bytes.
+    __slots__ = ("size", "source", "target")
+
+    def __init__(self, source: tuple[int, int], target: tuple[int, int], size: int) -> None:
+        self.source = source
+        self.target = target
+        self.size = size
+
+
+class DevicePlan:
+    """A program that is ready to run on a device. Made by `Target.plan`.
+
+    Runs from several threads follow one another: they share the stream and the plan's memory.
+
+    Attributes:
+        program: the instructions, for people to read.
+        scratch_bytes: the size of the block that temporaries live in.
+        work: estimated nanoseconds of a run on one core of a CPU.
+    """
+
+    def __init__(self, arrangement: Arrangement, where: Context) -> None:
+        self.context = where
+        self.program: Program = arrangement.program
+        self.scratch_bytes = arrangement.scratch_bytes
+        self.work = arrangement.work
+        self._outputs = arrangement.outputs
+        self._places = arrangement.places
+        self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
+        self._layout(arrangement)
+        self._inputs = [0] * arrangement.inputs
+        self._slots: dict[int, Block] = {}
+        self._watched = False
+        self._calls = self._prepare(arrangement)
+
+    def __len__(self) -> int:
+        return len(self.program.steps)
+
+    def __repr__(self) -> str:
+        return f"<plan: {len(self)} instructions, {self.scratch_bytes} scratch bytes, on cuda:{self.context.device}>"
+
+    # Making ---------------------------------------------------------------------------------------------------------------------
+
+    def _layout(self, arrangement: Arrangement) -> None:
+        # One block: temporaries, constants, and a flag for each instruction that looks for indices out of range.
+        at = arrangement.scratch_bytes
+        offsets = []
+        hosts = [np.ascontiguousarray(c.numpy()) for c in arrangement.constants]
+        for host in hosts:
+            offsets.append(at)
+            at += max(-(-host.nbytes // _ALIGNMENT), 1) * _ALIGNMENT
+        self._flags = at
+        self._memory = self.context.allocate(at + 4 * len(self._checked))
+        base = self._memory.address
+        self._constants = [base + offset for offset in offsets]
+        with self.context.current() as driver:
+            for host, address in zip(hosts, self._constants, strict=True):
+                if host.nbytes:
+                    driver.memcpy_htod_async(address, host, self.context.stream)
+            self._clear_flags(driver)
+            # The copies read the host's memory.
+            self.context.stream.synchronize()
+
+    def _clear_flags(self, driver: Any) -> None:
+        if self._checked:
+            driver.memset_d32_async(self._memory.address + self._flags, 0, len(self._checked), self.context.stream)
+
+    def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy]:
+        own = module(arrangement)
+        calls: list[_Call | _Copy] = []
+        with self.context.current():
+            for k, step in enumerate(self.program.steps):
+                code: Code = step.code
+                places = [arrangement.places[v] for v in (*step.inputs, *step.outputs) if v >= 0]
+                if code.copied:
+                    calls.append(_Copy(places[0], places[1], code.copied))
+                for family, launch in code.launches:
+                    if launch.empty:
+                        continue
+                    letters = signature(launch)
+                    function = self.context.function(family or own, launch.function, letters)
+                    values, moving = self._values(launch.args, k, arrangement)
+                    packed = bytearray(struct.pack(letters, *values))
+                    spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
+                    calls.append(_Call(function, launch.grid, launch.block, packed, spots))
+        return calls
+
+    def _values(self, arguments: Sequence[Argument], k: int, arrangement: Arrangement) -> tuple[list[Any], list[tuple[int, int, int]]]:
+        # The arguments as numbers, and (position, kind, number) of the addresses that each run writes.
+        step, base = self.program.steps[k], self._memory.address
+        values: list[Any] = []
+        moving = []
+        for a in arguments:
+            match a:
+                case In(n) | Out(n):
+                    value = (step.inputs if isinstance(a, In) else step.outputs)[n]
+                    kind, number = arrangement.places[value] if value >= 0 else (CONST, -1)
+                    if kind in (INPUT, OUTPUT):
+                        moving.append((len(values), kind, number))
+                    values.append(0 if value < 0 or kind in (INPUT, OUTPUT) else self._fixed(kind, number))
+                case Scratch(n):
+                    values.append(base + arrangement.temporaries[k][n])
+                case Fault():
+                    values.append(base + self._flags + 4 * self._checked.index(k))
+                case tuple():
+                    values += a
+                case _:
+                    values.append(a)
+        return values, moving
+
+    def _fixed(self, kind: int, number: int) -> int:
+        return self._memory.address + number if kind == SCRATCH else self._constants[number]
+
+    # Running --------------------------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[DeviceArray | None]:
+        """Queue a run: the outputs, whose values are there once the device gets to them; None where there is none.
+
+        Args:
+            inputs: arrays of the device, used where they are, or of the host, copied; None for an absent input. States are the device's.
+            out_specs: (shape, dtype) of every output.
+        """
+        where = self.context
+        with where.current() as driver:
+            addresses = self._take(inputs, driver)
+            results: list[DeviceArray | None] = []
+            made: list[int] = []
+            for (kind, given, _), (shape, dtype) in zip(self._outputs, out_specs, strict=True):
+                found = None
+                if kind == COMPUTED:
+                    found = empty(shape, dtype, where)
+                elif kind == IS_INPUT:
+                    found = to_device(_host(inputs[given]), where).reshape(shape)
+                results.append(found)
+                made.append(0 if found is None else found.address)
+            known = {INPUT: addresses, OUTPUT: made}
+            for call in self._calls:
+                if isinstance(call, _Copy):
+                    source, target = (known[p[0]][p[1]] if p[0] in known else self._fixed(*p) for p in (call.source, call.target))
+                    driver.memcpy_dtod_async(target, source, call.size, where.stream)
+                    continue
+                for at, kind, number in call.moving:
+                    struct.pack_into("q", call.arguments, at, known[kind][number])
+                # What `prepared_async_call` does once it has packed the arguments.
+                call.function._launch_kernel(call.grid, call.block, call.arguments, 0, where.stream)
+            if self._checked and not self._watched:
+                self._watched = True
+                where.watch(self._check)
+        return results
+
+    def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:
+        # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"plan: {len(self._inputs)} inputs, got {len(inputs)}")
+        addresses = self._inputs
+        copied: dict[int, int] = {}
+        for k, x in enumerate(inputs):
+            if x is None:
+                addresses[k] = 0
+            elif isinstance(x, DeviceArray):
+                addresses[k] = x.address if x.address % _WORD == 0 else self._aligned(k, x, driver)
+            else:
+                if id(x) not in copied:
+                    host = _host(x)
+                    copied[id(x)] = self._slot(k, host.nbytes)
+                    if host.nbytes:
+                        driver.memcpy_htod_async(copied[id(x)], host, self.context.stream)
+                addresses[k] = copied[id(x)]
+        return addresses
+
+    def _slot(self, k: int, size: int) -> int:
+        if k not in self._slots:
+            self._slots[k] = self.context.allocate(size)
+        return self._slots[k].address
+
+    def _aligned(self, k: int, x: DeviceArray, driver: Any) -> int:
+        # Another library's array that begins anywhere: a copy of it.
+        address = self._slot(k, x.nbytes)
+        driver.memcpy_dtod_async(address, x.address, x.nbytes, self.context.stream)
+        return address
+
+    def _check(self) -> None:
+        # Called when the device has been waited for.
+        self._watched = False
+        flags = np.empty(len(self._checked), np.int32)
+        with self.context.current() as driver:
+            driver.memcpy_dtoh_async(flags, self._memory.address + self._flags, self.context.stream)
+            self.context.stream.synchronize()
+            if not flags.any():
+                return
+            self._clear_flags(driver)
+        k = self._checked[int(np.flatnonzero(flags)[0])]
+        raise IndexRangeError(
+            f"{self.program.instruction_name(k)}: an index or label is out of range, got {self.program.instruction_arguments(k)}"
+        )
+
+
+def _arguments(code: Code) -> list[Argument]:
+    return [a for _, launch in code.launches for a in launch.args]
+
+
+def _host(x: Any) -> Any:
+    return x.numpy() if isinstance(x, AnyTensor) else x

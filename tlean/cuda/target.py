@@ -1,0 +1,139 @@
+"""CUDA as a target of the compiled backend: which kernels there are, and the launches of every instruction."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._core.array import as_tensor
+from ..backends.graph import Graph, GraphNode
+from ..backends.target import Arrangement, Step, Target
+from ..errors import DeviceError, DTypeError
+from ..ops import OpDef
+from ..ops.elementwise import FORMULAS
+from .fused import group_of, module_of
+from .kernels.plan import Family, Launch, Mode
+from .launch import EXACT, KERNELS, family_of, plan_of
+
+if TYPE_CHECKING:
+    from .program import DevicePlan
+
+
+@dataclass(frozen=True)
+class Code:
+    """What an instruction does on the device: launches with the families that have them; None stands for the plan's own kernels.
+
+    Attributes:
+        source: the text of the kernel that the plan has to compile for it.
+        copied: bytes to copy from the input to the output, where it is a copy.
+    """
+
+    launches: tuple[tuple[Family | None, Launch], ...] = ()
+    source: str = ""
+    copied: int = 0
+
+
+@dataclass(frozen=True)
+class Cuda(Target):
+    """A CUDA device. Lowering touches no device; plans are made and run on device number `device`.
+
+    Args:
+        device: the number of the device.
+        mode: how the kernels compute.
+        fusing: whether elementwise ops are fused, which compiles kernels for each plan.
+    """
+
+    device: int = 0
+    mode: Mode = EXACT
+    fusing: bool = True
+
+    title = "CUDA"
+    alignment = 256
+    # A group's arguments stay within the 4 KB that a launch takes.
+    most_in_group = 64
+    # In the time of a launch a device moves megabytes.
+    small = 1 << 18
+    skips_unread = False
+
+    @property
+    def single(self) -> Target:
+        return Cuda(self.device, self.mode, False)
+
+    def has_kernel(self, record: OpDef, dtype: str) -> bool:
+        if record.host is not None:
+            raise DeviceError(
+                f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"
+            )
+        if record.rules.numbers is None and record.rules.decompose is not None and record.kernel not in KERNELS:
+            return False
+        family_of(record, self.mode)
+        return True
+
+    def fuses(self, record: OpDef, dtype: str) -> bool:
+        return self.fusing and record.host is None and record.kernel in FORMULAS and record.kernel in KERNELS
+
+    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
+        specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
+        family, plan = family_of(node.record, self.mode), plan_of(node.record, specs, node.options, self.mode)
+        # A thread of an elementwise kernel reads its element before it writes it.
+        in_place = {0: tuple(i for i in inputs if i >= 0)} if node.record.kernel in FORMULAS else {}
+        code = Code(tuple((family, launch) for launch in plan.launches))
+        return Step(node.record.kernel, inputs, outputs, (node,), code=code, scratch=plan.scratch, in_place=in_place)
+
+    def fused(
+        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
+    ) -> Step:
+        group = group_of(graph, nodes, root, visible, sums)
+        reduce = KERNELS["reduce_sum"]
+        code = Code(tuple((None if own else reduce, launch) for own, launch in group.launches), group.source)
+        every = (*nodes, *sums.values())
+        name = "fused(" + " ".join(n.record.name.lstrip("_") for n in every) + ")"
+        size = graph.specs[nodes[-1].outputs[0]].size
+        heirs = tuple(v for v in group.inputs if graph.specs[v].size == size)
+        outputs = (*visible, *(n.outputs[0] for n in sums.values()))
+        in_place = dict.fromkeys(range(len(visible)), heirs)
+        return Step(name, group.inputs, outputs, every, code=code, scratch=group.scratch, in_place=in_place)
+
+    def copy(self, graph: Graph, source: int, target: int) -> Step:
+        from ..backends.target import nbytes
+
+        return Step("copy", (source,), (target,), (), code=Code(copied=nbytes(graph.specs[source])))
+
+    def plan(self, arrangement: Arrangement) -> DevicePlan:
+        from .context import context
+        from .program import DevicePlan
+
+        return DevicePlan(arrangement, context(self.device))
+
+    def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
+        return plan.run(inputs, out_specs)
+
+    def array(self, value: Any, dtype: str | None = None) -> Any:
+        """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""
+        from .array import DeviceArray, to_device
+        from .context import context
+
+        if not isinstance(value, DeviceArray) and not hasattr(value, "__cuda_array_interface__"):
+            return as_tensor(value, dtype)
+        found = to_device(value, context(self.device))
+        if found.context.device != self.device:
+            raise DeviceError(f"CUDA: an array of {found.device}, the program runs on cuda:{self.device}; copy it there")
+        if dtype is not None and found.dtype != dtype:
+            raise DTypeError(f"CUDA: an array of dtype {dtype} is expected, got {found.dtype} on {found.device}")
+        return found
+
+
+@functools.cache
+def target(device: int = 0, mode: Mode = EXACT) -> Cuda:
+    """The target of a device, the same object for the same device and mode."""
+    return Cuda(device, mode)
+
+
+def module(arrangement: Arrangement) -> Family:
+    """The kernels that a plan needs beyond those of the ops: of all of its groups."""
+    return module_of(s.code.source for s in arrangement.program.steps if s.code.source)
+
+
+__all__ = ["Code", "Cuda", "module", "target"]
