@@ -8,13 +8,15 @@ from libc.math cimport sqrt
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 
+from tlean._core.kernel cimport tl_finish, tl_finished
 from tlean._core.rows cimport (
     Job, job_of, part_f32, part_f64, real, row_covariation, row_square_deviation, row_sum, run_f32, run_f64,
 )
 
 cdef enum:
     COLUMNS = 128
-    SHORT_SLAB = 32     # slabs shorter than this are worked on in columns
+    SHORT_SLAB = 32      # slabs shorter than this are worked on in columns
+    REPORTED_SLAB = 128  # slabs shorter than this are not reported one by one
 
 
 # One item: `channels` channels from `first`, whose slabs in image i are the `width` elements from offset + i·stride.
@@ -130,7 +132,9 @@ cdef inline void moments(real* mean, double* variance, const real* x, Slabs s) n
 
 
 # y = (x − center) a + b
-cdef inline void scale_and_shift(real* y, const real* x, const real* center, const real* a, const real* b, Slabs s) noexcept nogil:
+cdef inline void scale_and_shift(
+    real* y, const real* x, const real* center, const real* a, const real* b, Slabs s, tl_finish* finish
+) noexcept nogil:
     cdef real centers[COLUMNS]
     cdef real factors[COLUMNS]
     cdef real shifts[COLUMNS]
@@ -141,6 +145,7 @@ cdef inline void scale_and_shift(real* y, const real* x, const real* center, con
             at = s.offset + i * s.stride
             for j in range(at, at + s.length):
                 y[j] = (x[j] - center_c) * a_c + b_c
+            tl_finished(finish, at, at + s.length)
         return
     unfold(&centers[0], center, s)
     unfold(&factors[0], a, s)
@@ -202,7 +207,7 @@ cdef void batchnorm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, c
                 mean_out[s.first + c] = mean[c]
             if rstd_out != NULL:
                 rstd_out[s.first + c] = rstd
-        scale_and_shift(y, x, <const real*>&mean[0], <const real*>&factor[0], beta + s.first, s)
+        scale_and_shift(y, x, <const real*>&mean[0], <const real*>&factor[0], beta + s.first, s, job.finish)
 
 
 cdef void batchnorm_eval_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
@@ -217,7 +222,7 @@ cdef void batchnorm_eval_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
         s = slabs_at(job.ints, item)
         for c in range(s.channels):
             factor[c] = <real>(gamma[s.first + c] / sqrt(variance[s.first + c] + job.floats[0]))
-        scale_and_shift(y, x, mean + s.first, <const real*>&factor[0], beta + s.first, s)
+        scale_and_shift(y, x, mean + s.first, <const real*>&factor[0], beta + s.first, s, job.finish)
 
 
 # With z = (x − mean) rstd: dx = gamma rstd (g − Σg/count − z Σ(g z)/count), dgamma = Σ g z, dbeta = Σ g.
@@ -280,54 +285,74 @@ cdef void var_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const r
 # Entries: the estimates of time are of one core, per element ----------------------------------------------------------------
 
 
-cdef int over_slabs_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
+cdef int over_slabs_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish,
+                        double ns) noexcept nogil:
     cdef Job job = job_of_slabs(out, inp, ints, floats)
+    job.finish = finish if ints[2] >= REPORTED_SLAB else NULL
     return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
 
 
-cdef int over_slabs_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
+cdef int over_slabs_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish,
+                        double ns) noexcept nogil:
     cdef Job job = job_of_slabs(out, inp, ints, floats)
+    job.finish = finish if ints[2] >= REPORTED_SLAB else NULL
     return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
 
 
 cdef int batchnorm_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_part[float], out, inp, ints, floats, 0.25)
+    return over_slabs_f32(batchnorm_part[float], out, inp, ints, floats, NULL, 0.25)
 
 
 cdef int batchnorm_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_part[double], out, inp, ints, floats, 0.25)
+    return over_slabs_f64(batchnorm_part[double], out, inp, ints, floats, NULL, 0.25)
 
 
 cdef int batchnorm_eval_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_eval_part[float], out, inp, ints, floats, 0.15)
+    return over_slabs_f32(batchnorm_eval_part[float], out, inp, ints, floats, NULL, 0.15)
 
 
 cdef int batchnorm_eval_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_eval_part[double], out, inp, ints, floats, 0.15)
+    return over_slabs_f64(batchnorm_eval_part[double], out, inp, ints, floats, NULL, 0.15)
 
 
 cdef int batchnorm_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_grad_part[float], out, inp, ints, floats, 0.3)
+    return over_slabs_f32(batchnorm_grad_part[float], out, inp, ints, floats, NULL, 0.3)
 
 
 cdef int batchnorm_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_grad_part[double], out, inp, ints, floats, 0.3)
+    return over_slabs_f64(batchnorm_grad_part[double], out, inp, ints, floats, NULL, 0.3)
 
 
 cdef int batch_mean_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(mean_part[float], out, inp, ints, floats, 0.1)
+    return over_slabs_f32(mean_part[float], out, inp, ints, floats, NULL, 0.1)
 
 
 cdef int batch_mean_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(mean_part[double], out, inp, ints, floats, 0.1)
+    return over_slabs_f64(mean_part[double], out, inp, ints, floats, NULL, 0.1)
 
 
 cdef int batch_var_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(var_part[float], out, inp, ints, floats, 0.15)
+    return over_slabs_f32(var_part[float], out, inp, ints, floats, NULL, 0.15)
 
 
 cdef int batch_var_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(var_part[double], out, inp, ints, floats, 0.15)
+    return over_slabs_f64(var_part[double], out, inp, ints, floats, NULL, 0.15)
+
+
+cdef int produce_batchnorm_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs_f32(batchnorm_part[float], out, inp, ints, floats, finish, 0.25)
+
+
+cdef int produce_batchnorm_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs_f64(batchnorm_part[double], out, inp, ints, floats, finish, 0.25)
+
+
+cdef int produce_batchnorm_eval_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs_f32(batchnorm_eval_part[float], out, inp, ints, floats, finish, 0.15)
+
+
+cdef int produce_batchnorm_eval_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs_f64(batchnorm_eval_part[double], out, inp, ints, floats, finish, 0.15)
 
 
 KERNELS = {
@@ -341,5 +366,11 @@ KERNELS = {
     "_batch_mean:f64": <size_t>&batch_mean_f64,
     "_batch_var:f32": <size_t>&batch_var_f32,
     "_batch_var:f64": <size_t>&batch_var_f64,
+}
+PRODUCERS = {
+    "batchnorm_channel_first:f32": <size_t>&produce_batchnorm_f32,
+    "batchnorm_channel_first:f64": <size_t>&produce_batchnorm_f64,
+    "batchnorm_channel_first_eval:f32": <size_t>&produce_batchnorm_eval_f32,
+    "batchnorm_channel_first_eval:f64": <size_t>&produce_batchnorm_eval_f64,
 }
 ACCUMULATES = set()

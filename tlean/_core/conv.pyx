@@ -11,7 +11,7 @@ the terms; the weight gradient sums a fixed number of groups of tiles one by one
 """
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef fused real:
@@ -74,28 +74,46 @@ include "conv_weight.pxi"
 
 
 cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False)
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, NULL)
 
 cdef int conv_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False)
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, NULL)
 
 cdef int conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True)
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, NULL)
 
 cdef int conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True)
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True, NULL)
 
 cdef int conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True)
+    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, NULL)
 
 cdef int conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True)
+    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True, NULL)
 
 cdef int conv_grad_w_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return weight_gradient[float](<float*>out[0], <const float*>inp[0], <const float*>inp[1], ints)
 
 cdef int conv_grad_w_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return weight_gradient[double](<double*>out[0], <const double*>inp[0], <const double*>inp[1], ints)
+
+cdef int produce_conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, finish)
+
+cdef int produce_conv_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, finish)
+
+cdef int produce_conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, finish)
+
+cdef int produce_conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True, finish)
+
+cdef int produce_conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, finish)
+
+cdef int produce_conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True, finish)
 
 
 KERNELS = {
@@ -107,5 +125,13 @@ KERNELS = {
     "_conv_grad_x:f64": <size_t>&conv_grad_x_f64,
     "_conv_grad_w:f32": <size_t>&conv_grad_w_f32,
     "_conv_grad_w:f64": <size_t>&conv_grad_w_f64,
+}
+PRODUCERS = {
+    "conv:f32": <size_t>&produce_conv_f32,
+    "conv:f64": <size_t>&produce_conv_f64,
+    "conv_transpose:f32": <size_t>&produce_conv_transpose_f32,
+    "conv_transpose:f64": <size_t>&produce_conv_transpose_f64,
+    "_conv_grad_x:f32": <size_t>&produce_conv_grad_x_f32,
+    "_conv_grad_x:f64": <size_t>&produce_conv_grad_x_f64,
 }
 ACCUMULATES = set()

@@ -163,6 +163,27 @@ cdef void copy_shared_f64(void* job, Py_ssize_t index) noexcept nogil:
     copy_shared(<GatherJob*>job, index, <const double*>(<GatherJob*>job).source)
 
 
+cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    # Channels begin … end − 1 of image and group g are final at the positions of one tile: the rows low[1] … high[1] − 1 of each slab.
+    cdef Py_ssize_t low[3], high[3], c, d, row, at, slab = job.size[1] * job.size[2]
+    cdef int a
+    g = g * job.out_channels
+    if job.tiles[0] == 1 and job.tiles[1] == 1 and job.tiles[2] == 1:
+        tl_finished(job.finish, (g + begin) * job.out_plane, (g + end) * job.out_plane)
+        return
+    for a in range(3):
+        low[a] = origin[a] * job.step[a]
+        high[a] = minimum((origin[a] + job.src.tile[a]) * job.step[a], job.size[a])
+    for c in range(g + begin, g + end):
+        for d in range(low[0], high[0]):
+            at = c * job.out_plane + d * slab
+            if job.tiles[2] == 1:
+                tl_finished(job.finish, at + low[1] * job.size[2], at + high[1] * job.size[2])
+                continue
+            for row in range(low[1], high[1]):
+                tl_finished(job.finish, at + row * job.size[2] + low[2], at + row * job.size[2] + high[2])
+
+
 cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
     cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(STRIP // columns, 1), origin[3]
@@ -174,6 +195,7 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     cdef real* box = NULL
     # One block: the lists of vectors, then the results of a block of channels.
     cdef Py_ssize_t share_of = panel_count(job, lane_count) if job.panels else job.out_channels
+    cdef Py_ssize_t per_share = 2 * lane_count if job.panels else 1
     cdef size_t room = 2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES
     if job.panels:
         room += 3 * PANEL_POSITIONS * lane_count * sizeof(real)
@@ -209,6 +231,9 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
             <const real*>job.packed + group * job.packed_group,
             bias + group * job.out_channels if bias != NULL else NULL, temporary, job, &vec, origin,
             share_of * share // job.ranges, share_of * (share + 1) // job.ranges)
+        if job.finish != NULL:
+            report_tile(job, g, origin, minimum(share_of * share // job.ranges * per_share, job.out_channels),
+                        minimum(share_of * (share + 1) // job.ranges * per_share, job.out_channels))
 
 
 cdef void gather_chunk_f32(void* job, Py_ssize_t chunk) noexcept nogil:
@@ -321,7 +346,8 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
     return job.counts[2] > lane_count or (job.passes == 1 and (last - 1) * job.src.size[2] + job.counts[2] >= lane_count)
 
 
-cdef int gather(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, bint adjoint) noexcept nogil:
+cdef int gather(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, bint adjoint,
+                tl_finish* finish) noexcept nogil:
     # out and wide change places between the two directions; see the structs for what else differs.
     cdef GatherJob job
     cdef Geometry* geo = &job.geo
@@ -331,7 +357,7 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     cdef char* memory
     cdef double work
     read_geometry(geo, ints)
-    job.to, job.source, job.w, job.bias = to, source, w, bias
+    job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     job.in_channels, job.out_channels = geo.wide, geo.narrow
     job.in_plane, job.out_plane = wide_plane(geo), narrow_plane(geo)
     job.ws = geo.wide * geo.cells

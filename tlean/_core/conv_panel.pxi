@@ -21,6 +21,7 @@ cdef struct GatherJob:
     const void* source
     const void* w
     const void* bias
+    tl_finish* finish       # whom finished parts of the destination are reported to, or NULL
     Geometry geo
     Source src
     int dense               # size of the window, if one channel goes in under a dense square one

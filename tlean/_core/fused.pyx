@@ -8,7 +8,7 @@ sums.
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from tlean._core.kernel cimport tl_kernel
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_kernel
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
@@ -26,16 +26,6 @@ cdef enum:
     NEAR_BYTES = 8192
     # Blocks in one unit of work of a thread, where nothing is summed.
     BLOCKS = 8
-
-
-cdef struct Chain:
-    char** out
-    char** inp
-    const int64_t* ints
-    const double* floats
-    int accumulate
-    int64_t step          # elements of a chunk
-    char* partial         # sums of chunks: chunk by chunk for every sum
 
 
 cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
@@ -105,22 +95,37 @@ cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) no
             total(ints, chain.partial + (k * chunks + chunk) * ints[1], summed + k * chain.step * ints[1], count, &one)
 
 
+cdef inline int64_t slot_bytes(const int64_t* ints) noexcept nogil:
+    return (ints[4] * ints[2] * ints[1] + 63) & ~63
+
+
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Chain* chain = <Chain*>context
     cdef const int64_t* ints = chain.ints
     cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[0])
-    cdef int64_t room = (ints[4] * ints[2] * ints[1] + 63) & ~63
+    cdef int64_t room = slot_bytes(ints)
     cdef char* slots = <char*>scratch(6, room + ints[5] * chain.step * ints[1])
     run_blocks(chain, start, stop, slots, slots + room)
     if ints[5]:
         sum_chunk(chain, chunk, stop - start, slots + room)
 
 
+cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
+    cdef char near[NEAR_BYTES]
+    cdef int64_t room = slot_bytes(chain.ints)
+    cdef char* slots = &near[0]
+    if room > NEAR_BYTES:
+        slots = <char*>scratch(6, room)
+        if slots == NULL:
+            return TL_NO_MEMORY
+    run_blocks(chain, start, stop, slots, NULL)
+    return TL_OK
+
+
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Chain chain
-    cdef char near[NEAR_BYTES]
     cdef int64_t n = ints[0], k, chunks
-    cdef int64_t room = (ints[4] * ints[2] * ints[1] + 63) & ~63
+    cdef int64_t room = slot_bytes(ints)
     chain.out = <char**>out
     chain.inp = <char**>inp
     chain.ints = ints
@@ -129,22 +134,21 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
     chain.partial = NULL
     chain.step = ints[6] if ints[5] else BLOCKS * ints[2]
     if ints[5] == 0 and n <= ints[2] and room <= NEAR_BYTES:
-        run_blocks(&chain, 0, n, near, NULL)
-        return 0
+        return run_range(&chain, 0, n)
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
     # Every thread asks for its own; the caller finds out here whether there is that much.
     if scratch(6, room + ints[5] * chain.step * ints[1]) == NULL:
-        return 2
+        return TL_NO_MEMORY
     if ints[5] and chunks > 1:
         chain.partial = <char*>scratch(7, ints[5] * chunks * ints[1])
         if chain.partial == NULL:
-            return 2
+            return TL_NO_MEMORY
     parallel_for(run_chunk, &chain, chunks, <double>n * ints[3] * 0.3)
     if chunks > 1:
         for k in range(ints[5]):
             total(ints, out[ints[HEADER + 2 * k]], chain.partial + k * chunks * ints[1], chunks, floats + ints[HEADER + 2 * k + 1])
-    return 0
+    return TL_OK
 
 
 ADDRESS = <size_t>&fused

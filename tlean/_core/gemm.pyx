@@ -13,7 +13,7 @@ Which path runs and how it is cut up depends on the shape and the strides alone:
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY, tl_finish, tl_finished
 from tlean._core.micro cimport (
     TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_a_f32, tl_pack_a_f64,
     tl_pack_b_f32, tl_pack_b_f64,
@@ -59,6 +59,8 @@ ctypedef struct Product:
     char* c
     int64_t ldc
     char* bias              # one number per column, added to the finished sums; NULL for none
+    tl_finish* finish       # whom finished parts of C are reported to, or NULL; then ldc = n
+    int64_t base            # the flat index of C[0, 0] there
     double nanoseconds      # of the whole, roughly, on one core
     # the block: rows i0 … i0+mb, columns j0 … j0+nb, terms p0 … p1, of which k_block at a time are multiplied
     int64_t i0
@@ -127,6 +129,11 @@ cdef inline void add_bias(real* c, int64_t ldc, const real* bias, int64_t m, int
             c[i * ldc + j] += bias[j]
 
 
+cdef inline bint last_columns(Product* t) noexcept nogil:
+    # Whether the block completes its rows.
+    return t.p1 == t.k and t.j0 + t.nb == t.n
+
+
 cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
     # A chunk is a rectangle of panels. B's panel stays in the first-level cache while A's panels pass by.
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
@@ -165,6 +172,9 @@ cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
                 if t.bias != NULL and p + kb == t.k:
                     add_bias(c, t.ldc, <real*>t.bias + t.j0 + j, mt, nt)
         p += kb
+    if t.finish != NULL and last_columns(t):
+        i = (t.i0 + ip0 * t.height) * t.n
+        tl_finished(t.finish, t.base + i, t.base + i + (min(ip1 * t.height, t.mb) - ip0 * t.height) * t.n)
 
 
 cdef void tiles_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -178,12 +188,17 @@ cdef void tiles_f64(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef int by_tiles(Product* t, real tag) noexcept nogil:
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
-    cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK), terms, space, packs, column_chunks
+    cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK), terms, space, packs, column_chunks, least
     cdef bint pack_b
     cdef double share = t.nanoseconds / (<double>t.m * t.n * t.k)
     t.k_block = tl_even_panel(t.k, K_BLOCK)
     t.height = tl_even_panel(m_block, TL_MR)
     m_block = (m_block + t.height - 1) // t.height * t.height
+    if (t.m + t.height - 1) // t.height < CHUNKS // 4:
+        # Too few rows to be divided by rows alone: nothing is reported.
+        t.finish = NULL
+    # If B does not stay in the second-level cache, a few panels of A share its way there.
+    least = 1 if n_block * min(t.k, 2 * t.k_block) * <int64_t>sizeof(real) < PACKED_BYTES else 4
     pack_b = t.b_col != 1 or (t.m + t.height - 1) // t.height >= PACK_B_ROWS
     t.pack_a = (t.a_row != 1 and t.a_k != 1) or (t.n + nr - 1) // nr >= PACK_A_COLUMNS
     # As many terms at a time as the space for packed panels holds: a small product is packed at once and multiplied at once.
@@ -215,6 +230,11 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
                 t.rows_per_chunk = tl_even_panel(t.row_panels, CHUNK_PANELS)
                 t.row_chunks = (t.row_panels + t.rows_per_chunk - 1) // t.rows_per_chunk
                 column_chunks = min(t.column_panels, max(<int64_t>1, (CHUNKS + t.row_chunks - 1) // t.row_chunks))
+                if t.finish != NULL and last_columns(t):
+                    # Whole rows, so that they can be reported. B passes by once for each chunk.
+                    t.rows_per_chunk = max((t.row_panels + CHUNKS - 1) // CHUNKS, least)
+                    t.row_chunks = (t.row_panels + t.rows_per_chunk - 1) // t.rows_per_chunk
+                    column_chunks = 1
                 t.columns_per_chunk = (t.column_panels + column_chunks - 1) // column_chunks
                 column_chunks = (t.column_panels + t.columns_per_chunk - 1) // t.columns_per_chunk
                 parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks,
@@ -251,6 +271,7 @@ cdef int by_one_column_of_tiles(Product* t, real tag) noexcept nogil:
         i += rows
     if t.bias != NULL:
         add_bias(c, t.ldc, <real*>t.bias, t.m, t.n)
+    tl_finished(t.finish, t.base, t.base + t.m * t.n)
     return TL_OK
 
 
@@ -272,6 +293,7 @@ cdef void outer_rows(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
         else:
             for j in range(n):
                 c[j] = x * b[j] + bias[j]
+    tl_finished(t.finish, t.base + i0 * n, t.base + i1 * n)
 
 
 cdef void outer_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -293,6 +315,8 @@ cdef void dots(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
         tl_dots_f64(t.m, n, t.k, <double*>t.a, t.a_row, b, t.b_col, c, t.ldc)
     if t.bias != NULL:
         add_bias(c, t.ldc, <real*>t.bias + j, t.m, n)
+    if t.m == 1:
+        tl_finished(t.finish, t.base + j, t.base + j + n)
 
 
 cdef void dots_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -313,6 +337,7 @@ cdef void row_sum(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
         tl_row_sum_f64(n, t.k, <double*>t.a, t.a_k, <double*>t.b + j, t.b_k, c)
     if t.bias != NULL:
         add_bias(c, t.ldc, <real*>t.bias + j, 1, n)
+    tl_finished(t.finish, t.base + j, t.base + j + n)
 
 
 cdef void row_sum_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -328,6 +353,7 @@ cdef int product(Product* t, real tag) noexcept nogil:
     cdef int64_t i, chunk
     cdef int status
     cdef char* bias
+    cdef tl_finish* finish
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef double per_term = 0.012 if real is float else 0.024
     if t.m == 0 or t.n == 0:
@@ -337,13 +363,15 @@ cdef int product(Product* t, real tag) noexcept nogil:
             memset(<real*>t.c + i * t.ldc, 0, t.n * sizeof(real))
         if t.bias != NULL:
             add_bias(<real*>t.c, t.ldc, <real*>t.bias, t.m, t.n)
+        tl_finished(t.finish, t.base, t.base + t.m * t.n)
         return TL_OK
     if t.n == 1 and t.bias != NULL:
-        bias = t.bias
-        t.bias = NULL
+        bias, finish = t.bias, t.finish
+        t.bias, t.finish = NULL, NULL
         i = t.m
         status = product(t, tag)
         add_bias(<real*>t.c, 1, <real*>bias, i, 1)
+        tl_finished(finish, t.base, t.base + i)
         return status
     if t.n == 1 and t.m > 1:
         # The column C is the row of the transposed product: C' = B' A'.
@@ -394,6 +422,7 @@ cdef void batch_chunk(Batch* all, Py_ssize_t chunk, real tag) noexcept nogil:
         t.a += i * t.m * t.k * sizeof(real)
         t.b += i * t.k * t.n * sizeof(real)
         t.c += i * t.m * t.n * sizeof(real)
+        t.base = i * t.m * t.n
         status = product(&t, tag)
         if status != TL_OK:
             all.status = status
@@ -407,7 +436,7 @@ cdef void batch_f64(void* context, Py_ssize_t chunk) noexcept nogil:
     batch_chunk(<Batch*>context, chunk, <double>0)
 
 
-cdef int matmul(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+cdef int matmul(void** out, void** inp, const int64_t* ints, tl_finish* finish, real tag) noexcept nogil:
     # ints: batch, m, n, k, transpose_a, transpose_b
     cdef Batch all
     cdef int64_t m = ints[1], n = ints[2], k = ints[3]
@@ -422,6 +451,8 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, real tag) noexcept 
     all.first.b_col = k if ints[5] else 1
     all.first.ldc = n
     all.first.bias = NULL
+    # Where no product has elements nobody reports any.
+    all.first.finish, all.first.base = finish, 0
     if all.count == 1:
         return product(&all.first, tag)
     if all.count < 4 and terms > 1e6:
@@ -435,7 +466,7 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, real tag) noexcept 
     return all.status
 
 
-cdef int linear(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+cdef int linear(void** out, void** inp, const int64_t* ints, tl_finish* finish, real tag) noexcept nogil:
     # y (rows, out) = x (rows, in) w' + b; ints: rows, out, in
     cdef Product t
     t.m, t.n, t.k = ints[0], ints[1], ints[2]
@@ -444,23 +475,40 @@ cdef int linear(void** out, void** inp, const int64_t* ints, real tag) noexcept 
     t.b_k, t.b_col = 1, t.k
     t.ldc = t.n
     t.bias = <char*>inp[1]
+    t.finish, t.base = finish, 0
     return product(&t, tag)
 
 
 cdef int matmul_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return matmul(out, inp, ints, <float>0)
+    return matmul(out, inp, ints, NULL, <float>0)
 
 
 cdef int matmul_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return matmul(out, inp, ints, <double>0)
+    return matmul(out, inp, ints, NULL, <double>0)
 
 
 cdef int linear_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return linear(out, inp, ints, <float>0)
+    return linear(out, inp, ints, NULL, <float>0)
 
 
 cdef int linear_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return linear(out, inp, ints, <double>0)
+    return linear(out, inp, ints, NULL, <double>0)
+
+
+cdef int produce_matmul_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return matmul(out, inp, ints, finish, <float>0)
+
+
+cdef int produce_matmul_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return matmul(out, inp, ints, finish, <double>0)
+
+
+cdef int produce_linear_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return linear(out, inp, ints, finish, <float>0)
+
+
+cdef int produce_linear_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return linear(out, inp, ints, finish, <double>0)
 
 
 KERNELS = {
@@ -468,5 +516,11 @@ KERNELS = {
     "matmul:f64": <size_t>&matmul_f64,
     "linear:f32": <size_t>&linear_f32,
     "linear:f64": <size_t>&linear_f64,
+}
+PRODUCERS = {
+    "matmul:f32": <size_t>&produce_matmul_f32,
+    "matmul:f64": <size_t>&produce_matmul_f64,
+    "linear:f32": <size_t>&produce_linear_f32,
+    "linear:f64": <size_t>&produce_linear_f64,
 }
 ACCUMULATES = set()

@@ -9,11 +9,22 @@
  * Returns 0, or one of the codes below. A kernel never allocates with the Python heap, never touches the GIL, and writes each output
  * element with bits that depend on (inputs, ints, floats) alone: not on the thread count, the alignment or the place in a block.
  * Outputs are 64-byte aligned and never alias inputs, but for elementwise kernels, where out[0] may be in[k] exactly.
+ *
+ * A *producer* is a kernel with a second entry, listed in its module's PRODUCERS: it says when parts of out[0] are final, so that elementwise
+ * ops on them (an epilogue) run while they are in a cache. It either calls tl_finished for ranges of flat indices that cover out[0] once
+ * each, from whichever thread made them, or not at all; what it reported it neither reads nor writes again, nor does it use slot 6 of the
+ * scratch memory around the call.
  */
 #ifndef TLEAN_KERNEL_H
 #define TLEAN_KERNEL_H
 #include <stdint.h>
 typedef int (*tl_kernel)(void **out, void **in, const int64_t *ints, const double *floats, int accumulate);
+
+typedef struct tl_finish {
+    void (*run)(struct tl_finish *, int64_t first, int64_t last);
+    int reported; /* whether anything was */
+} tl_finish;
+typedef int (*tl_producer)(void **out, void **in, const int64_t *ints, const double *floats, tl_finish *finish);
 enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2 };
 #if defined(__GNUC__)
 #define TL_INLINE static inline __attribute__((always_inline))
@@ -22,4 +33,15 @@ enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2 };
 #define TL_INLINE static inline
 #define TL_RESTRICT
 #endif
+
+/* Elements first … last − 1 of out[0] are final. `finish` may be NULL: nobody waits for them. */
+TL_INLINE void tl_finished(tl_finish *finish, int64_t first, int64_t last) {
+    if (finish == 0 || first >= last) return;
+#if defined(__GNUC__)
+    __atomic_store_n(&finish->reported, 1, __ATOMIC_RELAXED);
+#else
+    finish->reported = 1;
+#endif
+    finish->run(finish, first, last);
+}
 #endif

@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
 from tlean._core.lanes cimport LANES, rows_together
 from tlean._core.rows cimport (
     Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
@@ -13,6 +13,7 @@ from tlean._core.rows cimport (
 
 cdef enum:
     CHUNKS = 64         # the most chunks that column sums are kept for
+    LONG_ENOUGH = 32    # rows shorter than this are not reported
     ROWS = 32           # rows between two steps of the column sums
 
 
@@ -65,6 +66,7 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
         if rstd_out != NULL:
             for r in range(width):
                 rstd_out[row + r] = rstd[r]
+        tl_finished(job.finish, row * n, (row + width) * n)
         row += width
 
 
@@ -183,10 +185,23 @@ cdef int layer_norm_grad_f64(void** out, void** inp, const int64_t* ints, const 
     return TL_OK
 
 
+cdef int produce_layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
+    return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
+
+
+cdef int produce_layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
+    return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
+
+
 KERNELS = {
     "layer_norm:f32": <size_t>&layer_norm_f32,
     "layer_norm:f64": <size_t>&layer_norm_f64,
     "_layer_norm_grad:f32": <size_t>&layer_norm_grad_f32,
     "_layer_norm_grad:f64": <size_t>&layer_norm_grad_f64,
 }
+PRODUCERS = {"layer_norm:f32": <size_t>&produce_layer_norm_f32, "layer_norm:f64": <size_t>&produce_layer_norm_f64}
 ACCUMULATES = set()

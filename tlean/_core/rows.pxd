@@ -1,6 +1,7 @@
 """Work cut in chunks of items, and sums along one contiguous row, for both float types."""
 from libc.stdint cimport int64_t
 
+from tlean._core.kernel cimport tl_finish
 from tlean._core.threads cimport chunk_fn, parallel_for, scratch
 
 ctypedef fused real:
@@ -173,6 +174,7 @@ cdef struct Job:
     Py_ssize_t block
     double* partial         # partial sums: a row per chunk, where the kernel has any
     double given[2]         # numbers that the kernel worked out before the chunks
+    tl_finish* finish       # whom finished parts of out[0] are reported to, or NULL
     int status
     part_f32 f32
     part_f64 f64
@@ -187,6 +189,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.items = items
     job.block = max(<Py_ssize_t>1, 16384 // max(<Py_ssize_t>1, size))
     job.partial = NULL
+    job.finish = NULL
     job.status = 0
     job.f32 = NULL
     job.f64 = NULL

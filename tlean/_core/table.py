@@ -40,6 +40,8 @@ ISA = choose()
 KERNELS: dict[str, int] = {}
 #: The same for the inner loops of elementwise kernels.
 INNER: dict[str, int] = {}
+#: The same for the entries of kernels that say when parts of their output are final (`tl_producer`).
+PRODUCERS: dict[str, int] = {}
 #: The kernels that can add into their output.
 ACCUMULATES: set[str] = set()
 #: Family -> module.
@@ -49,3 +51,4 @@ for _family in _families(ISA):
     KERNELS.update(_module.KERNELS)
     ACCUMULATES.update(getattr(_module, "ACCUMULATES", ()))
     INNER.update(getattr(_module, "INNER", {}))
+    PRODUCERS.update(getattr(_module, "PRODUCERS", {}))

@@ -15,6 +15,7 @@ from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
+from .epilogue import epilogues
 from .graph import Graph, GraphNode
 from .outer import outer_updates
 from .target import Arrangement, Step, Target
@@ -81,7 +82,7 @@ class Cpu(Target):
         return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{_WORDS[spec.dtype]}"])
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
-        return outer_updates(graph, steps, kept)
+        return epilogues(graph, outer_updates(graph, steps, kept), kept, self)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
         a = arrangement

@@ -209,7 +209,7 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
                 home[i].last = k
         dying = {i for i in step.inputs if i in home and last_use[i] == k}
         for j, v in enumerate(step.outputs):
-            if v < 0 or places[v][0] != NOWHERE:
+            if v < 0 or places[v][0] != NOWHERE or v in step.shares:
                 continue
             size = nbytes(graph.specs[v])
             heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
@@ -225,6 +225,9 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
     scratch_bytes = buffers.assign()
     for v, buffer in home.items():
         places[v] = (SCRATCH, buffer.at)
+    for step in steps:
+        for v, other in step.shares.items():
+            places[v] = places[other]
     return Arrangement(
         places,
         [tuple(b.at for b in taken) for taken in temporaries],

@@ -45,6 +45,8 @@ class Step:
     accumulates: bool = False
     #: Input values whose memory output k may take over.
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: Values that live in the memory of another value of the same instruction.
+    shares: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
