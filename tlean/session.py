@@ -36,7 +36,7 @@ class Gradients(Sequence):
         g = self.reached(i)
         if g is None:
             shape, dtype = self._session.spec_of(i)
-            g = as_tensor(np.zeros(shape, dtype))
+            g = self._session.array(np.zeros(shape, dtype))
         return g
 
     def reached(self, i: int) -> AnyTensor | None:
@@ -81,8 +81,9 @@ class Session:
         if cls is Session:
             options = _options(options, changes)
             if options.device != "cpu":
-                where = f"got device={options.device!r}; tl.cuda.ops() runs ops on a device"
-                raise DeviceError(f"Session: sessions run on the CPU in this version, {where}")
+                from .session_cuda import CudaSession
+
+                return CudaSession.__new__(CudaSession)
             if options.backend == "compiled":
                 from .session_compiled import CompiledSession
 
@@ -92,10 +93,14 @@ class Session:
 
     if TYPE_CHECKING:
         # What a backend adds.
-        def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> Any: ...
-        def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Any: ...
+        def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> Any: ...
+        def _backward(self, out: Any, seed: Any, params_only: bool) -> Any: ...
         def reset_tape(self) -> None: ...
         def spec_of(self, i: int) -> tuple[tuple[int, ...], str]: ...
+
+    def array(self, x: Any, dtype: str | None = None) -> Any:
+        """A value as an array where the session computes; of its own dtype if none is given. Raises: DTypeError, ShapeError."""
+        return as_tensor(x, dtype)
 
     # Leaves -----------------------------------------------------------------------------------------------------------------
 
@@ -112,10 +117,13 @@ class Session:
         if p.dtype != self.options.dtype:
             raise DTypeError(f"use: the session computes in {self.options.dtype}, got {p!r}")
         flows = self.options.requires_grad_by_default if p.requires_grad is None else p.requires_grad
-        ref = self.add_leaf(shared(p._tensor), flows, p.name)
+        ref = self.add_leaf(self._value_of(p), flows, p.name)
         if ref.id is not None:
             self._uses[ref.id] = (p, p._version)
         return ref
+
+    def _value_of(self, p: Param) -> Any:
+        return shared(p._tensor)
 
     def use_all(self, params: Sequence[Param]) -> list[Any]:
         """A leaf for each parameter."""
@@ -124,7 +132,7 @@ class Session:
     def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> Any:
         """A leaf with this value (copied, cast to the session's dtype)."""
         flows = self.options.requires_grad_by_default if requires_grad is None else requires_grad
-        return self.add_leaf(as_tensor(x, self.options.dtype), flows, name)
+        return self.add_leaf(self.array(x, self.options.dtype), flows, name)
 
     def input_all(self, xs: Sequence[Any]) -> list[Any]:
         """A leaf for each value."""
@@ -175,19 +183,19 @@ class Session:
 
     # Gradients --------------------------------------------------------------------------------------------------------------
 
-    def _check_backward(self, out: Any, seed: Any) -> AnyTensor:
+    def _check_backward(self, out: Any, seed: Any) -> Any:
         self.require(out)  # type: ignore[attr-defined]
         if out.id is None:
             raise NodeError("backward: the value was computed under no_grad and is not on the tape")
         for id, (p, version) in self._uses.items():
             if p._version != version:
                 raise NodeError(f"backward: {p!r} was updated after node {id} read it; record the step again (reset_tape)")
-        g = as_tensor(seed, out.dtype)
+        g = self.array(seed, out.dtype)
         if g.shape != out.shape:
             raise ShapeError(f"backward: the cotangent has the output's shape {out.shape}, got {g.shape}")
         return g
 
-    def _check_scalar(self, loss: Any) -> AnyTensor:
+    def _check_scalar(self, loss: Any) -> Any:
         self.require(loss)  # type: ignore[attr-defined]
         if loss.shape != ():
             raise ShapeError(f"backward_scalar: the loss is a scalar, got shape {loss.shape}; reduce it or use backward_dense_all")

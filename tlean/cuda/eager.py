@@ -1,0 +1,238 @@
+"""The eager backend of a device: runs each op at once and appends its node to the device's tape, as `EagerOps` does on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tlean._core.array import as_tensor
+from tlean._core.eager import recording
+from tlean._core.refs import RefBase
+
+from .._faces.methods import OpsMethods
+from ..errors import DeviceError, DTypeError, NodeError, NumericsError
+from ..ops import OpDef, Spec, get
+from ..rng import op_seed
+from .array import DeviceArray
+from .call import Call, call_of
+from .context import Context, context
+from .place import device_array
+from .tape import DeviceTape, TapeNode
+
+_MASK64 = (1 << 64) - 1
+
+
+class DeviceRef(RefBase):
+    """A value on a device's tape: `.id`, `.shape`, `.dtype`, and the operators of every reference."""
+
+    __slots__ = ("_value", "generation", "id", "ops")
+
+    def __init__(self, ops: CudaEager, id: int | None, value: DeviceArray) -> None:
+        self.ops = ops
+        #: The node's id, or None for a value computed under `no_grad`.
+        self.id = id
+        self.generation = ops.generation
+        self._value = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes along each axis."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> str:
+        """The name of the dtype."""
+        return self._value.dtype
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this value."""
+        if self.id is None:
+            return False
+        self.ops.require(self)
+        return self.ops.store.at(self.id).requires_grad
+
+    @property
+    def value(self) -> DeviceArray:
+        """The value, on the device."""
+        return self.ops.get_value(self)
+
+    def numpy(self) -> np.ndarray:
+        """The value, read back."""
+        return self.value.numpy()
+
+    def item(self) -> Any:
+        """The only element, as a Python number, read back."""
+        return self.value.item()
+
+    def __index__(self) -> int:
+        if self.id is None:
+            raise NodeError("a value computed under no_grad has no node id")
+        return self.id
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.value.__array__(dtype, copy)
+
+    def __repr__(self) -> str:
+        return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype} on {self._value.device}>"
+
+
+class CudaEager(OpsMethods):
+    """A tape on a device that ops append to.
+
+    Args:
+        where: the device, or its number.
+        store: the nodes to continue; a new tape by default.
+        seed: of the stream that random ops without a seed of their own draw from.
+        fused: False runs an op that has a decomposition as that.
+
+    Raises: DeviceError that says what is missing.
+    """
+
+    dtype = "float32"
+
+    def __init__(self, where: Context | int = 0, store: DeviceTape | None = None, seed: int = 0, fused: bool = True) -> None:
+        self.context = context(where) if isinstance(where, int) else where
+        self.store = DeviceTape(self.context) if store is None else store
+        self.session_seed = seed
+        self.stream_position = 0
+        self.generation = 0
+        self.check_numerics = False
+        self.fused = fused
+
+    # Leaves -----------------------------------------------------------------------------------------------------------------
+
+    def use_store(self, store: DeviceTape) -> None:
+        """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""
+        self.store = store
+
+    def reset_tape(self) -> None:
+        """Forget every node; references made before raise NodeError from now on."""
+        self.generation += 1
+        self.store = DeviceTape(self.context)
+
+    def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
+        """A leaf that holds this array itself, of whatever dtype; one of the host is copied to the device."""
+        value = device_array(value, None, self.context).shared()
+        return DeviceRef(self, self.store.leaf(value, requires_grad, name) if recording() else None, value)
+
+    def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
+        """A leaf with this value; floating-point and integer values of the host take the tape's float dtype."""
+        return self.add_leaf(device_array(value, self.dtype, self.context), requires_grad, name)
+
+    def const(self, value: Any, name: str | None = None) -> DeviceRef:
+        """A leaf that takes no gradient."""
+        return self.leaf(value, False, name)
+
+    def ref_of(self, node: Any) -> DeviceRef:
+        """A reference to an existing node. Raises: NodeError."""
+        return DeviceRef(self, int(node), self.store.at(int(node)).value)
+
+    def custom_node(self, value: Any, parents: Sequence[int], backward: Any, requires_grad: bool, name: str | None = None) -> DeviceRef:
+        """Append a node whose backward is a Python function; see `DeviceTape.custom`."""
+        value = device_array(value, None, self.context)
+        id = self.store.custom(value, parents, backward, requires_grad, name) if recording() else None
+        return DeviceRef(self, id, value)
+
+    # References -------------------------------------------------------------------------------------------------------------
+
+    def require(self, ref: Any) -> DeviceRef:
+        """The reference itself if it is this session's and of the current tape. Raises: NodeError."""
+        return self._own(ref, "")
+
+    def _own(self, ref: Any, who: str) -> DeviceRef:
+        if not isinstance(ref, DeviceRef):
+            what = "a reference belongs to another backend" if isinstance(ref, RefBase) else "a reference of this session is expected"
+            raise NodeError(f"{who}{what}, got {type(ref).__name__}")
+        if ref.ops is not self:
+            raise NodeError(f"{who}a reference belongs to another session or tape")
+        if ref.id is not None and ref.generation != self.generation:
+            raise NodeError(f"{who}a reference is from before reset_tape")
+        return ref
+
+    def get_value(self, ref: Any) -> DeviceArray:
+        """The value of a reference, on the device; `.numpy()` reads it back."""
+        return self._own(ref, "")._value.shared()
+
+    def sweep(self, out: int, seed: Any, free_interior: bool = False) -> list[DeviceArray | None]:
+        """Gradients of node `out` with the cotangent `seed`: see `DeviceTape.backward`."""
+        return self.store.backward(out, seed, -1, free_interior)
+
+    def next_seed(self) -> int:
+        """The seed of the next random op of this tape's stream."""
+        self.stream_position += 1
+        return op_seed(self.session_seed & _MASK64, self.stream_position - 1)
+
+    # Ops --------------------------------------------------------------------------------------------------------------------
+
+    def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> DeviceRef:
+        """One op. Raises: what the op raises; then the tape is as before."""
+        record = get(op)
+        if len(record.outputs) > 1:
+            raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
+        before, position = len(self.store), self.stream_position
+        try:
+            names = record.input_names(len(inputs))
+            found = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=False)]
+            parents, arrays = tuple([p for p, _ in found]), tuple([a for _, a in found])
+            specs = tuple([None if a is None else Spec(a.shape, a.dtype) for a in arrays])
+            call = call_of(record, specs, options, self.fused)
+            made = call.run(self.context, arrays)
+            if self.check_numerics and made[0].dtype == self.dtype:
+                self._look_for_nonfinite(call, made[0], parents)
+            if not recording():
+                return DeviceRef(self, None, made[0])
+            flows = call.differentiable and any([p >= 0 and self.store.at(p).requires_grad for p in parents])
+            kept = tuple(made[1:]) if flows else ()
+            id = self.store.append(TapeNode(made[0], flows, name, call, parents, arrays, kept))
+            return DeviceRef(self, id, made[0])
+        except BaseException:
+            # A constant leaf made of an argument goes with the op that failed.
+            self.store.truncate(before)
+            self.stream_position = position
+            raise
+
+    def _argument(self, record: OpDef, name: str, x: Any) -> tuple[int, DeviceArray | None]:
+        # The node of an argument (-1: none) and its array; anything array-like becomes a constant leaf, integers are captured.
+        if x is None:
+            if not (record.random and name == "seed"):
+                return -1, None
+            x = self.next_seed()
+        who = f"{record.name.lstrip('_')}: "
+        if isinstance(x, RefBase):
+            ref = self._own(x, who)
+            if ref.id is None and recording():
+                ref = self.add_leaf(ref._value, False)
+            return -1 if ref.id is None else ref.id, ref._value
+        try:
+            if name in record.integer:
+                return -1, self._integers(x, "mask" in name)
+            ref = self.const(x)
+        except (TypeError, ValueError) as error:
+            if type(error) in (TypeError, ValueError):
+                raise
+            raise type(error)(f"{who}{name}: {error}") from None
+        except OverflowError:
+            raise DTypeError(f"{who}{name} does not fit 64 bits") from None
+        return -1 if ref.id is None else ref.id, ref._value
+
+    def _integers(self, x: Any, boolean: bool) -> DeviceArray:
+        if hasattr(x, "__tlean_value__"):
+            x = x.__tlean_value__(self)
+        if boolean and not hasattr(x, "__cuda_array_interface__"):
+            x = as_tensor(x)
+            if x.dtype != "bool":
+                raise DTypeError(f"an array of dtype {x.dtype} is not taken where bool is expected")
+        return device_array(x, "bool" if boolean else "int64", self.context)
+
+    def _look_for_nonfinite(self, call: Call, value: DeviceArray, parents: tuple[int, ...]) -> None:
+        flat = value.numpy().ravel()
+        wrong = np.flatnonzero(~np.isfinite(flat))
+        if len(wrong):
+            what = "a NaN" if np.isnan(flat[wrong[0]]) else "an infinity"
+            raise NumericsError(
+                f"{call.shown}: node {len(self.store)} is the first with {what} "
+                f"(element {wrong[0]} of shape {value.shape}), its parents are {parents}"
+            )

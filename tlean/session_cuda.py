@@ -1,0 +1,51 @@
+"""The session of a device: every op runs there at once, and what it makes stays there until it is read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .cuda.array import DeviceArray
+from .cuda.eager import CudaEager
+from .cuda.place import context_of, device_array
+from .errors import DeviceError
+from .options import Options
+from .param import Param
+from .session import Gradients, Session, _options
+
+
+class CudaSession(Session, CudaEager):
+    """A session whose ops run at once on a device. Made by `Session(device="cuda")`."""
+
+    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+        self.options = _options(options, changes)
+        where = context_of(self.options.device)
+        if where is None or self.options.backend != "eager":
+            raise DeviceError(f"Session: a session on a device is eager in this version, got backend={self.options.backend!r}")
+        CudaEager.__init__(self, where, seed=self.options.seed, fused=self.options.fast_kernels)
+        self.check_numerics = self.options.check_numerics
+        self._uses = {}
+        self._one = device_array(1.0, self.dtype, where)
+
+    def array(self, x: Any, dtype: str | None = None) -> DeviceArray:
+        """A value as an array of the session's device: one of the host is copied there. Raises: DTypeError, ShapeError."""
+        # The seed of every scalar loss.
+        return self._one if type(x) is float and x == 1.0 and dtype == self.dtype else device_array(x, dtype, self.context)
+
+    def _value_of(self, p: Param) -> DeviceArray:
+        return p.on_device(self.context)
+
+    def reset_tape(self) -> None:
+        """Forget every node; references made before raise NodeError from now on. Parameters stay."""
+        CudaEager.reset_tape(self)
+        self._uses = {}
+
+    def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
+        """(shape, dtype) of node i."""
+        value = self.store.at(i).value
+        return value.shape, value.dtype
+
+    def _backward(self, out: Any, seed: DeviceArray, params_only: bool) -> Gradients:
+        return Gradients(self.sweep(out.id, seed, params_only), self)
+
+    def __repr__(self) -> str:
+        return f"<Session: eager on {self.options.device}, {self.dtype}, {len(self.store)} nodes>"
