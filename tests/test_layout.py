@@ -22,7 +22,8 @@ STOREYS = (
     {"errors", "shapes", "rng", "tree"},
     {"ops"},
     {"backends", "_faces", "cuda"},
-    {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "drawing", "profile", "session_compiled"},
+    {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "drawing", "profile"}
+    | {"session_compiled", "session_cuda"},
     {"train", "nn", "interop", "testing"},
     {"cli", "__main__"},
 )

@@ -10,7 +10,9 @@ import pytest
 import tlean as tl
 from tlean._core import arena
 
-BACKENDS = ("eager", "compiled")
+CPU = {"eager": {"backend": "eager"}, "compiled": {"backend": "compiled"}}
+#: With a device, or the emulation that `.ci/cuda` builds, the same tests run there.
+BACKENDS = CPU | ({"cuda": {"device": "cuda"}} if tl.cuda.is_available() else {})
 
 
 @pytest.fixture(params=BACKENDS)
@@ -18,9 +20,21 @@ def backend(request):
     return request.param
 
 
+def options(backend, **changes):
+    """Options of a backend; a device computes in float32."""
+    made = BACKENDS[backend] | changes
+    if "device" in made:
+        made.pop("dtype", None)
+    return tl.Options(**made)
+
+
+def session(backend, **changes):
+    return tl.Session(options(backend, **changes))
+
+
 @pytest.fixture
 def s(backend):
-    return tl.Session(tl.Options(backend=backend, dtype="float64"))
+    return session(backend, dtype="float64")
 
 
 W, B, X, Y = np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 1.0]]), np.array([0.1, 0.2, 0.3]), np.array([1.5, -1.0]), np.array([1.0, 2.0, 3.0])
@@ -29,7 +43,9 @@ DW, DB = 2 / 3 * np.outer(RESIDUAL, X), 2 / 3 * RESIDUAL
 
 
 def near(found, expected, rtol=1e-12):
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=rtol, atol=1e-14)
+    found = np.asarray(found)
+    single = found.dtype == "float32"
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=max(rtol, 2e-5) if single else rtol, atol=2e-6 if single else 1e-14)
 
 
 def record(s, w, b):
@@ -40,6 +56,7 @@ def record(s, w, b):
 # Making and options ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("backend", CPU)
 def test_options_and_keywords(backend):
     s = tl.Session(backend=backend, dtype="float64", seed=7)
     assert s.options == tl.Options(backend=backend, dtype="float64", seed=7)
@@ -85,7 +102,7 @@ def test_one_step(s):
 
 
 def test_inputs_are_cast_and_copied(backend):
-    s = tl.Session(backend=backend)
+    s = session(backend)
     source = np.array([1.0, 2.0])
     x = s.input(source, name="x")
     source[:] = 7
@@ -99,7 +116,7 @@ def test_inputs_are_cast_and_copied(backend):
 
 
 def test_requires_grad_flags(backend):
-    s = tl.Session(backend=backend, dtype="float64")
+    s = session(backend, dtype="float64")
     frozen, live = s.param(2.0, requires_grad=False), s.param(3.0)
     x, fixed = s.input(5.0), s.input(7.0, requires_grad=False)
     c = s.const(1.0)
@@ -115,7 +132,7 @@ def test_requires_grad_flags(backend):
 
 
 def test_requires_grad_by_default(backend):
-    s = tl.Session(backend=backend, requires_grad_by_default=False)
+    s = session(backend, requires_grad_by_default=False)
     p = s.param(2.0)
     assert not s.use(p).requires_grad and not s.input(1.0).requires_grad
     assert s.input(1.0, requires_grad=True).requires_grad and s.use(s.param(1.0, requires_grad=True)).requires_grad
@@ -169,15 +186,16 @@ def test_a_param_used_twice(s):
 
 
 def test_a_param_of_another_dtype(s):
-    with pytest.raises(tl.DTypeError, match=r"float64.*float32"):
-        s.use(tl.Param(np.float32(1)))
+    other = "float32" if s.dtype == "float64" else "float64"
+    with pytest.raises(tl.DTypeError, match=rf"{s.dtype}.*{other}"):
+        s.use(tl.Param(1.0, dtype=other))
     with pytest.raises(tl.NodeError, match="Param"):
         s.use(np.ones(2))
 
 
 def test_two_sessions_share_a_param(backend):
-    p = tl.Param(2.0, dtype="float64")
-    a, b = tl.Session(backend=backend, dtype="float64"), tl.Session(backend=backend, dtype="float64")
+    p = tl.Param(2.0, dtype=options(backend, dtype="float64").dtype)
+    a, b = session(backend, dtype="float64"), session(backend, dtype="float64")
     a.sgd_step_all(1.0, a.backward_scalar_dense_all(a.square(a.use(p))))
     assert p.get().item() == -2.0
     b.sgd_step_all(1.0, b.backward_scalar_dense_all(b.square(b.use(p))))
@@ -230,24 +248,25 @@ def test_gradients_from_before_reset_tape(s):
 
 
 def test_references_of_another_session(s, backend):
-    other = tl.Session(backend=backend, dtype="float64")
+    other = session(backend, dtype="float64")
     x, y = s.input([1.0]), other.input([1.0])
     for call in (lambda: s.add(x, y), lambda: s.get_value(y), lambda: s.backward_dense_all(y, [1.0]), lambda: x * y):
         with pytest.raises(tl.NodeError, match="another"):
             call()
 
 
-def test_release(s):
+def test_release(s, backend):
+    live = arena.memory_stats if backend in CPU else tl.cuda.memory_stats
     x = s.input(np.ones((256, 256)))
     s.get_value(s.square(x))
     del x
     gc.collect()
-    before = arena.memory_stats()["live"]
+    before = live()["live"]
     s.release()
     s.release()
     gc.collect()
     # A compiled session keeps its plans' scratch; the leaf's array is gone from both.
-    assert before - arena.memory_stats()["live"] >= 256 * 256 * 8
+    assert before - live()["live"] >= 256 * 256 * np.dtype(s.options.dtype).itemsize
     near(s.get_value(s.input([1.0]) + 1), [2.0])
 
 
@@ -297,7 +316,7 @@ def test_errors_of_natural_indices(s, backend):
         (lambda: s.input_nat(1.5), tl.DTypeError),
         (lambda: s.input_nat([1]), tl.ShapeError),
         (lambda: s.input_nat_vec(3), tl.ShapeError),
-        (lambda: tl.Session(backend=backend).get_nat(i), tl.NodeError),
+        (lambda: session(backend).get_nat(i), tl.NodeError),
     ):
         with pytest.raises(error):
             call()
@@ -365,7 +384,9 @@ def test_errors_of_backward(s):
         s.backward_scalar(z)
 
 
-def test_cuda_names_ask_for_a_cuda_session(s):
+@pytest.mark.parametrize("backend", CPU)
+def test_cuda_names_ask_for_a_cuda_session(backend):
+    s = session(backend)
     w = s.param([1.0])
     loss = s.sum(s.use(w))
     state = tl.AdamState()
@@ -443,8 +464,8 @@ def test_errors_of_steps_change_nothing(s):
 
 def test_both_backends_give_the_same_bits():
     found = []
-    for backend in BACKENDS:
-        s = tl.Session(backend=backend, seed=5)
+    for backend in CPU:
+        s = session(backend, seed=5)
         rng = np.random.default_rng(0)
         params = [s.param(rng.normal(size=shape)) for shape in ((16, 8), (16,), (3, 16))]
         state = tl.AdamState()
@@ -465,7 +486,7 @@ def test_the_stream_comes_from_the_seed(backend):
     def draw(s):
         return s.get_value(s.rand_uniform((5,))).numpy()
 
-    a, b, c = tl.Session(backend=backend, seed=3), tl.Session(backend=backend, seed=3), tl.Session(backend=backend, seed=4)
+    a, b, c = session(backend, seed=3), session(backend, seed=3), session(backend, seed=4)
     first, second = draw(a), draw(a)
     assert np.array_equal(first, draw(b)) and not np.array_equal(first, second) and not np.array_equal(first, draw(c))
     a.init_rng(3)
@@ -479,7 +500,7 @@ def test_the_stream_comes_from_the_seed(backend):
 
 
 def test_split_rng(backend):
-    a, b = tl.Session(backend=backend, seed=3), tl.Session(backend=backend, seed=3)
+    a, b = session(backend, seed=3), session(backend, seed=3)
     assert np.array_equal(a.split_rng().uniform((4,)), b.split_rng().uniform((4,)))
     assert not np.array_equal(a.split_rng().uniform((4,)), tl.Rng(3).uniform((4,)))
 
@@ -487,7 +508,7 @@ def test_split_rng(backend):
 def test_dropout_and_masks(s):
     x = s.input(np.ones(2000))
     y = s.get_value(s.dropout(x, 0.25)).numpy()
-    assert set(np.unique(y)) == {0.0, 1 / 0.75} and abs(y.mean() - 1) < 0.1
+    assert set(np.unique(y)) == {0.0, y.dtype.type(1 / 0.75)} and abs(y.mean() - 1) < 0.1
     near(s.get_value(s.dropout(x, 0.25, train=False)), np.ones(2000))
     mask = s.bernoulli_mask(s.const(0.5), (1000,))
     assert set(np.unique(s.get_value(mask).numpy())) == {0.0, 1.0}
@@ -509,7 +530,7 @@ def test_no_grad(s):
 
 
 def test_check_numerics_names_the_first_op(backend):
-    s = tl.Session(backend=backend, check_numerics=True)
+    s = session(backend, check_numerics=True)
     x = s.input([1.0, 0.0, -1.0])
     good = s.square(x)
 
@@ -525,7 +546,7 @@ def test_check_numerics_names_the_first_op(backend):
 
 def test_check_numerics_tells_nan_from_infinity(backend):
     for op, x, kind in (("sqrt", [-1.0], "NaN"), ("inv", [0.0], "infinity"), ("exp", [1000.0], "infinity")):
-        s = tl.Session(backend=backend, check_numerics=True)
+        s = session(backend, check_numerics=True)
         with pytest.raises(tl.NumericsError, match=f"{op}.*{kind}"):
             s.get_value(getattr(s, op)(s.input(x)))
     assert issubclass(tl.NumericsError, ArithmeticError)
@@ -543,7 +564,7 @@ def test_check_numerics_leaves_the_tape_as_it_was():
 
 
 def test_check_numerics_lets_leaves_and_finite_values_pass(backend):
-    s = tl.Session(backend=backend, check_numerics=True)
+    s = session(backend, check_numerics=True)
     x = s.input([1e38, np.inf])
     assert s.get_value(s.where(s.const([1.0, 0.0]), x, s.const([2.0, 3.0]))).tolist() == [pytest.approx(1e38), 3.0]
     w = s.param([1.0])
@@ -553,7 +574,7 @@ def test_check_numerics_lets_leaves_and_finite_values_pass(backend):
 
 
 def test_check_numerics_in_a_step_that_reads_nothing(backend):
-    s = tl.Session(backend=backend, check_numerics=True)
+    s = session(backend, check_numerics=True)
     w = s.param([2.0, 0.0])
     with pytest.raises(tl.NumericsError, match="inv: node 1 is the first"):
         s.sgd_step_all(0.1, s.backward_scalar_dense_all(s.sum(s.inv(s.use(w)))))
@@ -561,8 +582,9 @@ def test_check_numerics_in_a_step_that_reads_nothing(backend):
 
 
 def test_check_numerics_of_a_trainer(backend):
-    options = tl.Options(backend=backend, check_numerics=True)
-    trainer = tl.ScalarTrainer(options, [[1.0, 4.0]], [(2,)], lambda ops, w, x: ops.sum(ops.sqrt(ops.mul(w, x))))
+    trainer = tl.ScalarTrainer(
+        options(backend, check_numerics=True), [[1.0, 4.0]], [(2,)], lambda ops, w, x: ops.sum(ops.sqrt(ops.mul(w, x)))
+    )
     assert trainer.step(0.1, [1.0, 1.0]).item() == 3.0
     before = trainer.get_params()[0].tolist()
     with pytest.raises(tl.NumericsError, match=r"sqrt: node 3 .* NaN"):

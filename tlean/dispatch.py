@@ -9,16 +9,22 @@ from tlean._core import threads
 from tlean._core.refs import RefBase
 
 from .backends.eager import EagerOps, no_grad
+from .cuda.place import context_at
 from .errors import OptionError
 
 
 def backend_of(*arguments: Any) -> Any:
-    """The backend of the first reference among the arguments; for plain arrays, one that returns values."""
+    """The backend of the first reference among the arguments; for plain arrays, one that returns values: on a device where one is."""
     for a in arguments:
         for x in a if isinstance(a, list | tuple) else (a,):
             if isinstance(x, RefBase):
                 return x.ops
-    return Values("float64" if any(_is_float64(x) for x in arguments) else "float32")
+    where = next(filter(None, map(context_at, arguments)), None)
+    if where is not None:
+        from .cuda.eager import CudaEager
+
+        return Values(CudaEager(where))
+    return Values(EagerOps("float64" if any(_is_float64(x) for x in arguments) else "float32"))
 
 
 def _is_float64(x: Any) -> bool:
@@ -28,10 +34,10 @@ def _is_float64(x: Any) -> bool:
 
 
 class Values:
-    """Computes ops on plain arrays: every method returns an AnyTensor, and no tape is kept."""
+    """Computes ops on plain arrays: every method returns an array, and no tape is kept."""
 
-    def __init__(self, dtype: str) -> None:
-        self._ops = EagerOps(dtype)
+    def __init__(self, ops: Any) -> None:
+        self._ops = ops
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ops, name)

@@ -98,6 +98,12 @@ class Param:
         self.move(new.copy())
         self._version += 1
 
+    def cast(self, dtype: str) -> None:
+        """Keep the value in this dtype, "float32" or "float64", from now on."""
+        self._tensor, self._dtype = as_tensor(self._tensor.numpy().astype(dtype), dtype), dtype
+        self._mirror = None
+        self._version += 1
+
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:
             raise ShapeError(f"Param.set: {self.name or 'the parameter'} has shape {self.shape}, got {shape}")

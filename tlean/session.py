@@ -21,7 +21,7 @@ class Gradients(Sequence):
 
     __slots__ = ("_found", "_session", "generation")
 
-    def __init__(self, found: list[AnyTensor | None], session: Any) -> None:
+    def __init__(self, found: list[Any], session: Any) -> None:
         self._found = found
         self._session = session
         self.generation = session.generation

@@ -6,6 +6,7 @@ from typing import Any
 
 from .cuda.array import DeviceArray
 from .cuda.eager import CudaEager
+from .cuda.kernels.plan import Mode
 from .cuda.place import context_of, device_array
 from .errors import DeviceError
 from .options import Options
@@ -21,7 +22,8 @@ class CudaSession(Session, CudaEager):
         where = context_of(self.options.device)
         if where is None or self.options.backend != "eager":
             raise DeviceError(f"Session: a session on a device is eager in this version, got backend={self.options.backend!r}")
-        CudaEager.__init__(self, where, seed=self.options.seed, fused=self.options.fast_kernels)
+        mode = Mode(self.options.fast_gpu_matmul_precision, self.options.deterministic)
+        CudaEager.__init__(self, where, seed=self.options.seed, mode=mode, fused=self.options.fast_kernels)
         self.check_numerics = self.options.check_numerics
         self._uses = {}
         self._one = device_array(1.0, self.dtype, where)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_BACKENDS = {"Eager": ".eager", "Graph": ".graph", "Dual": ".dual", "Reference": ".reference"}
+_BACKENDS = {"Eager": ".eager", "Graph": ".graph", "Dual": ".dual", "Reference": ".reference", "Cuda": "..cuda.eager"}
 
-__all__ = ["Dual", "Eager", "Graph", "Reference"]
+__all__ = ["Cuda", "Dual", "Eager", "Graph", "Reference"]
 
 
 def __getattr__(name: str) -> Any:

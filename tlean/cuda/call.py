@@ -1,7 +1,7 @@
 """Calls of ops and small programs of them, run on a device kernel by kernel.
 
-A `Call` is one op at given shapes, dtypes and options: its launches, and the programs of its vector-Jacobian products, each made at the first
-sight of it. It is what an instance is on the CPU: the same rules traced the same way, so a gradient has the CPU's order of operations.
+A `Call` is one op at given shapes, dtypes and options: its launches, and the programs of its vector-Jacobian products, each made when it is
+first met. It is what an instance is on the CPU: the same rules traced the same way, so a gradient has the CPU's order of operations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from ..errors import DTypeError, TleanError, complete
 from ..ops import OpDef, Spec
 from .array import DeviceArray, empty, to_device
 from .context import Context
-from .launch import family_of, plan_of, run
+from .kernels.plan import Mode
+from .launch import EXACT, family_of, plan_of, run
 
 #: What float is on a device.
 DTYPE = "float32"
@@ -30,6 +31,7 @@ class Call:
         record: the op.
         specs: of its inputs, None for an absent one.
         options: as the caller wrote them.
+        mode: how the kernels compute.
         fused: False runs an op that has a decomposition as that.
 
     Attributes:
@@ -39,11 +41,12 @@ class Call:
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say; DeviceError where there is no kernel.
     """
 
-    __slots__ = ("_backward", "_family", "_parts", "_plan", "differentiable", "fused", "options", "outs", "record", "specs")
+    __slots__ = ("_backward", "_family", "_parts", "_plan", "differentiable", "fused", "mode", "options", "outs", "record", "specs")
 
-    def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], fused: bool) -> None:
+    def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode, fused: bool) -> None:
         self.record = record
         self.specs = specs
+        self.mode = mode
         self.fused = fused
         self.options, outs = record.infer(specs, options)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
@@ -56,10 +59,10 @@ class Call:
         if record.view or record.host is not None:
             return
         if record.rules.decompose is not None and (record.rules.numbers is None or not fused):
-            self._parts = Program(decomposition(record, specs, self.options, DTYPE), fused)
+            self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
         else:
-            self._family = family_of(record)
-            self._plan = plan_of(record, specs, self.options)
+            self._family = family_of(record, mode)
+            self._plan = plan_of(record, specs, self.options, mode)
 
     @property
     def shown(self) -> str:
@@ -94,9 +97,11 @@ class Call:
         """
         found = self._backward.get(needs)
         if found is None:
-            known = self.fused or self.record.rules.decompose is None
-            graph = vjp_graph(self.record, self.specs, self.options, DTYPE, needs) if known else self._vjp_of_parts(needs)
-            found = self._backward[needs] = Program(graph, self.fused)
+            if self.record.residuals and self._parts is not None:
+                graph = self._vjp_of_parts(needs)
+            else:
+                graph = vjp_graph(self.record, self.specs, self.options, DTYPE, needs)
+            found = self._backward[needs] = Program(graph, self.mode, self.fused)
         return found
 
     def _vjp_of_parts(self, needs: tuple[bool, ...]) -> Graph:
@@ -116,10 +121,10 @@ class Program:
 
     Args:
         graph: the program.
-        fused: as of `Call`.
+        mode, fused: as of `Call`.
     """
 
-    def __init__(self, graph: Graph, fused: bool = True) -> None:
+    def __init__(self, graph: Graph, mode: Mode = EXACT, fused: bool = True) -> None:
         nodes = graph.needed()
         self._count = len(graph.specs)
         self._inputs = graph.inputs
@@ -134,7 +139,7 @@ class Program:
         for k, node in enumerate(nodes):
             specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
             dead = tuple(v for v, n in last.items() if n == k and v not in kept)
-            self._steps.append((call_of(node.record, specs, node.options, fused), node.inputs, node.outputs, dead))
+            self._steps.append((call_of(node.record, specs, node.options, mode, fused), node.inputs, node.outputs, dead))
 
     def run(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray | None]:
         """Queue it; the outputs, None where there is none. No two of them are one object, and none is an input."""
@@ -149,7 +154,7 @@ class Program:
                 values[v] = made
             for v in dead:
                 values[v] = None
-        given = {v for v in self._inputs if v is not None} | self._constants.keys()
+        given: set[int | None] = {*self._inputs, *self._constants}
         found: list[DeviceArray | None] = []
         for v in self._outputs:
             value = None if v is None else values[v]
@@ -168,15 +173,15 @@ _CALLS: dict[Any, Call] = {}
 _MOST_CALLS = 65_536
 
 
-def call_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], fused: bool = True) -> Call:
+def call_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode = EXACT, fused: bool = True) -> Call:
     """The interned call. Raises: as `Call`."""
-    key: Any = (record.name, specs, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()), fused)
+    key: Any = (record.name, specs, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()), mode, fused)
     try:
         found = _CALLS.get(key)
     except TypeError:
-        return Call(record, specs, options, fused)
+        return Call(record, specs, options, mode, fused)
     if found is None:
         if len(_CALLS) >= _MOST_CALLS:
             _CALLS.clear()
-        found = _CALLS[key] = Call(record, specs, options, fused)
+        found = _CALLS[key] = Call(record, specs, options, mode, fused)
     return found

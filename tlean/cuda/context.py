@@ -173,10 +173,11 @@ class Context:
         """A kernel of a family, loaded and prepared; the family is compiled at the first call for one."""
         key = (family.name, name)
         if key not in self._functions:
-            if family.name not in self._modules:
-                self._modules[family.name] = self._driver.module_from_buffer(compile_family(family, self.arch))
-            found = self._modules[family.name].get_function(name)
-            found.prepare(signature)
+            with self.current() as driver:
+                if family.name not in self._modules:
+                    self._modules[family.name] = driver.module_from_buffer(compile_family(family, self.arch))
+                found = self._modules[family.name].get_function(name)
+                found.prepare(signature)
             self._functions[key] = found
         return self._functions[key]
 

@@ -18,6 +18,8 @@ from ..rng import op_seed
 from .array import DeviceArray
 from .call import Call, call_of
 from .context import Context, context
+from .kernels.plan import Mode
+from .launch import EXACT
 from .place import device_array
 from .tape import DeviceTape, TapeNode
 
@@ -79,6 +81,13 @@ class DeviceRef(RefBase):
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype} on {self._value.device}>"
 
 
+def Cuda(session: CudaEager) -> CudaEager:
+    """The `Ops` of a session on a device: the session itself. Raises: DeviceError for a session that is not on a device."""
+    if not isinstance(session, CudaEager):
+        raise DeviceError(f"Cuda: a session on a device is expected, got {session!r}; make it with device='cuda'")
+    return session
+
+
 class CudaEager(OpsMethods):
     """A tape on a device that ops append to.
 
@@ -86,6 +95,7 @@ class CudaEager(OpsMethods):
         where: the device, or its number.
         store: the nodes to continue; a new tape by default.
         seed: of the stream that random ops without a seed of their own draw from.
+        mode: how the kernels compute.
         fused: False runs an op that has a decomposition as that.
 
     Raises: DeviceError that says what is missing.
@@ -93,13 +103,16 @@ class CudaEager(OpsMethods):
 
     dtype = "float32"
 
-    def __init__(self, where: Context | int = 0, store: DeviceTape | None = None, seed: int = 0, fused: bool = True) -> None:
+    def __init__(
+        self, where: Context | int = 0, store: DeviceTape | None = None, seed: int = 0, mode: Mode = EXACT, fused: bool = True
+    ) -> None:
         self.context = context(where) if isinstance(where, int) else where
         self.store = DeviceTape(self.context) if store is None else store
         self.session_seed = seed
         self.stream_position = 0
         self.generation = 0
         self.check_numerics = False
+        self.mode = mode
         self.fused = fused
 
     # Leaves -----------------------------------------------------------------------------------------------------------------
@@ -178,13 +191,13 @@ class CudaEager(OpsMethods):
             found = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=False)]
             parents, arrays = tuple([p for p, _ in found]), tuple([a for _, a in found])
             specs = tuple([None if a is None else Spec(a.shape, a.dtype) for a in arrays])
-            call = call_of(record, specs, options, self.fused)
+            call = call_of(record, specs, options, self.mode, self.fused)
             made = call.run(self.context, arrays)
             if self.check_numerics and made[0].dtype == self.dtype:
                 self._look_for_nonfinite(call, made[0], parents)
             if not recording():
                 return DeviceRef(self, None, made[0])
-            flows = call.differentiable and any([p >= 0 and self.store.at(p).requires_grad for p in parents])
+            flows = call.differentiable and any(p >= 0 and self.store.at(p).requires_grad for p in parents)
             kept = tuple(made[1:]) if flows else ()
             id = self.store.append(TapeNode(made[0], flows, name, call, parents, arrays, kept))
             return DeviceRef(self, id, made[0])

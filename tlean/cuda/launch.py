@@ -153,11 +153,3 @@ class CudaOps(OpsMethods):
         except TleanError as error:
             raise complete(error, shown, record.describe_arguments(specs), options) from None
         return results
-
-
-def step_in_place(kernel: str, group: Sequence[tuple[Sequence[DeviceArray], Sequence[DeviceArray], tuple[int, ...]]]) -> None:
-    """An optimiser's kernel over several parameters of one device: for each the outputs, which may be inputs, the inputs, the numbers."""
-    record = get(kernel)
-    family = family_of(record)
-    for outs, ins, ints in group:
-        run(outs[0].context, family, family.kernels[record.kernel](ints, ()), outs, ins)

@@ -77,6 +77,30 @@ class StepAll:
         self._chunks = to_device(np.array(chunks, "int32"), self.where) if chunks else None
 
 
+_STEPS: dict[tuple[Context, str, tuple[int, ...]], StepAll] = {}
+#: Lists of parameters whose tables are kept; a program with more of them starts over.
+_MOST_STEPS = 256
+
+
+def step_all_at(
+    where: Context,
+    op: str,
+    hyper: Sequence[float],
+    params: Sequence[DeviceArray],
+    grads: Sequence[DeviceArray],
+    states: Sequence[Sequence[DeviceArray]],
+) -> None:
+    """One step of `op` for these parameters, in place; the tables of addresses are kept for lists of the same sizes. See `StepAll`."""
+    from .array import to_device
+
+    key = (where, op, tuple(p.size for p in params))
+    if key not in _STEPS:
+        if len(_STEPS) >= _MOST_STEPS:
+            _STEPS.clear()
+        _STEPS[key] = StepAll(where, op)
+    _STEPS[key](to_device(np.array(hyper, "float64"), where), params, grads, states)
+
+
 def accumulate(into: DeviceArray, contribution: DeviceArray) -> None:
     """into += contribution, element by element. Raises: ShapeError."""
     if into.shape != contribution.shape:

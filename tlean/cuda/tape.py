@@ -161,8 +161,7 @@ class DeviceTape:
         needs = tuple([p >= 0 and self._nodes[p].requires_grad for p in node.parents])
         if call is None or not any(needs) or not call.differentiable:
             return
-        residuals = node.residuals if call.fused or call.record.rules.decompose is None else ()
-        found = call.backward(needs).run(self.context, [g, node.value, *residuals, *node.inputs])
+        found = call.backward(needs).run(self.context, [g, node.value, *node.residuals, *node.inputs])
         for p, contribution in zip(node.parents, found, strict=True):
             if contribution is not None:
                 _contribute(slots, p, contribution)

@@ -67,11 +67,9 @@ class Values:
                 driver.memcpy_dtod_async(made.address, self.address, made.nbytes, self.context.stream)
         return made
 
-    def writable(self: Any) -> DeviceArray:
-        """An array to write new values to: this one if nobody else has its memory, else a fresh one of the same shape and dtype."""
-        from .array import empty
-
-        return self if self.alone else empty(self.shape, self.dtype, self.context)
+    def owned(self: Any) -> DeviceArray:
+        """An array to change in place: this one if nobody else has its memory, else a copy."""
+        return self if self.alone else self.copy()
 
     def item(self) -> Any:
         """The only element, as a Python number, read back. Raises: ShapeError if there are more."""

@@ -217,8 +217,7 @@ class Module:
         if dtype not in ("float32", "float64"):
             raise DTypeError(f"to: dtype is float32 or float64, got {dtype!r}")
         for p in self.state():
-            p._tensor = as_tensor(p._tensor.numpy().astype(dtype), dtype)
-            p._version += 1
+            p.cast(dtype)
         return self
 
     def train(self, mode: bool = True) -> Any:
@@ -335,14 +334,15 @@ class Module:
             if value is not None:
                 buffer.set(value)
 
-    def predict(self, *inputs: Any, batch_size: int | None = None) -> AnyTensor:
+    def predict(self, *inputs: Any, batch_size: int | None = None, device: str = "cpu") -> AnyTensor:
         """The output for these arrays in evaluation mode, with no gradient recorded. Integer and Boolean inputs keep their kind.
 
         Args:
             inputs: arrays, one for each input of the model.
             batch_size: compute so many samples at a time, and join the results along the first axis; None: all at once.
+            device: where to compute: "cpu", "cuda" or "cuda:<number>"; the output is read back.
 
-        Raises: OptionError on a batch size below 1.
+        Raises: OptionError on a batch size below 1; DeviceError where there is no such device.
         """
         values = [np.asarray(x) for x in inputs]
         if batch_size is not None:
@@ -350,13 +350,17 @@ class Module:
                 raise OptionError(f"predict: batch_size is at least 1, got {batch_size!r}")
             starts = range(0, len(values[0]), batch_size)
             if len(starts) > 1:
-                return as_tensor(np.concatenate([self.predict(*(x[k : k + batch_size] for x in values)).numpy() for k in starts]))
+
+                def part(k: int) -> AnyTensor:
+                    return self.predict(*(x[k : k + batch_size] for x in values), device=device)
+
+                return as_tensor(np.concatenate([part(k).numpy() for k in starts]))
         state = self.state()
-        s = Session(dtype=state[0].dtype if state else "float32")
+        s = Session(dtype=state[0].dtype if state else "float32", device=device)
         kinds = {"i": "int64", "u": "int64", "b": "bool"}
         with no_grad():
             refs = [s.add_leaf(as_tensor(x, kinds.get(x.dtype.kind, s.options.dtype)), False) for x in values]
-            return self(Bound(s, {}, training=False), *refs).value
+            return as_tensor(self(Bound(s, {}, training=False), *refs).value)
 
     def __repr__(self) -> str:
         inside = [f"{name}={value!r}" for name, value in self.members() if isinstance(value, Module)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._faces.functions import scale
 from tlean.errors import NumericsError, OptionError
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
@@ -376,14 +377,14 @@ def _step(run: Run, how: _How, group: Sequence[Any]) -> float:
         _count(run, how, value, group[0])
         return value
     # The mean over all samples: each batch's mean gradient counts by its size.
-    total: dict[Any, np.ndarray] = {}
+    total: dict[Any, Any] = {}
     mean = 0.0
     for batch, size in zip(group, sizes, strict=True):
         share = size / sum(sizes)
         for p, g in zip(run.trainer.params, run.trainer.backward(*batch), strict=True):
             if g is not None:
-                part = np.asarray(g) * np.asarray(share, p.dtype)
-                total[p] = total[p] + part if p in total else part
+                part = scale(g, share)
+                total[p] = total[p].add(part) if p in total else part
         value = float(run.trainer.aux["loss"].item())
         _count(run, how, value, batch)
         mean += share * value

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlean._core.array import AnyTensor, as_tensor
 from tlean.backends.eager import EagerOps, no_grad
+from tlean.cuda.place import array_at, context_at
 from tlean.errors import OptionError
 from tlean.param import Param
 from tlean.session import Gradients
@@ -293,11 +293,17 @@ def _changed(grads: Any, change: Any) -> tuple[Any, Any]:
     else:
         keys, values = None, list(grads)
     present = [k for k, g in enumerate(values) if g is not None]
-    tensors = [g if isinstance(g, AnyTensor) else as_tensor(g) for g in (values[k] for k in present)]
-    dtype = "float64" if any(t.dtype == "float64" for t in tensors) else "float32"
-    ops = EagerOps(dtype)
+    given = [values[k] for k in present]
+    where = next(filter(None, map(context_at, given)), None)
+    dtype = "float64" if any(str(getattr(g, "dtype", "")) == "float64" for g in given) else "float32"
+    if where is None:
+        ops: Any = EagerOps(dtype)
+    else:
+        from tlean.cuda.eager import CudaEager
+
+        ops = CudaEager(where)
     with no_grad():
-        made, result = change(ops, [ops.add_leaf(as_tensor(t, dtype), False) for t in tensors])
+        made, result = change(ops, [ops.add_leaf(array_at(g, dtype, where), False) for g in given])
     for k, ref in zip(present, made, strict=True):
         values[k] = ref.value
     return (values if keys is None else dict(zip(keys, values, strict=True))), result

@@ -11,6 +11,7 @@ import numpy as np
 from tlean._core.array import AnyTensor, as_tensor, writable
 from tlean._core.plan import call_in_place
 from tlean._core.table import KERNELS
+from tlean.cuda.place import context_at, device_array
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import get
 from tlean.param import Param
@@ -52,11 +53,7 @@ def placed(x: Any, where: Any) -> Any:
     """An array of the host or of a device, moved to the host (`where` is None) or to a device where it is not there already."""
     if where is None:
         return x if type(x) is AnyTensor else as_tensor(x.numpy())
-    if getattr(x, "context", None) is where:
-        return x
-    from tlean.cuda.array import to_device
-
-    return to_device(x.numpy(), where)
+    return device_array(x, None, where)
 
 
 class UpdateState:
@@ -160,44 +157,54 @@ class Update:
 
         Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
         """
-        calls: dict[Any, list[Any]] = {}
-        vectors: dict[Any, Any] = {}
-        moved: list[Any] = []
+        calls: dict[str, list[Any]] = {}
+        vectors: dict[tuple[float, ...], AnyTensor] = {}
+        moved = []
+        there: dict[Any, list[tuple[Param, str, Any]]] = {}
         for p, g in grads.items():
             kernel = self.kernel(p)
             if kernel is None:
                 continue
-            where = None if type(g) is AnyTensor else getattr(g, "context", None)
+            where = None if type(g) is AnyTensor else context_at(g)
             g = as_tensor(g, p.dtype) if where is None else g
             if g.shape != p.shape:
                 raise ShapeError(f"{kernel.strip('_')}: {p.name or 'the parameter'} has shape {p.shape}, its gradient {g.shape}")
-            states, hyper = self.peek(p, kernel, where)
-            if (where, hyper) not in vectors:
-                vectors[where, hyper] = placed(as_tensor(hyper, "float64"), where)
-            if where is None:
-                before: tuple[Any, ...] = (p._tensor, *states)
-                after = tuple(map(writable, before))
-            else:
-                before = (p.on_device(where), *states)
-                after = tuple([x.writable() for x in before])
-            ins = (before[0], g, *states, vectors[where, hyper])
-            calls.setdefault((where, kernel, p.dtype), []).append((after, ins, (before[0].size,)))
-            moved.append((p, where, after))
-        for (where, kernel, dtype), group in calls.items():
-            if where is None:
-                call_in_place(KERNELS[f"{kernel}:{_SUFFIX[dtype]}"], group)
-            else:
-                from tlean.cuda.launch import step_in_place
-
-                step_in_place(kernel, group)
-        for p, where, (value, *moments) in moved:
-            if where is None:
-                p._tensor = value
-            else:
-                p.move(value)
+            if where is not None:
+                there.setdefault(where, []).append((p, kernel, g))
+                continue
+            states, hyper = self.peek(p, kernel)
+            if hyper not in vectors:
+                vectors[hyper] = as_tensor(hyper, "float64")
+            before = (p._tensor, *states)
+            after = tuple(map(writable, before))
+            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append((after, (before[0], g, *states, vectors[hyper]), (before[0].size,)))
+            moved.append((p, after))
+        for name, group in calls.items():
+            call_in_place(KERNELS[name], group)
+        for p, (value, *moments) in moved:
+            p._tensor = value
             if moments:
                 self.state.moments[p] = tuple(moments)
-        self.taken([p for p, _, _ in moved])
+        self.taken([p for p, _ in moved])
+        for where, moves in there.items():
+            self._apply_on_device(where, moves)
+
+    def _apply_on_device(self, where: Any, moves: Sequence[tuple[Param, str, Any]]) -> None:
+        # One launch for all parameters that move by the same numbers.
+        from tlean.cuda.step import step_all_at
+
+        groups: dict[tuple[str, tuple[float, ...]], list[Any]] = {}
+        for p, kernel, g in moves:
+            states, hyper = self.peek(p, kernel, where)
+            groups.setdefault((kernel, hyper), []).append((p, p.on_device(where).owned(), g, tuple([s.owned() for s in states])))
+        for (kernel, hyper), rows in groups.items():
+            params, values, gradients, moments = zip(*rows, strict=True)
+            step_all_at(where, kernel, hyper, values, gradients, moments)
+            for p, value, kept in zip(params, values, moments, strict=True):
+                p.move(value)
+                if kept:
+                    self.state.moments[p] = kept
+            self.taken(params)
 
 
 class Descent(Update):
