@@ -27,12 +27,12 @@ TL_INLINE uint64_t tl_bits(double x) { uint64_t u; memcpy(&u, &x, 8); return u; 
 TL_INLINE float tl_from_bitsf(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 TL_INLINE double tl_from_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
-/* Functions that need no approximation. max and min propagate NaN. */
+/* Functions that need no approximation. max and min propagate NaN; one comparison does it where b is a constant. */
 #define TL_EXACT_FUNCTIONS(real, f)                                                                               \
     TL_INLINE real tl_sqrt##f(real x) { return __builtin_sqrt##f(x); }                                            \
     TL_INLINE real tl_abs##f(real x) { return __builtin_fabs##f(x); }                                             \
-    TL_INLINE real tl_max##f(real a, real b) { real m = a > b ? a : b; return a == a ? m : a; }                   \
-    TL_INLINE real tl_min##f(real a, real b) { real m = a < b ? a : b; return a == a ? m : a; }                   \
+    TL_INLINE real tl_max##f(real a, real b) { real m = a < b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
+    TL_INLINE real tl_min##f(real a, real b) { real m = a > b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
     TL_INLINE real tl_sign##f(real x) { return x > 0 ? (real)1 : x < 0 ? (real)-1 : x == 0 ? (real)0 : x; }
 TL_EXACT_FUNCTIONS(float, f)
 TL_EXACT_FUNCTIONS(double, )

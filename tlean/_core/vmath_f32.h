@@ -10,23 +10,30 @@
 /* 2ⁿ for a whole number n in [−126, 127], +∞ for 128: n + 127 in the low bits of the sum, moved to the exponent's place. */
 TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_ROUNDF + 127.0f)) << 23); }
 
-/* eʳ − 1 and n with eˣ = 2ⁿ·eʳ: n = round(x / ln 2), |r| ≤ ln 2 / 2. */
-TL_INLINE float tl_exp_partsf(float x, float *n) {
-    *n = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF) - TL_ROUNDF;
-    float r = TL_FMAF(*n, -TL_LN2_LOWF, TL_FMAF(*n, -TL_LN2_HIGHF, x));
+/* eʳ − 1 = r + r²P(r) for |r| ≤ ln 2 / 2. */
+TL_INLINE float tl_exp_tailf(float r) {
     float r2 = r * r;
     float q = TL_FMAF(0.00138364604f, r2, TL_FMAF(0.00836913195f, r, 0.0416681059f));
     q = TL_FMAF(q, r2, TL_FMAF(0.166665167f, r, 0.49999994f));
     return TL_FMAF(q, r2, r);
 }
 
-/* The scale 2ⁿ is applied in two steps, for results that are subnormal or overflow. */
+/* eˣ = 2ⁿ·eʳ with n = round(x / ln 2): returns r, and n + bias in the low bits of *sum. */
+TL_INLINE float tl_exp_splitf(float x, float bias, uint32_t *sum) {
+    float s = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF + bias);
+    float n = s - (TL_ROUNDF + bias);
+    *sum = tl_bitsf(s);
+    return TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
+}
+
+/* The scale 2ⁿ is applied in two steps, for results that are subnormal or overflow: the exponents of the two factors are halves of n + 254.
+ * Beyond ±104 the result is +∞ or 0; one comparison of |x| is less work than two of x. */
 TL_INLINE float tl_expf(float x) {
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-    float n, e = tl_exp_partsf(x, &n) + 1.0f;
-    float half = TL_FMAF(n, 0.5f, TL_ROUNDF) - TL_ROUNDF;
-    return e * tl_power_of_2f(half) * tl_power_of_2f(n - half);
+    uint32_t sum;
+    x = __builtin_fabsf(x) > 104.0f ? __builtin_copysignf(104.0f, x) : x;
+    float e = tl_exp_tailf(tl_exp_splitf(x, 254.0f, &sum)) + 1.0f;
+    uint32_t half = sum >> 1;
+    return e * tl_from_bitsf(half << 23) * tl_from_bitsf((sum - half) << 23);
 }
 
 /* eˣ − 1 for −18 ≤ x ≤ 89, as 2ⁿ(eʳ − 1) + (2ⁿ − 1), computed at half the scale so that n = 128 does not overflow early. */
@@ -71,19 +78,17 @@ TL_INLINE float tl_logf(float x) {
     return x < INFINITY ? y : x;
 }
 
-/* ln(1 + x): the exponent k is that of fl(1 + x), and f = 2⁻ᵏ(1 + x) − 1 = 2⁻ᵏx + (2⁻ᵏ − 1) has no rounding in its first two steps. */
+/* ln(1 + x): the exponent k is that of fl(1 + x), and f = 2⁻ᵏ(1 + x) − 1 = 2⁻ᵏx + (2⁻ᵏ − 1) has no rounding in its first two steps. The scale
+ * is 4·2⁻ᵏ, a normal number for every k; x/4 is exact where it matters, since ln(1 + x) rounds to x below 2⁻²⁵. */
 TL_INLINE float tl_log1pf(float x) {
-    int big = x > 1.8446744e19f; /* the 1 no longer counts; scaled by 2⁻⁶⁴ so that 2⁻ᵏ is a normal number */
-    float v = big ? x * 5.42101086e-20f : x;
-    float one = big ? 0.0f : 1.0f;
-    uint32_t u = tl_bitsf(v + one) + (0x3f800000u - TL_SQRT_HALF_BITSF);
+    uint32_t u = tl_bitsf(x + 1.0f) + (0x3f800000u - TL_SQRT_HALF_BITSF);
     uint32_t exponent = u >> 23;
-    float k = tl_from_bitsf(exponent | 0x4b000000u) - (big ? 8388608.0f + 127.0f - 64.0f : 8388608.0f + 127.0f);
-    float scale = tl_from_bitsf((254u - exponent) << 23);
-    float y = tl_log_partsf(k, v * scale + (one * scale - 1.0f));
-    y = x == -1.0f ? -INFINITY : y;
-    y = x < -1.0f ? NAN : y;
-    y = x == 0.0f ? x : y;
+    float k = tl_from_bitsf(exponent | 0x4b000000u) - (8388608.0f + 127.0f);
+    float scale = tl_from_bitsf((256u - exponent) << 23);
+    float y = tl_log_partsf(k, 0.25f * x * scale + (0.25f * scale - 1.0f));
+    y = __builtin_fabsf(x) < 2.98023224e-8f ? x : y;
+    float edge = x == -1.0f ? -INFINITY : NAN;
+    y = x > -1.0f ? y : edge;
     return x < INFINITY ? y : x;
 }
 
@@ -100,12 +105,13 @@ TL_INLINE float tl_tanhf(float x) {
     return __builtin_copysignf(a < 0.625f ? near : far, x);
 }
 
-/* 1/(1 + e⁻ˣ), as 1/(2ⁿ + (2ⁿ(eʳ − 1) + 1)). Below x = −88.37 the result is 0 (instead of less than 2⁻¹²⁷), by an infinite 2ⁿ. */
+/* 1/(1 + e⁻ˣ) as c/(c·2ⁿ + (c·2ⁿ(eʳ − 1) + c)), where c = 2⁻²³ keeps 2ⁿ from overflowing where the result is subnormal. */
 TL_INLINE float tl_sigmoidf(float x) {
-    float t = x < -88.37f ? 89.0f : -x;
-    float n, p = tl_exp_partsf(t < -30.0f ? -30.0f : t, &n);
-    float scale = tl_power_of_2f(n);
-    return 1.0f / (scale + TL_FMAF(p, scale, 1.0f));
+    uint32_t sum;
+    float t = -tl_maxf(tl_minf(x, 70.0f), -104.0f);
+    float p = tl_exp_tailf(tl_exp_splitf(t, 127.0f - 23.0f, &sum));
+    float scale = tl_from_bitsf(sum << 23);
+    return 1.1920929e-7f / (scale + TL_FMAF(p, scale, 1.1920929e-7f));
 }
 
 /* erf x = x + x·P(x²) for |x| < 0.9; beyond, 1 − 2^G(|x|) with G = log₂ erfc, up to 4, where erf rounds to 1. */

@@ -130,12 +130,9 @@ TL_INLINE double tl_tanh(double x) {
     return __builtin_copysign(a < 0.5 ? near : far, x);
 }
 
-/* Below x = −709.4 the result is 0 (instead of less than 2⁻¹⁰²³). */
 TL_INLINE double tl_sigmoid(double x) {
-    double t = x < -709.4 ? 710.0 : -x;
-    double n, p = tl_exp_parts(t < -50.0 ? -50.0 : t, 0.0, &n);
-    double scale = tl_power_of_2(n);
-    return 1.0 / (scale + TL_FMA(p, scale, 1.0));
+    double e = tl_exp(-__builtin_fabs(x));
+    return (x < 0.0 ? e : 1.0) / (1.0 + e);
 }
 
 /* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^G with G = ln erfc in powers of |x| − 1, up to 6, where erf rounds to 1. */
