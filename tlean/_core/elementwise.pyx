@@ -1,6 +1,6 @@
 # cython: language_level=3
 """Kernels of the elementwise ops. Their loops are generated from the formulas of `tlean/ops/elementwise.py`; here they meet threads."""
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 
 from tlean._core.threads cimport parallel_for
 
@@ -20,6 +20,12 @@ cdef extern from "elementwise_kernels.h" nogil:
     void* accumulate_f32_kernel
     void* accumulate_f64_kernel
 
+cdef extern from "streaming.h" nogil:
+    enum:
+        TL_STREAM_BLOCK
+    bint tl_streams(int64_t nbytes)
+    void tl_stream(void* dst, const void* src, int64_t n)
+    void tl_stream_end()
 
 cdef struct Job:
     const tl_entry* entry
@@ -28,16 +34,31 @@ cdef struct Job:
     int64_t n
     const double* floats
     int accumulate
+    bint streams
 
 
-cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Job* job = <Job*>context
-    cdef int64_t start = chunk * TL_CHUNK
+cdef void run_span(Job* job, int64_t start, int64_t count, void* out) noexcept nogil:
     cdef void* inp[3]
     cdef int k
     for k in range(job.entry.inputs):
         inp[k] = job.inp[k] + start * job.entry.size
-    job.entry.inner(job.out + start * job.entry.size, inp, min(TL_CHUNK, job.n - start), job.floats, job.accumulate)
+    job.entry.inner(out, inp, count, job.floats, job.accumulate)
+
+
+cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Job* job = <Job*>context
+    cdef int64_t size = job.entry.size, start = chunk * TL_CHUNK, end = min(start + TL_CHUNK, job.n), count
+    cdef char room[TL_STREAM_BLOCK + 64]
+    cdef char* block = room + (-<uintptr_t>room & 63)
+    if not job.streams:
+        run_span(job, start, end - start, job.out + start * size)
+        return
+    while start < end:
+        count = min(end - start, TL_STREAM_BLOCK // size)
+        run_span(job, start, count, block)
+        tl_stream(job.out + start * size, block, count * size)
+        start += count
+    tl_stream_end()
 
 
 cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil:
@@ -50,6 +71,11 @@ cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, con
     job.n = n
     job.floats = floats
     job.accumulate = accumulate
+    job.streams = not accumulate and <uintptr_t>job.out % 64 == 0 and tl_streams(n * entry.size * (entry.inputs + 1))
+    for k in range(entry.inputs):
+        # In place the lines are at hand.
+        if job.inp[k] == job.out:
+            job.streams = False
     parallel_for(run_chunk, &job, (n + TL_CHUNK - 1) // TL_CHUNK, n * entry.work * 1e-3)
     return 0
 
