@@ -9,6 +9,9 @@ from libc.string cimport memcpy
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_foreign, buffer_incref, buffer_new, raise_error
 
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
+
 cdef extern from *:
     """
     #include <stdint.h>
@@ -128,6 +131,9 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
         t.check()
         if dtype < 0 or t.code == dtype:
             return t
+    # Python's numbers, without a NumPy array in between.
+    cdef int overflow = 0
+    cdef long long whole
     if type(value) is float and dtype >= 0 and dtype <= TL_F64:
         b = buffer_new(8)
         if dtype == TL_F32:
@@ -135,6 +141,15 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
         else:
             (<double*>b.data)[0] = <double>value
         return tensor_from_buffer(b, intern_shape(()), dtype)
+    if type(value) is int and dtype == TL_I64:
+        whole = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if overflow > 0 and value <= 0xFFFFFFFFFFFFFFFF:
+            # The upper half of the unsigned numbers, as NumPy has it: seeds are among them.
+            whole, overflow = <int64_t><uint64_t>value, 0
+        if not overflow:
+            b = buffer_new(8)
+            (<int64_t*>b.data)[0] = whole
+            return tensor_from_buffer(b, intern_shape(()), dtype)
     import numpy
     if isinstance(value, numpy.ndarray):
         array = value

@@ -37,6 +37,9 @@ cdef class EagerCore:
     cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents)
     cpdef call1(self, OpInfo op, object a, object name)
     cpdef call2(self, OpInfo op, object a, object b, object name)
+    cdef TensorRef call_again(self, OpInfo op, tuple args, tuple values, object name)
+    cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name)
+    cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept
     cpdef call(self, OpInfo op, tuple args, tuple values, object name)
 
 

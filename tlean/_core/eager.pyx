@@ -5,12 +5,13 @@ into a fresh buffer and appends one node. The methods themselves are generated f
 """
 from contextvars import ContextVar
 
-from cpython.contextvars cimport get_value
+from cpython.contextvars cimport PyContextVar_Set, get_value
+from cpython.ref cimport PyObject, Py_XDECREF, Py_XINCREF
 
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, tensor_from_buffer, tensor_from_object
@@ -47,22 +48,24 @@ cdef int _blocks_open = 0
 _depth = ContextVar("tlean_no_grad_depth", default=0)
 
 
-class no_grad:
+cdef class no_grad:
     """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
-
-    __slots__ = ()
 
     def __enter__(self):
         global _blocks_open
-        _depth.set(_depth.get() + 1)
+        _move_depth(1)
         _blocks_open += 1
         return self
 
     def __exit__(self, *exc):
         # A generator may be closed in another context than it was entered in: that one's depth stays 0.
         global _blocks_open
-        _depth.set(max(_depth.get() - 1, 0))
+        _move_depth(-1)
         _blocks_open = max(_blocks_open - 1, 0)
+
+
+cdef void _move_depth(int by) except *:
+    PyContextVar_Set(_depth, max(<int>get_value(_depth, 0) + by, 0))
 
 
 cpdef bint recording() noexcept:
@@ -97,6 +100,63 @@ cdef inline Slot* slot_of(void* op, void* a, void* b, int code) noexcept:
     h += <uint64_t>code
     h ^= h >> 29
     return &_slots[(h >> 7) & (SLOTS - 1)]
+
+
+# The same for calls with options: up to OPTION_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
+cdef enum:
+    OPTION_INPUTS = 3
+
+cdef struct OptionSlot:
+    void* op
+    void* infos[OPTION_INPUTS]
+    int code
+    PyObject* values
+    void* inst
+
+cdef OptionSlot _option_slots[SLOTS]
+memset(_option_slots, 0, sizeof(_option_slots))
+
+
+cdef inline OptionSlot* option_slot(void* op, void* a, void* b, int code, tuple values) noexcept:
+    # Options that are one object choose the slot with the shapes; floats do so by their bits.
+    cdef uint64_t h = <uint64_t>(slot_of(op, a, b, code) - _slots)
+    cdef double x
+    cdef uint64_t bits
+    for value in values:
+        bits = <uint64_t><void*>value >> 4
+        if type(value) is float:
+            x = value
+            memcpy(&bits, &x, sizeof(double))
+        h = (h ^ bits) * 0x9E3779B97F4A7C15ull
+        h ^= h >> 29
+    return &_option_slots[h & (SLOTS - 1)]
+
+
+cdef bint lasting(object value) noexcept:
+    # Whether an option that is the same object is the same option: a list may have changed.
+    if type(value) is tuple:
+        for v in <tuple>value:
+            if type(v) is not int and type(v) is not float:
+                return False
+        return True
+    return value is None or type(value) in (int, float, bool, str)
+
+
+cdef inline bint same_options(tuple a, tuple b) noexcept:
+    # Surely the same: one object, or floats of the same bits. What this does not see is found by `frozen`.
+    cdef Py_ssize_t k
+    cdef double x, y
+    if len(a) != len(b):
+        return False
+    for k in range(len(a)):
+        if a[k] is b[k]:
+            continue
+        if type(a[k]) is not float or type(b[k]) is not float:
+            return False
+        x, y = a[k], b[k]
+        if memcmp(&x, &y, sizeof(double)) != 0:
+            return False
+    return True
 
 
 cdef class OpInfo:
@@ -168,6 +228,15 @@ cdef str described(OpInfo op, tuple args):
     return ", ".join(parts)
 
 
+cdef void forget_option_slots() noexcept:
+    cdef int k
+    cdef PyObject* values
+    for k in range(SLOTS):
+        values = _option_slots[k].values
+        memset(&_option_slots[k], 0, sizeof(OptionSlot))
+        Py_XDECREF(values)
+
+
 cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
     cdef tuple key
     if values:
@@ -185,6 +254,7 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
     if len(_known) >= KNOWN_LIMIT:
         _known.clear()
         memset(_slots, 0, sizeof(_slots))
+        forget_option_slots()
     _known[key] = inst
     return <Instance>inst
 
@@ -507,8 +577,70 @@ cdef class EagerCore:
             self.store.truncate(before)
             raise
 
+    cdef TensorRef call_again(self, OpInfo op, tuple args, tuple values, object name):
+        # The call of an op with options where a call like it was before and nothing has to be converted; else None.
+        cdef int n = len(args), k
+        cdef TLBuffer* ins[OPTION_INPUTS]
+        cdef int64_t parents[OPTION_INPUTS]
+        cdef void* infos[OPTION_INPUTS]
+        cdef bint requires_grad = False
+        cdef TensorRef r
+        cdef OptionSlot* slot
+        if n == 0 or n > OPTION_INPUTS or op.variadic or op.integer_mask:
+            return None
+        infos[1] = infos[2] = NULL
+        for k in range(n):
+            if args[k] is None and op.optional_mask & (1ull << k):
+                infos[k], ins[k], parents[k] = NULL, NULL, -1
+                continue
+            if type(args[k]) is not TensorRef:
+                return None
+            r = <TensorRef>args[k]
+            if r.ops is not self or r.code != self.code or (r.generation != self.generation if r.node >= 0 else recording()):
+                return None
+            infos[k], parents[k] = <void*>r.info, r.node
+            ins[k] = buffer_of(r)
+            if r.node >= 0 and node_at(self.store, r.node).requires_grad:
+                requires_grad = True
+        slot = option_slot(<void*>op, infos[0], infos[1], self.code + self.mode, values)
+        for k in range(n):
+            if slot.infos[k] != infos[k]:
+                return None
+        if slot.op != <void*>op or slot.code != self.code + self.mode or not same_options(values, <tuple>slot.values):
+            return None
+        return self.finish(<Instance>slot.inst, n, ins, parents, requires_grad, name)
+
+    cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept:
+        cdef int n = len(infos), k
+        cdef OptionSlot* slot
+        cdef PyObject* before
+        cdef void* found[OPTION_INPUTS]
+        if n == 0 or n > OPTION_INPUTS or op.variadic or op.integer_mask:
+            return
+        found[1] = found[2] = NULL
+        for value in values:
+            if not lasting(value):
+                return
+        for k in range(n):
+            if infos[k] is not None and <int>(<tuple>infos[k])[1] != self.code:
+                return
+            found[k] = NULL if infos[k] is None else <void*>(<tuple>infos[k])[0]
+        slot = option_slot(<void*>op, found[0], found[1], self.code + self.mode, values)
+        before = slot.values
+        slot.op, slot.code, slot.inst, slot.values = <void*>op, self.code + self.mode, <void*>inst, <PyObject*>values
+        for k in range(n):
+            slot.infos[k] = found[k]
+        Py_XINCREF(slot.values)
+        Py_XDECREF(before)
+
     cpdef call(self, OpInfo op, tuple args, tuple values, object name):
         """Any op: inputs in the order of its record, options in the order of `op.option_names`."""
+        cdef TensorRef known = self.call_again(op, args, values, name)
+        if known is not None:
+            return known
+        return self.call_any(op, args, values, name)
+
+    cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name):
         cdef int n = len(args), k
         cdef int64_t before = self.store.base + self.store.count
         cdef unsigned long long position = self.stream_position
@@ -522,6 +654,7 @@ cdef class EagerCore:
         cdef AnyTensor t
         cdef list keep = []
         cdef list infos = []
+        cdef Instance inst
         cdef unsigned long long bit
         try:
             if n > 8:
@@ -557,7 +690,9 @@ cdef class EagerCore:
                 infos.append((r.info, r.code))
                 if r.node >= 0 and node_at(self.store, r.node).requires_grad:
                     requires_grad = True
-            return self.finish(find_instance(op, self.code, self.mode, tuple(infos), values), n, ins, parents, requires_grad, name)
+            inst = find_instance(op, self.code, self.mode, tuple(infos), values)
+            self.remember(op, tuple(infos), values, inst)
+            return self.finish(inst, n, ins, parents, requires_grad, name)
         except BaseException:
             self.store.truncate(before)
             self.stream_position = position
