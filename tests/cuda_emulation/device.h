@@ -18,6 +18,8 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __shared__ static /* one block at a time */
+#define __align__(n) __attribute__((aligned(n)))
+#define __launch_bounds__(...)
 
 struct dim3 { unsigned x, y, z; };
 struct alignas(8) float2 { float x, y; };
@@ -28,19 +30,40 @@ namespace emulated {
 
 enum { STACK_BYTES = 256 << 10 };
 
+/* A barrier of a block or of a warp: it opens when every thread of it waits or has returned. */
+struct Gate {
+    unsigned threads, waiting, returned;
+    unsigned long opened;
+    void open_if_all_wait() {
+        if (waiting && waiting + returned == threads) {
+            waiting = 0;
+            opened++;
+        }
+    }
+};
+
+/* What the lanes of a warp show each other. */
+struct Warp {
+    Gate gate;
+    double value[32];
+    float a[32][4], b[32][2];
+};
+
 struct Fiber {
     ucontext_t state;
     std::vector<char> stack = std::vector<char>(STACK_BYTES);
     dim3 thread;
-    unsigned long passed; /* the barrier that it waits for */
-    bool waits;
+    unsigned number;    /* of the thread in the block */
+    const Gate *before; /* where it waits, if it does */
+    unsigned long passed;
 };
 
 /* The block that is running. */
 struct Block {
     dim3 grid, size, index;
-    unsigned threads, begun, returned, waiting;
-    unsigned long barriers;
+    unsigned begun;
+    Gate gate;
+    Warp warps[32];
     void (*body)(void *);
     void *arguments;
     ucontext_t scheduler;
@@ -49,33 +72,39 @@ inline Block block;
 inline Fiber *running = nullptr;
 inline std::vector<Fiber *> fibers;
 
-/* Threads that have returned hold nobody up. */
-inline void open_barrier_if_all_wait() {
-    if (block.waiting && block.waiting + block.returned == block.threads) {
-        block.waiting = 0;
-        block.barriers++;
+inline void wait(Gate &gate) {
+    Fiber *self = running;
+    self->passed = gate.opened;
+    gate.waiting++;
+    gate.open_if_all_wait();
+    while (self->passed == gate.opened) {
+        self->before = &gate;
+        swapcontext(&self->state, &block.scheduler);
+        self->before = nullptr;
     }
 }
+inline Warp &warp() { return block.warps[running->number / 32]; }
 
-inline void wait_for_all() {
-    Fiber *self = running;
-    self->passed = block.barriers;
-    block.waiting++;
-    open_barrier_if_all_wait();
-    while (self->passed == block.barriers) {
-        self->waits = true;
-        swapcontext(&self->state, &block.scheduler);
-        self->waits = false;
-    }
+/* What `lane` shows. All lanes of the warp take part. */
+template <class T> T shown_by(T mine, unsigned lane) {
+    Warp &w = warp();
+    T found;
+    memcpy(&w.value[running->number % 32], &mine, sizeof mine);
+    wait(w.gate);
+    memcpy(&found, &w.value[lane < w.gate.threads ? lane : running->number % 32], sizeof found);
+    wait(w.gate);
+    return found;
 }
 
 inline void run_threads() {
-    while (block.begun < block.threads) {
-        const unsigned i = block.begun++;
+    while (block.begun < block.gate.threads) {
+        const unsigned i = running->number = block.begun++;
         running->thread = {i % block.size.x, i / block.size.x % block.size.y, i / block.size.x / block.size.y};
         block.body(block.arguments);
-        block.returned++;
-        open_barrier_if_all_wait();
+        for (Gate *gate : {&block.gate, &warp().gate}) {
+            gate->returned++;
+            gate->open_if_all_wait();
+        }
     }
     setcontext(&block.scheduler);
 }
@@ -83,7 +112,7 @@ inline void run_threads() {
 inline void resume(Fiber *fiber, bool afresh) {
     running = fiber;
     if (afresh) {
-        fiber->waits = false;
+        fiber->before = nullptr;
         getcontext(&fiber->state);
         fiber->state.uc_stack.ss_sp = fiber->stack.data();
         fiber->state.uc_stack.ss_size = fiber->stack.size();
@@ -94,17 +123,19 @@ inline void resume(Fiber *fiber, bool afresh) {
 }
 
 inline void run_block() {
-    block.threads = block.size.x * block.size.y * block.size.z;
-    block.begun = block.returned = block.waiting = 0;
+    const unsigned threads = block.size.x * block.size.y * block.size.z;
+    block.begun = 0;
+    block.gate = {threads};
+    for (unsigned w = 0; 32 * w < threads; w++) block.warps[w].gate = {threads - 32 * w < 32 ? threads - 32 * w : 32};
     size_t used = 0;
-    while (block.begun < block.threads) {
+    while (block.begun < threads) {
         if (used == fibers.size()) fibers.push_back(new Fiber);
         resume(fibers[used++], true);
     }
-    while (block.returned < block.threads) {
+    while (block.gate.returned < threads) {
         bool moved = false;
         for (size_t i = 0; i < used; i++)
-            if (fibers[i]->waits && fibers[i]->passed != block.barriers) {
+            if (fibers[i]->before && fibers[i]->passed != fibers[i]->before->opened) {
                 moved = true;
                 resume(fibers[i], false);
             }
@@ -148,7 +179,48 @@ template <class... P> void launch(void (*kernel)(P...), const char *buffer, cons
 #define blockIdx (emulated::block.index)
 #define blockDim (emulated::block.size)
 #define gridDim (emulated::block.grid)
-static inline void __syncthreads() { emulated::wait_for_all(); }
+static inline void __syncthreads() { emulated::wait(emulated::block.gate); }
+
+/* Among the lanes of a warp: all of them take part, whatever the mask says. */
+static inline void __syncwarp(unsigned = ~0u) { emulated::wait(emulated::warp().gate); }
+template <class T> T __shfl_sync(unsigned, T v, int lane, int width = 32) {
+    const unsigned own = emulated::running->number % 32;
+    return emulated::shown_by(v, own / width * width + (unsigned)lane % width);
+}
+template <class T> T __shfl_xor_sync(unsigned, T v, int mask, int = 32) {
+    return emulated::shown_by(v, (emulated::running->number % 32) ^ (unsigned)mask);
+}
+template <class T> T __shfl_down_sync(unsigned, T v, unsigned by, int width = 32) {
+    const unsigned own = emulated::running->number % 32;
+    return emulated::shown_by(v, own % width + by < (unsigned)width ? own + by : own);
+}
+template <class T> T __shfl_up_sync(unsigned, T v, unsigned by, int width = 32) {
+    const unsigned own = emulated::running->number % 32;
+    return emulated::shown_by(v, own % width >= by ? own - by : own);
+}
+
+/* One thread runs at a time. */
+template <class T> T atomicAdd(T *at, T v) { const T old = *at; *at = old + v; return old; }
+template <class T> T atomicMax(T *at, T v) { const T old = *at; *at = v > old ? v : old; return old; }
+
+/* Tensor cores: operands of 10 bits, products of a warp (the lanes' parts as in PTX's m16n8k8). */
+static inline unsigned __float_as_uint(float v) { unsigned bits; memcpy(&bits, &v, 4); return bits; }
+static inline float __uint_as_float(unsigned bits) { float v; memcpy(&v, &bits, 4); return v; }
+static inline float rounded_to_tf32(float v) { return v == v ? __uint_as_float((__float_as_uint(v) + 0x1000) & ~0x1fffu) : v; }
+static inline void mma_tf32(float *d, const float *a, const float *b) {
+    emulated::Warp &w = emulated::warp();
+    const unsigned lane = emulated::running->number % 32, g = lane / 4, t = lane % 4;
+    memcpy(w.a[lane], a, sizeof w.a[lane]);
+    memcpy(w.b[lane], b, sizeof w.b[lane]);
+    emulated::wait(w.gate);
+    for (unsigned e = 0; e < 4; e++) {
+        const unsigned column = 2 * t + e % 2;
+        double sum = d[e];
+        for (unsigned p = 0; p < 8; p++) sum += (double)w.a[4 * g + p % 4][e / 2 + p / 4 * 2] * w.b[4 * column + p % 4][p / 4];
+        d[e] = (float)sum;
+    }
+    emulated::wait(w.gate);
+}
 
 /* What the driver's library finds for a kernel. */
 #define EMULATED_KERNEL(name) \

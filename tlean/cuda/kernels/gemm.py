@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product as pairs
 
-from .plan import COMMON, Family, In, Out, Plan
-from .tile import SOURCE as TILE_SOURCE
-from .tile import tiles
+from .plan import COMMON, Argument, Family, In, Plan
+from .tile import PRECISIONS, Precision, Tile, product, signature_of, source
 
 _SOURCE = """
-struct Matrix {
+/* Rows of a matrix: element (row, p) is at row * pitch + p, or, where its neighbours lie along the rows, at p * pitch + row. */
+template <bool ALONG> struct Matrix {
+    static const bool ALONG_P = ALONG, TABLE = false;
+    static const int WIDTH = 4;
     const float *at;
-    i64 row_step, column_step;
-    bool along_k, along_n;
-    __device__ float operator()(i64 i, i64 j) const { return at[i * row_step + j * column_step]; }
+    i64 pitch;
+    int rows;
+    bool fours;
+    __device__ Matrix(const float *at, i64 pitch, int rows)
+        : at(at), pitch(pitch), rows(rows), fours(pitch % 4 == 0 && (unsigned long long)at % 16 == 0) {}
+    __device__ Place place(int row) const { return Place(); }
+    __device__ void fetch(float *v, const Place &, int row, int p, int last) const {
+        const float *from = at + (ALONG ? row * pitch + p : p * pitch + row);
+        const int left = row < rows && p < last ? (ALONG ? last - p : rows - row) : 0;
+        if (fours && left >= 4) {
+            const float4 four = *(const float4 *)from;
+            v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+        } else {
+            v[0] = left > 0 ? from[0] : 0, v[1] = left > 1 ? from[1] : 0, v[2] = left > 2 ? from[2] : 0, v[3] = left > 3 ? from[3] : 0;
+        }
+    }
 };
 struct Store {
     float *at;
     const float *bias;
     i64 pitch;
-    __device__ void operator()(i64 i, i64 j, float v) const { at[i * pitch + j] = bias ? v + bias[j] : v; }
+    template <int W> __device__ void put(int row, int column, const float *v, int left) const {
+        float *to = at + row * pitch + column, sums[W];
+#pragma unroll
+        for (int e = 0; e < W; e++) sums[e] = bias && e < left ? v[e] + bias[column + e] : v[e];
+        if (W == 4 && left >= 4 && (unsigned long long)to % 16 == 0) {
+            const float4 four = {sums[0], sums[1], sums[2 % W], sums[3 % W]};
+            *(float4 *)to = four;
+        } else {
+#pragma unroll
+            for (int e = 0; e < W; e++) if (e < left) to[e] = sums[e];
+        }
+    }
 };
-/* y (batch, m, n) = A' (batch, m, k) B' (batch, k, n) + bias (n), either operand read transposed where asked. */
-extern "C" __global__ void k_matmul(
-    float *y, const float *a, const float *b, const float *bias, i64 m, i64 n, i64 k, i64 transpose_a, i64 transpose_b
-) {
-    const i64 each = (m + 63) / 64 * ((n + 63) / 64), item = blockIdx.x / each;
-    Matrix left = {a + item * m * k, transpose_a ? 1 : k, transpose_a ? m : 1, !transpose_a, false};
-    Matrix right = {b + item * k * n, transpose_b ? 1 : n, transpose_b ? k : 1, false, !transpose_b};
-    Store store = {y + item * m * n, bias, n};
-    multiply_tile(left, right, store, m, n, k, blockIdx.x % each);
-}
 """
 
 
-def matmul(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    batch, m, n, k, transpose_a, transpose_b = ints
-    return Plan((tiles("k_matmul", batch, m, n, Out(0), In(0), In(1), 0, m, n, k, transpose_a, transpose_b),))
+def _kernel(precision: Precision, tile: Tile, transpose_a: bool, transpose_b: bool) -> str:
+    # A (m, k), or (k, m) transposed, lies along p or along its rows; so does B (k, n) the other way round.
+    name = f"k_matmul_{'nt'[transpose_a]}{'nt'[transpose_b]}_{tile.name}"
+    arguments = "float *y, const float *bias, i64 parts, i64 size, const float *a, const float *b, i64 m, i64 n, i64 k"
+    return f"""
+/* y (batch, m, n) = a {"(batch, k, m) transposed" if transpose_a else "(batch, m, k)"} b {
+        "(batch, n, k) transposed" if transpose_b else "(batch, k, n)"
+    } + bias (n). */
+{signature_of(name, precision, arguments)} {{
+    const int each = (int)((m + {tile.rows - 1}) / {tile.rows} * ((n + {tile.columns - 1}) / {tile.columns}));
+    const i64 item = blockIdx.x / each;
+    const Matrix<{"false" if transpose_a else "true"}> left(a + item * m * k, {"m" if transpose_a else "k"}, (int)m);
+    const Matrix<{"true" if transpose_b else "false"}> right(b + item * k * n, {"k" if transpose_b else "n"}, (int)n);
+    const Store store = {{y + blockIdx.z * size + item * m * n, bias, n}};
+    TL_PART(k, parts)
+    multiply_tile<{tile.rows}, {tile.columns}, {tile.row_warps}>(left, right, store, (int)m, (int)n, first, last, blockIdx.x % each);
+}}
+"""
 
 
-def linear(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    # y = x Wᵀ + b, inputs (w, b, x).
-    rows, outputs, inputs = ints
-    return Plan((tiles("k_matmul", 1, rows, outputs, Out(0), In(2), In(0), In(1), rows, outputs, inputs, 0, 1),))
+def _family(name: str, precision: Precision, variants: dict[str, Family]) -> Family:
+    def plan(batch: int, m: int, n: int, k: int, kinds: str, a: Argument, b: Argument, bias: Argument) -> Plan:
+        return product(f"k_matmul_{kinds}", precision, batch, m, n, k, bias, 1, n, a, b, m, n, k)
+
+    def matmul(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        batch, m, n, k, transpose_a, transpose_b = ints
+        return plan(batch, m, n, k, "nt"[bool(transpose_a)] + "nt"[bool(transpose_b)], In(0), In(1), 0)
+
+    def linear(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        # y = x Wᵀ + b, inputs (w, b, x).
+        rows, outputs, inputs = ints
+        return plan(1, rows, outputs, inputs, "nt", In(2), In(0), In(1))
+
+    kernels = "".join(_kernel(precision, tile, a, b) for tile in precision.tiles for a, b in pairs((False, True), repeat=2))
+    text = COMMON + source(precision) + _SOURCE + kernels
+    return Family(name, text, {"matmul": matmul, "linear": linear}, contract=True, variants=variants)
 
 
-FAMILY = Family("gemm", COMMON + TILE_SOURCE + _SOURCE, {"matmul": matmul, "linear": linear}, contract=True)
+FAMILY = _family("gemm", PRECISIONS["fp32"], {name: _family(f"gemm_{name}", PRECISIONS[name], {}) for name in ("tf32", "fp64")})
