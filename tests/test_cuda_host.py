@@ -4,6 +4,7 @@ table in the documentation; and, where nvcc is, that every source compiles for r
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 import tlean as tl
 from tlean.cuda import compile as build
-from tlean.cuda.kernels import families, kernel_families
+from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
 from tlean.cuda.launch import plan_of, signature
 from tlean.ops import Spec, all_ops, get
@@ -95,7 +96,7 @@ def test_plans_name_functions_and_buffers_that_exist(name):
         clean, outs = record.infer(specs, sample.options)
         plan = plan_of(record, specs, clean)
         for launch in plan.launches:
-            assert f"void {launch.function}(" in family.source
+            assert f" {launch.function}(" in family.source
             assert min(launch.block) >= 1 and launch.block[0] * launch.block[1] * launch.block[2] <= 1024
             assert all(a.number < len(outs) for a in launch.args if isinstance(a, Out))
             assert all(a.number < len(specs) for a in launch.args if isinstance(a, In))
@@ -163,22 +164,51 @@ def test_cache_folder(monkeypatch, tmp_path):
     assert build.cache_folder() == tmp_path / "here"
 
 
+#: Bytes that a kernel may keep outside of its registers: a few values of the largest tiles that wait there for the end of the sums.
+MOST_SPILLED = 160
+#: Bytes of shared memory that a block has without asking for more.
+MOST_SHARED = 48 << 10
+USED = re.compile(
+    r"function '(\w+)' for '(sm_\d+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers(?:.*?, (\d+) bytes smem)?"
+)
+
+
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc, the CUDA compiler")
 def test_nvcc_compiles_every_source(tmp_path):
-    """For sm_80 and sm_90, both in one call of the compiler a source."""
+    """For sm_80 and sm_90, both in one call of the compiler a source; within the registers and the shared memory that there are."""
     targets = [x for n in (80, 90) for x in ("-gencode", f"arch=compute_{n},code=sm_{n}")]
     clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")}
 
     def compiled(family):
         source = tmp_path / f"{family.name}.cu"
         source.write_text(family.source)
-        command = ["nvcc", "-fatbin", *targets, *build.flags(family), str(source), "-o", str(source.with_suffix(".fatbin"))]
-        return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=80), source.with_suffix(".fatbin")
+        command = [
+            "nvcc",
+            "-fatbin",
+            "-Xptxas",
+            "-v",
+            *targets,
+            *build.flags(family),
+            str(source),
+            "-o",
+            str(source.with_suffix(".fatbin")),
+        ]
+        return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=240), source.with_suffix(".fatbin")
 
     with ThreadPoolExecutor(2) as pool:
-        for (result, made), name in zip(pool.map(compiled, families().values()), families(), strict=True):
+        for (result, made), (name, family) in zip(pool.map(compiled, sources().values()), sources().items(), strict=True):
             assert result.returncode == 0, f"{name}: {result.stderr}"
             assert made.stat().st_size > 0
+            text = result.stderr.replace("\n", " ")
+            reports = [USED.search(part) for part in text.split("Compiling entry ")[1:]]
+            assert len(reports) == 2 * family.source.count("__global__"), name
+            for report in reports:
+                kernel, arch, stores, loads, registers, shared = report.groups()
+                allowed = MOST_SPILLED if "matmul" in kernel and "128x128" in kernel else 0
+                assert int(stores) <= allowed and int(loads) <= allowed, (
+                    f"{kernel} for {arch}: {stores} bytes spilled, {registers} registers"
+                )
+                assert int(shared or 0) <= MOST_SHARED, f"{kernel} for {arch}"
 
 
 def test_the_table_is_up_to_date(tmp_path):

@@ -128,6 +128,102 @@ def test_more_than_one_tile(ops, name, shapes, options):
     assert found.tobytes() == again.tobytes()
 
 
+def tf32(x):
+    """Rounded to 10 bits of mantissa, ties away from zero."""
+    bits = np.ascontiguousarray(x, "float32").view("uint32")
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view("float32")
+
+
+#: Around the edges of every tile, few rows, few columns, long sums that are cut, none to sum.
+PRODUCTS = [
+    (1, 1, 1, 1),
+    (1, 130, 129, 20),
+    (2, 64, 65, 33),
+    (1, 3, 200, 9),
+    (1, 40, 7, 1100),
+    (5, 33, 34, 17),
+    (1, 5, 6, 0),
+    (1, 1, 300, 700),
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp64"])
+@pytest.mark.parametrize("transposed", ["nn", "nt", "tn", "tt"])
+def test_products(precision, transposed):
+    ops = tl.cuda.ops(precision=precision)
+    rng = np.random.default_rng(4)
+    for batch, m, n, k in PRODUCTS:
+        a, b = rng.standard_normal((batch, m, k)).astype("float32"), rng.standard_normal((batch, k, n)).astype("float32")
+        given = [np.ascontiguousarray(x.swapaxes(1, 2)) if t == "t" else x for x, t in zip((a, b), transposed, strict=True)]
+        options = {"transpose_a": transposed[0] == "t", "transpose_b": transposed[1] == "t"}
+        found = ops.apply_all("matmul", given, options)[0].numpy()
+        wide = [(tf32(x) if precision == "tf32" else x).astype("float64") for x in (a, b)]
+        expected = wide[0] @ wide[1]
+        if precision == "fp64":
+            # One rounding: half a unit in the last place, and a second one where parts of a sum are added.
+            np.testing.assert_allclose(found, expected, rtol=1.2e-7, atol=1e-5 if k > 500 else 1e-12)
+        else:
+            assert_close(found, expected, TOLERANCE, f"{precision} {batch} {m} {n} {k}")
+        assert found.tobytes() == ops.apply_all("matmul", given, options)[0].numpy().tobytes()
+
+
+def test_tiles_of_every_size_are_used():
+    """What the shapes choose: large tiles where they fill a device, cuts of long sums where nothing else would."""
+    from tlean.cuda.launch import plan_of
+    from tlean.ops import Spec
+
+    def functions(m, n, k):
+        plan = plan_of(get("matmul"), (Spec((m, k)), Spec((k, n))), {"transpose_a": False, "transpose_b": False})
+        return [launch.function for launch in plan.launches]
+
+    assert functions(4096, 4096, 4096) == ["k_matmul_nn_128x128"]
+    assert functions(512, 512, 512) == ["k_matmul_nn_64x64"]
+    assert functions(16, 65536, 64) == ["k_matmul_nn_32x128"]
+    assert functions(64, 64, 4096) == ["k_matmul_nn_64x64", "k_sum_parts"]
+
+
+def test_large_tiles():
+    for precision in ("fp32", "tf32"):
+        rng = np.random.default_rng(5)
+        a, b = rng.standard_normal((64, 130, 17)).astype("float32"), rng.standard_normal((64, 17, 70)).astype("float32")
+        found = tl.cuda.ops(precision=precision).bmm(a, b).numpy()
+        wide = [(tf32(x) if precision == "tf32" else x).astype("float64") for x in (a, b)]
+        assert_close(found, wide[0] @ wide[1], TOLERANCE, precision)
+
+
+#: (images, channels, outputs, size, kernel, stride, padding, dilation, groups): each tile, one and three axes, groups, direct ones.
+CONVOLUTIONS = [
+    (2, 5, 7, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (3, 66, 70, (7, 5), (3, 2), (2, 1), (1, 0), (1, 2), 1),
+    (2, 8, 40, (21,), (5,), (2,), (2,), (1,), 2),
+    (1, 4, 6, (5, 6, 4), (2, 3, 2), (1, 2, 1), (1, 1, 0), (2, 1, 1), 1),
+    (2, 6, 6, (11, 9), (3, 3), (1, 2), (1, 1), (1, 1), 6),
+    (2, 4, 8, (6, 7), (3, 3), (2, 1), (1, 2), (2, 1), 4),
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp64"])
+@pytest.mark.parametrize("k", range(len(CONVOLUTIONS)))
+def test_convolutions(precision, k):
+    images, c, o, size, kernel, stride, padding, dilation, groups = CONVOLUTIONS[k]
+    ops = tl.cuda.ops(precision=precision)
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((images, c, *size)).astype("float32")
+    w = rng.standard_normal((o, c // groups, *kernel)).astype("float32")
+    b = rng.standard_normal(o).astype("float32")
+    name = "conv"
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    reference = Reference("float64")
+    rounded = tf32 if precision == "tf32" else np.asarray
+    y = np.asarray(reference.apply(name, (rounded(w), b, rounded(x)), options).value)
+    assert_close(ops.apply_all(name, [w, b, x], options)[0].numpy(), y, TOLERANCE, name)
+    g = rng.standard_normal(y.shape).astype("float32")
+    for gradient, given, more in (("_conv_grad_w", (g, x), {"kernel": kernel}), ("_conv_grad_x", (w, g), {"in_shape": size})):
+        found = ops.apply_all(gradient, list(given), options | more)[0].numpy()
+        expected = reference.apply(gradient, tuple(rounded(v) for v in given), options | more)
+        assert_close(found, np.asarray(expected.value), TOLERANCE, gradient)
+
+
 def test_corners(ops):
     """NaN, ties, infinities and blocked rows as on the CPU."""
     x = np.array([[1, np.nan, 3], [2, 5, 5], [-np.inf] * 3], "float32")

@@ -19,6 +19,15 @@ def families() -> dict[str, Family]:
 
 
 @functools.cache
+def sources() -> dict[str, Family]:
+    """Every family and every variant of one by name: all that is ever compiled."""
+    found: dict[str, Family] = {}
+    for family in families().values():
+        found |= {f.name: f for f in (family, *family.variants.values())}
+    return found
+
+
+@functools.cache
 def kernel_families() -> dict[str, Family]:
     """Kernel name -> the family that has it."""
     return {kernel: family for family in families().values() for kernel in family.kernels}

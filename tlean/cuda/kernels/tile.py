@@ -33,11 +33,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Precision:
-    """How tiles are multiplied: threads of a block, values of the summed index in a panel, the tiles that there are, the largest first,
-    and the source of `Sums`."""
+    """How tiles are multiplied: threads of a block, values of the summed index in a panel, blocks that share a multiprocessor's registers,
+    the tiles that there are, the largest first, and the source of `Sums`."""
 
     threads: int
     depth: int
+    together: int
     tiles: tuple[Tile, ...]
     source: str
 
@@ -93,7 +94,8 @@ __device__ void multiply_tile(const A &a, const B &b, const C &c, int m, int n, 
     __shared__ __align__(16) Panel<BM> left[2];
     __shared__ __align__(16) Panel<BN> right[2];
     __shared__ Place left_at[A::TABLE ? BM : 1], right_at[B::TABLE ? BN : 1];
-    const int down = (m + BM - 1) / BM, over = (n + BN - 1) / BN, band = tile / (8 * over), high = down - 8 * band < 8 ? down - 8 * band : 8;
+    const int down = (m + BM - 1) / BM, over = (n + BN - 1) / BN, band = tile / (8 * over);
+    const int high = down - 8 * band < 8 ? down - 8 * band : 8;
     const int row0 = (8 * band + tile % (8 * over) % high) * BM, column0 = tile % (8 * over) / high * BN;
     if (A::TABLE) for (int i = threadIdx.x; i < BM; i += THREADS) left_at[i] = a.place(row0 + i);
     if (B::TABLE) for (int i = threadIdx.x; i < BN; i += THREADS) right_at[i] = b.place(column0 + i);
@@ -254,9 +256,9 @@ template <int BM, int BN, int WM> struct Sums {
 
 #: By the values of `fast_gpu_matmul_precision`.
 PRECISIONS = {
-    "fp32": Precision(256, 8, (Tile(128, 128, 4), Tile(64, 64, 4), Tile(32, 128, 2)), "typedef float total_t;\n" + _PLAIN),
-    "tf32": Precision(128, 16, (Tile(128, 128, 2), Tile(64, 64, 2), Tile(32, 128, 1)), _TENSOR),
-    "fp64": Precision(256, 8, (Tile(64, 64, 4), Tile(32, 128, 2)), "typedef double total_t;\n" + _PLAIN),
+    "fp32": Precision(256, 8, 2, (Tile(128, 128, 4), Tile(64, 64, 4), Tile(32, 128, 2)), "typedef float total_t;\n" + _PLAIN),
+    "tf32": Precision(128, 16, 2, (Tile(128, 128, 2), Tile(64, 64, 2), Tile(32, 128, 1)), _TENSOR),
+    "fp64": Precision(256, 8, 1, (Tile(64, 64, 4), Tile(32, 128, 2)), "typedef double total_t;\n" + _PLAIN),
 }
 
 
@@ -268,7 +270,7 @@ def source(precision: Precision) -> str:
 
 def signature_of(name: str, precision: Precision, arguments: str) -> str:
     """How the definition of a kernel begins."""
-    return f'extern "C" __global__ void __launch_bounds__({precision.threads}, 2) {name}({arguments})'
+    return f'extern "C" __global__ void __launch_bounds__({precision.threads}, {precision.together}) {name}({arguments})'
 
 
 def choose(precision: Precision, batch: int, m: int, n: int) -> Tile:
