@@ -32,7 +32,7 @@ def test_launches_name_functions_and_operands_that_exist(kind):
         own = module(arrangement)
         for step in arrangement.program.steps:
             for family, found in step.code.launches:
-                assert f"void {found.function}(" in (family or own).source, name
+                assert f" {found.function}(" in (family or own).source, name
                 for a in found.args:
                     operands = {In: step.inputs, Out: step.outputs, Scratch: step.scratch}.get(type(a))
                     assert operands is None or a.number < len(operands), name
