@@ -12,7 +12,8 @@ from tlean._core import arena
 
 CPU = {"eager": {"backend": "eager"}, "compiled": {"backend": "compiled"}}
 #: With a device, or the emulation that `.ci/cuda` builds, the same tests run there.
-BACKENDS = CPU | ({"cuda": {"device": "cuda"}} if tl.cuda.is_available() else {})
+CUDA = {"cuda": {"device": "cuda"}, "cuda compiled": {"device": "cuda", "backend": "compiled"}}
+BACKENDS = CPU | (CUDA if tl.cuda.is_available() else {})
 
 
 @pytest.fixture(params=BACKENDS)

@@ -124,6 +124,13 @@ class Param:
             self._mirror, self._mirrored = made, self._version
         return self._mirror
 
+    def own_on_device(self, where: Context) -> DeviceArray:
+        """The parameter's array on a device, which nobody else has: a copy takes its place where somebody does."""
+        found = self.on_device(where)
+        if not found.alone:
+            self._mirror = found = found.copy()
+        return found
+
     def move(self, value: DeviceArray) -> None:
         """Take this array of a device as the value, not copied. The caller counts the version on (`Update.taken`)."""
         self._mirror, self._mirrored = value, self._version + 1

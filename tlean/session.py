@@ -81,9 +81,10 @@ class Session:
         if cls is Session:
             options = _options(options, changes)
             if options.device != "cpu":
-                from .session_cuda import CudaSession
+                from .session_cuda import CompiledCudaSession, CudaSession
 
-                return CudaSession.__new__(CudaSession)
+                made = CompiledCudaSession if options.backend == "compiled" else CudaSession
+                return made.__new__(made)
             if options.backend == "compiled":
                 from .session_compiled import CompiledSession
 

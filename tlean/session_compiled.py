@@ -17,11 +17,14 @@ from tlean._core.threads import cap_threads
 from tlean._faces.methods import OpsMethods
 
 from .backends.compiled import Executable, signed_seed
+from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.graph import Graph, GraphRef
+from .backends.target import Target
 from .errors import NodeError, NumericsError, OptionError
 from .ops import Spec, get
 from .options import Options
+from .param import Param
 from .rng import op_seed
 from .session import Gradients, Session, _options
 
@@ -106,6 +109,9 @@ class _Program:
 class CompiledSession(Session, OpsMethods):
     """A session whose step runs as one plan."""
 
+    #: What plans are made for.
+    _target: Target = CPU
+
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = _options(options, changes)
         self.dtype = self.options.dtype
@@ -174,9 +180,17 @@ class CompiledSession(Session, OpsMethods):
         flows = requires_grad and value.dtype.startswith("float")
         return SessionRef(self, *self._input(value, flows, recording()))
 
+    def held(self, value: Any, dtype: str | None = None) -> Any:
+        """A value as an array that plans take. Raises: DTypeError, ShapeError."""
+        return self._target.array(value, dtype)
+
     def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> SessionRef:
         """A leaf with this value (copied, cast to the session's dtype)."""
-        return self.add_leaf(as_tensor(value, self.dtype), requires_grad, name)
+        return self.add_leaf(self.held(value, self.dtype), requires_grad, name)
+
+    def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> SessionRef:
+        """A leaf with this value (copied, cast to the session's dtype)."""
+        return self.leaf(x, self.options.requires_grad_by_default if requires_grad is None else requires_grad, name)
 
     def const(self, value: Any, name: str | None = None) -> SessionRef:
         """A leaf that takes no gradient."""
@@ -229,8 +243,8 @@ class CompiledSession(Session, OpsMethods):
         if name in record.integer:
             if hasattr(x, "__tlean_value__"):
                 x = x.__tlean_value__(self)
-            tensor = as_tensor(x)
-            return self._input(tensor if tensor.dtype == "bool" else as_tensor(x, "int64"), False, False)[1]
+            tensor = self.held(x)
+            return self._input(tensor if tensor.dtype == "bool" else self.held(x, "int64"), False, False)[1]
         return self.const(x).value_id
 
     def _constant(self, value: int) -> int:
@@ -291,12 +305,12 @@ class CompiledSession(Session, OpsMethods):
         if value_id not in self._computed:
             position = next((k for k, v in enumerate(self._program.graph.inputs) if v == value_id), None)
             if position is not None:
-                return self._tensors[position]
+                return self.array(self._tensors[position])
 
             def build() -> Executable:
                 graph = self._fresh()
                 graph.outputs = [value_id]
-                return Executable(graph)
+                return Executable(graph, target=self._target)
 
             if self.options.check_numerics:
                 self._look_for_nonfinite()
@@ -315,7 +329,7 @@ class CompiledSession(Session, OpsMethods):
         def build() -> Executable:
             graph = self._fresh()
             graph.outputs = list(values)
-            return Executable(graph)
+            return Executable(graph, target=self._target)
 
         if not values:
             return
@@ -380,16 +394,24 @@ class CompiledSession(Session, OpsMethods):
         params = [self._uses[i][0] for i in moved]
         extra: list[AnyTensor] = [grads.seed]
         for i, p in zip(moved, params, strict=True):
-            states, hyper = update.peek(p, kernels[i])
+            states, hyper = self._states(update, p, kernels[i])
             extra += [*states, as_tensor(hyper, "float64")]
         made = self._run(plan_key, build, extra)
         self._computed[grads.out.value_id] = made[0]
         self._pending = None
         # New values in memory of their own: what this tape has read stays as it was, so its values can still be computed.
         for p, value in zip(params, made[1:], strict=True):
-            p._tensor = value
+            self._move(p, value)
         update.taken(params)
         return True
+
+    def _states(self, update: Any, p: Param, kernel: str) -> tuple[Sequence[Any], tuple[float, ...]]:
+        # The optimiser's states of a parameter, which the plan writes to, and its numbers.
+        return update.peek(p, kernel)
+
+    def _move(self, p: Param, value: Any) -> None:
+        # The parameter's new value, in memory of its own.
+        p._tensor = value
 
     def _step_plan(self, key: Any, kernels: dict[int, str], update: Any, out: SessionRef) -> tuple[list[int], Any]:
         known = self._program.plans.get(("moved", key))
@@ -410,7 +432,7 @@ class CompiledSession(Session, OpsMethods):
             graph.states += [(f"node {i} state {k}", b.id, a.id) for k, (b, a) in enumerate(zip(before, after[1:], strict=True))]  # type: ignore[union-attr]
         graph.outputs = [out.value_id, *updated]
         self._program.plans["moved", key] = list(grads)
-        return list(grads), lambda: Executable(graph)
+        return list(grads), lambda: Executable(graph, target=self._target)
 
     def __repr__(self) -> str:
         return f"<Session: compiled on {self.options.device}, {self.dtype}, {len(self._program.values)} nodes, {len(self._known)} programs>"
@@ -448,7 +470,7 @@ class LazyGradients(Gradients):
         seed = graph.arg(Spec(self.out.shape, self.out.dtype))
         found = reverse(graph, [(GraphRef(graph, self.out.value_id), seed)], s._wrt(graph, ids))
         graph.outputs = [*([self.out.value_id] if with_value else []), *(None if g is None else g.id for g in found)]
-        return Executable(graph)
+        return Executable(graph, target=s._target)
 
     def reached(self, i: int) -> AnyTensor | None:
         """The gradient of node i, or None if nothing arrived there."""

@@ -1,9 +1,11 @@
-"""The session of a device: every op runs there at once, and what it makes stays there until it is read back."""
+"""The sessions of a device: every op runs there at once, or a step as one plan; what they make stays there until it is read back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from .backends.lower import target_of
 from .cuda.array import DeviceArray
 from .cuda.eager import CudaEager
 from .cuda.kernels.plan import Mode
@@ -12,6 +14,7 @@ from .errors import DeviceError
 from .options import Options
 from .param import Param
 from .session import Gradients, Session, _options
+from .session_compiled import CompiledSession
 
 
 class CudaSession(Session, CudaEager):
@@ -20,8 +23,8 @@ class CudaSession(Session, CudaEager):
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = _options(options, changes)
         where = context_of(self.options.device)
-        if where is None or self.options.backend != "eager":
-            raise DeviceError(f"Session: a session on a device is eager in this version, got backend={self.options.backend!r}")
+        if where is None:
+            raise DeviceError(f"Session: a device is expected, got {self.options.device!r}")
         mode = Mode(self.options.fast_gpu_matmul_precision, self.options.deterministic)
         CudaEager.__init__(self, where, seed=self.options.seed, mode=mode, fused=self.options.fast_kernels)
         self.check_numerics = self.options.check_numerics
@@ -51,3 +54,37 @@ class CudaSession(Session, CudaEager):
 
     def __repr__(self) -> str:
         return f"<Session: eager on {self.options.device}, {self.dtype}, {len(self.store)} nodes>"
+
+
+class CompiledCudaSession(CompiledSession):
+    """A session whose step runs as one plan on a device. Made by `Session(backend="compiled", device="cuda")`.
+
+    Values of the host are copied to the device by the plan that reads them.
+    """
+
+    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+        super().__init__(options, **changes)
+        target: Any = target_of(self.options.device, self.options.fast_gpu_matmul_precision, self.options.deterministic)
+        self._target, self._where = target, target.where
+        self._one = device_array(1.0, self.dtype, self._where)
+
+    def array(self, x: Any, dtype: str | None = None) -> DeviceArray:
+        """A value as an array of the session's device: one of the host is copied there. Raises: DTypeError, ShapeError."""
+        # The seed of every scalar loss.
+        return self._one if type(x) is float and x == 1.0 and dtype == self.dtype else device_array(x, dtype, self._where)
+
+    def _value_of(self, p: Param) -> DeviceArray:
+        # An array of the tape's own: what it has read stays when the parameter moves.
+        return p.on_device(self._where).shared()
+
+    def _apart(self, grads: Any) -> Any:
+        return self._by_param(grads)
+
+    def _states(self, update: Any, p: Param, kernel: str) -> tuple[Sequence[Any], tuple[float, ...]]:
+        states, hyper = update.peek(p, kernel, self._where)
+        if states and not all(s.alone for s in states):
+            states = update.state.moments[p] = tuple(s.owned() for s in states)
+        return states, hyper
+
+    def _move(self, p: Param, value: Any) -> None:
+        p.move(value)

@@ -18,9 +18,12 @@ from ..backends.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH,
 from ..errors import IndexRangeError
 from .array import DeviceArray, empty, to_device
 from .context import Block, Context
-from .kernels.plan import Argument, Fault, In, Out, Scratch
+from .kernels.optim import FAMILY as OPTIM
+from .kernels.optim import STEPS
+from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
 from .launch import signature
 from .target import Code, module
+from .updates import Place, Row, Updates
 
 _ALIGNMENT = 256
 #: What vector loads ask of an array's address.
@@ -43,7 +46,7 @@ class _Copy:
     # A copy within the device: places of source and target, bytes.
     __slots__ = ("size", "source", "target")
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int], size: int) -> None:
+    def __init__(self, source: Place, target: Place, size: int) -> None:
         self.source = source
         self.target = target
         self.size = size
@@ -106,25 +109,41 @@ class DevicePlan:
         if self._checked:
             driver.memset_d32_async(self._memory.address + self._flags, 0, len(self._checked), self.context.stream)
 
-    def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy]:
+    def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy | Updates]:
         own = module(arrangement)
-        calls: list[_Call | _Copy] = []
+        calls: list[_Call | _Copy | Updates] = []
         with self.context.current():
             for k, step in enumerate(self.program.steps):
                 code: Code = step.code
                 places = [arrangement.places[v] for v in (*step.inputs, *step.outputs) if v >= 0]
                 if code.copied:
                     calls.append(_Copy(places[0], places[1], code.copied))
-                for family, launch in code.launches:
-                    if launch.empty:
-                        continue
-                    letters = signature(launch)
-                    function = self.context.function(family or own, launch.function, letters)
-                    values, moving = self._values(launch.args, k, arrangement)
-                    packed = bytearray(struct.pack(letters, *values))
-                    spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
-                    calls.append(_Call(function, launch.grid, launch.block, packed, spots))
+                if code.update:
+                    calls += self._update(k, code.update, arrangement)
+                calls += [self._call(k, family or own, launch, arrangement) for family, launch in code.launches if not launch.empty]
         return calls
+
+    def _call(self, k: int, family: Family, launch: Launch, arrangement: Arrangement) -> _Call:
+        letters = signature(launch)
+        function = self.context.function(family, launch.function, letters)
+        values, moving = self._values(launch.args, k, arrangement)
+        packed = bytearray(struct.pack(letters, *values))
+        spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
+        return _Call(function, launch.grid, launch.block, packed, spots)
+
+    def _update(self, k: int, update: tuple[str, tuple[Row, ...]], arrangement: Arrangement) -> list[_Call | Updates]:
+        # Parameters that change in place go together.
+        op, rows = update
+        step, states = self.program.steps[k], STEPS[op].states
+        together, calls = [], []
+        for row in rows:
+            p, g, *rest = (arrangement.places[v] for v in step.inputs[row.inputs : row.inputs + states + 3])
+            made = [arrangement.places[v] for v in step.outputs[row.outputs : row.outputs + states + 1]]
+            if made == [p, *rest[:-1]]:
+                together.append(((p, g, *rest[:-1]), rest[-1], row.size))
+            else:
+                calls += [self._call(k, OPTIM, launch, arrangement) for launch in row.launches if not launch.empty]
+        return [*([Updates(self.context, op, together)] if together else []), *calls]
 
     def _values(self, arguments: Sequence[Argument], k: int, arrangement: Arrangement) -> tuple[list[Any], list[tuple[int, int, int]]]:
         # The arguments as numbers, and (position, kind, number) of the addresses that each run writes.
@@ -175,15 +194,20 @@ class DevicePlan:
                 results.append(found)
                 made.append(0 if found is None else found.address)
             known = {INPUT: addresses, OUTPUT: made}
+
+            def address(place: Place) -> int:
+                return known[place[0]][place[1]] if place[0] in known else self._fixed(*place)
+
             for call in self._calls:
-                if isinstance(call, _Copy):
-                    source, target = (known[p[0]][p[1]] if p[0] in known else self._fixed(*p) for p in (call.source, call.target))
-                    driver.memcpy_dtod_async(target, source, call.size, where.stream)
-                    continue
-                for at, kind, number in call.moving:
-                    struct.pack_into("q", call.arguments, at, known[kind][number])
-                # What `prepared_async_call` does once it has packed the arguments.
-                call.function._launch_kernel(call.grid, call.block, call.arguments, 0, where.stream)
+                if isinstance(call, _Call):
+                    for at, kind, number in call.moving:
+                        struct.pack_into("q", call.arguments, at, known[kind][number])
+                    # What `prepared_async_call` does once it has packed the arguments.
+                    call.function._launch_kernel(call.grid, call.block, call.arguments, 0, where.stream)
+                elif isinstance(call, _Copy):
+                    driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, where.stream)
+                else:
+                    call.run(address, driver)
             if self._checked and not self._watched:
                 self._watched = True
                 where.watch(self._check)

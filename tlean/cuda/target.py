@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.array import as_tensor
 from ..backends.graph import Graph, GraphNode
-from ..backends.target import Arrangement, Step, Target
+from ..backends.target import Arrangement, Step, Target, nbytes
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
+from .array import DeviceArray, to_device
+from .context import Context, context
 from .fused import group_of, module_of
 from .kernels.plan import Family, Launch, Mode
 from .launch import EXACT, KERNELS, family_of, plan_of
+from .updates import Row, merge_updates
 
 if TYPE_CHECKING:
     from .program import DevicePlan
@@ -28,11 +31,13 @@ class Code:
     Attributes:
         source: the text of the kernel that the plan has to compile for it.
         copied: bytes to copy from the input to the output, where it is a copy.
+        update: the op and the parameters, where it is an optimiser's step over several.
     """
 
     launches: tuple[tuple[Family | None, Launch], ...] = ()
     source: str = ""
     copied: int = 0
+    update: tuple[str, tuple[Row, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class Cuda(Target):
     @property
     def single(self) -> Target:
         return Cuda(self.device, self.mode, False)
+
+    @property
+    def where(self) -> Context:
+        """The device, which is started if it was not."""
+        return context(self.device)
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         if record.host is not None:
@@ -97,27 +107,24 @@ class Cuda(Target):
         return Step(name, group.inputs, outputs, every, code=code, scratch=group.scratch, in_place=in_place)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
-        from ..backends.target import nbytes
-
         return Step("copy", (source,), (target,), (), code=Code(copied=nbytes(graph.specs[source])))
 
+    def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
+        return merge_updates(graph, steps, lambda op, rows: Code(update=(op, rows)))
+
     def plan(self, arrangement: Arrangement) -> DevicePlan:
-        from .context import context
         from .program import DevicePlan
 
-        return DevicePlan(arrangement, context(self.device))
+        return DevicePlan(arrangement, self.where)
 
     def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
         return plan.run(inputs, out_specs)
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""
-        from .array import DeviceArray, to_device
-        from .context import context
-
         if not isinstance(value, DeviceArray) and not hasattr(value, "__cuda_array_interface__"):
             return as_tensor(value, dtype)
-        found = to_device(value, context(self.device))
+        found = to_device(value, self.where)
         if found.context.device != self.device:
             raise DeviceError(f"CUDA: an array of {found.device}, the program runs on cuda:{self.device}; copy it there")
         if dtype is not None and found.dtype != dtype:

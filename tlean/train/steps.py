@@ -10,9 +10,12 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean.backends.compiled import Executable, GraphM, Stream
 from tlean.backends.derive import reverse
 from tlean.backends.eager import no_grad
+from tlean.backends.lower import target_of
+from tlean.cuda.place import array_at, context_of
 from tlean.errors import ShapeError
 from tlean.ops import Spec
 from tlean.options import Options
+from tlean.param import Param
 from tlean.session import Session
 
 from .params import ParamList
@@ -46,6 +49,11 @@ class EagerSteps:
         self.session = Session(options.replace(backend="eager"))
         self.params = params
         self.loss = loss
+        self._where = context_of(options.device)
+
+    def array(self, x: Any, dtype: str) -> Any:
+        """An input as the steps take it. Raises: DTypeError, ShapeError."""
+        return array_at(x, dtype, self._where)
 
     @property
     def stream_state(self) -> tuple[int, int]:
@@ -102,7 +110,12 @@ class CompiledSteps:
         self.params = params
         self.loss = loss
         self.stream = Stream(options.seed)
+        self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic)
         self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
+
+    def array(self, x: Any, dtype: str) -> Any:
+        """An input as the steps take it; the plan copies what is not on its device. Raises: DTypeError, ShapeError."""
+        return self._target.array(x, dtype)
 
     @property
     def stream_state(self) -> tuple[int, int]:
@@ -148,7 +161,7 @@ class CompiledSteps:
                 for k, g in zip(moved, found, strict=True):
                     self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)))
         graph.outputs = [r.id for r in outputs]
-        return Executable(graph, graph.finish()), structure, moved
+        return Executable(graph, graph.finish(), self._target), structure, moved
 
     def _update(self, graph: GraphM, k: int, p: Any, g: Any, kernel: str, length: int) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
@@ -178,16 +191,54 @@ class CompiledSteps:
 
     def step(self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None) -> tuple[AnyTensor, Any]:
         """The whole step in one plan: (loss, aux)."""
-        plan, structure, moved = self._plan("step", inputs, update, clip_norm)
+        plan, structure, which = self._plan("step", inputs, update, clip_norm)
+        moved = [self.params[k] for k in which]
+        extra = self._states(update, moved)
+        made = plan([*self._tensors(inputs), *extra], self.stream)
+        self._moved(moved)
+        update.taken(moved)
+        return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]
+
+    def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
+        # The states and `hyper` of each parameter, whose memory and theirs the plan may write to.
         extra: list[AnyTensor] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
-        for k in moved:
-            p = self.params[k]
+        for p in moved:
             p._tensor = alone(p._tensor)
             states, hyper = update.peek(p, str(update.kernel(p)))
             if hyper not in vectors:
                 vectors[hyper] = as_tensor(hyper, "float64")
             extra += [*states, vectors[hyper]]
-        made = plan([*self._tensors(inputs), *extra], self.stream)
-        update.taken([self.params[k] for k in moved])
-        return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]
+        return extra
+
+    def _moved(self, moved: Sequence[Param]) -> None:
+        # The plan has written to these parameters.
+        pass
+
+
+class DeviceSteps(CompiledSteps):
+    """The same on a device, where parameters and states stay: a step copies its inputs there, and nothing back until it is read."""
+
+    def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any]) -> None:
+        super().__init__(options, params, loss)
+        self._where = self._target.where
+
+    def _tensors(self, inputs: Sequence[Any]) -> list[Any]:
+        return [*(p.on_device(self._where) for p in self.params), *inputs]
+
+    def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
+        extra: list[Any] = []
+        vectors: dict[tuple[float, ...], AnyTensor] = {}
+        for p in moved:
+            p.own_on_device(self._where)
+            states, hyper = update.peek(p, str(update.kernel(p)), self._where)
+            if states and not all(s.alone for s in states):
+                states = update.state.moments[p] = tuple(s.owned() for s in states)
+            if hyper not in vectors:
+                vectors[hyper] = as_tensor(hyper, "float64")
+            extra += [*states, vectors[hyper]]
+        return extra
+
+    def _moved(self, moved: Sequence[Param]) -> None:
+        for p in moved:
+            p.move(p.on_device(self._where))

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean.cuda.place import array_at, context_of
-from tlean.errors import DeviceError, OptionError, ShapeError
+from tlean.errors import OptionError, ShapeError
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
 
 from .params import ParamList
-from .steps import CompiledSteps, EagerSteps
+from .steps import CompiledSteps, DeviceSteps, EagerSteps
 from .update import STATE_NAMES, AdamState, AdamUpdate, Descent, Update, number
 
 
@@ -41,10 +40,6 @@ class ScalarTrainer:
     ) -> None:
         if not isinstance(options, Options):
             raise OptionError(f"ScalarTrainer: options are an Options, got {type(options).__name__}")
-        compiled = options.backend == "compiled" and not options.check_numerics
-        if compiled and options.device != "cpu":
-            raise DeviceError(f"ScalarTrainer: on a device it is eager in this version, got backend={options.backend!r}")
-        self._where = context_of(options.device)
         self.options = options
         self.params = ParamList(init_params, requires_grad, dtype=options.dtype)
         for p in self.params:
@@ -52,7 +47,8 @@ class ScalarTrainer:
                 p.requires_grad = options.requires_grad_by_default
         self.input_specs = [s if isinstance(s, Spec) else Spec(tuple(s)) for s in input_shapes]
         # Numbers are looked at after each op, so the ops run one by one: the same bits.
-        steps = CompiledSteps if compiled else EagerSteps
+        compiled = CompiledSteps if options.device == "cpu" else DeviceSteps
+        steps = compiled if options.backend == "compiled" and not options.check_numerics else EagerSteps
         self._steps: Any = steps(options, self.params, loss)
         self._adam = AdamState()
         #: What the loss returned beside the scalar in the last call, as arrays.
@@ -63,7 +59,7 @@ class ScalarTrainer:
             raise ShapeError(f"ScalarTrainer: {len(self.input_specs)} inputs are declared, got {len(inputs)}")
         tensors = []
         for k, (x, spec) in enumerate(zip(inputs, self.input_specs, strict=True)):
-            value = array_at(x, self.options.dtype if spec.dtype == FLOAT else spec.dtype, self._where)
+            value = self._steps.array(x, self.options.dtype if spec.dtype == FLOAT else spec.dtype)
             if len(value.shape) != len(spec.shape) or value.shape[1:] != spec.shape[1:]:
                 raise ShapeError(f"ScalarTrainer: input {k} is declared as {spec.shape}, got {value.shape}")
             tensors.append(value)
