@@ -12,6 +12,7 @@ the terms; the weight gradient sums a fixed number of groups of tiles one by one
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
+from tlean._core.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro_f32
 from tlean._core.threads cimport parallel_for, scratch
 
 ctypedef fused real:
@@ -26,6 +27,7 @@ cdef extern from "conv_micro.h" nogil:
         CONV_Q_MAX
         CONV_TERMS
     void conv_expect_write(const void*) noexcept
+    void conv_expect_read(const void*) noexcept
     const int* conv_nv_max
     const int* conv_kb_max
     ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,
@@ -67,7 +69,19 @@ cdef extern from "conv_micro.h" nogil:
     void conv_zero_f32(float*, Py_ssize_t) noexcept
     void conv_zero_f64(double*, Py_ssize_t) noexcept
 
+cdef extern from "conv_winograd.h" nogil:
+    void wino_source(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t) noexcept
+    void wino_cotangent(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t) noexcept
+    void wino_weights(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint) noexcept
+    bint wino_result(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t) noexcept
+    bint wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void wino_definition(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint,
+                         Py_ssize_t) noexcept
+    void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+
 include "conv_tile.pxi"
+include "conv_winograd.pxi"
+include "conv_winograd_weight.pxi"
 include "conv_panel.pxi"
 include "conv_gather.pxi"
 include "conv_weight.pxi"

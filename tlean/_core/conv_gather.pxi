@@ -357,6 +357,9 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     cdef char* memory
     cdef double work
     read_geometry(geo, ints)
+    if real is float:
+        if winograd_pays(geo, adjoint):
+            return winograd(to, source, w, bias, geo, adjoint, finish)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     job.in_channels, job.out_channels = geo.wide, geo.narrow
     job.in_plane, job.out_plane = wide_plane(geo), narrow_plane(geo)

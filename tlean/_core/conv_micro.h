@@ -98,6 +98,7 @@ TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) { CONV_FILL(CONV_LO
 #undef CONV_LOAD_COPY
 
 TL_INLINE void conv_expect_write(const void *at) { __builtin_prefetch(at, 1); }
+TL_INLINE void conv_expect_read(const void *at) { __builtin_prefetch(at); }
 
 #define REAL float
 #define INTEGER int32_t

@@ -326,7 +326,12 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), positions = WEIGHT_POSITIONS * 4 // sizeof(real), a, c, t, k, bytes
     cdef double work
     cdef char* memory
+    cdef int status
     read_geometry(geo, ints)
+    if real is float:
+        status = winograd_weight(to, g, x, geo)
+        if status != NOT_FINITE:
+            return status
     job.to, job.g, job.x = to, g, x
     job.terms = geo.wide * geo.cells
     source_of_wide(src, geo)

@@ -1,0 +1,365 @@
+# Winograd's way for 3 x 3 windows at stride 1 in float, with enough channels: a quarter of the multiplications; see conv_winograd.h.
+# Tiles of 4 x 4 outputs are transformed, multiplied point by point over the channels (36 matrix products), and transformed back.
+#
+#   source v [block of channels][point][tile][channel]   weights u [panel][point][channel][2 vectors of output channels]
+#   sums m [point][tile][2 vectors]
+#
+# Tiles are counted by rows of tiles, image after image. Two orders of work: where the transformed weights fit the caches they are made once
+# and bands of tiles pass by one after another; else the tiles of several images are made once and the weights pass by.
+
+cdef enum:
+    WINO_BAND_BYTES = 393216        # of transformed tiles that stay in the second-level cache
+    WINO_BOX_BYTES = 40960          # of the source, channels as lanes
+    WINO_WEIGHT_BYTES = 3145728     # of transformed weights that are made once
+    WINO_TILES = 64                 # made at once where weights pass by
+    WINO_CHANNELS = 256             # of a block there: their weights are made at once
+    WINO_CELLS = 32                 # kernels that are turned at once
+
+
+cdef struct WinoJob:
+    const float* source
+    const float* w
+    const float* bias
+    float* to
+    tl_finish* finish               # whom finished parts of the destination are reported to, or NULL
+    bint adjoint
+    Py_ssize_t images, groups
+    Py_ssize_t in_channels, out_channels    # per group
+    Py_ssize_t in_size[2]
+    Py_ssize_t out_size[2]
+    Py_ssize_t pad[2]
+    Py_ssize_t rows, columns        # tiles of an image
+    Py_ssize_t lane_step            # of w, from output channel to output channel
+    Py_ssize_t term_step            # and from input channel to input channel
+    Py_ssize_t panels               # of output channels, per group
+    Py_ssize_t vectors              # of input channels, per group
+    Py_ssize_t block, blocks        # of input channels: the size, whole vectors, and how many
+    Py_ssize_t band, cuts           # tile rows of a unit; parts of a tile row
+    Py_ssize_t first, last          # tile rows that are in v
+    float* u
+    float* v
+    int status
+
+
+# What of the tiles is worked on: rows first … last − 1 of all images, columns left … right − 1.
+cdef struct Band:
+    Py_ssize_t first, last, left, right
+
+
+cdef inline Py_ssize_t tiles_of(Band* band) noexcept nogil:
+    return (band.last - band.first) * (band.right - band.left)
+
+
+cdef inline Py_ssize_t odd_step(Py_ssize_t elements) noexcept nogil:
+    # From point to point: an odd number of lines, so that the 36 points of a tile spread over the sets of the caches.
+    return (ceil_div(elements, 16) | 1) * 16
+
+
+cdef Py_ssize_t wino_room(WinoJob* job, Py_ssize_t lane_count) noexcept nogil:
+    # Elements of the temporary: a box of the source, or rows of results and then the cells of some kernels.
+    cdef Py_ssize_t wide = ceil_div(job.columns, job.cuts)
+    return maximum(maximum(WINO_BOX_BYTES // 4, 6 * (4 * wide + 2) * lane_count), (16 * wide + 9 * WINO_CELLS) * lane_count)
+
+
+cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vector, float* v, Py_ssize_t step, float* box) noexcept nogil:
+    # The transforms of a band for one vector of channels.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, c = vector * lane_count, row = band.first, image, at, n, r
+    cdef Py_ssize_t wide = band.right - band.left, columns = 4 * wide + 2
+    cdef Py_ssize_t most = maximum((WINO_BOX_BYTES // (4 * lane_count * columns) - 2) // 4, 1)
+    cdef const float* plane
+    v += c // job.block * 36 * step + c % job.block
+    while row < band.last:
+        image = row // job.rows
+        at = row - image * job.rows
+        n = minimum(minimum(job.rows - at, band.last - row), most)
+        plane = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
+        wino_box(box, 4 * n + 2, columns, plane, minimum(job.in_channels - c, lane_count), job.in_size[0], job.in_size[1],
+                 4 * at - job.pad[0], 4 * band.left - job.pad[1])
+        for r in range(n):
+            wino_source(v + (row - band.first + r) * wide * job.block, step, job.block, box + 4 * r * columns * lane_count,
+                        columns * lane_count, wide)
+        row += n
+
+
+cdef void wino_turn(WinoJob* job, Py_ssize_t group, Py_ssize_t o, Py_ssize_t channel, Py_ssize_t count, float* cells) noexcept nogil:
+    # cells[c, cell, lane]: the kernels of `count` input channels, lanes being the output channels from o on.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, n = minimum(job.out_channels - o, lane_count), k, c
+    cdef const float* at = job.w + group * job.in_channels * job.out_channels * 9 + o * job.lane_step + channel * job.term_step
+    if not job.adjoint:
+        for k in range(ceil_div(9 * count, lane_count)):
+            turn_padded(cells + k * lane_count * lane_count, lane_count, at + k * lane_count, job.lane_step, n,
+                        minimum(9 * count - k * lane_count, lane_count))
+        return
+    for c in range(count):
+        # Kernels of one input channel are far from those of the next, too far for the processor to foresee.
+        for k in range(ceil_div(9 * lane_count, 16) + 1):
+            conv_expect_read(at + (c + 8) * job.term_step + k * 16)
+        for k in range(ceil_div(9, lane_count)):
+            turn_padded(cells + (9 * c + k * lane_count) * lane_count, lane_count, at + c * job.term_step + k * lane_count, job.lane_step,
+                        n, minimum(9 - k * lane_count, lane_count))
+
+
+cdef void wino_make_weights(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t channel, Py_ssize_t count, float* u,
+                            float* cells) noexcept nogil:
+    # The weights of one panel for channels channel … channel + count − 1.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, v, c, some
+    for v in range(panel_lanes(job.out_channels, panel) // lane_count):
+        c = 0
+        while c < count:
+            some = minimum(count - c, WINO_CELLS)
+            wino_turn(job, group, (2 * panel + v) * lane_count, channel + c, some, cells)
+            wino_weights(u + c * width + v * lane_count, odd_step(count * width), width, cells, some, job.adjoint)
+            c += some
+
+
+cdef inline Py_ssize_t panel_lanes(Py_ssize_t channels, Py_ssize_t panel) noexcept nogil:
+    # Lanes of a panel, whole vectors: two, or the one that is left over.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    return minimum(ceil_div(channels - 2 * panel * lane_count, lane_count), 2) * lane_count
+
+
+cdef void wino_multiply(float* m, Py_ssize_t m_step, const float* v, Py_ssize_t v_step, Py_ssize_t pitch, const float* u,
+                        Py_ssize_t u_step, Py_ssize_t tiles, Py_ssize_t channels, Py_ssize_t lanes, int add) noexcept nogil:
+    # m[p, t, o] (+)= Σ_c v[p, t, c] u[p, c, o]
+    cdef Py_ssize_t p, t, width = TL_NR_f32, most = tl_even_panel(tiles, TL_MR)
+    for p in range(36):
+        t = 0
+        while t < tiles:
+            tl_micro_f32(minimum(most, tiles - t), lanes, channels, v + p * v_step + t * pitch, pitch, 1, u + p * u_step, width,
+                         m + p * m_step + t * width, width, add)
+            t += most
+
+
+cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step,
+                     float* rows) noexcept nogil:
+    # Transform the sums of a panel back and write them, channels turned into planes.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, wide = band.right - band.left
+    cdef Py_ssize_t row, image, at, o, n, v, r, i, x = 4 * band.left
+    cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x), plane = job.out_size[0] * job.out_size[1]
+    cdef float bias[16]
+    cdef float* to
+    for v in range(panel_lanes(job.out_channels, panel) // lane_count):
+        o = (2 * panel + v) * lane_count
+        n = minimum(job.out_channels - o, lane_count)
+        for i in range(lane_count):
+            bias[i] = job.bias[group * job.out_channels + o + i] if job.bias != NULL and i < n else 0
+        for row in range(band.first, band.last):
+            image = row // job.rows
+            at = 4 * (row - image * job.rows)
+            if not wino_result(rows, 4 * wide * lane_count, m + (row - band.first) * wide * width + v * lane_count, step, width, bias,
+                               wide):
+                wino_repair(job, image, group, o, at, band, bias, rows)
+            to = job.to + ((image * job.groups + group) * job.out_channels + o) * plane + x
+            for r in range(minimum(4, job.out_size[0] - at)):
+                for i in range(ceil_div(columns, lane_count)):
+                    turn(to + (at + r) * job.out_size[1] + i * lane_count, plane, rows + (r * 4 * wide + i * lane_count) * lane_count,
+                         lane_count, minimum(columns - i * lane_count, lane_count), n)
+    if job.finish != NULL:
+        wino_report(job, band, group, 2 * panel * lane_count)
+
+
+cdef void wino_repair(WinoJob* job, Py_ssize_t image, Py_ssize_t group, Py_ssize_t o, Py_ssize_t top, Band* band, const float* bias,
+                      float* rows) noexcept nogil:
+    # A tile row that holds what is not finite, by the definition: within a tile it would spoil its neighbours.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, columns = 4 * (band.right - band.left), c = 0, r, q, i, some
+    cdef float* cells = rows + 4 * columns * lane_count
+    cdef const float* x
+    for q in range(4 * columns):
+        for i in range(lane_count):
+            rows[q * lane_count + i] = bias[i]
+    while c < job.in_channels:
+        some = minimum(WINO_CELLS, job.in_channels - c)
+        wino_turn(job, group, o, c, some, cells)
+        x = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
+        for r in range(4):
+            wino_definition(rows + r * columns * lane_count, x, job.in_size[0], job.in_size[1], top + r - job.pad[0],
+                            4 * band.left - job.pad[1], cells, some, job.adjoint, columns)
+        c += some
+
+
+cdef void wino_report(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t o) noexcept nogil:
+    # The output channels of a panel from o on are final at the tiles of a band.
+    cdef Py_ssize_t n = minimum(job.out_channels - o, TL_NR_f32), width = job.out_size[1], plane = job.out_size[0] * width
+    cdef Py_ssize_t row = band.first, image, low, high, c, y, at
+    while row < band.last:
+        image = row // job.rows
+        low = 4 * (row - image * job.rows)
+        row = minimum(band.last, (image + 1) * job.rows)
+        high = minimum(4 * (row - image * job.rows), job.out_size[0])
+        at = ((image * job.groups + group) * job.out_channels + o) * plane
+        if high - low == job.out_size[0] and job.cuts == 1:
+            tl_finished(job.finish, at, at + n * plane)
+            continue
+        for c in range(n):
+            if job.cuts == 1:
+                tl_finished(job.finish, at + c * plane + low * width, at + c * plane + high * width)
+                continue
+            for y in range(low, high):
+                tl_finished(job.finish, at + c * plane + y * width + 4 * band.left,
+                            at + c * plane + y * width + minimum(4 * band.right, width))
+
+
+cdef void wino_weights_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # All weights of one panel.
+    cdef WinoJob* job = <WinoJob*>context
+    cdef Py_ssize_t width = TL_NR_f32
+    cdef float* cells = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
+    if cells == NULL:
+        job.status = TL_NO_MEMORY
+        return
+    wino_make_weights(job, index // job.panels, index % job.panels, 0, job.in_channels,
+                      job.u + index * 36 * odd_step(job.in_channels * width), cells)
+
+
+cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # One band of tiles of one group, against all weights.
+    cdef WinoJob* job = <WinoJob*>context
+    cdef Py_ssize_t width = TL_NR_f32, lane_count = width // 2, cut = index % job.cuts, rest = index // job.cuts, step, panel, k, tiles
+    cdef Py_ssize_t group = rest % job.groups, u_step = odd_step(job.in_channels * width)
+    cdef Band band
+    cdef float* v
+    cdef float* m
+    cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
+    band.first = rest // job.groups * job.band
+    band.last = minimum(band.first + job.band, job.images * job.rows)
+    band.left, band.right = job.columns * cut // job.cuts, job.columns * (cut + 1) // job.cuts
+    tiles = tiles_of(&band)
+    step = odd_step(tiles * job.block)
+    v = <float*>scratch(1, <size_t>(36 * step * 4))
+    m = <float*>scratch(2, <size_t>(36 * odd_step(tiles * width) * 4))
+    if v == NULL or m == NULL or temporary == NULL:
+        job.status = TL_NO_MEMORY
+        return
+    for k in range(job.vectors):
+        wino_read(job, &band, group, k, v, step, temporary)
+    for panel in range(job.panels):
+        wino_multiply(m, odd_step(tiles * width), v, step, job.block, job.u + (group * job.panels + panel) * 36 * u_step, u_step,
+                      tiles, job.in_channels, panel_lanes(job.out_channels, panel), 0)
+        wino_write(job, &band, group, panel, m, odd_step(tiles * width), temporary)
+
+
+cdef void wino_source_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # One tile row of one vector of channels, into the tiles that all panels share.
+    cdef WinoJob* job = <WinoJob*>context
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first
+    cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // rows
+    cdef Band band
+    cdef float* box = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
+    if box == NULL:
+        job.status = TL_NO_MEMORY
+        return
+    band.first = job.first + index // job.vectors % rows
+    band.last = band.first + 1
+    band.left, band.right = 0, job.columns
+    wino_read(job, &band, group, index % job.vectors,
+              job.v + group * job.blocks * 36 * step + (band.first - job.first) * job.columns * job.block, step, box)
+
+
+cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # One panel of output channels against all tiles that are there, a block of input channels after another.
+    cdef WinoJob* job = <WinoJob*>context
+    cdef Py_ssize_t width = TL_NR_f32, group = index // job.panels, panel = index % job.panels, k, n
+    cdef Py_ssize_t tiles = (job.last - job.first) * job.columns, v_step = odd_step(tiles * job.block), m_step = odd_step(tiles * width)
+    cdef Band band
+    cdef float* u = <float*>scratch(1, <size_t>(36 * odd_step(job.block * width) * 4))
+    cdef float* m = <float*>scratch(2, <size_t>(36 * m_step * 4))
+    cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
+    if u == NULL or m == NULL or temporary == NULL:
+        job.status = TL_NO_MEMORY
+        return
+    for k in range(job.blocks):
+        n = minimum(job.block, job.in_channels - k * job.block)
+        wino_make_weights(job, group, panel, k * job.block, n, u, temporary)
+        wino_multiply(m, m_step, job.v + (group * job.blocks + k) * 36 * v_step, v_step, job.block, u, odd_step(n * width), tiles, n,
+                      panel_lanes(job.out_channels, panel), k > 0)
+    band.first, band.last, band.left, band.right = job.first, job.last, 0, job.columns
+    wino_write(job, &band, group, panel, m, m_step, temporary)
+
+
+cdef void wino_describe(WinoJob* job, Geometry* geo, bint adjoint) noexcept nogil:
+    # The convolution of x, or of g with the kernels turned round: dx[c, q] = Σ_{o,t} w[o, c, 2 − t] g[o, q + t − (2 − padding)].
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, a
+    job.adjoint, job.images, job.groups, job.status = adjoint, geo.batch, geo.groups, TL_OK
+    job.in_channels, job.out_channels = geo.wide, geo.narrow
+    job.lane_step, job.term_step = 9 * geo.wide, 9
+    for a in range(2):
+        job.in_size[a], job.out_size[a], job.pad[a] = geo.axis[a + 1].wide, geo.axis[a + 1].narrow, geo.axis[a + 1].padding
+    if adjoint:
+        job.in_channels, job.out_channels = job.out_channels, job.in_channels
+        job.lane_step, job.term_step = 9, 9 * geo.wide
+        for a in range(2):
+            job.in_size[a], job.out_size[a], job.pad[a] = job.out_size[a], job.in_size[a], 2 - job.pad[a]
+    job.rows, job.columns = ceil_div(job.out_size[0], 4), ceil_div(job.out_size[1], 4)
+    job.vectors = ceil_div(job.in_channels, lane_count)
+    job.block, job.blocks = job.vectors * lane_count, 1
+    job.panels = ceil_div(job.out_channels, 2 * lane_count)
+
+
+cdef void in_blocks(WinoJob* job, Py_ssize_t most) noexcept nogil:
+    # Cut the input channels into blocks of about `most`.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    job.block = ceil_div(even_tile(job.in_channels, most), lane_count) * lane_count
+    job.blocks = ceil_div(job.in_channels, job.block)
+
+
+cdef bint wino_fits(Geometry* geo) noexcept nogil:
+    # A 3 x 3 window at stride 1 whose adjoint is one too, over something.
+    cdef Py_ssize_t a
+    for a in range(3):
+        if geo.axis[a].stride != 1 or geo.axis[a].dilation != 1 or geo.axis[a].kernel != (3 if a else 1):
+            return False
+        if geo.axis[a].padding > (2 if a else 0):
+            return False
+    return geo.axis[0].wide == 1 and geo.batch * wide_plane(geo) * narrow_plane(geo) > 0
+
+
+cdef bint wino_pays(WinoJob* job) noexcept nogil:
+    # Cycles, about, as measured: products, transforms of tiles and of weights, against the products of the definition and what its edges
+    # waste.
+    cdef double tiles = <double>job.images * job.rows * job.columns, positions = <double>job.images * job.out_size[0] * job.out_size[1]
+    cdef double pairs = <double>job.in_channels * job.out_channels, lane_count = CONV_VECTOR_BYTES // 4
+    cdef double transforms = 300.0 * job.vectors + 250.0 * ceil_div(job.out_channels, CONV_VECTOR_BYTES // 4)
+    return tiles * (1.2 * 18 * pairs / lane_count + transforms) + 200 * pairs / lane_count < 1.8 * 4.5 * positions * pairs / lane_count
+
+
+cdef bint winograd_pays(Geometry* geo, bint adjoint) noexcept nogil:
+    cdef WinoJob job
+    if not wino_fits(geo):
+        return False
+    wino_describe(&job, geo, adjoint)
+    return wino_pays(&job)
+
+
+cdef int winograd(float* to, const float* source, const float* w, const float* bias, Geometry* geo, bint adjoint,
+                  tl_finish* finish) noexcept nogil:
+    cdef WinoJob job
+    cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, bytes
+    cdef double work
+    wino_describe(&job, geo, adjoint)
+    job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
+    tile_rows = job.images * job.rows
+    bytes = job.groups * job.panels * 36 * odd_step(job.in_channels * width) * 4
+    job.cuts = 1
+    work = 36.0 * tile_rows * job.columns * job.groups * job.in_channels * job.out_channels / 80.0
+    if bytes <= WINO_WEIGHT_BYTES:
+        job.cuts = ceil_div(job.columns, maximum(minimum(WINO_BAND_BYTES // (36 * 4 * job.block), 32), 1))
+        job.band = minimum(maximum(WINO_BAND_BYTES // (36 * 4 * job.block * ceil_div(job.columns, job.cuts)), 1), tile_rows)
+        job.band = even_tile(tile_rows, job.band)
+        job.u = <float*>scratch(0, <size_t>bytes)
+        if job.u == NULL:
+            return TL_NO_MEMORY
+        parallel_for(wino_weights_chunk, &job, job.groups * job.panels, bytes / 8.0)
+        parallel_for(wino_band_chunk, &job, ceil_div(tile_rows, job.band) * job.groups * job.cuts, work)
+        return job.status
+    in_blocks(&job, WINO_CHANNELS)
+    chunk = even_tile(tile_rows, maximum(WINO_TILES // job.columns, 1))
+    job.v = <float*>scratch(0, <size_t>(job.groups * job.blocks * 36 * odd_step(chunk * job.columns * job.block) * 4))
+    if job.v == NULL:
+        return TL_NO_MEMORY
+    job.first = 0
+    while job.first < tile_rows:
+        job.last = minimum(job.first + chunk, tile_rows)
+        parallel_for(wino_source_chunk, &job, job.groups * (job.last - job.first) * job.vectors, work / job.out_channels)
+        parallel_for(wino_panel_chunk, &job, job.groups * job.panels, work * chunk / tile_rows)
+        job.first = job.last
+    return job.status

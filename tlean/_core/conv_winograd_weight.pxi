@@ -1,0 +1,130 @@
+# The weight gradient in Winograd's way, F(3x3, 4x4) with the points and tiles of the forward convolution, of which it is the adjoint:
+# dw = G' [Σ_tiles (A g A') * (B' x B)] G. Chunks of tiles are transformed on both sides; then for every panel of output channels and block
+# of input channels 36 matrix products run over the tiles, each in the order of the tiles whoever computes it.
+#
+#   source v [block][point][tile][channel]     cotangents h [point][panel][tile][2 vectors]
+#   sums s [panel, block][point][channel][2 vectors]
+
+cdef enum:
+    NOT_FINITE = -1                 # not taken, or a result asks for the definition
+    WINO_WEIGHT_TILES = 128         # transformed at once
+    WINO_WEIGHT_CHANNELS = 32       # of x, of a block
+
+
+cdef struct WinoWeightJob:
+    WinoJob x               # reads x; its tiles are those of g
+    WinoJob g               # reads g, as if for a window of one tile
+    float* to
+    float* h
+    float* s                # or NULL, if one chunk has all the tiles
+
+
+cdef inline Py_ssize_t wino_tiles(WinoWeightJob* job) noexcept nogil:
+    return (job.x.last - job.x.first) * job.x.columns
+
+
+cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # Transform one tile row: one vector of channels of x, or one of g.
+    cdef WinoWeightJob* job = <WinoWeightJob*>context
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, rows = job.x.last - job.x.first
+    cdef Py_ssize_t vectors = job.x.vectors + job.g.vectors, vector = index % vectors
+    cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % rows, group = index // vectors // rows, image, at
+    cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels), plane
+    cdef Band band
+    cdef float* h
+    cdef float* box = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
+    if box == NULL:
+        job.x.status = TL_NO_MEMORY
+        return
+    band.first, band.last, band.left, band.right = job.x.first + row, job.x.first + row + 1, 0, job.x.columns
+    if vector < job.x.vectors:
+        wino_read(&job.x, &band, group, vector, job.x.v + group * job.x.blocks * 36 * x_step + row * job.x.columns * job.x.block, x_step,
+                  box)
+        return
+    vector -= job.x.vectors
+    image = band.first // job.x.rows
+    at = band.first - image * job.x.rows
+    plane = job.g.in_size[0] * job.g.in_size[1]
+    wino_box(box, 4, 4 * job.x.columns, job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane,
+             minimum(job.g.in_channels - vector * lane_count, lane_count), job.g.in_size[0], job.g.in_size[1], 4 * at, 0)
+    h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
+    wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
+
+
+cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
+    # One panel of output channels and one block of input channels over all tiles that are there.
+    cdef WinoWeightJob* job = <WinoWeightJob*>context
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, block = index % job.x.blocks
+    cdef Py_ssize_t panel = index // job.x.blocks % job.g.panels, group = index // job.x.blocks // job.g.panels, tiles = wino_tiles(job)
+    cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels)
+    cdef Py_ssize_t begin = block * job.x.block, count = minimum(job.x.block, job.x.in_channels - begin)
+    cdef Py_ssize_t step = odd_step(job.x.block * width), most = tl_even_panel(count, TL_MR), c, p, v, o, n, k
+    cdef Py_ssize_t lanes = panel_lanes(job.g.in_channels, panel)
+    cdef const float* x = job.x.v + (group * job.x.blocks + block) * 36 * x_step
+    cdef const float* h = job.h + group * 36 * g_step + panel * tiles * width
+    cdef float* s
+    cdef float* to
+    cdef float* cells = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
+    if job.s == NULL:
+        s = <float*>scratch(2, <size_t>(36 * step * 4))
+    else:
+        s = job.s + index * 36 * step
+    if s == NULL or cells == NULL:
+        job.x.status = TL_NO_MEMORY
+        return
+    for p in range(36):
+        c = 0
+        while c < count:
+            # s[c, o] (+)= Σ_t x[t, c] h[t, o]
+            tl_micro_f32(minimum(most, count - c), lanes, tiles, x + p * x_step + c, 1, job.x.block, h + p * g_step, width,
+                         s + p * step + c * width, width, job.x.first > 0)
+            c += most
+    if job.x.last < job.x.images * job.x.rows:
+        return
+    for v in range(lanes // lane_count):
+        o = (2 * panel + v) * lane_count
+        n = minimum(job.g.in_channels - o, lane_count)
+        if not wino_weights_back(cells, s + v * lane_count, step, width, count):
+            job.x.status = NOT_FINITE
+        to = job.to + ((group * job.g.in_channels + o) * job.x.in_channels + begin) * 9
+        for k in range(ceil_div(9 * count, lane_count)):
+            turn(to + k * lane_count, 9 * job.x.in_channels, cells + k * lane_count * lane_count, lane_count,
+                 minimum(9 * count - k * lane_count, lane_count), n)
+
+
+cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo) noexcept nogil:
+    # NOT_FINITE: this way does not pay, or some result is not finite and all must be computed by the definition.
+    cdef WinoWeightJob job
+    cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, tiles, parts
+    cdef double work
+    if not wino_fits(geo):
+        return NOT_FINITE
+    wino_describe(&job.x, geo, False)
+    wino_describe(&job.g, geo, True)
+    job.g.panels = ceil_div(job.g.in_channels, width)
+    if not wino_pays(&job.x):
+        return NOT_FINITE
+    job.to, job.x.source, job.g.source, job.s = to, x, g, NULL
+    job.x.cuts = 1
+    in_blocks(&job.x, WINO_WEIGHT_CHANNELS)
+    tile_rows = job.x.images * job.x.rows
+    chunk = even_tile(tile_rows, maximum(WINO_WEIGHT_TILES // job.x.columns, 1))
+    tiles = chunk * job.x.columns
+    parts = job.x.groups * job.g.panels * job.x.blocks
+    job.x.v = <float*>scratch(0, <size_t>(job.x.groups * job.x.blocks * 36 * odd_step(tiles * job.x.block) * 4))
+    job.h = <float*>scratch(4, <size_t>(job.x.groups * 36 * odd_step(tiles * width * job.g.panels) * 4))
+    if chunk < tile_rows:
+        job.s = <float*>scratch(5, <size_t>(parts * 36 * odd_step(job.x.block * width) * 4))
+        if job.s == NULL:
+            return TL_NO_MEMORY
+    if job.x.v == NULL or job.h == NULL:
+        return TL_NO_MEMORY
+    work = 36.0 * tiles * job.x.groups * job.x.in_channels * job.g.in_channels / 80.0
+    job.x.first = 0
+    while job.x.first < tile_rows:
+        job.x.last = minimum(job.x.first + chunk, tile_rows)
+        parallel_for(wino_pair_chunk, &job,
+                     job.x.groups * (job.x.last - job.x.first) * (job.x.vectors + job.g.vectors), work / 16)
+        parallel_for(wino_weight_chunk, &job, parts, work)
+        job.x.first = job.x.last
+    return job.x.status
