@@ -64,6 +64,9 @@ PRODUCED = {
     "conv in wide tiles": (conv(padding=1), [(3, 2, 3, 3), (3,), (1, 2, 9, 5000)]),
     "depthwise conv": (conv(padding=1, groups=6), [(6, 1, 3, 3), (6,), (2, 6, 20, 30)]),
     "conv of few positions": (conv(padding=1), [(70, 64, 3, 3), (70,), (2, 64, 7, 7)]),
+    "conv by Winograd, in bands": (conv(padding=1), [(40, 64, 3, 3), (40,), (2, 64, 29, 30)]),
+    "conv by Winograd, in cuts": (conv(padding=1), [(16, 32, 3, 3), (16,), (1, 32, 6, 700)]),
+    "conv by Winograd, weights passing by": (conv(padding=1), [(161, 130, 3, 3), (161,), (4, 130, 14, 13)]),
     "conv3d": (lambda ops, w, b, x: ops.conv(w, b, x, padding=1), [(6, 3, 3, 3, 3), (6,), (2, 3, 6, 7, 8)]),
     "transposed conv": (
         lambda ops, w, b, x: ops.conv_transpose2d(w, b, x, stride=2, padding=1),

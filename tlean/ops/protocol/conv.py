@@ -37,7 +37,11 @@ class ConvOps(Protocol):
         Returns: `(outC, *out)` or `(N, outC, *out)`, out = ⌊(in + 2p − dil(k − 1) − 1)/s⌋ + 1.
         Raises: ShapeError, naming the sizes, if the channels do not fit, there are none, the kernel is empty or larger than the padded
             input, or a stride is < 1; OptionError if an option does not have one entry for each spatial axis.
-        Source: Dumoulin & Visin 2016, relation 15.
+        Rounding: on the CPU, kernels of 3 × 3 cells at stride 1 with enough channels, and their gradients, are computed in float32 by
+            Winograd's F(4×4, 3×3). For numbers of one size the error stays below 5e−6 of the largest result, on average 2 to 3 times
+            the error of the sums above. A number 10⁷ times its neighbours' size drowns them in a tile of 4 × 4 outputs. float64 and
+            `fast_kernels=False` never do so.
+        Source: Dumoulin & Visin 2016, relation 15; Lavin & Gray 2016 for Winograd's way.
         """
         ...
 
