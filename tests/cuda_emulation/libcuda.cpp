@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,19 @@ std::map<CUdeviceptr, size_t> allocations;
 size_t in_use = 0;
 std::vector<CUcontext> current;
 int primary_context;
+
+// A stream that records does not run what is queued on it.
+typedef std::vector<std::function<void()>> Graph;
+CUstream recording;
+Graph *recorded;
+bool spoilt;
+
+bool records(CUstream stream) { return recording && stream == recording; }
+// What must not happen while a stream records.
+CUresult spoil() {
+    spoilt = true;
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+}
 
 struct Module {
     void *library;
@@ -41,8 +55,9 @@ CUresult copy(void *to, const void *from, size_t n, bool allowed) {
     return CUDA_SUCCESS;
 }
 
-template <class T> CUresult fill(CUdeviceptr p, T value, size_t n) {
+template <class T> CUresult fill(CUdeviceptr p, T value, size_t n, CUstream stream) {
     if (!within(p, n * sizeof(T))) return CUDA_ERROR_INVALID_VALUE;
+    if (records(stream)) return recorded->push_back([=] { fill(p, value, n, nullptr); }), CUDA_SUCCESS;
     for (size_t i = 0; i < n; i++) reinterpret_cast<T *>(p)[i] = value;
     return CUDA_SUCCESS;
 }
@@ -100,12 +115,13 @@ DRIVER cuCtxDetach(CUcontext) { return CUDA_SUCCESS; }
 DRIVER cuCtxSynchronize() { return CUDA_SUCCESS; }
 DRIVER cuStreamCreate(CUstream *stream, unsigned) { *stream = reinterpret_cast<CUstream>(new int); return CUDA_SUCCESS; }
 DRIVER cuStreamDestroy(CUstream stream) { delete reinterpret_cast<int *>(stream); return CUDA_SUCCESS; }
-DRIVER cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
+DRIVER cuStreamSynchronize(CUstream stream) { return records(stream) ? spoil() : CUDA_SUCCESS; }
 DRIVER cuStreamQuery(CUstream) { return CUDA_SUCCESS; }
 
 // Memory ------------------------------------------------------------------------------------------------------------------
 
 DRIVER cuMemAlloc(CUdeviceptr *p, size_t n) {
+    if (recording) return spoil();
     if (n == 0) return CUDA_ERROR_INVALID_VALUE;
     void *found = nullptr;
     if (in_use + n > TOTAL || posix_memalign(&found, 256, n)) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -124,19 +140,22 @@ DRIVER cuMemFree(CUdeviceptr p) {
     return CUDA_SUCCESS;
 }
 DRIVER cuMemGetInfo(size_t *unused, size_t *total) { *total = TOTAL; *unused = TOTAL - in_use; return CUDA_SUCCESS; }
-DRIVER cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t n, CUstream) {
+DRIVER cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t n, CUstream stream) {
+    if (records(stream)) return spoil();
     return copy(reinterpret_cast<void *>(to), from, n, within(to, n));
 }
-DRIVER cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t n, CUstream) {
+DRIVER cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t n, CUstream stream) {
+    if (records(stream)) return spoil();
     return copy(to, reinterpret_cast<const void *>(from), n, within(from, n));
 }
-DRIVER cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream) {
+DRIVER cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream stream) {
+    if (records(stream)) return recorded->push_back([=] { cuMemcpyDtoDAsync(to, from, n, nullptr); }), CUDA_SUCCESS;
     return copy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), n, within(to, n) && within(from, n));
 }
 DRIVER cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t n) { return cuMemcpyHtoDAsync(to, from, n, nullptr); }
 DRIVER cuMemcpyDtoH(void *to, CUdeviceptr from, size_t n) { return cuMemcpyDtoHAsync(to, from, n, nullptr); }
-DRIVER cuMemsetD32Async(CUdeviceptr p, unsigned value, size_t n, CUstream) { return fill(p, value, n); }
-DRIVER cuMemsetD8Async(CUdeviceptr p, unsigned char value, size_t n, CUstream) { return fill(p, value, n); }
+DRIVER cuMemsetD32Async(CUdeviceptr p, unsigned value, size_t n, CUstream stream) { return fill(p, value, n, stream); }
+DRIVER cuMemsetD8Async(CUdeviceptr p, unsigned char value, size_t n, CUstream stream) { return fill(p, value, n, stream); }
 
 // Kernels -----------------------------------------------------------------------------------------------------------------
 
@@ -175,17 +194,58 @@ DRIVER cuFuncGetAttribute(int *value, CUfunction_attribute which, CUfunction) {
     return CUDA_SUCCESS;
 }
 DRIVER cuLaunchKernel(
-    CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream, void **,
+    CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream stream, void **,
     void **extra
 ) {
     // A device's limits, and what a kernel here may use.
     if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024 || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || shared)
         return CUDA_ERROR_INVALID_VALUE;
     const char *buffer = nullptr;
-    for (void **entry = extra; entry && *entry != CU_LAUNCH_PARAM_END; entry += 2)
+    size_t size = 0;
+    for (void **entry = extra; entry && *entry != CU_LAUNCH_PARAM_END; entry += 2) {
         if (*entry == CU_LAUNCH_PARAM_BUFFER_POINTER) buffer = static_cast<const char *>(entry[1]);
+        if (*entry == CU_LAUNCH_PARAM_BUFFER_SIZE) size = *static_cast<const size_t *>(entry[1]);
+    }
     if (!buffer) return CUDA_ERROR_NOT_SUPPORTED;
-    const unsigned geometry[6] = {gx, gy, gz, bx, by, bz};
-    reinterpret_cast<Kernel>(function)(buffer, geometry);
+    const std::vector<unsigned> geometry = {gx, gy, gz, bx, by, bz};
+    const auto kernel = reinterpret_cast<Kernel>(function);
+    if (records(stream)) {
+        const std::string kept(buffer, size);
+        recorded->push_back([=] { kernel(kept.data(), geometry.data()); });
+    } else {
+        kernel(buffer, geometry.data());
+    }
     return CUDA_SUCCESS;
 }
+
+// Graphs ------------------------------------------------------------------------------------------------------------------
+
+DRIVER cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode) {
+    if (getenv("TLEAN_EMULATED_NO_GRAPHS")) return CUDA_ERROR_NOT_SUPPORTED;
+    if (recording) return CUDA_ERROR_ILLEGAL_STATE;
+    recording = stream;
+    recorded = new Graph;
+    spoilt = false;
+    return CUDA_SUCCESS;
+}
+DRIVER cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+    if (!records(stream)) return CUDA_ERROR_ILLEGAL_STATE;
+    recording = nullptr;
+    *graph = nullptr;
+    if (spoilt) {
+        delete recorded;
+        return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    }
+    *graph = reinterpret_cast<CUgraph>(recorded);
+    return CUDA_SUCCESS;
+}
+DRIVER cuGraphInstantiateWithFlags(CUgraphExec *made, CUgraph graph, unsigned long long) {
+    *made = reinterpret_cast<CUgraphExec>(new Graph(*reinterpret_cast<Graph *>(graph)));
+    return CUDA_SUCCESS;
+}
+DRIVER cuGraphLaunch(CUgraphExec graph, CUstream) {
+    for (auto &step : *reinterpret_cast<Graph *>(graph)) step();
+    return CUDA_SUCCESS;
+}
+DRIVER cuGraphExecDestroy(CUgraphExec graph) { delete reinterpret_cast<Graph *>(graph); return CUDA_SUCCESS; }
+DRIVER cuGraphDestroy(CUgraph graph) { delete reinterpret_cast<Graph *>(graph); return CUDA_SUCCESS; }

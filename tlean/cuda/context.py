@@ -98,7 +98,7 @@ class Context:
         self._primary = handle.retain_primary_context()
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
-        self._blocks: weakref.WeakSet[Block] = weakref.WeakSet()
+        self._owned: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._depth = 0
         self._live = self._peak = 0
@@ -109,6 +109,11 @@ class Context:
             self.stream = self._driver.Stream()
             self.pool = DeviceMemoryPool()
         atexit.register(self.close)
+
+    @property
+    def error(self) -> type[Exception]:
+        """What the driver's calls raise."""
+        return self._driver.Error
 
     @contextmanager
     def current(self) -> Iterator[Any]:
@@ -132,8 +137,12 @@ class Context:
                 block = Block(self, size)
             except self._driver.MemoryError:
                 raise DeviceError(f"CUDA: the device has no {size} bytes left; {self.memory_stats()}") from None
-        self._blocks.add(block)
+        self.own(block)
         return block
+
+    def own(self, thing: Any) -> None:
+        """Call `thing.free()` before the device is let go, if the thing is still there then."""
+        self._owned.add(thing)
 
     def count(self, change: int) -> None:
         """Note that this many bytes came to life, or were given back."""
@@ -186,8 +195,8 @@ class Context:
         atexit.unregister(self.close)
         with self.current():
             self.stream.synchronize()
-            for block in list(self._blocks):
-                block.free()
+            for thing in list(self._owned):
+                thing.free()
             self.pool.stop_holding()
             self._functions.clear()
             self._modules.clear()

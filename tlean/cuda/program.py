@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .._core.array import AnyTensor
-from ..backends.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program
+from ..backends.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
 from ..errors import IndexRangeError
 from .array import DeviceArray, empty, to_device
+from .capture import Replay
 from .context import Block, Context
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import STEPS
@@ -28,6 +29,11 @@ from .updates import Place, Row, Updates
 _ALIGNMENT = 256
 #: What vector loads ask of an array's address.
 _WORD = 16
+#: A plan is replayed as a graph if it has at most so many outputs of at most so many bytes: a loss, some numbers beside it.
+_MOST_OUTPUTS = 8
+_SMALL_OUTPUT = 1 << 16
+#: Inputs of at most so many bytes are copied where their addresses change from run to run.
+_SMALL_INPUT = 1 << 24
 
 
 class _Call:
@@ -76,6 +82,7 @@ class DevicePlan:
         self._slots: dict[int, Block] = {}
         self._watched = False
         self._calls = self._prepare(arrangement)
+        self._settle_addresses(arrangement)
 
     def __len__(self) -> int:
         return len(self.program.steps)
@@ -171,6 +178,18 @@ class DevicePlan:
     def _fixed(self, kind: int, number: int) -> int:
         return self._memory.address + number if kind == SCRATCH else self._constants[number]
 
+    def _settle_addresses(self, arrangement: Arrangement) -> None:
+        # A plan of few and small outputs is replayed as a graph. For that the addresses stay: its outputs are made in the plan's memory and
+        # copied from there, and inputs that come from ever other places are copied to it.
+        graph = self.program.graph
+        specs = [graph.specs[v] for (kind, *_), v in zip(self._outputs, graph.outputs, strict=True) if kind == COMPUTED and v is not None]
+        held = {v for _, v, _ in graph.states}
+        self._steady = len(specs) <= _MOST_OUTPUTS and all(nbytes(s) <= _SMALL_OUTPUT for s in specs)
+        self._wanders = [self._steady and v is not None and v not in held and nbytes(graph.specs[v]) <= _SMALL_INPUT for v in graph.inputs]
+        self._wandering = [False] * len(graph.inputs)
+        self._made = [self.context.allocate(nbytes(s)) for s in specs] if self._steady else []
+        self._replay = Replay(self.context) if self._steady else None
+
     # Running --------------------------------------------------------------------------------------------------------------------
 
     def run(self, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[DeviceArray | None]:
@@ -185,33 +204,49 @@ class DevicePlan:
             addresses = self._take(inputs, driver)
             results: list[DeviceArray | None] = []
             made: list[int] = []
+            kept = iter(self._made)
+            copies = []
             for (kind, given, _), (shape, dtype) in zip(self._outputs, out_specs, strict=True):
                 found = None
                 if kind == COMPUTED:
                     found = empty(shape, dtype, where)
-                elif kind == IS_INPUT:
-                    found = to_device(_host(inputs[given]), where).reshape(shape)
-                results.append(found)
-                made.append(0 if found is None else found.address)
-            known = {INPUT: addresses, OUTPUT: made}
-
-            def address(place: Place) -> int:
-                return known[place[0]][place[1]] if place[0] in known else self._fixed(*place)
-
-            for call in self._calls:
-                if isinstance(call, _Call):
-                    for at, kind, number in call.moving:
-                        struct.pack_into("q", call.arguments, at, known[kind][number])
-                    # What `prepared_async_call` does once it has packed the arguments.
-                    call.function._launch_kernel(call.grid, call.block, call.arguments, 0, where.stream)
-                elif isinstance(call, _Copy):
-                    driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, where.stream)
+                    made.append(found.address)
+                    if self._steady:
+                        made[-1] = next(kept).address
+                        copies.append((found, made[-1]))
                 else:
-                    call.run(address, driver)
+                    made.append(0)
+                    found = to_device(_host(inputs[given]), where).reshape(shape) if kind == IS_INPUT else None
+                results.append(found)
+            if self._replay is None:
+                self._queue(addresses, made, driver)
+            else:
+                self._replay.run(tuple(addresses), lambda: self._queue(addresses, made, driver))
+            for array, address in copies:
+                if array.nbytes:
+                    driver.memcpy_dtod_async(array.address, address, array.nbytes, where.stream)
             if self._checked and not self._watched:
                 self._watched = True
                 where.watch(self._check)
         return results
+
+    def _queue(self, inputs: list[int], outputs: list[int], driver: Any) -> None:
+        # One launch after the other.
+        stream, known = self.context.stream, {INPUT: inputs, OUTPUT: outputs}
+
+        def address(place: Place) -> int:
+            return known[place[0]][place[1]] if place[0] in known else self._fixed(*place)
+
+        for call in self._calls:
+            if isinstance(call, _Call):
+                for at, kind, number in call.moving:
+                    struct.pack_into("q", call.arguments, at, known[kind][number])
+                # What `prepared_async_call` does once it has packed the arguments.
+                call.function._launch_kernel(call.grid, call.block, call.arguments, 0, stream)
+            elif isinstance(call, _Copy):
+                driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, stream)
+            else:
+                call.run(address, driver)
 
     def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:
         # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.
@@ -223,7 +258,9 @@ class DevicePlan:
             if x is None:
                 addresses[k] = 0
             elif isinstance(x, DeviceArray):
-                addresses[k] = x.address if x.address % _WORD == 0 else self._aligned(k, x, driver)
+                if self._wanders[k] and not self._wandering[k]:
+                    self._wandering[k] = addresses[k] not in (0, x.address)
+                addresses[k] = self._copied(k, x, driver) if self._wandering[k] or x.address % _WORD else x.address
             else:
                 if id(x) not in copied:
                     host = _host(x)
@@ -238,10 +275,10 @@ class DevicePlan:
             self._slots[k] = self.context.allocate(size)
         return self._slots[k].address
 
-    def _aligned(self, k: int, x: DeviceArray, driver: Any) -> int:
-        # Another library's array that begins anywhere: a copy of it.
+    def _copied(self, k: int, x: DeviceArray, driver: Any) -> int:
         address = self._slot(k, x.nbytes)
-        driver.memcpy_dtod_async(address, x.address, x.nbytes, self.context.stream)
+        if x.nbytes:
+            driver.memcpy_dtod_async(address, x.address, x.nbytes, self.context.stream)
         return address
 
     def _check(self) -> None:
