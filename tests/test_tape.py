@@ -149,8 +149,8 @@ def test_leaves_are_copies_in_the_tapes_dtype():
 def test_bad_tapes():
     with pytest.raises(tl.DTypeError):
         tl.Tape(dtype="int64")
-    with pytest.raises(tl.DeviceError, match="cuda"):
-        tl.Tape(device="cuda")
+    with pytest.raises(tl.DeviceError, match="CUDA"):
+        tl.Tape(device="cuda:99")
 
 
 # Reading ------------------------------------------------------------------------------------------------------------------

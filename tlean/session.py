@@ -9,7 +9,7 @@ import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, shared
 
-from .backends.eager import EagerOps, TensorRef
+from .backends.eager import EagerOps
 from .errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
 from .indices import NatRef, NatVecRef
 from .options import Options
@@ -321,9 +321,7 @@ class EagerSession(Session, EagerOps):
         EagerOps.reset_tape(self)
         self._uses = {}
 
-    def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> TensorRef:
-        """A leaf that holds this array itself, of whatever dtype."""
-        return EagerOps.add_leaf(self, value, requires_grad, name)
+    add_leaf = EagerOps.add_leaf
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""

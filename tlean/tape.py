@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from operator import index
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import recording
+from tlean._core.refs import RefBase
 from tlean._core.tape import TapeStore
 from tlean._faces.tape_methods import TapeMethods
 
-from .backends.eager import EagerOps, TensorRef
-from .errors import DeviceError, NodeError, ShapeError
+from .backends.eager import EagerOps
+from .cuda.place import array_at, context_at, context_of
+from .errors import DTypeError, NodeError, ShapeError
 
 _FLOATS = ("float32", "float64")
 
@@ -39,7 +43,7 @@ class Node:
         name: str | None = None,
         requires_grad: bool = True,
     ) -> None:
-        self.value = as_tensor(value)
+        self.value: Any = value if context_at(value) else as_tensor(value)
         self.parents = tuple(int(p) for p in parents)
         self.backward = backward
         self.name = name
@@ -58,7 +62,7 @@ class Tape(TapeMethods):
 
     Args:
         dtype: "float32" or "float64"; what inputs are cast to.
-        device: "cpu".
+        device: "cpu", "cuda" or "cuda:<number>". On a device values and gradients are its arrays, and the dtype is float32.
 
     Example::
 
@@ -71,27 +75,36 @@ class Tape(TapeMethods):
     __slots__ = ("_dtype", "_position", "_size", "_store")
 
     def __init__(self, dtype: str = "float32", device: str = "cpu") -> None:
-        if device != "cpu":
-            raise DeviceError(f"Tape: an explicit tape is on the CPU, got device={device!r}")
         self._dtype = EagerOps(dtype).dtype
-        self._store = TapeStore()
+        self._store: Any = new_store(dtype, device)
         self._size = 0
         self._position = 0
 
     # Appending ------------------------------------------------------------------------------------------------------------
 
-    def _builder(self) -> EagerOps:
+    @property
+    def _where(self) -> Any:
+        # The device, None on the CPU.
+        return getattr(self._store, "context", None)
+
+    def _builder(self) -> Any:
         # Continues the shared nodes where this tape ends; a fork if another tape has gone on from there, or is about to in another thread.
-        ops = EagerOps(self._dtype, self._store)
+        ops: Any
+        if self._where is None:
+            ops = EagerOps(self._dtype, self._store)
+        else:
+            from .cuda.eager import CudaEager
+
+            ops = CudaEager(self._where, self._store)
         ops.use_store(self._store.continued(self._size, ops))
         ops.stream_position = self._position
         return ops
 
-    def _after(self, ops: EagerOps) -> Tape:
+    def _after(self, ops: Any) -> Tape:
         ops.store.done()
         return _tape_of(ops.store, len(ops.store), self._dtype, ops.stream_position)
 
-    def _record(self, op: str, call: Callable[[EagerOps, Callable[[Any], Any]], Any]) -> tuple[Tape, Any]:
+    def _record(self, op: str, call: Callable[[Any, Callable[[Any], Any]], Any]) -> tuple[Tape, Any]:
         ops = self._builder()
 
         try:
@@ -105,7 +118,7 @@ class Tape(TapeMethods):
     def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
         """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
         ops = self._builder()
-        i = ops.store.leaf(as_tensor(value, self._dtype), requires_grad, name)
+        i = ops.store.leaf(array_at(value, self._dtype, self._where), requires_grad, name)
         return self._after(ops), i
 
     def const(self, value: Any, name: str | None = None) -> tuple[Tape, int]:
@@ -119,7 +132,7 @@ class Tape(TapeMethods):
         """
         if not isinstance(node, Node):
             raise NodeError(f"add_node: a Node is expected, got {type(node).__name__}")
-        value = as_tensor(node.value, self._dtype) if node.value.dtype in _FLOATS else node.value
+        value = array_at(node.value, self._dtype if node.value.dtype in _FLOATS else None, self._where)
         ops = self._builder()
         if node.backward is None and node.parents:
             raise NodeError(f"add_node: a node with parents {node.parents} needs a backward function")
@@ -200,7 +213,7 @@ class Tape(TapeMethods):
     # Gradients ------------------------------------------------------------------------------------------------------------
 
     def _seed(self, out: int, seed: Any) -> AnyTensor:
-        return require_grad(as_tensor(seed, self._dtype), self._store.value(out).shape)
+        return require_grad(array_at(seed, self._dtype, self._where), self._store.value(out).shape)
 
     def backward_dense(self, out: SupportsIndex, seed: Any) -> list[AnyTensor | None]:
         """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
@@ -266,7 +279,19 @@ class Tape(TapeMethods):
         return to_svg(self, path, grads)
 
 
-def _tape_of(store: TapeStore, size: int, dtype: str, position: int) -> Tape:
+def new_store(dtype: str, device: str) -> Any:
+    """The empty nodes of a tape on the CPU or on a device. Raises: DeviceError that says what is missing; DTypeError."""
+    where = context_of(device)
+    if where is None:
+        return TapeStore()
+    if dtype != "float32":
+        raise DTypeError(f"Tape: CUDA computes in float32, got dtype={dtype!r}")
+    from .cuda.tape import DeviceTape
+
+    return DeviceTape(where)
+
+
+def _tape_of(store: Any, size: int, dtype: str, position: int) -> Tape:
     tape = Tape.__new__(Tape)
     tape._store = store
     tape._size = size
@@ -275,7 +300,7 @@ def _tape_of(store: TapeStore, size: int, dtype: str, position: int) -> Tape:
     return tape
 
 
-def _ref_of(ops: EagerOps, op: str, i: Any) -> Any:
+def _ref_of(ops: Any, op: str, i: Any) -> Any:
     # A function of the module: one that calls itself inside `_record` would be a cycle, and keep the builder as the tape's writer.
     if i is None:
         return None
@@ -291,19 +316,17 @@ def _recorded(call: Callable[[], Any]) -> Any:
     return call() if recording() else Context().run(call)
 
 
-def _zeros(like: AnyTensor) -> AnyTensor:
-    import numpy as np
-
-    return as_tensor(np.zeros(like.shape, like.dtype))
+def _zeros(like: Any) -> Any:
+    return array_at(np.zeros(like.shape, like.dtype), None, context_at(like))
 
 
-def _cast(g: Any, like: AnyTensor) -> AnyTensor:
-    return as_tensor(g, like.dtype)
+def _cast(g: Any, like: Any) -> Any:
+    return array_at(g, like.dtype, context_at(like))
 
 
 def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
     """A cotangent, checked to have this shape. Raises: ShapeError if it has another."""
-    g = as_tensor(g)
+    g = g if context_at(g) else as_tensor(g)
     if g.shape != tuple(shape):
         raise ShapeError(f"a cotangent has the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
     return g
@@ -314,29 +337,16 @@ def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
     return {i: g for i, g in enumerate(grads) if g is not None}
 
 
-class TapeM(EagerOps):
-    """A tape threaded for you: an `Ops` backend whose references carry `.id`, work as ids and have operators.
+class Threaded:
+    """What a backend adds to be a tape that is threaded for its user."""
 
-    Args:
-        tape: the tape to continue; an empty one by default.
-        dtype: of a new tape.
+    if TYPE_CHECKING:
+        store: Any
+        dtype: str
+        stream_position: int
 
-    Example::
-
-        m = tl.TapeM()
-        x = m.leaf([1.0, 2.0])
-        loss = (x * x).sum()
-        m.backward_scalar(loss)[x.id]       # [2, 4]
-    """
-
-    def __init__(self, tape: Tape | None = None, dtype: str = "float32") -> None:
-        if tape is None:
-            super().__init__(dtype)
-            self.use_store(self.store.continued(0, self))
-        else:
-            super().__init__(tape.dtype, tape._store)
-            self.use_store(tape._store.continued(tape.size, self))
-            self.stream_position = tape._position
+        def get_value(self, ref: Any) -> Any: ...
+        def ref_of(self, node: Any) -> Any: ...
 
     @property
     def tape(self) -> Tape:
@@ -345,7 +355,7 @@ class TapeM(EagerOps):
 
     def value(self, ref: Any) -> AnyTensor:
         """The value of a reference or id."""
-        return self.get_value(ref if isinstance(ref, TensorRef) else self.ref_of(ref))
+        return self.get_value(ref if isinstance(ref, RefBase) else self.ref_of(ref))
 
     def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
         """Gradients of a scalar, keyed by node id."""
@@ -355,18 +365,52 @@ class TapeM(EagerOps):
         """Gradients of `out` with the cotangent `seed`, keyed by node id."""
         return self.tape.backward(int(out.__index__()), seed)
 
+
+class TapeM(Threaded, EagerOps):
+    """A tape threaded for you: an `Ops` backend whose references carry `.id`, work as ids and have operators.
+
+    Args:
+        tape: the tape to continue; an empty one by default.
+        dtype: of a new tape.
+        device: of a new tape. On a device, or for a tape that is on one, the backend of that device is made, with the same methods.
+
+    Example::
+
+        m = tl.TapeM()
+        x = m.leaf([1.0, 2.0])
+        loss = (x * x).sum()
+        m.backward_scalar(loss)[x.id]       # [2, 4]
+    """
+
+    def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> Any:
+        store = new_store(dtype, device) if tape is None else tape._store
+        if not isinstance(store, TapeStore):
+            from .tape_cuda import CudaTapeM
+
+            return CudaTapeM(store, 0 if tape is None else tape.size, 0 if tape is None else tape._position)
+        return super().__new__(cls)
+
+    def __init__(self, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> None:
+        if tape is None:
+            super().__init__(dtype)
+            self.use_store(self.store.continued(0, self))
+        else:
+            super().__init__(tape.dtype, tape._store)
+            self.use_store(tape._store.continued(tape.size, self))
+            self.stream_position = tape._position
+
     @classmethod
-    def run(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> tuple[Any, Tape]:
+    def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:
         """Run the program `f(m)` on a tape. Returns: (its result, the tape after it)."""
         m = cls(tape)
         return f(m), m.tape
 
     @classmethod
-    def eval(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> Any:
+    def eval(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> Any:
         """The result of the program `f(m)`."""
         return cls.run(f, tape)[0]
 
     @classmethod
-    def exec(cls, f: Callable[[TapeM], Any], tape: Tape | None = None) -> Tape:
+    def exec(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> Tape:
         """The tape after the program `f(m)`."""
         return cls.run(f, tape)[1]

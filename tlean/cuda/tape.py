@@ -15,6 +15,7 @@ from .array import DeviceArray
 from .call import Call
 from .context import Context
 from .place import device_array
+from .step import accumulate
 
 
 class TapeNode(NamedTuple):
@@ -182,5 +183,11 @@ class DeviceTape:
 
 
 def _contribute(slots: list[DeviceArray | None], p: int, contribution: DeviceArray) -> None:
+    # The first one is taken as it is; a slot that shares its memory with another array is added to in memory of its own.
     before = slots[p]
-    slots[p] = contribution if before is None else before.add(contribution)
+    if before is None:
+        slots[p] = contribution
+    elif before.alone and before.dtype == "float32":
+        accumulate(before, contribution)
+    else:
+        slots[p] = before.add(contribution)

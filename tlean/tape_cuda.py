@@ -1,0 +1,22 @@
+"""The threaded tape of a device: what `TapeM` is there."""
+
+from __future__ import annotations
+
+from .cuda.eager import CudaEager
+from .cuda.tape import DeviceTape
+from .tape import Threaded
+
+
+class CudaTapeM(Threaded, CudaEager):
+    """A tape on a device, threaded for its user. Made by `TapeM(device="cuda")`, or for a tape that is on a device.
+
+    Args:
+        store: the nodes to continue.
+        size: how many of them.
+        position: of the random stream.
+    """
+
+    def __init__(self, store: DeviceTape, size: int, position: int) -> None:
+        super().__init__(store.context, store)
+        self.use_store(store.continued(size, self))
+        self.stream_position = position
