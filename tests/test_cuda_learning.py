@@ -1,0 +1,165 @@
+"""Training on a device, or on the emulation that `.ci/cuda` builds, beside the same training on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tlean as tl
+from tlean import nn
+from tlean.cuda.array import DeviceArray
+
+if not tl.cuda.is_available():
+    reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
+    pytest.skip(reason, allow_module_level=True)
+
+RNG = np.random.default_rng(0)
+IMAGES, LABELS = RNG.standard_normal((24, 1, 8, 8)).astype("float32"), RNG.integers(0, 4, 24)
+SHAPES = [(4, 1, 3, 3), (4,), (6, 4, 3, 3), (6,), (4, 24), (4,)]
+VALUES = [(0.3 * RNG.standard_normal(s)).astype("float32") for s in SHAPES]
+
+
+def cnn(ops, w1, b1, w2, b2, w3, b3, x, y):
+    """Two convolutions, each with a rectifier and a pool, dropout, and a linear layer: (loss, scores)."""
+    h = ops.max_pool2d(ops.relu(ops.conv2d(w1, b1, x, padding=1)), 2)
+    h = ops.avg_pool2d(ops.relu(ops.conv2d(w2, b2, h, padding=1)), 2)
+    h = ops.dropout(ops.reshape(h, (x.shape[0], -1)), 0.1)
+    scores = ops.linear(w3, b3, h)
+    return ops.cross_entropy(scores, y), scores
+
+
+def trainer(device, **changes):
+    return tl.ScalarTrainer(tl.Options(device=device, seed=3, **changes), VALUES, [(8, 1, 8, 8), tl.Spec((8,), "int64")], cnn)
+
+
+def batches(count):
+    for k in range(count):
+        at = 8 * k % 24
+        yield IMAGES[at : at + 8], LABELS[at : at + 8]
+
+
+RULES = {
+    "sgd": lambda t, x, y: t.step(0.1, x, y),
+    "adam": lambda t, x, y: t.adam_step(1e-2, 0.9, 0.999, 1e-8, x, y),
+    "adamw": lambda t, x, y: t.adamw_step(1e-2, 0.9, 0.999, 1e-8, 0.1, x, y),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_cnn_learns_as_on_the_cpu(rule):
+    """The same losses, steps and random masks to float32's rounding; nothing of the model leaves the device."""
+    here, there = trainer("cpu"), trainer("cuda")
+    losses = []
+    for x, y in batches(12):
+        a, b = RULES[rule](here, x, y), RULES[rule](there, x, y)
+        assert isinstance(b, DeviceArray) and b.device == "cuda:0" and isinstance(there.aux, DeviceArray)
+        losses.append((a.item(), b.item()))
+        assert {p.device for p in there.params} == {"cuda:0"}
+    a, b = np.array(losses).T
+    np.testing.assert_allclose(b, a, rtol=2e-4)
+    assert b[-3:].mean() < b[:3].mean()
+    for p, q in zip(here.get_params(), there.get_params(), strict=True):
+        np.testing.assert_allclose(q.numpy(), p.numpy(), rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("make", [tl.optim.SGD, tl.optim.MomentumSGD, tl.optim.RMSProp, tl.optim.Adam], ids=lambda m: m.__name__)
+def test_optimisers_with_a_norm(make):
+    here, there = trainer("cpu"), trainer("cuda")
+    a, b = make(here.params, lr=1e-2), make(there.params, lr=1e-2)
+    for x, y in batches(4):
+        first, second = here.optim_step(a, x, y, clip_norm=0.5), there.optim_step(b, x, y, clip_norm=0.5)
+        assert second.item() == pytest.approx(first.item(), rel=1e-4)
+    assert all(isinstance(m, DeviceArray) for moments in b.state.moments.values() for m in moments)
+
+
+def test_forward_backward_and_arrays_of_the_device():
+    here, there = trainer("cpu"), trainer("cuda")
+    x, y = tl.cuda.to_device(IMAGES[:8]), tl.cuda.to_device(LABELS[:8])
+    assert there.forward(x, y).item() == pytest.approx(here.forward(IMAGES[:8], LABELS[:8]).item(), rel=1e-5)
+    for g, h in zip(there.backward(x, y), here.backward(IMAGES[:8], LABELS[:8]), strict=True):
+        assert isinstance(g, DeviceArray)
+        np.testing.assert_allclose(g.numpy(), h.numpy(), rtol=1e-3, atol=1e-5)
+    # A last, smaller batch.
+    assert there.step(0.1, IMAGES[:3], LABELS[:3]).shape == ()
+    with pytest.raises(tl.ShapeError):
+        there.step(0.1, IMAGES[:8, :, :4], LABELS[:8])
+    with pytest.raises(tl.IndexRangeError, match="cross_entropy"):
+        there.step(0.1, IMAGES[:8], LABELS[:8] + 9)
+
+
+@pytest.mark.parametrize("first", ["cpu", "cuda"])
+def test_a_trainers_checkpoint_goes_on_on_the_other_device(first, tmp_path):
+    """Parameters, moments and the random stream: two steps here, two there, as four on the CPU."""
+    pytest.importorskip("safetensors")
+    whole, half, rest = trainer("cpu"), trainer(first), trainer("cuda" if first == "cpu" else "cpu")
+    steps = list(batches(4))
+    expected = [RULES["adam"](whole, x, y).item() for x, y in steps]
+    found = [RULES["adam"](half, x, y).item() for x, y in steps[:2]]
+    tl.save(tmp_path / "run.safetensors", trainer=half)
+    tl.load(tmp_path / "run.safetensors", trainer=rest)
+    found += [RULES["adam"](rest, x, y).item() for x, y in steps[2:]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def model():
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm(4), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.LayerNorm(64), nn.Dropout(0.1), nn.Linear(64, 4)),
+    )
+    return net.init(seed=1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_fit(accumulate):
+    """A model with buffers: the same history, and the predictions of either device."""
+    found = []
+    for device in ("cpu", "cuda"):
+        net = model()
+        options = tl.Options(device=device, seed=2)
+        how = {"batch_size": 8, "options": options, "verbose": False, "accumulate": accumulate, "clip_norm": 1.0}
+        history = tl.fit(net, (IMAGES, LABELS), "cross_entropy", tl.optim.AdamW, epochs=2, validation=(IMAGES[:8], LABELS[:8]), **how)
+        found.append((history.step_loss, [row["val_loss"] for row in history.epochs], net.state_dict()))
+        assert {p.device for p in net.parameters()} == {"cpu"}, "state_dict has read them back"
+        np.testing.assert_allclose(net.predict(IMAGES, device="cuda"), net.predict(IMAGES), rtol=1e-4, atol=1e-5)
+    (losses, held, state), (losses_there, held_there, state_there) = found
+    np.testing.assert_allclose(losses_there, losses, rtol=1e-3)
+    np.testing.assert_allclose(held_there, held, rtol=1e-3)
+    for name, value in state.items():
+        np.testing.assert_allclose(state_there[name], value, rtol=2e-2, atol=2e-3, err_msg=name)
+
+
+def test_clipping_stays_on_the_device():
+    x = {k: tl.cuda.to_device(np.full(3, 3.0 * k, "float32")) for k in (1, 2)}
+    made, norm = tl.optim.clip_by_norm(x, 1.0)
+    assert norm == pytest.approx(np.sqrt(3 * (9 + 36)), rel=1e-6) and all(isinstance(g, DeviceArray) for g in made.values())
+    np.testing.assert_allclose(made[2].numpy(), np.full(3, 6 / norm), rtol=1e-5)
+    assert tl.optim.clip_by_value([x[1], None], 0.5)[0].tolist() == [0.5] * 3
+
+
+def test_a_custom_op_is_a_call_on_the_host():
+    cube = tl.custom_op(lambda x: x**3, lambda x, y, g: 3 * x**2 * g)
+    s = tl.Session(device="cuda")
+    x = s.input([1.0, 2.0])
+    loss = s.sum(cube(x))
+    assert loss.item() == 9
+    np.testing.assert_allclose(s.grad(s.backward_scalar_dense_all(loss), x).numpy(), [3, 12])
+
+
+def test_digits_on_the_command_line(tmp_path, capsys, monkeypatch):
+    """`python -m tlean mnist --device cuda`, with a network that the emulation reads in seconds."""
+    pytest.importorskip("sklearn")
+    from tlean.cli import mnist
+
+    monkeypatch.setenv("TLEAN_OFFLINE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(mnist, "network", lambda: nn.Sequential(nn.AvgPool2d(7), nn.Flatten(), nn.Linear(16, 10)))
+    mnist.main(["--device", "cuda", "--epochs", "1", "--samples", "64", "--no-plot", "--out", str(tmp_path)])
+    text = capsys.readouterr().out
+    assert "test accuracy" in text
+
+
+def test_gradients_of_nothing_are_none():
+    t = tl.ScalarTrainer(tl.Options(device="cuda"), [1.0, 2.0], [()], lambda ops, a, b, x: ops.mul(a, x), requires_grad=[True, True])
+    grads = t.backward(3.0)
+    assert grads[0].item() == 3 and grads[1] is None
+    assert t.step(0.1, 3.0).item() == 3
