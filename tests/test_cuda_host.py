@@ -213,6 +213,6 @@ def test_nvcc_compiles_every_source(tmp_path):
 
 def test_the_table_is_up_to_date(tmp_path):
     # In a process of its own: other tests declare ops, too.
-    made = tmp_path / "cuda.md"
+    made = tmp_path / "cuda_ops.md"
     subprocess.run([sys.executable, "-m", "tlean.cuda.table", str(made)], cwd=ROOT, check=True)
-    assert (ROOT / "docs" / "cuda.md").read_text() == made.read_text(), "python -m tlean.cuda.table docs/cuda.md"
+    assert (ROOT / "docs" / "cuda_ops.md").read_text() == made.read_text(), "python -m tlean.cuda.table docs/cuda_ops.md"

@@ -1,7 +1,7 @@
-"""CUDA devices, through PyCUDA, which is imported when a device is first asked for.
+"""CUDA devices, through PyCUDA, which is imported when a device is first asked for: `docs/cuda.md`.
 
-Sessions do not run on a device yet: `Session(device="cuda")` raises. What is here is the ground under that: device arrays, memory, the
-kernels of the ops (`docs/cuda.md` lists them), and `CudaOps`, which runs any of them.
+Sessions, trainers, tapes and compiled programs run on one with `device="cuda"`. Here are the devices themselves, arrays, memory, and the
+ops on arrays with no tape (`docs/cuda_ops.md` lists their kernels).
 """
 
 from __future__ import annotations
