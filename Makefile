@@ -16,7 +16,7 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test lint format bench bench-quick bench-isa clean distclean
+.PHONY: help venv build mnist mlp test lint format bench bench-quick bench-isa kernels clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -26,6 +26,7 @@ help:
 	@echo "make format     let ruff format the Python"
 	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/RESULTS.md"
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
+	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
@@ -81,6 +82,9 @@ bench-quick: build $(TORCH)
 
 bench-isa: build $(TORCH)
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md $(ARGS)
+
+kernels: build
+	INTERPRETER=$(PY) bash .ci/kernels $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis
