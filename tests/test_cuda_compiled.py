@@ -18,6 +18,7 @@ from tlean.backends.lower import lower
 from tlean.backends.reference import Reference
 from tlean.cuda import launch, program
 from tlean.cuda.fused import module_of
+from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.target import target
 from tlean.ops import Spec, get
 
@@ -226,6 +227,36 @@ def test_jit_follows_its_arguments():
     assert tl.jit(lambda ops, x: ops.exp(x), device="cuda")(x).device == "cuda:0"
     grad = tl.grad(lambda ops, x: ops.sum(ops.mul(x, ops.tanh(x))))
     close(grad(tl.cuda.to_device(x)).numpy(), grad(x).numpy())
+
+
+def test_derivatives_of_functions_follow_their_arguments():
+    """Of any order, in both modes: results are on the device of the arguments."""
+    x, v = RNG.standard_normal((2, 5)).astype("float32")
+    there, direction = tl.cuda.to_device(x), tl.cuda.to_device(v)
+
+    def inner(ops, x):
+        return ops.tanh(ops.mul(x, x))
+
+    def scalar(ops, x):
+        return ops.sum(ops.mul(x, inner(ops, x)))
+
+    for f in (tl.grad(scalar), tl.jacrev(inner), tl.jacfwd(inner), tl.hessian(scalar)):
+        found = f(there)
+        assert found.device == "cuda:0"
+        close(found.numpy(), f(x).numpy())
+    close(tl.hvp(scalar, (there,), (direction,))[0].numpy(), tl.hvp(scalar, (x,), (v,))[0].numpy())
+    close(tl.jvp(inner, (there,), (direction,))[1].numpy(), tl.jvp(inner, (x,), (v,))[1].numpy())
+    close(tl.vjp(inner, there)[1](direction)[0].numpy(), tl.vjp(inner, x)[1](v)[0].numpy())
+
+
+@pytest.mark.parametrize("precision", ["tf32", "fp64"])
+def test_the_precision_of_products(precision):
+    """A program's mode chooses its kernels."""
+    graph = graph_of(lambda ops, a, b: ops.matmul(a, b), (40, 300), (300, 30))
+    a, b = RNG.standard_normal((40, 300)).astype("float32"), RNG.standard_normal((300, 30)).astype("float32")
+    where = target(mode=Mode(precision))
+    found = where.run(lower(graph, where), [a, b], cuda_plans.out_specs(graph))[0].numpy()
+    close(found, a.astype("float64") @ b, tolerance=1e-6 if precision == "fp64" else 1e-2)
 
 
 def test_graphs_are_built_for_a_device():

@@ -80,9 +80,11 @@ class DevicePlan:
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs
         self._slots: dict[int, Block] = {}
+        #: What the latest copies read, as long as they may.
+        self._sources: list[Any] = []
         self._watched = False
         self._calls = self._prepare(arrangement)
-        self._settle_addresses(arrangement)
+        self._settle_addresses()
 
     def __len__(self) -> int:
         return len(self.program.steps)
@@ -178,17 +180,19 @@ class DevicePlan:
     def _fixed(self, kind: int, number: int) -> int:
         return self._memory.address + number if kind == SCRATCH else self._constants[number]
 
-    def _settle_addresses(self, arrangement: Arrangement) -> None:
+    def _settle_addresses(self) -> None:
         # A plan of few and small outputs is replayed as a graph. For that the addresses stay: its outputs are made in the plan's memory and
         # copied from there, and inputs that come from ever other places are copied to it.
         graph = self.program.graph
-        specs = [graph.specs[v] for (kind, *_), v in zip(self._outputs, graph.outputs, strict=True) if kind == COMPUTED and v is not None]
+        made = [v if out[0] == COMPUTED else None for v, out in zip(graph.outputs, self._outputs, strict=True)]
+        sizes = [0 if v is None else nbytes(graph.specs[v]) for v in made]
+        steady = len(sizes) <= _MOST_OUTPUTS and max(sizes, default=0) <= _SMALL_OUTPUT
         held = {v for _, v, _ in graph.states}
-        self._steady = len(specs) <= _MOST_OUTPUTS and all(nbytes(s) <= _SMALL_OUTPUT for s in specs)
-        self._wanders = [self._steady and v is not None and v not in held and nbytes(graph.specs[v]) <= _SMALL_INPUT for v in graph.inputs]
+        self._wanders = [steady and v is not None and v not in held and nbytes(graph.specs[v]) <= _SMALL_INPUT for v in graph.inputs]
         self._wandering = [False] * len(graph.inputs)
-        self._made = [self.context.allocate(nbytes(s)) for s in specs] if self._steady else []
-        self._replay = Replay(self.context) if self._steady else None
+        self._kept = [self.context.allocate(size) for size in sizes] if steady else []
+        self._made = [block.address for block in self._kept]
+        self._replay = Replay(self.context) if steady else None
 
     # Running --------------------------------------------------------------------------------------------------------------------
 
@@ -202,33 +206,25 @@ class DevicePlan:
         where = self.context
         with where.current() as driver:
             addresses = self._take(inputs, driver)
-            results: list[DeviceArray | None] = []
-            made: list[int] = []
-            kept = iter(self._made)
-            copies = []
-            for (kind, given, _), (shape, dtype) in zip(self._outputs, out_specs, strict=True):
-                found = None
-                if kind == COMPUTED:
-                    found = empty(shape, dtype, where)
-                    made.append(found.address)
-                    if self._steady:
-                        made[-1] = next(kept).address
-                        copies.append((found, made[-1]))
-                else:
-                    made.append(0)
-                    found = to_device(_host(inputs[given]), where).reshape(shape) if kind == IS_INPUT else None
-                results.append(found)
+            results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
+            made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
             if self._replay is None:
                 self._queue(addresses, made, driver)
             else:
-                self._replay.run(tuple(addresses), lambda: self._queue(addresses, made, driver))
-            for array, address in copies:
-                if array.nbytes:
-                    driver.memcpy_dtod_async(array.address, address, array.nbytes, where.stream)
+                self._replay.run(tuple(addresses), lambda: self._queue(addresses, self._made, driver))
+                for target, source, result in zip(made, self._made, results, strict=True):
+                    if target and result is not None:
+                        driver.memcpy_dtod_async(target, source, result.nbytes, where.stream)
             if self._checked and not self._watched:
                 self._watched = True
                 where.watch(self._check)
         return results
+
+    def _result(self, k: int, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str) -> DeviceArray | None:
+        kind, given, _ = self._outputs[k]
+        if kind == IS_INPUT:
+            return to_device(_host(inputs[given]), self.context).reshape(shape)
+        return empty(shape, dtype, self.context) if kind == COMPUTED else None
 
     def _queue(self, inputs: list[int], outputs: list[int], driver: Any) -> None:
         # One launch after the other.
@@ -252,7 +248,7 @@ class DevicePlan:
         # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.
         if len(inputs) != len(self._inputs):
             raise ValueError(f"plan: {len(self._inputs)} inputs, got {len(inputs)}")
-        addresses = self._inputs
+        addresses, self._sources = self._inputs, []
         copied: dict[int, int] = {}
         for k, x in enumerate(inputs):
             if x is None:
@@ -265,6 +261,7 @@ class DevicePlan:
                 if id(x) not in copied:
                     host = _host(x)
                     copied[id(x)] = self._slot(k, host.nbytes)
+                    self._sources.append(host)
                     if host.nbytes:
                         driver.memcpy_htod_async(copied[id(x)], host, self.context.stream)
                 addresses[k] = copied[id(x)]

@@ -49,6 +49,10 @@ def alone(t: AnyTensor) -> AnyTensor:
     return t if writable(t) is t else as_tensor(t.numpy())
 
 
+def _is_at(x: Any, where: Any) -> bool:
+    return type(x) is AnyTensor if where is None else getattr(x, "context", None) is where
+
+
 def placed(x: Any, where: Any) -> Any:
     """An array of the host or of a device, moved to the host (`where` is None) or to a device where it is not there already."""
     if where is None:
@@ -137,8 +141,8 @@ class Update:
         moments = self.state.moments.get(p, ())
         if not moments and count:
             first = np.full(p.shape, self.initial(p), p.dtype)
-            moments = tuple(as_tensor(first) for _ in range(count))
-        if count:
+            moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
+        if count and not all(_is_at(m, where) for m in moments):
             moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
