@@ -204,7 +204,7 @@ def test_nvcc_compiles_every_source(tmp_path):
             assert len(reports) == 2 * family.source.count("__global__"), name
             for report in reports:
                 kernel, arch, stores, loads, registers, shared = report.groups()
-                allowed = MOST_SPILLED if "128x128" in kernel else 0
+                allowed = MOST_SPILLED if "128x128" in kernel or "dkv" in kernel else 0
                 assert int(stores) <= allowed and int(loads) <= allowed, (
                     f"{kernel} for {arch}: {stores} bytes spilled, {registers} registers"
                 )

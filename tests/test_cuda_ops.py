@@ -82,6 +82,34 @@ def test_attention_gradients(ops, name, k):
         assert_close(m.numpy(), np.asarray(e.value), TOLERANCE, "an attention gradient")
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", [None, "shared", "own"])
+@pytest.mark.parametrize("sizes", [(2, 70, 150, 24, 10), (1, 129, 65, 66, 130)])
+def test_attention_of_several_tiles(ops, sizes, mask, causal):
+    """Both directions, and with values that are no numbers where every query is kept from them."""
+    batch, n, m, h, w = sizes
+    rng = np.random.default_rng(7)
+    q, k, v = (rng.standard_normal((batch, *s)).astype("float32") for s in ((n, h), (m, h), (m, w)))
+    allowed = None
+    if mask:
+        allowed = rng.random((n, m) if mask == "shared" else (batch, n, m)) < 0.7
+        allowed[..., 5] = False
+    given, options = [q, k, v, allowed], {"causal": causal}
+    y, lse = ops.apply_all("scaled_dot_product_attention", given, options)
+    reference = Reference("float64")
+    expected = reference.apply("scaled_dot_product_attention", tuple(given), options)
+    assert_close(y.numpy(), np.asarray(expected.value), TOLERANCE, "attention")
+    g = rng.standard_normal(y.shape).astype("float32")
+    made = ops._sdpa_grad(g, y, lse, *given, **options)
+    for a, e in zip(made, reference._sdpa_grad(g, y.numpy(), lse.numpy(), *given, **options), strict=True):
+        assert_close(a.numpy(), np.asarray(e.value), 5e-5, "an attention gradient")
+    if mask:
+        k[:, 5], v[:, 5] = np.nan, np.inf
+        again, _ = ops.apply_all("scaled_dot_product_attention", [q, k, v, allowed], options)
+        np.testing.assert_array_equal(again.numpy(), y.numpy())
+        assert all(np.isfinite(a.numpy()).all() for a in ops._sdpa_grad(g, y, lse, q, k, v, allowed, **options))
+
+
 @pytest.mark.parametrize("steps", STEPS)
 def test_optimiser_steps(ops, steps):
     """Several steps of every optimiser against its formula in float64."""
