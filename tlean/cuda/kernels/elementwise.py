@@ -6,25 +6,43 @@ from collections.abc import Sequence
 
 from ...ops import expression as ex
 from ...ops.elementwise import FORMULAS, Formula
-from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat
+from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat_by_fours
 
 
 def kernel_source(formula: Formula) -> str:
-    """The kernel of one formula: `k_<name>(out, inputs…, parameters…, n)`."""
+    """The kernel of one formula: `k_<name>(out, inputs…, parameters…, n)`, four elements at a time where addresses allow it."""
     names = {name: name for name in (*formula.inputs, *formula.parameters)}
     declarations, value = ex.to_cuda(formula.tree, names)
-    used = ex.variables(formula.tree)
+    used = [x for x in formula.inputs if x in ex.variables(formula.tree)]
     pointers = [f"const float *{x}_at" for x in formula.inputs]
     arguments = ["float *out", *pointers, *(f"float {p}" for p in formula.parameters), "i64 n"]
-    body = [f"const float {x} = {x}_at[i];" for x in formula.inputs if x in used] + declarations + [f"out[i] = {value};"]
-    return f'extern "C" __global__ void k_{formula.name}({", ".join(arguments)}) {{\n    TL_EACH(i, n) {{ {" ".join(body)} }}\n}}\n'
+    of = f"of_{formula.name}"
+    element = [f"const float {x}" for x in used] + [f"const float {p}" for p in formula.parameters]
+
+    def call(pattern: str) -> str:
+        return f"{of}({', '.join([*(pattern.format(x) for x in used), *formula.parameters])})"
+
+    fours = "".join(f"const float4 {x} = ((const float4 *){x}_at)[i]; " for x in used)
+    lanes = ", ".join(call(f"{{}}.{lane}") for lane in "xyzw")
+    addresses = " | ".join(["TL_ADDRESS(out)", *(f"TL_ADDRESS({x}_at)" for x in used)])
+    return f"""
+static __device__ __forceinline__ float {of}({", ".join(element)}) {{ {" ".join([*declarations, f"return {value};"])} }}
+extern "C" __global__ void k_{formula.name}({", ".join(arguments)}) {{
+    i64 done = 0;
+    if (TL_BY_FOURS({addresses})) {{
+        TL_EACH(i, n / 4) {{ {fours}const float4 four = {{{lanes}}}; ((float4 *)out)[i] = four; }}
+        done = n / 4 * 4;
+    }}
+    TL_EACH(i, n - done) out[done + i] = {call("{}_at[done + i]")};
+}}
+"""
 
 
 def _planner(formula: Formula) -> Planner:
     pointers: tuple[Argument, ...] = (Out(0), *(In(k) for k in range(len(formula.inputs))))
 
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        return Plan((flat(f"k_{formula.name}", ints[0], *pointers, *map(float, floats)),))
+        return Plan((flat_by_fours(f"k_{formula.name}", ints[0], *pointers, *map(float, floats)),))
 
     return plan
 
@@ -32,7 +50,7 @@ def _planner(formula: Formula) -> Planner:
 #: Adding into an array in place.
 _ACCUMULATE = """
 extern "C" __global__ void k_accumulate(float *y, const float *x, i64 n) {
-    if (((unsigned long long)y | (unsigned long long)x) % 16 == 0) {
+    if (TL_BY_FOURS(TL_ADDRESS(y) | TL_ADDRESS(x))) {
         TL_EACH(i, n / 4) {
             float4 a = ((const float4 *)y)[i];
             const float4 b = ((const float4 *)x)[i];
@@ -47,7 +65,7 @@ extern "C" __global__ void k_accumulate(float *y, const float *x, i64 n) {
 
 def accumulation(n: int, into: Argument, contribution: Argument) -> Launch:
     """into[i] += contribution[i] for n elements."""
-    return flat("k_accumulate", n, into, contribution)
+    return flat_by_fours("k_accumulate", n, into, contribution)
 
 
 FAMILY = Family(

@@ -4,57 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import ACROSS, COMMON, Argument, Family, In, Launch, Out, Plan, Planner, Scratch, by_rows, ceil_div, flat
+from .plan import ACROSS, COMMON, ROWS, Argument, Family, In, Launch, Out, Plan, Planner, Scratch, by_rows, ceil_div, flat, held
+
+#: Rows whose contributions to a gradient of gamma and beta one block adds up.
+PART = 512
 
 _SOURCE = """
-extern "C" __global__ void k_layer_norm(
+template <bool HOLD> __device__ __forceinline__ void layer_norm(
     float *y, float *mean_out, float *rstd_out, const float *x, const float *gamma, const float *beta, float eps, i64 rows, i64 n
 ) {
     TL_ROW
-    x += row * n;
+    const Line<HOLD> line(x + row * n, n);
     float mean = 0, var = 0;
-    TL_LANES(j, n) mean += x[j];
+    line.each([&](i64, float v) { mean += v; });
     mean = across<Sum>(mean) / n;
-    TL_LANES(j, n) var += (x[j] - mean) * (x[j] - mean);
+    line.each([&](i64, float v) { var += (v - mean) * (v - mean); });
     const float rstd = 1 / sqrtf(across<Sum>(var) / n + eps);
     if (!mine) return;
-    TL_LANES(j, n) {
-        float v = (x[j] - mean) * rstd;
+    line.each([&](i64 j, float v) {
+        v = (v - mean) * rstd;
         if (gamma) v *= gamma[j];
         y[row * n + j] = beta ? v + beta[j] : v;
-    }
+    });
     if (threadIdx.x == 0) { mean_out[row] = mean; rstd_out[row] = rstd; }
 }
 /* With u = g gamma and z the normalised row: dx = rstd (u - mean of u - z mean of u z). */
-extern "C" __global__ void k_layer_norm_grad(
+template <bool HOLD> __device__ __forceinline__ void layer_norm_grad(
     float *dx, const float *g, const float *x, const float *gamma, const float *mean, const float *rstd, i64 rows, i64 n
 ) {
     TL_ROW
+    const Line<HOLD> line(g + row * n, n);
     x += row * n;
-    g += row * n;
     const float m = mean[row], r = rstd[row];
     float plain = 0, along = 0;
-    TL_LANES(j, n) {
-        const float u = gamma ? g[j] * gamma[j] : g[j];
+    line.each([&](i64 j, float v) {
+        const float u = gamma ? v * gamma[j] : v;
         plain += u;
         along += u * ((x[j] - m) * r);
-    }
+    });
     plain = across<Sum>(plain) / n;
     along = across<Sum>(along) / n;
-    if (mine) TL_LANES(j, n) {
-        const float u = gamma ? g[j] * gamma[j] : g[j];
+    if (mine) line.each([&](i64 j, float v) {
+        const float u = gamma ? v * gamma[j] : v;
         dx[row * n + j] = r * (u - plain - (x[j] - m) * r * along);
-    }
+    });
 }
-/* 32 columns a block, 8 threads a column. */
+/* 32 columns and one part of the rows a block, 8 threads a column; parts of columns go to [part][column]. */
 extern "C" __global__ void k_layer_norm_sums(
-    float *dgamma, float *dbeta, const float *g, const float *x, const float *mean, const float *rstd, i64 rows, i64 n
+    float *dgamma, float *dbeta, const float *g, const float *x, const float *mean, const float *rstd, i64 width, i64 rows, i64 n
 ) {
     __shared__ float parts[2][8][33];
-    const i64 column = (i64)blockIdx.x * 32 + threadIdx.x;
+    const i64 column = (i64)blockIdx.x * 32 + threadIdx.x, first = blockIdx.y * width, last = first + width < rows ? first + width : rows;
     float scaled = 0, plain = 0;
     if (column < n)
-        for (i64 row = threadIdx.y; row < rows; row += 8) {
+        for (i64 row = first + threadIdx.y; row < last; row += 8) {
             const float v = g[row * n + column];
             scaled += v * ((x[row * n + column] - mean[row]) * rstd[row]);
             plain += v;
@@ -64,8 +67,16 @@ extern "C" __global__ void k_layer_norm_sums(
     __syncthreads();
     if (threadIdx.y || column >= n) return;
     for (int k = 1; k < 8; k++) { scaled += parts[0][k][threadIdx.x]; plain += parts[1][k][threadIdx.x]; }
-    dgamma[column] = scaled;
-    dbeta[column] = plain;
+    dgamma[blockIdx.y * n + column] = scaled;
+    dbeta[blockIdx.y * n + column] = plain;
+}
+extern "C" __global__ void k_add_parts(float *dgamma, float *dbeta, const float *gammas, const float *betas, i64 parts, i64 n) {
+    TL_EACH(i, n) {
+        float scaled = 0, plain = 0;
+        for (i64 k = 0; k < parts; k++) { scaled += gammas[k * n + i]; plain += betas[k * n + i]; }
+        dgamma[i] = scaled;
+        dbeta[i] = plain;
+    }
 }
 
 /* Channels first: element i of channel c of an array (images, channels, elements). */
@@ -129,20 +140,40 @@ extern "C" __global__ void k_channel_grad(
 """
 
 
+def _kernels(ending: str) -> str:
+    hold = "true" if ending else "false"
+    return f"""
+extern "C" __global__ void k_layer_norm{ending}(
+    float *y, float *mean_out, float *rstd_out, const float *x, const float *gamma, const float *beta, float eps, i64 rows, i64 n
+) {{
+    layer_norm<{hold}>(y, mean_out, rstd_out, x, gamma, beta, eps, rows, n);
+}}
+extern "C" __global__ void k_layer_norm_grad{ending}(
+    float *dx, const float *g, const float *x, const float *gamma, const float *mean, const float *rstd, i64 rows, i64 n
+) {{
+    layer_norm_grad<{hold}>(dx, g, x, gamma, mean, rstd, rows, n);
+}}
+"""
+
+
 def layer_norm(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     rows, n = ints
-    return Plan((by_rows("k_layer_norm", rows, n, Out(0), Out(1), Out(2), In(0), In(1), In(2), float(floats[0])),))
+    return Plan((by_rows(f"k_layer_norm{held(n)}", rows, n, Out(0), Out(1), Out(2), In(0), In(1), In(2), float(floats[0])),))
 
 
 def layer_norm_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     rows, n = ints
-    sums = (Out(1), Out(2), In(0), In(1), In(3), In(4), rows, n)
-    return Plan(
-        (
-            by_rows("k_layer_norm_grad", rows, n, Out(0), *(In(k) for k in range(5))),
-            Launch("k_layer_norm_sums", sums, (ceil_div(n, 32), 1, 1), (32, 8, 1)),
-        )
-    )
+    first = by_rows(f"k_layer_norm_grad{held(n)}", rows, n, Out(0), *(In(k) for k in range(5)))
+    parts = max(ceil_div(rows, PART), 1)
+
+    def sums(dgamma: Argument, dbeta: Argument) -> Launch:
+        args = (dgamma, dbeta, In(0), In(1), In(3), In(4), PART, rows, n)
+        return Launch("k_layer_norm_sums", args, (ceil_div(n, 32), parts, 1), (32, 8, 1))
+
+    if parts == 1:
+        return Plan((first, sums(Out(1), Out(2))))
+    finish = flat("k_add_parts", n, Out(1), Out(2), Scratch(0), Scratch(1), parts)
+    return Plan((first, sums(Scratch(0), Scratch(1)), finish), (4 * parts * n,) * 2)
 
 
 def _statistics(ints: Sequence[int], eps: float, mean: Argument, var: Argument, rstd: Argument) -> Launch:
@@ -180,7 +211,7 @@ def _one_statistic(mean: Argument, var: Argument) -> Planner:
 
 FAMILY = Family(
     "norm",
-    COMMON + ACROSS + _SOURCE,
+    COMMON + ACROSS + ROWS + _SOURCE + _kernels("") + _kernels("_held"),
     {
         "layer_norm": layer_norm,
         "_layer_norm_grad": layer_norm_grad,

@@ -134,6 +134,11 @@ def flat(function: str, n: int, *args: Argument) -> Launch:
     return Launch(function, (*args, n), (min(ceil_div(n, THREADS), 1 << 16), 1, 1))
 
 
+def flat_by_fours(function: str, n: int, *args: Argument) -> Launch:
+    """As `flat`, for a kernel whose threads take four elements at once where addresses allow it."""
+    return Launch(function, (*args, n), (min(ceil_div(ceil_div(n, 4), THREADS), 1 << 16), 1, 1))
+
+
 def lanes(n: int) -> int:
     """How many threads share a row of n elements: a power of two, the whole block for long rows."""
     return min(1 << max(n - 1, 0).bit_length(), THREADS)
@@ -150,23 +155,27 @@ COMMON = """\
 typedef long long i64;
 #define TL_EACH(i, n) \\
     for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, stride_ = (i64)gridDim.x * blockDim.x; i < (n); i += stride_)
+/* Whether all these addresses (joined by |) are multiples of 16 bytes. */
+#define TL_ADDRESS(p) (unsigned long long)(p)
+#define TL_BY_FOURS(addresses) ((addresses) % 16 == 0)
 """
 
 #: Reductions over the threads of one row of a block, in a fixed order; every thread of the block takes part and gets its row's result.
 ACROSS = """\
 struct Sum { static __device__ float of(float a, float b) { return a + b; } };
 struct Max { static __device__ float of(float a, float b) { return a > b || a != a ? a : b; } };
+/* Lanes of a warp by exchanges at distance 16, 8, ... 1, then the warps from first to last. Rows are powers of two threads long. */
 template <class Op> __device__ float across(float v) {
-    __shared__ float lane[256];
-    const int first = threadIdx.y * blockDim.x, t = first + threadIdx.x;
-    lane[t] = v;
-    __syncthreads();
-    for (int s = blockDim.x / 2; s > 0; s /= 2) {
-        if ((int)threadIdx.x < s) lane[t] = Op::of(lane[t], lane[t + s]);
+    for (int by = (blockDim.x < 32 ? blockDim.x : 32) / 2; by > 0; by /= 2) v = Op::of(v, __shfl_xor_sync(~0u, v, by));
+    if (blockDim.x > 32) {
+        __shared__ float parts[8];
+        const int t = threadIdx.y * blockDim.x + threadIdx.x, first = threadIdx.y * blockDim.x / 32;
+        if (t % 32 == 0) parts[t / 32] = v;
+        __syncthreads();
+        v = parts[first];
+        for (int k = 1; k < (int)blockDim.x / 32; k++) v = Op::of(v, parts[first + k]);
         __syncthreads();
     }
-    v = lane[first];
-    __syncthreads();
     return v;
 }
 /* The row of this thread, and whether there is one: threads past the last row work on it and store nothing. */
@@ -176,3 +185,41 @@ template <class Op> __device__ float across(float v) {
     if (!mine) row = rows - 1;
 #define TL_LANES(j, n) for (i64 j = threadIdx.x; j < (n); j += blockDim.x)
 """
+
+#: Elements of a row that one thread keeps in registers.
+HELD = 8
+
+#: A row that is read once and kept in registers, if it is short enough (`HOLD`); read again otherwise. Needs `ACROSS`.
+ROWS = f"""\
+enum {{ HELD = {HELD} }};
+""" + """\
+template <bool HOLD> struct Line {
+    const float *from;
+    i64 n, step;
+    float held[HOLD ? HELD : 1];
+    __device__ Line(const float *from, i64 n, i64 step = 1) : from(from), n(n), step(step) {
+        if (HOLD) {
+#pragma unroll
+            for (int k = 0; k < HELD; k++) {
+                const i64 j = threadIdx.x + k * (i64)blockDim.x;
+                held[HOLD ? k : 0] = j < n ? from[j * step] : 0;
+            }
+        }
+    }
+    /* f(j, element j) for this thread's elements. */
+    template <class F> __device__ void each(F f) const {
+        if (HOLD) {
+#pragma unroll
+            for (int k = 0; k < HELD; k++) {
+                const i64 j = threadIdx.x + k * (i64)blockDim.x;
+                if (j < n) f(j, held[HOLD ? k : 0]);
+            }
+        } else TL_LANES(j, n) f(j, from[j * step]);
+    }
+};
+"""
+
+
+def held(n: int) -> str:
+    """The ending of a kernel's name for rows of n elements: whether they stay in registers."""
+    return "_held" if n <= HELD * lanes(n) else ""

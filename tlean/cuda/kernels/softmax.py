@@ -4,80 +4,92 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import ACROSS, COMMON, Argument, Family, In, Out, Plan, Planner, by_rows
+from .plan import ACROSS, COMMON, ROWS, Argument, Family, In, Out, Plan, Planner, by_rows, held
 
 _SOURCE = """
 /* A row is element (outer, ., inner) of an array outer x n x inner. */
 #define TL_AT const i64 at = row / inner * n * inner + row % inner;
 
-__device__ __forceinline__ float row_top(const float *x, i64 n, i64 inner) {
+template <bool HOLD> __device__ __forceinline__ float top_of(const Line<HOLD> &x) {
     float top = -INFINITY;
-    TL_LANES(j, n) top = Max::of(top, x[j * inner]);
+    x.each([&](i64, float v) { top = Max::of(top, v); });
     return across<Max>(top);
 }
-__device__ __forceinline__ float row_exp_sum(const float *x, float top, i64 n, i64 inner) {
+template <bool HOLD> __device__ __forceinline__ float exp_sum(const Line<HOLD> &x, float top) {
     float total = 0;
-    TL_LANES(j, n) total += expf(x[j * inner] - top);
+    x.each([&](i64, float v) { total += expf(v - top); });
     return across<Sum>(total);
 }
-extern "C" __global__ void k_softmax(float *y, const float *x, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void softmax(float *y, const float *x, i64 inner, i64 rows, i64 n) {
     TL_ROW TL_AT
-    const float top = row_top(x + at, n, inner), total = row_exp_sum(x + at, top, n, inner);
-    if (mine) TL_LANES(j, n) y[at + j * inner] = expf(x[at + j * inner] - top) / total;
+    const Line<HOLD> line(x + at, n, inner);
+    const float top = top_of(line), total = exp_sum(line, top);
+    if (mine) line.each([&](i64 j, float v) { y[at + j * inner] = expf(v - top) / total; });
 }
-extern "C" __global__ void k_log_softmax(float *y, const float *x, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void log_softmax(float *y, const float *x, i64 inner, i64 rows, i64 n) {
     TL_ROW TL_AT
-    const float top = row_top(x + at, n, inner), rest = logf(row_exp_sum(x + at, top, n, inner));
-    if (mine) TL_LANES(j, n) y[at + j * inner] = (x[at + j * inner] - top) - rest;
+    const Line<HOLD> line(x + at, n, inner);
+    const float top = top_of(line), rest = logf(exp_sum(line, top));
+    if (mine) line.each([&](i64 j, float v) { y[at + j * inner] = (v - top) - rest; });
 }
 /* A row whose maximum is infinite is not shifted: inf - inf is not a number. */
-extern "C" __global__ void k_logsumexp(float *y, const float *x, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void logsumexp(float *y, const float *x, i64 inner, i64 rows, i64 n) {
     TL_ROW TL_AT
-    float top = row_top(x + at, n, inner);
+    const Line<HOLD> line(x + at, n, inner);
+    float top = top_of(line);
     if (top == INFINITY || top == -INFINITY) top = 0;
-    const float total = row_exp_sum(x + at, top, n, inner);
+    const float total = exp_sum(line, top);
     if (mine && threadIdx.x == 0) y[row] = logf(total) + top;
 }
-extern "C" __global__ void k_softmax_grad(float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void softmax_grad(float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n) {
     TL_ROW TL_AT
+    const Line<HOLD> line(g + at, n, inner);
     float total = 0;
-    TL_LANES(j, n) total += g[at + j * inner] * y[at + j * inner];
+    line.each([&](i64 j, float v) { total += v * y[at + j * inner]; });
     total = across<Sum>(total);
-    if (mine) TL_LANES(j, n) d[at + j * inner] = y[at + j * inner] * (g[at + j * inner] - total);
+    if (mine) line.each([&](i64 j, float v) { d[at + j * inner] = y[at + j * inner] * (v - total); });
 }
-extern "C" __global__ void k_log_softmax_grad(float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void log_softmax_grad(float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n) {
     TL_ROW TL_AT
+    const Line<HOLD> line(g + at, n, inner);
     float total = 0;
-    TL_LANES(j, n) total += g[at + j * inner];
+    line.each([&](i64, float v) { total += v; });
     total = across<Sum>(total);
-    if (mine) TL_LANES(j, n) d[at + j * inner] = g[at + j * inner] - expf(y[at + j * inner]) * total;
+    if (mine) line.each([&](i64 j, float v) { d[at + j * inner] = v - expf(y[at + j * inner]) * total; });
 }
-extern "C" __global__ void k_logsumexp_grad(float *d, const float *g, const float *y, const float *x, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void logsumexp_grad(
+    float *d, const float *g, const float *y, const float *x, i64 inner, i64 rows, i64 n
+) {
     TL_ROW TL_AT
     if (mine) TL_LANES(j, n) d[at + j * inner] = g[row] * expf(x[at + j * inner] - y[row]);
 }
 """
 
+#: Function -> its inputs.
+_INPUTS = {"softmax": "x", "log_softmax": "x", "logsumexp": "x", "softmax_grad": "gy", "log_softmax_grad": "gy", "logsumexp_grad": "gyx"}
 
-def _planner(function: str, inputs: int) -> Planner:
-    pointers: tuple[Argument, ...] = (Out(0), *(In(k) for k in range(inputs)))
+
+def _kernel(function: str, ending: str) -> str:
+    inputs = _INPUTS[function]
+    return f"""
+extern "C" __global__ void k_{function}{ending}(float *out, {", ".join(f"const float *{i}" for i in inputs)}, i64 inner, i64 rows, i64 n) {{
+    {function}<{"true" if ending else "false"}>(out, {", ".join(inputs)}, inner, rows, n);
+}}
+"""
+
+
+def _planner(function: str) -> Planner:
+    pointers: tuple[Argument, ...] = (Out(0), *(In(k) for k in range(len(_INPUTS[function]))))
 
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
         outer, n, inner = ints
-        return Plan((by_rows(function, outer * inner, n, *pointers, inner),))
+        return Plan((by_rows(f"k_{function}{held(n)}", outer * inner, n, *pointers, inner),))
 
     return plan
 
 
 FAMILY = Family(
     "softmax",
-    COMMON + ACROSS + _SOURCE,
-    {
-        "softmax": _planner("k_softmax", 1),
-        "log_softmax": _planner("k_log_softmax", 1),
-        "logsumexp": _planner("k_logsumexp", 1),
-        "_softmax_grad": _planner("k_softmax_grad", 2),
-        "_log_softmax_grad": _planner("k_log_softmax_grad", 2),
-        "_logsumexp_grad": _planner("k_logsumexp_grad", 3),
-    },
+    COMMON + ACROSS + ROWS + _SOURCE + "".join(_kernel(function, ending) for function in _INPUTS for ending in ("", "_held")),
+    {("_" if function.endswith("grad") else "") + function: _planner(function) for function in _INPUTS},
 )
