@@ -136,7 +136,17 @@ BIG = [
     ("_conv_grad_w", [(2, 66, 13, 11), (2, 3, 13, 11)], WINDOW),
     ("reduce_sum", [(40000,)], {"axis": 0}),
     ("reduce_sum", [(3, 20000, 2)], {"axis": 1}),
+    ("reduce_sum", [(5, 130)], {"axis": 0}),
+    ("reduce_sum", [(2, 300, 40)], {"axis": 1}),
+    ("reduce_sum", [(2, 300, 33)], {"axis": (0, 2)}),
+    ("reduce_sum", [(3, 0, 40)], {"axis": 1}),
     ("reduce_max", [(700, 2)], {"axis": 0}),
+    ("permute", [(3, 45, 70)], {"axes": (0, 2, 1)}),
+    ("permute", [(33, 3, 40, 9)], {"axes": (2, 1, 3, 0)}),
+    ("softmax", [(2, 3000)], {}),
+    ("log_softmax", [(2, 300, 3)], {"axis": 1}),
+    ("layer_norm", [(3, 2500), (2500,), (2500,)], {}),
+    ("add", [(1030,), (1030,)], {}),
     ("softmax", [(3, 700)], {}),
     ("layer_norm", [(5, 300), (300,), (300,)], {}),
     ("mse_loss", [(9000,), (9000,)], {}),
@@ -250,6 +260,27 @@ def test_convolutions(precision, k):
         found = ops.apply_all(gradient, list(given), options | more)[0].numpy()
         expected = reference.apply(gradient, tuple(rounded(v) for v in given), options | more)
         assert_close(found, np.asarray(expected.value), TOLERANCE, gradient)
+
+
+def test_sums_in_any_order():
+    """Atomic kernels stand in where the same bits are not asked for; the values and the faults are the same."""
+    free, rng = tl.cuda.ops(deterministic=False), np.random.default_rng(8)
+    index, v = rng.integers(0, 5, 40), rng.standard_normal((40, 3)).astype("float32")
+    expected = np.zeros((5, 3))
+    np.add.at(expected, index, v)
+    assert_close(free._scatter_rows(v, index, shape=(5, 3)).numpy(), expected, TOLERANCE, "_scatter_rows")
+    with pytest.raises(tl.IndexRangeError, match="scatter_add_row"):
+        free.scatter_add_row(expected.astype("float32"), v[0], np.array(5))
+
+
+def test_layer_norm_gradients_of_many_rows(ops):
+    rng = np.random.default_rng(9)
+    g, x, gamma = (rng.standard_normal(s).astype("float32") for s in ((1100, 40), (1100, 40), (40,)))
+    _, mean, rstd = ops.apply_all("layer_norm", [x, gamma, gamma], {})
+    made = ops.apply_all("_layer_norm_grad", [g, x, gamma, mean, rstd], {"eps": 1e-5})
+    expected = Reference("float64")._layer_norm_grad(g, x, gamma, mean.numpy(), rstd.numpy(), eps=1e-5)
+    for m, e in zip(made, expected, strict=True):
+        assert_close(m.numpy(), np.asarray(e.value), 5e-5, "a gradient of layer_norm")
 
 
 def test_corners(ops):

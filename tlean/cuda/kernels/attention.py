@@ -87,7 +87,8 @@ template <int CHUNK> struct Values { __align__(16) float v[DEPTH][CHUNK]; };
  * 4 (t % 16) + 64 f ... A blocked pair adds nothing, whatever v holds there; `some` says that there may be such pairs. */
 template <int CHUNK>
 __device__ __forceinline__ void weigh(
-    float (&sums)[4][CHUNK / 16], Tile &weights, Values<CHUNK> &values, const float *v, int rows, int first, int width, int column, bool some
+    float (&sums)[4][CHUNK / 16], Tile &weights, Values<CHUNK> &values, const float *v, int rows, int first, int width, int column,
+    bool some
 ) {
     const int t = threadIdx.x, y = t / 16, x = t % 16 * 4;
     for (int j0 = 0; j0 < TILE && first + j0 < rows; j0 += DEPTH) {
@@ -217,7 +218,8 @@ struct Slopes {
 /* dq = dS k. */
 template <int CHUNK>
 __device__ __forceinline__ void grad_q(
-    float *dq, const float *g, const Slopes &slopes, const float *q, const float *k, const float *v, const unsigned char *mask, const Sizes &s
+    float *dq, const float *g, const Slopes &slopes, const float *q, const float *k, const float *v, const unsigned char *mask,
+    const Sizes &s
 ) {
     __shared__ Panels panels;
     __shared__ Tile weights;

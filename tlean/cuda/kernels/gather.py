@@ -36,6 +36,19 @@ extern "C" __global__ void k_add_rows(float *y, const float *v, const i64 *index
 }
 """
 
+# In whatever order the threads come: for sessions that do not ask for the same bits in every run.
+_ATOMIC = """
+extern "C" __global__ void k_add_rows_atomic(
+    float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 strict, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 row = index[i / width];
+        if (row >= 0 && row < rows) atomicAdd(y + row * width + i % width, v[i]);
+        else if (strict) *fault = 1;
+    }
+}
+"""
+
 
 def gather_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     rows, width, taken, strict = ints
@@ -60,8 +73,29 @@ def scatter_add_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return _add(ints, In(0), In(1), In(2))
 
 
+def _add_atomic(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
+    rows, width, taken, strict = ints
+    start = flat("k_start", rows * width, Out(0), x)
+    return Plan((start, flat("k_add_rows_atomic", taken * width, Out(0), v, index, Fault() if strict else 0, rows, width, strict)))
+
+
+def scatter_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return _add_atomic(ints, 0, In(0), In(1))
+
+
+def scatter_add_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return _add_atomic(ints, In(0), In(1), In(2))
+
+
 FAMILY = Family(
     "gather",
     COMMON + _SOURCE,
     {"gather_rows": gather_rows, "scatter_rows": scatter_rows, "scatter_add_rows": scatter_add_rows},
+    variants={
+        "atomic": Family(
+            "gather_atomic",
+            COMMON + _SOURCE + _ATOMIC,
+            {"scatter_rows": scatter_rows_atomic, "scatter_add_rows": scatter_add_rows_atomic},
+        )
+    },
 )

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from math import prod
 
 from ...errors import ShapeError
-from .plan import COMMON, Family, In, Out, Plan, flat
+from .plan import COMMON, Family, In, Launch, Out, Plan, ceil_div, flat
 
 #: Axes that are left after neighbours were merged.
 MOST_AXES = 12
+#: The shortest axes that are transposed by tiles.
+WIDE = 8
 
 _SOURCE = (
     f"""
@@ -29,6 +31,33 @@ extern "C" __global__ void k_strided_copy(float *out, const float *in, Strides s
         }
         out[i] = in[at];
     }
+}
+
+/* The same where neighbours in memory lie along axis a and the last axis strides: tiles of 32 x 32 of the two axes go through shared
+ * memory, read along a and written along the last axis. 8 threads a column. */
+extern "C" __global__ void k_transposed_copy(float *out, const float *in, Strides s, i64 axes, i64 offset, i64 a) {
+    __shared__ float tile[32][33];
+    const int last = (int)axes - 1;
+    const i64 rows = s.sizes[a], columns = s.sizes[last], down = (rows + 31) / 32, over = (columns + 31) / 32;
+    i64 rest = blockIdx.x / (down * over), from = offset, to = 0, width = columns, pitch = 0;
+    for (int k = last - 1; k >= 0; k--) {
+        if (k == a) pitch = width;
+        else {
+            const i64 i = rest % s.sizes[k];
+            rest /= s.sizes[k];
+            from += i * s.strides[k];
+            to += i * width;
+        }
+        width *= s.sizes[k];
+    }
+    const i64 row0 = blockIdx.x % (down * over) / over * 32, column0 = blockIdx.x % over * 32;
+    for (int k = threadIdx.y; k < 32; k += 8)
+        if (row0 + threadIdx.x < rows && column0 + k < columns)
+            tile[k][threadIdx.x] = in[from + row0 + threadIdx.x + (column0 + k) * s.strides[last]];
+    __syncthreads();
+    for (int k = threadIdx.y; k < 32; k += 8)
+        if (row0 + k < rows && column0 + threadIdx.x < columns)
+            out[to + (row0 + k) * pitch + column0 + threadIdx.x] = tile[threadIdx.x][k];
 }
 
 /* Each element of the output finds the element of the input that lands on it, if there is one. */
@@ -64,6 +93,11 @@ def _padded(values: Sequence[int], fill: int) -> tuple[int, ...]:
 def strided_copy(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     offset, axes = ints[:2]
     sizes, strides = ints[2 : 2 + axes], ints[2 + axes :]
+    a = next((k for k in range(axes - 1) if strides[k] == 1 and sizes[k] >= WIDE), None)
+    if a is not None and sizes[-1] >= WIDE and strides[-1] != 1:
+        tiles = ceil_div(sizes[a], 32) * ceil_div(sizes[-1], 32) * prod(n for k, n in enumerate(sizes[:-1]) if k != a)
+        args = (Out(0), In(0), _padded(sizes, 1) + _padded(strides, 0), axes, offset, a)
+        return Plan((Launch("k_transposed_copy", args, (tiles, 1, 1), (32, 8, 1)),))
     return Plan((flat("k_strided_copy", prod(sizes), Out(0), In(0), _padded(sizes, 1) + _padded(strides, 0), axes, offset),))
 
 

@@ -190,9 +190,11 @@ template <class Op> __device__ float across(float v) {
 HELD = 8
 
 #: A row that is read once and kept in registers, if it is short enough (`HOLD`); read again otherwise. Needs `ACROSS`.
-ROWS = f"""\
+ROWS = (
+    f"""\
 enum {{ HELD = {HELD} }};
-""" + """\
+"""
+    + """\
 template <bool HOLD> struct Line {
     const float *from;
     i64 n, step;
@@ -218,6 +220,7 @@ template <bool HOLD> struct Line {
     }
 };
 """
+)
 
 
 def held(n: int) -> str:

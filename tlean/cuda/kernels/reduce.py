@@ -12,6 +12,8 @@ from .plan import ACROSS, COMMON, Argument, Family, In, Launch, Out, Plan, Plann
 MOST_RUNS = 6
 #: Elements that one row of threads sums before the work is cut up.
 SLICE = 16384
+#: Neighbours that a block sums over an outer axis side by side.
+LANES = 32
 
 _SOURCE = (
     f"""
@@ -41,6 +43,36 @@ extern "C" __global__ void k_sum_slices(
     for (i64 j = first + threadIdx.x; j < last; j += blockDim.x) total += from[offset_of(j, r.reduced, r.reduced_stride)];
     total = across<Sum>(total);
     if (mine && threadIdx.x == 0) out[row] = total / divisor;
+}
+
+/* As k_sum_slices where the reduced elements lie side by side: row (element, slice) begins at element * count + slice * width. */
+extern "C" __global__ void k_sum_runs(float *out, const float *x, i64 count, i64 slices, i64 width, float divisor, i64 rows, i64 n) {
+    TL_ROW
+    const float *from = x + row / slices * count;
+    const i64 first = row % slices * width, last = first + width < count ? first + width : count;
+    float total = 0;
+#pragma unroll 8
+    for (i64 j = first + threadIdx.x; j < last; j += blockDim.x) total += from[j];
+    total = across<Sum>(total);
+    if (mine && threadIdx.x == 0) out[row] = total / divisor;
+}
+
+/* x (outer, count, inner) summed over `count`: a block has 32 neighbours of `inner` and `width` of the summed ones, 8 threads a column.
+ * out[(o * slices + slice) * inner + column]. */
+extern "C" __global__ void k_sum_columns(float *out, const float *x, i64 count, i64 inner, i64 slices, i64 width, float divisor) {
+    __shared__ float parts[8][33];
+    const i64 across_inner = (inner + 31) / 32, column = blockIdx.x % across_inner * 32 + threadIdx.x, row = blockIdx.x / across_inner;
+    const i64 first = row % slices * width, last = first + width < count ? first + width : count;
+    const float *from = x + row / slices * count * inner + column;
+    float total = 0;
+    if (column < inner)
+#pragma unroll 4
+        for (i64 j = first + threadIdx.y; j < last; j += 8) total += from[j * inner];
+    parts[threadIdx.y][threadIdx.x] = total;
+    __syncthreads();
+    if (threadIdx.y || column >= inner) return;
+    for (int k = 1; k < 8; k++) total += parts[k][threadIdx.x];
+    out[row * inner + column] = total / divisor;
 }
 
 /* Whether v at position i comes before m at position k as the maximum: NaN is greatest, and the first of equals wins. */
@@ -123,6 +155,12 @@ def _runs(ints: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
 def reduce_sum(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     runs, kept, count = _runs(ints)
     divisor = float(floats[0])
+    # From the innermost run outwards, and whether that one is reduced.
+    sizes, innermost = ints[:1:-1], bool(ints[1]) == (ints[0] % 2 == 1)
+    if innermost and len(sizes) <= 2:
+        return _side_by_side(kept, count, divisor)
+    if not innermost and len(sizes) <= 3 and count and sizes[0] >= LANES:
+        return _columns(kept // sizes[0], count, sizes[0], divisor)
 
     def launch(out: Argument, slices: int, width: int, by: float) -> Launch:
         return by_rows("k_sum_slices", kept * slices, min(width, count), out, In(0), runs, count, slices, width, by)
@@ -131,6 +169,35 @@ def reduce_sum(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     if slices <= 1:
         return Plan((launch(Out(0), 1, max(count, 1), divisor),))
     return Plan((launch(Scratch(0), slices, SLICE, 1.0), finish_slices(Out(0), Scratch(0), kept, slices, divisor)), (4 * kept * slices,))
+
+
+def _side_by_side(kept: int, count: int, divisor: float) -> Plan:
+    slices = max(ceil_div(count, SLICE), 1)
+
+    def launch(out: Argument, x: Argument, n: int, slices: int, width: int, by: float) -> Launch:
+        return by_rows("k_sum_runs", kept * slices, min(width, n), out, x, n, slices, width, by)
+
+    if slices == 1:
+        return Plan((launch(Out(0), In(0), count, 1, max(count, 1), divisor),))
+    first = launch(Scratch(0), In(0), count, slices, SLICE, 1.0)
+    return Plan((first, launch(Out(0), Scratch(0), slices, 1, slices, divisor)), (4 * kept * slices,))
+
+
+def _columns(outer: int, count: int, inner: int, divisor: float) -> Plan:
+    # As many slices as give a device something to do, each of at least 64 elements.
+    blocks = outer * ceil_div(inner, LANES)
+    slices = min(ceil_div(256, blocks), ceil_div(count, 64)) if blocks else 1
+    width = ceil_div(count, slices)
+    slices = ceil_div(count, width)
+
+    def launch(out: Argument, x: Argument, count: int, slices: int, width: int, by: float) -> Launch:
+        grid = (outer * slices * ceil_div(inner, LANES), 1, 1)
+        return Launch("k_sum_columns", (out, x, count, inner, slices, width, by), grid, (LANES, 8, 1))
+
+    if slices == 1:
+        return Plan((launch(Out(0), In(0), count, 1, count, divisor),))
+    first = launch(Scratch(0), In(0), count, slices, width, 1.0)
+    return Plan((first, launch(Out(0), Scratch(0), slices, 1, slices, divisor)), (4 * outer * slices * inner,))
 
 
 def finish_slices(out: Argument, parts: Argument, kept: int, slices: int, divisor: float) -> Launch:

@@ -49,7 +49,9 @@ template <bool HOLD> __device__ __forceinline__ void softmax_grad(float *d, cons
     total = across<Sum>(total);
     if (mine) line.each([&](i64 j, float v) { d[at + j * inner] = y[at + j * inner] * (v - total); });
 }
-template <bool HOLD> __device__ __forceinline__ void log_softmax_grad(float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n) {
+template <bool HOLD> __device__ __forceinline__ void log_softmax_grad(
+    float *d, const float *g, const float *y, i64 inner, i64 rows, i64 n
+) {
     TL_ROW TL_AT
     const Line<HOLD> line(g + at, n, inner);
     float total = 0;
