@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 
 import tlean as tl
+from tlean._core.table import INNER, MODULES, STEPS
 
 
 def program(ops, a, b):
@@ -42,3 +45,65 @@ def test_a_sum_joins_the_chain():
     f(np.linspace(0, 1, 100_000))
     assert len(f.plan) == 1
     assert f.plan.scratch_bytes < 1000
+
+
+class Code(ctypes.Structure):
+    """`tl_code` of strips.h."""
+
+    _fields_ = [("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 3), ("floats", ctypes.c_void_p)]
+
+
+@pytest.mark.parametrize("name", sorted(n for n in STEPS if n.count(":") == 2))
+def test_steps_have_the_bits_of_the_loops(name):
+    op, suffix, held = name.split(":")
+    dtype = {"f32": np.float32, "f64": np.float64}[suffix]
+    special = np.array([0.0, -0.0, np.inf, -np.inf, 1e-40, 0.5, -1.0, 3.0], dtype)
+    n = 3 * MODULES["elementwise"].STRIP_BYTES // special.itemsize
+    rng = np.random.default_rng(0)
+    arrays = [np.where(rng.random(n) < 0.3, rng.choice(special, n), rng.normal(size=n)).astype(dtype) for _ in range(4)]
+    arrays[0][5] = np.nan
+    floats = np.array([0.3, 1.7])
+    expected = np.empty(n, dtype)
+    loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int)(INNER[f"{op}:{suffix}"])
+    inputs = sum(n.startswith(f"{op}:{suffix}:") for n in STEPS)
+    loop(expected.ctypes.data, (ctypes.c_void_p * 4)(*[a.ctypes.data for a in arrays]), n, floats.ctypes.data, 0)
+    found = np.empty(n, dtype)
+    others = [a.ctypes.data for k, a in enumerate(arrays[:inputs]) if k != int(held)]
+    steps = [("load", [arrays[int(held)].ctypes.data]), (op, others), ("store", [found.ctypes.data]), ("stop", [])]
+    code = (Code * 4)()
+    for k, (step, operands) in enumerate(steps):
+        code[k].step = STEPS[name if step == op else f"{step}:{suffix}"]
+        code[k].floats = floats.ctypes.data
+        for j, at in enumerate(operands):
+            code[k].at[j] = at
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(STEPS[f"run:{suffix}"])(ctypes.addressof(code), found.nbytes)
+    assert found.tobytes() == expected.tobytes()
+
+
+def long_program(ops, a, b):
+    # More steps than one run holds, values read late, a function now and then.
+    x, kept = a, []
+    for k in range(60):
+        x = ops.relu(ops.sub(ops.mul(x, b), ops.scale(a, 0.01 * k)))
+        if k % 7 == 0:
+            kept.append(x)
+        if k % 20 == 5:
+            x = ops.tanh(ops.add(x, kept[k // 10]))
+    return [x, ops.add(ops.mul(kept[0], kept[3]), kept[5])]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [3, 130, 5000, 300_001])
+def test_long_chains(n, dtype):
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=n), rng.normal(size=n)
+    s = tl.Session(dtype=dtype)
+    expected = [r.value.numpy().tobytes() for r in long_program(s, s.const(a), s.const(b))]
+    compiled = tl.compile_out(long_program, [(n,), (n,)], dtype)
+    before = tl.get_num_threads()
+    try:
+        for threads in (1, 2):
+            tl.set_num_threads(threads)
+            assert [r.numpy().tobytes() for r in compiled(a, b)] == expected
+    finally:
+        tl.set_num_threads(before)

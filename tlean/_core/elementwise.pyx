@@ -27,6 +27,15 @@ cdef extern from "streaming.h" nogil:
     void tl_stream(void* dst, const void* src, int64_t n)
     void tl_stream_end()
 
+cdef extern from "strips.h" nogil:
+    ctypedef struct tl_named_step:
+        const char* name
+        void* step
+    const tl_named_step* tl_steps
+    int TL_STEPS
+    int TL_STRIP_BYTES
+
+
 cdef struct Job:
     const tl_entry* entry
     char* out
@@ -89,3 +98,6 @@ KERNELS["accumulate:f32"] = <size_t>&accumulate_f32_kernel
 KERNELS["accumulate:f64"] = <size_t>&accumulate_f64_kernel
 INNER = {tl_entries[i].name.decode(): <size_t>tl_entries[i].inner for i in range(TL_ENTRIES)}
 ACCUMULATES = {name.partition(":")[0] for name in KERNELS}
+# The steps of the register machine (strips.h), as "<op>:<f32|f64>:<input in the registers>", and its moves; how many bytes a strip has.
+STEPS = {tl_steps[i].name.decode(): <size_t>tl_steps[i].step for i in range(TL_STEPS)}
+STRIP_BYTES = TL_STRIP_BYTES

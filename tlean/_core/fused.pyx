@@ -1,9 +1,9 @@
 # cython: language_level=3
 """Chains of elementwise ops, block by block: every op of a chain runs over a short block that stays in L1 before the next is touched.
 
-The loops are those of the single ops (the same machine code), so fusion changes no bit. Memory is read once and written once. A value that
-is only summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the
-sums.
+Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers (strips.h),
+by the same operations: fusion changes no bit. Memory is read once and written once, and asked for a block ahead. A value that is only
+summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the sums.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -11,17 +11,42 @@ from libc.string cimport memcpy
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_kernel
 from tlean._core.threads cimport parallel_for, scratch
 
-ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define tl_fetch(p, write) __builtin_prefetch(p, write, 2)
+    #else
+    #define tl_fetch(p, write) ((void)(p))
+    #endif
+    """
+    void tl_fetch(const void* p, int write) nogil
 
-# Layout of `ints`: n, itemsize, block, ops, slots, sums, segment, the address of `reduce_sum`; for every sum its output and its first float
-# (the divisor); then for every op: inner loop (an address; 0 = spread the scalar argument), first float, destination, number of arguments,
-# arguments. An operand is input k as k, output k as OUTPUT + k, slot k as SLOT + k, the value of sum k as SUM + k.
+cdef extern from "strips.h" nogil:
+    ctypedef struct tl_code:
+        void* step
+        const char* at[3]
+        const double* floats
+
+ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+ctypedef void (*run_fn)(const tl_code* code, int64_t nbytes) noexcept nogil
+
+# Layout of `ints`:
+#   n, itemsize, block, ops, slots, sums, segment, the address of `reduce_sum`, where the operands to fetch begin, how many they are,
+#   runs, the address that starts a run, elements of a strip;
+#   for every sum its output and its first float (the divisor);
+#   for every op: inner loop (an address; 0 = spread the scalar argument), first float, destination, number of arguments, arguments;
+#   the operands to fetch ahead;
+#   the runs, which together do what the ops do, on whole strips: 0 and the place of an op, or a number of steps and for every step its
+#   address, first float, number of operands, operands.
+# An operand is input k as k, output k as OUTPUT + k, slot k as SLOT + k, the value of sum k as SUM + k, input k as a scalar as SCALAR + k.
 cdef enum:
     OUTPUT = 1 << 20
     SLOT = 1 << 21
     SUM = 1 << 22
-    HEADER = 8
+    SCALAR = 1 << 23
+    HEADER = 13
     MOST_ARGUMENTS = 8
+    MOST_STEPS = 64
     # Slots of short chains live on the stack.
     NEAR_BYTES = 8192
     # Blocks in one unit of work of a thread, where nothing is summed.
@@ -30,6 +55,8 @@ cdef enum:
 
 cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
     cdef int64_t item = chain.ints[1]
+    if code >= SCALAR:
+        return chain.inp[code - SCALAR]
     if code >= SUM:
         return summed + ((code - SUM) * chain.step + at - start) * item
     if code >= SLOT:
@@ -39,28 +66,83 @@ cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed,
     return chain.inp[code] + at * item
 
 
+# A block: elements at … at + count − 1 of a range that begins at `start`.
+cdef struct Block:
+    int64_t at
+    int64_t count
+    int64_t start
+    char* slots
+    char* summed
+
+
+cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
+    cdef void* arguments[MOST_ARGUMENTS]
+    cdef void* target = operand(chain, op[2], b.slots, b.summed, b.at, b.start)
+    cdef int64_t j
+    if op[0] == 0:
+        spread(<char*>target, operand(chain, op[4], b.slots, b.summed, b.at, b.start), b.count, chain.ints[1])
+        return
+    for j in range(op[3]):
+        arguments[j] = operand(chain, op[4 + j], b.slots, b.summed, b.at, b.start)
+    (<inner_fn><size_t>op[0])(target, arguments, b.count, chain.floats + op[1], chain.accumulate and op[2] == OUTPUT)
+
+
+cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, int64_t shares) noexcept nogil:
+    # One share of the cache lines that the block at `at` will use.
+    cdef const int64_t* far = chain.ints + chain.ints[8]
+    cdef int64_t item = chain.ints[1], first = share * count * item // shares, last = (share + 1) * count * item // shares, k, i
+    cdef char* p
+    for k in range(chain.ints[9]):
+        p = operand(chain, far[k], NULL, NULL, at, 0)
+        for i in range(first, last, 64):
+            if far[k] < OUTPUT:
+                tl_fetch(p + i, 0)
+            else:
+                tl_fetch(p + i, 1)
+
+
+cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
+    # The runs of a block of whole strips; `ahead` elements of the next one are fetched meanwhile.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* p = ints + ints[8] + ints[9]
+    cdef tl_code code[MOST_STEPS]
+    cdef int64_t run, k, j, steps
+    for run in range(ints[10]):
+        if ahead > 0:
+            fetch_share(chain, b.at + b.count, ahead, run, ints[10])
+        steps = p[0]
+        p += 1
+        if steps == 0:
+            run_op(chain, b, ints + p[0])
+            p += 1
+            continue
+        for k in range(steps):
+            code[k].step = <void*><size_t>p[0]
+            code[k].floats = chain.floats + p[1]
+            for j in range(p[2]):
+                code[k].at[j] = operand(chain, p[3 + j], b.slots, b.summed, b.at, b.start)
+            p += 3 + p[2]
+        (<run_fn><size_t>ints[11])(code, b.count * ints[1])
+
+
 cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, char* summed) noexcept nogil:
     cdef const int64_t* ints = chain.ints
-    cdef int64_t item = ints[1], block = ints[2], ops = ints[3]
-    cdef int64_t at, count, _k, j, dst
     cdef const int64_t* op
-    cdef void* arguments[MOST_ARGUMENTS]
-    cdef char* target
-    at = start
-    while at < stop:
-        count = min(block, stop - at)
-        op = ints + HEADER + 2 * ints[5]
-        for _k in range(ops):
-            dst = op[2]
-            target = operand(chain, dst, slots, summed, at, start)
-            if op[0] == 0:
-                spread(target, chain.inp[op[4]] if op[4] < OUTPUT else operand(chain, op[4], slots, summed, at, start), count, item)
-            else:
-                for j in range(op[3]):
-                    arguments[j] = operand(chain, op[4 + j], slots, summed, at, start)
-                (<inner_fn><size_t>op[0])(target, arguments, count, chain.floats + op[1], chain.accumulate and dst == OUTPUT)
-            op += 4 + op[3]
-        at += count
+    cdef int64_t strips = ints[12] if ints[10] and not chain.accumulate else 0, ahead, _k
+    cdef Block b
+    b.at, b.start, b.slots, b.summed = start, start, slots, summed
+    while b.at < stop:
+        b.count = min(ints[2], stop - b.at)
+        if strips and b.count >= strips:
+            b.count -= b.count % strips
+            ahead = min(ints[2], ints[0] - b.at - b.count) if ints[9] else 0
+            run_strips(chain, &b, ahead)
+        else:
+            op = ints + HEADER + 2 * ints[5]
+            for _k in range(ints[3]):
+                run_op(chain, &b, op)
+                op += 4 + op[3]
+        b.at += b.count
 
 
 cdef void spread(char* target, const char* value, int64_t count, int64_t item) noexcept nogil:

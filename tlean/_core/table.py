@@ -40,6 +40,8 @@ ISA = choose()
 KERNELS: dict[str, int] = {}
 #: The same for the inner loops of elementwise kernels.
 INNER: dict[str, int] = {}
+#: "<op>:<f32|f64>:<input>" -> address of a step of the register machine (strips.h).
+STEPS: dict[str, int] = {}
 #: The same for the entries of kernels that say when parts of their output are final (`tl_producer`).
 PRODUCERS: dict[str, int] = {}
 #: The kernels that can add into their output.
@@ -52,3 +54,4 @@ for _family in _families(ISA):
     ACCUMULATES.update(getattr(_module, "ACCUMULATES", ()))
     INNER.update(getattr(_module, "INNER", {}))
     PRODUCERS.update(getattr(_module, "PRODUCERS", {}))
+    STEPS.update(getattr(_module, "STEPS", {}))

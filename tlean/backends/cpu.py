@@ -11,19 +11,26 @@ from tlean._core.fused import ADDRESS
 from tlean._core.host import ADDRESS as HOST
 from tlean._core.host import numbers as host_numbers
 from tlean._core.host import register
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .epilogue import epilogues
 from .graph import Graph, GraphNode
 from .outer import outer_updates
+from .strips import Runs, in_chains, is_step
 from .target import Arrangement, Step, Target
 
 SUFFIX = {"float32": "f32", "float64": "f64"}
-_OUTPUT, _SLOT, _SUM = 1 << 20, 1 << 21, 1 << 22
+_OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024
+#: The same where operands come from beyond the caches: a block ahead of what is fetched for it.
+_FAR_BLOCK_BYTES = 24 * 1024
+#: How many numbers stand before a group's sums and ops; see fused.pyx.
+_HEADER = 13
+#: A group's arrays of so many bytes in all are fetched ahead: half a second-level cache.
+_FAR_BYTES = 512 * 1024
 #: Inputs that an output of a group may choose from when it takes over memory.
 _HEIRS = 8
 #: The kernel that copies words as wide as the dtype's.
@@ -100,22 +107,24 @@ CPU = Cpu()
 
 
 def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Step:
+    suffix = SUFFIX[graph.dtype]
+    group = in_chains(group, suffix)
     own = {n.outputs[0] for n in group}
     elements = graph.specs[group[-1].outputs[0]].size
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
-    for k, node in enumerate(group):
-        for i in node.inputs:
-            v = root[i]  # type: ignore[index]
-            last_read[v] = k
-            if v not in own:
-                inputs[v] = None
-    place = {v: k for k, v in enumerate(inputs)} | {v: _OUTPUT + j for j, v in enumerate(visible)}
-    place |= {v: _SUM + t for t, v in enumerate(sums)}
+    reads = [[root[i] for i in node.inputs] for node in group]  # type: ignore[index]
+    for k, values in enumerate(reads):
+        last_read |= dict.fromkeys(values, k)
+        inputs |= dict.fromkeys(v for v in values if v not in own)
+    scalars = {root[n.inputs[0]] for n in group if n.record.name == "broadcast_to"}  # type: ignore[index]
+    place = {v: k + (_SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
+    place |= {v: _OUTPUT + j for j, v in enumerate(visible)} | {v: _SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
     slots = 0
     code: list[int] = []
     floats: list[float] = []
+    runs = Runs(suffix, place, {*visible, *sums})
     item = 4 if graph.dtype == "float32" else 8
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
@@ -124,8 +133,8 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
     for k, node in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        arguments = [place[root[i]] for i in node.inputs]  # type: ignore[index]
-        for v in {root[i] for i in node.inputs}:  # type: ignore[index]
+        arguments = [place[v] for v in reads[k]]
+        for v in set(reads[k]):
             if last_read[v] == k and _SLOT <= place[v] < _SUM:
                 free.append(place[v] - _SLOT)
         made = node.outputs[0]
@@ -140,8 +149,10 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         specs: tuple[Any, ...] = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
-        inner = 0 if node.record.name == "broadcast_to" else INNER[f"{node.record.kernel}:{SUFFIX[graph.dtype]}"]
+        inner = 0 if node.record.name == "broadcast_to" else INNER[f"{node.record.kernel}:{suffix}"]
         numbers = () if inner == 0 else node.record.numbers(specs, node.options)[1]
+        following = reads[k + 1] if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
+        runs.add(node, reads[k], _HEADER + 2 * len(sums) + len(code), len(floats), following, last_read.get(made, k) <= k + 1)
         code += [inner, len(floats), place[made], len(arguments), *arguments]
         floats += numbers
     tails: list[int] = []
@@ -150,9 +161,18 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
         tails += [len(visible) + t, len(floats)]
         floats += node.record.numbers(specs, node.options)[1]
     streams = slots + len(inputs) + len(visible) + len(sums)
-    block = max(256, min(2048, _BLOCK_BYTES // (streams * item) // 64 * 64))
-    reduce = KERNELS[f"reduce_sum:{SUFFIX[graph.dtype]}"]
-    ints = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce, *tails, *code)
+    strip = MODULES["elementwise"].STRIP_BYTES // item
+    program = runs.finish() if elements >= strip else []
+    far = [*(place[v] for v in inputs if graph.specs[v].size == elements), *(place[v] for v in visible)]
+    if not program or elements * item * len(far) < _FAR_BYTES:
+        far = []
+    block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
+    block = max(256, min(2048, block))
+    after = _HEADER + 2 * len(sums) + len(code)
+    reduce = KERNELS[f"reduce_sum:{suffix}"]
+    header = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce)
+    machine = (after, len(far), runs.count if program else 0, STEPS[f"run:{suffix}"], strip)
+    ints = (*header, *machine, *tails, *code, *far, *program)
     nodes = (*group, *sums.values())
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(n.outputs[0] for n in sums.values()))

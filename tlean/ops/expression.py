@@ -342,15 +342,18 @@ _WITH_NUMBER = {
 # Writing C --------------------------------------------------------------------------------------------------------------
 
 
-def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], str]:
+def to_c(tree: Tree, names: Mapping[str, str], dtype: str, lanes: bool = False) -> tuple[list[str], str]:
     """The formula in C or CUDA C: (declarations of what occurs more than once, the expression).
 
     Args:
         tree: what `parse` returned.
         names: the C expression of every variable.
         dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`: `vmath.h` has them for the CPU, `CUDA_PRELUDE` for CUDA.
+        lanes: the variables are vectors (`strips.h`); arithmetic, comparisons and `select` alone are there for them.
     """
     ctype, suffix = ("float", "f") if dtype == "f32" else ("double", "")
+    if lanes:
+        ctype = f"tl_lanes_{dtype}"
     counts: dict[Tree, int] = {}
 
     def count(t: Tree) -> None:
@@ -365,7 +368,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], s
 
     def text(t: Tree) -> str:
         if isinstance(t, Number):
-            return _literal(t.value, dtype)
+            return f"tl_splat_{dtype}({_literal(t.value, dtype)})" if lanes else _literal(t.value, dtype)
         if isinstance(t, Variable):
             return names[t.name]
         if t not in done:
@@ -375,7 +378,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str) -> tuple[list[str], s
             elif t.function == "neg":
                 done[t] = f"(-{args[0]})"
             elif t.function == "select":
-                done[t] = f"({args[0]} ? {args[1]} : {args[2]})"
+                done[t] = f"tl_pick_{dtype}({', '.join(args)})" if lanes else f"({args[0]} ? {args[1]} : {args[2]})"
             else:
                 done[t] = f"tl_{t.function}{suffix}({', '.join(args)})"
             if counts[t] > 1 and t.function not in _COMPARE.values():

@@ -30,7 +30,7 @@ def write_if_changed(path: Path, text: str) -> None:
 def main(root: Path) -> None:
     """Write every generated file."""
     load_ops(root)
-    for name in ("tlean.ops.emit_c", "tlean.ops.emit_faces", "tlean.ops.emit_stubs"):
+    for name in ("tlean.ops.emit_c", "tlean.ops.emit_strips", "tlean.ops.emit_faces", "tlean.ops.emit_stubs"):
         if (root / (name.replace(".", "/") + ".py")).exists():
             for path, text in importlib.import_module(name).files().items():
                 write_if_changed(root / path, text)

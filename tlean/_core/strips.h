@@ -1,0 +1,85 @@
+/* A register machine for chains of arithmetic on arrays: values pass from one op to the next in registers.
+ *
+ * A strip is as many elements as eight vectors hold. A step works on one strip: it takes the eight vectors as arguments, computes one
+ * formula on them and on operands in memory, and ends by calling the next step, which the compiler makes a jump. So a chain is a list of
+ * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions (emit_strips.py), one
+ * for each input that may be in the registers; `load`, `spread` and `store` move strips, `stop` ends the list.
+ *
+ * The arithmetic is that of the loops in elementwise_kernels.h, operation for operation, so the bits are the same.
+ */
+#ifndef TLEAN_STRIPS_H
+#define TLEAN_STRIPS_H
+#include "kernel.h"
+
+#if defined(__AVX512F__)
+#define TL_LANE_BYTES 64
+#elif defined(__AVX2__)
+#define TL_LANE_BYTES 32
+#else
+#define TL_LANE_BYTES 16
+#endif
+enum { TL_STRIP_BYTES = 8 * TL_LANE_BYTES };
+
+typedef float tl_lanes_f32 __attribute__((vector_size(TL_LANE_BYTES)));
+typedef double tl_lanes_f64 __attribute__((vector_size(TL_LANE_BYTES)));
+typedef float tl_anywhere_f32 __attribute__((vector_size(TL_LANE_BYTES), aligned(4), may_alias));
+typedef double tl_anywhere_f64 __attribute__((vector_size(TL_LANE_BYTES), aligned(8), may_alias));
+typedef int32_t tl_masks_f32 __attribute__((vector_size(TL_LANE_BYTES)));
+typedef int64_t tl_masks_f64 __attribute__((vector_size(TL_LANE_BYTES)));
+
+/* A broadcast: x − 0 is x for every x. */
+#define tl_splat_f32(x) ((float)(x) - (tl_lanes_f32){0})
+#define tl_splat_f64(x) ((double)(x) - (tl_lanes_f64){0})
+TL_INLINE tl_lanes_f32 tl_pick_f32(tl_masks_f32 m, tl_lanes_f32 a, tl_lanes_f32 b) {
+    return (tl_lanes_f32)((m & (tl_masks_f32)a) | (~m & (tl_masks_f32)b));
+}
+TL_INLINE tl_lanes_f64 tl_pick_f64(tl_masks_f64 m, tl_lanes_f64 a, tl_lanes_f64 b) {
+    return (tl_lanes_f64)((m & (tl_masks_f64)a) | (~m & (tl_masks_f64)b));
+}
+#define tl_at_f32(p, k) (*(const tl_anywhere_f32 *)((p) + (k) * TL_LANE_BYTES))
+#define tl_at_f64(p, k) (*(const tl_anywhere_f64 *)((p) + (k) * TL_LANE_BYTES))
+
+/* A step with its operands: where those in memory are for the first strip, and its numbers. */
+typedef struct tl_code {
+    void *step;
+    const char *at[3];
+    const double *floats;
+} tl_code;
+typedef struct { const char *name; void *step; } tl_named_step;
+
+/* i: bytes from the first strip to this one. */
+#define TL_REGISTERS(t) t r0, t r1, t r2, t r3, t r4, t r5, t r6, t r7
+#define TL_STEP(name, x) static void tl_##name##_##x(const tl_code *code, int64_t i, TL_REGISTERS(tl_lanes_##x))
+#define TL_NEXT(x) ((tl_step_##x)code[1].step)(code + 1, i, r0, r1, r2, r3, r4, r5, r6, r7);
+typedef void (*tl_step_f32)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f32));
+typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64));
+
+#define TL_MOVES(x, real) \
+    TL_STEP(load, x) { \
+        const char *p = code->at[0] + i; \
+        r0 = tl_at_##x(p, 0), r1 = tl_at_##x(p, 1), r2 = tl_at_##x(p, 2), r3 = tl_at_##x(p, 3); \
+        r4 = tl_at_##x(p, 4), r5 = tl_at_##x(p, 5), r6 = tl_at_##x(p, 6), r7 = tl_at_##x(p, 7); \
+        TL_NEXT(x) \
+    } \
+    TL_STEP(spread, x) { \
+        r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)code->at[0]); \
+        TL_NEXT(x) \
+    } \
+    TL_STEP(store, x) { \
+        tl_anywhere_##x *p = (tl_anywhere_##x *)(code->at[0] + i); \
+        p[0] = r0, p[1] = r1, p[2] = r2, p[3] = r3, p[4] = r4, p[5] = r5, p[6] = r6, p[7] = r7; \
+        TL_NEXT(x) \
+    } \
+    TL_STEP(stop, x) {} \
+    /* A list of steps over the first `bytes` of every operand, a whole number of strips. */ \
+    static void tl_run_##x(const tl_code *code, int64_t bytes) { \
+        const tl_lanes_##x zero = {0}; \
+        for (int64_t i = 0; i < bytes; i += TL_STRIP_BYTES) \
+            ((tl_step_##x)code->step)(code, i, zero, zero, zero, zero, zero, zero, zero, zero); \
+    }
+TL_MOVES(f32, float)
+TL_MOVES(f64, double)
+
+#include "strip_steps.h"
+enum { TL_STEPS = sizeof(tl_steps) / sizeof(tl_steps[0]) };
+#endif
