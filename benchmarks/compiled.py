@@ -224,11 +224,37 @@ def table(results: list[dict[str, Any]], sides: list[str]) -> list[str]:
     return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(cells(r, sides))} |" for r in results)]
 
 
+def alone(side: Side) -> list[str]:
+    """What is measured of tlean alone: compile times, and the memory of a step."""
+    small, large = (statistics.median(side.ask(extra="compile", arguments=[n])) for n in (1000, 10000))
+    eager, compiled = (side.ask(extra="memory", arguments=["cnn_step_N128", b]) for b in ("eager", "compiled"))
+    return [
+        f"Compiling: {small * 1e3:.0f} ms for 1,000 nodes, {large * 1e3:.0f} ms for 10,000 ({large / small:.1f} times).",
+        "",
+        f"Memory of a CNN step at batch 128: eager {eager / 1e6:.1f} MB, compiled {compiled / 1e6:.1f} MB ({compiled / eager:.2f}).",
+    ]
+
+
+def measured(rows: list[str], names: list[str], threads: int, budget: float) -> tuple[list[dict[str, Any]], list[str]]:
+    """The results of every row with so many threads for every library, and what is measured of tlean alone."""
+    sides = {n: Side(n, threads) for n in names}
+    results = []
+    for row in rows:
+        results.append(measure(row, sides, budget))
+        print("".join(f"{c:>24}" for c in cells(results[-1], names)), flush=True)
+        for name, words in results[-1]["failed"].items():
+            print(f"    {SIDES[name]}: {words}", flush=True)
+    extra = alone(sides["tlean"]) if "tlean" in sides else []
+    for side in sides.values():
+        side.close()
+    return results, extra
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", default="", metavar="REGEX", help="only rows whose name it matches")
     p.add_argument("--sides", default=",".join(SIDES), help="libraries, with commas (default: %(default)s)")
-    p.add_argument("--threads", type=int, default=1, help="threads of every library (default: %(default)s)")
+    p.add_argument("--threads", default="1,2", metavar="LIST", help="threads of every library, a table for each (default: %(default)s)")
     p.add_argument("--budget", type=float, default=1.0, help="seconds for a row, all sides together (default: %(default)s)")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
@@ -236,7 +262,7 @@ def main() -> None:
     p.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.worker:
-        work(args.worker, args.threads)
+        work(args.worker, int(args.threads))
         return
     rows = [row.name for row in all_rows() if re.search(args.rows, row.name)]
     if args.list:
@@ -249,32 +275,23 @@ def main() -> None:
     for n in wanted:
         if n not in names:
             print(f"{SIDES.get(n, n)} is not installed: left out", file=sys.stderr)
-    sides = {n: Side(n, args.threads) for n in names}
-    results = []
-    for row in rows:
-        results.append(measure(row, sides, args.budget))
-        print("".join(f"{c:>24}" for c in cells(results[-1], names)), flush=True)
-        for name, words in results[-1]["failed"].items():
-            print(f"    {SIDES[name]}: {words}", flush=True)
-    lines = table(results, names)
-    if "tlean" in sides:
-        small, large = (statistics.median(sides["tlean"].ask(extra="compile", arguments=[n])) for n in (1000, 10000))
-        lines += ["", f"Compiling: {small * 1e3:.0f} ms for 1,000 nodes, {large * 1e3:.0f} ms for 10,000 ({large / small:.1f} times)."]
-        eager, compiled = (sides["tlean"].ask(extra="memory", arguments=["cnn_step_N128", b]) for b in ("eager", "compiled"))
-        lines += [
-            "",
-            f"Memory of a CNN step at batch 128: eager {eager / 1e6:.1f} MB, compiled {compiled / 1e6:.1f} MB ({compiled / eager:.2f}).",
-        ]
-        print("\n".join(lines[-3:]))
-    for side in sides.values():
-        side.close()
-    about = environment() | {"threads": str(args.threads)} | ({"jax": version("jax")} if "jax" in names else {})
+    about = environment() | ({"jax": version("jax")} if "jax" in names else {})
+    tables: list[str] = []
+    results: list[dict[str, Any]] = []
+    extra: list[str] = []
+    for threads in args.threads.split(","):
+        print(f"threads: {threads}", flush=True)
+        found, more = measured(rows, names, int(threads), args.budget)
+        results += [r | {"threads": int(threads)} for r in found]
+        extra = extra or more
+        tables += [where(about | {"threads": threads}), "", *table(found, names), ""]
+    print("\n".join(extra))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"environment": about, "results": results}, indent=1))
     if args.markdown:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        write_part(args.markdown, [METHOD, where(about), "", *lines, ""])
+        write_part(args.markdown, [METHOD, *tables, *extra, ""])
 
 
 if __name__ == "__main__":

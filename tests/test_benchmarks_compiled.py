@@ -33,10 +33,17 @@ def test_it_measures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing is not installed: left out" in done.stderr
     results = json.loads((tmp_path / "a.json").read_text())["results"]
-    assert [r["row"] for r in results] == ["pinn_step", "mlp_hvp_N32", "chain_100_ops_of_4"]
+    names = ["pinn_step", "mlp_hvp_N32", "chain_100_ops_of_4"]
+    assert [(r["threads"], r["row"]) for r in results] == [(n, name) for n in (1, 2) for name in names]
     assert all(0 < r["seconds"]["tlean"] < 1 and not r["failed"] for r in results)
     page = (tmp_path / "a.md").read_text()
-    assert "| pinn_step |" in page and "ms for 1,000 nodes" in page and "Memory of a CNN step at batch 128" in page
+    assert (
+        page.count("| pinn_step |") == 2
+        and " · 1 thread · " in page
+        and " · 2 threads · " in page
+        and "ms for 1,000 nodes" in page
+        and "Memory of a CNN step at batch 128" in page
+    )
 
 
 def test_the_memory_of_a_compiled_step_is_at_most_half_of_eager() -> None:

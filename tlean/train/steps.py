@@ -112,6 +112,8 @@ class CompiledSteps:
         self.stream = Stream(options.seed)
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic)
         self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
+        # The `hyper` of the last step as arrays: rates mostly stay.
+        self._vectors: dict[tuple[float, ...], AnyTensor] = {}
 
     def array(self, x: Any, dtype: str) -> Any:
         """An input as the steps take it; the plan copies what is not on its device. Raises: DTypeError, ShapeError."""
@@ -130,11 +132,12 @@ class CompiledSteps:
         self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None
     ) -> tuple[Executable, Any, list[int]]:
         # The plan, the structure of aux, and which parameters are moved: those that have a gradient.
-        kernels = tuple((update.kernel(p) if update else "") if p.requires_grad else None for p in self.params)
-        key = (kind, kernels, clip_norm, tuple((t.shape, t.dtype) for t in inputs))
-        if key not in self._made:
-            self._made[key] = self._build(kind, inputs, kernels, update, clip_norm)
-        return self._made[key]
+        kernels = tuple([(update.kernel(p) if update else "") if p.requires_grad else None for p in self.params])
+        key = (kind, kernels, clip_norm, tuple([(t.shape, t.dtype) for t in inputs]))
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm)
+        return found
 
     def _build(
         self, kind: str, inputs: Sequence[AnyTensor], kernels: Sequence[str | None], update: Update | None, clip_norm: float | None
@@ -197,7 +200,7 @@ class CompiledSteps:
         made = plan([*self._tensors(inputs), *extra], self.stream)
         self._moved(moved)
         update.taken(moved)
-        return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]
+        return made[0], None if structure is None else tree.unflatten(structure, made[1:])  # type: ignore[return-value]
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
         # The states and `hyper` of each parameter, whose memory and theirs the plan may write to.
@@ -206,9 +209,12 @@ class CompiledSteps:
         for p in moved:
             p._tensor = alone(p._tensor)
             states, hyper = update.peek(p, str(update.kernel(p)))
-            if hyper not in vectors:
-                vectors[hyper] = as_tensor(hyper, "float64")
-            extra += [*states, vectors[hyper]]
+            vector = vectors.get(hyper)
+            if vector is None:
+                vector = self._vectors.get(hyper)
+                vectors[hyper] = vector = as_tensor(hyper, "float64") if vector is None else vector
+            extra += (*states, vector)
+        self._vectors = vectors
         return extra
 
     def _moved(self, moved: Sequence[Param]) -> None:

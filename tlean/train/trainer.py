@@ -46,6 +46,7 @@ class ScalarTrainer:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
         self.input_specs = [s if isinstance(s, Spec) else Spec(tuple(s)) for s in input_shapes]
+        self._input_dtypes = [options.dtype if s.dtype == FLOAT else s.dtype for s in self.input_specs]
         # Numbers are looked at after each op, so the ops run one by one: the same bits.
         compiled = CompiledSteps if options.device == "cpu" else DeviceSteps
         steps = compiled if options.backend == "compiled" and not options.check_numerics else EagerSteps
@@ -57,12 +58,12 @@ class ScalarTrainer:
     def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
         if len(inputs) != len(self.input_specs):
             raise ShapeError(f"ScalarTrainer: {len(self.input_specs)} inputs are declared, got {len(inputs)}")
-        tensors = []
-        for k, (x, spec) in enumerate(zip(inputs, self.input_specs, strict=True)):
-            value = self._steps.array(x, self.options.dtype if spec.dtype == FLOAT else spec.dtype)
-            if len(value.shape) != len(spec.shape) or value.shape[1:] != spec.shape[1:]:
-                raise ShapeError(f"ScalarTrainer: input {k} is declared as {spec.shape}, got {value.shape}")
-            tensors.append(value)
+        tensors = [self._steps.array(x, dtype) for x, dtype in zip(inputs, self._input_dtypes, strict=True)]
+        for value, spec in zip(tensors, self.input_specs, strict=True):
+            shape = value.shape
+            if shape != spec.shape and (len(shape) != len(spec.shape) or shape[1:] != spec.shape[1:]):
+                k = [t is value for t in tensors].index(True)
+                raise ShapeError(f"ScalarTrainer: input {k} is declared as {spec.shape}, got {shape}")
         return tensors
 
     def forward(self, *inputs: Any) -> AnyTensor:

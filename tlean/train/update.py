@@ -139,7 +139,9 @@ class Update:
         """
         count = slots(kernel)
         moments = self.state.moments.get(p, ())
-        if not moments and count:
+        if not moments and not count:
+            return (), self.hyper(p, self.state.steps.get(p, 0) + 1)
+        if not moments:
             first = np.full(p.shape, self.initial(p), p.dtype)
             moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
         if count and not all(_is_at(m, where) for m in moments):
