@@ -50,34 +50,39 @@ def test_a_sum_joins_the_chain():
 class Code(ctypes.Structure):
     """`tl_code` of strips.h."""
 
-    _fields_ = [("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 3), ("floats", ctypes.c_void_p)]
+    _fields_ = [("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 4), ("floats", ctypes.c_void_p)]
 
 
 @pytest.mark.parametrize("name", sorted(n for n in STEPS if n.count(":") == 2))
 def test_steps_have_the_bits_of_the_loops(name):
-    op, suffix, held = name.split(":")
+    op, suffix, how = name.split(":")
     dtype = {"f32": np.float32, "f64": np.float64}[suffix]
     special = np.array([0.0, -0.0, np.inf, -np.inf, 1e-40, 0.5, -1.0, 3.0], dtype)
     n = 3 * MODULES["elementwise"].STRIP_BYTES // special.itemsize
     rng = np.random.default_rng(0)
-    arrays = [np.where(rng.random(n) < 0.3, rng.choice(special, n), rng.normal(size=n)).astype(dtype) for _ in range(4)]
+    arrays = [np.where(rng.random(n) < 0.3, rng.choice(special, n), rng.normal(size=n)).astype(dtype) for _ in range(3)]
     arrays[0][5] = np.nan
     floats = np.array([0.3, 1.7])
-    expected = np.empty(n, dtype)
+    expected, found, again, one = np.empty(n, dtype), np.zeros(n, dtype), np.zeros(n, dtype), np.ones(n, dtype)
     loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int)(INNER[f"{op}:{suffix}"])
-    inputs = sum(n.startswith(f"{op}:{suffix}:") for n in STEPS)
-    loop(expected.ctypes.data, (ctypes.c_void_p * 4)(*[a.ctypes.data for a in arrays]), n, floats.ctypes.data, 0)
-    found = np.empty(n, dtype)
-    others = [a.ctypes.data for k, a in enumerate(arrays[:inputs]) if k != int(held)]
-    steps = [("load", [arrays[int(held)].ctypes.data]), (op, others), ("store", [found.ctypes.data]), ("stop", [])]
-    code = (Code * 4)()
+    inputs = sum(f"{op}:{suffix}:{k}" in STEPS for k in range(3))
+    loop(expected.ctypes.data, (ctypes.c_void_p * 3)(*[a.ctypes.data for a in arrays]), n, floats.ctypes.data, 0)
+    # The held input comes into the registers, and the result out of them, by multiplying by 1.
+    steps = []
+    operands = arrays[:inputs]
+    if how[0] != "m":
+        steps.append((f"mul:{suffix}:m", [operands.pop(int(how[0])), one]))
+    steps.append((name, [*operands, found] if how[-1] == "s" else operands))
+    steps += [(f"mul:{suffix}:0s", [one, again]), (f"stop:{suffix}", [])]
+    code = (Code * len(steps))()
     for k, (step, operands) in enumerate(steps):
-        code[k].step = STEPS[name if step == op else f"{step}:{suffix}"]
-        code[k].floats = floats.ctypes.data
-        for j, at in enumerate(operands):
-            code[k].at[j] = at
+        code[k].step, code[k].floats = STEPS[step], floats.ctypes.data
+        for j, a in enumerate(operands):
+            code[k].at[j] = a.ctypes.data
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(STEPS[f"run:{suffix}"])(ctypes.addressof(code), found.nbytes)
-    assert found.tobytes() == expected.tobytes()
+    assert again.tobytes() == expected.tobytes()
+    if how[-1] == "s":
+        assert found.tobytes() == expected.tobytes()
 
 
 def long_program(ops, a, b):

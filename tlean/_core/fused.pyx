@@ -14,7 +14,7 @@ from tlean._core.threads cimport parallel_for, scratch
 cdef extern from *:
     """
     #if defined(__GNUC__)
-    #define tl_fetch(p, write) __builtin_prefetch(p, write, 2)
+    #define tl_fetch(p, write) __builtin_prefetch(p, write, 3)
     #else
     #define tl_fetch(p, write) ((void)(p))
     #endif
@@ -24,7 +24,7 @@ cdef extern from *:
 cdef extern from "strips.h" nogil:
     ctypedef struct tl_code:
         void* step
-        const char* at[3]
+        char* at[4]
         const double* floats
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil

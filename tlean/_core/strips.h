@@ -2,8 +2,9 @@
  *
  * A strip is as many elements as eight vectors hold. A step works on one strip: it takes the eight vectors as arguments, computes one
  * formula on them and on operands in memory, and ends by calling the next step, which the compiler makes a jump. So a chain is a list of
- * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions (emit_strips.py), one
- * for each input that may be in the registers; `load`, `spread` and `store` move strips, `stop` ends the list.
+ * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions (emit_strips.py): one
+ * for each input that may be in the registers and one for none, each storing its result or not, since a jump costs as much as eight
+ * operations. `spread` makes a strip of a number, `stop` ends the list.
  *
  * The arithmetic is that of the loops in elementwise_kernels.h, operation for operation, so the bits are the same.
  */
@@ -42,7 +43,7 @@ TL_INLINE tl_lanes_f64 tl_pick_f64(tl_masks_f64 m, tl_lanes_f64 a, tl_lanes_f64 
 /* A step with its operands: where those in memory are for the first strip, and its numbers. */
 typedef struct tl_code {
     void *step;
-    const char *at[3];
+    char *at[4];
     const double *floats;
 } tl_code;
 typedef struct { const char *name; void *step; } tl_named_step;
@@ -54,20 +55,18 @@ typedef struct { const char *name; void *step; } tl_named_step;
 typedef void (*tl_step_f32)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f32));
 typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64));
 
-#define TL_MOVES(x, real) \
-    TL_STEP(load, x) { \
-        const char *p = code->at[0] + i; \
-        r0 = tl_at_##x(p, 0), r1 = tl_at_##x(p, 1), r2 = tl_at_##x(p, 2), r3 = tl_at_##x(p, 3); \
-        r4 = tl_at_##x(p, 4), r5 = tl_at_##x(p, 5), r6 = tl_at_##x(p, 6), r7 = tl_at_##x(p, 7); \
-        TL_NEXT(x) \
-    } \
+#define TL_PUT(x, to) { \
+    tl_anywhere_##x *p = (tl_anywhere_##x *)(to); \
+    p[0] = r0, p[1] = r1, p[2] = r2, p[3] = r3, p[4] = r4, p[5] = r5, p[6] = r6, p[7] = r7; \
+}
+#define TL_ENDS(x, real) \
     TL_STEP(spread, x) { \
         r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)code->at[0]); \
         TL_NEXT(x) \
     } \
-    TL_STEP(store, x) { \
-        tl_anywhere_##x *p = (tl_anywhere_##x *)(code->at[0] + i); \
-        p[0] = r0, p[1] = r1, p[2] = r2, p[3] = r3, p[4] = r4, p[5] = r5, p[6] = r6, p[7] = r7; \
+    TL_STEP(spread_s, x) { \
+        r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)code->at[0]); \
+        TL_PUT(x, code->at[1] + i) \
         TL_NEXT(x) \
     } \
     TL_STEP(stop, x) {} \
@@ -77,8 +76,8 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
         for (int64_t i = 0; i < bytes; i += TL_STRIP_BYTES) \
             ((tl_step_##x)code->step)(code, i, zero, zero, zero, zero, zero, zero, zero, zero); \
     }
-TL_MOVES(f32, float)
-TL_MOVES(f64, double)
+TL_ENDS(f32, float)
+TL_ENDS(f64, double)
 
 #include "strip_steps.h"
 enum { TL_STEPS = sizeof(tl_steps) / sizeof(tl_steps[0]) };

@@ -78,20 +78,21 @@ class Runs:
             self.numbers += [0, place]
             self.count += 1
             return
-        if self._steps > _MOST_STEPS - 4:
+        if self._steps == _MOST_STEPS - 1:
             self.close()
         made = node.outputs[0]
+        passed_on = following is not None and list(following).count(made) == 1 and self._steps < _MOST_STEPS - 2
+        stores = not passed_on or not last or made in self.kept
+        operands = list(reads)
         if node.record.name == "broadcast_to":
-            self._step("spread", first, reads)
+            name = f"spread_s:{self.suffix}" if stores else f"spread:{self.suffix}"
         else:
-            if self._held not in reads:
-                self._step("load", first, reads[:1])
-                self._held = reads[0]
-            k = list(reads).index(self._held)
-            self._step(f"{node.record.kernel}", first, [v for n, v in enumerate(reads) if n != k], f":{k}")
-        passed_on = following is not None and list(following).count(made) == 1 and self._steps <= _MOST_STEPS - 4
-        if not passed_on or not last or made in self.kept:
-            self._step("store", first, [made])
+            held = "m"
+            if self._held in operands:
+                held = str(operands.index(self._held))
+                operands.remove(self._held)
+            name = f"{node.record.kernel}:{self.suffix}:{held}{'s' if stores else ''}"
+        self._step(name, first, [*operands, made] if stores else operands)
         self._held = made if passed_on else -1
 
     def finish(self) -> list[int]:
@@ -102,12 +103,12 @@ class Runs:
     def close(self) -> None:
         """End the run of steps that is open."""
         if self._steps:
-            self._step("stop", 0, ())
+            self._step(f"stop:{self.suffix}", 0, ())
             self.numbers += [self._steps, *self._open]
             self.count += 1
             self._any = True
         self._open, self._steps, self._held = [], 0, -1
 
-    def _step(self, name: str, first: int, reads: Sequence[int], held: str = "") -> None:
-        self._open += [STEPS[f"{name}:{self.suffix}{held}"], first, len(reads), *(self.operands[v] for v in reads)]
+    def _step(self, name: str, first: int, operands: Sequence[int]) -> None:
+        self._open += [STEPS[name], first, len(operands), *(self.operands[v] for v in operands)]
         self._steps += 1
