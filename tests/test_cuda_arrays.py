@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean.cuda import dlpack
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
@@ -75,7 +76,9 @@ def test_memory_is_flat_over_many_calls():
 
 
 def test_out_of_memory_is_named():
-    with pytest.raises(tl.DeviceError, match="bytes left"):
+    with pytest.raises(
+        tl.DeviceError, match=r"out of memory: \d+ bytes asked for, and the device has none left \(\d+ live, \d+ peak, \d+ cached\)"
+    ):
         tl.cuda.ops().context.allocate(1 << 50)
     assert tl.cuda.to_device(np.ones(3)).numpy().sum() == 3
 
@@ -101,30 +104,145 @@ def test_memory_of_others_is_used_in_place():
         tl.cuda.to_device(Foreign(y, typestr="<f2"))
 
 
-def test_dlpack_capsules():
-    from tlean.cuda import array
+def test_streams_of_others_are_waited_for():
+    x = tl.cuda.to_device(np.arange(6, dtype="float32"))
+    assert x.__cuda_array_interface__["stream"] == x.context.stream.handle
+    for stream in (None, 1, 2, x.context.stream.handle):
+        assert tl.cuda.to_device(Foreign(x, stream=stream)).numpy().sum() == 15
+    assert tl.cuda.to_device(Foreign(x, version=2)).numpy().sum() == 15
 
+
+class Exporter:
+    """As PyTorch's tensors: DLPack and nothing else; an `old` one knows no versions."""
+
+    def __init__(self, array, old=False):
+        self.array, self.old, self.streams = array, old, []
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, *, stream=None, **more):
+        if self.old and more:
+            raise TypeError("an unexpected keyword argument 'max_version'")
+        self.streams.append(stream)
+        return self.array.__dlpack__(stream=stream, **more)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "bool"])
+def test_memory_of_dlpack_is_used_in_place(dtype, old):
+    x = tl.cuda.to_device(np.ones((2, 3), dtype))
+    address, exported = x.address, len(dlpack.exported)
+    given = Exporter(x, old)
+    y = tl.cuda.to_device(given)
+    assert given.streams == [x.context.stream.handle]
+    assert (y.address, y.shape, y.dtype) == (address, (2, 3), dtype)
+    del x, given
+    gc.collect()
+    # The memory is the exporter's, and it lives as long as somebody has it.
+    assert len(dlpack.exported) == exported + 1
+    np.testing.assert_array_equal(y.numpy(), np.ones((2, 3), dtype))
+    del y
+    gc.collect()
+    assert len(dlpack.exported) == exported
+
+
+@pytest.mark.parametrize("version", [None, (1, 0), (1, 3)])
+def test_dlpack_capsules(version):
     x = tl.cuda.to_device(np.arange(6, dtype="float32").reshape(2, 3))
     assert x.__dlpack_device__() == (2, 0)
-    exported = len(array._exported)
-    capsule = x.__dlpack__(stream=1)
-    address = ctypes.pythonapi.PyCapsule_GetPointer(ctypes.py_object(capsule), b"dltensor")
-    found = array._Managed.from_address(address)
-    tensor = found.tensor
-    assert (tensor.data, tensor.device_type, tensor.ndim, tensor.code, tensor.bits, tensor.lanes) == (x.address, 2, 2, 2, 32, 1)
-    assert [tensor.shape[k] for k in range(2)] == [2, 3] and not tensor.strides
-    assert len(array._exported) == exported + 1
+    exported = len(dlpack.exported)
+    capsule = x.__dlpack__(stream=1, max_version=version)
+    assert repr(capsule).split('"')[1] == ("dltensor_versioned" if version else "dltensor")
+    assert len(dlpack.exported) == exported + 1
     # Nobody took it: the capsule's end is the tensor's.
     del capsule
-    assert len(array._exported) == exported
-    # Somebody did: renamed, and deleted when they are done.
-    capsule = x.__dlpack__()
-    address = ctypes.pythonapi.PyCapsule_GetPointer(ctypes.py_object(capsule), b"dltensor")
-    ctypes.pythonapi.PyCapsule_SetName(ctypes.py_object(capsule), b"used_dltensor")
+    assert len(dlpack.exported) == exported
+    # Somebody did: the tensor ends with the array that has its memory, and a capsule is taken once.
+    capsule = x.__dlpack__(max_version=version)
+    y = tl.cuda.to_device(capsule)
+    assert y.address == x.address and repr(capsule).split('"')[1].startswith("used_dltensor")
+    with pytest.raises(tl.DTypeError):
+        tl.cuda.to_device(capsule)
     del capsule
-    assert len(array._exported) == exported + 1
-    array._DELETER(array._Managed.from_address(address).deleter)(address)
-    assert len(array._exported) == exported
+    assert len(dlpack.exported) == exported + 1
+    del y
+    assert len(dlpack.exported) == exported
+
+
+def test_dlpack_requests():
+    x = tl.cuda.to_device(np.arange(6, dtype="float32"))
+    own = tl.cuda.to_device(x.__dlpack__(copy=True))
+    assert own.address != x.address and own.numpy().tolist() == x.numpy().tolist()
+    assert tl.cuda.to_device(x.__dlpack__(dl_device=(2, 0), copy=False, stream=-1)).address == x.address
+
+    class OnHost:
+        def __dlpack_device__(self):
+            return (1, 0)
+
+        def __dlpack__(self, **given):
+            return x.__dlpack__(dl_device=(1, 0), max_version=(1, 0))
+
+    assert np.from_dlpack(OnHost()).tolist() == x.numpy().tolist()
+    for wrong in ({"dl_device": (2, 5)}, {"dl_device": (1, 0), "copy": False}, {"stream": 0}, {"stream": -2}):
+        with pytest.raises(BufferError):
+            x.__dlpack__(**wrong)
+
+
+def test_dlpack_refusals():
+    x = tl.cuda.to_device(np.arange(6, dtype="float32").reshape(2, 3))
+    exported = len(dlpack.exported)
+
+    def changed(**fields):
+        capsule = x.__dlpack__()
+        address = dlpack._pointer(capsule, b"dltensor")
+        tensor = dlpack._Plain.from_address(address).tensor
+        for name, value in fields.items():
+            setattr(tensor, name, value)
+        return capsule
+
+    steps = (ctypes.c_int64 * 2)(1, 2)
+    for error, text, fields in (
+        (tl.ShapeError, "dense row-major", {"strides": ctypes.cast(steps, ctypes.POINTER(ctypes.c_int64))}),
+        (tl.DTypeError, "16 bits", {"bits": 16}),
+        (tl.DTypeError, "not DLPack's type", {"lanes": 4}),
+        (tl.DeviceError, "device type 10", {"device_type": 10}),
+        (tl.DeviceError, "on device 3", {"device_id": 3}),
+    ):
+        with pytest.raises(error, match=text):
+            tl.cuda.to_device(changed(**fields))
+    gc.collect()
+    assert len(dlpack.exported) == exported, "what is refused is given back"
+
+
+def test_memory_limit():
+    stats = tl.cuda.memory_stats()
+    assert stats["limit"] is None
+    tl.cuda.empty_cache()
+    held = tl.cuda.to_device(np.zeros(1 << 16, "float32"))
+    try:
+        tl.cuda.set_memory_limit(tl.cuda.memory_stats()["live"] + (1 << 20))
+        with pytest.raises(tl.DeviceError, match=r"out of memory: 2097152 bytes asked for, and the limit of \d+ bytes leaves none"):
+            tl.cuda.to_device(np.zeros(1 << 19, "float32"))
+        # What the pool keeps makes room.
+        for n in (100_000, 150_000, 200_000):
+            tl.cuda.to_device(np.zeros(n, "float32"))
+        with pytest.raises(tl.OptionError, match="a number of bytes or None"):
+            tl.cuda.set_memory_limit(-1)
+    finally:
+        tl.cuda.set_memory_limit(None)
+    assert tl.cuda.to_device(np.zeros(1 << 19, "float32")).nbytes == 1 << 21 and held.numpy().sum() == 0
+
+
+def test_memory_limit_of_the_environment(monkeypatch):
+    from tlean.cuda.context import _limit_from_environment
+
+    for text, limit in (("", None), ("4096", 4096)):
+        monkeypatch.setenv("TLEAN_CUDA_MEMORY_LIMIT", text)
+        assert _limit_from_environment() == limit
+    monkeypatch.setenv("TLEAN_CUDA_MEMORY_LIMIT", "4 GB")
+    with pytest.raises(tl.DeviceError, match="a number of bytes, not '4 GB'"):
+        _limit_from_environment()
 
 
 def test_a_damaged_cache_entry_is_compiled_again(monkeypatch, tmp_path):

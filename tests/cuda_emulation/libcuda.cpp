@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -117,6 +118,20 @@ DRIVER cuStreamCreate(CUstream *stream, unsigned) { *stream = reinterpret_cast<C
 DRIVER cuStreamDestroy(CUstream stream) { delete reinterpret_cast<int *>(stream); return CUDA_SUCCESS; }
 DRIVER cuStreamSynchronize(CUstream stream) { return records(stream) ? spoil() : CUDA_SUCCESS; }
 DRIVER cuStreamQuery(CUstream) { return CUDA_SUCCESS; }
+DRIVER cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
+DRIVER cuEventCreate(CUevent *event, unsigned) { *event = reinterpret_cast<CUevent>(new timespec); return CUDA_SUCCESS; }
+DRIVER cuEventDestroy(CUevent event) { delete reinterpret_cast<timespec *>(event); return CUDA_SUCCESS; }
+DRIVER cuEventRecord(CUevent event, CUstream) {
+    clock_gettime(CLOCK_MONOTONIC, reinterpret_cast<timespec *>(event));
+    return CUDA_SUCCESS;
+}
+DRIVER cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
+DRIVER cuEventQuery(CUevent) { return CUDA_SUCCESS; }
+DRIVER cuEventElapsedTime(float *milliseconds, CUevent first, CUevent last) {
+    const auto *a = reinterpret_cast<timespec *>(first), *b = reinterpret_cast<timespec *>(last);
+    *milliseconds = (b->tv_sec - a->tv_sec) * 1e3f + (b->tv_nsec - a->tv_nsec) * 1e-6f;
+    return CUDA_SUCCESS;
+}
 
 // Memory ------------------------------------------------------------------------------------------------------------------
 

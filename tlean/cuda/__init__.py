@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DeviceError
+from ..errors import DeviceError, OptionError
 
 if TYPE_CHECKING:
     from .array import DeviceArray
 
-__all__ = ["device_count", "empty_cache", "is_available", "memory_stats", "ops", "synchronize", "to_device"]
+__all__ = ["device_count", "empty_cache", "is_available", "memory_stats", "ops", "set_memory_limit", "synchronize", "to_device"]
 
 
 def is_available() -> bool:
@@ -43,11 +43,32 @@ def synchronize() -> None:
         found.synchronize()
 
 
-def memory_stats(device: int = 0) -> dict[str, int]:
-    """Bytes on a device: `live` in arrays, the `peak` of that, and `cached` by the pool for reuse. Raises: DeviceError."""
+def memory_stats(device: int = 0) -> dict[str, int | None]:
+    """Bytes on a device: `live` in arrays, the `peak` of that, `cached` by the pool for reuse, and the `limit` (None without one).
+
+    Raises: DeviceError.
+    """
     from .context import context
 
     return context(device).memory_stats()
+
+
+def set_memory_limit(limit: int | None, device: int = 0) -> None:
+    """The most bytes that arrays and the pool may have on a device; beyond it an allocation raises DeviceError.
+
+    Without a call it is `TLEAN_CUDA_MEMORY_LIMIT` from the environment, or else what the device has.
+
+    Args:
+        limit: bytes, or None for no limit.
+        device: the number of the device.
+
+    Raises: OptionError for what is no number of bytes; DeviceError.
+    """
+    from .context import context
+
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise OptionError(f"set_memory_limit: a number of bytes or None, got {limit!r}")
+    context(device).limit = limit
 
 
 def empty_cache() -> None:
@@ -60,7 +81,7 @@ def empty_cache() -> None:
 
 
 def to_device(x: Any, device: int = 0) -> DeviceArray:
-    """An array on a device: a copy of a host array, or the memory of an object with `__cuda_array_interface__`.
+    """An array on a device: a copy of a host array, or the memory of an object with `__cuda_array_interface__` or `__dlpack__`.
 
     Raises: DeviceError that says what is missing; DTypeError, ShapeError.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..errors import DeviceError, DTypeError, ShapeError
+from . import dlpack
 from .context import Block, Context, context
 from .values import Values
 
@@ -64,24 +64,57 @@ class DeviceArray(Values):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        # Version 3 has a stream to wait for. Ours is done before anybody sees the address, so there is none.
-        self.context.synchronize()
+        # Version 3: whoever reads the memory waits for the stream first.
         return {
             "shape": self.shape,
             "typestr": np.dtype(self.dtype).str,
             "data": (self.address, False),
             "version": 3,
             "strides": None,
-            "stream": None,
+            "stream": int(self.context.stream.handle),
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (_CUDA, self.context.device)
+        return (dlpack.CUDA, self.context.device)
 
-    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
-        """A DLPack capsule. All queued work is done before it is returned, so every stream may use it at once."""
-        self.context.synchronize()
-        return _capsule(self)
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule of this memory.
+
+        Args:
+            stream: the consumer's; its later work waits for the work queued here. None is the default stream, 1 that too, 2 the calling
+                thread's, -1 asks for no waiting.
+            max_version: (1, 0) or later asks for the versioned form.
+            dl_device: where the consumer wants it; this device, or DLPack's host for a copy there.
+            copy: True for memory of its own, False for never.
+
+        Raises: BufferError for another device or a copy that `copy` forbids; DeviceError for what is no stream.
+        """
+        if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
+            if dl_device[0] != 1 or copy is False:
+                raise BufferError(f"__dlpack__: the array is on device {self.__dlpack_device__()}, not {tuple(dl_device)}")
+            return self.numpy().__dlpack__(max_version=max_version)
+        if stream is not None and (isinstance(stream, bool) or stream == 0 or stream < dlpack.NO_STREAM):
+            raise BufferError(f"__dlpack__: a stream's address, or 1, 2 or -1, not {stream!r}")
+        given = self.copy() if copy else self
+        if stream != dlpack.NO_STREAM:
+            with self.context.current():
+                dlpack.order(int(self.context.stream.handle), dlpack.DEFAULT_STREAM if stream is None else int(stream))
+        return dlpack.capsule(given, self.context.device, max_version is not None and max_version[0] >= 1)
+
+    def copy(self) -> DeviceArray:
+        """The same values in memory of their own."""
+        made = empty(self.shape, self.dtype, self.context)
+        if self.nbytes:
+            with self.context.current() as driver:
+                driver.memcpy_dtod_async(made.address, self.address, self.nbytes, self.context.stream)
+        return made
 
     def __repr__(self) -> str:
         return f"DeviceArray({self.shape}, {self.dtype}, device {self.context.device})"
@@ -97,17 +130,26 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
     """An array on the device.
 
     Args:
-        x: a DeviceArray (returned as it is), anything with `__cuda_array_interface__` (its memory is used, not copied), or anything that
-            NumPy makes an array of (copied; Python floats become float64, integers int64).
+        x: a DeviceArray (returned as it is); anything with `__cuda_array_interface__` or, on a CUDA device, `__dlpack__`, or a capsule of
+            that (its memory is used, not copied, and lives as long as the result); anything that NumPy makes an array of (copied; Python
+            floats become float64, integers int64).
         where: the device; the first one by default.
 
-    Raises: DeviceError without a device; DTypeError for other dtypes; ShapeError for device memory that is not dense and row-major.
+    Raises: DeviceError without a device, or for memory of another one; DTypeError for other dtypes; ShapeError for device memory that is
+        not dense and row-major.
     """
     if isinstance(x, DeviceArray):
         return x
     where = where or context()
     if hasattr(x, "__cuda_array_interface__"):
         return _adopt(x, where)
+    if dlpack.is_capsule(x):
+        # Nobody says on which stream its memory is written.
+        with where.current() as driver:
+            driver.Context.synchronize()
+        return _own(dlpack.take(x), where)
+    if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] in (dlpack.CUDA, dlpack.MANAGED):
+        return _own(dlpack.take(_ask(x, int(where.stream.handle))), where)
     host = np.ascontiguousarray(x) if np.ndim(x) else np.array(x)
     _check(host.dtype.name)
     made = empty(host.shape, host.dtype.name, where)
@@ -124,85 +166,31 @@ def _check(dtype: str) -> None:
         raise DTypeError(f"to_device: an array of {', '.join(DTYPES)}, not {dtype}")
 
 
+def _own(found: dlpack.Memory, where: Context) -> DeviceArray:
+    if found.device != where.device:
+        raise DeviceError(f"to_device: the memory is on device {found.device}, not {where.device}")
+    return DeviceArray(where, found.shape, found.dtype, found.address, found.owner)
+
+
+def _ask(x: Any, stream: int) -> Any:
+    try:
+        return x.__dlpack__(stream=stream, max_version=(1, 0))
+    except TypeError:
+        # From before DLPack 1.0.
+        return x.__dlpack__(stream=stream)
+
+
 def _adopt(x: Any, where: Context) -> DeviceArray:
     found = x.__cuda_array_interface__
     dtype = np.dtype(found["typestr"])
     _check(dtype.name)
     shape = tuple(found["shape"])
-    dense: list[int] = []
-    step = dtype.itemsize
-    for n in reversed(shape):
-        dense.insert(0, step)
-        step *= n
-    strides = found.get("strides")
-    if strides is not None and math.prod(shape) and any(s != d for s, d, n in zip(strides, dense, shape, strict=True) if n != 1):
-        raise ShapeError(f"to_device: a dense row-major array, not one with strides {tuple(strides)} for shape {shape}")
+    if found.get("strides") is not None:
+        dlpack.require_dense(shape, tuple(found["strides"]), dtype.itemsize)
     with where.current() as driver:
-        # The owner's work may be on any of its streams.
-        driver.Context.synchronize()
+        if found.get("version", 0) < 3:
+            # The owner's work may be on any of its streams.
+            driver.Context.synchronize()
+        elif found.get("stream") is not None:
+            dlpack.order(int(found["stream"]), int(where.stream.handle))
     return DeviceArray(where, shape, dtype.name, int(found["data"][0] or 0), x)
-
-
-# DLPack: dlpack.h, written as ctypes ----------------------------------------------------------------------------------------
-
-_CUDA = 2
-_CODES = {"int64": 0, "int32": 0, "float32": 2, "float64": 2, "bool": 6}
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    )
-
-
-class _Managed(ctypes.Structure):
-    _fields_ = (("tensor", _Tensor), ("manager", ctypes.c_void_p), ("deleter", ctypes.c_void_p))
-
-
-_DELETER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_DESTRUCTOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-#: Address of a managed tensor -> everything that it keeps alive, until its deleter is called.
-_exported: dict[int, tuple[Any, ...]] = {}
-
-
-@_DELETER
-def _delete(address: int) -> None:
-    _exported.pop(address, None)
-
-
-@_DESTRUCTOR
-def _destroy(capsule: int) -> None:
-    # A consumer renames the capsule and calls the deleter itself.
-    api = ctypes.pythonapi
-    if api.PyCapsule_IsValid(ctypes.c_void_p(capsule), b"dltensor"):
-        _delete(api.PyCapsule_GetPointer(ctypes.c_void_p(capsule), b"dltensor"))
-
-
-ctypes.pythonapi.PyCapsule_New.restype = ctypes.py_object
-ctypes.pythonapi.PyCapsule_New.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
-ctypes.pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
-
-
-def _capsule(array: DeviceArray) -> Any:
-    n = len(array.shape)
-    shape = (ctypes.c_int64 * max(n, 1))(*array.shape)
-    managed = _Managed()
-    managed.tensor.data = array.address or None
-    managed.tensor.device_type, managed.tensor.device_id = array.__dlpack_device__()
-    managed.tensor.ndim = n
-    managed.tensor.code = _CODES[array.dtype]
-    managed.tensor.bits, managed.tensor.lanes = 8 * np.dtype(array.dtype).itemsize, 1
-    managed.tensor.shape = ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
-    managed.deleter = ctypes.cast(_delete, ctypes.c_void_p)
-    address = ctypes.addressof(managed)
-    _exported[address] = (managed, shape, array)
-    return ctypes.pythonapi.PyCapsule_New(address, b"dltensor", ctypes.cast(_destroy, ctypes.c_void_p))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -42,6 +43,15 @@ def driver() -> Any:
     if count == 0:
         raise DeviceError("CUDA: the driver finds no device; a CUDA device must be present and visible (see CUDA_VISIBLE_DEVICES)")
     return found
+
+
+def _limit_from_environment() -> int | None:
+    text = os.environ.get("TLEAN_CUDA_MEMORY_LIMIT", "").strip()
+    if not text:
+        return None
+    if not text.isdigit():
+        raise DeviceError(f"CUDA: TLEAN_CUDA_MEMORY_LIMIT is a number of bytes, not {text!r}")
+    return int(text)
 
 
 class Block:
@@ -102,6 +112,7 @@ class Context:
         self._lock = threading.RLock()
         self._depth = 0
         self._live = self._peak = 0
+        self.limit = _limit_from_environment()
         self._watched: list[Callable[[], None]] = []
         with self.current():
             from pycuda.tools import DeviceMemoryPool
@@ -131,12 +142,18 @@ class Context:
                     self._primary.pop()
 
     def allocate(self, size: int) -> Block:
-        """A block of device memory. Raises: DeviceError where the device has none left."""
+        """A block of device memory. Raises: DeviceError where the device has none left, or where the limit is reached."""
         with self.current():
+            if self.limit is not None and size + self.pool.managed_bytes > self.limit:
+                # What the pool keeps counts too; without it there may be room.
+                self.stream.synchronize()
+                self.pool.free_held()
+                if size + self._live > self.limit:
+                    raise self._out_of_memory(size, f"the limit of {self.limit} bytes leaves none")
             try:
                 block = Block(self, size)
             except self._driver.MemoryError:
-                raise DeviceError(f"CUDA: the device has no {size} bytes left; {self.memory_stats()}") from None
+                raise self._out_of_memory(size, "the device has none left") from None
         self.own(block)
         return block
 
@@ -149,9 +166,17 @@ class Context:
         self._live += change
         self._peak = max(self._peak, self._live)
 
-    def memory_stats(self) -> dict[str, int]:
-        """Bytes in use by arrays (`live`), the most that ever were (`peak`), and what the pool keeps for reuse (`cached`)."""
-        return {"live": self._live, "peak": self._peak, "cached": self.pool.managed_bytes - self.pool.active_bytes}
+    def _out_of_memory(self, size: int, why: str) -> DeviceError:
+        found = self.memory_stats()
+        figures = ", ".join(f"{found[k]} {k}" for k in ("live", "peak", "cached"))
+        return DeviceError(
+            f"CUDA: out of memory: {size} bytes asked for, and {why} ({figures}); use smaller batches, or let arrays go that are not needed"
+        )
+
+    def memory_stats(self) -> dict[str, int | None]:
+        """Bytes in use by arrays (`live`), the most that ever were (`peak`), what the pool keeps for reuse (`cached`), and the `limit`."""
+        cached = self.pool.managed_bytes - self.pool.active_bytes
+        return {"live": self._live, "peak": self._peak, "cached": cached, "limit": self.limit}
 
     def empty_cache(self) -> None:
         """Give the pool's unused memory back to the driver."""
