@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,12 @@ def usable_instruction_sets(module: str) -> list[str]:
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
     return [isa for isa, needed in NEEDS.items() if needed <= flags and importlib.util.find_spec(f"tlean._core.isa_{isa}.{module}")]
+
+
+def last_cache_bytes() -> int:
+    """The size of the last-level cache, as the kernels see it."""
+    found = os.sysconf("SC_LEVEL3_CACHE_SIZE") if "SC_LEVEL3_CACHE_SIZE" in os.sysconf_names else 0
+    return found if found > 0 else 32 << 20
 
 
 class Call:

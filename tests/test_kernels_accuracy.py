@@ -1,6 +1,6 @@
 """The accuracy of the float32 vector math, at every instruction set: at most two units in the last place, over all 2³² arguments.
 
-A usual run takes every 1,009th bit pattern. TLEAN_EVERY_FLOAT=1 takes them all, for some ten minutes.
+A usual run takes every 1,009th bit pattern. TLEAN_EVERY_FLOAT=1 takes them all, for some forty minutes.
 """
 
 import ctypes

@@ -3,11 +3,10 @@
 import ctypes
 import importlib
 import math
-import os
 
 import numpy as np
 import pytest
-from kernel_calls import FLOATS, KERNEL, usable_instruction_sets
+from kernel_calls import FLOATS, KERNEL, last_cache_bytes, usable_instruction_sets
 
 from tlean._core import threads
 from tlean.ops import expression as ex
@@ -96,8 +95,7 @@ def test_bits_depend_on_the_element_alone(isa, dtype, name):
 @each_dtype
 def test_bits_of_an_output_that_passes_the_caches(isa, dtype):
     # Arrays beyond the last-level cache are written by streaming stores; their last lines are not whole.
-    cache = max(os.sysconf("SC_LEVEL3_CACHE_SIZE"), 0) if "SC_LEVEL3_CACHE_SIZE" in os.sysconf_names else 0
-    n = min(cache or 1 << 25, 1 << 26) // (2 * np.dtype(FLOATS[dtype]).itemsize) + 12345
+    n = min(last_cache_bytes(), 1 << 26) // (2 * np.dtype(FLOATS[dtype]).itemsize) + 12345
     x = np.resize(np.linspace(-3, 3, 1013).astype(FLOATS[dtype]), n)
     out = call(isa, f"square:{dtype}", [x], out=aligned(n, FLOATS[dtype]))
     assert np.array_equal(out, call(isa, f"square:{dtype}", [x], out=aligned(n + 1, FLOATS[dtype])[1:]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_calls import FLOATS, Call, run_op, usable_instruction_sets
+from kernel_calls import FLOATS, Call, last_cache_bytes, run_op, usable_instruction_sets
 
 from tlean._core import threads
 
@@ -152,6 +152,30 @@ def test_layer_norm_is_the_same_on_any_number_of_threads(isa, dtype):
     mean, rstd, _ = layer_norm_parts(x, 1e-5)
     same_on_threads(Call(isa, "norm", "layer_norm", dtype, (x, gamma, gamma)))
     same_on_threads(Call(isa, "norm", "_layer_norm_grad", dtype, (x, x, gamma, mean[:, 0], rstd[:, 0]), eps=1e-5))
+
+
+@each_isa
+@pytest.mark.parametrize("n", [1000, 1003])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "_softmax_grad", "_log_softmax_grad", "layer_norm", "_layer_norm_grad"])
+def test_rows_that_pass_the_caches_have_the_same_bits(isa, name, n):
+    # Arrays beyond the last-level cache are written by streaming stores; here, fifty rows over and over.
+    few, rows = 50, 50 * (min(last_cache_bytes(), 1 << 26) // (8 * n * 50) + 1)
+    x, g = normal((few, n), "f32", 1), normal((few, n), "f32", 2)
+    mean, rstd, _ = layer_norm_parts(x, 1e-5)
+    inputs = {
+        **dict.fromkeys(("softmax", "log_softmax"), (x,)), **dict.fromkeys(("_softmax_grad", "_log_softmax_grad"), (g, -np.abs(x))),
+        "layer_norm": (x, None, None), "_layer_norm_grad": (g, x, None, mean[:, 0], rstd[:, 0]),
+    }[name]  # fmt: skip
+    options = {"eps": 1e-5} if "norm" in name else {"axis": 1}
+    module = "norm" if "norm" in name else "softmax"
+
+    def first_output(count):
+        args = [None if a is None else np.resize(a, (count, *a.shape[1:])) for a in inputs]
+        call = Call(isa, module, name, "f32", tuple(args), (1, 2) if name == "_layer_norm_grad" else (), **options)
+        assert call() == 0
+        return call.outs[0]
+
+    assert np.array_equal(first_output(rows).reshape(-1, few, n), np.broadcast_to(first_output(few), (rows // few, few, n)))
 
 
 @each_isa

@@ -80,7 +80,7 @@ cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, con
     job.n = n
     job.floats = floats
     job.accumulate = accumulate
-    job.streams = not accumulate and <uintptr_t>job.out % 64 == 0 and tl_streams(n * entry.size * (entry.inputs + 1))
+    job.streams = not accumulate and tl_streams(n * entry.size * (entry.inputs + 1))
     for k in range(entry.inputs):
         # In place the lines are at hand.
         if job.inp[k] == job.out:

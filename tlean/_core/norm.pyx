@@ -5,10 +5,10 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
-from tlean._core.lanes cimport LANES, rows_together
+from tlean._core.lanes cimport BATCH, LANES, rows_together
 from tlean._core.rows cimport (
     Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
-    run_f64, scratch,
+    run_f64, scratch, tl_fetch, tl_stream, tl_stream_end, tl_streams,
 )
 
 cdef enum:
@@ -48,10 +48,13 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
     cdef real rstd[LANES]
     cdef double variance[LANES]
     cdef double share = 1.0 / n
+    cdef real batch[BATCH]
     cdef const real* p
+    cdef real* q
     while row < last:
         width = min(together, last - row)
         p = x + row * n
+        q = &batch[0] if job.streams else y + row * n
         for r in range(width):
             mean[r] = <real>(row_sum(p + r * n, n) * share)
         for r in range(width):
@@ -59,7 +62,11 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
         for r in range(width):
             rstd[r] = <real>(1.0 / sqrt(variance[r] + job.floats[0]))
         for r in range(width):
-            normalize(y + (row + r) * n, p + r * n, mean[r], rstd[r], gamma, beta, n)
+            if job.streams:
+                tl_fetch(p + (r + width) * n, n * sizeof(real))
+            normalize(q + r * n, p + r * n, mean[r], rstd[r], gamma, beta, n)
+        if job.streams:
+            tl_stream(y + row * n, q, width * n * sizeof(real))
         if mean_out != NULL:
             for r in range(width):
                 mean_out[row + r] = mean[r]
@@ -68,6 +75,8 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
                 rstd_out[row + r] = rstd[r]
         tl_finished(job.finish, row * n, (row + width) * n)
         row += width
+    if job.streams:
+        tl_stream_end()
 
 
 # dx = a h − b − (x − mean) c with h = g ⊙ gamma
@@ -92,8 +101,10 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
     cdef const real* rstd = <const real*>job.inp[4]
     cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r, summed = first
     cdef double* sums = NULL
+    cdef real batch[BATCH]
     cdef const real* gr
     cdef const real* p
+    cdef real* q
     cdef double sum_h[LANES]
     cdef double sum_hx[LANES]
     cdef double a, share = 1.0 / n
@@ -105,6 +116,7 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
         if dx != NULL:
             gr = g + row * n
             p = x + row * n
+            q = &batch[0] if job.streams else dx + row * n
             for r in range(width):
                 if gamma == NULL:
                     sum_h[r] = row_sum(gr + r * n, n)
@@ -114,10 +126,15 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
                     sum_hx[r] = row_weighted_covariation(gr + r * n, gamma, p + r * n, mean[row + r], n)
             for r in range(width):
                 a = rstd[row + r]
+                if job.streams:
+                    tl_fetch(gr + (r + width) * n, n * sizeof(real))
+                    tl_fetch(p + (r + width) * n, n * sizeof(real))
                 combine(
-                    dx + (row + r) * n, gr + r * n, p + r * n, gamma, mean[row + r],
+                    q + r * n, gr + r * n, p + r * n, gamma, mean[row + r],
                     <real>a, <real>(a * sum_h[r] * share), <real>(a * a * a * sum_hx[r] * share), n,
                 )
+            if job.streams:
+                tl_stream(dx + row * n, q, width * n * sizeof(real))
         row += width
         # The column sums follow while the rows are still in the cache.
         if sums != NULL and (row - summed >= ROWS or row == last):
@@ -126,6 +143,8 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
                 g + summed * n, x + summed * n, mean + summed, rstd + summed, row - summed, n,
             )
             summed = row
+    if job.streams:
+        tl_stream_end()
 
 
 # Sum of the chunks' column sums, in the order of the chunks, taken in the first chunk's.
@@ -155,13 +174,20 @@ cdef bint layer_norm_grad_job(Job* job, void** out, void** inp, const int64_t* i
     return job.partial != NULL
 
 
+# Whether a kernel of so many arrays streams its rows.
+cdef bint streams_rows(const int64_t* ints, int arrays, size_t item) noexcept nogil:
+    return rows_together(ints[1]) * ints[1] <= BATCH and tl_streams(arrays * ints[0] * ints[1] * <int64_t>item)
+
+
 cdef int layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    job.streams = streams_rows(ints, 2, sizeof(float))
     return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
 
 
 cdef int layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
+    job.streams = streams_rows(ints, 2, sizeof(double))
     return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
 
 
@@ -169,6 +195,7 @@ cdef int layer_norm_grad_f32(void** out, void** inp, const int64_t* ints, const 
     cdef Job job
     if not layer_norm_grad_job(&job, out, inp, ints, floats):
         return TL_NO_MEMORY
+    job.streams = streams_rows(ints, 3, sizeof(float))
     run_f32(&job, layer_norm_grad_part[float], 0.4 * ints[0] * ints[1])
     add_chunks(&job, <float*>out[1], 0)
     add_chunks(&job, <float*>out[2], 1)
@@ -179,6 +206,7 @@ cdef int layer_norm_grad_f64(void** out, void** inp, const int64_t* ints, const 
     cdef Job job
     if not layer_norm_grad_job(&job, out, inp, ints, floats):
         return TL_NO_MEMORY
+    job.streams = streams_rows(ints, 3, sizeof(double))
     run_f64(&job, layer_norm_grad_part[double], 0.8 * ints[0] * ints[1])
     add_chunks(&job, <double*>out[1], 0)
     add_chunks(&job, <double*>out[2], 1)

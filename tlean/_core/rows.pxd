@@ -25,6 +25,13 @@ cdef extern from "exp_shifted.h" nogil:
     double tl_exp_shifted(double x)
 
 
+cdef extern from "streaming.h" nogil:
+    bint tl_streams(int64_t nbytes)
+    void tl_stream(void* dst, const void* src, int64_t n)
+    void tl_stream_end()
+    void tl_fetch(const void* p, int64_t n)
+
+
 cdef extern from "rows.h" nogil:
     double row_sum_f32(const float* x, Py_ssize_t n)
     double row_sum_f64(const double* x, Py_ssize_t n)
@@ -176,6 +183,7 @@ cdef struct Job:
     double given[2]         # numbers that the kernel worked out before the chunks
     tl_finish* finish       # whom finished parts of out[0] are reported to, or NULL
     int status
+    bint streams            # rows are worked out in the first cache, then streamed (streaming.h)
     part_f32 f32
     part_f64 f64
 
@@ -191,6 +199,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.partial = NULL
     job.finish = NULL
     job.status = 0
+    job.streams = False
     job.f32 = NULL
     job.f64 = NULL
     return job

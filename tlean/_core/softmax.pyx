@@ -9,9 +9,12 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 
 from tlean._core.lanes cimport (
-    LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
+    BATCH, LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
-from tlean._core.rows cimport Job, exp_of, exp_shifted, job_of, log_of, part_f32, part_f64, real, row_dot, row_sum, run_f32, run_f64
+from tlean._core.rows cimport (
+    Job, exp_of, exp_shifted, job_of, log_of, part_f32, part_f64, real, row_dot, row_sum, run_f32, run_f64, tl_fetch, tl_stream,
+    tl_stream_end, tl_streams,
+)
 
 cdef enum Function:
     SOFTMAX
@@ -64,22 +67,28 @@ cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
     return s
 
 
-cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
+cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats, size_t item) noexcept nogil:
     cdef Axis a = axis_of(ints)
-    if a.inner == 1:
-        return job_of(out, inp, ints, floats, (a.outer + a.together - 1) // a.together, a.n * a.together)
-    return job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
+    cdef Job job
+    if a.inner != 1:
+        return job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
+    job = job_of(out, inp, ints, floats, (a.outer + a.together - 1) // a.together, a.n * a.together)
+    job.streams = a.by_row and a.n * a.together <= BATCH and tl_streams(2 * a.outer * a.n * item)
+    return job
 
 
 # y = f(x) ---------------------------------------------------------------------------------------------------------------
 
 
-cdef inline void softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+# `ahead`: the rows after these are asked for.
+cdef inline void softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count, bint ahead) noexcept nogil:
     cdef real top[LANES]
     cdef real inverse[LANES]
     cdef Py_ssize_t r, i
     rows_max(&top[0], x, n, count)
     for r in range(count):
+        if ahead:
+            tl_fetch(x + (r + count) * n, n * sizeof(real))
         for i in range(r * n, (r + 1) * n):
             y[i] = exp_shifted(x[i] - top[r])
     for r in range(count):
@@ -89,7 +98,7 @@ cdef inline void softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t c
             y[i] *= inverse[r]
 
 
-cdef inline void log_softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+cdef inline void log_softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t count, bint ahead) noexcept nogil:
     cdef real top[LANES]
     cdef real log_total[LANES]
     cdef double total[LANES]
@@ -99,6 +108,8 @@ cdef inline void log_softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize
     for r in range(count):
         log_total[r] = log_of(<real>total[r])
     for r in range(count):
+        if ahead:
+            tl_fetch(x + (r + count) * n, n * sizeof(real))
         for i in range(r * n, (r + 1) * n):
             y[i] = (x[i] - top[r]) - log_total[r]
 
@@ -139,6 +150,7 @@ cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y
     cdef Group s
     cdef real x_lanes[SHORT * LANES]
     cdef real y_lanes[SHORT * LANES]
+    cdef real batch[BATCH]
     cdef const real* xs
     cdef real* ys
     cdef Py_ssize_t item
@@ -147,10 +159,14 @@ cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y
         xs = x + s.offset
         ys = y + s.offset
         if a.by_row:
+            if job.streams:
+                ys = &batch[0]
             if f == SOFTMAX:
-                softmax_rows(ys, xs, a.n, s.width)
+                softmax_rows(ys, xs, a.n, s.width, job.streams)
             else:
-                log_softmax_rows(ys, xs, a.n, s.width)
+                log_softmax_rows(ys, xs, a.n, s.width, job.streams)
+            if job.streams:
+                tl_stream(y + s.offset, ys, s.width * a.n * sizeof(real))
             continue
         if a.transposed:
             to_lanes(&x_lanes[0], xs, a.n, s.width)
@@ -162,6 +178,8 @@ cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y
             log_softmax_lanes(ys, xs, s.along, a.n, s.width)
         if a.transposed:
             from_lanes(y + s.offset, <const real*>ys, a.n, s.width)
+    if job.streams:
+        tl_stream_end()
 
 
 cdef void softmax_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
@@ -212,12 +230,17 @@ cdef void logsumexp_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, c
 
 
 # SOFTMAX: y ⊙ (g − Σ g ⊙ y); LOG_SOFTMAX: g − e^y ⊙ Σ g.
-cdef inline void grad_rows(real* d, const real* g, const real* y, Py_ssize_t n, Py_ssize_t count, Function f) noexcept nogil:
+cdef inline void grad_rows(
+    real* d, const real* g, const real* y, Py_ssize_t n, Py_ssize_t count, Function f, bint ahead
+) noexcept nogil:
     cdef real total[LANES]
     cdef Py_ssize_t r, i
     for r in range(count):
         total[r] = <real>(row_dot(g + r * n, y + r * n, n) if f == SOFTMAX else row_sum(g + r * n, n))
     for r in range(count):
+        if ahead:
+            tl_fetch(g + (r + count) * n, n * sizeof(real))
+            tl_fetch(y + (r + count) * n, n * sizeof(real))
         if f == SOFTMAX:
             for i in range(r * n, (r + 1) * n):
                 d[i] = y[i] * (g[i] - total[r])
@@ -255,11 +278,14 @@ cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d,
     cdef real g_lanes[SHORT * LANES]
     cdef real y_lanes[SHORT * LANES]
     cdef real d_lanes[SHORT * LANES]
+    cdef real batch[BATCH]
     cdef Py_ssize_t item
     for item in range(first, last):
         s = group_at(a, item)
         if a.by_row:
-            grad_rows(d + s.offset, g + s.offset, y + s.offset, a.n, s.width, f)
+            grad_rows(&batch[0] if job.streams else d + s.offset, g + s.offset, y + s.offset, a.n, s.width, f, job.streams)
+            if job.streams:
+                tl_stream(d + s.offset, &batch[0], s.width * a.n * sizeof(real))
         elif a.transposed:
             to_lanes(&g_lanes[0], g + s.offset, a.n, s.width)
             to_lanes(&y_lanes[0], y + s.offset, a.n, s.width)
@@ -267,6 +293,8 @@ cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d,
             from_lanes(d + s.offset, <const real*>&d_lanes[0], a.n, s.width)
         else:
             grad_lanes(d + s.offset, g + s.offset, y + s.offset, s.along, a.n, s.width, f)
+    if job.streams:
+        tl_stream_end()
 
 
 cdef void softmax_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
@@ -306,12 +334,12 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
 
 
 cdef int along_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats)
+    cdef Job job = job_along(out, inp, ints, floats, sizeof(float))
     return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
 
 
 cdef int along_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats)
+    cdef Job job = job_along(out, inp, ints, floats, sizeof(double))
     return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
 
 

@@ -29,19 +29,33 @@ static int tl_streams(int64_t bytes) {
 #endif
 }
 
-/* n bytes from a buffer to memory that begins on a cache line. */
+/* n bytes from a buffer to memory: whole lines past the caches, what is left at the ends as usual. */
 static inline void tl_stream(void *dst, const void *src, int64_t n) {
     char *d = dst;
     const char *s = src;
-    int64_t i = 0;
+    int64_t i = -(intptr_t)d & 63;
+    if (i > n) i = n;
+    memcpy(d, s, i);
 #if defined(__AVX512F__)
     for (; i + 64 <= n; i += 64) _mm512_stream_si512((__m512i *)(d + i), _mm512_loadu_si512(s + i));
 #elif defined(__AVX2__)
-    for (; i + 32 <= n; i += 32) _mm256_stream_si256((__m256i *)(d + i), _mm256_loadu_si256((const __m256i *)(s + i)));
+    for (; i + 64 <= n; i += 64) {
+        _mm256_stream_si256((__m256i *)(d + i), _mm256_loadu_si256((const __m256i *)(s + i)));
+        _mm256_stream_si256((__m256i *)(d + i + 32), _mm256_loadu_si256((const __m256i *)(s + i + 32)));
+    }
 #elif defined(__x86_64__) && defined(__GNUC__)
-    for (; i + 16 <= n; i += 16) _mm_stream_si128((__m128i *)(d + i), _mm_loadu_si128((const __m128i *)(s + i)));
+    for (; i + 64 <= n; i += 64)
+        for (int64_t k = i; k < i + 64; k += 16) _mm_stream_si128((__m128i *)(d + k), _mm_loadu_si128((const __m128i *)(s + k)));
 #endif
     memcpy(d + i, s + i, n - i);
+}
+
+/* Asks for n bytes that will be read soon: what is worked out meanwhile hides their way from memory, which the processor's own guesses,
+ * made anew on every page, do not. */
+static inline void tl_fetch(const void *p, int64_t n) {
+#if defined(__GNUC__)
+    for (int64_t i = 0; i < n; i += 64) __builtin_prefetch((const char *)p + i);
+#endif
 }
 
 /* Once a thread has streamed, before others may read. */
