@@ -11,6 +11,7 @@ from tlean._core.pool_windows cimport (
     STRIP,
     PlaneJob,
     Windows,
+    as_columns,
     carve,
     fetch_ahead,
     first_window,
@@ -22,6 +23,7 @@ from tlean._core.pool_windows cimport (
     read_windows,
     real,
     row_cost,
+    tl_columns,
     volume,
     window_rows,
 )
@@ -40,6 +42,10 @@ cdef extern from "pool_rows.h" nogil:
     void tl_avg_2x2_grad_f32(float* d0, float* d1, const float* g, Py_ssize_t n)
     void tl_avg_2x2_grad_f64(double* d0, double* d1, const double* g, Py_ssize_t n)
 
+cdef extern from "pool_columns.h" nogil:
+    void tl_avg_columns_f32(float* y, const float* x, const float* zeros, float divisor, const tl_columns* s)
+    void tl_avg_columns_f64(double* y, const double* x, const double* zeros, double divisor, const tl_columns* s)
+
 
 cdef int64_t avg_scratch(const Windows* w) noexcept nogil:
     # Of the mean, and of its gradient, whose phases hold an input row where the mean's hold the cells under a row of windows.
@@ -57,6 +63,7 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
     cdef const real** rows
     cdef const real** taps
     cdef int64_t* start
+    cdef tl_columns columns
     cdef real *line
     cdef real *phase
     if is_2x2(w):
@@ -67,6 +74,16 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
                 tl_avg_2x2_f32(y + o * ow, x + i, x + i + W, ow)
             else:
                 tl_avg_2x2_f64(y + o * ow, x + i, x + i + W, ow)
+        return
+    if as_columns(w, &columns):
+        line = <real*>carve(&slab, W * sizeof(real))
+        memset(line, 0, W * sizeof(real))
+        for o in range(w.out[0]):
+            i = o * w.size[1] * W
+            if real is float:
+                tl_avg_columns_f32(y + o * w.out[1] * ow, x + i, line, divisor, &columns)
+            else:
+                tl_avg_columns_f64(y + o * w.out[1] * ow, x + i, line, divisor, &columns)
         return
     rows = <const real**>carve(&slab, most * 8)
     start = <int64_t*>carve(&slab, most * 8)

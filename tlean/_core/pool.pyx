@@ -12,6 +12,7 @@ from tlean._core.pool_windows cimport (
     STRIP,
     PlaneJob,
     Windows,
+    as_columns,
     carve,
     fetch_ahead,
     is_2x2,
@@ -21,6 +22,7 @@ from tlean._core.pool_windows cimport (
     read_windows,
     real,
     row_cost,
+    tl_columns,
     volume,
     window_rows,
 )
@@ -42,6 +44,10 @@ cdef extern from "pool_rows.h" nogil:
     int tl_max_2x2_f64(double* y, int32_t* at, const double* r0, const double* r1, int64_t p0, int64_t p1, Py_ssize_t n)
     void tl_max_2x2_grad_f32(float* d0, float* d1, const float* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
     void tl_max_2x2_grad_f64(double* d0, double* d1, const double* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
+
+cdef extern from "pool_columns.h" nogil:
+    bint tl_max_columns_f32(float* y, int32_t* at, const float* x, const tl_columns* s)
+    bint tl_max_columns_f64(double* y, int32_t* at, const double* x, const tl_columns* s)
 
 # A position that comes after every cell of a plane, for the columns beside it.
 cdef enum:
@@ -110,6 +116,7 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     cdef int64_t strip, first, m, b, j, k, o, shift, count
     cdef bint padded = pad_value != -INFINITY
     cdef int nan[STRIP]
+    cdef tl_columns columns
     cdef const real** rows
     cdef const real** taps
     cdef const void** where
@@ -122,6 +129,9 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     cdef char *at_phase
     if is_2x2(w):
         max_2x2(w, x, y, at)
+        return
+    if not padded and as_columns(w, &columns):
+        max_columns(w, &columns, x, y, at)
         return
     rows = <const real**>carve(&slab, most * 8)
     start = <int64_t*>carve(&slab, most * 8)
@@ -216,6 +226,24 @@ cdef void max_2x2(const Windows* w, const real* x, real* y, int32_t* at) noexcep
                 nan = tl_max_2x2_f64(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow)
             if nan:
                 max_row_scalar(w, x, y + o, at + o if at else NULL, o0, o1, -INFINITY)
+
+
+cdef void max_columns(const Windows* w, const tl_columns* s, const real* x, real* y, int32_t* at) noexcept nogil:
+    cdef int64_t o, o0, plane = w.size[1] * w.size[2], outs = w.out[1] * w.out[2], i
+    cdef int32_t* chosen
+    cdef bint nan
+    for o0 in range(w.out[0]):
+        chosen = at + o0 * outs if at else NULL
+        if real is float:
+            nan = tl_max_columns_f32(y + o0 * outs, chosen, x + o0 * plane, s)
+        else:
+            nan = tl_max_columns_f64(y + o0 * outs, chosen, x + o0 * plane, s)
+        if nan:
+            for o in range(w.out[1]):
+                max_row_scalar(w, x, y + o0 * outs + o * w.out[2], chosen + o * w.out[2] if at else NULL, o0, o, -INFINITY)
+        elif at != NULL and o0 > 0:
+            for i in range(outs):
+                chosen[i] += <int32_t>(o0 * plane)
 
 
 cdef void max_one(PlaneJob* job, int64_t i, char* slab, real* spare) noexcept nogil:

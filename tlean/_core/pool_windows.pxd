@@ -14,6 +14,19 @@ cdef extern from *:
     """
     void tl_prefetch(const void* p) noexcept nogil
 
+cdef extern from "pool_columns.h" nogil:
+    const int64_t TL_FEWEST_WINDOWS
+    ctypedef struct tl_columns:
+        int64_t rows
+        int64_t width
+        int64_t rows_out
+        int64_t out
+        int64_t kernel
+        int64_t stride
+        int64_t padding
+        int64_t first
+        int64_t count
+
 ctypedef fused real:
     float
     double
@@ -116,6 +129,18 @@ cdef inline bint is_2x2(const Windows* w) noexcept nogil:
     # 2x2 windows of stride 2 over the last two axes, with nothing padded and no window over the first.
     return (w.kernel[0] == 1 and w.stride[0] == 1 and w.kernel[1] == 2 and w.kernel[2] == 2 and w.stride[1] == 2 and w.stride[2] == 2
             and w.padding[0] == 0 and w.padding[1] == 0 and w.padding[2] == 0)
+
+
+cdef inline bint as_columns(const Windows* w, tl_columns* s) noexcept nogil:
+    # Whether pool_columns.h takes the planes, and how: windows of up to three rows and of three columns two apart, one cell padded at most.
+    # Padding of at most half the kernel leaves every window a row.
+    s.rows, s.width, s.rows_out, s.out = w.size[1], w.size[2], w.out[1], w.out[2]
+    s.kernel, s.stride, s.padding, s.first = w.kernel[1], w.stride[1], w.padding[1], w.padding[2]
+    s.count = min(w.out[2], (w.size[2] - 3 + w.padding[2]) // 2 + 1) - s.first
+    return (
+        w.kernel[0] == 1 and w.stride[0] == 1 and w.padding[0] == 0 and w.kernel[1] <= 3 and 2 * w.padding[1] <= w.kernel[1]
+        and w.kernel[2] == 3 and w.stride[2] == 2 and w.padding[2] <= 1 and w.size[2] >= 3 and s.count >= TL_FEWEST_WINDOWS
+    )
 
 
 # Rows of windows are done in strips of this many, step by step: a step then reads what was stored long before, not just before.
