@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +31,10 @@ def usable_instruction_sets(module: str) -> list[str]:
 
 
 def last_cache_bytes() -> int:
-    """The size of the last-level cache, as the kernels see it."""
-    found = os.sysconf("SC_LEVEL3_CACHE_SIZE") if "SC_LEVEL3_CACHE_SIZE" in os.sysconf_names else 0
-    return found if found > 0 else 32 << 20
+    """The size of the last-level cache, as the kernels see it (streaming.h)."""
+    sizes = [Path(f"/sys/devices/system/cpu/cpu0/cache/index{level}/size") for level in (3, 2)]
+    found = [int(size.read_text().strip().rstrip("K")) << 10 for size in sizes if size.exists()]
+    return found[0] if found else 32 << 20
 
 
 class Call:

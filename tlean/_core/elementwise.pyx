@@ -80,7 +80,8 @@ cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, con
     job.n = n
     job.floats = floats
     job.accumulate = accumulate
-    job.streams = not accumulate and tl_streams(n * entry.size * (entry.inputs + 1))
+    # Formulas of much arithmetic are not bound by memory (`work`: 40 a byte moved, see emit_c.py).
+    job.streams = not accumulate and entry.work <= 60 * entry.size * (entry.inputs + 2) and tl_streams(n * entry.size * (entry.inputs + 1))
     for k in range(entry.inputs):
         # In place the lines are at hand.
         if job.inp[k] == job.out:
