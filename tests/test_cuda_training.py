@@ -105,6 +105,36 @@ def test_the_cnn():
     assert last[1] < 0.5 * first[1]
 
 
+class Block(tl.nn.Module):
+    """A transformer of one layer over characters: gathers, norms, attention with a mask, a wide product."""
+
+    def __init__(self, symbols, length, size):
+        self.letters, self.places = tl.nn.Embedding(symbols, size, length=length), tl.nn.Embedding(length, size, length=length)
+        self.first, self.second = tl.nn.LayerNorm(size), tl.nn.LayerNorm(size)
+        self.attention = tl.nn.MultiHeadAttention(size, 2)
+        self.wide, self.narrow, self.out = tl.nn.Linear(size, 4 * size), tl.nn.Linear(4 * size, size), tl.nn.Linear(size, symbols)
+
+    def forward(self, ops, x):
+        length = x.shape[0]
+        h = ops.add(self.letters(ops, x), self.places(ops, np.arange(length)))
+        h = ops.add(h, self.attention(ops, self.first(ops, h), mask=np.tril(np.ones((length, length), bool))))
+        h = ops.add(h, self.narrow(ops, ops.gelu(self.wide(ops, self.second(ops, h)))))
+        return ops.reshape(self.out(ops, h), (length, -1))
+
+
+def test_a_transformer():
+    found = []
+    text = RNG.integers(0, 7, 13)
+    for device in ("cpu", "cuda"):
+        model = Block(7, 12, 8).init(0)
+        inputs = [tl.Spec((12,), "int64"), tl.Spec((12,), "int64")]
+        t = tl.ScalarTrainer(tl.Options(backend="compiled", device=device), model.state(), inputs, model.program("cross_entropy"))
+        opt = tl.optim.AdamW(t.params, lr=0.01)
+        found.append([t.optim_step(opt, text[:-1], text[1:], clip_norm=1.0).item() for _ in range(30)])
+    np.testing.assert_allclose(found[0][:10], found[1][:10], rtol=1e-3)
+    assert found[1][-1] < 0.3 * found[1][0]
+
+
 def test_steps_of_another_size_and_arrays_of_the_device():
     """A last, smaller batch has a plan of its own; inputs that are on the device are used there."""
     cpu, cuda = trainer("cpu"), trainer("cuda")

@@ -12,7 +12,8 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -203,13 +204,28 @@ class Context:
             if check is not None:
                 check()
 
+    def load(self, families: Iterable[Family]) -> None:
+        """Have the kernels of these families here: what is missing is compiled, several families at a time, and loaded.
+
+        Raises: DeviceError where the compiler is missing or refuses a source.
+        """
+        missing = list({f.name: f for f in families if f.name not in self._modules}.values())
+        if not missing:
+            return
+        # Outside the lock: the compiler takes seconds, and others may use the device meanwhile.
+        with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1)) as pool:
+            cubins = list(pool.map(lambda f: compile_family(f, self.arch), missing))
+        with self.current() as driver:
+            for family, cubin in zip(missing, cubins, strict=True):
+                if family.name not in self._modules:
+                    self._modules[family.name] = driver.module_from_buffer(cubin)
+
     def function(self, family: Family, name: str, signature: str) -> Any:
         """A kernel of a family, loaded and prepared; the family is compiled at the first call for one."""
         key = (family.name, name)
         if key not in self._functions:
-            with self.current() as driver:
-                if family.name not in self._modules:
-                    self._modules[family.name] = driver.module_from_buffer(compile_family(family, self.arch))
+            self.load([family])
+            with self.current():
                 found = self._modules[family.name].get_function(name)
                 found.prepare(signature)
             self._functions[key] = found

@@ -119,17 +119,17 @@ class DevicePlan:
             driver.memset_d32_async(self._memory.address + self._flags, 0, len(self._checked), self.context.stream)
 
     def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy | Updates]:
-        own = module(arrangement)
+        own, codes = module(arrangement), [step.code for step in self.program.steps]
+        families = [family or own for code in codes for family, _ in code.launches]
+        self.context.load([*families, *([OPTIM] if any(code.update for code in codes) else [])])
         calls: list[_Call | _Copy | Updates] = []
-        with self.context.current():
-            for k, step in enumerate(self.program.steps):
-                code: Code = step.code
-                places = [arrangement.places[v] for v in (*step.inputs, *step.outputs) if v >= 0]
-                if code.copied:
-                    calls.append(_Copy(places[0], places[1], code.copied))
-                if code.update:
-                    calls += self._update(k, code.update, arrangement)
-                calls += [self._call(k, family or own, launch, arrangement) for family, launch in code.launches if not launch.empty]
+        for k, (step, code) in enumerate(zip(self.program.steps, codes, strict=True)):
+            if code.copied:
+                source, target = (arrangement.places[v] for v in (*step.inputs, *step.outputs))
+                calls.append(_Copy(source, target, code.copied))
+            if code.update:
+                calls += self._update(k, code.update, arrangement)
+            calls += [self._call(k, family or own, launch, arrangement) for family, launch in code.launches if not launch.empty]
         return calls
 
     def _call(self, k: int, family: Family, launch: Launch, arrangement: Arrangement) -> _Call:
