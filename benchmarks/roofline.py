@@ -40,7 +40,9 @@ def picture(report: dict[str, Any], path: Path) -> bool:
     matplotlib.rcParams |= {"svg.hashsalt": "roofline", "svg.fonttype": "none", "font.size": 9}
     from matplotlib import pyplot as plt
 
-    colours = dict(zip(dict.fromkeys(row.family for row in all_rows()), plt.get_cmap("tab20").colors, strict=False))
+    paired = plt.get_cmap("tab20").colors
+    # The strong colours first, then their pale partners.
+    colours = dict(zip(dict.fromkeys(row.family for row in all_rows()), [*paired[::2], *paired[1::2]], strict=False))
     figure, axes = plt.subplots(1, len(limits), figsize=(6.5 * len(limits), 5.2), sharey=True, squeeze=False)
     for axis, (threads, limit) in zip(axes[0], limits.items(), strict=True):
         every = [p for side in ("tlean", "torch") for group in points(report, threads, side).values() for p in group]
@@ -50,7 +52,7 @@ def picture(report: dict[str, Any], path: Path) -> bool:
         for level in limit.levels:
             knee = limit.flops / level.copy
             axis.plot([left, knee, right], [left * level.copy, limit.flops, limit.flops], color="0.55", linewidth=0.8, zorder=1)
-            axis.annotate(level.name, (left, left * level.copy), color="0.35", fontsize=8, va="bottom")
+            axis.annotate(level.name, (left * 1.2, left * 1.2 * level.copy), color="0.35", fontsize=8, va="bottom")
         axis.annotate("multiply-adds", (right, limit.flops), color="0.35", fontsize=8, va="bottom", ha="right")
         for side, filled in (("torch", False), ("tlean", True)):
             for family, group in points(report, threads, side).items():
@@ -67,7 +69,7 @@ def picture(report: dict[str, Any], path: Path) -> bool:
     axes[0][0].set_ylabel("operations per second")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.12, 1, 1))
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.savefig(path, format="svg", metadata={"Date": None})
     plt.close(figure)
     return True
