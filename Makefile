@@ -24,7 +24,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make lint       ruff, cython-lint, mypy"
 	@echo "make format     let ruff format the Python"
-	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/RESULTS.md"
+	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/*.md"
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make build      create .venv and build in place"
@@ -76,6 +76,7 @@ format: $(INSTALLED)
 bench: build $(TORCH)
 	$(PY) benchmarks/harness.py --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)
 	$(PY) benchmarks/compiled.py --markdown benchmarks/RESULTS.md
+	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md
 
 bench-quick: build $(TORCH)
 	$(PY) benchmarks/harness.py --quick $(ARGS)
