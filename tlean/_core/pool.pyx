@@ -104,7 +104,18 @@ cdef int64_t max_scratch(const Windows* w) noexcept nogil:
 
 
 cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, double pad_value, char* slab) noexcept nogil:
-    """y and, unless it is NULL, the chosen cells of one plane.
+    """y and, unless it is NULL, the chosen cells of one plane."""
+    cdef tl_columns columns
+    if is_2x2(w):
+        max_2x2(w, x, y, at)
+    elif pad_value == -INFINITY and as_columns(w, &columns):
+        max_columns(w, &columns, x, y, at)
+    else:
+        max_strips(w, x, y, at, pad_value, slab)
+
+
+cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, double pad_value, char* slab) noexcept nogil:
+    """A plane of any windows, a strip of rows of windows at a time.
 
     `line` holds, for each row of windows of a strip, the maximum of every column over the rows of the window; what stands beside the
     columns never wins, or is the pad value. `phase` is the strip cut by residue of the stride. Positions run along in arrays of the same
@@ -116,7 +127,6 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     cdef int64_t strip, first, m, b, j, k, o, shift, count
     cdef bint padded = pad_value != -INFINITY
     cdef int nan[STRIP]
-    cdef tl_columns columns
     cdef const real** rows
     cdef const real** taps
     cdef const void** where
@@ -127,12 +137,6 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
     cdef char *best
     cdef char *at_line
     cdef char *at_phase
-    if is_2x2(w):
-        max_2x2(w, x, y, at)
-        return
-    if not padded and as_columns(w, &columns):
-        max_columns(w, &columns, x, y, at)
-        return
     rows = <const real**>carve(&slab, most * 8)
     start = <int64_t*>carve(&slab, most * 8)
     taps = <const real**>carve(&slab, kw * 8)

@@ -18,20 +18,20 @@ TL_INLINE void NAME(columns)(V *c, const T *row) {
     c[2] = TL_TAKE(late, last, TL_GLUE(TL_LATE_, N));
 }
 
-/* Runs BODY for windows of one row, `first` of which begins at column 0 of r[], until `count` are done; j is the number of the window. */
+/* Runs BODY for windows of one row, `first` of which begins at column 0 of r[], until `count` are done; j is the number of the window, cell
+ * the columns of the row that TL_ROW(k) takes. Rows are taken one by one: that is what the registers hold. */
 #define TL_WINDOWS(first, count)                            \
     for (ptrdiff_t i = 0;;) {                               \
-        V a[3], b[3], c[3];                                 \
+        V cell[3];                                          \
         const ptrdiff_t j = (first) + i;                    \
-        NAME(columns)(a, r[0] + 2 * i);                     \
-        NAME(columns)(b, r[1] + 2 * i);                     \
-        NAME(columns)(c, r[2] + 2 * i);                     \
         BODY                                                \
         if (i + N >= (count)) break;                        \
         i = i + 2 * N <= (count) ? i + N : (count) - N;     \
     }
 /* A sum is NaN where a term is, and where infinities of both signs meet, which the slower way then sorts out. */
-#define TL_NOTE seen += ((a[0] + a[1]) + (a[2] + b[0])) + ((b[1] + b[2]) + (c[0] + c[1])) + c[2];
+#define TL_ROW(k)                                           \
+    NAME(columns)(cell, r[k] + 2 * i);                      \
+    seen += (cell[0] + cell[1]) + cell[2];
 
 TL_INLINE int NAME(is_nan)(V seen, T edges) {
     for (int k = 0; k < N; k++) edges += seen[k];
@@ -77,24 +77,34 @@ static int NAME(max_plane)(T *y, int32_t *at, const T *x, const tl_columns *s) {
         m = TL_MAX_OF(v, m);                            \
         best = (better & (position)) | (~better & best);\
     }
+#define TL_BETTER_ROW(k)                                \
+    TL_ROW(k)                                           \
+    at_cell = order + (p[k] + 2 * (TI)i);               \
+    TL_BETTER(cell[0], at_cell)                         \
+    TL_BETTER(cell[1], at_cell + 1)                     \
+    TL_BETTER(cell[2], at_cell + 2)
 #define BODY                                                                                                            \
-    TL_NOTE                                                                                                             \
-    const I p0 = order + (p[0] + 2 * (TI)i), p1 = order + (p[1] + 2 * (TI)i), p2 = order + (p[2] + 2 * (TI)i);          \
-    V m = a[0];                                                                                                         \
-    I best = p0;                                                                                                        \
-    TL_BETTER(a[1], p0 + 1) TL_BETTER(a[2], p0 + 2)                                                                     \
-    TL_BETTER(b[0], p1) TL_BETTER(b[1], p1 + 1) TL_BETTER(b[2], p1 + 2)                                                 \
-    TL_BETTER(c[0], p2) TL_BETTER(c[1], p2 + 1) TL_BETTER(c[2], p2 + 2)                                                 \
+    TL_ROW(0)                                                                                                           \
+    I at_cell = order + (p[0] + 2 * (TI)i), best = at_cell;                                                             \
+    V m = cell[0];                                                                                                      \
+    TL_BETTER(cell[1], at_cell + 1)                                                                                     \
+    TL_BETTER(cell[2], at_cell + 2)                                                                                     \
+    TL_BETTER_ROW(1)                                                                                                    \
+    TL_BETTER_ROW(2)                                                                                                    \
     *(V *)(y + j) = m;                                                                                                  \
     _Pragma("GCC unroll 1") for (int k = 0; k < N; k++) at[j + k] = (int32_t)best[k];
             TL_WINDOWS(s->first, s->count)
 #undef BODY
+#undef TL_BETTER_ROW
 #undef TL_BETTER
         } else {
 #define BODY                                                                                                            \
-    TL_NOTE                                                                                                             \
-    const V left = TL_MAX_OF(c[0], TL_MAX_OF(b[0], a[0])), mid = TL_MAX_OF(c[1], TL_MAX_OF(b[1], a[1]));                \
-    const V right = TL_MAX_OF(c[2], TL_MAX_OF(b[2], a[2]));                                                             \
+    TL_ROW(0)                                                                                                           \
+    V left = cell[0], mid = cell[1], right = cell[2];                                                                   \
+    TL_ROW(1)                                                                                                           \
+    left = TL_MAX_OF(cell[0], left), mid = TL_MAX_OF(cell[1], mid), right = TL_MAX_OF(cell[2], right);                  \
+    TL_ROW(2)                                                                                                           \
+    left = TL_MAX_OF(cell[0], left), mid = TL_MAX_OF(cell[1], mid), right = TL_MAX_OF(cell[2], right);                  \
     *(V *)(y + j) = TL_MAX_OF(right, TL_MAX_OF(mid, left));
             TL_WINDOWS(s->first, s->count)
 #undef BODY
@@ -117,7 +127,14 @@ static void NAME(avg_plane)(T *y, const T *x, const T *zeros, T divisor, const t
             r[k] = (k < s->kernel && row >= 0 && row < s->rows ? x + row * s->width : zeros) + s->first;
         }
         for (ptrdiff_t c = 0; c < 2 * s->width * (ptrdiff_t)sizeof(T); c += 64) __builtin_prefetch((const char *)r[1] + TL_COLUMNS_AHEAD + c);
-#define BODY *(V *)(y + j) = ((a[0] + b[0] + c[0]) + (a[1] + b[1] + c[1]) + (a[2] + b[2] + c[2])) / divisor;
+#define BODY                                                                                                            \
+    NAME(columns)(cell, r[0] + 2 * i);                                                                                  \
+    V left = cell[0], mid = cell[1], right = cell[2];                                                                   \
+    NAME(columns)(cell, r[1] + 2 * i);                                                                                  \
+    left += cell[0], mid += cell[1], right += cell[2];                                                                  \
+    NAME(columns)(cell, r[2] + 2 * i);                                                                                  \
+    left += cell[0], mid += cell[1], right += cell[2];                                                                  \
+    *(V *)(y + j) = (left + mid + right) / divisor;
         TL_WINDOWS(s->first, s->count)
 #undef BODY
 #define CELL(c) (r[0][c] + r[1][c] + r[2][c])
@@ -131,7 +148,7 @@ static void NAME(avg_plane)(T *y, const T *x, const T *zeros, T divisor, const t
     }
 }
 
-#undef TL_NOTE
+#undef TL_ROW
 #undef TL_WINDOWS
 #undef TL_TAKE
 #undef TL_MAX_OF
