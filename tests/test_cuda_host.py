@@ -17,7 +17,8 @@ import tlean as tl
 from tlean.cuda import compile as build
 from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
-from tlean.cuda.launch import plan_of, signature
+from tlean.cuda.launch import plan_of
+from tlean.cuda.prepared import signature
 from tlean.ops import Spec, all_ops, get
 
 ROOT = Path(__file__).parent.parent

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import as_tensor
+
 from ..errors import DeviceError, DTypeError, ShapeError
 from . import dlpack
 from .context import Block, Context, context
@@ -159,6 +161,24 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
             # The copy may read the host's memory until it is done.
             where.stream.synchronize()
     return made
+
+
+def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
+    """An array on a device that nobody else writes to: what is on the host or of another library is copied, ours is as it is.
+
+    Raises: DTypeError for a dtype that does not cast, and for an array of a device that is not `dtype` already; ShapeError.
+    """
+    if isinstance(x, DeviceArray) and x.context is not where:
+        x = x.numpy()
+    ours = isinstance(x, DeviceArray)
+    if ours or hasattr(x, "__cuda_array_interface__"):
+        found = x if ours else to_device(x, where).copy()
+        if dtype is not None and found.dtype != dtype:
+            raise DTypeError(
+                f"an array of dtype {found.dtype} on {found.device} is not taken where {dtype} is expected; make it {dtype} first"
+            )
+        return found
+    return to_device(as_tensor(x, dtype, copy=False).numpy(), where)
 
 
 def _check(dtype: str) -> None:

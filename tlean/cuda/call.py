@@ -18,7 +18,8 @@ from ..ops import OpDef, Spec
 from .array import DeviceArray, empty, to_device
 from .context import Context
 from .kernels.plan import Mode
-from .launch import EXACT, family_of, plan_of, run
+from .launch import EXACT, family_of, plan_of
+from .prepared import Prepared
 
 #: What float is on a device.
 DTYPE = "float32"
@@ -41,7 +42,20 @@ class Call:
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say; DeviceError where there is no kernel.
     """
 
-    __slots__ = ("_backward", "_family", "_parts", "_plan", "differentiable", "fused", "mode", "options", "outs", "record", "specs")
+    __slots__ = (
+        "_backward",
+        "_family",
+        "_parts",
+        "_plan",
+        "_prepared",
+        "differentiable",
+        "fused",
+        "mode",
+        "options",
+        "outs",
+        "record",
+        "specs",
+    )
 
     def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode, fused: bool) -> None:
         self.record = record
@@ -55,6 +69,7 @@ class Call:
         self.outs = [o.resolved(DTYPE) for o in outs]
         self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
         self._backward: dict[tuple[bool, ...], Program] = {}
+        self._prepared: dict[Context, Prepared] = {}
         self._plan = self._family = self._parts = None
         if record.view or record.host is not None:
             return
@@ -79,7 +94,10 @@ class Call:
             return [m for m in self._parts.run(where, inputs) if m is not None]
         made = [empty(o.shape, o.dtype, where) for o in self.outs]
         try:
-            run(where, self._family, self._plan, made, inputs)  # type: ignore[arg-type]
+            prepared = self._prepared.get(where)
+            if prepared is None:
+                prepared = self._prepared[where] = Prepared(where, self._family, self._plan)  # type: ignore[arg-type]
+            prepared.run(made, inputs)
         except TleanError as error:
             raise complete(error, self.shown, self.record.describe_arguments(self.specs), self.options) from None
         return made

@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DeviceError
@@ -127,20 +126,29 @@ class Context:
         """What the driver's calls raise."""
         return self._driver.Error
 
-    @contextmanager
-    def current(self) -> Iterator[Any]:
+    def current(self) -> Context:
         """Make the context current for a block of code, one thread at a time; gives the module `pycuda.driver`."""
-        with self._lock:
-            # The lock is this thread's, so a depth above 0 means that the context is current here.
-            if self._depth == 0:
-                self._primary.push()
-            self._depth += 1
+        return self
+
+    def __enter__(self) -> Any:
+        self._lock.acquire()
+        # The lock is this thread's, so a depth above 0 means that the context is current here.
+        if self._depth == 0:
             try:
-                yield self._driver
-            finally:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._primary.pop()
+                self._primary.push()
+            except BaseException:
+                self._lock.release()
+                raise
+        self._depth += 1
+        return self._driver
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        try:
+            if self._depth == 0:
+                self._primary.pop()
+        finally:
+            self._lock.release()
 
     def allocate(self, size: int) -> Block:
         """A block of device memory. Raises: DeviceError where the device has none left, or where the limit is reached."""

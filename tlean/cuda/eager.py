@@ -15,12 +15,11 @@ from .._faces.methods import OpsMethods
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
 from ..rng import op_seed
-from .array import DeviceArray
+from .array import DeviceArray, device_array
 from .call import Call, call_of
 from .context import Context, context
 from .kernels.plan import Mode
 from .launch import EXACT
-from .place import device_array
 from .tape import DeviceTape, TapeNode
 
 _MASK64 = (1 << 64) - 1
@@ -129,7 +128,9 @@ class CudaEager(OpsMethods):
     def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
         """A leaf that holds this array itself, of whatever dtype; one of the host is copied to the device."""
         value = device_array(value, None, self.context).shared()
-        return DeviceRef(self, self.store.leaf(value, requires_grad, name) if recording() else None, value)
+        if not recording():
+            return DeviceRef(self, None, value)
+        return DeviceRef(self, self.store.append(TapeNode(value, requires_grad and value.dtype == self.dtype, name)), value)
 
     def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
         """A leaf with this value; floating-point and integer values of the host take the tape's float dtype."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .._faces.methods import OpsMethods
-from ..errors import DeviceError, DTypeError, IndexRangeError, OptionError, TleanError, complete
+from ..errors import DeviceError, DTypeError, OptionError, TleanError, complete
 from ..ops import OpDef, Spec, get
 from .array import DeviceArray, empty, to_device
 from .context import Context, context
 from .kernels import kernel_families
-from .kernels.plan import Argument, Family, Fault, In, Launch, Mode, Out, Plan, Scratch
+from .kernels.plan import Family, Mode, Plan
+from .prepared import Prepared
 
 #: Kernel name -> the family that has it.
 KERNELS: dict[str, Family] = dict(kernel_families())
@@ -46,57 +45,8 @@ def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, An
 
 
 def run(where: Context, family: Family, plan: Plan, outs: Sequence[DeviceArray], ins: Sequence[DeviceArray | None]) -> None:
-    """Queue a plan's launches.
-
-    Raises: IndexRangeError where a kernel met an index out of range; such kernels are waited for.
-    """
-    scratch = [where.allocate(size) for size in plan.scratch]
-    fault = where.allocate(4) if plan.checked else None
-    with where.current() as driver:
-        if fault is not None:
-            driver.memset_d32_async(fault.address, 0, 1, where.stream)
-
-        def value(a: Argument) -> Any:
-            match a:
-                case Out(k):
-                    return outs[k].address
-                case In(k):
-                    found = ins[k]
-                    return 0 if found is None else found.address
-                case Scratch(k):
-                    return scratch[k].address
-                case Fault():
-                    return fault.address if fault is not None else 0
-            return a
-
-        for launch in plan.launches:
-            if launch.empty:
-                continue
-            values: list[Any] = []
-            for a in launch.args:
-                found = value(a)
-                values += found if isinstance(found, tuple) else [found]
-            function = where.function(family, launch.function, signature(launch))
-            function.prepared_async_call(launch.grid, launch.block, where.stream, *values)
-        if fault is not None:
-            met = np.empty(1, np.int32)
-            driver.memcpy_dtoh_async(met, fault.address, where.stream)
-            where.stream.synchronize()
-            if met[0]:
-                raise IndexRangeError("an index is out of range")
-
-
-def signature(launch: Launch) -> str:
-    """The layout of a launch's arguments, in the letters of the module `struct`; integers and pointers are 8 bytes."""
-    letters = ""
-    for a in launch.args:
-        if isinstance(a, float):
-            letters += "f"
-        elif isinstance(a, tuple):
-            letters += "q" * len(a)
-        else:
-            letters += "q"
-    return letters
+    """Queue a plan's launches once; see `Prepared`."""
+    Prepared(where, family, plan).run(outs, ins)
 
 
 class CudaOps(OpsMethods):

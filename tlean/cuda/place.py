@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from tlean._core.array import as_tensor
 
-from ..errors import DTypeError
-
 if TYPE_CHECKING:
     from .array import DeviceArray
     from .context import Context
@@ -35,19 +33,7 @@ def array_at(x: Any, dtype: str | None, where: Context | None) -> Any:
 
 
 def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
-    """An array on a device that nobody else writes to: what is on the host or of another library is copied, ours is as it is.
+    """See `tlean.cuda.array.device_array`, which is loaded now."""
+    from .array import device_array
 
-    Raises: DTypeError for a dtype that does not cast, and for an array of a device that is not `dtype` already; ShapeError.
-    """
-    from .array import DeviceArray, to_device
-
-    if isinstance(x, DeviceArray) and x.context is not where:
-        x = x.numpy()
-    if isinstance(x, DeviceArray) or hasattr(x, "__cuda_array_interface__"):
-        found = x if isinstance(x, DeviceArray) else to_device(x, where).copy()
-        if dtype is not None and found.dtype != dtype:
-            raise DTypeError(
-                f"an array of dtype {found.dtype} on {found.device} is not taken where {dtype} is expected; make it {dtype} first"
-            )
-        return found
-    return to_device(as_tensor(x, dtype, copy=False).numpy(), where)
+    return device_array(x, dtype, where)

@@ -22,7 +22,7 @@ from .context import Block, Context
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import STEPS
 from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
-from .launch import signature
+from .prepared import signature
 from .target import Code, module
 from .updates import Place, Row, Updates
 

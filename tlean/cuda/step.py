@@ -13,7 +13,7 @@ from .kernels.elementwise import FAMILY as ELEMENTWISE
 from .kernels.elementwise import accumulation
 from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
 from .kernels.plan import Launch
-from .launch import signature
+from .prepared import signature
 
 
 def launch(where: Context, function: object, found: Launch) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import NodeError, ShapeError
-from .array import DeviceArray
+from .array import DeviceArray, device_array
 from .call import Call
 from .context import Context
-from .place import device_array
 from .step import accumulate
 
 
