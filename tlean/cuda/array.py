@@ -150,7 +150,7 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
         with where.current() as driver:
             driver.Context.synchronize()
         return _own(dlpack.take(x), where)
-    if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] in (dlpack.CUDA, dlpack.MANAGED):
+    if _exports(x):
         return _own(dlpack.take(_ask(x, int(where.stream.handle))), where)
     host = np.ascontiguousarray(x) if np.ndim(x) else np.array(x)
     _check(host.dtype.name)
@@ -171,7 +171,7 @@ def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
     if isinstance(x, DeviceArray) and x.context is not where:
         x = x.numpy()
     ours = isinstance(x, DeviceArray)
-    if ours or hasattr(x, "__cuda_array_interface__"):
+    if ours or hasattr(x, "__cuda_array_interface__") or _exports(x):
         found = x if ours else to_device(x, where).copy()
         if dtype is not None and found.dtype != dtype:
             raise DTypeError(
@@ -179,6 +179,11 @@ def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
             )
         return found
     return to_device(as_tensor(x, dtype, copy=False).numpy(), where)
+
+
+def _exports(x: Any) -> bool:
+    # Whether it is an array of a CUDA device that DLPack hands over.
+    return hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] in (dlpack.CUDA, dlpack.MANAGED)
 
 
 def _check(dtype: str) -> None:
