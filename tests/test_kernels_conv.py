@@ -115,6 +115,15 @@ GEOMETRIES = {
     "depthwise, no padding": (1, 2, 1, 1, (70, 130), (3, 3), (1, 1), (0, 0), (1, 1)),
     "depthwise, 5 x 5": (2, 5, 1, 1, (14, 37), (5, 5), (1, 1), (2, 2), (1, 1)),
     "depthwise, 7 x 7": (1, 4, 1, 1, (21, 20), (7, 7), (1, 1), (3, 3), (1, 1)),
+    "depthwise, rows of 7": (3, 5, 1, 1, (7, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "depthwise, smaller than the window": (2, 3, 1, 1, (2, 1), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "depthwise, padding of two": (1, 3, 1, 1, (16, 15), (3, 3), (1, 1), (2, 2), (1, 1)),
+    "depthwise, 5 x 5 without padding": (1, 2, 1, 1, (9, 33), (5, 5), (1, 1), (0, 0), (1, 1)),
+    "depthwise, 7 x 7 on rows of 7": (2, 3, 1, 1, (7, 7), (7, 7), (1, 1), (3, 3), (1, 1)),
+    "depthwise, 7 x 7 beyond the image": (1, 2, 1, 1, (3, 40), (7, 7), (1, 1), (5, 4), (1, 1)),
+    "depthwise, planes in parts": (1, 2, 1, 1, (200, 190), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "depthwise, many images": (40, 2, 1, 1, (9, 20), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "one channel, one output": (3, 1, 1, 1, (30, 31), (5, 5), (1, 1), (2, 2), (1, 1)),
     "two outputs for each input": (1, 3, 1, 2, (10, 18), (3, 3), (1, 1), (1, 1), (1, 1)),
     "one tile, many outputs": (1, 1, 20, 80, (16, 16), (3, 3), (1, 1), (1, 1), (1, 1)),
     "one cell": (9, 1, 40, 33, (1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
@@ -163,6 +172,40 @@ def test_single_sample_has_the_bits_of_a_batch_of_one(isa, suffix):
     batch = run_op(isa, "conv", "conv2d", suffix, w, b, x, padding=1)
     assert one.shape == (5, 9, 8)
     assert one.tobytes() == batch.tobytes()
+
+
+@st.composite
+def depthwise(draw):
+    cells = draw(st.sampled_from([3, 5, 7]))
+    padding = draw(st.tuples(st.integers(0, cells), st.integers(0, cells)))
+    size = tuple(draw(st.integers(max(1, cells - 2 * p), 40)) for p in padding)
+    outputs = draw(st.sampled_from([1, 1, 2, 3]))
+    return draw(st.integers(1, 4)), draw(st.integers(1, 5)), 1, outputs, size, (cells, cells), (1, 1), padding, (1, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(depthwise(), st.sampled_from(list(FLOATS)))
+def test_any_depthwise_geometry(geometry, suffix):
+    for isa in ISAS:
+        check(isa, suffix, *geometry)
+
+
+@both
+def test_depthwise_keeps_what_is_not_finite_in_its_windows(isa, suffix):
+    w, x, g = draw(8, suffix, (6, 1, 3, 3), (2, 6, 9, 14), (2, 6, 9, 14))
+    x[0, 0, 0, 0], x[1, 1, 8, 13], x[0, 2, 5, 13], g[1, 3, 4, 0] = np.inf, np.nan, -np.inf, np.inf
+    window = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 6}
+    with np.errstate(invalid="ignore"):
+        wanted = definition(w, x, g, (9, 14), **window)
+    found = (
+        run_op(isa, "conv", "conv", suffix, w, None, x, **window),
+        run_op(isa, "conv", "_conv_grad_x", suffix, w, g, in_shape=(9, 14), **window),
+        run_op(isa, "conv", "_conv_grad_w", suffix, g, x, kernel=(3, 3), **window),
+    )
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_array_equal(got[np.isinf(want)], want[np.isinf(want)])
+        close(got[np.isfinite(want)], want[np.isfinite(want)], suffix, 252)
 
 
 @both

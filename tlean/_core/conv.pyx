@@ -6,7 +6,8 @@ the source that fits the second-level cache; there is no im2col matrix. A tile w
 neighbouring outputs always read neighbouring memory, and vectors of outputs run over rows of the tile. The input gradient at stride s is s
 (per axis) dense convolutions of g, one for each residue of the position, with the kernel cells that hit it.
 
-In float, 3 x 3 windows at stride 1 with enough channels go Winograd's way instead (conv_winograd.pxi).
+Two families go other ways: depthwise convolutions under a square window read their planes in place (conv_depthwise.pxi); in float, 3 x 3
+windows at stride 1 with enough channels take Winograd's transforms (conv_winograd.pxi).
 
 How the work is cut depends on the shapes alone. Every element of `conv` and of the input gradient is summed by one thread in the order of
 the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.
@@ -62,10 +63,16 @@ cdef extern from "conv_micro.h" nogil:
     void conv_take_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_put_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_put_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense_f32(int, const float*, Py_ssize_t, const float*, float, float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense_f64(int, const double*, Py_ssize_t, const double*, double, double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_weight_f32(const float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, float*) noexcept
-    void dense3_weight_f64(const double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, double*) noexcept
+    void dense_f32(int, float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, float, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                   Py_ssize_t) noexcept
+    void dense_f64(int, double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, const double*, double, Py_ssize_t, Py_ssize_t,
+                   Py_ssize_t, Py_ssize_t) noexcept
+    void dense3_weight_f32(void*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           Py_ssize_t) noexcept
+    void dense3_total_f32(float*, const void*) noexcept
+    void dense3_weight_f64(void*, const double*, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           Py_ssize_t) noexcept
+    void dense3_total_f64(double*, const void*) noexcept
     bint conv_unpack_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
     bint conv_unpack_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
     void conv_zero_f32(float*, Py_ssize_t) noexcept
@@ -87,6 +94,7 @@ include "conv_winograd_weight.pxi"
 include "conv_panel.pxi"
 include "conv_gather.pxi"
 include "conv_weight.pxi"
+include "conv_depthwise.pxi"
 
 
 cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:

@@ -72,22 +72,6 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
                          vec.rows, vec.columns, job.step[2])
 
 
-cdef void gather_dense(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Py_ssize_t rows, Py_ssize_t columns,
-                       Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
-    # The same for one channel under a dense window, which the adjoint runs over in the opposite direction.
-    cdef real taps[49]
-    cdef Py_ssize_t c, t, cells = job.dense * job.dense
-    for c in range(channel, end):
-        for t in range(cells):
-            taps[t] = w[c * job.ws + (cells - 1 - t if job.adjoint else t)]
-        if real is float:
-            dense_f32(job.dense, src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2],
-                      rows, columns)
-        else:
-            dense_f64(job.dense, src, job.src.extent[2], taps, bias[c] if bias != NULL else 0, to + c * job.out_plane, job.size[2],
-                      rows, columns)
-
-
 cdef void gather_tile(const real* src, real* to, const real* w, const real* packed, const real* bias, real* temporary, GatherJob* job,
                       Vectors* vec, const Py_ssize_t* origin, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
     # Every pass over one tile; `src` is the tile's first channel, `to` channel 0 of the group's destination. `channel` and `end` count
@@ -101,11 +85,6 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
         height = minimum(one.count[1] - origin[1], job.src.tile[1])
         columns = minimum(one.count[2] - origin[2], job.src.tile[2])
         if depth <= 0 or height <= 0 or columns <= 0:
-            continue
-        if job.dense:
-            for d in range(depth):
-                gather_dense(src + d * slab, w, bias, to + ((origin[0] + d) * job.size[1] + origin[1]) * job.size[2] + origin[2], job,
-                             height, columns, channel, end)
             continue
         if job.panels:
             width = even_tile(columns, PANEL_POSITIONS)
@@ -333,8 +312,6 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
     for a in range(3):
         if job.src.step[a] != 1 or job.src.base[a] != 0 or job.src.tile[a] + over[a] > job.src.size[a]:
             return False
-    if job.dense and job.counts[2] < lane_count:
-        return False
     if job.in_channels * job.in_plane > INT32_MAX:
         return False
     if job.in_channels >= 16 and job.in_plane * (64 // lane_count) % 2048 == 0:
@@ -357,6 +334,11 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     cdef char* memory
     cdef double work
     read_geometry(geo, ints)
+    if geo.batch * (wide_plane(geo) if adjoint else narrow_plane(geo)) == 0:
+        return TL_OK
+    # With four or more output channels conv_block shares each load of x among them.
+    if one_by_one(geo) and (geo.narrow if adjoint else geo.wide) == 1 and (geo.wide if adjoint else geo.narrow) < 4:
+        return depthwise(to, source, w, bias, geo, adjoint, finish)
     if real is float:
         if winograd_pays(geo, adjoint):
             return winograd(to, source, w, bias, geo, adjoint, finish)
@@ -368,8 +350,6 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         job.in_channels, job.out_channels = job.out_channels, job.in_channels
         job.in_plane, job.out_plane = job.out_plane, job.in_plane
         job.ws = geo.cells
-    if geo.batch * job.out_plane == 0:
-        return TL_OK
     for a in range(3):
         axis = &geo.axis[a]
         job.size[a] = axis.wide if adjoint else axis.narrow
@@ -385,13 +365,7 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
             over[a] = reach(&geo.axis[a])
     job.passes = passes
     job.adjoint = adjoint
-    # Depthwise, nearly: with more output channels conv_block shares each load of x among them. The adjoint's window is dense where no
-    # padding cuts it off.
-    job.dense = dense_window(geo) if job.in_channels == 1 and job.out_channels < 4 else 0
-    for a in range(3):
-        if over[a] != geo.axis[a].kernel - 1:
-            job.dense = 0
-    job.panels = job.dense == 0 and panels_pay(&job, over, lane_count)
+    job.panels = panels_pay(&job, over, lane_count)
     job.direct = readable_in_place(&job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)

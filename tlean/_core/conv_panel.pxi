@@ -24,7 +24,6 @@ cdef struct GatherJob:
     tl_finish* finish       # whom finished parts of the destination are reported to, or NULL
     Geometry geo
     Source src
-    int dense               # size of the window, if one channel goes in under a dense square one
     bint adjoint
     bint panels             # lanes are output channels; else positions
     void* packed            # weights: [group][pass][panel][bias, then terms][output channel]

@@ -6,7 +6,6 @@
 cdef enum:
     WEIGHT_POSITIONS = 896
     PANEL_WEIGHT_POSITIONS = 256
-    DENSE3_POSITIONS = 8192
     MOST_PARTIAL_BYTES = 8388608
 
 
@@ -22,8 +21,6 @@ cdef struct WeightJob:
     Py_ssize_t tiles[3]
     Py_ssize_t images       # of a tile
     Py_ssize_t tiles_all
-    bint dense3             # depthwise under a dense 3 x 3 window
-    Py_ssize_t g_row        # pitch of the rows of g
     Py_ssize_t run          # positions of a slice: rows of one depth, the gaps between rows included, rounded up to whole vectors
     Py_ssize_t terms        # wide·cells
     Py_ssize_t blocks       # of output channels, of a group
@@ -39,8 +36,8 @@ cdef struct WeightJob:
 
 cdef void copy_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* origin, Py_ssize_t depth, Py_ssize_t rows,
                  Py_ssize_t columns) noexcept nogil:
-    # One channel of one image: slices of rows at the pitch of x (dense3: of whole vectors), zero between and behind.
-    cdef Py_ssize_t pitch = job.g_row, d
+    # One channel of one image: slices of rows at the pitch of x, zero between and behind.
+    cdef Py_ssize_t pitch = job.src.extent[2], d
     cdef Axis* axis = job.geo.axis
     cdef const real* g_rows
     for d in range(depth):
@@ -129,20 +126,6 @@ cdef void products_by_channel(real* part, const real* xbox, const real* gbox, co
                 part[k * width + n] += spare[n]
 
 
-cdef void products_dense3(real* part, const real* xbox, const real* gbox, const int32_t* gslice, const int32_t* xslice, WeightJob* job,
-                          Py_ssize_t slices, Py_ssize_t rows) noexcept nogil:
-    cdef real sums[9]
-    cdef Py_ssize_t n, k
-    for n in range(slices):
-        fill_zero(sums, 9)
-        if real is float:
-            dense3_weight_f32(xbox + xslice[n], job.src.extent[2], gbox + gslice[n], job.g_row, rows, sums)
-        else:
-            dense3_weight_f64(xbox + xslice[n], job.src.extent[2], gbox + gslice[n], job.g_row, rows, sums)
-        for k in range(9):
-            part[k * CONV_PART] += sums[k]
-
-
 cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32_t* xslice, const real* g, const real* x, WeightJob* job,
                       Py_ssize_t tile, Py_ssize_t group, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     # Add one tile's contribution to the blocks first … last − 1 of a group.
@@ -197,9 +180,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
         for b in range(first, last):
             o = block_begin(job, b)
             sums = part + (b - first) * job.terms * job.part
-            if job.dense3:
-                products_dense3(sums, xbox, gbox, gslice, xslice, job, slices, rows)
-            elif job.panels:
+            if job.panels:
                 width = block_width(job, b, lane_count)
                 products_by_channel(sums + c * geo.cells * width, at, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns,
                                     width, channels * geo.cells)
@@ -234,9 +215,8 @@ cdef void weight_unit_f64(void* job, Py_ssize_t unit) noexcept nogil:
     weight_unit(<WeightJob*>job, unit, <const double*>(<WeightJob*>job).g, <const double*>(<WeightJob*>job).x)
 
 
-cdef real exact_entry(WeightJob* job, const real* g, const real* x, Py_ssize_t o, Py_ssize_t c, Py_ssize_t cell) noexcept nogil:
+cdef real exact_entry(Geometry* geo, const real* g, const real* x, Py_ssize_t o, Py_ssize_t c, Py_ssize_t cell) noexcept nogil:
     # dw[o, c, cell] from its own products alone, the padding's zeros included; o and c count over all groups.
-    cdef Geometry* geo = &job.geo
     cdef Axis* axis = geo.axis
     cdef Py_ssize_t t[3]
     cdef Py_ssize_t n, p, at0, at1, at2, plane = narrow_plane(geo)
@@ -287,7 +267,8 @@ cdef void finish_block(WeightJob* job, Py_ssize_t index, const real* g, const re
         if to[k] != to[k]:
             i = k // job.terms
             s = k - i * job.terms
-            to[k] = exact_entry(job, g, x, group * job.geo.narrow + o + i, group * job.geo.wide + s // job.geo.cells, s % job.geo.cells)
+            to[k] = exact_entry(&job.geo, g, x, group * job.geo.narrow + o + i, group * job.geo.wide + s // job.geo.cells,
+                                s % job.geo.cells)
 
 
 cdef void finish_block_f32(void* job, Py_ssize_t index) noexcept nogil:
@@ -328,6 +309,8 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     cdef char* memory
     cdef int status
     read_geometry(geo, ints)
+    if one_by_one(geo) and dense_window(geo) == 3 and geo.wide == 1 and geo.narrow == 1:
+        return depthwise_weight(to, g, x, geo)
     if real is float:
         status = winograd_weight(to, g, x, geo)
         if status != NOT_FINITE:
@@ -339,25 +322,18 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         counts[a] = geo.axis[a].narrow
         over[a] = reach(&geo.axis[a])
         src.tile[a] = counts[a]
-    job.dense3 = dense_window(geo) == 3 and geo.wide == 1 and geo.narrow == 1
-    job.panels = not job.dense3 and weight_panels_pay(&job, over, lane_count, positions)
+    job.panels = weight_panels_pay(&job, over, lane_count, positions)
     job.part = CONV_PART
     if job.panels:
         positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
         job.part = 2 * lane_count
-    elif job.dense3:
-        positions = DENSE3_POSITIONS
     # A tile of about `positions` cells: several images, or a box of one.
     src.tile[2] = even_tile(counts[2], positions)
     src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + (0 if job.panels else over[2])), 1))
     src.tile[0] = even_tile(counts[0], maximum(positions // ((src.tile[2] + over[2]) * src.tile[1]), 1))
     set_tile(src, over)
-    job.g_row = src.extent[2]
     job.run = ceil_div((src.tile[1] - 1) * src.extent[2] + src.tile[2], lane_count) * lane_count
-    if job.dense3:
-        job.g_row = ceil_div(src.tile[2], lane_count) * lane_count
-        job.run = src.tile[1] * job.g_row
-    elif job.panels:
+    if job.panels:
         job.run = src.tile[1] * src.tile[2]
     job.tiles_all = 1
     for a in range(3):
