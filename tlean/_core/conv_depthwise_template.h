@@ -5,6 +5,8 @@
 /* The lanes of a vector that are inside a row of `width` elements, if the first lane is its element `at`. */
 #if defined(__AVX512F__)
 typedef unsigned NAME(span);
+#elif defined(__AVX2__)
+typedef NAME(conv_lanes) NAME(span);
 #else
 typedef struct {
     int begin, end;
@@ -15,6 +17,10 @@ TL_INLINE NAME(span) NAME(span_of)(ptrdiff_t at, ptrdiff_t width) {
     const ptrdiff_t low = at >= 0 ? 0 : at < -LANES ? LANES : -at, high = width - at < low ? low : width - at > LANES ? LANES : width - at;
 #if defined(__AVX512F__)
     return ((1u << high) - 1) & ~((1u << low) - 1);
+#elif defined(__AVX2__)
+    NAME(conv_lanes) lane;
+    for (int l = 0; l < LANES; l++) lane[l] = l;
+    return (lane >= (INTEGER)low) & (lane < (INTEGER)high);
 #else
     return (NAME(span)){(int)low, (int)high};
 #endif
@@ -24,19 +30,13 @@ TL_INLINE NAME(span) NAME(span_of)(ptrdiff_t at, ptrdiff_t width) {
 TL_INLINE VEC NAME(load_span)(const REAL *from, NAME(span) s) {
 #if defined(__AVX512F__)
     return MASKED(maskz_loadu)(s, from);
+#elif defined(__AVX2__)
+    return MASKED(maskload)(from, (__m256i)s);
 #else
     if (s.end - s.begin == LANES) return *(const VECU *)from;
     VEC v = (VEC){0};
     if (s.end > s.begin) conv_copy((char *)&v + s.begin * sizeof(REAL), (const char *)(from + s.begin), (s.end - s.begin) * sizeof(REAL));
     return v;
-#endif
-}
-
-TL_INLINE void NAME(store_span)(REAL *to, VEC v, NAME(span) s) {
-#if defined(__AVX512F__)
-    MASKED(mask_storeu)(to, s, v);
-#else
-    NAME(conv_store_first)(to, v, s.end);
 #endif
 }
 
@@ -79,13 +79,14 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
         const VEC start = bias - (VEC){0};                                                                                              \
         const REAL *from = x + column - left;                                                                                           \
         VEC acc[K][V], kept[9];                                                                                                         \
-        NAME(span) spans[V + WHOLE(K)], written[V];                                                                                     \
+        NAME(span) spans[V + WHOLE(K)];                                                                                                 \
+        ptrdiff_t written[V];                                                                                                           \
         _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) {                                                                           \
             kept[t] = taps[t];                                                                                                          \
             if (K == 3 && CONV_OB_MAX == 8) CONV_IN_REGISTER(kept[t]);                                                                  \
         }                                                                                                                               \
         _Pragma("GCC unroll 8") for (int v = 0; v < V + WHOLE(K); v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);      \
-        _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) written[v] = NAME(span_of)(column + v * LANES, columns);                    \
+        _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) written[v] = columns - column - v * LANES;                                  \
         _Pragma("GCC unroll 7") for (int i = 0; i < K; i++) {                                                                           \
             _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) acc[i][v] = start;                                                      \
         }                                                                                                                               \
@@ -116,7 +117,7 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
             }                                                                                                                           \
             if (r - first >= K - 1) {                                                                                                   \
                 _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) {                                                                   \
-                    NAME(store_span)(to + (r - K + 1) * columns + column + v * LANES, acc[K - 1][v], written[v]);                       \
+                    NAME(conv_store_first)(to + (r - K + 1) * columns + column + v * LANES, acc[K - 1][v], written[v]);                 \
                 }                                                                                                                       \
             }                                                                                                                           \
             _Pragma("GCC unroll 7") for (int i = K - 1; i > 0; i--) {                                                                   \

@@ -15,8 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel.h"
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#endif
+#if defined(__AVX512F__)
+#define CONV_MASKED(x, type) _mm512_##x##_##type
+#else
+#define CONV_MASKED(x, type) _mm256_##x##_##type
 #endif
 
 #if defined(__AVX512F__)
@@ -103,7 +108,7 @@ TL_INLINE void conv_expect_read(const void *at) { __builtin_prefetch(at); }
 #define REAL float
 #define INTEGER int32_t
 #define LANES (CONV_VECTOR_BYTES / 4)
-#define MASKED(x) _mm512_##x##_ps
+#define MASKED(x) CONV_MASKED(x, ps)
 #define NAME(x) x##_f32
 #include "conv_micro_template.h"
 #undef REAL
@@ -114,7 +119,7 @@ TL_INLINE void conv_expect_read(const void *at) { __builtin_prefetch(at); }
 #define REAL double
 #define INTEGER int64_t
 #define LANES (CONV_VECTOR_BYTES / 8)
-#define MASKED(x) _mm512_##x##_pd
+#define MASKED(x) CONV_MASKED(x, pd)
 #define NAME(x) x##_f64
 #include "conv_micro_template.h"
 #undef REAL

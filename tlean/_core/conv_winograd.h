@@ -11,6 +11,7 @@
 #ifndef TL_CONV_WINOGRAD_H
 #define TL_CONV_WINOGRAD_H
 #include "conv_micro.h"
+#include "micro.h"
 
 #define WINO_LANES (CONV_VECTOR_BYTES / 4)
 #define WINO_A 0.75f
@@ -181,6 +182,12 @@ static void wino_definition(float *TL_RESTRICT to, const float *TL_RESTRICT x, p
         }
         for (int q = 0; q < 4; q++) *(wino_vec *)(to + (at + q) * WINO_LANES) = sum[q];
     }
+}
+
+/* tl_micro for rows of A that are some distance apart, never next to each other: the compiler need not build that case. */
+TL_INLINE void wino_product(int64_t mr, int64_t nr, int64_t k, const float *a, int64_t a_row, const float *b, float *c, int add) {
+    if (a_row == 1) __builtin_unreachable();
+    tl_micro_f32(mr, nr, k, a, a_row, 1, b, TL_NR_f32, c, TL_NR_f32, add);
 }
 
 /* box[i, j, l] = from[l, top + i, left + j], zero outside the image and in the lanes behind the last channel. */

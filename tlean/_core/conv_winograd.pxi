@@ -119,14 +119,14 @@ cdef inline Py_ssize_t panel_lanes(Py_ssize_t channels, Py_ssize_t panel) noexce
 
 
 cdef void wino_multiply(float* m, Py_ssize_t m_step, const float* v, Py_ssize_t v_step, Py_ssize_t pitch, const float* u,
-                        Py_ssize_t u_step, Py_ssize_t tiles, Py_ssize_t channels, Py_ssize_t lanes, int add) noexcept nogil:
+                        Py_ssize_t u_step, Py_ssize_t tiles, Py_ssize_t channels, Py_ssize_t lanes, bint add) noexcept nogil:
     # m[p, t, o] (+)= Σ_c v[p, t, c] u[p, c, o]
     cdef Py_ssize_t p, t, width = TL_NR_f32, most = tl_even_panel(tiles, TL_MR)
     for p in range(36):
         t = 0
         while t < tiles:
-            tl_micro_f32(minimum(most, tiles - t), lanes, channels, v + p * v_step + t * pitch, pitch, 1, u + p * u_step, width,
-                         m + p * m_step + t * width, width, add)
+            wino_product(minimum(most, tiles - t), lanes, channels, v + p * v_step + t * pitch, pitch, u + p * u_step,
+                         m + p * m_step + t * width, add)
             t += most
 
 
