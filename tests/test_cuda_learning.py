@@ -163,3 +163,37 @@ def test_gradients_of_nothing_are_none():
     grads = t.backward(3.0)
     assert grads[0].item() == 3 and grads[1] is None
     assert t.step(0.1, 3.0).item() == 3
+
+
+@pytest.mark.parametrize("changes", [{"fast_gpu_matmul_precision": "fp64"}, {"fast_kernels": False}, {"deterministic": False}], ids=str)
+def test_options_of_a_device(changes):
+    """Other kernels for the same numbers."""
+    here, there = trainer("cpu"), trainer("cuda", **changes)
+    for x, y in batches(3):
+        assert there.step(0.1, x, y).item() == pytest.approx(here.step(0.1, x, y).item(), rel=1e-4)
+
+
+def test_names_for_a_device():
+    """The `_cuda` names are the plain ones of a session on a device."""
+    values = np.array([1.0, -2.0])
+    found = []
+    for suffix in ("", "_cuda"):
+        s = tl.Session(tl.Options(use_gpu=True))
+        w, state = s.param(values), tl.AdamState()
+
+        def call(name, *args, s=s, suffix=suffix):
+            return getattr(s, name + suffix)(*args)
+
+        for _ in range(2):
+            s.reset_tape()
+            y = s.square(s.use(w))
+            call("sgd_step_all", 0.1, call("backward_dense_all", y, np.ones(2)))
+            s.reset_tape()
+            call("adam_step_all", state, 0.1, 0.9, 0.999, 1e-8, call("backward_scalar_dense_all", s.sum(s.square(s.use(w)))))
+            s.reset_tape()
+            call("adamw_step_all", state, 0.1, 0.1, 0.9, 0.999, 1e-8, call("backward_scalar_dense_all", s.sum(s.square(s.use(w)))))
+        found.append(w.get().tolist())
+    assert found[0] == found[1]
+    assert tl.backends.Cuda(s) is s
+    with pytest.raises(tl.DeviceError, match="device='cuda'"):
+        tl.backends.Cuda(tl.Session())

@@ -144,7 +144,8 @@ class Update:
         if not moments:
             first = np.full(p.shape, self.initial(p), p.dtype)
             moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
-        if count and not all(_is_at(m, where) for m in moments):
+        # On the host they are all where the first is.
+        if count and not (type(moments[0]) is AnyTensor if where is None else all(_is_at(m, where) for m in moments)):
             moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
