@@ -38,7 +38,11 @@ PROBE = """
 import tlean as tl
 print(tl.cuda.is_available())
 c = tl.cuda
-for call in (c.device_count, c.synchronize, c.memory_stats, c.empty_cache, lambda: c.to_device(1.0), c.ops):
+gpu = tl.Options(device="cuda")
+calls = [c.device_count, c.synchronize, c.memory_stats, c.empty_cache, lambda: c.to_device(1.0), c.ops]
+calls += [lambda: tl.Session(gpu), lambda: tl.Session(gpu, backend="compiled"), lambda: tl.Tape(device="cuda"), lambda: tl.TapeM(device="cuda")]
+calls += [lambda: tl.ScalarTrainer(gpu.replace(backend=b), [1.0], [()], lambda ops, w, x: ops.mul(w, x)) for b in ("eager", "compiled")]
+for call in calls:
     try:
         call()
     except tl.DeviceError as error:
@@ -63,7 +67,7 @@ def test_says_what_is_missing(missing, tmp_path):
         (tmp_path / "pycuda" / "__init__.py").touch()
         (tmp_path / "pycuda" / name).write_text(body)
     available, *errors = in_child(before + PROBE, tmp_path).splitlines()
-    assert available == "False" and len(errors) == 6
+    assert available == "False" and len(errors) == 12, errors
     assert all(text in e for e in errors), errors
 
 

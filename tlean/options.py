@@ -26,7 +26,7 @@ class Options:
         strict_cuda: accepted; CUDA is always strict (a missing kernel raises).
         check_numerics: raise NumericsError at the first op that makes a NaN or an infinity.
         num_threads: a cap on this session's threads; None = the library's.
-        deterministic: accepted; results always repeat bit for bit on the CPU.
+        deterministic: False lets a GPU add up the gradients of gathers in any order; all else repeats bit for bit, on the CPU always.
 
     Raises: OptionError for a value outside its range or a contradiction, DTypeError for CUDA with float64.
     """
