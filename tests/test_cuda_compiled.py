@@ -304,6 +304,20 @@ def test_arrays_of_others_may_begin_anywhere():
     np.testing.assert_array_equal(f(View()).numpy(), 2 * np.arange(1, 9, dtype="float32") ** 2)
 
 
+def test_arrays_of_others_are_used_where_they_are():
+    x = tl.cuda.to_device(np.arange(8, dtype="float32"))
+
+    class Exporter:
+        """Nothing but DLPack."""
+
+        __dlpack__, __dlpack_device__ = x.__dlpack__, x.__dlpack_device__
+
+    f = tl.compile_out(lambda ops, x: (x, ops.square(x)), [(8,)], device="cuda")
+    same, squares = f(Exporter())
+    assert same.address == x.address
+    np.testing.assert_array_equal(squares.numpy(), np.arange(8, dtype="float32") ** 2)
+
+
 def test_refusals(monkeypatch):
     with pytest.raises(tl.DTypeError, match="float32, got dtype='float64'"):
         tl.compile_scalar(net, SHAPES, dtype="float64", device="cuda")

@@ -83,4 +83,5 @@ def test_nvcc_compiles_the_groups_of_every_program(tmp_path):
 
     with ThreadPoolExecutor(2) as pool:
         for result in pool.map(compiled, cuda_plans.modules()):
-            assert result.returncode == 0, result.stderr
+            # PyCUDA passes what the compiler says on as a warning.
+            assert result.returncode == 0 and not result.stderr, result.stderr

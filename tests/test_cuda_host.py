@@ -202,7 +202,8 @@ def test_nvcc_compiles_every_source(tmp_path):
 
     with ThreadPoolExecutor(2) as pool:
         for (result, made), (name, family) in zip(pool.map(compiled, sources().values()), sources().items(), strict=True):
-            assert result.returncode == 0, f"{name}: {result.stderr}"
+            # PyCUDA passes what the compiler says on as a warning.
+            assert result.returncode == 0 and "warning" not in result.stderr, f"{name}: {result.stderr}"
             assert made.stat().st_size > 0
             text = result.stderr.replace("\n", " ")
             reports = [USED.search(part) for part in text.split("Compiling entry ")[1:]]

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._core.array import as_tensor
+import numpy as np
+
+from .._core.array import AnyTensor, as_tensor
 from ..backends.graph import Graph, GraphNode
 from ..backends.target import Arrangement, Step, Target, nbytes
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
+from . import dlpack
 from .array import DeviceArray, to_device
 from .context import Context, context
 from .fused import group_of, module_of
@@ -122,7 +125,7 @@ class Cuda(Target):
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""
-        if not isinstance(value, DeviceArray) and not hasattr(value, "__cuda_array_interface__"):
+        if not isinstance(value, DeviceArray) and not _of_a_device(value):
             return as_tensor(value, dtype)
         found = to_device(value, self.where)
         if found.context.device != self.device:
@@ -130,6 +133,15 @@ class Cuda(Target):
         if dtype is not None and found.dtype != dtype:
             raise DTypeError(f"CUDA: an array of dtype {dtype} is expected, got {found.dtype} on {found.device}")
         return found
+
+
+def _of_a_device(x: Any) -> bool:
+    # Another library's array that `to_device` takes without a copy.
+    if isinstance(x, AnyTensor | np.ndarray):
+        return False
+    if hasattr(x, "__cuda_array_interface__"):
+        return True
+    return hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] in (dlpack.CUDA, dlpack.MANAGED)
 
 
 @functools.cache

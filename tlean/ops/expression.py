@@ -405,7 +405,7 @@ def to_cuda(tree: Tree, names: Mapping[str, str], dtype: str = "f32") -> tuple[l
 def _cuda_prelude() -> str:
     lines = ["/* The functions of elementwise formulas, by CUDA's own math library. */"]
     for real, f in (("float", "f"), ("double", "")):
-        define = f"static __device__ __forceinline__ {real} tl_"
+        define = f"__device__ __forceinline__ {real} tl_"
         one = f"1.0{f}"
         for name in ("exp", "log", "log1p", "expm1", "tanh", "erf", "sin", "cos", "sqrt"):
             lines.append(f"{define}{name}{f}({real} x) {{ return {name}{f}(x); }}")
