@@ -40,7 +40,8 @@ print(tl.cuda.is_available())
 c = tl.cuda
 gpu = tl.Options(device="cuda")
 calls = [c.device_count, c.synchronize, c.memory_stats, c.empty_cache, lambda: c.to_device(1.0), c.ops]
-calls += [lambda: tl.Session(gpu), lambda: tl.Session(gpu, backend="compiled"), lambda: tl.Tape(device="cuda"), lambda: tl.TapeM(device="cuda")]
+calls += [lambda: tl.Session(gpu), lambda: tl.Session(gpu, backend="compiled")]
+calls += [lambda: tl.Tape(device="cuda"), lambda: tl.TapeM(device="cuda")]
 calls += [lambda: tl.ScalarTrainer(gpu.replace(backend=b), [1.0], [()], lambda ops, w, x: ops.mul(w, x)) for b in ("eager", "compiled")]
 for call in calls:
     try:
