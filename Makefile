@@ -16,7 +16,7 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test lint format bench bench-quick bench-isa kernels clean distclean
+.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -26,6 +26,7 @@ help:
 	@echo "make format     let ruff format the Python"
 	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/*.md"
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
+	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
@@ -62,6 +63,12 @@ mlp: build
 
 test: build
 	$(PY) -m pytest $(ARGS)
+
+test-cuda: build
+	PYTHON=$(PY) bash .ci/gpu test
+
+bench-cuda: build
+	PYTHON=$(PY) bash .ci/gpu bench
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

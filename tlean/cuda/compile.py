@@ -109,3 +109,21 @@ def compile_family(family: Family, arch: str) -> bytes:
             raise DeviceError(f"CUDA: {nvcc()} cannot compile the kernels {family.name!r} for {arch}: {error}") from None
         write_entry(path, cubin)
     return cubin
+
+
+def compile_everything(arch: str, workers: int | None = None) -> int:
+    """Fill the cache with every kernel for an architecture; how many families there are. Raises: DeviceError."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from .kernels import sources
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        return len(list(pool.map(lambda family: compile_family(family, arch), sources().values())))
+
+
+if __name__ == "__main__":
+    import sys
+
+    # python -m tlean.cuda.compile sm_90: compiles all kernels ahead of their first use.
+    for _arch in sys.argv[1:]:
+        print(f"{compile_everything(_arch)} families of kernels for {_arch} in {cache_folder()}")
