@@ -6,7 +6,6 @@ Both kernels take the integers of `Windows` (pool_windows.pxd). Parallel over pl
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport tl_finish
 from tlean._core.pool_windows cimport (
     STRIP,
     PlaneJob,
@@ -204,42 +203,33 @@ cdef void avg_grad_one(PlaneJob* job, int64_t i, char* slab, real* spare) noexce
 
 # Kernels ---------------------------------------------------------------------------------------------------------------------
 
-cdef int average(plane_fn plane, void** out, const void* x, const void* g, const int64_t* ints, tl_finish* finish) noexcept nogil:
+cdef int average(plane_fn plane, void** out, const void* x, const void* g, const int64_t* ints) noexcept nogil:
     cdef PlaneJob job
     job.w = read_windows(ints)
-    job.plane, job.finish = plane, finish
+    job.plane = plane
     job.x, job.g, job.y = x, g, out[0]
     job.slab_bytes, job.spare_bytes = avg_scratch(&job.w), 0
     return over_planes(&job, row_cost(&job.w, 0.1))
 
 
 cdef int avg_pool_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_one[float], out, inp[0], NULL, ints, NULL)
+    return average(<plane_fn>avg_one[float], out, inp[0], NULL, ints)
 
 
 cdef int avg_pool_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_one[double], out, inp[0], NULL, ints, NULL)
+    return average(<plane_fn>avg_one[double], out, inp[0], NULL, ints)
 
 
 cdef int avg_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[float], out, NULL, inp[0], ints, NULL)
+    return average(<plane_fn>avg_grad_one[float], out, NULL, inp[0], ints)
 
 
 cdef int avg_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[double], out, NULL, inp[0], ints, NULL)
-
-
-cdef int produce_avg_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[float], out, NULL, inp[0], ints, finish)
-
-
-cdef int produce_avg_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[double], out, NULL, inp[0], ints, finish)
+    return average(<plane_fn>avg_grad_one[double], out, NULL, inp[0], ints)
 
 
 KERNELS = {
     "avg_pool:f32": <size_t>&avg_pool_f32, "avg_pool:f64": <size_t>&avg_pool_f64,
     "_avg_pool_grad:f32": <size_t>&avg_pool_grad_f32, "_avg_pool_grad:f64": <size_t>&avg_pool_grad_f64,
 }
-PRODUCERS = {"_avg_pool_grad:f32": <size_t>&produce_avg_pool_grad_f32, "_avg_pool_grad:f64": <size_t>&produce_avg_pool_grad_f64}
 ACCUMULATES = set()

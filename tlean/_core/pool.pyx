@@ -7,7 +7,6 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport tl_finish
 from tlean._core.pool_windows cimport (
     STRIP,
     PlaneJob,
@@ -306,18 +305,17 @@ cdef int max_pool(plane_fn plane, void** out, void** inp, const int64_t* ints, c
     # (y, argmax) <- (x)
     cdef PlaneJob job
     job.w = read_windows(ints)
-    job.plane, job.finish = plane, NULL
+    job.plane = plane
     job.x, job.y, job.at, job.number = inp[0], out[0], <int32_t*>out[1], floats[0]
     job.slab_bytes, job.spare_bytes = max_scratch(&job.w), 0
     return over_planes(&job, row_cost(&job.w, 0.1))
 
 
-cdef int max_chosen(plane_fn plane, void** out, void** inp, const int64_t* ints, const double* floats, size_t item,
-                    tl_finish* finish) noexcept nogil:
+cdef int max_chosen(plane_fn plane, void** out, void** inp, const int64_t* ints, const double* floats, size_t item) noexcept nogil:
     # (dx) <- (g, x, argmax or NULL), or its transpose (gathered) <- (h, x, argmax or NULL)
     cdef PlaneJob job
     job.w = read_windows(ints)
-    job.plane, job.finish = plane, finish
+    job.plane = plane
     job.g, job.x, job.hint, job.y, job.number = inp[0], inp[1], <const int32_t*>inp[2], out[0], floats[0]
     job.slab_bytes = max_scratch(&job.w)
     job.spare_bytes = 0 if job.hint else volume(job.w.out) * (item + 4)
@@ -333,27 +331,19 @@ cdef int max_pool_f64(void** out, void** inp, const int64_t* ints, const double*
 
 
 cdef int max_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[float], out, inp, ints, floats, 4, NULL)
+    return max_chosen(<plane_fn>max_grad_one[float], out, inp, ints, floats, 4)
 
 
 cdef int max_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[double], out, inp, ints, floats, 8, NULL)
+    return max_chosen(<plane_fn>max_grad_one[double], out, inp, ints, floats, 8)
 
 
 cdef int max_pool_gather_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_gather_one[float], out, inp, ints, floats, 4, NULL)
+    return max_chosen(<plane_fn>max_gather_one[float], out, inp, ints, floats, 4)
 
 
 cdef int max_pool_gather_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_gather_one[double], out, inp, ints, floats, 8, NULL)
-
-
-cdef int produce_max_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[float], out, inp, ints, floats, 4, finish)
-
-
-cdef int produce_max_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[double], out, inp, ints, floats, 8, finish)
+    return max_chosen(<plane_fn>max_gather_one[double], out, inp, ints, floats, 8)
 
 
 KERNELS = {
@@ -361,5 +351,4 @@ KERNELS = {
     "_max_pool_grad:f32": <size_t>&max_pool_grad_f32, "_max_pool_grad:f64": <size_t>&max_pool_grad_f64,
     "_max_pool_gather:f32": <size_t>&max_pool_gather_f32, "_max_pool_gather:f64": <size_t>&max_pool_gather_f64,
 }
-PRODUCERS = {"_max_pool_grad:f32": <size_t>&produce_max_pool_grad_f32, "_max_pool_grad:f64": <size_t>&produce_max_pool_grad_f64}
 ACCUMULATES = set()

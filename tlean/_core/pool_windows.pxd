@@ -1,7 +1,7 @@
 """Pooling windows: geometry, rows, the loop over planes. There are three spatial axes; fewer are filled up with leading axes of size 1."""
 from libc.stdint cimport int32_t, int64_t
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
 from tlean._core.threads cimport parallel_for, scratch
 
 cdef extern from *:
@@ -94,23 +94,19 @@ cdef struct PlaneJob:
     int64_t slab_bytes
     int64_t spare_bytes
     int64_t group          # planes per chunk
-    tl_finish* finish      # whom finished planes of the size of x's are reported to, or NULL
     int status
 
 
 cdef inline void do_planes(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef PlaneJob* job = <PlaneJob*>context
-    cdef int64_t i, plane, last = min((chunk + 1) * job.group, job.w.planes)
+    cdef int64_t i, last = (chunk + 1) * job.group
     cdef char* slab = <char*>scratch(0, job.slab_bytes)
     cdef void* spare = scratch(1, job.spare_bytes) if job.spare_bytes else NULL
     if slab == NULL or (job.spare_bytes and spare == NULL):
         job.status = TL_NO_MEMORY
         return
-    for i in range(chunk * job.group, last):
+    for i in range(chunk * job.group, last if last < job.w.planes else job.w.planes):
         job.plane(job, i, slab, spare)
-    if job.finish != NULL:
-        plane = volume(job.w.size)
-        tl_finished(job.finish, chunk * job.group * plane, last * plane)
 
 
 cdef inline int over_planes(PlaneJob* job, double plane_ns) noexcept nogil:

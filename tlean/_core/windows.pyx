@@ -215,7 +215,7 @@ cdef int launch(plane_fn plane, void** out, const void* x, const void* g, const 
                 bint smooth) noexcept nogil:
     cdef PlaneJob job
     job.w = read_windows(ints)
-    job.plane, job.finish = plane, NULL
+    job.plane = plane
     job.x, job.g, job.y, job.number = x, g, out[0], number
     job.slab_bytes, job.spare_bytes = smooth_scratch(&job.w) if smooth else 64, 0
     return over_planes(&job, 0.1 * volume(job.w.size) + tap_ns * volume(job.w.out) * volume(job.w.kernel))

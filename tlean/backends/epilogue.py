@@ -14,6 +14,8 @@ from .target import Step, Target
 _SUFFIX = {"float32": "f32", "float64": "f64"}
 #: Where the number of sums stands in a group's ints.
 _SUMS_AT = 5
+#: Where the operands to fetch ahead begin, and then how many they are, stands there.
+_FETCHED_AT = 8
 
 
 def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
@@ -100,9 +102,17 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
         (*producer.inputs, *group.inputs),
         (*producer.outputs, *group.outputs),
         (*producer.nodes, *group.nodes),
-        (entry, *counts, *producer.ints, *group.ints),
+        (entry, *counts, *producer.ints, *_fetching_others(group, result)),
         (*producer.floats, *group.floats),
         ADDRESS,
         in_place=in_place,
         shares=shares,
     )
+
+
+def _fetching_others(group: Step, result: int) -> tuple[int, ...]:
+    # The chain's ints (fused.pyx) without what is in a cache anyway among the operands to fetch ahead: the result, and what is made of it.
+    at, count = group.ints[_FETCHED_AT : _FETCHED_AT + 2]
+    kept = [k for k in group.ints[at : at + count] if k < len(group.inputs) and group.inputs[k] != result]
+    head = (*group.ints[: _FETCHED_AT + 1], len(kept), *group.ints[_FETCHED_AT + 2 : at])
+    return (*head, *kept, *group.ints[at + count :])
