@@ -283,6 +283,23 @@ def test_layer_norm_gradients_of_many_rows(ops):
         assert_close(m.numpy(), np.asarray(e.value), 5e-5, "a gradient of layer_norm")
 
 
+def test_batch_norm_of_long_channels(ops):
+    """Channels cut into slices: statistics far from zero, and their gradients."""
+    rng = np.random.default_rng(10)
+    x = (rng.standard_normal((7, 3, 30, 31)) + 50).astype("float32")
+    g, gamma, beta = (rng.standard_normal(s).astype("float32") for s in (x.shape, (3,), (3,)))
+    reference = Reference("float64")
+    made = ops.apply_all("batchnorm_channel_first", [x, gamma, beta], {})
+    mean, var = x.astype("float64").mean((0, 2, 3)), x.astype("float64").var((0, 2, 3))
+    assert_close(made[0].numpy(), np.asarray(reference.batchnorm_channel_first(x, gamma, beta).value), 1e-4, "batch norm")
+    assert_close(made[1].numpy(), mean, 1e-6, "the mean")
+    assert_close(made[2].numpy(), 1 / np.sqrt(var + 1e-5), 1e-5, "the deviation")
+    found = ops.apply_all("_batchnorm_grad", [g, x, gamma, made[1], made[2]], {"eps": 1e-5})
+    expected = reference._batchnorm_grad(g, x, gamma, mean, 1 / np.sqrt(var + 1e-5), eps=1e-5)
+    for m, e in zip(found, expected, strict=True):
+        assert_close(m.numpy(), np.asarray(e.value), 1e-4, "a gradient of batch norm")
+
+
 def test_corners(ops):
     """NaN, ties, infinities and blocked rows as on the CPU."""
     x = np.array([[1, np.nan, 3], [2, 5, 5], [-np.inf] * 3], "float32")

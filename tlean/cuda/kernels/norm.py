@@ -8,6 +8,8 @@ from .plan import ACROSS, COMMON, ROWS, Argument, Family, In, Launch, Out, Plan,
 
 #: Rows whose contributions to a gradient of gamma and beta one block adds up.
 PART = 512
+#: The least elements of a channel that are worth a block of their own.
+SLICE = 2048
 
 _SOURCE = """
 template <bool HOLD> __device__ __forceinline__ void layer_norm(
@@ -81,7 +83,9 @@ extern "C" __global__ void k_add_parts(float *dgamma, float *dbeta, const float 
 
 /* Channels first: element i of channel c of an array (images, channels, elements). */
 __device__ __forceinline__ i64 in_channel(i64 i, i64 c, i64 channels, i64 elements) {
-    return (i / elements * channels + c) * elements + i % elements;
+    if (i >> 31 || elements >> 31) return (i / elements * channels + c) * elements + i % elements;
+    const unsigned image = (unsigned)i / (unsigned)elements;
+    return (image * channels + c) * elements + ((unsigned)i - image * (unsigned)elements);
 }
 /* A row of threads a channel; every output may be absent. */
 extern "C" __global__ void k_channel_statistics(
@@ -101,6 +105,40 @@ extern "C" __global__ void k_channel_statistics(
     if (var_out) var_out[row] = var;
     if (rstd_out) rstd_out[row] = 1 / sqrtf(var + eps);
 }
+/* The same for one slice of a channel a row: its mean and the sum of its squared deviations, at [slice][channel]. */
+extern "C" __global__ void k_channel_slices(
+    float *means, float *squares, const float *x, i64 elements, i64 channels, i64 width, i64 count, i64 rows, i64 n
+) {
+    TL_ROW
+    const i64 c = row % channels, first = row / channels * width, last = first + width < count ? first + width : count;
+    float mean = 0, sum = 0;
+    for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) mean += x[in_channel(i, c, channels, elements)];
+    mean = across<Sum>(mean) / (last - first);
+    for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) {
+        const float d = x[in_channel(i, c, channels, elements)] - mean;
+        sum += d * d;
+    }
+    sum = across<Sum>(sum);
+    if (mine && threadIdx.x == 0) { means[row] = mean; squares[row] = sum; }
+}
+/* Slices joined from first to last (Chan, Golub, LeVeque 1979): the deviations of two means count with the sizes of what they are of. */
+extern "C" __global__ void k_channel_join(
+    float *mean_out, float *var_out, float *rstd_out, const float *means, const float *squares, i64 slices, i64 width, i64 count, float eps,
+    i64 n
+) {
+    TL_EACH(c, n) {
+        float mean = means[c], sum = squares[c];
+        for (i64 k = 1; k < slices; k++) {
+            const float before = (float)(k * width), more = (float)(k * width + width < count ? width : count - k * width);
+            const float d = means[k * n + c] - mean;
+            mean += d * (more / (before + more));
+            sum += squares[k * n + c] + d * d * (before * (more / (before + more)));
+        }
+        if (mean_out) mean_out[c] = mean;
+        if (var_out) var_out[c] = sum / count;
+        if (rstd_out) rstd_out[c] = 1 / sqrtf(sum / count + eps);
+    }
+}
 extern "C" __global__ void k_channel_normal(
     float *y, const float *x, const float *gamma, const float *beta, const float *mean, const float *rstd, i64 channels, i64 elements, i64 n
 ) {
@@ -113,13 +151,15 @@ extern "C" __global__ void k_inverse_deviation(float *rstd, const float *var, fl
     TL_EACH(i, n) rstd[i] = 1 / sqrtf(var[i] + eps);
 }
 extern "C" __global__ void k_channel_sums(
-    float *dgamma, float *dbeta, const float *g, const float *x, const float *mean, const float *rstd, i64 elements, i64 rows, i64 n
+    float *dgamma, float *dbeta, const float *g, const float *x, const float *mean, const float *rstd, i64 elements, i64 channels,
+    i64 width, i64 count, i64 rows, i64 n
 ) {
     TL_ROW
-    const float m = mean[row], r = rstd[row];
+    const i64 c = row % channels, first = row / channels * width, last = first + width < count ? first + width : count;
+    const float m = mean[c], r = rstd[c];
     float scaled = 0, plain = 0;
-    TL_LANES(i, n) {
-        const i64 at = in_channel(i, row, rows, elements);
+    for (i64 i = first + threadIdx.x; i < last; i += blockDim.x) {
+        const i64 at = in_channel(i, c, channels, elements);
         scaled += g[at] * ((x[at] - m) * r);
         plain += g[at];
     }
@@ -176,15 +216,32 @@ def layer_norm_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan((first, sums(Scratch(0), Scratch(1)), finish), (4 * parts * n,) * 2)
 
 
-def _statistics(ints: Sequence[int], eps: float, mean: Argument, var: Argument, rstd: Argument) -> Launch:
+def _slices(channels: int, count: int) -> tuple[int, int]:
+    # (slices of a channel, elements of one): enough to keep a device busy, none of them short.
+    slices = max(min(ceil_div(256, max(channels, 1)), count // SLICE), 1)
+    width = max(ceil_div(count, slices), 1)
+    return max(ceil_div(count, width), 1), width
+
+
+def _statistics(
+    ints: Sequence[int], eps: float, mean: Argument, var: Argument, rstd: Argument
+) -> tuple[tuple[Launch, ...], tuple[int, ...]]:
+    # The launches and the bytes of their temporaries.
     images, channels, elements = ints
-    return by_rows("k_channel_statistics", channels, images * elements, mean, var, rstd, In(0), elements, eps)
+    count = images * elements
+    slices, width = _slices(channels, count)
+    if slices == 1:
+        return (by_rows("k_channel_statistics", channels, count, mean, var, rstd, In(0), elements, eps),), ()
+    parts = by_rows("k_channel_slices", channels * slices, width, Scratch(0), Scratch(1), In(0), elements, channels, width, count)
+    join = flat("k_channel_join", channels, mean, var, rstd, Scratch(0), Scratch(1), slices, width, count, eps)
+    return (parts, join), (4 * channels * slices,) * 2
 
 
 def batchnorm(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     images, channels, elements = ints
+    launches, scratch = _statistics(ints, float(floats[0]), Out(1), 0, Out(2))
     normal = (Out(0), In(0), In(1), In(2), Out(1), Out(2), channels, elements)
-    return Plan((_statistics(ints, float(floats[0]), Out(1), 0, Out(2)), flat("k_channel_normal", images * channels * elements, *normal)))
+    return Plan((*launches, flat("k_channel_normal", images * channels * elements, *normal)), scratch)
 
 
 def batchnorm_eval(ints: Sequence[int], floats: Sequence[float]) -> Plan:
@@ -197,14 +254,23 @@ def batchnorm_eval(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 def batchnorm_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     images, channels, elements = ints
     count = images * elements
-    sums = by_rows("k_channel_sums", channels, count, Out(1), Out(2), In(0), In(1), In(3), In(4), elements)
+    slices, width = _slices(channels, count)
+
+    def sums(dgamma: Argument, dbeta: Argument) -> Launch:
+        args = (dgamma, dbeta, In(0), In(1), In(3), In(4), elements, channels, width, count)
+        return by_rows("k_channel_sums", channels * slices, width, *args)
+
     args: tuple[Argument, ...] = (Out(0), *(In(k) for k in range(5)), Out(1), Out(2), count, channels, elements)
-    return Plan((sums, flat("k_channel_grad", count * channels, *args)))
+    last = flat("k_channel_grad", count * channels, *args)
+    if slices == 1:
+        return Plan((sums(Out(1), Out(2)), last))
+    join = flat("k_add_parts", channels, Out(1), Out(2), Scratch(0), Scratch(1), slices)
+    return Plan((sums(Scratch(0), Scratch(1)), join, last), (4 * channels * slices,) * 2)
 
 
 def _one_statistic(mean: Argument, var: Argument) -> Planner:
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        return Plan((_statistics(ints, 0.0, mean, var, 0),))
+        return Plan(*_statistics(ints, 0.0, mean, var, 0))
 
     return plan
 
