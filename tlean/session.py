@@ -94,6 +94,8 @@ class Session:
 
     if TYPE_CHECKING:
         # What a backend adds.
+        dtype: str
+
         def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> Any: ...
         def _backward(self, out: Any, seed: Any, params_only: bool) -> Any: ...
         def reset_tape(self) -> None: ...
@@ -115,12 +117,15 @@ class Session:
         """A leaf with the parameter's value. Used twice, its gradients are summed and it is updated once."""
         if not isinstance(p, Param):
             raise NodeError(f"use: a Param is expected, got {type(p).__name__}")
-        if p.dtype != self.options.dtype:
-            raise DTypeError(f"use: the session computes in {self.options.dtype}, got {p!r}")
-        flows = self.options.requires_grad_by_default if p.requires_grad is None else p.requires_grad
+        if p._dtype != self.dtype:
+            raise DTypeError(f"use: the session computes in {self.dtype}, got {p!r}")
+        flows = p.requires_grad
+        if flows is None:
+            flows = self.options.requires_grad_by_default
         ref = self.add_leaf(self._value_of(p), flows, p.name)
-        if ref.id is not None:
-            self._uses[ref.id] = (p, p._version)
+        id = ref.id
+        if id is not None:
+            self._uses[id] = (p, p._version)
         return ref
 
     def _value_of(self, p: Param) -> Any:
