@@ -237,6 +237,23 @@ cdef inline void running_row(real* y, const real* x, int64_t n, int64_t step) no
         y[i * step] = <real>total
 
 
+# Four rows of n numbers side by side: a row alone waits for each of its additions.
+cdef inline void running_four(real* y, const real* x, int64_t n, int64_t step) noexcept nogil:
+    cdef double a = 0, b = 0, c = 0, d = 0
+    cdef int64_t _
+    for _ in range(n):
+        a += x[0]
+        b += x[n]
+        c += x[2 * n]
+        d += x[3 * n]
+        y[0] = <real>a
+        y[n] = <real>b
+        y[2 * n] = <real>c
+        y[3 * n] = <real>d
+        x += step
+        y += step
+
+
 cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, int64_t w) noexcept nogil:
     cdef double total[PANEL]
     cdef int64_t _, j
@@ -251,8 +268,13 @@ cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, 
 
 
 cdef inline void running_typed(Running* c, real* dst, const real* src, int64_t chunk) noexcept nogil:
-    cdef int64_t unit, at, column, step = -c.width if c.reverse else c.width
-    for unit in range(chunk * c.units_per_chunk, least((chunk + 1) * c.units_per_chunk, c.units)):
+    cdef int64_t unit = chunk * c.units_per_chunk, end = least(unit + c.units_per_chunk, c.units)
+    cdef int64_t at, column, step = -c.width if c.reverse else c.width
+    while c.width == 1 and unit + 4 <= end:
+        at = unit * c.length + (c.length - 1 if c.reverse else 0)
+        running_four(dst + at, src + at, c.length, step)
+        unit += 4
+    for unit in range(unit, end):
         column = unit % c.panels * PANEL
         at = unit // c.panels * c.length * c.width + column
         if c.reverse:
