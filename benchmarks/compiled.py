@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from compiled_rows import CompiledRow, all_rows, build_jax, build_ours, build_torch
+from page import write_part
 from report import environment, time_text
 from worker import calls_for, digest, seconds_per_call
 
@@ -165,12 +166,6 @@ def where(about: dict[str, str]) -> str:
     return f"{about['date']} · {about['processor']} · {threads} · load average at the end {load} · {versions}"
 
 
-def write_part(path: Path, lines: list[str]) -> None:
-    """Write the lines as the last part of a page, in place of an earlier one."""
-    before = path.read_text().partition(TITLE)[0].rstrip() if path.exists() else ""
-    path.write_text((before + "\n\n" if before else "") + "\n".join(lines))
-
-
 # The driver ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -290,8 +285,7 @@ def main() -> None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"environment": about, "results": results}, indent=1))
     if args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        write_part(args.markdown, [METHOD, *tables, *extra, ""])
+        write_part(args.markdown, "\n".join([METHOD, *tables, *extra]))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 from gpu_rows import KernelRow, StepRow, draw, kernel_rows, step_rows
+from page import write_part
 from report import environment, time_text
 
 import tlean as tl
 from tlean.cuda.capture import capture, wanted
 from tlean.cuda.context import Context, context
 
-TITLE = "## GPU"
+TITLE = "# GPU"
 TURN_SECONDS = 0.02
 TURNS = 9
 #: Calls in one recorded graph.
@@ -215,20 +216,11 @@ def page(results: list[dict[str, Any]], failed: list[str], where: Context, note:
     for family in dict.fromkeys(r["family"] for r in results):
         group = [r for r in results if r["family"] == family]
         head = ["row", "tlean", "rate", *(["PyTorch", "rate", "ratio"] if torch is not None else [])]
-        lines += ["", f"### {family[0].upper()}{family[1:]}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+        lines += ["", f"## {family[0].upper()}{family[1:]}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         lines += [f"| {' | '.join(cells(r, bandwidth))} |" for r in group]
     if failed:
         lines += ["", "Not measured:", "", *(f"- {text}" for text in failed)]
     return [*lines, ""]
-
-
-def write_part(path: Path, lines: list[str]) -> None:
-    """Write the lines in the place of the page's part about the GPU, which ends where the next part of its kind begins."""
-    text = path.read_text() if path.exists() else ""
-    before, found, rest = text.partition(f"{TITLE}\n")
-    following = re.search(r"^#{1,2} ", rest, re.MULTILINE) if found else None
-    after = rest[following.start() :] if following else ""
-    path.write_text((before.rstrip() + "\n\n" if before.strip() else "") + "\n".join(lines) + ("\n" + after if after else ""))
 
 
 def main() -> None:
@@ -258,7 +250,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps({"device": where.name, "results": results, "failed": failed}, indent=1))
     if args.markdown:
-        write_part(args.markdown, page(results, failed, where, note, torch))
+        write_part(args.markdown, "\n".join(page(results, failed, where, note, torch)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from limits import Limits, best, limits_as_json, probe, work_of
+from page import write_part
 from report import MIN_PAIRS, PARITY, SAMPLE_SECONDS, environment, headline, line, markdown, summary
 from rows import Row, StepRow, all_rows
 from sides import SIDES, Quiet, Worker
@@ -188,7 +189,8 @@ def main() -> None:
 
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
         drawn = picture(report, args.markdown.with_name("roofline.svg"))
-        args.markdown.write_text(markdown(report, drawn))
+        write_part(args.markdown, markdown(report, drawn))
+        write_part(args.markdown, "# GPU\n\nNot measured yet.", unless_there=True)
     if report["failed"]:
         raise SystemExit("\n".join(f"{f['row']} was not measured: {f['error']}" for f in report["failed"]))
 

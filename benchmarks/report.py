@@ -265,5 +265,4 @@ def markdown(report: dict[str, Any], drawn: bool = False) -> str:
             lines += ["", f"## {family[0].upper()}{family[1:]}", "", *table(head, group)]
     if report["failed"]:
         lines += ["", "## Not measured", "", *(f"- {f['row']}: {f['error']}" for f in report["failed"])]
-    lines += ["", "## GPU", "", "Not measured yet.", ""]
     return "\n".join(lines)

@@ -76,11 +76,17 @@ def test_the_table() -> None:
     assert table([result], ["tlean", "torch"])[0] == "| row | tlean | PyTorch eager · ratio | ratio to the best |"
 
 
-def test_the_part_of_the_page_is_replaced(tmp_path: Path) -> None:
-    from compiled import TITLE, write_part
+def test_each_part_of_the_page_is_replaced_alone(tmp_path: Path) -> None:
+    from page import write_part
 
     page = tmp_path / "page.md"
-    page.write_text("# Measured\n\nother rows\n")
+    write_part(page, "# Measured\n\nrows\n\n## Overhead\n\nmore rows\n")
+    write_part(page, "# GPU\n\nNot measured yet.", unless_there=True)
     for text in ("first", "second"):
-        write_part(page, [TITLE, "", text, ""])
-    assert page.read_text() == f"# Measured\n\nother rows\n\n{TITLE}\n\nsecond\n"
+        write_part(page, f"# The compiled path\n\n{text}\n")
+    write_part(page, "# GPU\n\n## Products\n\nfast\n")
+    write_part(page, "# GPU\n\nNot measured yet.", unless_there=True)
+    write_part(page, "# Measured\n\nnew rows\n")
+    assert page.read_text() == "# Measured\n\nnew rows\n\n# The compiled path\n\nsecond\n\n# GPU\n\n## Products\n\nfast\n"
+    with pytest.raises(ValueError, match="no part"):
+        write_part(page, "# Elsewhere\n")

@@ -15,15 +15,6 @@ import gpu as benchmark
 from gpu_rows import kernel_rows, step_rows
 
 
-def test_the_part_is_replaced_and_nothing_else(tmp_path):
-    path = tmp_path / "page.md"
-    benchmark.write_part(path, ["## GPU", "", "one", ""])
-    assert path.read_text() == "## GPU\n\none\n"
-    path.write_text("# Measured\n\n## Ops\n\nrows\n\n## GPU\n\nold\n\n### Products\n\nold\n\n# The compiled path\n\nmore\n")
-    benchmark.write_part(path, ["## GPU", "", "new", ""])
-    assert path.read_text() == "# Measured\n\n## Ops\n\nrows\n\n## GPU\n\nnew\n\n# The compiled path\n\nmore\n"
-
-
 def test_names_differ():
     for quick in (False, True):
         names = [row.name for row in (*kernel_rows(quick), *step_rows(quick))]
