@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import importlib
 import json
 import os
 import platform
@@ -53,6 +54,8 @@ PROGRAMS = (
     ("adam_100x64_foreach", "step"),
     ("mlp_step_adam_N1", "step"),
 )
+# What `import tlean` takes beside NumPy's own import.
+IMPORT = "import tlean"
 # Rows of benchmarks/compiled_rows.py: a whole step as one call.
 COMPILED = ("mlp_step_N1", "chain_100_ops_of_4")
 
@@ -79,6 +82,11 @@ def run_watched(library: str, only: str) -> None:
     """What the watched process does: call every program, counted after a warm-up."""
     requests = ctypes.CDLL(library)
     gc.disable()
+    if only in IMPORT:
+        importlib.import_module("numpy")
+        requests.count_from_here()
+        importlib.import_module("tlean")
+        requests.count_to_here(f"{IMPORT} / 1".encode())
     for name, call in programs(only):
         call()
         times = []
@@ -117,6 +125,8 @@ def count(only: str) -> dict[str, int]:
             "PYTHONMALLOC": "pymalloc",
         }
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        # Python compiles what it imports once; that is not counted.
+        subprocess.run([sys.executable, "-c", "import tlean"], env=os.environ | {"PYTHONPATH": path}, check=True)
         command = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
         command += [sys.executable, __file__, "--watched", library, "--only", only]
         done = subprocess.run(command, env=os.environ | told | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
