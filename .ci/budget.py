@@ -123,10 +123,12 @@ def count(only: str) -> dict[str, int]:
             "OPENBLAS_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONMALLOC": "pymalloc",
+            # The import is counted with its modules compiled.
+            "PYTHONDONTWRITEBYTECODE": "",
         }
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         # Python compiles what it imports once; that is not counted.
-        subprocess.run([sys.executable, "-c", "import tlean"], env=os.environ | {"PYTHONPATH": path}, check=True)
+        subprocess.run([sys.executable, "-c", "import tlean"], env=os.environ | told | {"PYTHONPATH": path}, check=True)
         command = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
         command += [sys.executable, __file__, "--watched", library, "--only", only]
         done = subprocess.run(command, env=os.environ | told | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
