@@ -39,4 +39,4 @@ def test_every_row_runs():
     results += [benchmark.measure_step(row, where, None, 0.01) for row in step_rows(True) if row.name == "mlp_compiled_N2"]
     assert all(r["seconds"]["tlean"] > 0 for r in results)
     page = "\n".join(benchmark.page(results, ["x: why"], where, "alone", None))
-    assert "| matmul_tf32_48 |" in page and "- x: why" in page and "### Training steps" in page
+    assert "| matmul_tf32_48 |" in page and "- x: why" in page and "\n## Training steps" in page
