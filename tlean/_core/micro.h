@@ -16,6 +16,9 @@
  *   void tl_pack_a_X(T *dst, src, row, k_step, mr, k)      dst[p*mr + i] = src[i*row + p*k_step]: a panel k x mr for `a_row = 1, a_k = mr`.
  *   void tl_pack_b_X(T *dst, src, k_step, col, k, nr)      dst[p*TL_NR_X + j] = src[p*k_step + j*col], zero for nr <= j < nr rounded up to
  *       TL_VL_X: a panel k x TL_NR_X for `b_k = TL_NR_X`. Both are fast when either stride is 1.
+ *   void tl_pack_panels_X(T *dst, panel, src, k_step, width, panels, k)      Several neighbouring panels of one width where the source runs
+ *       along it: dst[q*panel + p*width + i] = src[p*k_step + q*width + i], q < panels. A line of memory that panels share is read once;
+ *       at a stride of a power of two it would be gone from the caches before the next panel came by.
  *   int64_t tl_even_panel(n, most)      The size <= most that cuts n into the fewest panels of almost equal size: 16 rows are better
  *       done as 8 + 8 than as 14 + 2. The last panel may be smaller.
  *
@@ -54,6 +57,10 @@ TL_INLINE int64_t tl_even_panel(int64_t n, int64_t most) {
     int64_t panels = (n + most - 1) / most;
     return (n + panels - 1) / panels;
 }
+
+/* A line that will be read and written once the sums of a tile are made: into the second-level cache. The first has no room for it, since
+ * rows of C a power of two apart share their places there. */
+TL_INLINE void tl_expect(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 #define TL_JOIN_(a, b) a##_##b
 #define TL_JOIN(a, b) TL_JOIN_(a, b)

@@ -163,8 +163,34 @@ static __attribute__((noinline, unused)) void TL_X(tl_pack_a)(TL_T *TL_RESTRICT 
     }
 }
 
+/* Rows a power of two apart are not what a processor expects to be read next: they are asked for so many rows ahead. */
+#define ROWS_AHEAD 16
+static __attribute__((noinline, unused)) void TL_X(tl_pack_panels)(TL_T *TL_RESTRICT dst, int64_t panel, const TL_T *TL_RESTRICT src,
+                                                                   int64_t k_step, int64_t width, int64_t panels, int64_t k) {
+    if (width == NR) {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t q = 0; q < panels; q++)
+#pragma GCC unroll 4
+                for (int v = 0; v < TL_NV; v++) {
+                    const TL_T *at = src + p * k_step + q * NR + v * VL;
+                    __builtin_prefetch(at + ROWS_AHEAD * k_step);
+                    *(UVEC *)(dst + q * panel + p * NR + v * VL) = *(const UVEC *)at;
+                }
+    } else {
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t q = 0; q < panels; q++)
+                for (int64_t i = 0; i < width; i += VL) {
+                    int64_t part = width - i < VL ? width - i : VL;
+                    const TL_T *at = src + p * k_step + q * width + i;
+                    __builtin_prefetch(at + ROWS_AHEAD * k_step);
+                    TL_X(tl_store_part)(dst + q * panel + p * width + i, TL_X(tl_load_part)(at, part), part);
+                }
+    }
+}
+
 #undef VL
 #undef NR
+#undef ROWS_AHEAD
 #undef VEC
 #undef UVEC
 #undef TL_ROW_CASE

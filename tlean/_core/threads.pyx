@@ -8,6 +8,10 @@ cdef extern from *:
     """
     #include "pool.h"
     #include <pthread.h>
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #endif
+    #define TL_HUGE ((size_t)2 << 20)
 
     static int tl_threads = 1;
     static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
@@ -45,12 +49,15 @@ cdef extern from *:
     static void *tl_scratch(int slot, size_t nbytes) {
         if (nbytes == 0) nbytes = 1;
         if (tl_scratch_size[slot] < nbytes) {
-            size_t want = (nbytes + 4095) & ~(size_t)4095;
+            size_t page = nbytes >= TL_HUGE ? TL_HUGE : 4096, want = (nbytes + page - 1) & ~(page - 1);
             free(tl_scratch_raw[slot]);
             tl_scratch_raw[slot] = NULL;
             tl_scratch_size[slot] = 0;
             void *p = NULL;
-            if (posix_memalign(&p, 4096, want)) return NULL;
+            if (posix_memalign(&p, page, want)) return NULL;
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+            if (page == TL_HUGE) madvise(p, want, MADV_HUGEPAGE);
+    #endif
             if (!tl_scratch_kept) {
                 pthread_once(&tl_scratch_once, tl_scratch_make_key);
                 pthread_setspecific(tl_scratch_key, &tl_scratch_kept);     /* any value: a NULL would not be cleaned up */
