@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 from limits import Limits, best, limits_as_json, probe, work_of
+from own_rate import lengths
 from page import write_part
 from report import MIN_PAIRS, PARITY, SAMPLE_SECONDS, environment, headline, line, markdown, summary
-from rows import Row, StepRow, all_rows
+from rows import FORWARD, Row, StepRow, all_rows
 from sides import SIDES, Quiet, Worker
 
 TOLERANCE = 2e-3
@@ -76,19 +77,26 @@ def compare(
     """Measure one row in every mode and at every number of threads."""
     for side in sides.values():
         side.ask(threads=max(threads))
+    if not getattr(row, "numpys", None):
+        sides = {name: side for name, side in sides.items() if name != "numpy"}
     digests = {name: side.ask(build=row.name)["digests"] for name, side in sides.items()}
     results = []
     for mode in digests["tlean"]:
         if not re.search(args.modes, mode):
             continue
+        present = {name: side for name, side in sides.items() if mode in digests[name]}
         for name, digest in digests.items():
-            if digest[mode] is None:
+            if digest.get(mode) is None:
                 continue
             a, b = np.array(digests["tlean"][mode]), np.array(digest[mode])
             if a.shape != b.shape or not np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(b).max(initial=0)))):
                 raise RuntimeError(f"{mode}: tlean and {name} computed different results")
         for n in threads:
-            results.append({"row": row.name, "mode": mode, "threads": n, **summary(turns(sides, mode, n, args.budget, quiet))})
+            results.append({"row": row.name, "mode": mode, "threads": n, **summary(turns(present, mode, n, args.budget, quiet))})
+    if 1 in threads and lengths(row):
+        sides["tlean"].ask(threads=1)
+        own = sides["tlean"].ask(own=row.name)
+        results = [r | own if (r["mode"], r["threads"]) == (FORWARD, 1) else r for r in results]
     return results
 
 
@@ -106,9 +114,10 @@ def measure(
 
     threads = [int(n) for n in args.threads.split(",")]
     wanted = args.sides.split(",")
-    if importlib.util.find_spec("torch") is None:
-        print("PyTorch is not installed: measuring tlean alone. To compare: pip install torch", file=sys.stderr)
-        wanted = ["tlean"]
+    for package, names in (("torch", ("torch", "kept")), ("threadpoolctl", ("numpy",))):
+        if importlib.util.find_spec(package) is None and not set(names).isdisjoint(wanted):
+            print(f"{package} is not installed: measuring without {' and '.join(names)}. To compare: pip install {package}", file=sys.stderr)
+            wanted = [name for name in wanted if name not in names]
     report: dict[str, Any] = {"environment": environment(), "threads": threads, "results": [], "failed": []}
     limits = {} if args.no_limits else limits_now(threads, isa, {})
     # One after the other: loading at the same time would only be slower.

@@ -20,6 +20,8 @@ MIN_PAIRS = 7
 PARITY = (0.92, 1.15)
 # A row counts as slower when even the lower end of its interval lies above: at 1 thread, at more.
 SLOWER = (1.03, 1.10)
+# What of its own rate a kernel should keep on long arrays.
+OWN_RATE = 0.85
 
 METHOD = f"""\
 # Measured
@@ -45,9 +47,9 @@ beside its arithmetic counts in small rows. An algorithm with fewer operations (
 
 
 def summary(samples: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians of each side, and of the paired ratios tlean / PyTorch (`ratio`, `kept_ratio`) with 95 % bootstrap intervals."""
+    """Medians of each side, and of the paired ratios of tlean to PyTorch (`ratio`, `kept_ratio`) and NumPy with 95 % bootstrap intervals."""
     found: dict[str, Any] = {"pairs": len(samples["tlean"]), "tlean_s": statistics.median(samples["tlean"])}
-    for side, name in (("torch", "ratio"), ("kept", "kept_ratio")):
+    for side, name in (("torch", "ratio"), ("kept", "kept_ratio"), ("numpy", "numpy_ratio")):
         if side in samples:
             ratios = np.array(samples["tlean"]) / np.array(samples[side])
             draws = np.random.default_rng(0).integers(0, len(ratios), (1000, len(ratios)))
@@ -176,6 +178,42 @@ def family_means(report: dict[str, Any], families: dict[str, str]) -> list[str]:
     return ["", *table(head, rows)]
 
 
+def numpy_table(report: dict[str, Any]) -> list[str]:
+    """The rows that NumPy was measured on as well."""
+    found = [r for r in report["results"] if "numpy_ratio" in r]
+    rows = [[r["row"], str(r["threads"]), time_text(r["tlean_s"]), time_text(r["numpy_s"]), ratio_text(r, "numpy_ratio")] for r in found]
+    words = "The same products by NumPy, whose BLAS chooses its kernels itself and has the same number of threads; `forward`."
+    return ["", "## Beside NumPy", "", words, "", *table(["row", "threads", "tlean", "NumPy", "ratio"], rows)] if rows else []
+
+
+def share_of_own_rate(result: dict[str, Any], limits: dict[int, Limits]) -> float | None:
+    """The least time of a kernel by its own rate or by its bytes, over the time taken less that of a call."""
+    work = asked_of(result)
+    if work is None or "own_s" not in result or result["threads"] not in limits:
+        return None
+    moved = limits[result["threads"]].seconds(Work(0.0, work.reads, work.writes))
+    return max(result["own_s"], moved) / max(result["tlean_s"] - result["call_s"], 1e-12)
+
+
+def own_rate_table(report: dict[str, Any]) -> list[str]:
+    """How near kernels come to what they do in the first-level cache, or to the bandwidth of where their data is."""
+    limits, rows, shares = limits_in(report), [], []
+    for r in report["results"]:
+        share = share_of_own_rate(r, limits)
+        if share is not None:
+            work, shares = asked_of(r), [*shares, share]
+            moved = limits[r["threads"]].seconds(Work(0.0, work.reads, work.writes)) if work else 0.0
+            rows.append([r["row"], time_text(r["tlean_s"]), time_text(r["call_s"]), time_text(r["own_s"]), time_text(moved), percent(share)])
+    if not rows:
+        return []
+    near = sum(share >= OWN_RATE for share in shares)
+    words = f"""\
+How much of a kernel's own rate reaches long arrays (`forward`, 1 thread). Own rate: the row's work at the rate of a cut of it that stays in
+the first-level cache. Moved: its bytes at the bandwidth of the level that holds them. The share is the longer of the two over the time
+taken less that of a call. {near} of {len(rows)} rows are at {OWN_RATE:.0%} or more."""
+    return ["", "## Beside their own rate", "", words, "", *table(["row", "time", "call", "own rate", "moved", "share"], rows)]
+
+
 def limits_table(report: dict[str, Any]) -> list[str]:
     """What the probe found."""
     rows = []
@@ -263,6 +301,7 @@ def markdown(report: dict[str, Any], drawn: bool = False) -> str:
                 compared = ["PyTorch", "ratio", "memory kept"] if any("ratio" in r for r in report["results"]) else []
                 head += [f"tlean, {thread_text(n)}", *compared, "of the limit"]
             lines += ["", f"## {family[0].upper()}{family[1:]}", "", *table(head, group)]
+    lines += [*numpy_table(report), *own_rate_table(report)]
     if report["failed"]:
         lines += ["", "## Not measured", "", *(f"- {f['row']}: {f['error']}" for f in report["failed"])]
     return "\n".join(lines)

@@ -24,7 +24,7 @@ class Row:
     """One measured thing.
 
     `ours(ops, *refs)` and `theirs(torch, *tensors)` compute the same from `arrays(rng)`. Floating-point arrays take gradients except those
-    at the positions `frozen`. `same=False`: the results are random and not compared.
+    at the positions `frozen`. `same=False`: the results are random and not compared. `numpys(*arrays)`: NumPy's way, where it is compared.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Row:
     modes: tuple[str, ...] = (FORWARD, BOTH)
     frozen: tuple[int, ...] = ()
     same: bool = True
+    numpys: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,14 @@ def _linear_algebra() -> list[Row]:
     squares = [(n, n, n) for n in (16, 64, 128, 256, 512, 1024, 2048)]
     for m, k, n in (*squares, (128, 784, 256), (32, 784, 256), (1, 784, 256), (1, 4096, 4096), (128, 256, 10), (64, 10, 64)):
         rows.append(
-            op_row(f"matmul_{m}x{k}x{n}", "linear algebra", [(m, k), (k, n)], lambda o, a, b: o.matmul(a, b), lambda t, a, b: a @ b)
+            op_row(
+                f"matmul_{m}x{k}x{n}",
+                "linear algebra",
+                [(m, k), (k, n)],
+                lambda o, a, b: o.matmul(a, b),
+                lambda t, a, b: a @ b,
+                numpys=lambda a, b: a @ b,
+            )
         )
     rows.append(
         op_row("matvec_784x256", "linear algebra", [(256, 784), (784,)], lambda o, w, x: o.linear(w, None, x), lambda t, w, x: w @ x)

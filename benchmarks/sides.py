@@ -16,7 +16,14 @@ FOLDER = Path(__file__).parent
 # glibc gives large freed blocks back to the system, and touching fresh ones costs more than many a kernel; the third side keeps them.
 KEPT = {"MALLOC_TRIM_THRESHOLD_": str(16 << 30), "MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TOP_PAD_": str(64 << 20)}
 #: The sides: a library, and what its process is told.
-SIDES: dict[str, tuple[str, dict[str, str]]] = {"tlean": ("tlean", {}), "torch": ("torch", {}), "kept": ("torch", KEPT)}
+SIDES: dict[str, tuple[str, dict[str, str]]] = {
+    "tlean": ("tlean", {}),
+    "torch": ("torch", {}),
+    "kept": ("torch", KEPT),
+    "numpy": ("numpy", {}),
+}
+# What could keep NumPy's BLAS from choosing the kernels that fit the processor.
+FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # After a turn at several threads: OpenMP's threads look for work for 5 to 10 ms before they sleep, and would slow the next side down.
 SETTLE_SECONDS, SETTLE_STEPS, ASLEEP_SECONDS = 0.001, 20, 1e-4
 
@@ -26,7 +33,8 @@ class Worker:
 
     def __init__(self, library: str, threads: int, told: dict[str, str]) -> None:
         # Set before the library loads, for whatever reads them then.
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TLEAN_NUM_THREADS": str(threads)} | told
+        own = {name: value for name, value in os.environ.items() if name not in FORCED}
+        environment = own | {"OMP_NUM_THREADS": str(threads), "TLEAN_NUM_THREADS": str(threads)} | told
         command = [sys.executable, str(FOLDER / "worker.py"), library]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

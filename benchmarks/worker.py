@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from own_rate import own_rate
 from rows import BOTH, FORWARD, RECORDED, Row, StepRow, all_rows
 
 Timed = Callable[[], Any]
@@ -59,6 +60,22 @@ class Ours:
 
         found = {FORWARD: forward, RECORDED: lambda: taped()[0].value, BOTH: both}
         return {m: found[m] for m in row.modes if m == FORWARD or trainable}
+
+
+class Numpys:
+    """NumPy, where a row says how; it has no gradients."""
+
+    def __init__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        self.set_threads = threadpool_limits
+
+    def build(self, row: Row | StepRow) -> dict[str, Timed]:
+        """The functions to time, by mode."""
+        if isinstance(row, StepRow) or row.numpys is None:
+            return {}
+        arrays, function = row.arrays(np.random.default_rng(0)), row.numpys
+        return {FORWARD: lambda: function(*arrays)}
 
 
 class Theirs:
@@ -133,7 +150,7 @@ def calls_for(f: Timed, seconds: float) -> int:
 
 
 def main() -> None:
-    side = {"tlean": Ours, "torch": Theirs}[sys.argv[1]]()
+    side = {"tlean": Ours, "torch": Theirs, "numpy": Numpys}[sys.argv[1]]()
     rows = {row.name: row for row in all_rows()}
     built: dict[str, Timed] = {}
     gc.disable()
@@ -156,6 +173,8 @@ def main() -> None:
                 answer = {}
             elif "calibrate" in request:
                 answer = {"calls": calls_for(built[request["calibrate"]], request["seconds"])}
+            elif "own" in request:
+                answer = own_rate(side.build, seconds_per_call, calls_for, rows[request["own"]])
             else:
                 answer = {"seconds": seconds_per_call(built[request["time"]], request["calls"])}
         except Exception as error:
