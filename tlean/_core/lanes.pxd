@@ -14,6 +14,7 @@ cdef enum:
     LANES = 64          # rows side by side
     SHORT = 32          # the longest row that is worth a transposed copy
     BATCH = 4096        # elements of the rows that are worked on together; they stay in the first cache
+    FEW = 2048          # the same where a kernel has three such arrays, or what it reads and writes has to come from far away meanwhile
     PIECE = 256         # elements whose exponentials are kept at a time where only their sum is wanted
 
 
@@ -90,8 +91,8 @@ cdef inline double row_exp_sum(const real* x, real shift, Py_ssize_t n) noexcept
 
 
 # How many long rows are worked on together.
-cdef inline Py_ssize_t rows_together(Py_ssize_t n) noexcept nogil:
-    return min(<Py_ssize_t>16, max(<Py_ssize_t>1, BATCH // n))
+cdef inline Py_ssize_t rows_together(Py_ssize_t n, Py_ssize_t elements) noexcept nogil:
+    return min(<Py_ssize_t>16, max(<Py_ssize_t>1, elements // n))
 
 
 cdef inline void rows_max(real* top, const real* x, Py_ssize_t n, Py_ssize_t count) noexcept nogil:

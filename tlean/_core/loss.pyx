@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK
 from tlean._core.lanes cimport (
-    LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, rows_exp_sum, rows_max, rows_together, to_lanes,
+    BATCH, LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
 from tlean._core.rows cimport (
     Job, chunks_of, exp_shifted, job_of, log1p_of, log_of, part_f32, part_f64, real, row_covariation, row_deviation,
@@ -155,7 +155,7 @@ cdef void unpick_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, cons
 
 
 cdef inline Py_ssize_t rows_per_item(const int64_t* ints) noexcept nogil:
-    return LANES if ints[1] <= SHORT else rows_together(ints[1])
+    return LANES if ints[1] <= SHORT else rows_together(ints[1], BATCH)
 
 
 cdef Job job_of_rows(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:

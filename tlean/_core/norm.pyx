@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
-from tlean._core.lanes cimport BATCH, LANES, rows_together
+from tlean._core.lanes cimport BATCH, FEW, LANES, rows_together
 from tlean._core.rows cimport (
     Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
     run_f64, scratch, tl_fetch, tl_stream, tl_stream_end, tl_streams,
@@ -43,7 +43,7 @@ cdef void layer_norm_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, 
     cdef const real* beta = <const real*>job.inp[2]
     cdef real* mean_out = <real*>job.out[1]
     cdef real* rstd_out = <real*>job.out[2]
-    cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r
+    cdef Py_ssize_t n = job.ints[1], together = job.together, row = first, width, r
     cdef real mean[LANES]
     cdef real rstd[LANES]
     cdef double variance[LANES]
@@ -99,7 +99,7 @@ cdef void layer_norm_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real
     cdef const real* gamma = <const real*>job.inp[2]
     cdef const real* mean = <const real*>job.inp[3]
     cdef const real* rstd = <const real*>job.inp[4]
-    cdef Py_ssize_t n = job.ints[1], together = rows_together(n), row = first, width, r, summed = first
+    cdef Py_ssize_t n = job.ints[1], together = job.together, row = first, width, r, summed = first
     cdef double* sums = NULL
     cdef real batch[BATCH]
     cdef const real* gr
@@ -174,20 +174,23 @@ cdef bint layer_norm_grad_job(Job* job, void** out, void** inp, const int64_t* i
     return job.partial != NULL
 
 
-# Whether a kernel of so many arrays streams its rows.
-cdef bint streams_rows(const int64_t* ints, int arrays, size_t item) noexcept nogil:
-    return rows_together(ints[1]) * ints[1] <= BATCH and tl_streams(arrays * ints[0] * ints[1] * <int64_t>item)
+# How the rows of a kernel of so many arrays are worked on. In a gradient their number alone decides how many go together: sums over the
+# rows follow after every few.
+cdef void choose_way(Job* job, int arrays, size_t item) noexcept nogil:
+    cdef int64_t n = job.ints[1]
+    job.streams = n <= BATCH and tl_streams(arrays * job.ints[0] * n * <int64_t>item)
+    job.together = rows_together(max(<int64_t>1, n), FEW if job.streams or arrays > 2 else BATCH)
 
 
 cdef int layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    job.streams = streams_rows(ints, 2, sizeof(float))
+    choose_way(&job, 2, sizeof(float))
     return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
 
 
 cdef int layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    job.streams = streams_rows(ints, 2, sizeof(double))
+    choose_way(&job, 2, sizeof(double))
     return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
 
 
@@ -195,7 +198,7 @@ cdef int layer_norm_grad_f32(void** out, void** inp, const int64_t* ints, const 
     cdef Job job
     if not layer_norm_grad_job(&job, out, inp, ints, floats):
         return TL_NO_MEMORY
-    job.streams = streams_rows(ints, 3, sizeof(float))
+    choose_way(&job, 3, sizeof(float))
     run_f32(&job, layer_norm_grad_part[float], 0.4 * ints[0] * ints[1])
     add_chunks(&job, <float*>out[1], 0)
     add_chunks(&job, <float*>out[2], 1)
@@ -206,7 +209,7 @@ cdef int layer_norm_grad_f64(void** out, void** inp, const int64_t* ints, const 
     cdef Job job
     if not layer_norm_grad_job(&job, out, inp, ints, floats):
         return TL_NO_MEMORY
-    job.streams = streams_rows(ints, 3, sizeof(double))
+    choose_way(&job, 3, sizeof(double))
     run_f64(&job, layer_norm_grad_part[double], 0.8 * ints[0] * ints[1])
     add_chunks(&job, <double*>out[1], 0)
     add_chunks(&job, <double*>out[2], 1)
@@ -216,12 +219,14 @@ cdef int layer_norm_grad_f64(void** out, void** inp, const int64_t* ints, const 
 cdef int produce_layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
     job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
+    job.together = rows_together(max(<int64_t>1, ints[1]), BATCH)
     return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
 
 
 cdef int produce_layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
     job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
+    job.together = rows_together(max(<int64_t>1, ints[1]), BATCH)
     return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
 
 

@@ -183,6 +183,7 @@ cdef struct Job:
     double given[2]         # numbers that the kernel worked out before the chunks
     tl_finish* finish       # whom finished parts of out[0] are reported to, or NULL
     int status
+    Py_ssize_t together     # long rows that are worked on together, where the kernel does so
     bint streams            # rows are worked out in the first cache, then streamed (streaming.h)
     part_f32 f32
     part_f64 f64
@@ -199,6 +200,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.partial = NULL
     job.finish = NULL
     job.status = 0
+    job.together = 1
     job.streams = False
     job.f32 = NULL
     job.f64 = NULL

@@ -9,7 +9,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 
 from tlean._core.lanes cimport (
-    BATCH, LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
+    BATCH, FEW, LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
 from tlean._core.rows cimport (
     Job, exp_of, exp_shifted, job_of, log_of, part_f32, part_f64, real, row_dot, row_sum, run_f32, run_f64, tl_fetch, tl_stream,
@@ -31,13 +31,13 @@ cdef struct Axis:
     bint transposed      # short rows, side by side in a copy
 
 
-cdef Axis axis_of(const int64_t* ints) noexcept nogil:
+cdef Axis axis_of(const int64_t* ints, Py_ssize_t together) noexcept nogil:
     cdef Axis a
     a.outer, a.n, a.inner = ints[0], ints[1], ints[2]
     a.groups = (a.inner + LANES - 1) // LANES
     a.by_row = a.inner == 1 and a.n > SHORT
     a.transposed = a.inner == 1 and a.n <= SHORT
-    a.together = rows_together(a.n) if a.by_row else LANES
+    a.together = together if a.by_row else LANES
     return a
 
 
@@ -67,13 +67,18 @@ cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
     return s
 
 
-cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats, size_t item) noexcept nogil:
-    cdef Axis a = axis_of(ints)
+# `arrays` of the size of x are read and written.
+cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats, size_t item, int arrays) noexcept nogil:
+    cdef bint streams = ints[1] <= BATCH and tl_streams(arrays * ints[0] * ints[1] * ints[2] * item)
+    cdef Py_ssize_t together = rows_together(max(<int64_t>1, ints[1]), FEW if streams or arrays > 2 else BATCH)
+    cdef Axis a = axis_of(ints, together)
     cdef Job job
-    if a.inner != 1:
-        return job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
-    job = job_of(out, inp, ints, floats, (a.outer + a.together - 1) // a.together, a.n * a.together)
-    job.streams = a.by_row and a.n * a.together <= BATCH and tl_streams(2 * a.outer * a.n * item)
+    if a.inner == 1:
+        job = job_of(out, inp, ints, floats, (a.outer + a.together - 1) // a.together, a.n * a.together)
+    else:
+        job = job_of(out, inp, ints, floats, a.outer * a.groups, a.n * min(<Py_ssize_t>LANES, a.inner))
+    job.together = together
+    job.streams = streams and a.by_row
     return job
 
 
@@ -146,7 +151,7 @@ cdef inline void log_softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_
 
 
 cdef inline void value_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x, Function f) noexcept nogil:
-    cdef Axis a = axis_of(job.ints)
+    cdef Axis a = axis_of(job.ints, job.together)
     cdef Group s
     cdef real x_lanes[SHORT * LANES]
     cdef real y_lanes[SHORT * LANES]
@@ -200,7 +205,7 @@ cdef real infinite_logsumexp(const real* x, Py_ssize_t along, Py_ssize_t n) noex
 
 
 cdef void logsumexp_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const real* x) noexcept nogil:
-    cdef Axis a = axis_of(job.ints)
+    cdef Axis a = axis_of(job.ints, job.together)
     cdef Group s
     cdef real x_lanes[SHORT * LANES]
     cdef real top[LANES]
@@ -272,7 +277,7 @@ cdef inline void grad_lanes(
 
 
 cdef inline void grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g, Function f) noexcept nogil:
-    cdef Axis a = axis_of(job.ints)
+    cdef Axis a = axis_of(job.ints, job.together)
     cdef Group s
     cdef const real* y = <const real*>job.inp[1]
     cdef real g_lanes[SHORT * LANES]
@@ -307,7 +312,7 @@ cdef void log_softmax_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, rea
 
 # g e^(x − y), g and y one number a row.
 cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
-    cdef Axis a = axis_of(job.ints)
+    cdef Axis a = axis_of(job.ints, job.together)
     cdef Group s
     cdef const real* y = <const real*>job.inp[1]
     cdef const real* x = <const real*>job.inp[2]
@@ -333,13 +338,13 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
 # ints: outer, n, inner. The estimates of time are of one core, per element.
 
 
-cdef int along_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats, sizeof(float))
+cdef int along_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2) noexcept nogil:
+    cdef Job job = job_along(out, inp, ints, floats, sizeof(float), arrays)
     return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
 
 
-cdef int along_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats, sizeof(double))
+cdef int along_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2) noexcept nogil:
+    cdef Job job = job_along(out, inp, ints, floats, sizeof(double), arrays)
     return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
 
 
@@ -352,11 +357,11 @@ cdef int softmax_f64(void** out, void** inp, const int64_t* ints, const double* 
 
 
 cdef int softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(softmax_grad_part[float], out, inp, ints, floats, 0.2)
+    return along_f32(softmax_grad_part[float], out, inp, ints, floats, 0.2, 3)
 
 
 cdef int softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(softmax_grad_part[double], out, inp, ints, floats, 0.2)
+    return along_f64(softmax_grad_part[double], out, inp, ints, floats, 0.2, 3)
 
 
 cdef int log_softmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -368,11 +373,11 @@ cdef int log_softmax_f64(void** out, void** inp, const int64_t* ints, const doub
 
 
 cdef int log_softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(log_softmax_grad_part[float], out, inp, ints, floats, 0.5)
+    return along_f32(log_softmax_grad_part[float], out, inp, ints, floats, 0.5, 3)
 
 
 cdef int log_softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(log_softmax_grad_part[double], out, inp, ints, floats, 0.5)
+    return along_f64(log_softmax_grad_part[double], out, inp, ints, floats, 0.5, 3)
 
 
 cdef int logsumexp_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
