@@ -286,10 +286,13 @@ def about(report: dict[str, Any]) -> str:
 def markdown(report: dict[str, Any], drawn: bool = False) -> str:
     """The report as a page; `drawn` says that roofline.svg lies beside it."""
     families, limits = {row.name: row.family for row in all_rows()}, limits_in(report)
+    from targets import targets_table
+
     lines = [METHOD, about(report), "", "## In short", "", *(f"- {text}" for text in headline(report))]
     lines += [*weak_rows(report), *family_means(report, families), *limits_table(report)]
     if drawn:
         lines += ["", "Filled: tlean; hollow: PyTorch; lines: the machine's limits.", "", "![Roofline](roofline.svg)"]
+    lines += targets_table(report, limits)
     by_row: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for r in report["results"]:
         by_row.setdefault((r["row"], r["mode"]), []).append(r)

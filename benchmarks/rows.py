@@ -347,6 +347,7 @@ def _chains() -> list[Row]:
     rows = [
         small("add_4", [(4,), (4,)], lambda o, a, b: a + b, lambda t, a, b: a + b),
         small("mul_4", [(4,), (4,)], lambda o, a, b: a * b, lambda t, a, b: a * b),
+        small("add_scalar", [(), ()], lambda o, a, b: a + b, lambda t, a, b: a + b),
         small("relu_4", [(4,)], lambda o, x: o.relu(x), lambda t, x: t.relu(x)),
         small(
             "linear_1x8",
@@ -355,11 +356,14 @@ def _chains() -> list[Row]:
             lambda t, w, b, x: t.nn.functional.linear(x, w, b),
         ),
         small("chain_100_adds_of_4", [(4,), (4,)], lambda o, x, b: additions(x, b), lambda t, x, b: additions(x, b)),
-        small(
-            "chain_100_ops_of_4",
-            [(4,), (4,), (4,)],
-            lambda o, x, w, b: chain(o.relu, x, w, b),
-            lambda t, x, w, b: chain(t.relu, x, w, b),
+        *(
+            small(
+                f"chain_100_ops_of_{label}",
+                [shape] * 3,
+                lambda o, x, w, b: chain(o.relu, x, w, b),
+                lambda t, x, w, b: chain(t.relu, x, w, b),
+            )
+            for label, shape in (("4", (4,)), ("a_scalar", ()))
         ),
     ]
     for label, n in (*_LENGTHS.items(), ("16M", _HUGE)):

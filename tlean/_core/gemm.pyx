@@ -1,4 +1,4 @@
-"""Matrix products: blocked for the caches, without packing where it does not pay, and thin shapes by dots and sums of rows.
+"""Matrix products: blocked for the caches, packed only where it pays, and thin shapes by dots and sums of rows.
 
 C (m x n) = A (m x k) B (k x n), row-major C. An operand is seen through two strides, so a transposed one is never copied as a whole:
     A[i, p] = a[i*a_row + p*a_k],   B[p, j] = b[p*b_k + j*b_col],   one stride of each is 1.
@@ -37,8 +37,12 @@ cdef enum:
     CHUNK_PANELS = 16      # panels of A per chunk: up to 458 KiB, a part of the second-level cache
     CHUNKS = 16            # chunks worth having, for up to 16 threads
     DOT_ROWS = 64          # up to so many rows of A are multiplied by dots rather than tiles
-    PACK_A_COLUMNS = 3     # panels of B from which packing A pays
-    PACK_B_ROWS = 4        # panels of A from which packing B pays
+    PACK_A_PANELS = 3      # panels of B from which packing A pays
+    PACK_B_PANELS = 32     # panels of A from which packing B pays
+    L1_PERIOD = 4096       # bytes after which places in the first-level cache repeat, and the lines that each holds: common sizes
+    L1_WAYS = 8
+    L2_PERIOD = 65536
+    L2_WAYS = 16
     PACKED_BYTES = 1048576  # panels of A and B packed at once, beyond one block of terms: the second-level cache
     PACK_GROUP = 4         # panels packed together
     LINE_BYTES = 64        # of a cache

@@ -143,6 +143,29 @@ cdef void tiles_f64(void* context, Py_ssize_t chunk) noexcept nogil:
     tiles(<Product*>context, chunk, <double>0)
 
 
+cdef bint crowded(int64_t rows, int64_t step, int64_t period, int64_t ways) noexcept nogil:
+    # Whether more of these rows begin at one place of a cache than it has ways. Rows as far apart as its period share all their places.
+    cdef int64_t common = step & -step, places = max(<int64_t>1, period // min(common, period))
+    return rows > places * ways
+
+
+# Tiles read an operand where it lies. A copy is made of what has no stride of 1, and pays where lines that are used together share their
+# places in a cache: B's rows in the second level, A's in the first.
+cdef bint packs_b(Product* t, int64_t size) noexcept nogil:
+    return t.b_col != 1 or (t.m >= PACK_B_PANELS * t.height and crowded(t.k_block, t.b_k * size, L2_PERIOD, L2_WAYS))
+
+
+cdef bint packs_a(Product* t, int64_t nr, int64_t size) noexcept nogil:
+    if t.a_row != 1 and t.a_k != 1:
+        return True
+    if t.n < PACK_A_PANELS * nr:
+        return False
+    if t.a_row != 1:
+        return crowded(t.height, t.a_row * size, L1_PERIOD, L1_WAYS)
+    # Columns of A: a line that serves several panels would be fetched for each.
+    return 2 * t.height * size <= LINE_BYTES and crowded(t.k_block, t.a_k * size, L2_PERIOD, L2_WAYS)
+
+
 cdef int by_tiles(Product* t, real tag) noexcept nogil:
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
@@ -157,8 +180,8 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
         t.finish = NULL
     # If B does not stay in the second-level cache, a few panels of A share its way there.
     least = 1 if n_block * min(t.k, 2 * t.k_block) * <int64_t>sizeof(real) < PACKED_BYTES else 4
-    pack_b = t.b_col != 1 or (t.m + t.height - 1) // t.height >= PACK_B_ROWS
-    t.pack_a = (t.a_row != 1 and t.a_k != 1) or (t.n + nr - 1) // nr >= PACK_A_COLUMNS
+    pack_b = packs_b(t, sizeof(real))
+    t.pack_a = packs_a(t, nr, sizeof(real))
     # As many terms at a time as the space for packed panels holds: a small product is packed at once and multiplied at once.
     space = (m_block if t.pack_a else 0) + ((n_block + nr - 1) // nr * nr if pack_b else nr)
     terms = max(<int64_t>1, PACKED_BYTES // (space * t.k_block * <int64_t>sizeof(real))) * t.k_block
