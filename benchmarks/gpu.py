@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 from gpu_rows import KernelRow, StepRow, draw, kernel_rows, step_rows
+from measures import time_text
 from page import write_part
-from report import environment, time_text
+from report import environment
 
 import tlean as tl
 from tlean.cuda.capture import capture, wanted

@@ -116,7 +116,7 @@ def measure(
     wanted = args.sides.split(",")
     for package, names in (("torch", ("torch", "kept")), ("threadpoolctl", ("numpy",))):
         if importlib.util.find_spec(package) is None and not set(names).isdisjoint(wanted):
-            print(f"{package} is not installed: measuring without {' and '.join(names)}. To compare: pip install {package}", file=sys.stderr)
+            print(f"{package} is not installed: measuring without it. To compare: pip install {package}", file=sys.stderr)
             wanted = [name for name in wanted if name not in names]
     report: dict[str, Any] = {"environment": environment(), "threads": threads, "results": [], "failed": []}
     limits = {} if args.no_limits else limits_now(threads, isa, {})

@@ -20,6 +20,9 @@ CACHE_BYTES = 20 << 10
 LEAST_BYTES = 64 << 10
 TURNS, SECONDS = 21, 0.002
 
+Function = Callable[[], Any]
+Build = Callable[[Row], dict[str, Function]]
+
 
 def cut(row: Row, length: int) -> Row:
     """The row with its first axis cut to a length: that of the first array, and of the others that have it too."""
@@ -47,7 +50,9 @@ def lengths(row: Row | StepRow) -> tuple[int, int] | None:
     return (n, shorter) if shorter and each * n >= LEAST_BYTES else None
 
 
-def own_rate(build: Callable[[Row], dict[str, Callable[[], Any]]], timed: Callable[..., float], calls_for: Callable[..., int], row: Row) -> Any:
+def own_rate(
+    build: Build, timed: Callable[[Function, int], float], calls_for: Callable[[Function, float], int], row: Row
+) -> dict[str, float]:
     """Seconds of the whole row at its kernel's own rate (`own_s`), and of a call beside its work (`call_s`); empty where unknown."""
     found = lengths(row)
     if found is None:

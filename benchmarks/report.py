@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from limits import Limits, Work, limits_of
+from beside import numpy_table, own_rate_table
+from limits import Limits
+from measures import limits_in, percent, ratio_text, share_of_limit, table, thread_text, time_text
 from rows import all_rows
+from targets import targets_table
 
 SAMPLE_SECONDS = 0.01
 MIN_PAIRS = 7
@@ -20,8 +23,6 @@ MIN_PAIRS = 7
 PARITY = (0.92, 1.15)
 # A row counts as slower when even the lower end of its interval lies above: at 1 thread, at more.
 SLOWER = (1.03, 1.10)
-# What of its own rate a kernel should keep on long arrays.
-OWN_RATE = 0.85
 
 METHOD = f"""\
 # Measured
@@ -47,7 +48,7 @@ beside its arithmetic counts in small rows. An algorithm with fewer operations (
 
 
 def summary(samples: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians of each side, and of the paired ratios of tlean to PyTorch (`ratio`, `kept_ratio`) and NumPy with 95 % bootstrap intervals."""
+    """Medians of each side, and of the paired ratios to PyTorch (`ratio`, `kept_ratio`) and NumPy with 95 % bootstrap intervals."""
     found: dict[str, Any] = {"pairs": len(samples["tlean"]), "tlean_s": statistics.median(samples["tlean"])}
     for side, name in (("torch", "ratio"), ("kept", "kept_ratio"), ("numpy", "numpy_ratio")):
         if side in samples:
@@ -59,49 +60,11 @@ def summary(samples: dict[str, list[float]]) -> dict[str, Any]:
     return found
 
 
-def time_text(seconds: float) -> str:
-    """Three digits and a unit."""
-    for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= factor:
-            return f"{seconds / factor:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
-def ratio_text(result: dict[str, Any], name: str) -> str:
-    """A ratio and its interval."""
-    return f"{result[name]:.2f} ({result[f'{name}_low']:.2f}–{result[f'{name}_high']:.2f})" if name in result else "–"
-
-
 def line(result: dict[str, Any]) -> str:
     """A result as a line."""
     kept = f"  memory kept {ratio_text(result, 'kept_ratio')}" if "kept_ratio" in result else ""
     times = f"{time_text(result['tlean_s']):>9}" + (f" {time_text(result['torch_s']):>9}" if "torch_s" in result else "")
     return f"{result['row']:34} {result['mode']:17}{result['threads']:2} {times}  {ratio_text(result, 'ratio')}{kept}"
-
-
-# The limits ---------------------------------------------------------------------------------------------------------------------------
-
-
-def limits_in(report: dict[str, Any]) -> dict[int, Limits]:
-    """The machine's limits by number of threads."""
-    return {int(n): limits_of(found) for n, found in report.get("limits", {}).items()}
-
-
-def asked_of(result: dict[str, Any]) -> Work | None:
-    """What the row asked of the machine; None where it is not known or nothing."""
-    work = Work(result["flops"], result["reads"], result["writes"]) if "flops" in result else None
-    return work if work and work.flops + work.reads + work.writes else None
-
-
-def share_of_limit(result: dict[str, Any], limits: dict[int, Limits]) -> float | None:
-    """The least time over the time taken."""
-    work = asked_of(result)
-    return limits[result["threads"]].seconds(work) / result["tlean_s"] if work and result["threads"] in limits else None
-
-
-def percent(share: float | None) -> str:
-    """A share as a percentage: two digits below 1 %."""
-    return "–" if share is None else f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
 
 
 # Summaries ----------------------------------------------------------------------------------------------------------------------------
@@ -125,11 +88,6 @@ def mean(results: list[dict[str, Any]], name: str) -> str:
     return f"{statistics.geometric_mean(ratios):.2f}" if ratios else "–"
 
 
-def thread_text(threads: int) -> str:
-    """1 thread, 2 threads."""
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
 def headline(report: dict[str, Any]) -> list[str]:
     """What there is to say in a few lines."""
     lines = []
@@ -143,11 +101,6 @@ def headline(report: dict[str, Any]) -> list[str]:
             kept = f", {mean(group, 'kept_ratio')} with its memory kept" if any("kept_ratio" in r for r in group) else ""
             lines.append(f"{text}{kept}; {weak} slower than {threshold(n):.2f} beyond doubt.")
     return lines
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(cells)} |" for cells in rows)]
 
 
 def weak_rows(report: dict[str, Any]) -> list[str]:
@@ -176,42 +129,6 @@ def family_means(report: dict[str, Any], families: dict[str, str]) -> list[str]:
                 cells += [mean(chosen, "ratio"), mean(chosen, "kept_ratio"), percent(statistics.median(shares) if shares else None)]
             rows.append(cells)
     return ["", *table(head, rows)]
-
-
-def numpy_table(report: dict[str, Any]) -> list[str]:
-    """The rows that NumPy was measured on as well."""
-    found = [r for r in report["results"] if "numpy_ratio" in r]
-    rows = [[r["row"], str(r["threads"]), time_text(r["tlean_s"]), time_text(r["numpy_s"]), ratio_text(r, "numpy_ratio")] for r in found]
-    words = "The same products by NumPy, whose BLAS chooses its kernels itself and has the same number of threads; `forward`."
-    return ["", "## Beside NumPy", "", words, "", *table(["row", "threads", "tlean", "NumPy", "ratio"], rows)] if rows else []
-
-
-def share_of_own_rate(result: dict[str, Any], limits: dict[int, Limits]) -> float | None:
-    """The least time of a kernel by its own rate or by its bytes, over the time taken less that of a call."""
-    work = asked_of(result)
-    if work is None or "own_s" not in result or result["threads"] not in limits:
-        return None
-    moved = limits[result["threads"]].seconds(Work(0.0, work.reads, work.writes))
-    return max(result["own_s"], moved) / max(result["tlean_s"] - result["call_s"], 1e-12)
-
-
-def own_rate_table(report: dict[str, Any]) -> list[str]:
-    """How near kernels come to what they do in the first-level cache, or to the bandwidth of where their data is."""
-    limits, rows, shares = limits_in(report), [], []
-    for r in report["results"]:
-        share = share_of_own_rate(r, limits)
-        if share is not None:
-            work, shares = asked_of(r), [*shares, share]
-            moved = limits[r["threads"]].seconds(Work(0.0, work.reads, work.writes)) if work else 0.0
-            rows.append([r["row"], time_text(r["tlean_s"]), time_text(r["call_s"]), time_text(r["own_s"]), time_text(moved), percent(share)])
-    if not rows:
-        return []
-    near = sum(share >= OWN_RATE for share in shares)
-    words = f"""\
-How much of a kernel's own rate reaches long arrays (`forward`, 1 thread). Own rate: the row's work at the rate of a cut of it that stays in
-the first-level cache. Moved: its bytes at the bandwidth of the level that holds them. The share is the longer of the two over the time
-taken less that of a call. {near} of {len(rows)} rows are at {OWN_RATE:.0%} or more."""
-    return ["", "## Beside their own rate", "", words, "", *table(["row", "time", "call", "own rate", "moved", "share"], rows)]
 
 
 def limits_table(report: dict[str, Any]) -> list[str]:
@@ -286,8 +203,6 @@ def about(report: dict[str, Any]) -> str:
 def markdown(report: dict[str, Any], drawn: bool = False) -> str:
     """The report as a page; `drawn` says that roofline.svg lies beside it."""
     families, limits = {row.name: row.family for row in all_rows()}, limits_in(report)
-    from targets import targets_table
-
     lines = [METHOD, about(report), "", "## In short", "", *(f"- {text}" for text in headline(report))]
     lines += [*weak_rows(report), *family_means(report, families), *limits_table(report)]
     if drawn:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from report import asked_of, limits_in, thread_text
+from measures import asked_of, limits_in, thread_text
 from rows import all_rows
 
 # Rows below this intensity only move data: they have no place on a logarithmic axis.

@@ -7,22 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from beside import OWN_RATE, share_of_own_rate
 from limits import Limits
-from report import OWN_RATE, percent, share_of_limit, share_of_own_rate, table, time_text
+from measures import percent, share_of_limit, table, time_text
 from rows import BOTH, FORWARD
 
 # A chain has a hundred ops.
 CHAIN = 100
+# What a target is about, of a row: the lower, the better.
+Value = Callable[[dict[str, Any], dict[int, Limits]], float | None]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that rows should keep. `value` is what it is about: the lower, the better, and met up to `most`; None where a row has none."""
+    """A bound that rows should keep: `value`, None where a row has none, is at most `most`."""
 
     words: str
     rows: str
     most: float
-    value: Callable[[dict[str, Any], dict[int, Limits]], float | None]
+    value: Value
     text: Callable[[float], str]
     modes: tuple[str, ...] = (FORWARD, BOTH)
 
@@ -44,7 +47,9 @@ def times(value: float) -> str:
     return f"{1 / value:.2f} times"
 
 
-def missing(share: Callable[[dict[str, Any], dict[int, Limits]], float | None]) -> Callable[[dict[str, Any], dict[int, Limits]], float | None]:
+def missing(
+    share: Callable[[dict[str, Any], dict[int, Limits]], float | None],
+) -> Callable[[dict[str, Any], dict[int, Limits]], float | None]:
     """What is missing to the whole."""
 
     def value(r: dict[str, Any], limits: dict[int, Limits]) -> float | None:
@@ -66,7 +71,13 @@ def per_op(r: dict[str, Any], limits: dict[int, Limits]) -> float:
 
 RESNET = r"^conv2d_(64x56_64|128x28_128|256x14_256|512x7_512)k3_"
 TARGETS = (
-    Target("matrix products of 256 to 2048: 88 % of the multiply-add peak", r"^matmul_(256|512|1024|2048)x", 0.12, missing(share_of_limit), rest),
+    Target(
+        "matrix products of 256 to 2048: 88 % of the multiply-add peak",
+        r"^matmul_(256|512|1024|2048)x",
+        0.12,
+        missing(share_of_limit),
+        rest,
+    ),
     Target("3 × 3 convolutions of ResNet: 1.15 times PyTorch's speed", RESNET, 1 / 1.15, ratio, times),
     Target("convolutions of MNIST's and LeNet's size: 4 times", r"^conv2d_(1x28|16x14|6x14)_", 1 / 4, ratio, times),
     Target("convolutions in 3-D: 4 times", r"^conv3d_", 1 / 4, ratio, times),
@@ -94,5 +105,5 @@ def targets_table(report: dict[str, Any], limits: dict[int, Limits]) -> list[str
             worst, name = max(found)
             met = sum(value <= target.most for value, _ in found)
             rows.append([target.words, f"{met} of {len(found)}", target.text(worst), name])
-    words = "What the kernels are meant to reach at 1 thread. A ratio is that to PyTorch as it comes or with its memory kept, the worse of the two."
+    words = "What the kernels are meant to reach at 1 thread: against PyTorch as it comes and with its memory kept, the worse of the two."
     return ["", "## Targets", "", words, "", *table(["target", "rows that do", "the farthest", "its row"], rows)] if rows else []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -125,6 +126,59 @@ def test_the_probe_measures() -> None:
     assert [level.name for level in found.levels] == ["L1", "L2", "L3", "memory"]
     assert all(min(level.read, level.copy, level.fill) > 1e8 for level in found.levels)
     assert best(found, limits_of(limits_as_json(found))) == found
+
+
+def test_own_rates_come_from_short_cuts() -> None:
+    from own_rate import CACHE_BYTES, cut, lengths, own_rate
+    from rows import FORWARD, all_rows
+
+    rows = {row.name: row for row in all_rows()}
+    assert lengths(rows["add_64"]) is lengths(rows["attention_8x512x64"]) is lengths(rows["mlp_step_sgd_N1"]) is None
+    n, shorter = lengths(rows["add_1M"])
+    assert n == 1 << 20 and shorter % 64 == 0 and 2 * shorter * 3 * 4 <= CACHE_BYTES
+    n, shorter = lengths(rows["layer_norm_512x768"])
+    x, gamma, beta = cut(rows["layer_norm_512x768"], shorter).arrays(np.random.default_rng(0))
+    assert n == 512 and x.shape == (shorter, 768) and gamma.shape == beta.shape == (768,)
+
+    # A kernel of one second per row and three per call, whatever is asked.
+    def build(row):
+        return {FORWARD: lambda: len(row.arrays(np.random.default_rng(0))[0])}
+
+    found = own_rate(build, lambda f, calls: 3.0 + f(), lambda f, seconds: 1, rows["softmax_512x512"])
+    assert found == {"own_s": 512.0, "call_s": 3.0}
+
+
+def test_numpy_is_compared(tmp_path: Path) -> None:
+    pytest.importorskip("threadpoolctl")
+    files = ["--json", str(tmp_path / "out.json"), "--markdown", str(tmp_path / "out.md")]
+    sides = ["--sides", "tlean,numpy", "--threads", "1", "--budget", "0.01", "--no-limits"]
+    done = run("harness.py", "--rows", "^(matmul_16x16x16|add_64)$", *sides, *files, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {
+        (r["row"], "numpy_ratio" in r) for r in json.loads((tmp_path / "out.json").read_text())["results"] if r["mode"] == "forward"
+    } == {
+        ("matmul_16x16x16", True),
+        ("add_64", False),
+    }
+    assert "| matmul_16x16x16 | 1 |" in (tmp_path / "out.md").read_text().partition("## Beside NumPy")[2]
+
+
+def test_targets_and_own_rates_are_on_the_page() -> None:
+    from report import limits_in, own_rate_table
+    from targets import targets_table
+
+    more = {"flops": 0.0, "reads": 5e4, "writes": 5e4, "own_s": 4e-6, "call_s": 1e-6, "tlean_s": 9e-6}
+    results = [result("max_pool_k2s2_16x28_N1", 0.05), result("max_pool_k3s2_16x28_N1", 0.2), result("exp_16K", 0.3, **more)]
+    results += [result("chain_100_ops_of_4", 0.1, tlean_s=30e-6)]
+    report = {"threads": [1], "limits": LIMITS, "results": results}
+    page = "\n".join(targets_table(report, limits_in(report)))
+    assert "| max pooling: 10 times | 1 of 2 | 5.00 times | max_pool_k3s2_16x28_N1 forward |" in page
+    assert "| a small op: 250 ns | 0 of 1 | 300 ns | chain_100_ops_of_4 forward |" in page
+    # 100 KB at 10 GB/s take 10 µs, which is longer than the kernel's own 4 µs: more than the 8 µs that the row took beside the call.
+    assert "| exp_16K | 9 µs | 1 µs | 4 µs | 10 µs | 125% |" in own_rate_table(report)
+    report["results"][2]["tlean_s"] = 21e-6
+    assert "| exp_16K | 21 µs | 1 µs | 4 µs | 10 µs | 50% |" in own_rate_table(report)
+    assert "0 of 1 rows are at 85% or more" in "\n".join(own_rate_table(report))
 
 
 def test_the_page(tmp_path: Path) -> None:
