@@ -31,13 +31,13 @@ Written by `make bench`; the rows are in `benchmarks/rows.py` and beside it. How
 
 **Method.** tlean (eager) and PyTorch (eager) run in processes of their own with the same arrays, float32, and the same number of threads.
 PyTorch runs twice: as it comes, and with glibc told to keep freed memory (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_`,
-`MALLOC_TOP_PAD_`), which spares it the page faults of large results. All take turns on a row, each sample about
-{SAMPLE_SECONDS * 1e3:.0f} ms of calls (three of them where they take up to 20 ms), at least {MIN_PAIRS} turns and more where the result is
-close, the order changing from turn to turn; no process is bound to a core. OpenMP waits as it does by default: a side's threads look for work for some milliseconds after its
-turn, and the next turn begins when they sleep. A row is timed only if all computed the same. The ratio is tlean's time over PyTorch's, the
-median over the turns: **below 1 tlean is faster**; in brackets the interval that holds 95 % of the medians of resampled turns. `forward`
-records no tape; `recorded` does; `forward+backward` also computes the gradient of every input; `step` is a whole training step, from arrays
-to updated parameters.
+`MALLOC_TOP_PAD_`), which spares it the page faults of large results. All take turns on a row, each sample about {SAMPLE_SECONDS * 1e3:.0f}
+ms of calls (three of them where they take up to 20 ms), at least {MIN_PAIRS} turns and more where the result is close, the order changing
+from turn to turn; no process is bound to a core. OpenMP waits as it does by default: a side's threads look for work for some milliseconds
+after its turn, and the next turn begins when they sleep. A row is timed only if all computed the same. The ratio is tlean's time over
+PyTorch's, the median over the turns: **below 1 tlean is faster**; in brackets the interval that holds 95 % of the medians of resampled
+turns. `forward` records no tape; `recorded` does; `forward+backward` also computes the gradient of every input; `step` is a whole training
+step, from arrays to updated parameters.
 
 **Of the limit**: the least time the machine allows, over tlean's time. The least time is that of the row's operations (tlean's cost model)
 at the multiply-add units' peak, or that of its bytes (each input read and each result written once) at the bandwidth of the nearest level
