@@ -1,0 +1,185 @@
+# What the hot path knows of an op, and the instances that it met, found by the identity of their inputs' shapes.
+
+cdef struct Slot:
+    void* op
+    void* a
+    void* b
+    void* inst
+    int code
+
+cdef enum:
+    # Added to the dtype code in the keys of instances that run by definition.
+    BY_DEFINITION = 64
+    SLOTS = 2048
+    KNOWN_LIMIT = 65536
+
+cdef Slot _slots[SLOTS]
+memset(_slots, 0, sizeof(_slots))
+# Keeps every instance in _slots alive.
+cdef dict _known = {}
+
+
+cdef inline Slot* slot_of(void* op, void* a, void* b, int code) noexcept:
+    cdef uint64_t h = (<uint64_t>op >> 4) * 0x9E3779B97F4A7C15ull
+    h ^= (<uint64_t>a >> 4) * 0xC2B2AE3D27D4EB4Full
+    h ^= (<uint64_t>b >> 4) * 0x165667B19E3779F9ull
+    h += <uint64_t>code
+    h ^= h >> 29
+    return &_slots[(h >> 7) & (SLOTS - 1)]
+
+
+# The same for calls with options: up to OPTION_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
+cdef enum:
+    OPTION_INPUTS = 3
+
+cdef struct OptionSlot:
+    void* op
+    void* infos[OPTION_INPUTS]
+    int code
+    PyObject* values
+    void* inst
+
+cdef OptionSlot _option_slots[SLOTS]
+memset(_option_slots, 0, sizeof(_option_slots))
+
+
+cdef inline OptionSlot* option_slot(void* op, void* a, void* b, int code, tuple values) noexcept:
+    # Options that are one object choose the slot with the shapes; floats do so by their bits.
+    cdef uint64_t h = <uint64_t>(slot_of(op, a, b, code) - _slots)
+    cdef double x
+    cdef uint64_t bits
+    for value in values:
+        bits = <uint64_t><void*>value >> 4
+        if type(value) is float:
+            x = value
+            memcpy(&bits, &x, sizeof(double))
+        h = (h ^ bits) * 0x9E3779B97F4A7C15ull
+        h ^= h >> 29
+    return &_option_slots[h & (SLOTS - 1)]
+
+
+cdef bint lasting(object value) noexcept:
+    # Whether an option that is the same object is the same option: a list may have changed.
+    if type(value) is tuple:
+        for v in <tuple>value:
+            if type(v) is not int and type(v) is not float:
+                return False
+        return True
+    return value is None or type(value) in (int, float, bool, str)
+
+
+cdef inline bint same_options(tuple a, tuple b) noexcept:
+    # Surely the same: one object, or floats of the same bits. What this does not see is found by `frozen`.
+    cdef Py_ssize_t k
+    cdef double x, y
+    if len(a) != len(b):
+        return False
+    for k in range(len(a)):
+        if a[k] is b[k]:
+            continue
+        if type(a[k]) is not float or type(b[k]) is not float:
+            return False
+        x, y = a[k], b[k]
+        if memcmp(&x, &y, sizeof(double)) != 0:
+            return False
+    return True
+
+
+cdef class OpInfo:
+    """What the hot path knows of an op."""
+
+    def __cinit__(self, name, option_names=(), defaults=None):
+        self.name = name
+        self.option_names = option_names
+        self.defaults = defaults or {}
+        self.seed_index = -1
+
+    def connect(self, record):
+        """Take over what the record says of the inputs."""
+        self.record = record
+        self.n_in = len(record.inputs)
+        self.variadic = record.variadic
+        for k, name in enumerate(record.inputs):
+            if name in record.integer:
+                self.integer_mask |= 1ull << k
+                if "mask" in name:
+                    self.bool_mask |= 1ull << k
+            if name in record.optional:
+                self.optional_mask |= 1ull << k
+            if record.random and name == "seed":
+                self.seed_index = k
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+
+cdef object frozen(object value):
+    # A hashable stand-in for an option that tells apart what dictionaries do not: 0.0 and -0.0, one NaN and another.
+    if type(value) is float:
+        return value if value != 0.0 and value == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return tuple([frozen(v) for v in value])
+    return value
+
+
+# What the hot path knows of the ops that are called by their record: programs recorded elsewhere.
+cdef dict _by_record = {}
+
+
+cdef OpInfo _unnamed(record):
+    cdef OpInfo info = OPS.get(record.name)
+    if info is not None and info.record is record:
+        return info
+    info = _by_record.get(record)
+    if info is None:
+        if len(_by_record) >= KNOWN_LIMIT:
+            _by_record.clear()
+        info = OpInfo(record.name, record.options_names, record.defaults)
+        info.connect(record)
+        _by_record[record] = info
+    return info
+
+
+cdef str argument_name(OpInfo op, int k):
+    # "matmul: b": the k-th input of an op, as error messages name it.
+    return f"{op.name}: {op.record.inputs[0] if op.variadic else op.record.inputs[k]}"
+
+
+cdef str described(OpInfo op, tuple args):
+    # The arguments of a call as error messages show them, before they are references.
+    parts = []
+    for name, x in zip(op.record.input_names(len(args)), args):
+        shape = getattr(x, "shape", None)
+        parts.append(f"{name}: {type(x).__name__}" if shape is None else f"{name}: {tuple(shape)} {x.dtype}")
+    return ", ".join(parts)
+
+
+cdef void forget_option_slots() noexcept:
+    cdef int k
+    cdef PyObject* values
+    for k in range(SLOTS):
+        values = _option_slots[k].values
+        memset(&_option_slots[k], 0, sizeof(OptionSlot))
+        Py_XDECREF(values)
+
+
+cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
+    cdef tuple key
+    if values:
+        key = (op, code + mode, infos, tuple([frozen(v) for v in values]))
+    else:
+        key = (op, code + mode, infos, values)
+    try:
+        inst = _known.get(key)
+    except TypeError:
+        raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
+    if inst is not None:
+        return <Instance>inst
+    specs = tuple([None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])) for x in infos])
+    inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)), mode != 0)
+    if len(_known) >= KNOWN_LIMIT:
+        _known.clear()
+        memset(_slots, 0, sizeof(_slots))
+        forget_option_slots()
+    _known[key] = inst
+    return <Instance>inst

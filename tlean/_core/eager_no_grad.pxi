@@ -1,0 +1,29 @@
+# `no_grad`: whether ops record what they do.
+
+# How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
+cdef int _blocks_open = 0
+_depth = ContextVar("tlean_no_grad_depth", default=0)
+
+
+cdef class no_grad:
+    """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
+
+    def __enter__(self):
+        global _blocks_open
+        _move_depth(1)
+        _blocks_open += 1
+        return self
+
+    def __exit__(self, *exc):
+        # A generator may be closed in another context than it was entered in: that one's depth stays 0.
+        global _blocks_open
+        _move_depth(-1)
+        _blocks_open = max(_blocks_open - 1, 0)
+
+
+cdef void _move_depth(int by) except *:
+    PyContextVar_Set(_depth, max(<int>get_value(_depth, 0) + by, 0))
+
+
+cpdef bint recording() noexcept:
+    return _blocks_open == 0 or <int>get_value(_depth, 0) == 0

@@ -1,0 +1,70 @@
+# The references of eager values.
+
+cdef class TensorRef(RefBase):
+    """A value on a tape: `.id`, `.shape`, `.dtype`, and the operators of every reference."""
+
+    @property
+    def id(self):
+        """The node's id, or None for a value computed under `no_grad`."""
+        return self.node if self.node >= 0 else None
+
+    @property
+    def shape(self):
+        """The sizes along each axis."""
+        return self.info.dims
+
+    @property
+    def dtype(self):
+        """The name of the dtype."""
+        return dtype_name(self.code)
+
+    @property
+    def requires_grad(self):
+        """Whether gradients flow to this value."""
+        if self.node < 0:
+            return False
+        self.ops.require(self)
+        return bool(node_at(self.ops.store, self.node).requires_grad)
+
+    @property
+    def value(self):
+        """The value, as an AnyTensor."""
+        return self.ops.get_value(self)
+
+    def __index__(self):
+        if self.node < 0:
+            raise_error("NodeError", "a value computed under no_grad has no node id")
+        return self.node
+
+    def numpy(self):
+        """The value, as a read-only NumPy view."""
+        return self.ops.get_value(self).numpy()
+
+    def item(self):
+        """The only element, as a Python number."""
+        return self.ops.get_value(self).item()
+
+    def __array__(self, dtype=None, copy=None):
+        return self.ops.get_value(self).__array__(dtype, copy)
+
+    def __repr__(self):
+        where = f"%{self.node}" if self.node >= 0 else "no_grad"
+        return f"<{where}: {self.info.dims} {dtype_name(self.code)}>"
+
+
+cdef inline TensorRef new_ref(EagerCore ops, int64_t node, ShapeInfo info, int code, AnyTensor held):
+    cdef TensorRef r = TensorRef.__new__(TensorRef)
+    r.ops = ops
+    r.node = node
+    r.generation = ops.generation
+    r.info = info
+    r.code = code
+    r.held = held
+    return r
+
+
+cdef inline TLBuffer* buffer_of(TensorRef r) except NULL:
+    if r.node >= 0:
+        return node_at(r.ops.store, r.node).value
+    r.held.check()
+    return r.held.buffer
