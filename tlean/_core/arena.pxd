@@ -9,16 +9,24 @@ ctypedef struct TLBuffer:
     void* owner
     TLBuffer* next
 
-# A fresh buffer of at least nbytes, 64-byte aligned, refs = 1; raises MemoryError. All four need the GIL.
+# A fresh buffer of at least nbytes, 64-byte aligned, refs = 1; raises MemoryError. All of these need the GIL.
 cdef TLBuffer* buffer_new(size_t nbytes) except NULL
 cdef TLBuffer* buffer_zeros(size_t nbytes) except NULL
 cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NULL
-cdef void buffer_decref(TLBuffer* buffer) noexcept
 
 cdef inline TLBuffer* buffer_incref(TLBuffer* buffer) noexcept:
     if buffer != NULL:
         buffer.refs += 1
     return buffer
+
+cdef inline void buffer_decref(TLBuffer* buffer) noexcept:
+    if buffer != NULL:
+        buffer.refs -= 1
+        if buffer.refs == 0:
+            buffer_free(buffer)
+
+# Gives a buffer that nobody refers to back to the arena.
+cdef void buffer_free(TLBuffer* buffer) noexcept
 
 # Raises the error class of that name with the message.
 cdef object raise_error(str kind, str message)

@@ -130,13 +130,8 @@ cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NU
     return b
 
 
-cdef void buffer_decref(TLBuffer* b) noexcept:
+cdef void buffer_free(TLBuffer* b) noexcept:
     global _cached_bytes, _live_bytes, _block_count
-    if b == NULL:
-        return
-    b.refs -= 1
-    if b.refs > 0:
-        return
     if b.size_class < 0:
         owner = <object>b.owner
         free(b)

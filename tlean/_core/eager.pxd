@@ -18,6 +18,7 @@ cdef class OpInfo:
     cdef unsigned long long bool_mask
     cdef unsigned long long optional_mask
     cdef bint variadic
+    cdef bint slotted           # its calls are found again by `slot_of`
     cdef int seed_index
 
 
@@ -28,19 +29,22 @@ cdef class EagerCore:
     cdef public bint check_numerics
     cdef public int thread_cap
     cdef int mode
+    cdef bint plain_operators   # no subclass has methods of its own for what the operators call
     cdef public unsigned long long stream_position
     cdef public object session_seed
     cdef object __weakref__
     cdef TensorRef own_ref(self, object value, OpInfo op, int k)
     cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args)
-    cdef TensorRef finish(self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, object name)
-    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents)
-    cpdef call1(self, OpInfo op, object a, object name)
-    cpdef call2(self, OpInfo op, object a, object b, object name)
-    cdef TensorRef call_again(self, OpInfo op, tuple args, tuple values, object name)
+    cdef TensorRef finish(
+        self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, bint record, object name
+    )
+    cdef int run_capped(self, Instance inst, TLBuffer** ins, TLBuffer** value, TLBuffer** res) except -1
+    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, TLBuffer** kept, int n, int64_t* parents)
+    cdef call1(self, OpInfo op, object a, object name)
+    cdef call2(self, OpInfo op, object a, object b, object name)
+    cdef call(self, OpInfo op, tuple args, tuple values, object name)
     cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name)
     cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept
-    cpdef call(self, OpInfo op, tuple args, tuple values, object name)
 
 
 cdef class TensorRef(RefBase):

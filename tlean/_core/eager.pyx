@@ -16,10 +16,10 @@ from libc.string cimport memcmp, memcpy, memset
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name
-from tlean._core.refs cimport RefBase
+from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
 from tlean._core.threads cimport cap_threads
 from tlean._core.instance cimport Instance, run_forward
-from tlean._core.tape cimport TapeStore, append_leaf, append_node, node_at
+from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
 
 # Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
@@ -46,6 +46,55 @@ include "eager_instances.pxi"
 include "eager_refs.pxi"
 
 
+cdef void drop(Instance inst, TLBuffer* value, TLBuffer** kept) noexcept:
+    # What an op made that does not become a node.
+    cdef int k
+    buffer_decref(value)
+    if kept != NULL:
+        for k in range(inst.n_res):
+            buffer_decref(kept[k])
+
+
+cdef inline TensorRef call_again(EagerCore self, OpInfo op, int n, PyObject** args, tuple values, object name):
+    # The call of an op where a call like it was before and nothing has to be converted; else None.
+    cdef TLBuffer* ins[SLOT_INPUTS]
+    cdef int64_t parents[SLOT_INPUTS]
+    cdef void* infos[SLOT_INPUTS]
+    cdef bint record = recording(), requires_grad = False
+    cdef int k, code = self.code + self.mode
+    cdef TensorRef r
+    cdef TLNode* nd
+    cdef Slot* slot
+    infos[0] = infos[1] = infos[2] = NULL
+    for k in range(n):
+        if type(<object>args[k]) is not TensorRef:
+            if <object>args[k] is not None or not op.optional_mask & (1ull << k):
+                return None
+            ins[k], parents[k] = NULL, -1
+            continue
+        r = <TensorRef>args[k]
+        if r.ops is not self or r.code != self.code:
+            return None
+        if r.node >= 0:
+            if r.generation != self.generation:
+                return None
+            nd = node_at(self.store, r.node)
+            ins[k] = nd.value
+            requires_grad |= nd.requires_grad
+        else:
+            if record or r.held.buffer == NULL:
+                return None
+            ins[k] = r.held.buffer
+        infos[k], parents[k] = <void*>r.info, r.node
+    slot = slot_of(<void*>op, infos[0], infos[1], code, values)
+    if slot.op != <void*>op or slot.code != code or slot.values == NULL or not same_options(values, <tuple>slot.values):
+        return None
+    for k in range(SLOT_INPUTS):
+        if slot.infos[k] != infos[k]:
+            return None
+    return self.finish(<Instance>slot.inst, n, ins, parents, requires_grad, record, name)
+
+
 cdef class EagerCore:
     """A tape that ops append to. `EagerOps` below adds the ops themselves.
 
@@ -54,6 +103,12 @@ cdef class EagerCore:
         store: the nodes to continue; a new tape by default.
         seed: of the stream that random ops without a seed of their own draw from.
     """
+
+    def __cinit__(self):
+        if type(self) is EagerOps:
+            self.plain_operators = True
+        else:
+            self.plain_operators = all([getattr(type(self), n, None) is getattr(EagerOps, n) for n in ("add", "sub", "mul", "div")])
 
     def __init__(self, dtype="float32", store=None, seed=0):
         if dtype not in ("float32", "float64"):
@@ -190,149 +245,83 @@ cdef class EagerCore:
         self.stream_position += 1
         return seed
 
-    cdef TensorRef finish(self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, object name):
+    cdef TensorRef finish(
+        self, Instance inst, int n, TLBuffer** ins, int64_t* parents, bint requires_grad, bint record, object name
+    ):
+        # Runs the op and appends its node.
         cdef TLBuffer* value = NULL
         cdef TLBuffer* res[4]
         cdef bint keep = requires_grad and inst.differentiable
-        cdef bint record = recording()
         cdef TLBuffer** kept = res if keep and record and inst.n_res else NULL
-        cdef int64_t node
-        cdef int k, before
         # Keeps the inputs alive, whatever a call back into Python does to this tape.
         cdef TapeStore store = self.store
         if self.thread_cap:
-            before = cap_threads(self.thread_cap)
-            try:
-                run_forward(inst, ins, &value, kept)
-            finally:
-                cap_threads(before)
+            self.run_capped(inst, ins, &value, kept)
         else:
             run_forward(inst, ins, &value, kept)
+        if self.store is not store and record:
+            drop(inst, value, kept)
+            raise_error("NodeError", f"{inst.name}: the tape was reset while the op ran")
         if self.check_numerics and inst.dtype <= TL_F64:
-            self.look_for_nonfinite(inst, value, n, parents)
+            self.look_for_nonfinite(inst, value, kept, n, parents)
         if not record:
             return new_ref(self, -1, inst.shape, inst.dtype, tensor_from_buffer(value, inst.shape, inst.dtype))
-        try:
-            if self.store is not store:
-                raise_error("NodeError", f"{inst.name}: the tape was reset while the op ran")
-            node = append_node(store, inst, n, ins, parents, value, kept, keep, name)
-        except BaseException:
-            buffer_decref(value)
-            if kept != NULL:
-                for k in range(inst.n_res):
-                    buffer_decref(res[k])
-            raise
-        return new_ref(self, node, inst.shape, inst.dtype, None)
+        return new_ref(self, append_node(store, inst, n, ins, parents, value, kept, keep, name), inst.shape, inst.dtype, None)
 
-    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, int n, int64_t* parents):
+    cdef int run_capped(self, Instance inst, TLBuffer** ins, TLBuffer** value, TLBuffer** res) except -1:
+        cdef int before = cap_threads(self.thread_cap)
+        try:
+            return run_forward(inst, ins, value, res)
+        finally:
+            cap_threads(before)
+
+    cdef look_for_nonfinite(self, Instance inst, TLBuffer* value, TLBuffer** kept, int n, int64_t* parents):
         cdef Py_ssize_t i
         cdef double x
         for i in range(inst.shape.size):
             x = (<float*>value.data)[i] if inst.dtype == TL_F32 else (<double*>value.data)[i]
             if not isfinite(x):
+                drop(inst, value, kept)
                 found = tuple([parents[j] for j in range(n)])
-                buffer_decref(value)
                 what = "a NaN" if x != x else "an infinity"
                 raise_error("NumericsError", f"{inst.name}: node {len(self.store)} is the first with {what} "
                             f"(element {i} of shape {inst.shape.dims}), its parents are {found}")
 
-    cpdef call1(self, OpInfo op, object a, object name):
-        """An op of one float input and no options."""
-        cdef TensorRef ra = self.own_ref(a, op, 0)
-        cdef Slot* slot = slot_of(<void*>op, <void*>ra.info, NULL, ra.code + self.mode)
-        cdef Instance inst
-        cdef TLBuffer* ins[1]
-        cdef int64_t parents[1]
-        if slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == NULL and slot.code == ra.code + self.mode:
-            inst = <Instance>slot.inst
-        else:
-            inst = find_instance(op, self.code, self.mode, ((ra.info, ra.code),), ())
-            slot.op = <void*>op
-            slot.a = <void*>ra.info
-            slot.b = NULL
-            slot.code = ra.code + self.mode
-            slot.inst = <void*>inst
-        ins[0] = buffer_of(ra)
-        parents[0] = ra.node
-        return self.finish(inst, 1, ins, parents, ra.node >= 0 and node_at(self.store, ra.node).requires_grad, name)
+    cdef call1(self, OpInfo op, object a, object name):
+        # An op of one float input and no options.
+        cdef PyObject* args[1]
+        args[0] = <PyObject*>a
+        made = call_again(self, op, 1, args, (), name)
+        return self.call_any(op, (a,), (), name) if made is None else made
 
-    cpdef call2(self, OpInfo op, object a, object b, object name):
-        """An op of two float inputs and no options."""
-        cdef TensorRef ra, rb
-        cdef Slot* slot
-        cdef Instance inst
-        cdef TLBuffer* ins[2]
-        cdef int64_t parents[2]
-        cdef bint requires_grad
-        cdef int64_t before = self.store.base + self.store.count
-        try:
-            ra = self.own_ref(a, op, 0)
-            rb = self.own_ref(b, op, 1)
-            slot = slot_of(<void*>op, <void*>ra.info, <void*>rb.info, ra.code + self.mode)
-            if (slot.op == <void*>op and slot.a == <void*>ra.info and slot.b == <void*>rb.info
-                    and slot.code == ra.code + self.mode and rb.code == ra.code):
-                inst = <Instance>slot.inst
-            else:
-                inst = find_instance(op, self.code, self.mode, ((ra.info, ra.code), (rb.info, rb.code)), ())
-                if ra.code == rb.code:
-                    slot.op = <void*>op
-                    slot.a = <void*>ra.info
-                    slot.b = <void*>rb.info
-                    slot.code = ra.code + self.mode
-                    slot.inst = <void*>inst
-            ins[0] = buffer_of(ra)
-            ins[1] = buffer_of(rb)
-            parents[0] = ra.node
-            parents[1] = rb.node
-            requires_grad = ((ra.node >= 0 and node_at(self.store, ra.node).requires_grad)
-                             or (rb.node >= 0 and node_at(self.store, rb.node).requires_grad))
-            return self.finish(inst, 2, ins, parents, requires_grad, name)
-        except BaseException:
-            # A constant leaf made of an argument goes with the op that failed.
-            self.store.truncate(before)
-            raise
+    cdef call2(self, OpInfo op, object a, object b, object name):
+        # An op of two float inputs and no options.
+        cdef PyObject* args[2]
+        args[0] = <PyObject*>a
+        args[1] = <PyObject*>b
+        made = call_again(self, op, 2, args, (), name)
+        return self.call_any(op, (a, b), (), name) if made is None else made
 
-    cdef TensorRef call_again(self, OpInfo op, tuple args, tuple values, object name):
-        # The call of an op with options where a call like it was before and nothing has to be converted; else None.
+    cdef call(self, OpInfo op, tuple args, tuple values, object name):
+        # Any op: inputs in the order of its record, options in the order of `op.option_names`.
+        cdef PyObject* given[SLOT_INPUTS]
         cdef int n = len(args), k
-        cdef TLBuffer* ins[OPTION_INPUTS]
-        cdef int64_t parents[OPTION_INPUTS]
-        cdef void* infos[OPTION_INPUTS]
-        cdef bint requires_grad = False
-        cdef TensorRef r
-        cdef OptionSlot* slot
-        if n == 0 or n > OPTION_INPUTS or op.variadic or op.integer_mask:
-            return None
-        infos[1] = infos[2] = NULL
-        for k in range(n):
-            if args[k] is None and op.optional_mask & (1ull << k):
-                infos[k], ins[k], parents[k] = NULL, NULL, -1
-                continue
-            if type(args[k]) is not TensorRef:
-                return None
-            r = <TensorRef>args[k]
-            if r.ops is not self or r.code != self.code or (r.generation != self.generation if r.node >= 0 else recording()):
-                return None
-            infos[k], parents[k] = <void*>r.info, r.node
-            ins[k] = buffer_of(r)
-            if r.node >= 0 and node_at(self.store, r.node).requires_grad:
-                requires_grad = True
-        slot = option_slot(<void*>op, infos[0], infos[1], self.code + self.mode, values)
-        for k in range(n):
-            if slot.infos[k] != infos[k]:
-                return None
-        if slot.op != <void*>op or slot.code != self.code + self.mode or not same_options(values, <tuple>slot.values):
-            return None
-        return self.finish(<Instance>slot.inst, n, ins, parents, requires_grad, name)
+        if op.slotted and n <= SLOT_INPUTS:
+            for k in range(n):
+                given[k] = <PyObject*>args[k]
+            made = call_again(self, op, n, given, values, name)
+            if made is not None:
+                return made
+        return self.call_any(op, args, values, name)
 
     cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept:
         cdef int n = len(infos), k
-        cdef OptionSlot* slot
+        cdef Slot* slot
         cdef PyObject* before
-        cdef void* found[OPTION_INPUTS]
-        if n == 0 or n > OPTION_INPUTS or op.variadic or op.integer_mask:
+        cdef void* found[SLOT_INPUTS]
+        if not op.slotted or n > SLOT_INPUTS:
             return
-        found[1] = found[2] = NULL
+        found[0] = found[1] = found[2] = NULL
         for value in values:
             if not lasting(value):
                 return
@@ -340,20 +329,13 @@ cdef class EagerCore:
             if infos[k] is not None and <int>(<tuple>infos[k])[1] != self.code:
                 return
             found[k] = NULL if infos[k] is None else <void*>(<tuple>infos[k])[0]
-        slot = option_slot(<void*>op, found[0], found[1], self.code + self.mode, values)
+        slot = slot_of(<void*>op, found[0], found[1], self.code + self.mode, values)
         before = slot.values
         slot.op, slot.code, slot.inst, slot.values = <void*>op, self.code + self.mode, <void*>inst, <PyObject*>values
-        for k in range(n):
+        for k in range(SLOT_INPUTS):
             slot.infos[k] = found[k]
         Py_XINCREF(slot.values)
         Py_XDECREF(before)
-
-    cpdef call(self, OpInfo op, tuple args, tuple values, object name):
-        """Any op: inputs in the order of its record, options in the order of `op.option_names`."""
-        cdef TensorRef known = self.call_again(op, args, values, name)
-        if known is not None:
-            return known
-        return self.call_any(op, args, values, name)
 
     cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name):
         cdef int n = len(args), k
@@ -407,7 +389,7 @@ cdef class EagerCore:
                     requires_grad = True
             inst = find_instance(op, self.code, self.mode, tuple(infos), values)
             self.remember(op, tuple(infos), values, inst)
-            return self.finish(inst, n, ins, parents, requires_grad, name)
+            return self.finish(inst, n, ins, parents, requires_grad, recording(), name)
         except BaseException:
             self.store.truncate(before)
             self.stream_position = position

@@ -1,17 +1,19 @@
 # What the hot path knows of an op, and the instances that it met, found by the identity of their inputs' shapes.
 
-cdef struct Slot:
-    void* op
-    void* a
-    void* b
-    void* inst
-    int code
-
 cdef enum:
     # Added to the dtype code in the keys of instances that run by definition.
     BY_DEFINITION = 64
     SLOTS = 2048
+    SLOT_INPUTS = 3
     KNOWN_LIMIT = 65536
+
+# A call of up to SLOT_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
+cdef struct Slot:
+    void* op
+    void* infos[SLOT_INPUTS]
+    PyObject* values
+    void* inst
+    int code
 
 cdef Slot _slots[SLOTS]
 memset(_slots, 0, sizeof(_slots))
@@ -19,35 +21,14 @@ memset(_slots, 0, sizeof(_slots))
 cdef dict _known = {}
 
 
-cdef inline Slot* slot_of(void* op, void* a, void* b, int code) noexcept:
+cdef inline Slot* slot_of(void* op, void* a, void* b, int code, tuple values) noexcept:
     cdef uint64_t h = (<uint64_t>op >> 4) * 0x9E3779B97F4A7C15ull
+    cdef uint64_t bits
+    cdef double x
     h ^= (<uint64_t>a >> 4) * 0xC2B2AE3D27D4EB4Full
     h ^= (<uint64_t>b >> 4) * 0x165667B19E3779F9ull
     h += <uint64_t>code
-    h ^= h >> 29
-    return &_slots[(h >> 7) & (SLOTS - 1)]
-
-
-# The same for calls with options: up to OPTION_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
-cdef enum:
-    OPTION_INPUTS = 3
-
-cdef struct OptionSlot:
-    void* op
-    void* infos[OPTION_INPUTS]
-    int code
-    PyObject* values
-    void* inst
-
-cdef OptionSlot _option_slots[SLOTS]
-memset(_option_slots, 0, sizeof(_option_slots))
-
-
-cdef inline OptionSlot* option_slot(void* op, void* a, void* b, int code, tuple values) noexcept:
     # Options that are one object choose the slot with the shapes; floats do so by their bits.
-    cdef uint64_t h = <uint64_t>(slot_of(op, a, b, code) - _slots)
-    cdef double x
-    cdef uint64_t bits
     for value in values:
         bits = <uint64_t><void*>value >> 4
         if type(value) is float:
@@ -55,7 +36,8 @@ cdef inline OptionSlot* option_slot(void* op, void* a, void* b, int code, tuple 
             memcpy(&bits, &x, sizeof(double))
         h = (h ^ bits) * 0x9E3779B97F4A7C15ull
         h ^= h >> 29
-    return &_option_slots[h & (SLOTS - 1)]
+    h ^= h >> 29
+    return &_slots[(h >> 7) & (SLOTS - 1)]
 
 
 cdef bint lasting(object value) noexcept:
@@ -72,6 +54,8 @@ cdef inline bint same_options(tuple a, tuple b) noexcept:
     # Surely the same: one object, or floats of the same bits. What this does not see is found by `frozen`.
     cdef Py_ssize_t k
     cdef double x, y
+    if a is b:
+        return True
     if len(a) != len(b):
         return False
     for k in range(len(a)):
@@ -108,6 +92,7 @@ cdef class OpInfo:
                 self.optional_mask |= 1ull << k
             if record.random and name == "seed":
                 self.seed_index = k
+        self.slotted = not self.variadic and not self.integer_mask and self.n_in > 0
 
     def __repr__(self):
         return f"<op {self.name}>"
@@ -154,12 +139,12 @@ cdef str described(OpInfo op, tuple args):
     return ", ".join(parts)
 
 
-cdef void forget_option_slots() noexcept:
+cdef void forget_slots() noexcept:
     cdef int k
     cdef PyObject* values
     for k in range(SLOTS):
-        values = _option_slots[k].values
-        memset(&_option_slots[k], 0, sizeof(OptionSlot))
+        values = _slots[k].values
+        memset(&_slots[k], 0, sizeof(Slot))
         Py_XDECREF(values)
 
 
@@ -179,7 +164,6 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
     inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)), mode != 0)
     if len(_known) >= KNOWN_LIMIT:
         _known.clear()
-        memset(_slots, 0, sizeof(_slots))
-        forget_option_slots()
+        forget_slots()
     _known[key] = inst
     return <Instance>inst

@@ -14,7 +14,7 @@ cdef class no_grad:
         _blocks_open += 1
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, value, trace):
         # A generator may be closed in another context than it was entered in: that one's depth stays 0.
         global _blocks_open
         _move_depth(-1)

@@ -29,7 +29,20 @@ cdef class TensorRef(RefBase):
     @property
     def value(self):
         """The value, as an AnyTensor."""
+        if self.node >= 0 and self.generation == self.ops.generation:
+            return tensor_from_buffer(buffer_incref(node_at(self.ops.store, self.node).value), self.info, self.code)
         return self.ops.get_value(self)
+
+    cdef object combine(self, int operator, RefBase other):
+        if not self.ops.plain_operators:
+            return RefBase.combine(self, operator, other)
+        if operator == REF_ADD:
+            return self.ops.call2(OP_add, self, other, None)
+        if operator == REF_SUB:
+            return self.ops.call2(OP_sub, self, other, None)
+        if operator == REF_MUL:
+            return self.ops.call2(OP_mul, self, other, None)
+        return self.ops.call2(OP_div, self, other, None)
 
     def __index__(self):
         if self.node < 0:

@@ -33,6 +33,7 @@ cdef class Instance:
     cdef double* floats
     cdef readonly Plan plan
     cdef bint view
+    cdef bint quick             # one short kernel, few operands: nothing to prepare, no reason to give up the GIL
     cdef bint differentiable
     cdef readonly double work
     cdef object make_vjp

@@ -53,6 +53,7 @@ cdef class Instance:
             self.floats[i] = real
         self.plan = plan
         self.work = work
+        self.quick = self.kernel != NULL and work <= RELEASE_GIL_NS and 1 + self.n_res + self.n_in <= TL_NEAR
         self.make_vjp = make_vjp
         self.vjp_plans = {}
 
@@ -115,14 +116,44 @@ def profile_instances():
 
 
 cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1:
+    cdef void* pointers[TL_NEAR]
+    cdef int i, status, n_out = 1 + inst.n_res
+    if inst.view:
+        value[0] = buffer_incref(inputs[0])
+        return 0
+    if not inst.quick or res != NULL or profiling:
+        return run_any(inst, inputs, value, res)
+    value[0] = buffer_new(inst.nbytes)
+    pointers[0] = value[0].data
+    for i in range(1, n_out):
+        pointers[i] = NULL
+    for i in range(inst.n_in):
+        pointers[n_out + i] = inputs[i].data if inputs[i] != NULL else NULL
+    status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
+    if status != 0:
+        buffer_decref(value[0])
+        value[0] = NULL
+        raise_failure(inst, status)
+    return 0
+
+
+cdef int raise_failure(Instance inst, int status) except -1:
+    # What a kernel's status says went wrong.
+    if status == 3:
+        raise take_failure()
+    if status == 1:
+        arguments = ", ".join(inst.record.describe_arguments(inst.specs))
+        raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
+    raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
+
+
+cdef int run_any(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** res) except -1:
+    # `run_forward` of a long kernel, of a plan, with residuals, or while a profile is taken.
     cdef void* near[TL_NEAR]
     cdef void** pointers = near
     cdef int i, status, n_out = 1 + inst.n_res, total = 1 + inst.n_res + inst.n_in
     cdef TLBuffer* scratch = NULL
     cdef int64_t begun = 0
-    if inst.view:
-        value[0] = buffer_incref(inputs[0])
-        return 0
     if total > TL_NEAR:
         pointers = <void**>grab(total * sizeof(void*))
     value[0] = NULL
@@ -150,12 +181,7 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
                 tl_tally(&inst.ticks, nanoseconds() - begun)
                 tl_tally(&inst.calls, 1)
             if status != 0:
-                if status == 3:
-                    raise take_failure()
-                if status == 1:
-                    arguments = ", ".join(inst.record.describe_arguments(inst.specs))
-                    raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
-                raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
+                raise_failure(inst, status)
         else:
             if inst.plan.scratch_bytes:
                 scratch = buffer_new(inst.plan.scratch_bytes)

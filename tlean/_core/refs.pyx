@@ -22,7 +22,20 @@ cdef class RefBase:
     # NumPy leaves `array - x` to the operators here: it would compute a plain array, past the program.
     __array_ufunc__ = None
 
+    cdef object combine(self, int operator, RefBase other):
+        # The op of an operator between two references.
+        ops = self.ops
+        if operator == REF_ADD:
+            return ops.add(self, other)
+        if operator == REF_SUB:
+            return ops.sub(self, other)
+        if operator == REF_MUL:
+            return ops.mul(self, other)
+        return ops.div(self, other)
+
     def __add__(self, other):
+        if isinstance(other, RefBase):
+            return self.combine(REF_ADD, <RefBase>other)
         if is_number(other):
             return self.ops.shift(self, other)
         return self.ops.add(self, other)
@@ -33,6 +46,8 @@ cdef class RefBase:
         return self.ops.add(other, self)
 
     def __sub__(self, other):
+        if isinstance(other, RefBase):
+            return self.combine(REF_SUB, <RefBase>other)
         if is_number(other):
             return self.ops.shift(self, -other)
         return self.ops.sub(self, other)
@@ -43,6 +58,8 @@ cdef class RefBase:
         return self.ops.sub(other, self)
 
     def __mul__(self, other):
+        if isinstance(other, RefBase):
+            return self.combine(REF_MUL, <RefBase>other)
         if is_number(other):
             return self.ops.scale(self, other)
         return self.ops.mul(self, other)
@@ -53,6 +70,8 @@ cdef class RefBase:
         return self.ops.mul(other, self)
 
     def __truediv__(self, other):
+        if isinstance(other, RefBase):
+            return self.combine(REF_DIV, <RefBase>other)
         if is_number(other):
             return self.ops.scale(self, _inverse(other))
         return self.ops.div(self, other)

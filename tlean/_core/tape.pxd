@@ -52,7 +52,7 @@ cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
 cdef TLNode* node_before(TapeStore store, int64_t i) noexcept
 
 
-# Appends a node and returns its id. Takes over the references to value and res; inputs and parents are read.
+# Appends a node and returns its id. Takes over the references to value and res, even where it fails; inputs and parents are read.
 cdef int64_t append_node(
     TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents,
     TLBuffer* value, TLBuffer** res, bint requires_grad, object name
