@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.eager import ParamBase
 
 from .errors import DTypeError, ShapeError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from .cuda.context import Context
 
 
-class Param:
+class Param(ParamBase):
     """A trainable array that outlives tapes.
 
     It has one value, which a session on the CPU keeps in the host's memory and one on a device in the device's. A copy is made when it is
@@ -26,11 +27,10 @@ class Param:
         dtype: "float32" or "float64"; by default float64 values stay float64 and all others become float32.
     """
 
-    # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `__getattr__`, so that the
+    # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `_read_back`, so that the
     # CPU's path pays for none of this. `_old` is what the host had before. `_mirror` is the value on a device as of version `_mirrored`.
-    __slots__ = ("_dtype", "_mirror", "_mirrored", "_old", "_shape", "_tensor", "_version", "name", "requires_grad")
+    __slots__ = ("_dtype", "_mirror", "_mirrored", "_old", "_shape")
 
-    _tensor: AnyTensor
     _old: AnyTensor | None
     _mirror: DeviceArray | None
 
@@ -47,11 +47,10 @@ class Param:
         self.name = name
         self.requires_grad = requires_grad
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "_tensor" or self._mirror is None:
-            raise AttributeError(f"'Param' object has no attribute {name!r}")
-        self._tensor, self._old = as_tensor(self._mirror.numpy()), None
-        return self._tensor
+    def _read_back(self) -> AnyTensor:
+        made = as_tensor(self._mirror.numpy())  # type: ignore[union-attr]
+        self._old = None
+        return made
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,9 +144,16 @@ class Param:
                 copy.release()
         self._version += 1
 
+    def __reduce__(self) -> Any:
+        return _copied, (type(self), self.get(), self.name, self.requires_grad)
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.get().__array__(dtype, copy)
 
     def __repr__(self) -> str:
         title = f"{self.name}: " if self.name else ""
         return f"Param({title}{self.shape} {self.dtype}{', frozen' if self.requires_grad is False else ''})"
+
+
+def _copied(kind: type[Param], value: AnyTensor, name: str | None, requires_grad: bool | None) -> Param:
+    return kind(value, name, requires_grad)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, shared
+from tlean._core.eager import use
 
 from .backends.eager import EagerOps
 from .errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
@@ -321,12 +322,9 @@ class EagerSession(Session, EagerOps):
         self.by_definition = not self.options.fast_kernels
         self._uses = {}
 
-    def reset_tape(self) -> None:
-        """Forget every node; references made before raise NodeError from now on. Parameters stay."""
-        EagerOps.reset_tape(self)
-        self._uses = {}
-
     add_leaf = EagerOps.add_leaf
+    reset_tape = EagerOps.reset_tape
+    use = use
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""

@@ -24,6 +24,8 @@ cdef class OpInfo:
 
 cdef class EagerCore:
     cdef readonly TapeStore store
+    cdef TapeStore spare        # an empty one, with room: what the tape before `reset_tape` was
+    cdef public dict _uses      # of a session: node id -> (the parameter that it read, its version then)
     cdef readonly int code
     cdef readonly unsigned long long generation
     cdef public bint check_numerics

@@ -6,7 +6,7 @@ into a fresh buffer and appends one node. The methods themselves are generated f
 from contextvars import ContextVar
 
 from cpython.contextvars cimport PyContextVar_Set, get_value
-from cpython.ref cimport PyObject, Py_XDECREF, Py_XINCREF
+from cpython.ref cimport PyObject, Py_REFCNT, Py_XDECREF, Py_XINCREF
 
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
@@ -44,6 +44,7 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
 include "eager_no_grad.pxi"
 include "eager_instances.pxi"
 include "eager_refs.pxi"
+include "eager_params.pxi"
 
 
 cdef void drop(Instance inst, TLBuffer* value, TLBuffer** kept) noexcept:
@@ -137,9 +138,16 @@ cdef class EagerCore:
         self.store = store
 
     def reset_tape(self):
-        """Forget every node; references made before raise NodeError from now on."""
+        """Forget every node; references made before raise NodeError from now on. Parameters stay."""
+        cdef TapeStore before = self.store
         self.generation += 1
-        self.store = TapeStore()
+        self.store = TapeStore() if self.spare is None else self.spare
+        self.spare = None
+        if self._uses:
+            self._uses = {}
+        # Only now, as what a node held may run Python's code when it goes. Nobody else has the nodes: their memory is for the next tape.
+        if Py_REFCNT(before) == 1 and before.rewind() and self.spare is None:
+            self.spare = before
 
     def leaf(self, value, requires_grad=True, name=None):
         """A leaf with this value (copied); floating-point and integer values take the tape's float dtype."""

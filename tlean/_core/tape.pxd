@@ -11,6 +11,7 @@ from tlean._core.instance cimport Instance
 
 cdef enum:
     TL_INLINE_INPUTS = 4
+    TL_KEPT_NODES = 1024        # room for more of them is given back with their tape
 
 
 ctypedef struct TLNode:
@@ -40,6 +41,7 @@ cdef class TapeStore:
     cdef int64_t capacity
     cdef object __weakref__
     cdef TLNode* at(self, int64_t i) except NULL
+    cdef bint rewind(self) noexcept
 
 
 # The node i ≥ 0 that exists, in this store or before it. The address holds until a node is appended.

@@ -216,6 +216,15 @@ cdef class TapeStore:
             self.count -= 1
             clear_node(&self.nodes[self.count])
 
+    cdef bint rewind(self) noexcept:
+        # Forgets every node, for the store to be a new tape's; False if it is a fork or somebody's, or too large to be kept.
+        if self.prefix is not None or self.writer is not None or self.capacity > TL_KEPT_NODES:
+            return False
+        while self.count > 0:
+            self.count -= 1
+            clear_node(&self.nodes[self.count])
+        return True
+
     cdef TLNode* at(self, int64_t i) except NULL:
         if not 0 <= i < self.base + self.count:
             raise_error("NodeError", f"there is no node {i} on this tape of {self.base + self.count} nodes")

@@ -47,8 +47,17 @@ def install(
     instantiate: Any, make_spec: Any, stream_seed: Any, find_record: Any, records: Any, composite_functions: Any
 ) -> None: ...
 
+class ParamBase:
+    _tensor: AnyTensor
+    _version: int
+    name: str | None
+    requires_grad: bool | None
+
+def use(self: Any, p: Any) -> TensorRef: ...
+
 class EagerCore:
     store: Any
+    _uses: Any
     check_numerics: bool
     thread_cap: int
     by_definition: bool
