@@ -10,8 +10,8 @@ import pytest
 
 import tlean as tl
 from tlean._core.arena import memory_stats
-from tlean.backends.compiled import Executable
 from tlean.backends.derive import forward, reverse
+from tlean.backends.executable import Executable
 from tlean.backends.graph import Graph
 from tlean.backends.lower import expand, fold, merged
 

@@ -15,8 +15,9 @@ from ._core.threads import get_num_threads
 from ._faces.functions import *  # noqa: F403
 from ._faces.functions import NAMES as _NAMES
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
-from .backends.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar, jit
+from .backends.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar
 from .backends.eager import TensorRef, no_grad
+from .backends.jit import jit
 from .custom import custom_op
 from .dispatch import set_num_threads
 from .errors import (

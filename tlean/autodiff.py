@@ -13,9 +13,11 @@ from typing import Any
 from tlean._core.refs import RefBase
 
 from . import tree
-from .backends.compiled import Compiled, FixedStream, is_backend, trace_into
+from .backends.capture import is_backend, trace_into
 from .backends.derive import forward, reverse
+from .backends.executable import FixedStream
 from .backends.graph import Graph, GraphRef
+from .backends.jit import Compiled
 from .errors import DTypeError, OptionError, ShapeError
 
 

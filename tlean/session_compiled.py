@@ -16,9 +16,9 @@ from tlean._core.refs import RefBase
 from tlean._core.threads import cap_threads
 from tlean._faces.methods import OpsMethods
 
-from .backends.compiled import Executable, signed_seed
 from .backends.cpu import CPU
 from .backends.derive import reverse
+from .backends.executable import Executable, signed_seed
 from .backends.graph import Graph, GraphRef
 from .backends.target import Target
 from .errors import NodeError, NumericsError, OptionError

@@ -14,8 +14,8 @@ import numpy as np
 from . import errors, tree
 from ._core.array import AnyTensor, as_tensor
 from .autodiff import grad, jvp, vjp
-from .backends.compiled import jit
 from .backends.eager import EagerOps
+from .backends.jit import jit
 from .backends.reference import Reference
 from .errors import OptionError, ShapeError
 from .ops import OpDef, get

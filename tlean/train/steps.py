@@ -7,9 +7,10 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
-from tlean.backends.compiled import Executable, GraphM, Stream
+from tlean.backends.compiled import GraphM
 from tlean.backends.derive import reverse
 from tlean.backends.eager import no_grad
+from tlean.backends.executable import Executable, Stream
 from tlean.backends.lower import target_of
 from tlean.cuda.place import array_at, context_of
 from tlean.errors import ShapeError

@@ -1,0 +1,67 @@
+"""A graph with its plan, as a function of arrays; and the streams of seeds that random ops draw from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from tlean._core.array import AnyTensor, as_tensor
+from tlean.rng import op_seed
+
+from .cpu import CPU
+from .graph import Graph
+from .lower import lower
+from .target import Target
+
+
+class Stream:
+    """The seeds that random ops without a seed of their own draw: number n of the stream that a seed starts."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.position = 0
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> list[AnyTensor]:
+        """The next `count` seeds, as the integer inputs of a plan."""
+        with self._lock:
+            first, self.position = self.position, self.position + count
+        return [as_tensor(signed_seed(op_seed(self.seed, first + k)), "int64") for k in range(count)]
+
+
+def signed_seed(seed: int) -> int:
+    """A seed of 64 bits as the signed integer that integer inputs hold."""
+    return seed - (1 << 64) if seed >= 1 << 63 else seed
+
+
+class FixedStream(Stream):
+    """A stream whose every reader gets the same seeds, from the first on: the runs that belong to one drawing of random numbers."""
+
+    def take(self, count: int) -> list[AnyTensor]:
+        """The first `count` seeds."""
+        return [as_tensor(signed_seed(op_seed(self.seed, k)), "int64") for k in range(count)]
+
+
+class Executable:
+    """A graph with its plan: arrays in, arrays out. Calls from several threads at once are right: a plan keeps nothing between runs.
+
+    Args:
+        graph: with `outputs` set; the seeds of its random ops are its last inputs.
+        seeds: how many of them.
+        target: the device that it runs on; results are arrays of that device.
+    """
+
+    def __init__(self, graph: Graph, seeds: int = 0, target: Target = CPU) -> None:
+        self.graph = graph.prune()
+        self.seeds = seeds
+        self.plan: Any = lower(graph, target)
+        self._run = target.run
+        self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
+
+    def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
+        return self._run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
+
+    def run(self, tensors: Sequence[AnyTensor | None]) -> list[AnyTensor | None]:
+        """The outputs for all inputs, seeds among them."""
+        return self._run(self.plan, tensors, self.out_specs)
