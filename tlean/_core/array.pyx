@@ -85,6 +85,9 @@ cdef tuple _names = ("float32", "float64", "int64", "int32", "bool")
 cdef dict _codes = {"float32": TL_F32, "float64": TL_F64, "int64": TL_I64, "int32": TL_I32, "bool": TL_BOOL}
 cdef dict _by_size = {("f", 4): TL_F32, ("f", 8): TL_F64, ("i", 8): TL_I64, ("i", 4): TL_I32, ("b", 1): TL_BOOL}
 cdef char** _formats = [b"f", b"d", b"q", b"i", b"?"]
+# NumPy, and the codes of its dtypes in this machine's byte order.
+cdef object _numpy = None
+cdef dict _native = {}
 cdef size_t* _itemsizes = [4, 8, 8, 4, 1]
 cdef int* _logs = [2, 3, 3, 2, 0]
 
@@ -121,6 +124,30 @@ cdef AnyTensor tensor_from_buffer(TLBuffer* buffer, ShapeInfo info, int dtype):
     return t
 
 
+cdef object _import_numpy():
+    # Imported when an array first comes, as this module may be used without.
+    global _numpy
+    import numpy
+    _numpy = numpy
+    _native.update({numpy.dtype(name): code for name, code in _codes.items()})
+    return numpy
+
+
+cdef int cast_from(object array, int dtype) except -1:
+    # The dtype that an array is cast to where it has another than asked for, or (-1) one that is none of ours.
+    kind = array.dtype.kind
+    if dtype < 0:
+        # By kind and size: the name of a NumPy dtype takes microseconds to make.
+        dtype = _by_size.get((kind, array.dtype.itemsize), TL_F64 if kind in "f" else TL_I64 if kind in "iu" else -1)
+    if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
+        wanted = _names[dtype] if dtype >= 0 else "numbers"
+        raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
+    wide = dtype == TL_I32 and kind in "iu" and array.dtype.itemsize >= 4 and array.size
+    if wide and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
+        raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
+    return dtype
+
+
 cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
     """An AnyTensor of that dtype (-1: the value's own) from an array, a number, nested sequences or a DLPack exporter."""
     cdef Py_buffer view
@@ -150,7 +177,7 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             b = buffer_new(8)
             (<int64_t*>b.data)[0] = whole
             return tensor_from_buffer(b, intern_shape(()), dtype)
-    import numpy
+    numpy = _numpy if _numpy is not None else _import_numpy()
     if isinstance(value, numpy.ndarray):
         array = value
     elif hasattr(value, "__dlpack__") and not isinstance(value, AnyTensor) and not hasattr(value, "__array__"):
@@ -160,23 +187,13 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             array = numpy.asarray(value)
         except ValueError as error:
             raise_error("ShapeError", f"an array has one size along each axis ({error})")
-    descr = array.dtype
-    kind = descr.kind
-    # By kind and size: the name of a NumPy dtype takes microseconds to make.
-    cdef int own = _by_size.get((kind, descr.itemsize), -1)
-    if dtype < 0:
+    cdef int own = _native.get(array.dtype, -1)
+    if own >= 0 and dtype < 0:
         dtype = own
-        if dtype < 0:
-            dtype = TL_F64 if kind in "f" else TL_I64 if kind in "iu" else -1
-    if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
-        wanted = _names[dtype] if dtype >= 0 else "numbers"
-        raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
-    wide = dtype == TL_I32 and kind in "iu" and descr.itemsize >= 4 and array.size
-    if wide and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
-        raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
-    shape = array.shape
-    same = own == dtype and descr.isnative
-    info = intern_shape(shape)
+    cdef bint same = own >= 0 and own == dtype
+    if not same:
+        dtype = cast_from(array, dtype)
+    info = intern_shape(array.shape)
     nbytes = info.size * _itemsizes[dtype]
     if same and array.flags.c_contiguous:
         PyObject_GetBuffer(array, &view, PyBUF_ND)
