@@ -31,9 +31,10 @@ class Gradients(Sequence):
         return len(self._found)
 
     def __getitem__(self, i: Any) -> Any:
-        if isinstance(i, slice):
-            return [self[k] for k in range(*i.indices(len(self)))]
-        i = range(len(self))[i.__index__()]
+        if type(i) is not int or i < 0:
+            if isinstance(i, slice):
+                return [self[k] for k in range(*i.indices(len(self)))]
+            i = range(len(self))[i.__index__()]
         g = self.reached(i)
         if g is None:
             shape, dtype = self._session.spec_of(i)

@@ -35,6 +35,7 @@ cdef class EagerCore:
     cdef public unsigned long long stream_position
     cdef public object session_seed
     cdef object __weakref__
+    cdef TensorRef new_leaf(self, AnyTensor value, bint requires_grad, object name)
     cdef TensorRef own_ref(self, object value, OpInfo op, int k)
     cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args)
     cdef TensorRef finish(

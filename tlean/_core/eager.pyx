@@ -17,6 +17,7 @@ from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_err
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
+from tlean._core.refs import install_op_names
 from tlean._core.threads cimport cap_threads
 from tlean._core.instance cimport Instance, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
@@ -39,6 +40,7 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
     composites.update(composite_functions)
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
+    install_op_names([n for n in [*OPS, *composites] if n[0] != "_"])
 
 
 include "eager_no_grad.pxi"
@@ -109,7 +111,8 @@ cdef class EagerCore:
         if type(self) is EagerOps:
             self.plain_operators = True
         else:
-            self.plain_operators = all([getattr(type(self), n, None) is getattr(EagerOps, n) for n in ("add", "sub", "mul", "div")])
+            names = ("add", "sub", "mul", "div", "shift", "scale")
+            self.plain_operators = all([getattr(type(self), n, None) is getattr(EagerOps, n) for n in names])
 
     def __init__(self, dtype="float32", store=None, seed=0):
         if dtype not in ("float32", "float64"):
@@ -151,14 +154,17 @@ cdef class EagerCore:
 
     def leaf(self, value, requires_grad=True, name=None):
         """A leaf with this value (copied); floating-point and integer values take the tape's float dtype."""
-        return self.add_leaf(tensor_from_object(value, self.code, True), requires_grad, name)
+        return self.new_leaf(tensor_from_object(value, self.code, True), requires_grad, name)
 
     def const(self, value, name=None):
         """A leaf that takes no gradient."""
-        return self.add_leaf(tensor_from_object(value, self.code, True), False, name)
+        return self.new_leaf(tensor_from_object(value, self.code, True), False, name)
 
     def add_leaf(self, AnyTensor value not None, requires_grad=True, name=None):
         """A leaf that holds this array itself, of whatever dtype."""
+        return self.new_leaf(value, requires_grad, name)
+
+    cdef TensorRef new_leaf(self, AnyTensor value, bint requires_grad, object name):
         value.check()
         if not recording():
             return new_ref(self, -1, value.info, value.code, value)
@@ -203,7 +209,7 @@ cdef class EagerCore:
             if r.node >= 0 and r.generation != self.generation:
                 raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference is from before reset_tape")
             if r.node < 0 and op is not None and recording():
-                return self.add_leaf(r.held, False)
+                return self.new_leaf(r.held, False, None)
             return r
         if isinstance(value, RefBase):
             raise_error("NodeError", f"{'' if op is None else op.name + ': '}a reference belongs to another backend")
@@ -213,7 +219,7 @@ cdef class EagerCore:
                 name = argument_name(op, k)
             raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
         try:
-            return self.const(value)
+            return self.new_leaf(tensor_from_object(value, self.code, True), False, None)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise
@@ -361,7 +367,18 @@ cdef class EagerCore:
         cdef list infos = []
         cdef Instance inst
         cdef unsigned long long bit
+        cdef PyObject* given[SLOT_INPUTS]
         try:
+            if op.slotted and n <= SLOT_INPUTS:
+                # Its arrays made constants, it may be a call like one before after all.
+                refs = []
+                for k in range(n):
+                    refs.append(None if args[k] is None and op.optional_mask & (1ull << k) else self.own_ref(args[k], op, k))
+                    given[k] = <PyObject*>refs[k]
+                made = call_again(self, op, n, given, values, name)
+                if made is not None:
+                    return made
+                args = tuple(refs)
             if n > 8:
                 block = calloc(n, sizeof(TLBuffer*) + sizeof(int64_t))
                 if block == NULL:

@@ -33,16 +33,21 @@ cdef class TensorRef(RefBase):
             return tensor_from_buffer(buffer_incref(node_at(self.ops.store, self.node).value), self.info, self.code)
         return self.ops.get_value(self)
 
-    cdef object combine(self, int operator, RefBase other):
+    cdef object combine(self, int which, RefBase other):
         if not self.ops.plain_operators:
-            return RefBase.combine(self, operator, other)
-        if operator == REF_ADD:
+            return RefBase.combine(self, which, other)
+        if which == REF_ADD:
             return self.ops.call2(OP_add, self, other, None)
-        if operator == REF_SUB:
+        if which == REF_SUB:
             return self.ops.call2(OP_sub, self, other, None)
-        if operator == REF_MUL:
+        if which == REF_MUL:
             return self.ops.call2(OP_mul, self, other, None)
         return self.ops.call2(OP_div, self, other, None)
+
+    cdef object combine_number(self, int which, object number):
+        if not self.ops.plain_operators:
+            return RefBase.combine_number(self, which, number)
+        return self.ops.call(OP_shift if which == REF_ADD else OP_scale, (self,), (number,), None)
 
     def __index__(self):
         if self.node < 0:

@@ -9,4 +9,5 @@ cdef enum:
 
 
 cdef class RefBase:
-    cdef object combine(self, int operator, RefBase other)
+    cdef object combine(self, int which, RefBase other)
+    cdef object combine_number(self, int which, object number)

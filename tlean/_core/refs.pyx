@@ -1,7 +1,19 @@
 """The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
+cimport cython
+from cpython.object cimport PyObject_GenericGetAttr
+
 import operator
 
 from tlean._core.arena cimport raise_error
+
+# The names of the ops, all of them methods of every reference.
+cdef frozenset _op_names = frozenset()
+
+
+def install_op_names(names):
+    """Take these for ops where a reference is asked for them."""
+    global _op_names
+    _op_names = frozenset(names)
 
 
 cdef inline bint is_number(object value):
@@ -22,34 +34,38 @@ cdef class RefBase:
     # NumPy leaves `array - x` to the operators here: it would compute a plain array, past the program.
     __array_ufunc__ = None
 
-    cdef object combine(self, int operator, RefBase other):
+    cdef object combine(self, int which, RefBase other):
         # The op of an operator between two references.
         ops = self.ops
-        if operator == REF_ADD:
+        if which == REF_ADD:
             return ops.add(self, other)
-        if operator == REF_SUB:
+        if which == REF_SUB:
             return ops.sub(self, other)
-        if operator == REF_MUL:
+        if which == REF_MUL:
             return ops.mul(self, other)
         return ops.div(self, other)
+
+    cdef object combine_number(self, int which, object number):
+        # Plus a number, or times it.
+        return self.ops.shift(self, number) if which == REF_ADD else self.ops.scale(self, number)
 
     def __add__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_ADD, <RefBase>other)
         if is_number(other):
-            return self.ops.shift(self, other)
+            return self.combine_number(REF_ADD, other)
         return self.ops.add(self, other)
 
     def __radd__(self, other):
         if is_number(other):
-            return self.ops.shift(self, other)
+            return self.combine_number(REF_ADD, other)
         return self.ops.add(other, self)
 
     def __sub__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_SUB, <RefBase>other)
         if is_number(other):
-            return self.ops.shift(self, -other)
+            return self.combine_number(REF_ADD, -other)
         return self.ops.sub(self, other)
 
     def __rsub__(self, other):
@@ -61,19 +77,19 @@ cdef class RefBase:
         if isinstance(other, RefBase):
             return self.combine(REF_MUL, <RefBase>other)
         if is_number(other):
-            return self.ops.scale(self, other)
+            return self.combine_number(REF_MUL, other)
         return self.ops.mul(self, other)
 
     def __rmul__(self, other):
         if is_number(other):
-            return self.ops.scale(self, other)
+            return self.combine_number(REF_MUL, other)
         return self.ops.mul(other, self)
 
     def __truediv__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_DIV, <RefBase>other)
         if is_number(other):
-            return self.ops.scale(self, _inverse(other))
+            return self.combine_number(REF_MUL, _inverse(other))
         return self.ops.div(self, other)
 
     def __rtruediv__(self, other):
@@ -156,6 +172,12 @@ cdef class RefBase:
         y = self.ops.slice(self, tuple(starts), tuple(stops), tuple(steps))
         return self.ops.reshape(y, tuple(kept)) if len(kept) != len(shape) else y
 
+    def __getattribute__(self, name):
+        # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.
+        if name in _op_names:
+            return _Bound(getattr(self.ops, name), self)
+        return PyObject_GenericGetAttr(self, name)
+
     def __getattr__(self, name):
         if name[:1] == "_" or name == "ops":
             raise AttributeError(name)
@@ -165,15 +187,20 @@ cdef class RefBase:
         return _Bound(method, self)
 
 
-class _Bound:
+@cython.final
+@cython.freelist(8)
+cdef class _Bound:
     # An op with its first argument given. A class, so that it prints as what it is.
-    __slots__ = ("method", "ref")
+    cdef object method
+    cdef object ref
 
-    def __init__(self, method, ref):
+    def __cinit__(self, method, ref):
         self.method = method
         self.ref = ref
 
     def __call__(self, *args, **options):
+        if not args and not options:
+            return self.method(self.ref)
         return self.method(self.ref, *args, **options)
 
     def __repr__(self):
