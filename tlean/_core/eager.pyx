@@ -3,6 +3,7 @@
 A call finds its interned instance by the identity of its inputs' shapes (a small direct-mapped cache, then a dictionary), runs the kernel
 into a fresh buffer and appends one node. The methods themselves are generated from the op registry (eager_ops.pxi).
 """
+cimport cython
 from contextvars import ContextVar
 
 from cpython.contextvars cimport PyContextVar_Set, get_value

@@ -2,9 +2,10 @@
 
 # How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
 cdef int _blocks_open = 0
-_depth = ContextVar("tlean_no_grad_depth", default=0)
+cdef object _depth = ContextVar("tlean_no_grad_depth", default=0)
 
 
+@cython.freelist(4)
 cdef class no_grad:
     """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
 
