@@ -25,7 +25,7 @@ SIDES: dict[str, tuple[str, dict[str, str]]] = {
 # What could keep NumPy's BLAS from choosing the kernels that fit the processor.
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # After a turn at several threads: OpenMP's threads look for work for 5 to 10 ms before they sleep, and would slow the next side down.
-SETTLE_SECONDS, SETTLE_STEPS, ASLEEP_SECONDS = 0.001, 20, 1e-4
+SETTLE_SECONDS, SETTLE_STEPS, ASLEEP_STEPS = 0.001, 40, 2
 
 
 class Worker:
@@ -68,16 +68,24 @@ class Worker:
                 total += int((thread / "schedstat").read_text().split()[0])
         return total * 1e-9
 
+    def awake(self) -> bool:
+        """Whether a thread of it runs or wants to, or the system does not say. (The time that a thread had tells only milliseconds later.)"""
+        try:
+            states = [
+                (thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in Path(f"/proc/{self.process.pid}/task").iterdir()
+            ]
+        except OSError:
+            return True
+        return "R" in states
+
     def settle(self) -> None:
         """Wait until its threads sleep."""
-        before = self.busy_seconds()
+        quiet = 0
         for _ in range(SETTLE_STEPS):
             time.sleep(SETTLE_SECONDS)
-            now = self.busy_seconds()
-            # 0: the system does not say; then all the steps are waited for.
-            if 0 < now < before + ASLEEP_SECONDS:
+            quiet = 0 if self.awake() else quiet + 1
+            if quiet == ASLEEP_STEPS:
                 return
-            before = now
 
     def close(self) -> None:
         """End the process."""

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,24 @@ def test_numpy_is_compared(tmp_path: Path) -> None:
         ("add_64", False),
     }
     assert "| matmul_16x16x16 | 1 |" in (tmp_path / "out.md").read_text().partition("## Beside NumPy")[2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which threads run")
+def test_a_side_is_waited_for_until_its_threads_sleep() -> None:
+    from sides import Worker
+
+    code = "import sys, threading, time\nfor line in sys.stdin:\n    t = time.perf_counter()\n    print(flush=True)\n"
+    code += "    while time.perf_counter() < t + float(line): pass\n"
+    side = Worker.__new__(Worker)
+    side.process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # It answers at once and goes on for a while, as OpenMP's threads do.
+    print(0.02, file=side.process.stdin, flush=True)
+    side.process.stdout.readline()
+    begun = time.perf_counter()
+    assert side.awake()
+    side.settle()
+    assert not side.awake() and time.perf_counter() - begun > 0.01
+    side.close()
 
 
 def test_targets_and_own_rates_are_on_the_page() -> None:
