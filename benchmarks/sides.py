@@ -69,11 +69,10 @@ class Worker:
         return total * 1e-9
 
     def awake(self) -> bool:
-        """Whether a thread of it runs or wants to, or the system does not say. (The time that a thread had tells only milliseconds later.)"""
+        """Whether a thread of it runs or wants to, or the system does not say. (The time that a thread had is told only later.)"""
         try:
-            states = [
-                (thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in Path(f"/proc/{self.process.pid}/task").iterdir()
-            ]
+            threads = list(Path(f"/proc/{self.process.pid}/task").iterdir())
+            states = [(thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads]
         except OSError:
             return True
         return "R" in states
@@ -89,9 +88,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 class Quiet:
