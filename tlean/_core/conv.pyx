@@ -64,19 +64,24 @@ cdef extern from "conv_micro.h" nogil:
     void conv_put_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void conv_put_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void dense_f32(int, float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, float, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                   Py_ssize_t) noexcept
+                   Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void dense_f64(int, double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, const double*, double, Py_ssize_t, Py_ssize_t,
-                   Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_weight_f32(void*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           Py_ssize_t) noexcept
+                   Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void dense3_weight_f32(void*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           Py_ssize_t, Py_ssize_t) noexcept
     void dense3_total_f32(float*, const void*) noexcept
-    void dense3_weight_f64(void*, const double*, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           Py_ssize_t) noexcept
+    void dense3_weight_f64(void*, const double*, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                           Py_ssize_t, Py_ssize_t) noexcept
     void dense3_total_f64(double*, const void*) noexcept
     bint conv_unpack_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
     bint conv_unpack_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
     void conv_zero_f32(float*, Py_ssize_t) noexcept
     void conv_zero_f64(double*, Py_ssize_t) noexcept
+
+cdef extern from "streaming.h" nogil:
+    bint tl_streams(int64_t nbytes)
+    void tl_stream(void* dst, const void* src, int64_t n)
+    void tl_stream_end()
 
 cdef extern from "conv_winograd.h" nogil:
     void wino_source(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t) noexcept

@@ -3,7 +3,9 @@
 
 cdef enum:
     DEPTHWISE_UNITS = 16        # at least, if planes have enough rows to be cut
+    DEPTHWISE_GROUPS = 8        # whose weight gradients are summed together
     DEPTHWISE_REPORT = 4096     # elements that are reported at a time, about
+    DEPTHWISE_BAND = 16384      # bytes of rows worked out in the first-level cache before they are streamed
 
 
 cdef struct PlaneJob:
@@ -12,6 +14,7 @@ cdef struct PlaneJob:
     const void* other       # the weights; for their gradient x, source being g
     const void* bias
     tl_finish* finish       # whom finished parts of the destination are reported to, or NULL
+    bint streams            # past the caches
     bint adjoint
     int size                # of the window
     Py_ssize_t planes       # of the destination; groups of the weight gradient
@@ -45,13 +48,29 @@ cdef void describe_planes(PlaneJob* job, Geometry* geo, bint adjoint) noexcept n
         job.top, job.left = axis[1].padding, axis[2].padding
 
 
+cdef inline void plane_rows(PlaneJob* job, Py_ssize_t plane, real* to, const real* source, const real* taps, real start, Py_ssize_t first,
+                            Py_ssize_t last, Py_ssize_t next) noexcept nogil:
+    # Rows first … last − 1 of one plane; `to` is where its row 0 goes.
+    cdef Py_ssize_t ahead = job.height * job.width if job.fan == 1 else 0
+    if real is float:
+        dense_f32(job.size, to, job.columns, source + plane // job.fan * job.height * job.width, job.height, job.width, taps, start,
+                  job.top, job.left, first, last, ahead, next)
+    else:
+        dense_f64(job.size, to, job.columns, source + plane // job.fan * job.height * job.width, job.height, job.width, taps, start,
+                  job.top, job.left, first, last, ahead, next)
+
+
 cdef void plane_chunk(PlaneJob* job, Py_ssize_t chunk, real* to, const real* source, const real* w, const real* bias) noexcept nogil:
     # Units are parts of planes, in order; a chunk's are neighbours, so what it finishes is one range.
     cdef Py_ssize_t begin = job.planes * job.cuts * chunk // job.chunks, end = job.planes * job.cuts * (chunk + 1) // job.chunks
-    cdef Py_ssize_t unit, plane, channel, first, last, t, cells = job.size * job.size, done
+    cdef Py_ssize_t unit, plane, channel, first, last, t, cells = job.size * job.size, done, area = job.rows * job.columns
     cdef Py_ssize_t reported = (begin // job.cuts * job.rows + job.rows * (begin % job.cuts) // job.cuts) * job.columns
+    cdef Py_ssize_t most = maximum(DEPTHWISE_BAND // (job.columns * <Py_ssize_t>sizeof(real)), 1), band
+    cdef real* block = NULL
     cdef real taps[49]
     cdef real start
+    if job.streams:
+        block = <real*>scratch(1, <size_t>(most * job.columns * sizeof(real)))
     for unit in range(begin, end):
         plane = unit // job.cuts
         channel = plane % job.channels
@@ -60,16 +79,20 @@ cdef void plane_chunk(PlaneJob* job, Py_ssize_t chunk, real* to, const real* sou
         for t in range(cells):
             taps[t] = w[channel * cells + (cells - 1 - t if job.adjoint else t)]
         start = bias[channel] if bias != NULL else 0
-        if real is float:
-            dense_f32(job.size, to + plane * job.rows * job.columns, job.columns, source + plane // job.fan * job.height * job.width,
-                      job.height, job.width, taps, start, job.top, job.left, first, last)
+        if block == NULL:
+            plane_rows(job, plane, to + plane * area, source, taps, start, first, last, area)
         else:
-            dense_f64(job.size, to + plane * job.rows * job.columns, job.columns, source + plane // job.fan * job.height * job.width,
-                      job.height, job.width, taps, start, job.top, job.left, first, last)
+            while first < last:
+                band = minimum(most, last - first)
+                plane_rows(job, plane, block - first * job.columns, source, taps, start, first, first + band, 0)
+                tl_stream(to + plane * area + first * job.columns, block, band * job.columns * <int64_t>sizeof(real))
+                first += band
         done = (plane * job.rows + last) * job.columns
         if done - reported >= DEPTHWISE_REPORT or unit + 1 == end:
             tl_finished(job.finish, reported, done)
             reported = done
+    if block != NULL:
+        tl_stream_end()
 
 
 cdef void plane_chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -90,6 +113,8 @@ cdef int depthwise(real* to, const real* source, const real* w, const real* bias
     job.to, job.source, job.other, job.bias, job.finish = to, source, w, bias, finish
     job.cuts = maximum(minimum(ceil_div(DEPTHWISE_UNITS, job.planes), job.rows // 16), 1)
     job.chunks = minimum(job.planes * job.cuts, 64)
+    # What an epilogue reads next stays in the caches.
+    job.streams = finish == NULL and tl_streams(job.planes * (job.rows * job.columns + job.height * job.width // job.fan) * sizeof(real))
     work = 1.0 * job.planes * job.rows * (job.columns + 16) * job.size * job.size / (CONV_VECTOR_BYTES // sizeof(real)) / 5
     if real is float:
         parallel_for(plane_chunk_f32, &job, job.chunks, work)
@@ -99,23 +124,28 @@ cdef int depthwise(real* to, const real* source, const real* w, const real* bias
 
 
 cdef void plane_weight_chunk(PlaneJob* job, Py_ssize_t chunk, const real* g, const real* x, real* partial) noexcept nogil:
-    # One group over some of the images.
-    cdef Py_ssize_t cut = chunk // job.planes, group = chunk % job.planes, n, plane
-    cdef char room[9 * CONV_VECTOR_BYTES + 64]
+    # A few groups over some of the images: planes that are neighbours in memory one after another, each group with its sums.
+    cdef Py_ssize_t ranges = ceil_div(job.planes, DEPTHWISE_GROUPS), cut = chunk // ranges, n, k, plane, next_plane
+    cdef Py_ssize_t first = chunk % ranges * DEPTHWISE_GROUPS, count = minimum(DEPTHWISE_GROUPS, job.planes - first)
+    cdef Py_ssize_t g_plane = job.rows * job.columns, x_plane = job.height * job.width, size = 9 * CONV_VECTOR_BYTES // sizeof(real)
+    cdef char room[DEPTHWISE_GROUPS * 9 * CONV_VECTOR_BYTES + 64]
     cdef real* sums = <real*>(<size_t>(room + 63) // 64 * 64)
-    fill_zero(sums, 9 * CONV_VECTOR_BYTES // sizeof(real))
+    fill_zero(sums, count * size)
     for n in range(job.images * cut // job.cuts, job.images * (cut + 1) // job.cuts):
-        plane = n * job.planes + group
+        for k in range(count):
+            plane = n * job.planes + first + k
+            next_plane = 1 if k + 1 < count else job.planes + 1 - count
+            if real is float:
+                dense3_weight_f32(sums + k * size, g + plane * g_plane, job.rows, job.columns, x + plane * x_plane, job.height, job.width,
+                                  job.top, job.left, next_plane * g_plane, next_plane * x_plane)
+            else:
+                dense3_weight_f64(sums + k * size, g + plane * g_plane, job.rows, job.columns, x + plane * x_plane, job.height, job.width,
+                                  job.top, job.left, next_plane * g_plane, next_plane * x_plane)
+    for k in range(count):
         if real is float:
-            dense3_weight_f32(sums, g + plane * job.rows * job.columns, job.rows, job.columns, x + plane * job.height * job.width,
-                              job.height, job.width, job.top, job.left)
+            dense3_total_f32(partial + (cut * job.planes + first + k) * 9, sums + k * size)
         else:
-            dense3_weight_f64(sums, g + plane * job.rows * job.columns, job.rows, job.columns, x + plane * job.height * job.width,
-                              job.height, job.width, job.top, job.left)
-    if real is float:
-        dense3_total_f32(partial + chunk * 9, sums)
-    else:
-        dense3_total_f64(partial + chunk * 9, sums)
+            dense3_total_f64(partial + (cut * job.planes + first + k) * 9, sums + k * size)
 
 
 cdef void plane_weight_chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -131,21 +161,21 @@ cdef void plane_weight_chunk_f64(void* context, Py_ssize_t chunk) noexcept nogil
 cdef int depthwise_weight(real* to, const real* g, const real* x, Geometry* geo) noexcept nogil:
     # dw of one output for each input under a 3 x 3 window: 9 sums over planes.
     cdef PlaneJob job
-    cdef Py_ssize_t k, cut
+    cdef Py_ssize_t k, cut, ranges = ceil_div(geo.groups, DEPTHWISE_GROUPS)
     cdef real* partial
     cdef double work
     describe_planes(&job, geo, False)
     job.source, job.other, job.planes = g, x, geo.groups
-    job.cuts = maximum(minimum(ceil_div(DEPTHWISE_UNITS, job.planes), job.images), 1)
+    job.cuts = maximum(minimum(ceil_div(DEPTHWISE_UNITS, ranges), job.images), 1)
     partial = <real*>scratch(0, <size_t>(job.cuts * job.planes * 9 * sizeof(real)))
     if partial == NULL:
         return TL_NO_MEMORY
     job.partial = partial
     work = 9.0 * job.images * job.planes * job.rows * (job.columns + 16) / (CONV_VECTOR_BYTES // sizeof(real)) / 5
     if real is float:
-        parallel_for(plane_weight_chunk_f32, &job, job.cuts * job.planes, work)
+        parallel_for(plane_weight_chunk_f32, &job, job.cuts * ranges, work)
     else:
-        parallel_for(plane_weight_chunk_f64, &job, job.cuts * job.planes, work)
+        parallel_for(plane_weight_chunk_f64, &job, job.cuts * ranges, work)
     for k in range(job.planes * 9):
         to[k] = partial[k]
         for cut in range(1, job.cuts):

@@ -70,7 +70,14 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
 }
 
 /* to[r, l] = bias + sum_{i,j} taps[i, j] x[r - top + i, l - left + j] for first <= r < last and V vectors of columns from `column` on.
- * The taps of K = 3 stay in registers, if there are 32. */
+ * Whether a row's products are summed before they join those of the rows before it, APART: with few sums under way each waits for itself,
+ * and there are registers for more. */
+#define APART (CONV_OB_MAX == 8)
+/* Vectors behind the last that a window of K columns reaches: K - 1 lanes. */
+#define WHOLE(K) (((K)-1 + LANES - 1) / LANES)
+TL_INLINE VEC NAME(window)(const VEC *line, const int j) {
+    return j % LANES ? NAME(shifted)(line[j / LANES], line[j / LANES + 1], j % LANES) : line[j / LANES];
+}
 #define DENSE(K, V)                                                                                                                     \
     static __attribute__((noinline)) void NAME(dense_##K##_##V)(REAL *TL_RESTRICT to, ptrdiff_t columns, const REAL *TL_RESTRICT x,     \
                                                                 ptrdiff_t height, ptrdiff_t width, const VEC *taps, REAL bias,          \
@@ -78,13 +85,9 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
                                                                 ptrdiff_t column) {                                                     \
         const VEC start = bias - (VEC){0};                                                                                              \
         const REAL *from = x + column - left;                                                                                           \
-        VEC acc[K][V], kept[9];                                                                                                         \
+        VEC acc[K][V];                                                                                                                  \
         NAME(span) spans[V + WHOLE(K)];                                                                                                 \
         ptrdiff_t written[V];                                                                                                           \
-        _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) {                                                                           \
-            kept[t] = taps[t];                                                                                                          \
-            if (K == 3 && CONV_OB_MAX == 8) CONV_IN_REGISTER(kept[t]);                                                                  \
-        }                                                                                                                               \
         _Pragma("GCC unroll 8") for (int v = 0; v < V + WHOLE(K); v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);      \
         _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) written[v] = columns - column - v * LANES;                                  \
         _Pragma("GCC unroll 7") for (int i = 0; i < K; i++) {                                                                           \
@@ -106,10 +109,10 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
             }                                                                                                                           \
             _Pragma("GCC unroll 7") for (int i = 0; i < K; i++) {                                                                       \
                 VEC sum[V];                                                                                                             \
-                if (K > 3 && (r - i < first || r - i >= last)) continue;                                                                \
+                if (r - i < first || r - i >= last) continue;                                                                           \
                 _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) sum[v] = acc[i][v];                                                 \
                 _Pragma("GCC unroll 7") for (int j = 0; j < K; j++) {                                                                   \
-                    VEC w = K == 3 && CONV_OB_MAX == 8 ? kept[(K * i + j) % 9] : tap[K * i + j];                                        \
+                    VEC w = tap[K * i + j];                                                                                             \
                     if (V > 1) CONV_IN_REGISTER(w);                                                                                     \
                     _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) sum[v] = APART && j == 0 ? w * a[j][v] : sum[v] + w * a[j][v];  \
                 }                                                                                                                       \
@@ -126,16 +129,6 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
             _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) acc[0][v] = start;                                                      \
         }                                                                                                                               \
     }
-/* Whether a row's products are summed before they join those of the rows before it: with few sums under way each waits for itself, and
- * there are registers for more. */
-#define APART (CONV_OB_MAX == 8)
-/* Vectors behind the last that a window of K columns reaches: K - 1 lanes. */
-#define WHOLE(K) (((K)-1 + LANES - 1) / LANES)
-TL_INLINE VEC NAME(window)(const VEC *line, const int j) {
-    return j % LANES ? NAME(shifted)(line[j / LANES], line[j / LANES + 1], j % LANES) : line[j / LANES];
-}
-DENSE(3, 1)
-DENSE(3, 2)
 DENSE(5, 1)
 DENSE(7, 1)
 #if CONV_OB_MAX == 8
@@ -145,9 +138,107 @@ DENSE(7, 2)
 #undef DENSE
 #undef APART
 
+/* The lanes of v inside the span. */
+TL_INLINE void NAME(store_span)(REAL *to, VEC v, NAME(span) s) {
+#if defined(__AVX512F__)
+    MASKED(mask_storeu)(to, s, v);
+#elif defined(__AVX2__)
+    MASKED(maskstore)(to, (__m256i)s, v);
+#else
+    conv_copy((char *)(to + s.begin), (const char *)&v + s.begin * sizeof(REAL), (s.end - s.begin) * (ptrdiff_t)sizeof(REAL));
+#endif
+}
+
+/* A row of an image, or zeros if it is outside: without a branch, which would let the compiler put off multiplications until the registers
+ * are full. */
+static const VEC NAME(no_row)[3];
+TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t height) {
+    const uintptr_t inside = -(uintptr_t)((size_t)y < (size_t)height);
+    return (const REAL *)(((uintptr_t)row & inside) | ((uintptr_t)NAME(no_row) & ~inside));
+}
+
+/* The rows of x that a window of 3 meets, one after another. A row adds to three rows of outputs, of which the first is then done; three
+ * rows at a time, so that no sum moves from register to register. What the next plane needs, `ahead` elements of x and `next` of the
+ * destination from here, is asked for meanwhile. */
+#define ROW3(V, done, middle, begun)                                                                                                    \
+    do {                                                                                                                                \
+        const REAL *row = NAME(row_or_zeros)(from, y, height);                                                                          \
+        VEC line[V + 1];                                                                                                                \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) line[v] = NAME(load_span)(row + v * LANES, spans[v]);                   \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                           \
+            conv_expect_soon(from + ahead + v * LANES);                                                                                 \
+            begun[v] = start;                                                                                                           \
+        }                                                                                                                               \
+        from += width;                                                                                                                  \
+        y++;                                                                                                                            \
+        CONV_POINTER(from);                                                                                                             \
+        CONV_POINTER(y);                                                                                                                \
+        _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {                                                                           \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                       \
+                const VEC moved = NAME(window)(line + v, j);                                                                            \
+                done[v] += TAP(6 + j) * moved;                                                                                          \
+                middle[v] += TAP(3 + j) * moved;                                                                                        \
+                begun[v] += TAP(j) * moved;                                                                                             \
+            }                                                                                                                           \
+        }                                                                                                                               \
+    } while (0)
+#define WRITE3(V, done)                                                                                                                 \
+    do {                                                                                                                                \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) conv_expect_soon(to + next + v * LANES);                                    \
+        if (V == 2) *(VECU *)to = done[0];                                                                                              \
+        NAME(store_span)(to + (V - 1) * LANES, done[V - 1], written);                                                                   \
+        to += columns;                                                                                                                  \
+        CONV_POINTER(to);                                                                                                               \
+    } while (0)
+#if CONV_OB_MAX == 8
+#define TAP(t) kept[t]
+#else
+#define TAP(t) taps[t]
+#endif
+#define DENSE3(V)                                                                                                                       \
+    static __attribute__((noinline)) void NAME(dense_3_##V)(REAL *TL_RESTRICT to, ptrdiff_t columns, const REAL *TL_RESTRICT x,         \
+                                                            ptrdiff_t height, ptrdiff_t width, const VEC *taps, REAL bias,              \
+                                                            ptrdiff_t top, ptrdiff_t left, ptrdiff_t first, ptrdiff_t last,             \
+                                                            ptrdiff_t column, ptrdiff_t ahead, ptrdiff_t next) {                        \
+        const VEC start = bias - (VEC){0};                                                                                              \
+        const NAME(span) written = NAME(span_of)(0, columns - column - (V - 1) * LANES);                                                \
+        VEC a[V], b[V], c[V], kept[9];                                                                                                  \
+        NAME(span) spans[V + 1];                                                                                                        \
+        ptrdiff_t y = first - top, rows = last - first;                                                                                 \
+        const REAL *from = x + y * width + column - left;                                                                               \
+        to += first * columns + column;                                                                                                 \
+        _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) kept[t] = taps[t];                                                          \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);             \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) a[v] = b[v] = start;                                                        \
+        ROW3(V, a, b, c);                                                                                                               \
+        ROW3(V, b, c, a);                                                                                                               \
+        for (; rows >= 3; rows -= 3) {                                                                                                  \
+            ROW3(V, c, a, b);                                                                                                           \
+            WRITE3(V, c);                                                                                                               \
+            ROW3(V, a, b, c);                                                                                                           \
+            WRITE3(V, a);                                                                                                               \
+            ROW3(V, b, c, a);                                                                                                           \
+            WRITE3(V, b);                                                                                                               \
+        }                                                                                                                               \
+        if (rows > 0) {                                                                                                                 \
+            ROW3(V, c, a, b);                                                                                                           \
+            WRITE3(V, c);                                                                                                               \
+        }                                                                                                                               \
+        if (rows > 1) {                                                                                                                 \
+            ROW3(V, a, b, c);                                                                                                           \
+            WRITE3(V, a);                                                                                                               \
+        }                                                                                                                               \
+    }
+DENSE3(1)
+DENSE3(2)
+#undef DENSE3
+#undef TAP
+#undef WRITE3
+#undef ROW3
+
 /* The same for all columns. */
 static void NAME(dense)(int size, REAL *to, ptrdiff_t columns, const REAL *x, ptrdiff_t height, ptrdiff_t width, const REAL *taps,
-                        REAL bias, ptrdiff_t top, ptrdiff_t left, ptrdiff_t first, ptrdiff_t last) {
+                        REAL bias, ptrdiff_t top, ptrdiff_t left, ptrdiff_t first, ptrdiff_t last, ptrdiff_t ahead, ptrdiff_t next) {
 #define D(K, V) NAME(dense_##K##_##V)(to, columns, x, height, width, spread, bias, top, left, first, last, column)
 #if CONV_OB_MAX == 8
 #define D_WIDE(K) D(K, 2)
@@ -159,8 +250,8 @@ static void NAME(dense)(int size, REAL *to, ptrdiff_t columns, const REAL *x, pt
     for (ptrdiff_t column = 0; column < columns; column += LANES) {
         const int two = columns - column > LANES && (size == 3 || CONV_OB_MAX == 8);
         if (size == 3) {
-            if (two) D(3, 2);
-            else D(3, 1);
+            if (two) NAME(dense_3_2)(to, columns, x, height, width, spread, bias, top, left, first, last, column, ahead, next);
+            else NAME(dense_3_1)(to, columns, x, height, width, spread, bias, top, left, first, last, column, ahead, next);
         } else if (size == 5) {
             if (two) D_WIDE(5);
             else D(5, 1);
@@ -174,38 +265,80 @@ static void NAME(dense)(int size, REAL *to, ptrdiff_t columns, const REAL *x, pt
 #undef D
 }
 
-/* The weight gradient for K = 3: sums[i, j] += g[r, l] x[r - top + i, l - left + j] over rows and columns, lane by lane. What a lane of g
- * without a column meets in x is multiplied by zero. */
-static void NAME(dense3_weight)(VEC *sums, const REAL *TL_RESTRICT g, ptrdiff_t rows, ptrdiff_t columns, const REAL *TL_RESTRICT x,
-                                ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left) {
-    VEC acc[9];
-    _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) acc[t] = sums[t];
-    for (ptrdiff_t column = 0; column < columns; column += LANES) {
-        const NAME(span) of_g = NAME(span_of)(column, columns);
-        NAME(span) spans[1 + WHOLE(3)];
-        _Pragma("GCC unroll 4") for (int v = 0; v < 1 + WHOLE(3); v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);
-        VEC above = (VEC){0}, above2 = (VEC){0};
-        for (ptrdiff_t r = 0; r < rows + 2; r++) {
-            const ptrdiff_t y = r - top;
-            VEC here = (VEC){0}, line[1 + WHOLE(3)];
-            if (r < rows) here = NAME(load_span)(g + r * columns + column, of_g);
-            _Pragma("GCC unroll 4") for (int v = 0; v < 1 + WHOLE(3); v++) line[v] = (VEC){0};
-            if (y >= 0 && y < height) {
-                _Pragma("GCC unroll 4") for (int v = 0; v < 1 + WHOLE(3); v++) {
-                    line[v] = NAME(load_span)(x + y * width + column - left + v * LANES, spans[v]);
-                }
-            }
-            _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {
-                const VEC a = NAME(window)(line, j);
-                acc[j] += here * a;
-                acc[3 + j] += above * a;
-                acc[6 + j] += above2 * a;
-            }
-            above2 = above;
-            above = here;
-        }
+/* The weight gradient for K = 3: sums[i, j] += g[r, l] x[r - top + i, l - left + j] over rows and V vectors of columns from `column` on, lane
+ * by lane. A row of x meets three rows of g. What a lane of g without a column meets in x is multiplied by zero. What the next planes need,
+ * `g_ahead` and `x_ahead` elements from here, is asked for meanwhile. */
+#define WEIGHT3(V, here, above, above2)                                                                                                 \
+    do {                                                                                                                                \
+        const REAL *row = NAME(row_or_zeros)(g, r, rows);                                                                               \
+        VEC line[V + 1];                                                                                                                \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                           \
+            conv_expect_soon(x + x_ahead + v * LANES);                                                                                  \
+            conv_expect_soon(g + g_ahead + v * LANES);                                                                                  \
+            here[v] = NAME(load_span)(row + v * LANES, of_g[v]);                                                                        \
+        }                                                                                                                               \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) line[v] = NAME(load_span)(x + v * LANES, spans[v]);                     \
+        x += width;                                                                                                                     \
+        g += columns;                                                                                                                   \
+        r++;                                                                                                                            \
+        CONV_POINTER(x);                                                                                                                \
+        CONV_POINTER(g);                                                                                                                \
+        CONV_POINTER(r);                                                                                                                \
+        _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {                                                                           \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                       \
+                const VEC moved = NAME(window)(line + v, j);                                                                            \
+                acc[v][j] += here[v] * moved;                                                                                           \
+                acc[v][3 + j] += above[v] * moved;                                                                                      \
+                acc[v][6 + j] += above2[v] * moved;                                                                                     \
+            }                                                                                                                           \
+        }                                                                                                                               \
+    } while (0)
+#define DENSE3_WEIGHT(V)                                                                                                                \
+    static __attribute__((noinline)) void NAME(dense3_weight_##V)(                                                                      \
+        VEC *sums, const REAL *TL_RESTRICT g, ptrdiff_t rows, ptrdiff_t columns, const REAL *TL_RESTRICT x, ptrdiff_t height,           \
+        ptrdiff_t width, ptrdiff_t top, ptrdiff_t left, ptrdiff_t column, ptrdiff_t g_ahead, ptrdiff_t x_ahead) {                       \
+        /* From the first row of x on: the rows of g above it that it meets have been seen. */                                          \
+        ptrdiff_t r = top, most = height < rows + 2 - top ? height : rows + 2 - top;                                                    \
+        NAME(span) of_g[V], spans[V + 1];                                                                                               \
+        VEC acc[V][9], a[V], b[V], c[V];                                                                                                \
+        x += column - left;                                                                                                             \
+        g += column + top * columns;                                                                                                    \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                           \
+            of_g[v] = NAME(span_of)(column + v * LANES, columns);                                                                       \
+            a[v] = b[v] = c[v] = (VEC){0};                                                                                              \
+            if (top > 0 && top <= rows) b[v] = NAME(load_span)(g - columns + v * LANES, of_g[v]);                                       \
+            if (top > 1 && top - 1 <= rows) a[v] = NAME(load_span)(g - 2 * columns + v * LANES, of_g[v]);                               \
+            _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) acc[v][t] = v ? (VEC){0} : sums[t];                                     \
+        }                                                                                                                               \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);             \
+        for (; most >= 3; most -= 3) {                                                                                                  \
+            WEIGHT3(V, c, b, a);                                                                                                        \
+            WEIGHT3(V, a, c, b);                                                                                                        \
+            WEIGHT3(V, b, a, c);                                                                                                        \
+        }                                                                                                                               \
+        if (most > 0) WEIGHT3(V, c, b, a);                                                                                              \
+        if (most > 1) WEIGHT3(V, a, c, b);                                                                                              \
+        _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) sums[t] = V == 2 ? acc[0][t] + acc[V - 1][t] : acc[0][t];                   \
     }
-    _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) sums[t] = acc[t];
+DENSE3_WEIGHT(1)
+#if CONV_OB_MAX == 8
+DENSE3_WEIGHT(2)
+#endif
+#undef DENSE3_WEIGHT
+#undef WEIGHT3
+
+static void NAME(dense3_weight)(VEC *sums, const REAL *g, ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t height,
+                                ptrdiff_t width, ptrdiff_t top, ptrdiff_t left, ptrdiff_t g_ahead, ptrdiff_t x_ahead) {
+    for (ptrdiff_t column = 0; column < columns; column += LANES) {
+#if CONV_OB_MAX == 8
+        if (columns - column > LANES) {
+            NAME(dense3_weight_2)(sums, g, rows, columns, x, height, width, top, left, column, g_ahead, x_ahead);
+            column += LANES;
+            continue;
+        }
+#endif
+        NAME(dense3_weight_1)(sums, g, rows, columns, x, height, width, top, left, column, g_ahead, x_ahead);
+    }
 }
 
 /* to[t] = the sum of the lanes of sums[t]. */

@@ -104,6 +104,8 @@ TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) { CONV_FILL(CONV_LO
 
 TL_INLINE void conv_expect_write(const void *at) { __builtin_prefetch(at, 1); }
 TL_INLINE void conv_expect_read(const void *at) { __builtin_prefetch(at); }
+/* Into the second-level cache. */
+TL_INLINE void conv_expect_soon(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 #define REAL float
 #define INTEGER int32_t
