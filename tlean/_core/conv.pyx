@@ -29,6 +29,7 @@ cdef extern from "conv_micro.h" nogil:
         CONV_OB_MAX
         CONV_Q_MAX
         CONV_TERMS
+        CONV_FEW
     void conv_expect_write(const void*) noexcept
     void conv_expect_read(const void*) noexcept
     const int* conv_nv_max
@@ -37,6 +38,10 @@ cdef extern from "conv_micro.h" nogil:
                                        float*, Py_ssize_t, const int32_t*, const float*) noexcept
     ctypedef void (*conv_block_fn_f64)(Py_ssize_t, const double*, const int32_t*, const double*, Py_ssize_t, const int32_t*,
                                        const int32_t*, double*, Py_ssize_t, const int32_t*, const double*) noexcept
+    ctypedef void (*conv_few_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, float*, Py_ssize_t,
+                                     const int32_t*, const float*, Py_ssize_t) noexcept
+    ctypedef void (*conv_few_fn_f64)(Py_ssize_t, const double*, const int32_t*, const double*, Py_ssize_t, const int32_t*, double*,
+                                     Py_ssize_t, const int32_t*, const double*, Py_ssize_t) noexcept
     ctypedef void (*dw_block_fn_f32)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const float*, Py_ssize_t, const float*,
                                      const int32_t*, float*) noexcept
     ctypedef void (*dw_block_fn_f64)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const double*, Py_ssize_t, const double*,
@@ -57,6 +62,8 @@ cdef extern from "conv_micro.h" nogil:
     void conv_turn_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     conv_block_fn_f32 conv_block_f32[9][9]
     conv_block_fn_f64 conv_block_f64[9][9]
+    conv_few_fn_f32 conv_few_f32[10]
+    conv_few_fn_f64 conv_few_f64[10]
     dw_block_fn_f32 dw_block_f32[9]
     dw_block_fn_f64 dw_block_f64[9]
     void conv_take_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept

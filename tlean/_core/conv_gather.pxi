@@ -45,11 +45,32 @@ cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows,
     vec.count = n
 
 
+cdef void few_terms(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Pass* one, Vectors* vec,
+                    Py_ssize_t channels) noexcept nogil:
+    # All channels of three vectors of positions after another; the last three overlap those before.
+    cdef Py_ssize_t part, v, bias_step = 0 if bias == NULL else 1
+    cdef real zero = 0
+    if bias == NULL:
+        bias = &zero
+    for part in range(ceil_div(vec.count, 3)):
+        v = minimum(3 * part, vec.count - 3)
+        if real is float:
+            conv_few_f32[one.terms](channels, src, one.xoff, w, job.ws, vec.pos + v, to, job.out_plane, vec.opos + v, bias,
+                                   bias_step)
+        else:
+            conv_few_f64[one.terms](channels, src, one.xoff, w, job.ws, vec.pos + v, to, job.out_plane, vec.opos + v, bias,
+                                   bias_step)
+
+
 cdef void gather_strip(const real* src, const real* w, const real* bias, real* to, real* temporary, GatherJob* job, Pass* one,
                        Vectors* vec, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
     # Output channels `channel` … `end` − 1 of a group at the positions of one strip; `to` is the strip's place in channel 0.
     cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, i
     cdef real* out
+    if job.few and vec.in_place and vec.count >= 3:
+        few_terms(src, w + channel * job.ws, bias + channel if bias != NULL else NULL, to + channel * job.out_plane, job, one, vec,
+                  end - channel)
+        return
     for b in range(blocks):
         c = begin + (end - begin) * b // blocks
         n = begin + (end - begin) * (b + 1) // blocks - c
@@ -100,7 +121,7 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
                             + (origin[2] + c * width) * job.step[2] + one.first[2],
                             temporary, job, one, minimum(strip, height - h), minimum(width, columns - c * width), channel, end)
             continue
-        strip = even_tile(height, maximum(STRIP // extent, 1))
+        strip = even_tile(height, maximum(job.strip // extent, 1))
         for d in range(depth):
             for s in range(ceil_div(height, strip)):
                 h = s * strip
@@ -165,7 +186,7 @@ cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py
 
 cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
-    cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(STRIP // columns, 1), origin[3]
+    cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(job.strip // columns, 1), origin[3]
     cdef Py_ssize_t most = strip * ceil_div(columns, lane_count) + 2
     cdef Vectors vec
     cdef const real* at
@@ -295,6 +316,7 @@ cdef void source_of_narrow(GatherJob* job, Py_ssize_t* over) noexcept nogil:
     for a in range(3):
         axis = &job.geo.axis[a]
         job.src.size[a], job.src.step[a], job.src.planes[a], job.src.dilation[a] = axis.narrow, 1, 1, 1
+        job.src.shifted = False
         low, high = 0, 0
         for residue in range(minimum(axis.stride, axis.wide)):
             for t in range(axis.kernel):
@@ -305,10 +327,18 @@ cdef void source_of_narrow(GatherJob* job, Py_ssize_t* over) noexcept nogil:
         over[a] = high - low
 
 
+cdef bint few_pays(GatherJob* job, Py_ssize_t lane_count) noexcept nogil:
+    # Whether conv_few takes the sums: short ones of many channels, over some vectors of positions at stride 1.
+    return (not job.adjoint and job.geo.axis[2].stride == 1 and job.in_channels * job.geo.cells <= CONV_FEW and job.out_channels >= 8
+            and job.counts[1] * job.counts[2] >= 3 * lane_count)
+
+
 cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_count) noexcept nogil:
     # Whether every vector of positions can read the source itself: no zeros to add, nothing to de-interleave, no overrun.
     cdef Py_ssize_t last, strip
     cdef int a
+    if job.src.shifted:
+        return False
     for a in range(3):
         if job.src.step[a] != 1 or job.src.base[a] != 0 or job.src.tile[a] + over[a] > job.src.size[a]:
             return False
@@ -318,7 +348,7 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
         return False       # the channels would compete for the same sets of the first-level cache
     if job.panels:
         return True        # exactly the positions that exist are read
-    strip = even_tile(job.counts[1], maximum(STRIP // job.src.size[2], 1))
+    strip = even_tile(job.counts[1], maximum(job.strip // job.src.size[2], 1))
     last = job.counts[1] - (ceil_div(job.counts[1], strip) - 1) * strip
     return job.counts[2] > lane_count or (job.passes == 1 and (last - 1) * job.src.size[2] + job.counts[2] >= lane_count)
 
@@ -365,7 +395,11 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
             over[a] = reach(&geo.axis[a])
     job.passes = passes
     job.adjoint = adjoint
-    job.panels = panels_pay(&job, over, lane_count)
+    job.few = few_pays(&job, lane_count)
+    job.panels = not job.few and panels_pay(&job, over, lane_count)
+    job.strip = 4 * STRIP if job.few else STRIP
+    if job.few and job.counts[1] > 1 and job.counts[2] % lane_count != 0 and job.counts[2] <= 2 * STRIP:
+        shift(&job.src, geo, over)
     job.direct = readable_in_place(&job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)

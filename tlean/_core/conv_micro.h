@@ -5,6 +5,8 @@
  * A term k is a pair (channel, kernel cell), so two lists of offsets describe every rank, stride, dilation and direction, and neither
  * operand is rearranged: x is read where it lies, w is broadcast from where it lies.
  *
+ * conv_few: the same for up to CONV_FEW terms, where there are registers for what all of them read.
+ *
  * dw_block: OB x KB dot products over positions, the lanes being positions of the output plane:
  *     part[j, i] += sum_s sum_p g[gslice[s] + i gs + p] * x[xslice[s] + xoff[j] + p],   i < OB, j < KB.
  *
@@ -41,12 +43,14 @@ static const int conv_nv_max[9] = {0, 8, 8, 6, 5, 4, 4, 3, 3};
 static const int conv_kb_max[9] = {0, 9, 9, 6, 6, 4, 4, 3, 3};
 #define CONV_Q_MAX 14
 #define CONV_TERMS 12
+#define CONV_FEW 9
 #else
 #define CONV_OB_MAX 6
 static const int conv_nv_max[9] = {0, 8, 4, 3, 2, 2, 2, 0, 0};
 static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #define CONV_Q_MAX 6
 #define CONV_TERMS 6
+#define CONV_FEW 0
 #endif
 
 /* Lanes of two vectors, the second's numbered on from the first's. */

@@ -75,6 +75,49 @@ static const NAME(conv_block_fn) NAME(conv_block)[9][9] = {
 };
 #undef B
 
+/* The same for any number of channels, three vectors of positions and a sum so short that what it reads of x stays in registers: an output
+ * then costs its multiply-adds, a store, and a load of each weight for three vectors. The terms of w are neighbours. */
+typedef void (*NAME(conv_few_fn))(ptrdiff_t channels, const REAL *x, const int32_t *xoff, const REAL *w, ptrdiff_t ws, const int32_t *pos,
+                                  REAL *out, ptrdiff_t os, const int32_t *opos, const REAL *bias, ptrdiff_t bias_step);
+#if CONV_FEW > 0
+#define CONV_FEW_BLOCK(T)                                                                                                               \
+    static void NAME(conv_few_##T)(ptrdiff_t channels, const REAL *TL_RESTRICT x, const int32_t *TL_RESTRICT xoff,                      \
+                                   const REAL *TL_RESTRICT w, ptrdiff_t ws, const int32_t *TL_RESTRICT pos, REAL *TL_RESTRICT out,      \
+                                   ptrdiff_t os, const int32_t *TL_RESTRICT opos, const REAL *TL_RESTRICT bias, ptrdiff_t bias_step) {  \
+        VEC a[T][3];                                                                                                                    \
+        REAL *at[3];                                                                                                                    \
+        _Pragma("GCC unroll 3") for (int v = 0; v < 3; v++) {                                                                           \
+            at[v] = out + opos[v];                                                                                                      \
+            _Pragma("GCC unroll 9") for (int t = 0; t < T; t++) {                                                                       \
+                a[t][v] = *(const VECU *)(x + pos[v] + xoff[t]);                                                                        \
+                CONV_IN_REGISTER(a[t][v]);                                                                                              \
+            }                                                                                                                           \
+        }                                                                                                                               \
+        for (ptrdiff_t c = 0; c < channels; c++, w += ws, bias += bias_step) {                                                          \
+            VEC acc[3];                                                                                                                 \
+            _Pragma("GCC unroll 3") for (int v = 0; v < 3; v++) acc[v] = *bias - (VEC){0};                                              \
+            _Pragma("GCC unroll 9") for (int t = 0; t < T; t++) {                                                                       \
+                VEC b = w[t] - (VEC){0};                                                                                                \
+                CONV_IN_REGISTER(b);                                                                                                    \
+                _Pragma("GCC unroll 3") for (int v = 0; v < 3; v++) acc[v] += a[t][v] * b;                                              \
+            }                                                                                                                           \
+            _Pragma("GCC unroll 3") for (int v = 0; v < 3; v++) {                                                                       \
+                *(VECU *)at[v] = acc[v];                                                                                                \
+                at[v] += os;                                                                                                            \
+            }                                                                                                                           \
+        }                                                                                                                               \
+    }
+CONV_FEW_BLOCK(1) CONV_FEW_BLOCK(2) CONV_FEW_BLOCK(3) CONV_FEW_BLOCK(4) CONV_FEW_BLOCK(5) CONV_FEW_BLOCK(6) CONV_FEW_BLOCK(7)
+CONV_FEW_BLOCK(8) CONV_FEW_BLOCK(9)
+#undef CONV_FEW_BLOCK
+static const NAME(conv_few_fn) NAME(conv_few)[CONV_FEW + 1] = {
+    0, NAME(conv_few_1), NAME(conv_few_2), NAME(conv_few_3), NAME(conv_few_4), NAME(conv_few_5), NAME(conv_few_6), NAME(conv_few_7),
+    NAME(conv_few_8), NAME(conv_few_9),
+};
+#else
+static const NAME(conv_few_fn) NAME(conv_few)[1] = {0};
+#endif
+
 /* A vector's first n lanes, 0 < n, all of them from n = LANES on; the lanes behind are loaded as zeros. */
 TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
     if (n >= LANES) {

@@ -26,6 +26,8 @@ cdef struct GatherJob:
     Source src
     bint adjoint
     bint panels             # lanes are output channels; else positions
+    bint few                # positions, and the sums are short enough for conv_few
+    Py_ssize_t strip        # positions worked on at a time
     void* packed            # weights: [group][pass][panel][bias, then terms][output channel]
     Py_ssize_t packed_group
     bint direct             # the source is read in place: no padding, no stride

@@ -25,7 +25,9 @@ cdef struct Geometry:
 
 
 # A tile of the source, along each axis: element i of plane r is the source's element (origin + i)·step + r + base, zero if outside,
-# for origin the tile's place in units of positions; planes follow the residues r that kernel cells need.
+# for origin the tile's place in units of positions; planes follow the residues r that kernel cells need. Of a `shifted` source the last
+# axis has a plane for every kernel cell, as wide as the tile's positions: a row's end is next to the next row's beginning for every cell,
+# and vectors of positions run on from row to row with none computed in vain.
 cdef struct Source:
     Py_ssize_t size[3]
     Py_ssize_t step[3]
@@ -34,6 +36,7 @@ cdef struct Source:
     Py_ssize_t dilation[3]
     Py_ssize_t tile[3]      # positions that a tile serves
     Py_ssize_t extent[3]    # of a plane: positions, and what kernel cells reach beyond
+    bint shifted
     Py_ssize_t box          # elements of all planes of one channel
 
 
@@ -96,6 +99,12 @@ cdef void source_of_wide(Source* src, Geometry* geo) noexcept nogil:
         src.base[a] = -axis.padding
         src.planes[a] = minimum(axis.kernel, axis.period)
         src.dilation[a] = axis.dilation
+    src.shifted = False
+
+
+cdef void shift(Source* src, Geometry* geo, Py_ssize_t* over) noexcept nogil:
+    # Stride 1 along the last axis.
+    src.shifted, src.planes[2], over[2] = True, geo.axis[2].kernel, 0
 
 
 cdef inline Py_ssize_t reach(Axis* axis) noexcept nogil:
@@ -159,6 +168,10 @@ cdef inline Py_ssize_t cell_offset(Source* src, Axis* axes, Py_ssize_t index) no
     cdef int a
     split(cell, index, axes[1].kernel, axes[2].kernel)
     for a in range(3):
+        if src.shifted and a == 2:
+            plane = plane * src.planes[2] + cell[2]
+            place *= src.extent[2]
+            break
         plane = plane * src.planes[a] + cell[a] % axes[a].period
         place = place * src.extent[a] + cell[a] * axes[a].dilation // axes[a].stride
     return plane * src.extent[0] * src.extent[1] * src.extent[2] + place
@@ -182,7 +195,8 @@ cdef void copy_box(real* to, const real* channel, Source* src, const Py_ssize_t*
             shift1 = origin[1] * src.step[1] + src.base[1] + (r1 * src.dilation[1] % src.step[1] if r1 else 0)
             inside(shift1, src.step[1], src.size[1], rows, &begin1, &end1)
             for r2 in range(src.planes[2]):
-                shift2 = origin[2] * src.step[2] + src.base[2] + (r2 * src.dilation[2] % src.step[2] if r2 else 0)
+                shift2 = r2 * src.dilation[2] if src.shifted or r2 == 0 else r2 * src.dilation[2] % src.step[2]
+                shift2 += origin[2] * src.step[2] + src.base[2]
                 inside(shift2, src.step[2], src.size[2], columns, &row, &column)
                 fill_zero(to, begin0 * rows * columns)
                 for i0 in range(begin0, end0):

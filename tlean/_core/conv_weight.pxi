@@ -27,6 +27,7 @@ cdef struct WeightJob:
     Py_ssize_t ranges       # the blocks of a unit
     Py_ssize_t sums         # groups of tiles, each with a partial sum of its own
     bint direct             # x is read in place: no padding, no stride, and lanes are channels
+    bint whole              # g is read in place: lanes are positions of a shifted source, whose rows lie as those of g do
     Py_ssize_t x_image      # from image to image of x, in place or in the tile
     Py_ssize_t channels     # of x that are copied at a time
     Py_ssize_t x_pitch, g_pitch
@@ -136,6 +137,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
     cdef Py_ssize_t origin[3]
     cdef Py_ssize_t n, d, r, o, c, b, k, j, width, depth, rows, columns, slices = 0, channels, begin = block_begin(job, first)
     cdef const real* image_g
+    cdef const real* in_g
     cdef const real* at
     cdef real* sums
     split(origin, tile % boxes, job.tiles[1], job.tiles[2])
@@ -149,6 +151,9 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
             # A slice is one row, if lanes are channels, or else the rows of one depth as one run.
             for r in range(rows if job.panels else 1):
                 gslice[slices] = <int32_t>((n * src.tile[0] + d) * job.run)
+                if job.whole:
+                    gslice[slices] = <int32_t>(n * geo.groups * geo.narrow * narrow_plane(geo)
+                                               + d * geo.axis[1].narrow * geo.axis[2].narrow)
                 xslice[slices] = <int32_t>(n * job.x_image + (d * src.extent[1] + r) * src.extent[2])
                 slices += 1
         image_g = g + ((image + n) * geo.groups + group) * geo.narrow * narrow_plane(geo)
@@ -158,10 +163,14 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                 width = block_width(job, b, lane_count)
                 turn_g(gbox + (b - first) * job.g_pitch + n * depth * rows * columns * width, image_g + o * narrow_plane(geo), job, origin,
                        depth, rows, columns, minimum(geo.narrow - o, width), width)
-        else:
+        elif not job.whole:
             for o in range(begin, block_begin(job, last)):
                 copy_g(gbox + (o - begin) * job.g_pitch + n * src.tile[0] * job.run, image_g + o * narrow_plane(geo), job, origin, depth,
                        rows, columns)
+    in_g = <const real*>gbox
+    if job.whole:
+        in_g = g + ((image * geo.groups + group) * geo.narrow + begin) * narrow_plane(geo)
+        in_g += (origin[0] * geo.axis[1].narrow + origin[1]) * geo.axis[2].narrow
     for j in range(ceil_div(geo.wide, job.channels)):
         c = j * job.channels
         channels = minimum(job.channels, geo.wide - c)
@@ -185,7 +194,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                 products_by_channel(sums + c * geo.cells * width, at, gbox + (b - first) * job.g_pitch, xslice, job, slices, columns,
                                     width, channels * geo.cells)
             else:
-                products_by_position(sums + c * geo.cells * CONV_PART, xbox, gbox + (o - begin) * job.g_pitch, gslice, xslice, job, slices,
+                products_by_position(sums + c * geo.cells * CONV_PART, xbox, in_g + (o - begin) * job.g_pitch, gslice, xslice, job, slices,
                                      block_begin(job, b + 1) - o, channels * geo.cells)
 
 
@@ -197,7 +206,7 @@ cdef void weight_unit(WeightJob* job, Py_ssize_t unit, const real* g, const real
     cdef Py_ssize_t blocks = ceil_div(job.blocks, job.ranges) * (1 if job.panels else CONV_PART)
     cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * job.part
     cdef real* xbox = <real*>scratch(1, <size_t>((0 if job.direct else job.channels * job.x_pitch + CONV_VECTOR_BYTES) * sizeof(real) + 64))
-    cdef real* gbox = <real*>scratch(2, <size_t>(blocks * job.g_pitch * sizeof(real)))
+    cdef real* gbox = <real*>scratch(2, <size_t>(0 if job.whole else blocks * job.g_pitch * sizeof(real)))
     cdef int32_t* gslice = <int32_t*>scratch(3, <size_t>(2 * slices * sizeof(int32_t)))
     if xbox == NULL or gbox == NULL or gslice == NULL:
         job.partial = NULL
@@ -298,6 +307,16 @@ cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t l
     return by_channel < by_position
 
 
+cdef bint rows_run_on(WeightJob* job, Py_ssize_t lane_count, Py_ssize_t positions) noexcept nogil:
+    # Whether x is copied once for each column of the window: its rows then run on as those of g do, and g is read where it lies. That pays
+    # with few channels of x; planes of g hold whole vectors, and are worked on one by one.
+    cdef Geometry* geo = &job.geo
+    cdef Py_ssize_t plane = geo.axis[1].narrow * geo.axis[2].narrow
+    return (geo.axis[2].stride == 1 and geo.axis[1].narrow > 1 and plane % lane_count == 0 and plane <= 2 * positions
+            and geo.wide * geo.axis[2].kernel <= 2 * geo.narrow and geo.narrow >= 4
+            and geo.batch * geo.groups * geo.narrow * narrow_plane(geo) < INT32_MAX)
+
+
 cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints) noexcept nogil:
     cdef WeightJob job
     cdef Geometry* geo = &job.geo
@@ -322,14 +341,19 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         counts[a] = geo.axis[a].narrow
         over[a] = reach(&geo.axis[a])
         src.tile[a] = counts[a]
-    job.panels = weight_panels_pay(&job, over, lane_count, positions)
     job.part = CONV_PART
+    job.whole = rows_run_on(&job, lane_count, positions)
+    job.panels = not job.whole and weight_panels_pay(&job, over, lane_count, positions)
+    if job.whole:
+        shift(src, geo, over)
     if job.panels:
         positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
         job.part = 2 * lane_count
     # A tile of about `positions` cells: several images, or a box of one.
     src.tile[2] = even_tile(counts[2], positions)
     src.tile[1] = even_tile(counts[1], maximum(positions // (src.tile[2] + (0 if job.panels else over[2])), 1))
+    if job.whole:
+        src.tile[1], src.tile[2] = counts[1], counts[2]
     src.tile[0] = even_tile(counts[0], maximum(positions // ((src.tile[2] + over[2]) * src.tile[1]), 1))
     set_tile(src, over)
     job.run = ceil_div((src.tile[1] - 1) * src.extent[2] + src.tile[2], lane_count) * lane_count
@@ -364,7 +388,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         job.blocks = ceil_div(geo.narrow, job.part)
         job.ranges = ceil_div(job.blocks, 4)
     else:
-        job.g_pitch = odd_lines(job.images * src.tile[0] * job.run, lane_count)
+        job.g_pitch = narrow_plane(geo) if job.whole else odd_lines(job.images * src.tile[0] * job.run, lane_count)
         job.blocks = ceil_div(geo.narrow, CONV_OB_MAX)
         job.ranges = ceil_div(job.blocks, 8)
     # Partial sums: enough groups of tiles to keep several threads busy, in little memory.

@@ -124,19 +124,20 @@ static void wino_weights(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t kernel_
 static int wino_result(float *TL_RESTRICT to, ptrdiff_t pitch, const float *TL_RESTRICT m, ptrdiff_t step, ptrdiff_t tile_step,
                        const float *TL_RESTRICT bias, ptrdiff_t tiles) {
     const wino_vec b = *(const wino_vecu *)bias;
-    wino_vec spoilt = (wino_vec){0};
+    wino_vec spoilt[4] = {{0}}; /* one for each column of a tile: a single sum would wait for itself */
     for (; tiles > 0; tiles--, m += tile_step, to += 4 * WINO_LANES) {
 #define STORE_RESULT(i, j, value)                                                                                                       \
     do {                                                                                                                                \
         const wino_vec y = (value) + b;                                                                                                 \
-        spoilt += y * 0;                                                                                                                \
+        spoilt[j] += y * 0;                                                                                                             \
         *(wino_vec *)(to + (i)*pitch + (j)*WINO_LANES) = y;                                                                             \
     } while (0)
         WINO_BOTH_AXES(wino_result_axis, 6, 4, LOAD_POINT, STORE_RESULT);
 #undef STORE_RESULT
     }
+    const wino_vec all = (spoilt[0] + spoilt[1]) + (spoilt[2] + spoilt[3]);
     float sum = 0;
-    for (int l = 0; l < WINO_LANES; l++) sum += spoilt[l];
+    for (int l = 0; l < WINO_LANES; l++) sum += all[l];
     return sum == 0;
 }
 
