@@ -40,7 +40,7 @@
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define CONV_OB_MAX 8
 static const int conv_nv_max[9] = {0, 8, 8, 6, 5, 4, 4, 3, 3};
-static const int conv_kb_max[9] = {0, 9, 9, 6, 6, 4, 4, 3, 3};
+static const int conv_kb_max[9] = {0, 9, 9, 9, 6, 4, 4, 3, 3};
 #define CONV_Q_MAX 14
 #define CONV_TERMS 12
 #define CONV_FEW 9

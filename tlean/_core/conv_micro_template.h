@@ -273,6 +273,7 @@ TL_INLINE void NAME(conv_add_lane_sums)(const VEC *rows, REAL *to) {
 typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const int32_t *xslice, ptrdiff_t length, const REAL *g,
                                   ptrdiff_t gs, const REAL *x, const int32_t *xoff, REAL *part);
 
+/* What there is more of, vectors of x or of g, passes by one after another. */
 #define DW_BLOCK(OB, KB)                                                                                                                \
     static void NAME(dw_block_##OB)(ptrdiff_t slices, const int32_t *TL_RESTRICT gslice, const int32_t *TL_RESTRICT xslice,             \
                                     ptrdiff_t length, const REAL *TL_RESTRICT g, ptrdiff_t gs, const REAL *TL_RESTRICT x,               \
@@ -287,12 +288,19 @@ typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const
             const REAL *at[KB];                                                                                                         \
             _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) at[j] = xp + xoff[j];                                                  \
             for (ptrdiff_t p = 0; p < length; p += LANES) {                                                                             \
-                VEC a[KB];                                                                                                              \
+                VEC a[KB], b[OB];                                                                                                       \
                 _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) a[j] = *(const VECU *)(at[j] + p);                                 \
-                _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) {                                                                  \
-                    VEC b = *(const VECU *)(gp + i * gs + p);                                                                           \
-                    CONV_IN_REGISTER(b);                                                                                                \
-                    _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) acc[j][i] += a[j] * b;                                         \
+                _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) b[i] = *(const VECU *)(gp + i * gs + p);                           \
+                if (OB >= KB) {                                                                                                         \
+                    _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) {                                                              \
+                        CONV_IN_REGISTER(b[i]);                                                                                         \
+                        _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) acc[j][i] += a[j] * b[i];                                  \
+                    }                                                                                                                   \
+                } else {                                                                                                                \
+                    _Pragma("GCC unroll 9") for (int j = 0; j < KB; j++) {                                                              \
+                        CONV_IN_REGISTER(a[j]);                                                                                         \
+                        _Pragma("GCC unroll 8") for (int i = 0; i < OB; i++) acc[j][i] += a[j] * b[i];                                  \
+                    }                                                                                                                   \
                 }                                                                                                                       \
             }                                                                                                                           \
         }                                                                                                                               \
@@ -304,7 +312,7 @@ typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const
     }
 
 #if CONV_OB_MAX == 8
-DW_BLOCK(1, 9) DW_BLOCK(2, 9) DW_BLOCK(3, 6) DW_BLOCK(4, 6) DW_BLOCK(5, 4) DW_BLOCK(6, 4) DW_BLOCK(7, 3) DW_BLOCK(8, 3)
+DW_BLOCK(1, 9) DW_BLOCK(2, 9) DW_BLOCK(3, 9) DW_BLOCK(4, 6) DW_BLOCK(5, 4) DW_BLOCK(6, 4) DW_BLOCK(7, 3) DW_BLOCK(8, 3)
 #else
 DW_BLOCK(1, 9) DW_BLOCK(2, 4) DW_BLOCK(3, 3) DW_BLOCK(4, 3) DW_BLOCK(5, 2) DW_BLOCK(6, 2)
 #endif

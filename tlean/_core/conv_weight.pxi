@@ -6,6 +6,7 @@
 cdef enum:
     WEIGHT_POSITIONS = 896
     PANEL_WEIGHT_POSITIONS = 256
+    WEIGHT_TERMS = 9        # that one block takes at once, if it has at most 3 output channels
     MOST_PARTIAL_BYTES = 8388608
 
 
@@ -308,11 +309,11 @@ cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t l
 
 
 cdef bint rows_run_on(WeightJob* job, Py_ssize_t lane_count, Py_ssize_t positions) noexcept nogil:
-    # Whether x is copied once for each column of the window: its rows then run on as those of g do, and g is read where it lies. That pays
-    # with few channels of x; planes of g hold whole vectors, and are worked on one by one.
+    # Whether x is copied once for each column of the window (if there are several rows): its rows then run on as those of g do, and g is
+    # read where it lies. That pays with few channels of x; planes of g hold whole vectors, and are worked on one by one.
     cdef Geometry* geo = &job.geo
     cdef Py_ssize_t plane = geo.axis[1].narrow * geo.axis[2].narrow
-    return (geo.axis[2].stride == 1 and geo.axis[1].narrow > 1 and plane % lane_count == 0 and plane <= 2 * positions
+    return (geo.axis[2].stride == 1 and plane % lane_count == 0 and plane <= 2 * positions
             and geo.wide * geo.axis[2].kernel <= 2 * geo.narrow and geo.narrow >= 4
             and geo.batch * geo.groups * geo.narrow * narrow_plane(geo) < INT32_MAX)
 
@@ -344,7 +345,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     job.part = CONV_PART
     job.whole = rows_run_on(&job, lane_count, positions)
     job.panels = not job.whole and weight_panels_pay(&job, over, lane_count, positions)
-    if job.whole:
+    if job.whole and counts[1] > 1:
         shift(src, geo, over)
     if job.panels:
         positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
@@ -365,7 +366,9 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         job.tiles_all *= job.tiles[a]
     job.images = 1
     if job.tiles_all == 1:
-        job.images = maximum(minimum(positions // (src.tile[0] * job.run), geo.batch), 1)
+        # Where g only passes by, the more images, the fewer sums over lanes.
+        a = 2 * positions if job.whole and job.terms <= WEIGHT_TERMS else positions
+        job.images = maximum(minimum(a // (src.tile[0] * job.run), geo.batch), 1)
         if geo.batch > 0:
             job.images = even_tile(geo.batch, job.images)
     job.tiles_all *= ceil_div(geo.batch, job.images)
@@ -389,7 +392,8 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         job.ranges = ceil_div(job.blocks, 4)
     else:
         job.g_pitch = narrow_plane(geo) if job.whole else odd_lines(job.images * src.tile[0] * job.run, lane_count)
-        job.blocks = ceil_div(geo.narrow, CONV_OB_MAX)
+        # Where g comes from far, every term takes it at once.
+        job.blocks = ceil_div(geo.narrow, 3 if job.whole and job.terms <= WEIGHT_TERMS else CONV_OB_MAX)
         job.ranges = ceil_div(job.blocks, 8)
     # Partial sums: enough groups of tiles to keep several threads busy, in little memory.
     bytes = geo.groups * job.blocks * job.terms * job.part * sizeof(real)
