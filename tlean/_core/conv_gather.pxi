@@ -11,6 +11,7 @@ cdef struct Vectors:
     Py_ssize_t rows, columns, count
     bint in_place           # written straight to the destination, by rows or as one run
     Py_ssize_t out_pitch    # of the temporary, from channel to channel
+    Py_ssize_t row_pitch    # and from row to row
     int32_t* pos
     int32_t* opos
 
@@ -25,8 +26,15 @@ cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows,
     cdef double flat_cost = <double>whole * (one.terms + (1 if flat_in_place else 4))
     cdef double row_cost = <double>(rows * per_row) * (one.terms + (1 if dense else 4))
     cdef Py_ssize_t r, v, n = 0
-    vec.each, vec.rows, vec.columns = one, rows, columns
-    if columns >= lane_count and row_cost < flat_cost:
+    vec.each, vec.rows, vec.columns, vec.row_pitch = one, rows, columns, pitch
+    if job.skips and columns < lane_count:
+        # A vector for each row.
+        vec.in_place, vec.out_pitch, vec.row_pitch, vec.count = False, rows * lane_count, lane_count, rows
+        for r in range(rows):
+            vec.pos[r] = <int32_t>(r * pitch)
+            vec.opos[r] = <int32_t>(r * lane_count)
+        return
+    if job.skips or columns >= lane_count and row_cost < flat_cost:
         vec.in_place = dense
         vec.out_pitch = rows * pitch
         for r in range(rows):
@@ -43,6 +51,46 @@ cdef void list_vectors(Vectors* vec, GatherJob* job, Pass* one, Py_ssize_t rows,
             vec.opos[n] = vec.pos[n]
             n += 1
     vec.count = n
+
+
+cdef inline void rows_hit(Axis* axis, Py_ssize_t row, Py_ssize_t* low, Py_ssize_t* high) noexcept nogil:
+    # The kernel rows t, low <= t < high, with which a row of the adjoint at stride 1 meets some row of g: row + padding − t·dilation.
+    low[0] = maximum(ceil_div(row + axis.padding - axis.narrow + 1, axis.dilation), 0)
+    high[0] = maximum(minimum((row + axis.padding) // axis.dilation + 1, axis.kernel), low[0])
+
+
+cdef Py_ssize_t alike(GatherJob* job, Vectors* vec, Py_ssize_t row, Py_ssize_t v, Py_ssize_t end, Py_ssize_t* skipped,
+                      Py_ssize_t* terms) noexcept nogil:
+    # How far vectors from v on, before `end`, are worked on together: where they meet the same kernel rows, or else two rows of them. The terms
+    # that any of them needs.
+    cdef Py_ssize_t per_row = vec.count // vec.rows, per_cell = job.in_channels * job.geo.axis[2].kernel, next_v = v, low, high, least, most
+    cdef Axis* axis = &job.geo.axis[1]
+    rows_hit(axis, row + v // per_row, &least, &most)
+    while next_v < end:
+        rows_hit(axis, row + next_v // per_row, &low, &high)
+        if next_v // per_row > v // per_row + 1 and (low != least or high != most):
+            break
+        least, most = minimum(least, low), maximum(most, high)
+        next_v += 1
+    skipped[0], terms[0] = least * per_cell, (most - least) * per_cell
+    return next_v
+
+
+cdef bint skipping_pays(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_count) noexcept nogil:
+    # Whether the adjoint at stride 1 of a window that does not reach over the edge, or little: many rows then meet few kernel rows, and are
+    # worked on by rows, with what the multiplications by zero would cost against lanes behind the rows' ends.
+    cdef Py_ssize_t row, low, high, hits = 0, rows = job.counts[1], columns = job.counts[2]
+    cdef int a
+    for a in range(3):
+        if job.geo.axis[a].stride != 1:
+            return False
+    if not job.adjoint or job.geo.axis[0].kernel != 1:
+        return False
+    for row in range(rows):
+        rows_hit(&job.geo.axis[1], row, &low, &high)
+        hits += high - low
+    return (1.08 * hits * ceil_div(columns, lane_count)
+            < <double>job.geo.axis[1].kernel * ceil_div((rows - 1) * (columns + over[2]) + columns, lane_count))
 
 
 cdef void few_terms(const real* src, const real* w, const real* bias, real* to, GatherJob* job, Pass* one, Vectors* vec,
@@ -63,9 +111,10 @@ cdef void few_terms(const real* src, const real* w, const real* bias, real* to, 
 
 
 cdef void gather_strip(const real* src, const real* w, const real* bias, real* to, real* temporary, GatherJob* job, Pass* one,
-                       Vectors* vec, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
-    # Output channels `channel` … `end` − 1 of a group at the positions of one strip; `to` is the strip's place in channel 0.
-    cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, i
+                       Vectors* vec, Py_ssize_t row, Py_ssize_t channel, Py_ssize_t end) noexcept nogil:
+    # Output channels `channel` … `end` − 1 of a group at the positions of one strip; `to` is the strip's place in channel 0, `row` its
+    # first row.
+    cdef Py_ssize_t blocks = ceil_div(end - channel, CONV_OB_MAX), begin = channel, b, c, n, v, next_v, parts, part, i, terms, skipped
     cdef real* out
     if job.few and vec.in_place and vec.count >= 3:
         few_terms(src, w + channel * job.ws, bias + channel if bias != NULL else NULL, to + channel * job.out_plane, job, one, vec,
@@ -76,20 +125,25 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
         n = begin + (end - begin) * (b + 1) // blocks - c
         out = to + c * job.out_plane if vec.in_place else temporary
         parts = ceil_div(vec.count, conv_nv_max[n])
-        for part in range(parts):
-            v = vec.count * part // parts
-            next_v = vec.count * (part + 1) // parts
+        part, next_v = 0, 0
+        while next_v < vec.count:
+            v = next_v
+            part += 1
+            next_v = vec.count * part // parts
+            skipped, terms = 0, one.terms
+            if job.skips:
+                next_v = alike(job, vec, row, v, minimum(vec.count, v + conv_nv_max[n]), &skipped, &terms)
             if real is float:
                 conv_block_f32[n][next_v - v](
-                    one.terms, src, one.xoff, w + c * job.ws, job.ws, one.woff, vec.pos + v,
+                    terms, src, one.xoff + skipped, w + c * job.ws, job.ws, one.woff + skipped, vec.pos + v,
                     out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
             else:
                 conv_block_f64[n][next_v - v](
-                    one.terms, src, one.xoff, w + c * job.ws, job.ws, one.woff, vec.pos + v,
+                    terms, src, one.xoff + skipped, w + c * job.ws, job.ws, one.woff + skipped, vec.pos + v,
                     out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
         if not vec.in_place:
             for i in range(n):
-                put_rows(to + (c + i) * job.out_plane, job.step[1] * job.size[2], temporary + i * vec.out_pitch, job.src.extent[2],
+                put_rows(to + (c + i) * job.out_plane, job.step[1] * job.size[2], temporary + i * vec.out_pitch, vec.row_pitch,
                          vec.rows, vec.columns, job.step[2])
 
 
@@ -132,7 +186,7 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
                     src + d * slab + h * extent, w, bias,
                     to + (((origin[0] + d) * job.step[0] + one.first[0]) * job.size[1]
                           + (origin[1] + h) * job.step[1] + one.first[1]) * job.size[2] + origin[2] * job.step[2] + one.first[2],
-                    temporary, job, one, vec, channel, end)
+                    temporary, job, one, vec, origin[1] + h, channel, end)
 
 
 cdef void locate(GatherJob* job, Py_ssize_t box, Py_ssize_t* image, Py_ssize_t* group, Py_ssize_t* origin) noexcept nogil:
@@ -266,6 +320,20 @@ cdef inline Py_ssize_t hit(Axis* axis, Py_ssize_t residue, Py_ssize_t t) noexcep
     return residue + axis.padding - t * axis.dilation
 
 
+cdef void adjoint_by_rows(GatherJob* job, Pass* one) noexcept nogil:
+    # The terms of the one pass at stride 1, in the order kernel row, o, kernel column.
+    cdef Geometry* geo = &job.geo
+    cdef Py_ssize_t t, o, at, place, width = geo.axis[2].kernel
+    for t in range(geo.cells):
+        place = ((hit(&geo.axis[1], 0, t // width) - job.src.base[1]) * job.src.extent[2]
+                 + hit(&geo.axis[2], 0, t % width) - job.src.base[2])
+        for o in range(geo.narrow):
+            at = (t // width * geo.narrow + o) * width + t % width
+            one.xoff[at] = <int32_t>(place + o * job.pitch)
+            one.woff[at] = <int32_t>(t + o * geo.wide * geo.cells)
+    one.terms = geo.narrow * geo.cells
+
+
 cdef void adjoint_passes(GatherJob* job) noexcept nogil:
     # dx[c, s·j + q] = Σ_{o,t} w[o, c, t] g[o, j + (q + padding − t·dilation)/s]: one pass per residue q, terms (o, t).
     cdef Geometry* geo = &job.geo
@@ -286,6 +354,9 @@ cdef void adjoint_passes(GatherJob* job) noexcept nogil:
             one.first[a] = residue[a]
             one.count[a] = ceil_div(geo.axis[a].wide - residue[a], geo.axis[a].stride)
         n = 0
+        if job.skips:
+            adjoint_by_rows(job, one)
+            return
         # The kernel cells that hit this residue, for output channel 0; the other channels repeat them.
         for t in range(geo.cells):
             split(cell, t, geo.axis[1].kernel, geo.axis[2].kernel)
@@ -397,6 +468,7 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     job.adjoint = adjoint
     job.few = few_pays(&job, lane_count)
     job.panels = not job.few and panels_pay(&job, over, lane_count)
+    job.skips = not job.panels and skipping_pays(&job, over, lane_count)
     job.strip = 4 * STRIP if job.few else STRIP
     if job.few and job.counts[1] > 1 and job.counts[2] % lane_count != 0 and job.counts[2] <= 2 * STRIP:
         shift(&job.src, geo, over)

@@ -28,6 +28,7 @@ cdef struct GatherJob:
     bint panels             # lanes are output channels; else positions
     bint few                # positions, and the sums are short enough for conv_few
     Py_ssize_t strip        # positions worked on at a time
+    bint skips              # rows leave out the kernel rows that hit nothing; terms are ordered by kernel row
     void* packed            # weights: [group][pass][panel][bias, then terms][output channel]
     Py_ssize_t packed_group
     bint direct             # the source is read in place: no padding, no stride
