@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_calls import FLOATS, Call, run_op, usable_instruction_sets
+from kernel_calls import FLOATS, Call, last_cache_bytes, run_op, usable_instruction_sets
 
 from tlean._core import threads
 
@@ -134,6 +134,19 @@ GEOMETRIES = {
     "volume": (2, 1, 4, 8, (9, 8, 10), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)),
     "strided volume": (1, 1, 2, 17, (7, 8, 9), (2, 3, 2), (2, 1, 3), (1, 0, 2), (1, 2, 1)),
     "large tiles": (1, 1, 70, 20, (60, 58), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "depthwise, more channels than are summed at a time": (3, 19, 1, 1, (9, 20), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "few terms, dilated": (2, 2, 1, 9, (20, 23), (3, 3), (1, 1), (2, 3), (2, 3)),
+    "few terms, strided rows": (2, 1, 1, 8, (31, 27), (3, 3), (2, 1), (1, 1), (1, 1)),
+    "few terms, long rows": (1, 1, 1, 8, (3, 1701), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "few terms, one long row": (9, 2, 1, 9, (1024,), (9,), (1,), (4,), (1,)),
+    "few terms, volume": (2, 1, 1, 8, (5, 8, 9), (2, 2, 2), (1, 1, 1), (1, 0, 1), (1, 1, 1)),
+    "few terms, pointwise": (2, 1, 5, 11, (9, 13), (1, 1), (1, 1), (0, 0), (1, 1)),
+    "planes of whole vectors": (5, 2, 3, 10, (16, 16), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "planes of whole vectors, dilated": (3, 1, 2, 9, (15, 16), (5, 3), (2, 1), (4, 2), (2, 2)),
+    "volume of whole vectors": (2, 1, 2, 8, (9, 16, 16), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)),
+    "edge rows that meet few kernel rows": (2, 1, 3, 5, (12, 40), (7, 5), (1, 1), (0, 1), (1, 1)),
+    "edge rows, dilated": (2, 1, 3, 9, (13, 9), (4, 3), (1, 1), (0, 0), (2, 1)),
+    "edge rows, a window as tall as the image": (2, 2, 3, 6, (8, 21), (8, 2), (1, 1), (0, 0), (1, 1)),
     "no images": (0, 1, 2, 3, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1)),
 }
 
@@ -188,6 +201,24 @@ def depthwise(draw):
 def test_any_depthwise_geometry(geometry, suffix):
     for isa in ISAS:
         check(isa, suffix, *geometry)
+
+
+@both
+def test_depthwise_beyond_the_caches_has_the_bits_of_a_few_images(isa, suffix):
+    # Large outputs are streamed, from bands of rows of a plane.
+    w, x, b = draw(9, suffix, (5, 1, 3, 3), (2, 5, 93, 101), 5)
+    few = [
+        run_op(isa, "conv", "conv2d", suffix, w, b, x, padding=1, groups=5),
+        run_op(isa, "conv", "_conv_grad_x", suffix, w, x, in_shape=(93, 101), stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=5),
+    ]
+    times = min(last_cache_bytes(), 1 << 26) // (2 * x.size * np.dtype(FLOATS[suffix]).itemsize) + 1
+    many = np.concatenate([x] * times)
+    got = [
+        run_op(isa, "conv", "conv2d", suffix, w, b, many, padding=1, groups=5),
+        run_op(isa, "conv", "_conv_grad_x", suffix, w, many, in_shape=(93, 101), stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=5),
+    ]
+    for one, all_of_them in zip(few, got, strict=True):
+        assert all_of_them.tobytes() == one.tobytes() * times
 
 
 @both

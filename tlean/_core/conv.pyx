@@ -106,6 +106,7 @@ include "conv_winograd.pxi"
 include "conv_winograd_weight.pxi"
 include "conv_panel.pxi"
 include "conv_gather.pxi"
+include "conv_adjoint.pxi"
 include "conv_weight.pxi"
 include "conv_depthwise.pxi"
 

@@ -13,6 +13,13 @@ typedef struct {
 } NAME(span);
 #endif
 
+/* Where spans are vectors and registers few, they stay in memory. */
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define SPAN_FROM_MEMORY(s) __asm__("" : "+m"(s))
+#else
+#define SPAN_FROM_MEMORY(s) (void)0
+#endif
+
 TL_INLINE NAME(span) NAME(span_of)(ptrdiff_t at, ptrdiff_t width) {
     const ptrdiff_t low = at >= 0 ? 0 : at < -LANES ? LANES : -at, high = width - at < low ? low : width - at > LANES ? LANES : width - at;
 #if defined(__AVX512F__)
@@ -163,6 +170,9 @@ TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t
 #define ROW3(V, done, middle, begun)                                                                                                    \
     do {                                                                                                                                \
         const REAL *row = NAME(row_or_zeros)(from, y, height);                                                                          \
+        const VEC *tap = taps;                                                                                                          \
+        CONV_POINTER(tap);                                                                                                              \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) SPAN_FROM_MEMORY(spans[v]);                                             \
         VEC line[V + 1];                                                                                                                \
         _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) line[v] = NAME(load_span)(row + v * LANES, spans[v]);                   \
         _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                           \
@@ -193,7 +203,7 @@ TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t
 #if CONV_OB_MAX == 8
 #define TAP(t) kept[t]
 #else
-#define TAP(t) taps[t]
+#define TAP(t) tap[t]
 #endif
 #define DENSE3(V)                                                                                                                       \
     static __attribute__((noinline)) void NAME(dense_3_##V)(REAL *TL_RESTRICT to, ptrdiff_t columns, const REAL *TL_RESTRICT x,         \
@@ -265,12 +275,14 @@ static void NAME(dense)(int size, REAL *to, ptrdiff_t columns, const REAL *x, pt
 #undef D
 }
 
-/* The weight gradient for K = 3: sums[i, j] += g[r, l] x[r - top + i, l - left + j] over rows and V vectors of columns from `column` on, lane
- * by lane. A row of x meets three rows of g. What a lane of g without a column meets in x is multiplied by zero. What the next planes need,
- * `g_ahead` and `x_ahead` elements from here, is asked for meanwhile. */
+/* The weight gradient for K = 3: sums[i, j] += g[r, l] x[r - top + i, l - left + j] over rows and V vectors of columns from `column` on,
+ * lane by lane. A row of x meets three rows of g. What a lane of g without a column meets in x is multiplied by zero. What the next planes
+ * need, `g_ahead` and `x_ahead` elements from here, is asked for meanwhile. */
 #define WEIGHT3(V, here, above, above2)                                                                                                 \
     do {                                                                                                                                \
         const REAL *row = NAME(row_or_zeros)(g, r, rows);                                                                               \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) SPAN_FROM_MEMORY(of_g[v]);                                                  \
+        _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) SPAN_FROM_MEMORY(spans[v]);                                             \
         VEC line[V + 1];                                                                                                                \
         _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                           \
             conv_expect_soon(x + x_ahead + v * LANES);                                                                                  \
@@ -351,3 +363,4 @@ static void NAME(dense3_total)(REAL *to, const VEC *sums) {
     for (int t = 0; t < 9; t++) to[t] = totals[t];
 }
 #undef WHOLE
+#undef SPAN_FROM_MEMORY

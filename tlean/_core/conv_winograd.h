@@ -14,6 +14,8 @@
 #include "micro.h"
 
 #define WINO_LANES (CONV_VECTOR_BYTES / 4)
+/* Sums that one loop keeps in registers beside all else. */
+#define WINO_SUMS (CONV_OB_MAX == 8 ? 4 : 1)
 #define WINO_A 0.75f
 #define WINO_B 1.5f
 #define WINO_A2 0.5625f
@@ -124,12 +126,12 @@ static void wino_weights(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t kernel_
 static int wino_result(float *TL_RESTRICT to, ptrdiff_t pitch, const float *TL_RESTRICT m, ptrdiff_t step, ptrdiff_t tile_step,
                        const float *TL_RESTRICT bias, ptrdiff_t tiles) {
     const wino_vec b = *(const wino_vecu *)bias;
-    wino_vec spoilt[4] = {{0}}; /* one for each column of a tile: a single sum would wait for itself */
+    wino_vec spoilt[4] = {{0}}; /* a single sum would wait for itself */
     for (; tiles > 0; tiles--, m += tile_step, to += 4 * WINO_LANES) {
 #define STORE_RESULT(i, j, value)                                                                                                       \
     do {                                                                                                                                \
         const wino_vec y = (value) + b;                                                                                                 \
-        spoilt[j] += y * 0;                                                                                                             \
+        spoilt[j % WINO_SUMS] += y * 0;                                                                                                 \
         *(wino_vec *)(to + (i)*pitch + (j)*WINO_LANES) = y;                                                                             \
     } while (0)
         WINO_BOTH_AXES(wino_result_axis, 6, 4, LOAD_POINT, STORE_RESULT);
