@@ -146,6 +146,7 @@ GEOMETRIES = {
     "volume of whole vectors": (2, 1, 2, 8, (9, 16, 16), (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)),
     "edge rows that meet few kernel rows": (2, 1, 3, 5, (12, 40), (7, 5), (1, 1), (0, 1), (1, 1)),
     "edge rows, dilated": (2, 1, 3, 9, (13, 9), (4, 3), (1, 1), (0, 0), (2, 1)),
+    "edge rows of padded slabs": (2, 1, 2, 3, (3, 12, 13), (1, 6, 5), (1, 1, 1), (1, 0, 0), (1, 1, 1)),
     "edge rows, a window as tall as the image": (2, 2, 3, 6, (8, 21), (8, 2), (1, 1), (0, 0), (1, 1)),
     "no images": (0, 1, 2, 3, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1)),
 }

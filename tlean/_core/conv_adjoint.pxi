@@ -76,8 +76,9 @@ cdef void adjoint_by_rows(GatherJob* job, Pass* one) noexcept nogil:
     cdef Geometry* geo = &job.geo
     cdef Py_ssize_t t, o, at, place, width = geo.axis[2].kernel
     for t in range(geo.cells):
-        place = ((hit(&geo.axis[1], 0, t // width) - job.src.base[1]) * job.src.extent[2]
-                 + hit(&geo.axis[2], 0, t % width) - job.src.base[2])
+        place = hit(&geo.axis[0], 0, 0) - job.src.base[0]
+        place = place * job.src.extent[1] + hit(&geo.axis[1], 0, t // width) - job.src.base[1]
+        place = place * job.src.extent[2] + hit(&geo.axis[2], 0, t % width) - job.src.base[2]
         for o in range(geo.narrow):
             at = (t // width * geo.narrow + o) * width + t % width
             one.xoff[at] = <int32_t>(place + o * job.pitch)
@@ -121,5 +122,5 @@ cdef bint skipping_pays(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_
     for row in range(rows):
         rows_hit(&job.geo.axis[1], row, &low, &high)
         hits += high - low
-    return (1.08 * hits * ceil_div(columns, lane_count)
+    return (1.25 * hits * ceil_div(columns, lane_count)
             < <double>job.geo.axis[1].kernel * ceil_div((rows - 1) * (columns + over[2]) + columns, lane_count))

@@ -167,6 +167,12 @@ TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t
 /* The rows of x that a window of 3 meets, one after another. A row adds to three rows of outputs, of which the first is then done; three
  * rows at a time, so that no sum moves from register to register. What the next plane needs, `ahead` elements of x and `next` of the
  * destination from here, is asked for meanwhile. */
+#define ADD3(V, sums, t)                                                                                                                \
+    do {                                                                                                                                \
+        VEC w = TAP(t);                                                                                                                 \
+        if (V > 1 && CONV_OB_MAX < 8) CONV_IN_REGISTER(w);                                                                              \
+        _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) sums[v] += w * moved[v];                                                    \
+    } while (0)
 #define ROW3(V, done, middle, begun)                                                                                                    \
     do {                                                                                                                                \
         const REAL *row = NAME(row_or_zeros)(from, y, height);                                                                          \
@@ -184,12 +190,11 @@ TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t
         CONV_POINTER(from);                                                                                                             \
         CONV_POINTER(y);                                                                                                                \
         _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++) {                                                                           \
-            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) {                                                                       \
-                const VEC moved = NAME(window)(line + v, j);                                                                            \
-                done[v] += TAP(6 + j) * moved;                                                                                          \
-                middle[v] += TAP(3 + j) * moved;                                                                                        \
-                begun[v] += TAP(j) * moved;                                                                                             \
-            }                                                                                                                           \
+            VEC moved[V];                                                                                                               \
+            _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) moved[v] = NAME(window)(line + v, j);                                   \
+            ADD3(V, done, 6 + j);                                                                                                       \
+            ADD3(V, middle, 3 + j);                                                                                                     \
+            ADD3(V, begun, j);                                                                                                          \
         }                                                                                                                               \
     } while (0)
 #define WRITE3(V, done)                                                                                                                 \
@@ -245,6 +250,7 @@ DENSE3(2)
 #undef TAP
 #undef WRITE3
 #undef ROW3
+#undef ADD3
 
 /* The same for all columns. */
 static void NAME(dense)(int size, REAL *to, ptrdiff_t columns, const REAL *x, ptrdiff_t height, ptrdiff_t width, const REAL *taps,

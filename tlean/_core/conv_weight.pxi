@@ -315,6 +315,7 @@ cdef bint rows_run_on(WeightJob* job, Py_ssize_t lane_count, Py_ssize_t position
     cdef Py_ssize_t plane = geo.axis[1].narrow * geo.axis[2].narrow
     return (geo.axis[2].stride == 1 and plane % lane_count == 0 and plane <= 2 * positions
             and geo.wide * geo.axis[2].kernel <= 2 * geo.narrow and geo.narrow >= 4
+            and (job.terms <= WEIGHT_TERMS or CONV_OB_MAX == 8)     # with 16 registers the copies cost more than that
             and geo.batch * geo.groups * geo.narrow * narrow_plane(geo) < INT32_MAX)
 
 
