@@ -113,6 +113,20 @@ def aligned(n, dtype):
 
 @each_isa
 @each_dtype
+@pytest.mark.parametrize("name", ["where", "_where_grad_a", "_where_grad_b", "_relu_grad", "_clamp_grad"])
+def test_what_a_select_takes_keeps_its_bits(isa, dtype, name):
+    # Some instruction sets add nothing to it on the way (TL_PLAINLY).
+    every = np.array([0.0, -0.0, 1.5, -1.5, np.inf, -np.inf, np.nan, 1e-45, -5e-324] * 8, FLOATS[dtype])
+    inside = {"where": 1.0, "_where_grad_a": 1.0, "_where_grad_b": 0.0, "_relu_grad": 1.0, "_clamp_grad": 0.1}[name]
+    chosen = np.full_like(every, inside)
+    inputs = [chosen, every, every[::-1].copy()] if name == "where" else [every, chosen]
+    out = call(isa, f"{name}:{dtype}", inputs, [NUMBERS[p] for p in FORMULAS[name].parameters])
+    word = np.uint32 if dtype == "f32" else np.uint64
+    assert np.array_equal(out.view(word), every.view(word))
+
+
+@each_isa
+@each_dtype
 def test_constant_and_accumulate(isa, dtype):
     x = np.arange(9, dtype=FLOATS[dtype])
     assert np.array_equal(call(isa, f"_full:{dtype}", [x], [2.5], np.empty_like(x)), np.full(9, 2.5))
