@@ -4,7 +4,8 @@
  * is the explicit TL_FMA (these headers are meant for -ffp-contract=off). Between instruction sets bits differ.
  * Special values are IEEE: signed zeros, infinities, NaN, subnormal arguments and results.
  *
- * Polynomials are minimax fits of our own (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again). They are
+ * Polynomials are minimax fits of our own (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again; those of
+ * sigmoid2 and normal_cdf by Lawson's reweighted least squares). They are
  * evaluated by Estrin's scheme, pairs first, or by even and odd powers apart: what limits these loops is the chain of dependent steps.
  */
 #ifndef TLEAN_VMATH_H
@@ -33,6 +34,7 @@ TL_INLINE double tl_from_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return 
     TL_INLINE real tl_abs##f(real x) { return __builtin_fabs##f(x); }                                             \
     TL_INLINE real tl_max##f(real a, real b) { real m = a < b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
     TL_INLINE real tl_min##f(real a, real b) { real m = a > b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
+    TL_INLINE real tl_bounded##f(real x, real c) { return __builtin_fabs##f(x) > c ? __builtin_copysign##f(c, x) : x; }             \
     TL_INLINE real tl_sign##f(real x) { return x > 0 ? (real)1 : x < 0 ? (real)-1 : x == 0 ? (real)0 : x; }
 TL_EXACT_FUNCTIONS(float, f)
 TL_EXACT_FUNCTIONS(double, )

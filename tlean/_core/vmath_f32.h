@@ -10,6 +10,13 @@
 /* 2ⁿ for a whole number n in [−126, 127], +∞ for 128: n + 127 in the low bits of the sum, moved to the exponent's place. */
 TL_INLINE float tl_power_of_2f(float n) { return tl_from_bitsf(tl_bitsf(n + (TL_ROUNDF + 127.0f)) << 23); }
 
+/* x held between low < 0 and high > 0, as a minimum of the bits as signed and then as unsigned integers: one operation each, where a choice
+ * between floats is two or three. NaN becomes one of the bounds. */
+TL_INLINE float tl_heldf(float x, float low, float high) {
+    int32_t below = (int32_t)tl_bitsf(x) < (int32_t)tl_bitsf(high) ? (int32_t)tl_bitsf(x) : (int32_t)tl_bitsf(high);
+    return tl_from_bitsf((uint32_t)below < tl_bitsf(low) ? (uint32_t)below : tl_bitsf(low));
+}
+
 /* eʳ − 1 = r + r²P(r) for |r| ≤ ln 2 / 2. */
 TL_INLINE float tl_exp_tailf(float r) {
     float r2 = r * r;
@@ -49,9 +56,8 @@ TL_INLINE float tl_expm1_coref(float x) {
 }
 
 TL_INLINE float tl_expm1f(float x) {
-    float t = x > 89.0f ? 89.0f : x;
-    float y = tl_expm1_coref(t < -18.0f ? -18.0f : t);
-    return __builtin_fabsf(x) < 1e-20f ? x : y;
+    float y = tl_expm1_coref(tl_heldf(x, -18.0f, 89.0f));
+    return __builtin_fabsf(x) >= 1e-20f ? y : x;
 }
 
 /* ln(2ᵏ(1 + f)) for √½ ≤ 1 + f ≤ √2: f − f²/2 + f³P(f) + k ln 2. */
@@ -95,29 +101,58 @@ TL_INLINE float tl_log1pf(float x) {
 /* tanh |x| = m/(m + 2) with m = e^(2|x|) − 1, and x + x³P(x²) near 0. */
 TL_INLINE float tl_tanhf(float x) {
     float a = __builtin_fabsf(x);
-    float m = tl_expm1_coref(2.0f * (a > 10.0f ? 10.0f : a));
+    float m = tl_expm1_coref(2.0f * tl_heldf(a, -10.0f, 10.0f));
     float far = m / (m + 2.0f);
     float z = x * x;
     float z2 = z * z;
     float p = TL_FMAF(-0.0057140626f, z2, TL_FMAF(0.0206480622f, z, -0.0537427738f));
     p = TL_FMAF(p, z2, TL_FMAF(0.133314833f, z, -0.333332837f));
     float near = TL_FMAF(p * z, a, a);
-    return __builtin_copysignf(a < 0.625f ? near : far, x);
+    return __builtin_copysignf(a >= 0.625f ? far : near, x);
 }
 
 /* 1/(1 + e⁻ˣ) as c/(c·2ⁿ + (c·2ⁿ(eʳ − 1) + c)), where c = 2⁻²³ keeps 2ⁿ from overflowing where the result is subnormal. */
 TL_INLINE float tl_sigmoidf(float x) {
     uint32_t sum;
-    float t = -tl_maxf(tl_minf(x, 70.0f), -104.0f);
-    float p = tl_exp_tailf(tl_exp_splitf(t, 127.0f - 23.0f, &sum));
+    float p = tl_exp_tailf(tl_exp_splitf(-tl_heldf(x, -104.0f, 70.0f), 127.0f - 23.0f, &sum));
     float scale = tl_from_bitsf(sum << 23);
-    return 1.1920929e-7f / (scale + TL_FMAF(p, scale, 1.1920929e-7f));
+    float y = 1.1920929e-7f / (scale + TL_FMAF(p, scale, 1.1920929e-7f));
+    return x == x ? y : x;
+}
+
+/* 1/(1 + 2⁻ˣ), likewise; 2ʳ − 1 = r ln 2 + r²P(r) for |r| ≤ ½, and r is exact. */
+TL_INLINE float tl_sigmoid2f(float x) {
+    float t = tl_heldf(x, -150.0f, 100.0f);
+    float s = (TL_ROUNDF + 127.0f - 23.0f) - t;
+    float r = ((TL_ROUNDF + 127.0f - 23.0f) - s) - t;
+    float r2 = r * r;
+    float q = TL_FMAF(0.000153264642f, r2, TL_FMAF(0.00133908063f, r, 0.00961850584f));
+    q = TL_FMAF(q, r2, TL_FMAF(0.0555035993f, r, 0.240226477f));
+    float scale = tl_from_bitsf(tl_bitsf(s) << 23);
+    float y = 1.1920929e-7f / (scale + TL_FMAF(TL_FMAF(q, r2, 0.693147182f * r), scale, 1.1920929e-7f));
+    return x == x ? y : x;
+}
+
+/* The normal distribution function as ½ + (x/10 + x·P(x²)/Q(x²)) for |x| < 5.55, from where on it is 0 or 1 as seen from ½, and then held
+ * between 0 and 1. The error is absolute, 2⁻²³ at most: two units in the last place of values above ½. x/10 keeps the quotient small. */
+TL_INLINE float tl_normal_cdff(float x) {
+    float t = tl_heldf(x, -5.55f, 5.55f);
+    float z = t * t;
+    float z2 = z * z;
+    float p = TL_FMAF(TL_FMAF(-9.76100338e-08f, z, -8.80557138e-07f), z2, TL_FMAF(-2.18661498e-05f, z, 0.00181099155f));
+    p = TL_FMAF(p, z2, TL_FMAF(0.00832127221f, z, 0.298942268f));
+    float q = TL_FMAF(TL_FMAF(1.20799075e-06f, z, 7.2021001e-05f), z2, TL_FMAF(0.00185569341f, z, 0.0283573531f));
+    q = TL_FMAF(q, z2, TL_FMAF(0.250254124f, z, 1.0f));
+    int32_t bits = (int32_t)tl_bitsf(TL_FMAF(t, p / q, 0.1f * t) + 0.5f);
+    bits = bits < 0 ? 0 : bits;
+    float y = tl_from_bitsf((uint32_t)(bits < 0x3f800000 ? bits : 0x3f800000));
+    return x == x ? y : x;
 }
 
 /* erf x = x + x·P(x²) for |x| < 0.9; beyond, 1 − 2^G(|x|) with G = log₂ erfc, up to 4, where erf rounds to 1. */
 TL_INLINE float tl_erff(float x) {
     float a = __builtin_fabsf(x);
-    float t = a > 4.0f ? 4.0f : a;
+    float t = tl_heldf(a, -4.0f, 4.0f);
     float t2 = t * t;
     float g = TL_FMAF(0.000286127935f, t2, TL_FMAF(-0.00442411844f, t, 0.0322002172f));
     g = TL_FMAF(g, t2 * t2, TL_FMAF(TL_FMAF(-0.150217012f, t, -0.918947875f), t2, TL_FMAF(-1.62707591f, t, -0.000238125096f)));
@@ -132,7 +167,7 @@ TL_INLINE float tl_erff(float x) {
     float p = TL_FMAF(TL_FMAF(-0.000602080021f, z, 0.00499895914f), z2, TL_FMAF(-0.026770493f, z, 0.112819217f));
     p = TL_FMAF(p, z2, TL_FMAF(-0.376125038f, z, 0.128379151f));
     float near = TL_FMAF(p, x, x);
-    return a < 0.9f ? near : far;
+    return a >= 0.9f ? far : near;
 }
 
 /* The fast sine and cosine take |x| ≤ TL_TRIG_LIMITF; beyond it (and for inf, NaN) callers take libm's. */

@@ -13,6 +13,20 @@
 /* 2ⁿ for a whole number n in [−1022, 1023], +∞ for 1024. */
 TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_ROUND + 1023.0)) << 52); }
 
+/* a·b = the result + *low, exactly. */
+TL_INLINE double tl_two_product(double a, double b, double *low) {
+    double p = a * b;
+#ifdef __FMA__
+    *low = __builtin_fma(a, b, -p);
+#else
+    /* Dekker's splitting, by bits so that it cannot overflow. */
+    double ah = tl_from_bits(tl_bits(a) & 0xfffffffff8000000ull), al = a - ah;
+    double bh = tl_from_bits(tl_bits(b) & 0xfffffffff8000000ull), bl = b - bh;
+    *low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
+#endif
+    return p;
+}
+
 /* (eʳ − 1 − r)/r² for |r| ≤ ln 2 / 2. */
 TL_INLINE double tl_exp_tail(double r) {
     double r2 = r * r;
@@ -164,6 +178,17 @@ TL_INLINE double tl_erf(double x) {
     return a < 1.0 ? near : far;
 }
 
+/* 2^−|x| as e^(high + low). */
+TL_INLINE double tl_sigmoid2(double x) {
+    double a = __builtin_fabs(x);
+    a = a > 1100.0 ? 1100.0 : a;
+    double low, high = tl_two_product(a, -0.6931471805599453, &low);
+    double e = tl_exp_sum(high, TL_FMA(a, -2.3190468138462996e-17, low));
+    return (x < 0.0 ? e : 1.0) / (1.0 + e);
+}
+
+TL_INLINE double tl_normal_cdf(double x) { return (1.0 + tl_erf(0.7071067811865476 * x)) / 2.0; }
+
 #define TL_TRIG_LIMIT 1e6
 
 /* π/2 in three parts, of which two have 33 bits, so that their products with n < 2²⁰ are exact (Cody & Waite). r + low is the rest. */
@@ -200,20 +225,6 @@ TL_INLINE double tl_cos(double x) { return tl_sin_shifted(x, 1); }
 
 TL_INLINE double tl_wide_sin(double x) { return __builtin_fabs(x) <= TL_TRIG_LIMIT ? tl_sin(x) : sin(x); }
 TL_INLINE double tl_wide_cos(double x) { return __builtin_fabs(x) <= TL_TRIG_LIMIT ? tl_cos(x) : cos(x); }
-
-/* a·b = the result + *low, exactly. */
-TL_INLINE double tl_two_product(double a, double b, double *low) {
-    double p = a * b;
-#ifdef __FMA__
-    *low = __builtin_fma(a, b, -p);
-#else
-    /* Dekker's splitting, by bits so that it cannot overflow. */
-    double ah = tl_from_bits(tl_bits(a) & 0xfffffffff8000000ull), al = a - ah;
-    double bh = tl_from_bits(tl_bits(b) & 0xfffffffff8000000ull), bl = b - bh;
-    *low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
-#endif
-    return p;
-}
 
 /* What a power depends on through c alone, as numbers: c is the same for a whole array, and a choice made of it would keep loops scalar.
  * A whole c is odd where c/2 is not whole; from 2⁵³ on every c is even. 0/0 makes the NaNs. */

@@ -386,13 +386,13 @@ elementwise(
     source="Hendrycks & Gimpel 2016; Elfwing, Uchibe & Doya 2018",
 )  # fmt: skip
 
-# ½(1 + tanh u) = σ(2u), with u = √(2/π)(x + 0.044715 x³).
-_GATE = f"sigmoid({2 * math.sqrt(2 / math.pi)!r}*(x + 0.044715*(x*x*x)))"
-# d(2u)/dx, at x bounded: far out the gate is 0 or 1 and its slope exactly 0, which times an overflowed x² would be NaN.
-_BOUNDED = "max(min(x, 64), -64)"
-_GATE_SLOPE = f"{2 * math.sqrt(2 / math.pi)!r}*(1 + 0.134145*({_BOUNDED}*{_BOUNDED}))"
-_NORMAL_CDF = f"(1 + erf({math.sqrt(0.5)!r}*x))/2"
-_NORMAL_PDF = f"{1 / math.sqrt(2 * math.pi)!r}*exp(-(x*x)/2)"
+# ½(1 + tanh u) = σ(2u), with u = √(2/π)(x + 0.044715 x³): by 2 as the base, 1/(1 + 2^−(2u/ln 2)).
+_TO_BASE_2 = 2 * math.sqrt(2 / math.pi) / math.log(2)
+_GATE = f"sigmoid2(x*({_TO_BASE_2!r} + {_TO_BASE_2 * 0.044715!r}*(x*x)))"
+# x·d(2u)/dx, at x bounded: far out the gate is 0 or 1 and its slope exactly 0, which times an overflowed x² would be NaN.
+_BOUNDED = "bounded(x, 64)"
+_GATE_SLOPE = f"{_BOUNDED}*({2 * math.sqrt(2 / math.pi)!r} + {2 * math.sqrt(2 / math.pi) * 0.134145!r}*({_BOUNDED}*{_BOUNDED}))"
+_NORMAL_PDF = f"{1 / math.sqrt(2 * math.pi)!r}*exp(-0.5*(x*x))"
 
 
 def _check_gelu(options: dict[str, Any]) -> None:
@@ -402,8 +402,8 @@ def _check_gelu(options: dict[str, Any]) -> None:
 
 elementwise(
     "gelu(x, *, approximate='tanh')",
-    f"select(exact == 1, x*({_NORMAL_CDF}), x*{_GATE})",
-    {"x": f"select(exact == 1, g*({_NORMAL_CDF} + x*({_NORMAL_PDF})), g*({_GATE}*(1 + {_BOUNDED}*(1 - {_GATE})*({_GATE_SLOPE}))))"},
+    f"select(exact == 1, x*normal_cdf(x), x*{_GATE})",
+    {"x": f"select(exact == 1, g*(normal_cdf(x) + x*({_NORMAL_PDF})), g*({_GATE}*(1 + (1 - {_GATE})*({_GATE_SLOPE}))))"},
     'x·Φ(x), Φ the normal distribution function: by its tanh approximation, or by erf (`approximate="none"`).',
     check=_check_gelu,
     values=lambda options: {"exact": float(options["approximate"] == "none")},

@@ -60,9 +60,18 @@ _C_OPERATORS = {
 FUNCTIONS = {
     "select": (3, 1), "max": (2, 2), "min": (2, 2), "abs": (1, 1), "sign": (1, 3), "sqrt": (1, 6),
     "exp": (1, 14), "log": (1, 16), "log1p": (1, 18), "expm1": (1, 18), "sigmoid": (1, 24), "tanh": (1, 28), "erf": (1, 36),
-    "sin": (1, 24), "cos": (1, 24), "pow": (2, 60),
+    "sin": (1, 24), "cos": (1, 24), "pow": (2, 60), "bounded": (2, 3), "sigmoid2": (1, 22), "normal_cdf": (1, 22),
 }  # fmt: skip
 _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
+
+
+#: Functions that are formulas of others: (their variables, the formula). Kernels have them in one piece, which is faster; whoever else
+#: meets them computes the formula.
+DERIVED = {
+    "bounded": (("x", "c"), "max(min(x, c), -c)"),
+    "sigmoid2": (("x",), f"sigmoid({math.log(2)!r}*x)"),
+    "normal_cdf": (("x",), f"(1 + erf({math.sqrt(0.5)!r}*x))/2"),
+}
 
 
 # Reading ----------------------------------------------------------------------------------------------------------------
@@ -91,6 +100,24 @@ def _convert(node: ast.expr, text: str) -> Tree:
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and len(node.args) == FUNCTIONS[name][0]:
             return Call(name, tuple(_convert(a, text) for a in node.args))
     raise ValueError(f"{ast.unparse(node)!r} is not part of the formula language, in {text!r}")
+
+
+@functools.cache
+def expanded(tree: Tree) -> Tree:
+    """The tree with the formula of every derived function in its place."""
+    if not isinstance(tree, Call):
+        return tree
+    args = tuple(map(expanded, tree.args))
+    if tree.function in DERIVED:
+        names, text = DERIVED[tree.function]
+        return _substituted(parse(text), dict(zip(names, args, strict=True)))
+    return Call(tree.function, args)
+
+
+def _substituted(tree: Tree, values: Mapping[str, Tree]) -> Tree:
+    if isinstance(tree, Call):
+        return Call(tree.function, tuple(_substituted(a, values) for a in tree.args))
+    return values[tree.name] if isinstance(tree, Variable) else tree
 
 
 def subtrees(tree: Tree) -> Iterator[Tree]:
@@ -171,7 +198,7 @@ def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callab
             done[t] = meaning[t.function](*(value(a) for a in t.args))
         return done[t]
 
-    return value(tree)
+    return value(expanded(tree))
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -295,7 +322,7 @@ def to_ops(tree: Tree, ops: Any, env: Mapping[str, Any]) -> Any:
             return getattr(ops, _SWAPPED[t.function])(*map(ref, reversed(args)))
         return getattr(ops, t.function)(*map(ref, args))
 
-    return ref(value(tree))
+    return ref(value(expanded(tree)))
 
 
 def _is_number(value: Any) -> bool:
@@ -415,6 +442,9 @@ def _cuda_prelude() -> str:
             f"{define}max{f}({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",
             f"{define}min{f}({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
             f"{define}sign{f}({real} x) {{ return x > 0 ? {one} : x < 0 ? -{one} : x == 0 ? 0 : x; }}",
+            f"{define}bounded{f}({real} x, {real} c) {{ return fabs{f}(x) > c ? copysign{f}(c, x) : x; }}",
+            f"{define}normal_cdf{f}({real} x) {{ return 0.5{f} * erfc{f}(-{math.sqrt(0.5)!r}{f} * x); }}",
+            f"{define}sigmoid2{f}({real} x) {{ {real} e = exp2{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
             f"{define}sigmoid{f}({real} x) {{ {real} e = exp{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
         ]
     return "\n".join(lines) + "\n"
