@@ -16,7 +16,7 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels clean distclean
+.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
 	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
+	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
@@ -93,6 +94,9 @@ bench-isa: build $(TORCH)
 
 kernels: build
 	INTERPRETER=$(PY) bash .ci/kernels $(ARGS)
+
+accuracy: $(INSTALLED)
+	$(PY) .ci/accuracy.py $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis
