@@ -5,8 +5,8 @@
  * Special values are IEEE: signed zeros, infinities, NaN, subnormal arguments and results.
  *
  * Polynomials are minimax fits of our own (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again; those of
- * sigmoid2 and normal_cdf by Lawson's reweighted least squares). They are
- * evaluated by Estrin's scheme, pairs first, or by even and odd powers apart: what limits these loops is the chain of dependent steps.
+ * sigmoid2 and normal_cdf by Lawson's reweighted least squares). They are evaluated by Estrin's scheme, pairs first, or by even and odd
+ * powers apart: what limits these loops is the chain of dependent steps.
  */
 #ifndef TLEAN_VMATH_H
 #define TLEAN_VMATH_H
