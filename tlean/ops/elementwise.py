@@ -312,9 +312,11 @@ def _check_clamp(options: dict[str, Any]) -> None:
         raise OptionError("lo is at most hi")
 
 
+_RAISED = "select(x < lo, lo, x)"
+# One bound after the other: each is an instruction of its own in vectors. The bounds are numbers, so a NaN is x and stays.
 elementwise(
     "clamp(x, *, lo, hi)",
-    "select(x < lo, lo, select(x > hi, hi, x))",
+    f"select({_RAISED} > hi, hi, {_RAISED})",
     {"x": "select(x > lo, select(x < hi, g, 0), 0)"},
     "min(max(x, lo), hi); the gradient passes strictly between the bounds.",
     check=_check_clamp,
