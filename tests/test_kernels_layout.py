@@ -27,6 +27,18 @@ def test_transpose2d(isa, suffix, shape):
 
 
 @each
+def test_transposes_with_few_rows_or_columns(isa, suffix):
+    # Rows of the output longer than a unit, and every width below that of a tile; the last vectors of the input end within it.
+    for few in range(1, 17):
+        for many in (1, 7, 15, 16, 17, 33, 250, 8192, 8209, 20000):
+            for shape in ((many, few), (few, many)):
+                x = values(*shape)
+                np.testing.assert_array_equal(run_op(isa, "layout", "transpose2d", suffix, x), x.T)
+        x = values(3, 70, few)
+        np.testing.assert_array_equal(run_op(isa, "layout", "permute", suffix, x, axes=(0, 2, 1)), x.transpose(0, 2, 1))
+
+
+@each
 def test_named_transposes(isa, suffix):
     for shape in [(2, 3, 4), (20, 17, 33), (1, 40, 2)]:
         x = values(*shape)

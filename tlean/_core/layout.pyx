@@ -16,6 +16,8 @@ cdef extern from "moves.h" nogil:
     const int TILE8 "TL_TILE8"
     void tl_tile4(uint32_t* dst, int64_t dst_stride, const uint32_t* src, int64_t src_stride)
     void tl_tile8(uint64_t* dst, int64_t dst_stride, const uint64_t* src, int64_t src_stride)
+    void tl_narrow_tile4(uint32_t* dst, int64_t dst_stride, const uint32_t* src, int64_t src_stride, int64_t m)
+    void tl_narrow_tile8(uint64_t* dst, int64_t dst_stride, const uint64_t* src, int64_t src_stride, int64_t m)
 
 ctypedef fused word:
     uint32_t
@@ -25,6 +27,7 @@ cdef enum:
     CHUNK = 32768          # elements of output in one chunk
     BLOCK = 64             # a transpose with longer output rows than input rows writes blocks of this many of them,
     LONG_BLOCK = 1024      # one with shorter output rows blocks of this many
+    SPAN = 8192            # the most of an output row that a unit of a transpose covers
     MAX_AXES = 64          # after collapsing every axis is at least 2 long, so no array in memory has more
 
 cdef double NS_PER_BYTE = 0.06
@@ -63,7 +66,8 @@ cdef struct Copy:
     int64_t rows_per_chunk     # where pieces == 1
     int along                  # transposes: the axis of stride 1
     int64_t block              # transposes: how much of that axis one unit covers
-    int64_t units              # transposes: planes × blocks
+    int64_t spans              # transposes: parts that the last axis is cut into
+    int64_t units              # transposes: planes × blocks × spans
     int64_t units_per_chunk
 
 
@@ -129,58 +133,7 @@ cdef void copy_piece(Copy* c, word* dst, const word* src, int64_t row, int64_t p
     copy_rows(dst + row * n + first, src + offset + first * stride, 1, 1, least(CHUNK, n - first), stride)
 
 
-cdef inline void move_tile(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t i, int64_t j) noexcept nogil:
-    dst += i * dst_stride + j
-    src += j * src_stride + i
-    if word is uint32_t:
-        tl_tile4(dst, dst_stride, src, src_stride)
-    else:
-        tl_tile8(dst, dst_stride, src, src_stride)
-
-
-cdef void transpose_block(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t m, int64_t n) noexcept nogil:
-    # dst[i·dst_stride + j] = src[j·src_stride + i], i < m, j < n. The last tile of a side is moved back to end at the edge.
-    cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8
-    cdef int64_t i, j
-    if m < side or n < side:
-        for i in range(m):
-            for j in range(n):
-                dst[i * dst_stride + j] = src[j * src_stride + i]
-        return
-    # The inner loop runs along the longer side, so that long rows are read, or written, from end to end.
-    if n < m:
-        j = 0
-        while j < n:
-            i = 0
-            while i < m:
-                move_tile(dst, dst_stride, src, src_stride, least(i, m - side), least(j, n - side))
-                i += side
-            j += side
-    else:
-        i = 0
-        while i < m:
-            j = 0
-            while j < n:
-                move_tile(dst, dst_stride, src, src_stride, least(i, m - side), least(j, n - side))
-                j += side
-            i += side
-
-
-cdef void transpose_unit(Copy* c, word* dst, const word* src, int64_t unit) noexcept nogil:
-    # One block of one plane (axis `along`, last axis); the other axes number the planes.
-    cdef int64_t m = c.size[c.along], n = c.size[c.axes - 1], blocks = (m + c.block - 1) // c.block
-    cdef int64_t first = (unit % blocks) * c.block, rest = unit // blocks, i, row_stride = 1, out_stride = n
-    cdef int k
-    for k in range(c.axes - 2, -1, -1):
-        if k == c.along:
-            row_stride = out_stride
-        else:
-            i = rest % c.size[k]
-            rest //= c.size[k]
-            src += i * c.stride[k]
-            dst += i * out_stride
-        out_stride *= c.size[k]
-    transpose_block(dst + first * row_stride, row_stride, src + first, c.stride[c.axes - 1], least(c.block, m - first), n)
+include "layout_transpose.pxi"
 
 
 cdef inline void copy_typed(Copy* c, word* dst, const word* src, int64_t chunk) noexcept nogil:
@@ -227,8 +180,9 @@ cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize)
     if c.along >= 0:
         c.block = LONG_BLOCK if n < c.size[c.along] else BLOCK
         blocks = (c.size[c.along] + c.block - 1) // c.block
-        c.units = c.rows // c.size[c.along] * blocks
-        c.units_per_chunk = CHUNK // (least(c.block, c.size[c.along]) * n)
+        c.spans = (n + SPAN - 1) // SPAN
+        c.units = c.rows // c.size[c.along] * blocks * c.spans
+        c.units_per_chunk = CHUNK // (least(c.block, c.size[c.along]) * least(n, SPAN))
         if c.units_per_chunk < 1:
             c.units_per_chunk = 1
         chunks = (c.units + c.units_per_chunk - 1) // c.units_per_chunk

@@ -99,6 +99,17 @@ static inline void tl_copy(void *restrict dst, const void *restrict src, int64_t
 TL_DEFINE_TILE(tl_tile4, uint32_t, TL_TILE4)
 TL_DEFINE_TILE(tl_tile8, uint64_t, TL_TILE8)
 
+/* Of the first m columns of T rows alone: dst[i * dst_stride + k] = src[k * src_stride + i], 0 <= i < m, 0 <= k < T. Whole vectors are read, T
+ * elements from the beginning of each row of src. */
+#define TL_DEFINE_NARROW_TILE(NAME, TILE, ELEM, T)                                                                                      \
+    static inline void NAME(ELEM *restrict dst, int64_t dst_stride, const ELEM *restrict src, int64_t src_stride, int64_t m) {          \
+        ELEM tile[T * T] __attribute__((aligned(64)));                                                                                  \
+        TILE(tile, T, src, src_stride);                                                                                                 \
+        for (int64_t i = 0; i < m; i++) memcpy(dst + i * dst_stride, tile + i * T, sizeof(ELEM) * T);                                   \
+    }
+TL_DEFINE_NARROW_TILE(tl_narrow_tile4, tl_tile4, uint32_t, TL_TILE4)
+TL_DEFINE_NARROW_TILE(tl_narrow_tile8, tl_tile8, uint64_t, TL_TILE8)
+
 static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
     tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);
 }
