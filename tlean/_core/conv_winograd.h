@@ -121,13 +121,16 @@ static void wino_weights(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t kernel_
 #undef STORE_POINT
 
 /* Results of a row of tiles, into 4 rows of `pitch` elements; whether all of them are finite. What is not finite at one place of a tile
- * spoils the others, so the caller must compute them anew. */
+ * spoils the others, so the caller must compute them anew. From the last tile to the first, and the rows of one from top to bottom: what
+ * the last has beyond the end of a row falls on places of the first, or of the next row, that are written after it. */
 #define LOAD_POINT(i, j) *(const wino_vec *)(m + (6 * (i) + (j)) * step)
 static int wino_result(float *TL_RESTRICT to, ptrdiff_t pitch, const float *TL_RESTRICT m, ptrdiff_t step, ptrdiff_t tile_step,
                        const float *TL_RESTRICT bias, ptrdiff_t tiles) {
     const wino_vec b = *(const wino_vecu *)bias;
     wino_vec spoilt[4] = {{0}}; /* a single sum would wait for itself */
-    for (; tiles > 0; tiles--, m += tile_step, to += 4 * WINO_LANES) {
+    m += (tiles - 1) * tile_step;
+    to += (tiles - 1) * 4 * WINO_LANES;
+    for (; tiles > 0; tiles--, m -= tile_step, to -= 4 * WINO_LANES) {
 #define STORE_RESULT(i, j, value)                                                                                                       \
     do {                                                                                                                                \
         const wino_vec y = (value) + b;                                                                                                 \

@@ -9,7 +9,7 @@
 
 cdef enum:
     WINO_BAND_BYTES = 393216        # of transformed tiles that stay in the second-level cache
-    WINO_BOX_BYTES = 40960          # of the source, channels as lanes
+    WINO_BOX_BYTES = 57344          # of the source, channels as lanes
     WINO_WEIGHT_BYTES = 3145728     # of transformed weights that are made once
     WINO_TILES = 64                 # made at once where weights pass by
     WINO_CHANNELS = 256             # of a block there: their weights are made at once
@@ -61,11 +61,17 @@ cdef Py_ssize_t wino_room(WinoJob* job, Py_ssize_t lane_count) noexcept nogil:
     return maximum(maximum(WINO_BOX_BYTES // 4, 6 * (4 * wide + 2) * lane_count), (16 * wide + 9 * WINO_CELLS) * lane_count)
 
 
+cdef inline Py_ssize_t wino_run(WinoJob* job) noexcept nogil:
+    # Tile rows that are read at once, as many as a box holds: the rows of the source that two of them share are turned once.
+    cdef Py_ssize_t columns = 4 * ceil_div(job.columns, job.cuts) + 2
+    return maximum((WINO_BOX_BYTES // (CONV_VECTOR_BYTES * columns) - 2) // 4, 1)
+
+
 cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vector, float* v, Py_ssize_t step, float* box) noexcept nogil:
     # The transforms of a band for one vector of channels.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, c = vector * lane_count, row = band.first, image, at, n, r
     cdef Py_ssize_t wide = band.right - band.left, columns = 4 * wide + 2
-    cdef Py_ssize_t most = maximum((WINO_BOX_BYTES // (4 * lane_count * columns) - 2) // 4, 1)
+    cdef Py_ssize_t most = wino_run(job)
     cdef const float* plane
     v += c // job.block * 36 * step + c % job.block
     while row < band.last:
@@ -130,11 +136,19 @@ cdef void wino_multiply(float* m, Py_ssize_t m_step, const float* v, Py_ssize_t 
             t += most
 
 
+cdef inline void wino_put(float* to, Py_ssize_t plane, const float* values, Py_ssize_t count, Py_ssize_t channels) noexcept nogil:
+    # to[channel, i] = values[i, channel], i < count.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, i = 0
+    while i < count:
+        turn(to + i, plane, values + i * lane_count, lane_count, minimum(count - i, lane_count), channels)
+        i += lane_count
+
+
 cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step,
                      float* rows) noexcept nogil:
     # Transform the sums of a panel back and write them, channels turned into planes.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, wide = band.right - band.left
-    cdef Py_ssize_t row, image, at, o, n, v, r, i, x = 4 * band.left
+    cdef Py_ssize_t row, image, at, o, n, v, r, i, x = 4 * band.left, pitch, height
     cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x), plane = job.out_size[0] * job.out_size[1]
     cdef float bias[16]
     cdef float* to
@@ -146,14 +160,18 @@ cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t pane
         for row in range(band.first, band.last):
             image = row // job.rows
             at = 4 * (row - image * job.rows)
-            if not wino_result(rows, 4 * wide * lane_count, m + (row - band.first) * wide * width + v * lane_count, step, width, bias,
-                               wide):
+            height = minimum(4, job.out_size[0] - at)
+            pitch = columns
+            if not wino_result(rows, pitch * lane_count, m + (row - band.first) * wide * width + v * lane_count, step, width, bias, wide):
+                pitch = 4 * wide
                 wino_repair(job, image, group, o, at, band, bias, rows)
-            to = job.to + ((image * job.groups + group) * job.out_channels + o) * plane + x
-            for r in range(minimum(4, job.out_size[0] - at)):
-                for i in range(ceil_div(columns, lane_count)):
-                    turn(to + (at + r) * job.out_size[1] + i * lane_count, plane, rows + (r * 4 * wide + i * lane_count) * lane_count,
-                         lane_count, minimum(columns - i * lane_count, lane_count), n)
+            to = job.to + ((image * job.groups + group) * job.out_channels + o) * plane + at * job.out_size[1] + x
+            if pitch == job.out_size[1]:
+                # Whole rows lie one behind the other on both sides.
+                wino_put(to, plane, rows, height * pitch, n)
+                continue
+            for r in range(height):
+                wino_put(to + r * job.out_size[1], plane, rows + r * pitch * lane_count, columns, n)
     if job.finish != NULL:
         wino_report(job, band, group, 2 * panel * lane_count)
 
@@ -239,17 +257,17 @@ cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 
 cdef void wino_source_chunk(void* context, Py_ssize_t index) noexcept nogil:
-    # One tile row of one vector of channels, into the tiles that all panels share.
+    # A run of tile rows of one vector of channels, into the tiles that all panels share.
     cdef WinoJob* job = <WinoJob*>context
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first
-    cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // rows
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first, run = wino_run(job), runs = ceil_div(rows, run)
+    cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // runs
     cdef Band band
     cdef float* box = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
     if box == NULL:
         job.status = TL_NO_MEMORY
         return
-    band.first = job.first + index // job.vectors % rows
-    band.last = band.first + 1
+    band.first = job.first + index // job.vectors % runs * run
+    band.last = minimum(band.first + run, job.last)
     band.left, band.right = 0, job.columns
     wino_read(job, &band, group, index % job.vectors,
               job.v + group * job.blocks * 36 * step + (band.first - job.first) * job.columns * job.block, step, box)
@@ -359,7 +377,8 @@ cdef int winograd(float* to, const float* source, const float* w, const float* b
     job.first = 0
     while job.first < tile_rows:
         job.last = minimum(job.first + chunk, tile_rows)
-        parallel_for(wino_source_chunk, &job, job.groups * (job.last - job.first) * job.vectors, work / job.out_channels)
+        parallel_for(wino_source_chunk, &job, job.groups * ceil_div(job.last - job.first, wino_run(&job)) * job.vectors,
+                     work / job.out_channels)
         parallel_for(wino_panel_chunk, &job, job.groups * job.panels, work * chunk / tile_rows)
         job.first = job.last
     return job.status

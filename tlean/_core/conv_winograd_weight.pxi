@@ -24,11 +24,12 @@ cdef inline Py_ssize_t wino_tiles(WinoWeightJob* job) noexcept nogil:
 
 
 cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
-    # Transform one tile row: one vector of channels of x, or one of g.
+    # Transform a run of tile rows: one vector of channels of x, or one of g.
     cdef WinoWeightJob* job = <WinoWeightJob*>context
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, rows = job.x.last - job.x.first
-    cdef Py_ssize_t vectors = job.x.vectors + job.g.vectors, vector = index % vectors
-    cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % rows, group = index // vectors // rows, image, at
+    cdef Py_ssize_t run = wino_run(&job.x), runs = ceil_div(rows, run), vectors = job.x.vectors + job.g.vectors, vector = index % vectors
+    cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % runs * run, last = minimum(row + run, rows)
+    cdef Py_ssize_t group = index // vectors // runs, channels, image, at
     cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels), plane
     cdef Band band
     cdef float* h
@@ -36,19 +37,22 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     if box == NULL:
         job.x.status = TL_NO_MEMORY
         return
-    band.first, band.last, band.left, band.right = job.x.first + row, job.x.first + row + 1, 0, job.x.columns
     if vector < job.x.vectors:
+        band.first, band.last, band.left, band.right = job.x.first + row, job.x.first + last, 0, job.x.columns
         wino_read(&job.x, &band, group, vector, job.x.v + group * job.x.blocks * 36 * x_step + row * job.x.columns * job.x.block, x_step,
                   box)
         return
     vector -= job.x.vectors
-    image = band.first // job.x.rows
-    at = band.first - image * job.x.rows
+    channels = minimum(job.g.in_channels - vector * lane_count, lane_count)
     plane = job.g.in_size[0] * job.g.in_size[1]
-    wino_box(box, 4, 4 * job.x.columns, job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane,
-             minimum(job.g.in_channels - vector * lane_count, lane_count), job.g.in_size[0], job.g.in_size[1], 4 * at, 0)
-    h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
-    wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
+    for row in range(row, last):
+        image = (job.x.first + row) // job.x.rows
+        at = job.x.first + row - image * job.x.rows
+        wino_box(box, 4, 4 * job.x.columns,
+                 job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane, channels,
+                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0)
+        h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
+        wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
 
 
 cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -124,7 +128,7 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
     while job.x.first < tile_rows:
         job.x.last = minimum(job.x.first + chunk, tile_rows)
         parallel_for(wino_pair_chunk, &job,
-                     job.x.groups * (job.x.last - job.x.first) * (job.x.vectors + job.g.vectors), work / 16)
+                     job.x.groups * ceil_div(job.x.last - job.x.first, wino_run(&job.x)) * (job.x.vectors + job.g.vectors), work / 16)
         parallel_for(wino_weight_chunk, &job, parts, work)
         job.x.first = job.x.last
     return job.x.status
