@@ -125,7 +125,8 @@ def test_every_producer_is_tested():
     for program, shapes in PRODUCED.values():
         compiled = tl.compile_out(lambda ops, *xs, program=program: ops.relu(program(ops, *xs)), shapes)
         names.update(s.nodes[0].record.kernel for s in compiled.plan.program.steps if " + " in s.kernel)
-    assert names == {n.partition(":")[0] for n in PRODUCERS}
+    # Those for channels in blocks are tested with these (test_blocked).
+    assert names == {n.partition(":")[0].removesuffix("_blocked") for n in PRODUCERS}
 
 
 def test_the_result_lives_where_the_chain_writes():

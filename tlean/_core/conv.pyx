@@ -13,6 +13,7 @@ How the work is cut depends on the shapes alone. Every element of `conv` and of 
 the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.
 """
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
+from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
 from tlean._core.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro_f32
@@ -96,10 +97,10 @@ cdef extern from "conv_winograd.h" nogil:
     void wino_weights(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint) noexcept
     bint wino_result(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t) noexcept
     bint wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void wino_definition(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint,
-                         Py_ssize_t) noexcept
+    void wino_definition(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*,
+                         Py_ssize_t, bint, Py_ssize_t) noexcept
     void wino_product(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, bint) noexcept
-    void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint) noexcept
 
 include "conv_tile.pxi"
 include "conv_winograd.pxi"
@@ -109,6 +110,7 @@ include "conv_gather.pxi"
 include "conv_adjoint.pxi"
 include "conv_weight.pxi"
 include "conv_depthwise.pxi"
+include "conv_blocked.pxi"
 
 
 cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -163,6 +165,10 @@ KERNELS = {
     "_conv_grad_x:f64": <size_t>&conv_grad_x_f64,
     "_conv_grad_w:f32": <size_t>&conv_grad_w_f32,
     "_conv_grad_w:f64": <size_t>&conv_grad_w_f64,
+    "conv_blocked:f32": <size_t>&conv_blocked,
+    "conv_transpose_blocked:f32": <size_t>&conv_transpose_blocked,
+    "_conv_grad_x_blocked:f32": <size_t>&conv_grad_x_blocked,
+    "_conv_grad_w_blocked:f32": <size_t>&conv_grad_w_blocked,
 }
 PRODUCERS = {
     "conv:f32": <size_t>&produce_conv_f32,
@@ -171,5 +177,8 @@ PRODUCERS = {
     "conv_transpose:f64": <size_t>&produce_conv_transpose_f64,
     "_conv_grad_x:f32": <size_t>&produce_conv_grad_x_f32,
     "_conv_grad_x:f64": <size_t>&produce_conv_grad_x_f64,
+    "conv_blocked:f32": <size_t>&produce_conv_blocked,
+    "conv_transpose_blocked:f32": <size_t>&produce_conv_transpose_blocked,
+    "_conv_grad_x_blocked:f32": <size_t>&produce_conv_grad_x_blocked,
 }
 ACCUMULATES = set()

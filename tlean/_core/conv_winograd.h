@@ -166,18 +166,21 @@ static int wino_weights_back(float *TL_RESTRICT w, const float *TL_RESTRICT m, p
 #undef WINO_BOTH_AXES
 
 /* A row of outputs by the definition, where Winograd's sums were not finite: to[q, l] += sum over c, i, j of x[c, top + i, left + q + j]
- * cells[c, i, j, l], with zeros around x; `columns` is a multiple of 4. */
-static void wino_definition(float *TL_RESTRICT to, const float *TL_RESTRICT x, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top,
-                            ptrdiff_t left, const float *TL_RESTRICT cells, ptrdiff_t channels, int flip, ptrdiff_t columns) {
+ * cells[c, i, j, l], with zeros around x; `columns` is a multiple of 4. Neighbouring positions of x are `across` elements apart, channels
+ * of a vector `lane_step`. */
+static void wino_definition(float *TL_RESTRICT to, const float *TL_RESTRICT x, ptrdiff_t across, ptrdiff_t lane_step, ptrdiff_t height,
+                            ptrdiff_t width, ptrdiff_t top, ptrdiff_t left, const float *TL_RESTRICT cells, ptrdiff_t channels,
+                            int flip, ptrdiff_t columns) {
     for (ptrdiff_t at = 0; at < columns; at += 4) {
         wino_vec sum[4];
         for (int q = 0; q < 4; q++) sum[q] = *(const wino_vec *)(to + (at + q) * WINO_LANES);
         for (ptrdiff_t c = 0; c < channels; c++) {
+            const float *plane = x + (c / WINO_LANES * WINO_LANES) * height * width + c % WINO_LANES * lane_step;
             for (ptrdiff_t i = 0; i < 3; i++) {
                 float row[6];
                 for (ptrdiff_t k = 0; k < 6; k++) {
                     const ptrdiff_t y = top + i, place = left + at + k;
-                    row[k] = y >= 0 && y < height && place >= 0 && place < width ? x[(c * height + y) * width + place] : 0;
+                    row[k] = y >= 0 && y < height && place >= 0 && place < width ? plane[(y * width + place) * across] : 0;
                 }
                 for (ptrdiff_t j = 0; j < 3; j++) {
                     const ptrdiff_t cell = flip ? 8 - 3 * i - j : 3 * i + j;
@@ -198,7 +201,7 @@ TL_INLINE void wino_product(int64_t mr, int64_t nr, int64_t k, const float *a, i
 
 /* box[i, j, l] = from[l, top + i, left + j], zero outside the image and in the lanes behind the last channel. */
 static void wino_box(float *TL_RESTRICT box, ptrdiff_t rows, ptrdiff_t columns, const float *TL_RESTRICT from, ptrdiff_t channels,
-                     ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left) {
+                     ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left, int blocked) {
     ptrdiff_t begin = left < 0 ? -left : 0, end = columns < width - left ? columns : width - left;
     if (begin > columns) begin = columns;
     if (end < begin) end = begin;
@@ -208,7 +211,15 @@ static void wino_box(float *TL_RESTRICT box, ptrdiff_t rows, ptrdiff_t columns, 
             continue;
         }
         conv_zero_f32(box, begin * WINO_LANES);
-        for (ptrdiff_t j = begin; j < end; j += WINO_LANES) {
+        if (blocked) {
+            /* from[top + i, left + j, l]. The same part of the next block of channels comes next: fetched meanwhile. */
+            const float *row = from + ((top + i) * width + left) * WINO_LANES;
+            for (ptrdiff_t j = begin; j < end; j++) {
+                *(wino_vec *)(box + j * WINO_LANES) = *(const wino_vec *)(row + j * WINO_LANES);
+                conv_expect_read(row + (height * width + j) * WINO_LANES);
+            }
+        }
+        for (ptrdiff_t j = begin; j < end && !blocked; j += WINO_LANES) {
             conv_turn_padded_f32(box + j * WINO_LANES, WINO_LANES, from + (top + i) * width + left + j, height * width, channels,
                                  end - j < WINO_LANES ? end - j : WINO_LANES);
         }

@@ -4,6 +4,9 @@
 #   source v [block of channels][point][tile][channel]   weights u [panel][point][channel][2 vectors of output channels]
 #   sums m [point][tile][2 vectors]
 #
+# Source and destination may have their channels in blocks, as vectors hold them: (N, C, H, W) as (N, C / lanes, H, W, lanes), which takes
+# no turning.
+#
 # Tiles are counted by rows of tiles, image after image. Two orders of work: where the transformed weights fit the caches they are made once
 # and bands of tiles pass by one after another; else the tiles of several images are made once and the weights pass by.
 
@@ -23,6 +26,7 @@ cdef struct WinoJob:
     float* to
     tl_finish* finish               # whom finished parts of the destination are reported to, or NULL
     bint adjoint
+    bint source_blocked, to_blocked         # channels in blocks, whole vectors
     Py_ssize_t images, groups
     Py_ssize_t in_channels, out_channels    # per group
     Py_ssize_t in_size[2]
@@ -80,7 +84,7 @@ cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vecto
         n = minimum(minimum(job.rows - at, band.last - row), most)
         plane = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
         wino_box(box, 4 * n + 2, columns, plane, minimum(job.in_channels - c, lane_count), job.in_size[0], job.in_size[1],
-                 4 * at - job.pad[0], 4 * band.left - job.pad[1])
+                 4 * at - job.pad[0], 4 * band.left - job.pad[1], job.source_blocked)
         for r in range(n):
             wino_source(v + (row - band.first + r) * wide * job.block, step, job.block, box + 4 * r * columns * lane_count,
                         columns * lane_count, wide)
@@ -136,7 +140,7 @@ cdef void wino_multiply(float* m, Py_ssize_t m_step, const float* v, Py_ssize_t 
             t += most
 
 
-cdef inline void wino_put(float* to, Py_ssize_t plane, const float* values, Py_ssize_t count, Py_ssize_t channels) noexcept nogil:
+cdef void wino_plain(float* to, Py_ssize_t plane, const float* values, Py_ssize_t count, Py_ssize_t channels) noexcept nogil:
     # to[channel, i] = values[i, channel], i < count.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, i = 0
     while i < count:
@@ -144,13 +148,36 @@ cdef inline void wino_put(float* to, Py_ssize_t plane, const float* values, Py_s
         i += lane_count
 
 
+cdef void wino_put(WinoJob* job, float* to, const float* rows, Py_ssize_t pitch, Py_ssize_t columns, Py_ssize_t height,
+                   Py_ssize_t channels) noexcept nogil:
+    # Rows of results to where they belong.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = job.out_size[1], r
+    if pitch == width:
+        # They lie one behind the other on both sides.
+        columns, height = height * pitch, 1
+    for r in range(height):
+        if job.to_blocked:
+            memcpy(to + r * width * lane_count, rows + r * pitch * lane_count, <size_t>(columns * lane_count * 4))
+        else:
+            wino_plain(to + r * width, job.out_size[0] * width, rows + r * pitch * lane_count, columns, channels)
+
+
+cdef inline void wino_expect(const float* to, Py_ssize_t pitch, Py_ssize_t count, Py_ssize_t height) noexcept nogil:
+    # Rows of so many elements will be written: whole vectors would wait for each line.
+    cdef Py_ssize_t r, i
+    for r in range(height):
+        for i in range(ceil_div(count, 16)):
+            conv_expect_write(to + r * pitch + i * 16)
+
+
 cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step,
                      float* rows) noexcept nogil:
-    # Transform the sums of a panel back and write them, channels turned into planes.
+    # Transform the sums of a panel back and write them, channels turned into planes where the destination is plain.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, wide = band.right - band.left
-    cdef Py_ssize_t row, image, at, o, n, v, r, i, x = 4 * band.left, pitch, height
-    cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x), plane = job.out_size[0] * job.out_size[1]
+    cdef Py_ssize_t row, image, at, o, n, v, i, x = 4 * band.left, pitch, height, across = lane_count if job.to_blocked else 1
+    cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x)
     cdef float bias[16]
+    cdef const float* sums
     cdef float* to
     for v in range(panel_lanes(job.out_channels, panel) // lane_count):
         o = (2 * panel + v) * lane_count
@@ -161,17 +188,18 @@ cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t pane
             image = row // job.rows
             at = 4 * (row - image * job.rows)
             height = minimum(4, job.out_size[0] - at)
+            sums = m + (row - band.first) * wide * width + v * lane_count
+            to = job.to + ((image * job.groups + group) * job.out_channels + o) * job.out_size[0] * job.out_size[1]
+            to += (at * job.out_size[1] + x) * across
             pitch = columns
-            if not wino_result(rows, pitch * lane_count, m + (row - band.first) * wide * width + v * lane_count, step, width, bias, wide):
+            if job.to_blocked:
+                wino_expect(to, job.out_size[1] * lane_count, columns * lane_count, height)
+                if columns == 4 * wide and height == 4 and wino_result(to, job.out_size[1] * lane_count, sums, step, width, bias, wide):
+                    continue
+            if not wino_result(rows, pitch * lane_count, sums, step, width, bias, wide):
                 pitch = 4 * wide
                 wino_repair(job, image, group, o, at, band, bias, rows)
-            to = job.to + ((image * job.groups + group) * job.out_channels + o) * plane + at * job.out_size[1] + x
-            if pitch == job.out_size[1]:
-                # Whole rows lie one behind the other on both sides.
-                wino_put(to, plane, rows, height * pitch, n)
-                continue
-            for r in range(height):
-                wino_put(to + r * job.out_size[1], plane, rows + r * pitch * lane_count, columns, n)
+            wino_put(job, to, rows, pitch, columns, height, n)
     if job.finish != NULL:
         wino_report(job, band, group, 2 * panel * lane_count)
 
@@ -180,6 +208,9 @@ cdef void wino_repair(WinoJob* job, Py_ssize_t image, Py_ssize_t group, Py_ssize
                       float* rows) noexcept nogil:
     # A tile row that holds what is not finite, by the definition: within a tile it would spoil its neighbours.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, columns = 4 * (band.right - band.left), c = 0, r, q, i, some
+    cdef Py_ssize_t across = lane_count if job.source_blocked else 1, lane_step = 1
+    if not job.source_blocked:
+        lane_step = job.in_size[0] * job.in_size[1]
     cdef float* cells = rows + 4 * columns * lane_count
     cdef const float* x
     for q in range(4 * columns):
@@ -190,14 +221,15 @@ cdef void wino_repair(WinoJob* job, Py_ssize_t image, Py_ssize_t group, Py_ssize
         wino_turn(job, group, o, c, some, cells)
         x = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
         for r in range(4):
-            wino_definition(rows + r * columns * lane_count, x, job.in_size[0], job.in_size[1], top + r - job.pad[0],
-                            4 * band.left - job.pad[1], cells, some, job.adjoint, columns)
+            wino_definition(rows + r * columns * lane_count, x, across, lane_step, job.in_size[0], job.in_size[1],
+                            top + r - job.pad[0], 4 * band.left - job.pad[1], cells, some, job.adjoint, columns)
         c += some
 
 
 cdef void wino_report(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t o) noexcept nogil:
     # The output channels of a panel from o on are final at the tiles of a band.
-    cdef Py_ssize_t n = minimum(job.out_channels - o, TL_NR_f32), width = job.out_size[1], plane = job.out_size[0] * width
+    cdef Py_ssize_t n = minimum(job.out_channels - o, TL_NR_f32), plane = job.out_size[0] * job.out_size[1]
+    cdef Py_ssize_t together = CONV_VECTOR_BYTES // 4 if job.to_blocked else 1, width = together * job.out_size[1]
     cdef Py_ssize_t row = band.first, image, low, high, c, y, at
     while row < band.last:
         image = row // job.rows
@@ -208,13 +240,14 @@ cdef void wino_report(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t o) 
         if high - low == job.out_size[0] and job.cuts == 1:
             tl_finished(job.finish, at, at + n * plane)
             continue
-        for c in range(n):
+        for c in range(n // together):
             if job.cuts == 1:
-                tl_finished(job.finish, at + c * plane + low * width, at + c * plane + high * width)
-                continue
-            for y in range(low, high):
-                tl_finished(job.finish, at + c * plane + y * width + 4 * band.left,
-                            at + c * plane + y * width + minimum(4 * band.right, width))
+                tl_finished(job.finish, at + low * width, at + high * width)
+            else:
+                for y in range(low, high):
+                    tl_finished(job.finish, at + y * width + 4 * band.left * together,
+                                at + y * width + minimum(4 * band.right * together, width))
+            at += plane * together
 
 
 cdef void wino_weights_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -298,6 +331,7 @@ cdef void wino_describe(WinoJob* job, Geometry* geo, bint adjoint) noexcept nogi
     # The convolution of x, or of g with the kernels turned round: dx[c, q] = Σ_{o,t} w[o, c, 2 − t] g[o, q + t − (2 − padding)].
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, a
     job.adjoint, job.images, job.groups, job.status = adjoint, geo.batch, geo.groups, TL_OK
+    job.source_blocked = job.to_blocked = False
     job.in_channels, job.out_channels = geo.wide, geo.narrow
     job.lane_step, job.term_step = 9 * geo.wide, 9
     for a in range(2):
@@ -349,12 +383,13 @@ cdef bint winograd_pays(Geometry* geo, bint adjoint) noexcept nogil:
 
 
 cdef int winograd(float* to, const float* source, const float* w, const float* bias, Geometry* geo, bint adjoint,
-                  tl_finish* finish) noexcept nogil:
+                  tl_finish* finish, bint to_blocked=False, bint source_blocked=False) noexcept nogil:
     cdef WinoJob job
     cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, bytes
     cdef double work
     wino_describe(&job, geo, adjoint)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
+    job.to_blocked, job.source_blocked = to_blocked, source_blocked
     tile_rows = job.images * job.rows
     bytes = job.groups * job.panels * 36 * odd_step(job.in_channels * width) * 4
     job.cuts = 1

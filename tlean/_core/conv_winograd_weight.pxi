@@ -50,7 +50,7 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
         at = job.x.first + row - image * job.x.rows
         wino_box(box, 4, 4 * job.x.columns,
                  job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane, channels,
-                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0)
+                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0, job.g.source_blocked)
         h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
         wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
 
@@ -96,7 +96,8 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
                  minimum(9 * count - k * lane_count, lane_count), n)
 
 
-cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo) noexcept nogil:
+cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo, bint g_blocked=False,
+                         bint x_blocked=False) noexcept nogil:
     # NOT_FINITE: this way does not pay, or some result is not finite and all must be computed by the definition.
     cdef WinoWeightJob job
     cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, tiles, parts
@@ -109,6 +110,7 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
     if not wino_pays(&job.x):
         return NOT_FINITE
     job.to, job.x.source, job.g.source, job.s = to, x, g, NULL
+    job.x.source_blocked, job.g.source_blocked = x_blocked, g_blocked
     job.x.cuts = 1
     in_blocks(&job.x, WINO_WEIGHT_CHANNELS)
     tile_rows = job.x.images * job.x.rows

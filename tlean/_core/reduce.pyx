@@ -17,6 +17,11 @@ cdef extern from "sums.h" nogil:
     void tl_panel_sum_f32(float* total, float* part, const float* x, int64_t rows, int64_t stride, int64_t w)
     void tl_panel_sum_f64(double* total, double* part, const double* x, int64_t rows, int64_t stride, int64_t w)
 
+cdef extern from "sums_blocked.h" nogil:
+    enum:
+        TL_TILE4
+    void tl_row_sums_blocked(float* sum, const float* x, int64_t n)
+
 ctypedef fused real:
     float
     double
@@ -213,6 +218,34 @@ cdef int reduce_sum_f64(void** out, void** inp, const int64_t* ints, const doubl
     return reduce_sum(out, inp, ints, floats, 8)
 
 
+# The sum over images and positions of an array whose channels are in blocks, (N, C / lanes, P, lanes), with the bits of reduce_sum on
+# (N, C, P). ints: (N, C, P); P is at most a segment. floats: (divisor,).
+
+cdef struct Blocked:
+    const float* src
+    float* dst
+    int64_t length
+
+
+cdef void blocked_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Blocked* b = <Blocked*>context
+    tl_row_sums_blocked(b.dst + chunk * TL_TILE4, b.src + chunk * b.length * TL_TILE4, b.length)
+
+
+cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Blocked b
+    b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[2]
+    if ints[0] > 1:
+        b.dst = <float*>scratch(0, ints[0] * ints[1] * 4)
+        if b.dst == NULL:
+            return TL_NO_MEMORY
+    parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_TILE4, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
+    if ints[0] > 1:
+        return sum_run(out[0], b.dst, 1, ints[0], ints[1], floats[0], 4)
+    divide(b.dst, ints[1], <float>floats[0])
+    return TL_OK
+
+
 # cumsum ---------------------------------------------------------------------------------------------------------------------
 # ints: (outer, length, width, reverse): along the middle of (outer, length, width), from the end where reverse is 1. The running sum is
 # kept in double precision.
@@ -321,6 +354,7 @@ cdef int cumsum_f64(void** out, void** inp, const int64_t* ints, const double* f
 
 KERNELS = {
     "reduce_sum:f32": <size_t>&reduce_sum_f32, "reduce_sum:f64": <size_t>&reduce_sum_f64,
+    "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
     "cumsum:f32": <size_t>&cumsum_f32, "cumsum:f64": <size_t>&cumsum_f64,
 }
 ACCUMULATES = set()

@@ -15,6 +15,7 @@ from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
+from .blocked import channel_blocks
 from .epilogue import epilogues
 from .graph import Graph, GraphNode
 from .outer import outer_updates
@@ -89,7 +90,8 @@ class Cpu(Target):
         return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{_WORDS[spec.dtype]}"])
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
-        return epilogues(graph, outer_updates(graph, steps, kept), kept, self)
+        steps = channel_blocks(graph, outer_updates(graph, steps, kept), kept, self)
+        return epilogues(graph, steps, kept, self)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
         a = arrangement

@@ -51,15 +51,22 @@ def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Targe
     return [s for s in out if s is not None]
 
 
-def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
-    # The step as a fused group without sums, a single elementwise op as a group of one; None if it is neither.
+def elementwise(graph: Graph, step: Step, target: Target) -> bool:
+    """Whether the step is a fused group without sums, or a single elementwise op that could be one."""
     if step.code == FUSED:
-        return step if step.ints[_SUMS_AT] == 0 else None
+        return step.ints[_SUMS_AT] == 0
     if len(step.nodes) != 1 or not target.fuses(step.nodes[0].record, graph.dtype) or min(step.inputs, default=-1) < 0:
-        return None
+        return False
     made = graph.specs[step.outputs[0]]
-    if any(graph.specs[v].size != made.size or graph.specs[v].dtype != graph.dtype for v in step.inputs) or made.size == 0:
+    return made.size > 0 and all(graph.specs[v].size == made.size and graph.specs[v].dtype == graph.dtype for v in step.inputs)
+
+
+def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
+    # The step as a fused group, a single elementwise op as a group of one; None if it is neither.
+    if not elementwise(graph, step, target):
         return None
+    if step.code == FUSED:
+        return step
     root = dict(zip(step.nodes[0].inputs, step.inputs, strict=True))
     return target.fused(graph, step.nodes, root, step.outputs, {})  # type: ignore[arg-type]
 
@@ -107,6 +114,7 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
         ADDRESS,
         in_place=in_place,
         shares=shares,
+        blocked=tuple(dict.fromkeys((*producer.blocked, *parts[1].blocked))),
     )
 
 

@@ -47,6 +47,8 @@ class Step:
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: Values that live in the memory of another value of the same instruction.
     shares: dict[int, int] = field(default_factory=dict)
+    #: Those of its values whose channels are in blocks (`blocked`).
+    blocked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,13 @@ class Program:
         return ", ".join(node.record.describe_arguments(specs))
 
     def __str__(self) -> str:
+        # A value with its channels in blocks is marked.
+        names = {v: f"%{v}:blocked" for step in self.steps for v in step.blocked}
         lines = []
         for step in self.steps:
-            made = ", ".join(f"%{v}" if v >= 0 else "_" for v in step.outputs)
-            lines.append(f"{made} = {step.kernel}({', '.join(f'%{v}' if v >= 0 else 'None' for v in step.inputs)})")
+            made = ", ".join(names.get(v, f"%{v}") if v >= 0 else "_" for v in step.outputs)
+            read = ", ".join(names.get(v, f"%{v}") if v >= 0 else "None" for v in step.inputs)
+            lines.append(f"{made} = {step.kernel}({read})")
         return "\n".join(lines)
 
 

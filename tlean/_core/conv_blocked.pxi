@@ -1,0 +1,85 @@
+# Convolutions by Winograd whose arrays have their channels in blocks: (N, C, H, W) as (N, C / lanes, H, W, lanes). Plans use them for
+# values that nobody else reads. After the ints of the plain kernels stands which arrays are so: BLOCKED_TO + BLOCKED_SOURCE.
+
+cdef enum:
+    BLOCKED_TO = 1              # of the weight gradient: g
+    BLOCKED_SOURCE = 2          # of the weight gradient: x
+    BLOCKED_AT = 22             # where that stands
+
+
+cdef int blocked(float* to, const float* source, const float* w, const float* bias, const int64_t* ints, bint adjoint,
+                 tl_finish* finish) noexcept nogil:
+    cdef Geometry geo
+    read_geometry(&geo, ints)
+    return winograd(to, source, w, bias, &geo, adjoint, finish, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
+
+
+cdef const float* in_planes(int slot, const float* values, Py_ssize_t blocks, Py_ssize_t plane) noexcept nogil:
+    # A plain copy, or NULL.
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, k
+    cdef float* copy = <float*>scratch(slot, <size_t>(blocks * plane * lane_count * 4))
+    if copy != NULL:
+        for k in range(blocks):
+            wino_plain(copy + k * plane * lane_count, plane, values + k * plane * lane_count, plane, lane_count)
+    return copy
+
+
+cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Geometry geo
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    cdef const float* g = <const float*>inp[0]
+    cdef const float* x = <const float*>inp[1]
+    cdef int status
+    read_geometry(&geo, ints)
+    status = winograd_weight(<float*>out[0], g, x, &geo, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
+    if status != NOT_FINITE:
+        return status
+    # The definition reads planes.
+    if ints[BLOCKED_AT] & BLOCKED_TO:
+        g = in_planes(6, g, geo.batch * geo.groups * geo.narrow // lane_count, narrow_plane(&geo))
+    if ints[BLOCKED_AT] & BLOCKED_SOURCE:
+        x = in_planes(7, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
+    if g == NULL or x == NULL:
+        return TL_NO_MEMORY
+    return weight_gradient[float](<float*>out[0], g, x, ints)
+
+
+cdef int conv_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, NULL)
+
+cdef int conv_transpose_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, NULL)
+
+cdef int conv_grad_x_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, NULL)
+
+cdef int produce_conv_blocked(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, finish)
+
+cdef int produce_conv_transpose_blocked(void** out, void** inp, const int64_t* ints, const double* floats,
+                                        tl_finish* finish) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, finish)
+
+cdef int produce_conv_grad_x_blocked(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, finish)
+
+
+# Channels of a block.
+LANES = CONV_VECTOR_BYTES // 4
+
+
+def takes_blocks(ints, bint adjoint):
+    """Whether a convolution with these ints can have its arrays in blocks: (that on the wide side, that on the narrow side).
+
+    Args:
+        adjoint: whether it computes the wide side.
+    """
+    cdef int64_t numbers[BLOCKED_AT]
+    cdef Geometry geo
+    cdef int k
+    for k in range(BLOCKED_AT):
+        numbers[k] = ints[k]
+    read_geometry(&geo, numbers)
+    if not winograd_pays(&geo, adjoint):
+        return False, False
+    return geo.wide % LANES == 0, geo.narrow % LANES == 0
