@@ -70,6 +70,47 @@ def _cnn_jax(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: Any, b4: 
     return _jax_loss(jax.nn.relu(h @ w3.T + b3) @ w4.T + b4, y)
 
 
+# Convolutions one after the other: what lies between them keeps the layout that they compute with ------------------------------------
+
+STACK = 4
+
+
+def _stack(channels: int, size: int, batch: int) -> Callable[[np.random.Generator], list[np.ndarray]]:
+    def arrays(rng: np.random.Generator) -> list[np.ndarray]:
+        weights = [_normal(rng, channels, channels, 3, 3) * np.float32(channels**-0.5) for _ in range(STACK)]
+        return [
+            *weights,
+            *(_normal(rng, channels) for _ in range(STACK)),
+            rng.standard_normal((batch, channels, size, size), dtype=np.float32),
+        ]
+
+    return arrays
+
+
+def _stack_ours(ops: Any, *xs: Any) -> Any:
+    h = xs[-1]
+    for w, b in zip(xs[:STACK], xs[STACK : 2 * STACK], strict=True):
+        h = ops.relu(ops.conv2d(w, b, h, padding=1))
+    return ops.mean(ops.square(h))
+
+
+def _stack_torch(t: Any, *xs: Any) -> Any:
+    h = xs[-1]
+    for w, b in zip(xs[:STACK], xs[STACK : 2 * STACK], strict=True):
+        h = t.relu(t.nn.functional.conv2d(h, w, b, padding=1))
+    return (h**2).mean()
+
+
+def _stack_jax(*xs: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    h = xs[-1]
+    for w, b in zip(xs[:STACK], xs[STACK : 2 * STACK], strict=True):
+        h = jax.nn.relu(jax.lax.conv_general_dilated(h, w, (1, 1), "SAME") + b[:, None, None])
+    return jnp.mean(h**2)
+
+
 # A recurrence of 50 steps ------------------------------------------------------------------------------------------------------------
 
 TIME, WIDTH, BATCH = 50, 64, 16
@@ -261,6 +302,10 @@ def all_rows() -> list[CompiledRow]:
             _chain_jax,
         ),
     ]
+    for channels, size in ((64, 56), (128, 28), (256, 14)):
+        arrays = _stack(channels, size, 8)
+        name = f"conv_relu_{STACK}_layers_{channels}x{size}x{size}_N8"
+        rows.append(CompiledRow(name, "grad", arrays, 2 * STACK, _stack_ours, _stack_torch, _stack_jax))
     for name, size in (("1M", 1 << 20), ("16M", 1 << 24)):
         rows.append(
             CompiledRow(
