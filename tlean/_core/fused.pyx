@@ -88,8 +88,8 @@ cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogi
 
 
 cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, int64_t shares) noexcept nogil:
-    # One share of the cache lines that the block at `at` will use. What is written is fetched where loops of functions hide its way; a single
-    # run of arithmetic has no time for more than what it reads.
+    # One share of the cache lines that the block at `at` will use. What is written is fetched where loops of functions hide its way; a
+    # single run of arithmetic has no time for more than what it reads.
     cdef const int64_t* far = chain.ints + chain.ints[8]
     cdef int64_t item = chain.ints[1], first = share * count * item // shares, last = (share + 1) * count * item // shares, k, i
     cdef char* p

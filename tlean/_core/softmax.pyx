@@ -338,12 +338,16 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
 # ints: outer, n, inner. The estimates of time are of one core, per element.
 
 
-cdef int along_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2) noexcept nogil:
+cdef int along_f32(
+    part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2
+) noexcept nogil:
     cdef Job job = job_along(out, inp, ints, floats, sizeof(float), arrays)
     return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
 
 
-cdef int along_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2) noexcept nogil:
+cdef int along_f64(
+    part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2
+) noexcept nogil:
     cdef Job job = job_along(out, inp, ints, floats, sizeof(double), arrays)
     return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
 
