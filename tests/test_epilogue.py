@@ -68,6 +68,8 @@ PRODUCED = {
     "conv by Winograd, in cuts": (conv(padding=1), [(16, 32, 3, 3), (16,), (1, 32, 6, 700)]),
     "conv by Winograd, weights passing by": (conv(padding=1), [(161, 130, 3, 3), (161,), (4, 130, 14, 13)]),
     "conv3d": (lambda ops, w, b, x: ops.conv(w, b, x, padding=1), [(6, 3, 3, 3, 3), (6,), (2, 3, 6, 7, 8)]),
+    "conv3d by Winograd": (lambda ops, w, b, x: ops.conv(w, b, x, padding=1), [(8, 4, 3, 3, 3), (8,), (2, 4, 7, 16, 16)]),
+    "conv3d by Winograd, in bands": (lambda ops, w, b, x: ops.conv(w, b, x, padding=1), [(12, 8, 3, 3, 3), (12,), (1, 8, 4, 62, 96)]),
     "transposed conv": (
         lambda ops, w, b, x: ops.conv_transpose2d(w, b, x, stride=2, padding=1),
         [(6, 5, 4, 4), (5,), (2, 6, 13, 14)],

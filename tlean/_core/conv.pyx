@@ -6,8 +6,9 @@ the source that fits the second-level cache; there is no im2col matrix. A tile w
 neighbouring outputs always read neighbouring memory, and vectors of outputs run over rows of the tile. The input gradient at stride s is s
 (per axis) dense convolutions of g, one for each residue of the position, with the kernel cells that hit it.
 
-Two families go other ways: depthwise convolutions under a square window read their planes in place (conv_depthwise.pxi); in float, 3 x 3
-windows at stride 1 with enough channels take Winograd's transforms (conv_winograd.pxi).
+Some go other ways: depthwise convolutions under a square window read their planes in place (conv_depthwise.pxi); in float, 3 x 3 windows
+at stride 1 with enough channels take Winograd's transforms (conv_winograd.pxi), and so do 3 x 3 x 3 windows where tiles of their planes
+fill vectors (conv_winograd_depth.pxi).
 
 How the work is cut depends on the shapes alone. Every element of `conv` and of the input gradient is summed by one thread in the order of
 the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.
@@ -102,8 +103,23 @@ cdef extern from "conv_winograd.h" nogil:
     void wino_product(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, bint) noexcept
     void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint) noexcept
 
+cdef extern from "conv_winograd_depth.h" nogil:
+    enum:
+        DEPTH_BLOCK
+        DEPTH_MOST_8
+        DEPTH_MOST_4
+    ctypedef void (*depth_sums_fn)(float*, Py_ssize_t, const float*, Py_ssize_t, const Py_ssize_t*, const float*, Py_ssize_t) noexcept
+    depth_sums_fn depth_sums[2][7]
+    void depth_source(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*) noexcept
+    void depth_result(float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*, const float*, Py_ssize_t, float,
+                      float*) noexcept
+    bint depth_finite(const float*, Py_ssize_t) noexcept
+    void depth_definition(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, bint,
+                          float*) noexcept
+
 include "conv_tile.pxi"
 include "conv_winograd.pxi"
+include "conv_winograd_depth.pxi"
 include "conv_winograd_weight.pxi"
 include "conv_panel.pxi"
 include "conv_gather.pxi"

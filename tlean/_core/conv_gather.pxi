@@ -320,6 +320,8 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     if real is float:
         if winograd_pays(geo, adjoint):
             return winograd(to, source, w, bias, geo, adjoint, finish)
+        if depth_pays(geo, adjoint):
+            return winograd_depth(to, source, w, bias, geo, adjoint, finish)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     job.in_channels, job.out_channels = geo.wide, geo.narrow
     job.in_plane, job.out_plane = wide_plane(geo), narrow_plane(geo)
