@@ -96,6 +96,7 @@ static void depth_source(float *TL_RESTRICT v, ptrdiff_t step, const float *TL_R
             const float *from = x + y * width + left[k];
             here[k] = depth_load(from, inside ? near[k] : none);
             beyond[k] = depth_load(from + 4, inside ? far[k] : none);
+            conv_expect_read(from + height * width + 1); /* the next to be transformed */
         }
         const wino_vec even = depth_even(here[0], here[1]), even2 = depth_even(here[2], here[3]);
         const wino_vec odd = depth_odd(here[0], here[1]), odd2 = depth_odd(here[2], here[3]);
@@ -201,7 +202,7 @@ static int depth_finite(const float *x, ptrdiff_t count) {
 /* A row of results by the definition, added up in `to`: one plane of one channel of the source, or NULL for one of zeros, under one depth
  * tap of the kernel. `y` is the row of the source that the kernel's first row meets, `left` its first column; `line` has room for
  * columns + 2. */
-static void depth_definition(float *TL_RESTRICT to, ptrdiff_t columns, const float *TL_RESTRICT x, ptrdiff_t height, ptrdiff_t width,
+static __attribute__((noinline)) void depth_definition(float *TL_RESTRICT to, ptrdiff_t columns, const float *TL_RESTRICT x, ptrdiff_t height, ptrdiff_t width,
                              ptrdiff_t y, ptrdiff_t left, const float *TL_RESTRICT w, int flip, float *TL_RESTRICT line) {
     for (ptrdiff_t i = 0; i < 3; i++) {
         const float *from = x + (y + i) * width + left;
