@@ -114,8 +114,7 @@ cdef extern from "conv_winograd_depth.h" nogil:
     void depth_result(float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*, const float*, Py_ssize_t, float,
                       float*) noexcept
     bint depth_finite(const float*, Py_ssize_t) noexcept
-    void depth_definition(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, bint,
-                          float*) noexcept
+    void depth_definition(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, bint) noexcept
 
 include "conv_tile.pxi"
 include "conv_winograd.pxi"

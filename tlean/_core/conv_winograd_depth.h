@@ -200,18 +200,21 @@ static int depth_finite(const float *x, ptrdiff_t count) {
 }
 
 /* A row of results by the definition, added up in `to`: one plane of one channel of the source, or NULL for one of zeros, under one depth
- * tap of the kernel. `y` is the row of the source that the kernel's first row meets, `left` its first column; `line` has room for
- * columns + 2. */
-static __attribute__((noinline)) void depth_definition(float *TL_RESTRICT to, ptrdiff_t columns, const float *TL_RESTRICT x, ptrdiff_t height, ptrdiff_t width,
-                             ptrdiff_t y, ptrdiff_t left, const float *TL_RESTRICT w, int flip, float *TL_RESTRICT line) {
-    for (ptrdiff_t i = 0; i < 3; i++) {
-        const float *from = x + (y + i) * width + left;
-        const int inside = x != 0 && y + i >= 0 && y + i < height;
-        for (ptrdiff_t q = 0; q < columns + 2; q++) line[q] = inside && left + q >= 0 && left + q < width ? from[q] : 0;
+ * tap of the kernel. `y` is the row of the source that the kernel's first row meets, `left` its first column. */
+static __attribute__((noinline)) void depth_definition(float *TL_RESTRICT to, ptrdiff_t columns, const float *TL_RESTRICT x,
+                                                       ptrdiff_t height, ptrdiff_t width, ptrdiff_t y, ptrdiff_t left,
+                                                       const float *TL_RESTRICT w, int flip) {
+    for (ptrdiff_t q = 0; q < columns; q += WINO_LANES) {
+        wino_vec sum = depth_load(to + q, depth_lanes(0, columns - q));
         for (ptrdiff_t j = 0; j < 3; j++) {
-            const float cell = w[flip ? 8 - 3 * i - j : 3 * i + j];
-            for (ptrdiff_t q = 0; q < columns; q++) to[q] += line[q + j] * cell;
+            const ptrdiff_t first = left + q + j;
+            const depth_part none = depth_lanes(0, 0), part = depth_lanes(-first, width - first);
+            for (ptrdiff_t i = 0; i < 3; i++) {
+                const int inside = x != 0 && y + i >= 0 && y + i < height;
+                sum += depth_load(x + (y + i) * width + first, inside ? part : none) * w[flip ? 8 - 3 * i - j : 3 * i + j];
+            }
         }
+        depth_store(to + q, sum, columns - q);
     }
 }
 #endif

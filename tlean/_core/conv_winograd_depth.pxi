@@ -80,24 +80,25 @@ cdef void depth_weights(DepthJob* job, float* u, float* cells) noexcept nogil:
         u += depth_u_block(job)
 
 
-cdef void depth_repair(DepthJob* job, Py_ssize_t image, Py_ssize_t o, Py_ssize_t z, Py_ssize_t low, Py_ssize_t high, float* to,
-                       float* line) noexcept nogil:
+cdef void depth_repair(DepthJob* job, Py_ssize_t image, Py_ssize_t o, Py_ssize_t z, Py_ssize_t low, Py_ssize_t high,
+                       float* to) noexcept nogil:
     # The rows low … high − 1 of one plane of results by the definition, if not all are finite; `to` is the plane.
     cdef Py_ssize_t width = job.out_size[2], in_plane = job.in_size[1] * job.in_size[2], y, c, tap, q, slab
     cdef const float* plane
     if depth_finite(to + low * width, (high - low) * width):
         return
-    for y in range(low, high):
-        for q in range(width):
-            to[y * width + q] = job.bias[o] if job.bias != NULL else 0
-        for c in range(job.in_channels):
-            for tap in range(3):
-                slab = z + tap - job.pad[0]
-                plane = NULL
-                if 0 <= slab < job.in_size[0]:
-                    plane = job.source + ((image * job.in_channels + c) * job.in_size[0] + slab) * in_plane
+    for q in range(low * width, high * width):
+        to[q] = job.bias[o] if job.bias != NULL else 0
+    for c in range(job.in_channels):
+        for tap in range(3):
+            slab = z + tap - job.pad[0]
+            plane = NULL
+            if 0 <= slab < job.in_size[0]:
+                plane = job.source + ((image * job.in_channels + c) * job.in_size[0] + slab) * in_plane
+            # Rows, which do not wait for each other, innermost.
+            for y in range(low, high):
                 depth_definition(to + y * width, width, plane, job.in_size[1], job.in_size[2], y - job.pad[1], -job.pad[2],
-                                 depth_cells(job, o, c, tap), job.adjoint, line)
+                                 depth_cells(job, o, c, tap), job.adjoint)
 
 
 cdef struct DepthUnit:
@@ -107,7 +108,6 @@ cdef struct DepthUnit:
     Py_ssize_t low, high            # rows of results
     float* v
     float* m
-    float* line
 
 
 cdef inline void depth_place(DepthJob* job, DepthUnit* unit, Py_ssize_t vector, Py_ssize_t* top, Py_ssize_t* left) noexcept nogil:
@@ -164,8 +164,7 @@ cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z
     if not depth_finite(spoilt, lane_count):
         for o in range(channels):
             for d in range(depth):
-                depth_repair(job, unit.image, b * job.block + o, z + d, unit.low, unit.high, to + (o * job.out_size[0] + d) * plane,
-                             unit.line)
+                depth_repair(job, unit.image, b * job.block + o, z + d, unit.low, unit.high, to + (o * job.out_size[0] + d) * plane)
     if job.finish != NULL:
         for o in range(channels):
             at = to + o * job.out_size[0] * plane - job.to
@@ -192,8 +191,7 @@ cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
     unit.low, unit.high = 4 * unit.first, minimum(4 * (unit.first + unit.rows), job.out_size[1])
     unit.v = <float*>scratch(1, <size_t>(36 * job.step * job.vectors * 4))
     unit.m = <float*>scratch(2, <size_t>(36 * depth_m_step(job) * 4))
-    unit.line = <float*>scratch(3, <size_t>((job.out_size[2] + 2) * 4))
-    if unit.v == NULL or unit.m == NULL or unit.line == NULL:
+    if unit.v == NULL or unit.m == NULL:
         job.status = TL_NO_MEMORY
         return
     z, end = job.out_size[0] * part // job.parts, job.out_size[0] * (part + 1) // job.parts
