@@ -84,7 +84,7 @@ TARGETS = (
     Target("depthwise convolutions: 4 times", r"depthwise", 1 / 4, ratio, times),
     Target("max pooling: 10 times", r"^max_pool", 1 / 10, ratio, times),
     Target("average pooling: 5 times", r"^avg_pool", 1 / 5, ratio, times),
-    Target("GELU by tanh: 6 times", r"^gelu_\d", 1 / 6, ratio, times),
+    Target("GELU by tanh, from 16K elements on: 6 times", r"^gelu_(16K|1M|16M)", 1 / 6, ratio, times),
     Target(
         f"elementwise, softmax and layer norm: {OWN_RATE:.0%} of their own rate or of the bandwidth",
         *(r"", 1 - OWN_RATE, missing(share_of_own_rate), rest, (FORWARD,)),

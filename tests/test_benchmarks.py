@@ -161,7 +161,7 @@ def test_numpy_is_compared(tmp_path: Path) -> None:
         ("matmul_16x16x16", True),
         ("add_64", False),
     }
-    assert "| matmul_16x16x16 | 1 |" in (tmp_path / "out.md").read_text().partition("## Beside NumPy")[2]
+    assert "| matmul_16x16x16 |" in (tmp_path / "out.md").read_text().partition("## Beside NumPy")[2]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which threads run")
