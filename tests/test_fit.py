@@ -194,10 +194,10 @@ class TestStopping:
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_fit
-_, state = test_fit.run(epochs=80, validation=test_fit.HELD, checkpoint="c.safetensors", checkpoint_every=2, resume=True)
+_, state = test_fit.run(epochs=400, validation=test_fit.HELD, checkpoint="c.safetensors", checkpoint_every=2, resume=True)
 test_fit.np.savez("end.npz", **state)
 """
-        expected = run(epochs=80, validation=HELD)[1]
+        expected = run(epochs=400, validation=HELD)[1]
         moments, kills = np.random.default_rng(1), 0
         while not (tmp_path / "end.npz").exists():
             process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
