@@ -396,8 +396,8 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         # Where g comes from far, every term takes it at once.
         job.blocks = ceil_div(geo.narrow, 3 if job.whole and job.terms <= WEIGHT_TERMS else CONV_OB_MAX)
         job.ranges = ceil_div(job.blocks, 8)
-    # Partial sums: enough groups of tiles to keep several threads busy, in little memory. One thread alone pays up to 3 % for them where one
-    # channel comes in, nothing measurable where more do.
+    # Partial sums: enough groups of tiles to keep several threads busy, in little memory. One thread alone pays up to 3 % for them where
+    # one channel comes in, nothing measurable where more do.
     bytes = geo.groups * job.blocks * job.terms * job.part * sizeof(real)
     job.sums = ceil_div(8, job.ranges * geo.groups)
     job.sums = maximum(minimum(minimum(job.sums, job.tiles_all), MOST_PARTIAL_BYTES // bytes), 1)
