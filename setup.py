@@ -33,9 +33,13 @@ ISA_FLAGS = {
         *["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
     ],
 }
-COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-w"]
+# Warnings are on, and errors where TLEAN_WERROR=1 (CI): what newer compilers refuse is then seen with older ones too.
+WARNINGS = ["-Wall", "-Wno-unused-function", "-Wno-pass-failed", "-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=implicit-function-declaration"]
+if os.environ.get("TLEAN_WERROR") == "1":
+    WARNINGS += ["-Werror"]
+COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", *WARNINGS]
 if DEBUG:
-    COMMON = ["-O1", "-g", "-fno-math-errno", "-fno-strict-aliasing", "-w"]
+    COMMON = ["-O1", "-g", "-fno-math-errno", "-fno-strict-aliasing", *WARNINGS]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -57,57 +61,66 @@ def instruction_sets() -> list[str]:
     return [i for i in asked.split(",") if i in every] if asked else every
 
 
-def extensions() -> list[Extension]:
-    from Cython.Build import cythonize
-
+def wanted(names: list[str]) -> list[str]:
+    """Those of the modules that exist and that TLEAN_BUILD_ONLY, if it is set, names."""
     only = set(filter(None, os.environ.get("TLEAN_BUILD_ONLY", "").split(",")))
+    return [n for n in names if (CORE / f"{n}.pyx").exists() and (not only or n in only)]
 
-    def wanted(names: list[str]) -> list[str]:
-        return [n for n in names if (CORE / f"{n}.pyx").exists() and (not only or n in only)]
 
+def extensions() -> list[Extension]:
+    """One extension for every cold module, one for every hot module and instruction set, named by their Cython sources."""
     include = [str(ROOT / CORE), str(ROOT / CORE / "_generated")]
-    found = [
-        Extension(
-            f"tlean._core.{name}",
-            [str(CORE / f"{name}.pyx")],
-            include_dirs=include,
-            extra_compile_args=[*COMMON, "-ffp-contract=off", *(["-pthread"] if name == "threads" else [])],
-            extra_link_args=["-pthread"] if name == "threads" else [],
-        )
-        for name in wanted(COLD)
-    ]
-    hot = [Extension(f"tlean._core.{name}", [str(CORE / f"{name}.pyx")]) for name in wanted(HOT + HOT_CONTRACTED)]
-    options = {"compiler_directives": DIRECTIVES, "include_path": [str(CORE), str(CORE / "_generated")], "build_dir": "build/cython"}
-    built = cythonize(found, **options) if found else []
-    for translated in cythonize(hot, **options) if hot else []:
-        name = translated.name.rpartition(".")[2]
+    headers = [str(h) for h in [*CORE.glob("*.h"), *(CORE / "_generated").glob("*.h")]]
+    built = []
+    for name in wanted(COLD):
+        threads = ["-pthread"] if name == "threads" else []
+        flags = [*COMMON, "-ffp-contract=off", *threads]
+        source = [str(CORE / f"{name}.pyx")]
+        built.append(Extension(f"tlean._core.{name}", source, include_dirs=include, extra_compile_args=flags, extra_link_args=threads))
+    for name in wanted(HOT + HOT_CONTRACTED):
+        contract = "-ffp-contract=fast" if name in HOT_CONTRACTED else "-ffp-contract=off"
         for isa in instruction_sets():
-            # Each instruction set compiles a copy of its own, so that the object files do not overwrite each other.
-            copy = Path("build/cython") / isa / f"{name}.c"
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists() or copy.read_bytes() != Path(translated.sources[0]).read_bytes():
-                shutil.copyfile(translated.sources[0], copy)
-            headers = [str(h) for h in [*CORE.glob("*.h"), *(CORE / "_generated").glob("*.h")]]
-            contract = "-ffp-contract=fast" if name in HOT_CONTRACTED else "-ffp-contract=off"
-            built.append(
-                Extension(
-                    f"tlean._core.isa_{isa}.{name}",
-                    [str(copy)],
-                    depends=headers,
-                    include_dirs=include,
-                    extra_compile_args=[*COMMON, contract, *ISA_FLAGS[isa]],
-                )
-            )
+            flags = [*COMMON, contract, *ISA_FLAGS[isa]]
+            source = [str(CORE / f"{name}.pyx")]
+            full = f"tlean._core.isa_{isa}.{name}"
+            built.append(Extension(full, source, depends=headers, include_dirs=include, extra_compile_args=flags))
     return built
 
 
+def translate(built: list[Extension], jobs: int) -> None:
+    """Translate the Cython sources to C, each once, `jobs` at a time; then the extensions are made of the C."""
+    from Cython.Build import cythonize
+
+    sources = dict.fromkeys(e.sources[0] for e in built)
+    modules = [Extension(f"tlean._core.{Path(s).stem}", [s]) for s in sources]
+    options = {"compiler_directives": DIRECTIVES, "include_path": [str(CORE), str(CORE / "_generated")], "build_dir": "build/cython"}
+    translated = cythonize(modules, nthreads=jobs if len(modules) > 1 else 0, quiet=True, **options)
+    c_of = {source: Path(module.sources[0]) for source, module in zip(sources, translated, strict=True)}
+    for extension in built:
+        made = c_of[extension.sources[0]]
+        package = extension.name.split(".")[-2]
+        if package.startswith("isa_"):
+            # Each instruction set compiles a copy of its own, so that the object files do not overwrite each other.
+            copy = Path("build/cython") / package.removeprefix("isa_") / made.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not copy.exists() or copy.read_bytes() != made.read_bytes():
+                shutil.copyfile(made, copy)
+            made = copy
+        extension.sources = [str(made)]
+
+
 class BuildExt(build_ext):
-    """build_ext on every core."""
+    """build_ext on every core, which translates the Cython first."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         if self.parallel is None:
             self.parallel = os.cpu_count() or 1
+
+    def run(self) -> None:
+        if self.extensions:
+            translate(self.extensions, int(self.parallel))
+        super().run()
 
 
 def generate() -> None:

@@ -30,7 +30,7 @@ TL_INLINE TL_T TL_X(tl_row_max)(const TL_T *s, int64_t n) {
         IVEC order;
 #pragma GCC unroll 16
         for (int l = 0; l < VL; l++) order[l] = (l + apart) % VL;
-        top[0] = TL_X(tl_lane_max)(top[0], __builtin_shuffle(top[0], order));
+        top[0] = TL_X(tl_lane_max)(top[0], TL_X(tl_shuffle)(top[0], top[0], order));
     }
     TL_T most = top[0][0];
     for (; j < n; j++) most = s[j] > most ? s[j] : most;

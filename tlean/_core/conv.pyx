@@ -14,7 +14,7 @@ How the work is cut depends on the shapes alone. Every element of `conv` and of 
 the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.
 """
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
 from tlean._core.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro_f32

@@ -42,7 +42,8 @@ TL_INLINE VEC NAME(load_span)(const REAL *from, NAME(span) s) {
 #else
     if (s.end - s.begin == LANES) return *(const VECU *)from;
     VEC v = (VEC){0};
-    if (s.end > s.begin) conv_copy((char *)&v + s.begin * sizeof(REAL), (const char *)(from + s.begin), (s.end - s.begin) * sizeof(REAL));
+    if (s.end > s.begin)
+        conv_copy((char *)&v + s.begin * sizeof(REAL), (const char *)(from + s.begin), (s.end - s.begin) * (ptrdiff_t)sizeof(REAL), sizeof(VEC));
     return v;
 #endif
 }
@@ -69,7 +70,9 @@ TL_INLINE VEC NAME(shifted)(VEC a, VEC b, const int j) {
     NAME(conv_lanes) order;
     _Pragma("GCC unroll 16") for (int l = 0; l < LANES; l++) order[l] = l + j;
 #if defined(__clang__)
-    return __builtin_shufflevector(a, b, order);
+    VEC lanes;
+    for (int l = 0; l < LANES; l++) lanes[l] = order[l] < LANES ? a[order[l]] : b[order[l] - LANES];
+    return lanes;
 #else
     return __builtin_shuffle(a, b, order);
 #endif
@@ -152,7 +155,7 @@ TL_INLINE void NAME(store_span)(REAL *to, VEC v, NAME(span) s) {
 #elif defined(__AVX2__)
     MASKED(maskstore)(to, (__m256i)s, v);
 #else
-    conv_copy((char *)(to + s.begin), (const char *)&v + s.begin * sizeof(REAL), (s.end - s.begin) * (ptrdiff_t)sizeof(REAL));
+    conv_copy((char *)(to + s.begin), (const char *)&v + s.begin * sizeof(REAL), (s.end - s.begin) * (ptrdiff_t)sizeof(REAL), sizeof(VEC));
 #endif
 }
 
@@ -223,6 +226,7 @@ TL_INLINE const REAL *NAME(row_or_zeros)(const REAL *row, ptrdiff_t y, ptrdiff_t
         const REAL *from = x + y * width + column - left;                                                                               \
         to += first * columns + column;                                                                                                 \
         _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) kept[t] = taps[t];                                                          \
+        (void)kept;                                                                                                                     \
         _Pragma("GCC unroll 3") for (int v = 0; v < V + 1; v++) spans[v] = NAME(span_of)(column - left + v * LANES, width);             \
         _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) a[v] = b[v] = start;                                                        \
         ROW3(V, a, b, c);                                                                                                               \
@@ -345,7 +349,8 @@ DENSE3_WEIGHT(2)
 #undef DENSE3_WEIGHT
 #undef WEIGHT3
 
-static void NAME(dense3_weight)(VEC *sums, const REAL *g, ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t height,
+/* `sums` are vectors: callers outside C know memory for them alone. */
+static void NAME(dense3_weight)(void *sums, const REAL *g, ptrdiff_t rows, ptrdiff_t columns, const REAL *x, ptrdiff_t height,
                                 ptrdiff_t width, ptrdiff_t top, ptrdiff_t left, ptrdiff_t g_ahead, ptrdiff_t x_ahead) {
     for (ptrdiff_t column = 0; column < columns; column += LANES) {
 #if CONV_OB_MAX == 8
@@ -359,8 +364,9 @@ static void NAME(dense3_weight)(VEC *sums, const REAL *g, ptrdiff_t rows, ptrdif
     }
 }
 
-/* to[t] = the sum of the lanes of sums[t]. */
-static void NAME(dense3_total)(REAL *to, const VEC *sums) {
+/* to[t] = the sum of the lanes of the vectors sums[t]. */
+static void NAME(dense3_total)(REAL *to, const void *vectors) {
+    const VEC *sums = vectors;
     VEC rows[2 * CONV_PART];
     REAL totals[2 * CONV_PART] = {0};
     _Pragma("GCC unroll 16") for (int t = 0; t < 2 * CONV_PART; t++) rows[t] = t < 9 ? sums[t % 9] : (VEC){0};

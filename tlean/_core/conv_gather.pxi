@@ -179,7 +179,9 @@ cdef void copy_shared_f64(void* job, Py_ssize_t index) noexcept nogil:
 
 cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     # Channels begin … end − 1 of image and group g are final at the positions of one tile: the rows low[1] … high[1] − 1 of each slab.
-    cdef Py_ssize_t low[3], high[3], c, d, row, at, slab = job.size[1] * job.size[2]
+    cdef Py_ssize_t low[3]
+    cdef Py_ssize_t high[3]
+    cdef Py_ssize_t c, d, row, at, slab = job.size[1] * job.size[2]
     cdef int a
     g = g * job.out_channels
     if job.tiles[0] == 1 and job.tiles[1] == 1 and job.tiles[2] == 1:
@@ -200,7 +202,8 @@ cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py
 
 cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
-    cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(job.strip // columns, 1), origin[3]
+    cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(job.strip // columns, 1)
+    cdef Py_ssize_t origin[3]
     cdef Py_ssize_t most = strip * ceil_div(columns, lane_count) + 2
     cdef Vectors vec
     cdef const real* at
@@ -220,7 +223,8 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     if memory == NULL or (box == NULL and private):
         job.units = -1
         return
-    vec.each = NULL
+    # No vectors are listed yet: `each` NULL says so.
+    memset(&vec, 0, sizeof(Vectors))
     vec.pos = <int32_t*>memory
     vec.opos = <int32_t*>(memory + odd_lines(4 * most, 64))
     cdef real* temporary = <real*>(memory + 2 * odd_lines(4 * most, 64))

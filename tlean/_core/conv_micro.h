@@ -70,7 +70,8 @@ static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #define CONV_POINTER(p) (void)(p)
 #endif
 
-/* Zeros and copies of short rows: whole vectors, the last one overlapping; below a vector the largest halves that fit, overlapping. */
+/* Zeros and copies of short rows: whole vectors, the last one overlapping; below a vector the largest halves that fit, overlapping. `most`,
+ * a constant, bounds n: the lanes of one vector need no code for more. */
 typedef char conv_bytes64 __attribute__((vector_size(64), aligned(1), may_alias));
 typedef char conv_bytes32 __attribute__((vector_size(32), aligned(1), may_alias));
 typedef char conv_bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
@@ -80,18 +81,18 @@ typedef int32_t conv_bytes4 __attribute__((aligned(1), may_alias));
 #define CONV_LOAD_ZERO(type, at) (type){0}
 #define CONV_ENDS(type, load)                                                                                                           \
     do {                                                                                                                                \
-        const type head = load(type, from), tail = load(type, from + n - (ptrdiff_t)sizeof(type));                                      \
+        const type head = load(type, from), tail = load(type, from + (n - (ptrdiff_t)sizeof(type)));                                    \
         *(type *)to = head;                                                                                                             \
-        *(type *)(to + n - (ptrdiff_t)sizeof(type)) = tail;                                                                             \
+        *(type *)(to + (n - (ptrdiff_t)sizeof(type))) = tail;                                                                           \
     } while (0)
 #define CONV_FILL(load)                                                                                                                 \
     do {                                                                                                                                \
-        if (n > 64) {                                                                                                                   \
+        if (most > 64 && n > 64) {                                                                                                      \
             for (ptrdiff_t i = 0; i < n - 64; i += 64) *(conv_bytes64 *)(to + i) = load(conv_bytes64, from + i);                        \
             *(conv_bytes64 *)(to + n - 64) = load(conv_bytes64, from + n - 64);                                                         \
-        } else if (n >= 32) {                                                                                                           \
+        } else if (most >= 32 && n >= 32) {                                                                                             \
             CONV_ENDS(conv_bytes32, load);                                                                                              \
-        } else if (n >= 16) {                                                                                                           \
+        } else if (most >= 16 && n >= 16) {                                                                                             \
             CONV_ENDS(conv_bytes16, load);                                                                                              \
         } else if (n >= 8) {                                                                                                            \
             CONV_ENDS(conv_bytes8, load);                                                                                               \
@@ -99,8 +100,13 @@ typedef int32_t conv_bytes4 __attribute__((aligned(1), may_alias));
             *(conv_bytes4 *)to = load(conv_bytes4, from);                                                                               \
         }                                                                                                                               \
     } while (0)
-TL_INLINE void conv_copy(char *TL_RESTRICT to, const char *TL_RESTRICT from, ptrdiff_t n) { CONV_FILL(CONV_LOAD_COPY); }
-TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) { CONV_FILL(CONV_LOAD_ZERO); }
+TL_INLINE void conv_copy(char *TL_RESTRICT to, const char *TL_RESTRICT from, ptrdiff_t n, const ptrdiff_t most) {
+    CONV_FILL(CONV_LOAD_COPY);
+}
+TL_INLINE void conv_clear(char *TL_RESTRICT to, ptrdiff_t n) {
+    const ptrdiff_t most = PTRDIFF_MAX;
+    CONV_FILL(CONV_LOAD_ZERO);
+}
 #undef CONV_FILL
 #undef CONV_ENDS
 #undef CONV_LOAD_ZERO

@@ -126,7 +126,7 @@ TL_INLINE void NAME(conv_store_first)(REAL *to, VEC v, ptrdiff_t n) {
 #if defined(__AVX512F__)
         MASKED(mask_storeu)(to, (1u << n) - 1, v);
 #else
-        conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL));
+        conv_copy((char *)to, (const char *)&v, n * (ptrdiff_t)sizeof(REAL), sizeof(VEC));
 #endif
     }
 }
@@ -136,7 +136,7 @@ TL_INLINE VEC NAME(conv_load_first)(const REAL *from, ptrdiff_t n) {
     return MASKED(maskz_loadu)((1u << n) - 1, from);
 #else
     VEC v = (VEC){0};
-    conv_copy((char *)&v, (const char *)from, n * (ptrdiff_t)sizeof(REAL));
+    conv_copy((char *)&v, (const char *)from, n * (ptrdiff_t)sizeof(REAL), sizeof(VEC));
     return v;
 #endif
 }
@@ -190,7 +190,7 @@ static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL
     for (ptrdiff_t r = 0; r < rows; r++, to += to_pitch, from += from_pitch) {
         NAME(conv_zero)(to, begin);
         if (step == 1) {
-            conv_copy((char *)(to + begin), (const char *)from, (end - begin) * (ptrdiff_t)sizeof(REAL));
+            conv_copy((char *)(to + begin), (const char *)from, (end - begin) * (ptrdiff_t)sizeof(REAL), PTRDIFF_MAX);
         } else {
             ptrdiff_t i = begin;
             for (; step == 2 && i < end; i += LANES) {

@@ -112,7 +112,7 @@ cdef void products_by_channel(real* part, const real* xbox, const real* gbox, co
         sums = part + k * width
         if count - k < step:
             sums = spare
-            fill_zero(spare, step * width)
+            memset(spare, 0, <size_t>(step * width) * sizeof(real))
         if real is float:
             if width * sizeof(real) == CONV_VECTOR_BYTES:
                 cv_weight_1_f32(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)

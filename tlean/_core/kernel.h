@@ -33,6 +33,14 @@ enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2 };
 #define TL_INLINE static inline
 #define TL_RESTRICT
 #endif
+/* Before a loop whose elements do not depend on each other, whatever the compiler can prove of its pointers. */
+#if defined(__clang__)
+#define TL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define TL_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define TL_INDEPENDENT
+#endif
 
 /* Elements first … last − 1 of out[0] are final. `finish` may be NULL: nobody waits for them. */
 TL_INLINE void tl_finished(tl_finish *finish, int64_t first, int64_t last) {

@@ -13,7 +13,7 @@
 /* The parameter is read once, and an element's writes come after all its reads: arrays of one size often differ by a multiple of 4096 bytes,
  * and a read behind such a write waits for it. */
 #define TL_READ const T p = p0[i], g = scale * g0[i] + decay * p;
-#define TL_FOR _Pragma("GCC ivdep") for (ptrdiff_t i = from; i < to; i++)
+#define TL_FOR TL_INDEPENDENT for (ptrdiff_t i = from; i < to; i++)
 
 /* c[2] = lr */
 static void NAME(tl_sgd)(void **out, void **in, const double *c, ptrdiff_t from, ptrdiff_t to) {

@@ -18,7 +18,7 @@
     if ((n) >= 16) TL_IN_BLOCKS_OF(16, n)                               \
     else if ((n) >= 8) TL_IN_BLOCKS_OF(8, n)                            \
     else if ((n) >= 4) TL_IN_BLOCKS_OF(4, n)                            \
-    else for (ptrdiff_t j = 0, j0 = 0; j < (n); j0 = ++j) { BODY }
+    else for (ptrdiff_t j = 0, j0 = 0; j < (n); j0 = ++j) { (void)j0; BODY }
 
 #define T float
 #define TI int32_t

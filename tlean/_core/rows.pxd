@@ -198,6 +198,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.items = items
     job.block = max(<Py_ssize_t>1, 16384 // max(<Py_ssize_t>1, size))
     job.partial = NULL
+    job.given[0], job.given[1] = 0.0, 0.0
     job.finish = NULL
     job.status = 0
     job.together = 1

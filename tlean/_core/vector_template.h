@@ -4,6 +4,7 @@
  *   tl_vec_X, tl_uvec_X         TL_VL_X lanes; the second may stand at any address of an element
  *   tl_load_part_X(p, n)        the first n lanes from memory, zero beyond (nothing beyond is touched), 0 <= n <= TL_VL_X
  *   tl_store_part_X(p, v, n)    likewise
+ *   tl_shuffle_X(a, b, order)   lanes of a and b in any order
  *   tl_transpose_X(r)           r[i] lane j <-> r[j] lane i, for TL_VL_X vectors
  *   tl_lane_sums_X(r, n)        lane i of the result is the sum over the lanes of r[i], i < n; n is a constant power of two <= TL_VL_X
  */
@@ -31,14 +32,26 @@ typedef TL_INT IVEC __attribute__((vector_size(TL_VBYTES)));
 #define TL_IS_f64 0
 #endif
 
+/* Lane l of the result is lane order[l] of a and b, one behind the other. Clang's shuffle takes literal lanes alone; with a constant order
+ * it turns the loop into the same instruction. */
+TL_INLINE VEC TL_X(tl_shuffle)(VEC a, VEC b, IVEC order) {
+#if defined(__clang__)
+    VEC lanes;
+    for (int l = 0; l < VL; l++) lanes[l] = order[l] < VL ? a[order[l]] : b[order[l] - VL];
+    return lanes;
+#else
+    return __builtin_shuffle(a, b, order);
+#endif
+}
+
 /* (a0 b0 a1 b1 …): the first halves of a and b interleaved; `hi`: the second halves. */
 TL_INLINE VEC TL_X(tl_interleave_lo)(VEC a, VEC b) {
     const IVEC order = TL_LO(VL);
-    return __builtin_shuffle(a, b, order);
+    return TL_X(tl_shuffle)(a, b, order);
 }
 TL_INLINE VEC TL_X(tl_interleave_hi)(VEC a, VEC b) {
     const IVEC order = TL_HI(VL);
-    return __builtin_shuffle(a, b, order);
+    return TL_X(tl_shuffle)(a, b, order);
 }
 
 TL_INLINE VEC TL_X(tl_load_part)(const TL_T *p, int64_t n) {
@@ -83,13 +96,11 @@ TL_INLINE void TL_X(tl_transpose)(VEC *r) {
 /* Each step interleaves vectors i and i + half and adds the halves, so half as many vectors hold half as many partial sums of each;
  * afterwards lane l holds a partial sum of vector l mod n, and the lanes that belong together are added by halving the distance. */
 TL_INLINE VEC TL_X(tl_lane_sums)(VEC *r, const int n) {
-    int lanes = VL;
 #pragma GCC unroll 4
     for (int half = n / 2; half >= 1; half /= 2) {
 #pragma GCC unroll 8
         for (int i = 0; i < half; i++)
             r[i] = TL_X(tl_interleave_lo)(r[i], r[i + half]) + TL_X(tl_interleave_hi)(r[i], r[i + half]);
-        lanes /= 2;
     }
     VEC sum = r[0];
 #pragma GCC unroll 4
@@ -97,7 +108,7 @@ TL_INLINE VEC TL_X(tl_lane_sums)(VEC *r, const int n) {
         IVEC order;
 #pragma GCC unroll 16
         for (int l = 0; l < VL; l++) order[l] = (l + apart) % VL;
-        sum += __builtin_shuffle(sum, order);
+        sum += TL_X(tl_shuffle)(sum, sum, order);
     }
     return sum;
 }

@@ -32,8 +32,8 @@ TL_INLINE double tl_from_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return 
 #define TL_EXACT_FUNCTIONS(real, f)                                                                               \
     TL_INLINE real tl_sqrt##f(real x) { return __builtin_sqrt##f(x); }                                            \
     TL_INLINE real tl_abs##f(real x) { return __builtin_fabs##f(x); }                                             \
-    TL_INLINE real tl_max##f(real a, real b) { real m = a < b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
-    TL_INLINE real tl_min##f(real a, real b) { real m = a > b ? b : a; return __builtin_constant_p(b) | (b == b) ? m : b; } \
+    TL_INLINE real tl_max##f(real a, real b) { real m = a < b ? b : a; return (__builtin_constant_p(b) | (b == b)) ? m : b; } \
+    TL_INLINE real tl_min##f(real a, real b) { real m = a > b ? b : a; return (__builtin_constant_p(b) | (b == b)) ? m : b; } \
     TL_INLINE real tl_bounded##f(real x, real c) { return __builtin_fabs##f(x) > c ? __builtin_copysign##f(c, x) : x; }             \
     TL_INLINE real tl_sign##f(real x) { return x > 0 ? (real)1 : x < 0 ? (real)-1 : x == 0 ? (real)0 : x; }
 TL_EXACT_FUNCTIONS(float, f)

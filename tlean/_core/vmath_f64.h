@@ -8,7 +8,7 @@
 #define TL_LN2_LOW 1.90821492927058770002e-10
 
 /* One step of Horner's rule. */
-#define TL_STEP(p, x, coefficient) p = TL_FMA(p, x, coefficient);
+#define TL_HORNER(p, x, coefficient) p = TL_FMA(p, x, coefficient);
 
 /* 2ⁿ for a whole number n in [−1022, 1023], +∞ for 1024. */
 TL_INLINE double tl_power_of_2(double n) { return tl_from_bits(tl_bits(n + (TL_ROUND + 1023.0)) << 52); }
@@ -78,9 +78,9 @@ TL_INLINE double tl_expm1(double x) {
 TL_INLINE double tl_log_tail(double z) {
     double z2 = z * z;
     double even = 0.13235083905942097, odd = 0.13252115941414871;
-    TL_STEP(even, z2, 0.15386990178364324) TL_STEP(odd, z2, 0.18181778328188436)
-    TL_STEP(even, z2, 0.22222222607253495) TL_STEP(odd, z2, 0.2857142856940973)
-    TL_STEP(even, z2, 0.40000000000004926)
+    TL_HORNER(even, z2, 0.15386990178364324) TL_HORNER(odd, z2, 0.18181778328188436)
+    TL_HORNER(even, z2, 0.22222222607253495) TL_HORNER(odd, z2, 0.2857142856940973)
+    TL_HORNER(even, z2, 0.40000000000004926)
     return TL_FMA(odd, z, even) * z;
 }
 
@@ -135,10 +135,10 @@ TL_INLINE double tl_tanh(double x) {
     double z = x * x;
     double z2 = z * z;
     double odd = 5.6861515905396484e-05, even = -0.00021790688258705284;
-    TL_STEP(odd, z2, 0.000583340699569645) TL_STEP(even, z2, -0.00145450066043434)
-    TL_STEP(odd, z2, 0.003591955863103402) TL_STEP(even, z2, -0.008863221241243904)
-    TL_STEP(odd, z2, 0.021869487800357124) TL_STEP(even, z2, -0.05396825394644411)
-    TL_STEP(odd, z2, 0.133333333333013) TL_STEP(even, z2, -0.3333333333333317)
+    TL_HORNER(odd, z2, 0.000583340699569645) TL_HORNER(even, z2, -0.00145450066043434)
+    TL_HORNER(odd, z2, 0.003591955863103402) TL_HORNER(even, z2, -0.008863221241243904)
+    TL_HORNER(odd, z2, 0.021869487800357124) TL_HORNER(even, z2, -0.05396825394644411)
+    TL_HORNER(odd, z2, 0.133333333333013) TL_HORNER(even, z2, -0.3333333333333317)
     double p = TL_FMA(odd, z, even);
     double near = TL_FMA(p * z, a, a);
     return __builtin_copysign(a < 0.5 ? near : far, x);
@@ -155,25 +155,25 @@ TL_INLINE double tl_erf(double x) {
     double t = (a > 6.0 ? 6.0 : a) - 1.0;
     double t2 = t * t;
     double even = 1.469537410283128e-12, odd = -3.894835339709549e-11;
-    TL_STEP(even, t2, 4.758826561383662e-10) TL_STEP(odd, t2, -3.5473331416996265e-09)
-    TL_STEP(even, t2, 1.7805724385579167e-08) TL_STEP(odd, t2, -6.068733507417366e-08)
-    TL_STEP(even, t2, 1.1635356312196226e-07) TL_STEP(odd, t2, 1.1263514235355526e-07)
-    TL_STEP(even, t2, -2.0235703356367287e-06) TL_STEP(odd, t2, 9.576669142577718e-06)
-    TL_STEP(even, t2, -2.713794359374645e-05) TL_STEP(odd, t2, 2.6267778604193195e-05)
-    TL_STEP(even, t2, 0.00023732589296841856) TL_STEP(odd, t2, -0.0019779033547911544)
-    TL_STEP(even, t2, 0.01003382549159685) TL_STEP(odd, t2, -0.04156109805213852)
-    TL_STEP(even, t2, -0.8431072563582122) TL_STEP(odd, t2, -2.638967514234796)
-    TL_STEP(even, t2, -1.8496055099332482)
+    TL_HORNER(even, t2, 4.758826561383662e-10) TL_HORNER(odd, t2, -3.5473331416996265e-09)
+    TL_HORNER(even, t2, 1.7805724385579167e-08) TL_HORNER(odd, t2, -6.068733507417366e-08)
+    TL_HORNER(even, t2, 1.1635356312196226e-07) TL_HORNER(odd, t2, 1.1263514235355526e-07)
+    TL_HORNER(even, t2, -2.0235703356367287e-06) TL_HORNER(odd, t2, 9.576669142577718e-06)
+    TL_HORNER(even, t2, -2.713794359374645e-05) TL_HORNER(odd, t2, 2.6267778604193195e-05)
+    TL_HORNER(even, t2, 0.00023732589296841856) TL_HORNER(odd, t2, -0.0019779033547911544)
+    TL_HORNER(even, t2, 0.01003382549159685) TL_HORNER(odd, t2, -0.04156109805213852)
+    TL_HORNER(even, t2, -0.8431072563582122) TL_HORNER(odd, t2, -2.638967514234796)
+    TL_HORNER(even, t2, -1.8496055099332482)
     double n, e = tl_exp_parts(TL_FMA(odd, t, even), 0.0, &n) + 1.0;
     double far = __builtin_copysign(TL_FMA(-e, tl_power_of_2(n), 1.0), x);
     double z = x * x;
     double z2 = z * z;
     double p = -7.609420109250403e-10, q = 1.3617475432051053e-08;
-    TL_STEP(p, z2, -1.6184150092558492e-07) TL_STEP(q, z2, 1.6444168555625962e-06)
-    TL_STEP(p, z2, -1.4924466868560553e-05) TL_STEP(q, z2, 0.00012055280548546777)
-    TL_STEP(p, z2, -0.0008548325486339485) TL_STEP(q, z2, 0.005223977596755809)
-    TL_STEP(p, z2, -0.026866170641960643) TL_STEP(q, z2, 0.11283791670936955)
-    TL_STEP(p, z2, -0.37612638903183343) TL_STEP(q, z2, 0.12837916709551256)
+    TL_HORNER(p, z2, -1.6184150092558492e-07) TL_HORNER(q, z2, 1.6444168555625962e-06)
+    TL_HORNER(p, z2, -1.4924466868560553e-05) TL_HORNER(q, z2, 0.00012055280548546777)
+    TL_HORNER(p, z2, -0.0008548325486339485) TL_HORNER(q, z2, 0.005223977596755809)
+    TL_HORNER(p, z2, -0.026866170641960643) TL_HORNER(q, z2, 0.11283791670936955)
+    TL_HORNER(p, z2, -0.37612638903183343) TL_HORNER(q, z2, 0.12837916709551256)
     double near = TL_FMA(TL_FMA(p, z, q), x, x);
     return a < 1.0 ? near : far;
 }
@@ -205,12 +205,12 @@ TL_INLINE double tl_sin_shifted(double x, uint64_t quarter) {
     uint64_t q = tl_bits(t) + quarter;
     double z = r * r;
     double s = 1.589543311671545e-10;
-    TL_STEP(s, z, -2.50507343869194e-08) TL_STEP(s, z, 2.7557313538503654e-06) TL_STEP(s, z, -0.00019841269829358512)
-    TL_STEP(s, z, 0.00833333333332184) TL_STEP(s, z, -0.1666666666666663)
+    TL_HORNER(s, z, -2.50507343869194e-08) TL_HORNER(s, z, 2.7557313538503654e-06) TL_HORNER(s, z, -0.00019841269829358512)
+    TL_HORNER(s, z, 0.00833333333332184) TL_HORNER(s, z, -0.1666666666666663)
     s = r + TL_FMA(s * z, r, low);
     double c = -1.1365300522875408e-11;
-    TL_STEP(c, z, 2.087584375990273e-09) TL_STEP(c, z, -2.755731534408781e-07) TL_STEP(c, z, 2.48015872933927e-05)
-    TL_STEP(c, z, -0.0013888888888881432) TL_STEP(c, z, 0.04166666666666665)
+    TL_HORNER(c, z, 2.087584375990273e-09) TL_HORNER(c, z, -2.755731534408781e-07) TL_HORNER(c, z, 2.48015872933927e-05)
+    TL_HORNER(c, z, -0.0013888888888881432) TL_HORNER(c, z, 0.04166666666666665)
     /* 1 − z/2 is rounded to `one`; what the rounding lost joins the small terms. */
     double h = 0.5 * z;
     double one = 1.0 - h;
@@ -272,7 +272,7 @@ TL_INLINE double tl_pow(double x, double c) {
     y_low = __builtin_fabs(y) < 1000.0 ? y_low : 0.0;
     double power = tl_exp_sum(y, y_low);
     power = a == 1.0 ? 1.0 : power;
-    power = (x < 0.0) & (a < INFINITY) ? power * tl_pow_of_negative(c) : power;
+    power = ((x < 0.0) & (a < INFINITY)) ? power * tl_pow_of_negative(c) : power;
     power = tl_from_bits(tl_bits(power) | (tl_bits(x) & tl_pow_sign(c)));
     return x != x ? tl_pow_of_nan(c) : power;
 }
@@ -286,7 +286,7 @@ TL_INLINE float tl_powf(float x, float c) {
     double s = f / (2.0 + f);
     double z = s * s;
     double p = 0.2358243678461617;
-    TL_STEP(p, z, 0.28537294379249256) TL_STEP(p, z, 0.40000335398869286) TL_STEP(p, z, 0.6666666564460998) TL_STEP(p, z, 2.0)
+    TL_HORNER(p, z, 0.28537294379249256) TL_HORNER(p, z, 0.40000335398869286) TL_HORNER(p, z, 0.6666666564460998) TL_HORNER(p, z, 2.0)
     double y = TL_FMA(k, 0.6931471805599453, p * s) * (double)c;
     y = a == 0.0 ? -tl_pow_edge((double)c) : a == INFINITY ? tl_pow_edge((double)c) : y;
     y = a == 1.0 ? 0.0 : y;
@@ -295,10 +295,10 @@ TL_INLINE float tl_powf(float x, float c) {
     double n = TL_FMA(y, TL_LOG2E, TL_ROUND) - TL_ROUND;
     double r = TL_FMA(n, -0.6931471805599453, y);
     double q = 0.0013809589897196466;
-    TL_STEP(q, r, 0.008368506371607406) TL_STEP(q, r, 0.041668425498889515) TL_STEP(q, r, 0.16666522605608783)
-    TL_STEP(q, r, 0.4999999341384836) TL_STEP(q, r, 1.0) TL_STEP(q, r, 1.0)
+    TL_HORNER(q, r, 0.008368506371607406) TL_HORNER(q, r, 0.041668425498889515) TL_HORNER(q, r, 0.16666522605608783)
+    TL_HORNER(q, r, 0.4999999341384836) TL_HORNER(q, r, 1.0) TL_HORNER(q, r, 1.0)
     float power = (float)(q * tl_power_of_2(n));
-    power = (x < 0.0f) & (x > -INFINITY) ? power * tl_pow_of_negativef(c) : power;
+    power = ((x < 0.0f) & (x > -INFINITY)) ? power * tl_pow_of_negativef(c) : power;
     power = tl_from_bitsf(tl_bitsf(power) | (tl_bitsf(x) & tl_pow_signf(c)));
     return x != x ? tl_pow_of_nanf(c) : power;
 }

@@ -43,7 +43,7 @@ TL_INLINE double tl_nothing(void) { return 0; }
 #endif
 
 /* The loop has no dependence between elements even where out is one of the inputs. */
-#define TL_EACH(first, last, statement) _Pragma("GCC ivdep") for (int64_t i = first; i < last; i++) { statement }
+#define TL_EACH(first, last, statement) TL_INDEPENDENT for (int64_t i = first; i < last; i++) { statement }
 
 #define TL_INNER(name) static void name##_inner(void *out_, void **in, int64_t n, const double *floats, int accumulate)
 #define TL_KERNEL(name, index)                                                                                          \\
@@ -89,7 +89,7 @@ def inner(formula: Formula, dtype: str) -> str:
     pointers = [f"{real} *out = out_;", *(f"const {real} *{x}_at = in[{k}];" for k, x in enumerate(formula.inputs))]
     pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     if _under_a_mask(formula):
-        pointers.append(f"const {real} nothing = tl_nothing{DTYPES[dtype][1]}();")
+        pointers.append(f"const {real} nothing = tl_nothing{DTYPES[dtype][1]}(); (void)nothing;")
     ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
     lines = (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
     return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join(pointers), *lines, "}\n"])
