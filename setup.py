@@ -34,7 +34,14 @@ ISA_FLAGS = {
     ],
 }
 # Warnings are on, and errors where TLEAN_WERROR=1 (CI): what newer compilers refuse is then seen with older ones too.
-WARNINGS = ["-Wall", "-Wno-unused-function", "-Wno-pass-failed", "-Werror=incompatible-pointer-types", "-Werror=int-conversion", "-Werror=implicit-function-declaration"]
+WARNINGS = [
+    "-Wall",
+    "-Wno-unused-function",
+    "-Wno-pass-failed",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=int-conversion",
+    "-Werror=implicit-function-declaration",
+]
 if os.environ.get("TLEAN_WERROR") == "1":
     WARNINGS += ["-Werror"]
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", *WARNINGS]

@@ -148,6 +148,7 @@ def test_dlpack_exporters_are_taken_in():
     assert np.array_equal(tape.get_value(x).numpy(), source.T)
 
 
+@pytest.mark.torch
 def test_torch_reads_it():
     torch = pytest.importorskip("torch", reason="parity with PyTorch is checked where it is installed")
     t = tl.AnyTensor(np.arange(6.0, dtype=np.float32).reshape(2, 3))

@@ -44,6 +44,7 @@ def test_a_row_is_measured(row: str, tmp_path: Path) -> None:
     assert f"| {row} |" in (tmp_path / "out.md").read_text()
 
 
+@pytest.mark.torch
 def test_the_libraries_are_compared(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     files = ["--json", str(tmp_path / "out.json")]

@@ -206,6 +206,7 @@ def test_mismatched_checkpoints_load_nothing(tmp_path):
         assert bits(*other) == before
 
 
+@pytest.mark.torch
 def test_weights_of_pytorch(tmp_path):
     torch = pytest.importorskip("torch", reason="writes the weights")
     from safetensors.torch import save_file

@@ -108,6 +108,7 @@ def test_weights_of_pytorch(tmp_path: Path) -> None:
     assert any(np.array_equal(v, theirs["features.4.weight"]) for v in ours.values())
 
 
+@pytest.mark.torch
 def test_weights_that_pytorch_made(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="writes the file with PyTorch, where it is installed")
     from safetensors.torch import save_file

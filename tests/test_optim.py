@@ -108,6 +108,7 @@ def test_formula(case):
         np.testing.assert_allclose(p.get().numpy(), v, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("case", CASES)
 def test_equals_pytorch(case):
     torch = pytest.importorskip("torch", reason="compared with PyTorch where it is installed")
@@ -403,6 +404,7 @@ def test_clipping_the_gradients_of_a_session():
     assert found[0] == found[1]
 
 
+@pytest.mark.torch
 def test_clip_by_norm_equals_pytorch():
     torch = pytest.importorskip("torch", reason="compared with PyTorch where it is installed")
     values = start()

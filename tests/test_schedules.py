@@ -70,6 +70,7 @@ def follow(opt, schedule, steps, momentum):
     return np.array(found)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["Adam", "SGD"])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_equals_pytorch(name, kind):
@@ -89,6 +90,7 @@ def test_equals_pytorch(name, kind):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.torch
 def test_warmup_and_cosine_equal_pytorch():
     torch = pytest.importorskip("torch", reason="compared with PyTorch where it is installed")
     lr = torch.optim.lr_scheduler
@@ -100,6 +102,7 @@ def test_warmup_and_cosine_equal_pytorch():
     np.testing.assert_allclose(rates(ours, STEPS), expected, rtol=1e-6)
 
 
+@pytest.mark.torch
 def test_moving_average_equals_pytorch():
     torch = pytest.importorskip("torch", reason="compared with PyTorch where it is installed")
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
