@@ -49,6 +49,10 @@ class NumericsError(TleanError, ArithmeticError):
     """A NaN or an infinity, where the caller asked for them to be found."""
 
 
+class PlanError(TleanError, RuntimeError):
+    """A compiled program that failed tlean's own check, and so was not run. It is a fault of tlean, not of the program: please report it."""
+
+
 def describe(name: str, shape: object, dtype: str | None) -> str:
     """One argument as messages show it: ``x: (4, 28, 28) float32``."""
     return f"{name}: {shape} {dtype}" if dtype else f"{name}: {shape}"

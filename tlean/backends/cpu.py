@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean._core import plan as core
@@ -17,10 +17,12 @@ from tlean.ops import OpDef, Spec
 
 from .blocked import channel_blocks
 from .epilogue import epilogues
-from .graph import Graph, GraphNode
+from .graph import Graph
+from .kernel_check import check_instruction
 from .outer import outer_updates
+from .plan_check import PlanCheck
 from .strips import Runs, in_chains, is_step
-from .target import Arrangement, Step, Target
+from .target import Arrangement, Bound, Step, Target
 
 SUFFIX = {"float32": "f32", "float64": "f64"}
 _OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
@@ -69,19 +71,16 @@ class Cpu(Target):
     def fuses(self, record: OpDef, dtype: str) -> bool:
         return record.host is None and f"{record.kernel}:{SUFFIX[dtype]}" in INNER
 
-    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
-        record = node.record
-        specs = [None if i is None else graph.specs[i] for i in node.inputs]
-        ints, floats = kernel_numbers(record, specs, [graph.specs[v] for v in node.outputs], node.options)
+    def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
+        node, record = op.node, op.record
+        ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
-        in_place = {0: tuple(i for i in inputs if i >= 0)} if accumulates else {}
+        in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
         address = kernel_address(record, graph.dtype) or 0
-        return Step(record.kernel, inputs, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+        return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 
-    def fused(
-        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
-    ) -> Step:
-        return _fused(graph, nodes, root, visible, sums)
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+        return _fused(graph, ops, visible, sums)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
@@ -92,6 +91,9 @@ class Cpu(Target):
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
         steps = channel_blocks(graph, outer_updates(graph, steps, kept), kept, self)
         return epilogues(graph, steps, kept, self)
+
+    def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        check_instruction(check, step, shared)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
         a = arrangement
@@ -108,18 +110,17 @@ class Cpu(Target):
 CPU = Cpu()
 
 
-def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Step:
+def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
     suffix = SUFFIX[graph.dtype]
     group = in_chains(group, suffix)
-    own = {n.outputs[0] for n in group}
-    elements = graph.specs[group[-1].outputs[0]].size
+    own = {op.made for op in group}
+    elements = graph.specs[group[-1].made].size
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
-    reads = [[root[i] for i in node.inputs] for node in group]  # type: ignore[index]
-    for k, values in enumerate(reads):
-        last_read |= dict.fromkeys(values, k)
-        inputs |= dict.fromkeys(v for v in values if v not in own)
-    scalars = {root[n.inputs[0]] for n in group if n.record.name == "broadcast_to"}  # type: ignore[index]
+    for k, op in enumerate(group):
+        last_read |= dict.fromkeys(op.reads, k)
+        inputs |= dict.fromkeys(v for v in op.reads if v not in own)
+    scalars = {op.reads[0] for op in group if op.spreads}
     place = {v: k + (_SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
     place |= {v: _OUTPUT + j for j, v in enumerate(visible)} | {v: _SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
@@ -132,14 +133,14 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
     number = {v: j for j, v in enumerate(visible)}
     dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])
     heirs: list[int] = []
-    for k, node in enumerate(group):
+    for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        arguments = [place[v] for v in reads[k]]
-        for v in set(reads[k]):
+        arguments = [place[v] for v in op.reads]
+        for v in set(op.reads):
             if last_read[v] == k and _SLOT <= place[v] < _SUM:
                 free.append(place[v] - _SLOT)
-        made = node.outputs[0]
+        made = op.made
         if made not in place:
             if free:
                 slot = free.pop()
@@ -150,18 +151,16 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
                 free.append(slot)
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
-        specs: tuple[Any, ...] = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
-        inner = 0 if node.record.name == "broadcast_to" else INNER[f"{node.record.kernel}:{suffix}"]
-        numbers = () if inner == 0 else node.record.numbers(specs, node.options)[1]
-        following = reads[k + 1] if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
-        runs.add(node, reads[k], _HEADER + 2 * len(sums) + len(code), len(floats), following, last_read.get(made, k) <= k + 1)
+        inner = 0 if op.spreads else INNER[f"{op.record.kernel}:{suffix}"]
+        numbers = () if inner == 0 else op.numbers()[1]
+        following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
+        runs.add(op, _HEADER + 2 * len(sums) + len(code), len(floats), following, last_read.get(made, k) <= k + 1)
         code += [inner, len(floats), place[made], len(arguments), *arguments]
         floats += numbers
     tails: list[int] = []
-    for t, node in enumerate(sums.values()):
-        specs = tuple(graph.specs[i] for i in node.inputs)  # type: ignore[index]
+    for t, total in enumerate(sums.values()):
         tails += [len(visible) + t, len(floats)]
-        floats += node.record.numbers(specs, node.options)[1]
+        floats += total.numbers()[1]
     streams = slots + len(inputs) + len(visible) + len(sums)
     strip = MODULES["elementwise"].STRIP_BYTES // item
     program = runs.finish() if elements >= strip else []
@@ -175,9 +174,9 @@ def _fused(graph: Graph, group: Sequence[GraphNode], root: Sequence[int], visibl
     header = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce)
     machine = (after, len(far), runs.count if program else 0, STEPS[f"run:{suffix}"], strip)
     ints = (*header, *machine, *tails, *code, *far, *program)
-    nodes = (*group, *sums.values())
+    nodes = tuple(op.node for op in (*group, *sums.values()))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
-    outputs = (*visible, *(n.outputs[0] for n in sums.values()))
+    outputs = (*visible, *(total.made for total in sums.values()))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
     return Step(name, tuple(inputs), outputs, nodes, ints, tuple(floats), ADDRESS, (), accumulates, in_place)

@@ -9,7 +9,7 @@ from tlean._core.fused import ADDRESS as FUSED
 from tlean._core.table import PRODUCERS
 
 from .graph import Graph
-from .target import Step, Target
+from .target import Bound, Step, Target
 
 _SUFFIX = {"float32": "f32", "float64": "f64"}
 #: Where the number of sums stands in a group's ints.
@@ -67,8 +67,9 @@ def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
         return None
     if step.code == FUSED:
         return step
-    root = dict(zip(step.nodes[0].inputs, step.inputs, strict=True))
-    return target.fused(graph, step.nodes, root, step.outputs, {})  # type: ignore[arg-type]
+    node = step.nodes[0]
+    op = Bound(node, step.inputs, tuple(None if i is None else graph.specs[i] for i in node.inputs))
+    return target.fused(graph, [op], step.outputs, {})
 
 
 def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: Step, at: int, k: int) -> bool:

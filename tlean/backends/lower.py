@@ -19,7 +19,8 @@ from .fuse import steps_of
 from .graph import Graph, GraphNode, GraphRef
 from .hosted import by_definition
 from .memory import Buffer, Buffers
-from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Program, Step, Target, nbytes
+from .plan_check import checked
+from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Bound, Program, Step, Target, nbytes
 
 
 def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]) -> float:
@@ -103,7 +104,7 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
     inner = Graph(graph.dtype)
     inner.specs, inner.constants, inner.nodes, inner.outputs = graph.specs, graph.constants, folded, list(wanted)
     once = target.single
-    values = once.run(once.plan(arrange(inner, once)), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
+    values = once.run(once.plan(checked(arrange(inner, once), once)), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
     out = Graph(graph.dtype)
     out.specs, out.inputs, out.outputs, out.labels, out.states = graph.specs, graph.inputs, graph.outputs, graph.labels, graph.states
     out.nodes = rest
@@ -138,7 +139,7 @@ def device_of(arrays: Sequence[Any]) -> str:
 
 def lower(graph: Graph, target: Target = CPU) -> Any:
     """A plan that computes the graph's outputs and updates its states in place."""
-    return target.plan(arrange(fold(merged(expand(graph, target)), target), target))
+    return target.plan(checked(arrange(fold(merged(expand(graph, target)), target), target), target))
 
 
 def arrange(graph: Graph, target: Target) -> Arrangement:
@@ -172,8 +173,9 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
             places[source] = (OUTPUT, j)
             outputs.append((COMPUTED, 0, -1))
 
+    ops = [_bound(graph, n, root) for n in nodes if not n.record.view]
     kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _ in copies}
-    steps = target.rewrite(graph, steps_of(graph, nodes, root, kept, target), kept)
+    steps = target.rewrite(graph, steps_of(graph, ops, kept, target), kept)
     # Copies of values that states overwrite come before everything else, the others at the end.
     early = [target.copy(graph, *c) for c in copies if c[0] in given]
     steps = [*early, *steps, *[target.copy(graph, *c) for c in copies if c[0] not in given]]
@@ -254,6 +256,11 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
         if node.record.view and node.inputs[0] is not None:
             root[node.outputs[0]] = root[node.inputs[0]]
     return root
+
+
+def _bound(graph: Graph, node: GraphNode, root: Sequence[int]) -> Bound:
+    reads = tuple([-1 if i is None else root[i] for i in node.inputs])
+    return Bound(node, reads, tuple([None if i is None else graph.specs[i] for i in node.inputs]))
 
 
 _INSTANCES: dict[Any, Instance] = {}

@@ -6,40 +6,40 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tlean._core.table import STEPS
 
-from .graph import GraphNode
+from .target import Bound
 
 #: Steps in one run at most, the last one included.
 _MOST_STEPS = 64
 
 
-def in_chains(nodes: Sequence[GraphNode], suffix: str) -> list[GraphNode]:
-    """The same nodes in an order in which, where it can be, each reads what the one before made."""
-    made = {n.outputs[0] for n in nodes}
-    missing = {id(n): {i for i in n.inputs if i in made} for n in nodes}
-    readers: dict[int, list[GraphNode]] = {}
-    for n in nodes:
-        for i in missing[id(n)]:
-            readers.setdefault(i, []).append(n)  # type: ignore[arg-type]
-    out: list[GraphNode] = []
-    done: set[int] = set()
-    at = 0
-    while len(out) < len(nodes):
-        last = out[-1].outputs[0] if out else -1
-        follower = next((n for n in readers.get(last, ()) if not missing[id(n)] and id(n) not in done and is_step(n, suffix)), None)
+def in_chains(ops: Sequence[Bound], suffix: str) -> list[Bound]:
+    """The same ops in an order in which, where it can be, each reads what the one before made."""
+    own = {op.made for op in ops}
+    missing = [own.intersection(op.reads) for op in ops]
+    readers: dict[int, list[int]] = {}
+    for k, needed in enumerate(missing):
+        for v in needed:
+            readers.setdefault(v, []).append(k)
+    out: list[Bound] = []
+    done = [False] * len(ops)
+    at, last = 0, -1
+    while len(out) < len(ops):
+        follower = next((k for k in readers.get(last, ()) if not missing[k] and not done[k] and is_step(ops[k], suffix)), None)
         if follower is None:
-            while id(nodes[at]) in done:
+            while done[at]:
                 at += 1
-            follower = nodes[at]
-        out.append(follower)
-        done.add(id(follower))
-        for n in readers.get(follower.outputs[0], ()):
-            missing[id(n)].discard(follower.outputs[0])
+            follower = at
+        out.append(ops[follower])
+        done[follower] = True
+        last = ops[follower].made
+        for k in readers.get(last, ()):
+            missing[k].discard(last)
     return out
 
 
-def is_step(node: GraphNode, suffix: str) -> bool:
+def is_step(op: Bound, suffix: str) -> bool:
     """Whether an op runs in registers; the others are loops over a block."""
-    return node.record.name == "broadcast_to" or f"{node.record.kernel}:{suffix}:0" in STEPS
+    return op.spreads or f"{op.record.kernel}:{suffix}:0" in STEPS
 
 
 class Runs:
@@ -64,34 +64,33 @@ class Runs:
         self._held = -1
         self._any = False
 
-    def add(self, node: GraphNode, reads: Sequence[int], place: int, first: int, following: Sequence[int] | None, last: bool) -> None:
+    def add(self, op: Bound, place: int, first: int, following: Sequence[int] | None, last: bool) -> None:
         """The next op.
 
         Args:
-            reads: the values that it reads.
             place: where it stands in the group's ints; its numbers are the floats from `first` on.
             following: what the next op reads; None if that is no step.
             last: whether nobody reads the value after the next op.
         """
-        if not is_step(node, self.suffix):
+        if not is_step(op, self.suffix):
             self.close()
             self.numbers += [0, place]
             self.count += 1
             return
         if self._steps == _MOST_STEPS - 1:
             self.close()
-        made = node.outputs[0]
+        made = op.made
         passed_on = following is not None and list(following).count(made) == 1 and self._steps < _MOST_STEPS - 2
         stores = not passed_on or not last or made in self.kept
-        operands = list(reads)
-        if node.record.name == "broadcast_to":
+        operands = list(op.reads)
+        if op.spreads:
             name = f"spread_s:{self.suffix}" if stores else f"spread:{self.suffix}"
         else:
             held = "m"
             if self._held in operands:
                 held = str(operands.index(self._held))
                 operands.remove(self._held)
-            name = f"{node.record.kernel}:{self.suffix}:{held}{'s' if stores else ''}"
+            name = f"{op.record.kernel}:{self.suffix}:{held}{'s' if stores else ''}"
         self._step(name, first, [*operands, made] if stores else operands)
         self._held = made if passed_on else -1
 

@@ -6,13 +6,16 @@ of fused groups, and turns an arrangement of instructions and places into someth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode
+
+if TYPE_CHECKING:
+    from .plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
@@ -25,6 +28,38 @@ SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 def nbytes(spec: Spec) -> int:
     """Bytes of an array of that spec."""
     return spec.size * SIZES[spec.dtype]
+
+
+class Bound(NamedTuple):
+    """A node that is no view, bound to memory: the passes from here on compare values by `reads` and `made`, never by the node's inputs.
+
+    Attributes:
+        reads: for every input the value whose memory it is (−1: absent). An input may be a view of that value.
+        specs: the inputs as the op sees them.
+    """
+
+    node: GraphNode
+    reads: tuple[int, ...]
+    specs: tuple[Spec | None, ...]
+
+    @property
+    def record(self) -> OpDef:
+        return self.node.record
+
+    @property
+    def made(self) -> int:
+        """The value of the op, or its first."""
+        return self.node.outputs[0]
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it spreads a number over an array."""
+        record = self.node.record
+        return record.name == "broadcast_to" and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
+
+    def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """The numbers of its kernel."""
+        return self.node.record.numbers(self.specs, self.node.options)
 
 
 @dataclass
@@ -132,19 +167,16 @@ class Target:
         """Whether the op is computed element by element, so that it can be part of a fused group."""
         raise NotImplementedError
 
-    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
-        """The instruction of one node, on these values."""
+    def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
+        """The instruction of one op that makes these values (−1: nobody reads it)."""
         raise NotImplementedError
 
-    def fused(
-        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
-    ) -> Step:
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
         """The instruction of a group.
 
         Args:
-            root: the value whose memory a value is.
             visible: the values of the group that others read.
-            sums: values of the group that are only summed up, with the nodes that sum them; their outputs follow the visible ones.
+            sums: values of the group that are only summed up, with the ops that sum them; their outputs follow the visible ones.
         """
         raise NotImplementedError
 
@@ -155,6 +187,18 @@ class Target:
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
         """The same program with instructions that do the work of several; values in `kept` are still made."""
         return steps
+
+    def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        """Check an instruction before its plan may run: that it reads and makes what its nodes do, by the numbers of their records.
+
+        Args:
+            check: the walk through the plan, with what it knows of values.
+            shared: the inputs that outputs are written onto, by the output's place.
+
+        Raises: PlanError.
+        """
+        if step.nodes:
+            check.reads(step)
 
     def plan(self, arrangement: Arrangement) -> Any:
         """What runs: an object with `program` and `scratch_bytes`."""

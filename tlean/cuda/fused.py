@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..backends.graph import Graph, GraphNode
+from ..backends.graph import Graph
+from ..backends.target import Bound
 from ..ops import expression as ex
 from ..ops.elementwise import FORMULAS
 from .kernels.plan import ACROSS, COMMON, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div
@@ -45,27 +46,26 @@ def module_of(sources: Iterable[str]) -> Family:
     return Family(f"fused_{hashlib.sha256(text.encode()).hexdigest()[:16]}", text, {})
 
 
-def group_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]) -> Group:
+def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Group:
     """The kernel of a group; see `Target.fused` for the arguments."""
-    n = graph.specs[nodes[-1].outputs[0]].size
-    own = {node.outputs[0] for node in nodes}
-    read = dict.fromkeys(root[i] for node in nodes for i in node.inputs if i is not None and root[i] not in own)
+    n = graph.specs[ops[-1].made].size
+    own = {op.made for op in ops}
+    read = dict.fromkeys(v for op in ops for v in op.reads if v >= 0 and v not in own)
     # A scalar is read once by each thread.
     full = [v for v in read if graph.specs[v].size == n]
     scalars = [v for v in read if graph.specs[v].size != n]
     names = {v: f"a{k}" for k, v in enumerate(full)} | {v: f"s{k}" for k, v in enumerate(scalars)}
     numbers: list[float] = []
     lines: list[str] = []
-    for k, node in enumerate(nodes):
-        names[node.outputs[0]] = f"v{k}"
-        arguments = [names[root[i]] for i in node.inputs if i is not None]
-        if node.record.name == "broadcast_to":
+    for k, op in enumerate(ops):
+        names[op.made] = f"v{k}"
+        arguments = [names[v] for v in op.reads if v >= 0]
+        if op.spreads:
             lines.append(f"const float v{k} = {arguments[0]};")
             continue
-        formula = FORMULAS[node.record.kernel]
-        specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
+        formula = FORMULAS[op.record.kernel]
         given = dict(zip(formula.inputs, arguments, strict=True))
-        for parameter, value in zip(formula.parameters, node.record.numbers(specs, node.options)[1], strict=True):
+        for parameter, value in zip(formula.parameters, op.numbers()[1], strict=True):
             given[parameter] = f"p{len(numbers)}"
             numbers.append(value)
         declarations, value_text = ex.to_cuda(formula.tree, given)
@@ -81,7 +81,7 @@ def group_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visi
     inputs = (*full, *scalars)
     pointers: list[Argument] = [Out(k) for k in range(len(visible))]
     floats = [float(x) for x in numbers]
-    divisors = [float(node.record.numbers(_specs(graph, node), node.options)[1][0]) for node in sums.values()]
+    divisors = [float(total.numbers()[1][0]) for total in sums.values()]
     slices = ceil_div(n, SLICE)
     if not sums:
         grid = min(ceil_div(max(n // _WIDTH, n % _WIDTH), THREADS), 1 << 16)
@@ -97,10 +97,6 @@ def group_of(graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visi
     rest = [] if whole else [finish_slices(Out(len(visible) + k), Scratch(k), 1, slices, d) for k, d in enumerate(divisors)]
     scratch = () if whole else (4 * slices,) * len(sums)
     return Group(inputs, body.replace("NAME", name), ((True, parts), *((False, launch) for launch in rest)), scratch)
-
-
-def _specs(graph: Graph, node: GraphNode) -> tuple:
-    return tuple(None if i is None else graph.specs[i] for i in node.inputs)
 
 
 @dataclass(frozen=True)

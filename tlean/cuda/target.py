@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core.array import AnyTensor, as_tensor
-from ..backends.graph import Graph, GraphNode
-from ..backends.target import Arrangement, Step, Target, nbytes
+from ..backends.graph import Graph
+from ..backends.target import Arrangement, Bound, Step, Target, nbytes
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
@@ -87,25 +87,23 @@ class Cuda(Target):
     def fuses(self, record: OpDef, dtype: str) -> bool:
         return self.fusing and record.host is None and record.kernel in FORMULAS and record.kernel in KERNELS
 
-    def instruction(self, graph: Graph, node: GraphNode, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Step:
-        specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
-        family, plan = family_of(node.record, self.mode), plan_of(node.record, specs, node.options, self.mode)
+    def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
+        record = op.record
+        family, plan = family_of(record, self.mode), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.
-        in_place = {0: tuple(i for i in inputs if i >= 0)} if node.record.kernel in FORMULAS else {}
+        in_place = {0: tuple(i for i in op.reads if i >= 0)} if record.kernel in FORMULAS else {}
         code = Code(tuple((family, launch) for launch in plan.launches))
-        return Step(node.record.kernel, inputs, outputs, (node,), code=code, scratch=plan.scratch, in_place=in_place)
+        return Step(record.kernel, op.reads, outputs, (op.node,), code=code, scratch=plan.scratch, in_place=in_place)
 
-    def fused(
-        self, graph: Graph, nodes: Sequence[GraphNode], root: Sequence[int], visible: Sequence[int], sums: dict[int, GraphNode]
-    ) -> Step:
-        group = group_of(graph, nodes, root, visible, sums)
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+        group = group_of(graph, ops, visible, sums)
         reduce = KERNELS["reduce_sum"]
         code = Code(tuple((None if own else reduce, launch) for own, launch in group.launches), group.source)
-        every = (*nodes, *sums.values())
+        every = tuple(op.node for op in (*ops, *sums.values()))
         name = "fused(" + " ".join(n.record.name.lstrip("_") for n in every) + ")"
-        size = graph.specs[nodes[-1].outputs[0]].size
+        size = graph.specs[ops[-1].made].size
         heirs = tuple(v for v in group.inputs if graph.specs[v].size == size)
-        outputs = (*visible, *(n.outputs[0] for n in sums.values()))
+        outputs = (*visible, *(total.made for total in sums.values()))
         in_place = dict.fromkeys(range(len(visible)), heirs)
         return Step(name, group.inputs, outputs, every, code=code, scratch=group.scratch, in_place=in_place)
 

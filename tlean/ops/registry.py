@@ -28,6 +28,8 @@ Shape = tuple[int, ...]
 
 #: Stands for "the float dtype of the program" wherever a dtype is declared.
 FLOAT = "float"
+#: The kernel of every op that runs a Python function.
+HOST_KERNEL = "host"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class OpDef:
     algebraic: bool = True
     differentiable: bool = True
     flops: Callable[..., float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.host is not None:
+            # No kernel runs, whatever record this was made from; passes know instructions by their kernel.
+            object.__setattr__(self, "kernel", HOST_KERNEL)
 
     @property
     def internal(self) -> bool:

@@ -1,0 +1,286 @@
+"""The check of every plan before it may run.
+
+A kernel trusts its pointers and numbers, so a plan that is wrong reads memory that nobody wrote, or writes what somebody still needs. The
+passes that arrange a plan are checked here by other means than their own: the program is walked once, with a note of which value the bytes
+of every buffer hold.
+
+- An operand lies inside a buffer that exists, has as many bytes, and holds its dtype.
+- Whoever reads a value finds it there: it was written before, all of it, and nothing has been written over it since. So two values share
+  memory only if their lifetimes are apart. An instruction writes onto its own inputs only where it says that it may.
+- An instruction reads what its nodes read, and makes what they make; values are compared by the memory they are, so that views of a value
+  count as that value.
+- The numbers that a kernel gets are those of its record (`Target.check`).
+- Outputs and states end up with the values that the program returns.
+
+A violation is a PlanError. It is a fault of tlean's, never of a user's program.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from tlean.errors import PlanError
+from tlean.ops import Spec
+
+from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, SIZES, Arrangement, Step, Target
+
+_SPACES = {INPUT: "input", OUTPUT: "output", CONST: "constant"}
+
+
+def checked(arrangement: Arrangement, target: Target) -> Arrangement:
+    """The arrangement itself, if it is right. Raises: PlanError that names the instruction and the operand."""
+    PlanCheck(arrangement, target).run()
+    return arrangement
+
+
+class PlanCheck:
+    """A walk through an arrangement. `Target.check` gets it, to look into instructions of its own."""
+
+    def __init__(self, arrangement: Arrangement, target: Target) -> None:
+        self.arrangement = arrangement
+        self.target = target
+        self.graph = arrangement.program.graph
+        self.steps = arrangement.program.steps
+        #: The number of the instruction that is being checked.
+        self.at = 0
+        self.specs: list[Spec] = list(self.graph.specs)
+        #: The value that a value is: itself, or for a view the value whose memory it is.
+        self.root = list(range(len(self.specs)))
+        #: For a number spread over an array, the number; values that are the same number, element by element.
+        self.number: dict[int, int] = {}
+        #: The node that makes a value.
+        self.maker: dict[int, Any] = {}
+        self._resolve()
+        # What a value's memory is called, where it begins and where it ends, once it is known to be right.
+        self._known: dict[int, tuple[Any, int, int]] = {}
+        #: The values that are in memory now.
+        self._intact: set[int] = set()
+        self._scratch = _Intervals()
+        self._others: dict[Any, int] = {}
+        #: The value that a place beyond the graph's is a copy of.
+        self._copied: dict[int, int] = {}
+        self._temporaries: dict[int, int] = {}
+        self._blocked: set[int] = set()
+        self._states = {before for _, before, _ in self.graph.states}
+
+    def _resolve(self) -> None:
+        root, specs = self.root, self.specs
+        for node in self.graph.nodes:
+            made = node.outputs
+            if node.record.view:
+                above = root[made[0]] = root[node.inputs[0]]  # type: ignore[index]
+                if specs[made[0]].size != specs[above].size or specs[made[0]].dtype != specs[above].dtype:
+                    raise PlanError(f"a view has the bytes of its value, but %{made[0]} is {specs[made[0]]}, a view of {specs[above]}")
+                continue
+            for v in made:
+                self.maker[v] = node
+            if node.record.name == "broadcast_to" and specs[node.inputs[0]].size == 1:  # type: ignore[index]
+                source = root[node.inputs[0]]  # type: ignore[index]
+                self.number[made[0]] = self.number.get(source, source)
+
+    def run(self) -> None:
+        """Walk through the whole program. Raises: PlanError."""
+        a = self.arrangement
+        for k, v in enumerate(self.graph.inputs):
+            if v is not None:
+                self._given(v, INPUT, k)
+        for k, v in enumerate(self.graph.constants):
+            constant = a.constants[k]
+            if constant.dtype != self.specs[v].dtype or constant.size != self.specs[v].size:
+                raise PlanError(f"constant {k} is {self.specs[v]}, but the array is {constant.shape} {constant.dtype}")
+            self._given(v, CONST, k)
+        for self.at, step in enumerate(self.steps):
+            self._step(step, a.temporaries[self.at] if self.at < len(a.temporaries) else ())
+        self._end()
+
+    def fault(self, requirement: str, got: str) -> NoReturn:
+        """Raise a PlanError of the instruction that is being checked."""
+        step = self.steps[self.at]
+        raise PlanError(f"instruction {self.at} ({step.kernel}): {requirement}, but {got}. This is a fault of tlean: please report it")
+
+    def _given(self, v: int, kind: int, n: int) -> None:
+        if self.arrangement.places[v] != (kind, n):
+            raise PlanError(f"{_SPACES[kind]} {n} is where it was given, but %{v} is at {self.arrangement.places[v]}")
+        self._others[self.extent(v)[0]] = v
+        self._intact.add(v)
+
+    # Where values are ---------------------------------------------------------------------------------------------------
+
+    def extent(self, v: int) -> tuple[Any, int, int]:
+        """The memory of a value: which buffer (None: that of the temporaries), its first byte there and its end. Raises: PlanError."""
+        found = self._known.get(v)
+        if found is None:
+            found = self._known[v] = self._extent(v)
+        return found
+
+    def _extent(self, v: int) -> tuple[Any, int, int]:
+        kind, n = self.arrangement.places[v]
+        spec = self.specs[self._copied.get(v, v)]
+        size = spec.size * SIZES[spec.dtype]
+        if kind == SCRATCH:
+            if n < 0 or n + size > self.arrangement.scratch_bytes or n % self.target.alignment:
+                room = f"bytes {n} to {n + size} of {self.arrangement.scratch_bytes}"
+                self.fault("a temporary lies inside the block of temporaries, aligned", f"%{v} has {room}")
+            return None, n, n + size
+        if kind == NOWHERE:
+            self.fault("an operand has memory", f"%{v} has none")
+        if kind == CONST:
+            return (kind, n), 0, size
+        owner = (self.graph.inputs if kind == INPUT else self.graph.outputs)[n]
+        room = None if owner is None else self.specs[owner]
+        if room is None or room.dtype != spec.dtype or room.size != spec.size:
+            self.fault("a value has the size and dtype of its buffer", f"%{v} is {spec}, {_SPACES[kind]} {n} is {room}")
+        return (kind, n), 0, size
+
+    def _write(self, v: int) -> list[int]:
+        # A value is in memory from now on; returns those that it was written over.
+        space, first, end = self.extent(v)
+        if space is None:
+            lost = self._scratch.put(first, end, v)
+        else:
+            before = self._others.get(space)
+            lost = [] if before is None else [before]
+            self._others[space] = v
+        self._intact.difference_update(lost)
+        self._intact.add(v)
+        return lost
+
+    # One instruction ----------------------------------------------------------------------------------------------------
+
+    def _step(self, step: Step, temporaries: Sequence[int]) -> None:
+        for v in step.inputs:
+            if v >= 0:
+                self.extent(v)
+                if v not in self._intact and v not in step.outputs:
+                    self.fault("a value is written before it is read, and not written over until then", f"%{v} is not in memory")
+        if step.blocked or self._blocked:
+            self._layouts(step)
+        if not step.nodes:
+            self._copy(step)
+        shared = self._outputs(step)
+        for size, first in zip(step.scratch, temporaries, strict=True):
+            self._temporary(step, first, size)
+        self.target.check(self, step, shared)
+
+    def _outputs(self, step: Step) -> dict[int, int]:
+        # Which input an output is written onto, by the output's place among the instruction's outputs.
+        shared: dict[int, int] = {}
+        for j, v in enumerate(step.outputs):
+            if v < 0:
+                continue
+            space, first, end = self.extent(v)
+            if space is not None and (space[0] == CONST or space[0] == INPUT and self.graph.inputs[space[1]] not in self._states):
+                self.fault("an instruction writes to outputs, states and temporaries", f"%{v} is {_SPACES[space[0]]} {space[1]}")
+            for lost in self._write(v):
+                if lost in step.outputs and step.shares.get(lost) != v:
+                    self.fault("the results of an instruction lie apart", f"%{v} lies on %{lost}")
+                if lost in step.outputs or lost not in step.inputs:
+                    continue
+                if self._known[lost] != (space, first, end) or not (lost in step.in_place.get(j, ()) or self._updates(step, v, lost)):
+                    self.fault("an instruction writes onto an input only where it may", f"%{v} lies on %{lost}")
+                shared[j] = lost
+        return shared
+
+    def _updates(self, step: Step, made: int, before: int) -> bool:
+        # Whether an optimiser's step writes its result k onto its input k; the gradient stands between the parameter and the states.
+        for node in step.nodes:
+            if node.record.updates and made in node.outputs:
+                k = node.outputs.index(made)
+                return self.root[node.inputs[k + (k > 0)]] == before  # type: ignore[index]
+        return False
+
+    def _temporary(self, step: Step, first: int, size: int) -> None:
+        if first < 0 or first + size > self.arrangement.scratch_bytes or first % self.target.alignment:
+            self.fault("a kernel's temporaries lie inside the block of temporaries", f"bytes {first} to {first + size}")
+        lost = self._scratch.put(first, first + size, -1 - first)
+        self._intact.difference_update(lost)
+        for v in lost:
+            if v < 0 and self.at == self._temporaries.get(v) or v in step.inputs or v in step.outputs:
+                self.fault("a kernel's temporaries lie apart from its operands", f"bytes {first} to {first + size} are those of %{v}")
+        self._temporaries[-1 - first] = self.at
+
+    def _layouts(self, step: Step) -> None:
+        # Channels in blocks (`blocked`): whoever reads a value counts on the layout that it was written in.
+        for v in step.inputs:
+            if v >= 0 and (v in step.blocked) != (v in self._blocked):
+                self.fault("a value is read in the layout that it was written in", f"%{v} is read in another")
+        self._blocked.update(v for v in step.outputs if v in step.blocked)
+
+    def _copy(self, step: Step) -> None:
+        (source,), (made,) = step.inputs, step.outputs
+        if made < len(self.specs) or source in self._blocked:
+            self.fault("a copy is of a value to a place of its own", f"it is of %{source} to %{made}")
+        self._copied[made] = self._copied.get(source, source)
+
+    def reads(self, step: Step) -> None:
+        """Require that a single op's instruction has exactly its node's operands; for others, that it has them all. Raises: PlanError."""
+        root = self.root
+        if len(step.nodes) == 1:
+            node = step.nodes[0]
+            wanted = tuple([-1 if i is None else root[i] for i in node.inputs])
+            same = step.inputs == wanted or step.inputs == (self.number.get(node.outputs[0]),)
+            if not same or any(v not in (-1, w) for v, w in zip(step.outputs, node.outputs, strict=True)):
+                self.fault("an instruction has its node's operands", f"it has {step.outputs}, {step.inputs} for {node.outputs}, {wanted}")
+            return
+        found = set(step.inputs)
+        for node in step.nodes:
+            for i in node.inputs:
+                if i is not None and root[i] not in found and self.number.get(root[i], root[i]) not in found:
+                    self.fault("an instruction reads what its nodes read", f"%{root[i]} is not among its inputs")
+            found.update(node.outputs)
+        for v in step.outputs:
+            if v not in found:
+                self.fault("an instruction makes what its nodes make", f"%{v} is not among that")
+
+    # The end ------------------------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        graph = self.graph
+        for name, before, after in graph.states:
+            found = self._holds((INPUT, graph.inputs.index(before)))
+            if found != self.root[after]:
+                raise PlanError(f"state {name!r} ends as %{self.root[after]}, but its memory holds %{found}")
+        for j, (value, (kind, n, writer)) in enumerate(zip(graph.outputs, self.arrangement.outputs, strict=True)):
+            found = None if kind == NONE else graph.inputs[n] if kind == IS_INPUT else self._holds((OUTPUT, j))
+            if found != (None if value is None else self.root[value]) or (kind == IS_INPUT and found in self._states):
+                raise PlanError(f"output {j} is %{value}, but its memory holds %{found}")
+            if writer >= 0:
+                self._added_to(j, writer, kind)
+
+    def _holds(self, space: Any) -> int | None:
+        found = self._others.get(space)
+        return None if found is None else self._copied.get(found, found)
+
+    def _added_to(self, j: int, writer: int, kind: int) -> None:
+        # An instruction that may add into an output: what is there before is the caller's, so nobody else reads or writes it.
+        self.at = writer
+        step = self.steps[writer]
+        made = step.outputs[0]
+        alone = sum(made in s.inputs for s in self.steps) == 0 and sum(made in s.outputs for s in self.steps) == 1
+        if kind != COMPUTED or not step.accumulates or len(step.outputs) != 1 or self.extent(made)[0] != (OUTPUT, j) or not alone:
+            self.fault("an instruction that adds into an output is the only one to touch it", f"output {j} is %{made}")
+
+
+class _Intervals:
+    # Which value holds which bytes. The intervals are apart, in order.
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._entries: list[tuple[int, int]] = []
+
+    def put(self, first: int, end: int, value: int) -> list[int]:
+        """From now on bytes first … end − 1 hold that value; returns the values that held some of them."""
+        if first == end:
+            return []
+        firsts, entries = self._firsts, self._entries
+        low = bisect_left(firsts, first)
+        if low and entries[low - 1][0] > first:
+            low -= 1
+        high = low
+        while high < len(firsts) and firsts[high] < end:
+            high += 1
+        lost = [v for _, v in entries[low:high]]
+        firsts[low:high] = [first]
+        entries[low:high] = [(end, value)]
+        return lost
