@@ -1,8 +1,13 @@
-"""What every test file shares: the marker of the tests that compare with PyTorch."""
+"""What every test file shares: the marker of the tests that compare with PyTorch, and the check of plans."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Every plan that a test makes is checked down to the numbers of its kernels, in child processes too.
+os.environ.setdefault("TLEAN_CHECK_PLANS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,9 +14,8 @@ cdef class OpInfo:
     cdef object record
     cdef dict defaults
     cdef int n_in
-    cdef unsigned long long integer_mask
-    cdef unsigned long long bool_mask
-    cdef unsigned long long optional_mask
+    cdef bytes kinds                        # what each input is (KIND_*); of a variadic op none is anything special
+    cdef unsigned long long optional_mask   # the same of the first inputs, for calls that are `slotted`
     cdef bint variadic
     cdef bint slotted           # its calls are found again by `slot_of`
     cdef int seed_index

@@ -367,7 +367,7 @@ cdef class EagerCore:
         cdef list keep = []
         cdef list infos = []
         cdef Instance inst
-        cdef unsigned long long bit
+        cdef int kind
         cdef PyObject* given[SLOT_INPUTS]
         try:
             if op.slotted and n <= SLOT_INPUTS:
@@ -388,19 +388,19 @@ cdef class EagerCore:
                 parents = <int64_t*>(ins + n)
             for k in range(n):
                 value = args[k]
-                bit = 0 if op.variadic else 1ull << k
+                kind = 0 if op.variadic or k >= len(op.kinds) else <unsigned char>op.kinds[k]
                 if value is None:
                     if k == op.seed_index:
                         value = self.next_seed()
-                    elif op.optional_mask & bit:
+                    elif kind & KIND_OPTIONAL:
                         ins[k] = NULL
                         parents[k] = -1
                         infos.append(None)
                         continue
-                if op.integer_mask & bit and type(value) is not TensorRef:
+                if kind & KIND_INTEGER and type(value) is not TensorRef:
                     if isinstance(value, RefBase):
                         raise_error("NodeError", f"{op.name}: a reference belongs to another backend")
-                    t = self.integer_value(value, op.bool_mask & bit != 0, op, k, args)
+                    t = self.integer_value(value, kind & KIND_BOOL != 0, op, k, args)
                     keep.append(t)
                     ins[k] = t.buffer
                     parents[k] = -1

@@ -6,6 +6,9 @@ cdef enum:
     SLOTS = 2048
     SLOT_INPUTS = 3
     KNOWN_LIMIT = 65536
+    KIND_OPTIONAL = 1
+    KIND_INTEGER = 2
+    KIND_BOOL = 4
 
 # A call of up to SLOT_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
 cdef struct Slot:
@@ -77,22 +80,25 @@ cdef class OpInfo:
         self.option_names = option_names
         self.defaults = defaults or {}
         self.seed_index = -1
+        self.kinds = b""
 
     def connect(self, record):
         """Take over what the record says of the inputs."""
         self.record = record
         self.n_in = len(record.inputs)
         self.variadic = record.variadic
+        kinds = bytearray(self.n_in)
         for k, name in enumerate(record.inputs):
             if name in record.integer:
-                self.integer_mask |= 1ull << k
-                if "mask" in name:
-                    self.bool_mask |= 1ull << k
+                kinds[k] |= (KIND_INTEGER | KIND_BOOL) if "mask" in name else KIND_INTEGER
             if name in record.optional:
-                self.optional_mask |= 1ull << k
+                kinds[k] |= KIND_OPTIONAL
+                if k < SLOT_INPUTS:
+                    self.optional_mask |= 1ull << k
             if record.random and name == "seed":
                 self.seed_index = k
-        self.slotted = not self.variadic and not self.integer_mask and self.n_in > 0
+        self.kinds = bytes(kinds)
+        self.slotted = not self.variadic and not record.integer and self.n_in > 0
 
     def __repr__(self):
         return f"<op {self.name}>"

@@ -44,6 +44,7 @@ cdef class Instance:
     cdef int64_t calls
     cdef int64_t profile        # the profile that these belong to
     cdef Plan vjp(self, unsigned long long mask)
+    cdef Plan vjp_of(self, object mask)
 
 
 # Runs the instance's forward on inputs; fills value and (where res is not NULL) residuals with fresh buffers. 0, or -1 with an error set.

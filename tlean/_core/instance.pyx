@@ -64,6 +64,10 @@ cdef class Instance:
     cdef Plan vjp(self, unsigned long long mask):
         if mask < 16 and self.vjp_small[mask] != NULL:
             return <Plan>self.vjp_small[mask]
+        return self.vjp_of(mask)
+
+    cdef Plan vjp_of(self, object mask):
+        # `mask` has a bit for every input, however many there are.
         plan = self.vjp_plans.get(mask)
         if plan is None:
             plan = self.make_vjp(self, mask)
@@ -79,7 +83,7 @@ cdef class Instance:
 
     def vjp_plan(self, mask):
         """The plan of the vector-Jacobian product for the inputs whose bits are set in `mask`."""
-        return self.vjp(mask)
+        return self.vjp_of(mask)
 
     @property
     def out_shape(self):

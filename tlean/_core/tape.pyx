@@ -357,6 +357,16 @@ cdef int contribute(TapeStore store, int64_t p, TLBuffer* contribution, TLBuffer
     return 0
 
 
+cdef object needs_of(TapeStore store, int64_t* parents, int n):
+    # Which of a node's inputs need a gradient, as an integer with a bit for each.
+    cdef bytearray bits = bytearray((n + 7) // 8)
+    cdef int k
+    for k in range(n):
+        if parents[k] >= 0 and node_at(store, parents[k]).requires_grad:
+            bits[k >> 3] |= 1 << (k & 7)
+    return int.from_bytes(bits, "little")
+
+
 cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except -1:
     cdef TLNode* nd = node_at(store, at)
     cdef Instance inst = <Instance>nd.inst
@@ -374,13 +384,21 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     cdef unsigned char* add
     cdef void* block = NULL
     cdef TLNode* parent
-    for k in range(n):
-        p = parents[k]
-        if p >= 0 and node_at(store, p).requires_grad:
-            mask |= 1ull << (k if k < 63 else 63)
-    if mask == 0 or not inst.differentiable:
+    if not inst.differentiable:
         return 0
-    plan = inst.vjp(mask)
+    if n <= 64:
+        for k in range(n):
+            p = parents[k]
+            if p >= 0 and node_at(store, p).requires_grad:
+                mask |= 1ull << k
+        if mask == 0:
+            return 0
+        plan = inst.vjp(mask)
+    else:
+        wide = needs_of(store, parents, n)
+        if not wide:
+            return 0
+        plan = inst.vjp_of(wide)
     # Another thread may append to the tape whenever this one enters Python or runs without the GIL; then the nodes may move.
     nd = node_at(store, at)
     inputs = inputs_of(nd)

@@ -35,7 +35,6 @@ def check_instruction(check: PlanCheck, step: Step, shared: Mapping[int, int]) -
     if not step.nodes:
         _copy(check, step)
     elif step.code == fused.ADDRESS:
-        check.reads(step)
         _Group(check, step.inputs, step.outputs, step.nodes, step.ints, step.floats, shared).check(step.accumulates)
     elif step.code == epilogue.ADDRESS:
         _epilogue(check, step, shared)
@@ -44,7 +43,6 @@ def check_instruction(check: PlanCheck, step: Step, shared: Mapping[int, int]) -
     elif len(step.nodes) != 1:
         check.fault("an instruction of several ops is a group", f"it is of {len(step.nodes)}")
     else:
-        check.reads(step)
         _kernel(check, step.nodes[0], step.kernel, step.code, step.ints, step.floats, KERNELS, step.blocked)
         updates = step.nodes[0].record.updates
         if (step.accumulates or shared and not updates) and (step.kernel not in ACCUMULATES or step.code == host.ADDRESS):
@@ -96,7 +94,6 @@ def _pairs(specs: Sequence) -> list:
 
 def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     # A kernel and the group that runs over each part of its result: the group writes nothing that the kernel still reads.
-    check.reads(step)
     node, *rest = step.nodes
     entry, n_out, n_in, n_ints, n_floats = step.ints[:_EPILOGUE_HEADER]
     ints = step.ints[_EPILOGUE_HEADER : _EPILOGUE_HEADER + n_ints]
@@ -188,6 +185,11 @@ class _Group:
                 self.holds[k] = v
             if specs[v].size == 1:
                 self.holds[_SCALAR + k] = v
+        blocked = self.plan.steps[self.plan.at].blocked
+        if blocked:
+            layouts = {v in blocked for v in (*self.inputs, *self.outputs) if specs[v].size == self.elements}
+            if len(layouts) > 1 or True in layouts and self.sums:
+                self.fault("values in different layouts")
         before = dict(self.holds)
         places = self._ops(accumulates)
         self._made()

@@ -311,7 +311,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
 
 
 def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:
-    """The plan of an instance's vector-Jacobian product for the inputs whose bits are set (bit 63 stands for all inputs from 63 on)."""
-    needs = tuple(bool(mask >> min(k, 63) & 1) for k in range(len(instance.specs)))
+    """The plan of an instance's vector-Jacobian product for the inputs whose bits are set."""
+    needs = tuple(bool(mask >> k & 1) for k in range(len(instance.specs)))
     graph = vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs)
     return lower(by_definition(graph) if reference else graph)

@@ -189,7 +189,7 @@ class Target:
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
-        """Check an instruction before its plan may run: that it reads and makes what its nodes do, by the numbers of their records.
+        """Check what the kernel of an instruction gets: the numbers of its record, and outputs on inputs only where it bears them.
 
         Args:
             check: the walk through the plan, with what it knows of values.
@@ -197,8 +197,6 @@ class Target:
 
         Raises: PlanError.
         """
-        if step.nodes:
-            check.reads(step)
 
     def plan(self, arrangement: Arrangement) -> Any:
         """What runs: an object with `program` and `scratch_bytes`."""
