@@ -12,6 +12,7 @@ from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import recording
+from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._core.threads import cap_threads
 from tlean._faces.methods import OpsMethods
@@ -211,7 +212,7 @@ class CompiledSession(Session, OpsMethods):
             names = record.input_names(len(inputs))
             ids = tuple(self._argument(record, n, x) for n, x in zip(names, inputs, strict=True))
             keep = recording()
-            entry = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()), keep)
+            entry = (record.name, ids, options_key(options), keep)
             found = self._follow(entry)
             if found is None:
                 value = self._program.graph.record(record, ids, options, name)[0]

@@ -20,7 +20,7 @@ from tlean._core.array import dtype_name
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
 from tlean._core.refs import install_op_names
 from tlean._core.threads cimport cap_threads
-from tlean._core.instance cimport Instance, run_forward
+from tlean._core.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
 
 # Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.

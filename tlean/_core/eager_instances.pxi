@@ -54,7 +54,7 @@ cdef bint lasting(object value) noexcept:
 
 
 cdef inline bint same_options(tuple a, tuple b) noexcept:
-    # Surely the same: one object, or floats of the same bits. What this does not see is found by `frozen`.
+    # Surely the same: one object, or floats of the same bits. What this does not see is found by `option_key`.
     cdef Py_ssize_t k
     cdef double x, y
     if a is b:
@@ -104,15 +104,6 @@ cdef class OpInfo:
         return f"<op {self.name}>"
 
 
-cdef object frozen(object value):
-    # A hashable stand-in for an option that tells apart what dictionaries do not: 0.0 and -0.0, one NaN and another.
-    if type(value) is float:
-        return value if value != 0.0 and value == value else repr(value)
-    if isinstance(value, (list, tuple)):
-        return tuple([frozen(v) for v in value])
-    return value
-
-
 # What the hot path knows of the ops that are called by their record: programs recorded elsewhere.
 cdef dict _by_record = {}
 
@@ -157,7 +148,7 @@ cdef void forget_slots() noexcept:
 cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
     cdef tuple key
     if values:
-        key = (op, code + mode, infos, tuple([frozen(v) for v in values]))
+        key = (op, code + mode, infos, tuple([option_key(v) for v in values]))
     else:
         key = (op, code + mode, infos, values)
     try:

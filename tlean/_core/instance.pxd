@@ -53,5 +53,8 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
 # Counts an instance that ran while a profile is on.
 cdef void see(Instance inst)
 
+# A hashable stand-in for an option, by which calls that mean the same are found again.
+cpdef object option_key(object value)
+
 # Zeroed memory; raises MemoryError.
 cdef void* grab(Py_ssize_t n) except NULL

@@ -2,6 +2,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
 from tlean._core.array cimport TL_F64, dtype_code, intern_shape, itemsize_of
@@ -9,6 +10,36 @@ from tlean._core.array import dtype_name
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.host import take_failure
 from tlean._core.plan cimport OUT_INPUT, Plan, check_status, plan_run, profiling
+
+
+cpdef object option_key(object value):
+    """A hashable stand-in for an option, the same for options that mean the same and for no others: 0.0, -0.0, 0 and False are four.
+
+    Floats go by their bits, NumPy's scalars by the number that they are, lists as tuples.
+    """
+    cdef double x
+    cdef int64_t bits
+    kind = type(value)
+    if kind is int or kind is str or value is None:
+        return value
+    if isinstance(value, float):
+        x = value
+        memcpy(&bits, &x, sizeof(double))
+        return ("f", bits)
+    if kind is bool:
+        return ("b", value)
+    if isinstance(value, (tuple, list)):
+        return ("t", *[option_key(v) for v in value])
+    if kind.__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__"):
+        plain = value.item()
+        if type(plain) is not kind:
+            return option_key(plain)
+    return (kind, value)
+
+
+def options_key(dict options):
+    """`option_key` of named options, in their order."""
+    return tuple([(k, option_key(v)) for k, v in options.items()])
 
 
 cdef void* grab(Py_ssize_t n) except NULL:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tlean._core.instance import options_key
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 
@@ -33,8 +34,7 @@ def _cached(key: Any, build: Any) -> Graph:
 
 
 def _key(kind: str, record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, *flags: Any) -> Any:
-    frozen = tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items())
-    return (kind, record.name, tuple(specs), frozen, dtype, flags)
+    return (kind, record.name, tuple(specs), options_key(options), dtype, flags)
 
 
 def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str) -> Graph:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 from tlean.errors import DTypeError, NodeError, OptionError
@@ -138,7 +139,7 @@ class Graph(OpsMethods):
     ) -> tuple[int, ...]:
         """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
         ids = tuple(inputs)
-        key: Any = (record.name, ids, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()))
+        key: Any = (record.name, ids, options_key(options))
         try:
             known = self._known.get(key)
         except TypeError:

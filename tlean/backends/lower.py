@@ -9,7 +9,7 @@ from typing import Any
 
 from tlean._core import plan as core
 from tlean._core.array import as_tensor
-from tlean._core.instance import Instance
+from tlean._core.instance import Instance, options_key
 from tlean.errors import DeviceError, OptionError
 from tlean.ops import OpDef, Spec
 
@@ -66,7 +66,7 @@ def merged(graph: Graph) -> Graph:
     nodes = []
     for node in graph.nodes:
         inputs = tuple(None if i is None else same.get(i, i) for i in node.inputs)
-        key = (node.record.name, inputs, tuple((k, repr(v)) for k, v in node.options.items()))
+        key = (node.record.name, inputs, options_key(node.options))
         if key in known:
             same.update(zip(node.outputs, known[key].outputs, strict=True))
             continue
@@ -274,7 +274,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
     """
     clean, outs = record.infer(specs, options)
-    key: Any = (record.name, dtype, specs, reference, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in clean.items()))
+    key: Any = (record.name, dtype, specs, reference, options_key(clean))
     try:
         known = _INSTANCES.get(key)
     except TypeError:

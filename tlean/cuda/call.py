@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.instance import options_key
 from ..backends.derive import decomposition, reverse, vjp_graph
 from ..backends.graph import Graph
 from ..errors import DTypeError, TleanError, complete
@@ -193,7 +194,7 @@ _MOST_CALLS = 65_536
 
 def call_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode = EXACT, fused: bool = True) -> Call:
     """The interned call. Raises: as `Call`."""
-    key: Any = (record.name, specs, tuple((k, repr(v) if isinstance(v, float) else v) for k, v in options.items()), mode, fused)
+    key: Any = (record.name, specs, options_key(options), mode, fused)
     try:
         found = _CALLS.get(key)
     except TypeError:

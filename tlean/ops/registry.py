@@ -114,6 +114,7 @@ class OpDef:
         shapes = tuple(None if s is None else s.shape for s in specs)
         try:
             self._check_inputs(specs)
+            options = {k: v if type(v) in _PLAIN_TYPES else _plain_option(v) for k, v in options.items()}
             _check_numbers(options.values())
             canonical = self.rules.options
             clean = canonical(*shapes, **options) if canonical else options
@@ -183,6 +184,18 @@ class OpDef:
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.inputs)}{', *, ' + ', '.join(self.options_names) if self.options_names else ''})>"
+
+
+_PLAIN_TYPES = frozenset((int, float, bool, str, type(None)))
+
+
+def _plain_option(value: Any) -> Any:
+    # NumPy's scalars are the numbers that they are.
+    if type(value) in (tuple, list):
+        return value if all(type(v) in _PLAIN_TYPES for v in value) else type(value)(_plain_option(v) for v in value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__"):
+        return value.item()
+    return value
 
 
 def _check_numbers(values: Iterable[Any]) -> None:
