@@ -21,6 +21,7 @@ from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.executable import Executable, signed_seed
 from .backends.graph import Graph, GraphRef
+from .backends.lower import target_of
 from .backends.target import Target
 from .errors import NodeError, NumericsError, OptionError
 from .ops import Spec, get
@@ -117,6 +118,8 @@ class CompiledSession(Session, OpsMethods):
         self.options = _options(options, changes)
         self.dtype = self.options.dtype
         self.generation = 0
+        if self.options.device == "cpu":
+            self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
         self.session_seed = self.options.seed
         self.stream_position = 0
         self._known: list[_Program] = []

@@ -64,7 +64,9 @@ class CompiledCudaSession(CompiledSession):
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         super().__init__(options, **changes)
-        target: Any = target_of(self.options.device, self.options.fast_gpu_matmul_precision, self.options.deterministic)
+        target: Any = target_of(
+            self.options.device, self.options.fast_gpu_matmul_precision, self.options.deterministic, self.options.fast_kernels
+        )
         self._target, self._where = target, target.where
         self._one = device_array(1.0, self.dtype, self._where)
 

@@ -18,7 +18,7 @@ from .graph import Graph
 from .target import Step, Target
 
 #: Whether the kernel computes the wide side; its operands, output first, as (place among the step's outputs and inputs, whether wide).
-_CONVOLUTIONS = {
+CONVOLUTIONS = {
     "conv": (False, ((0, False), (3, True))),
     "conv_transpose": (True, ((0, True), (3, False))),
     "_conv_grad_x": (True, ((0, True), (2, False))),
@@ -30,7 +30,7 @@ _ENOUGH = 2
 
 def channel_blocks(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
     """The same instructions, those values in blocks for which it pays. `kept` are values that others than instructions read."""
-    if graph.dtype != "float32" or not any(s.kernel in _CONVOLUTIONS for s in steps):
+    if graph.dtype != "float32" or not any(s.kernel in CONVOLUTIONS for s in steps):
         return list(steps)
     plain = {*kept, *graph.constants, *(v for v in graph.inputs if v is not None)}
     tied = _Ties()
@@ -48,7 +48,7 @@ def channel_blocks(graph: Graph, steps: Sequence[Step], kept: set[int], target: 
             v = values[k]
             if planes.setdefault(v, plane) != plane:
                 plain.add(v)
-            saved[v] = saved.get(v, 0) + (1 if step.kernel in _CONVOLUTIONS else -1)
+            saved[v] = saved.get(v, 0) + (1 if step.kernel in CONVOLUTIONS else -1)
     chosen = {v for group in tied.groups([*planes, *plain]) if _pays(group, plain, planes, saved) for v in group}
     return [_in_blocks(s, chosen) for s in steps] if chosen else list(steps)
 
@@ -61,7 +61,7 @@ def _pays(group: set[int], plain: set[int], planes: dict[int, int], saved: dict[
 
 def _convolved(step: Step) -> dict[int, int]:
     # Which operands of a convolution may be in blocks, with the positions of a plane.
-    adjoint, places = _CONVOLUTIONS.get(step.kernel, (False, ()))
+    adjoint, places = CONVOLUTIONS.get(step.kernel, (False, ()))
     if not places:
         return {}
     wide, narrow = MODULES["conv"].takes_blocks(step.ints, adjoint)
@@ -88,8 +88,8 @@ def _in_blocks(step: Step, chosen: set[int]) -> Step:
     if not blocked:
         return step
     name = f"{step.kernel}_blocked"
-    if step.kernel in _CONVOLUTIONS:
-        _, places = _CONVOLUTIONS[step.kernel]
+    if step.kernel in CONVOLUTIONS:
+        _, places = CONVOLUTIONS[step.kernel]
         which = sum(1 << bit for bit, (k, _) in enumerate(places) if values[k] in chosen)
         return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=(*step.ints, which), blocked=blocked)
     if step.kernel == "reduce_sum":

@@ -18,6 +18,7 @@ from tlean.ops import OpDef, Spec
 from .blocked import channel_blocks
 from .epilogue import epilogues
 from .graph import Graph
+from .hosted import by_definition
 from .kernel_check import check_instruction
 from .outer import outer_updates
 from .plan_check import PlanCheck
@@ -107,7 +108,15 @@ class Cpu(Target):
         return as_tensor(value, dtype)
 
 
+class Defined(Cpu):
+    """The same processor, every op by its reference definition: `Options(fast_kernels=False)`."""
+
+    def program(self, graph: Graph) -> Graph:
+        return by_definition(graph)
+
+
 CPU = Cpu()
+DEFINED = Defined()
 
 
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:

@@ -11,7 +11,10 @@ from .graph import Graph, GraphNode
 
 
 def by_definition(graph: Graph) -> Graph:
-    """The same program with each op computed by its reference definition. Residuals still come from the kernels."""
+    """The same program with each op computed by its reference definition.
+
+    Residuals still come from the kernels, and so do optimisers' steps, which eager sessions take by them too.
+    """
     out = Graph(graph.dtype)
     out.specs, out.inputs, out.labels = list(graph.specs), graph.inputs, graph.labels
     out.constants, out.states = dict(graph.constants), graph.states
@@ -19,7 +22,7 @@ def by_definition(graph: Graph) -> Graph:
     for node in graph.nodes:
         inputs = tuple(None if i is None else same.get(i, i) for i in node.inputs)
         node = GraphNode(node.record, inputs, node.outputs, node.options, node.name)
-        if node.record.view:
+        if node.record.view or node.record.updates or node.record.host is not None:
             out.nodes.append(node)
             continue
         made = node.outputs[: len(node.record.outputs)]

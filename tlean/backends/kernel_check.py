@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tlean._core import epilogue, fused, host, outer
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, PRODUCERS, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 
+from .blocked import CONVOLUTIONS
 from .graph import GraphNode
 from .plan_check import PlanCheck
 from .target import SIZES, Step
@@ -24,12 +25,20 @@ _HEADER = 13
 _EPILOGUE_HEADER = 5
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}
+_SEGMENT, _STRIP = MODULES["reduce"].SEGMENT_LENGTH, MODULES["elementwise"].STRIP_BYTES
 #: How many floats a loop takes, by the record's name.
 _FLOATS: dict[str, int] = {}
 
 
 def check_instruction(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     """Check one instruction. `shared` are the inputs that outputs are written onto. Raises: PlanError."""
+    try:
+        _check(check, step, shared)
+    except (IndexError, KeyError, ValueError) as error:
+        check.fault("an instruction has numbers that can be followed", f"following {step.ints} ends in {error!r}")
+
+
+def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     if step.code != epilogue.ADDRESS and not set(step.inputs).isdisjoint(v for v in step.outputs if v >= 0):
         check.fault("an instruction reads what others made", f"it reads {step.inputs} and makes {step.outputs}")
     if not step.nodes:
@@ -50,7 +59,7 @@ def check_instruction(check: PlanCheck, step: Step, shared: Mapping[int, int]) -
 
 
 def _copy(check: PlanCheck, step: Step) -> None:
-    spec = check.graph.specs[step.inputs[0]]
+    spec = check.spec_of(step.inputs[0])
     if step.code != KERNELS[f"copy:{_WORDS.get(spec.dtype, '')}"] or step.ints != (spec.size,) or step.floats:
         check.fault("a copy is of the whole value", f"it has the numbers {step.ints} for {spec}")
 
@@ -79,9 +88,10 @@ def _kernel(
     if blocked and kernel == f"{name}_blocked":
         # The kernel for blocks takes the same numbers and which operands are in blocks; a sum to channels (images, channels, positions).
         name = kernel
-        own_ints = (1, *own_ints[2:])[-3:] if record.kernel == "reduce_sum" else (*own_ints, *ints[len(own_ints) :])
-        if record.kernel != "reduce_sum" and len(ints) != len(record.numbers(specs, node.options)[0]) + 1:
-            check.fault("a kernel for blocks gets its record's numbers and which operands are in blocks", f"it gets {ints}")
+        operands = (*node.outputs, *(None if i is None else check.root[i] for i in node.inputs))
+        _, places = CONVOLUTIONS.get(record.kernel, (False, ()))
+        which = sum(1 << bit for bit, (k, _) in enumerate(places) if operands[k] in blocked)
+        own_ints = (*own_ints, which) if places else (1, *own_ints[2:])[-3:]
     if kernel != name or code != table.get(f"{name}:{suffix}"):
         check.fault("a node runs by its record's kernel", f"{record.name} runs by {kernel}")
     if ints != own_ints or len(floats) != len(own_floats) or any(a != b and a == a for a, b in zip(floats, own_floats, strict=True)):
@@ -102,6 +112,8 @@ def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     kernel = node.record.kernel if entry == PRODUCERS.get(name) else f"{node.record.kernel}_blocked"
     if entry not in (PRODUCERS.get(name), PRODUCERS.get(blocked)) or node.record.host is not None:
         check.fault("a kernel with an epilogue reports its parts", f"{node.record.name} does not")
+    if min(n_out, n_in, n_ints, n_floats) < 0 or len(step.floats) < n_floats:
+        check.fault("a kernel gets its record's numbers", f"{node.record.name} gets {step.ints[:_EPILOGUE_HEADER]}")
     _kernel(check, node, kernel, entry, ints, step.floats[:n_floats], PRODUCERS, step.blocked)
     wanted = tuple([-1 if i is None else check.root[i] for i in node.inputs])
     if step.inputs[:n_in] != wanted or len(node.outputs) != n_out or step.outputs[0] != node.outputs[0]:
@@ -154,6 +166,7 @@ class _Group:
         self.plan = check
         self.inputs = inputs
         self.outputs = outputs
+        self._slots = 0
         self.ints = ints
         self.floats = floats
         self.suffix = _SUFFIX[check.graph.dtype]
@@ -173,9 +186,8 @@ class _Group:
 
     def check(self, accumulates: bool) -> None:
         ints, specs, dtype = self.ints, self.plan.graph.specs, self.plan.graph.dtype
-        item, block, slots, reduce, runs, strip = ints[1], ints[2], ints[4], ints[7], ints[10], ints[12]
-        known = ints[0] == self.elements and item == SIZES[dtype] and reduce == KERNELS[f"reduce_sum:{self.suffix}"]
-        if not known or block < 1 or slots < 0 or ints[6] < 1 or ints[9] < 0 or runs < 0 or strip < 1:
+        wanted = (self.elements, SIZES[dtype], _SEGMENT, KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"], _STRIP // SIZES[dtype])
+        if (ints[0], ints[1], ints[6], ints[7], ints[11], ints[12]) != wanted or ints[2] < 1 or ints[9] < 0 or ints[10] < 0:
             self.fault(f"the header {ints[:_HEADER]} for {self.elements} elements of {dtype}")
         self.holds: dict[int, int] = {}
         for k, v in enumerate(self.inputs):
@@ -193,7 +205,12 @@ class _Group:
         before = dict(self.holds)
         places = self._ops(accumulates)
         self._made()
-        if runs:
+        far = ints[ints[8] : ints[8] + ints[9]]
+        if len(far) != ints[9] or any(not (code in before or _OUTPUT <= code < _OUTPUT + self.visible) for code in far):
+            self.fault(f"operands {far} are fetched ahead")
+        if not ints[10] and len(ints) != ints[8] + ints[9]:
+            self.fault(f"{len(ints)} ints")
+        if ints[10]:
             self.holds = before
             self._runs(places)
             self._made()
@@ -232,12 +249,14 @@ class _Group:
         for k, node in enumerate(self.sums):
             output, first = ints[_HEADER + 2 * k : _HEADER + 2 * k + 2]
             own = node.record.numbers((specs[node.inputs[0]],), node.options)  # type: ignore[index]
-            summed = holds.get(_SUM + k)
             if output != self.visible + k or first != used or own != ((1, 1, self.elements), floats[first : first + 1]):
                 self.fault(f"sum {k} goes to output {output} with floats from {first} on")
-            if summed != root[node.inputs[0]] or self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":  # type: ignore[index]
-                self.fault(f"sum {k} is of %{summed}")
+            if self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
+                self.fault(f"sum {k} is {node.record.name}, %{node.outputs[0]}")
             used += 1
+        # One after another they are numbered from 0 on.
+        if self._slots != ints[4]:
+            self.fault(f"{self._slots} slots are used of {ints[4]}")
         if at != ints[8] or used != len(floats):
             self.fault(f"{at} ints and {used} floats for {ints[8]} and {len(floats)}")
         return places
@@ -248,22 +267,24 @@ class _Group:
         room = (_OUTPUT, self.visible) if target < _SLOT else (_SLOT, self.ints[4]) if target < _SUM else (_SUM, len(self.sums))
         if not high or not 0 <= target - room[0] < room[1] or target >= _SCALAR:
             self.fault(f"%{made} goes to operand {target}")
+        if room[0] == _SLOT:
+            self._slots = max(self._slots, target - _SLOT + 1)
         for code in self.lost.get(target, ()):
             self.holds.pop(code, None)
         self.holds[target] = made
 
     def _made(self) -> None:
-        # What the group is to make is where others find it; what has its memory elsewhere was written last.
+        # What the group is to make is where others find it, and what it sums is where the sums find it.
         for j, v in enumerate(self.outputs[: self.visible]):
             if self.holds.get(_OUTPUT + j) != v:
                 self.fault(f"output {j} holds %{self.holds.get(_OUTPUT + j)}, not %{v}")
+        for k, node in enumerate(self.sums):
+            if self.holds.get(_SUM + k) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
+                self.fault(f"sum {k} is of %{self.holds.get(_SUM + k)}")
 
     def _runs(self, places: list[int]) -> None:
         # The same in registers: a run hands the value of a step to the next.
         ints, root, number = self.ints, self.plan.root, self.plan.number
-        for code in ints[ints[8] : ints[8] + ints[9]]:
-            if not (0 <= code < len(self.inputs) and code in self.holds or _OUTPUT <= code < _OUTPUT + self.visible):
-                self.fault(f"operand {code} is fetched ahead")
         at = ints[8] + ints[9]
         k = 0
         for _ in range(ints[10]):
@@ -285,7 +306,7 @@ class _Group:
                 operands = ints[at + 3 : at + 3 + count]
                 at += 3 + count
                 if n == steps - 1:
-                    if name != ["stop", self.suffix] or count:
+                    if name != ["stop", self.suffix] or first or count:
                         self.fault(f"a run ends with {name}")
                     break
                 if k >= self.count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tlean._core import plan as core
@@ -13,11 +14,10 @@ from tlean._core.instance import Instance, options_key
 from tlean.errors import DeviceError, OptionError
 from tlean.ops import OpDef, Spec
 
-from .cpu import CPU, kernel_address, kernel_numbers
+from .cpu import CPU, DEFINED, kernel_address, kernel_numbers
 from .derive import decomposition, vjp_graph
 from .fuse import steps_of
 from .graph import Graph, GraphNode, GraphRef
-from .hosted import by_definition
 from .memory import Buffer, Buffers
 from .plan_check import checked
 from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Bound, Program, Step, Target, nbytes
@@ -112,13 +112,16 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
     return out
 
 
-def target_of(device: str, precision: str = "fp32", deterministic: bool = True) -> Target:
+def target_of(device: str, precision: str = "fp32", deterministic: bool = True, fast_kernels: bool = True) -> Target:
     """The target of a device, "cpu", "cuda" or "cuda:<number>", with the mode of a GPU's kernels.
+
+    Args:
+        fast_kernels: False runs reference definitions on the processor, and on a GPU the ops that make up fused ones.
 
     Raises: OptionError for another device; DeviceError that says what is missing for CUDA.
     """
     if device == "cpu":
-        return CPU
+        return CPU if fast_kernels else DEFINED
     found = re.fullmatch(r"cuda(?::(\d+))?", str(device))
     if found is None:
         raise OptionError(f"device is 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
@@ -126,7 +129,7 @@ def target_of(device: str, precision: str = "fp32", deterministic: bool = True) 
     from tlean.cuda.kernels.plan import Mode
     from tlean.cuda.target import target
 
-    return target(context(int(found[1] or 0)).device, Mode(precision, deterministic))
+    return target(context(int(found[1] or 0)).device, Mode(precision, deterministic), fast_kernels)
 
 
 def device_of(arrays: Sequence[Any]) -> str:
@@ -139,7 +142,8 @@ def device_of(arrays: Sequence[Any]) -> str:
 
 def lower(graph: Graph, target: Target = CPU) -> Any:
     """A plan that computes the graph's outputs and updates its states in place."""
-    return target.plan(checked(arrange(fold(merged(expand(graph, target)), target), target), target))
+    ready = fold(merged(expand(target.program(graph), target)), target)
+    return target.plan(checked(arrange(ready, target), target))
 
 
 def arrange(graph: Graph, target: Target) -> Arrangement:
@@ -178,6 +182,14 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
     steps = target.rewrite(graph, steps_of(graph, ops, kept, target), kept)
     # Copies of values that states overwrite come before everything else, the others at the end.
     early = [target.copy(graph, *c) for c in copies if c[0] in given]
+    # So do those of old values that become another state's new one: each is kept aside until that state is written.
+    aside: dict[int, int] = {}
+    for _, before, after in graph.states:
+        source = root[after]
+        if source in held and source != before and source not in aside:
+            places.append((NOWHERE, 0))
+            aside[source] = len(places) - 1
+            early.append(target.copy(graph, source, aside[source]))
     steps = [*early, *steps, *[target.copy(graph, *c) for c in copies if c[0] not in given]]
 
     last_use: dict[int, int] = {}
@@ -191,16 +203,18 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
         source, k = root[after], given[before]
         writer = writers.get(source, -1)
         direct = source not in given and source not in owner and writer >= 0 and last_use.get(before, -1) <= writer
-        if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before)):
+        if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before, root)):
             places[source] = (INPUT, k)
         elif source != before:
             # Somebody still reads the old value when the new one is made: kept aside and copied at the end.
             places.append((INPUT, k))
-            late.append(target.copy(graph, source, len(places) - 1))
+            copy = target.copy(graph, source, len(places) - 1)
+            late.append(replace(copy, inputs=(aside.get(source, source),)))
     for step in late:
         last_use[step.inputs[0]] = len(steps) + len(late)
     steps += late
 
+    kept_aside = {place: source for source, place in aside.items()}
     buffers = Buffers(target.alignment)
     home: dict[int, Buffer] = {}
     temporaries: list[list[Buffer]] = []
@@ -213,7 +227,7 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
         for j, v in enumerate(step.outputs):
             if v < 0 or places[v][0] != NOWHERE or v in step.shares:
                 continue
-            size = nbytes(graph.specs[v])
+            size = nbytes(graph.specs[kept_aside.get(v, v)])
             heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
             if heir is not None:
                 dying.discard(heir)
@@ -242,10 +256,13 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
     )
 
 
-def _takes_over(step: Step, made: int, before: int) -> bool:
-    # Whether the step may write `made` onto the memory of its input `before`.
-    if step.nodes and step.nodes[0].record.updates:
-        return True
+def _takes_over(step: Step, made: int, before: int, root: Sequence[int]) -> bool:
+    # Whether the step may write `made` onto the memory of its input `before`: an optimiser's step writes each result onto the old value.
+    node = step.nodes[0] if step.nodes else None
+    if node is not None and node.record.updates:
+        k = node.outputs.index(made)
+        # The gradient stands between the parameter and the states.
+        return root[node.inputs[k + (k > 0)]] == before  # type: ignore[index]
     return before in step.in_place.get(step.outputs.index(made), ())
 
 
@@ -291,7 +308,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs]
         graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], clean))
-        plan = lower(by_definition(graph))
+        plan = lower(graph, DEFINED)
         made = Instance(
             record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work
         )
@@ -314,4 +331,4 @@ def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Pla
     """The plan of an instance's vector-Jacobian product for the inputs whose bits are set."""
     needs = tuple(bool(mask >> k & 1) for k in range(len(instance.specs)))
     graph = vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs)
-    return lower(by_definition(graph) if reference else graph)
+    return lower(graph, DEFINED if reference else CPU)

@@ -127,9 +127,13 @@ class PlanCheck:
             found = self._known[v] = self._extent(v)
         return found
 
+    def spec_of(self, v: int) -> Spec:
+        """The spec of a value, or of what is copied to a place beyond the graph's."""
+        return self.specs[self._copied.get(v, v)]
+
     def _extent(self, v: int) -> tuple[Any, int, int]:
         kind, n = self.arrangement.places[v]
-        spec = self.specs[self._copied.get(v, v)]
+        spec = self.spec_of(v)
         size = spec.size * SIZES[spec.dtype]
         if kind == SCRATCH:
             if n < 0 or n + size > self.arrangement.scratch_bytes or n % self.target.alignment:
@@ -263,8 +267,9 @@ class PlanCheck:
                 raise PlanError(f"state {name!r} ends as %{self.root[after]}, but its memory holds %{found}")
         for j, (value, (kind, n, writer)) in enumerate(zip(graph.outputs, self.arrangement.outputs, strict=True)):
             found = None if kind == NONE else graph.inputs[n] if kind == IS_INPUT else self._holds((OUTPUT, j))
-            if found != (None if value is None else self.root[value]) or (kind == IS_INPUT and found in self._states):
-                raise PlanError(f"output {j} is %{value}, but its memory holds %{found}")
+            wanted = None if value is None else self.root[value]
+            if found != wanted or (kind == NONE) != (value is None) or (kind == IS_INPUT and found in self._states):
+                raise PlanError(f"output {j} is %{wanted}, but its memory holds %{found}")
             if writer >= 0:
                 self._added_to(j, writer, kind)
 
@@ -274,6 +279,8 @@ class PlanCheck:
 
     def _added_to(self, j: int, writer: int, kind: int) -> None:
         # An instruction that may add into an output: what is there before is the caller's, so nobody else reads or writes it.
+        if writer >= len(self.steps):
+            raise PlanError(f"instruction {writer} adds into output {j}, but there are {len(self.steps)}")
         self.at = writer
         step = self.steps[writer]
         made = step.outputs[0]

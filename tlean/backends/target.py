@@ -159,6 +159,10 @@ class Target:
         """The same device without fusion: for plans that run once."""
         return self
 
+    def program(self, graph: Graph) -> Graph:
+        """The program that is lowered for a graph: the graph itself, but for a target that runs ops in ways of its own."""
+        return graph
+
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         """Whether an op has a kernel of its own for programs of that float dtype. Raises: DeviceError for an op that cannot run here."""
         raise NotImplementedError

@@ -51,11 +51,13 @@ class Cuda(Target):
         device: the number of the device.
         mode: how the kernels compute.
         fusing: whether elementwise ops are fused, which compiles kernels for each plan.
+        whole: whether ops that other ops make up run by kernels of their own.
     """
 
     device: int = 0
     mode: Mode = EXACT
     fusing: bool = True
+    whole: bool = True
 
     title = "CUDA"
     alignment = 256
@@ -67,7 +69,7 @@ class Cuda(Target):
 
     @property
     def single(self) -> Target:
-        return Cuda(self.device, self.mode, False)
+        return Cuda(self.device, self.mode, False, self.whole)
 
     @property
     def where(self) -> Context:
@@ -79,7 +81,10 @@ class Cuda(Target):
             raise DeviceError(
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"
             )
-        if record.rules.numbers is None and record.rules.decompose is not None and record.kernel not in KERNELS:
+        no_kernel = record.rules.numbers is None and record.kernel not in KERNELS
+        # What an op's rule reads besides its value only its own kernel makes.
+        in_parts = not self.whole and not record.residuals
+        if record.rules.decompose is not None and (no_kernel or in_parts):
             return False
         family_of(record, self.mode)
         return True
@@ -143,9 +148,9 @@ def _of_a_device(x: Any) -> bool:
 
 
 @functools.cache
-def target(device: int = 0, mode: Mode = EXACT) -> Cuda:
+def target(device: int = 0, mode: Mode = EXACT, whole: bool = True) -> Cuda:
     """The target of a device, the same object for the same device and mode."""
-    return Cuda(device, mode)
+    return Cuda(device, mode, True, whole)
 
 
 def module(arrangement: Arrangement) -> Family:
