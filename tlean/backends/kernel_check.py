@@ -217,7 +217,7 @@ class _Group:
 
     def _ops(self, accumulates: bool) -> list[int]:
         # The loops, one after another; returns where each stands.
-        ints, floats, specs, root, number = self.ints, self.floats, self.plan.graph.specs, self.plan.root, self.plan.number
+        ints, floats, specs, root = self.ints, self.floats, self.plan.graph.specs, self.plan.root
         holds, suffix, used = self.holds, self.suffix, 0
         at = _HEADER + 2 * len(self.sums)
         places = []
@@ -227,7 +227,7 @@ class _Group:
             found = [holds.get(code) for code in ints[at + 4 : at + 4 + count]]
             wanted = [root[i] for i in node.inputs]  # type: ignore[index]
             spread = record.name == "broadcast_to"
-            if found != wanted and not (spread and len(found) == 1 and found[0] == number.get(node.outputs[0])):
+            if found != wanted and not (len(found) == 1 and self.plan.spreads(node.outputs[0], found[0])):
                 self.fault(f"{record.name} reads {found} for {wanted}")
             if spread:
                 right = inner == 0 and all(code >= _SCALAR or self.elements == 1 for code in ints[at + 4 : at + 4 + count])
@@ -284,7 +284,7 @@ class _Group:
 
     def _runs(self, places: list[int]) -> None:
         # The same in registers: a run hands the value of a step to the next.
-        ints, root, number = self.ints, self.plan.root, self.plan.number
+        ints = self.ints
         at = ints[8] + ints[9]
         k = 0
         for _ in range(ints[10]):
@@ -295,7 +295,7 @@ class _Group:
                     self.fault(f"the op at {ints[at]} runs for number {k}")
                 place = places[k]
                 found = [self.holds.get(code) for code in ints[place + 4 : place + 4 + ints[place + 3]]]
-                self._same(self.nodes[k], found, root, number)
+                self._same(self.nodes[k], found)
                 self._put(ints[place + 2], self.nodes[k].outputs[0])
                 at, k = at + 1, k + 1
                 continue
@@ -329,13 +329,13 @@ class _Group:
             reads.insert(int(at or 0), held)
         if not right or not floats or name[1] != self.suffix:
             self.fault(f"{node.record.name} runs by {':'.join(name)}")
-        self._same(node, reads, self.plan.root, self.plan.number)
+        self._same(node, reads)
         if stores:
             self._put(operands[-1], node.outputs[0])
         return node.outputs[0]
 
-    def _same(self, node: GraphNode, found: Sequence[int | None], root: Sequence[int], number: Mapping[int, int]) -> None:
-        wanted = [root[i] for i in node.inputs]  # type: ignore[index]
-        if list(found) != wanted and not (node.record.name == "broadcast_to" and list(found) == [number.get(node.outputs[0])]):
+    def _same(self, node: GraphNode, found: Sequence[int | None]) -> None:
+        wanted = [self.plan.root[i] for i in node.inputs]  # type: ignore[index]
+        if list(found) != wanted and not (len(found) == 1 and self.plan.spreads(node.outputs[0], found[0])):
             self.fault(f"{node.record.name} reads {list(found)} for {wanted} in registers")
 

@@ -168,7 +168,8 @@ class PlanCheck:
     def _step(self, step: Step, temporaries: Sequence[int]) -> None:
         for v in step.inputs:
             if v >= 0:
-                self.extent(v)
+                if v < len(self.specs) or v in self._copied:
+                    self.extent(v)
                 if v not in self._intact and v not in step.outputs:
                     self.fault("a value is written before it is read, and not written over until then", f"%{v} is not in memory")
         if step.blocked or self._blocked:
@@ -233,20 +234,26 @@ class PlanCheck:
             self.fault("a copy is of a value to a place of its own", f"it is of %{source} to %{made}")
         self._copied[made] = self._copied.get(source, source)
 
+    def spreads(self, made: int, number: int | None) -> bool:
+        """Whether a value is that number, spread over an array: whatever it was spread over on the way is the same number."""
+        if made not in self.number or number is None or number < 0 or self.specs[number].size != 1:
+            return False
+        return self.number.get(number, number) == self.number[made]
+
     def _reads(self, step: Step) -> None:
         # A single op's instruction has exactly its node's operands; others have them all.
         root = self.root
         if len(step.nodes) == 1 and len(step.inputs) == len(step.nodes[0].inputs):
             node = step.nodes[0]
             wanted = tuple([-1 if i is None else root[i] for i in node.inputs])
-            same = step.inputs == wanted or step.inputs == (self.number.get(node.outputs[0]),)
+            same = step.inputs == wanted or len(wanted) == 1 and self.spreads(node.outputs[0], step.inputs[0])
             if not same or any(v not in (-1, w) for v, w in zip(step.outputs, node.outputs, strict=True)):
                 self.fault("an instruction has its node's operands", f"it has {step.outputs}, {step.inputs} for {node.outputs}, {wanted}")
             return
         found = set(step.inputs)
         for node in step.nodes:
             for i in node.inputs:
-                if i is None or root[i] in found or self.number.get(root[i], root[i]) in found:
+                if i is None or root[i] in found or any(self.spreads(node.outputs[0], v) for v in found):
                     continue
                 # What an outer product is made of stands for it.
                 maker = self.maker.get(root[i])
