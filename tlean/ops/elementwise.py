@@ -273,16 +273,22 @@ elementwise("inv(x)", "1/x", {"x": "-g*y*y"}, "1/x; ±∞ at ±0.", kinds="away"
 elementwise("abs(x)", "abs(x)", {"x": "sign(x)*g"}, "|x|; the gradient at 0 is 0.", kinds="away")
 elementwise("sign(x)", "sign(x)", None, "−1, 0 or 1 with the sign of x; no gradient.", kinds="away")
 
-# A whole exponent that occurs often has the formula that anybody would write. `c` is one number for the whole array, so a kernel
-# chooses once.
+_ROOT_GRADIENT = "select(x > 0, g/(2*sqrt(select(x > 0, x, 1))), 0)"
+# An exponent that occurs often has the formula that anybody would write; 0.5 is `sqrt`, with its value and its gradient. `c` is one number
+# for the whole array, so a kernel chooses once.
+_POWER = "select(c == 3, x*x*x, select(c == -1, 1/x, select(c == 0.5, sqrt(x), pow(x, c))))"
+_POWER_GRADIENT = f"select(c == 1, g, select(c == 0.5, {_ROOT_GRADIENT}, c*pow(x, c - 1)*g))"
 elementwise(
     "pow(x, *, c)",
-    "select(c == 2, x*x, select(c == 1, x, select(c == 0, 1, select(c == 3, x*x*x, select(c == -1, 1/x, pow(x, c))))))",
-    {"x": "select(c == 0, 0, select(c == 2, 2*x*g, select(c == 3, 3*(x*x)*g, select(c == 1, g, c*pow(x, c - 1)*g))))"},
-    "x to the power of a plain number c; for c = 0 the gradient is 0.",
+    f"select(c == 2, x*x, select(c == 1, x, select(c == 0, 1, {_POWER})))",
+    {"x": f"select(c == 0, 0, select(c == 2, 2*x*g, select(c == 3, 3*(x*x)*g, {_POWER_GRADIENT})))"},
+    "x to the power of a plain number c; for c = 0 the gradient is 0; c = 0.5 is `sqrt`.",
     kinds="positive",
     calls=tuple({"c": c} for c in (2.5, 2, 3, 1, 0, -1, -2, 0.5)),
-    more=lambda: [good(Arr((6,), "away"), c=c) for c in (2, 3, 4, 5, -1, -2, -3)],
+    more=lambda: [
+        *(good(Arr((6,), "away"), c=c) for c in (2, 3, 4, 5, -1, -2, -3)),
+        good(Arr((3,), "values", data=(0.0, 4.0, -1.0)), c=0.5, smooth=False),
+    ],
 )
 
 _COMPARISON_SAMPLES = [good(Arr((4,), "values", data=(1.0, 2.0, 3.0, -0.0)), Arr((4,), "values", data=(2.0, 2.0, 1.0, 0.0)), smooth=False)]
@@ -299,7 +305,7 @@ elementwise(
 elementwise(
     "sqrt(x)",
     "sqrt(x)",
-    {"x": "select(x > 0, g/(2*sqrt(select(x > 0, x, 1))), 0)"},
+    {"x": _ROOT_GRADIENT},
     "√x; NaN for x < 0; the gradient is 0 where x ≤ 0.",
     kinds="positive",
     more=lambda: [good(Arr((3,), "values", data=(0.0, 4.0, -1.0)), smooth=False)],

@@ -98,14 +98,14 @@ class ElementwiseOps(Protocol):
         ...
 
     def pow(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
-        """Power with a plain number as exponent: y = xᶜ, IEEE: NaN for x < 0 unless c is whole.
+        """Power with a plain number as exponent: y = xᶜ, IEEE: NaN for x < 0 unless c is whole. c = 0.5 is `sqrt`.
 
         Args:
             x: `s`.
             c: a plain number, fixed when the op is recorded; it has no gradient.
 
         Returns: `s`.
-        Derivative: c·xᶜ⁻¹·g; exactly 0 where c = 0, whatever x is.
+        Derivative: c·xᶜ⁻¹·g; exactly 0 where c = 0, whatever x is, and for c = 0.5 where x ≤ 0.
         """
         ...
 
