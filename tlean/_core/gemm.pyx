@@ -103,8 +103,8 @@ cdef int product(Product* t, real tag) noexcept nogil:
     if t.m == 0 or t.n == 0:
         return TL_OK
     if t.k == 0:
-        for i in range(t.m):
-            memset(<real*>t.c + i * t.ldc, 0, t.n * sizeof(real))
+        # Sums of no terms. Every caller has C without gaps.
+        memset(t.c, 0, t.m * t.n * sizeof(real))
         if t.bias != NULL:
             add_bias(<real*>t.c, t.ldc, <real*>t.bias, t.m, t.n)
         tl_finished(t.finish, t.base, t.base + t.m * t.n)
@@ -195,8 +195,14 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, tl_finish* finish, 
     all.first.b_col = k if ints[5] else 1
     all.first.ldc = n
     all.first.bias = NULL
-    # Where no product has elements nobody reports any.
+    # Where no product has elements nobody reports any, and nobody counts how many products there are.
     all.first.finish, all.first.base = finish, 0
+    if m == 0 or n == 0:
+        return TL_OK
+    if k == 0:
+        memset(out[0], 0, all.count * m * n * sizeof(real))
+        tl_finished(finish, 0, all.count * m * n)
+        return TL_OK
     if all.count == 1:
         return product(&all.first, tag)
     if all.count < 4 and terms > 1e6:

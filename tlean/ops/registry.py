@@ -28,6 +28,8 @@ Shape = tuple[int, ...]
 
 #: Stands for "the float dtype of the program" wherever a dtype is declared.
 FLOAT = "float"
+#: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
+_MOST_ELEMENTS = 1 << 48
 #: The kernel of every op that runs a Python function.
 HOST_KERNEL = "host"
 
@@ -123,6 +125,9 @@ class OpDef:
             if self.residuals:
                 rest = self.rules.residual_specs(*shapes, **clean)
                 outs += [_as_spec(o, FLOAT) for o in rest]
+            for o in outs:
+                if o.size > _MOST_ELEMENTS:
+                    raise ShapeError(f"a result has at most 2⁴⁸ elements, not {o.size}")
             return clean, outs
         except TleanError as error:
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
