@@ -126,6 +126,7 @@ include "conv_adjoint.pxi"
 include "conv_weight.pxi"
 include "conv_depthwise.pxi"
 include "conv_blocked.pxi"
+include "conv_weights.pxi"
 
 
 cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -135,16 +136,16 @@ cdef int conv_f64(void** out, void** inp, const int64_t* ints, const double* flo
     return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, NULL)
 
 cdef int conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, NULL)
+    return adjoint[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, NULL)
 
 cdef int conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True, NULL)
+    return adjoint[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, NULL)
 
 cdef int conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, NULL)
+    return adjoint[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, NULL)
 
 cdef int conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True, NULL)
+    return adjoint[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, NULL)
 
 cdef int conv_grad_w_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return weight_gradient[float](<float*>out[0], <const float*>inp[0], <const float*>inp[1], ints)
@@ -159,16 +160,16 @@ cdef int produce_conv_f64(void** out, void** inp, const int64_t* ints, const dou
     return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, finish)
 
 cdef int produce_conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, finish)
+    return adjoint[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, finish)
 
 cdef int produce_conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, True, finish)
+    return adjoint[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, finish)
 
 cdef int produce_conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, finish)
+    return adjoint[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, finish)
 
 cdef int produce_conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, True, finish)
+    return adjoint[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, finish)
 
 
 KERNELS = {

@@ -48,20 +48,20 @@ cdef int conv_blocked(void** out, void** inp, const int64_t* ints, const double*
     return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, NULL)
 
 cdef int conv_transpose_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, NULL)
+    return adjoint_blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, NULL)
 
 cdef int conv_grad_x_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, NULL)
+    return adjoint_blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, NULL)
 
 cdef int produce_conv_blocked(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, finish)
 
 cdef int produce_conv_transpose_blocked(void** out, void** inp, const int64_t* ints, const double* floats,
                                         tl_finish* finish) noexcept nogil:
-    return blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, True, finish)
+    return adjoint_blocked(<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, finish)
 
 cdef int produce_conv_grad_x_blocked(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, True, finish)
+    return adjoint_blocked(<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, finish)
 
 
 # Channels of a block.
