@@ -8,6 +8,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import as_tensor
 from tlean._core.eager import EagerCore
+from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 from tlean.ops import OpDef, Spec
@@ -91,8 +92,7 @@ def _called(graph: Graph) -> tuple[OpDef, list[int]]:
     calls = []
     for n in nodes:
         number |= {v: len(number) - 1 + j for j, v in enumerate(n.outputs)}
-        options = tuple((k, repr(v)) for k, v in n.options.items())
-        calls.append((n.record, tuple(number[i] for i in n.inputs), len(n.outputs), options))
+        calls.append((n.record, tuple(number[i] for i in n.inputs), len(n.outputs), options_key(n.options)))
     specs = tuple(graph.specs[graph.inputs[k]] for k in used)  # type: ignore[index]
     key = (graph.dtype, specs, tuple(calls), number[graph.outputs[0]])
     known = _PROGRAMS.get(key)
