@@ -1,5 +1,5 @@
-"""A NaN or an infinity in a weight reaches the outputs of a transposed convolution, and of a convolution's input gradient, that depend on it,
-and no others: near the edges fewer windows cover a cell than the kernel has cells."""
+"""A NaN or an infinity in a weight reaches those outputs of a transposed convolution, and of a convolution's input gradient, that depend on
+it, and no others: near the edges fewer windows cover a cell than the kernel has cells."""
 
 from __future__ import annotations
 

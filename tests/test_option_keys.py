@@ -26,8 +26,8 @@ def test_what_differs_has_keys_that_differ():
 @pytest.mark.parametrize(
     "a,b",
     [
-        (np.float64(-0.0), -0.0), (np.float64(0.0), 0.0), (np.float32(0.5), 0.5), (np.int64(3), 3), (np.int32(-1), -1), (np.bool_(True), True),
-        ([1, 2], (1, 2)), ((np.int64(1), [np.float32(2.0)]), (1, (2.0,))), (float("nan"), float("nan")),
+        (np.float64(-0.0), -0.0), (np.float64(0.0), 0.0), (np.float32(0.5), 0.5), (np.int64(3), 3), (np.int32(-1), -1),
+        (np.bool_(True), True), ([1, 2], (1, 2)), ((np.int64(1), [np.float32(2.0)]), (1, (2.0,))), (float("nan"), float("nan")),
     ],
 )  # fmt: skip
 def test_what_means_the_same_has_one_key(a, b):
@@ -47,8 +47,6 @@ def test_signs_of_zero(first, second):
     assert [bool(np.signbit(s.scale(x, c).numpy()[0])) for c in (first, second)] == signs
     made = tl.jit(lambda o, x: [o.scale(x, first), o.scale(x, second)])(np.ones(3))
     assert [bool(np.signbit(y.numpy()[0])) for y in made] == signs
-    grads = tl.jit(lambda o, x: [tl.grad(lambda p, z: p.sum(p.scale(z, c)))(np.ones(3)) for c in (first, second)] and o.neg(x))
-    assert grads(np.ones(3)).shape == (3,)
     assert [bool(np.signbit(tl.grad(lambda p, z, c=c: p.sum(p.scale(z, c)))(np.ones(3)).numpy()[0])) for c in (first, second)] == signs
 
 

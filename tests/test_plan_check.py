@@ -163,7 +163,7 @@ def used(a: Arrangement) -> list[int]:
 
 def broken_places(a: Arrangement) -> Iterator[tuple[str, Arrangement]]:
     sizes = {v: a.program.graph.specs[v].size * 4 for v in used(a) if v < len(a.program.graph.specs)}
-    inside = {p: n for p, n in ((v, n) for v, (kind, n) in enumerate(a.places) if kind == SCRATCH)}
+    inside = {v: n for v, (kind, n) in enumerate(a.places) if kind == SCRATCH}
     for v in used(a):
         yield f"%{v} nowhere", with_place(a, v, (NOWHERE, 0))
         kind, n = a.places[v]
@@ -270,7 +270,7 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
             far, count = step.ints[start + 8 : start + 10]
             free = {start + 2, *range(start + far, start + far + count)}
         for j in range(len(step.ints)):
-            if j in free or step.code == host.ADDRESS and j == 0:
+            if j in free or (step.code == host.ADDRESS and j == 0):
                 continue
             for n in (step.ints[j] + 1, step.ints[j] - 1):
                 with pytest.raises(PlanError):

@@ -50,7 +50,7 @@ class NumericsError(TleanError, ArithmeticError):
 
 
 class PlanError(TleanError, RuntimeError):
-    """A compiled program that failed tlean's own check, and so was not run. It is a fault of tlean, not of the program: please report it."""
+    """A compiled program that failed tlean's own check, and so was not run: a fault of tlean, not of the program. Please report it."""
 
 
 def describe(name: str, shape: object, dtype: str | None) -> str:

@@ -357,16 +357,6 @@ cdef int contribute(TapeStore store, int64_t p, TLBuffer* contribution, TLBuffer
     return 0
 
 
-cdef object needs_of(TapeStore store, int64_t* parents, int n):
-    # Which of a node's inputs need a gradient, as an integer with a bit for each.
-    cdef bytearray bits = bytearray((n + 7) // 8)
-    cdef int k
-    for k in range(n):
-        if parents[k] >= 0 and node_at(store, parents[k]).requires_grad:
-            bits[k >> 3] |= 1 << (k & 7)
-    return int.from_bytes(bits, "little")
-
-
 cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except -1:
     cdef TLNode* nd = node_at(store, at)
     cdef Instance inst = <Instance>nd.inst
@@ -374,6 +364,7 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     cdef TLBuffer** inputs
     cdef int n = nd.n_in, k, j, status, n_ins
     cdef unsigned long long mask = 0
+    cdef object beyond = 0      # the same of inputs from number 64 on, as an integer of any length
     cdef int64_t p
     cdef Plan plan
     cdef TLBuffer* scratch = NULL
@@ -386,19 +377,16 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     cdef TLNode* parent
     if not inst.differentiable:
         return 0
-    if n <= 64:
-        for k in range(n):
-            p = parents[k]
-            if p >= 0 and node_at(store, p).requires_grad:
+    for k in range(n):
+        p = parents[k]
+        if p >= 0 and node_at(store, p).requires_grad:
+            if k < 64:
                 mask |= 1ull << k
-        if mask == 0:
-            return 0
-        plan = inst.vjp(mask)
-    else:
-        wide = needs_of(store, parents, n)
-        if not wide:
-            return 0
-        plan = inst.vjp_of(wide)
+            else:
+                beyond |= (<object>1) << k
+    if mask == 0 and not beyond:
+        return 0
+    plan = inst.vjp(mask) if n <= 64 else inst.vjp_of(beyond | mask)
     # Another thread may append to the tape whenever this one enters Python or runs without the GIL; then the nodes may move.
     nd = node_at(store, at)
     inputs = inputs_of(nd)

@@ -54,7 +54,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     else:
         _kernel(check, step.nodes[0], step.kernel, step.code, step.ints, step.floats, KERNELS, step.blocked)
         updates = step.nodes[0].record.updates
-        if (step.accumulates or shared and not updates) and (step.kernel not in ACCUMULATES or step.code == host.ADDRESS):
+        if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == host.ADDRESS):
             check.fault("a kernel that adds into its output, or writes onto an input, goes element by element", f"{step.kernel} does not")
 
 
@@ -78,8 +78,7 @@ def _kernel(
     record, suffix = node.record, _SUFFIX[check.graph.dtype]
     specs = tuple([None if i is None else check.graph.specs[i] for i in node.inputs])
     if record.host is not None:
-        operands = [*(check.graph.specs[v] for v in node.outputs), *specs]
-        wanted = host.numbers(ints[0], [(s.shape, s.dtype) for s in operands[: len(node.outputs)] if s], _pairs(specs))
+        wanted = host.numbers(ints[0], _pairs([check.graph.specs[v] for v in node.outputs]), _pairs(specs))
         if code != host.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
@@ -142,7 +141,9 @@ def _outer(check: PlanCheck, step: Step) -> None:
     parameter, gradient, *others = [root[i] for i in node.inputs]  # type: ignore[index]
     product = check.maker.get(gradient)
     if len(step.nodes) != 1 or not node.record.updates or product is None or product.record.kernel != "matmul":
-        check.fault("the step of an outer product is an optimiser's, its gradient a product", f"it is {[n.record.name for n in step.nodes]}")
+        check.fault(
+            "the step of an outer product is an optimiser's, its gradient a product", f"it is {[n.record.name for n in step.nodes]}"
+        )
     u, v = [root[i] for i in product.inputs[:2]]
     shape, suffix = graph.specs[gradient].shape, _SUFFIX[graph.dtype]
     wanted = (KERNELS[f"{node.record.kernel}:{suffix}"], INNER[f"scale:{suffix}"], *shape, SIZES[graph.dtype], len(node.outputs) - 1)
@@ -186,7 +187,14 @@ class _Group:
 
     def check(self, accumulates: bool) -> None:
         ints, specs, dtype = self.ints, self.plan.graph.specs, self.plan.graph.dtype
-        wanted = (self.elements, SIZES[dtype], _SEGMENT, KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"], _STRIP // SIZES[dtype])
+        wanted = (
+            self.elements,
+            SIZES[dtype],
+            _SEGMENT,
+            KERNELS[f"reduce_sum:{self.suffix}"],
+            STEPS[f"run:{self.suffix}"],
+            _STRIP // SIZES[dtype],
+        )
         if (ints[0], ints[1], ints[6], ints[7], ints[11], ints[12]) != wanted or ints[2] < 1 or ints[9] < 0 or ints[10] < 0:
             self.fault(f"the header {ints[:_HEADER]} for {self.elements} elements of {dtype}")
         self.holds: dict[int, int] = {}
@@ -200,7 +208,7 @@ class _Group:
         blocked = self.plan.steps[self.plan.at].blocked
         if blocked:
             layouts = {v in blocked for v in (*self.inputs, *self.outputs) if specs[v].size == self.elements}
-            if len(layouts) > 1 or True in layouts and self.sums:
+            if len(layouts) > 1 or (True in layouts and self.sums):
                 self.fault("values in different layouts")
         before = dict(self.holds)
         places = self._ops(accumulates)
@@ -248,8 +256,8 @@ class _Group:
             at += 4 + count
         for k, node in enumerate(self.sums):
             output, first = ints[_HEADER + 2 * k : _HEADER + 2 * k + 2]
-            own = node.record.numbers((specs[node.inputs[0]],), node.options)  # type: ignore[index]
-            if output != self.visible + k or first != used or own != ((1, 1, self.elements), floats[first : first + 1]):
+            total = node.record.numbers((specs[node.inputs[0]],), node.options)  # type: ignore[index]
+            if output != self.visible + k or first != used or total != ((1, 1, self.elements), floats[first : first + 1]):
                 self.fault(f"sum {k} goes to output {output} with floats from {first} on")
             if self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
                 self.fault(f"sum {k} is {node.record.name}, %{node.outputs[0]}")
@@ -338,4 +346,3 @@ class _Group:
         wanted = [self.plan.root[i] for i in node.inputs]  # type: ignore[index]
         if list(found) != wanted and not (len(found) == 1 and self.plan.spreads(node.outputs[0], found[0])):
             self.fault(f"{node.record.name} reads {list(found)} for {wanted} in registers")
-

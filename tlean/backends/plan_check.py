@@ -12,8 +12,8 @@ of every buffer hold.
 - Outputs and states end up with the values that the program returns.
 - The numbers that a kernel gets are those of its record (`Target.check`).
 
-All but the last are checked whenever a plan is made, which takes about a twelfth of what making it takes. The numbers take a third more, and
-are checked where the environment has TLEAN_CHECK_PLANS=1, as it has in the tests.
+All but the last are checked whenever a plan is made, which takes about a twelfth of what making it takes. The numbers take up to a third
+more, and are checked where the environment has TLEAN_CHECK_PLANS=1, as it has in the tests.
 
 A violation is a PlanError. It is a fault of tlean's, never of a user's program.
 """
@@ -103,7 +103,8 @@ class PlanCheck:
             if constant.dtype != self.specs[v].dtype or constant.size != self.specs[v].size:
                 raise PlanError(f"constant {k} is {self.specs[v]}, but the array is {constant.shape} {constant.dtype}")
             self._given(v, CONST, k)
-        for self.at, step in enumerate(self.steps):
+        for k, step in enumerate(self.steps):
+            self.at = k
             self._step(step, a.temporaries[self.at] if self.at < len(a.temporaries) else ())
         self._end()
 
@@ -137,8 +138,8 @@ class PlanCheck:
         size = spec.size * SIZES[spec.dtype]
         if kind == SCRATCH:
             if n < 0 or n + size > self.arrangement.scratch_bytes or n % self.target.alignment:
-                room = f"bytes {n} to {n + size} of {self.arrangement.scratch_bytes}"
-                self.fault("a temporary lies inside the block of temporaries, aligned", f"%{v} has {room}")
+                found = f"bytes {n} to {n + size} of {self.arrangement.scratch_bytes}"
+                self.fault("a temporary lies inside the block of temporaries, aligned", f"%{v} has {found}")
             return None, n, n + size
         if kind == NOWHERE:
             self.fault("an operand has memory", f"%{v} has none")
@@ -191,7 +192,7 @@ class PlanCheck:
             if v < 0:
                 continue
             space, first, end = self.extent(v)
-            if space is not None and (space[0] == CONST or space[0] == INPUT and self.graph.inputs[space[1]] not in self._states):
+            if space is not None and (space[0] == CONST or (space[0] == INPUT and self.graph.inputs[space[1]] not in self._states)):
                 self.fault("an instruction writes to outputs, states and temporaries", f"%{v} is {_SPACES[space[0]]} {space[1]}")
             for lost in self._write(v):
                 if lost in step.outputs and step.shares.get(lost) != v:
@@ -217,7 +218,7 @@ class PlanCheck:
         lost = self._scratch.put(first, first + size, -1 - first)
         self._intact.difference_update(lost)
         for v in lost:
-            if v < 0 and self.at == self._temporaries.get(v) or v in step.inputs or v in step.outputs:
+            if (v < 0 and self.at == self._temporaries.get(v)) or v in step.inputs or v in step.outputs:
                 self.fault("a kernel's temporaries lie apart from its operands", f"bytes {first} to {first + size} are those of %{v}")
         self._temporaries[-1 - first] = self.at
 
@@ -246,7 +247,7 @@ class PlanCheck:
         if len(step.nodes) == 1 and len(step.inputs) == len(step.nodes[0].inputs):
             node = step.nodes[0]
             wanted = tuple([-1 if i is None else root[i] for i in node.inputs])
-            same = step.inputs == wanted or len(wanted) == 1 and self.spreads(node.outputs[0], step.inputs[0])
+            same = step.inputs == wanted or (len(wanted) == 1 and self.spreads(node.outputs[0], step.inputs[0]))
             if not same or any(v not in (-1, w) for v, w in zip(step.outputs, node.outputs, strict=True)):
                 self.fault("an instruction has its node's operands", f"it has {step.outputs}, {step.inputs} for {node.outputs}, {wanted}")
             return

@@ -111,9 +111,7 @@ class CompiledSteps:
         self.params = params
         self.loss = loss
         self.stream = Stream(options.seed)
-        self._target: Any = target_of(
-            options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels
-        )
+        self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
         # The `hyper` of the last step as arrays: rates mostly stay.
         self._vectors: dict[tuple[float, ...], AnyTensor] = {}
