@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean._core import plan as core
 from tlean._core.array import as_tensor
@@ -19,11 +19,12 @@ from .blocked import channel_blocks
 from .epilogue import epilogues
 from .graph import Graph
 from .hosted import by_definition
-from .kernel_check import check_instruction
 from .outer import outer_updates
-from .plan_check import PlanCheck
 from .strips import Runs, in_chains, is_step
 from .target import Arrangement, Bound, Step, Target
+
+if TYPE_CHECKING:
+    from .plan_check import PlanCheck
 
 SUFFIX = {"float32": "f32", "float64": "f64"}
 _OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
@@ -94,6 +95,8 @@ class Cpu(Target):
         return epilogues(graph, steps, kept, self)
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        from .kernel_check import check_instruction
+
         check_instruction(check, step, shared)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
