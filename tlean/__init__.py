@@ -28,6 +28,7 @@ from .errors import (
     NodeError,
     NumericsError,
     OptionError,
+    PlanError,
     ShapeError,
     TleanError,
 )
