@@ -71,6 +71,7 @@ __all__ = [
     "NumericsError",
     "Ops",
     "OptionError",
+    "PlanError",
     "Options",
     "Param",
     "ParamList",

@@ -5,6 +5,19 @@
 # are looked at again, and summed over the windows that there are. Which side is searched for them is the smaller: the weights before, or
 # the result while it is made.
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define tl_noted(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+    #define tl_note(p, value) __atomic_store_n(p, value, __ATOMIC_RELAXED)
+    #else
+    #define tl_noted(p) (*(p))
+    #define tl_note(p, value) (*(p) = (value))
+    #endif
+    """
+    int tl_noted(int* p) nogil
+    void tl_note(int* p, int value) nogil
+
 cdef enum:
     MEND_CHUNK = 65536          # elements that one thread looks at at a time
 
@@ -88,12 +101,15 @@ cdef real over_windows(Mend* job, Py_ssize_t place, real tag) noexcept nogil:
 cdef void mend(Mend* job, Py_ssize_t first, Py_ssize_t last, real tag) noexcept nogil:
     cdef real* to = <real*>job.to
     cdef Py_ssize_t i
+    cdef int doubtful
     if none_is_nan(to + first, last - first):
         return
-    if job.doubtful < 0:
+    doubtful = tl_noted(&job.doubtful)
+    if doubtful < 0:
         # Whoever else looks meanwhile finds the same.
-        job.doubtful = not all_finite(<const real*>job.w, weights_of(&job.geo))
-    if job.doubtful:
+        doubtful = not all_finite(<const real*>job.w, weights_of(&job.geo))
+        tl_note(&job.doubtful, doubtful)
+    if doubtful:
         for i in range(first, last):
             if to[i] != to[i]:
                 to[i] = over_windows(job, i, tag)
