@@ -89,6 +89,15 @@ def moved_on() -> Graph:
     return graph
 
 
+def shared() -> Graph:
+    # Two states with one new value.
+    graph = Graph()
+    a, b, x = (graph.arg(Spec((5,))) for _ in range(3))
+    y = graph.exp(graph.add(a, x))
+    graph.states = [("a", a.id, y.id), ("b", b.id, y.id)]
+    return graph
+
+
 def returned() -> Graph:
     graph = Graph()
     a = graph.arg(Spec((2, 3)))
@@ -118,6 +127,7 @@ GRAPHS = {
     "swapped": swapped,
     "exchanged": exchanged,
     "moved on": moved_on,
+    "shared": shared,
     "returned": returned,
     "called": called,
 }
@@ -371,6 +381,9 @@ def test_states_that_take_each_others_values():
     a, b, c = (as_tensor(np.full(5, float(k)), "float32") for k in range(3))
     (y,) = CPU.run(lower(exchanged()), [a, b, c], [((5,), "float32")])
     assert [t.numpy()[0] for t in (a, b, c)] == [1, 0, 0] and y.numpy()[0] == 1
+    a, b, c = (as_tensor(np.full(5, 0.0), "float32") for _ in range(3))
+    CPU.run(lower(shared()), [a, b, c], [])
+    assert [t.numpy()[0] for t in (a, b)] == [1, 1]
     a, b = as_tensor(np.full(5, 0.0), "float32"), as_tensor(np.full(5, 7.0), "float32")
     (y,) = CPU.run(lower(moved_on()), [a, b], [((5,), "float32")])
     assert [t.numpy()[0] for t in (a, b)] == [1, 0] and y.numpy()[0] == 7

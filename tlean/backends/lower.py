@@ -157,26 +157,8 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
     for k, value in enumerate(graph.constants):
         places[value] = (CONST, k)
 
-    copies: list[tuple[int, int]] = []
-    outputs: list[tuple[int, int, int]] = []
-    owner: dict[int, int] = {}
     held = {before for _, before, _ in graph.states}
-    for j, output in enumerate(graph.outputs):
-        source = None if output is None else root[output]
-        if source is None:
-            outputs.append((NONE, 0, -1))
-        elif source in given and source not in held:
-            outputs.append((IS_INPUT, given[source], -1))
-        elif source in given or source in graph.constants or source in owner:
-            # A value that is returned twice, a constant, or a state's old value: copied, since outputs own their memory.
-            places.append((OUTPUT, j))
-            copies.append((source, len(places) - 1))
-            outputs.append((COMPUTED, 0, -1))
-        else:
-            owner[source] = j
-            places[source] = (OUTPUT, j)
-            outputs.append((COMPUTED, 0, -1))
-
+    outputs, owner, copies = _outputs(graph, places, root, given, held)
     ops = [_bound(graph, n, root) for n in nodes if not n.record.view]
     kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _ in copies}
     steps = target.rewrite(graph, steps_of(graph, ops, kept, target), kept)
@@ -192,26 +174,7 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
             early.append(target.copy(graph, source, aside[source]))
     steps = [*early, *steps, *[target.copy(graph, *c) for c in copies if c[0] not in given]]
 
-    last_use: dict[int, int] = {}
-    for k, step in enumerate(steps):
-        for i in step.inputs:
-            if i >= 0:
-                last_use[i] = k
-    late = []
-    writers = {v: n for n, s in reversed(list(enumerate(steps))) for v in s.outputs}
-    for _, before, after in graph.states:
-        source, k = root[after], given[before]
-        writer = writers.get(source, -1)
-        direct = source not in given and source not in owner and writer >= 0 and last_use.get(before, -1) <= writer
-        if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before, root)):
-            places[source] = (INPUT, k)
-        elif source != before:
-            # Somebody still reads the old value when the new one is made: kept aside and copied at the end.
-            places.append((INPUT, k))
-            copy = target.copy(graph, source, len(places) - 1)
-            late.append(replace(copy, inputs=(aside.get(source, source),)))
-    for step in late:
-        last_use[step.inputs[0]] = len(steps) + len(late)
+    late, last_use = _states(graph, target, steps, places, root, set(owner), aside)
     steps += late
 
     kept_aside = {place: source for source, place in aside.items()}
@@ -254,6 +217,62 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
         work,
         Program(tuple(steps), graph),
     )
+
+
+def _outputs(
+    graph: Graph, places: list[tuple[int, int]], root: Sequence[int], given: dict[int, int], held: set[int]
+) -> tuple[list[tuple[int, int, int]], dict[int, int], list[tuple[int, int]]]:
+    # How every output comes about, the output that a value is computed into, and the copies to make of others.
+    copies: list[tuple[int, int]] = []
+    outputs: list[tuple[int, int, int]] = []
+    owner: dict[int, int] = {}
+    for j, output in enumerate(graph.outputs):
+        source = None if output is None else root[output]
+        if source is None:
+            outputs.append((NONE, 0, -1))
+        elif source in given and source not in held:
+            outputs.append((IS_INPUT, given[source], -1))
+        elif source in given or source in graph.constants or source in owner:
+            # A value that is returned twice, a constant, or a state's old value: copied, since outputs own their memory.
+            places.append((OUTPUT, j))
+            copies.append((source, len(places) - 1))
+            outputs.append((COMPUTED, 0, -1))
+        else:
+            owner[source] = j
+            places[source] = (OUTPUT, j)
+            outputs.append((COMPUTED, 0, -1))
+    return outputs, owner, copies
+
+
+def _states(
+    graph: Graph,
+    target: Target,
+    steps: Sequence[Step],
+    places: list[tuple[int, int]],
+    root: Sequence[int],
+    returned: set[int],
+    aside: dict[int, int],
+) -> tuple[list[Step], dict[int, int]]:
+    # Gives the new values of states their places: in the state's memory where nobody needs the old value any more; else they are copied
+    # there at the end. Returns those copies, and for every value the last instruction that reads it.
+    given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
+    last_use = {i: k for k, step in enumerate(steps) for i in step.inputs if i >= 0}
+    writers = {v: n for n, s in reversed(list(enumerate(steps))) for v in s.outputs}
+    late = []
+    for _, before, after in graph.states:
+        source, k = root[after], given[before]
+        writer = writers.get(source, -1)
+        free = source not in given and source not in returned and places[source][0] == NOWHERE
+        direct = free and writer >= 0 and last_use.get(before, -1) <= writer
+        if direct and (last_use.get(before, -1) < writer or _takes_over(steps[writer], source, before, root)):
+            places[source] = (INPUT, k)
+        elif source != before:
+            places.append((INPUT, k))
+            copy = target.copy(graph, source, len(places) - 1)
+            late.append(replace(copy, inputs=(aside.get(source, source),)))
+    for step in late:
+        last_use[step.inputs[0]] = len(steps) + len(late)
+    return late, last_use
 
 
 def _takes_over(step: Step, made: int, before: int, root: Sequence[int]) -> bool:
