@@ -19,7 +19,7 @@ from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_ke
 
 import tlean as tl
 from tlean.cuda.kernels import sources
-from tlean.cuda.step import StepAll, accumulate
+from tlean.cuda.step import accumulate, step_all_at
 from tlean.ops import get
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     for name, states, _, hyper in STEPS.values():
         arrays = [tl.cuda.to_device(np.ones(n, "float32")) for n in (1, 5000)]
         given = [[tl.cuda.to_device(np.ones(a.shape, "float32")) for _ in range(states)] for a in arrays]
-        StepAll(where, name)(tl.cuda.to_device(np.array(hyper(1), "float64")), arrays, arrays, given)
+        step_all_at(where, name, hyper(1), arrays, arrays, given)
         accumulate(arrays[1], arrays[1])
         count += 2
     tl.cuda.synchronize()

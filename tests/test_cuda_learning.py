@@ -84,7 +84,7 @@ def test_forward_backward_and_arrays_of_the_device():
     with pytest.raises(tl.ShapeError):
         there.step(0.1, IMAGES[:8, :, :4], LABELS[:8])
     with pytest.raises(tl.IndexRangeError, match="cross_entropy"):
-        there.step(0.1, IMAGES[:8], LABELS[:8] + 9)
+        there.step(0.1, IMAGES[:8], LABELS[:8] + 9).item()
 
 
 @pytest.mark.parametrize("first", ["cpu", "cuda"])

@@ -195,9 +195,9 @@ def test_one_launch_updates_all_parameters():
     assert [s.kernel for s in plan.plan.program.steps].count("_adam_step of 4 parameters") == 1
     (updates,) = [c for c in plan.plan._calls if isinstance(c, Updates)]
     assert len(updates._calls) == 1
-    written = updates._host
+    written = updates._tables
     t.adam_step(0.02, 0.9, 0.999, 1e-8, X[:8], Y[:8])
-    assert updates._host is written, "the table of addresses is written once"
+    assert updates._tables is written, "the table of addresses is written once"
 
 
 def test_parameters_with_rates_of_their_own():

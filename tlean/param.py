@@ -88,7 +88,7 @@ class Param(ParamBase):
         self._version += 1
 
     def _set_device(self, value: Any) -> None:
-        from .cuda import to_device
+        from .cuda.array import to_device
 
         new = to_device(value)
         self._check(new.shape)

@@ -201,6 +201,7 @@ template <class T> T __shfl_up_sync(unsigned, T v, unsigned by, int width = 32) 
 
 /* One thread runs at a time. */
 template <class T> T atomicAdd(T *at, T v) { const T old = *at; *at = old + v; return old; }
+template <class T> T atomicExch(T *at, T v) { const T old = *at; *at = v; return old; }
 template <class T> T atomicMax(T *at, T v) { const T old = *at; *at = v > old ? v : old; return old; }
 
 /* Tensor cores: operands of 10 bits, products of a warp (the lanes' parts as in PTX's m16n8k8). */

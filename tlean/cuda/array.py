@@ -12,6 +12,7 @@ from tlean._core.array import as_tensor
 from ..errors import DeviceError, DTypeError, ShapeError
 from . import dlpack
 from .context import Block, Context, context
+from .streams import DEFAULT_STREAM, NO_STREAM, device_of, order
 from .values import Values
 
 DTYPES = ("float32", "float64", "int64", "int32", "bool")
@@ -66,7 +67,8 @@ class DeviceArray(Values):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        # Version 3: whoever reads the memory waits for the stream first.
+        # Version 3: whoever reads the memory waits for the stream first. Nobody says on which stream that is.
+        self._read_on(DEFAULT_STREAM)
         return {
             "shape": self.shape,
             "typestr": np.dtype(self.dtype).str,
@@ -102,13 +104,20 @@ class DeviceArray(Values):
             if dl_device[0] != 1 or copy is False:
                 raise BufferError(f"__dlpack__: the array is on device {self.__dlpack_device__()}, not {tuple(dl_device)}")
             return self.numpy().__dlpack__(max_version=max_version)
-        if stream is not None and (isinstance(stream, bool) or stream == 0 or stream < dlpack.NO_STREAM):
+        if stream is not None and (isinstance(stream, bool) or stream == 0 or stream < NO_STREAM):
             raise BufferError(f"__dlpack__: a stream's address, or 1, 2 or -1, not {stream!r}")
         given = self.copy() if copy else self
-        if stream != dlpack.NO_STREAM:
+        # The default stream follows the calling thread's and every other that does not say otherwise.
+        given._read_on(DEFAULT_STREAM if stream is None or stream in (NO_STREAM, 2) else int(stream))
+        if stream != NO_STREAM:
             with self.context.current():
-                dlpack.order(int(self.context.stream.handle), dlpack.DEFAULT_STREAM if stream is None else int(stream))
+                order(int(self.context.stream.handle), DEFAULT_STREAM if stream is None else int(stream))
         return dlpack.capsule(given, self.context.device, max_version is not None and max_version[0] >= 1)
+
+    def _read_on(self, stream: int) -> None:
+        # What takes the memory's place waits for this stream.
+        if isinstance(self._owner, Block):
+            self._owner.readers.add(stream)
 
     def copy(self) -> DeviceArray:
         """The same values in memory of their own."""
@@ -128,39 +137,64 @@ def empty(shape: tuple[int, ...], dtype: str, where: Context) -> DeviceArray:
     return DeviceArray(where, shape, dtype, block.address, block)
 
 
+class Foreign:
+    """The owner of another library's memory, which may take it back once our queued work is done."""
+
+    __slots__ = ("_owner", "_where")
+
+    def __init__(self, where: Context, owner: Any) -> None:
+        self._where = where
+        self._owner = owner
+
+    def __del__(self) -> None:
+        self._where.retire(None, self._owner)
+
+
 def to_device(x: Any, where: Context | None = None) -> DeviceArray:
     """An array on the device.
 
     Args:
-        x: a DeviceArray (returned as it is); anything with `__cuda_array_interface__` or, on a CUDA device, `__dlpack__`, or a capsule of
-            that (its memory is used, not copied, and lives as long as the result); anything that NumPy makes an array of (copied; Python
-            floats become float64, integers int64).
-        where: the device; the first one by default.
+        x: a DeviceArray (returned as it is, or copied from another device); anything with `__dlpack__` on a CUDA device or
+            `__cuda_array_interface__`, or a capsule of the former (its memory is used, not copied, and lives as long as the result);
+            anything that NumPy makes an array of (copied; Python floats become float64, integers int64).
+        where: the device; by default the one that the memory is on, and for the host's the first one.
 
-    Raises: DeviceError without a device, or for memory of another one; DTypeError for other dtypes; ShapeError for device memory that is
-        not dense and row-major.
+    Raises: DeviceError without a device, or for another library's memory of another device; DTypeError for other dtypes; ShapeError for
+        device memory that is not dense and row-major.
     """
     if isinstance(x, DeviceArray):
-        return x
-    where = where or context()
-    if hasattr(x, "__cuda_array_interface__"):
-        return _adopt(x, where)
+        if where is None or x.context is where:
+            return x
+        x = x.numpy()
     if dlpack.is_capsule(x):
+        found = dlpack.take(x)
+        where = _same_device(found.device, where)
         # Nobody says on which stream its memory is written.
         with where.current() as driver:
             driver.Context.synchronize()
-        return _own(dlpack.take(x), where)
+        return DeviceArray(where, found.shape, found.dtype, found.address, Foreign(where, found.owner))
     if _exports(x):
-        return _own(dlpack.take(_ask(x, int(where.stream.handle))), where)
+        return _import(x, where)
+    if hasattr(x, "__cuda_array_interface__"):
+        return _adopt(x, where)
     host = np.ascontiguousarray(x) if np.ndim(x) else np.array(x)
     _check(host.dtype.name)
+    where = where or context()
     made = empty(host.shape, host.dtype.name, where)
     if host.nbytes:
         with where.current() as driver:
-            driver.memcpy_htod_async(made.address, host, where.stream)
-            # The copy may read the host's memory until it is done.
-            where.stream.synchronize()
+            where.uploads.copy(made.address, host, driver)
     return made
+
+
+def require_here(x: DeviceArray, where: Context) -> DeviceArray:
+    """The array itself. Raises: DeviceError if it is on another device."""
+    if x.context is not where:
+        raise DeviceError(
+            f"all arrays of an op must be on one device, but one is on cuda:{x.context.device} and the op runs on cuda:{where.device}; "
+            f"copy it there first: tl.cuda.to_device(x, {where.device})"
+        )
+    return x
 
 
 def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
@@ -168,8 +202,8 @@ def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
 
     Raises: DTypeError for a dtype that does not cast, and for an array of a device that is not `dtype` already; ShapeError.
     """
-    if isinstance(x, DeviceArray) and x.context is not where:
-        x = x.numpy()
+    if isinstance(x, DeviceArray):
+        x = to_device(x, where)
     ours = isinstance(x, DeviceArray)
     if ours or hasattr(x, "__cuda_array_interface__") or _exports(x):
         found = x if ours else to_device(x, where).copy()
@@ -191,10 +225,26 @@ def _check(dtype: str) -> None:
         raise DTypeError(f"to_device: an array of {', '.join(DTYPES)}, not {dtype}")
 
 
-def _own(found: dlpack.Memory, where: Context) -> DeviceArray:
-    if found.device != where.device:
-        raise DeviceError(f"to_device: the memory is on device {found.device}, not {where.device}")
-    return DeviceArray(where, found.shape, found.dtype, found.address, found.owner)
+def _same_device(device: int, where: Context | None) -> Context:
+    if where is not None and device != where.device:
+        raise DeviceError(
+            f"to_device: the memory is on device {device}, not {where.device}; copy it there with the library that it belongs to"
+        )
+    return where or context(device)
+
+
+def _import(x: Any, where: Context | None) -> DeviceArray:
+    where = _same_device(x.__dlpack_device__()[1], where)
+    try:
+        given = _ask(x, int(where.stream.handle))
+    except (BufferError, RuntimeError):
+        # An older library, whose DLPack lacks a dtype.
+        if not hasattr(x, "__cuda_array_interface__"):
+            raise
+        return _adopt(x, where)
+    found = dlpack.take(given)
+    _same_device(found.device, where)
+    return DeviceArray(where, found.shape, found.dtype, found.address, Foreign(where, found.owner))
 
 
 def _ask(x: Any, stream: int) -> Any:
@@ -205,17 +255,21 @@ def _ask(x: Any, stream: int) -> Any:
         return x.__dlpack__(stream=stream)
 
 
-def _adopt(x: Any, where: Context) -> DeviceArray:
+def _adopt(x: Any, where: Context | None) -> DeviceArray:
     found = x.__cuda_array_interface__
     dtype = np.dtype(found["typestr"])
     _check(dtype.name)
-    shape = tuple(found["shape"])
+    shape, address = tuple(found["shape"]), int(found["data"][0] or 0)
     if found.get("strides") is not None:
         dlpack.require_dense(shape, tuple(found["strides"]), dtype.itemsize)
+    # Only the driver knows the device.
+    with (where or context()).current():
+        device = device_of(address) if address else None
+    where = _same_device(device, where) if device is not None else where or context()
     with where.current() as driver:
         if found.get("version", 0) < 3:
             # The owner's work may be on any of its streams.
             driver.Context.synchronize()
         elif found.get("stream") is not None:
-            dlpack.order(int(found["stream"]), int(where.stream.handle))
-    return DeviceArray(where, shape, dtype.name, int(found["data"][0] or 0), x)
+            order(int(found["stream"]), int(where.stream.handle))
+    return DeviceArray(where, shape, dtype.name, address, Foreign(where, x))

@@ -14,7 +14,7 @@ import numpy as np
 from .._core.instance import options_key
 from ..backends.derive import decomposition, reverse, vjp_graph
 from ..backends.graph import Graph
-from ..errors import DTypeError, TleanError, complete
+from ..errors import DTypeError, IndexRangeError, TleanError, complete
 from ..ops import OpDef, Spec
 from .array import DeviceArray, empty, to_device
 from .context import Context
@@ -86,7 +86,7 @@ class Call:
         return self.record.name.partition("@")[0].lstrip("_")
 
     def run(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray]:
-        """Queue it: outputs, then residuals (an op that runs by its parts has none). Raises: IndexRangeError, with the op's name."""
+        """Queue it: outputs, then residuals (an op that runs by its parts has none). An index out of range is raised by the next read."""
         if self.record.view and inputs[0] is not None:
             return [inputs[0].reshape(self.outs[0].shape)]
         if self.record.host is not None:
@@ -97,11 +97,17 @@ class Call:
         try:
             prepared = self._prepared.get(where)
             if prepared is None:
-                prepared = self._prepared[where] = Prepared(where, self._family, self._plan)  # type: ignore[arg-type]
+                prepared = self._prepared[where] = Prepared(where, self._family, self._plan, self._out_of_range)  # type: ignore[arg-type]
             prepared.run(made, inputs)
         except TleanError as error:
-            raise complete(error, self.shown, self.record.describe_arguments(self.specs), self.options) from None
+            raise self._complete(error) from error.__cause__
         return made
+
+    def _complete(self, error: TleanError) -> TleanError:
+        return complete(error, self.shown, self.record.describe_arguments(self.specs), self.options)
+
+    def _out_of_range(self) -> TleanError:
+        return self._complete(IndexRangeError("an index or label is out of range"))
 
     def _on_host(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray]:
         # The user's own function on the host's arrays: what it reads is read back, what it makes is copied to the device.

@@ -7,43 +7,29 @@ one as before. `TLEAN_CUDA_GRAPHS=0` turns graphs off, for a debugger or profile
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import DeviceError
 from .context import Context
+from .streams import native
 
 #: Only work of the thread that records is looked at: others may use their streams meanwhile.
 _THREAD_LOCAL = 1
+_NEEDED = (
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphExecDestroy",
+    "cuGraphDestroy",
+)
 
 
-@functools.cache
-def _driver() -> Any:
-    # The driver's library with the functions that graphs need, or None where it has not all of them.
-    pointer, handle = ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p
-    arguments = {
-        "cuStreamBeginCapture_v2": (handle, ctypes.c_int),
-        "cuStreamEndCapture": (handle, pointer),
-        "cuGraphInstantiateWithFlags": (pointer, handle, ctypes.c_ulonglong),
-        "cuGraphLaunch": (handle, handle),
-        "cuGraphExecDestroy": (handle,),
-        "cuGraphDestroy": (handle,),
-    }
-    try:
-        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-        for name, types in arguments.items():
-            function = getattr(library, name)
-            function.argtypes, function.restype = types, ctypes.c_int
-    except (OSError, AttributeError):
-        return None
-    return library
-
-
-def wanted() -> bool:
-    """Whether graphs are to be used: the driver has them, and nobody turned them off."""
-    return os.environ.get("TLEAN_CUDA_GRAPHS", "1") != "0" and _driver() is not None
+def wanted(where: Context) -> bool:
+    """Whether graphs are to be used: the driver has them, nobody turned them off, and no launch is to be waited for."""
+    return not where.blocking and os.environ.get("TLEAN_CUDA_GRAPHS", "1") != "0" and all(native(name) for name in _NEEDED)
 
 
 class CapturedGraph:
@@ -56,15 +42,14 @@ class CapturedGraph:
 
     def launch(self) -> bool:
         """Queue them; whether the driver did."""
-        return _driver().cuGraphLaunch(self._handle, self._where.stream.handle) == 0
+        return native("cuGraphLaunch")(self._handle, self._where.stream.handle) == 0
 
     def free(self) -> None:
         """Give the driver's memory back, once the device is done with it."""
         handle, self._handle = self._handle, None
         if handle is not None:
-            with self._where.current():
-                self._where.stream.synchronize()
-                _driver().cuGraphExecDestroy(handle)
+            destroy = native("cuGraphExecDestroy")
+            self._where.retire(lambda: destroy(handle))
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -73,22 +58,24 @@ class CapturedGraph:
 
 def capture(where: Context, queue: Callable[[], None]) -> CapturedGraph | None:
     """What `queue` queues on the device's stream, recorded and not run; None where the driver cannot. The context is current."""
-    library, stream = _driver(), where.stream.handle
-    if library.cuStreamBeginCapture_v2(stream, _THREAD_LOCAL):
+    stream = where.stream.handle
+    if where.recording or native("cuStreamBeginCapture_v2")(stream, _THREAD_LOCAL):
         return None
     graph, made = ctypes.c_void_p(), ctypes.c_void_p()
-    refused: tuple[type[BaseException], ...] = (where.error,)
+    where.recording, whole = True, False
     try:
         queue()
-    except refused:
-        # The driver says why below: the recording is no longer valid.
+        whole = True
+    except (where.error, DeviceError):
+        # The driver says so below: the recording is no longer valid. Whatever else went wrong happens again without it.
         pass
     finally:
-        status = library.cuStreamEndCapture(stream, ctypes.byref(graph))
-    if status or not graph.value:
-        return None
-    status = library.cuGraphInstantiateWithFlags(ctypes.byref(made), graph, 0)
-    library.cuGraphDestroy(graph)
+        where.recording = False
+        status = native("cuStreamEndCapture")(stream, ctypes.byref(graph))
+        if whole and not status and graph.value:
+            status = native("cuGraphInstantiateWithFlags")(ctypes.byref(made), graph, 0)
+        if graph.value:
+            native("cuGraphDestroy")(graph)
     return None if status or made.value is None else CapturedGraph(where, made.value)
 
 
@@ -99,7 +86,7 @@ class Replay:
         self._where = where
         self._key: Any = None
         self._graph: CapturedGraph | None = None
-        self._on = wanted()
+        self._on = wanted(where)
 
     @property
     def captured(self) -> bool:

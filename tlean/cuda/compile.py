@@ -1,6 +1,7 @@
 """Compiling a family's source with nvcc, and a cache of what came out that never believes a damaged file.
 
-An entry's name is the hash of everything that decides its content: source, flags, architecture, compiler and tlean versions. Its payload
+An entry's name is the hash of everything that decides its content: source, flags (nvcc's own variables of the environment among them),
+architecture, compiler and tlean versions. Its payload
 carries its own hash, and it is written to a temporary file and renamed, so that a reader finds a whole entry or none.
 """
 
@@ -11,6 +12,8 @@ import functools
 import hashlib
 import importlib.metadata
 import os
+import re
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -51,7 +54,8 @@ def _version() -> str:
 
 def cache_key(source: str, options: list[str], arch: str, compiler: str) -> str:
     """The name of an entry; `compiler` is the text that the compiler prints as its version."""
-    parts = (source, "\0".join(options), arch, compiler, _version())
+    environment = (os.environ.get(f"NVCC_{which}_FLAGS", "") for which in ("PREPEND", "APPEND"))
+    parts = (source, "\0".join(options), arch, compiler, _version(), *environment)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(str(len(part)).encode() + b":" + part.encode())
@@ -84,27 +88,70 @@ def write_entry(path: Path, payload: bytes) -> None:
             Path(name).unlink()
 
 
-def compile_family(family: Family, arch: str) -> bytes:
-    """The cubin of a family for an architecture such as `sm_90`, from the cache or by the compiler.
-
-    Raises: DeviceError where the compiler is missing or refuses the source.
-    """
-    from pycuda.compiler import compile as build
+def compiler_version() -> str:
+    """What the compiler prints as its version. Raises: DeviceError where there is none."""
     from pycuda.compiler import get_nvcc_version
-    from pycuda.driver import CompileError
 
-    options = flags(family)
     try:
-        version = get_nvcc_version(nvcc())
+        return str(get_nvcc_version(nvcc()))
     except OSError as error:
         raise DeviceError(
             f"CUDA: the compiler {nvcc()!r} does not run ({error}); install the CUDA toolkit, or name it in TLEAN_NVCC"
         ) from None
+
+
+def require_driver(version: int) -> None:
+    """Look whether a driver loads what the compiler makes.
+
+    Args:
+        version: the driver's, as it gives it: 12040 is 12.4.
+
+    Raises: DeviceError where the driver is of an older major version than the compiler, or there is no compiler.
+    """
+    found = re.search(r"release (\d+)\.(\d+)", compiler_version())
+    if found and int(found[1]) > version // 1000:
+        raise DeviceError(
+            f"CUDA: the driver must be as new as the compiler, but it is for CUDA {version // 1000}.{version % 1000 // 10} and {nvcc()!r} "
+            f"is of {found[1]}.{found[2]}; update the NVIDIA driver, or name an older compiler in TLEAN_NVCC"
+        )
+
+
+@functools.cache
+def _known(compiler: str) -> tuple[int, ...]:
+    # The architectures that a compiler knows: 90 is sm_90. None where it does not tell.
+    found = subprocess.run([compiler, "--list-gpu-arch"], capture_output=True, text=True, check=False)
+    return tuple(int(n) for n in re.findall(r"compute_(\d+)\b", found.stdout)) if found.returncode == 0 else ()
+
+
+def target(arch: str, known: tuple[int, ...]) -> tuple[str, str]:
+    """What to compile for a device where the compiler may be older: (architecture, "cubin" or "ptx").
+
+    A device runs the kernels of an earlier one of its generation; of an older generation it takes PTX, which the driver compiles.
+    """
+    number = int(re.sub(r"\D", "", arch))
+    older = [n for n in known if n < number]
+    if number in known or not older:
+        return arch, "cubin"
+    kin = [n for n in older if n // 10 == number // 10]
+    return (f"sm_{max(kin)}", "cubin") if kin else (f"compute_{max(older)}", "ptx")
+
+
+def compile_family(family: Family, arch: str) -> bytes:
+    """The cubin of a family for an architecture such as `sm_90`, from the cache or by the compiler; PTX where that does not know it.
+
+    Raises: DeviceError where the compiler is missing or refuses the source.
+    """
+    from pycuda.compiler import compile as build
+    from pycuda.driver import CompileError
+
+    options, version = flags(family), compiler_version()
+    arch, kind = target(arch, _known(nvcc()))
     path = cache_folder() / f"{family.name}-{cache_key(family.source, options, arch, version)[:40]}.cubin"
     cubin = read_entry(path)
     if cubin is None:
+        how = {"nvcc": nvcc(), "options": options, "no_extern_c": True, "arch": arch, "cache_dir": False, "target": kind}
         try:
-            cubin = bytes(build(family.source, nvcc=nvcc(), options=options, no_extern_c=True, arch=arch, cache_dir=False))
+            cubin = bytes(build(family.source, **how))
         except CompileError as error:
             raise DeviceError(f"CUDA: {nvcc()} cannot compile the kernels {family.name!r} for {arch}: {error}") from None
         write_entry(path, cubin)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +12,6 @@ from ..errors import DeviceError, DTypeError, ShapeError
 
 #: Device types of dlpack.h: memory of a device, and memory that host and device share.
 CUDA, MANAGED = 2, 13
-#: The streams that have a number instead of an address.
-DEFAULT_STREAM, NO_STREAM = 1, -1
 
 _CODES = {"int64": 0, "int32": 0, "float32": 2, "float64": 2, "bool": 6}
 _NAMES = {(0, 64): "int64", (0, 32): "int32", (2, 32): "float32", (2, 64): "float64", (6, 8): "bool"}
@@ -159,28 +155,3 @@ def require_dense(shape: tuple[int, ...], strides: tuple[int, ...], step: int) -
     dense = [step * math.prod(shape[k + 1 :]) for k in range(len(shape))]
     if math.prod(shape) and any(s != d for s, d, n in zip(strides, dense, shape, strict=True) if n != 1):
         raise ShapeError(f"to_device: a dense row-major array, not one with strides {strides} for shape {shape}")
-
-
-# Streams -----------------------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _library() -> Any:
-    # PyCUDA wraps the streams that it made; others' are addresses.
-    return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-
-
-def order(first: int, then: int) -> None:
-    """What is queued on stream `then` from now on waits for what is queued on `first`. The device's context is current.
-
-    Raises: DeviceError for what is no stream.
-    """
-    if first == then:
-        return
-    library, event = _library(), ctypes.c_void_p()
-    status = library.cuEventCreate(ctypes.byref(event), 2)
-    if not status:
-        status = library.cuEventRecord(event, ctypes.c_void_p(first)) or library.cuStreamWaitEvent(ctypes.c_void_p(then), event, 0)
-        library.cuEventDestroy_v2(event)
-    if status:
-        raise DeviceError(f"CUDA: streams {first:#x} and {then:#x} cannot wait for each other (error {status})")

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._faces.methods import OpsMethods
-from ..errors import DeviceError, DTypeError, OptionError, TleanError, complete
+from ..errors import DeviceError, DTypeError, OptionError, complete
 from ..ops import OpDef, Spec, get
-from .array import DeviceArray, empty, to_device
-from .context import Context, context
+from .array import DeviceArray, require_here, to_device
+from .context import context
 from .kernels import kernel_families
 from .kernels.plan import Family, Mode, Plan
-from .prepared import Prepared
 
 #: Kernel name -> the family that has it.
 KERNELS: dict[str, Family] = dict(kernel_families())
@@ -44,11 +43,6 @@ def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, An
     return family.kernels[record.kernel](ints, floats)
 
 
-def run(where: Context, family: Family, plan: Plan, outs: Sequence[DeviceArray], ins: Sequence[DeviceArray | None]) -> None:
-    """Queue a plan's launches once; see `Prepared`."""
-    Prepared(where, family, plan).run(outs, ins)
-
-
 class CudaOps(OpsMethods):
     """Every op on device arrays, with no tape: `CudaOps().matmul(a, b)`.
 
@@ -66,8 +60,8 @@ class CudaOps(OpsMethods):
         self.mode = mode
 
     def leaf(self, value: Any, name: str | None = None) -> DeviceArray:
-        """A value on the device."""
-        return to_device(value, self.context)
+        """A value on the device. Raises: DeviceError for an array of another device."""
+        return require_here(value, self.context) if isinstance(value, DeviceArray) else to_device(value, self.context)
 
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """One op: a device array, or a tuple of them for an op with several outputs."""
@@ -78,8 +72,8 @@ class CudaOps(OpsMethods):
     def apply_all(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any]) -> list[DeviceArray]:
         """One op's outputs, then its residuals.
 
-        Raises: what the op raises; DeviceError where a kernel is missing; DTypeError for float64 (kernels compute in float32);
-            OptionError for a random op without a seed.
+        Raises: what the op raises; DeviceError where a kernel is missing or an array is on another device; DTypeError for float64 (kernels
+            compute in float32); OptionError for a random op without a seed.
         """
         record = get(op)
         arrays = [None if x is None else self.leaf(x) for x in inputs]
@@ -96,10 +90,7 @@ class CudaOps(OpsMethods):
         if record.rules.numbers is None and record.rules.decompose is not None:
             parts = record.rules.decompose(self, *arrays, **clean)
             return list(parts) if isinstance(parts, tuple) else [parts]
-        plan = plan_of(record, specs, clean, self.mode)
-        results = [empty(o.shape, o.resolved(self.dtype).dtype, self.context) for o in outs]
-        try:
-            run(self.context, family_of(record, self.mode), plan, results, arrays)
-        except TleanError as error:
-            raise complete(error, shown, record.describe_arguments(specs), options) from None
-        return results
+        from .call import call_of
+
+        family_of(record, self.mode)
+        return call_of(record, specs, options, self.mode).run(self.context, arrays)

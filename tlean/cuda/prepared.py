@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..errors import IndexRangeError
-from .array import DeviceArray
+from .array import DeviceArray, require_here
 from .context import Context
+from .flags import FaultFlags
 from .kernels.plan import Family, Fault, In, Launch, Out, Plan, Scratch
 
 
@@ -21,38 +19,35 @@ class Prepared:
         where: the device.
         family: has the plan's functions, which are compiled and loaded now.
         plan: the launches.
+        error: what to raise where a kernel met an index out of range.
     """
 
-    __slots__ = ("_checked", "_launches", "_scratch", "_where")
+    __slots__ = ("_flags", "_launches", "_scratch", "_where")
 
-    def __init__(self, where: Context, family: Family, plan: Plan) -> None:
+    def __init__(self, where: Context, family: Family, plan: Plan, error: Callable[[], Exception]) -> None:
         self._where = where
         self._scratch = plan.scratch
-        self._checked = plan.checked
-        self._launches = [_prepared(where, family, launch) for launch in plan.launches if not launch.empty]
+        self._flags = FaultFlags(where, 1, lambda _: error()) if plan.checked else None
+        fault = 0 if self._flags is None else self._flags.address
+        self._launches = [_prepared(where, family, launch, fault) for launch in plan.launches if not launch.empty]
 
     def run(self, outs: Sequence[DeviceArray], ins: Sequence[DeviceArray | None]) -> None:
-        """Queue it. Raises: IndexRangeError where a kernel met an index out of range; such kernels are waited for."""
+        """Queue it. An index out of range is met on the device: the next read raises it. Raises: DeviceError for another device's array."""
         where = self._where
         temporary = [where.allocate(size) for size in self._scratch]
-        fault = [where.allocate(4)] if self._checked else []
         # By the numbers that `_prepared` gives the kinds of arguments.
-        addresses: tuple[Any, ...] = ([x.address for x in outs], [0 if x is None else x.address for x in ins])
-        addresses += ([block.address for block in temporary], [block.address for block in fault])
+        given = [0 if x is None else require_here(x, where).address for x in ins]
+        addresses: tuple[Any, ...] = ([x.address for x in outs], given, [block.address for block in temporary])
         with where.current() as driver:
-            if fault:
-                driver.memset_d32_async(fault[0].address, 0, 1, where.stream)
+            if self._flags is not None:
+                self._flags.expect(driver)
             for function, grid, block, packed, moving in self._launches:
                 for at, kind, k in moving:
                     struct.pack_into("q", packed, at, addresses[kind][k])
                 # What PyCUDA's `prepared_async_call` does once it has packed the arguments.
                 function._launch_kernel(grid, block, packed, 0, where.stream)
-            if fault:
-                met = np.empty(1, np.int32)
-                driver.memcpy_dtoh_async(met, fault[0].address, where.stream)
-                where.stream.synchronize()
-                if met[0]:
-                    raise IndexRangeError("an index is out of range")
+                if where.blocking:
+                    where.check_launch()
 
 
 def signature(launch: Launch) -> str:
@@ -68,7 +63,7 @@ def signature(launch: Launch) -> str:
     return letters
 
 
-def _prepared(where: Context, family: Family, launch: Launch) -> tuple[Any, ...]:
+def _prepared(where: Context, family: Family, launch: Launch, fault: int) -> tuple[Any, ...]:
     letters = signature(launch)
     values: list[Any] = []
     moving = []
@@ -78,8 +73,7 @@ def _prepared(where: Context, family: Family, launch: Launch) -> tuple[Any, ...]
                 moving.append((len(values), (Out, In, Scratch).index(type(a)), k))
                 values.append(0)
             case Fault():
-                moving.append((len(values), 3, 0))
-                values.append(0)
+                values.append(fault)
             case tuple():
                 values += a
             case _:

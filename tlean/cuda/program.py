@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._core.array import AnyTensor
 from ..backends.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
-from ..errors import IndexRangeError
-from .array import DeviceArray, empty, to_device
+from ..errors import DeviceError, IndexRangeError
+from .array import DeviceArray, empty, require_here, to_device
 from .capture import Replay
 from .context import Block, Context
+from .flags import FaultFlags
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import STEPS
 from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
@@ -37,10 +39,13 @@ _SMALL_INPUT = 1 << 24
 
 
 class _Call:
-    # One launch: its arguments, packed, and where the addresses stand that may change: (offset, kind, number).
-    __slots__ = ("arguments", "block", "function", "grid", "moving")
+    # One launch of an instruction: its arguments, packed, and where the addresses stand that may change: (offset, kind, number).
+    __slots__ = ("arguments", "block", "function", "grid", "instruction", "moving")
 
-    def __init__(self, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: bytearray, moving: list[Any]) -> None:
+    def __init__(
+        self, instruction: int, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: bytearray, moving: list[Any]
+    ) -> None:
+        self.instruction = instruction
         self.function = function
         self.grid = grid
         self.block = block
@@ -75,14 +80,10 @@ class DevicePlan:
         self.scratch_bytes = arrangement.scratch_bytes
         self.work = arrangement.work
         self._outputs = arrangement.outputs
-        self._places = arrangement.places
         self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs
         self._slots: dict[int, Block] = {}
-        #: What the latest copies read, as long as they may.
-        self._sources: list[Any] = []
-        self._watched = False
         self._calls = self._prepare(arrangement)
         self._settle_addresses()
 
@@ -102,21 +103,19 @@ class DevicePlan:
         for host in hosts:
             offsets.append(at)
             at += max(-(-host.nbytes // _ALIGNMENT), 1) * _ALIGNMENT
-        self._flags = at
+        flags = at
         self._memory = self.context.allocate(at + 4 * len(self._checked))
         base = self._memory.address
         self._constants = [base + offset for offset in offsets]
         with self.context.current() as driver:
             for host, address in zip(hosts, self._constants, strict=True):
-                if host.nbytes:
-                    driver.memcpy_htod_async(address, host, self.context.stream)
-            self._clear_flags(driver)
-            # The copies read the host's memory.
-            self.context.stream.synchronize()
-
-    def _clear_flags(self, driver: Any) -> None:
-        if self._checked:
-            driver.memset_d32_async(self._memory.address + self._flags, 0, len(self._checked), self.context.stream)
+                self.context.uploads.copy(address, host, driver)
+        # An index out of range is reported with the instruction that met it.
+        self._flags = (
+            FaultFlags(self.context, len(self._checked), partial(_out_of_range, self.program, self._checked), self._memory, flags)
+            if self._checked
+            else None
+        )
 
     def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy | Updates]:
         own, codes = module(arrangement), [step.code for step in self.program.steps]
@@ -138,7 +137,7 @@ class DevicePlan:
         values, moving = self._values(launch.args, k, arrangement)
         packed = bytearray(struct.pack(letters, *values))
         spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
-        return _Call(function, launch.grid, launch.block, packed, spots)
+        return _Call(k, function, launch.grid, launch.block, packed, spots)
 
     def _update(self, k: int, update: tuple[str, tuple[Row, ...]], arrangement: Arrangement) -> list[_Call | Updates]:
         # Parameters that change in place go together.
@@ -170,7 +169,7 @@ class DevicePlan:
                 case Scratch(n):
                     values.append(base + arrangement.temporaries[k][n])
                 case Fault():
-                    values.append(base + self._flags + 4 * self._checked.index(k))
+                    values.append(0 if self._flags is None else self._flags.address + 4 * self._checked.index(k))
                 case tuple():
                     values += a
                 case _:
@@ -205,6 +204,8 @@ class DevicePlan:
         """
         where = self.context
         with where.current() as driver:
+            if self._flags is not None:
+                self._flags.expect(driver)
             addresses = self._take(inputs, driver)
             results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
             made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
@@ -215,9 +216,6 @@ class DevicePlan:
                 for target, source, result in zip(made, self._made, results, strict=True):
                     if target and result is not None:
                         driver.memcpy_dtod_async(target, source, result.nbytes, where.stream)
-            if self._checked and not self._watched:
-                self._watched = True
-                where.watch(self._check)
         return results
 
     def _result(self, k: int, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str) -> DeviceArray | None:
@@ -243,27 +241,36 @@ class DevicePlan:
                 driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, stream)
             else:
                 call.run(address, driver)
+            if self.context.blocking:
+                self._check_launch(call)
+
+    def _check_launch(self, call: _Call | _Copy | Updates) -> None:
+        # Where every launch is waited for, a fault is of the instruction that was queued last.
+        try:
+            self.context.check_launch()
+        except DeviceError as error:
+            where = f"{self.program.instruction_name(call.instruction)}: " if isinstance(call, _Call) else ""
+            raise DeviceError(f"{where}{error}") from error
 
     def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:
         # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.
         if len(inputs) != len(self._inputs):
             raise ValueError(f"plan: {len(self._inputs)} inputs, got {len(inputs)}")
-        addresses, self._sources = self._inputs, []
+        addresses = self._inputs
         copied: dict[int, int] = {}
         for k, x in enumerate(inputs):
             if x is None:
                 addresses[k] = 0
             elif isinstance(x, DeviceArray):
+                require_here(x, self.context)
                 if self._wanders[k] and not self._wandering[k]:
                     self._wandering[k] = addresses[k] not in (0, x.address)
                 addresses[k] = self._copied(k, x, driver) if self._wandering[k] or x.address % _WORD else x.address
             else:
                 if id(x) not in copied:
-                    host = _host(x)
+                    host = np.ascontiguousarray(_host(x))
                     copied[id(x)] = self._slot(k, host.nbytes)
-                    self._sources.append(host)
-                    if host.nbytes:
-                        driver.memcpy_htod_async(copied[id(x)], host, self.context.stream)
+                    self.context.uploads.copy(copied[id(x)], host, driver)
                 addresses[k] = copied[id(x)]
         return addresses
 
@@ -278,20 +285,10 @@ class DevicePlan:
             driver.memcpy_dtod_async(address, x.address, x.nbytes, self.context.stream)
         return address
 
-    def _check(self) -> None:
-        # Called when the device has been waited for.
-        self._watched = False
-        flags = np.empty(len(self._checked), np.int32)
-        with self.context.current() as driver:
-            driver.memcpy_dtoh_async(flags, self._memory.address + self._flags, self.context.stream)
-            self.context.stream.synchronize()
-            if not flags.any():
-                return
-            self._clear_flags(driver)
-        k = self._checked[int(np.flatnonzero(flags)[0])]
-        raise IndexRangeError(
-            f"{self.program.instruction_name(k)}: an index or label is out of range, got {self.program.instruction_arguments(k)}"
-        )
+
+def _out_of_range(program: Program, checked: Sequence[int], number: int) -> IndexRangeError:
+    k = checked[number]
+    return IndexRangeError(f"{program.instruction_name(k)}: an index or label is out of range, got {program.instruction_arguments(k)}")
 
 
 def _arguments(code: Code) -> list[Argument]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ShapeError
-from .array import DeviceArray
+from .array import DeviceArray, require_here, to_device
 from .context import Context
 from .kernels.elementwise import FAMILY as ELEMENTWISE
 from .kernels.elementwise import accumulation
@@ -21,65 +21,7 @@ def launch(where: Context, function: object, found: Launch) -> None:
     if not found.empty:
         with where.current():
             function.prepared_async_call(found.grid, found.block, where.stream, *found.args)  # type: ignore[attr-defined]
-
-
-class StepAll:
-    """One optimiser's step over a list of parameters: one launch, whatever their number.
-
-    The table of addresses lives on the device and is written anew only when an address changes, so that calling it in every step of a
-    program whose memory is planned costs one launch, which a CUDA graph can capture.
-
-    Args:
-        where: the device.
-        op: the optimiser's op, such as `_adam_step`.
-    """
-
-    def __init__(self, where: Context, op: str) -> None:
-        self.where = where
-        self.op = op
-        self.states = STEPS[op].states
-        self._addresses: tuple[int, ...] = ()
-        self._rows: DeviceArray | None = None
-        self._chunks: DeviceArray | None = None
-
-    def __call__(
-        self, hyper: DeviceArray, params: Sequence[DeviceArray], grads: Sequence[DeviceArray], states: Sequence[Sequence[DeviceArray]]
-    ) -> None:
-        """Update parameters and states where they are.
-
-        Args:
-            hyper: (h,), float64: the op's.
-            params: arrays of any shapes.
-            grads: one for each parameter, of its shape.
-            states: for each parameter its states, of its shape.
-
-        Raises: ShapeError.
-        """
-        table: list[int] = []
-        for p, g, s in zip(params, grads, states, strict=True):
-            if len(s) != self.states or any(a.shape != p.shape for a in (g, *s)):
-                shapes = ", ".join(str(a.shape) for a in (p, g, *s))
-                raise ShapeError(f"{self.op}: the gradient and {self.states} states have the parameter's shape; got {shapes}")
-            table += [p.address, g.address, *(a.address for a in s), *(0,) * (3 - self.states), p.size]
-        if tuple(table) != self._addresses:
-            self._upload(table, [p.size for p in params])
-        if self._rows is not None and self._chunks is not None:
-            chunks, _ = self._chunks.shape
-            function = self.where.function(FAMILY, f"{STEPS[self.op].function}_all", "qqq")
-            launch(self.where, function, step_all(self.op, chunks, self._rows.address, self._chunks.address, hyper.address))
-
-    def _upload(self, table: list[int], sizes: list[int]) -> None:
-        from .array import to_device
-
-        chunks = chunks_of(sizes)
-        self._addresses = tuple(table)
-        self._rows = to_device(np.array(table, "int64"), self.where) if chunks else None
-        self._chunks = to_device(np.array(chunks, "int32"), self.where) if chunks else None
-
-
-_STEPS: dict[tuple[Context, str, tuple[int, ...]], StepAll] = {}
-#: Lists of parameters whose tables are kept; a program with more of them starts over.
-_MOST_STEPS = 256
+            where.check_launch()
 
 
 def step_all_at(
@@ -90,21 +32,43 @@ def step_all_at(
     grads: Sequence[DeviceArray],
     states: Sequence[Sequence[DeviceArray]],
 ) -> None:
-    """One step of `op` for these parameters, in place; the tables of addresses are kept for lists of the same sizes. See `StepAll`."""
-    from .array import to_device
+    """One optimiser's step over a list of parameters, in place: one launch, whatever their number.
 
-    key = (where, op, tuple(p.size for p in params))
-    if key not in _STEPS:
-        if len(_STEPS) >= _MOST_STEPS:
-            _STEPS.clear()
-        _STEPS[key] = StepAll(where, op)
-    _STEPS[key](to_device(np.array(hyper, "float64"), where), params, grads, states)
+    The launch has memory of its own with all that it reads beside the arrays: hyper, the table of addresses, and which block updates what.
+    So steps of several threads, and of several models in turn, have nothing in common.
+
+    Args:
+        where: the device.
+        op: the optimiser's op, such as `_adam_step`.
+        hyper: the op's.
+        params: arrays of any shapes.
+        grads: one for each parameter, of its shape.
+        states: for each parameter its states, of its shape.
+
+    Raises: ShapeError; DeviceError for an array of another device.
+    """
+    count = STEPS[op].states
+    table: list[int] = []
+    for p, g, s in zip(params, grads, states, strict=True):
+        if len(s) != count or any(a.shape != p.shape for a in (g, *s)):
+            shapes = ", ".join(str(a.shape) for a in (p, g, *s))
+            raise ShapeError(f"{op}: the gradient and {count} states have the parameter's shape; got {shapes}")
+        addresses = [require_here(a, where).address for a in (p, g, *s)]
+        table += [*addresses, *(0,) * (3 - count), p.size]
+    chunks = np.array(chunks_of([p.size for p in params]), "int32")
+    if not len(chunks):
+        return
+    numbers = np.array(hyper, "float64").view("int64")
+    memory = to_device(np.concatenate([numbers, np.array(table, "int64"), chunks.ravel().view("int64")]), where)
+    rows = memory.address + numbers.nbytes
+    function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqq")
+    launch(where, function, step_all(op, len(chunks), rows, rows + 8 * len(table), memory.address))
 
 
 def accumulate(into: DeviceArray, contribution: DeviceArray) -> None:
-    """into += contribution, element by element. Raises: ShapeError."""
+    """into += contribution, element by element. Raises: ShapeError; DeviceError for arrays of two devices."""
     if into.shape != contribution.shape:
         raise ShapeError(f"accumulate: a contribution of shape {into.shape}, not {contribution.shape}")
-    found = accumulation(into.size, into.address, contribution.address)
     where = into.context
+    found = accumulation(into.size, into.address, require_here(contribution, where).address)
     launch(where, where.function(ELEMENTWISE, found.function, signature(found)), found)

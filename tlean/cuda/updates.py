@@ -90,7 +90,6 @@ class Updates:
         self.rows = rows
         self._addresses: list[int] = []
         self._tables: list[Block] = []
-        self._host: list[np.ndarray] = []
         self._calls: list[tuple[Launch, bytes]] = []
         self._function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqq")
 
@@ -104,7 +103,7 @@ class Updates:
 
     def _write(self, addresses: list[int], driver: Any) -> None:
         self._addresses = addresses
-        self._tables, self._host, self._calls = [], [], []
+        self._tables, self._calls = [], []
         width = len(self.rows[0][0]) + 1
         by_hyper: dict[int, list[list[int]]] = {}
         for k, (_, _, size) in enumerate(self.rows):
@@ -119,8 +118,6 @@ class Updates:
 
     def _upload(self, host: np.ndarray, driver: Any) -> int:
         block = self.where.allocate(host.nbytes)
-        driver.memcpy_htod_async(block.address, host, self.where.stream)
-        # Kept as long as the copy may read it.
+        self.where.uploads.copy(block.address, host, driver)
         self._tables.append(block)
-        self._host.append(host)
         return block.address

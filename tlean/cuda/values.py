@@ -27,6 +27,8 @@ class Values:
 
         def numpy(self) -> np.ndarray: ...
 
+        def copy(self) -> DeviceArray: ...
+
     def __del__(self) -> None:
         owner = getattr(self, "_owner", None)
         if isinstance(owner, Block):
@@ -56,16 +58,6 @@ class Values:
     def shared(self: Any) -> DeviceArray:
         """Another array of the same memory: releasing one leaves the other."""
         return self.reshape(self.shape)
-
-    def copy(self) -> DeviceArray:
-        """The same values in memory of their own, on the same device."""
-        from .array import empty
-
-        made = empty(self.shape, self.dtype, self.context)
-        if made.nbytes:
-            with self.context.current() as driver:
-                driver.memcpy_dtod_async(made.address, self.address, made.nbytes, self.context.stream)
-        return made
 
     def owned(self: Any) -> DeviceArray:
         """An array to change in place: this one if nobody else has its memory, else a copy."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from ...errors import ShapeError
-from .plan import ACROSS, COMMON, Argument, Family, In, Launch, Out, Plan, Planner, ceil_div, flat
+from .plan import ACROSS, COMMON, MOST_COUNTED, Argument, Family, In, Launch, Out, Plan, Planner, ceil_div, flat
 from .tile import PRECISIONS, Precision, Tile, product, signature_of, source
 
 #: Groups with fewer channels than this on a side are computed output by output.
@@ -246,8 +246,10 @@ def geometry(ints: Sequence[int]) -> tuple[int, ...]:
     sides = [tuple(ints[4 + 3 * k : 7 + 3 * k]) for k in range(6)]
     cells, outs, taps = (prod(side) for side in sides[:3])
     images, c, o, groups = ints[:4]
-    if max(images * max(cells, outs), (c // groups) * taps, (o // groups) * taps) >= 1 << 31:
-        raise ShapeError("CUDA: a convolution has fewer than 2^31 positions in its images and in its kernel; use smaller batches")
+    if max(images * max(cells, outs), (c // groups) * taps, (o // groups) * taps) >= MOST_COUNTED:
+        raise ShapeError(
+            f"CUDA: a convolution has fewer than {MOST_COUNTED} positions in its images and in its kernel; use smaller batches"
+        )
     dividers = [cells, outs, taps, *sides[0], *sides[1], *sides[2], *sides[3]]
     return (*ints, cells, outs, taps, *(v for by in dividers for v in _divider(by)))
 

@@ -63,6 +63,23 @@ extern "C" __global__ void k_accumulate(float *y, const float *x, i64 n) {
 """
 
 
+#: Eight bytes each, that a launch brings along as its arguments.
+MOST_WORDS = 16
+
+_WORDS = f"""
+struct Words {{ i64 v[{MOST_WORDS}]; }};
+extern "C" __global__ void k_words(unsigned char *to, const Words words, i64 n) {{
+    const int i = threadIdx.x;
+    if (i < n) to[i] = (unsigned char)((unsigned long long)words.v[i / 8] >> (i % 8 * 8));
+}}
+"""
+
+
+def words(to: Argument, values: Sequence[int], size: int) -> Launch:
+    """Write the first `size` bytes of `MOST_WORDS` words to an address."""
+    return Launch("k_words", (to, tuple(values), size), (1, 1, 1), (8 * MOST_WORDS, 1, 1))
+
+
 def accumulation(n: int, into: Argument, contribution: Argument) -> Launch:
     """into[i] += contribution[i] for n elements."""
     return flat_by_fours("k_accumulate", n, into, contribution)
@@ -70,6 +87,6 @@ def accumulation(n: int, into: Argument, contribution: Argument) -> Launch:
 
 FAMILY = Family(
     "elementwise",
-    COMMON + _ACCUMULATE + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
+    COMMON + _WORDS + _ACCUMULATE + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
     {name: _planner(formula) for name, formula in FORMULAS.items()},
 )

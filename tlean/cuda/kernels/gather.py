@@ -15,7 +15,7 @@ extern "C" __global__ void k_gather_rows(float *y, const float *x, const i64 *in
         const i64 row = index[i / width];
         const bool inside = row >= 0 && row < rows;
         y[i] = inside ? x[row * width + i % width] : 0;
-        if (!inside && strict) *fault = 1;
+        if (!inside && strict) atomicExch(fault, 1);
     }
 }
 
@@ -30,7 +30,7 @@ extern "C" __global__ void k_add_rows(float *y, const float *v, const i64 *index
     for (i64 t = 0; t < taken; t++) {
         const i64 row = index[t];
         if (row < 0 || row >= rows) {
-            if (strict) *fault = 1;
+            if (strict) atomicExch(fault, 1);
         } else if (row >= first && row < last) y[row * width + column] += v[t * width + column];
     }
 }
@@ -44,7 +44,7 @@ extern "C" __global__ void k_add_rows_atomic(
     TL_EACH(i, n) {
         const i64 row = index[i / width];
         if (row >= 0 && row < rows) atomicAdd(y + row * width + i % width, v[i]);
-        else if (strict) *fault = 1;
+        else if (strict) atomicExch(fault, 1);
     }
 }
 """

@@ -71,7 +71,7 @@ extern "C" __global__ void k_one_hot(float *y, const i64 *labels, int *fault, i6
     TL_EACH(i, n) {
         const i64 label = labels[i / depth];
         y[i] = label == i % depth && !ignored(label) ? 1 : 0;
-        if (strict && !ignored(label) && (label < 0 || label >= depth)) *fault = 1;
+        if (strict && !ignored(label) && (label < 0 || label >= depth)) atomicExch(fault, 1);
     }
 }
 extern "C" __global__ void k_pick(float *y, const float *x, const i64 *labels, int *fault, i64 depth, Ignored ignored, i64 n) {
@@ -79,14 +79,14 @@ extern "C" __global__ void k_pick(float *y, const float *x, const i64 *labels, i
         const i64 label = labels[i];
         const bool inside = label >= 0 && label < depth;
         y[i] = inside && !ignored(label) ? x[i * depth + label] : 0;
-        if (!inside && !ignored(label)) *fault = 1;
+        if (!inside && !ignored(label)) atomicExch(fault, 1);
     }
 }
 extern "C" __global__ void k_unpick(float *y, const float *x, const i64 *labels, int *fault, i64 depth, Ignored ignored, i64 n) {
     TL_EACH(i, n) {
         const i64 label = labels[i / depth];
         y[i] = label == i % depth && !ignored(label) ? x[i / depth] : 0;
-        if (!ignored(label) && (label < 0 || label >= depth)) *fault = 1;
+        if (!ignored(label) && (label < 0 || label >= depth)) atomicExch(fault, 1);
     }
 }
 
@@ -116,7 +116,7 @@ extern "C" __global__ void k_cross_entropy(
     const i64 label = labels[row];
     float loss = 0, count = 0;
     if (!ignored(label)) {
-        if (label < 0 || label >= n) *fault = 1;
+        if (label < 0 || label >= n) atomicExch(fault, 1);
         else {
             count = weight ? weight[label] : 1;
             loss = (1 - smoothing) * count * -((x[label] - top) - log_total);
@@ -151,7 +151,7 @@ extern "C" __global__ void k_cross_entropy_grad(
     if (!mine) return;
     const i64 label = labels[row];
     const bool inside = label >= 0 && label < n, ignore = ignored(label);
-    if (!inside && !ignore) *fault = 1;
+    if (!inside && !ignore) atomicExch(fault, 1);
     const float own = inside && !ignore ? (1 - smoothing) * (weight ? weight[label] : 1) : 0;
     const float cotangent = share(g, row, reduction, counted ? *counted : 1), whole = own + smoothing / n * weights;
     TL_LANES(j, n) {

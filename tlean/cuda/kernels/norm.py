@@ -56,7 +56,8 @@ extern "C" __global__ void k_layer_norm_sums(
     float *dgamma, float *dbeta, const float *g, const float *x, const float *mean, const float *rstd, i64 width, i64 rows, i64 n
 ) {
     __shared__ float parts[2][8][33];
-    const i64 column = (i64)blockIdx.x * 32 + threadIdx.x, first = blockIdx.y * width, last = first + width < rows ? first + width : rows;
+    const i64 across_n = (n + 31) / 32, part = blockIdx.x / across_n, column = blockIdx.x % across_n * 32 + threadIdx.x;
+    const i64 first = part * width, last = first + width < rows ? first + width : rows;
     float scaled = 0, plain = 0;
     if (column < n)
         for (i64 row = first + threadIdx.y; row < last; row += 8) {
@@ -69,8 +70,8 @@ extern "C" __global__ void k_layer_norm_sums(
     __syncthreads();
     if (threadIdx.y || column >= n) return;
     for (int k = 1; k < 8; k++) { scaled += parts[0][k][threadIdx.x]; plain += parts[1][k][threadIdx.x]; }
-    dgamma[blockIdx.y * n + column] = scaled;
-    dbeta[blockIdx.y * n + column] = plain;
+    dgamma[part * n + column] = scaled;
+    dbeta[part * n + column] = plain;
 }
 extern "C" __global__ void k_add_parts(float *dgamma, float *dbeta, const float *gammas, const float *betas, i64 parts, i64 n) {
     TL_EACH(i, n) {
@@ -208,7 +209,7 @@ def layer_norm_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 
     def sums(dgamma: Argument, dbeta: Argument) -> Launch:
         args = (dgamma, dbeta, In(0), In(1), In(3), In(4), PART, rows, n)
-        return Launch("k_layer_norm_sums", args, (ceil_div(n, 32), parts, 1), (32, 8, 1))
+        return Launch("k_layer_norm_sums", args, (ceil_div(n, 32) * parts, 1, 1), (32, 8, 1))
 
     if parts == 1:
         return Plan((first, sums(Out(1), Out(2))))

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...errors import OptionError
+from ...errors import OptionError, ShapeError
 
+#: Blocks along each axis of a launch.
+MOST_BLOCKS = ((1 << 31) - 1, 65_535, 65_535)
+#: A kernel that counts in 31 bits takes fewer of whatever it counts than this: positions past the end of the last tile count as well.
+MOST_COUNTED = (1 << 31) - 2048
 #: Threads of a block, unless a kernel says otherwise.
 THREADS = 256
 
@@ -71,12 +75,21 @@ Argument = Out | In | Scratch | Fault | int | float | tuple
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch of a function of the family's source."""
+    """One launch of a function of the family's source.
+
+    Raises: ShapeError for more blocks than a device takes.
+    """
 
     function: str
     args: tuple[Argument, ...]
     grid: tuple[int, int, int]
     block: tuple[int, int, int] = (THREADS, 1, 1)
+
+    def __post_init__(self) -> None:
+        if any(n > most for n, most in zip(self.grid, MOST_BLOCKS, strict=True)):
+            raise ShapeError(
+                f"CUDA: an op takes at most {MOST_BLOCKS} blocks of a device, {self.function} needs {self.grid}; use smaller arrays"
+            )
 
     @property
     def empty(self) -> bool:

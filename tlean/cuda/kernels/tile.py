@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .plan import Argument, Launch, Out, Plan, Scratch, ceil_div, flat
+from ...errors import ShapeError
+from .plan import MOST_COUNTED, Argument, Launch, Out, Plan, Scratch, ceil_div, flat
 
 #: Blocks that keep a device busy; tiles are made smaller, and sums cut, to come near it.
 BUSY = 128
@@ -291,7 +292,11 @@ def product(
 
     `size` is the elements of the whole result: a part's values are `blockIdx.z * size` after y's. The bias of element i of the result is
     number i / inner % channels.
+
+    Raises: ShapeError for a size that the kernels cannot count in 31 bits.
     """
+    if max(m, n, k) >= MOST_COUNTED:
+        raise ShapeError(f"CUDA: a matrix product takes fewer than {MOST_COUNTED} rows, columns and terms, not ({m}, {k}) by ({k}, {n})")
     tile = choose(precision, batch, m, n)
     blocks = batch * ceil_div(m, tile.rows) * ceil_div(n, tile.columns)
     size = batch * m * n

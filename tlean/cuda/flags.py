@@ -1,0 +1,81 @@
+"""Indices out of range: kernels meet them on the device, and the thread that queued them is told when it next waits for the device."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .context import Block, Context
+
+
+class FaultFlags:
+    """Ints on a device, one for each launch that looks for indices out of range. Such a launch sets its int to 1.
+
+    Runs of several threads share them: before another thread's run, what the last one's has met goes to memory of its own.
+
+    Args:
+        where: the device.
+        count: how many.
+        error: what to raise for int number k.
+        memory: where they are, at `offset`; a block of their own by default.
+    """
+
+    def __init__(self, where: Context, count: int, error: Callable[[int], Exception], memory: Block | None = None, offset: int = 0) -> None:
+        self.where = where
+        self.count = count
+        self.error = error
+        self._memory = where.allocate(4 * count) if memory is None else memory
+        self.address = self._memory.address + offset
+        self._pending: _Pending | None = None
+        with where.current() as driver:
+            self.clear(driver)
+
+    def clear(self, driver: Any) -> None:
+        """Set them to 0."""
+        driver.memset_d32_async(self.address, 0, self.count, self.where.stream)
+
+    def expect(self, driver: Any) -> None:
+        """A run of this thread follows. The context is current."""
+        thread = threading.get_ident()
+        pending = self._pending
+        if pending is not None and pending.thread != thread:
+            pending.part(driver)
+            pending = None
+        if pending is None:
+            self._pending = _Pending(self, thread)
+            self.where.watch(self._pending)
+
+    def seen(self, pending: _Pending) -> None:
+        """These runs were looked after."""
+        if self._pending is pending:
+            self._pending = None
+
+
+class _Pending:
+    # Runs of one thread that nobody has looked after. Called when the device was waited for.
+
+    def __init__(self, flags: FaultFlags, thread: int) -> None:
+        self.flags = flags
+        self.thread = thread
+        self._parted: Block | None = None
+
+    def part(self, driver: Any) -> None:
+        flags = self.flags
+        self._parted = flags.where.allocate(4 * flags.count)
+        driver.memcpy_dtod_async(self._parted.address, flags.address, 4 * flags.count, flags.where.stream)
+        flags.clear(driver)
+
+    def __call__(self) -> None:
+        flags, found = self.flags, np.empty(self.flags.count, np.int32)
+        with flags.where.current() as driver:
+            flags.seen(self)
+            driver.memcpy_dtoh_async(found, flags.address if self._parted is None else self._parted.address, flags.where.stream)
+            flags.where.stream.synchronize()
+            if not found.any():
+                return
+            if self._parted is None:
+                flags.clear(driver)
+        raise flags.error(int(np.flatnonzero(found)[0]))
