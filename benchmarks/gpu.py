@@ -56,7 +56,7 @@ class Ours:
         # The driver gives no memory while it records: after a first time the pool has it.
         all_of_them()
         with self.where.current():
-            graph = capture(self.where, all_of_them) if wanted() else None
+            graph = capture(self.where, all_of_them) if wanted(self.where) else None
         return graph.launch if graph is not None else all_of_them
 
     def seconds(self, call: Callable[[], Any], times: int) -> float:

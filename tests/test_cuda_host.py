@@ -131,6 +131,30 @@ def test_a_missing_kernel_is_named(monkeypatch):
         plan_of(get("bmm"), (Spec((1, 2, 2)), Spec((1, 2, 2))), {})
 
 
+def test_launches_stay_within_a_devices_limits():
+    """The gradient of layer norm over any number of rows, and an error where a grid or a count would overflow."""
+
+    def plan(name, *shapes, **options):
+        specs = tuple(Spec(s) for s in shapes)
+        return plan_of(get(name), specs, get(name).infer(specs, options)[0])
+
+    rows = 34_000_000
+    assert plan("_layer_norm_grad", (rows, 8), (rows, 8), (8,), (rows,), (rows,), eps=1e-5).launches
+    with pytest.raises(tl.ShapeError, match="at most"):
+        Launch("f", (), (1, 65_536, 1))
+    most = (1 << 31) - 2048
+    for m, n, k in ((1, 1, most), (most, 1, 1), (1, most, 1)):
+        with pytest.raises(tl.ShapeError, match="fewer than 2147481600"):
+            plan("matmul", (m, k), (k, n), transpose_a=False, transpose_b=False)
+    assert plan("matmul", (1, most - 1), (most - 1, 1), transpose_a=False, transpose_b=False).launches
+    image = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    with pytest.raises(tl.ShapeError, match="positions"):
+        plan("conv", (1, 1, 1, 1), (1,), ((1 << 31) - 64, 1, 1, 1), **image)
+    # Its residual counts in 32 bits.
+    with pytest.raises(tl.ShapeError, match=r"fewer than 2\*\*31 elements"):
+        plan("reduce_max", (1 << 31,), axis=(0,))
+
+
 # Compiled kernels -----------------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +184,24 @@ def test_cache_keys_differ_in_each_part():
               ("source", ["-O3"], "sm_90", "13.1"), ("source-", ["O3"], "sm_90", "13.0")]  # fmt: skip
     assert len({build.cache_key(*k) for k in (base, *others)}) == 6
     assert build.cache_key(*base) == build.cache_key(*base)
+
+
+@pytest.mark.parametrize("variable", ["NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"])
+def test_cache_keys_have_the_compilers_own_variables(variable, monkeypatch):
+    before = build.cache_key("source", ["-O3"], "sm_90", "13.0")
+    monkeypatch.setenv(variable, "--use_fast_math")
+    assert build.cache_key("source", ["-O3"], "sm_90", "13.0") != before
+
+
+def test_a_device_newer_than_the_compiler():
+    known = (75, 80, 86, 89, 90, 100, 103, 120)
+    assert build.target("sm_90", known) == ("sm_90", "cubin")
+    assert build.target("sm_121", known) == ("sm_120", "cubin")
+    assert build.target("sm_88", known) == ("sm_86", "cubin")
+    assert build.target("sm_130", known) == ("compute_120", "ptx")
+    # The compiler says itself that it knows none so old, or tells nothing.
+    assert build.target("sm_70", known) == ("sm_70", "cubin")
+    assert build.target("sm_90", ()) == ("sm_90", "cubin")
 
 
 def test_cache_folder(monkeypatch, tmp_path):

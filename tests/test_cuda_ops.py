@@ -58,10 +58,12 @@ def test_forward(ops, name, k):
 
 @pytest.mark.parametrize(("name", "k"), [c for c in BAD if has_kernel(c[0])])
 def test_bad_calls(ops, name, k):
-    """The named error, with the op's name in its text; indices out of range are found on the device."""
+    """The named error, with the op's name in its text; indices out of range are found on the device, and told at the next wait."""
     arrays, options, sample = case(name, k)
     with pytest.raises(getattr(errors, sample.raises), match=name.lstrip("_")):
         ops.apply_all(name, as_device(ops, arrays), options)
+        # An index out of range is met on the device.
+        tl.cuda.synchronize()
 
 
 ATTENTION = [(n, k) for n, k in GOOD if n == "scaled_dot_product_attention"]

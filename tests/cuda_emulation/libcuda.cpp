@@ -21,6 +21,7 @@ std::deque<std::pair<CUdeviceptr, size_t>> given_back;
 size_t in_use = 0, quarantined = 0;
 std::map<int, Context> primary;
 thread_local std::vector<Context *> current;
+Context *at_work = nullptr; /* whose kernel runs */
 /* Kernels until one fails, and what it fails with. */
 long until_failure = -1;
 CUresult failure = CUDA_SUCCESS;
@@ -87,7 +88,7 @@ EXPORTED unsigned long emulated_pageable_copies() { return pageable; }
 /* For the checker: the allocation of the context at work that an address lies in, and which of its bytes are written. */
 EXPORTED bool emulated_find(CUdeviceptr at, CUdeviceptr *low, CUdeviceptr *high, unsigned char **written) {
     auto found = allocation_at(at);
-    if (found == allocations.end()) return false;
+    if (found == allocations.end() || found->second.context != at_work) return false;
     *low = found->first, *high = found->first + found->second.size;
     *written = found->second.written.empty() ? nullptr : found->second.written.data();
     return true;
@@ -299,6 +300,7 @@ void run_kernel(Kernel kernel, const std::string &buffer, const std::vector<unsi
             return;
         }
     }
+    at_work = context;
     kernel(buffer.data(), geometry.data());
 }
 }  // namespace

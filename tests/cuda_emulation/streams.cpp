@@ -264,14 +264,14 @@ Held &held(void *handle) { return *reinterpret_cast<Held *>(handle); }
 /* Graphs, and executable graphs, that nobody has destroyed. */
 EXPORTED unsigned long emulated_graphs() { return graphs; }
 
-DRIVER cuStreamBeginCapture_v2(CUstream handle, CUstreamCaptureMode) {
+DRIVER cuStreamBeginCapture_v2(CUstream handle, CUstreamCaptureMode mode) {
     Locked locked(lock);
     if (getenv("TLEAN_EMULATED_NO_GRAPHS")) return CUDA_ERROR_NOT_SUPPORTED;
     auto stream = stream_of(handle);
     if (!stream || stream->legacy || stream->capture) return CUDA_ERROR_ILLEGAL_STATE;
     if (stream->context->lost) return stream->context->lost;
     stream->capture.reset(new Capture);
-    stream->capture->owner = std::this_thread::get_id();
+    if (mode != CU_STREAM_CAPTURE_MODE_RELAXED) stream->capture->owner = std::this_thread::get_id();
     return CUDA_SUCCESS;
 }
 DRIVER cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status) {

@@ -191,8 +191,8 @@ def require_here(x: DeviceArray, where: Context) -> DeviceArray:
     """The array itself. Raises: DeviceError if it is on another device."""
     if x.context is not where:
         raise DeviceError(
-            f"all arrays of an op must be on one device, but one is on cuda:{x.context.device} and the op runs on cuda:{where.device}; "
-            f"copy it there first: tl.cuda.to_device(x, {where.device})"
+            f"arrays must be on the device that computes, cuda:{where.device}, but one is on {x.device}; copy it there first: "
+            f"tl.cuda.to_device(x, {where.device})"
         )
     return x
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..errors import DeviceError
+from ..errors import DeviceError, TleanError
 from .compile import compile_family, require_driver
 from .kernels.plan import Family
 from .streams import captures, order
@@ -188,6 +188,9 @@ class Context:
         return self._driver
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self.lost == _FORKED:
+            # What was entered was the parent's.
+            return
         self._depth -= 1
         try:
             if self._depth == 0:
@@ -284,16 +287,22 @@ class Context:
     def settle(self) -> None:
         """Call what waits for this thread's queued work to be done, or for that of threads that have ended.
 
-        Raises: what they raise, the first of them.
+        Raises: what they raise, the first of them; the rest is what came of it.
         """
-        while self._watched:
-            others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
-            with self._lock:
-                mine = next((entry for entry in self._watched if entry[0] not in others), None)
-                if mine is None:
-                    return
-                self._watched.remove(mine)
-            mine[1]()
+        if not self._watched:
+            return
+        others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
+        with self._lock:
+            mine = [check for thread, check in self._watched if thread not in others]
+            self._watched = [entry for entry in self._watched if entry[0] in others]
+        met: list[Exception] = []
+        for check in mine:
+            try:
+                check()
+            except TleanError as error:
+                met.append(error)
+        if met:
+            raise met[0]
 
     def retire(self, action: Callable[[], None] | None, keep: Any = None, readers: Iterable[int] = ()) -> None:
         """Do this once work on the device can no longer be touched by it. May be called anywhere, by the garbage collector too.

@@ -80,6 +80,7 @@ class DevicePlan:
         self.scratch_bytes = arrangement.scratch_bytes
         self.work = arrangement.work
         self._outputs = arrangement.outputs
+        self._places = arrangement.places
         self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs

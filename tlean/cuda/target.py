@@ -16,7 +16,7 @@ from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
 from . import dlpack
-from .array import DeviceArray, to_device
+from .array import DeviceArray, require_here, to_device
 from .context import Context, context
 from .fused import group_of, module_of
 from .kernels.plan import Family, Launch, Mode
@@ -130,9 +130,8 @@ class Cuda(Target):
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""
         if not isinstance(value, DeviceArray) and not _of_a_device(value):
             return as_tensor(value, dtype)
-        found = to_device(value, self.where)
-        if found.context.device != self.device:
-            raise DeviceError(f"CUDA: an array of {found.device}, the program runs on cuda:{self.device}; copy it there")
+        found = value if isinstance(value, DeviceArray) else to_device(value, self.where)
+        require_here(found, self.where)
         if dtype is not None and found.dtype != dtype:
             raise DTypeError(f"CUDA: an array of dtype {dtype} is expected, got {found.dtype} on {found.device}")
         return found

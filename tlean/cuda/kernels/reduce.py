@@ -208,12 +208,8 @@ def finish_slices(out: Argument, parts: Argument, kept: int, slices: int, diviso
 
 
 def _maximum(*outs: Argument) -> Planner:
-    short = outs[1] != 0
-
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
         runs, kept, count = _runs(ints)
-        if short and count >= 1 << 31:
-            raise ShapeError(f"CUDA: a maximum that is differentiated is over fewer than 2^31 elements, not {count}")
         return Plan((by_rows("k_maximum", kept, count, *outs, In(0), runs),))
 
     return plan
