@@ -68,16 +68,18 @@ std::string line_of(const void *site) {
     if (!site || !dladdr(site, &info) || !info.dli_fname) return "?";
     const std::string self = "/proc/self", name = info.dli_fname;
     const std::string file = name.compare(0, self.size(), self) ? name : "/proc/" + std::to_string(getpid()) + name.substr(self.size());
-    char command[400], text[400] = "";
-    // The instruction before the one to return to.
-    snprintf(command, sizeof command, "LD_PRELOAD= addr2line -s -e %s %#lx", file.c_str(), (unsigned long)((const char *)site - (const char *)info.dli_fbase) - 1);
+    // The instruction before the one to return to, and where that was inlined.
+    char command[400], text[400];
+    const unsigned long offset = (unsigned long)((const char *)site - (const char *)info.dli_fbase) - 1;
+    snprintf(command, sizeof command, "LD_PRELOAD= addr2line -s -i -e %s %#lx", file.c_str(), offset);
+    std::string found;
     FILE *output = popen(command, "r");
-    if (output) {
-        if (!fgets(text, sizeof text, output)) text[0] = 0;
-        pclose(output);
+    while (output && fgets(text, sizeof text, output)) {
+        const std::string line = text;
+        found += (found.empty() ? "" : " < ") + line.substr(0, line.find_first_of(" \n"));
     }
-    std::string found = text;
-    return found.substr(0, found.find_last_not_of("\n ") + 1);
+    if (output) pclose(output);
+    return found;
 }
 
 void tell(const char *what, const void *site, uint64_t address, unsigned size, const Access *other = nullptr) {

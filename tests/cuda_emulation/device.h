@@ -91,8 +91,8 @@ void check_launch(const char *kernel);
 void check_wait(const Gate &gate, const void *site);
 void check_atomic(void *at, unsigned size, const void *site);
 struct Outside { /* the emulation's own code */
-    Outside() { in_kernel = false; }
-    ~Outside() { in_kernel = true; }
+    __attribute__((no_sanitize("thread"))) Outside() { in_kernel = false; }
+    __attribute__((no_sanitize("thread"))) ~Outside() { in_kernel = true; }
 };
 #else
 inline void check_launch(const char *) {}
