@@ -1,8 +1,9 @@
 """Runs every kernel once or a few times, quickly: what compute-sanitizer watches (`make test-cuda`).
 
-    compute-sanitizer --tool racecheck --error-exitcode 1 python tests/cuda_every_kernel.py
+    compute-sanitizer --tool racecheck --error-exitcode 1 python tests/cuda_every_kernel.py --shared
 
-Every sample of the registry, shapes of more than one tile, every precision, the atomic kernels, the steps over all parameters.
+Every sample of the registry, shapes of more than one tile, every precision, the atomic kernels, the steps over all parameters. With
+`--shared` only the kernels that have shared memory: the others have no barriers and nothing for racecheck.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_ke
 
 import tlean as tl
 from tlean.cuda.kernels import sources
+from tlean.cuda.kernels.plan import Mode
+from tlean.cuda.launch import KERNELS, family_of
 from tlean.cuda.step import accumulate, step_all_at
 from tlean.ops import get
 
@@ -53,16 +56,25 @@ def calls() -> Iterator[tuple[str, list, dict, str]]:
             yield "_conv_grad_x", [w, g], options | {"in_shape": size}, precision
 
 
-def main() -> None:
+def shares(name: str, precision: str) -> bool:
+    """Whether an op's kernels have shared memory."""
+    record = get(name)
+    return record.kernel in KERNELS and "__shared__" in family_of(record, Mode(precision)).source
+
+
+def main(shared: bool = False) -> None:
+    """Run them, or with `shared` those that have shared memory."""
     count = 0
     backends = {precision: tl.cuda.ops(precision=precision) for precision in ("fp32", "tf32", "fp64")}
     for name, arrays, options, precision in calls():
+        if shared and not shares(name, precision):
+            continue
         backends[precision].apply_all(name, arrays, options)
         count += 1
     free = tl.cuda.ops(deterministic=False)
     free._scatter_rows(np.ones((40, 3), "float32"), np.arange(40) % 5, shape=(5, 3))
     where = free.context
-    for name, states, _, hyper in STEPS.values():
+    for name, states, _, hyper in () if shared else STEPS.values():
         arrays = [tl.cuda.to_device(np.ones(n, "float32")) for n in (1, 5000)]
         given = [[tl.cuda.to_device(np.ones(a.shape, "float32")) for _ in range(states)] for a in arrays]
         step_all_at(where, name, hyper(1), arrays, arrays, given)
@@ -73,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("--shared" in sys.argv)

@@ -372,6 +372,19 @@ def test_a_fault_that_nobody_waits_for_leaves_the_end_quiet():
     assert in_child(text) == (0, "", "")
 
 
+def test_the_end_of_a_process_is_quiet_whatever_it_still_has():
+    text = """
+import numpy as np, tlean as tl
+from cuda_other_library import Stream, Tensor
+theirs = tl.cuda.to_device(Tensor(Stream(), 1.0))
+mine = tl.cuda.to_device(np.ones(1000, "float32"))
+given = mine.__dlpack__()
+f = tl.compile_out(lambda ops, x: ops.sum(ops.tanh(x)), [(1000,)], device="cuda")
+kept = [f(mine) for _ in range(4)], tl.cuda.ops().exp(theirs)
+"""
+    assert in_child(text) == (0, "", "")
+
+
 def test_kernels_that_the_driver_does_not_load(monkeypatch):
     from tlean.cuda import context
     from tlean.cuda.kernels.plan import Family

@@ -400,6 +400,7 @@ class Context:
                 self._functions.clear()
                 self._modules.clear()
                 del self.stream
+                self.lost = "CUDA: the device was let go, because the process ends"
         except DeviceError:
             # Work that nobody waited for has failed, and nobody is left to be told.
             self._abandon()

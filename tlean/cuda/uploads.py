@@ -62,9 +62,11 @@ class Uploads:
         if self._chunk is not None:
             self._full.append((self._chunk, driver.Event(driver.event_flags.DISABLE_TIMING).record(self._where.stream)))
             self._chunk = None
-        if self._full and (self._full[0][1].query() or self._chunks >= _MOST_CHUNKS):
-            self._chunk, passed = self._full.popleft()
-            passed.synchronize()
+        free = bool(self._full) and self._full[0][1].query()
+        if free or self._chunks >= _MOST_CHUNKS:
+            self._chunk, last = self._full.popleft()
+            if not free:
+                last.synchronize()
         else:
             self._chunk = driver.pagelocked_empty(_CHUNK, np.uint8)
             self._chunks += 1
