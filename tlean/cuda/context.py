@@ -155,7 +155,7 @@ class Context:
         self.limit = _limit_from_environment()
         self._watched: list[tuple[int, Callable[[], None]]] = []
         #: What waits for other libraries' work or for ours: (what to do then, what it keeps, streams to wait for, an event of ours).
-        self._retired: deque[tuple[Callable[[], None] | None, Any, Iterable[int], Any]] = deque()
+        self._retired: deque[tuple[Any, ...]] = deque()
         with self.current():
             from pycuda.tools import DeviceMemoryPool
 
@@ -175,7 +175,7 @@ class Context:
 
     def __enter__(self) -> Any:
         if self.lost:
-            raise DeviceError(self.lost)
+            raise self._of_no_op(self.lost)
         self._lock.acquire()
         # The lock is this thread's, so a depth above 0 means that the context is current here.
         if self._depth == 0:
@@ -215,7 +215,14 @@ class Context:
             # A fault of queued work spoils the whole context: the driver answers every later call with it.
             how = "" if self.blocking else "; it comes from work that was queued before: set TLEAN_CUDA_BLOCKING=1 to find the op"
             text = self.lost = f"{text}{how}. The device cannot be used any more in this process"
-        return DeviceError(text)
+        return DeviceError(text) if self.blocking else self._of_no_op(text)
+
+    @staticmethod
+    def _of_no_op(text: str) -> DeviceError:
+        # The op that happens to meet it has nothing to do with it, and does not put its name before it.
+        error = DeviceError(text)
+        error.completed = True
+        return error
 
     def check_launch(self) -> None:
         """Where `blocking`, wait for what was queued last. The context is current. Raises: DeviceError."""
@@ -316,7 +323,8 @@ class Context:
         # Whoever holds the lock, this thread while it records a graph included, does it later.
         if not self.lost and not self.recording and self._lock.acquire(blocking=False):
             try:
-                with self.current():
+                # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
+                with contextlib.suppress(DeviceError, self._driver.Error), self.current():
                     self.reap()
             finally:
                 self._lock.release()
@@ -325,24 +333,27 @@ class Context:
         """Do what was retired and is due. The context is current."""
         if not self._retired or self.recording:
             return
-        waiting, event = [], None
-        while self._retired:
-            action, keep, readers, passed = self._retired.popleft()
-            if readers:
-                if any(captures(r) for r in readers):
-                    waiting.append((action, keep, readers, passed))
-                    continue
-                self._follow(readers)
-            elif passed is None and not self.stream.is_done():
-                event = event or self._driver.Event(self._driver.event_flags.DISABLE_TIMING).record(self.stream)
-                waiting.append((action, keep, readers, event))
-                continue
-            elif passed is not None and not passed.query():
-                waiting.append((action, keep, readers, passed))
-                continue
-            if action is not None:
-                action()
-        self._retired.extend(waiting)
+        entries, self._retired = self._retired, deque()
+        stuck, event = False, None
+        try:
+            busy = not self.stream.is_done()
+            while entries:
+                action, keep, readers, passed = entries[0]
+                later = readers and any(captures(r) for r in readers)
+                if not readers and busy and (stuck or passed is None or not passed.query()):
+                    # Our work is done in order: nothing that was retired after this is due either.
+                    later = stuck = True
+                    if passed is None:
+                        passed = event = event or self._driver.Event(self._driver.event_flags.DISABLE_TIMING).record(self.stream)
+                if readers and not later:
+                    self._follow(readers)
+                entries.popleft()
+                if later:
+                    self._retired.append((action, keep, readers, passed))
+                elif action is not None:
+                    action()
+        finally:
+            self._retired.extend(entries)
 
     def _follow(self, readers: Iterable[int]) -> None:
         try:
