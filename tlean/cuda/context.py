@@ -156,6 +156,7 @@ class Context:
         self._watched: list[tuple[int, Callable[[], None]]] = []
         #: What waits for other libraries' work or for ours: (what to do then, what it keeps, streams to wait for, an event of ours).
         self._retired: deque[tuple[Any, ...]] = deque()
+        self.stream: Any = None
         with self.current():
             from pycuda.tools import DeviceMemoryPool
 
@@ -181,8 +182,10 @@ class Context:
         if self._depth == 0:
             try:
                 self._primary.push()
-            except BaseException:
+            except BaseException as error:
                 self._lock.release()
+                if isinstance(error, self._driver.Error):
+                    raise self._of_no_op(f"CUDA: device {self.device} cannot be used: {error}") from error
                 raise
         self._depth += 1
         return self._driver
@@ -210,12 +213,13 @@ class Context:
         """What to raise for an error of the driver, which may be the end of the device. The context is current."""
         text = f"CUDA: the driver of device {self.device} reports: {error}"
         try:
-            self.stream.is_done()
+            if self.stream is not None:
+                self.stream.is_done()
         except self._driver.Error:
             # A fault of queued work spoils the whole context: the driver answers every later call with it.
             how = "" if self.blocking else "; it comes from work that was queued before: set TLEAN_CUDA_BLOCKING=1 to find the op"
             text = self.lost = f"{text}{how}. The device cannot be used any more in this process"
-        return DeviceError(text) if self.blocking else self._of_no_op(text)
+        return self._of_no_op(text) if self.lost and not self.blocking else DeviceError(text)
 
     @staticmethod
     def _of_no_op(text: str) -> DeviceError:
@@ -410,7 +414,7 @@ class Context:
                 self.pool.stop_holding()
                 self._functions.clear()
                 self._modules.clear()
-                del self.stream
+                self.stream = None
                 self.lost = "CUDA: the device was let go, because the process ends"
         except DeviceError:
             # Work that nobody waited for has failed, and nobody is left to be told.
@@ -422,7 +426,7 @@ class Context:
         # The driver frees what a process had when that ends.
         blocks = [getattr(x, "_allocation", None) for x in list(self._owned)]
         retired = [x for entry in self._retired for x in (*entry[:2], entry[3])]
-        _keep_for_ever([self._primary, self.pool, getattr(self, "stream", None), *self._functions.values(), *self._modules.values()])
+        _keep_for_ever([self._primary, self.pool, self.stream, *self._functions.values(), *self._modules.values()])
         _keep_for_ever([*blocks, *retired, *self.uploads.held])
 
     def forked(self) -> None:
