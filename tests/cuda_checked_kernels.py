@@ -15,13 +15,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "cuda_em
 def main() -> int:
     """Every kernel once or a few times; the exit status."""
     import cuda_every_kernel
-    import exact
+    import device_memory
 
     import tlean as tl
 
     log = Path(os.environ["TLEAN_CHECK_LOG"])
     log.unlink(missing_ok=True)
-    exact.use(tl.cuda.ops().context)
+    tl.cuda.ops().context.pool = device_memory.ExactMemory()
     cuda_every_kernel.main()
     found = log.read_text().splitlines() if log.exists() else []
     print("\n".join(found[:50]) or "the checker found nothing")

@@ -15,7 +15,7 @@ if "TLEAN_EMULATED_CHECK" not in os.environ or not tl.cuda.is_available():
     pytest.skip("needs the emulation with TLEAN_EMULATED_CHECK; `bash .ci/cuda` runs this file so", allow_module_level=True)
 
 sys.path.insert(0, str(Path(__file__).parent / "cuda_emulation"))
-import exact
+import device_memory
 
 from tlean.cuda.array import empty
 from tlean.cuda.kernels import gemm, norm, softmax, tile
@@ -59,7 +59,7 @@ SOURCE = (
 def where():
     found = tl.cuda.ops().context
     pool = found.pool
-    exact.use(found)
+    found.pool = device_memory.ExactMemory()
     yield found
     found.pool = pool
 
