@@ -213,7 +213,8 @@ class Context:
         """What to raise for an error of the driver, which may be the end of the device. The context is current."""
         text = f"CUDA: the driver of device {self.device} reports: {error}"
         try:
-            if self.stream is not None:
+            # While it records, the stream answers no question.
+            if self.stream is not None and not self.recording:
                 self.stream.is_done()
         except self._driver.Error:
             # A fault of queued work spoils the whole context: the driver answers every later call with it.
