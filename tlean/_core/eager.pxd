@@ -19,6 +19,7 @@ cdef class OpInfo:
     cdef bint variadic
     cdef bint slotted           # its calls are found again by `slot_of`
     cdef int seed_index
+    cdef dict instances         # of an op that is not registered: they live with its record
 
 
 cdef class EagerCore:

@@ -104,21 +104,19 @@ cdef class OpInfo:
         return f"<op {self.name}>"
 
 
-# What the hot path knows of the ops that are called by their record: programs recorded elsewhere.
-cdef dict _by_record = {}
-
-
 cdef OpInfo _unnamed(record):
+    # Ops that are called by their record: the user's own, and programs recorded elsewhere. What is known of one that is not registered
+    # lives with its record, and no slot points to it.
     cdef OpInfo info = OPS.get(record.name)
     if info is not None and info.record is record:
         return info
-    info = _by_record.get(record)
+    info = record.memo.get("eager")
     if info is None:
-        if len(_by_record) >= KNOWN_LIMIT:
-            _by_record.clear()
         info = OpInfo(record.name, record.options_names, record.defaults)
         info.connect(record)
-        _by_record[record] = info
+        info.slotted = False
+        info.instances = {}
+        record.memo["eager"] = info
     return info
 
 
@@ -151,16 +149,18 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
         key = (op, code + mode, infos, tuple([option_key(v) for v in values]))
     else:
         key = (op, code + mode, infos, values)
+    cdef dict known = _known if op.instances is None else op.instances
     try:
-        inst = _known.get(key)
+        inst = known.get(key)
     except TypeError:
         raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
     if inst is not None:
         return <Instance>inst
     specs = tuple([None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])) for x in infos])
     inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)), mode != 0)
-    if len(_known) >= KNOWN_LIMIT:
-        _known.clear()
-        forget_slots()
-    _known[key] = inst
+    if len(known) >= KNOWN_LIMIT:
+        known.clear()
+        if known is _known:
+            forget_slots()
+    known[key] = inst
     return <Instance>inst

@@ -1,24 +1,45 @@
 # cython: language_level=3
 """A kernel that calls back into Python: how ops of the user's own, and reference definitions, take part in plans and tapes."""
 from threading import get_ident
+from weakref import WeakValueDictionary
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
 
 
-# Layout of `ints`: callable, outputs, inputs, then for every output and input its dtype code, rank and sizes. A callable is called with the
-# list of outputs (writable arrays) and the list of inputs (read-only arrays; None for an absent one).
+# Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is called
+# with the list of outputs (writable arrays; None for one that nobody reads), the list of inputs (read-only arrays of its own; None for an
+# absent one) and the options.
 
-_callables = []
+# By number, while the record lives that a call belongs to: what holds a plan holds its records, so that nothing else keeps a call alive.
+_calls = WeakValueDictionary()
+_count = 0
 _codes = ("float32", "float64", "int64", "int32", "bool")
 _sizes = (4, 8, 8, 4, 1)
 # By thread: what its latest failed call raised; the caller of the plan raises it again.
 _failures = {}
 
 
-def register(function):
-    """Keep a callable for the rest of the process; returns its number."""
-    _callables.append(function)
-    return len(_callables) - 1
+class HostCall:
+    """A record's function with the options of one call."""
+
+    __slots__ = ("__weakref__", "function", "options")
+
+    def __init__(self, function, options):
+        self.function = function
+        self.options = options
+
+
+def call_number(record, options):
+    """The number that stands for `record.host` with these options in the `ints` of a call; it is valid while the record lives."""
+    global _count
+    calls = record.memo.setdefault("host", {})
+    key = repr(options)
+    if key not in calls:
+        _count += 1
+        call = _calls[_count] = HostCall(record.host, options)
+        calls[key] = (_count, call)
+    return calls[key][0]
 
 
 def take_failure():
@@ -27,17 +48,19 @@ def take_failure():
 
 
 def numbers(number, outs, ins):
-    """The `ints` of a call of callable `number` with these (shape, dtype) operands; None for an absent input."""
+    """The `ints` of a call of that number with these (shape, dtype) operands; None for an absent input."""
     ints = [number, len(outs), len(ins)]
     for spec in (*outs, *ins):
         ints += [-1, 0] if spec is None else [_codes.index(spec[1]), len(spec[0]), *spec[0]]
     return tuple(ints)
 
 
-cdef object as_array(void* data, const int64_t* spec, bint writable):
+cdef object array_of(void* data, const int64_t* spec, bint output):
+    # An output is the kernel's memory. An input is a copy: a function may keep it, and the memory is another value's soon.
     import numpy
     cdef Py_ssize_t n = 1
     cdef int k
+    cdef uint8_t[::1] memory
     if data == NULL or spec[0] < 0:
         return None
     shape = tuple([spec[2 + k] for k in range(spec[1])])
@@ -46,8 +69,14 @@ cdef object as_array(void* data, const int64_t* spec, bint writable):
         n *= d
     if n == 0:
         return numpy.empty(shape, dtype)
-    array = numpy.frombuffer(<char[:n * _sizes[spec[0]]]>(<char*>data), dtype).reshape(shape)
-    array.flags.writeable = writable
+    n *= _sizes[spec[0]]
+    if output:
+        return numpy.frombuffer(<char[:n]>(<char*>data), dtype).reshape(shape)
+    copied = numpy.empty(n, numpy.uint8)
+    memory = copied
+    memcpy(&memory[0], data, n)
+    array = copied.view(dtype).reshape(shape)
+    array.flags.writeable = copied.flags.writeable = False
     return array
 
 
@@ -57,12 +86,13 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
     try:
         outs, ins = [], []
         for k in range(ints[1]):
-            outs.append(as_array(out[k], spec, True))
+            outs.append(array_of(out[k], spec, True))
             spec += 2 + spec[1]
         for k in range(ints[2]):
-            ins.append(as_array(inp[k], spec, False))
+            ins.append(array_of(inp[k], spec, False))
             spec += 2 + spec[1]
-        _callables[ints[0]](outs, ins)
+        call = _calls[ints[0]]
+        call.function(outs, ins, call.options)
         return 0
     except BaseException as error:
         _failures[get_ident()] = error

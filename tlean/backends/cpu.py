@@ -9,8 +9,8 @@ from tlean._core import plan as core
 from tlean._core.array import as_tensor
 from tlean._core.fused import ADDRESS
 from tlean._core.host import ADDRESS as HOST
+from tlean._core.host import call_number
 from tlean._core.host import numbers as host_numbers
-from tlean._core.host import register
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
@@ -53,9 +53,8 @@ def kernel_numbers(
     """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
     if record.host is None:
         return record.numbers(tuple(specs), options)
-    call = record.host
-    number = register(lambda made, given: call(made, given, options))
-    return host_numbers(number, [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]), ()
+    made, given = [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]
+    return host_numbers(call_number(record, options), made, given), ()
 
 
 class Cpu(Target):

@@ -21,15 +21,16 @@ _CACHE: dict[Any, Graph] = {}
 _CACHE_LIMIT = 20_000
 
 
-def _cached(key: Any, build: Any) -> Graph:
+def _cached(record: OpDef, key: Any, build: Any) -> Graph:
+    cache = record.kept("derived", _CACHE)
     try:
-        found = _CACHE.get(key)
+        found = cache.get(key)
     except TypeError:
         return build()
     if found is None:
-        if len(_CACHE) >= _CACHE_LIMIT:
-            _CACHE.clear()
-        found = _CACHE[key] = build()
+        if len(cache) >= _CACHE_LIMIT:
+            cache.clear()
+        found = cache[key] = build()
     return found
 
 
@@ -47,7 +48,7 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
         graph.outputs = [r.id for r in (out if isinstance(out, tuple | list) else (out,))]
         return graph.prune()
 
-    return _cached(_key("decompose", record, specs, options, dtype), build)
+    return _cached(record, _key("decompose", record, specs, options, dtype), build)
 
 
 def vjp_graph(
@@ -99,7 +100,7 @@ def vjp_graph(
                 raise OptionError(f"{record.name}: its vjp gives a cotangent of shape {found} for an input of {spec.shape}")
         return graph.prune()
 
-    return _cached(_key("vjp", record, specs, options, dtype, needs, present), build)
+    return _cached(record, _key("vjp", record, specs, options, dtype, needs, present), build)
 
 
 def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, present: tuple[bool, ...]) -> Graph:
@@ -131,7 +132,7 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
         graph.outputs = [None if r is None else r.id for r in found]
         return graph.prune()
 
-    return _cached(_key("jvp", record, specs, options, dtype, present), build)
+    return _cached(record, _key("jvp", record, specs, options, dtype, present), build)
 
 
 def _active(graph: Graph, nodes: Sequence[GraphNode], sources: Sequence[int]) -> set[int]:

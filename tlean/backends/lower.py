@@ -310,9 +310,10 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
     """
     clean, outs = record.infer(specs, options)
+    instances = record.kept("instances", _INSTANCES)
     key: Any = (record.name, dtype, specs, reference, options_key(clean))
     try:
-        known = _INSTANCES.get(key)
+        known = instances.get(key)
     except TypeError:
         key, known = None, None
     if known is not None:
@@ -340,9 +341,9 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     else:
         raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
     if key is not None:
-        if len(_INSTANCES) >= _MOST_INSTANCES:
-            _INSTANCES.clear()
-        _INSTANCES[key] = made
+        if len(instances) >= _MOST_INSTANCES:
+            instances.clear()
+        instances[key] = made
     return made
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -83,6 +83,17 @@ class OpDef:
     algebraic: bool = True
     differentiable: bool = True
     flops: Callable[..., float] | None = None
+    #: What was derived from a record that is not registered (plans, rules, calls into Python): it is freed with the record.
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def registered(self) -> bool:
+        """Whether the op is found by its name; programs recorded elsewhere and `custom_op`s are not."""
+        return _OPS.get(self.name) is self
+
+    def kept(self, what: str, shared: dict[Any, Any]) -> dict[Any, Any]:
+        """A cache of things derived from the record: `shared` for a registered op, else one that is freed with the record."""
+        return shared if self.registered else self.memo.setdefault(what, {})
 
     def __post_init__(self) -> None:
         if self.host is not None:
@@ -431,16 +442,26 @@ def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
     return OpDef(name=f"{name}@{next(_made)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
 
 
-def host_op(name: str, host: Callable[..., None], inputs: list[Shape], outputs: list[Shape], vjp: Callable, jvp: Callable) -> OpDef:
-    """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name."""
+def host_op(
+    name: str, host: Callable[..., None], inputs: list[tuple[Shape, str]], outputs: list[Shape], vjp: Callable, jvp: Callable
+) -> OpDef:
+    """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
+
+    Args:
+        inputs: the shape and dtype of every input; any float dtype stands for the program's.
+        outputs: the shape of every output, each of the program's float dtype.
+    """
 
     def shape(*xs: Shape) -> Any:
-        for got, wanted in zip(xs, inputs, strict=True):
+        for got, (wanted, _) in zip(xs, inputs, strict=True):
             if got != wanted:
                 raise OptionError(f"takes an input of shape {wanted}, got {got}")
         return list(outputs) if len(outputs) > 1 else outputs[0]
 
     rules = _Rules("A Python function on arrays.", **{**dict.fromkeys(_RULES), "shape": shape, "vjp": vjp, "jvp": jvp})
-    names = tuple(f"x{k}" for k in range(len(inputs)))
+    names = tuple(f"mask{k}" if dtype == "bool" else f"x{k}" for k, (_, dtype) in enumerate(inputs))
+    integer = frozenset(n for n, (_, dtype) in zip(names, inputs, strict=True) if not dtype.startswith("float"))
     made = tuple(f"y{k}" for k in range(len(outputs)))
-    return OpDef(name=name, inputs=names, options_names=(), rules=rules, outputs=made, kernel="", host=host, algebraic=False)
+    return OpDef(
+        name=name, inputs=names, options_names=(), rules=rules, integer=integer, outputs=made, kernel="", host=host, algebraic=False
+    )
