@@ -121,10 +121,28 @@ def test_a_released_value_on_a_tape_stays_on_the_tape():
         tape.leaf(t)
 
 
+def test_dlpack_gives_a_copy_unless_it_is_declined():
+    t = tl.AnyTensor(np.arange(6.0))
+    copied = np.from_dlpack(t)
+    assert np.array_equal(copied, t.numpy()) and not np.shares_memory(copied, t.numpy())
+    same = np.from_dlpack(t, copy=False)
+    assert np.shares_memory(same, t.numpy()) and not same.flags.writeable
+    t.release()
+    assert same.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_capsule_without_a_version_is_writable_memory():
+    t = tl.AnyTensor(np.ones(3))
+    with pytest.raises(BufferError, match="read-only"):
+        t.__dlpack__(copy=False)
+    assert "dltensor_versioned" in repr(t.__dlpack__(max_version=(1, 0))) and "dltensor_versioned" not in repr(t.__dlpack__())
+
+
 def test_dlpack_capsules_may_be_dropped_unread():
     t = tl.AnyTensor(np.ones(8))
     for _ in range(100):
         t.__dlpack__()
+        t.__dlpack__(max_version=(1, 0), copy=False)
     assert t.__dlpack_device__() == (1, 0)
 
 
@@ -152,9 +170,31 @@ def test_dlpack_exporters_are_taken_in():
 def test_torch_reads_it():
     torch = pytest.importorskip("torch", reason="parity with PyTorch is checked where it is installed")
     t = tl.AnyTensor(np.arange(6.0, dtype=np.float32).reshape(2, 3))
-    there = torch.from_dlpack(t)
-    assert there.tolist() == t.tolist() and there.data_ptr() == t.numpy().ctypes.data
+    assert torch.from_dlpack(t).tolist() == t.tolist()
     assert tl.AnyTensor(torch.arange(3.0)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.torch
+def test_torch_cannot_write_to_it():
+    """PyTorch ignores the read-only flag, so it gets a copy."""
+    torch = pytest.importorskip("torch", reason="parity with PyTorch is checked where it is installed")
+    m = tl.TapeM()
+    x = m.leaf([1.0, 2.0])
+    loss = m.sum(m.square(x))
+    torch.from_dlpack(m.value(x)).mul_(100)
+    assert m.value(x).tolist() == [1.0, 2.0]
+    assert m.backward_scalar(loss)[x.id].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.torch
+def test_torch_tensors_of_every_kind():
+    torch = pytest.importorskip("torch", reason="parity with PyTorch is checked where it is installed")
+    weight = torch.nn.Linear(2, 3).weight
+    assert tl.AnyTensor(weight).tolist() == weight.tolist()
+    half = torch.tensor([1.5, -2.0], dtype=torch.bfloat16)
+    assert (tl.AnyTensor(half).tolist(), tl.AnyTensor(half).dtype) == ([1.5, -2.0], "float32")
+    with pytest.raises(tl.DTypeError, match="complex"):
+        tl.AnyTensor(torch.ones(2, dtype=torch.complex64))
 
 
 def test_item():

@@ -3,7 +3,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -18,6 +18,10 @@ cdef extern from *:
     typedef struct { void *data; int device_type; int device_id; int ndim; uint8_t code; uint8_t bits; uint16_t lanes;
                      int64_t *shape; int64_t *strides; uint64_t byte_offset; } tl_dl_tensor;
     typedef struct tl_dl_managed { tl_dl_tensor t; void *ctx; void (*deleter)(struct tl_dl_managed *); } tl_dl_managed;
+    typedef struct tl_dl_versioned { uint32_t major, minor; void *ctx; void (*deleter)(struct tl_dl_versioned *); uint64_t flags;
+                                     tl_dl_tensor t; } tl_dl_versioned;
+    /* Of `flags`. */
+    enum { TL_DL_READ_ONLY = 1, TL_DL_COPIED = 2 };
     """
     ctypedef struct tl_dl_tensor:
         void* data
@@ -34,6 +38,15 @@ cdef extern from *:
         tl_dl_tensor t
         void* ctx
         void (*deleter)(tl_dl_managed*) noexcept
+    ctypedef struct tl_dl_versioned:
+        uint32_t major
+        uint32_t minor
+        void* ctx
+        void (*deleter)(tl_dl_versioned*) noexcept
+        uint64_t flags
+        tl_dl_tensor t
+    uint64_t TL_DL_READ_ONLY
+    uint64_t TL_DL_COPIED
 
 # Shapes ---------------------------------------------------------------------------------------------------------------
 
@@ -83,7 +96,7 @@ _scalar = intern_shape(())
 
 cdef tuple _names = ("float32", "float64", "int64", "int32", "bool")
 cdef dict _codes = {"float32": TL_F32, "float64": TL_F64, "int64": TL_I64, "int32": TL_I32, "bool": TL_BOOL}
-cdef dict _by_size = {("f", 4): TL_F32, ("f", 8): TL_F64, ("i", 8): TL_I64, ("i", 4): TL_I32, ("b", 1): TL_BOOL}
+cdef dict _by_size = {("f", 2): TL_F32, ("f", 4): TL_F32, ("f", 8): TL_F64, ("i", 8): TL_I64, ("i", 4): TL_I32, ("b", 1): TL_BOOL}
 cdef char** _formats = [b"f", b"d", b"q", b"i", b"?"]
 # NumPy, and the codes of its dtypes in this machine's byte order.
 cdef object _numpy = None
@@ -97,12 +110,13 @@ cdef size_t itemsize_of(int dtype) noexcept:
 
 
 cdef int dtype_code(object name) except -1:
-    code = _codes.get(name)
+    code = _codes.get(name) if type(name) is str else None
     if code is None:
         import numpy
         try:
-            code = _codes.get(numpy.dtype(name).name)
-        except TypeError:
+            code = None if name is None else _codes.get(numpy.dtype(name).name)
+        except Exception:
+            # NumPy refuses what is no dtype with errors of several kinds.
             code = None
         if code is None:
             raise_error("DTypeError", f"dtype {name!r} is none of {', '.join(_names)}")
@@ -137,15 +151,41 @@ cdef int cast_from(object array, int dtype) except -1:
     # The dtype that an array is cast to where it has another than asked for, or (-1) one that is none of ours.
     kind = array.dtype.kind
     if dtype < 0:
-        # By kind and size: the name of a NumPy dtype takes microseconds to make.
+        # By kind and size: the name of a NumPy dtype takes microseconds to make. Half precision is widened to single.
         dtype = _by_size.get((kind, array.dtype.itemsize), TL_F64 if kind in "f" else TL_I64 if kind in "iu" else -1)
     if dtype < 0 or kind not in "fiub" or (dtype >= TL_I64 and kind == "f"):
         wanted = _names[dtype] if dtype >= 0 else "numbers"
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {wanted} is expected")
+    if kind == "u" and dtype >= TL_I64 and array.dtype.itemsize == 8 and array.ndim and array.size and int(array.max()) >> 63:
+        raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int64")
     wide = dtype == TL_I32 and kind in "iu" and array.dtype.itemsize >= 4 and array.size
     if wide and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
         raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
     return dtype
+
+
+cdef object array_from_object(object numpy, object value):
+    # A NumPy array of the base class, whatever a subclass says of itself, from anything but one.
+    if isinstance(value, numpy.ndarray) and hasattr(value, "mask") and numpy.ma.is_masked(value):
+        raise_error("DTypeError", "a masked array has elements without a value; fill them first (`filled`)")
+    detach = getattr(value, "detach", None)
+    if detach is not None and hasattr(value, "requires_grad"):
+        # A tensor of PyTorch: its numbers, without its gradient; bfloat16, which NumPy lacks, widened.
+        value = detach()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+    try:
+        if hasattr(value, "__dlpack__") and not isinstance(value, AnyTensor) and not hasattr(value, "__array__"):
+            array = numpy.from_dlpack(value)
+        else:
+            array = numpy.asarray(value)
+    except ValueError as error:
+        raise_error("ShapeError", f"an array has one size along each axis ({error})")
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise_error("DTypeError", f"a value of type {type(value).__name__} cannot be read as an array ({error})")
+    return array.astype(numpy.float32) if array.dtype.name == "bfloat16" else array
 
 
 cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
@@ -178,15 +218,7 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             (<int64_t*>b.data)[0] = whole
             return tensor_from_buffer(b, intern_shape(()), dtype)
     numpy = _numpy if _numpy is not None else _import_numpy()
-    if isinstance(value, numpy.ndarray):
-        array = value
-    elif hasattr(value, "__dlpack__") and not isinstance(value, AnyTensor) and not hasattr(value, "__array__"):
-        array = numpy.from_dlpack(value)
-    else:
-        try:
-            array = numpy.asarray(value)
-        except ValueError as error:
-            raise_error("ShapeError", f"an array has one size along each axis ({error})")
+    array = value if type(value) is numpy.ndarray else array_from_object(numpy, value)
     cdef int own = _native.get(array.dtype, -1)
     if own >= 0 and dtype < 0:
         dtype = own
@@ -197,6 +229,9 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
     nbytes = info.size * _itemsizes[dtype]
     if same and array.flags.c_contiguous:
         PyObject_GetBuffer(array, &view, PyBUF_ND)
+        if <size_t>view.len != nbytes:
+            PyBuffer_Release(&view)
+            raise_error("ShapeError", f"an array changed its size while it was read, from shape {array.shape}")
         if copy or (<size_t>view.buf) % 64:
             try:
                 b = buffer_new(nbytes)
@@ -249,11 +284,73 @@ cdef void _dl_delete(tl_dl_managed* m) noexcept with gil:
     Py_DECREF(owner)
 
 
+cdef void _dl_delete_versioned(tl_dl_versioned* m) noexcept with gil:
+    owner = <object>m.ctx
+    free(m.t.shape)
+    free(m)
+    Py_DECREF(owner)
+
+
 cdef void _dl_capsule_free(object capsule) noexcept:
     cdef tl_dl_managed* m
+    cdef tl_dl_versioned* v
     if PyCapsule_IsValid(capsule, b"dltensor"):
         m = <tl_dl_managed*>PyCapsule_GetPointer(capsule, b"dltensor")
         m.deleter(m)
+    elif PyCapsule_IsValid(capsule, b"dltensor_versioned"):
+        v = <tl_dl_versioned*>PyCapsule_GetPointer(capsule, b"dltensor_versioned")
+        v.deleter(v)
+
+
+cdef int _dl_describe(tl_dl_tensor* t, AnyTensor array) except -1:
+    cdef Py_ssize_t i, n = array.info.ndim
+    t.shape = <int64_t*>malloc(sizeof(int64_t) * 2 * (n if n else 1))
+    if t.shape == NULL:
+        raise MemoryError()
+    t.strides = t.shape + n
+    for i in range(n):
+        t.shape[i] = array.info.sizes[i]
+        t.strides[i] = array.info.strides[0][i]
+    t.data = array.buffer.data
+    t.device_type = 1
+    t.device_id = 0
+    t.ndim = <int>n
+    t.code = 2 if array.code <= TL_F64 else 6 if array.code == TL_BOOL else 0
+    t.bits = <uint8_t>(8 * _itemsizes[array.code])
+    t.lanes = 1
+    t.byte_offset = 0
+    return 0
+
+
+cdef object _dl_capsule(AnyTensor array):
+    cdef tl_dl_managed* m = <tl_dl_managed*>malloc(sizeof(tl_dl_managed))
+    if m == NULL:
+        raise MemoryError()
+    try:
+        _dl_describe(&m.t, array)
+    except MemoryError:
+        free(m)
+        raise
+    Py_INCREF(array)
+    m.ctx = <void*>array
+    m.deleter = _dl_delete
+    return PyCapsule_New(m, b"dltensor", <void (*)(object) noexcept>_dl_capsule_free)
+
+
+cdef object _dl_capsule_versioned(AnyTensor array, uint64_t flags):
+    cdef tl_dl_versioned* m = <tl_dl_versioned*>malloc(sizeof(tl_dl_versioned))
+    if m == NULL:
+        raise MemoryError()
+    try:
+        _dl_describe(&m.t, array)
+    except MemoryError:
+        free(m)
+        raise
+    Py_INCREF(array)
+    m.major, m.minor, m.flags = 1, 0, flags
+    m.ctx = <void*>array
+    m.deleter = _dl_delete_versioned
+    return PyCapsule_New(m, b"dltensor_versioned", <void (*)(object) noexcept>_dl_capsule_free)
 
 
 @cython.freelist(256)
@@ -340,44 +437,31 @@ cdef class AnyTensor:
     def __array__(self, dtype=None, copy=None):
         view = self.numpy()
         if dtype is not None and view.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"an array of {_names[self.code]} cannot be read as {dtype} without a copy")
             return view.astype(dtype)
         return view.copy() if copy else view
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """A DLPack capsule of the same memory, or of a copy. The receiver must not write to it.
+        """A DLPack capsule of a copy, which the receiver may write to; with `copy=False` one of the memory itself, flagged read-only.
 
-        Raises: BufferError for another device than the CPU.
+        Values never change, and receivers are known that write to what is flagged read-only: hence a copy unless it is declined.
+
+        Raises: BufferError for another device than the CPU, or with `copy=False` for a receiver that asks for no version 1 capsule, which
+            alone has the flag.
         """
+        cdef AnyTensor owned
         self.check()
         if dl_device is not None and tuple(dl_device) != (1, 0):
             raise BufferError(f"an AnyTensor is on the CPU, device (1, 0), asked for {tuple(dl_device)}")
-        if copy:
-            return tensor_from_object(self.numpy(), self.code, True).__dlpack__()
-        cdef tl_dl_managed* m = <tl_dl_managed*>malloc(sizeof(tl_dl_managed))
-        if m == NULL:
-            raise MemoryError()
-        cdef Py_ssize_t i, n = self.info.ndim
-        m.t.shape = <int64_t*>malloc(sizeof(int64_t) * 2 * (n if n else 1))
-        if m.t.shape == NULL:
-            free(m)
-            raise MemoryError()
-        m.t.strides = m.t.shape + n
-        for i in range(n):
-            m.t.shape[i] = self.info.sizes[i]
-            m.t.strides[i] = self.info.strides[0][i]
-        m.t.data = self.buffer.data
-        m.t.device_type = 1
-        m.t.device_id = 0
-        m.t.ndim = <int>n
-        m.t.code = 2 if self.code <= TL_F64 else 6 if self.code == TL_BOOL else 0
-        m.t.bits = <uint8_t>(8 * _itemsizes[self.code])
-        m.t.lanes = 1
-        m.t.byte_offset = 0
-        keeper = tensor_from_buffer(buffer_incref(self.buffer), self.info, self.code)
-        Py_INCREF(keeper)
-        m.ctx = <void*>keeper
-        m.deleter = _dl_delete
-        return PyCapsule_New(m, b"dltensor", <void (*)(object) noexcept>_dl_capsule_free)
+        versioned = max_version is not None and max_version[0] >= 1
+        if copy is None or copy:
+            owned = tensor_from_object(self.numpy(), self.code, True)
+            return _dl_capsule_versioned(owned, TL_DL_COPIED) if versioned else _dl_capsule(owned)
+        if not versioned:
+            raise BufferError("an AnyTensor is read-only, which only a capsule of version 1 can say: ask with max_version=(1, 0), or copy")
+        # An array of its own: a later release() leaves the memory to the receiver.
+        return _dl_capsule_versioned(tensor_from_buffer(buffer_incref(self.buffer), self.info, self.code), TL_DL_READ_ONLY)
 
     def __dlpack_device__(self):
         return (1, 0)
@@ -419,13 +503,19 @@ cdef class AnyTensor:
     def cast(self, shape):
         """The same array, checked to have this shape. Raises: ShapeError if it has another."""
         self.check()
-        if tuple(shape) != self.info.dims:
-            raise_error("ShapeError", f"cast: the array has another shape, got {self.info.dims}, asked for {tuple(shape)}")
+        try:
+            wanted = tuple(shape)
+        except TypeError:
+            wanted = (shape,)
+        if wanted != self.info.dims:
+            raise_error("ShapeError", f"cast: the array must have the shape asked for, {wanted}, but has shape {self.info.dims}")
         return self
 
-    def add(self, AnyTensor other not None):
+    def add(self, other):
         """self + other as a new array: how contributions to one node are summed. Raises: ShapeError, DTypeError."""
         from tlean._core.accum import add
+        if not isinstance(other, AnyTensor):
+            raise_error("DTypeError", f"add: the other summand must be an AnyTensor, got {type(other).__name__}")
         return add(self, other)
 
     def release(self):

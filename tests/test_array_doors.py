@@ -1,0 +1,158 @@
+"""What comes in as an array: the right numbers, or an error of tlean's that says what is wrong; never something else."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import tlean as tl
+
+
+class Liar(np.ndarray):
+    """An array that is wrong about itself."""
+
+    shape = property(lambda self: (1000, 1000))
+    dtype = property(lambda self: np.dtype("float64"))
+    size = property(lambda self: 10**6)
+
+
+class Broken:
+    """An object that fails to become an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("no array today")
+
+
+RIGHT = {
+    "a subclass that lies": (np.ones(2, "f4").view(Liar), [1.0, 1.0], "float32"),
+    "half precision": (np.array([0.5, 2.0], "f2"), [0.5, 2.0], "float32"),
+    "the other byte order": (np.array([1.0, 2.0], ">f8"), [1.0, 2.0], "float64"),
+    "negative strides": (np.arange(4.0)[::-2], [3.0, 1.0], "float64"),
+    "strides of zero": (np.broadcast_to(np.float32(3.0), (2, 2)), [[3.0, 3.0], [3.0, 3.0]], "float32"),
+    "an unaligned array": (np.frombuffer(b"x" + np.array([1.0, 2.0]).tobytes(), "u1")[1:].view("f8"), [1.0, 2.0], "float64"),
+    "narrow integers": (np.array([-3, 4], "i1"), [-3, 4], "int64"),
+    "unsigned integers": (np.array([7], "u8"), [7], "int64"),
+    "a masked array without a masked element": (np.ma.array([1.0, 2.0], mask=[False, False]), [1.0, 2.0], "float64"),
+    "a memoryview": (memoryview(np.array([1.0, 2.0])), [1.0, 2.0], "float64"),
+    "a matrix": (np.arange(4.0).reshape(2, 2).view(np.matrix), [[0.0, 1.0], [2.0, 3.0]], "float64"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("case", RIGHT)
+def test_right_numbers(case):
+    value, numbers, dtype = RIGHT[case]
+    t = tl.AnyTensor(value)
+    assert (t.tolist(), t.dtype) == (numbers, dtype)
+
+
+WRONG = {
+    "complex": (np.ones(2, "c16"), tl.DTypeError),
+    "text": ("text", tl.DTypeError),
+    "objects": ([object()], tl.DTypeError),
+    "times": (np.zeros(2, "M8[s]"), tl.DTypeError),
+    "records": (np.zeros(2, [("a", "f8")]), tl.DTypeError),
+    "a dict": ({1: 2}, tl.DTypeError),
+    "ragged lists": ([[1.0], [1.0, 2.0]], tl.ShapeError),
+    "masked elements": (np.ma.array([1.0, 2.0], mask=[False, True]), tl.DTypeError),
+    "a broken object": (Broken(), tl.DTypeError),
+    "too many axes": (np.ones((1,) * 20), tl.ShapeError),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_errors(case):
+    value, error = WRONG[case]
+    with pytest.raises(error):
+        tl.AnyTensor(value)
+    with pytest.raises(error):
+        tl.jit(lambda ops, x: ops.neg(x))(value)
+    with pytest.raises(error):
+        tl.Session().input(value)
+
+
+def test_integers_beyond_64_bits_with_a_sign():
+    x = np.array([2**63 + 1], "u8")
+    with pytest.raises(tl.DTypeError, match="do not fit int64"):
+        tl.AnyTensor(x)
+    assert tl.Session(dtype="float64").input(x).numpy().tolist() == [float(2**63 + 1)]
+
+
+def test_bfloat16():
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="NumPy's bfloat16 comes from ml_dtypes")
+    t = tl.AnyTensor(np.array([1.5, -2.0], ml_dtypes.bfloat16))
+    assert (t.tolist(), t.dtype) == ([1.5, -2.0], "float32")
+
+
+def test_half_precision_is_widened_alike_everywhere():
+    x = np.ones(3, "f2")
+    made = [tl.relu(x), tl.jit(lambda ops, x: ops.relu(x))(x), tl.AnyTensor(x), tl.grad(lambda ops, x: ops.sum(ops.square(x)))(x)]
+    assert {t.dtype for t in made} == {"float32"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "complex64", "no such thing", [], None.__class__, 3.5])
+def test_dtypes_that_do_not_exist(dtype):
+    with pytest.raises(tl.DTypeError, match="is none of"):
+        tl.AnyTensor([1.0], dtype)
+
+
+def test_methods_with_other_arguments():
+    t = tl.AnyTensor([1.0, 2.0])
+    for call in (lambda: t.cast(3), lambda: t.cast((3,)), lambda: t.cast(None)):
+        with pytest.raises(tl.ShapeError, match="cast"):
+            call()
+    assert tl.AnyTensor([1.0]).cast(1).shape == (1,)
+    with pytest.raises(tl.DTypeError, match="must be an AnyTensor, got list"):
+        t.add([1.0, 2.0])
+    with pytest.raises(ValueError, match="without a copy"):
+        t.__array__(np.float32, copy=False)
+
+
+def test_released_arrays():
+    t = tl.AnyTensor([1.0, 2.0])
+    view, exported = t.numpy(), memoryview(t)
+    t.release()
+    t.release()
+    assert view.tolist() == list(exported) == [1.0, 2.0]
+    other = tl.AnyTensor([1.0, 2.0])
+    uses = [t.numpy, t.item, t.tolist, t.__dlpack__, lambda: t.add(other), lambda: other.add(t), lambda: t == other, lambda: t[0]]
+    uses += [lambda: pickle.dumps(t), lambda: copy.deepcopy(t), lambda: tl.AnyTensor(t), lambda: tl.relu(t), lambda: memoryview(t)]
+    for use in uses:
+        with pytest.raises(tl.NodeError, match="released"):
+            use()
+    assert "released" in repr(t)
+
+
+def test_copies_and_pickles():
+    for value in (np.arange(6.0).reshape(2, 3), np.array([True, False]), np.zeros((0, 3), "f4"), np.int64(3)):
+        t = tl.AnyTensor(value)
+        for made in (pickle.loads(pickle.dumps(t)), copy.copy(t), copy.deepcopy(t)):
+            assert (made.shape, made.dtype, made.tolist()) == (t.shape, t.dtype, t.tolist())
+
+
+def test_arrays_released_while_programs_run():
+    run = tl.compile_out(lambda ops, x: ops.sum(ops.square(x)), [(2048,)])
+    wrong = []
+
+    def work():
+        for _ in range(200):
+            x = tl.AnyTensor(np.ones(2048, "f4"))
+            other = threading.Thread(target=x.release)
+            other.start()
+            try:
+                if run.forward(x).item() != 2048.0:
+                    wrong.append("another value")
+            except tl.NodeError:
+                pass
+            other.join()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
