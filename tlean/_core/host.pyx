@@ -7,9 +7,9 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
 
-# Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is called
-# with the list of outputs (writable arrays; None for one that nobody reads), the list of inputs (read-only arrays of its own; None for an
-# absent one) and the options.
+# Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is
+# called with the list of outputs (writable arrays; None for one that nobody reads), the list of inputs (read-only arrays of its own; None
+# for an absent one) and the options.
 
 # By number, while the record lives that a call belongs to: what holds a plan holds its records, so that nothing else keeps a call alive.
 _calls = WeakValueDictionary()
