@@ -33,6 +33,8 @@ class CustomOp:
         for what, function in (("forward", forward), ("backward", backward), ("jvp", jvp)):
             if not callable(function) and not (what == "jvp" and function is None):
                 raise OptionError(f"custom_op: {what} must be a function, got {type(function).__name__}")
+        if not isinstance(name, str):
+            raise OptionError(f"custom_op: name must be a string, got {type(name).__name__}")
         self.forward = forward
         self.backward = backward
         self.jvp = jvp
@@ -196,7 +198,7 @@ def custom_op(
         >>> tl.grad(lambda ops, x: ops.sum(cube(x)))(np.array([1.0, 2.0])).tolist()
         [3.0, 12.0]
     """
-    return CustomOp(forward, backward, jvp, name or str(getattr(forward, "__name__", "custom")), shape)
+    return CustomOp(forward, backward, jvp, str(getattr(forward, "__name__", "custom")) if name is None else name, shape)
 
 
 __all__ = ["CustomOp", "custom_op"]

@@ -261,6 +261,11 @@ def writable(AnyTensor t not None):
     return tensor_from_buffer(buffer_new(t.info.size * _itemsizes[t.code]), t.info, t.code)
 
 
+cdef object _numpy_dtype(object value):
+    import numpy
+    return numpy.dtype(value)
+
+
 cdef object _writable_view(AnyTensor t):
     import numpy
     cdef Py_ssize_t n = t.info.size * _itemsizes[t.code]
@@ -436,6 +441,12 @@ cdef class AnyTensor:
 
     def __array__(self, dtype=None, copy=None):
         view = self.numpy()
+        if dtype is not None:
+            try:
+                dtype = _numpy_dtype(dtype)
+            except Exception as error:
+                # NumPy refuses what is no dtype with errors of several kinds.
+                raise_error("DTypeError", f"a dtype is expected, got {type(dtype).__name__} ({error})")
         if dtype is not None and view.dtype != dtype:
             if copy is False:
                 raise ValueError(f"an array of {_names[self.code]} cannot be read as {dtype} without a copy")
@@ -493,7 +504,7 @@ cdef class AnyTensor:
 
     def __index__(self):
         if self.code <= TL_F64:
-            raise TypeError("a float array is no index")
+            raise_error("DTypeError", f"an index must be an integer, got an array of dtype {_names[self.code]}")
         return int(self.item())
 
     def tolist(self):
@@ -504,9 +515,9 @@ cdef class AnyTensor:
         """The same array, checked to have this shape. Raises: ShapeError if it has another."""
         self.check()
         try:
-            wanted = tuple(shape)
-        except TypeError:
-            wanted = (shape,)
+            wanted = tuple([int(n) for n in shape]) if hasattr(shape, "__iter__") else (int(shape),)
+        except Exception:
+            raise_error("ShapeError", f"cast: a shape is a tuple of integers, got {type(shape).__name__}")
         if wanted != self.info.dims:
             raise_error("ShapeError", f"cast: the array must have the shape asked for, {wanted}, but has shape {self.info.dims}")
         return self
@@ -532,7 +543,11 @@ cdef class AnyTensor:
         return iter(self.numpy())
 
     def __getitem__(self, key):
-        return self.numpy()[key]
+        view = self.numpy()
+        try:
+            return view[key]
+        except (IndexError, TypeError, ValueError) as error:
+            raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
 
     def __eq__(self, other):
         return self.numpy() == (other.numpy() if isinstance(other, AnyTensor) else other)
