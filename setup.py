@@ -1,7 +1,8 @@
 """The build: generate code from the op registry, translate the Cython, compile the hot kernels once per instruction set.
 
 Environment: TLEAN_BUILD_ISA (comma-separated subset of base,avx2,avx512), TLEAN_BUILD_ONLY (comma-separated module names, for
-development), TLEAN_DEBUG=1 (bounds checks, no optimisation).
+development), TLEAN_DEBUG=1 (bounds checks, no optimisation), TLEAN_WERROR=1 (warnings are errors), TLEAN_SANITIZE (sanitizers of the
+compiler: "address,undefined" or "thread").
 """
 
 import os
@@ -45,8 +46,16 @@ WARNINGS = [
 if os.environ.get("TLEAN_WERROR") == "1":
     WARNINGS += ["-Werror"]
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", *WARNINGS]
+LINK: list[str] = []
 if DEBUG:
     COMMON = ["-O1", "-g", "-fno-math-errno", "-fno-strict-aliasing", *WARNINGS]
+# Arrays have exact sizes then, and are never used again once freed.
+SANITIZE = os.environ.get("TLEAN_SANITIZE", "")
+if SANITIZE:
+    LINK = [f"-fsanitize={SANITIZE}"]
+    COMMON = [*WARNINGS, "-O1", "-g1", "-fno-math-errno", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-DTLEAN_EXACT_ARENA", *LINK]
+    # What wraps around or is shifted out on purpose is unsigned; a misaligned access goes through a type that allows it.
+    COMMON += ["-fno-sanitize-recover=undefined"] if "undefined" in SANITIZE else []
 
 DIRECTIVES = {
     "language_level": 3,
@@ -83,14 +92,16 @@ def extensions() -> list[Extension]:
         threads = ["-pthread"] if name == "threads" else []
         flags = [*COMMON, "-ffp-contract=off", *threads]
         source = [str(CORE / f"{name}.pyx")]
-        built.append(Extension(f"tlean._core.{name}", source, include_dirs=include, extra_compile_args=flags, extra_link_args=threads))
+        link = [*threads, *LINK]
+        built.append(Extension(f"tlean._core.{name}", source, include_dirs=include, extra_compile_args=flags, extra_link_args=link))
     for name in wanted(HOT + HOT_CONTRACTED):
         contract = "-ffp-contract=fast" if name in HOT_CONTRACTED else "-ffp-contract=off"
         for isa in instruction_sets():
             flags = [*COMMON, contract, *ISA_FLAGS[isa]]
             source = [str(CORE / f"{name}.pyx")]
             full = f"tlean._core.isa_{isa}.{name}"
-            built.append(Extension(full, source, depends=headers, include_dirs=include, extra_compile_args=flags))
+            options = {"include_dirs": include, "extra_compile_args": flags, "extra_link_args": LINK}
+            built.append(Extension(full, source, depends=headers, **options))
     return built
 
 

@@ -32,6 +32,16 @@ cdef extern from *:
     #endif
         return (size_t)4 << 30;
     }
+    /* With TLEAN_EXACT_ARENA every block has just the bytes asked for and is never used again: AddressSanitizer then sees each access
+     * beyond an array, or after its end. */
+    #ifdef TLEAN_EXACT_ARENA
+    enum { TL_REUSES = 0 };
+    static int tl_size_class(size_t n, size_t *rounded) {
+        *rounded = n ? n : 1;
+        return 0;
+    }
+    #else
+    enum { TL_REUSES = 1 };
     /* Size classes: multiples of 64 up to 1 KiB (0..15), then four steps to each doubling. */
     static int tl_size_class(size_t n, size_t *rounded) {
         if (n <= 1024) {
@@ -45,7 +55,9 @@ cdef extern from *:
         *rounded = ((size_t)1 << e) + k * step;
         return 16 + (e - 10) * 4 + (int)k - 1;
     }
+    #endif
     """
+    int TL_REUSES
     void* tl_block_new(size_t nbytes) nogil
     size_t tl_physical_memory() nogil
     int tl_size_class(size_t n, size_t* rounded) nogil
@@ -138,7 +150,7 @@ cdef void buffer_free(TLBuffer* b) noexcept:
         Py_DECREF(owner)
         return
     _live_bytes -= b.nbytes
-    if _cached_bytes + b.nbytes > _cache_limit:
+    if not TL_REUSES or _cached_bytes + b.nbytes > _cache_limit:
         free(b.data)
         free(b)
         _block_count -= 1

@@ -13,13 +13,14 @@ cdef extern from *:
     #endif
     #define TL_HUGE ((size_t)2 << 20)
 
-    static int tl_threads = 1;
+    static atomic_int tl_threads = 1;
     static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
     /* Sharing a job costs about a microsecond while the workers watch, more when they sleep; under 20 us of work it does not pay. */
     #define TL_SERIAL_NS 20000.0
 
     static int tl_active(void) {
-        return tl_thread_cap > 0 && tl_thread_cap < tl_threads ? tl_thread_cap : tl_threads;
+        int most = tl_threads;
+        return tl_thread_cap > 0 && tl_thread_cap < most ? tl_thread_cap : most;
     }
 
     static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
