@@ -22,7 +22,7 @@ STOREYS = (
     {"ops"},
     {"backends", "_faces", "cuda"},
     {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "drawing", "profile"}
-    | {"session_compiled", "session_cuda", "tape_cuda"},
+    | {"session_calls", "session_compiled", "session_cuda", "tape_cuda"},
     {"train", "nn", "interop", "testing"},
     {"cli", "__main__"},
 )

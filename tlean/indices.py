@@ -52,6 +52,14 @@ class NatVecRef(NatRef):
         self._value = _naturals(values, None)
 
 
+def index_of(who: str, ref: Any, kind: type[NatRef]) -> NatRef:
+    """The index itself if it is of that kind. Raises: NodeError if it is something else."""
+    if type(ref) is not kind:
+        made = "input_nat_vec" if kind is NatVecRef else "input_nat"
+        raise NodeError(f"{who}: an index that {made} made is expected, got {type(ref).__name__}")
+    return ref
+
+
 def _naturals(value: Any, shape: tuple[int, ...] | None) -> AnyTensor:
     tensor = as_tensor(value, "int64")
     if (shape is not None and tensor.shape != shape) or (shape is None and len(tensor.shape) != 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from tlean._core.eager import use
 
 from .backends.eager import EagerOps
 from .errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
-from .indices import NatRef, NatVecRef
+from .indices import NatRef, NatVecRef, index_of
 from .options import Options
 from .param import Param
 
@@ -33,19 +33,41 @@ class Gradients(Sequence):
     def __getitem__(self, i: Any) -> Any:
         if type(i) is not int or i < 0:
             if isinstance(i, slice):
+                self.every()
                 return [self[k] for k in range(*i.indices(len(self)))]
-            i = range(len(self))[i.__index__()]
+            if not hasattr(i, "__index__"):
+                raise NodeError(f"gradients are indexed by references and node ids, got {type(i).__name__}")
+            k = i.__index__()
+            i = k + len(self) if k < 0 else k
         g = self.reached(i)
         if g is None:
+            # Of zeros the tape knows the shape.
+            self.check_tape()
             shape, dtype = self._session.spec_of(i)
             g = self._session.array(np.zeros(shape, dtype))
         return g
 
+    def check_tape(self) -> None:
+        """Raise NodeError if the tape that they are of was reset: what was not computed before it cannot be now."""
+        if self._session.generation != self.generation:
+            raise NodeError("these gradients are from before reset_tape; read what is needed of them before it")
+
+    def check_node(self, i: int) -> None:
+        """Raise NodeError if they have no node i."""
+        if not 0 <= i < len(self._found):
+            raise NodeError(f"there is no gradient of node {i}: the tape had {len(self)} nodes when they were asked for")
+
     def reached(self, i: int) -> AnyTensor | None:
-        """The gradient of node i, or None if nothing arrived there."""
+        """The gradient of node i, or None if nothing arrived there. Raises: NodeError if the node is newer than the gradients."""
+        self.check_node(i)
         return self._found[i]
 
+    def every(self) -> list[AnyTensor | None]:
+        """The gradients of all nodes, None where nothing arrived."""
+        return self._found
+
     def __iter__(self) -> Iterator[AnyTensor]:
+        self.every()
         return (self[i] for i in range(len(self)))
 
     @property
@@ -135,7 +157,7 @@ class Session:
 
     def use_all(self, params: Sequence[Param]) -> list[Any]:
         """A leaf for each parameter."""
-        return [self.use(p) for p in params]
+        return [self.use(p) for p in _each("use_all", "parameters", params)]
 
     def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> Any:
         """A leaf with this value (copied, cast to the session's dtype)."""
@@ -144,7 +166,7 @@ class Session:
 
     def input_all(self, xs: Sequence[Any]) -> list[Any]:
         """A leaf for each value."""
-        return [self.input(x) for x in xs]
+        return [self.input(x) for x in _each("input_all", "arrays", xs)]
 
     def release(self) -> None:
         """Forget every node and give the memory back."""
@@ -162,25 +184,27 @@ class Session:
 
     def get_nat(self, ref: NatRef) -> int:
         """The index now. Raises: NodeError if it belongs to another session or is from before `reset_tape`."""
-        return int(ref.read(self))
+        return int(index_of("get_nat", ref, NatRef).read(self).item())
 
     def get_nat_vec(self, ref: NatVecRef) -> list[int]:
         """The indices now."""
-        return ref.read(self).tolist()
+        return index_of("get_nat_vec", ref, NatVecRef).read(self).tolist()
 
     def set_nat(self, ref: NatRef, value: int) -> None:
         """Set the index for ops recorded from now on."""
-        ref.write(self, value)
+        index_of("set_nat", ref, NatRef).write(self, value)
 
     def set_nat_vec(self, ref: NatVecRef, values: Sequence[int]) -> None:
         """Set the indices for ops recorded from now on. Raises: ShapeError for another length."""
-        ref.write(self, values)
+        index_of("set_nat_vec", ref, NatVecRef).write(self, values)
 
     # Randomness -------------------------------------------------------------------------------------------------------------
 
     def init_rng(self, seed: int) -> None:
         """Start the session's random stream anew from this seed. Raises: OptionError unless it is an int of 64 bits."""
-        self.session_seed = Options(seed=seed).seed
+        if not hasattr(seed, "__index__") or not -(1 << 63) <= seed.__index__() < 1 << 64:
+            raise OptionError(f"init_rng: the seed is an int of 64 bits, got {seed!r}")
+        self.session_seed = seed
         self.stream_position = 0
 
     def split_rng(self) -> Any:
@@ -222,36 +246,49 @@ class Session:
 
     def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
         """Gradients of a scalar, keyed by node id; only the nodes that something reached."""
-        grads = self.backward_scalar_dense_all(loss)
-        return {i: g for i in range(len(grads)) if (g := grads.reached(i)) is not None}
+        return {i: g for i, g in enumerate(self.backward_scalar_dense_all(loss).every()) if g is not None}
 
     def backward_params(self, loss: Any) -> dict[Param, AnyTensor]:
         """Gradients of a scalar for the parameters alone; the memory of all others is given back as the sweep passes."""
         return self._by_param(self._backward(loss, self._check_scalar(loss), True))
 
     def _by_param(self, grads: Any) -> dict[Param, AnyTensor]:
-        # A parameter used twice: its leaves' gradients are summed, in the order of use.
-        if isinstance(grads, dict) and all(isinstance(p, Param) for p in grads):
+        # A parameter used twice: its leaves' gradients are summed, in the order of use. What was used after the pass has none.
+        if isinstance(grads, Mapping) and all(isinstance(p, Param) for p in grads):
             return {p: g for p, g in grads.items() if p.requires_grad is not False}
-        if isinstance(grads, Gradients):
-            if grads.generation != self.generation:
-                raise NodeError("these gradients are from before reset_tape")
-            grads = {i: grads.reached(i) for i in self._uses}
         total: dict[Param, AnyTensor] = {}
         for id, (p, _) in self._uses.items():
-            g = grads.get(id) if isinstance(grads, dict) else grads[id]
+            g = self._entry(grads, id)
             if g is not None and p.requires_grad is not False:
-                total[p] = total[p].add(g) if p in total else g
+                total[p] = self.array(total[p]).add(self.array(g, p.dtype)) if p in total else g
         return total
+
+    def _entry(self, grads: Any, id: int) -> Any:
+        # Of node `id` in gradients of any form: None where there is none.
+        if isinstance(grads, Gradients):
+            if grads.session is not self:
+                raise NodeError("these gradients belong to another session")
+            grads.check_tape()
+            return grads.reached(id) if id < len(grads) else None
+        if isinstance(grads, Mapping):
+            return grads.get(id)
+        if isinstance(grads, list | tuple):
+            return grads[id] if id < len(grads) else None
+        raise OptionError(
+            "gradients are what a backward pass returned, a dict by parameter or by node id, or a list by node id, "
+            f"got {type(grads).__name__}"
+        )
 
     def grad(self, grads: Any, ref: Any) -> AnyTensor | None:
         """The entry of a reference in gradients of any of the forms that this session returns."""
         self.require(ref)  # type: ignore[attr-defined]
-        return grads.get(ref.id) if isinstance(grads, dict) else grads[ref.id]
+        if isinstance(grads, Gradients) and grads.session is self:
+            return grads[ref.id]
+        return self._entry(grads, ref.id)
 
     def grads(self, grads: Any, refs: Sequence[Any]) -> list[AnyTensor | None]:
         """The entries of several references."""
-        return [self.grad(grads, r) for r in refs]
+        return [self.grad(grads, r) for r in _each("grads", "references", refs)]
 
     # Steps ------------------------------------------------------------------------------------------------------------------
 
@@ -272,8 +309,25 @@ class Session:
         self.optim_step(AdamUpdate(state, lr, beta1, beta2, eps, weight_decay), grads)
 
     def optim_step(self, opt: Any, grads: Any) -> None:
-        """One step of an optimiser of `tl.optim`, for those of its parameters that the tape used."""
+        """One step of an optimiser of `tl.optim`, for those of its parameters that the tape used.
+
+        Gradients may be applied more than once, and after further ops: they stay those of the pass that made them.
+        Raises: OptionError for what is no optimiser or no gradients; NodeError for gradients of another session or from before
+            `reset_tape`.
+        """
+        self._check_step(opt, grads)
         opt.apply(self._by_param(grads))
+
+    def _check_step(self, opt: Any, grads: Any) -> None:
+        from .train.update import Update
+
+        if not isinstance(opt, Update):
+            raise OptionError(f"optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
+        if isinstance(grads, Gradients) and grads.session is not self:
+            raise NodeError("optim_step: these gradients belong to another session")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError("a session cannot be pickled or copied: its tape belongs to this process; pickle its parameters, or tl.save them")
 
     def _need_cuda(self, name: str) -> None:
         if not self.options.device.startswith("cuda"):
@@ -303,6 +357,14 @@ class Session:
         """`adamw_step_all` of a CUDA session. Raises: DeviceError on another."""
         self._need_cuda("adamw_step_all_cuda")
         self.adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
+
+
+def _each(who: str, what: str, xs: Any) -> Iterable[Any]:
+    # What was given as a sequence. Raises: OptionError if it cannot be iterated over.
+    try:
+        return iter(xs)
+    except TypeError:
+        raise OptionError(f"{who}: a sequence of {what} is expected, got {type(xs).__name__}") from None
 
 
 def _options(options: Options | None, changes: dict[str, Any]) -> Options:

@@ -1,61 +1,65 @@
 """The compiled session: records a step's leaves and ops, runs them as plans, and replays a program that comes again.
 
 The session follows the ops as they are called. As long as they match a program that it has seen, nothing is recorded: references come from
-the known nodes. The work is done when something is read: the plan for that reading (a value, the gradients, a whole optimiser step) is made
+the known calls. The work is done when something is read: the plan for that reading (a value, the gradients, a whole optimiser step) is made
 once per program and kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.eager import recording
-from tlean._core.instance import options_key
+from tlean._core.eager import recording, run_plan
 from tlean._core.refs import RefBase
-from tlean._core.threads import cap_threads
 from tlean._faces.methods import OpsMethods
 
 from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.executable import Executable, signed_seed
-from .backends.graph import Graph, GraphRef
-from .backends.lower import target_of
+from .backends.graph import Graph, GraphNode, GraphRef
 from .backends.target import Target
-from .errors import NodeError, NumericsError, OptionError
-from .ops import Spec, get
+from .errors import DTypeError, NodeError, NumericsError, OptionError
+from .ops import OpDef, Spec, get
 from .options import Options
 from .param import Param
 from .rng import op_seed
 from .session import Gradients, Session, _options
+from .session_calls import Call, Calls, Program
 
-#: Programs that a session keeps; a session that alternates between training and evaluation needs two.
-_KEPT = 16
+#: Gradients of single nodes that get a plan of their own; who reads more of them gets those of all nodes by one.
+_ALONE = 4
 
 
 class SessionRef(RefBase):
     """A value of a compiled session."""
 
-    __slots__ = ("generation", "id", "ops", "value_id")
+    __slots__ = ("call", "generation", "ops")
 
-    def __init__(self, ops: CompiledSession, id: int | None, value_id: int) -> None:
+    def __init__(self, ops: CompiledSession, call: Call) -> None:
         self.ops = ops
-        self.id = id
-        self.value_id = value_id
-        self.generation = ops.generation
+        self.call = call
+        self.generation = ops._program.generation
+
+    @property
+    def id(self) -> int | None:
+        """The node's id, or None for a value computed under `no_grad`."""
+        return self.call.id
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.ops._program.graph.specs[self.value_id].shape
+        return self.call.specs[0].shape
 
     @property
     def dtype(self) -> str:
-        return self.ops._program.graph.specs[self.value_id].dtype
+        return self.call.specs[0].dtype
 
     @property
     def requires_grad(self) -> bool:
-        return self.id is not None and self.ops._program.flows[self.id]
+        return self.call.flows
 
     @property
     def value(self) -> AnyTensor:
@@ -71,9 +75,9 @@ class SessionRef(RefBase):
         return self.value.item()
 
     def __index__(self) -> int:
-        if self.id is None:
+        if self.call.id is None:
             raise NodeError("a value computed under no_grad has no node id")
-        return self.id
+        return self.call.id
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.value.__array__(dtype, copy)
@@ -82,30 +86,11 @@ class SessionRef(RefBase):
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"
 
 
-class _Program:
-    # What was recorded, call by call: `entries` to compare the next step with, `made` what each call gave.
-    def __init__(self, dtype: str) -> None:
-        self.graph = Graph(dtype, merge=False)
-        self.entries: list[Any] = []
-        self.made: list[tuple[int | None, int | None]] = []
-        #: By node id: the value, and whether gradients flow to it.
-        self.values: list[int] = []
-        self.flows: list[bool] = []
-        self.plans: dict[Any, Any] = {}
-
-    def copy(self, count: int) -> _Program:
-        """The first `count` calls, to be continued another way."""
-        new = _Program(self.graph.dtype)
-        new.entries, new.made = self.entries[:count], self.made[:count]
-        nodes = sum(1 for id, _ in new.made if id is not None)
-        new.values, new.flows = self.values[:nodes], self.flows[:nodes]
-        old = self.graph
-        new.graph.specs = list(old.specs)
-        kept = {v for _, v in new.made if v is not None}
-        new.graph.nodes = [n for n in old.nodes if n.outputs[0] in kept]
-        new.graph.inputs = [v for v in old.inputs if v in kept]
-        new.graph.constants = dict(old.constants)
-        return new
+def _frozen(value: Any) -> Any:
+    # A hashable stand-in for an option that tells 0.0 from -0.0, and one NaN is like another.
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 class CompiledSession(Session, OpsMethods):
@@ -117,72 +102,59 @@ class CompiledSession(Session, OpsMethods):
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = _options(options, changes)
         self.dtype = self.options.dtype
-        self.generation = 0
-        if self.options.device == "cpu":
-            self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
         self.session_seed = self.options.seed
         self.stream_position = 0
-        self._known: list[_Program] = []
-        self._start()
+        self._calls = Calls()
+        # All that belongs to a step: one assignment begins a new one.
+        self._program = Program(self._calls.start, self.dtype, 0)
 
-    def _start(self) -> None:
-        self._uses = {}
-        self._cursor = 0
-        self._program = self._known[-1] if self._known else self._new(_Program(self.dtype))
-        self._tensors: list[AnyTensor] = []
-        self._computed: dict[int, AnyTensor] = {}
-        self._pending: LazyGradients | None = None
+    @property
+    def generation(self) -> int:  # type: ignore[override]
+        """How many steps there were before this one."""
+        return self._program.generation
 
-    def _new(self, program: _Program) -> _Program:
-        self._known.append(program)
-        del self._known[:-_KEPT]
-        return program
+    @property
+    def _uses(self) -> dict[int, tuple[Param, int]]:  # type: ignore[override]
+        return self._program.uses
 
     # Recording --------------------------------------------------------------------------------------------------------------
 
-    def _follow(self, entry: Any) -> tuple[int | None, int | None] | None:
-        # What this call gave in a program that began like this step, or None when it has to be recorded.
-        program = self._program
-        if self._cursor < len(program.entries):
-            if program.entries[self._cursor] == entry:
-                self._cursor += 1
-                return program.made[self._cursor - 1]
-            begun = program.entries[: self._cursor]
-            for other in reversed(self._known):
-                if len(other.entries) > self._cursor and other.entries[self._cursor] == entry and other.entries[: self._cursor] == begun:
-                    self._program = other
-                    self._known.remove(other)
-                    self._known.append(other)
-                    self._cursor += 1
-                    return other.made[self._cursor - 1]
-            self._program = self._new(program.copy(self._cursor))
-        return None
+    def _append(self, entry: Any, specs: Sequence[Spec], node: GraphNode | None, flows: bool, kept: bool) -> Call:
+        # A call that no step made here before.
+        at = self._program.at
+        call = at.next[entry] = Call(at, entry, tuple([s.resolved(self.dtype) for s in specs]), node, flows, kept)
+        return call
 
-    def _append(self, entry: Any, value: int, flows: bool, node: bool) -> tuple[int | None, int]:
-        program = self._program
-        id = len(program.values) if node else None
-        if node:
-            program.values.append(value)
-            program.flows.append(flows)
-        program.entries.append(entry)
-        program.made.append((id, value))
-        self._cursor += 1
-        return id, value
+    def _leaf(self, value: AnyTensor, flows: bool, kept: bool) -> Call:
+        now = self._program
+        entry = (value.shape, value.dtype, flows, kept)
+        call = now.at.next.get(entry)
+        if call is None:
+            call = self._append(entry, [Spec(value.shape, value.dtype)], None, flows, kept)
+        now.add(call, value)
+        return call
 
-    def _input(self, value: AnyTensor, flows: bool, node: bool) -> tuple[int | None, int]:
-        spec = Spec(value.shape, value.dtype)
-        entry = ("input", spec, flows, node)
-        found = self._follow(entry)
-        if found is None:
-            ref = self._program.graph.arg(spec)
-            found = self._append(entry, ref.id, flows, node)  # type: ignore[union-attr]
-        self._tensors.append(value)
-        return found  # type: ignore[return-value]
+    def _op(self, record: OpDef, arguments: Sequence[Call | None], options: dict[str, Any], name: str | None, kept: bool) -> Call:
+        now = self._program
+        at = now.at
+        ids = tuple([None if a is None else a.value for a in arguments])
+        entry = (record, ids, tuple([(k, _frozen(v)) for k, v in options.items()]), kept)
+        try:
+            call = at.next.get(entry)
+        except TypeError:
+            raise OptionError(f"{record.name}: an option is a number, a string or a sequence of them, got {options}") from None
+        if call is None:
+            clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options)
+            made = tuple(range(at.values, at.values + len(specs)))
+            flows = record.differentiable and any(a.flows for a in arguments if a is not None)
+            call = self._append(entry, specs, GraphNode(record, ids, made, clean, name), flows, kept)
+        now.add(call)
+        return call
 
     def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> SessionRef:
         """A leaf that holds this array itself, of whatever dtype."""
-        flows = requires_grad and value.dtype.startswith("float")
-        return SessionRef(self, *self._input(value, flows, recording()))
+        flows = bool(requires_grad) and value.dtype.startswith("float")
+        return SessionRef(self, self._leaf(value, flows, recording()))
 
     def held(self, value: Any, dtype: str | None = None) -> Any:
         """A value as an array that plans take. Raises: DTypeError, ShapeError."""
@@ -210,55 +182,40 @@ class CompiledSession(Session, OpsMethods):
         record = get(op)
         if len(record.outputs) > 1:
             raise OptionError(f"{record.name}: an op with several outputs has no place on a tape")
-        cursor, program, tensors, position = self._cursor, self._program, len(self._tensors), self.stream_position
+        now, position = self._program, self.stream_position
+        at = now.at
         try:
             names = record.input_names(len(inputs))
-            ids = tuple(self._argument(record, n, x) for n, x in zip(names, inputs, strict=True))
-            keep = recording()
-            entry = (record.name, ids, options_key(options), keep)
-            found = self._follow(entry)
-            if found is None:
-                value = self._program.graph.record(record, ids, options, name)[0]
-                flows = record.differentiable and keep and any(self._flows(i) for i in ids if i is not None)
-                found = self._append(entry, value, flows, keep)
-            return SessionRef(self, *found)  # type: ignore[arg-type]
-        except Exception:
-            # The step is as before the op; a program that was continued for it goes back to where it was.
-            if self._program is not program or len(self._program.entries) > max(cursor, len(program.entries)):
-                self._program = self._new(self._program.copy(cursor))
-            self._cursor, self.stream_position = cursor, position
-            del self._tensors[tensors:]
+            arguments = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
+            if self._program is not now:
+                raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
+            return SessionRef(self, self._op(record, arguments, options, name, recording()))
+        except BaseException:
+            # The step is as before the op.
+            now.at, self.stream_position = at, position
+            self._calls.forget(now.calls, at.number)
             raise
 
-    def _flows(self, value: int) -> bool:
-        program = self._program
-        return any(v == value and f for v, f in zip(program.values, program.flows, strict=True))
-
-    def _argument(self, record: Any, name: str, x: Any) -> int | None:
+    def _argument(self, record: OpDef, name: str, x: Any) -> Call | None:
         if x is None and record.random and name == "seed":
             x = as_tensor(signed_seed(self.next_seed()), "int64")
         if x is None:
             return None
         if isinstance(x, SessionRef):
-            self.require(x)
-            return self._constant(x.value_id) if x.id is None and recording() else x.value_id
+            call = self.require(x).call
+            # A value computed under no_grad, used later: a leaf that takes no gradient.
+            return self._op(get("detach"), (call,), {}, None, True) if call.id is None and recording() else call
         if isinstance(x, RefBase):
             raise NodeError(f"{record.name}: a reference belongs to another session or backend")
-        if name in record.integer:
-            if hasattr(x, "__tlean_value__"):
-                x = x.__tlean_value__(self)
-            tensor = self.held(x)
-            return self._input(tensor if tensor.dtype == "bool" else self.held(x, "int64"), False, False)[1]
-        return self.const(x).value_id
-
-    def _constant(self, value: int) -> int:
-        # A value computed under no_grad, used later: a leaf that takes no gradient.
-        entry = ("constant", value)
-        found = self._follow(entry)
-        if found is None:
-            made = self._program.graph.record(get("detach"), (value,), {})[0]
-            found = self._append(entry, made, False, True)
-        return found[1]  # type: ignore[return-value]
+        try:
+            if name in record.integer:
+                if hasattr(x, "__tlean_value__"):
+                    x = x.__tlean_value__(self)
+                tensor = self.held(x)
+                return self._leaf(tensor if tensor.dtype == "bool" else self.held(x, "int64"), False, False)
+            return self.const(x).call
+        except DTypeError as error:
+            raise DTypeError(f"{record.name}: {name}: {error}") from None
 
     def require(self, ref: Any) -> SessionRef:
         """The reference itself if it is this session's and of the current step. Raises: NodeError."""
@@ -266,113 +223,100 @@ class CompiledSession(Session, OpsMethods):
             raise NodeError(f"a reference of this session is expected, got {type(ref).__name__}")
         if ref.ops is not self:
             raise NodeError("a reference belongs to another session or tape")
-        if ref.generation != self.generation:
+        if ref.generation != self._program.generation:
             raise NodeError("a reference is from before reset_tape")
         return ref
 
     def reset_tape(self) -> None:
         """Forget every node; references made before raise NodeError from now on. Parameters and plans stay."""
-        self.generation += 1
-        self._start()
+        before = self._program
+        self._calls.keep(before)
+        self._program = Program(self._calls.start, self.dtype, before.generation + 1)
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""
-        spec = self._program.graph.specs[self._program.values[i]]
+        spec = self._program.nodes[i].spec
         return spec.shape, spec.dtype
 
     # Running ----------------------------------------------------------------------------------------------------------------
 
-    def _run(self, key: Any, build: Any, extra: Sequence[AnyTensor] = ()) -> list[Any]:
-        plans = self._program.plans
-        if key not in plans:
-            plans[key] = build()
-        plan = plans[key]
-        used = len(plan.graph.inputs) - len(extra)
-        # A step that stopped early has fewer inputs than its program; what is missing is not read.
-        tensors: list[Any] = [*self._tensors[:used], *[None] * (used - len(self._tensors)), *extra]
-        before = cap_threads(self.options.num_threads or 0) if self.options.num_threads else None
-        try:
-            return plan.run(tensors)
-        finally:
-            if before is not None:
-                cap_threads(before)
+    def _plan(self, to: Call, key: Any, build: Callable[[], Any]) -> Any:
+        # What is compiled of the calls up to this one: kept with it.
+        found = to.plans.get(key)
+        if found is None:
+            found = to.plans[key] = build()
+        return found
 
-    def _fresh(self) -> Graph:
-        # A copy of the program's graph that rules may be appended to.
-        program = self._program
-        graph = Graph(self.dtype, merge=False)
-        graph.specs, graph.nodes = list(program.graph.specs), list(program.graph.nodes)
-        graph.inputs, graph.constants = list(program.graph.inputs), dict(program.graph.constants)
-        return graph
+    def _run(self, to: Call, plan: Executable, extra: Sequence[AnyTensor] = ()) -> list[Any]:
+        tensors = [*self._program.tensors[: to.inputs], *extra]
+        return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0)
 
-    def _compute(self, value_id: int) -> AnyTensor:
-        if value_id not in self._computed:
-            position = next((k for k, v in enumerate(self._program.graph.inputs) if v == value_id), None)
-            if position is not None:
-                return self.array(self._tensors[position])
+    def _executable(self, to: Call, outputs: Sequence[int]) -> Executable:
+        graph = self._program.graph_to(to)
+        graph.outputs = list(outputs)
+        return Executable(graph, target=self._target)
 
-            def build() -> Executable:
-                graph = self._fresh()
-                graph.outputs = [value_id]
-                return Executable(graph, target=self._target)
-
+    def _compute(self, call: Call) -> AnyTensor:
+        computed = self._program.computed
+        if call not in computed:
+            if call.node is None:
+                return self.array(self._program.tensors[call.inputs - 1])
             if self.options.check_numerics:
                 self._look_for_nonfinite()
-            if value_id not in self._computed:
-                self._computed[value_id] = self._run(("value", value_id), build)[0]
-        return self._computed[value_id]
+            if call not in computed:
+                plan = self._plan(call, "value", lambda: self._executable(call, [call.value]))
+                computed[call] = self._run(call, plan)[0]
+        return computed[call]
 
     def _look_for_nonfinite(self) -> None:
         # Every value of the step so far, in the order of the calls.
-        import numpy as np
-
-        program = self._program
-        made_by = {n.outputs[0]: n for n in program.graph.nodes}
-        values = [v for _, v in program.made[: self._cursor] if v in made_by and program.graph.specs[v].dtype.startswith("float")]  # type: ignore[index]
-
-        def build() -> Executable:
-            graph = self._fresh()
-            graph.outputs = list(values)
-            return Executable(graph, target=self._target)
-
-        if not values:
+        now = self._program
+        calls = now.calls[: now.at.number]
+        made = [c for c in calls if c.node is not None and c.spec.dtype.startswith("float")]
+        if not made:
             return
-        for v, tensor in zip(values, self._run(("numerics", self._cursor), build), strict=True):
-            self._computed[v] = tensor
-            wrong = np.argwhere(~np.isfinite(tensor.numpy().ravel()))
+        plan = self._plan(now.at, "numerics", lambda: self._executable(now.at, [c.value for c in made]))
+        for call, tensor in zip(made, self._run(now.at, plan), strict=True):
+            now.computed[call] = tensor
+            values = tensor.numpy().ravel()
+            wrong = np.argwhere(~np.isfinite(values))
             if len(wrong):
-                node = made_by[v]
-                at, where = int(wrong[0, 0]), {value: i for i, value in enumerate(program.values)}
-                kind = "a NaN" if np.isnan(tensor.numpy().ravel()[at]) else "an infinity"
-                parents = tuple(where.get(i, -1) for i in node.inputs)  # type: ignore[arg-type]
+                at, ids = int(wrong[0, 0]), {c.value: c.id for c in calls if c.id is not None}
+                node: Any = call.node
                 raise NumericsError(
-                    f"{node.record.name}: node {where.get(v, 'under no_grad')} is the first with {kind} "
-                    f"(element {at} of shape {tensor.shape}), its parents are {parents}"
+                    f"{node.record.name}: node {'under no_grad' if call.id is None else call.id} is the first with "
+                    f"{'a NaN' if np.isnan(values[at]) else 'an infinity'} "
+                    f"(element {at} of shape {tensor.shape}), its parents are {tuple(ids.get(i, -1) for i in node.inputs)}"
                 )
 
     def get_value(self, ref: Any) -> AnyTensor:
         """The value of a reference, as an AnyTensor."""
-        ref = self.require(ref)
-        if self._pending is not None and ref.value_id == self._pending.out.value_id:
+        call = self.require(ref).call
+        pending = self._program.pending
+        if pending is not None and call is pending.out:
             # The loss of a backward pass that is under way comes out of the same run.
-            self._pending.params()
-        return self._compute(ref.value_id)
+            pending.params()
+        return self._compute(call)
 
     # Gradients and steps ----------------------------------------------------------------------------------------------------
 
     def _backward(self, out: SessionRef, seed: AnyTensor, params_only: bool) -> LazyGradients:
         if self.options.check_numerics:
             self._look_for_nonfinite()
-        self._pending = LazyGradients(self, out, seed)
-        return self._pending
+        self._program.pending = made = LazyGradients(self, out.call, seed)
+        return made
 
-    def _wrt(self, graph: Graph, ids: Sequence[int]) -> list[GraphRef]:
-        return [GraphRef(graph, self._program.values[i]) for i in ids]
+    def _reverse(self, graph: Graph, out: Call, ids: Sequence[int]) -> list[Any]:
+        # The gradients of nodes, appended to the graph; the cotangent of `out` is its next input.
+        seed: Any = graph.arg(out.spec)
+        wrt = [GraphRef(graph, self._program.nodes[i].value) for i in ids]
+        return reverse(graph, [(GraphRef(graph, out.value), seed)], wrt)
 
     def optim_step(self, opt: Any, grads: Any) -> None:
         """One step of an optimiser for the parameters used on the tape; part of the step's plan when nobody has read the gradients."""
+        self._check_step(opt, grads)
         if not self._step(opt, grads):
-            super().optim_step(opt, self._apart(grads))
+            opt.apply(self._apart(grads))
 
     def _apart(self, grads: Any) -> Any:
         # Gradients by parameter, for an update in place: the parameters move to memory of their own, as what this tape has read stays.
@@ -382,112 +326,139 @@ class CompiledSession(Session, OpsMethods):
         return found
 
     def _step(self, update: Any, grads: Any) -> bool:
+        # The step as one plan, or False where the gradients are known already, or where they are not of the parameters' values now.
         if not isinstance(grads, LazyGradients) or grads.read or grads.generation != self.generation:
             return False
-        once = [p for p, _ in self._uses.values()]
-        if len(set(map(id, once))) != len(once):
+        out, nodes = grads.out, self._program.nodes
+        used = {i: p for i, p, version in grads.leaves() if p._version == version}
+        if len(set(map(id, used.values()))) != len(grads.leaves()):
             return False
-        self._check_backward(grads.out, grads.seed)
         kernels: dict[int, str] = {}
-        for i, (p, _) in self._uses.items():
-            kernel = update.kernel(p) if self._program.flows[i] and p.requires_grad is not False else None
+        for i, p in used.items():
+            kernel = update.kernel(p) if nodes[i].flows and p.requires_grad is not False else None
             if kernel is not None:
                 kernels[i] = kernel
-        plan_key = ("step", grads.out.value_id, tuple(kernels.items()))
-        moved, build = self._step_plan(plan_key, kernels, update, grads.out)
-        params = [self._uses[i][0] for i in moved]
+        moved, plan = self._plan(out, ("step", tuple(kernels.items())), lambda: self._step_plan(kernels, update, out))
+        params = [used[i] for i in moved]
         extra: list[AnyTensor] = [grads.seed]
         for i, p in zip(moved, params, strict=True):
             states, hyper = self._states(update, p, kernels[i])
             extra += [*states, as_tensor(hyper, "float64")]
-        made = self._run(plan_key, build, extra)
-        self._computed[grads.out.value_id] = made[0]
-        self._pending = None
-        # New values in memory of their own: what this tape has read stays as it was, so its values can still be computed.
-        for p, value in zip(params, made[1:], strict=True):
-            self._move(p, value)
-        update.taken(params)
+        made = self._take(update, params, plan, [*self._program.tensors[: out.inputs], *extra])
+        self._program.computed[out] = made[0]
+        self._program.pending = None
         return True
 
     def _states(self, update: Any, p: Param, kernel: str) -> tuple[Sequence[Any], tuple[float, ...]]:
         # The optimiser's states of a parameter, which the plan writes to, and its numbers.
         return update.peek(p, kernel)
 
-    def _move(self, p: Param, value: Any) -> None:
-        # The parameter's new value, in memory of its own.
-        p._tensor = value
+    def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
+        # The plan writes to the states. The parameters' new values, its last outputs, have memory of their own: what this tape has read stays
+        # as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
+        return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, params, update.state.steps)
 
-    def _step_plan(self, key: Any, kernels: dict[int, str], update: Any, out: SessionRef) -> tuple[list[int], Any]:
-        known = self._program.plans.get(("moved", key))
-        if known is not None:
-            return known, None
-        graph = self._fresh()
-        seed = graph.arg(Spec(out.shape, out.dtype))
-        found = reverse(graph, [(GraphRef(graph, out.value_id), seed)], self._wrt(graph, list(kernels)))  # type: ignore[list-item]
-        grads = {i: g for i, g in zip(kernels, found, strict=True) if g is not None}
+    def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:
+        # The nodes whose parameters move, and the plan.
+        graph = self._program.graph_to(out)
+        grads = {i: g for i, g in zip(kernels, self._reverse(graph, out, list(kernels)), strict=True) if g is not None}
         updated = []
         for i, g in grads.items():
-            p = GraphRef(graph, self._program.values[i])
+            p = GraphRef(graph, self._program.nodes[i].value)
             before = [graph.arg(p.spec) for _ in range(len(get(kernels[i]).outputs) - 1)]
             hyper = graph.arg(Spec((len(update.hyper(self._uses[i][0], 1)),), "float64"))
             step = graph.apply(kernels[i], (p, g, *before, hyper), {})
             after = step if isinstance(step, tuple) else (step,)
             updated.append(after[0].id)
-            graph.states += [(f"node {i} state {k}", b.id, a.id) for k, (b, a) in enumerate(zip(before, after[1:], strict=True))]  # type: ignore[union-attr]
-        graph.outputs = [out.value_id, *updated]
-        self._program.plans["moved", key] = list(grads)
-        return list(grads), lambda: Executable(graph, target=self._target)
+            pairs: list[Any] = list(zip(before, after[1:], strict=True))
+            graph.states += [(f"node {i} state {k}", b.id, a.id) for k, (b, a) in enumerate(pairs)]
+        graph.outputs = [out.value, *updated]
+        return list(grads), Executable(graph, target=self._target)
 
     def __repr__(self) -> str:
-        return f"<Session: compiled on {self.options.device}, {self.dtype}, {len(self._program.values)} nodes, {len(self._known)} programs>"
+        size = f"{self._program.at.nodes} nodes, {len(self._calls.programs)} programs"
+        return f"<Session: compiled on {self.options.device}, {self.dtype}, {size}>"
 
 
 class LazyGradients(Gradients):
-    """Gradients that are computed when they are read: those of the parameters together, the others one by one."""
+    """Gradients that are computed when they are read: those of the parameters together, a few others one by one, more of them at once."""
 
-    __slots__ = ("_parameters", "out", "read", "seed")
+    __slots__ = ("_alone", "_every", "_parameters", "out", "read", "seed")
 
-    def __init__(self, session: CompiledSession, out: SessionRef, seed: AnyTensor) -> None:
-        super().__init__([None] * len(session._program.values), session)
+    def __init__(self, session: CompiledSession, out: Call, seed: AnyTensor) -> None:
+        super().__init__([None] * session._program.at.nodes, session)
         self.out = out
         self.seed = seed
         #: Whether anything was computed yet.
         self.read = False
         self._parameters: dict[int, AnyTensor | None] | None = None
+        self._alone: dict[int, AnyTensor | None] = {}
+        self._every: list[AnyTensor | None] | None = None
+
+    def leaves(self) -> list[tuple[int, Param, int]]:
+        """The uses of parameters that the output can depend on: node id, parameter, and its version then."""
+        last: Any = self.out.id
+        return [(i, p, version) for i, (p, version) in self._session._uses.items() if i <= last]
 
     def params(self) -> dict[int, AnyTensor | None]:
         """The gradients of the leaves that parameters are used as, by node id."""
-        s = self._session
-        if s.generation != self.generation:
-            raise NodeError("these gradients are from before reset_tape")
         if self._parameters is None:
+            self.check_tape()
+            s, out = self._session, self.out
+            ids = tuple([i for i, _, _ in self.leaves() if s._program.nodes[i].flows])
+            plan = s._plan(out, ("params", ids), lambda: self._build(ids, True))
+            made = s._run(out, plan, [self.seed])
+            s._program.computed[out] = made[0]
+            self._parameters = dict(zip(ids, made[1:], strict=True))
             self.read = True
-            leaves = tuple(i for i in s._uses if s._program.flows[i])
-            made = s._run(("grads", self.out.value_id, leaves), lambda: self._build(leaves, True), [self.seed])
-            s._computed[self.out.value_id] = made[0]
-            self._parameters = dict(zip(leaves, made[1:], strict=True))
         return self._parameters
 
     def _build(self, ids: Sequence[int], with_value: bool) -> Executable:
         s = self._session
-        graph = s._fresh()
-        seed = graph.arg(Spec(self.out.shape, self.out.dtype))
-        found = reverse(graph, [(GraphRef(graph, self.out.value_id), seed)], s._wrt(graph, ids))
-        graph.outputs = [*([self.out.value_id] if with_value else []), *(None if g is None else g.id for g in found)]
+        graph = s._program.graph_to(self.out)
+        found = s._reverse(graph, self.out, ids)
+        graph.outputs = [*([self.out.value] if with_value else []), *(None if g is None else g.id for g in found)]
         return Executable(graph, target=s._target)
 
-    def reached(self, i: int) -> AnyTensor | None:
-        """The gradient of node i, or None if nothing arrived there."""
-        s = self._session
-        if s.generation != self.generation:
-            raise NodeError("these gradients are from before reset_tape")
-        if i == self.out.id:
-            return self.seed
-        if i in s._uses and s._program.flows[i]:
-            return self.params()[i]
-        if not s._program.flows[i]:
-            return None
-        if self._found[i] is None:
+    def every(self) -> list[AnyTensor | None]:
+        """The gradients of all nodes, None where nothing arrived, by one plan."""
+        if self._every is None:
+            self.check_tape()
+            s, out = self._session, self.out
+            last: Any = out.id
+            ids = [i for i in range(last) if s._program.nodes[i].flows]
+            plan = s._plan(out, "every", lambda: self._build(ids, False))
+            found = dict(zip(ids, s._run(out, plan, [self.seed]), strict=True)) | {last: self.seed}
+            self._every = [found.get(i) for i in range(len(self))]
             self.read = True
-            self._found[i] = s._run(("grad", self.out.value_id, i), lambda: self._build((i,), False), [self.seed])[0]
-        return self._found[i]
+        return self._every
+
+    def reached(self, i: int) -> AnyTensor | None:
+        """The gradient of node i, or None if nothing arrived there.
+
+        Raises: NodeError if the tape was reset and the gradient was not computed before, or if the node is newer than the gradients.
+        """
+        self.check_node(i)
+        s, out = self._session, self.out
+        last: Any = out.id
+        if i == last:
+            return self.seed
+        if i > last:
+            return None
+        if self._every is not None:
+            return self._every[i]
+        if self._parameters is not None and i in self._parameters:
+            return self._parameters[i]
+        if i in self._alone:
+            return self._alone[i]
+        self.check_tape()
+        if not s._program.nodes[i].flows:
+            return None
+        if i in s._uses:
+            return self.params()[i]
+        if ("grad", i) not in out.plans and sum(type(key) is tuple and key[0] == "grad" for key in out.plans) >= _ALONE:
+            return self.every()[i]
+        plan = s._plan(out, ("grad", i), lambda: self._build((i,), False))
+        self._alone[i] = s._run(out, plan, [self.seed])[0]
+        self.read = True
+        return self._alone[i]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .backends.executable import Executable
 from .backends.lower import target_of
 from .cuda.array import DeviceArray
 from .cuda.eager import CudaEager
@@ -88,5 +89,9 @@ class CompiledCudaSession(CompiledSession):
             states = update.state.moments[p] = tuple(s.owned() for s in states)
         return states, hyper
 
-    def _move(self, p: Param, value: Any) -> None:
-        p.move(value)
+    def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
+        made = plan.run(tensors)
+        for p, value in zip(params, made[1:], strict=True):
+            p.move(value)
+        update.taken(params)
+        return made

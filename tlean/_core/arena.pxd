@@ -30,3 +30,5 @@ cdef void buffer_free(TLBuffer* buffer) noexcept
 
 # Raises the error class of that name with the message.
 cdef object raise_error(str kind, str message)
+# Bytes of the arrays that are alive.
+cdef size_t live_bytes() noexcept

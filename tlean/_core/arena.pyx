@@ -177,6 +177,10 @@ def empty_cache():
             b = following
 
 
+cdef size_t live_bytes() noexcept:
+    return _live_bytes
+
+
 def memory_stats():
     """Bytes of host memory in arrays: live, peak since the last `reset_peak`, cached for reuse; and the number of blocks."""
     return {"live": _live_bytes, "peak": _peak_bytes, "cached": _cached_bytes, "blocks": _block_count}

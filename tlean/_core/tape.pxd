@@ -12,6 +12,7 @@ from tlean._core.instance cimport Instance
 cdef enum:
     TL_INLINE_INPUTS = 4
     TL_KEPT_NODES = 1024        # room for more of them is given back with their tape
+    TL_COLLECTED_BYTES = 1 << 23  # arrays of so many bytes more are worth a look for cycles
 
 
 ctypedef struct TLNode:

@@ -8,16 +8,17 @@ The order of accumulation is part of the contract: nodes descending, then the no
 whole and then added once.
 """
 cimport cython
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject, inquiry, traverseproc, visitproc
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
+import gc
 import weakref
 
 from tlean._core.accum cimport accumulate, own
-from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
+from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, live_bytes, raise_error
 from tlean._core.array cimport TL_F64, AnyTensor, ShapeInfo, itemsize_of, tensor_from_buffer, tensor_from_object
 from tlean._core.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
 from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
@@ -191,6 +192,7 @@ cdef class TapeStore:
         cdef TLNode* nd
         cdef int i, n = len(parents)
         cdef int64_t p
+        collect_if_grown()
         value.check()
         for p in parents:
             if not 0 <= p < self.base + self.count:
@@ -482,6 +484,61 @@ cdef int step_custom(TapeStore store, int64_t i, TLBuffer** slots) except -1:
         if node_at(store, p).requires_grad:
             contribute(store, p, (<AnyTensor>value).buffer, slots)
     return 0
+
+
+# The garbage collector ------------------------------------------------------------------------------------------------
+
+# A node's backward may well hold the tape that the node is on. Cython's own traversal sees the fields of a store and not what its nodes
+# hold, so the type gets one that sees both; of what a node holds only that function can lead back to a tape.
+
+ctypedef int (*clearer)(PyObject*) noexcept
+
+cdef traverseproc _visit_fields = (<PyTypeObject*>TapeStore).tp_traverse
+cdef clearer _clear_fields = <clearer>(<PyTypeObject*>TapeStore).tp_clear
+
+
+cdef int visit_store(PyObject* o, visitproc visit, void* arg) noexcept:
+    # Without a reference of its own: the collector counts them just now.
+    cdef TLNode* nodes = (<TapeStore>o).nodes
+    cdef int64_t i
+    cdef int status
+    for i in range((<TapeStore>o).count):
+        if nodes[i].custom != NULL:
+            status = visit(nodes[i].custom, arg)
+            if status:
+                return status
+    return _visit_fields(o, visit, arg)
+
+
+# Bytes of arrays that were alive when cycles were collected last.
+cdef size_t _after_collection = 0
+
+
+cdef int collect_if_grown() except -1:
+    # Python's collector counts objects, and to it a tape that its own backward function keeps is a handful of them, whatever arrays it holds.
+    # Where such functions are used it runs once memory has grown by half, and by so much that its time does not matter.
+    global _after_collection
+    if live_bytes() > _after_collection + _after_collection // 2 + TL_COLLECTED_BYTES and gc.isenabled():
+        gc.collect()
+        _after_collection = live_bytes()
+    return 0
+
+
+cdef int clear_store(PyObject* o) noexcept:
+    cdef TapeStore store = <TapeStore>o
+    cdef PyObject* held_before
+    cdef int64_t i = 0
+    while i < store.count:
+        # What goes here may run Python: the nodes are looked at anew each time.
+        held_before = store.nodes[i].custom
+        store.nodes[i].custom = NULL
+        Py_XDECREF(held_before)
+        i += 1
+    return _clear_fields(o)
+
+
+(<PyTypeObject*>TapeStore).tp_traverse = <traverseproc>visit_store
+(<PyTypeObject*>TapeStore).tp_clear = <inquiry>clear_store
 
 
 # Free functions for other projects ---------------------------------------------------------------------------------------
