@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
 
 from .cost import Cost, cost_of
@@ -79,7 +79,7 @@ class CompiledOut:
             expand(graph, self._target)
         self.stream = Stream()
         self._made: dict[Any, Executable] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     # What the caller may look at -----------------------------------------------------------------------------------------
 

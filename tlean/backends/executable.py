@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean.locks import Lock
 from tlean.rng import op_seed
 
 from .cpu import CPU
@@ -21,7 +21,7 @@ class Stream:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.position = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def take(self, count: int) -> list[AnyTensor]:
         """The next `count` seeds, as the integer inputs of a plan."""

@@ -15,7 +15,6 @@ import ctypes
 import functools
 import itertools
 import os
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..errors import DeviceError, TleanError
+from ..locks import Lock
 from .compile import compile_family, require_driver
 from .kernels.plan import Family
 from .streams import captures, order
@@ -146,7 +146,7 @@ class Context:
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._owned: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._depth = 0
         self._live = self._peak = 0
         self.lost = ""
@@ -432,23 +432,22 @@ class Context:
 
     def forked(self) -> None:
         """In a child: the parent's device is not the child's, and whoever held the lock is not there to let it go."""
-        self._lock, self._depth, self.lost = threading.RLock(), 0, _FORKED
+        self._lock, self._depth, self.lost = Lock(), 0, _FORKED
         atexit.unregister(self.close)
         self._abandon()
 
 
 _contexts: dict[int, Context] = {}
-_making = threading.Lock()
+_making = Lock()
 _forked = False
 
 
 def _after_fork() -> None:
-    global _forked, _making
+    global _forked
     if driver.cache_info().currsize:
         # The driver cannot be initialised a second time.
         _forked = True
         driver.cache_clear()
-    _making = threading.Lock()
     for found in _contexts.values():
         found.forked()
 

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
@@ -34,6 +35,13 @@ _MOST_ELEMENTS = 1 << 48
 HOST_KERNEL = "host"
 
 
+class _Size:
+    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
+    def __get__(self, spec: Spec, owner: type) -> int:
+        n = spec.__dict__["size"] = math.prod(spec.shape)
+        return n
+
+
 @dataclass(frozen=True)
 class Spec:
     """A shape and a dtype: what is known of an array before it exists.
@@ -44,13 +52,8 @@ class Spec:
     shape: Shape
     dtype: str = FLOAT
 
-    @cached_property
-    def size(self) -> int:
-        """The number of elements."""
-        n = 1
-        for d in self.shape:
-            n *= d
-        return n
+    #: The number of elements.
+    size = _Size()
 
     def resolved(self, float_dtype: str) -> Spec:
         """The same with `"float"` replaced by the program's float dtype."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean.errors import DataError, OptionError, TleanError
+from tlean.locks import Lock
 from tlean.param import Param
 
 _KEY = "tlean"
 _FORMAT = 1
 # How an array and a tuple are written in the JSON: an object with this one key.
 _ARRAY, _TUPLE = "$array", "$tuple"
-_writing = threading.Lock()
+_writing = Lock()
 
 
 def _package() -> Any:

@@ -185,9 +185,12 @@ class DataLoader:
         return self._batches(epoch, first)
 
     def _batches(self, epoch: int, first: int) -> Iterator[tuple[np.ndarray, ...]]:
-        order = self.order(epoch)
-        made: Iterator[tuple[np.ndarray, ...]] = (self.batch(epoch, k, order) for k in range(first, len(self)))
-        for k, batch in enumerate(ahead(made, self.prefetch) if self.prefetch else made, start=first):
+        order, numbers = self.order(epoch), range(first, len(self))
+
+        def make(k: int) -> tuple[np.ndarray, ...]:
+            return self.batch(epoch, k, order)
+
+        for k, batch in enumerate(ahead(make, numbers, self.prefetch) if self.prefetch else map(make, numbers), start=first):
             # Counted when handed out, however many are ready: a state saved now goes on with the next one.
             self._at = (epoch, k + 1)
             yield batch

@@ -1,19 +1,21 @@
-"""An iterator that a thread in the background keeps a few items ahead of its reader, in the same order."""
+"""Items that a thread in the background keeps a few ahead of their reader, in the same order."""
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _END = object()
 
 
-def ahead(items: Iterator[Any], count: int) -> Iterator[Any]:
-    """The items in their order, up to `count` of them made before they are asked for.
+def ahead(make: Callable[[int], Any], numbers: range, count: int) -> Iterator[Any]:
+    """`make(k)` for each number in order, up to `count` of them made before they are asked for.
 
-    What the iterator raises is raised to the reader after the items before it. A reader that stops early ends the thread.
+    What `make` raises is raised to the reader after the items before it. A reader that stops early ends the thread. A forked child has no
+    such thread: there what is left is made when it is asked for.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(count)
     stop = threading.Event()
@@ -28,24 +30,27 @@ def ahead(items: Iterator[Any], count: int) -> Iterator[Any]:
 
     def work() -> None:
         try:
-            for item in items:
-                put(item)
+            for k in numbers:
+                put(make(k))
                 if stop.is_set():
                     return
-            put(_END)
         except BaseException as error:
             put(_END, error)
 
     thread = threading.Thread(target=work, name="tlean prefetch", daemon=True)
+    home = os.getpid()
     thread.start()
     try:
-        while True:
+        for k in numbers:
+            if os.getpid() != home:
+                # The queue's locks may be held by threads that are not here.
+                yield make(k)
+                continue
             item, error = ready.get()
             if error is not None:
                 raise error
-            if item is _END:
-                return
             yield item
     finally:
-        stop.set()
-        thread.join()
+        if os.getpid() == home:
+            stop.set()
+            thread.join()
