@@ -20,9 +20,9 @@ from tlean._faces.methods import OpsMethods
 from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.executable import Executable, signed_seed
-from .backends.graph import Graph, GraphNode, GraphRef
+from .backends.graph import Graph, GraphNode, GraphRef, argument_dtype
 from .backends.target import Target
-from .errors import DTypeError, NodeError, NumericsError, OptionError
+from .errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
 from .ops import OpDef, Spec, get
 from .options import Options
 from .param import Param
@@ -207,15 +207,15 @@ class CompiledSession(Session, OpsMethods):
             return self._op(get("detach"), (call,), {}, None, True) if call.id is None and recording() else call
         if isinstance(x, RefBase):
             raise NodeError(f"{record.name}: a reference belongs to another session or backend")
+        if name in record.integer and hasattr(x, "__tlean_value__"):
+            x = x.__tlean_value__(self)
         try:
-            if name in record.integer:
-                if hasattr(x, "__tlean_value__"):
-                    x = x.__tlean_value__(self)
-                tensor = self.held(x)
-                return self._leaf(tensor if tensor.dtype == "bool" else self.held(x, "int64"), False, False)
-            return self.const(x).call
-        except DTypeError as error:
-            raise DTypeError(f"{record.name}: {name}: {error}") from None
+            tensor = self.held(x, argument_dtype(record, name, self.dtype))
+        except (DTypeError, ShapeError) as error:
+            raise type(error)(f"{record.name}: {name}: {error}") from None
+        except OverflowError:
+            raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
+        return self._leaf(tensor, False, name not in record.integer and recording())
 
     def require(self, ref: Any) -> SessionRef:
         """The reference itself if it is this session's and of the current step. Raises: NodeError."""
@@ -354,8 +354,8 @@ class CompiledSession(Session, OpsMethods):
         return update.peek(p, kernel)
 
     def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        # The plan writes to the states. The parameters' new values, its last outputs, have memory of their own: what this tape has read stays
-        # as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
+        # The plan writes to the states. The parameters' new values, its last outputs, have memory of their own: what this tape has read
+        # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
         return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, params, update.state.steps)
 
     def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:

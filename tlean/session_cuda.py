@@ -91,7 +91,8 @@ class CompiledCudaSession(CompiledSession):
 
     def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
         made = plan.run(tensors)
-        for p, value in zip(params, made[1:], strict=True):
+        values: Sequence[Any] = made[1:]
+        for p, value in zip(params, values, strict=True):
             p.move(value)
         update.taken(params)
         return made

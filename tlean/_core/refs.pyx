@@ -4,6 +4,8 @@ from cpython.object cimport PyObject_GenericGetAttr
 
 import operator
 
+from numpy import bool_, floating, integer
+
 from tlean._core.arena cimport raise_error
 
 # The names of the ops, all of them methods of every reference.
@@ -16,12 +18,19 @@ def install_op_names(names):
     _op_names = frozenset(names)
 
 
-cdef inline bint is_number(object value):
-    # A plain number: Python's, or a NumPy scalar; an array of no axes is an array.
+cdef inline object plain(object value):
+    # A number as Python's own, or None for what is none. NumPy's scalars are numbers; its arrays of no axes are arrays.
     if type(value) is float or type(value) is int:
-        return True
-    return isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "shape", None) == () and not hasattr(value, "ops")
-                                               and not hasattr(value, "__dlpack__") and not hasattr(value, "__array_wrap__"))
+        return value
+    return plain_of_others(value)
+
+
+cdef object plain_of_others(object value):
+    if isinstance(value, (int, bool_, integer)):
+        return int(value)
+    if isinstance(value, (float, floating)):
+        return float(value)
+    return None
 
 
 cdef class RefBase:
@@ -52,55 +61,65 @@ cdef class RefBase:
     def __add__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_ADD, <RefBase>other)
-        if is_number(other):
-            return self.combine_number(REF_ADD, other)
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_ADD, number)
         return self.ops.add(self, other)
 
     def __radd__(self, other):
-        if is_number(other):
-            return self.combine_number(REF_ADD, other)
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_ADD, number)
         return self.ops.add(other, self)
 
     def __sub__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_SUB, <RefBase>other)
-        if is_number(other):
-            return self.combine_number(REF_ADD, -other)
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_ADD, -number)
         return self.ops.sub(self, other)
 
     def __rsub__(self, other):
-        if is_number(other):
-            return self.ops.shift(self.ops.neg(self), other)
+        number = plain(other)
+        if number is not None:
+            return self.ops.shift(self.ops.neg(self), number)
         return self.ops.sub(other, self)
 
     def __mul__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_MUL, <RefBase>other)
-        if is_number(other):
-            return self.combine_number(REF_MUL, other)
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_MUL, number)
         return self.ops.mul(self, other)
 
     def __rmul__(self, other):
-        if is_number(other):
-            return self.combine_number(REF_MUL, other)
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_MUL, number)
         return self.ops.mul(other, self)
 
     def __truediv__(self, other):
         if isinstance(other, RefBase):
             return self.combine(REF_DIV, <RefBase>other)
-        if is_number(other):
-            return self.combine_number(REF_MUL, _inverse(other))
+        number = plain(other)
+        if number is not None:
+            return self.combine_number(REF_MUL, _inverse(number))
         return self.ops.div(self, other)
 
     def __rtruediv__(self, other):
-        if is_number(other):
-            return self.ops.scale(self.ops.inv(self), other)
+        number = plain(other)
+        if number is not None:
+            return self.ops.scale(self.ops.inv(self), number)
         return self.ops.div(other, self)
 
     def __pow__(self, other, modulo):
-        if modulo is not None or not is_number(other):
-            raise_error("OptionError", "pow: the exponent is a plain number")
-        return self.ops.pow(self, other)
+        number = plain(other)
+        if modulo is not None or number is None:
+            got = f"{type(other).__name__}" if modulo is None else "a modulus too"
+            raise_error("OptionError", f"pow: the exponent is a plain number, got {got}")
+        return self.ops.pow(self, number)
 
     def __matmul__(self, other):
         return self.ops.matmul(self, other)
@@ -209,5 +228,9 @@ cdef class _Bound:
 
 cdef object _inverse(object c):
     # IEEE: a division by zero gives an infinity, and -0.0 keeps its sign.
-    cdef double d = c
+    cdef double d
+    try:
+        d = c
+    except OverflowError:
+        raise_error("OptionError", "x / c: the divisor is a number that a float holds, got a longer integer")
     return 1.0 / d

@@ -55,12 +55,12 @@ class _Capturing(Graph):
         if hasattr(outer, "next_seed"):
             self.next_seed = lambda: self._capture(as_tensor(signed_seed(outer.next_seed()), "int64"))
 
-    def ref(self, value: Any, integer: bool = False) -> GraphRef | None:
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
         if isinstance(value, RefBase) and not isinstance(value, GraphRef) and value.ops is self._outer:
             if id(value) not in self._seen:
                 self._seen[id(value)] = self._capture(value)
             return self._seen[id(value)]
-        return super().ref(value, integer)
+        return super().ref(value, dtype)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
         ref = super().const(value, name)

@@ -9,7 +9,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
-from tlean.errors import DTypeError, NodeError, OptionError
+from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
 
@@ -21,6 +21,13 @@ class GraphNode(NamedTuple):
     outputs: tuple[int, ...]
     options: dict[str, Any]
     name: str | None = None
+
+
+def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
+    """The dtype that an op takes an array in, whatever it was: indices as int64, numbers as the program's floats; None for a mask as it is."""
+    if name not in record.integer:
+        return float_dtype
+    return None if "mask" in name else "int64"
 
 
 class GraphRef(RefBase):
@@ -103,8 +110,8 @@ class Graph(OpsMethods):
 
     leaf = const
 
-    def ref(self, value: Any, integer: bool = False) -> GraphRef | None:
-        """The value as a reference of this graph: a reference as it is, anything array-like as a constant."""
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
+        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given."""
         if value is None:
             return None
         if isinstance(value, GraphRef):
@@ -113,14 +120,16 @@ class Graph(OpsMethods):
             return value
         if isinstance(value, RefBase):
             raise NodeError("a reference belongs to another backend")
-        return self.const(as_tensor(value, None if as_tensor(value).dtype == "bool" else "int64") if integer else value)
+        return self.const(value if dtype is None else as_tensor(value, dtype))
 
     def _argument(self, record: OpDef, name: str, value: Any) -> GraphRef | None:
-        # An op's argument as a reference; what cannot be one is reported with the op and the argument.
+        # An op's argument as a reference, of the dtype that it has when the op runs eagerly; what cannot be one is reported with its name.
         try:
-            return self.ref(value, name in record.integer)
-        except DTypeError as error:
-            raise DTypeError(f"{record.name}: {name}: {error}") from None
+            return self.ref(value, argument_dtype(record, name, self.dtype))
+        except (DTypeError, ShapeError, NodeError) as error:
+            raise type(error)(f"{record.name}: {name}: {error}") from None
+        except OverflowError:
+            raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
 
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
