@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,9 @@ class Options:
     deterministic: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("backend", "device", "dtype", "fast_gpu_matmul_precision"):
+            if not isinstance(getattr(self, name), str):
+                raise OptionError(f"Options: {name} is a text, got {getattr(self, name)!r}")
         if self.backend not in ("eager", "compiled"):
             raise OptionError(f"Options: backend is 'eager' or 'compiled', got {self.backend!r}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
@@ -66,11 +70,19 @@ class Options:
             value = getattr(self, name)
             if value is None and name == "num_threads":
                 continue
-            if not hasattr(value, "__index__") or not low <= value.__index__() < high:
+            try:
+                fits = low <= operator.index(value) < high
+            except TypeError:
+                fits = False
+            if not fits:
                 raise OptionError(f"Options: {name} is an int from {low} to {high - 1}, got {value!r}")
 
     def replace(self, **changes: Any) -> Options:
         """The same options with some changed."""
         if "device" in changes and "use_gpu" not in changes:
             changes["use_gpu"] = None
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise OptionError(f"there is no option {name!r}; the options are {', '.join(known)}")
         return dataclasses.replace(self, **changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.eager import use
 
+from . import arguments
+from .arguments import each, node_id
 from .backends.eager import EagerOps
 from .errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
 from .indices import NatRef, NatVecRef, index_of
@@ -35,9 +37,7 @@ class Gradients(Sequence):
             if isinstance(i, slice):
                 self.every()
                 return [self[k] for k in range(*i.indices(len(self)))]
-            if not hasattr(i, "__index__"):
-                raise NodeError(f"gradients are indexed by references and node ids, got {type(i).__name__}")
-            k = i.__index__()
+            k = node_id("gradients", i)
             i = k + len(self) if k < 0 else k
         g = self.reached(i)
         if g is None:
@@ -52,19 +52,36 @@ class Gradients(Sequence):
         if self._session.generation != self.generation:
             raise NodeError("these gradients are from before reset_tape; read what is needed of them before it")
 
-    def check_node(self, i: int) -> None:
-        """Raise NodeError if they have no node i."""
+    def check_node(self, i: int) -> int:
+        """The id of one of their nodes. Raises: NodeError if they have no such node."""
+        if type(i) is not int:
+            i = node_id("gradients", i)
         if not 0 <= i < len(self._found):
             raise NodeError(f"there is no gradient of node {i}: the tape had {len(self)} nodes when they were asked for")
+        return i
 
     def reached(self, i: int) -> AnyTensor | None:
         """The gradient of node i, or None if nothing arrived there. Raises: NodeError if the node is newer than the gradients."""
-        self.check_node(i)
-        return self._found[i]
+        return self._found[self.check_node(i)]
 
     def every(self) -> list[AnyTensor | None]:
         """The gradients of all nodes, None where nothing arrived."""
         return self._found
+
+    def __contains__(self, g: Any) -> bool:
+        return self.count(g) > 0
+
+    def count(self, g: Any) -> int:
+        """How many nodes this very array is the gradient of."""
+        return sum(found is g for found in self.every())
+
+    def index(self, g: Any, start: int = 0, stop: int | None = None) -> int:
+        """The first node that this very array is the gradient of. Raises: NodeError if there is none."""
+        found = range(len(self))[slice(node_id("index", start), None if stop is None else node_id("index", stop))]
+        for i in found:
+            if self.every()[i] is g:
+                return i
+        raise NodeError(f"index: none of the {len(self)} gradients is this array")
 
     def __iter__(self) -> Iterator[AnyTensor]:
         self.every()
@@ -135,7 +152,7 @@ class Session:
         """A new parameter of the session's dtype."""
         if requires_grad is None:
             requires_grad = self.options.requires_grad_by_default
-        return Param(value, name, requires_grad, dtype=self.options.dtype)
+        return Param(value, name, arguments.flag("param", "requires_grad", requires_grad), dtype=self.options.dtype)
 
     def use(self, p: Param) -> Any:
         """A leaf with the parameter's value. Used twice, its gradients are summed and it is updated once."""
@@ -157,16 +174,16 @@ class Session:
 
     def use_all(self, params: Sequence[Param]) -> list[Any]:
         """A leaf for each parameter."""
-        return [self.use(p) for p in _each("use_all", "parameters", params)]
+        return [self.use(p) for p in each("use_all", "parameters", params)]
 
     def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> Any:
         """A leaf with this value (copied, cast to the session's dtype)."""
-        flows = self.options.requires_grad_by_default if requires_grad is None else requires_grad
+        flows = self.options.requires_grad_by_default if requires_grad is None else arguments.flag("input", "requires_grad", requires_grad)
         return self.add_leaf(self.array(x, self.options.dtype), flows, name)
 
     def input_all(self, xs: Sequence[Any]) -> list[Any]:
         """A leaf for each value."""
-        return [self.input(x) for x in _each("input_all", "arrays", xs)]
+        return [self.input(x) for x in each("input_all", "arrays", xs)]
 
     def release(self) -> None:
         """Forget every node and give the memory back."""
@@ -202,9 +219,7 @@ class Session:
 
     def init_rng(self, seed: int) -> None:
         """Start the session's random stream anew from this seed. Raises: OptionError unless it is an int of 64 bits."""
-        if not hasattr(seed, "__index__") or not -(1 << 63) <= seed.__index__() < 1 << 64:
-            raise OptionError(f"init_rng: the seed is an int of 64 bits, got {seed!r}")
-        self.session_seed = seed
+        self.session_seed = arguments.seed("init_rng", seed)
         self.stream_position = 0
 
     def split_rng(self) -> Any:
@@ -288,7 +303,7 @@ class Session:
 
     def grads(self, grads: Any, refs: Sequence[Any]) -> list[AnyTensor | None]:
         """The entries of several references."""
-        return [self.grad(grads, r) for r in _each("grads", "references", refs)]
+        return [self.grad(grads, r) for r in each("grads", "references", refs)]
 
     # Steps ------------------------------------------------------------------------------------------------------------------
 
@@ -359,14 +374,6 @@ class Session:
         self.adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
 
 
-def _each(who: str, what: str, xs: Any) -> Iterable[Any]:
-    # What was given as a sequence. Raises: OptionError if it cannot be iterated over.
-    try:
-        return iter(xs)
-    except TypeError:
-        raise OptionError(f"{who}: a sequence of {what} is expected, got {type(xs).__name__}") from None
-
-
 def _options(options: Options | None, changes: dict[str, Any]) -> Options:
     options = Options() if options is None else options
     if not isinstance(options, Options):
@@ -391,7 +398,7 @@ class EagerSession(Session, EagerOps):
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""
-        value = self.store.value(i)
+        value = self.ref_of(i)
         return value.shape, value.dtype
 
     def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Gradients:

@@ -17,11 +17,14 @@ from tlean._core.eager import recording, run_plan
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 
+from . import arguments
+from .arguments import node_id
 from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.executable import Executable, signed_seed
 from .backends.graph import Graph, GraphNode, GraphRef, argument_dtype
 from .backends.target import Target
+from .cuda.place import context_at
 from .errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
 from .ops import OpDef, Spec, get
 from .options import Options
@@ -152,8 +155,10 @@ class CompiledSession(Session, OpsMethods):
         return call
 
     def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> SessionRef:
-        """A leaf that holds this array itself, of whatever dtype."""
-        flows = bool(requires_grad) and value.dtype.startswith("float")
+        """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no array of the session's device."""
+        if type(value) is not AnyTensor and context_at(value) is None:
+            raise DTypeError(f"add_leaf: an array of the session's device is expected, got {type(value).__name__}; see leaf()")
+        flows = arguments.flag("leaf", "requires_grad", requires_grad) and value.dtype.startswith("float")
         return SessionRef(self, self._leaf(value, flows, recording()))
 
     def held(self, value: Any, dtype: str | None = None) -> Any:
@@ -166,7 +171,8 @@ class CompiledSession(Session, OpsMethods):
 
     def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> SessionRef:
         """A leaf with this value (copied, cast to the session's dtype)."""
-        return self.leaf(x, self.options.requires_grad_by_default if requires_grad is None else requires_grad, name)
+        flows = self.options.requires_grad_by_default if requires_grad is None else requires_grad
+        return self.leaf(x, arguments.flag("input", "requires_grad", flows), name)
 
     def const(self, value: Any, name: str | None = None) -> SessionRef:
         """A leaf that takes no gradient."""
@@ -235,7 +241,10 @@ class CompiledSession(Session, OpsMethods):
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""
-        spec = self._program.nodes[i].spec
+        now, i = self._program, node_id("spec_of", i)
+        if not 0 <= i < now.at.nodes:
+            raise NodeError(f"there is no node {i} on this tape of {now.at.nodes} nodes")
+        spec = now.nodes[i].spec
         return spec.shape, spec.dtype
 
     # Running ----------------------------------------------------------------------------------------------------------------
@@ -438,7 +447,7 @@ class LazyGradients(Gradients):
 
         Raises: NodeError if the tape was reset and the gradient was not computed before, or if the node is newer than the gradients.
         """
-        self.check_node(i)
+        i = self.check_node(i)
         s, out = self._session, self.out
         last: Any = out.id
         if i == last:

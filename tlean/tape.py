@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
-from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -15,9 +14,11 @@ from tlean._core.refs import RefBase
 from tlean._core.tape import TapeStore
 from tlean._faces.tape_methods import TapeMethods
 
+from . import arguments
+from .arguments import node_id
 from .backends.eager import EagerOps
 from .cuda.place import array_at, context_at, context_of
-from .errors import DTypeError, NodeError, ShapeError
+from .errors import DTypeError, NodeError, OptionError, ShapeError
 
 _FLOATS = ("float32", "float64")
 
@@ -44,10 +45,10 @@ class Node:
         requires_grad: bool = True,
     ) -> None:
         self.value: Any = value if context_at(value) else as_tensor(value)
-        self.parents = tuple(int(p) for p in parents)
-        self.backward = backward
+        self.parents = tuple([node_id("Node", p) for p in arguments.each("Node", "parents' ids", parents, NodeError)])
+        self.backward = None if backward is None else arguments.function("Node", "backward", backward)
         self.name = name
-        self.requires_grad = bool(requires_grad)
+        self.requires_grad = arguments.flag("Node", "requires_grad", requires_grad)
 
     def __repr__(self) -> str:
         value = f"{self.value.shape} {self.value.dtype}"
@@ -75,7 +76,7 @@ class Tape(TapeMethods):
     __slots__ = ("_dtype", "_position", "_size", "_store")
 
     def __init__(self, dtype: str = "float32", device: str = "cpu") -> None:
-        self._dtype = EagerOps(dtype).dtype
+        self._dtype = arguments.float_dtype("Tape", dtype)
         self._store: Any = new_store(dtype, device)
         self._size = 0
         self._position = 0
@@ -117,6 +118,7 @@ class Tape(TapeMethods):
 
     def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
         """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
+        requires_grad = arguments.flag("leaf", "requires_grad", requires_grad)
         ops = self._builder()
         i = ops.store.leaf(array_at(value, self._dtype, self._where), requires_grad, name)
         return self._after(ops), i
@@ -144,7 +146,9 @@ class Tape(TapeMethods):
 
     def unary(self, op_name: str, x: SupportsIndex, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]) -> tuple[Tape, int]:
         """An op of the user's own with one input: `forward(x)` and `backward(x, g)` on NumPy arrays. Returns: (tape, id)."""
-        x = self._require(x, op_name)
+        for name, f in (("forward", forward), ("backward", backward)):
+            arguments.function(f"unary {op_name}", name, f)
+        x = self._require(x, f"unary {op_name}")
         array = self._store.value(x).numpy()
 
         def pull(g: AnyTensor) -> list[tuple[int, Any]]:
@@ -157,7 +161,7 @@ class Tape(TapeMethods):
 
     def _require(self, id: SupportsIndex, who: str) -> int:
         # The id as an int: a reference of a TapeM stands for its node.
-        i = index(id)
+        i = node_id(who, id)
         if not 0 <= i < self._size:
             raise NodeError(f"{who}: there is no node {i} on this tape of {self._size} nodes")
         return i
@@ -177,7 +181,7 @@ class Tape(TapeMethods):
 
     def get_node(self, id: SupportsIndex) -> Node | None:
         """Node `id` (its value, parents, name, flag and vector-Jacobian product), or None out of range."""
-        id = index(id)
+        id = node_id("get_node", id)
         if not 0 <= id < self._size:
             return None
         op, name, parents, _, _, requires_grad, _ = self._store.describe(id)
@@ -195,14 +199,14 @@ class Tape(TapeMethods):
 
     def get_value(self, id: SupportsIndex) -> AnyTensor | None:
         """The value of node `id`, or None out of range."""
-        i = index(id)
+        i = node_id("get_value", id)
         return self._store.value(i) if 0 <= i < self._size else None
 
     def require_value(self, id: SupportsIndex, shape: Sequence[int]) -> AnyTensor:
         """The value of node `id`, checked to have this shape. Raises: NodeError, ShapeError."""
         id = self._require(id, "require_value")
         value = self._store.value(id)
-        if value.shape != tuple(shape):
+        if value.shape != arguments.shape("require_value", shape):
             raise ShapeError(f"require_value: node {id} has another shape, got {value.shape}, asked for {tuple(shape)}")
         return value
 
@@ -239,7 +243,8 @@ class Tape(TapeMethods):
         id = self._require(id, "backward_step")
         return self._from(grads, id + 1, id)
 
-    def _from(self, grads: Sequence[Any], n: int, first: int) -> list[AnyTensor]:
+    def _from(self, given: Sequence[Any], n: int, first: int) -> list[AnyTensor]:
+        grads, n = list(arguments.each("backward", "gradients", given)), node_id("backward", n)
         if len(grads) != self._size:
             raise ShapeError(f"backward: one gradient for each of the {self._size} nodes, got {len(grads)}")
         if not 0 <= n <= self._size:
@@ -276,12 +281,24 @@ class Tape(TapeMethods):
         """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; `path`: a file for it."""
         from .show import to_svg
 
-        return to_svg(self, path, grads)
+        if grads is not None and not isinstance(grads, Mapping | Sequence) or isinstance(grads, str | bytes):
+            raise OptionError(f"show: gradients are what a backward pass returned, got {type(grads).__name__}")
+        return to_svg(self, None if path is None else arguments.path("show", path), grads)
+
+    def __copy__(self) -> Tape:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tape:
+        # A tape is a value that never changes, as are the arrays of its nodes.
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError("a tape cannot be pickled: its nodes hold functions of this process; pickle the arrays that get_value returns")
 
 
 def new_store(dtype: str, device: str) -> Any:
-    """The empty nodes of a tape on the CPU or on a device. Raises: DeviceError that says what is missing; DTypeError."""
-    where = context_of(device)
+    """The empty nodes of a tape on the CPU or on a device. Raises: DeviceError that says what is missing; DTypeError; OptionError."""
+    where = context_of(arguments.device("Tape", device))
     if where is None:
         return TapeStore()
     if dtype != "float32":
@@ -306,9 +323,7 @@ def _ref_of(ops: Any, op: str, i: Any) -> Any:
         return None
     if isinstance(i, list | tuple):
         return [_ref_of(ops, op, k) for k in i]
-    if not hasattr(i, "__index__"):
-        raise NodeError(f"{op}: a node id is an int, got {type(i).__name__}; put arrays on the tape with leaf()")
-    return ops.ref_of(index(i))
+    return ops.ref_of(node_id(op, i))
 
 
 def _recorded(call: Callable[[], Any]) -> Any:
@@ -327,14 +342,14 @@ def _cast(g: Any, like: Any) -> Any:
 def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
     """A cotangent, checked to have this shape. Raises: ShapeError if it has another."""
     g = g if context_at(g) else as_tensor(g)
-    if g.shape != tuple(shape):
+    if g.shape != arguments.shape("require_grad", shape):
         raise ShapeError(f"a cotangent has the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
     return g
 
 
 def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
     """Gradients keyed by node id, from a dense list; entries that are None are left out."""
-    return {i: g for i, g in enumerate(grads) if g is not None}
+    return {i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None}
 
 
 class Threaded:
@@ -355,15 +370,24 @@ class Threaded:
 
     def value(self, ref: Any) -> AnyTensor:
         """The value of a reference or id."""
-        return self.get_value(ref if isinstance(ref, RefBase) else self.ref_of(ref))
+        return self.get_value(ref if isinstance(ref, RefBase) else self.ref_of(node_id("value", ref)))
 
     def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
         """Gradients of a scalar, keyed by node id."""
-        return self.tape.backward_scalar(int(loss.__index__()))
+        return self.tape.backward_scalar(self._node(loss, "backward_scalar"))
 
     def backward(self, out: Any, seed: Any) -> dict[int, AnyTensor]:
         """Gradients of `out` with the cotangent `seed`, keyed by node id."""
-        return self.tape.backward(int(out.__index__()), seed)
+        return self.tape.backward(self._node(out, "backward"), seed)
+
+    def _node(self, ref: Any, who: str) -> int:
+        # A reference of this tape, or the id of a node.
+        if isinstance(ref, RefBase):
+            self.get_value(ref)
+        return node_id(who, ref)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError("a TapeM cannot be pickled or copied: ops append to it; tl.TapeM(m.tape) goes on from the same nodes")
 
 
 class TapeM(Threaded, EagerOps):
@@ -383,6 +407,8 @@ class TapeM(Threaded, EagerOps):
     """
 
     def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> Any:
+        if tape is not None and not isinstance(tape, Tape):
+            raise NodeError(f"TapeM: the tape to continue is a Tape, got {type(tape).__name__}")
         store = new_store(dtype, device) if tape is None else tape._store
         if not isinstance(store, TapeStore):
             from .tape_cuda import CudaTapeM
@@ -392,7 +418,7 @@ class TapeM(Threaded, EagerOps):
 
     def __init__(self, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> None:
         if tape is None:
-            super().__init__(dtype)
+            super().__init__(arguments.float_dtype("TapeM", dtype))
             self.use_store(self.store.continued(0, self))
         else:
             super().__init__(tape.dtype, tape._store)
@@ -402,6 +428,7 @@ class TapeM(Threaded, EagerOps):
     @classmethod
     def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:
         """Run the program `f(m)` on a tape. Returns: (its result, the tape after it)."""
+        arguments.function("TapeM.run", "the program", f)
         m = cls(tape)
         return f(m), m.tape
 

@@ -4,6 +4,8 @@ A call finds its interned instance by the identity of its inputs' shapes (a smal
 into a fresh buffer and appends one node. The methods themselves are generated from the op registry (eager_ops.pxi).
 """
 cimport cython
+import functools
+import inspect
 from contextvars import ContextVar
 
 from cpython.contextvars cimport PyContextVar_Set, get_value
@@ -22,6 +24,7 @@ from tlean._core.refs import install_op_names
 from tlean._core.threads cimport cap_threads
 from tlean._core.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
+from tlean._core.tape import node_of
 
 # Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
@@ -48,6 +51,22 @@ include "eager_no_grad.pxi"
 include "eager_instances.pxi"
 include "eager_refs.pxi"
 include "eager_params.pxi"
+
+
+cdef bint flag_of(object value) except -1:
+    if value is True or value is False:
+        return value is True
+    if isinstance(value, int) and value in (0, 1):
+        return value == 1
+    if getattr(value, "dtype", None) == "bool" and getattr(value, "shape", None) == ():
+        return bool(value)
+    raise_error("OptionError", f"leaf: requires_grad is True or False, got {type(value).__name__}")
+
+
+cdef AnyTensor array_of(object value, str who):
+    if type(value) is not AnyTensor:
+        raise_error("DTypeError", f"{who}: an AnyTensor is expected, got {type(value).__name__}; leaf() takes anything array-like")
+    return <AnyTensor>value
 
 
 cdef void drop(Instance inst, TLBuffer* value, TLBuffer** kept) noexcept:
@@ -137,15 +156,19 @@ cdef class EagerCore:
     def by_definition(self, value):
         self.mode = BY_DEFINITION if value else 0
 
-    def use_store(self, TapeStore store not None):
+    def use_store(self, store):
         """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""
+        if type(store) is not TapeStore:
+            raise_error("NodeError", f"use_store: the nodes of a tape are expected, got {type(store).__name__}")
         self.store = store
 
     def reset_tape(self):
         """Forget every node; references made before raise NodeError from now on. Parameters stay."""
         cdef TapeStore before = self.store
+        # Memory first: without it the tape stays as it is.
+        cdef TapeStore fresh = TapeStore() if self.spare is None else self.spare
         self.generation += 1
-        self.store = TapeStore() if self.spare is None else self.spare
+        self.store = fresh
         self.spare = None
         if self._uses:
             self._uses = {}
@@ -155,15 +178,15 @@ cdef class EagerCore:
 
     def leaf(self, value, requires_grad=True, name=None):
         """A leaf with this value (copied); floating-point and integer values take the tape's float dtype."""
-        return self.new_leaf(tensor_from_object(value, self.code, True), requires_grad, name)
+        return self.new_leaf(tensor_from_object(value, self.code, True), flag_of(requires_grad), name)
 
     def const(self, value, name=None):
         """A leaf that takes no gradient."""
         return self.new_leaf(tensor_from_object(value, self.code, True), False, name)
 
-    def add_leaf(self, AnyTensor value not None, requires_grad=True, name=None):
-        """A leaf that holds this array itself, of whatever dtype."""
-        return self.new_leaf(value, requires_grad, name)
+    def add_leaf(self, value, requires_grad=True, name=None):
+        """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no AnyTensor."""
+        return self.new_leaf(array_of(value, "add_leaf"), flag_of(requires_grad), name)
 
     cdef TensorRef new_leaf(self, AnyTensor value, bint requires_grad, object name):
         value.check()
@@ -173,18 +196,16 @@ cdef class EagerCore:
 
     def ref_of(self, node):
         """A reference to an existing node."""
-        cdef int64_t i = node
-        size = len(self.store)
-        if not 0 <= i < size:
-            raise_error("NodeError", f"there is no node {node} on this tape of {size} nodes")
-        n = node_at(self.store, i)
+        cdef int64_t i = node_of(node)
+        n = self.store.at(i)
         return new_ref(self, i, <ShapeInfo>n.shape, n.dtype, None)
 
-    def custom_node(self, AnyTensor value not None, parents, backward, requires_grad, name=None):
+    def custom_node(self, value, parents, backward, requires_grad, name=None):
         """Append a node whose backward is a Python function; see `TapeStore.custom`."""
+        cdef AnyTensor t = array_of(value, "custom_node")
         if not recording():
-            return new_ref(self, -1, value.info, value.code, value)
-        return new_ref(self, self.store.custom(value, parents, backward, requires_grad, name), value.info, value.code, None)
+            return new_ref(self, -1, t.info, t.code, t)
+        return new_ref(self, self.store.custom(t, parents, backward, requires_grad, name), t.info, t.code, None)
 
     def require(self, ref):
         """The reference itself if it is this session's and of the current tape. Raises: NodeError."""
@@ -243,14 +264,16 @@ cdef class EagerCore:
         except OverflowError:
             raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
 
-    def sweep(self, int64_t out, AnyTensor seed not None, free_interior=False):
+    def sweep(self, out, seed, free_interior=False):
         """Gradients of node `out` with the cotangent `seed`: see `TapeStore.backward`."""
         cdef int before
+        cdef int64_t i = node_of(out)
+        cdef AnyTensor g = array_of(seed, "sweep")
         if not self.thread_cap:
-            return self.store.backward(out, seed, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior)
         before = cap_threads(self.thread_cap)
         try:
-            return self.store.backward(out, seed, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior)
         finally:
             cap_threads(before)
 

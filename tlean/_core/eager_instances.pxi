@@ -130,7 +130,8 @@ cdef str described(OpInfo op, tuple args):
     parts = []
     for name, x in zip(op.record.input_names(len(args)), args):
         shape = getattr(x, "shape", None)
-        parts.append(f"{name}: {type(x).__name__}" if shape is None else f"{name}: {tuple(shape)} {x.dtype}")
+        dtype = getattr(x, "dtype", None)
+        parts.append(f"{name}: {type(x).__name__}" if shape is None or dtype is None else f"{name}: {tuple(shape)} {dtype}")
     return ", ".join(parts)
 
 

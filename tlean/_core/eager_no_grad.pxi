@@ -7,7 +7,22 @@ cdef object _depth = ContextVar("tlean_no_grad_depth", default=0)
 
 @cython.freelist(4)
 cdef class no_grad:
-    """A context in which ops compute values and record nothing. It belongs to the current context (thread, task)."""
+    """A context in which ops compute values and record nothing. It belongs to the current context (thread, task).
+
+    As a decorator, `@tl.no_grad()`, it does so for every call of a function.
+    """
+
+    def __call__(self, f):
+        """The function with its calls under no_grad. Raises: OptionError for what is no plain function: a generator runs between calls."""
+        if not callable(f) or inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
+            raise_error("OptionError", f"no_grad: it decorates a plain function, got {f!r}; write `with tl.no_grad():` inside of it")
+
+        @functools.wraps(f)
+        def quiet(*args, **options):
+            with no_grad():
+                return f(*args, **options)
+
+        return quiet
 
     def __enter__(self):
         global _blocks_open

@@ -156,14 +156,14 @@ cdef class RefBase:
 
     def __len__(self):
         if not self.shape:
-            raise TypeError("a value with no axes has no length")
+            raise_error("DTypeError", "a value with no axes has no length")
         return self.shape[0]
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __bool__(self):
-        raise TypeError("a reference has no truth value; read its value first")
+        raise_error("DTypeError", "a reference has no truth value; read its value first")
 
     def __getitem__(self, key):
         keys = key if isinstance(key, tuple) else (key,)
@@ -174,13 +174,19 @@ cdef class RefBase:
         for axis, n in enumerate(shape):
             k = keys[axis] if axis < len(keys) else slice(None)
             if isinstance(k, slice):
-                start, stop, step = k.indices(n)
+                try:
+                    start, stop, step = k.indices(n)
+                except (TypeError, ValueError) as error:
+                    raise_error("OptionError", f"x[…]: a slice has ints or nothing, and a step other than 0, got {k} ({error})")
                 if step < 1:
                     raise_error("OptionError", f"x[…]: a step is at least 1, got {step}")
                 stop = max(start, stop)
                 kept.append(len(range(start, stop, step)))
             else:
-                i = operator.index(k)
+                try:
+                    i = operator.index(k)
+                except TypeError:
+                    raise_error("DTypeError", f"x[…]: an index is an int or a slice, got {type(k).__name__}")
                 if not -n <= i < n:
                     raise_error("IndexRangeError", f"x[…]: index {i} is out of range on axis {axis}, got x: {shape}")
                 start = i + n if i < 0 else i

@@ -15,6 +15,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 import gc
+import operator
 import weakref
 
 from tlean._core.accum cimport accumulate, own
@@ -137,6 +138,15 @@ cdef TLNode* node_before(TapeStore store, int64_t i) noexcept:
     return &store.nodes[i - store.base]
 
 
+def node_of(value):
+    """A node's id as an int of 64 bits; −1 where it fits none. Raises: NodeError for what is no integer."""
+    try:
+        i = operator.index(value)
+    except TypeError:
+        raise_error("NodeError", f"a node id is an int, got {type(value).__name__}")
+    return i if 0 <= i < 1 << 62 else -1
+
+
 # The trashcan frees long chains of forks without recursion.
 @cython.trashcan(True)
 cdef class TapeStore:
@@ -190,10 +200,14 @@ cdef class TapeStore:
     def custom(self, AnyTensor value not None, parents, backward, requires_grad, name=None):
         """Append a node with a Python backward: `backward(g) -> [(parent id, contribution), …]`; returns its id."""
         cdef TLNode* nd
-        cdef int i, n = len(parents)
+        cdef int i, n
         cdef int64_t p
         collect_if_grown()
         value.check()
+        if not isinstance(parents, (tuple, list)):
+            raise_error("NodeError", f"node: the parents are a sequence of node ids, got {type(parents).__name__}")
+        parents = [node_of(given) for given in parents]
+        n = len(parents)
         for p in parents:
             if not 0 <= p < self.base + self.count:
                 raise_error("NodeError", f"node: parent {p} is not on this tape of {self.base + self.count} nodes")

@@ -15,6 +15,7 @@ import ctypes
 import functools
 import itertools
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

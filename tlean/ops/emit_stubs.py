@@ -13,13 +13,16 @@ _TYPES = "from tlean.ops.protocol import Index, Ints, Mask, Ref\n"
 
 _EAGER_HEAD = """
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.ops.protocol import Index, Ints, Mask, Ref
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 class TensorRef(RefBase):
     @property
@@ -41,6 +44,7 @@ class TensorRef(RefBase):
 class no_grad(contextlib.AbstractContextManager[Any]):
     def __enter__(self) -> no_grad: ...
     def __exit__(self, *exc: object) -> None: ...
+    def __call__(self, f: Callable[P, R]) -> Callable[P, R]: ...
 
 def recording() -> bool: ...
 def install(

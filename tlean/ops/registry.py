@@ -403,7 +403,7 @@ def get(name: str | OpDef) -> OpDef:
     """The op of that name or alias (a record is returned as it is). Raises: OptionError if there is none."""
     if isinstance(name, OpDef):
         return name
-    op = _OPS.get(name) or _OPS.get(_ALIASES.get(name, ""))
+    op = (_OPS.get(name) or _OPS.get(_ALIASES.get(name, ""))) if isinstance(name, str) else None
     if op is None:
         raise OptionError(f"there is no op named {name!r}")
     return op

@@ -1,0 +1,89 @@
+"""Checks of arguments that many calls have in common: each returns the argument in one form, or raises an error that names call and mistake."""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .errors import DTypeError, NodeError, OptionError, ShapeError
+
+
+def node_id(who: str, value: Any) -> int:
+    """A node's id as an int; a reference stands for its node. Raises: NodeError."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise NodeError(f"{who}: a node id is an int, got {type(value).__name__}; put arrays on the tape with leaf()") from None
+
+
+def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:
+    """The entries of a sequence. Raises: OptionError, or the error given, if it cannot be iterated over."""
+    try:
+        return iter(xs)
+    except TypeError:
+        raise error(f"{who}: a sequence of {what} is expected, got {type(xs).__name__}") from None
+
+
+def shape(who: str, value: Iterable[Any]) -> tuple[int, ...]:
+    """A shape as a tuple of ints. Raises: ShapeError."""
+    sizes = tuple(each(who, "sizes", value, ShapeError))
+    try:
+        return tuple(map(operator.index, sizes))
+    except TypeError:
+        raise ShapeError(f"{who}: a shape is a sequence of ints, got {value!r}") from None
+
+
+def function(who: str, what: str, value: Any) -> Any:
+    """Something to call. Raises: OptionError."""
+    if not callable(value):
+        raise OptionError(f"{who}: {what} is a function, got {type(value).__name__}")
+    return value
+
+
+def flag(who: str, name: str, value: Any) -> bool:
+    """True or False; 0 and 1, and NumPy's Booleans, are taken for them. Raises: OptionError."""
+    if type(value) is bool:
+        return value
+    try:
+        if operator.index(value) in (0, 1):
+            return bool(value)
+    except TypeError:
+        # NumPy's Booleans are no integers.
+        if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
+            return bool(value)
+    raise OptionError(f"{who}: {name} is True or False, got {type(value).__name__}")
+
+
+def seed(who: str, value: Any) -> int:
+    """A seed. Raises: OptionError unless it is an int of 64 bits."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 1 << 64
+    if not -(1 << 63) <= number < 1 << 64:
+        raise OptionError(f"{who}: the seed is an int of 64 bits, got {value!r}")
+    return number
+
+
+def float_dtype(who: str, value: Any) -> str:
+    """A float dtype by name. Raises: DTypeError."""
+    if not isinstance(value, str) or value not in ("float32", "float64"):
+        raise DTypeError(f"{who}: dtype is float32 or float64, got {value!r}")
+    return value
+
+
+def device(who: str, value: Any) -> str:
+    """A device by name. Raises: OptionError."""
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise OptionError(f"{who}: device is 'cpu', 'cuda' or 'cuda:<number>', got {value!r}")
+    return value
+
+
+def path(who: str, value: Any) -> Any:
+    """A path of a file. Raises: OptionError."""
+    if not isinstance(value, str | os.PathLike):
+        raise OptionError(f"{who}: a path is a text or a pathlib.Path, got {type(value).__name__}")
+    return value
