@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -189,3 +191,163 @@ def test_check_numerics_names_the_op():
     y = s.sum(s.exp(s.log(s.input([-1.0]))))
     with pytest.raises(tl.NumericsError, match="log"):
         y.item()
+
+
+# Programs that change -------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_that_changes_at_every_step_does_not_make_steps_grow():
+    s = tl.Session(backend="compiled")
+    p = s.param(np.ones(4))
+    events, sizes = [], []
+    for k in range(120):
+        calls = [0]
+
+        def count(frame, event, argument, calls=calls):
+            calls[0] += event == "call"
+
+        sys.setprofile(count)
+        try:
+            s.reset_tape()
+            loss = s.mean(s.scale(s.square(s.use(p)), 1.0 + k * 1e-3))
+            grads = s.backward_scalar_dense_all(loss)
+            grads[0].numpy()
+        finally:
+            sys.setprofile(None)
+        events.append(calls[0])
+        sizes.append((len(s._program.graph.specs), *calls_and_plans(s)))
+        assert grads[0].tolist() == pytest.approx([0.5 * (1.0 + k * 1e-3)] * 4)
+    # A step costs what the first new one did, and as many programs are kept.
+    assert max(events[20:]) <= 1.05 * max(events[2:20])
+    assert len(set(sizes[20:])) == 1 and sizes[-1][0] == 4
+
+
+def test_programs_share_their_beginning_and_their_plans():
+    s = tl.Session(backend="compiled")
+    for k in range(5):
+        s.reset_tape()
+        y = s.exp(s.input([1.0, 2.0]))
+        assert y.value.tolist() == pytest.approx(np.exp([1.0, 2.0]).tolist())
+        s.scale(y, float(k)).item if k < 0 else s.sum(s.scale(y, float(k))).item()
+    # The leaf and exp are common to the five, as is the plan of exp's value.
+    assert calls_and_plans(s) == (1 + 2 + 2 * 5, 1 + 5)
+
+
+def test_options_that_are_equal_as_numbers_are_told_apart():
+    s = tl.Session(backend="compiled")
+    signs = []
+    for c in (0.0, -0.0, np.float32(0.0), np.float32(-0.0), 0):
+        s.reset_tape()
+        signs.append(bool(np.signbit(s.scale(s.input([1.0]), c).numpy()[0])))
+    assert signs == [False, True, False, True, False]
+
+
+def test_a_step_that_stops_early_and_one_that_goes_on():
+    s, eager = pair()[1], pair()[0]
+    for deep in (True, False, True, False):
+        got = []
+        for x in (eager, s):
+            x.reset_tape()
+            y = x.sum(x.square(x.input([1.0, 3.0])))
+            z = x.exp(y) if deep else y
+            grads = x.backward_scalar_dense_all(z)
+            got.append((len(grads), bits(*grads)))
+        assert got[0] == got[1]
+
+
+# All gradients --------------------------------------------------------------------------------------------------------------
+
+
+def plan_events(n, read):
+    """How many functions are called while the gradients of a program of n ops are read for the first time."""
+    s = tl.Session(backend="compiled")
+    y = s.use(s.param(np.ones(2)))
+    for _ in range(n):
+        y = s.tanh(y)
+    loss = s.sum(y)
+    calls = [0]
+
+    def count(frame, event, argument):
+        calls[0] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        found = read(s, loss)
+    finally:
+        sys.setprofile(None)
+    assert len(found) == n + 2
+    return calls[0]
+
+
+READS = {
+    "backward_scalar": lambda s, loss: s.backward_scalar(loss),
+    "list": lambda s, loss: list(s.backward_scalar_dense_all(loss)),
+    "slice": lambda s, loss: s.backward_scalar_dense_all(loss)[:],
+    "one by one": lambda s, loss: [g[i] for g in [s.backward_scalar_dense_all(loss)] for i in range(len(g))],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_all_gradients_take_time_linear_in_the_program(read):
+    small, large = (plan_events(n, READS[read]) for n in (100, 400))
+    assert large < 4.5 * small
+
+
+def test_a_few_gradients_have_plans_of_their_own_and_the_same_bits():
+    s = pair()[1]
+    x = s.input(np.linspace(0.1, 1, 5))
+    y = [x]
+    for _ in range(9):
+        y.append(s.tanh(y[-1]) * y[0])
+    loss = s.sum(y[-1])
+    every = s.backward_scalar(loss)
+    for i in sorted(every):
+        assert bits(s.backward_scalar_dense_all(loss)[i]) == bits(every[i])
+
+
+# Gradients after the tape went on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_parameter_that_is_used_after_the_pass_has_no_part_in_its_step(read):
+    for s in pair():
+        w, v = s.param(np.ones(3)), s.param(np.ones(2))
+        grads = s.backward_scalar_dense_all(s.sum(s.use(w)))
+        later = s.use(v)
+        again = s.use(w)
+        if read:
+            grads[0].numpy()
+        for ref in (later, again):
+            with pytest.raises(tl.NodeError, match="no gradient of node"):
+                s.grad(grads, ref)
+        s.sgd_step_all(0.25, grads)
+        assert w.get().tolist() == [0.75] * 3 and v.get().tolist() == [1.0] * 2
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_gradients_may_be_applied_twice(read):
+    # As in PyTorch: the gradients stay those of the pass that made them.
+    for s in pair(dtype="float64"):
+        w, state = s.param([1.0, 2.0]), tl.AdamState()
+        grads = s.backward_scalar_dense_all(s.sum(s.square(s.use(w))))
+        if read:
+            grads[0].numpy()
+        s.sgd_step_all(0.1, grads)
+        s.sgd_step_all(0.1, grads)
+        assert w.get().tolist() == pytest.approx([0.6, 1.2]) and grads[0].tolist() == [2.0, 4.0]
+        s.adam_step_all(state, 0.1, 0.9, 0.999, 1e-8, grads)
+        assert w.get().tolist() == pytest.approx([0.5, 1.1])
+
+
+def test_gradients_after_reset_are_those_that_were_there():
+    for s in pair():
+        x = s.input(np.ones((2, 3)))
+        s.input(np.ones(4))
+        grads = s.backward_scalar_dense_all(s.sum(s.square(x)))
+        grads[0].numpy()
+        s.reset_tape()
+        s.input(np.ones(5))
+        s.input(np.ones((7, 7)))
+        assert grads[0].tolist() == [[2.0] * 3] * 2
+        with pytest.raises(tl.NodeError, match="reset_tape"):
+            grads[1]

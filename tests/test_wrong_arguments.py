@@ -1,4 +1,4 @@
-"""Wrong arguments of every method of sessions, tapes, references, indices and gradients: errors of tlean's alone, and nothing is changed."""
+"""Wrong arguments of every method of sessions, tapes, references, indices and gradients: errors of tlean's alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of arguments that many calls have in common: each returns the argument in one form, or raises an error that names call and mistake."""
+"""Checks of arguments that many calls have in common: each returns the argument, or raises an error that names call and mistake."""
 
 from __future__ import annotations
 

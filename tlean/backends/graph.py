@@ -24,7 +24,7 @@ class GraphNode(NamedTuple):
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an op takes an array in, whatever it was: indices as int64, numbers as the program's floats; None for a mask as it is."""
+    """The dtype that an op takes an array in, whatever it was: indices int64, numbers the program's floats; None for a mask as it is."""
     if name not in record.integer:
         return float_dtype
     return None if "mask" in name else "int64"
