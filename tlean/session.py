@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Gradients(Sequence):
     def reached(self, i: int) -> AnyTensor | None:
         """The gradient of node i, or None if nothing arrived there. Raises: NodeError if the node is newer than the gradients."""
         return self._found[self.check_node(i)]
+
+    def entries(self, ids: Iterable[int]) -> list[AnyTensor | None]:
+        """The gradients of some nodes, None where nothing arrived and for nodes newer than the pass."""
+        found, count = self._found, len(self._found)
+        return [found[i] if i < count else None for i in ids]
 
     def every(self) -> list[AnyTensor | None]:
         """The gradients of all nodes, None where nothing arrived."""
@@ -269,26 +275,25 @@ class Session:
 
     def _by_param(self, grads: Any) -> dict[Param, AnyTensor]:
         # A parameter used twice: its leaves' gradients are summed, in the order of use. What was used after the pass has none.
-        if isinstance(grads, Mapping) and all(isinstance(p, Param) for p in grads):
+        if not isinstance(grads, Gradients) and isinstance(grads, Mapping) and all(isinstance(p, Param) for p in grads):
             return {p: g for p, g in grads.items() if p.requires_grad is not False}
         total: dict[Param, AnyTensor] = {}
-        for id, (p, _) in self._uses.items():
-            g = self._entry(grads, id)
+        for (p, _), g in zip(self._uses.values(), self._entries(grads, self._uses), strict=True):
             if g is not None and p.requires_grad is not False:
                 total[p] = self.array(total[p]).add(self.array(g, p.dtype)) if p in total else g
         return total
 
-    def _entry(self, grads: Any, id: int) -> Any:
-        # Of node `id` in gradients of any form: None where there is none.
+    def _entries(self, grads: Any, ids: Iterable[int]) -> list[Any]:
+        # Of some nodes in gradients of any form: None where there is none.
         if isinstance(grads, Gradients):
             if grads.session is not self:
                 raise NodeError("these gradients belong to another session")
             grads.check_tape()
-            return grads.reached(id) if id < len(grads) else None
+            return grads.entries(ids)
         if isinstance(grads, Mapping):
-            return grads.get(id)
+            return [grads.get(i) for i in ids]
         if isinstance(grads, list | tuple):
-            return grads[id] if id < len(grads) else None
+            return [grads[i] if i < len(grads) else None for i in ids]
         raise OptionError(
             "gradients are what a backward pass returned, a dict by parameter or by node id, or a list by node id, "
             f"got {type(grads).__name__}"
@@ -299,7 +304,7 @@ class Session:
         self.require(ref)  # type: ignore[attr-defined]
         if isinstance(grads, Gradients) and grads.session is self:
             return grads[ref.id]
-        return self._entry(grads, ref.id)
+        return self._entries(grads, (ref.id,))[0]
 
     def grads(self, grads: Any, refs: Sequence[Any]) -> list[AnyTensor | None]:
         """The entries of several references."""
@@ -334,9 +339,7 @@ class Session:
         opt.apply(self._by_param(grads))
 
     def _check_step(self, opt: Any, grads: Any) -> None:
-        from .train.update import Update
-
-        if not isinstance(opt, Update):
+        if not isinstance(opt, _updates()):
             raise OptionError(f"optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
         if isinstance(grads, Gradients) and grads.session is not self:
             raise NodeError("optim_step: these gradients belong to another session")
@@ -372,6 +375,13 @@ class Session:
         """`adamw_step_all` of a CUDA session. Raises: DeviceError on another."""
         self._need_cuda("adamw_step_all_cuda")
         self.adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
+
+
+@functools.cache
+def _updates() -> type:
+    from .train.update import Update
+
+    return Update
 
 
 def _options(options: Options | None, changes: dict[str, Any]) -> Options:

@@ -7,7 +7,7 @@ once per program and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -428,6 +428,10 @@ class LazyGradients(Gradients):
         found = s._reverse(graph, self.out, ids)
         graph.outputs = [*([self.out.value] if with_value else []), *(None if g is None else g.id for g in found)]
         return Executable(graph, target=s._target)
+
+    def entries(self, ids: Iterable[int]) -> list[AnyTensor | None]:
+        """The gradients of some nodes, None where nothing arrived and for nodes newer than the pass."""
+        return [self.reached(i) if i < len(self) else None for i in ids]
 
     def every(self) -> list[AnyTensor | None]:
         """The gradients of all nodes, None where nothing arrived, by one plan."""
