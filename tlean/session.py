@@ -65,7 +65,7 @@ class Gradients(Sequence):
         """The gradient of node i, or None if nothing arrived there. Raises: NodeError if the node is newer than the gradients."""
         return self._found[self.check_node(i)]
 
-    def entries(self, ids: Iterable[int]) -> list[AnyTensor | None]:
+    def _entries_of(self, ids: Iterable[int]) -> list[AnyTensor | None]:
         """The gradients of some nodes, None where nothing arrived and for nodes newer than the pass."""
         found, count = self._found, len(self._found)
         return [found[i] if i < count else None for i in ids]
@@ -289,7 +289,7 @@ class Session:
             if grads.session is not self:
                 raise NodeError("these gradients belong to another session")
             grads.check_tape()
-            return grads.entries(ids)
+            return grads._entries_of(ids)
         if isinstance(grads, Mapping):
             return [grads.get(i) for i in ids]
         if isinstance(grads, list | tuple):

@@ -144,7 +144,7 @@ class CompiledSession(Session, OpsMethods):
         entry = (record, ids, tuple([(k, _frozen(v)) for k, v in options.items()]), kept)
         try:
             call = at.next.get(entry)
-        except TypeError:
+        except (TypeError, ValueError):
             raise OptionError(f"{record.name}: an option is a number, a string or a sequence of them, got {options}") from None
         if call is None:
             clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options)
@@ -429,7 +429,7 @@ class LazyGradients(Gradients):
         graph.outputs = [*([self.out.value] if with_value else []), *(None if g is None else g.id for g in found)]
         return Executable(graph, target=s._target)
 
-    def entries(self, ids: Iterable[int]) -> list[AnyTensor | None]:
+    def _entries_of(self, ids: Iterable[int]) -> list[AnyTensor | None]:
         """The gradients of some nodes, None where nothing arrived and for nodes newer than the pass."""
         return [self.reached(i) if i < len(self) else None for i in ids]
 

@@ -120,6 +120,14 @@ cdef OpInfo _unnamed(record):
     return info
 
 
+cdef tuple several(str op, object xs):
+    # The arguments of an op that takes a sequence of arrays.
+    try:
+        return tuple(xs)
+    except TypeError:
+        raise_error("ShapeError", f"{op}: a sequence of arrays is expected, got {type(xs).__name__}")
+
+
 cdef str argument_name(OpInfo op, int k):
     # "matmul: b": the k-th input of an op, as error messages name it.
     return f"{op.name}: {op.record.inputs[0] if op.variadic else op.record.inputs[k]}"
@@ -153,7 +161,7 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
     cdef dict known = _known if op.instances is None else op.instances
     try:
         inst = known.get(key)
-    except TypeError:
+    except (TypeError, ValueError):
         raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
     if inst is not None:
         return <Instance>inst

@@ -25,7 +25,7 @@ def _cached(record: OpDef, key: Any, build: Any) -> Graph:
     cache = record.kept("derived", _CACHE)
     try:
         found = cache.get(key)
-    except TypeError:
+    except (TypeError, ValueError):
         return build()
     if found is None:
         if len(cache) >= _CACHE_LIMIT:

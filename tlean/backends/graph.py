@@ -151,7 +151,7 @@ class Graph(OpsMethods):
         key: Any = (record.name, ids, options_key(options))
         try:
             known = self._known.get(key)
-        except TypeError:
+        except (TypeError, ValueError):
             key = known = None
         if known is not None and (self.merge or inlined):
             return known

@@ -314,7 +314,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     key: Any = (record.name, dtype, specs, reference, options_key(clean))
     try:
         known = instances.get(key)
-    except TypeError:
+    except (TypeError, ValueError):
         key, known = None, None
     if known is not None:
         return known

@@ -2,7 +2,7 @@
 
 import importlib
 
-from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get
+from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
 _FAMILIES = (
     "elementwise", "layout", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "norm", "attention", "loss", "random", "optim",
@@ -11,4 +11,4 @@ _FAMILIES = (
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)
 
-__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "get"]
+__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "get", "several"]

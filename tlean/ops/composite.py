@@ -23,7 +23,7 @@ class Identity:
 
 
 def _global_avg_pool(ops: Any, x: Any, op: str, axes: tuple[int, ...], form: str, name: str | None) -> Any:
-    x = array(ops, x)
+    x = array(ops, x, f"{op}: x")
     if len(x.shape) != len(axes) + axes[0]:
         raise complete(ShapeError(f"x has the shape {form}"), op, [describe("x", tuple(x.shape), x.dtype)])
     return ops.reduce_mean(x, axes, name=name)
@@ -69,7 +69,9 @@ def einsum(ops: Any, spec: str, a: Any, b: Any, name: str | None = None) -> Any:
     Letters fall into four kinds: in both operands and in the result (batch), in both and not in the result (contracted), in one and in the
     result (kept), in one alone (summed over first). With the axes of each kind side by side the whole is one batched matrix product.
     """
-    a, b = array(ops, a), array(ops, b)
+    a, b = array(ops, a, "einsum: a"), array(ops, b, "einsum: b")
+    if not isinstance(spec, str):
+        raise OptionError(f'einsum: spec is a text such as "ij,jk->ik", got {type(spec).__name__}')
     try:
         wa, wb, out = _parse(spec, a, b)
     except (OptionError, ShapeError) as error:

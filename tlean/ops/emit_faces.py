@@ -50,7 +50,7 @@ class Face:
         """The array arguments, as a tuple expression."""
         assert self.record is not None
         if self.record.variadic:
-            return f"tuple({self.record.inputs[0]})"
+            return f"several({self.record.name!r}, {self.record.inputs[0]})"
         return "(" + "".join(f"{n}, " for n in self.record.inputs) + ")"
 
     @property
@@ -129,7 +129,7 @@ def _docstring(text: str, indent: str) -> str:
 
 def methods() -> str:
     """The text of `_faces/methods.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites\n\n_COMPOSITES = composites()\n\n"]
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites, several\n\n_COMPOSITES = composites()\n\n"]
     out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
     for face in faces(internal=True):
         if face.record is None:
@@ -207,12 +207,12 @@ def _with_refs(face: Face) -> str:
 
 def functions() -> str:
     """The text of `_faces/functions.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\n\n"]
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\nfrom tlean.ops import several\n\n"]
     names = []
     for face in faces():
         names.append(face.name)
         arrays = _arrays(face)
-        keeper = f"*{arrays[0]}" if face.record is not None and face.record.variadic else ", ".join(arrays)
+        keeper = f"*several({face.name!r}, {arrays[0]})" if face.record is not None and face.record.variadic else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
     out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")

@@ -17,7 +17,7 @@ _REDUCTIONS = ("none", "mean", "sum")
 
 
 def _reduction(reduction: Any) -> str:
-    if reduction not in _REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
         raise OptionError(f"reduction is one of {', '.join(_REDUCTIONS)}")
     return reduction
 
@@ -168,7 +168,11 @@ class BceWithLogitsGrad:
 
 
 def _label_options(ignore_index, reduction):
-    return {"ignore_index": None if ignore_index is None else operator.index(ignore_index), "reduction": _reduction(reduction)}
+    try:
+        ignored = None if ignore_index is None else operator.index(ignore_index)
+    except TypeError:
+        raise OptionError("ignore_index is an int or None") from None
+    return {"ignore_index": ignored, "reduction": _reduction(reduction)}
 
 
 def _check_labelled(scores, labels, weight, name):
@@ -460,7 +464,7 @@ def _finish(ops, op, args, reduction, name):
 @composite
 def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
     """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
-    log_probs, weight = array(ops, log_probs), array(ops, weight)
+    log_probs, weight = array(ops, log_probs, "nll_loss: log_probs"), array(ops, weight)
     shape = tuple(log_probs.shape)
     try:
         options = _label_options(ignore_index, reduction)
@@ -492,8 +496,12 @@ def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
 @composite
 def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
     """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
-    if not delta > 0:
-        raise complete(OptionError("delta is greater than 0"), "huber_loss", [], {"delta": delta})
+    try:
+        positive = float(delta) > 0
+    except (TypeError, ValueError):
+        positive = False
+    if not positive:
+        raise complete(OptionError("delta is a number greater than 0"), "huber_loss", [], {"delta": delta})
     d = ops.sub(yhat, target)
     # With c = d clamped to ±delta, both branches are c (d − c/2).
     c = ops.clamp(d, -delta, delta)

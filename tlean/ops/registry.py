@@ -343,9 +343,22 @@ def composite(function: Callable) -> Callable:
     return function
 
 
-def array(ops: Any, x: Any) -> Any:
-    """An argument of a composite as something with a shape: nested lists of numbers become a leaf."""
-    return x if x is None or hasattr(x, "shape") else ops.leaf(x)
+def several(op: str, xs: Any) -> tuple[Any, ...]:
+    """The arguments of an op that takes a sequence of arrays. Raises: ShapeError for what is no sequence."""
+    try:
+        return tuple(xs)
+    except TypeError:
+        raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
+
+
+def array(ops: Any, x: Any, needed: str = "") -> Any:
+    """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf.
+
+    Raises: ShapeError for None where the argument is needed, under this name.
+    """
+    if x is None and needed:
+        raise ShapeError(f"{needed} is required, got None")
+    return x if x is None or (hasattr(x, "shape") and hasattr(x, "dtype")) else ops.leaf(x)
 
 
 # Shorthands: rules that several ops share ------------------------------------------------------------------------------
