@@ -234,7 +234,7 @@ cdef class _Bound:
 
 cdef object _inverse(object c):
     # IEEE: a division by zero gives an infinity, and -0.0 keeps its sign.
-    cdef double d
+    cdef double d = 0.0
     try:
         d = c
     except OverflowError:

@@ -529,7 +529,7 @@ cdef size_t _after_collection = 0
 
 
 cdef int collect_if_grown() except -1:
-    # Python's collector counts objects, and to it a tape that its own backward function keeps is a handful of them, whatever arrays it holds.
+    # Python's collector counts objects: a tape that its own backward function keeps is a handful of them, whatever arrays it holds.
     # Where such functions are used it runs once memory has grown by half, and by so much that its time does not matter.
     global _after_collection
     if live_bytes() > _after_collection + _after_collection // 2 + TL_COLLECTED_BYTES and gc.isenabled():
