@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 from ..errors import OptionError, ShapeError, TleanError, complete, describe
 from ..shapes import size
-from .registry import array, composite, defop, linear_jvp, no_gradient, no_tangent
+from .registry import array, composite, defop, is_positive, linear_jvp, no_gradient, no_tangent, whole
 from .samples import Arr, bad, good
 from .softmax import log_softmax_parts
 
@@ -168,11 +167,7 @@ class BceWithLogitsGrad:
 
 
 def _label_options(ignore_index, reduction):
-    try:
-        ignored = None if ignore_index is None else operator.index(ignore_index)
-    except TypeError:
-        raise OptionError("ignore_index is an int or None") from None
-    return {"ignore_index": ignored, "reduction": _reduction(reduction)}
+    return {"ignore_index": None if ignore_index is None else whole("ignore_index", ignore_index), "reduction": _reduction(reduction)}
 
 
 def _check_labelled(scores, labels, weight, name):
@@ -496,11 +491,7 @@ def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
 @composite
 def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
     """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
-    try:
-        positive = float(delta) > 0
-    except (TypeError, ValueError):
-        positive = False
-    if not positive:
+    if not is_positive(delta):
         raise complete(OptionError("delta is a number greater than 0"), "huber_loss", [], {"delta": delta})
     d = ops.sub(yhat, target)
     # With c = d clamped to ±delta, both branches are c (d − c/2).

@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -349,6 +350,22 @@ def several(op: str, xs: Any) -> tuple[Any, ...]:
         return tuple(xs)
     except TypeError:
         raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
+
+
+def whole(name: str, value: Any) -> int:
+    """An option as an int. Raises: OptionError."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} is an int, not {value!r}") from None
+
+
+def is_positive(value: Any) -> bool:
+    """Whether an option is a number above 0."""
+    try:
+        return float(value) > 0
+    except (TypeError, ValueError):
+        return False
 
 
 def array(ops: Any, x: Any, needed: str = "") -> Any:
