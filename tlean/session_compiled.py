@@ -14,6 +14,7 @@ import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import recording, run_plan
+from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._faces.methods import OpsMethods
 
@@ -23,6 +24,7 @@ from .backends.cpu import CPU
 from .backends.derive import reverse
 from .backends.executable import Executable, signed_seed
 from .backends.graph import Graph, GraphNode, GraphRef, argument_dtype
+from .backends.lower import target_of
 from .backends.target import Target
 from .cuda.place import context_at
 from .errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
@@ -89,13 +91,6 @@ class SessionRef(RefBase):
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"
 
 
-def _frozen(value: Any) -> Any:
-    # A hashable stand-in for an option that tells 0.0 from -0.0, and one NaN is like another.
-    if isinstance(value, float | np.floating):
-        return repr(float(value))
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
-
-
 class CompiledSession(Session, OpsMethods):
     """A session whose step runs as one plan."""
 
@@ -105,6 +100,8 @@ class CompiledSession(Session, OpsMethods):
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = _options(options, changes)
         self.dtype = self.options.dtype
+        if self.options.device == "cpu":
+            self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
         self.session_seed = self.options.seed
         self.stream_position = 0
         self._calls = Calls()
@@ -141,7 +138,7 @@ class CompiledSession(Session, OpsMethods):
         now = self._program
         at = now.at
         ids = tuple([None if a is None else a.value for a in arguments])
-        entry = (record, ids, tuple([(k, _frozen(v)) for k, v in options.items()]), kept)
+        entry = (record, ids, options_key(options), kept)
         try:
             call = at.next.get(entry)
         except (TypeError, ValueError):
