@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Draw programs from the registry's samples and run each in every way that the library has. What fails is made small "
         "and written as a stand-alone script.",
     )
-    parser.add_argument("--programs", type=int, default=500, help="how many (500); with 10000 or more, a record that is in none fails the job")
+    parser.add_argument("--programs", type=int, default=500, help="how many (500); from 10000 on, a record that is in none fails the job")
     parser.add_argument("--seed", type=int, default=0, help="of the programs: the same seed draws the same ones (0)")
     parser.add_argument("--first", type=int, default=0, help="number of the first program (0)")
     parser.add_argument("--seconds", type=float, help="begin no more programs after this long")
@@ -37,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="print the report alone")
     given = parser.parse_args(arguments)
     if given.one is not None:
-
         program = draw_program(given.seed, given.one)
         print(program)
         outcome = examine(program)

@@ -36,12 +36,14 @@ def same(check: str, what: str, a: Any, b: Any) -> None:
         raise FindingError(check, f"{what}: {a.shape} {a.dtype} and {b.shape} {b.dtype}")
     if a.dtype.kind == "f":
         word = f"u{a.dtype.itemsize}"
-        differ = (np.ascontiguousarray(a).view(word) != np.ascontiguousarray(b).view(word)) & ~(np.isnan(a) & np.isnan(b))
+        differ = (a.ravel().view(word) != b.ravel().view(word)) & ~(np.isnan(a) & np.isnan(b)).ravel()
     else:
-        differ = a != b
+        differ = (a != b).ravel()
     if differ.any():
-        at = tuple(int(k) for k in np.argwhere(differ)[0])
-        raise FindingError(check, f"{what}: {int(differ.sum())} of {a.size} elements differ, the first at {at}: {a[at]!r} and {b[at]!r}")
+        first = int(np.argmax(differ))
+        at = tuple(int(k) for k in np.unravel_index(first, a.shape))
+        both = f"{a.ravel()[first]} and {b.ravel()[first]}"
+        raise FindingError(check, f"{what}: {int(differ.sum())} of {a.size} elements differ, the first at {at}: {both}")
 
 
 def same_values(check: str, what: str, a: list[np.ndarray], b: list[np.ndarray]) -> None:
@@ -183,6 +185,34 @@ class Graph:
         for _ in range(1 if self.stream else 2):
             same_values("jit", "eager and jit", [faces.plain(y) for y in f(*self.arrays)], self.eager.values)
 
+    def check_functional(self) -> None:
+        """`tl.value_and_grad` gives the eager gradients, `tl.jvp` what the compiled program gives."""
+        floats = [k for k, i in enumerate(self.program.arguments) if i.is_float]
+        if not floats or not self.has_loss or any(str(self.arrays[k].dtype) != self.program.dtype for k in floats):
+            return
+        value, grads = tl.value_and_grad(as_function(self.program, "loss"), tuple(floats))(*self.arrays)
+        keys = [self.program.arguments[k].key for k in floats]
+        found = Result([], faces.plain(value), {key: faces.plain(g) for key, g in zip(keys, grads, strict=True)})
+        same_gradients("functional", "eager and tl.value_and_grad", self.program, self.eager, found)
+        ts = [_random(self.program, 405 + k, i.shape) if i.is_float else None for k, i in enumerate(self.program.arguments)]
+        if self.stream:
+            return
+        ys, moved = tl.jvp(as_function(self.program), self.arrays, ts)
+        same_values("functional", "eager and tl.jvp", [faces.plain(y) for y in ys], self.eager.values)
+        for k, (a, b) in enumerate(zip(moved, self.compiled.out.jvp(self.arrays, ts)[1], strict=True)):
+            same("functional", f"tangent {k}, tl.jvp and compile_out", faces.plain(a), faces.plain(b))
+
+    def check_strided(self) -> None:
+        """Arguments that are strided, turned or read-only views."""
+        if self.stream:
+            return
+        same_values(
+            "strided", "contiguous and strided inputs", self.compiled.forward([_strided(a) for a in self.arrays]), self.eager.values
+        )
+        same_values(
+            "strided", "strided inputs, eagerly", faces.eager(self.program, [_strided(a) for a in self.arrays]).values, self.eager.values
+        )
+
     def check_tapem(self) -> None:
         found = faces.eager(self.program, ops=tl.TapeM(dtype=self.program.dtype))
         same_values("tapem", "Session and TapeM", found.values, self.eager.values)
@@ -242,29 +272,27 @@ class Graph:
 
     def check_transpose(self) -> None:
         """⟨J t, g⟩ = ⟨t, Jᵀ g⟩, in float64."""
-        program = self.program
-        if program.dtype != "float64" or self.stream:
+        program = self._wide
+        arguments, outs = program.arguments, self.eager.values
+        ts = [_random(program, 5 + k, i.shape) if i.is_float else None for k, i in enumerate(arguments)]
+        gs = [_random(program, 105 + k, v.shape) if v.dtype.kind == "f" else np.zeros(v.shape, v.dtype) for k, v in enumerate(outs)]
+        if all(t is None for t in ts) or not self.has_loss or self.stream:
             return
-        ts = [_random(program, 5 + k, i.shape) if i.is_float else None for k, i in enumerate(program.arguments)]
-        gs = [_random(program, 105 + k, v.shape) if v.dtype.kind == "f" else np.zeros(v.shape, v.dtype) for k, v in enumerate(self.eager.values)]
-        if all(t is None for t in ts) or not self.has_loss:
-            return
-        out = self.compiled.out
+        out = self.compiled.out if program is self.program else Compiled(program).out
 
         def sides(arrays: list[np.ndarray]) -> tuple[float, float, float]:
             moved = [faces.plain(m) for m in out.jvp(arrays, ts)[1]]
             pulled = [None if p is None else faces.plain(p) for p in out.vjp_with_seed(arrays, gs)]
             pairs = [(m, g) for m, g in zip(moved, gs, strict=True) if g.dtype.kind == "f"]
             back = [(t, p) for t, p in zip(ts, pulled, strict=True) if t is not None and p is not None]
-            size = sum(float(np.abs(a * b).sum()) for a, b in [*pairs, *back])
-            return sum(float((m * g).sum()) for m, g in pairs), sum(float((t * p).sum()) for t, p in back), size
+            return _inner(pairs), _inner(back), _size([*pairs, *back])
 
-        self._equal("transpose", "⟨J t, g⟩ and ⟨t, Jᵀ g⟩", sides)
+        self._equal("transpose", "⟨J t, g⟩ and ⟨t, Jᵀ g⟩", program, sides)
 
     def check_symmetric(self) -> None:
         """⟨u, H v⟩ = ⟨v, H u⟩, in float64."""
-        program = self.program
-        if program.dtype != "float64" or self.stream or not self.has_loss or len(program.steps) > 30:
+        program = self._wide
+        if self.stream or not self.has_loss or len(program.steps) > 30:
             return
         floats = [i.is_float for i in program.arguments]
         if not any(floats) or sum(a.size for a in self.arrays) > 20_000:
@@ -279,13 +307,18 @@ class Graph:
             first, second = (tl.hvp(f, tuple(arrays), directions) for directions in (vs, us))
             left = [(u, faces.plain(h)) for u, h in zip(us, first, strict=True) if u is not None]
             right = [(v, faces.plain(h)) for v, h in zip(vs, second, strict=True) if v is not None]
-            size = sum(float(np.abs(a * b).sum()) for a, b in [*left, *right])
-            return sum(float((a * b).sum()) for a, b in left), sum(float((a * b).sum()) for a, b in right), size
+            return _inner(left), _inner(right), _size([*left, *right])
 
-        self._equal("symmetric", "⟨u, H v⟩ and ⟨v, H u⟩", sides)
+        self._equal("symmetric", "⟨u, H v⟩ and ⟨v, H u⟩", program, sides)
 
-    def _equal(self, check: str, what: str, sides: Callable[[list[np.ndarray]], tuple[float, float, float]]) -> None:
-        left, right, size = sides(self.arrays)
+    @property
+    def _wide(self) -> Program:
+        # The program in float64.
+        return self.program if self.program.dtype == "float64" else replace(self.program, dtype="float64")
+
+    def _equal(self, check: str, what: str, program: Program, sides: Callable[[list[np.ndarray]], tuple[float, float, float]]) -> None:
+        arrays = program.arrays()
+        left, right, size = sides(arrays)
         if not np.isfinite([left, right, size]).all():
             self.count["skipped: not finite"] += 1
             return
@@ -293,16 +326,35 @@ class Graph:
         if off <= 1e-9 * size + 1e-200:
             return
         # How far the two move when the inputs do: what rounding on the way may do.
-        rng = np.random.default_rng(self.program.seed)
+        rng = np.random.default_rng(program.seed)
         moves = 0.0
         for _ in range(4):
-            near = [a * (1 + 1e-12 * rng.standard_normal(a.shape)) if a.dtype.kind == "f" else a for a in self.arrays]
+            near = [a * (1 + 1e-12 * rng.standard_normal(a.shape)) if a.dtype.kind == "f" else a for a in arrays]
             other = sides(near)
             moves = max(moves, abs(other[0] - left), abs(other[1] - right))
         if not np.isfinite(moves) or off <= 100 * moves + 1e-7 * size:
             self.count["skipped: chaotic derivative"] += 1
             return
         raise FindingError(check, f"{what} are {left:.12g} and {right:.12g}, off by {off:.3g} where terms add up to {size:.3g}")
+
+
+def _strided(a: np.ndarray) -> np.ndarray:
+    # The same numbers every other element of a larger array, with the axes in another order in memory.
+    if not a.ndim:
+        return a
+    held = np.empty(tuple(2 * d for d in reversed(a.shape)), a.dtype).T
+    view = held[tuple(slice(None, None, 2) for _ in a.shape)]
+    view[...] = a
+    view.flags.writeable = False
+    return view
+
+
+def _inner(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    return sum(float((a * b).sum()) for a, b in pairs)
+
+
+def _size(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    return sum(float(np.abs(a * b).sum()) for a, b in pairs)
 
 
 def _top(x: np.ndarray) -> float:

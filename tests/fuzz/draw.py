@@ -67,7 +67,12 @@ class Builder:
         self.steps: list[Step] = []
         self.specs: dict[int, Spec] = {}
         self.refs: dict[int, Any] = {}
+        self._calm: set[int] = set()
         self.reference = Reference("float64")
+        #: Whether numbers may be anything: NaN, infinities, overflow.
+        self.wild = False
+        #: Inputs whose first axis is a batch of samples, of which a call may have fewer.
+        self.batch: list[int] = []
 
     # Values -----------------------------------------------------------------------------------------------------------------
 
@@ -92,6 +97,8 @@ class Builder:
             else:
                 data = given.tolist()
         whole = dtype != "float"
+        if kind == "normal" and rng.random() < (0.4 if self.wild else 0.08):
+            kind = "wild" if self.wild else "coarse"
         settings: dict[str, Any] = {
             "grad": not whole and rng.random() < 0.8,
             "const": rng.random() < (0.5 if whole else 0.06),
@@ -99,9 +106,13 @@ class Builder:
         settings.update(changes)
         made = Input(self._next(), tuple(map(int, shape)), dtype, kind, low, high, data, int(rng.integers(1 << 30)), **settings)
         self.inputs.append(made)
-        self.specs[made.key] = made.spec()
-        self.refs[made.key] = self.reference.const(made.array("float64"))
+        self._keep(made.key, made.spec(), self.reference.const(made.array("float64")))
         return made.key
+
+    def _keep(self, key: int, spec: Spec, ref: Any) -> None:
+        self.specs[key], self.refs[key] = spec, ref
+        if spec.dtype not in INTEGERS and _calm(np.asarray(ref.value), LARGE):
+            self._calm.add(key)
 
     def number(self, key: int) -> np.ndarray:
         """The reference's value."""
@@ -109,10 +120,11 @@ class Builder:
 
     def floats(self, shape: Sequence[int] | None = None) -> list[int]:
         """The keys of floating-point values (of that shape) that are finite and not large."""
+        wanted = None if shape is None else tuple(shape)
         return [
             k
             for k, s in self.specs.items()
-            if s.dtype not in INTEGERS and (shape is None or s.shape == tuple(shape)) and _calm(self.number(k), LARGE)
+            if (wanted is None or s.shape == wanted) and (k in self._calm or (self.wild and s.dtype not in INTEGERS))
         ]
 
     def pick(self, among: Sequence[int]) -> int:
@@ -130,9 +142,11 @@ class Builder:
                 record = get(op)
                 specs = tuple(None if a is None else self.specs[a] for a in args)
                 _, outs = record.infer(specs, dict(options))
-                if outs[0].size > self.limit:
+                # Windows are loops in the reference.
+                if outs[0].size > (min(self.limit, 16_384) if "stride" in options or "kernel" in options else self.limit):
                     return None
-                made = self.reference.apply(op, given, dict(options))
+                with np.errstate(all="ignore"):
+                    made = self.reference.apply(op, given, dict(options))
                 spec = outs[0]
             else:
                 made = call(self.reference, Step(-1, op, tuple(args), options), given)
@@ -141,11 +155,11 @@ class Builder:
         except TleanError:
             return None
         value = np.asarray(made.value)
-        if value.size > self.limit or (not _calm(value, 1e6) and self.rng.random() > 0.02):
+        if value.size > self.limit or (not self.wild and not _calm(value, 1e6) and self.rng.random() > 0.02):
             return None
         key = self._next()
         self.steps.append(Step(key, op, tuple(args), dict(options), None if part is None or part < 0 else part))
-        self.specs[key], self.refs[key] = spec, made
+        self._keep(key, spec, made)
         return key
 
     def fitted(self, shape: Sequence[int], arr: Arr, fresh: float = 0.25) -> int:
@@ -163,7 +177,7 @@ class Builder:
         return self.input(shape, arr)
 
     def reshaped(self, key: int, shape: tuple[int, ...]) -> int | None:
-        """The value as another shape: a view where sizes agree, a part of it where it is larger, a spread of its sum where it is smaller."""
+        """The value as another shape: a view where sizes agree, a part where it is larger, a spread of its sum where it is smaller."""
         spec, size = self.specs[key], math.prod(shape)
         if spec.size == size:
             return self.step("reshape", [key], shape=shape)
@@ -180,7 +194,7 @@ class Builder:
     def suited(self, key: int, arr: Arr) -> int:
         """The value, or one made of it whose numbers are of `arr`'s kind."""
         x = self.number(key)
-        if not x.size:
+        if not x.size or self.wild:
             return key
         made: int | None = key
         if (arr.kind == "positive" and x.min() < 0.05) or (arr.kind == "away" and np.abs(x).min() < 0.05):
@@ -210,6 +224,7 @@ class Builder:
     def _undo(self, values: int, inputs: int, steps: int) -> None:
         for key in range(values, len(self.specs)):
             del self.specs[key], self.refs[key]
+            self._calm.discard(key)
         del self.inputs[inputs:], self.steps[steps:]
 
     def _call(self, record: OpDef, sample: Sample, arrs: list[Arr | None], attempt: int) -> int | None:

@@ -112,6 +112,9 @@ class Explicit:
         return self.tape.backward_scalar(loss.id)
 
     def __getattr__(self, name: str) -> Any:
+        if not hasattr(self.tape, name):
+            raise AttributeError(name)
+
         def method(*args: Any, **options: Any) -> Any:
             def given(x: Any) -> Any:
                 return [given(k) for k in x] if isinstance(x, list) else x.id if isinstance(x, _Ref) else x

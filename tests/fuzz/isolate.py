@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
+import re
 import select
 import signal
 import struct
@@ -31,8 +33,10 @@ class Outcome:
 
     @property
     def signature(self) -> str:
-        """What shrinking has to keep."""
-        return f"signal {self.text}" if self.check == "signal" else self.check
+        """What shrinking has to keep: the check; the signal; which errors were raised."""
+        if self.check == "signal":
+            return f"signal {self.text}"
+        return " ".join([self.check, *re.findall(r"\b\w+Error\b", self.text)])
 
 
 def examine(program: Program) -> Outcome:
@@ -73,9 +77,9 @@ class Child:
     @staticmethod
     def _work(write: int, tasks: Sequence[tuple[int, Callable[[], Program]]]) -> None:
         # In the child. What kernels and interpreters say on their way down would drown the report.
+        faulthandler.disable()
         quiet = os.open(os.devnull, os.O_WRONLY)
-        if not os.environ.get("TLEAN_FUZZ_LOUD"):
-            os.dup2(quiet, 2)
+        os.dup2(quiet, 2)
         try:
             for label, make in tasks:
                 _send(write, (label, None))

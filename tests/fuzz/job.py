@@ -36,9 +36,11 @@ class Found:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """Findings of one group have the same failure and the same ops after shrinking."""
-        ops = {s.op for s in self.small.steps} if self.small else {"?"}
-        return (self.outcome.signature, (self.small or self.program).kind, tuple(sorted(ops)))
+        """Findings of one group have the same failure and, after shrinking, the same ops (where these are many they say nothing)."""
+        if self.program.kind == "doors" or self.program.extra.get("mixed"):
+            return (self.outcome.signature, "another dtype")
+        ops = {s.op for s in self.small.steps} if self.small else set()
+        return (self.outcome.signature, (self.small or self.program).kind, tuple(sorted(ops)) if len(ops) < 4 else len(ops))
 
 
 @dataclass
@@ -181,7 +183,12 @@ class Job:
         done, gone = self.report.programs, now - start
         left = gone / max(1, done) * (self.total - done)
         end = "\n" if last or not sys.stderr.isatty() else ""
-        print(f"\r{done}/{self.total} programs, {len(self._failed)} failed, {gone:.0f} s, {left:.0f} s left ", end=end, file=sys.stderr, flush=True)
+        print(
+            f"\r{done}/{self.total} programs, {len(self._failed)} failed, {gone:.0f} s, {left:.0f} s left ",
+            end=end,
+            file=sys.stderr,
+            flush=True,
+        )
 
     # Failing programs ---------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,9 @@ def _compare(check: str, what: str, found: list[tuple[list[Any], str]]) -> bool:
 def _moved(i: Input, program: Program, k: int) -> np.ndarray:
     # The argument in step k: other numbers every time.
     a = i.array(program.dtype)
+    if k % 2 and program.kind == "trainer" and i.key in program.extra.get("batch", ()):
+        # Every other batch is a last, smaller one.
+        a = a[: max(1, len(a) // 2)]
     return a * a.dtype.type(1 - 0.05 * k) if i.is_float else a
 
 
@@ -67,6 +70,9 @@ class _Trainer:
         chosen = [by_key[k] for k in extra["params"] if k in by_key]
         self.program = program
         self.inputs = [i for i in program.arguments if i.key not in extra["params"]]
+        if any(k in extra["params"] for k in extra.get("batch", ())):
+            # A batch that is trained keeps its size.
+            self.program = program.with_extra(batch=())
         keys = [i.key for i in [*chosen, *self.inputs]]
 
         def loss(ops: Any, *refs: Any) -> Any:
@@ -133,7 +139,7 @@ def trainer(program: Program, count: Counter[str]) -> None:
     pair = [t for t, _ in found]
     for k, name in enumerate(program.extra.get("calls", ("step", "step"))):
         poison([i.array(program.dtype).size for i in program.arguments])
-        logs = [attempt(f"{t.made.options.backend} {name}", lambda t=t: t.call(name, k)) for t in pair]
+        logs = [attempt(f"{t.made.options.backend} {name}", lambda t=t, name=name, k=k: t.call(name, k)) for t in pair]
         if not _compare("trainer", f"call {k} ({name})", logs):
             count["skipped: both raise"] += 1
             return
@@ -164,6 +170,9 @@ class _Session:
         rng = np.random.default_rng(plan["seed"])
         log: list[Any] = []
         s.reset_tape()
+        if plan.get("set"):
+            for n, p in enumerate(self.params.values()):
+                p.set(np.random.default_rng((plan["seed"], n)).standard_normal(p.shape).astype(program.dtype))
         refs: dict[int, Any] = {}
         for i in program.arguments:
             if i.key in self.params:
@@ -173,12 +182,19 @@ class _Session:
             else:
                 refs[i.key] = i.array(program.dtype)
         wanted = tuple(p for p in plan["wanted"] if p < len(program.outputs)) or (0,)
+        if plan.get("no_grad"):
+            with tl.no_grad():
+                log += [("an output under no_grad", plain(y)) for y in run(program, s, refs, wanted)]
         outs = run(program, s, refs, wanted)
         if plan["before"]:
             n = int(rng.integers(len(outs)))
             log.append((f"output {wanted[n]}, before", plain(outs[n])))
         loss = loss_of(program, s, outs, plan["scale"])
-        if loss is not None and plan["back"] != "none":
+        if loss is not None and plan["back"] == "seed":
+            y = next(y for y in outs if str(y.dtype).startswith("float"))
+            grads = s.backward_dense_all(y, rng.standard_normal(tuple(y.shape)))
+            log += [(f"gradient of x{key}", plain(s.grad(grads, refs[key]))) for key in self.params]
+        elif loss is not None and plan["back"] != "none":
             self._backward(loss, plan, rng, log)
         for n in rng.permutation(len(outs)):
             log.append((f"output {wanted[n]}", plain(outs[n])))
@@ -194,9 +210,11 @@ class _Session:
             log += sorted(((f"gradient of x{names[p]}", plain(g)) for p, g in grads.items()), key=lambda e: e[0])
         elif plan["back"] == "scalar":
             grads = s.backward_scalar(loss)
+            log.append(("nodes with a gradient", np.array(sorted(grads))))
             log += [(f"gradient of node {i}", plain(grads[i])) for i in sorted(grads)]
         else:
             grads = s.backward_scalar_dense_all(loss)
+            log.append(("how many gradients", np.array([len(grads)])))
             for i in rng.integers(len(grads), size=plan["read"]):
                 log.append((f"gradient of node {i}", plain(grads[int(i)])))
         if not plan["update"] or not self.params:
@@ -217,7 +235,7 @@ def session(program: Program, count: Counter[str]) -> None:
     pair = [_Session(program, b) for b in BACKENDS]
     for k, plan in enumerate(program.extra["steps"]):
         poison([i.array(program.dtype).size for i in program.arguments])
-        logs = [attempt(f"the {b} session", lambda s=s: s.step(k, plan)) for s, b in zip(pair, BACKENDS, strict=True)]
+        logs = [attempt(f"the {b} session", lambda s=s, k=k, plan=plan: s.step(k, plan)) for s, b in zip(pair, BACKENDS, strict=True)]
         if not _compare("session", f"step {k}", logs):
             count["skipped: both raise"] += 1
             return

@@ -79,10 +79,13 @@ def _head(b: Builder, x: int) -> list[int]:
     n, classes = b.specs[logits].shape
     kind = rng.integers(4)
     if kind == 0:
-        labels = b.input((n,), Arr((n,), "int", 0, classes))
+        labels = b.input((n,), Arr((n,), "int", 0, classes), const=False)
+        b.batch.append(labels)
         made = b.step("cross_entropy", [logits, labels, None], label_smoothing=float(rng.choice([0.0, 0.1])), reduction="mean")
     elif kind == 1:
-        made = b.step("mse_loss", [logits, b.input((n, classes), grad=False)], reduction=str(rng.choice(["mean", "sum", "none"])))
+        target = b.input((n, classes), grad=False, const=False)
+        b.batch.append(target)
+        made = b.step("mse_loss", [logits, target], reduction=str(rng.choice(["mean", "sum", "none"])))
     elif kind == 2:
         made = b.step("log_softmax", [logits], axis=-1)
     else:
@@ -98,7 +101,7 @@ def _flat(b: Builder, x: int) -> int:
         pooled = b.step("global_avg_pool2d_nchw", [x], -1)
         if pooled is not None:
             return pooled
-    return _maybe(b, x, b.step("reshape", [x], shape=(shape[0], -1)))
+    return _maybe(b, x, b.step("reshape", [x], shape=(-1, int(np.prod(shape[1:])))))
 
 
 def convolutional(b: Builder) -> list[int]:
@@ -108,6 +111,7 @@ def convolutional(b: Builder) -> list[int]:
     n, c = int(rng.integers(1, 4)), int(rng.choice([1, 2, 3, 4, 8, 16]))
     sizes = {1: (8, 40), 2: (5, 13), 3: (3, 7)}[d]
     x = b.input((n, c, *(int(k) for k in rng.integers(*sizes, d))), const=False)
+    b.batch.append(x)
     for _ in range(rng.integers(1, 5)):
         y = _convolution(b, x)
         if rng.random() < 0.5:
@@ -122,6 +126,33 @@ def convolutional(b: Builder) -> list[int]:
         x = y
     flat = _flat(b, x)
     return _head(b, flat) if len(b.specs[flat].shape) == 2 else [x]
+
+
+def deep(b: Builder) -> list[int]:
+    """Convolutions of 3 × 3 with many channels one after another, as residual networks have them."""
+    rng = b.rng
+    b.limit = 60_000
+    d = int(rng.choice([2, 2, 2, 3]))
+    n, c = int(rng.integers(1, 3)), int(rng.choice([8, 16, 16, 24, 32]))
+    sizes = tuple(int(k) for k in rng.integers(4, 16 if d == 2 else 7, d))
+    x = b.input((n, c, *sizes), const=False)
+    b.batch.append(x)
+    for _ in range(rng.integers(1, 5)):
+        out = c if rng.random() < 0.7 else int(rng.choice([8, 16, 32]))
+        w = _weight(b, out, c, *(3,) * d)
+        bias = _param(b, out) if rng.random() < 0.5 else None
+        y = _maybe(b, x, b.step("conv", [w, bias, x], stride=1, padding=1, dilation=1, groups=1))
+        if rng.random() < 0.5:
+            y = _norm(b, y)
+        if rng.random() < 0.7:
+            y = _activation(b, y)
+        if b.specs[y].shape == b.specs[x].shape and rng.random() < 0.4:
+            y = _maybe(b, y, b.step("add", [x, y]))
+        x, c = y, b.specs[y].shape[1]
+    if d == 2 and rng.random() < 0.5:
+        x = _maybe(b, x, b.step("global_avg_pool2d_nchw", [x], -1))
+        return _head(b, x) if len(b.specs[x].shape) == 2 else [x]
+    return [x]
 
 
 def transformer(b: Builder) -> list[int]:
@@ -153,13 +184,14 @@ def perceptron(b: Builder) -> list[int]:
     """Linear layers with activations."""
     rng = b.rng
     x = b.input((int(rng.integers(1, 9)), int(rng.integers(1, 12))), const=False)
+    b.batch.append(x)
     for _ in range(rng.integers(1, 4)):
         f, out = b.specs[x].shape[1], int(rng.integers(1, 20))
         x = _activation(b, _maybe(b, x, b.step("linear", [_weight(b, out, f), _param(b, out) if rng.random() < 0.8 else None, x])))
     return _head(b, x)
 
 
-NETWORKS: list[Callable[[Builder], list[int]]] = [convolutional, convolutional, transformer, perceptron]
+NETWORKS: list[Callable[[Builder], list[int]]] = [convolutional, convolutional, deep, transformer, perceptron]
 
 
 def composite_step(b: Builder) -> int | None:

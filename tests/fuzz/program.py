@@ -23,7 +23,7 @@ class Input:
     Attributes:
         key: the value's number; inputs and steps share one count.
         dtype: "float" (the program's own), or the name of a dtype.
-        kind: as `Arr.kind`, or "ones".
+        kind: as `Arr.kind`, "ones", "coarse" (multiples of a half) or "wild" (NaN, infinities, huge, tiny).
         seed: of the numbers.
         grad: whether a gradient is asked for.
         const: not an argument of the program but a constant in it.
@@ -61,6 +61,11 @@ class Input:
                 made = rng.uniform(0.5, 2.5, self.shape)
             case "unit":
                 made = rng.uniform(-0.9, 0.9, self.shape)
+            case "coarse":
+                # Ties, and zeros of both signs.
+                made = np.round(2 * rng.standard_normal(self.shape)) / 2 * rng.choice([1.0, -1.0], self.shape)
+            case "wild":
+                made = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e30, -1e-40, 1e-30, 1.0, -2.5], self.shape)
             case "away":
                 made = rng.uniform(0.3, 2.0, self.shape) * rng.choice([-1.0, 1.0], self.shape)
             case "distinct":
@@ -132,11 +137,15 @@ def _unseeded(step: Step) -> bool:
 
 def call(ops: Any, step: Step, args: list[Any]) -> Any:
     """Apply one step with the methods of a face."""
-    method = getattr(ops, step.op)
     if step.op in composites():
+        method = getattr(ops, step.op)
         made = method(step.options["spec"], *args) if step.op == "einsum" else method(*args, **step.options)
         return made if step.part is None else made[step.part]
     record = get(step.op)
+    method = getattr(ops, step.op, None)
+    if method is None:
+        # An op of the user's own stands on no face.
+        return ops.apply(record, tuple(args), dict(step.options))
     if record.variadic:
         return method(args, **step.options)
     return method(**dict(zip(record.inputs, args, strict=True)), **step.options)

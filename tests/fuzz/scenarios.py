@@ -21,6 +21,8 @@ CHECKS = {
     "fork": 0.2,
     "reference": 0.8,
     "jit": 0.2,
+    "functional": 0.12,
+    "strided": 0.12,
     "tapem": 0.25,
     "tape": 0.12,
     "seed": 0.35,
@@ -29,6 +31,8 @@ CHECKS = {
     "definition": 0.15,
     "concurrent": 0.06,
 }
+#: Checks of numbers, not of bits.
+NUMBERS = ("reference", "definition", "transpose", "symmetric")
 KINDS = {"graph": 0.56, "network": 0.1, "trainer": 0.13, "session": 0.15, "doors": 0.06}
 
 
@@ -39,7 +43,9 @@ def draw_program(seed: int, index: int) -> Program:
     dtype = ("float32", "float64")[rng.integers(2)]
     large = rng.random() < 0.03
     builder = Builder(rng, dtype, 120_000 if large else 4_096)
-    if kind == "network":
+    # Numbers without bounds: eager and compiled give the same bits for them too.
+    builder.wild = rng.random() < 0.06
+    if kind == "network" or (kind in ("trainer", "session") and rng.random() < 0.3):
         outputs = NETWORKS[rng.integers(len(NETWORKS))](builder)
     else:
         # Every record comes up as the one that a program is drawn around.
@@ -54,7 +60,9 @@ def draw_program(seed: int, index: int) -> Program:
         seed=int(rng.integers(1 << 30)),
     )
     if program.kind == "graph":
-        return replace(program, checks=tuple(c for c, p in CHECKS.items() if rng.random() < p))
+        able = {c: p for c, p in CHECKS.items() if not builder.wild or c not in NUMBERS}
+        return replace(program, checks=tuple(c for c, p in able.items() if rng.random() < p))
+    program = program.with_extra(batch=tuple(builder.batch))
     return _EXTRA[program.kind](program, rng)
 
 
@@ -63,7 +71,7 @@ def draw_program(seed: int, index: int) -> Program:
 
 def _graph(builder: Builder, index: int, large: bool, longest: int) -> list[int]:
     rng = builder.rng
-    low, high = ((1, 3), (4, 10), (11, 25), (26, 60))[rng.choice(4, p=[0.25, 0.4, 0.25, 0.1])]
+    low, high = ((1, 3), (4, 10), (11, 25), (26, 60))[rng.choice(4, p=[0.2, 0.4, 0.25, 0.15])]
     length = min(int(rng.integers(low, high + 1)), longest)
     for _ in range(rng.integers(1, 4)):
         builder.input(_first_shape(rng, large))
@@ -175,10 +183,20 @@ _NORMAL = Arr(())
 # What trainers, sessions and doors do --------------------------------------------------------------------------------------
 
 OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
-    "SGD": [{"lr": 0.01}, {"lr": 0.02, "weight_decay": 0.1}, {"lr": 0.01, "momentum": 0.5, "nesterov": True}, {"lr": 0.01, "maximize": True}],
+    "SGD": [
+        {"lr": 0.01},
+        {"lr": 0.02, "weight_decay": 0.1},
+        {"lr": 0.01, "momentum": 0.5, "nesterov": True},
+        {"lr": 0.01, "maximize": True},
+    ],
     "MomentumSGD": [{"lr": 0.01}, {"lr": 0.01, "momentum": 0.7, "dampening": 0.2}],
     "AdaGrad": [{"lr": 0.01}, {"lr": 0.02, "lr_decay": 0.1, "initial_accumulator_value": 0.1}],
-    "RMSProp": [{"lr": 0.01}, {"lr": 0.01, "momentum": 0.5}, {"lr": 0.01, "centered": True}, {"lr": 0.01, "centered": True, "momentum": 0.3}],
+    "RMSProp": [
+        {"lr": 0.01},
+        {"lr": 0.01, "momentum": 0.5},
+        {"lr": 0.01, "centered": True},
+        {"lr": 0.01, "centered": True, "momentum": 0.3},
+    ],
     "Adam": [{"lr": 0.01}, {"lr": 0.01, "amsgrad": True}, {"lr": 0.01, "weight_decay": 0.1}],
     "AdamW": [{"lr": 0.01}, {"lr": 0.02, "weight_decay": 0.3, "betas": (0.8, 0.9)}],
     "Adadelta": [{"lr": 0.5}],
@@ -186,8 +204,9 @@ OPTIMIZERS: dict[str, list[dict[str, Any]]] = {
 
 
 def _params(program: Program, rng: np.random.Generator) -> list[int]:
-    # Which floating-point inputs are parameters: the first, and others.
+    # Which floating-point inputs are parameters: the first, and others; batches of samples are data.
     floats = [i.key for i in program.arguments if i.is_float]
+    floats = [k for k in floats if k not in program.extra.get("batch", ())] or floats
     return [k for n, k in enumerate(floats) if n == 0 or rng.random() < 0.6]
 
 
@@ -211,13 +230,17 @@ def _session(program: Program, rng: np.random.Generator) -> Program:
     steps = []
     count = len(program.outputs)
     for _ in range(rng.integers(2, 6)):
-        wanted = tuple(range(count)) if rng.random() < 0.6 else tuple(sorted({int(k) for k in rng.integers(count, size=rng.integers(1, 3))}))
+        wanted = (
+            tuple(range(count)) if rng.random() < 0.6 else tuple(sorted({int(k) for k in rng.integers(count, size=rng.integers(1, 3))}))
+        )
         steps.append(
             {
                 "wanted": wanted,
                 "scale": float(rng.choice([1.0, 1.0, 2.0, 0.5])),
                 "before": bool(rng.random() < 0.3),
-                "back": str(rng.choice(["dense", "params", "scalar", "none"], p=[0.55, 0.25, 0.1, 0.1])),
+                "back": str(rng.choice(["dense", "params", "scalar", "seed", "none"], p=[0.5, 0.25, 0.1, 0.05, 0.1])),
+                "no_grad": bool(rng.random() < 0.1),
+                "set": bool(rng.random() < 0.1),
                 "read": int(rng.integers(0, 5)),
                 "update": bool(rng.random() < 0.8),
                 "seed": int(rng.integers(1 << 30)),
@@ -229,7 +252,9 @@ def _session(program: Program, rng: np.random.Generator) -> Program:
 def _doors(program: Program, rng: np.random.Generator) -> Program:
     other = "float64" if program.dtype == "float32" else "float32"
     inputs = tuple(replace(i, dtype=other) if i.is_float and rng.random() < 0.5 else i for i in program.inputs)
-    return replace(program, inputs=inputs).with_extra(door=str(rng.choice(["spec", "param", "call"])), params=_params(program, rng), update=_update(rng))
+    return replace(program, inputs=inputs).with_extra(
+        door=str(rng.choice(["spec", "param", "call"])), params=_params(program, rng), update=_update(rng)
+    )
 
 
 _EXTRA: dict[str, Callable[[Program, np.random.Generator], Program]] = {"trainer": _trainer, "session": _session, "doors": _doors}

@@ -6,8 +6,6 @@ import math
 import zlib
 from typing import Any
 
-import numpy as np
-
 from tlean.backends.reference import Reference
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
@@ -70,7 +68,7 @@ def _call(program: Program, s: Step) -> str:
         else:
             listed = f"[{', '.join(map(str, args))}]"
         return f"ops.{s.op}({', '.join([listed, *options])})"
-    given = [f"{n}={a}" for n, a in zip(record.inputs, args, strict=True) if not (a is None and n in record.optional)]
+    given = [f"{n}={a}" for n, a in zip(record.inputs, args, strict=True)]
     return f"ops.{s.op}({', '.join([*given, *options])})"
 
 
@@ -153,7 +151,11 @@ def _graph(program: Program, check: str) -> str:
     ]
     directions = f"[rng.standard_normal(x.shape) if f else None for x, f in zip(xs, {floats})]"
     more = {
-        "reference": ["r = tl.Session(options.replace(fast_kernels=False))", f'print("by definition:", [np.asarray(y) for y in program(r, *{_leaves(program, "r")})])'],
+        "reference": [
+            "r = tl.Session(options.replace(fast_kernels=False))",
+            f"refs = {_leaves(program, 'r')}",
+            'print("by definition:", [np.asarray(y) for y in program(r, *refs)])',
+        ],
         "transpose": [
             "rng = np.random.default_rng(0)",
             f"ts = {directions}",
@@ -179,6 +181,18 @@ def _graph(program: Program, check: str) -> str:
     }
     more["definition"] = more["reference"]
     return "\n".join([*lines, *compiled, *more.get(check, [])]) + "\n"
+
+
+_BOTH = [
+    "",
+    "",
+    'for backend in ("eager", "compiled"):',
+    "    try:",
+    "        run(backend)",
+    "    except tl.TleanError as error:",
+    "        print(backend, type(error).__name__, error)",
+    "",
+]
 
 
 def _optimizer(update: dict[str, Any], params: str) -> str:
@@ -211,14 +225,16 @@ def _trainer(program: Program, check: str) -> str:
     optimizer = [f"    opt = {_optimizer(update, 't.params')}"] if update["how"] == "optim" else []
     result = f"(loss(ops{passed}), program(ops{passed}))" if extra.get("aux") else f"loss(ops{passed})"
     lines = [
-        'for backend in ("eager", "compiled"):',
+        "",
+        "",
+        "def run(backend):",
         f"    options = tl.Options(backend=backend, dtype={program.dtype!r})",
         f"    t = tl.ScalarTrainer(options, [{', '.join(params)}], [{', '.join(specs)}], lambda ops{taken}: {result})",
         *optimizer,
         *(f'    print(backend, "{n}:", {call[n]})' for n in extra.get("calls", ("step",))),
         '    print(backend, "parameters:", t.get_params())',
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_BOTH])
 
 
 def _session(program: Program, check: str) -> str:
@@ -226,7 +242,9 @@ def _session(program: Program, check: str) -> str:
     place = {i.key: n for n, i in enumerate(program.arguments)}
     params = [i for i in program.arguments if i.key in extra["params"]]
     lines = [
-        'for backend in ("eager", "compiled"):',
+        "",
+        "",
+        "def run(backend):",
         f"    s = tl.Session(tl.Options(backend=backend, dtype={program.dtype!r}))",
         *(f"    p{i.key} = s.param(xs[{place[i.key]}]{'' if i.grad else ', requires_grad=False'})" for i in params),
         f"    state, params = tl.AdamState(), [{', '.join(f'p{i.key}' for i in params)}]",
@@ -247,17 +265,25 @@ def _session(program: Program, check: str) -> str:
             moved = f"{x} * {x}.dtype.type({1 - 0.05 * k})" if k else x
             flag = "" if i.grad else ", requires_grad=False"
             refs.append(f"s.use(p{i.key})" if i in params else f"s.input({moved}{flag})" if i.is_float else x)
-        lines += ["    s.reset_tape()", f"    refs = [{', '.join(refs)}]", "    ys = program(s, *refs)"]
+        lines.append("    s.reset_tape()")
+        if step.get("set"):
+            lines.append("    for n, p in enumerate(params):")
+            draw = f"np.random.default_rng(({step['seed']}, n)).standard_normal(p.shape).astype({program.dtype!r})"
+            lines.append(f"        p.set({draw})")
+        lines += [f"    refs = [{', '.join(refs)}]", "    ys = program(s, *refs)"]
         lines.append(f"    # of these the step took outputs {tuple(step['wanted'])}; numbers of reads come from seed {step['seed']}")
         if step["back"] != "none":
             scale = f"s.scale(loss(s, *refs), {step['scale']})" if step["scale"] != 1.0 else "loss(s, *refs)"
-            lines.append(f"    grads = s.{backs[step['back']]}({scale})")
-            if step["back"] == "dense":
+            if step["back"] == "seed":
+                lines.append("    grads = s.backward_dense_all(ys[0], np.ones(ys[0].shape))")
+            else:
+                lines.append(f"    grads = s.{backs[step['back']]}({scale})")
+            if step["back"] in ("dense", "seed"):
                 lines.append('    print(backend, "gradients:", [np.asarray(g) for g in grads])')
-            if step["update"] and params:
+            if step["update"] and params and step["back"] != "seed":
                 lines.append(f"    {moves[update['how']]}")
         lines.append(f'    print(backend, "step {k}:", [np.asarray(y) for y in ys], [np.asarray(p.get()) for p in params])')
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_BOTH])
 
 
 def _doors(program: Program, check: str) -> str:

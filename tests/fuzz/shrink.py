@@ -127,7 +127,7 @@ def _fewer_calls(program: Program) -> Iterator[Program]:
     for name in ("aux", "save"):
         if program.extra.get(name):
             yield program.with_extra(**{name: False})
-    plain = {"scale": 1.0, "before": False, "back": "dense", "read": 0, "update": False}
+    plain = {"scale": 1.0, "before": False, "no_grad": False, "set": False, "back": "dense", "read": 0, "update": False}
     for k, step in enumerate(program.extra.get("steps", ())):
         for name, value in plain.items():
             if step[name] != value:
@@ -198,5 +198,7 @@ def _resized(program: Program, old: int, new: int) -> Program:
         return new if isinstance(value, int) and value == old else value
 
     inputs = tuple(replace(i, shape=mapped(i.shape)) if i.data is None else i for i in program.inputs)
-    steps = tuple(replace(s, options={k: mapped(v) if "shape" in k or k == "length" else v for k, v in s.options.items()}) for s in program.steps)
+    steps = tuple(
+        replace(s, options={k: mapped(v) if "shape" in k or k == "length" else v for k, v in s.options.items()}) for s in program.steps
+    )
     return replace(program, inputs=inputs, steps=steps)
