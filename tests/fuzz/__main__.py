@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=30.0, help="seconds that one program may take (30)")
     parser.add_argument("--shrink", type=float, default=20.0, help="seconds for making one failing program small (20)")
     parser.add_argument("--most", type=int, default=40, help="make at most this many failing programs small (40)")
+    parser.add_argument("--alike", type=int, default=6, help="of those that fail in the same way at most this many (6)")
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"), help="folder of the scripts (out/fuzz)")
     parser.add_argument("--report", type=Path, help="write the report to this file too, with the table of records")
     parser.add_argument("--quiet", action="store_true", help="print the report alone")
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         show=not given.quiet,
         only=given.only,
     )
-    report = job.run(given.shrink, given.most)
+    report = job.run(given.shrink, given.most, given.alike)
     whole = report.programs >= WHOLE
     print(report.text(coverage=whole))
     if given.report:

@@ -181,7 +181,7 @@ class Graph:
     def check_jit(self) -> None:
         if any(a.dtype == np.int32 for a in self.arrays) or not any(str(a.dtype) == self.program.dtype for a in self.arrays):
             return
-        f = tl.jit(as_function(self.program))
+        f = faces.seeded(tl.jit, as_function(self.program))
         for _ in range(1 if self.stream else 2):
             same_values("jit", "eager and jit", [faces.plain(y) for y in f(*self.arrays)], self.eager.values)
 
@@ -190,7 +190,7 @@ class Graph:
         floats = [k for k, i in enumerate(self.program.arguments) if i.is_float]
         if not floats or not self.has_loss or any(str(self.arrays[k].dtype) != self.program.dtype for k in floats):
             return
-        value, grads = tl.value_and_grad(as_function(self.program, "loss"), tuple(floats))(*self.arrays)
+        value, grads = faces.seeded(tl.value_and_grad, as_function(self.program, "loss"), tuple(floats))(*self.arrays)
         keys = [self.program.arguments[k].key for k in floats]
         found = Result([], faces.plain(value), {key: faces.plain(g) for key, g in zip(keys, grads, strict=True)})
         same_gradients("functional", "eager and tl.value_and_grad", self.program, self.eager, found)
@@ -214,7 +214,7 @@ class Graph:
         )
 
     def check_tapem(self) -> None:
-        found = faces.eager(self.program, ops=tl.TapeM(dtype=self.program.dtype))
+        found = faces.eager(self.program, ops=faces.seeded(tl.TapeM, dtype=self.program.dtype))
         same_values("tapem", "Session and TapeM", found.values, self.eager.values)
         same_gradients("tapem", "Session and TapeM", self.program, found, self.eager)
 

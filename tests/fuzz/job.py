@@ -39,8 +39,10 @@ class Found:
         """Findings of one group have the same failure and, after shrinking, the same ops (where these are many they say nothing)."""
         if self.program.kind == "doors" or self.program.extra.get("mixed"):
             return (self.outcome.signature, "another dtype")
-        ops = {s.op for s in self.small.steps} if self.small else set()
-        return (self.outcome.signature, (self.small or self.program).kind, tuple(sorted(ops)) if len(ops) < 4 else len(ops))
+        if self.small is None:
+            return (self.outcome.signature, self.program.kind, "not made small")
+        ops = {s.op for s in self.small.steps}
+        return (self.outcome.signature, self.small.kind, tuple(sorted(ops)) if len(ops) < 4 else len(ops))
 
 
 @dataclass
@@ -105,8 +107,8 @@ class Job:
         self._failed: list[tuple[int, Outcome, list[int]]] = []
         self._shown = 0.0
 
-    def run(self, shrink_seconds: float = 20.0, most: int = 40) -> Report:
-        """Every program, then the failing ones made small: up to `most` of them."""
+    def run(self, shrink_seconds: float = 20.0, most: int = 40, alike: int = 6) -> Report:
+        """Every program, then the failing ones made small: up to `most` of them, and up to `alike` that failed in the same way."""
         start = time.monotonic()
         self._start = start
         self.left = [i for i in self.left if not self.only or self._is_one(i)]
@@ -125,8 +127,14 @@ class Job:
         self._progress(start, last=True)
         self.report.seconds = time.monotonic() - start
         self._failed.sort(key=lambda f: f[0])
-        for number, (index, outcome, before) in enumerate(self._failed):
-            self._settle(index, outcome, before, shrink_seconds if number < most else 0.0)
+        ways: Counter[Any] = Counter()
+        for index, outcome, before in self._failed:
+            way = (outcome.signature, draw_program(self.seed, index).kind)
+            ways[way] += 1
+            small = ways.total() <= most and ways[way] <= alike
+            if not small:
+                ways[way] -= 1
+            self._settle(index, outcome, before, shrink_seconds if small else 0.0)
         return self.report
 
     def _is_one(self, index: int) -> bool:
