@@ -67,6 +67,7 @@ def same_gradients(check: str, what: str, program: Program, a: Result, b: Result
 
 def attempt(what: str, f: Callable[[], Any]) -> tuple[Any, str]:
     """(the result, "") or (None, the kind of tlean's error). Raises: FindingError for an error that is not tlean's."""
+    faces.note(what)
     try:
         return f(), ""
     except TleanError as error:
@@ -323,7 +324,7 @@ class Graph:
             self.count["skipped: not finite"] += 1
             return
         off = abs(left - right)
-        if off <= 1e-9 * size + 1e-200:
+        if off <= 1e-9 * size + 1e-10:
             return
         # How far the two move when the inputs do: what rounding on the way may do.
         rng = np.random.default_rng(program.seed)

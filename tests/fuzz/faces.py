@@ -29,6 +29,22 @@ class FindingError(Exception):
         return type(self), (self.check, self.text)
 
 
+# Where a child process says what it is at, for the parent to read when the child is gone.
+_stage: Any = None
+
+
+def watch(memory: Any) -> None:
+    """Say what runs in this shared memory from now on."""
+    global _stage
+    _stage = memory
+
+
+def note(what: str) -> None:
+    """Say what runs now."""
+    if _stage is not None:
+        _stage[:] = what.encode()[: len(_stage)].ljust(len(_stage))
+
+
 @dataclass
 class Result:
     """What a run gave; `grads` by the inputs' keys, None where there is no gradient."""

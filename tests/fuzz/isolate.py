@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import mmap
 import os
 import pickle
 import re
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import faces
 from .faces import FindingError
 from .lockstep import run_program
 from .program import Program
@@ -24,7 +26,10 @@ from .program import Program
 
 @dataclass
 class Outcome:
-    """What became of one program: `check` is "" where all is well, else what failed: a check, "signal", "hang" or "error"."""
+    """What became of one program.
+
+    `check` is "" where all is well, else what failed: a check, "signal", "hang" or "error"; `text` says how, and in which run.
+    """
 
     check: str = ""
     text: str = ""
@@ -34,8 +39,8 @@ class Outcome:
     @property
     def signature(self) -> str:
         """What shrinking has to keep: the check; the signal; which errors were raised."""
-        if self.check == "signal":
-            return f"signal {self.text}"
+        if self.check in ("signal", "hang"):
+            return f"{self.check} {self.text}"
         return " ".join([self.check, *re.findall(r"\b\w+Error\b", self.text)])
 
 
@@ -65,12 +70,14 @@ class Child:
         self.started = time.monotonic()
         self.running: int | None = None
         self._bytes = b""
+        self._stage = mmap.mmap(-1, 120)
         self.read, write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.read)
+            faces.watch(self._stage)
             self._work(write, tasks)
         os.close(write)
 
@@ -83,6 +90,7 @@ class Child:
         try:
             for label, make in tasks:
                 _send(write, (label, None))
+                faces.note("")
                 _send(write, (label, examine(make())))
         except BaseException:
             traceback.print_exc()
@@ -116,10 +124,11 @@ class Child:
         if self.running is None:
             return None
         self.left.remove(self.running)
+        where = f"in {self._stage[:].decode(errors='replace').strip() or 'its beginning'}"
         if kill:
-            return Outcome("hang", "the time limit")
+            return Outcome("hang", f"the time limit, {where}")
         if os.WIFSIGNALED(status):
-            return Outcome("signal", signal.Signals(os.WTERMSIG(status)).name)
+            return Outcome("signal", f"{signal.Signals(os.WTERMSIG(status)).name} {where}")
         return Outcome("error", f"the process ended with status {os.waitstatus_to_exitcode(status)}")
 
 

@@ -211,8 +211,3 @@ def as_function(program: Program, what: str = "outputs", wanted: tuple[int, ...]
         return loss if what == "loss" else (loss, outs)
 
     return f
-
-
-def has_loss(program: Program, specs: list[Spec]) -> bool:
-    """Whether an output of these specs is floating-point."""
-    return any(s.dtype.startswith("float") for s in specs)

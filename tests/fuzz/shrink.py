@@ -9,6 +9,7 @@ from typing import Any
 
 from tlean.backends.reference import Reference
 from tlean.errors import TleanError
+from tlean.ops.registry import composites, get
 
 from .program import Input, Program, needed, run
 
@@ -90,7 +91,7 @@ def _fewer_steps(program: Program) -> Iterator[Program]:
             key = max([i.key for i in program.inputs] + [t.key for t in program.steps]) + 1
             made = Input(key, shapes[s.key][0], seed=key)
             yield cleaned(replace(_replaced(program, s.key, key), inputs=(*program.inputs, made)))
-        if len(s.args) > 2 and len(set(s.args)) <= len(s.args):
+        if len(s.args) > 2 and s.op not in composites() and get(s.op).variadic:
             for n in (len(s.args) // 2, len(s.args) - 1):
                 yield cleaned(_with_step(program, s, args=s.args[:n]))
                 yield cleaned(_with_step(program, s, args=s.args[-n:]))
