@@ -3,7 +3,8 @@
 `python -m tests.fuzz --help` says how to run it. A new record is fuzzed without a change here, by its samples.
 
     program   what a program is: inputs, steps, outputs, as plain data
-    draw      programs drawn from the registry;  options: of their calls;  networks: convolutional nets, attention, perceptrons;  scenarios: what is done with one
+    draw      programs drawn from the registry;  options: of their calls;  networks: convolutional nets, attention, perceptrons
+    scenarios whole programs, and what is done with each
     faces     the ways to run one;  lockstep: trainers, sessions, doors;  checks: what must agree;  oracle: the reference and its tolerance
     isolate   child processes with a time limit;  shrink: the smallest program that still fails;  script: it as a stand-alone file
     job       many programs on several processes, with a report
