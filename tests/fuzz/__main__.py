@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .isolate import examine
-from .job import Job
+from .job import Job, Report
 from .scenarios import draw_program
 
 #: From this many programs on, each public record must have been in one.
@@ -54,13 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
         show=not given.quiet,
         only=given.only,
     )
-    report = job.run(given.shrink, given.most, given.alike)
+    report = job.examine()
+    if given.report and report.found:
+        # Making programs small takes its time; what failed is written before.
+        _write(given.report, report)
+    report = job.settle(given.shrink, given.most, given.alike)
     whole = report.programs >= WHOLE
     print(report.text(coverage=whole))
     if given.report:
-        given.report.parent.mkdir(parents=True, exist_ok=True)
-        given.report.write_text(report.text(coverage=True) + "\n")
+        _write(given.report, report)
     return int(bool(report.found) or (whole and bool(report.missing)))
+
+
+def _write(path: Path, report: Report) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report.text(coverage=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,12 @@ class Job:
         self._shown = 0.0
 
     def run(self, shrink_seconds: float = 20.0, most: int = 40, alike: int = 6) -> Report:
-        """Every program, then the failing ones made small: up to `most` of them, and up to `alike` that failed in the same way."""
+        """Every program, then the failing ones made small."""
+        self.examine()
+        return self.settle(shrink_seconds, most, alike)
+
+    def examine(self) -> Report:
+        """Every program: the report as far as it can be made now."""
         start = time.monotonic()
         self._start = start
         self.left = [i for i in self.left if not self.only or self._is_one(i)]
@@ -127,6 +132,12 @@ class Job:
         self._progress(start, last=True)
         self.report.seconds = time.monotonic() - start
         self._failed.sort(key=lambda f: f[0])
+        self.report.found = [Found(index, outcome, draw_program(self.seed, index)) for index, outcome, _ in self._failed]
+        return self.report
+
+    def settle(self, shrink_seconds: float = 20.0, most: int = 40, alike: int = 6) -> Report:
+        """The failing programs made small: up to `most` of them, and up to `alike` that failed in the same way."""
+        self.report.found = []
         ways: Counter[Any] = Counter()
         for index, outcome, before in self._failed:
             way = (outcome.signature, draw_program(self.seed, index).kind)
