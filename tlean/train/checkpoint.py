@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean.errors import DataError, OptionError, TleanError
-from tlean.locks import Lock
 from tlean.param import Param
+
+from .files import readable, replacing
 
 _KEY = "tlean"
 _FORMAT = 1
 # How an array and a tuple are written in the JSON: an object with this one key.
 _ARRAY, _TUPLE = "$array", "$tuple"
-_writing = Lock()
 
 
 def _package() -> Any:
@@ -49,11 +49,14 @@ def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
         value = to_device(value).numpy()
     if isinstance(value, AnyTensor | Param | np.ndarray | np.generic):
+        if isinstance(value, np.ma.MaskedArray):
+            raise OptionError(f"save: {path or 'the value'} is a masked array, whose mask would be lost; save value.data and value.mask")
         array = np.asarray(value, order="C")
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise OptionError(f"save: {path or 'the value'} is an array of {array.dtype}; numbers and Booleans can be saved")
         name = path or "value"
-        while name in arrays:
+        # The format has a use of its own for "__metadata__".
+        while name in arrays or name == "__metadata__":
             name += "_"
         arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return {_ARRAY: name}
@@ -77,75 +80,64 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
         tl.save("run.safetensors", trainer=trainer, optimizer=opt, schedule=schedule, epoch=3)
 
     It is written beside its place (`.<name>.partial`), flushed to the disk, renamed, and the folder is flushed too: an earlier file of the
-    same name stands until the new one is whole. One process at a time may write a path.
+    same name stands until the new one is whole. One process at a time may write a path. A new file has the mode that `open` would give it,
+    one that is replaced keeps its own.
 
     Args:
         path: usually ends in `.safetensors`; its folder exists.
         tree: parts by name, beside those given by keyword.
         parts: arrays, numbers, texts, None; lists, tuples and dicts of them; and anything that has a `state_dict()`.
 
-    Raises: OptionError for something that cannot be saved, OSError if the file cannot be written, ImportError without safetensors.
+    Raises: OptionError for something that cannot be saved, or a folder or a device as the target; OSError if the file cannot be written, ImportError without safetensors.
     """
     package = _package()
+    if not isinstance(tree, Mapping | None):
+        raise OptionError(f"save: the parts are given by name, in a mapping or by keyword; got {type(tree).__name__}")
     both = parts.keys() & (tree or {}).keys()
     if both:
         raise OptionError(f"save: given twice: {', '.join(sorted(both))}")
     arrays: dict[str, np.ndarray] = {}
-    state = _encode({**(tree or {}), **parts}, "", arrays)
-    header = {_KEY: json.dumps({"format": _FORMAT, "state": state}, separators=(",", ":"))}
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder")
-    partial = target.with_name(f".{target.name}.partial")
-    with _writing:
+    try:
+        state = _encode({**(tree or {}), **parts}, "", arrays)
+        header = {_KEY: json.dumps({"format": _FORMAT, "state": state}, separators=(",", ":"))}
+    except RecursionError:
+        raise OptionError("save: the state is nested too deeply, or holds itself") from None
+    except ValueError as error:
+        # Of an int with more digits than a text may have. An error of ours is complete.
+        raise error if isinstance(error, TleanError) else OptionError(f"save: {error}") from None
+    with replacing("save: the target", path) as partial:
         try:
-            try:
-                package.numpy.save_file(arrays, partial, metadata=header)
-            except package.SafetensorError as error:
-                raise OSError(f"{target}: not written: {error}") from None
-            with partial.open("r+b") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _flush_folder(target.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    # The rename itself reaches the disk with the folder. Windows opens no folders; there the file system does it.
-    if os.name != "nt":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            package.numpy.save_file(arrays, partial, metadata=header)
+        except (package.SafetensorError, UnicodeEncodeError) as error:
+            raise OSError(f"{path}: not written: {error}") from None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """(header, arrays), all of it."""
+def _read(path: Path, wanted: Iterable[str] | None = None) -> tuple[dict[str, str], list[str], dict[str, np.ndarray]]:
+    """(header, names of all arrays, those that are wanted; None: all of them)."""
     package = _package()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     arrays = {}
     try:
         with package.safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            for name in file.keys():  # noqa: SIM118  (a file of safetensors is no mapping)
-                try:
-                    array = file.get_tensor(name)
-                except (TypeError, AttributeError, KeyError):
-                    kind = file.get_slice(name).get_dtype()
-                    if kind != "BF16":
-                        raise DataError(f"{path}: {name} is {kind}, which NumPy does not have; save it as F32") from None
-                    array = _bfloat16(path, name)
-                arrays[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+            header, names = file.metadata() or {}, list(file.keys())
+            for name in names if wanted is None else [n for n in dict.fromkeys(wanted) if n in names]:
+                arrays[name] = _array(path, file, name)
     except (package.SafetensorError, OSError) as error:
         raise DataError(f"{path}: damaged, or no safetensors file ({error})") from None
-    return header, arrays
+    return header, names, arrays
+
+
+def _array(path: Path, file: Any, name: str) -> np.ndarray:
+    try:
+        array = file.get_tensor(name)
+    except (TypeError, AttributeError, KeyError):
+        kind = file.get_slice(name).get_dtype()
+        if kind != "BF16":
+            raise DataError(f"{path}: {name} is {kind}, which NumPy does not have; save it as F32, or leave it out with names=") from None
+        array = _bfloat16(path, name)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _bfloat16(path: Path, name: str) -> np.ndarray:
@@ -165,7 +157,7 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
-        if value.keys() == {_TUPLE}:
+        if value.keys() == {_TUPLE} and isinstance(value[_TUPLE], list):
             return tuple(_decode(v, arrays) for v in value[_TUPLE])
         if any(k.startswith("$") for k in value):
             raise KeyError(next(iter(value)))
@@ -173,56 +165,74 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     return value
 
 
+def _parts(path: Path, text: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the header of `tl.save` says, with its arrays. Raises: DataError where the two do not fit."""
+    try:
+        found = json.loads(text)
+        if found["format"] != _FORMAT:
+            raise DataError(f"{path}: a checkpoint of format {found['format']}, this version reads {_FORMAT}")
+        parts = _decode(found["state"], arrays)
+        if not isinstance(parts, dict):
+            raise TypeError("the state is no mapping")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: the header does not fit the arrays ({type(error).__name__}: {error})") from None
+    return parts
+
+
 def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = None, **targets: Any) -> dict[str, Any]:
     """Read a checkpoint of `tl.save`, or weights that another library saved as safetensors.
 
         tl.load("run.safetensors", trainer=trainer, optimizer=opt, schedule=schedule)["epoch"]
+        tl.load("lenet_torch.safetensors", model=net)
         tl.load("lenet_torch.safetensors", model=net, names={"0.weight": "features.0.weight", "0.bias": "features.0.bias"})
 
     Everything is read and checked before anything is changed; if one target does not take its part, all are as they were.
 
     Args:
         targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
-        names: for a file of another library: our name → the name in the file. At most one target, which gets these arrays.
+        names: for a file of another library: our name → the name in the file. At most one target, which gets these arrays; what is not
+            named is not read. None with a file of another library: the names agree, and one target gets all arrays.
 
-    Returns: the parts by name, with NumPy arrays; with `names`, the arrays by our names.
+    Returns: the parts by name, with NumPy arrays; from a file of another library, the arrays by our names.
 
-    Raises: DataError for a file that is truncated, damaged or of another library (then give `names`), or that lacks a part or an array;
-    what a target raises for a state that is not its own; FileNotFoundError; ImportError without safetensors.
+    Raises: DataError for a file that is truncated or damaged, whose names do not agree (then give `names`), or that lacks a part or an
+    array; what a target raises for a state that is not its own; FileNotFoundError; ImportError without safetensors.
     """
-    path = Path(path)
-    header, arrays = _read(path)
-    if names is not None:
-        absent = [theirs for theirs in names.values() if theirs not in arrays]
+    _package()
+    path = readable("load: the file", path)
+    if names is not None and not (isinstance(names, Mapping) and all(isinstance(n, str) for pair in names.items() for n in pair)):
+        raise OptionError(f"load: names map our names to those in the file, got {names!r}")
+    header, present, arrays = _read(path, None if names is None else names.values())
+    if names is None and _KEY in header:
+        parts = _parts(path, header[_KEY], arrays)
+        absent = [key for key in targets if key not in parts]
         if absent:
-            raise DataError(f"{path}: it has no {', '.join(absent)}; it has {_listed(arrays)}")
-        parts: dict[str, Any] = {ours: arrays[theirs] for ours, theirs in names.items()}
-        if len(targets) > 1:
-            raise OptionError(f"load: with names there is one target at most, got {', '.join(targets)}")
-        _restore(path, {key: (target, parts) for key, target in targets.items()})
+            raise DataError(f"{path}: it has no {', '.join(absent)}; it has {', '.join(parts) or 'nothing'}")
+        _restore(path, {key: (target, parts[key]) for key, target in targets.items()})
         return parts
-    if _KEY not in header:
-        raise DataError(
-            f"{path}: no checkpoint of tl.save; to read arrays of another library give names={{ours: theirs}}: {_listed(arrays)}"
-        )
-    try:
-        found = json.loads(header[_KEY])
-        if found["format"] != _FORMAT:
-            raise DataError(f"{path}: a checkpoint of format {found['format']}, this version reads {_FORMAT}")
-        parts = _decode(found["state"], arrays)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: the header does not fit the arrays ({error})") from None
-    absent = [key for key in targets if key not in parts]
+    if names is None:
+        foreign = f"{path}: no checkpoint of tl.save; to read arrays of another library give names={{ours: theirs}}: {_listed(present)}"
+        if len(targets) != 1:
+            raise DataError(foreign)
+        try:
+            _restore(path, {key: (target, arrays) for key, target in targets.items()})
+        except OptionError as error:
+            raise DataError(f"{foreign} ({error})") from None
+        return dict(arrays)
+    absent = [theirs for theirs in names.values() if theirs not in arrays]
     if absent:
-        raise DataError(f"{path}: it has no {', '.join(absent)}; it has {', '.join(parts) or 'nothing'}")
-    _restore(path, {key: (target, parts[key]) for key, target in targets.items()})
-    return parts
+        raise DataError(f"{path}: it has no {', '.join(absent)}; it has {_listed(present)}")
+    if len(targets) > 1:
+        raise OptionError(f"load: with names there is one target at most, got {', '.join(targets)}")
+    found = {ours: arrays[theirs] for ours, theirs in names.items()}
+    _restore(path, {key: (target, found) for key, target in targets.items()})
+    return found
 
 
-def _listed(arrays: Mapping[str, np.ndarray], shown: int = 8) -> str:
-    return ", ".join([*list(arrays)[:shown], *(["…"] if len(arrays) > shown else [])]) or "no arrays"
+def _listed(names: Sequence[str], shown: int = 8) -> str:
+    return ", ".join([*names[:shown], *(["…"] if len(names) > shown else [])]) or "no arrays"
 
 
 def _restore(path: Path, pairs: Mapping[str, tuple[Any, Any]]) -> None:

@@ -12,7 +12,8 @@ from ..errors import IndexRangeError, OptionError, ShapeError
 from ..rng import MASK64, Rng, op_seed
 from . import augment
 from .prefetch import ahead
-from .readers import read_csv, read_idx, read_npy, read_npz, write_idx
+from .readers import read_idx, read_npy, read_npz, write_idx
+from .table import read_csv
 
 __all__ = ["Dataset", "DataLoader", "augment", "read_csv", "read_idx", "read_npy", "read_npz", "write_idx"]
 
