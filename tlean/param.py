@@ -145,7 +145,7 @@ class Param(ParamBase):
         self._version += 1
 
     def __reduce__(self) -> Any:
-        return _copied, (type(self), self.get(), self.name, self.requires_grad)
+        return _copied, (type(self), self.get(), self.name, self.requires_grad, getattr(self, "__dict__", None))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.get().__array__(dtype, copy)
@@ -155,5 +155,10 @@ class Param(ParamBase):
         return f"Param({title}{self.shape} {self.dtype}{', frozen' if self.requires_grad is False else ''})"
 
 
-def _copied(kind: type[Param], value: AnyTensor, name: str | None, requires_grad: bool | None) -> Param:
-    return kind(value, name, requires_grad)
+def _copied(kind: type[Param], value: AnyTensor, name: str | None, requires_grad: bool | None, attributes: dict[str, Any] | None) -> Param:
+    # Not `kind(…)`: a subclass may take other arguments, and have attributes of its own.
+    made = kind.__new__(kind)
+    Param.__init__(made, value, name, requires_grad)
+    for key, attribute in (attributes or {}).items():
+        setattr(made, key, attribute)
+    return made

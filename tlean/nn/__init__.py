@@ -21,6 +21,7 @@ from .basic import (
     Softplus,
     Tanh,
 )
+from .containers import ModuleDict, ModuleList
 from .conv import (
     AvgPool1d,
     AvgPool2d,
@@ -38,7 +39,7 @@ from .conv import (
     MaxPool3d,
 )
 from .metrics import accuracy, confusion_matrix, plot_confusion
-from .module import Bound, Buffer, Module, seed
+from .module import Bound, Buffer, Module, Program, seed
 from .norm import BatchNorm, LayerNorm, MultiHeadAttention
 from .recurrent import GRU, LSTM, RNN
 from .summary import Row, Summary, summary
@@ -75,7 +76,10 @@ __all__ = [
     "MaxPool2d",
     "MaxPool3d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "MultiHeadAttention",
+    "Program",
     "RNN",
     "ReLU",
     "Residual",

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import IndexRangeError, OptionError, ShapeError
+from tlean.train.update import number
 
 from .init import Initialiser, kaiming_uniform, normal, uniform
 from .module import Module
@@ -24,8 +25,10 @@ def default_bias(fan_in: int) -> Initialiser:
 
 
 def positive(layer: str, **sizes: int) -> None:
-    """Check the sizes of a layer. Raises: ShapeError for one below 1."""
+    """Check the sizes of a layer. Raises: OptionError for one that is no int, ShapeError for one below 1."""
     for name, size in sizes.items():
+        if not hasattr(size, "__index__") or isinstance(size, np.ndarray):
+            raise OptionError(f"{layer}: {name} is an int of at least 1, got {size!r}")
         if size < 1:
             raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
 
@@ -106,9 +109,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
-            raise OptionError(f"Dropout: p is in [0, 1), got {p}")
-        self.p = p
+        self.p = number("Dropout: p", p, 0.0, 1.0)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -123,7 +124,9 @@ class Flatten(Module):
     """All axes from `start` on as one: `(N, …)` → `(N, size)` by default."""
 
     def __init__(self, start: int = 1) -> None:
-        self.start = start
+        if not hasattr(start, "__index__") or isinstance(start, np.ndarray):
+            raise OptionError(f"Flatten: start is the number of an axis, got {start!r}")
+        self.start = int(start)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -137,6 +140,8 @@ class Function(Module):
     """A layer without parameters from any `f(ops, x)`."""
 
     def __init__(self, f: Callable[..., Any]) -> None:
+        if not callable(f):
+            raise OptionError(f"Function: f is a function (ops, *inputs), got {f!r}")
         self.f = f
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
@@ -240,6 +245,16 @@ class LogSoftmax(Activation):
         super().__init__(axis=axis)
 
 
+def entry(owner: Any, items: list[Any], k: Any) -> Any:
+    """`items[k]`, an int or a slice. Raises: IndexRangeError for one that is not there, OptionError for anything else."""
+    try:
+        return items[k]
+    except IndexError:
+        raise IndexRangeError(f"{type(owner).__name__}: index {k} is out of range for {len(items)} entries") from None
+    except (TypeError, ValueError):
+        raise OptionError(f"{type(owner).__name__}: an index is an int or a slice, got {k!r}") from None
+
+
 class Sequential(Module):
     """Layers one after another. An index gives a layer, a slice a `Sequential` of the same layers."""
 
@@ -263,7 +278,8 @@ class Sequential(Module):
         return len(self.layers)
 
     def __getitem__(self, k: Any) -> Any:
-        return Sequential(*self.layers[k]) if isinstance(k, slice) else self.layers[k]
+        found = entry(self, self.layers, k)
+        return Sequential(*found) if isinstance(k, slice) else found
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
@@ -281,6 +297,8 @@ class Residual(Module):
     """
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        if not isinstance(body, Module) or not isinstance(shortcut, Module | None):
+            raise OptionError(f"Residual: body and shortcut are Modules, got {type(body).__name__} and {type(shortcut).__name__}")
         self.body = body
         self.shortcut = shortcut
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,10 @@ Ints = int | Sequence[int]
 
 def spread(name: str, value: Ints, d: int) -> tuple[int, ...]:
     """One number for each of d axes. Raises: OptionError if there are not d."""
-    values = (value,) * d if isinstance(value, int) else tuple(value)
+    try:
+        values = (operator.index(value),) * d if hasattr(value, "__index__") else tuple(map(operator.index, value))  # type: ignore[arg-type]
+    except TypeError:
+        raise OptionError(f"{name} is an int, or {d} of them, got {value!r}") from None
     if len(values) != d:
         raise OptionError(f"{name} has {d} entries, got {value!r}")
     return values
@@ -43,6 +47,7 @@ class _Conv(Module):
         name = type(self).__name__
         positive(name, inputs=inputs, outputs=outputs, groups=groups)
         window = spread(f"{name}: kernel", kernel, self.d)
+        positive(name, **{f"kernel[{k}]": n for k, n in enumerate(window)})
         if inputs % groups or outputs % groups:
             raise ShapeError(f"{name}: groups divides both channel counts, got {inputs} -> {outputs} in {groups}")
         first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)

@@ -1,6 +1,7 @@
 """Initialisers: rules for the first values of parameters, drawn from a `tl.Rng`.
 
-An initialiser is a function `(rng, shape, dtype) -> array`; the functions here make them. The inputs of one output (fan-in) are all axes of
+An initialiser is a function `(rng, shape, dtype) -> array`; the functions here make them, as values that compare equal, can be printed and
+pickled. The inputs of one output (fan-in) are all axes of
 a weight but the first, the outputs of one input (fan-out) all but the second.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,9 +34,10 @@ def gain(nonlinearity: str, slope: float = 0.01) -> float:
     Raises: OptionError for another name.
     Source: He, Zhang, Ren, Sun 2015, equation 14.
     """
-    if nonlinearity == "leaky_relu":
+    if isinstance(nonlinearity, str) and nonlinearity == "leaky_relu":
+        (slope,) = _finite("gain", slope=slope)
         return math.sqrt(2 / (1 + slope * slope))
-    if nonlinearity not in _GAINS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
         raise OptionError(f"gain: nonlinearity is one of {', '.join([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}")
     return _GAINS[nonlinearity]
 
@@ -46,9 +50,91 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
+@dataclass(frozen=True)
+class Constant:
+    """Every element the same; made by `constant`."""
+
+    value: float
+
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The values."""
+        return np.full(shape, self.value, dtype)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform in [low, high); made by `uniform`."""
+
+    low: float
+    high: float
+
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The values."""
+        return rng.uniform(shape, self.low, self.high, dtype)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal with this mean and standard deviation; made by `normal`."""
+
+    mean: float
+    std: float
+
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The values."""
+        # 1 − u is never 0, so the logarithm is finite.
+        radius = np.sqrt(-2 * np.log(1 - rng.uniform(shape, dtype="float64")))
+        angle = 2 * math.pi * rng.uniform(shape, dtype="float64")
+        return np.asarray(self.mean + self.std * radius * np.cos(angle)).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Xavier:
+    """Of standard deviation gain·√(2 / (fan-in + fan-out)); made by `xavier_uniform` and `xavier_normal`."""
+
+    gain: float
+    even: bool
+
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The values."""
+        if not self.even:
+            return Normal(0.0, self.gain * math.sqrt(2 / sum(fans(shape))))(rng, shape, dtype)
+        bound = self.gain * math.sqrt(6 / sum(fans(shape)))
+        return rng.uniform(shape, -bound, bound, dtype)
+
+
+@dataclass(frozen=True)
+class Kaiming:
+    """Of standard deviation gain / √fan; made by `kaiming_uniform` and `kaiming_normal`."""
+
+    gain: float
+    mode: str
+    even: bool
+
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The values."""
+        std = self.gain / math.sqrt(fans(shape)[self.mode == "fan_out"])
+        if not self.even:
+            return Normal(0.0, std)(rng, shape, dtype)
+        bound = math.sqrt(3) * std
+        return rng.uniform(shape, -bound, bound, dtype)
+
+
+def _finite(rule: str, **values: Any) -> list[float]:
+    found = []
+    for name, value in values.items():
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError, OverflowError):
+            found.append(math.nan)
+        if not math.isfinite(found[-1]):
+            raise OptionError(f"{rule}: {name} is a finite number, got {value!r}")
+    return found
+
+
 def constant(value: float) -> Initialiser:
     """Every element the same."""
-    return lambda rng, shape, dtype: np.full(shape, value, dtype)
+    return Constant(*_finite("constant", value=value))
 
 
 zeros = constant(0.0)
@@ -57,41 +143,28 @@ ones = constant(1.0)
 
 def uniform(low: float = 0.0, high: float = 1.0) -> Initialiser:
     """Uniform in [low, high)."""
-    return lambda rng, shape, dtype: rng.uniform(shape, low, high, dtype)
+    return Uniform(*_finite("uniform", low=low, high=high))
 
 
 def normal(mean: float = 0.0, std: float = 1.0) -> Initialiser:
     """Normal with this mean and standard deviation. Source: Box & Muller 1958."""
-
-    def draw(rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        # 1 − u is never 0, so the logarithm is finite.
-        radius = np.sqrt(-2 * np.log(1 - rng.uniform(shape, dtype="float64")))
-        angle = 2 * math.pi * rng.uniform(shape, dtype="float64")
-        return np.asarray(mean + std * radius * np.cos(angle)).astype(dtype)
-
-    return draw
+    return Normal(*_finite("normal", mean=mean, std=std))
 
 
 def xavier_uniform(gain: float = 1.0) -> Initialiser:
     """Uniform in ±gain·√(6 / (fan-in + fan-out)). Source: Glorot & Bengio 2010, equation 16."""
-
-    def draw(rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        bound = gain * math.sqrt(6 / sum(fans(shape)))
-        return rng.uniform(shape, -bound, bound, dtype)
-
-    return draw
+    return Xavier(*_finite("xavier_uniform", gain=gain), even=True)
 
 
 def xavier_normal(gain: float = 1.0) -> Initialiser:
     """Normal with standard deviation gain·√(2 / (fan-in + fan-out)). Source: Glorot & Bengio 2010, equation 12."""
-    return lambda rng, shape, dtype: normal(0.0, gain * math.sqrt(2 / sum(fans(shape))))(rng, shape, dtype)
+    return Xavier(*_finite("xavier_normal", gain=gain), even=False)
 
 
-def _kaiming(nonlinearity: str, slope: float, mode: str) -> Callable[[tuple[int, ...]], float]:
-    if mode not in ("fan_in", "fan_out"):
+def _kaiming(nonlinearity: str, slope: float, mode: str, even: bool) -> Kaiming:
+    if not isinstance(mode, str) or mode not in ("fan_in", "fan_out"):
         raise OptionError(f"kaiming: mode is 'fan_in' or 'fan_out', got {mode!r}")
-    wide = gain(nonlinearity, slope)
-    return lambda shape: wide / math.sqrt(fans(shape)[mode == "fan_out"])
+    return Kaiming(gain(nonlinearity, slope), mode, even)
 
 
 def kaiming_uniform(nonlinearity: str = "relu", slope: float = 0.0, mode: str = "fan_in") -> Initialiser:
@@ -103,16 +176,9 @@ def kaiming_uniform(nonlinearity: str = "relu", slope: float = 0.0, mode: str = 
 
     Source: He, Zhang, Ren, Sun 2015, equations 10 and 14.
     """
-    std = _kaiming(nonlinearity, slope, mode)
-
-    def draw(rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        bound = math.sqrt(3) * std(shape)
-        return rng.uniform(shape, -bound, bound, dtype)
-
-    return draw
+    return _kaiming(nonlinearity, slope, mode, even=True)
 
 
 def kaiming_normal(nonlinearity: str = "relu", slope: float = 0.0, mode: str = "fan_in") -> Initialiser:
     """Normal with standard deviation gain / √fan; arguments as in `kaiming_uniform`."""
-    std = _kaiming(nonlinearity, slope, mode)
-    return lambda rng, shape, dtype: normal(0.0, std(shape))(rng, shape, dtype)
+    return _kaiming(nonlinearity, slope, mode, even=False)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor, as_tensor
+from tlean import tree
+from tlean._core.array import as_tensor
 from tlean.backends.eager import no_grad
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.ops.protocol import Ops
 from tlean.param import Param
 from tlean.rng import Rng
 from tlean.session import Session
+from tlean.train.arrays import as_array
 
 from .init import Initialiser
 
@@ -42,9 +47,11 @@ class Bound:
     on a session, the leaf that `session.use` makes.
     """
 
-    def __init__(self, ops: Any, refs: dict[Param, Any], training: bool | None = None) -> None:
+    def __init__(self, ops: Any, refs: dict[Param, Any], training: bool | None = None, closed: bool = False) -> None:
         self.ops = ops
         self.refs = refs
+        # Whether `refs` holds all there is: what a program's trainer does not train must not be used as if it were.
+        self._closed = closed
         #: None: each layer in the mode it has; else the mode of all.
         self.forced_mode = training
         #: New values of buffers, as references.
@@ -53,6 +60,9 @@ class Bound:
         self.watch: Callable[..., Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "ops":
+            # Of a copy that is not whole yet.
+            raise AttributeError(name)
         op = getattr(self.ops, name)
         if not callable(op):
             return op
@@ -73,6 +83,11 @@ class Bound:
     def value(self, p: Param) -> Any:
         """The reference that a parameter or buffer stands for. Raises: NodeError if it is unbound and the backend cannot read it."""
         if p not in self.refs:
+            if self._closed:
+                raise NodeError(
+                    f"the program uses {p!r}, which the model's state() does not hold: keep it, or its layer, as an attribute of the model,"
+                    " in a ModuleList or a ModuleDict"
+                )
             if isinstance(p, Buffer):
                 # Not `use`: buffers change within the step, and a tape refuses a parameter that changed since it was read.
                 self.refs[p] = self.ops.const(p.get())
@@ -108,7 +123,9 @@ class Module:
         y = model.apply(ops, refs, x)                         # in any program: refs are values for state(), or parameters(), or by name
         f = model.program("cross_entropy")                    # a loss for ScalarTrainer(options, model.state(), shapes, f)
 
-    Lists and tuples of layers are walked too. A parameter that appears twice is one parameter (weight tying).
+    Layers and parameters in a list or tuple that is an attribute belong to the model too, as those in a `ModuleList` or `ModuleDict` do;
+    in a plain dict, or a list in a list, they would be neither trained nor saved, so that is an error. A parameter that appears twice is one
+    parameter (weight tying).
     """
 
     #: Whether the layer behaves as in training (dropout drops, batch normalisation uses the batch).
@@ -123,6 +140,8 @@ class Module:
     def parameter(self, shape: Sequence[int], initialiser: Initialiser, buffer: bool = False) -> Param:
         """A new parameter (or buffer) whose first value this rule draws; `init` draws it anew."""
         kind = Buffer if buffer else Param
+        if math.prod(shape) >= 1 << 60:
+            raise ShapeError(f"{type(self).__name__}: a parameter of shape {tuple(shape)} is larger than memory")
         p = kind(initialiser(_stream, tuple(shape), "float32"))
         self.__dict__.setdefault("_first_values", []).append((p, initialiser))
         return p
@@ -136,18 +155,32 @@ class Module:
                 yield from ((f"{name}.{k}", v) for k, v in enumerate(value) if isinstance(v, Param | Module))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(path, module) for this module and all inside it, each once."""
-        seen: set[int] = set()
+        """(path, module) for this module and all inside it, each once.
 
-        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
+        Raises: OptionError that names the attribute where a layer or parameter is kept in a plain dict, or a list in a list.
+        """
+        found: list[tuple[str, Module]] = []
+        known: set[int] = set()
+
+        def walk(path: str, module: Module) -> None:
+            if id(module) not in known:
+                known.add(id(module))
+                found.append((path, module))
                 for name, value in module.members():
                     if isinstance(value, Module):
-                        yield from walk(f"{path}.{name}" if path else name, value)
+                        walk(f"{path}.{name}" if path else name, value)
+                    else:
+                        known.add(id(value))
 
-        return walk(prefix, self)
+        walk(prefix, self)
+        for path, module in found:
+            for where, part in _kept_inside(vars(module)):
+                if id(part) not in known:
+                    raise OptionError(
+                        f"{type(module).__name__}: {f'{path}.' if path else ''}{where} holds a {type(part).__name__}, which would be neither"
+                        " trained nor saved: keep layers and parameters as attributes, or in an nn.ModuleList or nn.ModuleDict"
+                    )
+        return iter(found)
 
     def _named(self, buffers: bool) -> dict[str, Param]:
         found: dict[str, Param] = {}
@@ -204,6 +237,9 @@ class Module:
             raise OptionError(
                 f"init: no parameter is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(set(names.values())))}"
             )
+        for name, rule in rules.items():
+            if not callable(rule):
+                raise OptionError(f"init: {name} is a rule (rng, shape, dtype) -> array, as those of nn.init; got {rule!r}")
         rng = Rng(seed)
         for _, module in self.named_modules():
             for p, own in vars(module).get("_first_values", ()):
@@ -231,7 +267,11 @@ class Module:
         return self.train(False)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the values of parameters and buffers, by name."""
+        """Copies of the values of parameters and buffers, by name, as NumPy arrays.
+
+        The names and shapes of most layers are PyTorch's; its own `load_state_dict` takes tensors:
+        `torch_model.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})`.
+        """
         return {name: np.array(p) for name, p in self.named_state().items()}
 
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> None:
@@ -240,12 +280,15 @@ class Module:
         Args:
             strict: False leaves names alone that only one side has.
 
-        Raises: OptionError naming what is missing or unknown, ShapeError for a shape that differs; then nothing was changed.
+        Raises: OptionError for no mapping, or naming what is missing or unknown, ShapeError for a shape that differs; then nothing was
+        changed.
         """
+        if not isinstance(values, Mapping):
+            raise OptionError(f"load_state_dict: a state is a mapping of names to arrays, got {type(values).__name__}")
         named = self.named_state()
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
         if strict and (missing or unknown):
-            parts = [f"{what}: {', '.join(sorted(names))}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+            parts = [f"{what}: {', '.join(sorted(map(str, names)))}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
             raise OptionError(f"load_state_dict: {'; '.join(parts)}")
         ready = {name: as_tensor(values[name], p.dtype) for name, p in named.items() if name in values}
         for name, value in ready.items():
@@ -314,27 +357,21 @@ class Module:
         Returns: `f(ops, *state, *inputs) -> (loss, {"loss": …, "output": …, "buffers": […]})`. The buffers are their new values (None where
             one did not move), for `set_buffers`: they are outputs of the step, so every backend computes the same bits.
         """
-        named = self.named_state()
-        for name, p in named.items():
-            p.name = name
-        state, buffers, count = list(named.values()), self.buffers(), len(named)
-
-        def program(ops: Any, *refs: Any) -> Any:
-            bound = Bound(ops, dict(zip(state, refs, strict=False)), training)
-            xs, targets = refs[count : count + inputs], refs[count + inputs :]
-            output = self(bound, *xs)
-            value = getattr(bound, loss)(output, *targets) if isinstance(loss, str) else loss(bound, output, *targets)
-            return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in buffers]}
-
-        return program
+        return Program(self, loss, inputs, training)
 
     def set_buffers(self, values: Sequence[Any]) -> None:
-        """Give the buffers new values in the order of `buffers()`; None leaves one as it is."""
-        for buffer, value in zip(self.buffers(), values, strict=True):
+        """Give the buffers new values in the order of `buffers()`; None leaves one as it is.
+
+        Raises: ShapeError if the count is not that of the buffers, or a shape differs.
+        """
+        buffers, values = self.buffers(), list(values)
+        if len(buffers) != len(values):
+            raise ShapeError(f"set_buffers: a value, or None, for each of the {len(buffers)} buffers, got {len(values)}")
+        for buffer, value in zip(buffers, values, strict=True):
             if value is not None:
                 buffer.set(value)
 
-    def predict(self, *inputs: Any, batch_size: int | None = None, device: str = "cpu") -> AnyTensor:
+    def predict(self, *inputs: Any, batch_size: int | None = None, device: str = "cpu") -> Any:
         """The output for these arrays in evaluation mode, with no gradient recorded. Integer and Boolean inputs keep their kind.
 
         Args:
@@ -342,25 +379,40 @@ class Module:
             batch_size: compute so many samples at a time, and join the results along the first axis; None: all at once.
             device: where to compute: "cpu", "cuda" or "cuda:<number>"; the output is read back.
 
-        Raises: OptionError on a batch size below 1; DeviceError where there is no such device.
+        Returns: an array; for a model whose output is a tuple, list or dict, the same with arrays in it.
+        Raises: OptionError on a batch size below 1; ShapeError where there are batches and a first axis does not run over the samples;
+            DTypeError for inputs that are no arrays of numbers; DeviceError where there is no such device.
         """
-        values = [np.asarray(x) for x in inputs]
-        if batch_size is not None:
-            if batch_size < 1:
-                raise OptionError(f"predict: batch_size is at least 1, got {batch_size!r}")
-            starts = range(0, len(values[0]), batch_size)
-            if len(starts) > 1:
+        values = [as_array(f"predict: input {k}", x, numbers=True) for k, x in enumerate(inputs)]
+        if batch_size is None:
+            return self._predicted(values, device)
+        if not hasattr(batch_size, "__index__") or isinstance(batch_size, np.ndarray) or batch_size < 1:
+            raise OptionError(f"predict: batch_size is an int of at least 1, got {batch_size!r}")
+        counts = {len(x) if x.ndim else None for x in values}
+        if len(counts) != 1 or None in counts:
+            raise ShapeError(f"predict: in batches the inputs have a first axis of one length, got {', '.join(str(x.shape) for x in values)}")
+        (count,) = counts
+        parts = []
+        for k in range(0, max(count, 1), batch_size):
+            rows = [x[k : k + batch_size] for x in values]
+            leaves, structure = tree.flatten(self._predicted(rows, device))
+            if any(leaf.shape[:1] != rows[0].shape[:1] for leaf in leaves):
+                raise ShapeError(
+                    f"predict: in batches the first axis of an output runs over the samples; {len(rows[0])} samples gave"
+                    f" {', '.join(str(leaf.shape) for leaf in leaves)}"
+                )
+            parts.append(leaves)
+        if len(parts) == 1:
+            return tree.unflatten(structure, parts[0])
+        return tree.unflatten(structure, [as_tensor(np.concatenate([leaf.numpy() for leaf in column])) for column in zip(*parts, strict=True)])
 
-                def part(k: int) -> AnyTensor:
-                    return self.predict(*(x[k : k + batch_size] for x in values), device=device)
-
-                return as_tensor(np.concatenate([part(k).numpy() for k in starts]))
+    def _predicted(self, values: Sequence[np.ndarray], device: str) -> Any:
         state = self.state()
         s = Session(dtype=state[0].dtype if state else "float32", device=device)
         kinds = {"i": "int64", "u": "int64", "b": "bool"}
         with no_grad():
             refs = [s.add_leaf(as_tensor(x, kinds.get(x.dtype.kind, s.options.dtype)), False) for x in values]
-            return as_tensor(self(Bound(s, {}, training=False), *refs).value)
+            return tree.map(lambda r: as_tensor(getattr(r, "value", r)), self(Bound(s, {}, training=False), *refs))
 
     def __repr__(self) -> str:
         inside = [f"{name}={value!r}" for name, value in self.members() if isinstance(value, Module)]
@@ -369,3 +421,56 @@ class Module:
     def extra(self) -> str:
         """What `repr` shows between the brackets, apart from inner modules."""
         return ""
+
+
+def _kept_inside(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(where, layer or parameter) of what plain containers among these attributes hold, however deep."""
+    known: set[int] = set()
+    left = [(name, value) for name, value in reversed(attributes.items()) if name != "_first_values" and isinstance(value, _CONTAINERS)]
+    while left:
+        where, value = left.pop()
+        if isinstance(value, Module | Param):
+            yield where, value
+        elif isinstance(value, _CONTAINERS) and id(value) not in known:
+            known.add(id(value))
+            pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{where}[{k!r}]", v) for k, v in pairs if isinstance(v, _PARTS)]
+
+
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+_PARTS = (Module, Param, *_CONTAINERS)
+
+
+class Program:
+    """A model's loss as a program: what `Module.program` returns.
+
+    A call `program(ops, *state, *inputs)` returns `(loss, {"loss": …, "output": …, "buffers": […]})`.
+
+    Raises: OptionError for a loss that is no op and no function; when called, NodeError for a loss that gives no reference, or a parameter
+        that is used without being part of the model.
+    """
+
+    def __init__(self, model: Module, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
+        if isinstance(loss, str):
+            if loss.startswith("_") or not callable(getattr(Ops, loss, None)):
+                raise OptionError(f"the loss is the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
+        elif not callable(loss):
+            raise OptionError(f"the loss is the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
+        if not hasattr(inputs, "__index__") or inputs < 0:
+            raise OptionError(f"inputs is the number of arrays that the model takes, got {inputs!r}")
+        named = model.named_state()
+        for name, p in named.items():
+            p.name = name
+        self.model, self.loss, self.inputs, self.training = model, loss, int(inputs), training
+        self.state, self.buffers = list(named.values()), model.buffers()
+
+    def __call__(self, ops: Any, *refs: Any) -> Any:
+        """The loss, and what goes with it."""
+        count = len(self.state)
+        bound = Bound(ops, dict(zip(self.state, refs, strict=False)), self.training, closed=True)
+        xs, targets = refs[count : count + self.inputs], refs[count + self.inputs :]
+        output = self.model(bound, *xs)
+        value = getattr(bound, self.loss)(output, *targets) if isinstance(self.loss, str) else self.loss(bound, output, *targets)
+        if not hasattr(value, "shape"):
+            raise NodeError(f"the loss is a reference to a scalar, got {type(value).__name__}: what ops return is one")
+        return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in self.buffers]}

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
+from tlean.train.update import number
 
 from .basic import positive
 from .init import ones, xavier_uniform, zeros
@@ -26,7 +27,7 @@ class LayerNorm(Module):
     def __init__(self, size: int, eps: float = 1e-5, affine: bool = True) -> None:
         positive("LayerNorm", size=size)
         self.size = size
-        self.eps = eps
+        self.eps = number(f"{type(self).__name__}: eps", eps)
         self.weight = self.parameter((size,), ones) if affine else None
         self.bias = self.parameter((size,), zeros) if affine else None
 
@@ -59,11 +60,11 @@ class BatchNorm(Module):
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         positive("BatchNorm", channels=channels)
-        if not 0 <= momentum <= 1:
+        if number("BatchNorm: momentum", momentum) > 1:
             raise OptionError(f"BatchNorm: momentum is in [0, 1], got {momentum}")
         self.channels = channels
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = number(f"{type(self).__name__}: eps", eps)
+        self.momentum = float(momentum)
         self.weight = self.parameter((channels,), ones)
         self.bias = self.parameter((channels,), zeros)
         self.running_mean: Any = self.parameter((channels,), zeros, buffer=True)
@@ -106,7 +107,7 @@ class MultiHeadAttention(Module):
     """
 
     def __init__(self, size: int, heads: int, head_size: int | None = None) -> None:
-        positive("MultiHeadAttention", size=size, heads=heads)
+        positive("MultiHeadAttention", size=size, heads=heads, head_size=1 if head_size is None else head_size)
         if head_size is None and size % heads:
             raise ShapeError(f"MultiHeadAttention: heads divides size, got {size} and {heads}")
         inner = heads * (head_size or size // heads)

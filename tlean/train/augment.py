@@ -6,13 +6,17 @@ loader = tl.data.DataLoader(data, 64, shuffle=True, transform=transform, prefetc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import OptionError, ShapeError
 from ..rng import Rng
+from .arrays import as_array
+from .update import number
 
 Step = Callable[[Rng, np.ndarray], np.ndarray]
 
@@ -23,8 +27,9 @@ def _integers(rng: Rng, count: int, high: int) -> np.ndarray:
 
 
 def _need_images(name: str, images: np.ndarray) -> None:
-    if images.ndim != 4:
-        raise ShapeError(f"{name}: images are (N, C, H, W), got {images.shape}")
+    shape = getattr(images, "shape", None)
+    if not isinstance(images, np.ndarray) or images.ndim != 4:
+        raise ShapeError(f"{name}: images are (N, C, H, W), got {shape if shape is not None else type(images).__name__}")
 
 
 def _windows(images: np.ndarray, top: np.ndarray, left: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -36,68 +41,123 @@ def _windows(images: np.ndarray, top: np.ndarray, left: np.ndarray, height: int,
     return np.ascontiguousarray(np.moveaxis(images[n, :, rows[:, :, None], columns[:, None, :]], -1, 1))
 
 
+def _count(name: str, what: str, value: Any, low: int) -> int:
+    if not hasattr(value, "__index__") or isinstance(value, np.ndarray) or value < low:
+        raise OptionError(f"{name}: {what} is an int of at least {low}, got {value!r}")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What `crop` makes."""
+
+    height: int
+    width: int
+    padding: int
+    value: float
+
+    def __call__(self, rng: Rng, images: np.ndarray) -> np.ndarray:
+        """The windows."""
+        _need_images("crop", images)
+        p = self.padding
+        images = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=self.value)
+        n, _, h, w = images.shape
+        if self.height > h or self.width > w:
+            raise ShapeError(f"crop: the window {self.height}×{self.width} is larger than the padded image {h}×{w}")
+        top, left = _integers(rng, n, h - self.height + 1), _integers(rng, n, w - self.width + 1)
+        return _windows(images, top, left, self.height, self.width)
+
+
 def crop(size: int | tuple[int, int], padding: int = 0, value: float = 0.0) -> Step:
     """A window of this size at a random place of each image, after padding all sides.
 
     Raises: OptionError for a size below 1 or a negative padding; ShapeError when called, if the window is larger than the padded image.
     """
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1 or padding < 0:
-        raise OptionError(f"crop: a size of at least 1 and a padding of at least 0, got {size!r}, {padding!r}")
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2:
+        raise OptionError(f"crop: size is an int, or height and width, got {size!r}")
+    height, width = (_count("crop", "a size", n, 1) for n in sides)
+    return Crop(height, width, _count("crop", "padding", padding, 0), number("crop: value", value, -math.inf))
 
-    def step(rng: Rng, images: np.ndarray) -> np.ndarray:
-        _need_images("crop", images)
-        images = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=value)
-        n, _, h, w = images.shape
-        if height > h or width > w:
-            raise ShapeError(f"crop: the window {height}×{width} is larger than the padded image {h}×{w}")
-        return _windows(images, _integers(rng, n, h - height + 1), _integers(rng, n, w - width + 1), height, width)
 
-    return step
+@dataclass(frozen=True)
+class Shift:
+    """What `shift` makes."""
+
+    pixels: int
+    value: float
+
+    def __call__(self, rng: Rng, images: np.ndarray) -> np.ndarray:
+        """The images, moved."""
+        _need_images("shift", images)
+        return Crop(*images.shape[2:], self.pixels, self.value)(rng, images)
 
 
 def shift(pixels: int, value: float = 0.0) -> Step:
-    """Each image moved by up to so many pixels along both axes; what comes in from outside has this value."""
-    if pixels < 0:
-        raise OptionError(f"shift: at least 0 pixels, got {pixels!r}")
+    """Each image moved by up to so many pixels along both axes; what comes in from outside has this value.
 
-    def step(rng: Rng, images: np.ndarray) -> np.ndarray:
-        _need_images("shift", images)
-        return crop(images.shape[2:], pixels, value)(rng, images)
+    Raises: OptionError for a negative number of pixels.
+    """
+    return Shift(_count("shift", "pixels", pixels, 0), number("shift: value", value, -math.inf))
 
-    return step
+
+@dataclass(frozen=True)
+class Flip:
+    """What `flip` makes."""
+
+    p: float
+    axis: int
+
+    def __call__(self, rng: Rng, images: np.ndarray) -> np.ndarray:
+        """The images, some of them mirrored."""
+        _need_images("flip", images)
+        turned = rng.uniform((len(images),)) < self.p
+        return np.where(turned[:, None, None, None], np.flip(images, self.axis), images)
 
 
 def flip(p: float = 0.5, axis: int = -1) -> Step:
-    """Each image mirrored with probability p: along its width (axis −1) or its height (−2)."""
-    if not 0 <= p <= 1 or axis not in (-1, -2):
+    """Each image mirrored with probability p: along its width (axis −1) or its height (−2).
+
+    Raises: OptionError for another axis, or p outside [0, 1].
+    """
+    chance = number("flip: p", p)
+    if chance > 1 or not isinstance(axis, int) or axis not in (-1, -2):
         raise OptionError(f"flip: p in [0, 1] and axis -1 or -2, got {p!r}, {axis!r}")
+    return Flip(chance, axis)
 
-    def step(rng: Rng, images: np.ndarray) -> np.ndarray:
-        _need_images("flip", images)
-        turned = rng.uniform((len(images),)) < p
-        return np.where(turned[:, None, None, None], np.flip(images, axis), images)
 
-    return step
+@dataclass(frozen=True, eq=False)
+class Normalise:
+    """What `normalise` makes."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def __call__(self, rng: Rng, images: np.ndarray) -> np.ndarray:
+        """The images, normalised."""
+        _need_images("normalise", images)
+        for given in (self.mean, self.std):
+            if given.size not in (1, images.shape[1]):
+                raise ShapeError(f"normalise: a number, or one for each of the {images.shape[1]} channels, got {given.size}")
+        made = (images - self.mean.reshape(-1, 1, 1)) / self.std.reshape(-1, 1, 1)
+        return made.astype(np.result_type(images.dtype, np.float32))
 
 
 def normalise(mean: Any, std: Any) -> Step:
     """(x − mean) / std, with a number, or one for each channel. Raises: OptionError if a std is not above 0."""
-    center, spread = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    center, spread = (as_array(f"normalise: {n}", v, numbers=True).astype(np.float32) for n, v in (("mean", mean), ("std", std)))
     if not (spread > 0).all():
         raise OptionError(f"normalise: std is above 0, got {std!r}")
-
-    def step(rng: Rng, images: np.ndarray) -> np.ndarray:
-        _need_images("normalise", images)
-        return ((images - center.reshape(-1, 1, 1)) / spread.reshape(-1, 1, 1)).astype(np.result_type(images.dtype, np.float32))
-
-    return step
+    return Normalise(center, spread)
 
 
 class Augment:
     """A loader's transform: the steps one after another on the first array, the images; labels go through."""
 
     def __init__(self, *steps: Step) -> None:
+        for step in steps:
+            if not callable(step):
+                raise OptionError(f"Augment: a step is a function (rng, images) -> images, got {step!r}")
         self.steps = steps
 
     def __call__(self, rng: Rng, images: np.ndarray, *rest: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -132,3 +132,14 @@ class ScalarTrainer:
     def get_params(self) -> list[AnyTensor]:
         """The parameters now, as arrays of their own."""
         return self.params.get()
+
+    def __reduce__(self) -> Any:
+        # Plans and tapes are made anew where it arrives; the loss is pickled by name, or by its own state.
+        given = (self.options, list(self.params), self.input_specs, self._steps.loss)
+        return _remade, (type(self), given, self._adam, self._steps.stream_state)
+
+
+def _remade(kind: type[ScalarTrainer], given: tuple[Any, ...], adam: AdamState, stream: tuple[int, int]) -> ScalarTrainer:
+    made = kind(*given)
+    made._adam, made._steps.stream_state = adam, stream
+    return made
