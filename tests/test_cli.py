@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cli import bench, check, main
+from tlean.cli import bench, check, digits, main
 
 
 def test_info(capsys):
@@ -92,3 +94,64 @@ def test_help(command, capsys):
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"python -m tlean {command}" in capsys.readouterr().out
+
+
+def test_letters_that_a_stream_does_not_have():
+    # "µ" of the times, "…" of the errors: in ASCII.
+    program = (
+        "import tlean.cli.bench as b\nfrom tlean.cli import main\n"
+        "b.jobs = lambda: iter([b._op('add ×', 12.0, 'B', [(10,), (10,)], lambda o, x, y: o.add(x, y))])\n"
+        "main(['bench', '--seconds', '0.01', '--threads', '1'])"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(tl.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "add x" in done.stdout and re.search(r"\d (us|ns)", done.stdout)
+
+
+def test_a_reader_that_goes_away():
+    program = f"{sys.executable} -c 'from tlean.cli import main; main([\"info\"])' | true"
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(tl.__file__).parent.parent)}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, shell=True)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["--version"], 0),
+        ([], 2),
+        (["nonsense"], 2),
+        (["bench", "--seconds", "nan"], 2),
+        (["bench", "--seconds", "-1"], 2),
+        (["bench", "--threads", "-3"], 2),
+        (["bench", "--threads", "x"], 2),
+        (["check", "--only", "["], 2),
+        (["mnist", "--epochs", "0"], 2),
+        (["mnist", "--lr", "inf"], 2),
+    ],
+)
+def test_command_lines_that_make_no_sense(argv, code, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == code
+
+
+def test_targets_are_looked_at_before_the_work(tmp_path, monkeypatch):
+    def work(*args, **options):
+        pytest.fail("the work was begun")
+
+    monkeypatch.setattr(bench, "jobs", work)
+    monkeypatch.setattr(digits, "train", work)
+    monkeypatch.setattr(digits.mnist, "load", work)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "mnist.safetensors").mkdir()
+    for argv, said in (
+        (["bench", "--json", str(tmp_path / "no" / "f")], "no such folder"),
+        (["bench", "--json", str(tmp_path)], "is a folder"),
+        (["mnist", "--out", str(tmp_path / "file")], "File exists"),
+        (["mnist", "--out", str(tmp_path / "file" / "inside")], "Not a directory"),
+        (["mnist", "--out", str(tmp_path)], r"mnist\.safetensors is a folder"),
+    ):
+        with pytest.raises(SystemExit, match=said):
+            main(argv)

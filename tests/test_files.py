@@ -167,7 +167,7 @@ class TestDamagedFiles:
             read(tmp_path / "absent")
         with pytest.raises(FileNotFoundError, match="but a folder"):
             read(tmp_path)
-        if os.path.exists("/dev/zero"):
+        if Path("/dev/zero").exists():
             with pytest.raises(DataError, match="this is a device"):
                 read("/dev/zero")
 
@@ -192,7 +192,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("write", [lambda p: tl.save(p, x=1), lambda p: write_idx(p, np.ones(3, np.uint8))])
     def test_what_is_no_target(self, tmp_path: Path, write: Any) -> None:
-        with pytest.raises(OptionError, match="is a regular file, or a new one; .* is a folder"):
+        with pytest.raises(OptionError, match=r"is a regular file, or a new one; .* is a folder"):
             write(tmp_path)
         for path in (None, 3, "", "a\0b"):
             with pytest.raises(OptionError, match="is a path"):
@@ -206,7 +206,7 @@ class TestWriting:
             (tmp_path / "link").symlink_to("/dev/null")
             with pytest.raises(OptionError, match="is a device"):
                 write(tmp_path / "link")
-            assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+            assert stat.S_ISCHR(Path("/dev/null").stat().st_mode) and sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
     def test_masks_are_not_lost_silently(self, tmp_path: Path) -> None:
         masked = np.ma.masked_array([1.0, 2.0], [True, False])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +16,31 @@ from tlean._core.table import KERNELS
 from .ops import Spec
 
 _LONGEST = 60
+
+# What stands for letters that a stream does not have.
+_PLAIN = {"µ": "u", "→": "->", "…": "...", "×": "x", "·": ".", "−": "-", "≥": ">=", "≤": "<=", "–": "-"}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+#: The name of the error handler that writes what an encoding does not have in ASCII, for `errors=` of a stream.
+IN_ASCII = "tlean-ascii"
+codecs.register_error(IN_ASCII, _in_ascii)
+
+
+def encodable(text: str, stream: Any) -> str:
+    """The text in letters that a stream has: others are written in ASCII."""
+    encoding = getattr(stream, "encoding", None)
+    if not isinstance(encoding, str):
+        return text
+    try:
+        return text.encode(encoding, IN_ASCII).decode(encoding)
+    except LookupError:
+        return text
 
 
 @dataclass(frozen=True)
@@ -94,7 +121,9 @@ class Profile:
         texts.append(f"{self.total * 1e3:.3f} ms in kernels, {self.elapsed * 1e3:.3f} ms in all")
         return "\n".join(t.rstrip() for t in texts)
 
-    __str__ = table
+    def __str__(self) -> str:
+        # Printed to a stream that has no such letters, "µ" and "→" are "u" and "->".
+        return encodable(self.table(), sys.stdout)
 
     def __repr__(self) -> str:
         return f"<profile: {len(self.rows)} rows, {self.total * 1e3:.3f} ms in kernels>"

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import math
+import os
 import sys
+from collections.abc import Callable
+from typing import Any
+
+import tlean as tl
+from tlean.profile import IN_ASCII
 
 COMMANDS = {
     "info": "versions, instruction set, threads, CUDA",
@@ -25,6 +33,31 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these")
+    parser.add_argument("--version", action="version", version=f"tlean {tl.__version__}")
+    # Letters that a terminal or a file does not have are written in ASCII.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=IN_ASCII)
     # The command's own options are its own to read.
     args = parser.parse_args(given[:1])
-    importlib.import_module(f".{args.command}", __name__).main(given[1:])
+    try:
+        importlib.import_module(f".{args.command}", __name__).main(given[1:])
+    except BrokenPipeError:
+        # The reader of a pipe went away: what is still to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (tl.TleanError, OSError) as error:
+        raise SystemExit(f"{parser.prog} {args.command}: {error}") from None
+
+
+def positive(kind: type) -> Callable[[str], Any]:
+    """A converter of an option's text to a finite number above 0."""
+
+    def convert(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")
+        return value
+
+    convert.__name__ = kind.__name__
+    return convert

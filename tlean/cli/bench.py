@@ -18,7 +18,9 @@ import numpy as np
 
 import tlean as tl
 from tlean._core.table import ISA
+from tlean.train.files import writable
 
+from . import positive
 from .info import processor
 
 SAMPLE_SECONDS = 0.05
@@ -144,10 +146,15 @@ def _time(seconds: float) -> str:
 def main(argv: list[str]) -> None:
     """Measure and print the table."""
     p = argparse.ArgumentParser(prog="python -m tlean bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--seconds", type=float, default=100.0, help="to measure for in all, set-up not counted (default: %(default)s)")
-    p.add_argument("--threads", type=int, help="threads of the kernels (default: as many as there are cores)")
+    p.add_argument(
+        "--seconds", type=positive(float), default=100.0, help="to measure for in all, set-up not counted (default: %(default)s)"
+    )
+    p.add_argument("--threads", type=positive(int), help="threads of the kernels (default: as many as there are cores)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     args = p.parse_args(argv)
+    if args.json:
+        # Found now, not when all is measured.
+        writable("--json", args.json)
     if args.threads:
         tl.set_num_threads(args.threads)
     listed = list(jobs())
@@ -160,4 +167,4 @@ def main(argv: list[str]) -> None:
         figures.append({"name": job.name, "seconds": seconds, "per_second": job.amount / seconds, "unit": job.unit})
         print(f"{job.name:{width}}  {_time(seconds):>9}  {_rate(job.amount, job.unit, seconds):>20}", flush=True)
     if args.json:
-        args.json.write_text(json.dumps({"about": about, "figures": figures}, indent=1))
+        args.json.write_text(json.dumps({"about": about, "figures": figures}, indent=1), encoding="utf-8")

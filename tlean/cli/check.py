@@ -82,6 +82,10 @@ def main(argv: list[str]) -> None:
     p.add_argument("--only", default="", metavar="REGEX", help="only what has such a name")
     p.add_argument("--verbose", action="store_true", help="a line for everything, with its time")
     args = p.parse_args(argv)
+    try:
+        re.compile(args.only)
+    except re.error as error:
+        p.error(f"argument --only: {args.only!r} is no regular expression: {error}")
     wanted = {name: what for name, what in checks().items() if re.search(args.only, name)}
     if not wanted:
         raise SystemExit(f"nothing to check has a name that matches {args.only!r}")

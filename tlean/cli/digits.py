@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +18,11 @@ from typing import Any
 import numpy as np
 
 import tlean as tl
-from tlean.train import mnist
-from tlean.train.progress import progress
+from tlean.train import checkpoint, mnist
+from tlean.train.files import writable
+from tlean.train.progress import progress, say
+
+from . import positive
 
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 5e-2}
 BETA1, BETA2, EPS, WEIGHT_DECAY = 0.9, 0.999, 1e-8, 1e-2
@@ -62,34 +64,23 @@ def parse(name: str, about: str | None, epochs: int, argv: list[str] | None, pro
     """The options of the command line."""
     p = argparse.ArgumentParser(prog=prog or f"{name}.py", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", metavar="DIR", help="folder with the MNIST files (default: $TLEAN_DATA, the cache, the network)")
-    p.add_argument("--epochs", type=_positive(int), default=epochs, help="passes over the training digits (default: %(default)s)")
-    p.add_argument("--batch-size", type=_positive(int), default=32, help="digits in a step (default: %(default)s)")
+    p.add_argument("--epochs", type=positive(int), default=epochs, help="passes over the training digits (default: %(default)s)")
+    p.add_argument("--batch-size", type=positive(int), default=32, help="digits in a step (default: %(default)s)")
     p.add_argument("--optimizer", choices=LEARNING_RATES, default="adam", help="default: %(default)s")
     p.add_argument(
-        "--lr", type=_positive(float), help="learning rate (default: " + ", ".join(f"{k} {v:g}" for k, v in LEARNING_RATES.items()) + ")"
+        "--lr", type=positive(float), help="learning rate (default: " + ", ".join(f"{k} {v:g}" for k, v in LEARNING_RATES.items()) + ")"
     )
     p.add_argument("--schedule", choices=("cosine", "constant"), default="cosine", help="of the learning rate (default: %(default)s)")
     p.add_argument("--backend", choices=("eager", "compiled"), default="eager", help="default: %(default)s")
     p.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="of initial values and shuffles (default: %(default)s)")
-    p.add_argument("--threads", type=_positive(int), help="threads of the kernels (default: as many as there are cores)")
-    p.add_argument("--samples", type=_positive(int), help="train on the first so many digits only")
+    p.add_argument("--threads", type=positive(int), help="threads of the kernels (default: as many as there are cores)")
+    p.add_argument("--samples", type=positive(int), help="train on the first so many digits only")
     p.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("out"), help="where the model and the pictures go (default: %(default)s)"
     )
     p.add_argument("--plot", action=argparse.BooleanOptionalAction, default=True, help="draw the curves and the misread digits")
     return p.parse_args(argv)
-
-
-def _positive(kind: type) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        value = kind(text)
-        if not value > 0 or value == math.inf:
-            raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")
-        return value
-
-    convert.__name__ = kind.__name__
-    return convert
 
 
 def initial_values(parameters: dict[str, tuple[int, ...]], seed: int) -> list[np.ndarray]:
@@ -191,6 +182,11 @@ def run(name: str, args: argparse.Namespace, model: Callable[..., Any], paramete
     """One run with these options."""
     if args.threads:
         tl.set_num_threads(args.threads)
+    # What could not be written in the end is found before the work.
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = writable("--out", args.out / f"{name}.safetensors")
+    with _optional("the model will not be saved"):
+        checkpoint.package()
     digits = mnist.load(args.data)
     if args.samples:
         digits = mnist.Digits(digits.train.take(slice(0, args.samples)), digits.test, digits.source)
@@ -210,14 +206,12 @@ def run(name: str, args: argparse.Namespace, model: Callable[..., Any], paramete
 
     begun = time.perf_counter()
     history = train(args, trainer, digits)
-    print(f"trained and tested in {time.perf_counter() - begun:.1f} s on {tl.get_num_threads()} threads", file=sys.stderr)
+    say(f"trained and tested in {time.perf_counter() - begun:.1f} s on {tl.get_num_threads()} threads")
     scores, _ = test(trainer, digits.test)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"{name}.safetensors"
     about = {"model": name, "seed": args.seed, "test_accuracy": history.test_accuracy[-1]}
     with _optional("the model was not saved"):
         tl.save(path, dict(zip(parameters, trainer.get_params(), strict=True)), about=about)
-        print(f"model: {path}")
+        print(f"model: {args.out / path.name}")
     if args.plot:
         with _optional("no pictures"):
             from . import pictures
@@ -236,4 +230,4 @@ def _optional(without: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        print(f"{without}: {error}", file=sys.stderr)
+        say(f"{without}: {error}")

@@ -44,7 +44,7 @@ class ModuleList(Module):
 
     def extend(self, values: Iterable[Any]) -> ModuleList:
         """Add some at the end; returns the list."""
-        if isinstance(values, Module) and not isinstance(values, ModuleList) or not isinstance(values, Iterable):
+        if (isinstance(values, Module) and not isinstance(values, ModuleList)) or not isinstance(values, Iterable):
             raise OptionError(f"{type(self).__name__}: an iterable of Modules and Params, got {type(values).__name__}")
         self.items += [_part(self, value) for value in values]
         return self

@@ -153,12 +153,12 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Initialiser:
 
 def xavier_uniform(gain: float = 1.0) -> Initialiser:
     """Uniform in ±gain·√(6 / (fan-in + fan-out)). Source: Glorot & Bengio 2010, equation 16."""
-    return Xavier(*_finite("xavier_uniform", gain=gain), even=True)
+    return Xavier(_finite("xavier_uniform", gain=gain)[0], even=True)
 
 
 def xavier_normal(gain: float = 1.0) -> Initialiser:
     """Normal with standard deviation gain·√(2 / (fan-in + fan-out)). Source: Glorot & Bengio 2010, equation 12."""
-    return Xavier(*_finite("xavier_normal", gain=gain), even=False)
+    return Xavier(_finite("xavier_normal", gain=gain)[0], even=False)
 
 
 def _kaiming(nonlinearity: str, slope: float, mode: str, even: bool) -> Kaiming:

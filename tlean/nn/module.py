@@ -124,8 +124,8 @@ class Module:
         f = model.program("cross_entropy")                    # a loss for ScalarTrainer(options, model.state(), shapes, f)
 
     Layers and parameters in a list or tuple that is an attribute belong to the model too, as those in a `ModuleList` or `ModuleDict` do;
-    in a plain dict, or a list in a list, they would be neither trained nor saved, so that is an error. A parameter that appears twice is one
-    parameter (weight tying).
+    in a plain dict, or a list in a list, they would be neither trained nor saved, so that is an error. A parameter that appears twice is
+    one parameter (weight tying).
     """
 
     #: Whether the layer behaves as in training (dropout drops, batch normalisation uses the batch).
@@ -177,8 +177,8 @@ class Module:
             for where, part in _kept_inside(vars(module)):
                 if id(part) not in known:
                     raise OptionError(
-                        f"{type(module).__name__}: {f'{path}.' if path else ''}{where} holds a {type(part).__name__}, which would be neither"
-                        " trained nor saved: keep layers and parameters as attributes, or in an nn.ModuleList or nn.ModuleDict"
+                        f"{type(module).__name__}: {f'{path}.' if path else ''}{where} holds a {type(part).__name__}, which would be"
+                        " neither trained nor saved: keep layers and parameters as attributes, or in an nn.ModuleList or nn.ModuleDict"
                     )
         return iter(found)
 
@@ -288,7 +288,9 @@ class Module:
         named = self.named_state()
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
         if strict and (missing or unknown):
-            parts = [f"{what}: {', '.join(sorted(map(str, names)))}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+            parts = [
+                f"{what}: {', '.join(sorted(map(str, names)))}" for what, names in (("missing", missing), ("unknown", unknown)) if names
+            ]
             raise OptionError(f"load_state_dict: {'; '.join(parts)}")
         ready = {name: as_tensor(values[name], p.dtype) for name, p in named.items() if name in values}
         for name, value in ready.items():
@@ -388,12 +390,12 @@ class Module:
             return self._predicted(values, device)
         if not hasattr(batch_size, "__index__") or isinstance(batch_size, np.ndarray) or batch_size < 1:
             raise OptionError(f"predict: batch_size is an int of at least 1, got {batch_size!r}")
-        counts = {len(x) if x.ndim else None for x in values}
-        if len(counts) != 1 or None in counts:
-            raise ShapeError(f"predict: in batches the inputs have a first axis of one length, got {', '.join(str(x.shape) for x in values)}")
-        (count,) = counts
+        if not values or any(x.ndim == 0 for x in values) or len({len(x) for x in values}) > 1:
+            raise ShapeError(
+                f"predict: in batches the inputs have a first axis of one length, got {', '.join(str(x.shape) for x in values)}"
+            )
         parts = []
-        for k in range(0, max(count, 1), batch_size):
+        for k in range(0, max(len(values[0]), 1), batch_size):
             rows = [x[k : k + batch_size] for x in values]
             leaves, structure = tree.flatten(self._predicted(rows, device))
             if any(leaf.shape[:1] != rows[0].shape[:1] for leaf in leaves):
@@ -404,7 +406,9 @@ class Module:
             parts.append(leaves)
         if len(parts) == 1:
             return tree.unflatten(structure, parts[0])
-        return tree.unflatten(structure, [as_tensor(np.concatenate([leaf.numpy() for leaf in column])) for column in zip(*parts, strict=True)])
+        return tree.unflatten(
+            structure, [as_tensor(np.concatenate([leaf.numpy() for leaf in column])) for column in zip(*parts, strict=True)]
+        )
 
     def _predicted(self, values: Sequence[np.ndarray], device: str) -> Any:
         state = self.state()
@@ -426,7 +430,7 @@ class Module:
 def _kept_inside(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """(where, layer or parameter) of what plain containers among these attributes hold, however deep."""
     known: set[int] = set()
-    left = [(name, value) for name, value in reversed(attributes.items()) if name != "_first_values" and isinstance(value, _CONTAINERS)]
+    left: list[tuple[str, Any]] = [(n, v) for n, v in attributes.items() if n != "_first_values" and isinstance(v, _CONTAINERS)]
     while left:
         where, value = left.pop()
         if isinstance(value, Module | Param):

@@ -1,12 +1,13 @@
-"""What is taken for an array of data."""
+"""What is taken for an array of data, a whole number, a flag."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, OptionError, ShapeError
 
 
 def as_array(what: str, value: Any, numbers: bool = False) -> np.ndarray:
@@ -30,3 +31,22 @@ def as_array(what: str, value: Any, numbers: bool = False) -> np.ndarray:
     if numbers and found.dtype.kind not in "biuf":
         raise DTypeError(f"{what} is an array of numbers or Booleans, got {found.dtype} of shape {found.shape}")
     return found
+
+
+def whole(what: str, value: Any, low: int | None = None) -> int:
+    """A whole number. Raises: OptionError for anything else, or one below `low`."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise OptionError(f"{what} is an int, got {value!r}") from None
+    if low is not None and found < low:
+        raise OptionError(f"{what} is at least {low}, got {found}")
+    return found
+
+
+def flag(what: str, value: Any) -> bool:
+    """Whether something is true. Raises: OptionError where that cannot be said, as of an array."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise OptionError(f"{what} is True or False, got {value!r}") from None

@@ -90,7 +90,7 @@ class Shift:
     def __call__(self, rng: Rng, images: np.ndarray) -> np.ndarray:
         """The images, moved."""
         _need_images("shift", images)
-        return Crop(*images.shape[2:], self.pixels, self.value)(rng, images)
+        return Crop(images.shape[2], images.shape[3], self.pixels, self.value)(rng, images)
 
 
 def shift(pixels: int, value: float = 0.0) -> Step:

@@ -26,7 +26,8 @@ _FORMAT = 1
 _ARRAY, _TUPLE = "$array", "$tuple"
 
 
-def _package() -> Any:
+def package() -> Any:
+    """The package safetensors. Raises: ImportError, saying what to install, where it is not installed."""
     try:
         import safetensors
         import safetensors.numpy
@@ -88,9 +89,10 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
         tree: parts by name, beside those given by keyword.
         parts: arrays, numbers, texts, None; lists, tuples and dicts of them; and anything that has a `state_dict()`.
 
-    Raises: OptionError for something that cannot be saved, or a folder or a device as the target; OSError if the file cannot be written, ImportError without safetensors.
+    Raises: OptionError for something that cannot be saved, or a folder or a device as the target; OSError if the file cannot be
+        written, ImportError without safetensors.
     """
-    package = _package()
+    safetensors = package()
     if not isinstance(tree, Mapping | None):
         raise OptionError(f"save: the parts are given by name, in a mapping or by keyword; got {type(tree).__name__}")
     both = parts.keys() & (tree or {}).keys()
@@ -107,8 +109,8 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
         raise error if isinstance(error, TleanError) else OptionError(f"save: {error}") from None
     with replacing("save: the target", path) as partial:
         try:
-            package.numpy.save_file(arrays, partial, metadata=header)
-        except (package.SafetensorError, UnicodeEncodeError) as error:
+            safetensors.numpy.save_file(arrays, partial, metadata=header)
+        except (safetensors.SafetensorError, UnicodeEncodeError) as error:
             raise OSError(f"{path}: not written: {error}") from None
 
 
@@ -117,14 +119,14 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
 
 def _read(path: Path, wanted: Iterable[str] | None = None) -> tuple[dict[str, str], list[str], dict[str, np.ndarray]]:
     """(header, names of all arrays, those that are wanted; None: all of them)."""
-    package = _package()
+    safetensors = package()
     arrays = {}
     try:
-        with package.safe_open(path, framework="np") as file:
+        with safetensors.safe_open(path, framework="np") as file:
             header, names = file.metadata() or {}, list(file.keys())
             for name in names if wanted is None else [n for n in dict.fromkeys(wanted) if n in names]:
                 arrays[name] = _array(path, file, name)
-    except (package.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise DataError(f"{path}: damaged, or no safetensors file ({error})") from None
     return header, names, arrays
 
@@ -200,7 +202,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     Raises: DataError for a file that is truncated or damaged, whose names do not agree (then give `names`), or that lacks a part or an
     array; what a target raises for a state that is not its own; FileNotFoundError; ImportError without safetensors.
     """
-    _package()
+    package()
     path = readable("load: the file", path)
     if names is not None and not (isinstance(names, Mapping) and all(isinstance(n, str) for pair in names.items() for n in pair)):
         raise OptionError(f"load: names map our names to those in the file, got {names!r}")

@@ -5,28 +5,42 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tlean import tree
 from tlean._faces.functions import scale
 from tlean.errors import NumericsError, OptionError
+from tlean.nn.metrics import accuracy
+from tlean.nn.module import Module
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
 
+from .arrays import whole
+from .batches import Batches, as_batch
 from .checkpoint import load, save
-from .data import DataLoader
+from .checks import (
+    check_batch,
+    check_callbacks,
+    check_counts,
+    check_files,
+    check_metrics,
+    check_monitor,
+    check_norm,
+    check_optimizer,
+    check_schedule,
+)
+from .data import DataLoader, Dataset
+from .files import as_path
 from .history import History, JsonLog, TensorBoard, plot_curves
 from .optim import Adam, clip_by_norm
-from .optimizer import Optimizer
-from .progress import progress
-from .schedules import Schedule
+from .progress import progress, say
 from .trainer import ScalarTrainer
 
 
@@ -94,7 +108,7 @@ class _How:
 class Run:
     """A training run, as callbacks see it: `model`, `optimizer`, `trainer`, `history`, `epoch` and `step` (both counted from 1)."""
 
-    def __init__(self, model: Any, trainer: ScalarTrainer, evaluator: ScalarTrainer, optimizer: Any, loader: DataLoader) -> None:
+    def __init__(self, model: Any, trainer: ScalarTrainer, evaluator: ScalarTrainer, optimizer: Any, loader: Any) -> None:
         self.model, self.trainer, self.evaluator, self.optimizer, self.loader = model, trainer, evaluator, optimizer, loader
         self.history = History()
         self.epoch = self.step = 0
@@ -166,6 +180,7 @@ def fit(
     options: Options | None = None,
     patience: int | None = None,
     monitor: str = "val_loss",
+    mode: str | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
@@ -185,12 +200,13 @@ def fit(
 
     Args:
         model: a `tl.nn.Module`; training steps run each layer in the mode it has, evaluation runs all in evaluation mode.
-        data: a `DataLoader`, or a `Dataset` or arrays of inputs and targets (then shuffled batches are made of them).
+        data: a `Dataset`, or a tuple of arrays of inputs and targets, of which shuffled batches are made; a `DataLoader`; or any iterable
+            of batches, such as a loader of another library (see `tl.data.Batches`).
         loss: the name of an op (`"cross_entropy"`, `"mse_loss"`), or `loss(ops, output, *targets)`; a mean over samples.
         optimizer: of `tl.optim`, over the model's parameters, or a function of them that makes it; Adam by default.
         epochs: passes over the data, those before a resumed run included.
         batch_size: where `data` is no loader.
-        validation: as `data`; evaluated after every epoch.
+        validation: as `data`, but not shuffled; evaluated after every epoch.
         metrics: by name, `f(output, *targets) -> float` on arrays, averaged over samples; accuracy by default with cross_entropy.
         schedule: over the optimiser, or a function `(optimizer, steps in all)` that makes one; it steps with the optimiser.
         accumulate: batches whose gradients are averaged into one step of the optimiser.
@@ -199,7 +215,9 @@ def fit(
         seed: of the shuffles and the random ops.
         options: how to compute; the compiled backend in the model's dtype by default. Every backend gives the same bits.
         patience: epochs without a better `monitor` before the run ends; at the end the best epoch's model is put back.
-        monitor: an entry of the epoch's row: better is less, but more for names that do not end in "loss".
+        monitor: an entry of the epoch's row.
+        mode: "min" if less of `monitor` is better, "max" if more is. None where it is known: less of a loss, more of the accuracy of
+            `tl.nn.metrics`.
         callbacks: functions of the `Run`, called after every epoch; or objects with `on_step`, `on_epoch` or `on_end`.
         checkpoint: a file written by `tl.save` after every epoch and at the end.
         checkpoint_every: steps after which it is written within an epoch too.
@@ -212,91 +230,148 @@ def fit(
 
     Returns: a `History`.
 
-    Raises: OptionError for options that do not fit; NumericsError where the loss is no longer finite; what the ops raise.
+    Raises: OptionError for options that do not fit, FileNotFoundError and the like for files that could not be written, ImportError for a
+        package that is missing, all before the first step; NumericsError where the loss is no longer finite; what the ops and callbacks
+        raise. An error that ends a run has the `History` so far as its attribute `history`. Curves that cannot be drawn are a
+        RuntimeWarning.
     """
-    counts = {"epochs": epochs, "accumulate": accumulate, "patience": patience, "checkpoint_every": checkpoint_every}
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise OptionError(f"fit: {name} is at least 1, got {value}")
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, seed=seed)
-    if not len(loader):
-        raise OptionError("fit: the data holds no batch")
+    check_counts(epochs=epochs, accumulate=accumulate, patience=patience, checkpoint_every=checkpoint_every)
+    check_norm(clip_norm)
+    if not isinstance(model, Module):
+        raise OptionError(f"fit: the model is a tl.nn.Module, got a {type(model).__name__}")
+    if not isinstance(options, Options | None):
+        raise OptionError(f"fit: options are a tl.Options, got a {type(options).__name__}")
+    if metrics is None:
+        metrics = {"accuracy": accuracy} if isinstance(loss, str) and loss == "cross_entropy" else {}
+    metrics = check_metrics(metrics)
+    rising = patience is not None and check_monitor(monitor, mode, metrics, validation is not None)
+    listeners = check_callbacks(callbacks)
+    if resume and checkpoint is None:
+        raise OptionError("fit: resume needs a checkpoint to go on from")
+    check_files(checkpoint, log, tensorboard, curves)
+    loader = _loader(data, epochs, batch_size, True, whole("fit: seed", seed))
+    held = None if validation is None else _loader(validation, epochs, getattr(loader, "batch_size", batch_size), False, 0)
     # A pass that was left half-way is gone on with, not begun anew.
     loader.load_state_dict(loader.state_dict())
-    held = validation
-    if held is not None and not isinstance(held, DataLoader):
-        held = DataLoader(held, loader.batch_size)
+    batch = _first(loader)
+    check_batch(batch, loss, inputs)
     state = model.state()
     options = options or Options(backend="compiled", seed=seed, dtype=state[0].dtype if state else "float32")
-    specs = [_spec(a) for a in loader.batch(0, 0)]
+    specs = [_spec(a) for a in batch]
     trainer = ScalarTrainer(options, state, specs, model.program(loss, inputs))
     evaluator = ScalarTrainer(options, state, specs, model.program(loss, inputs, training=False))
-    if not isinstance(optimizer, Optimizer):
-        optimizer = (optimizer or Adam)(model.parameters())
+    optimizer = check_optimizer(model, Adam if optimizer is None else optimizer)
     run = Run(model, trainer, evaluator, optimizer, loader)
     if schedule is not None:
-        steps = epochs * -(-len(loader) // accumulate)
-        run.schedule = schedule if isinstance(schedule, Schedule) else schedule(optimizer, steps)
-    if metrics is None:
-        from tlean.nn.metrics import accuracy
-
-        metrics = {"accuracy": accuracy} if loss == "cross_entropy" else {}
-    if patience is not None and held is None and monitor.startswith("val_"):
-        raise OptionError(f"fit: {monitor} needs validation data")
-    listeners = [*callbacks, *([JsonLog(log)] if log else []), *([TensorBoard(tensorboard)] if tensorboard else [])]
-    if resume:
-        if checkpoint is None:
-            raise OptionError("fit: resume needs a checkpoint to go on from")
-        if Path(checkpoint).exists():
-            load(checkpoint, **run.parts())
+        run.schedule = check_schedule(schedule, optimizer, _steps(loader, epochs, accumulate))
+    if held is not None:
+        _rehearse(evaluator, _first(held))
+    if resume and as_path("fit: checkpoint", checkpoint).exists():
+        load(as_path("fit: checkpoint", checkpoint), **run.parts())
+    listeners += [*([JsonLog(log)] if log is not None else []), *([TensorBoard(tensorboard)] if tensorboard is not None else [])]
 
     how = _How(epochs, metrics, inputs, accumulate, clip_norm, listeners, verbose, unit, checkpoint, checkpoint_every)
-    with Interrupt() as interrupt:
-        try:
-            while not run.reason and run.done < epochs:
-                _epoch(run, how, interrupt)
-                if run.done < run.epoch:
-                    break
-                row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(optimizer.lr), "seconds": run.seconds}
-                if held is not None:
-                    row |= {f"val_{k}": v for k, v in evaluate(run.evaluator, held, metrics, inputs).items()}
-                run.history.epochs.append(row)
-                run.meter, run.seconds = Meter(), 0.0
-                if verbose:
-                    shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step", "seconds"))
-                    print(f"epoch {run.epoch}/{epochs}  {shown}  {row['seconds']:.1f} s", file=sys.stderr, flush=True)
-                if patience is not None:
-                    _watch(run, row, monitor, patience)
-                _tell(listeners, "on_epoch", run)
-                if checkpoint is not None:
-                    save(checkpoint, **run.parts())
-                if interrupt.asked:
-                    run.stop("interrupted")
-            if checkpoint is not None and run.reason:
-                save(checkpoint, **run.parts())
-        finally:
-            _tell(listeners, "on_end", run)
+    try:
+        _run(run, how, held, patience, monitor, rising)
+    except BaseException as error:
+        # The record of what was done is worth more than the run.
+        error.history = run.history  # type: ignore[attr-defined]
+        raise
     if patience is not None and run.best is not None and run.reason != "interrupted":
         model.load_state_dict(run.best[2])
     run.history.ended = run.reason or "done"
     if verbose and run.history.ended != "done":
-        where = f"; {checkpoint} is there to go on from" if checkpoint else ""
-        print(f"stopped in epoch {run.epoch}, after step {run.step}: {run.history.ended}{where}", file=sys.stderr, flush=True)
+        where = f"; {checkpoint} is there to go on from" if checkpoint is not None else ""
+        say(f"stopped in epoch {run.epoch}, after step {run.step}: {run.history.ended}{where}")
     if curves is not None:
-        plot_curves(run.history, curves)
+        try:
+            plot_curves(run.history, curves)
+        except Exception as error:
+            warnings.warn(f"fit: the curves were not drawn: {error}", RuntimeWarning, stacklevel=2)
     return run.history
 
 
+def _run(run: Run, how: _How, held: Any, patience: int | None, monitor: str, rising: bool) -> None:
+    """All epochs, up to the last checkpoint."""
+    with Interrupt() as interrupt:
+        try:
+            while not run.reason and run.done < how.epochs:
+                _epoch(run, how, interrupt)
+                if run.done < run.epoch:
+                    break
+                row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(run.optimizer.lr), "seconds": run.seconds}
+                if held is not None:
+                    row |= {f"val_{k}": v for k, v in evaluate(run.evaluator, held, how.metrics, how.inputs).items()}
+                run.history.epochs.append(row)
+                run.meter, run.seconds = Meter(), 0.0
+                if how.verbose:
+                    shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step", "seconds"))
+                    say(f"epoch {run.epoch}/{how.epochs}  {shown}  {row['seconds']:.1f} s")
+                if patience is not None:
+                    _watch(run, row, monitor, patience, rising)
+                _tell(how.listeners, "on_epoch", run)
+                if how.checkpoint is not None:
+                    save(how.checkpoint, **run.parts())
+                if interrupt.asked:
+                    run.stop("interrupted")
+            if how.checkpoint is not None and run.reason:
+                save(how.checkpoint, **run.parts())
+        finally:
+            _tell(how.listeners, "on_end", run)
+
+
 def evaluate(
-    trainer: ScalarTrainer, data: DataLoader, metrics: Mapping[str, Callable[..., float]] | None = None, inputs: int = 1
+    trainer: ScalarTrainer, data: Any, metrics: Mapping[str, Callable[..., float]] | None = None, inputs: int = 1
 ) -> dict[str, float]:
-    """The mean loss and metrics of a trainer made from `Module.program`, over all samples."""
+    """The mean loss and metrics of a trainer made from `Module.program`, over all samples of a `DataLoader` or `Batches`."""
     meter = Meter()
-    for k in range(len(data)):
-        batch = data.batch(0, k)
+    # A loader's own epochs go on as if nobody had looked.
+    for batch in data if isinstance(data, Batches) else (data.batch(0, k) for k in range(len(data))):
         value = trainer.forward(*batch).item()
         meter.add({"loss": value, **_measured(metrics or {}, trainer.aux["output"], batch[inputs:])}, len(batch[0]))
     return meter.means()
+
+
+def _loader(data: Any, epochs: int, batch_size: int, shuffle: bool, seed: int) -> Any:
+    """The data as a `DataLoader` or as `Batches`. Raises: OptionError where they cannot be passed as often as there are epochs."""
+    if isinstance(data, list) and data and all(isinstance(one, tuple) and _same_length(one) for one in data):
+        raise OptionError(
+            "fit: a list of tuples of arrays of one length may hold batches or samples: give tl.data.Batches(data) for batches,"
+            " tl.data.DataLoader(data, batch_size) for samples"
+        )
+    known = isinstance(data, DataLoader | Batches)
+    if not known and not isinstance(data, Dataset | tuple | list) and not hasattr(data, "__array__"):
+        data, known = Batches(data), True
+    loader = data if known else DataLoader(data, batch_size, shuffle=shuffle, seed=seed)
+    if isinstance(loader, Batches) and loader.once and epochs > 1:
+        raise OptionError(f"fit: the data are an iterator, which gives one epoch, not {epochs}: give a list, or a loader")
+    if isinstance(loader, DataLoader) and not len(loader):
+        raise OptionError("fit: the data holds no batch")
+    return loader
+
+
+def _same_length(arrays: tuple[Any, ...]) -> bool:
+    shapes = [np.shape(a) for a in arrays if hasattr(a, "__array__")]
+    return len(shapes) == len(arrays) > 0 and all(s and s[0] == shapes[0][0] for s in shapes)
+
+
+def _first(loader: Any) -> tuple[np.ndarray, ...]:
+    return loader.first() if isinstance(loader, Batches) else as_batch(loader.batch(0, 0))
+
+
+def _steps(loader: Any, epochs: int, accumulate: int) -> int | None:
+    """The number of steps in all; None where the batches cannot be counted."""
+    try:
+        return epochs * -(-len(loader) // accumulate)
+    except TypeError:
+        return None
+
+
+def _rehearse(evaluator: ScalarTrainer, batch: Sequence[np.ndarray]) -> None:
+    # Validation data that do not fit are found before the first step, not after the first epoch.
+    stream = evaluator._steps.stream_state
+    evaluator.forward(*batch)
+    evaluator._steps.stream_state = stream
 
 
 def _spec(array: Any) -> Spec:
@@ -305,7 +380,16 @@ def _spec(array: Any) -> Spec:
 
 
 def _measured(metrics: Mapping[str, Callable[..., float]], output: Any, targets: Sequence[Any]) -> dict[str, float]:
-    return {name: float(f(np.asarray(output), *targets)) for name, f in metrics.items()} if metrics else {}
+    found = {}
+    if metrics:
+        output = tree.map(np.asarray, output)
+    for name, f in metrics.items():
+        value = f(output, *targets)
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            raise OptionError(f"fit: metric {name} returns a number, got {value!r}") from None
+    return found
 
 
 def _tell(listeners: Sequence[Any], event: str, run: Run) -> None:
@@ -317,11 +401,10 @@ def _tell(listeners: Sequence[Any], event: str, run: Run) -> None:
             listener(run)
 
 
-def _watch(run: Run, row: Mapping[str, float], monitor: str, patience: int) -> None:
-    if monitor not in row:
-        raise OptionError(f"fit: monitor is an entry of {', '.join(row)}, got {monitor!r}")
-    value = row[monitor] if monitor.endswith("loss") else -row[monitor]
-    if run.best is None or value < run.best[0]:
+def _watch(run: Run, row: Mapping[str, float], monitor: str, patience: int, rising: bool) -> None:
+    value = -row[monitor] if rising else row[monitor]
+    # Nothing is worse than NaN.
+    if run.best is None or value < run.best[0] or math.isnan(run.best[0]):
         run.best = (value, run.epoch, run.model.state_dict())
     elif run.epoch - run.best[1] >= patience:
         run.stop(f"no better {monitor} since epoch {run.best[1]}")
@@ -344,9 +427,7 @@ def _epoch(run: Run, how: _How, interrupt: Interrupt) -> None:
     run.epoch = run.done + 1
     groups: Any = _groups(iter(run.loader), how.accumulate)
     if how.verbose:
-        left = len(run.loader.dataset) - start["batch"] * run.loader.batch_size
-        if run.loader.drop_last:
-            left -= len(run.loader.dataset) % run.loader.batch_size
+        left = None if isinstance(run.loader, Batches) else _left(run.loader, start["batch"])
         groups = progress(groups, f"epoch {run.epoch}/{how.epochs}", left, run.meter.report, lambda g: sum(len(b[0]) for b in g), how.unit)
     begun = time.perf_counter()
     before = run.seconds
@@ -367,6 +448,12 @@ def _epoch(run: Run, how: _How, interrupt: Interrupt) -> None:
         if run.reason and run.done < run.epoch:
             groups.close()
             return
+
+
+def _left(loader: DataLoader, begun: int) -> int:
+    """The samples of an epoch from this batch on."""
+    samples = len(loader.dataset)
+    return samples - begun * loader.batch_size - (samples % loader.batch_size if loader.drop_last else 0)
 
 
 def _step(run: Run, how: _How, group: Sequence[Any]) -> float:

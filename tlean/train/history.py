@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .files import as_path
+
 
 @dataclass
 class History:
@@ -35,7 +37,7 @@ class JsonLog:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path("JsonLog: the file", path)
 
     def on_epoch(self, run: Any) -> None:
         """Write the row of this epoch."""
@@ -82,7 +84,12 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
     Args:
         path: of the picture; its ending names the format.
         title: a line above.
+
+    Raises: ImportError without Matplotlib; OptionError for a path that is none, or an ending that names no format.
     """
+    from .checks import check_picture
+
+    check_picture("plot_curves: the picture", path)
     from matplotlib.figure import Figure
 
     metrics = [n for n in (history.epochs[0] if history.epochs else {}) if n not in _PLAIN and not n.startswith("val_")]

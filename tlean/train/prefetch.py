@@ -1,24 +1,23 @@
-"""Items that a thread in the background keeps a few ahead of their reader, in the same order."""
+"""Items that a thread in the background makes a few ahead of their reader, in the same order."""
 
 from __future__ import annotations
 
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_END = object()
 
+def ahead(make: Callable[[int], Any], numbers: Sequence[int], count: int) -> Iterator[Any]:
+    """`make(k)` for each of the numbers in their order, up to `count` of them made before they are asked for.
 
-def ahead(make: Callable[[int], Any], numbers: range, count: int) -> Iterator[Any]:
-    """`make(k)` for each number in order, up to `count` of them made before they are asked for.
-
-    What `make` raises is raised to the reader after the items before it. A reader that stops early ends the thread. A forked child has no
-    such thread: there what is left is made when it is asked for.
+    What `make` raises is raised to the reader after the items before it. A reader that stops early ends the thread. A process
+    that is forked meanwhile has no such thread: there the items are made when they are asked for.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(count)
     stop = threading.Event()
+    process = os.getpid()
 
     def put(item: Any, error: BaseException | None = None) -> None:
         while not stop.is_set():
@@ -35,15 +34,14 @@ def ahead(make: Callable[[int], Any], numbers: range, count: int) -> Iterator[An
                 if stop.is_set():
                     return
         except BaseException as error:
-            put(_END, error)
+            put(None, error)
 
     thread = threading.Thread(target=work, name="tlean prefetch", daemon=True)
-    home = os.getpid()
     thread.start()
     try:
         for k in numbers:
-            if os.getpid() != home:
-                # The queue's locks may be held by threads that are not here.
+            # After a fork the queue's lock may be held for ever: it is not touched.
+            if os.getpid() != process:
                 yield make(k)
                 continue
             item, error = ready.get()
@@ -51,6 +49,6 @@ def ahead(make: Callable[[int], Any], numbers: range, count: int) -> Iterator[An
                 raise error
             yield item
     finally:
-        if os.getpid() == home:
+        if os.getpid() == process:
             stop.set()
             thread.join()

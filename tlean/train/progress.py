@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tlean.profile import encodable
+
 # Seconds between two lines where there is no terminal.
 INTERVAL = 2.0
 
 
+def _stream() -> Any:
+    """Standard error where it can be written to; a service or a notebook may have none, or one that was closed."""
+    stream = sys.stderr
+    return None if stream is None or getattr(stream, "closed", False) else stream
+
+
+def say(text: str) -> None:
+    """A line to standard error, in ASCII where it has no other letters; where nobody can hear it, it is not said, and the work goes on."""
+    stream = _stream()
+    if stream is not None:
+        # A pipe whose reader went away, or a stream that somebody closes meanwhile.
+        with contextlib.suppress(OSError, ValueError):
+            print(encodable(text, stream), file=stream, flush=hasattr(stream, "flush"))
+
+
+def _on_terminal() -> bool:
+    is_terminal = getattr(_stream(), "isatty", None)
+    return bool(is_terminal and is_terminal())
+
+
 def progress(
-    batches: Iterable[Any], title: str, total: int, report: Callable[[], str], count: Callable[[Any], int], unit: str = "samples"
+    batches: Iterable[Any], title: str, total: int | None, report: Callable[[], str], count: Callable[[Any], int], unit: str = "samples"
 ) -> Iterator[Any]:
     """The batches, one by one, with a sign of how far they are.
 
     Args:
         title: what stands first, such as "epoch 1/8".
-        total: samples in all.
+        total: samples in all; None if nobody knows.
         report: called for a text on how it goes, such as the loss.
         count: the samples in a batch.
         unit: what the samples are called.
     """
-    if sys.stderr.isatty():
+    if _on_terminal():
         try:
             from tqdm import tqdm
         except ImportError:
@@ -42,7 +65,9 @@ def progress(
         yield batch
         done += count(batch)
         now = time.perf_counter()
-        if now - told > INTERVAL or done >= total:
+        if now - told > INTERVAL or (total is not None and done >= total):
             told, rate = now, done / max(now - begun, 1e-9)
-            left = max(total - done, 0) / rate
-            print(f"{title}  {done / total:4.0%}  {report()}  {rate:,.0f} {unit}/s  {left:.0f} s left", file=sys.stderr, flush=True)
+            if total is None:
+                say(f"{title}  {done:,} {unit}  {report()}  {rate:,.0f} {unit}/s")
+            else:
+                say(f"{title}  {done / max(total, 1):4.0%}  {report()}  {rate:,.0f} {unit}/s  {max(total - done, 0) / rate:.0f} s left")

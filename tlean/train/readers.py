@@ -223,5 +223,3 @@ def read_npz(path: PathLike, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndar
             # A damaged archive fails in as many ways as zipfile and its decompressors have.
             raise DataError(f"{path}: not a readable .npz archive: {error}") from None
     return arrays
-
-

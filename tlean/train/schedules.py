@@ -29,6 +29,20 @@ def _count(name: str, value: Any, low: int = 1) -> int:
     return n
 
 
+def _above_zero(name: str, value: Any) -> float:
+    x = number(name, value)
+    if not x > 0:
+        raise OptionError(f"{name} is above 0, got {value!r}")
+    return x
+
+
+def _power(base: float, exponent: int) -> float:
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
 class Schedule:
     """A learning rate for every step. A subclass gives `rate(base, step)`.
 
@@ -79,7 +93,7 @@ class Schedule:
     def _set(self) -> None:
         if self.optimizer is None:
             return
-        rates = [self.rate(base, self.last_step) for base in self.base_lrs]
+        rates = [number(f"{type(self).__name__}: the rate of step {self.last_step}", self.rate(b, self.last_step)) for b in self.base_lrs]
         momentum = self.momentum(self.last_step)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
             group["lr"] = rate
@@ -100,6 +114,8 @@ class Schedule:
         name = type(self).__name__
         if not isinstance(state, Mapping) or state.keys() != {"schedule", "step", "base_lrs"}:
             raise OptionError(f"{name}: this is no state of a schedule")
+        if not isinstance(state["base_lrs"], list | tuple):
+            raise OptionError(f"{name}: base_lrs of a state are a list, got {state['base_lrs']!r}")
         if state["schedule"] != name or len(state["base_lrs"]) != len(self.base_lrs):
             raise OptionError(
                 f"{name} of {len(self.base_lrs)} groups: the state is of {state['schedule']} of {len(state['base_lrs'])} groups"
@@ -136,7 +152,7 @@ class StepLR(Schedule):
 
     def rate(self, base: float, step: int) -> float:
         """base·gamma^⌊step / step_size⌋."""
-        return base * self.gamma ** (step // self.step_size)
+        return base * _power(self.gamma, step // self.step_size)
 
 
 class ExponentialLR(Schedule):
@@ -148,7 +164,7 @@ class ExponentialLR(Schedule):
 
     def rate(self, base: float, step: int) -> float:
         """base·gamma^step."""
-        return base * self.gamma**step
+        return base * _power(self.gamma, step)
 
 
 def _cosine(start: float, end: float, part: float) -> float:
@@ -217,7 +233,9 @@ class _Cycles(Schedule):
 
 
 class OneCycleLR(_Cycles):
-    """One rise to max_lr and one fall, over total_steps; momentum falls and rises. A step beyond the last raises OptionError.
+    """One rise to max_lr and one fall, over total_steps; momentum falls and rises.
+
+    After step total_steps − 1, the last, the rate stays; a step beyond total_steps raises OptionError.
 
     Args:
         base: an optimiser, or None for the rates alone; its own rates are not used.
@@ -251,14 +269,14 @@ class OneCycleLR(_Cycles):
         if total_steps is None:
             total_steps = _count("epochs", epochs) * _count("steps_per_epoch", steps_per_epoch)
         self.total_steps = n = _count("total_steps", total_steps)
-        if anneal_strategy not in ("cos", "linear"):
+        if not isinstance(anneal_strategy, str) or anneal_strategy not in ("cos", "linear"):
             raise OptionError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
         if number("pct_start", pct_start) > 1:
             raise OptionError(f"pct_start is in [0, 1], got {pct_start!r}")
         self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
         top, low, high = number("max_lr", max_lr), number("base_momentum", base_momentum), number("max_momentum", max_momentum)
-        first = top / number("div_factor", div_factor)
-        last = first / number("final_div_factor", final_div_factor)
+        first = top / _above_zero("div_factor", div_factor)
+        last = first / _above_zero("final_div_factor", final_div_factor)
         # (last step, rate before and after, momentum before and after) of each phase.
         rise = (pct_start * n - 1, first, top, high, low)
         if three_phase:
@@ -270,6 +288,8 @@ class OneCycleLR(_Cycles):
     def _between(self, step: int, which: int) -> float:
         if step > self.total_steps:
             raise OptionError(f"OneCycleLR: step {step} of {self.total_steps}")
+        # An optimiser's last step is followed by one of the schedule: that rate is never used, but it is saved, and must be one.
+        step = min(step, self.total_steps - 1)
         begin = 0.0
         for phase in self._phases:
             end = phase[0]
@@ -312,7 +332,7 @@ class CyclicLR(_Cycles):
         base_momentum: float = 0.8,
         max_momentum: float = 0.9,
     ) -> None:
-        if mode not in ("triangular", "triangular2", "exp_range"):
+        if not isinstance(mode, str) or mode not in ("triangular", "triangular2", "exp_range"):
             raise OptionError(f"mode is 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
         self.base_lr, self.max_lr = number("base_lr", base_lr), number("max_lr", max_lr)
         self.up = _count("step_size_up", step_size_up)
@@ -325,7 +345,7 @@ class CyclicLR(_Cycles):
         # How far up, from 0 to 1.
         cycle, within = divmod(step, self.up + self.down)
         scale = within / self.up if within <= self.up else (self.up + self.down - within) / self.down
-        return scale * {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": self.gamma**step}[self.mode]
+        return scale * {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": _power(self.gamma, step)}[self.mode]
 
     def rate(self, base: float, step: int) -> float:
         """The rate of a step."""

@@ -31,8 +31,8 @@ def read_csv(path: str | os.PathLike[str], dtype: Any = "float32", delimiter: st
         header: whether the first line holds names; None finds out: it does if nothing in it is a number.
 
     Raises: DataError that names file and line where a row has another length, or a field is empty, is not a number, is no integer where
-        the dtype is one, or is out of the dtype's range; where the text is not UTF-8; and where it is not clear whether the first line holds
-        names, as some of it is numbers. OptionError for another delimiter; DTypeError for another dtype; FileNotFoundError.
+        the dtype is one, or is out of the dtype's range; where the text is not UTF-8; and where it is not clear whether the first line
+        holds names, as some of it is numbers. OptionError for another delimiter; DTypeError for another dtype; FileNotFoundError.
     """
     path = readable("read_csv: the file", path)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"\0 0123456789+-.eE':
@@ -88,9 +88,7 @@ def _is_header(path: Path, line: int, fields: list[str], header: bool | None) ->
     numbers = [_is_number(f) for f in fields]
     if any(numbers) and not all(numbers):
         odd = fields[numbers.index(False)]
-        raise DataError(
-            f"{path}, line {line}: {odd!r} is not a number, but others are: give header=True if these are names, header=False if they are data"
-        )
+        raise DataError(f"{path}, line {line}: {odd!r} is not a number, but others are: give header=True for names, header=False for data")
     return not any(numbers)
 
 

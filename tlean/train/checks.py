@@ -1,0 +1,161 @@
+"""What `tl.fit` looks at before its first step, so that no work is lost to a mistake that could have been seen."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import OptionError
+from tlean.ops.protocol import Ops
+
+from . import checkpoint
+from .arrays import whole
+from .files import as_path, writable
+from .optimizer import Optimizer
+from .schedules import Schedule
+from .update import number
+
+#: What a row of the history holds beside losses and metrics.
+PLAIN = ("epoch", "step", "loss", "lr", "seconds")
+
+
+def check_counts(**counts: Any) -> None:
+    """Raise OptionError for a number that is no int of at least 1; None is left out."""
+    for name, value in counts.items():
+        if value is not None:
+            whole(f"fit: {name}", value, 1)
+
+
+def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
+    """The metrics. Raises: OptionError unless they are functions by names that a row has no other use for."""
+    if not isinstance(metrics, Mapping):
+        raise OptionError(f"fit: metrics are functions by name, as in {{'mae': mae}}, got a {type(metrics).__name__}")
+    for name, f in metrics.items():
+        if not isinstance(name, str) or name in PLAIN or name.startswith("val_"):
+            raise OptionError(f"fit: a metric has a name of its own, not {', '.join(PLAIN)} or val_…; got {name!r}")
+        if not callable(f):
+            raise OptionError(f"fit: metric {name} is a function (output, *targets), got {f!r}")
+    return metrics
+
+
+def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: bool) -> bool:
+    """Whether more of the watched value is better. Raises: OptionError where there is no such value or it cannot be told."""
+    from tlean.nn.metrics import accuracy
+
+    names = ["epoch", "step", "loss", *metrics, "lr", "seconds", *([f"val_{n}" for n in ("loss", *metrics)] if held else [])]
+    if not held and isinstance(monitor, str) and monitor.startswith("val_"):
+        raise OptionError(f"fit: {monitor} needs validation data")
+    if monitor not in names:
+        raise OptionError(f"fit: monitor is an entry of {', '.join(names)}, got {monitor!r}")
+    if mode is not None:
+        if mode not in ("min", "max"):
+            raise OptionError(f"fit: mode is 'min' or 'max', got {mode!r}")
+        return mode == "max"
+    name = monitor.removeprefix("val_")
+    if name == "loss":
+        return False
+    if metrics.get(name) is accuracy:
+        return True
+    raise OptionError(f"fit: whether less or more of {monitor} is better is not known: give mode='min' or mode='max'")
+
+
+def check_callbacks(callbacks: Any) -> list[Any]:
+    """The callbacks. Raises: OptionError unless each can be told of something."""
+    if not isinstance(callbacks, list | tuple):
+        raise OptionError(f"fit: callbacks are a list of functions or objects, got {callbacks!r}")
+    for one in callbacks:
+        if not callable(one) and not any(callable(getattr(one, name, None)) for name in ("on_step", "on_epoch", "on_end")):
+            raise OptionError(f"fit: a callback is a function of the run, or has on_step, on_epoch or on_end; got {one!r}")
+    return list(callbacks)
+
+
+def check_files(path: Any, log: Any, tensorboard: Any, curves: Any) -> None:
+    """Raise where a file cannot be written in the end: OptionError, OSError; ImportError where a package for it is missing."""
+    if path is not None:
+        checkpoint.package()
+        writable("fit: checkpoint", path)
+    if log is not None:
+        target = Path(os.path.realpath(as_path("fit: log", log)))
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"{target.parent}: no such folder")
+        if target.is_dir():
+            raise OptionError(f"fit: log is a file, {target} is a folder")
+        if not os.access(target if target.exists() else target.parent, os.W_OK):
+            raise PermissionError(f"{target}: cannot be written to")
+    if tensorboard is not None:
+        folder = as_path("fit: tensorboard", tensorboard)
+        if folder.exists() and not folder.is_dir():
+            raise OptionError(f"fit: tensorboard is a folder, {folder} is none")
+    if curves is not None:
+        check_picture("fit: curves", curves)
+
+
+def check_picture(what: str, path: Any) -> Path:
+    """The path of a picture that can be drawn. Raises: ImportError without Matplotlib, OptionError for an ending that names no format."""
+    target = writable(what, path)
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(f"{what}: pictures need the package matplotlib: pip install matplotlib") from None
+    formats = Figure().canvas.get_supported_filetypes()
+    # Without an ending Matplotlib writes what it was told to write by default.
+    if Path(path).suffix and Path(path).suffix[1:].lower() not in formats:
+        raise OptionError(f"{what}: the ending names a format: {', '.join(sorted(formats))}; got {os.fspath(path)!r}")
+    return target
+
+
+def check_batch(batch: Sequence[np.ndarray], loss: Any, inputs: Any) -> None:
+    """Raise OptionError where a batch has fewer arrays than the model takes, or not as many targets as the loss."""
+    count = whole("fit: inputs", inputs, 1)
+    if len(batch) < count:
+        raise OptionError(f"fit: the model takes {count} arrays of a batch, and a batch has {len(batch)}")
+    op = getattr(Ops, loss, None) if isinstance(loss, str) else None
+    targets = len(batch) - count
+    if callable(op):
+        try:
+            inspect.signature(op).bind(None, None, *batch[count:])
+        except TypeError as error:
+            raise OptionError(f"fit: {loss} of the output and {targets} targets cannot be called: {error}") from None
+
+
+def check_optimizer(model: Any, optimizer: Any) -> Optimizer:
+    """The optimiser. Raises: OptionError for something that is none, or one that moves parameters of another model."""
+    if not isinstance(optimizer, Optimizer):
+        if not callable(optimizer):
+            raise OptionError(f"fit: optimizer is one of tl.optim, or a function of the parameters that makes one; got {optimizer!r}")
+        optimizer = optimizer(model.parameters())
+        if not isinstance(optimizer, Optimizer):
+            raise OptionError(f"fit: the function given as optimizer makes one of tl.optim, it made a {type(optimizer).__name__}")
+    strange = set(optimizer.params) - set(model.parameters())
+    if strange:
+        raise OptionError(
+            f"fit: the optimizer has {len(strange)} of {len(optimizer.params)} parameters that are not the model's: make it over"
+            " model.parameters()"
+        )
+    return optimizer
+
+
+def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Schedule:
+    """The schedule. Raises: OptionError for something that is none, or one that sets the rates of another optimiser or of none."""
+    if not isinstance(schedule, Schedule):
+        if not callable(schedule):
+            raise OptionError(f"fit: schedule is one of tl.optim, or a function (optimizer, steps) that makes one; got {schedule!r}")
+        if steps is None:
+            raise OptionError("fit: the data do not say how many batches they have, so a schedule is made beforehand, not by a function")
+        schedule = schedule(optimizer, steps)
+        if not isinstance(schedule, Schedule):
+            raise OptionError(f"fit: the function given as schedule makes one of tl.optim, it made a {type(schedule).__name__}")
+    if schedule.optimizer is not optimizer:
+        raise OptionError("fit: the schedule is not over this optimizer, whose rates it would leave alone")
+    return schedule
+
+
+def check_norm(clip_norm: Any) -> None:
+    """Raise OptionError for a norm that is no number of at least 0."""
+    if clip_norm is not None:
+        number("fit: clip_norm", clip_norm)
