@@ -212,7 +212,7 @@ class TestWriting:
         masked = np.ma.masked_array([1.0, 2.0], [True, False])
         with pytest.raises(OptionError, match="x is a masked array"):
             tl.save(tmp_path / "a", x=masked)
-        with pytest.raises(OptionError, match="masked array"):
+        with pytest.raises(DTypeError, match="masked array"):
             write_idx(tmp_path / "a", masked)
 
 

@@ -298,7 +298,7 @@ class TestModule:
         whole = model.predict(x).numpy()
         for size in (1, 3, 7, 100):
             np.testing.assert_allclose(model.predict(x, batch_size=size).numpy(), whole, rtol=1e-5, atol=1e-6)
-        with pytest.raises(OptionError, match="batch_size is an int of at least 1"):
+        with pytest.raises(OptionError, match="batch_size is at least 1"):
             model.predict(x, batch_size=0)
 
     def test_mistakes(self) -> None:

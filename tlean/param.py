@@ -71,7 +71,7 @@ class Param(ParamBase):
         Args:
             sync: read it back where a device's is newer; False gives the value that the host had last.
         """
-        return as_tensor((self._tensor if sync or self._old is None else self._old).numpy())
+        return as_tensor((self._tensor if self._old is None or sync else self._old).numpy())
 
     def set(self, value: Any) -> None:
         """Replace the value by an array of the host or of a device; copies elsewhere are made anew when they are needed.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError, OptionError
+from .errors import DTypeError, OptionError, ShapeError
 from .shapes import as_shape, size
 
 MASK64 = (1 << 64) - 1
@@ -74,6 +74,10 @@ def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
     """
     dims = as_shape(shape)
     n = size(dims)
+    if n >= 1 << 60:
+        raise ShapeError(f"uniform: numbers of shape {dims} are more than memory holds")
+    if not isinstance(dtype, str):
+        raise DTypeError(f"uniform: dtype is 'float32' or 'float64', got {dtype!r}")
     if dtype == "float32":
         words = philox(seed & MASK64, np.arange(-(-n // 4))).reshape(-1)[:n]
         return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(dims)
@@ -82,6 +86,16 @@ def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
         high, low = (pairs[:, 0] >> np.uint32(5)).astype(np.float64), (pairs[:, 1] >> np.uint32(6)).astype(np.float64)
         return ((high * 2.0**26 + low) * 2.0**-53).reshape(dims)
     raise DTypeError(f"uniform: dtype is float32 or float64, got {dtype!r}")
+
+
+def _count(what: str, value: Any) -> int:
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = -1
+    if not 0 <= found < 1 << 60:
+        raise OptionError(f"Rng: {what} is an int of at least 0, below 2**60, got {value!r}")
+    return found
 
 
 class Rng:
@@ -116,9 +130,7 @@ class Rng:
 
     @count.setter
     def count(self, value: int) -> None:
-        if value < 0:
-            raise OptionError(f"Rng: a count is never negative, got {value}")
-        self._count = operator.index(value)
+        self._count = _count("a count", value)
 
     def state_dict(self) -> dict[str, int]:
         """Seed and count: the whole state."""
@@ -143,13 +155,16 @@ class Rng:
 
     def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:
         """Numbers uniform in [low, high), as an array of that shape."""
+        try:
+            low, high = float(low), float(high)
+        except (TypeError, ValueError, OverflowError):
+            raise OptionError(f"Rng: low and high are numbers, got {low!r} and {high!r}") from None
         u = uniform(shape, self.next_seed(), dtype)
         return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
 
     def permutation(self, n: int) -> np.ndarray:
         """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers."""
-        if n < 0:
-            raise OptionError(f"Rng: a permutation has at least 0 elements, got {n}")
+        n = _count("a permutation's length", n)
         words = philox(self.next_seed(), np.arange(-(-n // 2))).reshape(-1, 2)[:n].astype(np.uint64)
         return np.argsort(words[:, 0] | words[:, 1] << np.uint64(32), kind="stable").astype(np.int64)
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import IndexRangeError, OptionError, ShapeError
+from tlean.train.arrays import whole
 from tlean.train.update import number
 
 from .init import Initialiser, kaiming_uniform, normal, uniform
-from .module import Module
+from .module import Module, shape_of
 
 # Weights uniform in ±1/√fan-in, PyTorch's default for linear and convolutional layers.
 DEFAULT_WEIGHT = kaiming_uniform("leaky_relu", math.sqrt(5))
@@ -27,9 +28,7 @@ def default_bias(fan_in: int) -> Initialiser:
 def positive(layer: str, **sizes: int) -> None:
     """Check the sizes of a layer. Raises: OptionError for one that is no int, ShapeError for one below 1."""
     for name, size in sizes.items():
-        if not hasattr(size, "__index__") or isinstance(size, np.ndarray):
-            raise OptionError(f"{layer}: {name} is an int of at least 1, got {size!r}")
-        if size < 1:
+        if whole(f"{layer}: {name}", size) < 1:
             raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
 
 
@@ -86,7 +85,7 @@ class Embedding(Module):
 
     def forward(self, ops: Any, indices: Any) -> Any:
         """The rows."""
-        shape, size = tuple(indices.shape), self.weight.shape[1]
+        shape, size = shape_of(self, indices), self.weight.shape[1]
         if not hasattr(indices, "ops") and len(shape) != 1:
             # References of integers have no reshape: only an array known now can be flattened here.
             return ops.reshape(ops.gather_rows_nat(self.weight, np.asarray(indices).reshape(-1)), (*shape, size))
@@ -124,13 +123,11 @@ class Flatten(Module):
     """All axes from `start` on as one: `(N, …)` → `(N, size)` by default."""
 
     def __init__(self, start: int = 1) -> None:
-        if not hasattr(start, "__index__") or isinstance(start, np.ndarray):
-            raise OptionError(f"Flatten: start is the number of an axis, got {start!r}")
-        self.start = int(start)
+        self.start = whole("Flatten: start", start)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        shape = tuple(x.shape)
+        shape = shape_of(self, x)
         if not 0 <= self.start < len(shape):
             raise ShapeError(f"Flatten: x has an axis {self.start}, got x: {shape}")
         return ops.reshape(x, (*shape[: self.start], math.prod(shape[self.start :])))

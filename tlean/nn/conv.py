@@ -11,7 +11,7 @@ from tlean.errors import OptionError, ShapeError
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser
-from .module import Module
+from .module import Module, shape_of
 
 Ints = int | Sequence[int]
 
@@ -58,8 +58,8 @@ class _Conv(Module):
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        if len(x.shape) not in (self.d + 1, self.d + 2):
-            raise ShapeError(f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {tuple(x.shape)}")
+        if len(shape_of(self, x)) not in (self.d + 1, self.d + 2):
+            raise ShapeError(f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}")
         return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
 
     def extra(self) -> str:
@@ -207,9 +207,9 @@ class _GlobalPool(Module):
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        rank = len(x.shape)
+        rank = len(shape_of(self, x))
         if rank <= self.d:
-            raise ShapeError(f"{type(self).__name__}: x has channels before {self.d} spatial axes, got x: {tuple(x.shape)}")
+            raise ShapeError(f"{type(self).__name__}: x has channels before {self.d} spatial axes, got x: {shape_of(self, x)}")
         return getattr(ops, self.op)(x, tuple(range(rank - self.d, rank)))
 
     def extra(self) -> str:

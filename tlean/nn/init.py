@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.rng import Rng
+from tlean.shapes import as_shape
 
 #: `(rng, shape, dtype) -> array`.
 Initialiser = Callable[[Rng, tuple[int, ...], str], np.ndarray]
@@ -44,10 +45,19 @@ def gain(nonlinearity: str, slope: float = 0.01) -> float:
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan-in, fan-out) of a weight of this shape. Raises: ShapeError if it has fewer than two axes."""
+    if not isinstance(shape, tuple | list) or not all(isinstance(n, int | np.integer) for n in shape):
+        raise OptionError(f"fans: a shape is a tuple of ints, got {shape!r}")
     if len(shape) < 2:
         raise ShapeError(f"fans: a weight has at least two axes, got {shape}")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
+
+
+def as_dtype(dtype: Any) -> str:
+    """The name of a dtype of parameters. Raises: DTypeError for another one."""
+    if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
+        raise DTypeError(f"a parameter's dtype is float32 or float64, got {dtype!r}")
+    return dtype
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,10 @@ class Constant:
 
     def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """The values."""
-        return np.full(shape, self.value, dtype)
+        dims = as_shape(shape)
+        if math.prod(n for n in dims if n) >= 1 << 60:
+            raise ShapeError(f"values of shape {dims} are more than memory holds")
+        return np.full(dims, self.value, as_dtype(dtype))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import IndexRangeError, OptionError, ShapeError
+from tlean.train.arrays import as_array, whole
+from tlean.train.checks import check_picture
 
 
 def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores, labels = as_array("scores", scores, numbers=True), as_array("labels", labels, numbers=True)
+    if scores.ndim == labels.ndim + 1 and not scores.shape[-1]:
+        raise ShapeError(f"there is a score for at least one class, got scores of shape {scores.shape}")
     found = scores.argmax(axis=-1) if scores.ndim == labels.ndim + 1 else scores
     if found.shape != labels.shape:
         raise ShapeError(f"a score for each class, or one class, for each label; got {scores.shape} and {labels.shape}")
@@ -44,6 +48,9 @@ def confusion_matrix(scores: Any, labels: Any, classes: int | None = None) -> np
     if classes is None:
         wide = np.asarray(scores).ndim > np.asarray(labels).ndim
         classes = np.asarray(scores).shape[-1] if wide else int(max(found.max(initial=-1), true.max(initial=-1))) + 1
+    classes = whole("confusion_matrix: classes", classes, 0)
+    if classes >= 1 << 16:
+        raise OptionError(f"confusion_matrix: fewer than {1 << 16} classes, got {classes}")
     for name, values in (("class", found), ("label", true)):
         if len(values) and not 0 <= values.min() <= values.max() < classes:
             raise IndexRangeError(f"confusion_matrix: a {name} outside [0, {classes}): {values.min()} … {values.max()}")
@@ -60,10 +67,11 @@ def plot_confusion(matrix: Any, path: str | os.PathLike[str], names: Sequence[st
 
     Raises: OptionError if the number of names is not C.
     """
+    path = check_picture("plot_confusion: the picture", path)
     from matplotlib.figure import Figure
 
-    matrix = np.asarray(matrix)
-    count = len(matrix)
+    matrix = as_array("plot_confusion: the matrix", matrix, numbers=True)
+    count = len(matrix) if matrix.ndim else 0
     names = [str(k) for k in range(count)] if names is None else list(names)
     if matrix.shape != (count, count) or len(names) != count:
         raise OptionError(f"plot_confusion: a square matrix and a name for each row, got {matrix.shape} and {len(names)} names")
@@ -83,6 +91,5 @@ def plot_confusion(matrix: Any, path: str | os.PathLike[str], names: Sequence[st
     axes.set_yticks(range(count), names)
     axes.set(xlabel="read as", ylabel="is", title=title or f"{np.trace(matrix) / max(matrix.sum(), 1):.2%} of {matrix.sum():,} right")
     axes.tick_params(length=0)
-    path = Path(path)
     figure.savefig(path, dpi=160)
     return path

@@ -17,7 +17,9 @@ from tlean.ops.protocol import Ops
 from tlean.param import Param
 from tlean.rng import Rng
 from tlean.session import Session
-from tlean.train.arrays import as_array
+from tlean.shapes import as_shape
+from tlean.train.arrays import as_array, flag, whole
+from tlean.train.params import listed
 
 from .init import Initialiser
 
@@ -106,6 +108,14 @@ class Bound:
         self.refs[buffer] = self.updates[buffer] = new
 
 
+def shape_of(layer: Module, x: Any) -> tuple[int, ...]:
+    """The shape of an input. Raises: NodeError for something that is no reference and no array."""
+    shape = getattr(x, "shape", None)
+    if not isinstance(shape, tuple):
+        raise NodeError(f"{type(layer).__name__}: x is a reference of the program or an array, got a {type(x).__name__}")
+    return shape
+
+
 class Module:
     """A layer or a model: parameters, buffers and other layers as attributes, and `forward(ops, *inputs)`, a program over `Ops`.
 
@@ -139,10 +149,13 @@ class Module:
 
     def parameter(self, shape: Sequence[int], initialiser: Initialiser, buffer: bool = False) -> Param:
         """A new parameter (or buffer) whose first value this rule draws; `init` draws it anew."""
-        kind = Buffer if buffer else Param
-        if math.prod(shape) >= 1 << 60:
-            raise ShapeError(f"{type(self).__name__}: a parameter of shape {tuple(shape)} is larger than memory")
-        p = kind(initialiser(_stream, tuple(shape), "float32"))
+        kind = Buffer if flag("parameter: buffer", buffer) else Param
+        if not callable(initialiser):
+            raise OptionError(f"{type(self).__name__}: a first value is drawn by a rule of nn.init, got {initialiser!r}")
+        dims = as_shape(shape)
+        if math.prod(n for n in dims if n) >= 1 << 60:
+            raise ShapeError(f"{type(self).__name__}: a parameter of shape {dims} is larger than memory")
+        p = kind(initialiser(_stream, dims, "float32"))
         self.__dict__.setdefault("_first_values", []).append((p, initialiser))
         return p
 
@@ -159,6 +172,8 @@ class Module:
 
         Raises: OptionError that names the attribute where a layer or parameter is kept in a plain dict, or a list in a list.
         """
+        if not isinstance(prefix, str):
+            raise OptionError(f"named_modules: a prefix is a text, got {prefix!r}")
         found: list[tuple[str, Module]] = []
         known: set[int] = set()
 
@@ -218,6 +233,7 @@ class Module:
 
     def count(self, trainable: bool = False) -> int:
         """The number of elements of all parameters; with `trainable`, of those that are not frozen."""
+        trainable = flag("count: trainable", trainable)
         return sum(int(np.prod(p.shape)) for p in self.parameters() if not (trainable and p.requires_grad is False))
 
     # Values -----------------------------------------------------------------------------------------------------------------
@@ -250,7 +266,7 @@ class Module:
 
     def to(self, dtype: str) -> Any:
         """Keep all values in this dtype, "float32" or "float64", from now on; returns the module."""
-        if dtype not in ("float32", "float64"):
+        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
             raise DTypeError(f"to: dtype is float32 or float64, got {dtype!r}")
         for p in self.state():
             p.cast(dtype)
@@ -287,7 +303,7 @@ class Module:
             raise OptionError(f"load_state_dict: a state is a mapping of names to arrays, got {type(values).__name__}")
         named = self.named_state()
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
-        if strict and (missing or unknown):
+        if flag("load_state_dict: strict", strict) and (missing or unknown):
             parts = [
                 f"{what}: {', '.join(sorted(map(str, names)))}" for what, names in (("missing", missing), ("unknown", unknown)) if names
             ]
@@ -315,11 +331,11 @@ class Module:
         if isinstance(refs, Mapping):
             unknown = refs.keys() - named.keys()
             if unknown:
-                raise OptionError(f"bind: the model has no {', '.join(sorted(unknown))}")
+                raise OptionError(f"bind: the model has no {', '.join(sorted(map(str, unknown)))}")
             given = {named[name]: ref for name, ref in refs.items()}
         else:
             targets = list(named.values())
-            refs = list(refs)
+            refs = listed("bind: the references", refs)
             if refs and len(refs) not in (len(targets), len(self.parameters())):
                 raise ShapeError(
                     f"bind: one reference for each of the {len(self.parameters())} parameters"
@@ -327,6 +343,8 @@ class Module:
                 )
             given = dict(zip(targets, refs, strict=False))
         for p, ref in given.items():
+            if not isinstance(getattr(ref, "shape", None), tuple):
+                raise NodeError(f"bind: {p.name or 'a parameter'} is bound to a reference, got a {type(ref).__name__}")
             if tuple(ref.shape) != p.shape:
                 raise ShapeError(f"bind: {p.name or 'the parameter'} has shape {p.shape}, got {tuple(ref.shape)}")
         return Bound(ops, given, training)
@@ -340,7 +358,7 @@ class Module:
             if ops.watch is not None:
                 return ops.watch(self, lambda: self.forward(ops, *inputs, **options), inputs)
             return self.forward(ops, *inputs, **options)
-        if not hasattr(ops, "linear"):
+        if not callable(getattr(ops, "linear", None)) or not callable(getattr(ops, "const", None)):
             raise OptionError(f"{type(self).__name__}: the first argument is a backend or session, got {type(ops).__name__}; see predict")
         bound = Bound(ops, {})
         y = self.forward(bound, *inputs, **options)
@@ -366,7 +384,7 @@ class Module:
 
         Raises: ShapeError if the count is not that of the buffers, or a shape differs.
         """
-        buffers, values = self.buffers(), list(values)
+        buffers, values = self.buffers(), listed("set_buffers: the values", values)
         if len(buffers) != len(values):
             raise ShapeError(f"set_buffers: a value, or None, for each of the {len(buffers)} buffers, got {len(values)}")
         for buffer, value in zip(buffers, values, strict=True):
@@ -388,8 +406,7 @@ class Module:
         values = [as_array(f"predict: input {k}", x, numbers=True) for k, x in enumerate(inputs)]
         if batch_size is None:
             return self._predicted(values, device)
-        if not hasattr(batch_size, "__index__") or isinstance(batch_size, np.ndarray) or batch_size < 1:
-            raise OptionError(f"predict: batch_size is an int of at least 1, got {batch_size!r}")
+        batch_size = whole("predict: batch_size", batch_size, 1)
         if not values or any(x.ndim == 0 for x in values) or len({len(x) for x in values}) > 1:
             raise ShapeError(
                 f"predict: in batches the inputs have a first axis of one length, got {', '.join(str(x.shape) for x in values)}"
@@ -460,16 +477,19 @@ class Program:
                 raise OptionError(f"the loss is the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
         elif not callable(loss):
             raise OptionError(f"the loss is the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
-        if not hasattr(inputs, "__index__") or inputs < 0:
-            raise OptionError(f"inputs is the number of arrays that the model takes, got {inputs!r}")
+        if not isinstance(model, Module):
+            raise OptionError(f"Program: the model is a Module, got {model!r}")
+        inputs = whole("the number of arrays that the model takes", inputs, 0)
         named = model.named_state()
         for name, p in named.items():
             p.name = name
-        self.model, self.loss, self.inputs, self.training = model, loss, int(inputs), training
+        self.model, self.loss, self.inputs, self.training = model, loss, inputs, training
         self.state, self.buffers = list(named.values()), model.buffers()
 
     def __call__(self, ops: Any, *refs: Any) -> Any:
         """The loss, and what goes with it."""
+        if not callable(getattr(ops, "const", None)):
+            raise OptionError(f"a program's first argument is a backend or session, got {ops!r}")
         count = len(self.state)
         bound = Bound(ops, dict(zip(self.state, refs, strict=False)), self.training, closed=True)
         xs, targets = refs[count : count + self.inputs], refs[count + self.inputs :]

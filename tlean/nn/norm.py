@@ -10,7 +10,7 @@ from tlean.train.update import number
 
 from .basic import positive
 from .init import ones, xavier_uniform, zeros
-from .module import Module
+from .module import Module, shape_of
 
 
 class LayerNorm(Module):
@@ -33,8 +33,8 @@ class LayerNorm(Module):
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        if not x.shape or x.shape[-1] != self.size:
-            raise ShapeError(f"LayerNorm: the last axis has size {self.size}, got x: {tuple(x.shape)}")
+        if not shape_of(self, x) or x.shape[-1] != self.size:
+            raise ShapeError(f"LayerNorm: the last axis has size {self.size}, got x: {shape_of(self, x)}")
         return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
 
     def extra(self) -> str:
@@ -72,7 +72,7 @@ class BatchNorm(Module):
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        shape = tuple(x.shape)
+        shape = shape_of(self, x)
         if len(shape) < 2 or shape[1] != self.channels:
             raise ShapeError(f"BatchNorm: x is (N, {self.channels}, …), got x: {shape}")
         # The ops take three axes as one image: a batch has at least four.

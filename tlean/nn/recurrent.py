@@ -9,7 +9,7 @@ from tlean.errors import ShapeError
 
 from .basic import positive
 from .init import uniform
-from .module import Module
+from .module import Module, shape_of
 
 
 class _Recurrent(Module):
@@ -40,8 +40,8 @@ class _Recurrent(Module):
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The states, or the last one."""
-        if len(x.shape) != 3 or x.shape[2] != self.inputs or x.shape[1] < 1:
-            raise ShapeError(f"{type(self).__name__}: x is (N, T, {self.inputs}) with T ≥ 1, got x: {tuple(x.shape)}")
+        if len(shape_of(self, x)) != 3 or x.shape[2] != self.inputs or x.shape[1] < 1:
+            raise ShapeError(f"{type(self).__name__}: x is (N, T, {self.inputs}) with T ≥ 1, got x: {shape_of(self, x)}")
         batch, length, _ = x.shape
         state, outputs = self.start(ops, batch), []
         for t in range(length):

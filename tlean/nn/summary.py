@@ -9,7 +9,9 @@ import numpy as np
 
 from tlean import tree
 from tlean.backends.compiled import compile_out
+from tlean.errors import OptionError
 from tlean.ops import Spec
+from tlean.shapes import as_shape
 
 from .module import Module
 
@@ -58,6 +60,8 @@ def summary(model: Module, *input_shapes: Any) -> Summary:
 
     Returns: a `Summary`; FLOPs are those of the compiled program's `cost()`.
     """
+    if not isinstance(model, Module):
+        raise OptionError(f"summary: the model is a Module, got {model!r}")
     state = model.state()
     dtype = state[0].dtype if state else "float32"
     paths = {id(m): path for path, m in model.named_modules()}
@@ -88,7 +92,7 @@ def summary(model: Module, *input_shapes: Any) -> Summary:
         bound.watch = watch
         return model(bound, *refs[len(state) :])
 
-    shapes = [s if isinstance(s, Spec) else tuple(s) for s in input_shapes]
+    shapes = [s if isinstance(s, Spec) else as_shape(s) for s in input_shapes]
     total = compile_out(record, [*(p.shape for p in state), *shapes], dtype).cost().flops
     buffers = sum(int(np.prod(b.shape)) for b in model.buffers())
     return Summary(tuple(rows), model.count(), model.count(trainable=True), buffers, total)

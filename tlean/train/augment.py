@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError
 from ..rng import Rng
-from .arrays import as_array
+from .arrays import as_array, whole
 from .update import number
 
 Step = Callable[[Rng, np.ndarray], np.ndarray]
@@ -42,9 +42,7 @@ def _windows(images: np.ndarray, top: np.ndarray, left: np.ndarray, height: int,
 
 
 def _count(name: str, what: str, value: Any, low: int) -> int:
-    if not hasattr(value, "__index__") or isinstance(value, np.ndarray) or value < low:
-        raise OptionError(f"{name}: {what} is an int of at least {low}, got {value!r}")
-    return int(value)
+    return whole(f"{name}: {what}", value, low)
 
 
 @dataclass(frozen=True)
@@ -162,6 +160,8 @@ class Augment:
 
     def __call__(self, rng: Rng, images: np.ndarray, *rest: np.ndarray) -> tuple[np.ndarray, ...]:
         """The batch with its images changed."""
+        if not isinstance(rng, Rng):
+            raise OptionError(f"Augment: the first argument is a tl.Rng, got {rng!r}")
         for step in self.steps:
             # A stream for each step: adding one changes nothing of the others before it.
             images = step(rng.split(), images)

@@ -10,7 +10,7 @@ from tlean._core.array import AnyTensor
 from tlean.errors import OptionError
 from tlean.param import Param
 
-from .params import ParamList
+from .params import ParamList, listed
 from .update import Descent, number
 
 
@@ -31,7 +31,9 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, params: Iterable[Param], decay: float = 0.999) -> None:
-        self.params = list(params)
+        self.params = listed("ExponentialMovingAverage: the parameters", params)
+        if not all(isinstance(p, Param) for p in self.params):
+            raise OptionError(f"ExponentialMovingAverage: parameters are tl.Params, got {[type(p).__name__ for p in self.params]}")
         if not self.params:
             raise OptionError("ExponentialMovingAverage: there are no parameters")
         if number("decay", decay) > 1:

@@ -50,10 +50,10 @@ def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: boo
     names = ["epoch", "step", "loss", *metrics, "lr", "seconds", *([f"val_{n}" for n in ("loss", *metrics)] if held else [])]
     if not held and isinstance(monitor, str) and monitor.startswith("val_"):
         raise OptionError(f"fit: {monitor} needs validation data")
-    if monitor not in names:
+    if not isinstance(monitor, str) or monitor not in names:
         raise OptionError(f"fit: monitor is an entry of {', '.join(names)}, got {monitor!r}")
     if mode is not None:
-        if mode not in ("min", "max"):
+        if not isinstance(mode, str) or mode not in ("min", "max"):
             raise OptionError(f"fit: mode is 'min' or 'max', got {mode!r}")
         return mode == "max"
     name = monitor.removeprefix("val_")
@@ -104,8 +104,8 @@ def check_picture(what: str, path: Any) -> Path:
         raise ImportError(f"{what}: pictures need the package matplotlib: pip install matplotlib") from None
     formats = Figure().canvas.get_supported_filetypes()
     # Without an ending Matplotlib writes what it was told to write by default.
-    if Path(path).suffix and Path(path).suffix[1:].lower() not in formats:
-        raise OptionError(f"{what}: the ending names a format: {', '.join(sorted(formats))}; got {os.fspath(path)!r}")
+    if target.suffix and target.suffix[1:].lower() not in formats:
+        raise OptionError(f"{what}: the ending names a format: {', '.join(sorted(formats))}; got {str(target)!r}")
     return target
 
 

@@ -22,7 +22,7 @@ from tlean.nn.module import Module
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
 
-from .arrays import whole
+from .arrays import flag, whole
 from .batches import Batches, as_batch
 from .checkpoint import load, save
 from .checks import (
@@ -245,8 +245,8 @@ def fit(
         metrics = {"accuracy": accuracy} if isinstance(loss, str) and loss == "cross_entropy" else {}
     metrics = check_metrics(metrics)
     rising = patience is not None and check_monitor(monitor, mode, metrics, validation is not None)
-    listeners = check_callbacks(callbacks)
-    if resume and checkpoint is None:
+    listeners, verbose = check_callbacks(callbacks), flag("fit: verbose", verbose)
+    if flag("fit: resume", resume) and checkpoint is None:
         raise OptionError("fit: resume needs a checkpoint to go on from")
     check_files(checkpoint, log, tensorboard, curves)
     loader = _loader(data, epochs, batch_size, True, whole("fit: seed", seed))

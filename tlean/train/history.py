@@ -89,7 +89,7 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
     """
     from .checks import check_picture
 
-    check_picture("plot_curves: the picture", path)
+    path = check_picture("plot_curves: the picture", path)
     from matplotlib.figure import Figure
 
     metrics = [n for n in (history.epochs[0] if history.epochs else {}) if n not in _PLAIN and not n.startswith("val_")]
@@ -120,7 +120,6 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
             one.legend(frameon=False)
     if title:
         figure.suptitle(title, x=0.012, ha="left", fontsize=9, color="#6b7785")
-    path = Path(path)
     figure.savefig(path, dpi=160)
     return path
 

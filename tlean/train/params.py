@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 
+from .arrays import flag as truth
 from .update import Descent
+
+
+def listed(what: str, values: Any) -> list[Any]:
+    """What an iterable holds. Raises: OptionError for something that is none."""
+    try:
+        return list(values)
+    except (TypeError, NotImplementedError):
+        # The second is what a memoryview of several axes raises.
+        raise OptionError(f"{what} are a sequence, got {values!r}") from None
 
 
 class ParamList(Sequence):
@@ -23,20 +33,25 @@ class ParamList(Sequence):
     """
 
     def __init__(self, values: Sequence[Any], requires_grad: Any = None, *, dtype: str | None = None) -> None:
-        values = list(values)
-        flags = [requires_grad] * len(values) if requires_grad is None or isinstance(requires_grad, bool) else list(requires_grad)
+        values = listed("ParamList: the values", values)
+        flags = [requires_grad] * len(values) if requires_grad is None or isinstance(requires_grad, bool) else listed("ParamList: requires_grad", requires_grad)
         if len(flags) != len(values):
             raise OptionError(f"ParamList: one requires_grad for each of the {len(values)} values, got {len(flags)}")
         self._params = [v if isinstance(v, Param) else Param(v, f"p{i}", dtype=dtype) for i, v in enumerate(values)]
         for p, flag in zip(self._params, flags, strict=True):
             if flag is not None:
-                p.requires_grad = bool(flag)
+                p.requires_grad = truth("ParamList: requires_grad", flag)
 
     def __len__(self) -> int:
         return len(self._params)
 
     def __getitem__(self, i: Any) -> Any:
-        return self._params[i]
+        try:
+            return self._params[i]
+        except IndexError:
+            raise IndexRangeError(f"ParamList: position {i} is out of range for {len(self)} parameters") from None
+        except TypeError:
+            raise OptionError(f"ParamList: a position is an int or a slice, got {i!r}") from None
 
     def __iter__(self) -> Iterator[Param]:
         return iter(self._params)
@@ -50,7 +65,7 @@ class ParamList(Sequence):
 
         Raises: ShapeError if a count or shape differs; then no parameter was changed.
         """
-        values = list(values)
+        values = listed("ParamList.set: the values", values)
         if len(values) != len(self):
             raise ShapeError(f"ParamList.set: one value for each of the {len(self)} parameters, got {len(values)}")
         from tlean._core.array import as_tensor
@@ -74,15 +89,17 @@ class ParamList(Sequence):
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Replace every value by name. Raises: OptionError for other names, ShapeError; then no parameter was changed."""
+        if not isinstance(values, Mapping):
+            raise OptionError(f"ParamList: a state is a mapping of names to arrays, got a {type(values).__name__}")
         names = self.names()
         if values.keys() != set(names):
-            missing, unknown = [n for n in names if n not in values], sorted(values.keys() - set(names))
+            missing, unknown = [n for n in names if n not in values], sorted(map(str, values.keys() - set(names)))
             raise OptionError(f"ParamList: missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}")
         self.set([values[n] for n in names])
 
     def sgd_step(self, lr: float, grads: Sequence[Any]) -> None:
         """p ← p − lr·g for every parameter that requires gradients. Raises: ShapeError if a count or shape differs."""
-        grads = list(grads)
+        grads = listed("ParamList.sgd_step: the gradients", grads)
         if len(grads) != len(self):
             raise ShapeError(f"ParamList.sgd_step: one gradient for each of the {len(self)} parameters, got {len(grads)}")
         found = {p: g for p, g in zip(self._params, grads, strict=True) if g is not None and p.requires_grad is not False}

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataError, OptionError
+from .arrays import as_array, whole
 from .files import readable, replacing
 
 PathLike = str | os.PathLike[str]
@@ -78,7 +79,7 @@ def read_idx(path: PathLike, ndim: int | None = None, *, max_bytes: int = MAX_BY
     axes, code = data[3], data[2]
     if data[:2] != b"\0\0" or code not in _IDX_DTYPES:
         raise DataError(f"{path}: not an IDX file: the magic number is 0x{data[:4].hex()}, expected 0x0000TTDD (type, number of axes)")
-    if ndim is not None and axes != ndim:
+    if ndim is not None and axes != whole("read_idx: ndim", ndim):
         raise DataError(
             f"{path}: the magic number 0x{data[:4].hex()} announces {axes} axes, expected {ndim}"
             " (images have 3, labels 1; are the two files interchanged?)"
@@ -103,18 +104,16 @@ def write_idx(path: PathLike, array: Any) -> None:
 
     Raises: OptionError if IDX has no such dtype, or for a folder or a device as the target; OSError if the file cannot be written.
     """
-    a = np.asarray(array)
+    a = as_array("write_idx: what is written", array)
     code = next((c for c, d in _IDX_DTYPES.items() if np.dtype(d).newbyteorder("=") == a.dtype), None)
     if code is None:
         raise OptionError(f"write_idx: IDX holds uint8, int8, int16, int32, float32 or float64, got {a.dtype}")
-    if isinstance(array, np.ma.MaskedArray):
-        raise OptionError("write_idx: IDX has no masks, got a masked array; fill it first")
     if any(length >> 32 for length in a.shape):
         raise OptionError(f"write_idx: an axis of an IDX file is shorter than {1 << 32}, got {a.shape}")
     header = bytes([0, 0, code, a.ndim]) + b"".join(length.to_bytes(4, "big") for length in a.shape)
     data = header + a.astype(_IDX_DTYPES[code]).tobytes()
     with replacing("write_idx: the target", path) as partial:
-        if os.fspath(path).endswith(".gz"):
+        if os.fsdecode(path).endswith(".gz"):
             import gzip
 
             data = gzip.compress(data, mtime=0)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, DTypeError, OptionError
+from .arrays import flag
 from .files import readable
 
 # Marks that other encodings of Unicode begin with; the longer ones first, as a shorter one begins one of them.
@@ -84,7 +85,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _is_header(path: Path, line: int, fields: list[str], header: bool | None) -> bool:
     if header is not None:
-        return bool(header)
+        return flag("read_csv: header", header)
     numbers = [_is_number(f) for f in fields]
     if any(numbers) and not all(numbers):
         odd = fields[numbers.index(False)]

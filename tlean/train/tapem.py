@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlean._core.array import as_tensor
-from tlean.errors import NodeError, ShapeError
+from tlean.errors import NodeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
     from .data import Dataset
 
 __all__ = ["const", "mean_scalar_over", "mean_scalar_over_array", "mean_scalar_over_dataset", "param"]
+
+
+def _backend(m: Any, method: str) -> Any:
+    if not callable(getattr(m, method, None)):
+        raise OptionError(f"the first argument is a TapeM or another backend, got {m!r}")
+    return m
 
 
 def param(m: Any, value: Any, name: str | None = None) -> Any:
@@ -26,12 +32,12 @@ def param(m: Any, value: Any, name: str | None = None) -> Any:
 
     Returns: its reference.
     """
-    return m.leaf(value, True, name)
+    return _backend(m, "leaf").leaf(value, True, name)
 
 
 def const(m: Any, value: Any, name: str | None = None) -> Any:
     """A leaf that takes no gradient. Returns: its reference."""
-    return m.const(value, name)
+    return _backend(m, "const").const(value, name)
 
 
 def mean_scalar_over(m: Any, tag: str, xs: Iterable[Any], loss_of: Callable[[Any], Any]) -> Any:
@@ -47,6 +53,11 @@ def mean_scalar_over(m: Any, tag: str, xs: Iterable[Any], loss_of: Callable[[Any
     Raises: ShapeError where a loss is no scalar or there is no sample; the message names `tag`. A tape keeps what was recorded for the
         samples before that.
     """
+    if not callable(loss_of):
+        raise OptionError(f"{tag}: loss_of is a function of a sample, got {loss_of!r}")
+    if not hasattr(xs, "__iter__"):
+        raise OptionError(f"{tag}: the samples are an iterable, got {xs!r}")
+    _backend(m, "scale")
     total, count = None, 0
     for x in xs:
         loss = loss_of(x)
@@ -82,4 +93,8 @@ def mean_scalar_over_dataset(m: Any, tag: str, data: Dataset, loss_of: Callable[
     Returns: a reference of shape `()`, with the same bits as `mean_scalar_over` on the list of the samples.
     Raises: ShapeError as `mean_scalar_over` does.
     """
+    from .data import Dataset
+
+    if not isinstance(data, Dataset):
+        raise OptionError(f"{tag}: a tl.data.Dataset is expected, got {data!r}")
     return mean_scalar_over(m, tag, (data[k] for k in range(len(data))), loss_of)
