@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import ParamBase
 
-from .errors import DTypeError, ShapeError
+from .errors import DTypeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
     from .cuda.array import DeviceArray
@@ -35,6 +35,8 @@ class Param(ParamBase):
     _mirror: DeviceArray | None
 
     def __init__(self, value: Any, name: str | None = None, requires_grad: bool | None = None, *, dtype: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise OptionError(f"Param: a name is a text, got {name!r}")
         if dtype is None:
             dtype = "float64" if getattr(value, "dtype", None) == "float64" else "float32"
         self._tensor = as_tensor(value, dtype)

@@ -9,6 +9,7 @@ import resource
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,13 @@ def allowed(error: BaseException, call: Call) -> bool:
 
 def _own(error: BaseException) -> bool:
     # An error of a program, or of a value that lies, goes through tlean: the last frame of either says whose it is.
-    here = os.path.dirname(__file__)
+    here = Path(__file__).parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith(here):
-            return os.path.basename(frame.filename) == "world.py"
+        if Path(frame.filename).parent == here:
+            # `in_threads` passes on what the call raised.
+            if frame.name in ("work", "in_threads"):
+                continue
+            return Path(frame.filename).name == "world.py"
         if "tlean" in frame.filename.replace("\\", "/").split("/"):
             return False
     return False

@@ -55,18 +55,18 @@ def _start(seed: int, first: int, last: int, only: str, folder: str) -> subproce
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def _lines(process: subprocess.Popen[str]) -> queue.Queue[str | None]:
+def _lines(process: subprocess.Popen[str]) -> tuple[threading.Thread, queue.Queue[str | None]]:
     """The lines of a child as they come; None at the end."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.put(line.strip())
         lines.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
-    return lines
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader, lines
 
 
 def run(calls: int, seed: int, only: str = "", limit: float = 20.0, first: int = 0, batch: int = 1000) -> Iterator[Finding]:
@@ -92,25 +92,26 @@ def run(calls: int, seed: int, only: str = "", limit: float = 20.0, first: int =
     while number < end:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             _furnish(Path(folder))
-            process = _start(seed, number, min(number + batch, end), only, folder)
-            lines, at = _lines(process), None
-            try:
-                while True:
-                    # The first line comes when everything is imported.
-                    line = lines.get(timeout=limit if at is not None else 120)
-                    if line is None or line == "end":
+            line, at = "", None
+            with _start(seed, number, min(number + batch, end), only, folder) as process:
+                reader, lines = _lines(process)
+                while line is not None and line != "end":
+                    try:
+                        # The first line comes when everything is imported.
+                        line = lines.get(timeout=limit if at is not None else 120)
+                    except queue.Empty:
+                        process.kill()
                         break
-                    if line.startswith("{"):
+                    if line is not None and line.startswith("{"):
                         yield finding(int(at or 0), json.loads(line))
-                    else:
+                    elif line and line != "end":
                         at = int(line)
-            except queue.Empty:
-                process.kill()
-                process.wait()
+                code = process.wait()
+                reader.join()
+            if line is not None and line != "end":
                 yield finding(int(at or number), {"error": "hang", "words": f"more than {limit:g} s", "where": "?"})
                 number = int(at or number) + 1
                 continue
-            code = process.wait()
             if line is None:
                 if at is None:
                     raise RuntimeError(f"the child ended with {code} before its first call")

@@ -59,7 +59,24 @@ OBJECTS: list[tuple[str, str, list[str]]] = [
 ]
 
 #: Operators that are methods too.
-DUNDERS = ["add", "sub", "mul", "truediv", "matmul", "pow", "getitem", "setitem", "call", "neg", "lt", "radd", "rpow", "array", "format", "contains"]
+DUNDERS = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "matmul",
+    "pow",
+    "getitem",
+    "setitem",
+    "call",
+    "neg",
+    "lt",
+    "radd",
+    "rpow",
+    "array",
+    "format",
+    "contains",
+]
 
 # Not called: what changes the process for the calls after it, waits for the network, or is meant for the library's own tests.
 LEFT_OUT = {"set_num_threads", "defop", "Ops", "Ref", "cuda", "testing", "train", "seed", "profile"}
@@ -106,7 +123,10 @@ def _functions(area: str, prefix: str, room: Any, names: list[str]) -> Iterator[
 
 
 def _public(room: Any) -> list[str]:
-    return sorted(getattr(room, "__all__", None) or [n for n, v in vars(room).items() if not n.startswith("_") and getattr(v, "__module__", "") == room.__name__])
+    return sorted(
+        getattr(room, "__all__", None)
+        or [n for n, v in vars(room).items() if not n.startswith("_") and getattr(v, "__module__", "") == room.__name__]
+    )
 
 
 def find() -> list[Target]:

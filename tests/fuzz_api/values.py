@@ -109,18 +109,70 @@ ANYTHING = [
     "[np.ones(3), None]",
     "'x' * 10000",
 ]
-SHAPES = ["(2, 3)", "(6,)", "(3, 2)", "(-1,)", "(0,)", "()", "(2**31, 2**31)", "(2**62,)", "(-1, -1)", "[2, 3]", "(2.5,)", "6", "('a',)", "(1,) * 40"]
+SHAPES = [
+    "(2, 3)",
+    "(6,)",
+    "(3, 2)",
+    "(-1,)",
+    "(0,)",
+    "()",
+    "(2**31, 2**31)",
+    "(2**62,)",
+    "(-1, -1)",
+    "[2, 3]",
+    "(2.5,)",
+    "6",
+    "('a',)",
+    "(1,) * 40",
+]
 AXES = ["0", "1", "-1", "(0, 1)", "None", "5", "-9", "(0, 0)", "()", "2**40", "[1]", "1.0"]
 SIZES = ["1", "2", "3", "(2, 2)", "(1, 1)", "0", "-1", "2**31", "2**62", "(1, 2, 3, 4)", "1.5", "None", "np.int64(2)", "10**6"]
 DTYPES = ["'float32'", "'float64'", "'int64'", "'bool'", "np.float32", "np.dtype('f8')", "'nonsense'", "None", "'float16'", "float"]
-PROGRAMS = ["loss", "squares", "pair", "nothing", "number", "fails", "'cross_entropy'", "'mse_loss'", "lambda *a: a", "factor()", "nn.Linear(3, 2)"]
+PROGRAMS = [
+    "loss",
+    "squares",
+    "pair",
+    "nothing",
+    "number",
+    "fails",
+    "'cross_entropy'",
+    "'mse_loss'",
+    "lambda *a: a",
+    "factor()",
+    "nn.Linear(3, 2)",
+]
 PATHS = ["'file'", "''", "'no/such/file'", "'.'", "'/dev/null'", "'a\\0b'", "'data.npy'", "'table.csv'", "'file.png'", "'c.safetensors'"]
 NUMBERS = ["0.1", "0", "1", "-1", "0.5", "2.0", "1e-8", "float('nan')", "float('inf')", "1e308", "-0.0", "np.float32(0.5)", "5e-324"]
 COUNTS = ["1", "2", "3", "10", "0", "-1", "2**31", "2**70", "1.5", "np.int64(3)", "True"]
-PARAMS = ["params()", "layer().parameters()", "tl.ParamList([array_of(2, 3)])", "params() * 2", "[]", "[tl.Param(array_of(0, 2))]", "iter(params())"]
+PARAMS = [
+    "params()",
+    "layer().parameters()",
+    "tl.ParamList([array_of(2, 3)])",
+    "params() * 2",
+    "[]",
+    "[tl.Param(array_of(0, 2))]",
+    "iter(params())",
+]
 OPTIMS = ["used()", "tl.optim.SGD(params(), lr=0.1)", "tl.optim.Adam([tl.Param(array_of(1))])", "None", "0.1", "tl.optim.Adam"]
-SPECS = ["[(2, 3)]", "[(2, 3), (2, 3)]", "[tl.Spec((2, 3), 'int64')]", "[tl.Spec((3,))]", "(2, 3)", "[2]", "[(2**40, 2**40)]", "[]", "[(-1, 3)]"]
-STATES = ["{}", "layer().state_dict()", "used().state_dict()", "{'seed': 1, 'epoch': 0, 'batch': 0}", "{'step': 'a'}", "tl.Rng(0).state_dict()"]
+SPECS = [
+    "[(2, 3)]",
+    "[(2, 3), (2, 3)]",
+    "[tl.Spec((2, 3), 'int64')]",
+    "[tl.Spec((3,))]",
+    "(2, 3)",
+    "[2]",
+    "[(2**40, 2**40)]",
+    "[]",
+    "[(-1, 3)]",
+]
+STATES = [
+    "{}",
+    "layer().state_dict()",
+    "used().state_dict()",
+    "{'seed': 1, 'epoch': 0, 'batch': 0}",
+    "{'step': 'a'}",
+    "tl.Rng(0).state_dict()",
+]
 BACKENDS = ["'eager'", "'compiled'", "'none'", "None"]
 OPS = ["tl.Session()", "tl.Session(backend='compiled')", "tl.TapeM()", "tl.GraphM()", "None", "np"]
 DATA = [
@@ -133,7 +185,21 @@ DATA = [
     "tl.data.Batches([(array_of(4, 3), np.array([0, 1, 1, 0]))])",
     "[array_of(4, 3), array_of(4)]",
 ]
-KEYS = ["0", "-1", "5", "slice(0, 2)", "[0, 1]", "(0, slice(None))", "'a'", "None", "np.array([True, False])", "2**70", "slice('a')", "Ellipsis", "[]"]
+KEYS = [
+    "0",
+    "-1",
+    "5",
+    "slice(0, 2)",
+    "[0, 1]",
+    "(0, slice(None))",
+    "'a'",
+    "None",
+    "np.array([True, False])",
+    "2**70",
+    "slice('a')",
+    "Ellipsis",
+    "[]",
+]
 MODELS = ["layer()", "nn.Linear(3, 2)", "nn.Sequential(nn.Linear(3, 2))", "nn.Module()", "nn.ModuleList([nn.ReLU()])", "nn.MaxPool2d(2)"]
 
 #: Parts of a parameter's name -> what fits.
@@ -151,9 +217,33 @@ BY_NAME: list[tuple[tuple[str, ...], list[str]]] = [
     (("backend", "device"), BACKENDS),
     (("ops", "m", "record"), OPS),
     (("data", "dataset", "validation", "batches"), DATA),
-    (("loss", "program", "forward", "backward", "function", "transform", "callback", "rule", "weight_init", "bias_init", "loss_of"), PROGRAMS),
-    (("seed", "epoch", "number", "count", "step", "steps", "inputs", "outputs", "heads", "channels", "every", "iters", "start", "length"), COUNTS),
-    (("lr", "eps", "decay", "momentum", "beta", "alpha", "slope", "scale", "norm", "factor", "gamma", "p", "low", "high", "mean", "std"), NUMBERS),
+    (
+        ("loss", "program", "forward", "backward", "function", "transform", "callback", "rule", "weight_init", "bias_init", "loss_of"),
+        PROGRAMS,
+    ),
+    (
+        (
+            "seed",
+            "epoch",
+            "number",
+            "count",
+            "step",
+            "steps",
+            "inputs",
+            "outputs",
+            "heads",
+            "channels",
+            "every",
+            "iters",
+            "start",
+            "length",
+        ),
+        COUNTS,
+    ),
+    (
+        ("lr", "eps", "decay", "momentum", "beta", "alpha", "slope", "scale", "norm", "factor", "gamma", "p", "low", "high", "mean", "std"),
+        NUMBERS,
+    ),
     (("index", "key", "indices", "positions", "k"), KEYS),
     (("f", "fn"), PROGRAMS),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from tlean.errors import IndexRangeError, OptionError
 from tlean.param import Param
+from tlean.train.params import listed
 
 from .basic import entry
 from .module import Module
@@ -46,7 +47,7 @@ class ModuleList(Module):
         """Add some at the end; returns the list."""
         if (isinstance(values, Module) and not isinstance(values, ModuleList)) or not isinstance(values, Iterable):
             raise OptionError(f"{type(self).__name__}: an iterable of Modules and Params, got {type(values).__name__}")
-        self.items += [_part(self, value) for value in values]
+        self.items += [_part(self, value) for value in listed(f"{type(self).__name__}: the entries", values)]
         return self
 
     def insert(self, k: int, value: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
+from tlean.train.arrays import flag
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser
@@ -20,7 +21,8 @@ def spread(name: str, value: Ints, d: int) -> tuple[int, ...]:
     """One number for each of d axes. Raises: OptionError if there are not d."""
     try:
         values = (operator.index(value),) * d if hasattr(value, "__index__") else tuple(map(operator.index, value))  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, NotImplementedError):
+        # The second is what a memoryview of several axes raises.
         raise OptionError(f"{name} is an int, or {d} of them, got {value!r}") from None
     if len(values) != d:
         raise OptionError(f"{name} has {d} entries, got {value!r}")
@@ -52,14 +54,18 @@ class _Conv(Module):
             raise ShapeError(f"{name}: groups divides both channel counts, got {inputs} -> {outputs} in {groups}")
         first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)
         self.weight = self.parameter((first, second, *window), weight_init)
-        self.bias = self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if bias else None
+        self.bias = (
+            self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if flag(f"{name}: bias", bias) else None
+        )
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.outputs = outputs
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
         if len(shape_of(self, x)) not in (self.d + 1, self.d + 2):
-            raise ShapeError(f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}")
+            raise ShapeError(
+                f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}"
+            )
         return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
 
     def extra(self) -> str:

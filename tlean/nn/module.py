@@ -156,6 +156,8 @@ class Module:
         if math.prod(n for n in dims if n) >= 1 << 60:
             raise ShapeError(f"{type(self).__name__}: a parameter of shape {dims} is larger than memory")
         p = kind(initialiser(_stream, dims, "float32"))
+        if p.shape != dims:
+            raise ShapeError(f"{type(self).__name__}: the rule of a first value gives an array of shape {dims}, it gave {p.shape}")
         self.__dict__.setdefault("_first_values", []).append((p, initialiser))
         return p
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
+from tlean.train.arrays import flag
 from tlean.train.update import number
 
 from .basic import positive
@@ -28,6 +29,7 @@ class LayerNorm(Module):
         positive("LayerNorm", size=size)
         self.size = size
         self.eps = number(f"{type(self).__name__}: eps", eps)
+        affine = flag("LayerNorm: affine", affine)
         self.weight = self.parameter((size,), ones) if affine else None
         self.bias = self.parameter((size,), zeros) if affine else None
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tlean.errors import ShapeError
+from tlean.train.arrays import flag
 
 from .basic import positive
 from .init import uniform
@@ -24,7 +25,7 @@ class _Recurrent(Module):
     def __init__(self, inputs: int, size: int, last: bool = False) -> None:
         positive(type(self).__name__, inputs=inputs, size=size)
         rule = uniform(-1 / math.sqrt(size), 1 / math.sqrt(size))
-        self.inputs, self.size, self.last = inputs, size, last
+        self.inputs, self.size, self.last = inputs, size, flag(f"{type(self).__name__}: last", last)
         self.weight_ih = self.parameter((self.gates * size, inputs), rule)
         self.weight_hh = self.parameter((self.gates * size, size), rule)
         self.bias_ih = self.parameter((self.gates * size,), rule)

@@ -34,7 +34,11 @@ class ParamList(Sequence):
 
     def __init__(self, values: Sequence[Any], requires_grad: Any = None, *, dtype: str | None = None) -> None:
         values = listed("ParamList: the values", values)
-        flags = [requires_grad] * len(values) if requires_grad is None or isinstance(requires_grad, bool) else listed("ParamList: requires_grad", requires_grad)
+        flags = (
+            [requires_grad] * len(values)
+            if requires_grad is None or isinstance(requires_grad, bool)
+            else listed("ParamList: requires_grad", requires_grad)
+        )
         if len(flags) != len(values):
             raise OptionError(f"ParamList: one requires_grad for each of the {len(values)} values, got {len(flags)}")
         self._params = [v if isinstance(v, Param) else Param(v, f"p{i}", dtype=dtype) for i, v in enumerate(values)]

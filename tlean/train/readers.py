@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataError, OptionError
-from .arrays import as_array, whole
+from .arrays import as_array, flag, whole
 from .files import readable, replacing
 
 PathLike = str | os.PathLike[str]
@@ -28,6 +28,17 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_AXES = 32
 
 
+def _unpacked(file: Any, limit: int) -> bytes:
+    """What a file unpacks to; once there is more than the limit, no more is read. Memory is taken as the bytes come."""
+    data = bytearray()
+    while len(data) <= limit:
+        piece = file.read(1 << 20)
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
 def _contents(path: Path, limit: int) -> bytes:
     """A file's bytes, decompressed if they are gzip (told by the first two bytes, whatever the file's name)."""
     with path.open("rb") as file:
@@ -38,7 +49,7 @@ def _contents(path: Path, limit: int) -> bytes:
 
         file.seek(0)
         try:
-            data = gzip.GzipFile(fileobj=file).read(limit + 1)
+            data = _unpacked(gzip.GzipFile(fileobj=file), limit)
         except EOFError:
             raise DataError(f"{path}: the gzip data is truncated ({path.stat().st_size:,} bytes); download it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -183,7 +194,7 @@ def read_npy(path: PathLike, mmap: bool = False) -> np.ndarray:
         shape, fortran, dtype = _npy_header(path, file)
         start = file.tell()
         _check_length(path, shape, dtype, file.seek(0, io.SEEK_END) - start)
-        if mmap and dtype.itemsize * math.prod(shape):
+        if flag("read_npy: mmap", mmap) and dtype.itemsize * math.prod(shape):
             return np.memmap(file, dtype, "r", start, shape, "F" if fortran else "C")
         file.seek(start)
         return _array(file.read(), shape, fortran, dtype)
@@ -208,7 +219,7 @@ def read_npz(path: PathLike, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndar
                 for member in archive.infolist():
                     name = member.filename.removesuffix(".npy")
                     with archive.open(member) as inside:
-                        data = inside.read(left + 1)
+                        data = _unpacked(inside, left)
                     left -= len(data)
                     if left < 0:
                         raise DataError(f"{path}: it unpacks to more than {max_bytes:,} bytes; give max_bytes= if that is meant")
