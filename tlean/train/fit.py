@@ -111,6 +111,8 @@ class Run:
     def __init__(self, model: Any, trainer: ScalarTrainer, evaluator: ScalarTrainer, optimizer: Any, loader: Any) -> None:
         self.model, self.trainer, self.evaluator, self.optimizer, self.loader = model, trainer, evaluator, optimizer, loader
         self.history = History()
+        # Looked for once: a step has no time to walk through the model.
+        self.buffers = model.buffers()
         self.epoch = self.step = 0
         # A loader that was used before begins at a later epoch than 0.
         self.first = int(loader.state_dict()["epoch"])
@@ -481,5 +483,7 @@ def _step(run: Run, how: _How, group: Sequence[Any]) -> float:
 
 
 def _count(run: Run, how: _How, value: float, batch: Sequence[Any]) -> None:
-    run.model.set_buffers(run.trainer.aux["buffers"])
+    for buffer, new in zip(run.buffers, run.trainer.aux["buffers"], strict=True):
+        if new is not None:
+            buffer.set(new)
     run.meter.add({"loss": value, **_measured(how.metrics, run.trainer.aux["output"], batch[how.inputs :])}, len(batch[0]))
