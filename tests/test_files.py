@@ -167,9 +167,9 @@ class TestDamagedFiles:
             read(tmp_path / "absent")
         with pytest.raises(FileNotFoundError, match="but a folder"):
             read(tmp_path)
-        if Path("/dev/zero").exists():
+        if Path("/dev/null").exists():
             with pytest.raises(DataError, match="this is a device"):
-                read("/dev/zero")
+                read("/dev/null")
 
 
 class TestWriting:
@@ -203,10 +203,16 @@ class TestWriting:
             os.mkfifo(tmp_path / "pipe")
             with pytest.raises(OptionError, match="is a pipe"):
                 write(tmp_path / "pipe")
-            (tmp_path / "link").symlink_to("/dev/null")
-            with pytest.raises(OptionError, match="is a device"):
-                write(tmp_path / "link")
-            assert stat.S_ISCHR(Path("/dev/null").stat().st_mode) and sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+            # A terminal of its own: one that everybody has would be gone if it were replaced.
+            keeper, terminal = os.openpty()
+            try:
+                (tmp_path / "link").symlink_to(os.ttyname(terminal))
+                with pytest.raises(OptionError, match="is a device"):
+                    write(tmp_path / "link")
+            finally:
+                os.close(terminal)
+                os.close(keeper)
+            assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
     def test_masks_are_not_lost_silently(self, tmp_path: Path) -> None:
         masked = np.ma.masked_array([1.0, 2.0], [True, False])

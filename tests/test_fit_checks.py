@@ -114,7 +114,7 @@ class TestBeforeTheFirstStep:
             ("checkpoint", "none/such/c.st", FileNotFoundError),
             ("checkpoint", ".", OptionError),
             ("checkpoint", 3, OptionError),
-            ("checkpoint", "/dev/null", OptionError),
+            ("checkpoint", "pipe", OptionError),
             ("log", "none/such/l.jsonl", FileNotFoundError),
             ("log", ".", OptionError),
             ("log", 3, OptionError),
@@ -125,9 +125,10 @@ class TestBeforeTheFirstStep:
         pytest.importorskip("matplotlib", reason="tells the formats of pictures")
         monkeypatch.chdir(tmp_path)
         (tmp_path / "file").write_text("")
+        os.mkfifo(tmp_path / "pipe")
         with pytest.raises(error):
             begin(**{name: path})
-        assert [p.name for p in tmp_path.iterdir()] == ["file"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
 
     @pytest.mark.parametrize(("name", "package"), [("curves", "matplotlib.figure"), ("checkpoint", "safetensors")])
     def test_packages(self, name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,5 +127,6 @@ def _furnish(folder: Path) -> None:
     import numpy as np
 
     np.save(folder / "data.npy", np.arange(6.0))
+    os.mkfifo(folder / "pipe")
     (folder / "table.csv").write_text("1,2\n3,4\n")
     (folder / "file").write_bytes(b"\0\0\x08\x01\0\0\0\2ab")

@@ -141,7 +141,7 @@ PROGRAMS = [
     "factor()",
     "nn.Linear(3, 2)",
 ]
-PATHS = ["'file'", "''", "'no/such/file'", "'.'", "'/dev/null'", "'a\\0b'", "'data.npy'", "'table.csv'", "'file.png'", "'c.safetensors'"]
+PATHS = ["'file'", "''", "'no/such/file'", "'.'", "'pipe'", "'a\\0b'", "'data.npy'", "'table.csv'", "'file.png'", "'c.safetensors'"]
 NUMBERS = ["0.1", "0", "1", "-1", "0.5", "2.0", "1e-8", "float('nan')", "float('inf')", "1e308", "-0.0", "np.float32(0.5)", "5e-324"]
 COUNTS = ["1", "2", "3", "10", "0", "-1", "2**31", "2**70", "1.5", "np.int64(3)", "True"]
 PARAMS = [

@@ -39,8 +39,9 @@ from .conv import (
     MaxPool3d,
 )
 from .metrics import accuracy, confusion_matrix, plot_confusion
-from .module import Bound, Buffer, Module, Program, seed
+from .module import Bound, Buffer, Module, seed
 from .norm import BatchNorm, LayerNorm, MultiHeadAttention
+from .program import Program
 from .recurrent import GRU, LSTM, RNN
 from .summary import Row, Summary, summary
 

@@ -1,0 +1,49 @@
+"""`Program`: a model's loss as a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlean.errors import NodeError, OptionError
+from tlean.ops.protocol import Ops
+from tlean.train.arrays import whole
+
+from .module import Bound, Module
+
+
+class Program:
+    """A model's loss as a program: what `Module.program` returns.
+
+    A call `program(ops, *state, *inputs)` returns `(loss, {"loss": …, "output": …, "buffers": […]})`.
+
+    Raises: OptionError for a loss that is no op and no function; when called, NodeError for a loss that gives no reference, or a parameter
+        that is used without being part of the model.
+    """
+
+    def __init__(self, model: Module, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
+        if isinstance(loss, str):
+            if loss.startswith("_") or not callable(getattr(Ops, loss, None)):
+                raise OptionError(f"the loss is the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
+        elif not callable(loss):
+            raise OptionError(f"the loss is the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
+        if not isinstance(model, Module):
+            raise OptionError(f"Program: the model is a Module, got {model!r}")
+        inputs = whole("the number of arrays that the model takes", inputs, 0)
+        named = model.named_state()
+        for name, p in named.items():
+            p.name = name
+        self.model, self.loss, self.inputs, self.training = model, loss, inputs, training
+        self.state, self.buffers = list(named.values()), model.buffers()
+
+    def __call__(self, ops: Any, *refs: Any) -> Any:
+        """The loss, and what goes with it."""
+        if not callable(getattr(ops, "const", None)):
+            raise OptionError(f"a program's first argument is a backend or session, got {ops!r}")
+        count = len(self.state)
+        bound = Bound(ops, dict(zip(self.state, refs, strict=False)), self.training, closed=True)
+        xs, targets = refs[count : count + self.inputs], refs[count + self.inputs :]
+        output = self.model(bound, *xs)
+        value = getattr(bound, self.loss)(output, *targets) if isinstance(self.loss, str) else self.loss(bound, output, *targets)
+        if not hasattr(value, "shape"):
+            raise NodeError(f"the loss is a reference to a scalar, got {type(value).__name__}: what ops return is one")
+        return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in self.buffers]}
