@@ -329,6 +329,9 @@ class TestWhatIsNeverLost:
             warnings.simplefilter("always")
             history, _ = begin(curves=tmp_path / "c.png")
         assert history.ended == "done" and any("curves were not drawn" in str(w.message) for w in found)
+        with pytest.raises(RuntimeWarning, match="curves were not drawn") as caught:
+            tl.fit(nn.Linear(3, 2), (X, Y), "cross_entropy", verbose=False, curves=tmp_path / "c.png")
+        assert len(caught.value.history.epochs) == 1  # type: ignore[attr-defined]
 
     def test_logs_of_odd_values(self, tmp_path: Path) -> None:
         begin(log=tmp_path / "l", metrics={"m": lambda out, t: np.float32("inf")})

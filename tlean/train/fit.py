@@ -289,7 +289,10 @@ def fit(
         try:
             plot_curves(run.history, curves)
         except Exception as error:
-            warnings.warn(f"fit: the curves were not drawn: {error}", RuntimeWarning, stacklevel=2)
+            # Where warnings are errors, this one ends the run, and has the record too.
+            told = RuntimeWarning(f"fit: the curves were not drawn: {error}")
+            told.history = run.history  # type: ignore[attr-defined]
+            warnings.warn(told, stacklevel=2)
     return run.history
 
 
