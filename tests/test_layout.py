@@ -37,7 +37,7 @@ EXCEPTIONS = {
 
 # What `nn` and `train` may use of the core: arrays and threads, never a kernel.
 NO_KERNELS = {"train", "nn"}
-CORE_WITHOUT_KERNELS = {"tlean._core.array", "tlean._core.threads"}
+CORE_WITHOUT_KERNELS = {"tlean._core.array", "tlean._core.commit", "tlean._core.threads"}
 KERNEL_EXCEPTIONS = {"tlean.train.update": "the fused optimiser kernels update parameters in place: they are no ops"}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_tensor, shared
+from tlean._core.commit import Commit
 from tlean._core.eager import ParamBase
 
 from .errors import DTypeError, OptionError, ShapeError
@@ -85,9 +86,25 @@ class Param(ParamBase):
             return
         new = as_tensor(value, self.dtype)
         self._check(new.shape)
-        self._tensor = as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new
-        self._old = self._mirror = None
-        self._version += 1
+        changes = Commit()
+        self.assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
+        changes.now()
+
+    def assign(self, changes: Commit, value: AnyTensor) -> None:
+        """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with whoever has the array."""
+        self._assigned(changes)
+        changes.set(self, "_tensor", shared(value))
+
+    def assign_output(self, changes: Commit, number: int) -> None:
+        """The same for output `number` of the plan that the changes belong to."""
+        self._assigned(changes)
+        changes.output(self, "_tensor", number)
+
+    def _assigned(self, changes: Commit) -> None:
+        # No device has the value now.
+        changes.set(self, "_old", None)
+        changes.set(self, "_mirror", None)
+        changes.set(self, "_version", self._version + 1)
 
     def _set_device(self, value: Any) -> None:
         from .cuda.array import to_device
@@ -100,10 +117,18 @@ class Param(ParamBase):
         self._version += 1
 
     def cast(self, dtype: str) -> None:
-        """Keep the value in this dtype, "float32" or "float64", from now on."""
-        self._tensor, self._dtype = as_tensor(self._tensor.numpy().astype(dtype), dtype), dtype
-        self._mirror = None
-        self._version += 1
+        """Keep the value in this dtype, "float32" or "float64", from now on.
+
+        What an optimiser keeps of the parameter is not cast: its next step raises a DTypeError.
+
+        Raises: DTypeError for another dtype.
+        """
+        if dtype not in ("float32", "float64"):
+            raise DTypeError(f"Param.cast: dtype is 'float32' or 'float64', got {dtype!r}")
+        changes = Commit()
+        self.assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
+        changes.set(self, "_dtype", dtype)
+        changes.now()
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:

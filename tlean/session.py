@@ -165,7 +165,7 @@ class Session:
         if not isinstance(p, Param):
             raise NodeError(f"use: a Param is expected, got {type(p).__name__}")
         if p._dtype != self.dtype:
-            raise DTypeError(f"use: the session computes in {self.dtype}, got {p!r}")
+            raise DTypeError(f"use: the session computes in {self.dtype}, got {p!r}; cast it with cast({self.dtype!r})")
         flows = p.requires_grad
         if flows is None:
             flows = self.options.requires_grad_by_default

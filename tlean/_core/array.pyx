@@ -282,6 +282,49 @@ def as_tensor(value, dtype=None, copy=True):
     return tensor_from_object(value, -1 if dtype is None else dtype_code(dtype), copy)
 
 
+cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):
+    # Whether an array of that kind and itemsize is taken where a program has that dtype: any number for floats, narrower integers for
+    # integers. The plain numbers of Python have no width of their own.
+    if dtype <= TL_F64:
+        return kind in "fiub"
+    if dtype == TL_BOOL:
+        return kind == "b"
+    if weak:
+        return kind in "iu"
+    return kind == "i" and size <= <Py_ssize_t>_itemsizes[dtype] or kind == "u" and size < <Py_ssize_t>_itemsizes[dtype]
+
+
+def as_input(value, dtype):
+    """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to floats,
+    from narrower integers to wider ones, and not otherwise.
+
+    Raises: DTypeError for an array of another kind, or of wider integers.
+    """
+    cdef int code = dtype_code(dtype)
+    if type(value) is AnyTensor and (<AnyTensor>value).code == code:
+        (<AnyTensor>value).check()
+        return value
+    if type(value) is float or type(value) is int and code == TL_I64:
+        return tensor_from_object(value, code, True)
+    numpy = _numpy if _numpy is not None else _import_numpy()
+    cdef bint weak = not hasattr(value, "dtype") or isinstance(value, numpy.generic)
+    if isinstance(value, AnyTensor):
+        array = value.numpy()
+    elif isinstance(value, numpy.ndarray) or not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
+        try:
+            array = numpy.asarray(value)
+        except ValueError as error:
+            raise_error("ShapeError", f"an array has one size along each axis ({error})")
+    else:
+        array = numpy.from_dlpack(value)
+    # No numbers are of no kind: an empty list is an array of floats to NumPy.
+    if not enters(array.dtype.kind, array.dtype.itemsize, code, weak) and (array.size or not weak):
+        raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {_names[code]} is expected")
+    if weak and not array.size and array.dtype.kind == "f":
+        array = array.astype(_names[code])
+    return tensor_from_object(array, code, True)
+
+
 cdef void _dl_delete(tl_dl_managed* m) noexcept with gil:
     owner = <object>m.ctx
     free(m.t.shape)

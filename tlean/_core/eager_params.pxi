@@ -38,7 +38,7 @@ def use(EagerCore self not None, p):
     if t is None:
         t = param._tensor
     if t.code != self.code:
-        raise_error("DTypeError", f"use: the session computes in {self.dtype}, got {p!r}")
+        raise_error("DTypeError", f"use: the session computes in {self.dtype}, got {p!r}; cast it with cast({self.dtype!r})")
     t.check()
     flows = param.requires_grad
     if flows is None:

@@ -25,7 +25,8 @@ typedef struct tl_finish {
     int reported; /* whether anything was */
 } tl_finish;
 typedef int (*tl_producer)(void **out, void **in, const int64_t *ints, const double *floats, tl_finish *finish);
-enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2 };
+/* 3: a Python function that the kernel called raised; 5: a signal's handler did, between two instructions of a plan. */
+enum { TL_OK = 0, TL_INDEX_OUT_OF_RANGE = 1, TL_NO_MEMORY = 2, TL_NOT_FINITE = 4, TL_INTERRUPTED = 5 };
 #if defined(__GNUC__)
 #define TL_INLINE static inline __attribute__((always_inline))
 #define TL_RESTRICT __restrict__

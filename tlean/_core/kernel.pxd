@@ -12,3 +12,5 @@ cdef extern from "kernel.h" nogil:
     int TL_OK
     int TL_INDEX_OUT_OF_RANGE
     int TL_NO_MEMORY
+    int TL_NOT_FINITE
+    int TL_INTERRUPTED

@@ -4,12 +4,14 @@
 Inputs: parameter, gradient, the states in order, then `hyper`, a float64 vector whose layout tlean/ops/optim.py documents, so that rates
 and step counts change without a new plan. Outputs: parameter, then the states; an output may be the input of the same name.
 Ints: elements.
+
+`_finite` stands before them in a step that must not be taken with numbers that are none.
 """
 from libc.math cimport pow as power
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
-from tlean._core.kernel cimport TL_OK
+from tlean._core.kernel cimport TL_NOT_FINITE, TL_OK
 from tlean._core.threads cimport parallel_for
 
 ctypedef void (*step_fn)(void** out, void** inp, const double* c, Py_ssize_t first, Py_ssize_t last) noexcept nogil
@@ -35,6 +37,23 @@ cdef extern from "optim_rows.h" nogil:
     void tl_adagrad_f64(void** out, void** inp, const double* c, Py_ssize_t first, Py_ssize_t last)
     void tl_adadelta_f32(void** out, void** inp, const double* c, Py_ssize_t first, Py_ssize_t last)
     void tl_adadelta_f64(void** out, void** inp, const double* c, Py_ssize_t first, Py_ssize_t last)
+
+cdef extern from *:
+    """
+    /* Whether one of n floating-point numbers is a NaN or an infinity: every bit of its exponent is set. */
+    static int tl_not_finite_f32(const unsigned *p, ptrdiff_t n) {
+        unsigned bad = 0;
+        for (ptrdiff_t i = 0; i < n; i++) bad |= (p[i] & 0x7f800000u) == 0x7f800000u;
+        return bad != 0;
+    }
+    static int tl_not_finite_f64(const unsigned long long *p, ptrdiff_t n) {
+        unsigned long long bad = 0;
+        for (ptrdiff_t i = 0; i < n; i++) bad |= (p[i] & 0x7ff0000000000000ull) == 0x7ff0000000000000ull;
+        return bad != 0;
+    }
+    """
+    bint tl_not_finite_f32(const void* p, Py_ssize_t n) nogil
+    bint tl_not_finite_f64(const void* p, Py_ssize_t n) nogil
 
 cdef enum:
     CHUNK = 16384
@@ -114,6 +133,52 @@ cdef int adadelta(step_fn step, void** out, void** inp, int64_t n, double ns) no
     cdef double c[6]
     c[0], c[1], c[2], c[3], c[4], c[5] = h[1], h[2], h[0], h[3], 1.0 - h[3], h[4]
     return run(step, out, inp, n, c, ns)
+
+
+# Numbers that are none -----------------------------------------------------------------------------------------------------------
+
+cdef struct Look:
+    const char* values
+    int64_t n
+    int item
+    unsigned char* bad         # of each part
+    int64_t part               # elements of one
+
+
+cdef enum:
+    MOST_PARTS = 256
+
+
+cdef void look_at_part(void* context, Py_ssize_t k) noexcept nogil:
+    cdef Look* look = <Look*>context
+    cdef int64_t first = k * look.part, count = min(look.part, look.n - first)
+    cdef const char* p = look.values + first * look.item
+    look.bad[k] = tl_not_finite_f32(p, count) if look.item == 4 else tl_not_finite_f64(p, count)
+
+
+cdef int finite(void** out, void** inp, const int64_t* ints, int item) noexcept nogil:
+    # Ints: entries of hyper, arrays, the elements of each. Inputs: hyper, the arrays. Output: hyper, or, where an array holds a NaN or an
+    # infinity, (the number of the first such array, the first such number in it).
+    cdef unsigned char bad[MOST_PARTS]
+    cdef double* found = <double*>out[0]
+    cdef Look look
+    cdef int64_t k, i, parts
+    for k in range(ints[1]):
+        look.values, look.n, look.item, look.bad = <const char*>inp[1 + k], ints[2 + k], item, bad
+        look.part = max(<int64_t>CHUNK, (look.n + MOST_PARTS - 1) // MOST_PARTS)
+        parts = (look.n + look.part - 1) // look.part
+        parallel_for(look_at_part, &look, parts, 0.1 * <double>look.n)
+        for i in range(parts):
+            if bad[i]:
+                i *= look.part
+                while not (tl_not_finite_f32(look.values + i * 4, 1) if item == 4 else tl_not_finite_f64(look.values + i * 8, 1)):
+                    i += 1
+                found[0] = <double>k
+                found[1] = (<const float*>look.values)[i] if item == 4 else (<const double*>look.values)[i]
+                return TL_NOT_FINITE
+    for i in range(ints[0]):
+        found[i] = (<const double*>inp[0])[i]
+    return TL_OK
 
 
 # Kernels -----------------------------------------------------------------------------------------------------------------------
@@ -198,7 +263,16 @@ cdef int adadelta_f64(void** out, void** inp, const int64_t* ints, const double*
     return adadelta(tl_adadelta_f64, out, inp, ints[0], 1.8)
 
 
+cdef int finite_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return finite(out, inp, ints, 4)
+
+
+cdef int finite_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return finite(out, inp, ints, 8)
+
+
 KERNELS = {
+    "_finite:f32": <size_t>&finite_f32, "_finite:f64": <size_t>&finite_f64,
     "_sgd_step:f32": <size_t>&sgd_f32, "_sgd_step:f64": <size_t>&sgd_f64,
     "_momentum_step:f32": <size_t>&momentum_f32, "_momentum_step:f64": <size_t>&momentum_f64,
     "_adam_step:f32": <size_t>&adam_f32, "_adam_step:f64": <size_t>&adam_f64,

@@ -1,6 +1,7 @@
 """A plan: kernels in order, each with its operands' places; run by one call that needs no GIL."""
 from libc.stdint cimport int64_t
 
+from tlean._core.array cimport AnyTensor
 from tlean._core.kernel cimport tl_kernel
 
 # Where the memory of a value of a plan is.
@@ -42,6 +43,15 @@ cdef class Plan:
     cdef int* out_input
     cdef int* out_writer        # the instruction that may add into output j directly, or -1
     cdef void** constants
+    # What each input is: its dtype's code, its shape (an interned ShapeInfo), whether an instruction reads it. Every run is checked by it.
+    cdef bint typed
+    cdef int* in_code
+    cdef tuple in_shape
+    cdef unsigned char* in_read
+    # The first instruction that writes onto parameters: from there on a run goes to its end.
+    cdef int first_update
+    cdef int state_inputs(self, specs) except -1
+    cdef refuse(self, int i, AnyTensor t)
     cdef readonly Py_ssize_t scratch_bytes
     cdef readonly double work
     cdef readonly object program

@@ -2,21 +2,35 @@
 
 The plan is made from a device-neutral program (value ids, kernel names, numbers) by `tlean.backends.lower`; this room only keeps the
 flat arrays and walks them. It is reentrant: everything that changes during a run is on the caller's side (inputs, outputs, scratch).
+
+A run is whole or it did nothing: instructions that may fail come before those that write onto parameters, signals are looked at up to there,
+and what the step changes beside its arrays is a `Commit` that is carried out in the same call.
 """
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from threading import get_ident
+
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
-from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
-from tlean._core.array import shared
+from tlean._core.array cimport AnyTensor, ShapeInfo, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
+from tlean._core.array import dtype_name, shared
 from tlean._core.clock cimport nanoseconds, tl_tally
+from tlean._core.commit cimport Commit
 from tlean._core.host import take_failure
-from tlean._core.kernel cimport tl_kernel
+from tlean._core.kernel cimport TL_INTERRUPTED, TL_NOT_FINITE, tl_kernel
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
 
 # Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
 cdef enum:
     ON_STACK = 64
+
+# A plan of that much work looks for signals between its instructions, that often (in nanoseconds).
+cdef enum:
+    LONG_WORK = 20_000_000
+    BETWEEN_LOOKS = 10_000_000
 
 
 cdef void* zeroed(Py_ssize_t count, Py_ssize_t size) except NULL:
@@ -38,15 +52,19 @@ cdef class Plan:
         constants: AnyTensors.
         work: estimated nanoseconds of one run.
         program: what the plan was made from, for people to read.
+        specs: (shape, dtype name) of every input, None for an absent one; a run refuses arrays of others.
+        first_update: the first instruction that writes onto parameters; -1 for none.
     """
 
-    def __cinit__(self, places, instructions, int n_inputs, outputs, Py_ssize_t scratch_bytes, constants=(), double work=0.0, program=None):
+    def __cinit__(self, places, instructions, int n_inputs, outputs, Py_ssize_t scratch_bytes, constants=(), double work=0.0, program=None,
+                  specs=None, int first_update=-1):
         cdef int i, k, at = 0
         cdef Instruction* ins
         self.n_inputs = n_inputs
         self.n_outputs = len(outputs)
         self.n_places = len(places)
         self.n_instructions = len(instructions)
+        self.first_update = first_update if first_update >= 0 else self.n_instructions
         self.scratch_bytes = scratch_bytes
         self.work = work
         self.program = program
@@ -84,9 +102,44 @@ cdef class Plan:
             self.out_kind[i] = kind
             self.out_input[i] = n
             self.out_writer[i] = writer
+        self.state_inputs(specs)
         self.constants = <void**>zeroed(len(constants), sizeof(void*))
         for i, constant in enumerate(self.keep):
             self.constants[i] = (<AnyTensor?>constant).buffer.data
+
+    cdef int state_inputs(self, specs) except -1:
+        # What each input is to be, and whether it is read.
+        cdef int i, n = 0
+        self.in_code = <int*>zeroed(self.n_inputs, sizeof(int))
+        self.in_read = <unsigned char*>zeroed(self.n_inputs, 1)
+        self.typed = specs is not None
+        if self.typed and len(specs) != self.n_inputs:
+            raise ValueError(f"plan: {self.n_inputs} inputs, specs of {len(specs)}")
+        self.in_shape = () if specs is None else tuple([None if s is None else intern_shape(tuple(s[0])) for s in specs])
+        for i, spec in enumerate(specs or ()):
+            self.in_code[i] = -1 if spec is None else dtype_code(spec[1])
+        for i in range(self.n_instructions):
+            n += self.instructions[i].n_out + self.instructions[i].n_in
+        for i in range(n):
+            if self.places[self.operands[i]].kind == AT_INPUT:
+                self.in_read[self.places[self.operands[i]].n] = 1
+        for i in range(self.n_outputs):
+            if self.out_kind[i] == OUT_INPUT:
+                self.in_read[self.out_input[i]] = 1
+        return 0
+
+    cdef refuse(self, int i, AnyTensor t):
+        # What the caller is told about an input that the plan was not made for; `t` is None for one that is missing.
+        name = f"input {i}"
+        if self.program is not None:
+            name = self.program.graph.labels.get(self.program.graph.inputs[i], name)
+        if self.in_shape[i] is None:
+            raise_error("NodeError", f"{name}: the program was made without it, got an array")
+        wanted = f"{self.in_shape[i].dims} {dtype_name(self.in_code[i])}"
+        if t is None:
+            raise_error("NodeError", f"{name}: the program reads an array of {wanted}, got none")
+        kind = "DTypeError" if t.code != self.in_code[i] else "ShapeError"
+        raise_error(kind, f"{name}: the program was compiled for {wanted}, got {t.info.dims} {t.dtype}")
 
     def __dealloc__(self):
         cdef int i
@@ -101,6 +154,8 @@ cdef class Plan:
         free(self.out_input)
         free(self.out_writer)
         free(self.constants)
+        free(self.in_code)
+        free(self.in_read)
         free(self.ticks)
 
     def __len__(self):
@@ -147,6 +202,12 @@ cdef bint start_timing(Plan plan) noexcept with gil:
     return True
 
 
+def count_kernel(address, spent):
+    """Count a call of a kernel that no plan made, while a profile is taken."""
+    before, times = _profiled_kernels.get(address, (0, 0))
+    _profiled_kernels[address] = (before + spent, times + 1)
+
+
 def profile_start():
     """Time every instruction of every plan from now on. Raises: OptionError if a profile is running."""
     global profiling, _profiles_begun
@@ -171,14 +232,36 @@ def profile_stop():
     return found, dict(_profiled_kernels)
 
 
+# By thread: what a signal's handler raised while its plan ran.
+_interrupts = {}
+
+
+cdef bint interrupted() noexcept with gil:
+    # Lets the handlers of signals run that came meanwhile; whether one raised.
+    try:
+        PyErr_CheckSignals()
+        return False
+    except BaseException as error:
+        _interrupts[get_ident()] = error
+        return True
+
+
 cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil:
     cdef void* near[ON_STACK]
     cdef void** pointers
     cdef Instruction* ins
     cdef int i, k, count, status, add
-    cdef int64_t begun = 0
-    cdef bint timed = profiling != 0 and start_timing(plan)
+    cdef int64_t begun = 0, looked = 0
+    cdef bint timed = profiling != 0 and start_timing(plan), long_ = plan.work > LONG_WORK
     for i in range(plan.n_instructions):
+        if long_ and i <= plan.first_update:
+            begun = nanoseconds()
+            if looked == 0:
+                looked = begun
+            if begun - looked > BETWEEN_LOOKS:
+                if interrupted():
+                    return (i << 8) | TL_INTERRUPTED
+                looked = nanoseconds()
         ins = &plan.instructions[i]
         count = ins.n_out + ins.n_in
         pointers = near
@@ -205,13 +288,15 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
     return 0
 
 
-def run(Plan plan, inputs, out_specs):
+def run(Plan plan, inputs, out_specs, Commit changes=None):
     """Run a plan on AnyTensors (None for an absent input); returns its outputs as AnyTensors, None where there is none.
 
     Args:
         out_specs: (shape, dtype name) for every output.
+        changes: what becomes real with the run, and does not if it fails.
 
-    Raises: IndexRangeError if a kernel met an index out of range; MemoryError.
+    Raises: DTypeError, ShapeError for an array that the plan was not made for; IndexRangeError if a kernel met an index out of range;
+        NumericsError where the plan looks for numbers that are not finite; MemoryError; what a signal's handler raised.
     """
     cdef int i, status
     cdef AnyTensor t
@@ -228,8 +313,12 @@ def run(Plan plan, inputs, out_specs):
             if value is not None:
                 t = <AnyTensor?>value
                 t.check()
+                if plan.typed and (t.code != plan.in_code[i] or t.info is not plan.in_shape[i]):
+                    plan.refuse(i, t)
                 held[i] = buffer_incref(t.buffer)
                 ins[i] = t.buffer.data
+            elif plan.typed and plan.in_read[i]:
+                plan.refuse(i, None)
         for i, (shape, dtype) in enumerate(out_specs):
             if plan.out_kind[i] == OUT_COMPUTED:
                 info = intern_shape(tuple(shape))
@@ -245,9 +334,19 @@ def run(Plan plan, inputs, out_specs):
                 results.append(None)
         if plan.scratch_bytes:
             scratch = buffer_new(plan.scratch_bytes)
+        if changes is not None:
+            changes.prepare(results)
         with nogil:
             status = plan_run(plan, ins, outs, NULL, <char*>scratch.data if scratch != NULL else NULL)
-        check_status(plan, status)
+        if status == 0 and changes is not None:
+            changes.apply()
+        elif status != 0:
+            if changes is not None:
+                changes.undo()
+            if status & 255 == TL_NOT_FINITE:
+                not_finite(plan, status >> 8, <double*>locate(plan, plan.operands[plan.instructions[status >> 8].first], ins, outs,
+                                                               <char*>scratch.data if scratch != NULL else NULL))
+            check_status(plan, status)
     finally:
         for i in range(plan.n_inputs):
             buffer_decref(held[i])
@@ -258,41 +357,10 @@ def run(Plan plan, inputs, out_specs):
     return results
 
 
-def call_in_place(size_t address, calls, floats=()):
-    """Run one kernel on several sets of arrays, in place: how a step updates every parameter in one call.
-
-    Args:
-        calls: (outputs, inputs, ints) for each run; an output may be the very array that an input is.
-    """
-    cdef void* outs[8]
-    cdef void* ins[8]
-    cdef int64_t ints[8]
-    cdef double reals[8]
-    cdef int k, status
-    cdef tl_kernel kernel = <tl_kernel>address
-    if len(floats) > 8:
-        raise ValueError("call_in_place: at most 8 floats")
-    for k, x in enumerate(floats):
-        reals[k] = x
-    cdef int64_t begun = nanoseconds() if profiling else 0
-    for out_tensors, in_tensors, numbers in calls:
-        if len(out_tensors) > 8 or len(in_tensors) > 8 or len(numbers) > 8:
-            raise ValueError("call_in_place: at most 8 operands")
-        for k, t in enumerate(out_tensors):
-            (<AnyTensor?>t).check()
-            outs[k] = (<AnyTensor>t).buffer.data
-        for k, t in enumerate(in_tensors):
-            (<AnyTensor?>t).check()
-            ins[k] = (<AnyTensor>t).buffer.data
-        for k, n in enumerate(numbers):
-            ints[k] = n
-        with nogil:
-            status = kernel(outs, ins, ints, reals, 0)
-        if status != 0:
-            raise_error("DeviceError", f"a kernel failed with status {status}")
-    if begun:
-        spent, times = _profiled_kernels.get(address, (0, 0))
-        _profiled_kernels[address] = (spent + nanoseconds() - begun, times + len(calls))
+cdef not_finite(Plan plan, int instruction, double* found):
+    # What the instruction that looks for such numbers found: of which of its values, and the number.
+    what = "the loss" if found[0] == 0.0 else plan.program.steps[instruction].nodes[0].name
+    raise_error("NumericsError", f"{what} became {found[1]}; nothing was updated")
 
 
 cdef check_status(Plan plan, int status):
@@ -301,6 +369,8 @@ cdef check_status(Plan plan, int status):
     what = got = ""
     if status & 255 == 3:
         raise take_failure()
+    if status & 255 == TL_INTERRUPTED:
+        raise _interrupts.pop(get_ident())
     if plan.program is not None:
         what = f"{plan.program.instruction_name(status >> 8)}: "
         got = f", got {plan.program.instruction_arguments(status >> 8)}"

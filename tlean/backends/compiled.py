@@ -48,8 +48,18 @@ class GraphM(Graph):
             return self._arguments[i]
         if i != len(self._arguments) or spec is None:
             raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
-        ref = super().arg(as_spec(spec), name)
-        self._arguments[i] = ref  # type: ignore[assignment]
+        spec = as_spec(spec).resolved(self.dtype)
+        if spec.dtype.startswith("float") and spec.dtype != self.dtype:
+            raise DTypeError(
+                f"a program computes in one float dtype, but {name or f'argument {i}'} is declared as {spec.dtype} and the program is"
+                f" {self.dtype}; declare the shape alone, or compile with dtype={spec.dtype!r}"
+            )
+        return self.slot(spec, name)
+
+    def slot(self, spec: Spec, name: str | None = None) -> GraphRef:
+        """The next argument, of whatever dtype: what an optimiser keeps of a parameter, and the numbers of its step."""
+        ref: Any = super().arg(spec, name)
+        self._arguments[len(self._arguments)] = ref
         return ref
 
     def finish(self) -> int:

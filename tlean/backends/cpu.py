@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlean._core import plan as core
-from tlean._core.array import as_tensor
+from tlean._core.array import as_input, as_tensor
 from tlean._core.fused import ADDRESS
 from tlean._core.host import ADDRESS as HOST
 from tlean._core.host import call_number
@@ -101,13 +101,19 @@ class Cpu(Target):
     def plan(self, arrangement: Arrangement) -> core.Plan:
         a = arrangement
         instructions = [(s.code, s.outputs, s.inputs, s.ints, s.floats) for s in a.program.steps]
-        return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program)
+        graph = a.program.graph
+        specs = [None if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.inputs]
+        update = next((k for k, s in enumerate(a.program.steps) if any(n.record.updates for n in s.nodes)), -1)
+        return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
 
     # The core's own function: no line of Python stands between a run and what its caller does with it.
     run = staticmethod(core.run)  # type: ignore[assignment]
 
+    def step(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Any) -> list[Any]:
+        return core.run(plan, inputs, out_specs, changes)
+
     def array(self, value: Any, dtype: str | None = None) -> Any:
-        return as_tensor(value, dtype)
+        return as_tensor(value) if dtype is None else as_input(value, dtype)
 
 
 class Defined(Cpu):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.commit import Commit
 from tlean.locks import Lock
 from tlean.rng import op_seed
 
@@ -27,6 +28,13 @@ class Stream:
         """The next `count` seeds, as the integer inputs of a plan."""
         with self._lock:
             first, self.position = self.position, self.position + count
+        return self._seeds(first, count)
+
+    def next(self, count: int) -> list[AnyTensor]:
+        """The same seeds, of a run that moves the position when it succeeds."""
+        return self._seeds(self.position, count)
+
+    def _seeds(self, first: int, count: int) -> list[AnyTensor]:
         return [as_tensor(signed_seed(op_seed(self.seed, first + k)), "int64") for k in range(count)]
 
 
@@ -56,11 +64,18 @@ class Executable:
         self.graph = graph.prune()
         self.seeds = seeds
         self.plan: Any = lower(graph, target)
-        self._run = target.run
+        self._run, self._step = target.run, target.step
         self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
 
     def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
         return self._run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
+
+    def step(self, tensors: Sequence[AnyTensor | None], stream: Stream, changes: Commit) -> list[AnyTensor | None]:
+        """A run with the `changes` that belong to it, the stream's position among them: everything, or an exception and nothing."""
+        if self.seeds:
+            tensors = [*tensors, *stream.next(self.seeds)]
+            changes.set(stream, "position", stream.position + self.seeds)
+        return self._step(self.plan, tensors, self.out_specs, changes)
 
     def run(self, tensors: Sequence[AnyTensor | None]) -> list[AnyTensor | None]:
         """The outputs for all inputs, seeds among them."""

@@ -172,7 +172,7 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
             places.append((NOWHERE, 0))
             aside[source] = len(places) - 1
             early.append(target.copy(graph, source, aside[source]))
-    steps = [*early, *steps, *[target.copy(graph, *c) for c in copies if c[0] not in given]]
+    steps = [*early, *_updates_last(steps), *[target.copy(graph, *c) for c in copies if c[0] not in given]]
 
     late, last_use = _states(graph, target, steps, places, root, set(owner), aside)
     steps += late
@@ -217,6 +217,20 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
         work,
         Program(tuple(steps), graph),
     )
+
+
+def _updates_last(steps: Sequence[Step]) -> list[Step]:
+    # Updates of parameters, and what reads what they made, behind everything else: what may fail has run before a parameter changes.
+    ahead: list[Step] = []
+    behind: list[Step] = []
+    made: set[int] = set()
+    for step in steps:
+        if any(n.record.updates for n in step.nodes) or not made.isdisjoint(step.inputs):
+            behind.append(step)
+            made.update(v for v in step.outputs if v >= 0)
+        else:
+            ahead.append(step)
+    return [*ahead, *behind]
 
 
 def _outputs(

@@ -210,6 +210,12 @@ class Target:
         """Run a plan on arrays of this device (None for an absent input): its outputs, None where there is none."""
         raise NotImplementedError
 
+    def step(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Any) -> list[Any]:
+        """The same with the `changes` of Python objects that belong to it: all of them if the run succeeds, none if it does not."""
+        made = self.run(plan, inputs, out_specs)
+        changes.now(made)
+        return made
+
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """A value as an array that `run` takes. Raises: DTypeError."""
         raise NotImplementedError

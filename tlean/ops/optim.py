@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..shapes import Shape, size
-from .registry import defop, no_gradient, no_tangent
+from .registry import Spec, defop, no_gradient, no_tangent, plain_op
 
 
 def _shapes(hyper: Shape, length: int, p: Shape, *others: Shape) -> list[Shape]:
@@ -132,3 +132,21 @@ class AdadeltaStep(_Rules):
 
     def shape(p, g, v, d, hyper):
         return _shapes(hyper, 5, p, g, v, d)
+
+
+def _finite_shape(hyper: Shape, *values: Shape) -> Spec:
+    return Spec(hyper, "float64")
+
+
+def _finite_numbers(hyper: Shape, *values: Shape) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Ints: entries of hyper, values, the elements of each."""
+    return (hyper[0], len(values), *map(size, values)), ()
+
+
+FINITE = plain_op(
+    "_finite",
+    "The `hyper` of a step, where every number of the values (the loss, then norms or gradients) is finite; else the run fails with a"
+    " NumericsError, before anything was updated.",
+    _finite_shape,
+    _finite_numbers,
+)

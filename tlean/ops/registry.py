@@ -475,6 +475,14 @@ def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
     return OpDef(name=f"{name}@{next(_made)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
 
 
+def plain_op(name: str, doc: str, shape: Callable[..., Any], numbers: Callable[..., Any]) -> OpDef:
+    """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered."""
+    rules = _Rules(doc, **{**dict.fromkeys(_RULES), "shape": shape, "numbers": numbers, "vjp": no_gradient, "jvp": no_tangent})
+    return OpDef(
+        name=name, inputs=("xs",), options_names=(), rules=rules, variadic=True, kernel=name, algebraic=False, differentiable=False
+    )
+
+
 def host_op(
     name: str, host: Callable[..., None], inputs: list[tuple[Shape, str]], outputs: list[Shape], vjp: Callable, jvp: Callable
 ) -> OpDef:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean.errors import OptionError
+from tlean._core.commit import Commit
+from tlean.errors import DTypeError, OptionError
 from tlean.param import Param
 
 from .params import ParamList, listed
@@ -44,14 +45,23 @@ class ExponentialMovingAverage:
         self._averages = ParamList([Param(p.get(), p.name, False, dtype=p.dtype) for p in self.params])
 
     def update(self) -> None:
-        """Take in the parameters as they are now; in place, in one call."""
+        """Take in the parameters as they are now; in place, in one call. Raises: DTypeError if one was cast since."""
+        changes = Commit()
+        changes.set(self, "count", self.count + 1)
+        for a, p in zip(self._averages, self.params, strict=True):
+            if a.dtype != p.dtype:
+                raise DTypeError(
+                    f"ExponentialMovingAverage: the average of {p!r} is {a.dtype} and it is {p.dtype} now; cast it back with"
+                    f" cast({a.dtype!r}), or make a new average"
+                )
         if self.count == 0:
-            self._averages.set([p.get() for p in self.params])
+            for a, p in zip(self._averages, self.params, strict=True):
+                a.assign(changes, p.get())
+            changes.now()
         else:
             # average − (1 − decay)·(average − parameter) is a step of descent: the "gradient" is −1·parameter, its "decay" 1·average.
             move = Descent(1.0 - self.decay, factor=-1.0, weight_decay=1.0)
-            move.apply({a: p.current for a, p in zip(self._averages, self.params, strict=True)})
-        self.count += 1
+            move.apply({a: p.current for a, p in zip(self._averages, self.params, strict=True)}, changes)
 
     def get(self) -> list[AnyTensor]:
         """The averages now, as arrays of their own."""
@@ -60,14 +70,13 @@ class ExponentialMovingAverage:
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """A block in which the parameters have the averages' values; afterwards they have their own again."""
-        before = [p.get() for p in self.params]
-        for p, value in zip(self.params, self._averages.get(), strict=True):
-            p.set(value)
+        params = ParamList(self.params)
+        before = params.get()
         try:
+            params.set(self._averages.get())
             yield
         finally:
-            for p, value in zip(self.params, before, strict=True):
-                p.set(value)
+            params.set(before)
 
     def state_dict(self) -> dict[str, Any]:
         """The averages and how many updates there were."""

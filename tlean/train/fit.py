@@ -42,6 +42,7 @@ from .history import History, JsonLog, TensorBoard, plot_curves
 from .optim import Adam, clip_by_norm
 from .progress import progress, say
 from .trainer import ScalarTrainer
+from .update import check_finite
 
 
 class Interrupt:
@@ -263,6 +264,8 @@ def fit(
     trainer = ScalarTrainer(options, state, specs, model.program(loss, inputs))
     evaluator = ScalarTrainer(options, state, specs, model.program(loss, inputs, training=False))
     optimizer = check_optimizer(model, Adam if optimizer is None else optimizer)
+    # The running statistics of a step are stored with it.
+    trainer.store_with_step(lambda aux: zip(run.buffers, aux["buffers"], strict=True))
     run = Run(model, trainer, evaluator, optimizer, loader)
     if schedule is not None:
         run.schedule = check_schedule(schedule, optimizer, _steps(loader, epochs, accumulate))
@@ -437,12 +440,15 @@ def _epoch(run: Run, how: _How, interrupt: Interrupt) -> None:
     begun = time.perf_counter()
     before = run.seconds
     for group in groups:
-        value = _step(run, how, group)
+        try:
+            value = _step(run, how, group)
+        except NumericsError as error:
+            # The weights are those of before the step.
+            what = str(error).partition(";")[0]
+            raise NumericsError(f"fit: {what} at step {run.step + 1} (epoch {run.epoch}): try a smaller learning rate") from None
         run.step += 1
         run.seconds = before + time.perf_counter() - begun
         run.history.step_loss.append(value)
-        if not math.isfinite(value):
-            raise NumericsError(f"fit: the loss became {value} at step {run.step} (epoch {run.epoch}): try a smaller learning rate")
         if run.schedule is not None:
             run.schedule.step()
         _tell(how.listeners, "on_step", run)
@@ -465,9 +471,22 @@ def _step(run: Run, how: _How, group: Sequence[Any]) -> float:
     """One step of the optimiser from a group of batches; the loss before it."""
     sizes = [len(batch[0]) for batch in group]
     if len(group) == 1:
-        value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=how.clip_norm).item()
+        value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=how.clip_norm, check_finite=True).item()
+        if not math.isfinite(value):
+            raise NumericsError(f"the loss became {value}")
         _count(run, how, value, group[0])
         return value
+    # The batches move the buffers and the random stream one after the other; if the step is not taken, they go back.
+    buffers, stream = [b.get() for b in run.model.buffers()], run.trainer.stream_state
+    try:
+        return _accumulated(run, how, group, sizes)
+    except BaseException:
+        run.trainer.stream_state = stream
+        run.model.set_buffers(buffers)
+        raise
+
+
+def _accumulated(run: Run, how: _How, group: Sequence[Any], sizes: Sequence[int]) -> float:
     # The mean over all samples: each batch's mean gradient counts by its size.
     total: dict[Any, Any] = {}
     mean = 0.0
@@ -478,15 +497,20 @@ def _step(run: Run, how: _How, group: Sequence[Any]) -> float:
                 part = scale(g, share)
                 total[p] = total[p].add(part) if p in total else part
         value = float(run.trainer.aux["loss"].item())
+        run.model.set_buffers(run.trainer.aux["buffers"])
         _count(run, how, value, batch)
         mean += share * value
-    grads: Any = total if how.clip_norm is None else clip_by_norm(total, how.clip_norm)[0]
+    grads: Any = total
+    if not math.isfinite(mean):
+        raise NumericsError(f"the loss became {mean}")
+    check_finite(run.trainer.aux["loss"], list(total.values()), "a gradient")
+    if how.clip_norm is not None:
+        grads, norm = clip_by_norm(total, how.clip_norm)
+        if not math.isfinite(norm):
+            raise NumericsError(f"the norm of the gradients became {norm}")
     run.optimizer.step(grads)
     return mean
 
 
 def _count(run: Run, how: _How, value: float, batch: Sequence[Any]) -> None:
-    for buffer, new in zip(run.buffers, run.trainer.aux["buffers"], strict=True):
-        if new is not None:
-            buffer.set(new)
     run.meter.add({"loss": value, **_measured(how.metrics, run.trainer.aux["output"], batch[how.inputs :])}, len(batch[0]))

@@ -34,7 +34,7 @@ from .schedules import (
     WarmupCosineLR,
 )
 from .steps import clipped
-from .update import number
+from .update import limit, number
 
 __all__ = [
     "AdaGrad",
@@ -314,17 +314,17 @@ def clip_by_norm(grads: Any, max_norm: float) -> tuple[Any, float]:
 
     Args:
         grads: a dict or a sequence of arrays, None stays None; or a session's gradients, of which those of parameters are meant.
-        max_norm: at least 0.
+        max_norm: at least 0; infinity leaves the gradients as they are, and measures their norm.
 
     Returns: the gradients in the same form (a session's: by parameter), and the norm that they had.
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1; the 1e-6 is PyTorch's.
     """
-    limit = number("max_norm", max_norm)
+    bound = limit("max_norm", max_norm)
 
     def change(ops: Any, refs: list[Any]) -> tuple[list[Any], float]:
         if not refs:
             return [], 0.0
-        made, norm = clipped(ops, refs, limit)
+        made, norm = clipped(ops, refs, bound)
         return made, norm.item()
 
     return _changed(grads, change)
@@ -339,5 +339,5 @@ def clip_by_value(grads: Any, clip_value: float) -> Any:
 
     Returns: the gradients in the same form (a session's: by parameter).
     """
-    limit = number("clip_value", clip_value)
-    return _changed(grads, lambda ops, refs: ([ops.clamp(g, -limit, limit) for g in refs], None))[0]
+    bound = number("clip_value", clip_value)
+    return _changed(grads, lambda ops, refs: ([ops.clamp(g, -bound, bound) for g in refs], None))[0]

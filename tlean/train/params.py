@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.commit import Commit
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 
@@ -72,15 +74,20 @@ class ParamList(Sequence):
         values = listed("ParamList.set: the values", values)
         if len(values) != len(self):
             raise ShapeError(f"ParamList.set: one value for each of the {len(self)} parameters, got {len(values)}")
-        from tlean._core.array import as_tensor
-
         on_device = [hasattr(v, "__cuda_array_interface__") for v in values]
         ready = [v if there else as_tensor(v, p.dtype) for p, v, there in zip(self._params, values, on_device, strict=True)]
         for p, v in zip(self._params, ready, strict=True):
             if tuple(v.shape) != p.shape:
                 raise ShapeError(f"ParamList.set: {p.name} has shape {p.shape}, got {v.shape}")
-        for p, v in zip(self._params, ready, strict=True):
-            p.set(v)
+        # All at once, where an array of the host makes it possible: an exception between two would leave half of them.
+        changes = Commit()
+        for p, v, given, there in zip(self._params, ready, values, on_device, strict=True):
+            if not there:
+                p.assign(changes, as_tensor(v.numpy()) if isinstance(given, AnyTensor) else v)
+        for p, v, there in zip(self._params, ready, on_device, strict=True):
+            if there:
+                p.set(v)
+        changes.now()
 
     def names(self) -> list[str]:
         """A name for each parameter: its own, or, where it has none or shares it, its position."""

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.commit import Commit
 from tlean.backends.compiled import GraphM
+from tlean.backends.cpu import CPU
 from tlean.backends.derive import reverse
 from tlean.backends.eager import no_grad
 from tlean.backends.executable import Executable, Stream
+from tlean.backends.graph import GraphRef
 from tlean.backends.lower import target_of
 from tlean.cuda.place import array_at, context_of
-from tlean.errors import ShapeError
+from tlean.errors import DTypeError, ShapeError
 from tlean.ops import Spec
+from tlean.ops.optim import FINITE
 from tlean.options import Options
 from tlean.param import Param
 from tlean.session import Session
 
 from .params import ParamList
-from .update import Update, alone, slots
+from .update import Update, alone, check_dtypes, check_finite, slots
+
+#: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
+Stored = Callable[[Any], Iterable[tuple[Param, Any]]]
+
+
+def _nothing(aux: Any) -> Iterable[tuple[Param, Any]]:
+    return ()
+
+
+#: What is not finite beside the loss, for messages.
+_GRADIENT, _NORM = "a gradient", "the norm of the gradients"
 
 
 def _scalar(result: Any) -> tuple[Any, Any]:
@@ -31,14 +47,18 @@ def _scalar(result: Any) -> tuple[Any, Any]:
 
 
 def clipped(ops: Any, grads: Sequence[Any], max_norm: float) -> tuple[list[Any], Any]:
-    """Gradients times min(1, max_norm / (‖all of them‖₂ + 1e-6)), and the norm: on any backend.
+    """Gradients times min(1, max_norm / (‖all of them‖₂ + 1e-6)), and the norm: on any backend. Without a bound they stay as they are.
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1; the 1e-6 is PyTorch's.
     """
+    if not grads:
+        return [], None
     total = ops.sum(ops.square(grads[0]))
     for g in grads[1:]:
         total = ops.add(total, ops.sum(ops.square(g)))
     norm = ops.sqrt(total)
+    if math.isinf(max_norm):
+        return list(grads), norm
     factor = ops.clamp(ops.scale(ops.inv(ops.shift(norm, 1e-6)), max_norm), 0.0, 1.0)
     return [ops.mul(g, ops.broadcast_to(factor, g.shape)) for g in grads], norm
 
@@ -50,24 +70,28 @@ class EagerSteps:
         self.session = Session(options.replace(backend="eager"))
         self.params = params
         self.loss = loss
+        self.stored: Stored = _nothing
         self._where = context_of(options.device)
+        # Where the random stream is between the calls. The session's own moves with its ops, and counts once the call has succeeded.
+        self._position = 0
 
     def array(self, x: Any, dtype: str) -> Any:
         """An input as the steps take it. Raises: DTypeError, ShapeError."""
-        return array_at(x, dtype, self._where)
+        return CPU.array(x, dtype) if self._where is None else array_at(x, dtype, self._where)
 
     @property
     def stream_state(self) -> tuple[int, int]:
         """(seed, position) of the random stream."""
-        return self.session.session_seed, self.session.stream_position
+        return self.session.session_seed, self._position
 
     @stream_state.setter
     def stream_state(self, state: tuple[int, int]) -> None:
-        self.session.session_seed, self.session.stream_position = state
+        self.session.session_seed, self._position = state
 
     def _record(self, inputs: Sequence[AnyTensor]) -> tuple[Any, Any]:
         s = self.session
         s.reset_tape()
+        s.stream_position = self._position
         refs = s.use_all(list(self.params))
         value, aux = _scalar(self.loss(s, *refs, *[s.add_leaf(x, False) for x in inputs]))
         return value, tree.map(lambda r: getattr(r, "value", r), aux)
@@ -75,8 +99,10 @@ class EagerSteps:
     def forward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
         """(loss, aux)."""
         with no_grad():
-            value, aux = self._record(inputs)
-            return value.value, aux
+            ref, aux = self._record(inputs)
+            value = ref.value
+        self._position = self.session.stream_position
+        return value, aux
 
     def _grads(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, dict[Any, AnyTensor]]:
         ref, aux = self._record(inputs)
@@ -89,18 +115,36 @@ class EagerSteps:
     def backward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, list[AnyTensor | None]]:
         """(loss, aux, gradients)."""
         value, aux, grads = self._grads(inputs)
-        return value, aux, [grads.get(p) for p in self.params]
+        found = [grads.get(p) for p in self.params]
+        self._position = self.session.stream_position
+        return value, aux, found
 
-    def step(self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None) -> tuple[AnyTensor, Any]:
-        """Backward, then the update: (loss, aux)."""
+    def step(
+        self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
+    ) -> tuple[AnyTensor, Any, list[Param]]:
+        """Backward, then the update: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
         value, aux, grads = self._grads(inputs)
         moved = {p: g for p, g in grads.items() if update.kernel(p)}
+        looked_at, what = list(moved.values()), _GRADIENT
         if clip_norm is not None and moved:
             with no_grad():
-                scaled, _ = clipped(self.session, [self.session.add_leaf(g, False) for g in moved.values()], clip_norm)
+                scaled, norm = clipped(self.session, [self.session.add_leaf(g, False) for g in moved.values()], clip_norm)
             moved = {p: g.value for p, g in zip(moved, scaled, strict=True)}
-        update.apply(moved)
-        return value, aux
+            looked_at, what = [norm.value], _NORM
+        if finite:
+            check_finite(value, looked_at, what)
+        changes = Commit()
+        changes.set(self, "_position", self.session.stream_position)
+        elsewhere = []
+        for p, new in self.stored(aux):
+            if type(new) is AnyTensor:
+                p.assign(changes, new)
+            elif new is not None:
+                elsewhere.append((p, new))
+        update.apply(moved, changes)
+        for p, new in elsewhere:
+            p.set(new)
+        return value, aux, list(moved)
 
 
 class CompiledSteps:
@@ -110,9 +154,10 @@ class CompiledSteps:
         self.options = options
         self.params = params
         self.loss = loss
+        self.stored: Stored = _nothing
         self.stream = Stream(options.seed)
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
-        self._made: dict[Any, tuple[Executable, Any, list[int]]] = {}
+        self._made: dict[Any, tuple[Executable, Any, list[int], list[tuple[Param, int]]]] = {}
         # The `hyper` of the last step as arrays: rates mostly stay.
         self._vectors: dict[tuple[float, ...], AnyTensor] = {}
 
@@ -130,23 +175,31 @@ class CompiledSteps:
         self.stream.seed, self.stream.position = state
 
     def _plan(
-        self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None
-    ) -> tuple[Executable, Any, list[int]]:
-        # The plan, the structure of aux, and which parameters are moved: those that have a gradient.
+        self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None, finite: bool = False
+    ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
+        # The plan, the structure of aux, which parameters are moved (those that have a gradient), and the outputs that are stored.
         kernels = tuple([(update.kernel(p) if update else "") if p.requires_grad else None for p in self.params])
-        key = (kind, kernels, clip_norm, tuple([(t.shape, t.dtype) for t in inputs]))
+        key = (kind, kernels, clip_norm, finite, tuple([(t.shape, t.dtype) for t in inputs]))
         found = self._made.get(key)
         if found is None:
-            found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm)
+            found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm, finite)
         return found
 
     def _build(
-        self, kind: str, inputs: Sequence[AnyTensor], kernels: Sequence[str | None], update: Update | None, clip_norm: float | None
-    ) -> tuple[Executable, Any, list[int]]:
+        self,
+        kind: str,
+        inputs: Sequence[AnyTensor],
+        kernels: Sequence[str | None],
+        update: Update | None,
+        clip_norm: float | None,
+        finite: bool,
+    ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
         # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
+        check_dtypes("ScalarTrainer", self.params, self.options.dtype)
         graph = GraphM(self.options.dtype)
+        names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
-        refs = [graph.arg(k, s) for k, s in enumerate(specs)]
+        refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
         params = refs[: len(self.params)]
         value, aux = _scalar(self.loss(graph, *refs))
         leaves, structure = tree.flatten(aux)
@@ -160,17 +213,31 @@ class CompiledSteps:
             if update is None:
                 outputs += found
             else:
+                looked_at, what = found, _GRADIENT
                 if clip_norm is not None and moved:
-                    found, _ = clipped(graph, found, clip_norm)
+                    found, norm = clipped(graph, found, clip_norm)
+                    looked_at, what = [norm], _NORM
+                # The first update waits for the look at the numbers; the others stand behind it.
+                look = (value, looked_at, what) if finite and self._looks else None
                 for k, g in zip(moved, found, strict=True):
-                    self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)))
+                    self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
+                    look = None
         graph.outputs = [r.id for r in outputs]
-        return Executable(graph, graph.finish(), self._target), structure, moved
+        places = tree.unflatten(structure, range(1, 1 + len(leaves)))
+        stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
+        return Executable(graph, graph.finish(), self._target), structure, moved, stored
 
-    def _update(self, graph: GraphM, k: int, p: Any, g: Any, kernel: str, length: int) -> None:
+    #: Whether the step's plan looks for numbers that are not finite before it updates.
+    _looks = True
+
+    def _update(self, graph: GraphM, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
-        before = [p, *(graph.arg(len(graph._arguments), p.spec) for _ in range(slots(kernel)))]
-        hyper = graph.arg(len(graph._arguments), Spec((length,), "float64"))
+        name = self.params.names()[k]
+        before = [p, *(graph.slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]
+        hyper = graph.slot(Spec((length,), "float64"), f"the numbers of the step of parameter {name}")
+        if look is not None:
+            value, others, what = look
+            hyper = GraphRef(graph, graph.record(FINITE, (hyper.id, value.id, *(r.id for r in others)), {}, what)[0])
         step = graph.apply(kernel, (p, g, *before[1:], hyper), {})
         after = step if isinstance(step, tuple) else (step,)
         names = [f"param {k}", *(f"state {j} of {k}" for j in range(1, len(after)))]
@@ -179,29 +246,40 @@ class CompiledSteps:
     def _tensors(self, inputs: Sequence[AnyTensor]) -> list[AnyTensor]:
         return [*(p._tensor for p in self.params), *inputs]
 
+    def _run(self, plan: Executable, tensors: Sequence[Any], changes: Commit) -> list[Any]:
+        try:
+            return plan.step(tensors, self.stream, changes)
+        except DTypeError:
+            # A parameter that was cast since the plan was made: the message says what to do.
+            check_dtypes("ScalarTrainer", self.params, self.options.dtype)
+            raise
+
     def forward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
         """(loss, aux)."""
-        plan, structure, _ = self._plan("forward", inputs)
-        made = plan(self._tensors(inputs), self.stream)
+        plan, structure, _, _ = self._plan("forward", inputs)
+        made = self._run(plan, self._tensors(inputs), Commit())
         return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]
 
     def backward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, list[AnyTensor | None]]:
         """(loss, aux, gradients)."""
-        plan, structure, moved = self._plan("backward", inputs)
-        made = plan(self._tensors(inputs), self.stream)
+        plan, structure, moved, _ = self._plan("backward", inputs)
+        made = self._run(plan, self._tensors(inputs), Commit())
         split = len(made) - len(moved)
         grads = dict(zip(moved, made[split:], strict=True))
         return made[0], tree.unflatten(structure, made[1:split]), [grads.get(k) for k in range(len(self.params))]  # type: ignore[return-value]
 
-    def step(self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None) -> tuple[AnyTensor, Any]:
-        """The whole step in one plan: (loss, aux)."""
-        plan, structure, which = self._plan("step", inputs, update, clip_norm)
+    def step(
+        self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
+    ) -> tuple[AnyTensor, Any, list[Param]]:
+        """The whole step in one plan: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
+        plan, structure, which, stored = self._plan("step", inputs, update, clip_norm, finite)
         moved = [self.params[k] for k in which]
         extra = self._states(update, moved)
-        made = plan([*self._tensors(inputs), *extra], self.stream)
-        self._moved(moved)
-        update.taken(moved)
-        return made[0], None if structure is None else tree.unflatten(structure, made[1:])  # type: ignore[return-value]
+        changes = Commit()
+        self._note(changes, update, moved, stored)
+        made = self._run(plan, [*self._tensors(inputs), *extra], changes)
+        self._finish(update, moved, stored, made)
+        return made[0], None if structure is None else tree.unflatten(structure, made[1:]), moved
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
         # The states and `hyper` of each parameter, whose memory and theirs the plan may write to.
@@ -218,8 +296,14 @@ class CompiledSteps:
         self._vectors = vectors
         return extra
 
-    def _moved(self, moved: Sequence[Param]) -> None:
-        # The plan has written to these parameters.
+    def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
+        # What becomes real with the run of a step.
+        changes.count(moved, update.state.steps)
+        for p, number in stored:
+            p.assign_output(changes, number)
+
+    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
+        # What is left to do after the run.
         pass
 
 
@@ -246,6 +330,15 @@ class DeviceSteps(CompiledSteps):
             extra += [*states, vectors[hyper]]
         return extra
 
-    def _moved(self, moved: Sequence[Param]) -> None:
+    #: A device is read when its work is done: the loss is looked at after the step.
+    _looks = False
+
+    def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
+        pass
+
+    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
         for p in moved:
             p.move(p.on_device(self._where))
+        update.taken(moved)
+        for p, number in stored:
+            p.set(made[number])

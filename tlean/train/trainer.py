@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
+from tlean.param import Param
 
 from .params import ParamList
 from .steps import CompiledSteps, DeviceSteps, EagerSteps
-from .update import STATE_NAMES, AdamState, AdamUpdate, Descent, Update, number
+from .update import STATE_NAMES, AdamState, AdamUpdate, Descent, Update, check_dtypes, limit
 
 
 class ScalarTrainer:
@@ -29,6 +31,11 @@ class ScalarTrainer:
         loss: `loss(ops, *params, *inputs)` returns a scalar reference, or `(loss, aux)` with any tree of references as `aux`.
         requires_grad: one flag for each parameter.
 
+    A step is taken whole or not at all: an exception in it, Ctrl-C and a lack of memory among them, leaves the parameters, the optimiser's
+    states and counts and the random stream as they were before it, or as they are after it.
+
+    Raises: OptionError, DTypeError for a `Param` or a `Spec` of another float dtype than the options name: these are never cast.
+
     Example::
 
         trainer = tl.ScalarTrainer(tl.Options(), [w, b], [(784,), (10,)], lambda ops, w, b, x, y: ops.mse_loss(ops.linear(w, b, x), y))
@@ -42,10 +49,17 @@ class ScalarTrainer:
             raise OptionError(f"ScalarTrainer: options are an Options, got {type(options).__name__}")
         self.options = options
         self.params = ParamList(init_params, requires_grad, dtype=options.dtype)
+        check_dtypes("ScalarTrainer", self.params, options.dtype)
         for p in self.params:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
         self.input_specs = [s if isinstance(s, Spec) else Spec(tuple(s)) for s in input_shapes]
+        for k, s in enumerate(self.input_specs):
+            if s.dtype.startswith("float") and s.dtype not in (FLOAT, options.dtype):
+                raise DTypeError(
+                    f"ScalarTrainer: a program computes in one float dtype, but input {k} is declared as {s.dtype} and the options say"
+                    f" {options.dtype}; declare the shape alone, or choose dtype={s.dtype!r}"
+                )
         self._input_dtypes = [options.dtype if s.dtype == FLOAT else s.dtype for s in self.input_specs]
         # Numbers are looked at after each op, so the ops run one by one: the same bits.
         compiled = CompiledSteps if options.device == "cpu" else DeviceSteps
@@ -76,8 +90,14 @@ class ScalarTrainer:
         _, self.aux, grads = self._steps.backward(self._tensors(inputs))
         return grads
 
-    def _move(self, update: Update, inputs: Sequence[Any], clip_norm: float | None = None) -> AnyTensor:
-        value, self.aux = self._steps.step(update, self._tensors(inputs), clip_norm)
+    def _move(self, update: Update, inputs: Sequence[Any], clip_norm: float | None = None, finite: bool = False) -> AnyTensor:
+        value, self.aux, moved = self._steps.step(update, self._tensors(inputs), clip_norm, finite)
+        if not moved and any(p.requires_grad for p in self.params) and not any(map(update.kernel, self.params)):
+            warnings.warn(
+                "ScalarTrainer: nothing moved, as the optimiser has none of the trainer's parameters; make it over trainer.params",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return value
 
     def step(self, lr: float, *inputs: Any) -> AnyTensor:
@@ -92,21 +112,41 @@ class ScalarTrainer:
         """One step of AdamW; returns the loss before it. Source: Loshchilov & Hutter 2019, algorithm 2."""
         return self._move(AdamUpdate(self._adam, lr, beta1, beta2, eps, weight_decay), inputs)
 
-    def optim_step(self, opt: Update, *inputs: Any, clip_norm: float | None = None) -> AnyTensor:
+    def optim_step(self, opt: Update, *inputs: Any, clip_norm: float | None = None, check_finite: bool = False) -> AnyTensor:
         """One step of an optimiser; returns the loss before it.
 
-        Parameters that the optimiser does not have stay as they are. On the compiled backend the update is part of the step's plan, with
+        Parameters that the optimiser does not have stay as they are; if it has none of them, a warning says so. On the compiled backend the update is part of the step's plan, with
         the optimiser's states as state slots and its rates as a run-time input.
 
         Args:
             opt: one of `tl.optim`, made over this trainer's `params`.
             clip_norm: the largest joint norm of the gradients that the optimiser uses (see `tl.optim.clip_by_norm`).
+            check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device the
+                compiled backend does not look.
 
-        Raises: OptionError for something that is no optimiser, or a clip_norm below 0; ShapeError.
+        Raises: OptionError for something that is no optimiser, or a clip_norm below 0; ShapeError; DTypeError for a parameter that was cast
+            since; NumericsError where check_finite finds a NaN or an infinity. Then nothing was updated.
         """
         if not isinstance(opt, Update):
             raise OptionError(f"ScalarTrainer.optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
-        return self._move(opt, inputs, None if clip_norm is None else number("clip_norm", clip_norm))
+        return self._move(opt, inputs, None if clip_norm is None else limit("clip_norm", clip_norm), check_finite)
+
+    def store_with_step(self, stored: Callable[[Any], Iterable[tuple[Param, Any]]]) -> None:
+        """Make arrays of `aux` the values of parameters with every step of an optimiser, as part of it: a model's running statistics.
+
+        Args:
+            stored: `stored(aux)` says which: pairs of a parameter and the leaf of `aux` that becomes its value, or None.
+        """
+        self._steps.stored = stored
+
+    @property
+    def stream_state(self) -> tuple[int, int]:
+        """(seed, position) of the random stream; it can be set."""
+        return self._steps.stream_state
+
+    @stream_state.setter
+    def stream_state(self, state: tuple[int, int]) -> None:
+        self._steps.stream_state = state
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, the moments of `adam_step`, and the position of the random stream: the same on every backend."""

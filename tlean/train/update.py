@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, writable
-from tlean._core.plan import call_in_place
+from tlean._core.commit import Commit
 from tlean._core.table import KERNELS
+from tlean._core.update import first_not_finite, update_all
 from tlean.cuda.place import context_at, device_array
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.errors import DTypeError, NumericsError, OptionError, ShapeError
 from tlean.ops import get
 from tlean.param import Param
 
@@ -42,6 +43,33 @@ def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) 
     if not low <= x < high:
         raise OptionError(f"{name} is in [{low:g}, {high:g}), got {value!r}")
     return x
+
+
+def limit(name: str, value: Any) -> float:
+    """A bound as a float; infinity sets none. Raises: OptionError unless it is in [0, inf]."""
+    unbounded = isinstance(value, float | np.floating) and value == float("inf")
+    return float("inf") if unbounded else number(name, value)
+
+
+def check_dtypes(where: str, params: Iterable[Param], dtype: str) -> None:
+    """Parameters are never cast on the way. Raises: DTypeError that names the first of another dtype."""
+    for p in params:
+        if p._dtype != dtype:
+            raise DTypeError(
+                f"{where}: the program computes in {dtype}, but {p!r} is {p._dtype}; cast the parameter with cast({dtype!r}), or choose"
+                f" dtype={p._dtype!r}"
+            )
+
+
+def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
+    """Look at the loss and, on the host, at the gradients or their norm. Raises: NumericsError that says which is a NaN or an infinity."""
+    if type(value) is AnyTensor:
+        found = first_not_finite(KERNELS[f"_finite:{_SUFFIX[value.dtype]}"], [value, *others])
+    else:
+        numbers = [float(x.item()) for x in (value, *others) if x.size == 1]
+        found = next(((k, x) for k, x in enumerate(numbers) if not np.isfinite(x)), None)
+    if found is not None:
+        raise NumericsError(f"{what if found[0] else 'the loss'} became {found[1]}; nothing was updated")
 
 
 def alone(t: AnyTensor) -> AnyTensor:
@@ -135,12 +163,14 @@ class Update:
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step. It counts when `taken` says so.
 
-        Raises: OptionError if the states are those of another kernel.
+        Raises: OptionError if the states are those of another kernel, DTypeError if the parameter was cast since they were made.
         """
         count = slots(kernel)
-        moments = self.state.moments.get(p, ())
+        steps = self.state.steps.get(p)
+        # States that no step was taken with are as good as none: a step that failed had made them.
+        moments = () if steps is None else self.state.moments.get(p, ())
         if not moments and not count:
-            return (), self.hyper(p, self.state.steps.get(p, 0) + 1)
+            return (), self.hyper(p, (steps or 0) + 1)
         if not moments:
             first = np.full(p.shape, self.initial(p), p.dtype)
             moments = self.state.moments[p] = tuple(as_tensor(first) for _ in range(count))
@@ -149,7 +179,12 @@ class Update:
             moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
-        return moments, self.hyper(p, self.state.steps.get(p, 0) + 1)
+        if count and moments[0].dtype != p._dtype:
+            raise DTypeError(
+                f"{kernel.strip('_')}: the states of {p!r} are {moments[0].dtype} and it is {p._dtype} now; cast it back with"
+                f" cast({moments[0].dtype!r}), or make a new optimiser"
+            )
+        return moments, self.hyper(p, (steps or 0) + 1)
 
     def taken(self, params: Iterable[Param]) -> None:
         """Count a step of these parameters, whose values have changed."""
@@ -157,14 +192,19 @@ class Update:
             self.state.steps[p] = self.state.steps.get(p, 0) + 1
             p._version += 1
 
-    def apply(self, grads: Mapping[Param, Any]) -> None:
+    def apply(self, grads: Mapping[Param, Any], changes: Commit | None = None) -> None:
         """One step of every parameter that has a gradient here, where its gradient is: parameters and states are written in place.
 
         Where somebody else holds the memory (an array read before, a tape) the new values go to fresh memory: arrays never change.
 
-        Raises: ShapeError if a gradient has another shape than its parameter; then nothing was updated.
+        Args:
+            changes: what becomes real with the step.
+
+        Raises: ShapeError if a gradient has another shape than its parameter, DTypeError if the parameter was cast since its states were
+            made; then, as with any exception, nothing was updated.
         """
-        calls: dict[str, list[Any]] = {}
+        changes = Commit() if changes is None else changes
+        calls: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
         moved = []
         there: dict[Any, list[tuple[Param, str, Any]]] = {}
@@ -184,15 +224,15 @@ class Update:
                 vectors[hyper] = as_tensor(hyper, "float64")
             before = (p._tensor, *states)
             after = tuple(map(writable, before))
-            calls.setdefault(f"{kernel}:{_SUFFIX[p.dtype]}", []).append((after, (before[0], g, *states, vectors[hyper]), (before[0].size,)))
-            moved.append((p, after))
-        for name, group in calls.items():
-            call_in_place(KERNELS[name], group)
-        for p, (value, *moments) in moved:
-            p._tensor = value
-            if moments:
-                self.state.moments[p] = tuple(moments)
-        self.taken([p for p, _ in moved])
+            calls.append((KERNELS[f"{kernel}:{_SUFFIX[p.dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
+            moved.append(p)
+            if after[0] is not before[0]:
+                changes.set(p, "_tensor", after[0])
+            if states:
+                changes.set(self.state.moments, p, after[1:])
+        # From here on it is one call: what it moves, and what says so.
+        changes.count(moved, self.state.steps)
+        update_all(calls, changes)
         for where, moves in there.items():
             self._apply_on_device(where, moves)
 
