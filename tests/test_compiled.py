@@ -202,7 +202,7 @@ def test_the_plan_shows_instructions_and_fused_groups():
 def test_the_plan_names_its_states():
     trainer = tl.ScalarTrainer(tl.Options(backend="compiled"), [W], [(4,)], lambda ops, w, x: ops.sum(ops.linear(w, None, x)))
     trainer.step(0.1, X)
-    ((executable, _, _),) = trainer._steps._made.values()
+    ((executable, *_),) = trainer._steps._made.values()
     assert [name for name, _, _ in executable.plan.program.graph.states] == ["param 0"]
 
 

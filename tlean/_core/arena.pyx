@@ -87,7 +87,40 @@ cdef size_t _cache_limit = tl_physical_memory() // 4
 cdef size_t _live_bytes = 0
 cdef size_t _peak_bytes = 0
 cdef size_t _block_count = 0
+# While failures are simulated: how many fresh blocks were asked for, the one that is refused, and whether all after it are.
+cdef size_t _asked = 0
+cdef size_t _refused = 0
+cdef bint _lasting = False
+cdef bint _simulated = False
+cdef size_t _limit_before = 0
 memset(_free_lists, 0, sizeof(_free_lists))
+
+
+cdef bint refuse() noexcept:
+    # Counts a request for a fresh block; whether it is to fail.
+    global _asked
+    _asked += 1
+    return _refused != 0 and (_asked == _refused or _lasting and _asked > _refused)
+
+
+def simulate_failure(nth, lasting=False):
+    """Let the nth request for memory from now on fail, and with `lasting` all after it; 0 lets none fail. For tests of what happens then.
+
+    Every array takes a fresh block meanwhile, so that all requests count.
+    """
+    global _asked, _refused, _lasting, _simulated, _cache_limit, _limit_before
+    if not _simulated:
+        _limit_before = _cache_limit
+    _asked, _refused, _lasting, _simulated, _cache_limit = 0, nth, lasting, True, 0
+    empty_cache()
+
+
+def stop_failures():
+    """End `simulate_failure`. Returns: how many requests there were."""
+    global _simulated, _cache_limit
+    if _simulated:
+        _simulated, _cache_limit = False, _limit_before
+    return _asked
 
 
 cdef TLBuffer* buffer_new(size_t nbytes) except NULL:
@@ -99,6 +132,8 @@ cdef TLBuffer* buffer_new(size_t nbytes) except NULL:
         _free_lists[k] = b.next
         _cached_bytes -= rounded
     else:
+        if _simulated and refuse():
+            raise MemoryError(f"{rounded} bytes for an array")
         b = <TLBuffer*>malloc(sizeof(TLBuffer))
         if b == NULL:
             raise MemoryError(f"{rounded} bytes for an array")

@@ -37,6 +37,16 @@ cdef class no_grad:
         _blocks_open = max(_blocks_open - 1, 0)
 
 
+def without_tape(function, *arguments):
+    """`function(*arguments)` in a `no_grad` context that ends with the call, whatever line of Python an exception comes from."""
+    cdef no_grad block = no_grad()
+    block.__enter__()
+    try:
+        return function(*arguments)
+    finally:
+        block.__exit__(None, None, None)
+
+
 cdef void _move_depth(int by) except *:
     PyContextVar_Set(_depth, max(<int>get_value(_depth, 0) + by, 0))
 

@@ -192,6 +192,9 @@ cdef int run_any(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** 
     if total > TL_NEAR:
         pointers = <void**>grab(total * sizeof(void*))
     value[0] = NULL
+    if res != NULL:
+        for i in range(inst.n_res):
+            res[i] = NULL
     try:
         value[0] = buffer_new(inst.nbytes)
         pointers[0] = value[0].data

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlean.backends.eager import EagerOps, no_grad
+from tlean.backends.eager import EagerOps, without_tape
 from tlean.cuda.place import array_at, context_at
 from tlean.errors import OptionError
 from tlean.param import Param
@@ -302,8 +302,7 @@ def _changed(grads: Any, change: Any) -> tuple[Any, Any]:
         from tlean.cuda.eager import CudaEager
 
         ops = CudaEager(where)
-    with no_grad():
-        made, result = change(ops, [ops.add_leaf(array_at(g, dtype, where), False) for g in given])
+    made, result = without_tape(lambda: change(ops, [ops.add_leaf(array_at(g, dtype, where), False) for g in given]))
     for k, ref in zip(present, made, strict=True):
         values[k] = ref.value
     return (values if keys is None else dict(zip(keys, values, strict=True))), result

@@ -12,7 +12,7 @@ from tlean._core.commit import Commit
 from tlean.backends.compiled import GraphM
 from tlean.backends.cpu import CPU
 from tlean.backends.derive import reverse
-from tlean.backends.eager import no_grad
+from tlean.backends.eager import without_tape
 from tlean.backends.executable import Executable, Stream
 from tlean.backends.graph import GraphRef
 from tlean.backends.lower import target_of
@@ -98,9 +98,8 @@ class EagerSteps:
 
     def forward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
         """(loss, aux)."""
-        with no_grad():
-            ref, aux = self._record(inputs)
-            value = ref.value
+        ref, aux = without_tape(self._record, inputs)
+        value = ref.value
         self._position = self.session.stream_position
         return value, aux
 
@@ -119,6 +118,9 @@ class EagerSteps:
         self._position = self.session.stream_position
         return value, aux, found
 
+    def _clipped(self, grads: Sequence[AnyTensor], clip_norm: float) -> tuple[list[Any], Any]:
+        return clipped(self.session, [self.session.add_leaf(g, False) for g in grads], clip_norm)
+
     def step(
         self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
     ) -> tuple[AnyTensor, Any, list[Param]]:
@@ -127,8 +129,7 @@ class EagerSteps:
         moved = {p: g for p, g in grads.items() if update.kernel(p)}
         looked_at, what = list(moved.values()), _GRADIENT
         if clip_norm is not None and moved:
-            with no_grad():
-                scaled, norm = clipped(self.session, [self.session.add_leaf(g, False) for g in moved.values()], clip_norm)
+            scaled, norm = without_tape(self._clipped, list(moved.values()), clip_norm)
             moved = {p: g.value for p, g in zip(moved, scaled, strict=True)}
             looked_at, what = [norm.value], _NORM
         if finite:

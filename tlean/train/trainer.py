@@ -115,8 +115,8 @@ class ScalarTrainer:
     def optim_step(self, opt: Update, *inputs: Any, clip_norm: float | None = None, check_finite: bool = False) -> AnyTensor:
         """One step of an optimiser; returns the loss before it.
 
-        Parameters that the optimiser does not have stay as they are; if it has none of them, a warning says so. On the compiled backend the update is part of the step's plan, with
-        the optimiser's states as state slots and its rates as a run-time input.
+        Parameters that the optimiser does not have stay as they are; if it has none of them, a warning says so. On the compiled backend the
+        update is part of the step's plan, with the optimiser's states as state slots and its rates as a run-time input.
 
         Args:
             opt: one of `tl.optim`, made over this trainer's `params`.

@@ -53,11 +53,11 @@ def limit(name: str, value: Any) -> float:
 
 def check_dtypes(where: str, params: Iterable[Param], dtype: str) -> None:
     """Parameters are never cast on the way. Raises: DTypeError that names the first of another dtype."""
-    for p in params:
+    for k, p in enumerate(params):
         if p._dtype != dtype:
             raise DTypeError(
-                f"{where}: the program computes in {dtype}, but {p!r} is {p._dtype}; cast the parameter with cast({dtype!r}), or choose"
-                f" dtype={p._dtype!r}"
+                f"{where}: the program computes in {dtype}, but parameter {p.name or k}, {p!r}, is {p._dtype}; cast it with"
+                f" cast({dtype!r}), or choose dtype={p._dtype!r}"
             )
 
 

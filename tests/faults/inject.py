@@ -1,0 +1,94 @@
+"""Faults on demand: an exception at one line of the library's Python, no memory at one request."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import tlean
+from tlean._core import arena
+
+#: The library's own files: lines elsewhere are not counted.
+PACKAGE = str(Path(tlean.__file__).parent)
+
+Trace = Callable[[FrameType, str, Any], Any]
+
+
+def _tracing(seen: Callable[[str, int], None]) -> Trace:
+    def inside(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            seen(frame.f_code.co_filename, frame.f_lineno)
+        return inside
+
+    def entered(frame: FrameType, event: str, argument: Any) -> Any:
+        return inside if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    return entered
+
+
+def lines_of(run: Callable[[], Any]) -> list[tuple[str, int]]:
+    """Every line of the library that a call reaches, in order, again and again where it comes again."""
+    found: list[tuple[str, int]] = []
+    before = sys.gettrace()
+    sys.settrace(_tracing(lambda file, line: found.append((file, line))))
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return found
+
+
+@contextmanager
+def exception_at(number: int, error: type[BaseException]) -> Iterator[None]:
+    """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once."""
+    count = 0
+    before = sys.gettrace()
+
+    def seen(file: str, line: int) -> None:
+        nonlocal count
+        count += 1
+        if count == number + 1:
+            sys.settrace(None)
+            raise error(f"injected at {Path(file).name}:{line}")
+
+    sys.settrace(_tracing(seen))
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def requests_of(run: Callable[[], Any]) -> int:
+    """How often a call asks for an array's memory."""
+    arena.simulate_failure(0)
+    try:
+        run()
+    finally:
+        count = arena.stop_failures()
+    return count
+
+
+@contextmanager
+def no_memory_at(number: int, lasting: bool = False) -> Iterator[None]:
+    """Refuse request `number` for an array's memory, from 0 on; with `lasting` all after it too."""
+    arena.simulate_failure(number + 1, lasting)
+    try:
+        yield
+    finally:
+        arena.stop_failures()
+
+
+@contextmanager
+def no_heap_at(number: int) -> Iterator[None]:
+    """Refuse allocation `number` of Python's own heap, from 0 on. It needs CPython's `_testcapi`."""
+    import _testcapi
+
+    _testcapi.set_nomemory(number, number + 1)
+    try:
+        yield
+    finally:
+        _testcapi.remove_mem_hooks()
