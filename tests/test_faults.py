@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
+import threading
+import time
+
+import numpy as np
 import pytest
 from faults.inject import exception_at, lines_of, no_memory_at, requests_of
 from faults.subjects import TRAINERS
 from faults.survey import survey
+
+import tlean as tl
 
 ERRORS = (KeyboardInterrupt, MemoryError)
 
@@ -49,3 +58,100 @@ def test_no_memory_at_every_request_of_a_step(name, fresh, lasting):
     assert found == len(chosen)
     # The first of a kind may be kept for good, so that there is one request less.
     assert ended >= 0.8 * found
+
+
+def big(backend, seconds=0.3):
+    """A trainer whose step takes about as long as that, most of it in products."""
+    n = 256
+
+    def loss(ops, w, x):
+        for _ in range(count):
+            x = ops.tanh(ops.matmul(w, x))
+        return ops.mean(ops.square(x))
+
+    count = 2
+    made = []
+    while True:
+        t = tl.ScalarTrainer(tl.Options(backend=backend), [np.eye(n) * 0.1], [(n, n)], loss)
+        opt = tl.optim.Adam(t.params)
+        x = np.ones((n, n), "f4")
+        t.optim_step(opt, x)
+        begun = time.perf_counter()
+        t.optim_step(opt, x)
+        spent = time.perf_counter() - begun
+        made.append(spent)
+        if spent > seconds or count > 4000:
+            return t, opt, x
+        count *= 2
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_ctrl_c_ends_a_long_step_with_nothing_updated(backend):
+    t, opt, x = big(backend)
+    p = t.params[0]
+    before, steps = p.get().numpy().copy(), opt.state.steps[p]
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            t.optim_step(opt, x)
+            # Had it come to its end, the signal would be raised here, and the step counted.
+            time.sleep(10)
+    finally:
+        timer.join()
+    assert opt.state.steps[p] == steps
+    assert (p.get().numpy() == before).all()
+    t.optim_step(opt, x)
+    assert opt.state.steps[p] == steps + 1
+
+
+def test_an_exception_of_a_handler_is_the_step_s():
+    class Enough(Exception):
+        pass
+
+    def stop(number, frame):
+        raise Enough
+
+    t, opt, x = big("compiled")
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Enough):
+            t.optim_step(opt, x)
+            time.sleep(10)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert opt.state.steps[t.params[0]] == 2
+
+
+@pytest.mark.parametrize("columns", [1, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_outer_product_s_update_has_the_bits_of_the_product_and_the_step(columns, dtype):
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(3, columns)), rng.normal(size=columns)
+    found = []
+    for backend in ("eager", "compiled"):
+        t = tl.ScalarTrainer(
+            tl.Options(backend=backend, dtype=dtype), [w], [(columns,)], lambda ops, w, x: ops.mean(ops.square(ops.linear(w, None, x)))
+        )
+        for _ in range(3):
+            t.adam_step(0.1, 0.9, 0.999, 1e-8, x)
+        found.append(t.get_params()[0].numpy().tobytes())
+    assert found[0] == found[1]
+
+
+def test_steps_keep_no_memory():
+    from tlean._core.arena import memory_stats
+
+    for name, make in TRAINERS.items():
+        subject = make()
+        for _ in range(3):
+            subject.step()
+        gc.collect()
+        before = memory_stats()
+        for _ in range(200):
+            subject.step()
+        gc.collect()
+        after = memory_stats()
+        assert after["live"] == before["live"], name

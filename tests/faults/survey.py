@@ -1,4 +1,4 @@
-"""Every fault in turn: after each the state is exactly that of before the step or of after it, and the steps that follow have the bits of an
+"""Every fault in turn: after each the state is exactly that of before the step or of after it, and later steps have the bits of an
 undisturbed run."""
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Broken(AssertionError):
     """A fault after which the state is neither that of before the step nor that of after it, or a later step is wrong."""
 
 
-def survey(make: Callable[[], Subject], faults: Iterable[tuple[str, Injection]], fresh: bool, course: Course | None = None) -> tuple[int, int]:
+def survey(
+    make: Callable[[], Subject], faults: Iterable[tuple[str, Injection]], fresh: bool, course: Course | None = None
+) -> tuple[int, int]:
     """Take steps with these faults.
 
     Args:
