@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from faults.inject import exception_at, lines_of, no_memory_at, requests_of
-from faults.subjects import TRAINERS
+from faults.inject import exception_at, lines_of, no_memory_at, no_scratch_at, requests_of, scratch_requests_of
+from faults.subjects import KERNELS, TRAINERS
 from faults.survey import survey
 
 import tlean as tl
@@ -58,6 +58,18 @@ def test_no_memory_at_every_request_of_a_step(name, fresh, lasting):
     assert found == len(chosen)
     # The first of a kind may be kept for good, so that there is one request less.
     assert ended >= 0.8 * found
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_scratch_memory_at_every_request_of_a_step(name):
+    make = KERNELS[name]
+    subject = make()
+    subject.step()
+    count = scratch_requests_of(subject.step)
+    assert count > 4
+    _, ended = survey(make, [(f"request {k} of {count}", lambda k=k: no_scratch_at(k)) for k in range(count)], fresh=False)
+    # A worker that gets none leaves its part to the caller.
+    assert ended > 2
 
 
 def big(backend, seconds=0.3):

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import tlean
-from tlean._core import arena
+from tlean._core import arena, threads
 
 #: The library's own files: lines elsewhere are not counted.
 PACKAGE = str(Path(tlean.__file__).parent)
@@ -91,4 +91,28 @@ def no_heap_at(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _testcapi.remove_mem_hooks()
+        try:
+            _testcapi.remove_mem_hooks()
+        except MemoryError:
+            # It was this call's own turn; there is no second.
+            _testcapi.remove_mem_hooks()
+
+
+def scratch_requests_of(run: Callable[[], Any]) -> int:
+    """How often the kernels of a call ask for more scratch memory, begun with none."""
+    threads.simulate_scratch_failure(1 << 30)
+    try:
+        run()
+    finally:
+        count: int = threads.simulate_scratch_failure(0)
+    return count
+
+
+@contextmanager
+def no_scratch_at(number: int) -> Iterator[None]:
+    """Refuse request `number` of a kernel for more scratch memory, from 0 on, and all after it."""
+    threads.simulate_scratch_failure(number + 1)
+    try:
+        yield
+    finally:
+        threads.simulate_scratch_failure(0)

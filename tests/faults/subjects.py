@@ -62,6 +62,43 @@ class Trainer(Subject):
         return frozen([self.trainer.state_dict(), self.optimiser.state_dict()])
 
 
+class Kernels(Subject):
+    """A model of many kernels with scratch memory: convolutions, pools, norms, attention; large enough that threads share the work."""
+
+    def __init__(self, backend: str, threads: int = 2) -> None:
+        self.threads = threads
+        rng = np.random.default_rng(0)
+        self.x, self.y = rng.normal(size=(8, 4, 16, 16)).astype(np.float32), rng.integers(0, 5, 8)
+        front = [nn.Conv2d(4, 16, 3, padding=1), nn.BatchNorm(16), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1)]
+        self.front = nn.Sequential(*front)
+        self.attention = nn.MultiHeadAttention(64, 4)
+        self.back = nn.Sequential(nn.LayerNorm(64), nn.Flatten(), nn.Linear(1024, 5))
+        self.model = _Attending(self.front, self.attention, self.back).init(0)
+        specs = [self.x.shape, tl.Spec((8,), "int64")]
+        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend), self.model.state(), specs, self.model.program("cross_entropy"))
+        self.optimiser = tl.optim.Adam(self.model.parameters())
+
+    def step(self) -> None:
+        before = tl.get_num_threads()
+        tl.set_num_threads(self.threads)
+        try:
+            self.trainer.optim_step(self.optimiser, self.x, self.y)
+        finally:
+            tl.set_num_threads(before)
+
+    def state(self) -> Any:
+        return frozen([self.trainer.state_dict(), self.optimiser.state_dict()])
+
+
+class _Attending(nn.Module):
+    def __init__(self, front: nn.Module, attention: nn.Module, back: nn.Module) -> None:
+        self.front, self.attention, self.back = front, attention, back
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        y = self.front(ops, x)
+        return self.back(ops, self.attention(ops, ops.reshape(y, (8, 16, 64))))
+
+
 class Outer(Subject):
     """A linear layer on one sample: its update is made of an outer product; moved by the trainer's own Adam."""
 
@@ -153,5 +190,10 @@ SESSIONS: dict[str, Callable[[], Subject]] = {
     f"session, {b}, {o}": (lambda b=b, o=o: Session(b, o))  # type: ignore[misc]
     for b in ("eager", "compiled")
     for o in ("SGD", "Adam")
+}
+KERNELS: dict[str, Callable[[], Subject]] = {
+    f"kernels, {b}, {n} thread{'s' if n > 1 else ''}": (lambda b=b, n=n: Kernels(b, n))  # type: ignore[misc]
+    for b in ("eager", "compiled")
+    for n in (1, 2)
 }
 SUBJECTS: dict[str, Callable[[], Subject]] = {**TRAINERS, **SESSIONS, "jit": Jit}

@@ -4,6 +4,9 @@
  * chunks. The caller waits only for chunks that are under way. Between jobs a worker watches for the next one for a few microseconds, then
  * sleeps.
  *
+ * A job's chunks may use scratch memory without asking whether there is any: the caller has asked for its own before, and a worker takes
+ * part only with as much as the caller has (`ready`). Where the system has none for it, the others do its chunks.
+ *
  * A worker may look at a job only between `entered`+1 and `entered`−1, and only if it saw `open` after the increment; the caller closes the
  * job and then waits until nobody is inside. Both sides use sequentially consistent operations, so one of them sees the other.
  */
@@ -13,10 +16,11 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
 
-enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000 };
+enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000, TL_SLOTS = 8 /* of scratch memory */ };
 
 static struct {
     pthread_mutex_t mutex;            /* of sleeping and waking */
@@ -28,6 +32,8 @@ static struct {
     int workers;                      /* started */
     int wanted;                       /* workers that take part in the job */
     tl_chunk_fn fn;
+    int (*ready)(const size_t *);     /* whether this thread has scratch memory of these sizes, or gets it now */
+    size_t scratch[TL_SLOTS];         /* what the caller has */
     void *context;
     Py_ssize_t chunks;
 } tl_pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT};
@@ -67,14 +73,14 @@ static void *tl_worker(void *argument) {
         }
         seen = now;
         atomic_fetch_add(&tl_pool.entered, 1);
-        if (atomic_load(&tl_pool.open) && index < tl_pool.wanted) tl_claim();
+        if (atomic_load(&tl_pool.open) && index < tl_pool.wanted && tl_pool.ready(tl_pool.scratch)) tl_claim();
         atomic_fetch_sub(&tl_pool.entered, 1);
     }
     return NULL;
 }
 
-/* Runs the job on up to `threads` threads, the caller among them. */
-static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threads) {
+/* Runs the job on up to `threads` threads, the caller among them. `ready` and `scratch`: see above. */
+static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threads, int (*ready)(const size_t *), const size_t *scratch) {
     if (threads > chunks) threads = (int)chunks;
     if (threads - 1 > TL_MOST_WORKERS) threads = TL_MOST_WORKERS + 1;
     if (threads < 2 || tl_inside || atomic_flag_test_and_set(&tl_pool.busy)) {
@@ -92,6 +98,8 @@ static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threa
         tl_pool.workers++;
     }
     tl_pool.fn = fn;
+    tl_pool.ready = ready;
+    memcpy(tl_pool.scratch, scratch, sizeof(tl_pool.scratch));
     tl_pool.context = context;
     tl_pool.chunks = chunks;
     tl_pool.wanted = threads - 1;

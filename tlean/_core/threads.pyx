@@ -23,14 +23,12 @@ cdef extern from *:
         return tl_thread_cap > 0 && tl_thread_cap < most ? tl_thread_cap : most;
     }
 
-    static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
-        tl_share(fn, context, chunks, work < TL_SERIAL_NS ? 1 : tl_active());
-    }
-
-    #define TL_SLOTS 8
     static _Thread_local void *tl_scratch_raw[TL_SLOTS];
     static _Thread_local size_t tl_scratch_size[TL_SLOTS];
     static _Thread_local int tl_scratch_kept = 0;
+    /* While failures are simulated: the request for more that is refused, with all after it, and how many there were. */
+    static int tl_scratch_refused = 0;
+    static atomic_int tl_scratch_asked = 0;
     static pthread_key_t tl_scratch_key;
     static pthread_once_t tl_scratch_once = PTHREAD_ONCE_INIT;
 
@@ -44,6 +42,12 @@ cdef extern from *:
         }
         tl_scratch_kept = 0;
     }
+    /* From now on every thread asks anew. Not while a job runs. */
+    static void tl_scratch_simulate(int nth) {
+        tl_scratch_free(NULL);
+        tl_scratch_refused = nth;
+        tl_scratch_asked = 0;
+    }
     static void tl_scratch_make_key(void) { pthread_key_create(&tl_scratch_key, tl_scratch_free); }
 
     /* NULL means that there is no memory: no bytes are asked for as one, so that a chain without temporaries is not taken for that. */
@@ -55,6 +59,7 @@ cdef extern from *:
             tl_scratch_raw[slot] = NULL;
             tl_scratch_size[slot] = 0;
             void *p = NULL;
+            if (tl_scratch_refused > 0 && atomic_fetch_add(&tl_scratch_asked, 1) + 1 >= tl_scratch_refused) return NULL;
             if (posix_memalign(&p, page, want)) return NULL;
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
             if (page == TL_HUGE) madvise(p, want, MADV_HUGEPAGE);
@@ -69,6 +74,17 @@ cdef extern from *:
         }
         return tl_scratch_raw[slot];
     }
+    /* Whether this thread has scratch memory of these sizes, or gets it. */
+    static int tl_scratch_ready(const size_t *sizes) {
+        for (int i = 0; i < TL_SLOTS; i++)
+            if (sizes[i] > tl_scratch_size[i] && tl_scratch(i, sizes[i]) == NULL) return 0;
+        return 1;
+    }
+
+    static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
+        tl_share(fn, context, chunks, work < TL_SERIAL_NS ? 1 : tl_active(), tl_scratch_ready, tl_scratch_size);
+    }
+
     /* What this processor and its operating system can run: 2 = AVX-512 (F, DQ, BW, VL), 1 = AVX2 with FMA, 0 = the base. */
     static int tl_cpu_level(void) {
     #if defined(__x86_64__) && defined(__GNUC__)
@@ -89,6 +105,8 @@ cdef extern from *:
     int tl_active() noexcept nogil
     void tl_parallel_for(tl_chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil
     void* tl_scratch(int slot, size_t nbytes) noexcept nogil
+    void tl_scratch_simulate(int nth) noexcept nogil
+    int tl_scratch_asked
     void tl_pool_after_fork() noexcept nogil
     int tl_cpu_level() noexcept nogil
 
@@ -107,6 +125,16 @@ cdef void* scratch(int slot, size_t nbytes) noexcept nogil:
 
 cdef int active_threads() noexcept nogil:
     return tl_active()
+
+
+def simulate_scratch_failure(nth):
+    """Let the nth request of a kernel for more scratch memory fail from now on, and all after it; 0 ends that. For tests of what happens then.
+
+    The calling thread's scratch memory goes, so that its kernels ask anew. Returns: how many requests there were before.
+    """
+    asked = tl_scratch_asked
+    tl_scratch_simulate(nth)
+    return asked
 
 
 def set_num_threads(n):
