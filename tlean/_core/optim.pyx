@@ -40,14 +40,17 @@ cdef extern from "optim_rows.h" nogil:
 
 cdef extern from *:
     """
+    #include <stdint.h>
     /* Whether one of n floating-point numbers is a NaN or an infinity: every bit of its exponent is set. */
-    static int tl_not_finite_f32(const unsigned *p, ptrdiff_t n) {
-        unsigned bad = 0;
+    static int tl_not_finite_f32(const void *values, ptrdiff_t n) {
+        const uint32_t *p = (const uint32_t *)values;
+        uint32_t bad = 0;
         for (ptrdiff_t i = 0; i < n; i++) bad |= (p[i] & 0x7f800000u) == 0x7f800000u;
         return bad != 0;
     }
-    static int tl_not_finite_f64(const unsigned long long *p, ptrdiff_t n) {
-        unsigned long long bad = 0;
+    static int tl_not_finite_f64(const void *values, ptrdiff_t n) {
+        const uint64_t *p = (const uint64_t *)values;
+        uint64_t bad = 0;
         for (ptrdiff_t i = 0; i < n; i++) bad |= (p[i] & 0x7ff0000000000000ull) == 0x7ff0000000000000ull;
         return bad != 0;
     }
