@@ -295,8 +295,8 @@ cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):
 
 
 def as_input(value, dtype):
-    """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to floats,
-    from narrower integers to wider ones, and not otherwise.
+    """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to
+    floats, from narrower integers to wider ones, and not otherwise.
 
     Raises: DTypeError for an array of another kind, or of wider integers.
     """

@@ -3,8 +3,8 @@
 The plan is made from a device-neutral program (value ids, kernel names, numbers) by `tlean.backends.lower`; this room only keeps the
 flat arrays and walks them. It is reentrant: everything that changes during a run is on the caller's side (inputs, outputs, scratch).
 
-A run is whole or it did nothing: instructions that may fail come before those that write onto parameters, signals are looked at up to there,
-and what the step changes beside its arrays is a `Commit` that is carried out in the same call.
+A run is whole or it did nothing: instructions that may fail come before those that write onto parameters, signals are looked at up to
+there, and what the step changes beside its arrays is a `Commit` that is carried out in the same call.
 """
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
@@ -13,7 +13,7 @@ from libc.string cimport memset
 from threading import get_ident
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
-from tlean._core.array cimport AnyTensor, ShapeInfo, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
+from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
 from tlean._core.array import dtype_name, shared
 from tlean._core.clock cimport nanoseconds, tl_tally
 from tlean._core.commit cimport Commit
@@ -344,8 +344,8 @@ def run(Plan plan, inputs, out_specs, Commit changes=None):
             if changes is not None:
                 changes.undo()
             if status & 255 == TL_NOT_FINITE:
-                not_finite(plan, status >> 8, <double*>locate(plan, plan.operands[plan.instructions[status >> 8].first], ins, outs,
-                                                               <char*>scratch.data if scratch != NULL else NULL))
+                i = plan.operands[plan.instructions[status >> 8].first]
+                not_finite(plan, status >> 8, <double*>locate(plan, i, ins, outs, <char*>scratch.data if scratch != NULL else NULL))
             check_status(plan, status)
     finally:
         for i in range(plan.n_inputs):

@@ -128,7 +128,7 @@ cdef int active_threads() noexcept nogil:
 
 
 def simulate_scratch_failure(nth):
-    """Let the nth request of a kernel for more scratch memory fail from now on, and all after it; 0 ends that. For tests of what happens then.
+    """Let the nth request of a kernel for more scratch memory fail from now on, and all after it; 0 ends that. For tests.
 
     The calling thread's scratch memory goes, so that its kernels ask anew. Returns: how many requests there were before.
     """
