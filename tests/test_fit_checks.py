@@ -56,7 +56,7 @@ class TestBeforeTheFirstStep:
         [
             ({"optimizer": 3}, OptionError, "optimizer is one of tl.optim, or a function"),
             ({"optimizer": lambda ps: None}, OptionError, "it made a NoneType"),
-            ({"optimizer": tl.optim.Adam([tl.Param([1.0])])}, OptionError, "1 of 1 parameters that are not the model's"),
+            ({"optimizer": tl.optim.Adam([tl.Param([1.0])])}, OptionError, "the optimiser moves parameters of the model alone"),
             ({"schedule": 3}, OptionError, "schedule is one of tl.optim"),
             ({"schedule": lambda o, n: None}, OptionError, "it made a NoneType"),
             ({"schedule": tl.optim.StepLR(0.1, 3)}, OptionError, "not over this optimizer"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.commit import Commit
 from tlean._core.eager import recording, run_plan
 from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
@@ -362,7 +363,11 @@ class CompiledSession(Session, OpsMethods):
     def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
         # The plan writes to the states. The parameters' new values, its last outputs, have memory of their own: what this tape has read
         # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
-        return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, params, update.state.steps)
+        changes = Commit()
+        for k, p in enumerate(params, start=len(plan.out_specs) - len(params)):
+            changes.output(p, "_tensor", k)
+        changes.count(params, update.state.steps)
+        return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, changes)
 
     def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:
         # The nodes whose parameters move, and the plan.

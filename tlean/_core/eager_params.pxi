@@ -51,35 +51,19 @@ def use(EagerCore self not None, p):
     return new_ref(self, node, t.info, t.code, None)
 
 
-def run_plan(run, plan, tensors, out_specs, int cap=0, params=(), dict steps=None):
-    """Run a plan by `run(plan, tensors, out_specs)` and return its outputs. The last ones are the new values of the parameters `params`,
-    whose steps are counted in `steps`.
+def run_plan(run, plan, tensors, out_specs, int cap=0, changes=None):
+    """Run a plan by `run(plan, tensors, out_specs)`, with the `changes` that belong to it if there are any; returns its outputs.
 
-    A signal's handler runs between lines of Python, and there is none in here: parameters, the states that the plan writes to and the count
-    of steps change together or not at all.
+    A signal's handler runs between lines of Python, and there is none in here: the limit on threads is always lifted again.
 
     Args:
         cap: the most threads of this run; 0 for the library's number.
     """
     cdef int before = 0
-    cdef Py_ssize_t k
-    cdef ParamBase p
-    cdef list made
-    for param in params:
-        # Room for the counts before anything is written.
-        steps.setdefault(param, 0)
     if cap:
         before = cap_threads(cap)
     try:
-        made = run(plan, tensors, out_specs)
+        return run(plan, tensors, out_specs) if changes is None else run(plan, tensors, out_specs, changes)
     finally:
         if cap:
             cap_threads(before)
-    k = len(made) - len(params)
-    for param in params:
-        p = <ParamBase?>param
-        p.tensor = <AnyTensor?>made[k]
-        p._version += 1
-        steps[param] += 1
-        k += 1
-    return made

@@ -59,9 +59,7 @@ class ParamBase:
     requires_grad: bool | None
 
 def use(self: Any, p: Any) -> TensorRef: ...
-def run_plan(
-    run: Any, plan: Any, tensors: Any, out_specs: Any, cap: int = 0, params: Any = (), steps: dict[Any, int] | None = None
-) -> list[Any]: ...
+def run_plan(run: Any, plan: Any, tensors: Any, out_specs: Any, cap: int = 0, changes: Any = None) -> list[Any]: ...
 
 class EagerCore:
     store: Any

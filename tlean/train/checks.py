@@ -18,7 +18,7 @@ from .arrays import whole
 from .files import as_path, writable
 from .optimizer import Optimizer
 from .schedules import Schedule
-from .update import number
+from .update import limit
 
 #: What a row of the history holds beside losses and metrics.
 PLAIN = ("epoch", "step", "loss", "lr", "seconds")
@@ -131,13 +131,18 @@ def check_optimizer(model: Any, optimizer: Any) -> Optimizer:
         optimizer = optimizer(model.parameters())
         if not isinstance(optimizer, Optimizer):
             raise OptionError(f"fit: the function given as optimizer makes one of tl.optim, it made a {type(optimizer).__name__}")
-    strange = set(optimizer.params) - set(model.parameters())
-    if strange:
+    names = {p: name for name, p in model.named_parameters().items()}
+    foreign = [repr(p) for p in optimizer.params if p not in names]
+    if foreign:
         raise OptionError(
-            f"fit: the optimizer has {len(strange)} of {len(optimizer.params)} parameters that are not the model's: make it over"
-            " model.parameters()"
+            f"fit: the optimiser moves parameters of the model alone, but {_some(foreign)} {'is' if len(foreign) == 1 else 'are'} not among its"
+            f" {len(names)} ({_some(list(names.values()))}); make it over model.parameters()"
         )
     return optimizer
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:4])}{', …' if names[4:] else ''}"
 
 
 def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Schedule:
@@ -156,6 +161,6 @@ def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Sc
 
 
 def check_norm(clip_norm: Any) -> None:
-    """Raise OptionError for a norm that is no number of at least 0."""
+    """Raise OptionError for a norm that is no number of at least 0; infinity stands for no bound."""
     if clip_norm is not None:
-        number("fit: clip_norm", clip_norm)
+        limit("fit: clip_norm", clip_norm)

@@ -17,12 +17,12 @@ def loss(ops, x55):
     return total
 
 
-xs = [np.ones((1,), 'float32')]
+xs = [np.ones((1,), "float32")]
 
 
 def run(backend):
-    options = tl.Options(backend=backend, dtype='float32')
-    t = tl.ScalarTrainer(options, [tl.Param(xs[0], dtype='float64')], [], lambda ops, x55: loss(ops, x55))
+    options = tl.Options(backend=backend, dtype="float32")
+    t = tl.ScalarTrainer(options, [tl.Param(xs[0], dtype="float64")], [], lambda ops, x55: loss(ops, x55))
     print(backend, "forward:", t.forward())
     print(backend, "parameters:", t.get_params())
 
