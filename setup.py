@@ -21,7 +21,7 @@ DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 
 # Modules that hold a program's structures: built once.
 COLD = ["threads", "arena", "array", "accum", "commit", "plan", "fused", "epilogue", "outer", "host", "instance", "update", "tape", "refs"]
-COLD += ["eager"]
+COLD += ["eager", "guard"]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
 HOT = ["elementwise", "reduce", "maximum", "layout", "pool", "avg_pool", "windows", "softmax", "norm", "batchnorm", "loss", "gather"]
 HOT += ["random", "optim"]

@@ -38,7 +38,7 @@ from .ops.protocol import Ops, Ref
 from .options import Options
 from .param import Param
 from .profile import profile
-from .rng import Rng
+from .rng import Rng, seed
 from .session import Session
 from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
 from .train import data, optim
@@ -111,6 +111,7 @@ __all__ = [
     "profile",
     "require_grad",
     "save",
+    "seed",
     "set_num_threads",
     "testing",
     "train",

@@ -7,13 +7,19 @@ so transformations nest. References of the enclosing program that f uses are con
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.refs import RefBase
 
 from . import tree
-from .backends.capture import is_backend, trace_into
+from .backends.capture import program_of, trace_into
+from .backends.captured import Captured
+from .backends.compiled import Traced
 from .backends.derive import forward, reverse
 from .backends.executable import FixedStream
 from .backends.graph import Graph, GraphRef
@@ -22,30 +28,49 @@ from .errors import DTypeError, OptionError, ShapeError
 
 
 class Transformed:
-    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program)."""
+    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program).
 
-    def __init__(self, name: str, record: Callable[..., Any], backend: str) -> None:
+    Args:
+        record: `record(graph, *args)` records it.
+        program: the user's function that it was made from. What that captures is looked at before each call.
+        made_by: the call that made it, (function, arguments): what a copy or a pickle calls again.
+    """
+
+    def __init__(
+        self, name: str, record: Callable[..., Any], backend: str, program: Any = None, seed: int | None = None, made_by: Any = None
+    ) -> None:
         if backend not in ("compiled", "eager"):
             raise OptionError(f"{name}: backend is 'compiled' or 'eager', got {backend!r}")
         self.__name__ = name
         self._record = record
-        self._compiled = Compiled(record)
-        self._eager = backend == "eager"
+        self._compiled = Compiled(record, seed, program=program)
+        self.__wrapped__ = self._compiled.__wrapped__
+        # Without the program nobody knows what it captures: such a plan runs once.
+        self._eager = backend == "eager" or program is None
+        self._made_by = made_by
 
     def __call__(self, *args: Any) -> Any:
         known = self._compiled.known_arrays(args)
         if known is not None:
             return self._compiled.call_known(known, args)
-        if args and is_backend(args[0]):
-            return trace_into(args[0], self._record, args[1:])
-        # References among the arguments say which program this belongs to, where no backend is given.
-        for x in tree.flatten(args)[0]:
-            if isinstance(x, RefBase):
-                return trace_into(x.ops, self._record, args)
+        found = program_of(args)
+        if found is not None:
+            return trace_into(found[0], self._record, found[1])
         return self._compiled(*args, keep=not self._eager)
+
+    def __reduce__(self) -> Any:
+        if self._made_by is None:
+            raise OptionError(f"{self.__name__}: this program belongs to a value that was computed here, and is not copied")
+        return self._made_by
 
     def __repr__(self) -> str:
         return f"<{self.__name__} of a program>"
+
+
+def _program(name: str, f: Any) -> Any:
+    if not callable(f):
+        raise OptionError(f"{name}: a program is a function f(ops, *xs), got {type(f).__name__}")
+    return f
 
 
 def _variables(graph: Graph, xs: Any) -> Any:
@@ -55,7 +80,8 @@ def _variables(graph: Graph, xs: Any) -> Any:
 
 def _scalar(name: str, graph: Graph, y: Any) -> GraphRef:
     if not isinstance(y, RefBase):
-        raise OptionError(f"{name}: the program returns a reference, got {type(y).__name__}")
+        more = "; has_aux=True is for programs that return (scalar, aux)" if isinstance(y, tuple) else ""
+        raise OptionError(f"{name}: the program returns a reference, got {type(y).__name__}{more}")
     (y,) = _results(graph, [y])
     if y.shape != ():
         raise ShapeError(f"{name}: the program returns a scalar, got shape {tuple(y.shape)}")
@@ -80,88 +106,186 @@ def _pull(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any,
     return tree.unflatten(structure, filled)
 
 
-def _argnums(argnums: Any) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+def _argnums(name: str, argnums: Any) -> tuple[int, ...]:
+    numbers = argnums if isinstance(argnums, tuple | list) else (argnums,)
+    try:
+        return tuple(operator.index(k) for k in numbers)
+    except TypeError:
+        raise OptionError(f"{name}: argnums is an int or a tuple of ints, got {argnums!r}") from None
 
 
 def _select(name: str, args: Sequence[Any], argnums: Any) -> tuple[int, ...]:
-    picked = _argnums(argnums)
+    picked = _argnums(name, argnums)
     for k in picked:
         if not -len(args) <= k < len(args):
             raise OptionError(f"{name}: argnums names argument {k}, the program has {len(args)}")
     return tuple(k % len(args) for k in picked)
 
 
-def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled") -> Transformed:
+def _one(argnums: Any) -> bool:
+    return not isinstance(argnums, tuple | list)
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+) -> Transformed:
     """The value and the gradient of a scalar program.
 
     Args:
         f: `f(ops, *xs)` returns a scalar, or `(scalar, aux)` with `has_aux`.
         argnums: which arguments to differentiate by: an int (the gradient has that argument's structure) or several (a tuple).
         has_aux: whether f returns something beside the scalar.
-        backend: "compiled" keeps the program; "eager" traces it at every call.
+        backend: "compiled" keeps the program and traces it again when something that it captures has changed (`docs/captured_values.md`);
+            "eager" traces it at every call.
+        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """
+    record = _value_and_grad("value_and_grad", f, argnums, has_aux)
+    return Transformed("value_and_grad", record, backend, f, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
+
+
+def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
+    _program(name, f)
+    _argnums(name, argnums)
 
     def record(graph: Graph, *args: Any) -> Any:
-        picked = _select("value_and_grad", args, argnums)
+        picked = _select(name, args, argnums)
         own = list(args)
         for k in picked:
             own[k] = _variables(graph, args[k])
-        result = f(graph, *own)
-        y, aux = result if has_aux else (result, None)
-        y = _scalar("value_and_grad", graph, y)
+        y, aux = f(graph, *own), None
+        if has_aux:
+            if not isinstance(y, tuple | list) or len(y) != 2:
+                got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
+                raise OptionError(f"{name}: has_aux=True, so the program returns (scalar, aux), got {got}")
+            y, aux = y
+        y = _scalar(name, graph, y)
         grads = tuple(_pull(graph, [y], [graph._full(shape=(), value=1.0)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
-        return value, grads[0] if isinstance(argnums, int) else grads
+        return value, grads[0] if _one(argnums) else grads
 
-    return Transformed("value_and_grad", record, backend)
+    return record
 
 
-def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled") -> Transformed:
+def grad(
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+) -> Transformed:
     """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`."""
-    inner = value_and_grad(f, argnums, has_aux, backend)
+    inner = _value_and_grad("grad", f, argnums, has_aux)
 
     def record(graph: Graph, *args: Any) -> Any:
-        value, g = inner._record(graph, *args)
+        value, g = inner(graph, *args)
         return (g, value[1]) if has_aux else g
 
-    return Transformed("grad", record, backend)
+    return Transformed("grad", record, backend, f, seed, (grad, (f, argnums, has_aux, backend, seed)))
 
 
-def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled") -> tuple[Any, Callable[..., Any]]:
+class _Fixed:
+    # A program as it was at its first call: traced then, with the values that its captured arrays had.
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self._f = f
+        self._traced: tuple[Traced, Any, list[AnyTensor]] | None = None
+
+    def __call__(self, graph: Graph, *args: Any) -> Any:
+        leaves, structure = tree.flatten(args)
+        if self._traced is None:
+            captured = Captured()
+            own = Traced(graph.dtype, captured)
+            refs = [own.arg(k, r.spec) for k, r in enumerate(leaves)]
+            out, made = tree.flatten(self._f(own, *tree.unflatten(structure, refs)))
+            own.outputs = [own.ref(r).id for r in out]  # type: ignore[union-attr]
+            seeds = own.finish()
+            held = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
+            self._traced = own, made, [*held, *[None] * seeds]
+        own, made, rest = self._traced
+        more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]
+        return tree.unflatten(made, graph.inline(own, [*leaves, *more], merge=False))
+
+
+def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None) -> tuple[Any, Callable[..., Any]]:
     """The value of a program and its pull-back.
+
+    The pull-back is the derivative at the point that gave the value: later changes of the arguments, or of anything that f captures, do not
+    reach it.
 
     Returns: `(y, pull)`; `pull(g)` gives a tuple with a cotangent for each argument, in input order.
     Raises: ShapeError if g has not the structure and shapes of y.
     """
+    _program("vjp", f)
+    inside = program_of(xs) is not None
+    program = f if inside else _Fixed(f)
+    xs = xs if inside else tree.map(_own, xs)
+    made: list[str] = []
+
+    def value(graph: Graph, *args: Any) -> Any:
+        y = program(graph, *args)
+        made[:] = [r.dtype for r in _results(graph, tree.flatten(y)[0])]
+        return y
 
     def record(graph: Graph, g: Any, *args: Any) -> Any:
         own = tuple(_variables(graph, a) for a in args)
-        found, structure = tree.flatten(f(graph, *own))
+        found, structure = tree.flatten(program(graph, *own))
         gs, given = tree.flatten(g)
         ys = _results(graph, found)
-        if structure != given or any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
+        if structure != given:
+            shown, got = tree.describe(structure), tree.describe(given)
+            raise ShapeError(f"vjp: the cotangent has the output's structure, {shown}, got {got}")
+        if any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
             raise ShapeError(f"vjp: the cotangent has the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
         return _pull(graph, ys, gs, own)
 
-    run = Transformed("vjp", lambda graph, *args: f(graph, *args), backend)
-    back = Transformed("pull", record, backend)
+    run = Transformed("vjp", value, backend)
+    back = Transformed("pull", record, backend, record)
     # The cotangents belong to the very value that was returned, so random numbers are drawn alike in each run.
-    run._compiled.stream = back._compiled.stream = FixedStream()
-    return run(*xs), lambda g: back(g, *xs)
+    run._compiled.stream = back._compiled.stream = FixedStream(seed)
+    y = run(*xs)
+
+    def pull(g: Any) -> tuple[Any, ...]:
+        leaves, structure = tree.flatten(g)
+        if len(leaves) == len(made):
+            g = tree.unflatten(structure, [_floating(x, d) if d.startswith("float") else x for x, d in zip(leaves, made, strict=True)])
+        return back(g, *xs)
+
+    return y, pull
 
 
-def jvp(f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled") -> tuple[Any, Any]:
+def _own(x: Any) -> Any:
+    # An argument that the caller cannot change or release.
+    if isinstance(x, AnyTensor):
+        return shared(x)
+    return as_tensor(x) if hasattr(x, "dtype") and not hasattr(x, "__cuda_array_interface__") else x
+
+
+def _floating(x: Any, dtype: str) -> Any:
+    # A direction or cotangent in integers as floating-point numbers.
+    integer = not isinstance(x, RefBase) and str(getattr(x, "dtype", "")).startswith(("int", "uint", "bool"))
+    return as_tensor(x, dtype) if integer else x
+
+
+def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    # The arguments and a direction for each, integers among the directions cast to the dtype of the program.
+    for what, given in (("xs", xs), ("the directions", dxs)):
+        if not isinstance(given, tuple | list):
+            raise OptionError(f"{name}: {what} are a tuple with one entry for each argument, got {type(given).__name__}")
+    if len(xs) != len(dxs):
+        raise ShapeError(f"{name}: one direction for each of the {len(xs)} arguments, got {len(dxs)}")
+    wide = any(str(getattr(x, "dtype", "")) == "float64" for x in tree.flatten((list(xs), list(dxs)))[0])
+    return tuple(xs), tree.map(lambda d: _floating(d, "float64" if wide else "float32"), tuple(dxs))
+
+
+def jvp(
+    f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled", seed: int | None = None
+) -> tuple[Any, Any]:
     """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed)."""
-    return Transformed("jvp", _jvp_record(f), backend)(tuple(xs), tuple(dxs))
+    xs, dxs = _directions("jvp", xs, dxs)
+    return Transformed("jvp", _jvp_record("jvp", f), backend, seed=seed)(xs, dxs)
 
 
-def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
+def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    _program(name, f)
+
     def record(graph: Graph, xs: Any, dxs: Any) -> Any:
-        if len(xs) != len(dxs):
-            raise ShapeError(f"jvp: one direction for each of the {len(xs)} arguments, got {len(dxs)}")
         own = tuple(_variables(graph, x) for x in xs)
         seeds = []
         for x, dx in zip(own, dxs, strict=True):
@@ -169,12 +293,15 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
                 continue
             (points, structure), (moves, given) = tree.flatten(x), tree.flatten(dx)
             if structure != given:
-                raise ShapeError(f"jvp: a direction has its argument's structure {structure}, got {given}")
+                shown, got = tree.describe(structure), tree.describe(given)
+                raise ShapeError(f"{name}: a direction has its argument's structure {shown}, got {got}")
             for a, b in zip(points, moves, strict=True):
                 if not a.dtype.startswith("float"):
-                    raise DTypeError("jvp: an argument that holds no floating-point numbers has no direction; pass None")
+                    raise DTypeError(f"{name}: an argument that holds no floating-point numbers has no direction; pass None")
+                if not b.dtype.startswith("float"):
+                    raise DTypeError(f"{name}: a direction holds floating-point numbers, got {b.dtype}")
                 if a.shape != b.shape:
-                    raise ShapeError(f"jvp: a direction has its argument's shape {a.shape}, got {b.shape}")
+                    raise ShapeError(f"{name}: a direction has its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
         found, structure = tree.flatten(f(graph, *own))
         ys = _results(graph, found)
@@ -185,7 +312,7 @@ def _jvp_record(f: Callable[..., Any]) -> Callable[..., Any]:
     return record
 
 
-def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled") -> Any:
+def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed: int | None = None) -> Any:
     """The Hessian of a scalar program times a vector, forward over reverse.
 
     A call traces and compiles f. For many products make the call part of a program that is kept:
@@ -198,87 +325,142 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled") -> A
     Returns: a tuple aligned with `xs`.
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
-    xs, vs = tuple(xs), tuple(vs)
-    if len(xs) != len(vs):
-        raise ShapeError(f"hvp: one direction for each of the {len(xs)} arguments, got {len(vs)}")
+    return _hvp("hvp", f, xs, vs, backend, seed)
+
+
+def _hvp(name: str, f: Callable[..., Any], xs: Any, vs: Any, backend: str, seed: int | None) -> Any:
+    xs, vs = _directions(name, xs, vs)
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
+    gradients = _value_and_grad(name, f, free)
 
     def record(graph: Graph, xs: Any, vs: Any) -> Any:
         def gradient(ops: Graph, *moved: Any) -> Any:
             full = list(xs)
             for k, x in zip(free, moved, strict=True):
                 full[k] = x
-            return value_and_grad(f, free)._record(ops, *full)[1]
+            return gradients(ops, *full)[1]
 
-        return _jvp_record(gradient)(graph, tuple(xs[k] for k in free), tuple(v for v in vs if v is not None))[1]
+        return _jvp_record(name, gradient)(graph, tuple(xs[k] for k in free), tuple(v for v in vs if v is not None))[1]
 
-    found = iter(Transformed("hvp", record, backend)(xs, tuple(v for v in vs if v is not None)))
+    found = iter(Transformed(name, record, backend, seed=seed)(xs, tuple(v for v in vs if v is not None)))
     return tuple(None if h else next(found) for h in held)
 
 
 hvp_inputs = hvp
 
 
-def hvp_params(loss: Callable[..., Any], params: Sequence[Any], inputs: Sequence[Any], v: Sequence[Any], backend: str = "compiled") -> Any:
+def hvp_params(
+    loss: Callable[..., Any],
+    params: Sequence[Any],
+    inputs: Sequence[Any],
+    v: Sequence[Any],
+    backend: str = "compiled",
+    seed: int | None = None,
+) -> Any:
     """The Hessian of `loss(ops, *params, *inputs)` in the parameters, times `v` (one direction per parameter)."""
-    params, inputs, v = tuple(params), tuple(inputs), tuple(v)
+    for what, given in (("params", params), ("inputs", inputs), ("v", v)):
+        if not isinstance(given, tuple | list):
+            raise OptionError(f"hvp_params: {what} is a tuple or a list, got {type(given).__name__}")
     if len(params) != len(v):
         raise ShapeError(f"hvp_params: one direction for each of the {len(params)} parameters, got {len(v)}")
-    return hvp(loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend)[: len(params)]
+    return _hvp("hvp_params", loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend, seed)[: len(params)]
 
 
-def jacrev(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -> Transformed:
-    """The Jacobian of a program in one argument, by reverse mode: shape y.shape + x.shape. One reverse sweep per element of y."""
+def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+    """The Jacobian of a program, by reverse mode: shape y.shape + x.shape. One reverse sweep per element of y.
+
+    Args:
+        argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
+    """
+    _program("jacrev", f)
+    _argnums("jacrev", argnums)
 
     def record(graph: Graph, *args: Any) -> Any:
-        (k,) = _select("jacrev", args, argnums)
-        own = list(args)
-        own[k] = _variables(graph, args[k])
-        y, x = f(graph, *own), own[k]
-        _one_array("jacrev", y, x)
+        own, xs = _moved("jacrev", graph, args, argnums)
+        y = f(graph, *own)
+        _one_array("jacrev", y)
         nodes = graph.needed([y.id])
-        rows = [_pull(graph, [y], [_basis(graph, y, i)], x, nodes) for i in range(_size(y))]
-        return (
-            graph.reshape(graph.stack(rows, axis=0), (*y.shape, *x.shape)) if rows else graph._full(shape=(*y.shape, *x.shape), value=0.0)
-        )
+        rows = [_pull(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
+        found = []
+        for k, x in enumerate(xs):
+            shape = (*y.shape, *x.shape)
+            stacked = graph.stack([r[k] for r in rows], axis=0) if rows else None
+            found.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
+        return found[0] if _one(argnums) else tuple(found)
 
-    return Transformed("jacrev", record, backend)
+    return Transformed("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
 
 
-def jacfwd(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -> Transformed:
-    """The Jacobian of a program in one argument, by forward mode: shape y.shape + x.shape. One forward sweep per element of x."""
+def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+    """The Jacobian of a program, by forward mode: shape y.shape + x.shape. One forward sweep per element of x.
+
+    Args:
+        argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
+    """
+    _program("jacfwd", f)
+    _argnums("jacfwd", argnums)
 
     def record(graph: Graph, *args: Any) -> Any:
-        (k,) = _select("jacfwd", args, argnums)
-        own = list(args)
-        own[k] = _variables(graph, args[k])
-        y, x = f(graph, *own), own[k]
-        _one_array("jacfwd", y, x)
-        columns, nodes = [], graph.needed([y.id])
-        for i in range(_size(x)):
-            t = forward(graph, [(x, _basis(graph, x, i))], [y], nodes)[0]
-            columns.append(_zero_like(graph, y) if t is None else t)
-        if not columns:
-            return graph._full(shape=(*y.shape, *x.shape), value=0.0)
-        stacked = graph.reshape(graph.stack(columns, axis=0), (len(columns), _size(y)))
-        return graph.reshape(graph.transpose2d(stacked), (*y.shape, *x.shape))
+        own, xs = _moved("jacfwd", graph, args, argnums)
+        y = f(graph, *own)
+        _one_array("jacfwd", y)
+        found = _columns(graph, [y], xs)[0]
+        return found[0] if _one(argnums) else tuple(found)
 
-    return Transformed("jacfwd", record, backend)
+    return Transformed("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
 
 
-def hessian(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled") -> Transformed:
-    """The Hessian of a scalar program in one argument, forward over reverse: shape x.shape + x.shape."""
-    inner = jacfwd(lambda ops, *args: grad(f, argnums)._record(ops, *args), argnums)
-    return Transformed("hessian", inner._record, backend)
+def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+    """The Hessian of a scalar program, forward over reverse: shape x.shape + x.shape.
+
+    Args:
+        argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
+    """
+    gradients = _value_and_grad("hessian", f, _argnums("hessian", argnums))
+
+    def record(graph: Graph, *args: Any) -> Any:
+        own, xs = _moved("hessian", graph, args, argnums)
+        blocks = _columns(graph, gradients(graph, *own)[1], xs)
+        return blocks[0][0] if _one(argnums) else tuple(tuple(row) for row in blocks)
+
+    return Transformed("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
 
 
 hessian1 = hessian
 
 
-def _one_array(name: str, *refs: Any) -> None:
-    if not all(isinstance(r, GraphRef) for r in refs):
-        raise OptionError(f"{name}: the argument and the result are single arrays")
+def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[list[Any], list[GraphRef]]:
+    # The arguments, those to differentiate by as variables, and these alone.
+    picked = _select(name, args, argnums)
+    own = list(args)
+    for k in picked:
+        _one_array(name, args[k])
+        if not args[k].dtype.startswith("float"):
+            raise DTypeError(f"{name}: argument {k} holds no floating-point numbers, got {args[k].dtype}")
+        own[k] = _variables(graph, args[k])
+    return own, [own[k] for k in picked]
+
+
+def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> list[list[GraphRef]]:
+    # The Jacobian of every y by every x, forward.
+    nodes = graph.needed([y.id for y in ys])
+    found: list[list[Any]] = [[] for _ in ys]
+    for x in xs:
+        columns = [forward(graph, [(x, _basis(graph, x, i))], ys, nodes) for i in range(_size(x))]
+        for k, y in enumerate(ys):
+            shape = (*y.shape, *x.shape)
+            if not columns:
+                found[k].append(graph._full(shape=shape, value=0.0))
+                continue
+            stacked = graph.stack([_zero_like(graph, y) if c[k] is None else c[k] for c in columns], axis=0)
+            found[k].append(graph.reshape(graph.transpose2d(graph.reshape(stacked, (len(columns), _size(y)))), shape))
+    return found
+
+
+def _one_array(name: str, r: Any) -> None:
+    if not isinstance(r, GraphRef):
+        raise OptionError(f"{name}: the argument and the result are single arrays, got {type(r).__name__}")
 
 
 def _size(r: GraphRef) -> int:
@@ -286,8 +468,6 @@ def _size(r: GraphRef) -> int:
 
 
 def _basis(graph: Graph, like: GraphRef, i: int) -> GraphRef:
-    import numpy as np
-
     e = np.zeros(_size(like))
     e[i] = 1.0
-    return graph.const(e.reshape(like.shape))
+    return graph.const(as_tensor(e.reshape(like.shape)))

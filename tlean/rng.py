@@ -7,6 +7,8 @@ thread count.
 from __future__ import annotations
 
 import operator
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,7 @@ def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
     Args:
         key: 64 bits; the low 32 are key word 0.
         blocks: block numbers b, any shape `s`; the counter of a block is (low b, high b, 0, stream).
-        stream: 0 for the numbers of an op, 1 for the seeds of a session's ops.
+        stream: 0 for the numbers of an op, 1 for the seeds of a session's ops, 3 for the seeds of programs.
 
     Returns: uint32 array `s + (4,)`.
     """
@@ -65,6 +67,57 @@ def op_seed(seed: int, number: int) -> int:
         c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK32, (p0 >> 32) ^ c3 ^ k1, p0 & MASK32
         k0, k1 = (k0 + _KEY_STEPS[0]) & MASK32, (k1 + _KEY_STEPS[1]) & MASK32
     return c0 | c1 << 32
+
+
+class _Programs:
+    # The seeds of programs that are given none: number k of those that `seed(n)` starts.
+    def __init__(self) -> None:
+        self.seed = 0
+        self.count = 0
+        self.lock = threading.Lock()
+        #: What else starts anew with `seed`.
+        self.others: list[Callable[[int], None]] = []
+
+
+_programs = _Programs()
+
+
+def seed(number: int) -> None:
+    """Start all random numbers of this process anew: the streams of programs made after it, and the first values of layers.
+
+    A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has a stream of its own: the k-th one made
+    after `seed(n)` has the same stream in every run, and no two coincide. A process starts as after `seed(0)`.
+
+    Raises: OptionError unless the seed is an int.
+    """
+    value = checked_seed("seed", number)
+    with _programs.lock:
+        _programs.seed, _programs.count = value, 0
+    for start in _programs.others:
+        start(number)
+
+
+def with_seed(start: Callable[[int], None]) -> int:
+    """Have `start(n)` called by every `seed(n)`; returns the number of the latest."""
+    _programs.others.append(start)
+    return _programs.seed
+
+
+def checked_seed(name: str, number: Any) -> int:
+    """A seed as 64 bits. Raises: OptionError unless it is an int."""
+    try:
+        return operator.index(number) & MASK64
+    except TypeError:
+        raise OptionError(f"{name}: a seed is an int, got {number!r}") from None
+
+
+def program_seed() -> int:
+    """The seed of the next program that is given none: the first 64 bits of Philox(seed, counter (k low, k high, 0, 3)) for the k-th."""
+    with _programs.lock:
+        k, _programs.count = _programs.count, _programs.count + 1
+        start = _programs.seed
+    words = philox(start, k, stream=3)
+    return int(words[0]) | int(words[1]) << 32
 
 
 def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
@@ -112,10 +165,7 @@ class Rng:
     __slots__ = ("_count", "_seed")
 
     def __init__(self, seed: int = 0) -> None:
-        try:
-            self._seed = operator.index(seed) & MASK64
-        except TypeError:
-            raise OptionError(f"Rng: a seed is an int, got {seed!r}") from None
+        self._seed = checked_seed("Rng", seed)
         self._count = 0
 
     @property

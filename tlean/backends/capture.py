@@ -26,6 +26,19 @@ def is_backend(value: Any) -> bool:
 _BACKENDS = (OpsMethods, EagerCore)
 
 
+def program_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any]] | None:
+    """The backend that a call with these arguments records into, and the arguments after it; None for a call on arrays.
+
+    The backend is the first argument, or the one that a reference among the arguments belongs to.
+    """
+    if args and is_backend(args[0]):
+        return args[0], args[1:]
+    for x in tree.flatten(args)[0]:
+        if isinstance(x, RefBase):
+            return x.ops, args  # type: ignore[attr-defined]
+    return None
+
+
 def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any:
     """Record a graph-level program into the program of any backend; returns its results as that backend's references."""
     if isinstance(ops, Graph):

@@ -7,10 +7,12 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean._core.eager import ParamBase
+from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
 
+from .captured import Captured, is_array
 from .cost import Cost, cost_of
 from .cpu import CPU
 from .derive import forward, reverse
@@ -25,12 +27,17 @@ def as_spec(value: Any) -> Spec:
 
 
 class GraphM(Graph):
-    """A graph under construction: `g.arg(i, spec)`, every op, then `g.build(out)`."""
+    """A graph under construction: `g.arg(i, spec)`, every op, then `g.build(out)`.
 
-    def __init__(self, dtype: str = "float32") -> None:
+    Args:
+        captured: what the program that is traced reaches: its arrays become further inputs. Without it arrays are constants.
+    """
+
+    def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
         if dtype not in ("float32", "float64"):
             raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
         super().__init__(dtype, merge=False)
+        self.captured = captured
         self._arguments: dict[int, GraphRef] = {}
         self._seeds: list[GraphRef] = []
         self.next_seed = self._next_seed
@@ -62,15 +69,53 @@ class GraphM(Graph):
         self._arguments[len(self._arguments)] = ref
         return ref
 
+    def ref(self, value: Any, integer: bool = False) -> GraphRef | None:
+        """The value as a reference of this graph; an array that the program captures is read anew by each run."""
+        return self._held(super().ref(value, integer), value)
+
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        """A constant, unless it is an array that the program captures."""
+        return self._held(super().const(value, name), value)  # type: ignore[return-value]
+
+    leaf = const
+
+    def _held(self, made: GraphRef | None, value: Any) -> GraphRef | None:
+        if self.captured is None or made is None or not is_array(value):
+            return made
+        if isinstance(value, ParamBase) and value.dtype != self.dtype:
+            raise DTypeError(f"the program computes in {self.dtype}, got {value!r}; cast the parameter, or the arguments")
+        known = self.captured.same(value, made.spec, self.specs)
+        if known == made.id:
+            return made
+        if known is not None:
+            del self.constants[made.id]
+            return GraphRef(self, known)
+        self.captured.bind(made.id, value)
+        return made
+
     def finish(self) -> int:
-        """Append the seeds that random ops asked for as the last inputs; returns how many there are."""
+        """Append what is no argument as the last inputs: captured arrays, then the seeds of random ops; returns how many seeds there are."""
+        if self.captured is not None:
+            for number in self.captured.inputs(self):
+                del self.constants[number]
+                self.inputs.append(number)
         self.inputs += [r.id for r in self._seeds]
         return len(self._seeds)
+
 
     def build(self, out: Any, device: str = "cpu") -> CompiledOut:
         """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
         return CompiledOut(self, out, device)
 
+
+class Traced(GraphM):
+    """A graph that a function is traced into; a `Param` stands for its value at each run."""
+
+    def use(self, p: Any) -> GraphRef:
+        """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""
+        if not isinstance(p, ParamBase):
+            raise NodeError(f"use: a Param is expected, got {type(p).__name__}")
+        return self.const(p)
 
 class CompiledOut:
     """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right."""
@@ -81,6 +126,7 @@ class CompiledOut:
         graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
         self._arguments = len(graph._arguments)
         self._seeds = graph.finish()
+        self._captured = graph.captured
         graph.prune()
         #: The program, one line a node when printed.
         self.graph: Graph = graph
@@ -151,7 +197,7 @@ class CompiledOut:
             with self._lock:
                 found = self._made.get(key)
                 if found is None:
-                    found = self._made[key] = Executable(build(), self._seeds, self._target)
+                    found = self._made[key] = Executable(build(), self._seeds, self._target, self._captured)
         return found
 
     def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
@@ -175,9 +221,9 @@ class CompiledOut:
         return graph, args  # type: ignore[return-value]
 
     def _inline(self, graph: Graph, args: Sequence[GraphRef]) -> list[GraphRef]:
-        seeds = [graph.value(Spec((), "int64")) for _ in range(self._seeds)]
-        ys = graph.inline(self.graph, [*args, *seeds], merge=False)
-        graph.inputs += [s.id for s in seeds]
+        rest = [graph.value(self.graph.specs[v]) for v in self.graph.inputs[self._arguments :]]  # type: ignore[index]
+        ys = graph.inline(self.graph, [*args, *rest], merge=False)
+        graph.inputs += [r.id for r in rest]
         return ys  # type: ignore[return-value]
 
     def _forward_graph(self) -> Graph:

@@ -8,8 +8,9 @@ from typing import Any
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
 from tlean.locks import Lock
-from tlean.rng import op_seed
+from tlean.rng import checked_seed, op_seed, program_seed
 
+from .captured import Captured
 from .cpu import CPU
 from .graph import Graph
 from .lower import lower
@@ -17,10 +18,13 @@ from .target import Target
 
 
 class Stream:
-    """The seeds that random ops without a seed of their own draw: number n of the stream that a seed starts."""
+    """The seeds that random ops without a seed of their own draw: number n of the stream that a seed starts.
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    Without a seed the stream is the next program's (`tlean.seed`).
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = program_seed() if seed is None else checked_seed("seed", seed)
         self.position = 0
         self._lock = Lock()
 
@@ -58,20 +62,26 @@ class Executable:
         graph: with `outputs` set; the seeds of its random ops are its last inputs.
         seeds: how many of them.
         target: the device that it runs on; results are arrays of that device.
+        captured: what gives the inputs between the caller's and the seeds: the arrays that the program captures.
     """
 
-    def __init__(self, graph: Graph, seeds: int = 0, target: Target = CPU) -> None:
+    def __init__(self, graph: Graph, seeds: int = 0, target: Target = CPU, captured: Captured | None = None) -> None:
         self.graph = graph.prune()
         self.seeds = seeds
+        self._captured = captured if captured is not None and captured.takes_inputs else None
         self.plan: Any = lower(graph, target)
         self._run, self._step = target.run, target.step
         self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
 
     def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
+        if self._captured is not None:
+            tensors = [*tensors, *self._captured.guard.read()]
         return self._run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
 
     def step(self, tensors: Sequence[AnyTensor | None], stream: Stream, changes: Commit) -> list[AnyTensor | None]:
         """A run with the `changes` that belong to it, the stream's position among them: everything, or an exception and nothing."""
+        if self._captured is not None:
+            tensors = [*tensors, *self._captured.guard.read()]
         if self.seeds:
             tensors = [*tensors, *stream.next(self.seeds)]
             changes.set(stream, "position", stream.position + self.seeds)

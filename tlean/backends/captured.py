@@ -1,0 +1,480 @@
+"""What a program reaches beside its arguments: found in its code, so that a kept plan can look there again before each call.
+
+`walk` follows a function without running it: the cells of its closure, the globals that its code names, its defaults, `self` and the attributes
+that its code reads, the functions among these likewise. Every such place becomes part of a `Guard`. Arrays and parameters that the program
+hands to an op become further inputs of the plan. `docs/captured_values.md` says what cannot be found.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tlean._core.array import AnyTensor
+from tlean._core.eager import ParamBase
+from tlean._core.guard import Guard
+from tlean._core.refs import RefBase
+
+#: Immutable values that are compared, not identified.
+_PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, np.dtype)
+#: Stands for an attribute where code asks only which object it has, or writes to it.
+_IDENTITY = "is"
+#: What may be read of an array without reading its numbers.
+_METADATA = frozenset((_IDENTITY, "shape", "dtype", "ndim", "size", "device", "requires_grad", "name"))
+#: Instructions that neither read nor end a chain of attributes.
+_SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))
+#: Containers with more items are told apart by identity and length alone, and so is what lies deeper than this.
+_MOST_ITEMS = 1000
+_DEEPEST = 8
+#: Arrays up to this many bytes are compared where a program computes with them in Python.
+_MOST_BYTES = 1 << 24
+
+#: Code of these is taken to stay as it is.
+_FIXED_ROOTS = frozenset((*sys.stdlib_module_names, "tlean", "numpy", "scipy"))
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+
+def is_array(value: Any) -> bool:
+    """Whether a captured value becomes an input of the plan."""
+    return isinstance(value, np.ndarray | AnyTensor | ParamBase)
+
+
+def check_capture() -> bool:
+    """Whether kept programs are traced again at every call, to see that they still are what they were."""
+    return os.environ.get("TLEAN_CHECK_CAPTURE", "") not in ("", "0")
+
+
+@functools.lru_cache(maxsize=4096)
+def _reads(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    # The names that code reads and does not make itself, each with the attributes that are read of it in turn: once per place in the code.
+    own = {*code.co_varnames, *code.co_cellvars} - set(code.co_freevars)
+    first = code.co_varnames[0] if code.co_argcount else None
+    found: list[tuple[str, tuple[str, ...]]] = []
+    name: str | None = None
+    attributes: tuple[str, ...] = ()
+    steps = [s for s in dis.get_instructions(code) if s.opname not in _SILENT]
+    for k, step in enumerate(steps):
+        kind = step.opname
+        if name is not None:
+            if kind in ("LOAD_ATTR", "LOAD_METHOD"):
+                attributes += (step.argval,)
+                continue
+            if kind.endswith("_NONE") or kind in ("IS_OP", "STORE_ATTR", "DELETE_ATTR") or _compares_with_none(steps, k):
+                attributes += (_IDENTITY,)
+            found.append((name, attributes))
+        name, attributes = None, ()
+        if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"):
+            name = step.argval if step.argval not in own or step.argval == first else None
+        elif kind.startswith("LOAD_FAST"):
+            # Some versions load two variables at once; the attribute is then of the second.
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            found += [(n, ()) for n in names[:-1] if n == first]
+            name = first if names[-1] == first else None
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            theirs = inner.co_varnames[0] if inner.co_argcount else None
+            found += [(n, a) for n, a in _reads(inner) if (n not in own or n == first) and n != theirs]
+    return tuple(found)
+
+
+def _compares_with_none(steps: Sequence[dis.Instruction], k: int) -> bool:
+    return steps[k].opname == "LOAD_CONST" and steps[k].argval is None and k + 1 < len(steps) and steps[k + 1].opname == "IS_OP"
+
+
+def _is_fixed(module: str | None, path: str | None = None) -> bool:
+    # Whether code of that module is taken to stay as it is: the standard library, NumPy, tlean, installed packages.
+    root = (module or "").partition(".")[0]
+    if root in _FIXED_ROOTS:
+        return True
+    if path is None:
+        path = getattr(sys.modules.get(module or ""), "__file__", None)
+    return path is not None and any(part in path for part in _INSTALLED)
+
+
+class _Place:
+    # Where a value was found: how to read it again, or nothing for a value that stays.
+    __slots__ = ("key", "kind", "owner")
+
+    def __init__(self, kind: str, owner: Any, key: Any = None) -> None:
+        self.kind, self.owner, self.key = kind, owner, key
+
+
+class _Array:
+    # An array or parameter: its slot, how often code reads its numbers, whether code may read them without naming it.
+    __slots__ = ("name", "reads", "slot", "value", "whole")
+
+    def __init__(self, value: Any, slot: int, name: str) -> None:
+        self.value, self.slot, self.name, self.reads, self.whole = value, slot, name, 0, False
+
+
+class Captured:
+    """What a program reaches, and which of it the plan takes as inputs.
+
+    Args:
+        program: the user's function (or several); None for a program that is written by hand.
+        frozen: only arrays are read again, all else stays as it was.
+    """
+
+    def __init__(self, program: Any = None, frozen: bool = False) -> None:
+        self.guard = Guard()
+        self.is_frozen = frozen
+        #: Whether a plan takes arrays that the program captures.
+        self.takes_inputs = False
+        #: name → value of what stays as it was.
+        self.frozen: dict[str, Any] = {}
+        self._places: set[tuple[str, int, Any]] = set()
+        self._seen: set[tuple[int, int]] = set()
+        #: By identity.
+        self._arrays: dict[int, _Array] = {}
+        self._bound: dict[int, Any] = {}
+        self._handed: dict[int, int] = {}
+        # What was looked at stays alive, so that an identity means one object.
+        self._alive: list[Any] = []
+        if program is not None:
+            self._callable(program, "", 0)
+
+    # Places -----------------------------------------------------------------------------------------------------------------
+
+    def _add(self, place: _Place, name: str, value: Any) -> None:
+        key = (place.kind, id(place.owner), place.key)
+        if key in self._places:
+            return
+        self._places.add(key)
+        if is_array(value):
+            self.guard.add(place.kind, place.owner, place.key, "array", self._array(name, value).slot, name)
+            return
+        plain = isinstance(value, _PLAIN) or value is None or (isinstance(value, tuple) and _is_plain(value))
+        if not self.is_frozen:
+            self.guard.add(place.kind, place.owner, place.key, "equals" if plain else "is", value, name)
+        elif plain or not (callable(value) or isinstance(value, types.ModuleType | list | dict | tuple)):
+            self.frozen.setdefault(name, value)
+
+    def _array(self, name: str, value: Any) -> _Array:
+        found = self._arrays.get(id(value))
+        if found is None:
+            found = self._arrays[id(value)] = _Array(value, self.guard.slot(value), name)
+        return found
+
+    def _value(self, place: _Place, name: str, value: Any, attributes: Sequence[str], depth: int, whole: bool = False) -> None:
+        # A value that code reads, with the attributes that it reads of it; `whole`: it may, as it has the object that holds the value.
+        if is_array(value):
+            self._add(place, name, value)
+            array = self._array(name, value)
+            if whole:
+                array.whole = True
+            elif not attributes or attributes[0] not in _METADATA:
+                array.reads += 1
+            return
+        if place.kind != "fixed":
+            self._add(place, name, value)
+        if isinstance(value, RefBase) or depth > _DEEPEST or attributes[:1] == (_IDENTITY,):
+            return
+        if attributes:
+            self._attribute(name, value, attributes, depth)
+        else:
+            self._whole(name, value, depth)
+
+    def _attribute(self, name: str, value: Any, attributes: Sequence[str], depth: int) -> None:
+        # Code reads `value.attribute`; a property's code is followed, a method's too.
+        attribute, rest = attributes[0], attributes[1:]
+        if value is None or isinstance(value, _PLAIN) or (isinstance(value, types.ModuleType) and _is_fixed(value.__name__)):
+            return
+        label = f"{name}.{attribute}" if name else attribute
+        try:
+            static = inspect.getattr_static(value, attribute)
+        except AttributeError:
+            # It is made by `__getattr__`, or by the program itself later on.
+            self._whole(name, value, depth)
+            return
+        if isinstance(value, types.ModuleType | type):
+            if not isinstance(static, property):
+                self._value(_Place("attribute", value, attribute), label, getattr(value, attribute), rest, depth + 1)
+            return
+        if isinstance(static, property):
+            self._code(static.fget, f"{label}.", depth + 1, value)
+        elif isinstance(static, staticmethod | classmethod):
+            self._callable(static.__func__, f"{label}.", depth + 1)
+        elif isinstance(static, types.FunctionType) and attribute not in getattr(value, "__dict__", {}):
+            self._add(_Place("attribute", type(value), attribute), label, static)
+            if _is_fixed(static.__module__):
+                self._whole(name, value, depth)
+            else:
+                self._code(static, f"{label}.", depth + 1, value)
+        elif isinstance(static, functools.cached_property | types.MethodDescriptorType | types.WrapperDescriptorType):
+            self._whole(name, value, depth)
+        else:
+            try:
+                found = getattr(value, attribute)
+            except AttributeError:
+                return
+            self._value(_Place("attribute", value, attribute), label, found, rest, depth + 1)
+
+    def _whole(self, name: str, value: Any, depth: int) -> None:
+        # Anything of the value may be read: it is handed on, or called.
+        if value is None or isinstance(value, (*_PLAIN, types.ModuleType, type)):
+            return
+        key = (id(value), -1)
+        if key in self._seen or depth > _DEEPEST:
+            return
+        self._seen.add(key)
+        self._alive.append(value)
+        if isinstance(value, dict):
+            self._dict(name, value, depth)
+        elif isinstance(value, list | tuple):
+            self._sequence(name, value, depth)
+        elif isinstance(value, set):
+            self._fixed_content(name, value)
+        elif isinstance(value, types.FunctionType | types.MethodType | functools.partial) or _wrapped(value) is not None:
+            self._callable(value, f"{name}." if name else "", depth)
+        else:
+            self._object(name, value, depth)
+
+    def _dict(self, name: str, value: dict[Any, Any], depth: int) -> None:
+        if len(value) > _MOST_ITEMS:
+            self._add(_Place("length", value), f"len({name})", len(value))
+            return
+        self._add(_Place("keys", value), f"the keys of {name}", tuple(value))
+        for key, item in value.items():
+            self._value(_Place("key", value, key), f"{name}[{key!r}]", item, (), depth + 1, True)
+
+    def _sequence(self, name: str, value: Any, depth: int) -> None:
+        fixed = isinstance(value, tuple)
+        if not fixed:
+            self._add(_Place("length", value), f"len({name})", len(value))
+        if len(value) <= _MOST_ITEMS:
+            for k, item in enumerate(value):
+                self._value(_Place("fixed", item) if fixed else _Place("item", value, k), f"{name}[{k}]", item, (), depth + 1, True)
+
+    def _fixed_content(self, name: str, value: Any) -> None:
+        if len(value) <= _MOST_ITEMS:
+            self._add(_Place("keys", value), f"the elements of {name}", tuple(value))
+
+    def _object(self, name: str, value: Any, depth: int) -> None:
+        # All attributes of an object of the user's own, or of a layer; the code that runs when it is called.
+        kind = type(value)
+        if _is_fixed(kind.__module__) and not hasattr(kind, "__tlean_unwatched__") and kind is not types.SimpleNamespace:
+            return
+        inside = getattr(value, "__dict__", None)
+        if isinstance(inside, dict):
+            self._dict_of(name, kind, inside, depth)
+        for base in kind.__mro__:
+            slots = base.__dict__.get("__slots__", ())
+            for attribute in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(value, attribute) and not attribute.startswith("__"):
+                    self._value(_Place("attribute", value, attribute), f"{name}.{attribute}", getattr(value, attribute), (), depth + 1, True)
+            if not _is_fixed(base.__module__) or "__tlean_unwatched__" in base.__dict__:
+                self._class(name, value, base, inside or {}, depth)
+
+    def _dict_of(self, name: str, kind: type, inside: dict[str, Any], depth: int) -> None:
+        self._add(_Place("keys", inside), f"the attributes of {name or 'self'}", tuple(inside))
+        unwatched = getattr(kind, "__tlean_unwatched__", ())
+        for attribute, item in inside.items():
+            if attribute in unwatched:
+                continue
+            self._value(_Place("key", inside, attribute), f"{name}.{attribute}", item, (), depth + 1, True)
+
+    def _class(self, name: str, value: Any, base: type, inside: dict[str, Any], depth: int) -> None:
+        for attribute, item in list(vars(base).items()):
+            if attribute in ("__call__", "forward") and isinstance(item, types.FunctionType):
+                self._code(item, f"{name}.{attribute}.", depth + 1, value)
+            elif attribute not in inside and not attribute.startswith("__") and (isinstance(item, _PLAIN) or is_array(item)):
+                if getattr(value, attribute, None) is item:
+                    self._value(_Place("attribute", value, attribute), f"{name}.{attribute}", item, (), depth + 1, True)
+
+    # Code -------------------------------------------------------------------------------------------------------------------
+
+    def _callable(self, f: Any, prefix: str, depth: int) -> None:
+        if depth > _DEEPEST:
+            return
+        if isinstance(f, types.MethodType):
+            if _is_fixed(getattr(f.__func__, "__module__", None)):
+                self._whole(prefix.rstrip("."), f.__self__, depth)
+            else:
+                self._code(f.__func__, prefix, depth, f.__self__)
+        elif isinstance(f, types.FunctionType):
+            self._code(f, prefix, depth)
+        elif isinstance(f, functools.partial):
+            self._callable(f.func, prefix, depth + 1)
+            for k, item in enumerate(f.args):
+                self._value(_Place("fixed", item), f"{prefix}args[{k}]", item, (), depth + 1)
+            self._whole(f"{prefix}keywords", f.keywords, depth + 1)
+        elif _wrapped(f) is not None:
+            self._callable(_wrapped(f), prefix, depth + 1)
+        else:
+            self._whole(prefix.rstrip("."), f, depth)
+
+    def _code(self, f: Any, prefix: str, depth: int, own: Any = None) -> None:
+        if not isinstance(f, types.FunctionType):
+            if callable(f):
+                self._callable(f, prefix, depth)
+            return
+        key = (id(f), id(own))
+        if key in self._seen or depth > _DEEPEST:
+            return
+        self._seen.add(key)
+        self._alive += (f, own)
+        if _is_fixed(f.__module__, f.__code__.co_filename):
+            # A library's function stays as it is, but what it was made with may be the user's.
+            for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+                if not _is_empty(cell):
+                    self._value(_Place("cell", cell), prefix + name, cell.cell_contents, (), depth + 1, True)
+            return
+        self._add(_Place("attribute", f, "__code__"), f"the code of {f.__qualname__}", f.__code__)
+        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
+        first = f.__code__.co_varnames[0] if f.__code__.co_argcount else None
+        for name, attributes in _reads(f.__code__):
+            label = prefix + name
+            if name == first and name not in cells:
+                if own is not None:
+                    self._value(_Place("fixed", own), name if not prefix else prefix.rstrip("."), own, attributes, depth)
+            elif name in cells:
+                if not _is_empty(cells[name]):
+                    self._value(_Place("cell", cells[name]), label, cells[name].cell_contents, attributes, depth)
+            elif name in f.__globals__:
+                self._value(_Place("key", f.__globals__, name), label, f.__globals__[name], attributes, depth)
+        for name, value in _defaults(f):
+            self._value(_Place("fixed", value), prefix + name, value, (), depth)
+        self._add(_Place("attribute", f, "__defaults__"), f"the defaults of {f.__qualname__}", f.__defaults__)
+        if f.__kwdefaults__:
+            self._whole(f"{prefix}defaults", f.__kwdefaults__, depth)
+
+    # Inputs -----------------------------------------------------------------------------------------------------------------
+
+    def bind(self, number: int, value: Any) -> None:
+        """Value `number` of the graph was made of this array."""
+        self._bound[number] = value
+
+    def same(self, value: Any, spec: Any, specs: Sequence[Any]) -> int | None:
+        """The value of the graph that this array has as that spec already, or None."""
+        return next((k for k, v in self._bound.items() if v is value and specs[k] == spec), None)
+
+    def inputs(self, graph: Any) -> Iterator[int]:
+        """The values of a traced program that are inputs: arrays and parameters that somebody else holds too.
+
+        An array that the program has made anew is a constant: no one can reach it to change it.
+        """
+        returned = _returned(graph)
+        for number, value in list(self._bound.items()):
+            known = self._arrays.get(id(value))
+            if known is not None:
+                self._hand(value)
+            elif isinstance(value, np.ndarray):
+                base = self._base(value)
+                if base is not None:
+                    # A view: of this very array.
+                    self.guard.add("fixed", base, None, "array", self._arrays[id(base)].slot, "")
+                    self._hand(base)
+                elif sys.getrefcount(value) <= _references():
+                    continue
+            elif not isinstance(value, ParamBase):
+                continue
+            if number in graph.constants:
+                slot = -1 if known is None else known.slot
+                self.takes_inputs = True
+                # A plan may return it, or write to the memory of a parameter that it also moves.
+                copy = number in returned or (self.is_frozen and isinstance(value, ParamBase))
+                self.guard.input(slot, value, graph.specs[number].dtype, copy)
+                yield number
+        self._computed_with()
+        self._bound, self._arrays, self._handed, self._alive = {}, {}, {}, []
+
+    def _hand(self, value: Any) -> None:
+        self._handed[id(value)] = self._handed.get(id(value), 0) + 1
+
+    def _base(self, value: np.ndarray) -> Any:
+        # The captured array that this one is a view of.
+        base = value.base
+        while base is not None:
+            if id(base) in self._arrays:
+                return base
+            base = getattr(base, "base", None)
+        return None
+
+    def _computed_with(self) -> None:
+        # An array that the code reads more often than ops were given it: the program computes with its numbers in Python.
+        for key, array in self._arrays.items():
+            value = array.value
+            if max(array.reads, array.whole) <= self._handed.get(key, 0):
+                continue
+            if self.is_frozen:
+                self.frozen.setdefault(array.name, value)
+            elif isinstance(value, ParamBase):
+                self.guard.version(array.slot, value._version)
+            elif isinstance(value, AnyTensor):
+                self.guard.add("fixed", value, None, "array", array.slot, array.name)
+            elif value.nbytes <= _MOST_BYTES and value.dtype != object:
+                self.guard.content(array.slot, value.tobytes())
+
+
+def same_program(a: Any, b: Any) -> bool:
+    """Whether two traced graphs are the same program: the same ops on the same inputs and constants."""
+    return _form(a) == _form(b)
+
+
+def _form(graph: Any) -> Any:
+    # A graph with its values numbered in the order in which they appear, so that equal programs are equal.
+    number: dict[int | None, int] = {None: -1}
+    specs = [None if i is None else graph.specs[i] for i in graph.inputs]
+    for i in graph.inputs:
+        number.setdefault(i, len(number))
+    constants = []
+
+    def of(value: int | None) -> int:
+        if value not in number and value in graph.constants:
+            constants.append((graph.specs[value], graph.constants[value].numpy().tobytes()))
+        return number.setdefault(value, len(number))
+
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(of(i) for i in node.inputs)
+        nodes.append((node.record.name, inputs, tuple(of(i) for i in node.outputs), repr(sorted(node.options.items()))))
+    return graph.dtype, specs, nodes, [of(v) for v in graph.outputs], constants
+
+
+def _returned(graph: Any) -> set[int]:
+    # The values whose memory an output may be: outputs, and what they are views of.
+    found = {v for v in graph.outputs if v is not None}
+    for node in reversed(graph.nodes):
+        if found.intersection(node.outputs) and (node.record.view or node.record.name == "_identity"):
+            found.update(i for i in node.inputs if i is not None)
+    return found
+
+
+@functools.cache
+def _references() -> int:
+    # What `sys.getrefcount` says of an array that a dictionary and a loop's variable hold.
+    held = {0: np.empty(0)}
+    count = 0
+    for _, value in list(held.items()):
+        count = sys.getrefcount(value)
+    return count
+
+
+def _is_empty(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is cell
+    except ValueError:
+        return True
+
+
+def _wrapped(value: Any) -> Any:
+    # What a transformed or decorated function was made of.
+    return getattr(value, "__dict__", {}).get("__wrapped__")
+
+
+def _is_plain(value: tuple[Any, ...]) -> bool:
+    return all(v is None or isinstance(v, _PLAIN) or (isinstance(v, tuple) and _is_plain(v)) for v in value)
+
+
+def _defaults(f: Callable[..., Any]) -> list[tuple[str, Any]]:
+    values = f.__defaults__ or ()  # type: ignore[attr-defined]
+    names = f.__code__.co_varnames[: f.__code__.co_argcount]  # type: ignore[attr-defined]
+    return list(zip(names[len(names) - len(values) :], values, strict=True))
