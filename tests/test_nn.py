@@ -312,7 +312,9 @@ class TestModule:
         with pytest.raises(OptionError, match="the model has no gamma"):
             model.bind(s, {"gamma": s.const(0.0)})
         with pytest.raises(NodeError, match="no value in this program"):
-            tl.compile_out(lambda ops, x: model(ops, x), [(3,)])
+            model(g := tl.GraphM(), g.arg(0, (3,)))
+        x = numbers(3)
+        np.testing.assert_array_equal(tl.compile_out(lambda ops, x: model(ops, x), [(3,)])(x), model.predict(x))
         with pytest.raises(OptionError, match="layer 1 is a Module, got function"):
             nn.Sequential(nn.ReLU(), lambda ops, x: x)
         with pytest.raises(NotImplementedError, match="Module has no forward"):

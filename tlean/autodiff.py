@@ -168,9 +168,7 @@ def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
     return record
 
 
-def grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
-) -> Transformed:
+def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None) -> Transformed:
     """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`."""
     inner = _value_and_grad("grad", f, argnums, has_aux)
 

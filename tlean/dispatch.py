@@ -11,6 +11,8 @@ from tlean._core.refs import RefBase
 from .backends.eager import EagerOps, no_grad
 from .cuda.place import context_at
 from .errors import OptionError
+from .ops import all_ops
+from .rng import program_seed
 
 
 def backend_of(*arguments: Any) -> Any:
@@ -33,6 +35,10 @@ def _is_float64(x: Any) -> bool:
     return str(getattr(x, "dtype", "")) == "float64"
 
 
+#: Ops that draw random numbers where they are given no seed.
+_RANDOM = frozenset(r.name for r in all_ops() if r.random)
+
+
 class Values:
     """Computes ops on plain arrays: every method returns an array, and no tape is kept."""
 
@@ -41,6 +47,9 @@ class Values:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ops, name)
+        if name in _RANDOM:
+            # Each call is a program of its own.
+            self._ops.session_seed = program_seed()
 
         def run(*arguments: Any, **options: Any) -> Any:
             with no_grad():

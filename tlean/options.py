@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import DTypeError, OptionError
+from .rng import program_seed
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Options:
         device: "cpu", "cuda" or "cuda:<number>".
         dtype: "float32" or "float64".
         requires_grad_by_default: what `requires_grad=None` means for parameters and inputs.
-        seed: of the session's random stream.
+        seed: of the session's or trainer's random stream; None for a stream of its own, which `tl.seed` fixes.
         fast_kernels: False runs the reference definitions instead of the kernels; on a device, fused ops by the ops that make them up.
         fast_gpu_matmul_precision: "fp32", "tf32" or "fp64" for matrix products on a GPU.
         use_gpu: True is the same as device="cuda".
@@ -35,7 +36,7 @@ class Options:
     device: str = "cpu"
     dtype: str = "float32"
     requires_grad_by_default: bool = True
-    seed: int = 0
+    seed: int | None = None
     fast_kernels: bool = True
     fast_gpu_matmul_precision: str = "fp32"
     use_gpu: bool | None = None
@@ -64,10 +65,14 @@ class Options:
             raise OptionError(f"Options: fast_gpu_matmul_precision is 'fp32', 'tf32' or 'fp64', got {self.fast_gpu_matmul_precision!r}")
         for name, low, high in (("num_threads", 1, 1 << 31), ("seed", -(1 << 63), 1 << 64)):
             value = getattr(self, name)
-            if value is None and name == "num_threads":
+            if value is None:
                 continue
             if not hasattr(value, "__index__") or not low <= value.__index__() < high:
                 raise OptionError(f"Options: {name} is an int from {low} to {high - 1}, got {value!r}")
+
+    def first_seed(self) -> int:
+        """The seed, or where there is none that of the next program (`tl.seed`)."""
+        return program_seed() if self.seed is None else self.seed
 
     def replace(self, **changes: Any) -> Options:
         """The same options with some changed."""

@@ -56,12 +56,12 @@ def philox(key: int, blocks: Any, stream: int = 0) -> np.ndarray:
     return philox4x32(counter, (key & MASK32, (key >> 32) & MASK32))
 
 
-def op_seed(seed: int, number: int) -> int:
+def op_seed(seed: int, number: int, stream: int = 1) -> int:
     """The seed of op `number` of the stream that `seed` starts: the first 64 bits of Philox(seed, counter (number, 0, 0, 1))."""
     # The same rounds as `philox4x32` on plain ints: a session draws one seed for each random op, and NumPy's calls would cost more than it.
     m0, m1 = _MULTIPLIERS
     k0, k1 = seed & MASK32, (seed >> 32) & MASK32
-    c0, c1, c2, c3 = number & MASK32, (number >> 32) & MASK32, 0, 1
+    c0, c1, c2, c3 = number & MASK32, (number >> 32) & MASK32, 0, stream
     for _ in range(_ROUNDS):
         p0, p1 = c0 * m0, c2 * m1
         c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK32, (p0 >> 32) ^ c3 ^ k1, p0 & MASK32
@@ -115,9 +115,7 @@ def program_seed() -> int:
     """The seed of the next program that is given none: the first 64 bits of Philox(seed, counter (k low, k high, 0, 3)) for the k-th."""
     with _programs.lock:
         k, _programs.count = _programs.count, _programs.count + 1
-        start = _programs.seed
-    words = philox(start, k, stream=3)
-    return int(words[0]) | int(words[1]) << 32
+        return op_seed(_programs.seed, k, stream=3)
 
 
 def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:

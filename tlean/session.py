@@ -396,7 +396,7 @@ class EagerSession(Session, EagerOps):
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = _options(options, changes)
-        EagerOps.__init__(self, self.options.dtype, None, self.options.seed)
+        EagerOps.__init__(self, self.options.dtype, None, self.options.first_seed())
         self.check_numerics = self.options.check_numerics
         self.thread_cap = self.options.num_threads or 0
         self.by_definition = not self.options.fast_kernels

@@ -103,7 +103,7 @@ class CompiledSession(Session, OpsMethods):
         self.dtype = self.options.dtype
         if self.options.device == "cpu":
             self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
-        self.session_seed = self.options.seed
+        self.session_seed = self.options.first_seed()
         self.stream_position = 0
         self._calls = Calls()
         # All that belongs to a step: one assignment begins a new one.

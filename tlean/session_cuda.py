@@ -27,7 +27,7 @@ class CudaSession(Session, CudaEager):
         if where is None:
             raise DeviceError(f"Session: a device is expected, got {self.options.device!r}")
         mode = Mode(self.options.fast_gpu_matmul_precision, self.options.deterministic)
-        CudaEager.__init__(self, where, seed=self.options.seed, mode=mode, fused=self.options.fast_kernels)
+        CudaEager.__init__(self, where, seed=self.options.first_seed(), mode=mode, fused=self.options.fast_kernels)
         self.check_numerics = self.options.check_numerics
         self._uses = {}
         self._one = device_array(1.0, self.dtype, where)

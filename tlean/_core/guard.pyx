@@ -10,6 +10,7 @@ from libc.string cimport memcmp
 
 from tlean._core.arena cimport raise_error
 from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, tensor_from_object
+from tlean._core.array import shared
 
 cdef extern from "Python.h":
     PyObject* PyCell_GET(object cell)
@@ -134,7 +135,9 @@ cdef class Guard:
 
     def input(self, Py_ssize_t slot, array, str dtype, bint copy):
         """A further input of the program: the array of a slot, or (−1) this very array or parameter, as this dtype."""
-        self.inputs.append((slot, array if slot < 0 else None, intern_shape(tuple(array.shape)), dtype_code(dtype), copy))
+        # An AnyTensor never changes: as long as it is there, it counts as it was, whoever releases it.
+        kept = (array, shared(array)) if isinstance(array, AnyTensor) else (array if slot < 0 else None, None)
+        self.inputs.append((slot, *kept, intern_shape(tuple(array.shape)), dtype_code(dtype), copy))
 
     def content(self, Py_ssize_t slot, bytes content):
         """The program computed with the numbers of that slot's array, which were these."""
@@ -226,9 +229,9 @@ cdef class Guard:
     cdef list taken(self, list current):
         cdef AnyTensor t
         cdef list made = []
-        for slot, array, shape, dtype, copy in self.inputs:
+        for slot, array, kept, shape, dtype, copy in self.inputs:
             if slot >= 0:
-                array = current[slot]
+                array = kept if kept is not None and current[slot] is array else current[slot]
             t = as_input(array, dtype, copy)
             if t is None or t.info is not shape:
                 return None

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor
+from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import ParamBase
 from tlean._core.guard import Guard
 from tlean._core.refs import RefBase
+from tlean.errors import OptionError
 
 #: Immutable values that are compared, not identified.
 _PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, np.dtype)
@@ -29,6 +30,9 @@ _PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, 
 _IDENTITY = "is"
 #: What may be read of an array without reading its numbers.
 _METADATA = frozenset((_IDENTITY, "shape", "dtype", "ndim", "size", "device", "requires_grad", "name"))
+#: Kinds of places that say how something is built, no value of the user's.
+_FORM = ("keys", "length", "code")
+_STRUCTURE = (types.ModuleType, list, dict, tuple, types.CodeType)
 #: Instructions that neither read nor end a chain of attributes.
 _SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))
 #: Containers with more items are told apart by identity and length alone, and so is what lies deeper than this.
@@ -136,6 +140,7 @@ class Captured:
         self._arrays: dict[int, _Array] = {}
         self._bound: dict[int, Any] = {}
         self._handed: dict[int, int] = {}
+        self._given: list[tuple[Any, str]] = []
         # What was looked at stays alive, so that an identity means one object.
         self._alive: list[Any] = []
         if program is not None:
@@ -153,8 +158,9 @@ class Captured:
             return
         plain = isinstance(value, _PLAIN) or value is None or (isinstance(value, tuple) and _is_plain(value))
         if not self.is_frozen:
-            self.guard.add(place.kind, place.owner, place.key, "equals" if plain else "is", value, name)
-        elif plain or not (callable(value) or isinstance(value, types.ModuleType | list | dict | tuple)):
+            kind = "attribute" if place.kind == "code" else place.kind
+            self.guard.add(kind, place.owner, place.key, "equals" if plain else "is", value, name)
+        elif place.kind not in _FORM and (plain or not (callable(value) or isinstance(value, _STRUCTURE))):
             self.frozen.setdefault(name, value)
 
     def _array(self, name: str, value: Any) -> _Array:
@@ -269,7 +275,9 @@ class Captured:
             slots = base.__dict__.get("__slots__", ())
             for attribute in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, attribute) and not attribute.startswith("__"):
-                    self._value(_Place("attribute", value, attribute), f"{name}.{attribute}", getattr(value, attribute), (), depth + 1, True)
+                    self._value(
+                        _Place("attribute", value, attribute), f"{name}.{attribute}", getattr(value, attribute), (), depth + 1, True
+                    )
             if not _is_fixed(base.__module__) or "__tlean_unwatched__" in base.__dict__:
                 self._class(name, value, base, inside or {}, depth)
 
@@ -327,7 +335,7 @@ class Captured:
                 if not _is_empty(cell):
                     self._value(_Place("cell", cell), prefix + name, cell.cell_contents, (), depth + 1, True)
             return
-        self._add(_Place("attribute", f, "__code__"), f"the code of {f.__qualname__}", f.__code__)
+        self._add(_Place("code", f, "__code__"), f"the code of {f.__qualname__}", f.__code__)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
         first = f.__code__.co_varnames[0] if f.__code__.co_argcount else None
         for name, attributes in _reads(f.__code__):
@@ -342,7 +350,7 @@ class Captured:
                 self._value(_Place("key", f.__globals__, name), label, f.__globals__[name], attributes, depth)
         for name, value in _defaults(f):
             self._value(_Place("fixed", value), prefix + name, value, (), depth)
-        self._add(_Place("attribute", f, "__defaults__"), f"the defaults of {f.__qualname__}", f.__defaults__)
+        self._add(_Place("code", f, "__defaults__"), f"the defaults of {f.__qualname__}", f.__defaults__)
         if f.__kwdefaults__:
             self._whole(f"{prefix}defaults", f.__kwdefaults__, depth)
 
@@ -351,6 +359,10 @@ class Captured:
     def bind(self, number: int, value: Any) -> None:
         """Value `number` of the graph was made of this array."""
         self._bound[number] = value
+
+    def settle(self) -> None:
+        """Let go of the arrays that were traced with."""
+        self._given = []
 
     def same(self, value: Any, spec: Any, specs: Sequence[Any]) -> int | None:
         """The value of the graph that this array has as that spec already, or None."""
@@ -382,9 +394,14 @@ class Captured:
                 # A plan may return it, or write to the memory of a parameter that it also moves.
                 copy = number in returned or (self.is_frozen and isinstance(value, ParamBase))
                 self.guard.input(slot, value, graph.specs[number].dtype, copy)
+                self._given.append((value, graph.specs[number].dtype))
                 yield number
         self._computed_with()
         self._bound, self._arrays, self._handed, self._alive = {}, {}, {}, []
+
+    def as_traced(self) -> list[AnyTensor]:
+        """The further inputs as they were when the program was traced: for a program that changes what it reads."""
+        return [as_tensor(v._tensor if isinstance(v, ParamBase) else v, dtype) for v, dtype in self._given]
 
     def _hand(self, value: Any) -> None:
         self._handed[id(value)] = self._handed.get(id(value), 0) + 1
@@ -412,6 +429,14 @@ class Captured:
                 self.guard.add("fixed", value, None, "array", array.slot, array.name)
             elif value.nbytes <= _MOST_BYTES and value.dtype != object:
                 self.guard.content(array.slot, value.tobytes())
+
+
+def changed(name: str) -> OptionError:
+    """The error for a kept program whose function makes another program by now."""
+    return OptionError(
+        f"{name}: TLEAN_CHECK_CAPTURE: the function makes another program than the one that was kept; what it captures has changed where"
+        " no call looks: pass it as an argument"
+    )
 
 
 def same_program(a: Any, b: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
@@ -11,8 +12,9 @@ from tlean._core.eager import ParamBase
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
+from tlean.shapes import as_shape
 
-from .captured import Captured, is_array
+from .captured import Captured, changed, check_capture, is_array, same_program
 from .cost import Cost, cost_of
 from .cpu import CPU
 from .derive import forward, reverse
@@ -21,9 +23,21 @@ from .graph import Graph, GraphRef
 from .lower import expand, target_of
 
 
+_DTYPES = frozenset((FLOAT, "float32", "float64", "int64", "int32", "bool"))
+
+
 def as_spec(value: Any) -> Spec:
-    """A spec from a spec or a shape (then of the program's float dtype)."""
-    return value if isinstance(value, Spec) else Spec(tuple(value), FLOAT)
+    """A spec from a spec (its dtype may be NumPy's) or a shape (then of the program's float dtype). Raises: ShapeError, DTypeError."""
+    shape, dtype = (value.shape, value.dtype) if isinstance(value, Spec) else (value, FLOAT)
+    if not isinstance(dtype, str):
+        # A NumPy dtype, or one of its scalar types.
+        dtype = getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)
+        dtype = "bool" if dtype == "bool_" else dtype
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise DTypeError(f"Spec: dtype is one of {', '.join(sorted(_DTYPES))}, got {value.dtype!r}")
+    if isinstance(value, Spec) and dtype is value.dtype and type(shape) is tuple:
+        return value
+    return Spec(as_shape(shape), dtype)
 
 
 class GraphM(Graph):
@@ -102,7 +116,6 @@ class GraphM(Graph):
         self.inputs += [r.id for r in self._seeds]
         return len(self._seeds)
 
-
     def build(self, out: Any, device: str = "cpu") -> CompiledOut:
         """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
         return CompiledOut(self, out, device)
@@ -117,25 +130,41 @@ class Traced(GraphM):
             raise NodeError(f"use: a Param is expected, got {type(p).__name__}")
         return self.const(p)
 
+
 class CompiledOut:
     """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right."""
 
-    def __init__(self, graph: GraphM, out: Any, device: str = "cpu") -> None:
+    #: The call that made it, (function, arguments): what a copy or a pickle calls again.
+    _made_by: Any = None
+    #: Traces the function once more, where kept programs are checked (`TLEAN_CHECK_CAPTURE`).
+    _again: Any = None
+
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
         self._target = target_of(device)
         leaves, self._structure = tree.flatten(out)
         graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
         self._arguments = len(graph._arguments)
         self._seeds = graph.finish()
         self._captured = graph.captured
+        if graph.captured is not None:
+            graph.captured.settle()
         graph.prune()
         #: The program, one line a node when printed.
         self.graph: Graph = graph
         if self._target is not CPU:
             # What the device cannot do is said now.
             expand(graph, self._target)
-        self.stream = Stream()
+        self.stream = Stream(seed)
         self._made: dict[Any, Executable] = {}
         self._lock = Lock()
+
+    def __reduce__(self) -> Any:
+        if self._made_by is None:
+            raise OptionError(
+                f"{type(self).__name__}: a program that is copied or pickled is made of a function (compile_scalar, compile_out);"
+                " this one was recorded by hand"
+            )
+        return self._made_by
 
     # What the caller may look at -----------------------------------------------------------------------------------------
 
@@ -143,6 +172,11 @@ class CompiledOut:
     def plan(self) -> Any:
         """The instructions of the forward run, with fused groups and scratch bytes."""
         return self._executable("forward", self._forward_graph).plan
+
+    @property
+    def captured(self) -> Mapping[str, Any]:
+        """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        return types.MappingProxyType({} if self._captured is None else self._captured.frozen)
 
     def cost(self) -> Cost:
         """FLOPs and bytes of the forward run, whole and per node."""
@@ -192,6 +226,8 @@ class CompiledOut:
     # Making plans ----------------------------------------------------------------------------------------------------------
 
     def _executable(self, key: Any, build: Callable[[], Graph]) -> Executable:
+        if self._again is not None:
+            self._check_again()
         found = self._made.get(key)
         if found is None:
             with self._lock:
@@ -199,6 +235,14 @@ class CompiledOut:
                 if found is None:
                     found = self._made[key] = Executable(build(), self._seeds, self._target, self._captured)
         return found
+
+    def _check_again(self) -> None:
+        # Trace the function anew: it has to be the program that was compiled.
+        graph, out = self._again()
+        graph.outputs = [graph.ref(r).id for r in tree.flatten(out)[0]]
+        graph.finish()
+        if not same_program(self.graph, graph.prune()):
+            raise changed(type(self).__name__)
 
     def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
         if len(xs) != self._arguments:
@@ -259,10 +303,10 @@ class CompiledOut:
 class CompiledScalar(CompiledOut):
     """A compiled program with a scalar result."""
 
-    def __init__(self, graph: GraphM, out: Any, device: str = "cpu") -> None:
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
         if not isinstance(out, GraphRef) or out.shape != ():
             raise ShapeError(f"compile_scalar: the program returns a scalar, got {getattr(out, 'shape', type(out).__name__)}")
-        super().__init__(graph, out, device)
+        super().__init__(graph, out, device, seed)
 
     def value_and_grad(self, *xs: Any) -> tuple[AnyTensor, tuple[AnyTensor | None, ...]]:
         """(value, gradients in argument order; None for integers)."""
@@ -288,28 +332,52 @@ def _zeros(graph: Graph, like: GraphRef) -> Any:
     return graph._full(shape=like.shape, value=0.0)
 
 
-def _traced(f: Callable[..., Any], shapes: Sequence[Any], dtype: str, device: str) -> tuple[GraphM, Any]:
+def _compiled(
+    kind: type[CompiledOut], make: Callable[..., Any], f: Callable[..., Any], shapes: Any, dtype: str, device: str, seed: int | None
+) -> Any:
+    name = make.__name__
+    if not callable(f):
+        raise OptionError(f"{name}: a program is a function f(ops, *refs), got {type(f).__name__}")
+    try:
+        specs = [as_spec(s) for s in shapes]
+    except TypeError:
+        raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}") from None
     if device != "cpu" and dtype == "float64":
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
-    graph = GraphM(dtype)
-    refs = [graph.arg(i, s) for i, s in enumerate(shapes)]
-    return graph, f(graph, *refs)
+
+    def trace() -> tuple[Traced, Any]:
+        graph = Traced(dtype, Captured(f, frozen=True))
+        return graph, f(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
+
+    made = kind(*trace(), device, seed)
+    made._made_by = make, (f, specs, dtype, device, seed)
+    if check_capture():
+        made._again = trace
+    return made
 
 
-def compile_scalar(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu") -> CompiledScalar:
+def compile_scalar(
+    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+) -> CompiledScalar:
     """Compile a program `f(ops, *refs) -> scalar`.
+
+    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was: `captured` lists it.
+    A program made of a function of a module pickles, by its name.
 
     Args:
         shapes: for each argument a shape, or a `Spec(shape, dtype)`.
         dtype: the program's float dtype.
         device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
+        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
 
     Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
-        float64 on a GPU; what the ops raise.
+        float64 on a GPU; OptionError if f is no function; what the ops raise.
     """
-    return CompiledScalar(*_traced(f, shapes, dtype, device), device)
+    return _compiled(CompiledScalar, compile_scalar, f, shapes, dtype, device, seed)
 
 
-def compile_out(f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu") -> CompiledOut:
+def compile_out(
+    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+) -> CompiledOut:
     """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`."""
-    return CompiledOut(*_traced(f, shapes, dtype, device), device)
+    return _compiled(CompiledOut, compile_out, f, shapes, dtype, device, seed)

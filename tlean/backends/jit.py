@@ -14,7 +14,7 @@ from tlean.errors import OptionError
 from tlean.ops import Spec
 
 from .capture import program_of, trace_into
-from .captured import Captured, check_capture, same_program
+from .captured import Captured, changed, check_capture, same_program
 from .compiled import Traced
 from .cost import Cost, cost_of
 from .cpu import CPU
@@ -118,10 +118,11 @@ class Compiled:
                 self._compare(trace, new)
             trace, more = new, new.captured.guard.check()
             if more is None:
-                # The program changes what it reads: as it was traced with it, this once.
-                more = new.captured.guard.read()
+                # The program changes what it reads: it runs on what it was traced with, this once.
+                more = new.captured.as_traced()
             elif keep:
                 self._keep(key, trace)
+            new.captured.settle()
         if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
             self._arrays[tuple((a.shape, a.dtype) for a in args)] = (self._known[key], [s.dtype for s in specs])
         self._latest = trace
@@ -152,10 +153,7 @@ class Compiled:
 
     def _compare(self, before: Trace, now: Trace) -> None:
         if before.structure != now.structure or not same_program(before.run.graph, now.run.graph):
-            raise OptionError(
-                f"{getattr(self.__wrapped__, '__name__', 'the program')}: TLEAN_CHECK_CAPTURE: the program is another than when it was traced;"
-                " what changed is not looked at before a call: pass it as an argument"
-            )
+            raise changed(getattr(self.__wrapped__, "__name__", "the program"))
 
     def _called(self) -> Executable:
         if self._latest is None:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean._core.array import as_tensor
+from tlean._core.array import AnyTensor, as_tensor
+from tlean.backends.compiled import GraphM
 from tlean.backends.eager import no_grad
+from tlean.backends.graph import Graph
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.param import Param
-from tlean.rng import Rng
+from tlean.rng import Rng, with_seed
 from tlean.session import Session
 from tlean.shapes import as_shape
 from tlean.train.arrays import as_array, flag, whole
@@ -22,14 +24,15 @@ from tlean.train.params import listed
 
 from .init import Initialiser
 
-# Where layers that are made without further ado draw their first values from.
-_stream = Rng(0)
-
 
 def seed(number: int) -> None:
-    """Start the stream of first values anew: the same layers made after it get the same values."""
+    """Start the stream of first values anew: the same layers made after it get the same values. `tl.seed` does this too."""
     global _stream
     _stream = Rng(number)
+
+
+# Where layers that are made without further ado draw their first values from.
+_stream = Rng(with_seed(seed))
 
 
 class Buffer(Param):
@@ -91,7 +94,8 @@ class Bound:
                 )
             if isinstance(p, Buffer):
                 # Not `use`: buffers change within the step, and a tape refuses a parameter that changed since it was read.
-                self.refs[p] = self.ops.const(p.get())
+                # A kept program reads it anew at each call.
+                self.refs[p] = self.ops.const(p if isinstance(self.ops, GraphM) else p.get())
             elif hasattr(self.ops, "use"):
                 self.refs[p] = self.ops.use(p)
             else:
@@ -136,6 +140,9 @@ class Module:
     in a plain dict, or a list in a list, they would be neither trained nor saved, so that is an error. A parameter that appears twice is
     one parameter (weight tying).
     """
+
+    #: A kept program that captures a layer looks at all its attributes, except for these.
+    __tlean_unwatched__ = frozenset(("_first_values",))
 
     #: Whether the layer behaves as in training (dropout drops, batch normalisation uses the batch).
     training = True
@@ -363,6 +370,11 @@ class Module:
             raise OptionError(f"{type(self).__name__}: the first argument is a backend or session, got {type(ops).__name__}; see predict")
         bound = Bound(ops, {})
         y = self.forward(bound, *inputs, **options)
+        if bound.updates and isinstance(ops, Graph):
+            raise OptionError(
+                f"{type(self).__name__}: running statistics do not move inside a transformed or compiled program; call the model in evaluation"
+                " mode (eval()), or with bind, whose `updates` are their new values"
+            )
         for buffer, new in bound.updates.items():
             buffer.set(ops.get_value(new) if hasattr(ops, "get_value") else new.value)
         return y

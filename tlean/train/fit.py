@@ -260,6 +260,8 @@ def fit(
     check_batch(batch, loss, inputs)
     state = model.state()
     options = options or Options(backend="compiled", seed=seed, dtype=state[0].dtype if state else "float32")
+    if options.seed is None:
+        options = options.replace(seed=seed)
     specs = [_spec(a) for a in batch]
     trainer = ScalarTrainer(options, state, specs, model.program(loss, inputs))
     evaluator = ScalarTrainer(options, state, specs, model.program(loss, inputs, training=False))

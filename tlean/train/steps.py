@@ -9,6 +9,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
+from tlean.backends.captured import Captured
 from tlean.backends.compiled import GraphM
 from tlean.backends.cpu import CPU
 from tlean.backends.derive import reverse
@@ -156,7 +157,7 @@ class CompiledSteps:
         self.params = params
         self.loss = loss
         self.stored: Stored = _nothing
-        self.stream = Stream(options.seed)
+        self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made: dict[Any, tuple[Executable, Any, list[int], list[tuple[Param, int]]]] = {}
         # The `hyper` of the last step as arrays: rates mostly stay.
@@ -197,7 +198,7 @@ class CompiledSteps:
     ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
         # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
-        graph = GraphM(self.options.dtype)
+        graph = GraphM(self.options.dtype, Captured(self.loss, frozen=True))
         names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
@@ -226,7 +227,7 @@ class CompiledSteps:
         graph.outputs = [r.id for r in outputs]
         places = tree.unflatten(structure, range(1, 1 + len(leaves)))
         stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
-        return Executable(graph, graph.finish(), self._target), structure, moved, stored
+        return Executable(graph, graph.finish(), self._target, graph.captured), structure, moved, stored
 
     #: Whether the step's plan looks for numbers that are not finite before it updates.
     _looks = True
