@@ -183,8 +183,10 @@ def test_an_object_that_is_handed_on(backend):
 def test_functions_among_what_is_captured(backend):
     rate = 1.0
 
-    def inner(ops, x):
+    def first(ops, x):
         return ops.scale(x, rate)
+
+    inner = first
 
     def outer(ops, x):
         return ops.sum(inner(ops, x))

@@ -183,7 +183,7 @@ class _Fixed:
     # A program as it was at its first call: traced then, with the values that its captured arrays had.
     def __init__(self, f: Callable[..., Any]) -> None:
         self._f = f
-        self._traced: tuple[Traced, Any, list[AnyTensor]] | None = None
+        self._traced: tuple[Traced, Any, list[AnyTensor | None]] | None = None
 
     def __call__(self, graph: Graph, *args: Any) -> Any:
         leaves, structure = tree.flatten(args)
@@ -194,8 +194,8 @@ class _Fixed:
             out, made = tree.flatten(self._f(own, *tree.unflatten(structure, refs)))
             own.outputs = [own.ref(r).id for r in out]  # type: ignore[union-attr]
             seeds = own.finish()
-            held = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
-            self._traced = own, made, [*held, *[None] * seeds]
+            held: list[AnyTensor | None] = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
+            self._traced = own, made, held + [None] * seeds
         own, made, rest = self._traced
         more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]
         return tree.unflatten(made, graph.inline(own, [*leaves, *more], merge=False))
@@ -451,7 +451,8 @@ def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> li
             if not columns:
                 found[k].append(graph._full(shape=shape, value=0.0))
                 continue
-            stacked = graph.stack([_zero_like(graph, y) if c[k] is None else c[k] for c in columns], axis=0)
+            column = [_zero_like(graph, y) if c[k] is None else c[k] for c in columns]
+            stacked = graph.stack(column, axis=0)  # type: ignore[arg-type]
             found[k].append(graph.reshape(graph.transpose2d(graph.reshape(stacked, (len(columns), _size(y)))), shape))
     return found
 

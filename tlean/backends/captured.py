@@ -1,8 +1,8 @@
 """What a program reaches beside its arguments: found in its code, so that a kept plan can look there again before each call.
 
-`walk` follows a function without running it: the cells of its closure, the globals that its code names, its defaults, `self` and the attributes
-that its code reads, the functions among these likewise. Every such place becomes part of a `Guard`. Arrays and parameters that the program
-hands to an op become further inputs of the plan. `docs/captured_values.md` says what cannot be found.
+`Captured` follows a function without running it: the cells of its closure, the globals that its code names, its defaults, `self` and the
+attributes that its code reads, the functions among these likewise. Every such place becomes part of a `Guard`. Arrays and parameters that
+the program hands to an op become further inputs of the plan. `docs/captured_values.md` says what cannot be found.
 """
 
 from __future__ import annotations
@@ -293,9 +293,10 @@ class Captured:
         for attribute, item in list(vars(base).items()):
             if attribute in ("__call__", "forward") and isinstance(item, types.FunctionType):
                 self._code(item, f"{name}.{attribute}.", depth + 1, value)
-            elif attribute not in inside and not attribute.startswith("__") and (isinstance(item, _PLAIN) or is_array(item)):
-                if getattr(value, attribute, None) is item:
-                    self._value(_Place("attribute", value, attribute), f"{name}.{attribute}", item, (), depth + 1, True)
+                continue
+            shared = isinstance(item, (*_PLAIN, list, dict, tuple)) or is_array(item)
+            if shared and attribute not in inside and not attribute.startswith("__") and getattr(value, attribute, None) is item:
+                self._value(_Place("attribute", value, attribute), f"{name}.{attribute}", item, (), depth + 1, True)
 
     # Code -------------------------------------------------------------------------------------------------------------------
 

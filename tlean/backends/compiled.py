@@ -22,7 +22,6 @@ from .executable import Executable, Stream
 from .graph import Graph, GraphRef
 from .lower import expand, target_of
 
-
 _DTYPES = frozenset((FLOAT, "float32", "float64", "int64", "int32", "bool"))
 
 
@@ -96,7 +95,7 @@ class GraphM(Graph):
     def _held(self, made: GraphRef | None, value: Any) -> GraphRef | None:
         if self.captured is None or made is None or not is_array(value):
             return made
-        if isinstance(value, ParamBase) and value.dtype != self.dtype:
+        if isinstance(value, ParamBase) and value._tensor.dtype != self.dtype:
             raise DTypeError(f"the program computes in {self.dtype}, got {value!r}; cast the parameter, or the arguments")
         known = self.captured.same(value, made.spec, self.specs)
         if known == made.id:
@@ -108,7 +107,7 @@ class GraphM(Graph):
         return made
 
     def finish(self) -> int:
-        """Append what is no argument as the last inputs: captured arrays, then the seeds of random ops; returns how many seeds there are."""
+        """Append what is no argument as the last inputs: captured arrays, then the seeds of random ops; returns the number of seeds."""
         if self.captured is not None:
             for number in self.captured.inputs(self):
                 del self.constants[number]

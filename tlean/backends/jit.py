@@ -162,7 +162,7 @@ class Compiled:
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the latest trace took of the program's surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
         self._called()
         return types.MappingProxyType(self._latest.captured.frozen)  # type: ignore[union-attr]
 

@@ -372,8 +372,8 @@ class Module:
         y = self.forward(bound, *inputs, **options)
         if bound.updates and isinstance(ops, Graph):
             raise OptionError(
-                f"{type(self).__name__}: running statistics do not move inside a transformed or compiled program; call the model in evaluation"
-                " mode (eval()), or with bind, whose `updates` are their new values"
+                f"{type(self).__name__}: running statistics do not move inside a transformed or compiled program; call the model in"
+                " evaluation mode (eval()), or with bind, whose `updates` are their new values"
             )
         for buffer, new in bound.updates.items():
             buffer.set(ops.get_value(new) if hasattr(ops, "get_value") else new.value)
