@@ -139,7 +139,7 @@ cdef str described(OpInfo op, tuple args):
     for name, x in zip(op.record.input_names(len(args)), args):
         shape = getattr(x, "shape", None)
         dtype = getattr(x, "dtype", None)
-        parts.append(f"{name}: {type(x).__name__}" if shape is None or dtype is None else f"{name}: {tuple(shape)} {dtype}")
+        parts.append(f"{name}: {shape} {dtype}" if isinstance(shape, tuple) and dtype is not None else f"{name}: {type(x).__name__}")
     return ", ".join(parts)
 
 

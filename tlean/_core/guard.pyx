@@ -1,7 +1,7 @@
 """What a kept program depends on beside its arguments: read again, and compared, before each call.
 
-A guard is a list of places (a closure's cell, an entry of a dictionary, an attribute, an item of a list), each with what stood there when the
-program was traced. `tlean.backends.captured` finds the places. Reading calls no Python code of the user's, apart from `__getattr__`.
+A guard is a list of places (a closure's cell, an entry of a dictionary, an attribute, an item of a list), each with what stood there when
+the program was traced. `tlean.backends.captured` finds the places. Reading calls no Python code of the user's, apart from `__getattr__`.
 """
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
@@ -96,8 +96,9 @@ cdef bint same_bytes(object array, bytes content) except -1:
 cdef class Guard:
     """Places and what stood there.
 
-    Arrays have slots: the places that held one array share its slot, and go on holding one array, though it may be another of the same shape
-    and dtype. `check` returns the arrays that the program takes as further inputs, as they are now, or None where anything else changed.
+    Arrays have slots: the places that held one array share its slot, and go on holding one array, though it may be another of the same
+    shape and dtype. `check` returns the arrays that the program takes as further inputs, as they are now, or None where anything else
+    changed.
     """
     cdef list owners, keys, expected
     cdef list shapes, dtypes, kinds
@@ -137,7 +138,7 @@ cdef class Guard:
         """A further input of the program: the array of a slot, or (−1) this very array or parameter, as this dtype."""
         # An AnyTensor never changes: as long as it is there, it counts as it was, whoever releases it.
         kept = (array, shared(array)) if isinstance(array, AnyTensor) else (array if slot < 0 else None, None)
-        self.inputs.append((slot, *kept, intern_shape(tuple(array.shape)), dtype_code(dtype), copy))
+        self.inputs.append((slot, *kept, hasattr(array, "_tensor"), intern_shape(tuple(array.shape)), dtype_code(dtype), copy))
 
     def content(self, Py_ssize_t slot, bytes content):
         """The program computed with the numbers of that slot's array, which were these."""
@@ -196,7 +197,10 @@ cdef class Guard:
                 slot = self.expected[i]
                 held = current[slot]
                 if held is None:
-                    if type(value) is not self.kinds[slot] or value.shape != self.shapes[slot] or value.dtype != self.dtypes[slot]:
+                    if type(value) is not self.kinds[slot] or value.shape != self.shapes[slot]:
+                        return i
+                    dtype = value.dtype
+                    if dtype is not self.dtypes[slot] and dtype != self.dtypes[slot]:
                         return i
                     current[slot] = value
                 elif held is not value:
@@ -223,31 +227,24 @@ cdef class Guard:
         made = self.taken(current) if i < 0 else None
         if made is None:
             what = self.names[i] if i >= 0 else "a captured parameter"
-            raise_error("ShapeError", f"{what}: an array that a compiled program captures keeps its shape and dtype; compile the program again")
+            raise_error("ShapeError", f"{what}: an array that a compiled program captures keeps its shape and dtype; compile it again")
         return made
 
     cdef list taken(self, list current):
         cdef AnyTensor t
         cdef list made = []
-        for slot, array, kept, shape, dtype, copy in self.inputs:
+        for slot, array, kept, parameter, shape, dtype, copy in self.inputs:
             if slot >= 0:
                 array = kept if kept is not None and current[slot] is array else current[slot]
-            t = as_input(array, dtype, copy)
-            if t is None or t.info is not shape:
+            if parameter:
+                t = array._tensor
+                if t.code != <int>dtype:
+                    return None
+                if copy:
+                    t = tensor_from_object(t.numpy(), dtype, True)
+            else:
+                t = tensor_from_object(array, dtype, copy)
+            if t.info is not shape:
                 return None
             made.append(t)
         return made
-
-
-cdef AnyTensor as_input(object array, int dtype, bint copy):
-    # An array or a parameter as an input of that dtype; None for a parameter of another.
-    cdef AnyTensor t
-    if hasattr(array, "_tensor"):
-        t = array._tensor
-        if t.code != dtype:
-            return None
-        if copy:
-            t = tensor_from_object(t.numpy(), dtype, True)
-    else:
-        t = tensor_from_object(array, dtype, copy)
-    return t

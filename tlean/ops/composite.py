@@ -43,6 +43,8 @@ def global_avg_pool2d_nchw(ops: Any, x: Any, name: str | None = None) -> Any:
 
 def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
     # "ij,jk->ik" as three words; every letter once within a word, one size per letter.
+    if not isinstance(spec, str):
+        raise OptionError('spec is a string of the form "ij,jk->ik"')
     inputs, arrow, out = spec.replace(" ", "").partition("->")
     words = inputs.split(",")
     if not arrow or len(words) != 2:

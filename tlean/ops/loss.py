@@ -459,11 +459,13 @@ def _finish(ops, op, args, reduction, name):
 @composite
 def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
     """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
-    log_probs, weight = array(ops, log_probs, "nll_loss: log_probs"), array(ops, weight)
+    log_probs = array(ops, log_probs, "nll_loss: log_probs")
+    weight = None if weight is None else array(ops, weight, "nll_loss: weight")
     shape = tuple(log_probs.shape)
     try:
         options = _label_options(ignore_index, reduction)
-        _check_labelled(shape, tuple(getattr(labels, "shape", shape[:-1])), None if weight is None else tuple(weight.shape), "log_probs")
+        given = getattr(labels, "shape", None)
+        _check_labelled(shape, given if isinstance(given, tuple) else shape[:-1], None if weight is None else tuple(weight.shape), "log_probs")
     except TleanError as error:
         raise complete(error, "nll_loss", [describe("log_probs", shape, log_probs.dtype)], {"reduction": reduction}) from None
     at_label = {"depth": shape[-1], "ignore_index": options["ignore_index"]}
@@ -493,6 +495,7 @@ def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
     """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
     if not is_positive(delta):
         raise complete(OptionError("delta is a number greater than 0"), "huber_loss", [], {"delta": delta})
+    delta = float(delta)
     d = ops.sub(yhat, target)
     # With c = d clamped to ±delta, both branches are c (d − c/2).
     c = ops.clamp(d, -delta, delta)

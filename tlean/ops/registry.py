@@ -363,7 +363,7 @@ def whole(name: str, value: Any) -> int:
 def is_positive(value: Any) -> bool:
     """Whether an option is a number above 0."""
     try:
-        return float(value) > 0
+        return not isinstance(value, str | bytes) and float(value) > 0
     except (TypeError, ValueError):
         return False
 
@@ -371,11 +371,18 @@ def is_positive(value: Any) -> bool:
 def array(ops: Any, x: Any, needed: str = "") -> Any:
     """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf.
 
-    Raises: ShapeError for None where the argument is needed, under this name.
+    Raises: ShapeError for None where the argument is needed, under this name; DTypeError, ShapeError for what is no array.
     """
-    if x is None and needed:
-        raise ShapeError(f"{needed} is required, got None")
-    return x if x is None or (hasattr(x, "shape") and hasattr(x, "dtype")) else ops.leaf(x)
+    if x is None:
+        if needed:
+            raise ShapeError(f"{needed} is required, got None")
+        return None
+    if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
+        return x
+    try:
+        return ops.leaf(x)
+    except (DTypeError, ShapeError) as error:
+        raise type(error)(f"{needed}: {error}" if needed else str(error)) from None
 
 
 # Shorthands: rules that several ops share ------------------------------------------------------------------------------
