@@ -17,7 +17,7 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.refs import RefBase
 
 from . import tree
-from .backends.capture import program_of, trace_into
+from .backends.capture import is_backend, program_of, trace_into
 from .backends.captured import Captured
 from .backends.compiled import Traced
 from .backends.derive import forward, reverse
@@ -39,7 +39,7 @@ class Transformed:
     def __init__(
         self, name: str, record: Callable[..., Any], backend: str, program: Any = None, seed: int | None = None, made_by: Any = None
     ) -> None:
-        if backend not in ("compiled", "eager"):
+        if not isinstance(backend, str) or backend not in ("compiled", "eager"):
             raise OptionError(f"{name}: backend is 'compiled' or 'eager', got {backend!r}")
         self.__name__ = name
         self._record = record
@@ -148,6 +148,8 @@ def value_and_grad(
 def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
     _program(name, f)
     _argnums(name, argnums)
+    if not isinstance(has_aux, bool):
+        raise OptionError(f"{name}: has_aux is True or False, got {has_aux!r}")
 
     def record(graph: Graph, *args: Any) -> Any:
         picked = _select(name, args, argnums)
@@ -240,6 +242,8 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
     y = run(*xs)
 
     def pull(g: Any) -> tuple[Any, ...]:
+        if is_backend(g):
+            raise OptionError(f"vjp: the pull-back takes a cotangent alone, got {type(g).__name__}")
         leaves, structure = tree.flatten(g)
         if len(leaves) == len(made):
             g = tree.unflatten(structure, [_floating(x, d) if d.startswith("float") else x for x, d in zip(leaves, made, strict=True)])

@@ -143,6 +143,14 @@ cdef str described(OpInfo op, tuple args):
     return ", ".join(parts)
 
 
+cdef tuple operands(object xs, str name):
+    # The operands of an op that takes any number of them.
+    try:
+        return tuple(xs)
+    except TypeError:
+        raise_error("DTypeError", f"{name}: a sequence of arrays is expected, got {type(xs).__name__}")
+
+
 cdef void forget_slots() noexcept:
     cdef int k
     cdef PyObject* values

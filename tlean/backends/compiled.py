@@ -47,7 +47,7 @@ class GraphM(Graph):
     """
 
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
-        if dtype not in ("float32", "float64"):
+        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
             raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
         super().__init__(dtype, merge=False)
         self.captured = captured
@@ -62,11 +62,11 @@ class GraphM(Graph):
 
     def arg(self, i: Any, spec: Any = None, name: str | None = None) -> Any:  # type: ignore[override]
         """Argument number i of the program, of that shape or spec. Raises: OptionError out of order or declared twice otherwise."""
-        if i in self._arguments:
+        if isinstance(i, int) and i in self._arguments:
             if spec is not None and as_spec(spec).resolved(self.dtype) != self._arguments[i].spec:
                 raise OptionError(f"GraphM.arg: argument {i} is {self._arguments[i].spec}, got {spec}")
             return self._arguments[i]
-        if i != len(self._arguments) or spec is None:
+        if not isinstance(i, int) or i != len(self._arguments) or spec is None:
             raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
         spec = as_spec(spec).resolved(self.dtype)
         if spec.dtype.startswith("float") and spec.dtype != self.dtype:
@@ -192,7 +192,7 @@ class CompiledOut:
 
     def jvp(self, xs: Sequence[Any], dxs: Sequence[Any]) -> tuple[Any, Any]:
         """(result, its derivative in the direction `dxs`); None in `dxs` holds that argument fixed."""
-        present = tuple(d is not None for d in dxs)
+        present = tuple(d is not None for d in _sequence("jvp: the directions", dxs))
         if len(present) != self._arguments:
             raise ShapeError(f"jvp: one direction for each of the {self._arguments} arguments, got {len(present)}")
         for k, (p, value) in enumerate(zip(present, self.graph.inputs, strict=False)):
@@ -244,6 +244,7 @@ class CompiledOut:
             raise changed(type(self).__name__)
 
     def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
+        _sequence(f"the {what}s", xs)
         if len(xs) != self._arguments:
             raise ShapeError(f"the program takes {self._arguments} arguments, got {len(xs)}")
         tensors: list[AnyTensor | None] = []
@@ -327,6 +328,12 @@ class CompiledScalar(CompiledOut):
         return graph
 
 
+def _sequence(what: str, given: Any) -> Sequence[Any]:
+    if not isinstance(given, tuple | list):
+        raise OptionError(f"{what} are a tuple with one entry for each argument, got {type(given).__name__}")
+    return given
+
+
 def _zeros(graph: Graph, like: GraphRef) -> Any:
     return graph._full(shape=like.shape, value=0.0)
 
@@ -341,7 +348,7 @@ def _compiled(
         specs = [as_spec(s) for s in shapes]
     except TypeError:
         raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}") from None
-    if device != "cpu" and dtype == "float64":
+    if target_of(device) is not CPU and dtype == "float64":
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
 
     def trace() -> tuple[Traced, Any]:

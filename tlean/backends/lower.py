@@ -120,9 +120,9 @@ def target_of(device: str, precision: str = "fp32", deterministic: bool = True, 
 
     Raises: OptionError for another device; DeviceError that says what is missing for CUDA.
     """
-    if device == "cpu":
+    if isinstance(device, str) and device == "cpu":
         return CPU if fast_kernels else DEFINED
-    found = re.fullmatch(r"cuda(?::(\d+))?", str(device))
+    found = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if found is None:
         raise OptionError(f"device is 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
     from tlean.cuda.context import context

@@ -212,8 +212,11 @@ def functions() -> str:
     for face in faces():
         names.append(face.name)
         arrays = _arrays(face)
-        keeper = f"*several({face.name!r}, {arrays[0]})" if face.record is not None and face.record.variadic else ", ".join(arrays)
+        variadic = face.record is not None and face.record.variadic
+        keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
+        if variadic:
+            out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
     out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
     return "".join(out)
