@@ -428,7 +428,8 @@ def test_what_changes_beside_the_program_traces_nothing():
 # jit, compile_* and trainers -----------------------------------------------------------------------------------------------------
 
 
-def test_jit_reads_arrays_and_freezes_the_rest():
+def test_jit_reads_arrays_and_freezes_the_rest(monkeypatch):
+    monkeypatch.delenv("TLEAN_CHECK_CAPTURE", raising=False)
     rate, c, m, name = 2.0, np.ones(3), Model(), "w"
     f = tl.jit(lambda ops, x: ops.scale(ops.mul(ops.mul(x, c), m.w), rate * m.rate if name == "w" else 0.0))
     with pytest.raises(tl.OptionError, match="not called yet"):
@@ -460,6 +461,14 @@ def test_compiled_programs_read_arrays_and_freeze_the_rest():
         f(ONES)
 
 
+def test_trainers_freeze_the_rest():
+    rate = 2.0
+    t = tl.ScalarTrainer(tl.Options(backend="compiled"), [np.ones(3)], [], lambda ops, w: ops.sum(ops.scale(w, rate)))
+    assert t.forward().item() == 6.0 and dict(t.captured) == {"rate": 2.0}
+    eager = tl.ScalarTrainer(tl.Options(), [np.ones(3)], [], lambda ops, w: ops.sum(ops.scale(w, rate)))
+    assert eager.forward().item() == 6.0 and dict(eager.captured) == {}
+
+
 @both
 def test_trainers_read_arrays(backend):
     c = np.ones(3, np.float32)
@@ -473,14 +482,11 @@ def test_trainers_read_arrays(backend):
 
 # TLEAN_CHECK_CAPTURE -------------------------------------------------------------------------------------------------------------
 
-HIDDEN = [1.0]
+def trained(f):
+    return tl.ScalarTrainer(tl.Options(backend="compiled"), [], [(3,)], f).forward
 
 
-def hidden():
-    return HIDDEN
-
-
-@pytest.mark.parametrize("make", [tl.grad, tl.jit, lambda f: tl.compile_scalar(f, [(3,)], "float64")], ids=["grad", "jit", "compile"])
+@pytest.mark.parametrize("make", [tl.grad, tl.jit, lambda f: tl.compile_scalar(f, [(3,)], "float64"), trained])
 def test_a_hidden_change_is_found(make, monkeypatch):
     monkeypatch.setenv("TLEAN_CHECK_CAPTURE", "1")
     state = iter([1.0, 1.0, 2.0, 2.0, 2.0])

@@ -28,6 +28,12 @@ def masks() -> list[bytes]:
         made.append(s.dropout(s.input(ONES), 0.5).value)
         t = tl.ScalarTrainer(tl.Options(backend=backend), [ONES], [], lambda ops, w: ops.sum(ops.dropout(w, 0.5)))
         made.append(t.backward()[0])
+    for _ in range(2):
+        m = tl.TapeM()
+        made += [m.value(m.dropout(m.leaf(ONES), 0.5)), m.value(m.dropout(m.leaf(ONES), 0.5))]
+        tape, i = tl.Tape().leaf(ONES)
+        tape, i = tape.dropout(i, 0.5)
+        made.append(tape.get_value(i))
     made += [tl.dropout(ONES, 0.5), tl.dropout(ONES, 0.5), tl.rand_uniform((64,)), tl.bernoulli_mask(0.5, (64,))]
     return [(np.asarray(m) != 0).tobytes() if np.asarray(m).min() == 0 else np.asarray(m).tobytes() for m in made]
 
@@ -65,7 +71,17 @@ def test_a_seed_is_the_same_stream_everywhere(seed):
         made.append(s.dropout(s.input(single), 0.5).value)
         t = tl.ScalarTrainer(tl.Options(backend=backend, seed=seed), [single], [], lambda ops, w: ops.sum(drop(ops, w)))
         made.append(t.backward()[0])
+    m = tl.TapeM(seed=seed)
+    made.append(m.value(m.dropout(m.leaf(single), 0.5)))
+    tape, i = tl.Tape(seed=seed).leaf(single)
+    start = tape
+    for _ in range(2):
+        # A tape is a value: the same op on it gives the same numbers.
+        tape, j = start.dropout(i, 0.5)
+        made.append(tape.get_value(j))
     assert len({np.asarray(m).tobytes() for m in made}) == 1
+    more = tape.dropout(i, 0.5)
+    assert np.asarray(more[0].get_value(more[1])).tobytes() != np.asarray(made[0]).tobytes()
 
 
 def test_the_rule_is_the_one_written_down():

@@ -19,6 +19,7 @@ from .arguments import node_id
 from .backends.eager import EagerOps
 from .cuda.place import array_at, context_at, context_of
 from .errors import DTypeError, NodeError, OptionError, ShapeError
+from .rng import checked_seed, program_seed
 
 _FLOATS = ("float32", "float64")
 
@@ -64,6 +65,7 @@ class Tape(TapeMethods):
     Args:
         dtype: "float32" or "float64"; what inputs are cast to.
         device: "cpu", "cuda" or "cuda:<number>". On a device values and gradients are its arrays, and the dtype is float32.
+        seed: of its random numbers; None for a stream of its own, which `tl.seed` fixes.
 
     Example::
 
@@ -73,13 +75,14 @@ class Tape(TapeMethods):
         tape.backward_scalar(s)[x]          # [2, 4]
     """
 
-    __slots__ = ("_dtype", "_position", "_size", "_store")
+    __slots__ = ("_dtype", "_size", "_store", "_stream")
 
-    def __init__(self, dtype: str = "float32", device: str = "cpu") -> None:
+    def __init__(self, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> None:
         self._dtype = arguments.float_dtype("Tape", dtype)
         self._store: Any = new_store(dtype, device)
         self._size = 0
-        self._position = 0
+        #: Seed and position of its random numbers.
+        self._stream = (program_seed() if seed is None else checked_seed("Tape", seed), 0)
 
     # Appending ------------------------------------------------------------------------------------------------------------
 
@@ -98,12 +101,12 @@ class Tape(TapeMethods):
 
             ops = CudaEager(self._where, self._store)
         ops.use_store(self._store.continued(self._size, ops))
-        ops.stream_position = self._position
+        ops.session_seed, ops.stream_position = self._stream
         return ops
 
     def _after(self, ops: Any) -> Tape:
         ops.store.done()
-        return _tape_of(ops.store, len(ops.store), self._dtype, ops.stream_position)
+        return _tape_of(ops.store, len(ops.store), self._dtype, (ops.session_seed, ops.stream_position))
 
     def _record(self, op: str, call: Callable[[Any, Callable[[Any], Any]], Any]) -> tuple[Tape, Any]:
         ops = self._builder()
@@ -308,12 +311,12 @@ def new_store(dtype: str, device: str) -> Any:
     return DeviceTape(where)
 
 
-def _tape_of(store: Any, size: int, dtype: str, position: int) -> Tape:
+def _tape_of(store: Any, size: int, dtype: str, stream: tuple[int, int]) -> Tape:
     tape = Tape.__new__(Tape)
     tape._store = store
     tape._size = size
     tape._dtype = dtype
-    tape._position = position
+    tape._stream = stream
     return tape
 
 
@@ -352,12 +355,20 @@ def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
     return {i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None}
 
 
+def _stream_of(tape: Tape | None, seed: int | None) -> tuple[int, int]:
+    # Where the random numbers of a tape go on, or begin.
+    if seed is not None:
+        return checked_seed("TapeM", seed), 0
+    return (program_seed(), 0) if tape is None else tape._stream
+
+
 class Threaded:
     """What a backend adds to be a tape that is threaded for its user."""
 
     if TYPE_CHECKING:
         store: Any
         dtype: str
+        session_seed: int
         stream_position: int
 
         def get_value(self, ref: Any) -> Any: ...
@@ -366,7 +377,7 @@ class Threaded:
     @property
     def tape(self) -> Tape:
         """The tape so far, as a value."""
-        return _tape_of(self.store, len(self.store), self.dtype, self.stream_position)
+        return _tape_of(self.store, len(self.store), self.dtype, (self.session_seed, self.stream_position))
 
     def value(self, ref: Any) -> AnyTensor:
         """The value of a reference or id."""
@@ -396,6 +407,7 @@ class TapeM(Threaded, EagerOps):
     Args:
         tape: the tape to continue; an empty one by default.
         dtype: of a new tape.
+        seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape a stream of its own.
         device: of a new tape. On a device, or for a tape that is on one, the backend of that device is made, with the same methods.
 
     Example::
@@ -406,24 +418,24 @@ class TapeM(Threaded, EagerOps):
         m.backward_scalar(loss)[x.id]       # [2, 4]
     """
 
-    def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> Any:
+    def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> Any:
         if tape is not None and not isinstance(tape, Tape):
             raise NodeError(f"TapeM: the tape to continue is a Tape, got {type(tape).__name__}")
         store = new_store(dtype, device) if tape is None else tape._store
         if not isinstance(store, TapeStore):
             from .tape_cuda import CudaTapeM
 
-            return CudaTapeM(store, 0 if tape is None else tape.size, 0 if tape is None else tape._position)
+            return CudaTapeM(store, 0 if tape is None else tape.size, _stream_of(tape, seed))
         return super().__new__(cls)
 
-    def __init__(self, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu") -> None:
+    def __init__(self, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> None:
         if tape is None:
             super().__init__(arguments.float_dtype("TapeM", dtype))
             self.use_store(self.store.continued(0, self))
         else:
             super().__init__(tape.dtype, tape._store)
             self.use_store(tape._store.continued(tape.size, self))
-            self.stream_position = tape._position
+        self.session_seed, self.stream_position = _stream_of(tape, seed)
 
     @classmethod
     def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:

@@ -13,10 +13,10 @@ class CudaTapeM(Threaded, CudaEager):
     Args:
         store: the nodes to continue.
         size: how many of them.
-        position: of the random stream.
+        stream: seed and position of the random numbers.
     """
 
-    def __init__(self, store: DeviceTape, size: int, position: int) -> None:
+    def __init__(self, store: DeviceTape, size: int, stream: tuple[int, int]) -> None:
         super().__init__(store.context, store)
         self.use_store(store.continued(size, self))
-        self.stream_position = position
+        self.session_seed, self.stream_position = stream

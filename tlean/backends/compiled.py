@@ -236,7 +236,8 @@ class CompiledOut:
         return found
 
     def _check_again(self) -> None:
-        # Trace the function anew: it has to be the program that was compiled.
+        # Trace the function anew: it has to be the program that was compiled. An array of another shape is another mistake.
+        self._captured.guard.read()  # type: ignore[union-attr]
         graph, out = self._again()
         graph.outputs = [graph.ref(r).id for r in tree.flatten(out)[0]]
         graph.finish()

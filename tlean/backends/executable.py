@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
@@ -69,6 +69,8 @@ class Executable:
         self.graph = graph.prune()
         self.seeds = seeds
         self._captured = captured if captured is not None and captured.takes_inputs else None
+        #: name → value of what the program took of its surroundings for good.
+        self.frozen: Mapping[str, Any] = {} if captured is None else captured.frozen
         self.plan: Any = lower(graph, target)
         self._run, self._step = target.run, target.step
         self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]

@@ -112,17 +112,17 @@ class Compiled:
         traces = self._known.get(key, [])
         trace, more = self._valid(traces)
         checked = check_capture()
-        if trace is None or checked:
-            new = self._trace(structure, specs, dtype, target, keep)
-            if trace is not None:
-                self._compare(trace, new)
-            trace, more = new, new.captured.guard.check()
+        if trace is not None and checked:
+            self._compare(trace, self._trace(structure, specs, dtype, target, keep))
+        elif trace is None:
+            trace = self._trace(structure, specs, dtype, target, keep)
+            more = trace.captured.guard.check()
             if more is None:
                 # The program changes what it reads: it runs on what it was traced with, this once.
-                more = new.captured.as_traced()
+                more = trace.captured.as_traced()
             elif keep:
                 self._keep(key, trace)
-            new.captured.settle()
+            trace.captured.settle()
         if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
             self._arrays[tuple((a.shape, a.dtype) for a in args)] = (self._known[key], [s.dtype for s in specs])
         self._latest = trace

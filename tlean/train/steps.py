@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
-from tlean.backends.captured import Captured
+from tlean.backends.captured import Captured, changed, check_capture, same_program
 from tlean.backends.compiled import GraphM
 from tlean.backends.cpu import CPU
 from tlean.backends.derive import reverse
@@ -66,6 +67,9 @@ def clipped(ops: Any, grads: Sequence[Any], max_norm: float) -> tuple[list[Any],
 
 class EagerSteps:
     """Each op runs when the loss calls it; Python is entered once per op."""
+
+    #: Each step sees what the loss captures as it is.
+    captured: Mapping[str, Any] = types.MappingProxyType({})
 
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any]) -> None:
         self.session = Session(options.replace(backend="eager"))
@@ -160,6 +164,8 @@ class CompiledSteps:
         self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made: dict[Any, tuple[Executable, Any, list[int], list[tuple[Param, int]]]] = {}
+        #: What the latest plan took of the loss's surroundings for good, by name.
+        self.captured: Mapping[str, Any] = {}
         # The `hyper` of the last step as arrays: rates mostly stay.
         self._vectors: dict[tuple[float, ...], AnyTensor] = {}
 
@@ -185,6 +191,9 @@ class CompiledSteps:
         found = self._made.get(key)
         if found is None:
             found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm, finite)
+            self.captured = found[0].frozen
+        elif check_capture() and not same_program(found[0].graph, self._build(kind, inputs, kernels, update, clip_norm, finite)[0].graph):
+            raise changed("ScalarTrainer")
         return found
 
     def _build(

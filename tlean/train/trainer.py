@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
+from tlean.backends.compiled import as_spec
 from tlean.errors import DTypeError, OptionError, ShapeError
-from tlean.ops import FLOAT, Spec
+from tlean.ops import FLOAT
 from tlean.options import Options
 from tlean.param import Param
 
@@ -53,7 +55,7 @@ class ScalarTrainer:
         for p in self.params:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
-        self.input_specs = [s if isinstance(s, Spec) else Spec(tuple(s)) for s in input_shapes]
+        self.input_specs = [as_spec(s) for s in input_shapes]
         for k, s in enumerate(self.input_specs):
             if s.dtype.startswith("float") and s.dtype not in (FLOAT, options.dtype):
                 raise DTypeError(
@@ -68,6 +70,11 @@ class ScalarTrainer:
         self._adam = AdamState()
         #: What the loss returned beside the scalar in the last call, as arrays.
         self.aux: Any = None
+
+    @property
+    def captured(self) -> Mapping[str, Any]:
+        """What the compiled step took of the loss's surroundings for good, by name. Arrays that ops were given are read at each step."""
+        return types.MappingProxyType(dict(self._steps.captured))
 
     def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
         if len(inputs) != len(self.input_specs):
