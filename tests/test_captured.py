@@ -482,6 +482,7 @@ def test_trainers_read_arrays(backend):
 
 # TLEAN_CHECK_CAPTURE -------------------------------------------------------------------------------------------------------------
 
+
 def trained(f):
     return tl.ScalarTrainer(tl.Options(backend="compiled"), [], [(3,)], f).forward
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
@@ -345,10 +345,9 @@ def _compiled(
     name = make.__name__
     if not callable(f):
         raise OptionError(f"{name}: a program is a function f(ops, *refs), got {type(f).__name__}")
-    try:
-        specs = [as_spec(s) for s in shapes]
-    except TypeError:
-        raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}") from None
+    if not isinstance(shapes, Iterable):
+        raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}")
+    specs = [as_spec(s) for s in shapes]
     if target_of(device) is not CPU and dtype == "float64":
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
 

@@ -465,7 +465,9 @@ def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="
     try:
         options = _label_options(ignore_index, reduction)
         given = getattr(labels, "shape", None)
-        _check_labelled(shape, given if isinstance(given, tuple) else shape[:-1], None if weight is None else tuple(weight.shape), "log_probs")
+        _check_labelled(
+            shape, given if isinstance(given, tuple) else shape[:-1], None if weight is None else tuple(weight.shape), "log_probs"
+        )
     except TleanError as error:
         raise complete(error, "nll_loss", [describe("log_probs", shape, log_probs.dtype)], {"reduction": reduction}) from None
     at_label = {"depth": shape[-1], "ignore_index": options["ignore_index"]}
