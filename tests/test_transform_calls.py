@@ -60,9 +60,9 @@ def test_pull_of_numbers_and_trees(backend):
 def test_integer_directions_are_cast(backend):
     (product,) = tl.hvp(cubes, (X,), (np.array([1, 0, 0]),), backend=backend)
     assert product.tolist() == [6, 0, 0] and product.dtype == "float64"
-    y, dy = tl.jvp(cubes, (X.astype("f4"),), (np.array([True, False, False]),), backend=backend)
+    _, dy = tl.jvp(cubes, (X.astype("f4"),), (np.array([True, False, False]),), backend=backend)
     assert dy.item() == 3.0 and dy.dtype == "float32"
-    y, pull = tl.vjp(lambda ops, x: ops.square(x), X, backend=backend)
+    _, pull = tl.vjp(lambda ops, x: ops.square(x), X, backend=backend)
     assert pull(np.array([1, 0, 1]))[0].tolist() == [2, 0, 6]
 
 

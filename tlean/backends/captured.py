@@ -7,7 +7,7 @@ the program hands to an op become further inputs of the plan. `docs/captured_val
 
 from __future__ import annotations
 
-import dis
+import collections
 import functools
 import inspect
 import os
@@ -24,17 +24,15 @@ from tlean._core.guard import Guard
 from tlean._core.refs import RefBase
 from tlean.errors import OptionError
 
+from .reads import IDENTITY, reads
+
 #: Immutable values that are compared, not identified.
 _PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, np.dtype)
-#: Stands for an attribute where code asks only which object it has, or writes to it.
-_IDENTITY = "is"
 #: What may be read of an array without reading its numbers.
-_METADATA = frozenset((_IDENTITY, "shape", "dtype", "ndim", "size", "device", "requires_grad", "name"))
+_METADATA = frozenset((IDENTITY, "shape", "dtype", "ndim", "size", "device", "requires_grad", "name"))
 #: Kinds of places that say how something is built, no value of the user's.
 _FORM = ("keys", "length", "code")
 _STRUCTURE = (types.ModuleType, list, dict, tuple, types.CodeType)
-#: Instructions that neither read nor end a chain of attributes.
-_SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))
 #: Containers with more items are told apart by identity and length alone, and so is what lies deeper than this.
 _MOST_ITEMS = 1000
 _DEEPEST = 8
@@ -54,43 +52,6 @@ def is_array(value: Any) -> bool:
 def check_capture() -> bool:
     """Whether kept programs are traced again at every call, to see that they still are what they were."""
     return os.environ.get("TLEAN_CHECK_CAPTURE", "") not in ("", "0")
-
-
-@functools.lru_cache(maxsize=4096)
-def _reads(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    # The names that code reads and does not make itself, each with the attributes that are read of it in turn: once per place in the code.
-    own = {*code.co_varnames, *code.co_cellvars} - set(code.co_freevars)
-    first = code.co_varnames[0] if code.co_argcount else None
-    found: list[tuple[str, tuple[str, ...]]] = []
-    name: str | None = None
-    attributes: tuple[str, ...] = ()
-    steps = [s for s in dis.get_instructions(code) if s.opname not in _SILENT]
-    for k, step in enumerate(steps):
-        kind = step.opname
-        if name is not None:
-            if kind in ("LOAD_ATTR", "LOAD_METHOD"):
-                attributes += (step.argval,)
-                continue
-            if kind.endswith("_NONE") or kind in ("IS_OP", "STORE_ATTR", "DELETE_ATTR") or _compares_with_none(steps, k):
-                attributes += (_IDENTITY,)
-            found.append((name, attributes))
-        name, attributes = None, ()
-        if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"):
-            name = step.argval if step.argval not in own or step.argval == first else None
-        elif kind.startswith("LOAD_FAST"):
-            # Some versions load two variables at once; the attribute is then of the second.
-            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-            found += [(n, ()) for n in names[:-1] if n == first]
-            name = first if names[-1] == first else None
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            theirs = inner.co_varnames[0] if inner.co_argcount else None
-            found += [(n, a) for n, a in _reads(inner) if (n not in own or n == first) and n != theirs]
-    return tuple(found)
-
-
-def _compares_with_none(steps: Sequence[dis.Instruction], k: int) -> bool:
-    return steps[k].opname == "LOAD_CONST" and steps[k].argval is None and k + 1 < len(steps) and steps[k + 1].opname == "IS_OP"
 
 
 def _is_fixed(module: str | None, path: str | None = None) -> bool:
@@ -181,7 +142,7 @@ class Captured:
             return
         if place.kind != "fixed":
             self._add(place, name, value)
-        if isinstance(value, RefBase) or depth > _DEEPEST or attributes[:1] == (_IDENTITY,):
+        if isinstance(value, RefBase) or depth > _DEEPEST or attributes[:1] == (IDENTITY,):
             return
         if attributes:
             self._attribute(name, value, attributes, depth)
@@ -206,15 +167,20 @@ class Captured:
             return
         if isinstance(static, property):
             self._code(static.fget, f"{label}.", depth + 1, value)
-        elif isinstance(static, staticmethod | classmethod):
+        elif isinstance(static, staticmethod):
             self._callable(static.__func__, f"{label}.", depth + 1)
+        elif isinstance(static, classmethod):
+            self._code(static.__func__, f"{label}.", depth + 1, type(value))
+        elif isinstance(static, functools.cached_property):
+            # Not yet computed: what its code reads.
+            self._code(static.func, f"{label}.", depth + 1, value)
         elif isinstance(static, types.FunctionType) and attribute not in getattr(value, "__dict__", {}):
             self._add(_Place("attribute", type(value), attribute), label, static)
             if _is_fixed(static.__module__):
                 self._whole(name, value, depth)
             else:
                 self._code(static, f"{label}.", depth + 1, value)
-        elif isinstance(static, functools.cached_property | types.MethodDescriptorType | types.WrapperDescriptorType):
+        elif isinstance(static, types.MethodDescriptorType | types.WrapperDescriptorType):
             self._whole(name, value, depth)
         else:
             try:
@@ -234,7 +200,7 @@ class Captured:
         self._alive.append(value)
         if isinstance(value, dict):
             self._dict(name, value, depth)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | collections.deque):
             self._sequence(name, value, depth)
         elif isinstance(value, set):
             self._fixed_content(name, value)
@@ -339,7 +305,7 @@ class Captured:
         self._add(_Place("code", f, "__code__"), f"the code of {f.__qualname__}", f.__code__)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
         first = f.__code__.co_varnames[0] if f.__code__.co_argcount else None
-        for name, attributes in _reads(f.__code__):
+        for name, attributes in reads(f.__code__):
             label = prefix + name
             if name == first and name not in cells:
                 if own is not None:

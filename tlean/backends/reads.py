@@ -1,0 +1,53 @@
+"""What a function's code reads, from its instructions: names that it does not make itself, with the attributes that it reads of them."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from collections.abc import Sequence
+
+#: Stands for an attribute where code asks only which object it has, or writes to it.
+IDENTITY = "is"
+#: Instructions that neither read nor end a chain of attributes.
+_SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))
+
+
+@functools.lru_cache(maxsize=4096)
+def reads(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The names that code reads and does not make itself, with the attributes read of each in turn: once per place in the code.
+
+    The first parameter counts too: it may be `self`.
+    """
+    own = {*code.co_varnames, *code.co_cellvars} - set(code.co_freevars)
+    first = code.co_varnames[0] if code.co_argcount else None
+    found: list[tuple[str, tuple[str, ...]]] = []
+    name: str | None = None
+    attributes: tuple[str, ...] = ()
+    steps = [s for s in dis.get_instructions(code) if s.opname not in _SILENT]
+    for k, step in enumerate(steps):
+        kind = step.opname
+        if name is not None:
+            if kind in ("LOAD_ATTR", "LOAD_METHOD"):
+                attributes += (step.argval,)
+                continue
+            if kind.endswith("_NONE") or kind in ("IS_OP", "STORE_ATTR", "DELETE_ATTR") or _compares_with_none(steps, k):
+                attributes += (IDENTITY,)
+            found.append((name, attributes))
+        name, attributes = None, ()
+        if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"):
+            name = step.argval if step.argval not in own or step.argval == first else None
+        elif kind.startswith("LOAD_FAST"):
+            # Some versions load two variables at once; the attribute is then of the second.
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            found += [(n, ()) for n in names[:-1] if n == first]
+            name = first if names[-1] == first else None
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            theirs = inner.co_varnames[0] if inner.co_argcount else None
+            found += [(n, a) for n, a in reads(inner) if (n not in own or n == first) and n != theirs]
+    return tuple(found)
+
+
+def _compares_with_none(steps: Sequence[dis.Instruction], k: int) -> bool:
+    return steps[k].opname == "LOAD_CONST" and steps[k].argval is None and k + 1 < len(steps) and steps[k + 1].opname == "IS_OP"
