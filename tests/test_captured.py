@@ -607,3 +607,36 @@ def test_a_walk_ends():
     assert slope(g) == 2.0
     if loop is None:
         later = 1
+
+
+def test_calls_from_several_threads():
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(k):
+        c = np.full(3, float(k))
+        return lambda ops, x: ops.sum(ops.scale(ops.mul(x, c), float(k))), float(k * k)
+
+    programs = [one(k) for k in range(4)]
+    table = [programs[0][0]]
+    shared = np.ones(3)
+    g = tl.grad(lambda ops, x: ops.sum(ops.mul(x, shared)))
+    gs = [tl.grad(f) for f, _ in programs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda k: (slope(gs[k % 4]), slope(g)), range(200)))
+    assert found == [(programs[k % 4][1], 1.0) for k in range(200)] and table
+
+
+def test_a_program_of_many_constants():
+    """The walk and the inputs are linear in what a program captures."""
+    parts = [np.full(2, float(k)) for k in range(900)]
+
+    def f(ops, x):
+        for p in parts:
+            x = ops.add(x, p)
+        return ops.sum(x)
+
+    g = tl.value_and_grad(f)
+    assert g(np.zeros(2))[0].item() == 900 * 899
+    parts[0][:] = 1
+    assert g(np.zeros(2))[0].item() == 900 * 899 + 2
+    assert traces(g) == 1

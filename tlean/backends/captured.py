@@ -99,7 +99,9 @@ class Captured:
         self._seen: set[tuple[int, int]] = set()
         #: By identity.
         self._arrays: dict[int, _Array] = {}
+        #: The arrays that values of the graph were made of, by the value; and the values, by the identity of the array.
         self._bound: dict[int, Any] = {}
+        self._numbers: dict[int, list[int]] = {}
         self._handed: dict[int, int] = {}
         self._given: list[tuple[Any, str]] = []
         # What was looked at stays alive, so that an identity means one object.
@@ -326,6 +328,7 @@ class Captured:
     def bind(self, number: int, value: Any) -> None:
         """Value `number` of the graph was made of this array."""
         self._bound[number] = value
+        self._numbers.setdefault(id(value), []).append(number)
 
     def settle(self) -> None:
         """Let go of the arrays that were traced with."""
@@ -333,7 +336,7 @@ class Captured:
 
     def same(self, value: Any, spec: Any, specs: Sequence[Any]) -> int | None:
         """The value of the graph that this array has as that spec already, or None."""
-        return next((k for k, v in self._bound.items() if v is value and specs[k] == spec), None)
+        return next((k for k in self._numbers.get(id(value), ()) if specs[k] == spec), None)
 
     def inputs(self, graph: Any) -> Iterator[int]:
         """The values of a traced program that are inputs: arrays and parameters that somebody else holds too.
@@ -364,7 +367,7 @@ class Captured:
                 self._given.append((value, graph.specs[number].dtype))
                 yield number
         self._computed_with()
-        self._bound, self._arrays, self._handed, self._alive = {}, {}, {}, []
+        self._bound, self._numbers, self._arrays, self._handed, self._alive = {}, {}, {}, {}, []
 
     def as_traced(self) -> list[AnyTensor]:
         """The further inputs as they were when the program was traced: for a program that changes what it reads."""
