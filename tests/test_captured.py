@@ -151,6 +151,55 @@ def test_self_its_attributes_methods_and_properties(backend):
     assert slope(g1) == 6.0
 
 
+def test_methods_of_classes_and_objects_trace_once():
+    class Rates:
+        rate = 2.0
+
+        @classmethod
+        def of(cls, ops, x):
+            return ops.scale(x, cls.rate)
+
+    kept = types.SimpleNamespace(of=Rates.of)
+    g = tl.grad(lambda ops, x: ops.sum(ops.add(Rates.of(ops, x), kept.of(ops, x))))
+    assert slope(g) == slope(g) == 4.0 and traces(g) == 1
+    Rates.rate = 3.0
+    assert slope(g) == 6.0 and traces(g) == 2
+
+
+@both
+def test_what_super_calls(backend):
+    class Base:
+        rate = 1.0
+
+        def loss(self, ops, x):
+            return ops.sum(ops.scale(x, self.rate))
+
+    class Own(Base):
+        def loss(self, ops, x):
+            return ops.scale(super().loss(ops, x), 2.0)
+
+    m = Own()
+    g = tl.grad(m.loss, backend=backend)
+    assert slope(g) == 2.0
+    m.rate = 3.0
+    assert slope(g) == 6.0
+    Base.loss = lambda self, ops, x: ops.sum(ops.scale(x, 5.0))
+    assert slope(g) == 10.0
+
+
+@both
+def test_deep_models(backend):
+    """The mode of a layer however deep it lies."""
+    model = inner = nn.Sequential(nn.Dropout(0.5))
+    for _ in range(6):
+        model = nn.Sequential(nn.Sequential(model))
+    g = tl.grad(lambda ops, x: ops.sum(model(ops, x)), backend=backend, seed=0)
+    first = np.asarray(g(np.ones(64)))
+    assert (first == 0).any()
+    inner.eval()
+    assert np.asarray(g(np.ones(64))).tolist() == [1.0] * 64
+
+
 @both
 def test_an_attribute_of_the_class(backend):
     class Own(Model):

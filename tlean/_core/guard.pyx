@@ -3,6 +3,8 @@
 A guard is a list of places (a closure's cell, an entry of a dictionary, an attribute, an item of a list), each with what stood there when
 the program was traced. `tlean.backends.captured` finds the places. Reading calls no Python code of the user's, apart from `__getattr__`.
 """
+from types import MethodType
+
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport PyObject
@@ -78,6 +80,13 @@ cdef bint same_value(object a, object b) except -1:
     return False
 
 
+cdef bint same_method(object a, object b) except -1:
+    # Bound methods are made anew whenever they are read.
+    if type(a) is not MethodType or type(b) is not MethodType:
+        return False
+    return a.__func__ is b.__func__ and a.__self__ is b.__self__
+
+
 cdef bint same_bytes(object array, bytes content) except -1:
     cdef Py_buffer view
     if not array.flags.c_contiguous or array.dtype.kind not in "fiubc":
@@ -103,7 +112,7 @@ cdef class Guard:
     cdef list owners, keys, expected
     cdef list shapes, dtypes, kinds
     cdef list contents, versions, inputs
-    cdef bytes places, modes
+    cdef bytearray places, modes
     cdef Py_ssize_t count, slots
     cdef readonly list names
 
@@ -111,7 +120,7 @@ cdef class Guard:
         self.owners, self.keys, self.expected, self.names = [], [], [], []
         self.shapes, self.dtypes, self.kinds = [], [], []
         self.contents, self.versions, self.inputs = [], [], []
-        self.places = self.modes = b""
+        self.places, self.modes = bytearray(), bytearray()
 
     def __len__(self):
         return self.count
@@ -122,8 +131,8 @@ cdef class Guard:
         self.keys.append(key)
         self.expected.append(expected)
         self.names.append(name)
-        self.places += bytes([PLACES[place]])
-        self.modes += bytes([MODES[mode]])
+        self.places.append(PLACES[place])
+        self.modes.append(MODES[mode])
         self.count += 1
 
     def slot(self, array):
@@ -150,7 +159,7 @@ cdef class Guard:
 
     cdef object fetch(self, Py_ssize_t i):
         # What stands at a place now; `_absent` for nothing.
-        cdef int place = (<const unsigned char*><char*>self.places)[i]
+        cdef int place = self.places[i]
         cdef PyObject* found = NULL
         owner = self.owners[i]
         if place == AT_CELL:
@@ -186,9 +195,9 @@ cdef class Guard:
         cdef int mode
         for i in range(self.count):
             value = self.fetch(i)
-            mode = (<const unsigned char*><char*>self.modes)[i]
+            mode = self.modes[i]
             if mode == IS:
-                if value is not self.expected[i]:
+                if value is not self.expected[i] and not same_method(value, self.expected[i]):
                     return i
             elif mode == EQUALS:
                 if not same_value(value, self.expected[i]):

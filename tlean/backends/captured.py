@@ -35,7 +35,7 @@ _FORM = ("keys", "length", "code")
 _STRUCTURE = (types.ModuleType, list, dict, tuple, types.CodeType)
 #: Containers with more items are told apart by identity and length alone, and so is what lies deeper than this.
 _MOST_ITEMS = 1000
-_DEEPEST = 8
+_DEEPEST = 50
 #: Arrays up to this many bytes are compared where a program computes with them in Python.
 _MOST_BYTES = 1 << 24
 
@@ -116,6 +116,7 @@ class Captured:
         if key in self._places:
             return
         self._places.add(key)
+        self._alive.append(place.owner)
         if is_array(value):
             self.guard.add(place.kind, place.owner, place.key, "array", self._array(name, value).slot, name)
             return
@@ -317,11 +318,23 @@ class Captured:
                     self._value(_Place("cell", cells[name]), label, cells[name].cell_contents, attributes, depth)
             elif name in f.__globals__:
                 self._value(_Place("key", f.__globals__, name), label, f.__globals__[name], attributes, depth)
+        if own is not None and "super" in f.__code__.co_names:
+            self._inherited(f, prefix, depth, own)
         for name, value in _defaults(f):
             self._value(_Place("fixed", value), prefix + name, value, (), depth)
         self._add(_Place("code", f, "__defaults__"), f"the defaults of {f.__qualname__}", f.__defaults__)
         if f.__kwdefaults__:
             self._whole(f"{prefix}defaults", f.__kwdefaults__, depth)
+
+    def _inherited(self, f: types.FunctionType, prefix: str, depth: int, own: Any) -> None:
+        # The methods of base classes that `super()` may stand for.
+        for base in (own if isinstance(own, type) else type(own)).__mro__[1:]:
+            for name in f.__code__.co_names:
+                method = vars(base).get(name)
+                method = method.__func__ if isinstance(method, classmethod) else method
+                if isinstance(method, types.FunctionType):
+                    self._add(_Place("attribute", base, name), f"{base.__name__}.{name}", getattr(base, name))
+                    self._code(method, f"{prefix}super().{name}.", depth + 1, own)
 
     # Inputs -----------------------------------------------------------------------------------------------------------------
 
