@@ -444,6 +444,24 @@ def test_layers(backend):
     right()
 
 
+def test_a_model_as_a_function_of_its_parameters():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh()).init(0)
+    loss = model.program("mse_loss")
+    g = tl.grad(lambda ops, params, x, y: loss(ops, *params, x, y)[0])
+    h = tl.grad(lambda ops, params, x: ops.sum(model.apply(ops, params, x)))
+    optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+    x, y = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
+    for _ in range(3):
+        params = [p.get() for p in model.parameters()]
+        optimizer.step(g(params, x, y))
+        h(params, x)
+    # Updates of the parameters trace nothing: they are arguments.
+    assert traces(g) == traces(h) == 1
+    t = tl.ScalarTrainer(tl.Options(backend="compiled"), model.state(), [(4, 3), (4, 2)], loss)
+    t.step(0.1, x, y)
+    assert not any(isinstance(v, tl.Param) for v in t.captured.values())
+
+
 @both
 def test_layers_in_training_mode(backend):
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5)).init(0).to("float64")

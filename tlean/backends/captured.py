@@ -402,7 +402,9 @@ class Captured:
         # An array that the code reads more often than ops were given it: the program computes with its numbers in Python.
         for key, array in self._arrays.items():
             value = array.value
-            if max(array.reads, array.whole) <= self._handed.get(key, 0):
+            # A model that is handed on holds parameters that the program gets as arguments: only those that code names are its reads.
+            count = array.reads if isinstance(value, ParamBase) else max(array.reads, array.whole)
+            if count <= self._handed.get(key, 0):
                 continue
             if self.is_frozen:
                 self.frozen.setdefault(array.name, value)

@@ -164,6 +164,7 @@ class CompiledSteps:
         self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made: dict[Any, tuple[Executable, Any, list[int], list[tuple[Param, int]]]] = {}
+        self._checked = check_capture()
         #: What the latest plan took of the loss's surroundings for good, by name.
         self.captured: Mapping[str, Any] = {}
         # The `hyper` of the last step as arrays: rates mostly stay.
@@ -192,7 +193,7 @@ class CompiledSteps:
         if found is None:
             found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm, finite)
             self.captured = found[0].frozen
-        elif check_capture() and not same_program(found[0].graph, self._build(kind, inputs, kernels, update, clip_norm, finite)[0].graph):
+        elif self._checked and not same_program(found[0].graph, self._build(kind, inputs, kernels, update, clip_norm, finite)[0].graph):
             raise changed("ScalarTrainer")
         return found
 
