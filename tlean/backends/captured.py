@@ -86,11 +86,13 @@ class Captured:
     Args:
         program: the user's function (or several); None for a program that is written by hand.
         frozen: only arrays are read again, all else stays as it was.
+        own: copy arrays at each call in any case: a device reads them later.
     """
 
-    def __init__(self, program: Any = None, frozen: bool = False) -> None:
+    def __init__(self, program: Any = None, frozen: bool = False, own: bool = False) -> None:
         self.guard = Guard()
         self.is_frozen = frozen
+        self._own = own
         #: Whether a plan takes arrays that the program captures.
         self.takes_inputs = False
         #: name → value of what stays as it was.
@@ -375,7 +377,7 @@ class Captured:
                 slot = -1 if known is None else known.slot
                 self.takes_inputs = True
                 # A plan may return it, or write to the memory of a parameter that it also moves.
-                copy = number in returned or (self.is_frozen and isinstance(value, ParamBase))
+                copy = self._own or number in returned or (self.is_frozen and isinstance(value, ParamBase))
                 self.guard.input(slot, value, graph.specs[number].dtype, copy)
                 self._given.append((value, graph.specs[number].dtype))
                 yield number

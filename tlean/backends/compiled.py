@@ -352,7 +352,7 @@ def _compiled(
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
 
     def trace() -> tuple[Traced, Any]:
-        graph = Traced(dtype, Captured(f, frozen=True))
+        graph = Traced(dtype, Captured(f, frozen=True, own=device != "cpu"))
         return graph, f(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
 
     made = kind(*trace(), device, seed)

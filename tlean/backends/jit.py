@@ -144,7 +144,7 @@ class Compiled:
 
     def _trace(self, structure: Any, specs: Sequence[Spec], dtype: str, target: Target, keep: bool) -> Trace:
         # A program that runs once is looked at no further: what it reads is what it is.
-        captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep)
+        captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep, target is not CPU)
         graph = Traced(dtype, captured)
         refs = [graph.arg(i, s) for i, s in enumerate(specs)]
         out, out_structure = tree.flatten(self._record(graph, *tree.unflatten(structure, refs)))

@@ -208,7 +208,7 @@ class CompiledSteps:
     ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
         # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
-        graph = GraphM(self.options.dtype, Captured(self.loss, frozen=True))
+        graph = GraphM(self.options.dtype, Captured(self.loss, frozen=True, own=self.options.device != "cpu"))
         names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
