@@ -272,11 +272,23 @@ def test_random_numbers_are_those_of_the_cpu():
     def f(ops, x):
         return ops.dropout(x, 0.5), ops.rand_uniform(shape=(9,))
 
-    device, cpu = tl.compile_out(f, [(50,)], device="cuda"), tl.compile_out(f, [(50,)])
+    device, cpu = tl.compile_out(f, [(50,)], device="cuda", seed=0), tl.compile_out(f, [(50,)], seed=0)
     x = np.ones(50, "float32")
     for _ in range(2):
         for d, c in zip(device(x), cpu(x), strict=True):
             np.testing.assert_array_equal(d.numpy(), c.numpy())
+
+
+def test_captured_arrays_and_parameters_are_read_at_each_call():
+    c, p = np.ones(3, "float32"), tl.Param(np.ones(3))
+    f = tl.compile_scalar(lambda ops, x: ops.sum(ops.mul(ops.mul(x, c), p)), [(3,)], device="cuda")
+    g = tl.jit(lambda ops, x: ops.mul(ops.const(c), p), device="cuda")
+    x = np.ones(3, "float32")
+    for value in (1.0, 2.0):
+        c[:] = value
+        p.set(np.full(3, value))
+        assert f(x).item() == 3 * value**2 and f.backward(x)[0].tolist() == [value**2] * 3
+        assert g(x).tolist() == [value**2] * 3
 
 
 def test_indices_out_of_range_are_reported_when_the_host_waits():
