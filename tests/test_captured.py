@@ -444,6 +444,20 @@ def test_layers(backend):
     right()
 
 
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_layers_of_a_session_inside(backend):
+    """A gradient penalty: the parameters that a transformation uses are leaves of the session."""
+    model = nn.Linear(3, 1).init(0).to("float64")
+    s = tl.Session(backend=backend, dtype="float64")
+    g = tl.grad(lambda ops, x: ops.sum(ops.square(model(ops, x))))(s, s.input(ONES))
+    y, w = model.predict(ONES).item(), np.asarray(model.weight)[0]
+    np.testing.assert_allclose(g.numpy(), 2 * y * w)
+    grads = s.backward_params(s.sum(g))
+    # d/dw Σ 2 (w·1 + b) w = 2 Σw · 1 + 2 y
+    np.testing.assert_allclose(np.asarray(grads[model.weight])[0], 2 * w.sum() + 2 * y)
+    np.testing.assert_allclose(np.asarray(grads[model.bias]), [2 * w.sum()])
+
+
 def test_a_model_as_a_function_of_its_parameters():
     model = nn.Sequential(nn.Linear(3, 2), nn.Tanh()).init(0)
     loss = model.program("mse_loss")

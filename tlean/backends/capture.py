@@ -67,6 +67,9 @@ class _Capturing(Graph):
         self._seen: dict[int, GraphRef] = {}
         if hasattr(outer, "next_seed"):
             self.next_seed = lambda: self._capture(as_tensor(signed_seed(outer.next_seed()), "int64"))
+        if hasattr(outer, "use"):
+            # A parameter is a leaf of the program outside, so gradients reach it there.
+            self.use = lambda p: self.ref(outer.use(p))
 
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
         if isinstance(value, RefBase) and not isinstance(value, GraphRef) and value.ops is self._outer:
@@ -84,6 +87,7 @@ class _Capturing(Graph):
     def forget(self) -> None:
         """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
         self.captured, self._seen, self.next_seed = [], {}, None
+        self.__dict__.pop("use", None)
 
     def _capture(self, value: Any) -> GraphRef:
         self.captured.append(value)
