@@ -280,7 +280,7 @@ def test_random_numbers_are_those_of_the_cpu():
 
 
 def test_captured_arrays_and_parameters_are_read_at_each_call():
-    c, p = np.ones(3, "float32"), tl.Param(np.ones(3))
+    c, p = np.ones(3, "float32"), tl.Param(np.ones(3, "float32"))
     f = tl.compile_scalar(lambda ops, x: ops.sum(ops.mul(ops.mul(x, c), p)), [(3,)], device="cuda")
     g = tl.jit(lambda ops, x: ops.mul(ops.const(c), p), device="cuda")
     x = np.ones(3, "float32")
