@@ -200,7 +200,7 @@ def test_free_functions_raise_errors_of_tlean(name):
         (lambda: tl.nll_loss(None, [0]), tl.DTypeError, "nll_loss: log_probs: an array is expected, got None"),
         (lambda: tl.nll_loss(np.ones((2, 3)), [0, 1], None, "a"), tl.OptionError, "nll_loss: ignore_index is an int or None"),
         (lambda: tl.global_avg_pool2d_chw(None), tl.DTypeError, "global_avg_pool2d_chw: x: an array is expected, got None"),
-        (lambda: tl.pad(np.ones(2), ((2**62, 2**62),)), tl.ShapeError, "pad: the result has too many elements"),
+        (lambda: tl.pad(np.ones(2), ((2**62, 2**62),)), tl.ShapeError, "pad: a result has at most"),
         (lambda: tl.huber_loss(X, X, delta="1"), tl.OptionError, "huber_loss: delta is greater than 0|delta is a number"),
         (lambda: tl.l1_loss(X, X, X), tl.OptionError, "l1_loss: reduction is one of none, mean, sum"),
         (lambda: tl.argmax(X, memoryview(X)), tl.OptionError, "argmax: an option is a number, a string or a sequence"),
