@@ -32,11 +32,13 @@ class Lock:
         if self._owner != threading.get_ident():
             self._renew()
 
-    def acquire(self) -> None:
-        """Take it, when it is free."""
-        self._lock.acquire()
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take it, when it is free; unless `blocking`, only if it is free now. Returns: whether it was taken."""
+        if not self._lock.acquire(blocking):
+            return False
         self._owner = threading.get_ident()
         self._depth += 1
+        return True
 
     def release(self) -> None:
         """Give it back as often as it was taken."""

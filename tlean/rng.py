@@ -23,8 +23,6 @@ MASK32 = (1 << 32) - 1
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-#: The most numbers of one draw: what an array can have at all.
-_MOST = 1 << 55
 
 
 def philox4x32(counter: Any, key: Any) -> np.ndarray:

@@ -82,9 +82,9 @@ class GraphM(Graph):
         self._arguments[len(self._arguments)] = ref
         return ref
 
-    def ref(self, value: Any, integer: bool = False) -> GraphRef | None:
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
         """The value as a reference of this graph; an array that the program captures is read anew by each run."""
-        return self._held(super().ref(value, integer), value)
+        return self._held(super().ref(value, dtype), value)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
         """A constant, unless it is an array that the program captures."""

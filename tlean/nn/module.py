@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import as_tensor
 from tlean.backends.compiled import GraphM
 from tlean.backends.eager import no_grad
 from tlean.backends.graph import Graph

@@ -135,8 +135,8 @@ def check_optimizer(model: Any, optimizer: Any) -> Optimizer:
     foreign = [repr(p) for p in optimizer.params if p not in names]
     if foreign:
         raise OptionError(
-            f"fit: the optimiser moves parameters of the model alone, but {_some(foreign)} {'is' if len(foreign) == 1 else 'are'} not among its"
-            f" {len(names)} ({_some(list(names.values()))}); make it over model.parameters()"
+            f"fit: the optimiser moves parameters of the model alone, but {_some(foreign)} {'is' if len(foreign) == 1 else 'are'} not among"
+            f" its {len(names)} ({_some(list(names.values()))}); make it over model.parameters()"
         )
     return optimizer
 
