@@ -29,7 +29,7 @@ MADE = [
     tl.jacfwd(cube),
     tl.hessian(cube),
     tl.compile_scalar(cube, [(3,)], "float64"),
-    tl.compile_out(cube, [tl.Spec((3,), "float64")]),
+    tl.compile_out(cube, [(3,)], "float64"),
 ]
 
 

@@ -161,7 +161,7 @@ class CompiledSession(Session, OpsMethods):
 
     def held(self, value: Any, dtype: str | None = None) -> Any:
         """A value as an array that plans take. Raises: DTypeError, ShapeError."""
-        return self._target.array(value, dtype)
+        return as_tensor(value, dtype)
 
     def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> SessionRef:
         """A leaf with this value (copied, cast to the session's dtype)."""

@@ -50,7 +50,7 @@ class Trainer(Subject):
     def __init__(self, backend: str, optimiser: str, clip_norm: float | None = None) -> None:
         self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 2)).init(0)
         specs = [X.shape, tl.Spec(Y.shape, "int64")]
-        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend), self.model.state(), specs, self.model.program("cross_entropy"))
+        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), self.model.state(), specs, self.model.program("cross_entropy"))
         self.trainer.store_with_step(lambda aux: zip(self.model.buffers(), aux["buffers"], strict=True))
         self.optimiser = OPTIMISERS[optimiser](self.model.parameters())
         self.clip_norm = clip_norm
@@ -75,7 +75,7 @@ class Kernels(Subject):
         self.back = nn.Sequential(nn.LayerNorm(64), nn.Flatten(), nn.Linear(1024, 5))
         self.model = _Attending(self.front, self.attention, self.back).init(0)
         specs = [self.x.shape, tl.Spec((8,), "int64")]
-        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend), self.model.state(), specs, self.model.program("cross_entropy"))
+        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), self.model.state(), specs, self.model.program("cross_entropy"))
         self.optimiser = tl.optim.Adam(self.model.parameters())
 
     def step(self) -> None:
@@ -108,7 +108,7 @@ class Outer(Subject):
         def loss(ops: Any, w: Any, x: Any) -> Any:
             return ops.mean(ops.square(ops.linear(w, None, x)))
 
-        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend), [w], [(3,)], loss)
+        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), [w], [(3,)], loss)
 
     def step(self) -> None:
         self.trainer.adam_step(0.1, 0.9, 0.999, 1e-8, X[0])
@@ -150,7 +150,7 @@ class Session(Subject):
     """A step on a session: recorded, differentiated, updated."""
 
     def __init__(self, backend: str, optimiser: str) -> None:
-        self.session = tl.Session(backend=backend)
+        self.session = tl.Session(backend=backend, seed=0)
         self.w, self.b = self.session.param(X[:2]), self.session.param(np.zeros(2))
         self.optimiser = OPTIMISERS[optimiser]([self.w, self.b])
 
