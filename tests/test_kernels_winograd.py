@@ -100,7 +100,7 @@ def rms(a):
 @each
 @pytest.mark.parametrize("channels", [16, 64, 256])
 def test_error_bound(isa, channels):
-    # As documented, for numbers of one size: 5e-6 of the largest result; on average within 3 times what the definition's sums round off,
+    # For numbers of like size: 5e-6 of the largest result; on average within 3 times what the definition's sums round off,
     # within 8 times for weights, whose sums the definition takes in many short parts.
     w, x, g = draw(5, "f32", (channels, channels, 3, 3), (2, channels, 20, 20), (2, channels, 20, 20))
     # A second slice of depth, on which nothing depends, turns the same convolution into one that Winograd's way does not take.

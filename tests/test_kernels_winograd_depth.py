@@ -107,7 +107,7 @@ def test_any_geometry(geometry):
 @each
 @pytest.mark.parametrize("channels", [4, 16])
 def test_error_bound(isa, channels):
-    # For numbers of one size: 5e-6 of the largest result; on average within 3 times what the definition's sums round off.
+    # For numbers of like size: 5e-6 of the largest result; on average within 3 times what the definition's sums round off.
     size = (6, 16, 32)
     w, x, g = draw(5, "f32", (channels, channels, 3, 3, 3), (2, channels, *size), (2, channels, *size))
     y, dx, _ = definition(w, x, g, size, **WINDOW)

@@ -95,13 +95,13 @@ cdef extern from "streaming.h" nogil:
 cdef extern from "conv_winograd.h" nogil:
     void wino_source(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t) noexcept
     void wino_cotangent(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t) noexcept
-    void wino_weights(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint) noexcept
-    bint wino_result(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t) noexcept
-    bint wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void wino_definition(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*,
-                         Py_ssize_t, bint, Py_ssize_t) noexcept
+    void wino_weights(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, bint, float*) noexcept
+    void wino_result(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t) noexcept
+    void wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void wino_product(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, bint) noexcept
-    void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint) noexcept
+    Py_ssize_t wino_pitch(Py_ssize_t) noexcept
+    void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint, float*,
+                  Py_ssize_t, bint) noexcept
 
 cdef extern from "conv_winograd_depth.h" nogil:
     enum:
@@ -111,13 +111,12 @@ cdef extern from "conv_winograd_depth.h" nogil:
     ctypedef void (*depth_sums_fn)(float*, Py_ssize_t, const float*, Py_ssize_t, const Py_ssize_t*, const float*, Py_ssize_t) noexcept
     depth_sums_fn depth_sums[2][7]
     void depth_source(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*) noexcept
-    void depth_result(float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*, const float*, Py_ssize_t, float,
-                      float*) noexcept
-    bint depth_finite(const float*, Py_ssize_t) noexcept
-    void depth_definition(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, bint) noexcept
+    void depth_result(float*, Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const Py_ssize_t*, const float*, Py_ssize_t, float) noexcept
+    void depth_energies(float*, const float*, const float*, const float*, Py_ssize_t) noexcept
 
 include "conv_tile.pxi"
 include "conv_winograd.pxi"
+include "conv_winograd_range.pxi"
 include "conv_winograd_depth.pxi"
 include "conv_winograd_weight.pxi"
 include "conv_panel.pxi"

@@ -32,7 +32,7 @@ cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const 
     cdef int status
     read_geometry(&geo, ints)
     status = winograd_weight(<float*>out[0], g, x, &geo, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
-    if status != NOT_FINITE:
+    if status != NOT_TAKEN:
         return status
     # The definition reads planes.
     if ints[BLOCKED_AT] & BLOCKED_TO:
@@ -41,7 +41,7 @@ cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const 
         x = in_planes(7, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
     if g == NULL or x == NULL:
         return TL_NO_MEMORY
-    return weight_gradient[float](<float*>out[0], g, x, ints)
+    return weight_gradient[float](<float*>out[0], g, x, ints, True)
 
 
 cdef int conv_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:

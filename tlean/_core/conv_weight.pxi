@@ -319,7 +319,7 @@ cdef bint rows_run_on(WeightJob* job, Py_ssize_t lane_count, Py_ssize_t position
             and geo.batch * geo.groups * geo.narrow * narrow_plane(geo) < INT32_MAX)
 
 
-cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints) noexcept nogil:
+cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints, bint by_definition=False) noexcept nogil:
     cdef WeightJob job
     cdef Geometry* geo = &job.geo
     cdef Source* src = &job.src
@@ -332,9 +332,9 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     read_geometry(geo, ints)
     if one_by_one(geo) and dense_window(geo) == 3 and geo.wide == 1 and geo.narrow == 1:
         return depthwise_weight(to, g, x, geo)
-    if real is float:
+    if real is float and not by_definition:
         status = winograd_weight(to, g, x, geo)
-        if status != NOT_FINITE:
+        if status != NOT_TAKEN:
             return status
     job.to, job.g, job.x = to, g, x
     job.terms = geo.wide * geo.cells

@@ -42,6 +42,8 @@ cdef struct WinoJob:
     Py_ssize_t first, last          # tile rows that are in v
     float* u
     float* v
+    unsigned char* marks            # of the tiles in v
+    unsigned char* uneven           # [group, panel], where all weights are made once
     int status
 
 
@@ -71,20 +73,40 @@ cdef inline Py_ssize_t wino_run(WinoJob* job) noexcept nogil:
     return maximum((WINO_BOX_BYTES // (CONV_VECTOR_BYTES * columns) - 2) // 4, 1)
 
 
-cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vector, float* v, Py_ssize_t step, float* box) noexcept nogil:
-    # The transforms of a band for one vector of channels.
+cdef inline Py_ssize_t wino_band_pitch(WinoJob* job, Band* band) noexcept nogil:
+    # Of the energies of a band.
+    return wino_pitch(minimum(4 * (band.right - band.left), job.out_size[1] - 4 * band.left))
+
+
+cdef inline Py_ssize_t wino_map(Py_ssize_t rows, Py_ssize_t pitch) noexcept nogil:
+    # Elements of the energies of so many tile rows: each has room for 6 rows of places and for a vector behind them.
+    return rows * (6 * pitch + CONV_VECTOR_BYTES // 4)
+
+
+cdef inline Py_ssize_t wino_together(WinoJob* job, Py_ssize_t row, Py_ssize_t last) noexcept nogil:
+    # How many tile rows from `row` on are read at once: of one image.
+    return minimum(minimum(job.rows - row % job.rows, last - row), wino_run(job))
+
+
+cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vector, float* v, Py_ssize_t step, float* box, float* e,
+                    bint add) noexcept nogil:
+    # The transforms of a band for one vector of channels; and the energies of what is read, if e is not NULL. Those of the first of the tile
+    # rows that are read at once have their place in the map, those of the others come four rows of places after those of the one before.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, c = vector * lane_count, row = band.first, image, at, n, r
     cdef Py_ssize_t wide = band.right - band.left, columns = 4 * wide + 2
-    cdef Py_ssize_t most = wino_run(job)
+    cdef Py_ssize_t pitch = wino_band_pitch(job, band)
+    cdef float* at_e = NULL
     cdef const float* plane
     v += c // job.block * 36 * step + c % job.block
     while row < band.last:
         image = row // job.rows
         at = row - image * job.rows
-        n = minimum(minimum(job.rows - at, band.last - row), most)
+        n = wino_together(job, row, band.last)
+        if e != NULL:
+            at_e = e + wino_map(row - band.first, pitch)
         plane = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
         wino_box(box, 4 * n + 2, columns, plane, minimum(job.in_channels - c, lane_count), job.in_size[0], job.in_size[1],
-                 4 * at - job.pad[0], 4 * band.left - job.pad[1], job.source_blocked)
+                 4 * at - job.pad[0], 4 * band.left - job.pad[1], job.source_blocked, at_e, pitch, add)
         for r in range(n):
             wino_source(v + (row - band.first + r) * wide * job.block, step, job.block, box + 4 * r * columns * lane_count,
                         columns * lane_count, wide)
@@ -110,15 +132,16 @@ cdef void wino_turn(WinoJob* job, Py_ssize_t group, Py_ssize_t o, Py_ssize_t cha
 
 
 cdef void wino_make_weights(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t channel, Py_ssize_t count, float* u,
-                            float* cells) noexcept nogil:
-    # The weights of one panel for channels channel … channel + count − 1.
+                            float* cells, float* taps) noexcept nogil:
+    # The weights of one panel for channels channel … channel + count − 1; adds to the energies taps[vector, cell, output channel].
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, v, c, some
     for v in range(panel_lanes(job.out_channels, panel) // lane_count):
         c = 0
         while c < count:
             some = minimum(count - c, WINO_CELLS)
             wino_turn(job, group, (2 * panel + v) * lane_count, channel + c, some, cells)
-            wino_weights(u + c * width + v * lane_count, odd_step(count * width), width, cells, some, job.adjoint)
+            wino_weights(u + c * width + v * lane_count, odd_step(count * width), width, cells, some, job.adjoint,
+                         taps + v * 9 * lane_count)
             c += some
 
 
@@ -148,13 +171,12 @@ cdef void wino_plain(float* to, Py_ssize_t plane, const float* values, Py_ssize_
         i += lane_count
 
 
-cdef void wino_put(WinoJob* job, float* to, const float* rows, Py_ssize_t pitch, Py_ssize_t columns, Py_ssize_t height,
-                   Py_ssize_t channels) noexcept nogil:
+cdef void wino_put(WinoJob* job, float* to, const float* rows, Py_ssize_t columns, Py_ssize_t height, Py_ssize_t channels) noexcept nogil:
     # Rows of results to where they belong.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = job.out_size[1], r
-    if pitch == width:
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = job.out_size[1], pitch = columns, r
+    if columns == width:
         # They lie one behind the other on both sides.
-        columns, height = height * pitch, 1
+        columns, height = height * columns, 1
     for r in range(height):
         if job.to_blocked:
             memcpy(to + r * width * lane_count, rows + r * pitch * lane_count, <size_t>(columns * lane_count * 4))
@@ -170,12 +192,13 @@ cdef inline void wino_expect(const float* to, Py_ssize_t pitch, Py_ssize_t count
             conv_expect_write(to + r * pitch + i * 16)
 
 
-cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step,
-                     float* rows) noexcept nogil:
+cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step, float* rows,
+                     const unsigned char* marks, const unsigned char* uneven, float* room) noexcept nogil:
     # Transform the sums of a panel back and write them, channels turned into planes where the destination is plain.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, wide = band.right - band.left
-    cdef Py_ssize_t row, image, at, o, n, v, i, x = 4 * band.left, pitch, height, across = lane_count if job.to_blocked else 1
+    cdef Py_ssize_t row, image, at, o, n, v, i, x = 4 * band.left, height, across = lane_count if job.to_blocked else 1
     cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x)
+    cdef bint repair
     cdef float bias[16]
     cdef const float* sums
     cdef float* to
@@ -191,39 +214,19 @@ cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t pane
             sums = m + (row - band.first) * wide * width + v * lane_count
             to = job.to + ((image * job.groups + group) * job.out_channels + o) * job.out_size[0] * job.out_size[1]
             to += (at * job.out_size[1] + x) * across
-            pitch = columns
+            repair = marks[(row - band.first) * (wide + 1)] or uneven[v * (lane_count + 1) + lane_count]
             if job.to_blocked:
                 wino_expect(to, job.out_size[1] * lane_count, columns * lane_count, height)
-                if columns == 4 * wide and height == 4 and wino_result(to, job.out_size[1] * lane_count, sums, step, width, bias, wide):
+                if columns == 4 * wide and height == 4 and not repair:
+                    wino_result(to, job.out_size[1] * lane_count, sums, step, width, bias, wide)
                     continue
-            if not wino_result(rows, pitch * lane_count, sums, step, width, bias, wide):
-                pitch = 4 * wide
-                wino_repair(job, image, group, o, at, band, bias, rows)
-            wino_put(job, to, rows, pitch, columns, height, n)
+            wino_result(rows, columns * lane_count, sums, step, width, bias, wide)
+            if repair:
+                wino_repair(job, image, group, o, at, band, marks + (row - band.first) * (wide + 1), uneven + v * (lane_count + 1), bias,
+                            rows, columns, height, room)
+            wino_put(job, to, rows, columns, height, n)
     if job.finish != NULL:
         wino_report(job, band, group, 2 * panel * lane_count)
-
-
-cdef void wino_repair(WinoJob* job, Py_ssize_t image, Py_ssize_t group, Py_ssize_t o, Py_ssize_t top, Band* band, const float* bias,
-                      float* rows) noexcept nogil:
-    # A tile row that holds what is not finite, by the definition: within a tile it would spoil its neighbours.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, columns = 4 * (band.right - band.left), c = 0, r, q, i, some
-    cdef Py_ssize_t across = lane_count if job.source_blocked else 1, lane_step = 1
-    if not job.source_blocked:
-        lane_step = job.in_size[0] * job.in_size[1]
-    cdef float* cells = rows + 4 * columns * lane_count
-    cdef const float* x
-    for q in range(4 * columns):
-        for i in range(lane_count):
-            rows[q * lane_count + i] = bias[i]
-    while c < job.in_channels:
-        some = minimum(WINO_CELLS, job.in_channels - c)
-        wino_turn(job, group, o, c, some, cells)
-        x = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
-        for r in range(4):
-            wino_definition(rows + r * columns * lane_count, x, across, lane_step, job.in_size[0], job.in_size[1],
-                            top + r - job.pad[0], 4 * band.left - job.pad[1], cells, some, job.adjoint, columns)
-        c += some
 
 
 cdef void wino_report(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t o) noexcept nogil:
@@ -254,12 +257,15 @@ cdef void wino_weights_chunk(void* context, Py_ssize_t index) noexcept nogil:
     # All weights of one panel.
     cdef WinoJob* job = <WinoJob*>context
     cdef Py_ssize_t width = TL_NR_f32
+    cdef float taps[18 * 16]
     cdef float* cells = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
     if cells == NULL:
         job.status = TL_NO_MEMORY
         return
+    conv_zero_f32(taps, 9 * width)
     wino_make_weights(job, index // job.panels, index % job.panels, 0, job.in_channels,
-                      job.u + index * 36 * odd_step(job.in_channels * width), cells)
+                      job.u + index * 36 * odd_step(job.in_channels * width), cells, taps)
+    wino_judge(job, index // job.panels, index % job.panels, taps, job.uneven + index * (width + 2))
 
 
 cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -270,6 +276,8 @@ cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Band band
     cdef float* v
     cdef float* m
+    cdef float* room
+    cdef unsigned char* marks
     cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
     band.first = rest // job.groups * job.band
     band.last = minimum(band.first + job.band, job.images * job.rows)
@@ -278,32 +286,41 @@ cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
     step = odd_step(tiles * job.block)
     v = <float*>scratch(1, <size_t>(36 * step * 4))
     m = <float*>scratch(2, <size_t>(36 * odd_step(tiles * width) * 4))
-    if v == NULL or m == NULL or temporary == NULL:
+    room = <float*>scratch(4, <size_t>(wino_repair_room(job, job.band) * 4 + wino_marks_of(&band)))
+    if v == NULL or m == NULL or room == NULL or temporary == NULL:
         job.status = TL_NO_MEMORY
         return
     for k in range(job.vectors):
-        wino_read(job, &band, group, k, v, step, temporary)
+        wino_read(job, &band, group, k, v, step, temporary, room, k > 0)
+    marks = <unsigned char*>(room + wino_repair_room(job, job.band))
+    wino_mark_band(job, &band, group, marks, room)
     for panel in range(job.panels):
         wino_multiply(m, odd_step(tiles * width), v, step, job.block, job.u + (group * job.panels + panel) * 36 * u_step, u_step,
                       tiles, job.in_channels, panel_lanes(job.out_channels, panel), 0)
-        wino_write(job, &band, group, panel, m, odd_step(tiles * width), temporary)
+        wino_write(job, &band, group, panel, m, odd_step(tiles * width), temporary, marks,
+                   job.uneven + (group * job.panels + panel) * (width + 2), room)
 
 
 cdef void wino_source_chunk(void* context, Py_ssize_t index) noexcept nogil:
-    # A run of tile rows of one vector of channels, into the tiles that all panels share.
+    # A run of tile rows of one vector of channels, into the tiles that all panels share; with the first vector, their marks.
     cdef WinoJob* job = <WinoJob*>context
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first, run = wino_run(job), runs = ceil_div(rows, run)
     cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // runs
     cdef Band band
     cdef float* box = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
-    if box == NULL:
+    cdef float* room = <float*>scratch(4, <size_t>wino_repair_room(job, wino_run(job)) * 4)
+    if box == NULL or room == NULL:
         job.status = TL_NO_MEMORY
         return
     band.first = job.first + index // job.vectors % runs * run
     band.last = minimum(band.first + run, job.last)
     band.left, band.right = 0, job.columns
     wino_read(job, &band, group, index % job.vectors,
-              job.v + group * job.blocks * 36 * step + (band.first - job.first) * job.columns * job.block, step, box)
+              job.v + group * job.blocks * 36 * step + (band.first - job.first) * job.columns * job.block, step, box,
+              NULL, False)
+    if index % job.vectors == 0:
+        wino_measure(job, &band, group, room)
+        wino_mark_band(job, &band, group, job.marks + (group * rows + band.first - job.first) * (job.columns + 1), room)
 
 
 cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -312,19 +329,24 @@ cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t width = TL_NR_f32, group = index // job.panels, panel = index % job.panels, k, n
     cdef Py_ssize_t tiles = (job.last - job.first) * job.columns, v_step = odd_step(tiles * job.block), m_step = odd_step(tiles * width)
     cdef Band band
+    cdef float taps[18 * 16]
+    cdef unsigned char uneven[2 * 16 + 2]
     cdef float* u = <float*>scratch(1, <size_t>(36 * odd_step(job.block * width) * 4))
     cdef float* m = <float*>scratch(2, <size_t>(36 * m_step * 4))
     cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
-    if u == NULL or m == NULL or temporary == NULL:
+    cdef float* room = <float*>scratch(4, <size_t>wino_repair_room(job, 0) * 4)
+    if u == NULL or m == NULL or temporary == NULL or room == NULL:
         job.status = TL_NO_MEMORY
         return
+    conv_zero_f32(taps, 9 * width)
     for k in range(job.blocks):
         n = minimum(job.block, job.in_channels - k * job.block)
-        wino_make_weights(job, group, panel, k * job.block, n, u, temporary)
+        wino_make_weights(job, group, panel, k * job.block, n, u, temporary, taps)
         wino_multiply(m, m_step, job.v + (group * job.blocks + k) * 36 * v_step, v_step, job.block, u, odd_step(n * width), tiles, n,
                       panel_lanes(job.out_channels, panel), k > 0)
     band.first, band.last, band.left, band.right = job.first, job.last, 0, job.columns
-    wino_write(job, &band, group, panel, m, m_step, temporary)
+    wino_judge(job, group, panel, taps, uneven)
+    wino_write(job, &band, group, panel, m, m_step, temporary, job.marks + group * (job.last - job.first) * (job.columns + 1), uneven, room)
 
 
 cdef void wino_describe(WinoJob* job, Geometry* geo, bint adjoint) noexcept nogil:
@@ -398,16 +420,18 @@ cdef int winograd(float* to, const float* source, const float* w, const float* b
         job.cuts = ceil_div(job.columns, maximum(minimum(WINO_BAND_BYTES // (36 * 4 * job.block), 32), 1))
         job.band = minimum(maximum(WINO_BAND_BYTES // (36 * 4 * job.block * ceil_div(job.columns, job.cuts)), 1), tile_rows)
         job.band = even_tile(tile_rows, job.band)
-        job.u = <float*>scratch(0, <size_t>bytes)
+        job.u = <float*>scratch(0, <size_t>(bytes + job.groups * job.panels * (width + 2)))
         if job.u == NULL:
             return TL_NO_MEMORY
+        job.uneven = <unsigned char*>job.u + bytes
         parallel_for(wino_weights_chunk, &job, job.groups * job.panels, bytes / 8.0)
         parallel_for(wino_band_chunk, &job, ceil_div(tile_rows, job.band) * job.groups * job.cuts, work)
         return job.status
     in_blocks(&job, WINO_CHANNELS)
     chunk = even_tile(tile_rows, maximum(WINO_TILES // job.columns, 1))
     job.v = <float*>scratch(0, <size_t>(job.groups * job.blocks * 36 * odd_step(chunk * job.columns * job.block) * 4))
-    if job.v == NULL:
+    job.marks = <unsigned char*>scratch(5, <size_t>(job.groups * chunk * (job.columns + 1)))
+    if job.v == NULL or job.marks == NULL:
         return TL_NO_MEMORY
     job.first = 0
     while job.first < tile_rows:

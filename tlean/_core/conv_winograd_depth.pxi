@@ -31,7 +31,9 @@ cdef struct DepthJob:
     Py_ssize_t parts
     Py_ssize_t step                 # of v, from point to point
     Py_ssize_t vectors              # of tiles in a band
+    Py_ssize_t pitch                # of a map of energies, a plane's places in a band
     float* u
+    unsigned char* uneven           # of the output channels
     int status
 
 
@@ -52,10 +54,12 @@ cdef inline const float* depth_cells(DepthJob* job, Py_ssize_t o, Py_ssize_t c, 
 
 
 cdef void depth_weights(DepthJob* job, float* u, float* cells) noexcept nogil:
-    # Lanes are the kernels of a block in the order of u.
+    # Lanes are the kernels of a block in the order of u: their energies, mixed, say nothing.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, per_block = 3 * job.in_channels * job.block, b, at, n, lane, i, o
     cdef const float* w
     cdef float* room = cells + 9 * lane_count
+    cdef float* taps = cells + 45 * lane_count
+    conv_zero_f32(taps, 9 * lane_count)
     for b in range(depth_blocks(job)):
         at = 0
         while at < per_block:
@@ -70,35 +74,14 @@ cdef void depth_weights(DepthJob* job, float* u, float* cells) noexcept nogil:
                 for i in range(9):
                     cells[i * lane_count + lane] = w[i]
             if n == lane_count and per_block % lane_count == 0:
-                wino_weights(u + at, per_block, lane_count, cells, 1, job.adjoint)
+                wino_weights(u + at, per_block, lane_count, cells, 1, job.adjoint, taps)
             else:
-                wino_weights(room, lane_count, lane_count, cells, 1, job.adjoint)
+                wino_weights(room, lane_count, lane_count, cells, 1, job.adjoint, taps)
                 for i in range(36):
                     for lane in range(n):
                         u[i * per_block + at + lane] = room[i * lane_count + lane]
             at += n
         u += depth_u_block(job)
-
-
-cdef void depth_repair(DepthJob* job, Py_ssize_t image, Py_ssize_t o, Py_ssize_t z, Py_ssize_t low, Py_ssize_t high,
-                       float* to) noexcept nogil:
-    # The rows low … high − 1 of one plane of results by the definition, if not all are finite; `to` is the plane.
-    cdef Py_ssize_t width = job.out_size[2], in_plane = job.in_size[1] * job.in_size[2], y, c, tap, q, slab
-    cdef const float* plane
-    if depth_finite(to + low * width, (high - low) * width):
-        return
-    for q in range(low * width, high * width):
-        to[q] = job.bias[o] if job.bias != NULL else 0
-    for c in range(job.in_channels):
-        for tap in range(3):
-            slab = z + tap - job.pad[0]
-            plane = NULL
-            if 0 <= slab < job.in_size[0]:
-                plane = job.source + ((image * job.in_channels + c) * job.in_size[0] + slab) * in_plane
-            # Rows, which do not wait for each other, innermost.
-            for y in range(low, high):
-                depth_definition(to + y * width, width, plane, job.in_size[1], job.in_size[2], y - job.pad[1], -job.pad[2],
-                                 depth_cells(job, o, c, tap), job.adjoint)
 
 
 cdef struct DepthUnit:
@@ -108,6 +91,9 @@ cdef struct DepthUnit:
     Py_ssize_t low, high            # rows of results
     float* v
     float* m
+    float* e                        # energies of the planes that are kept, then room for what is made of them or for a repair
+    wino_extent extent[9]           # of these planes
+    unsigned char* marks            # [plane of results][tile row][whether any tile is marked, then one for each]
 
 
 cdef inline void depth_place(DepthJob* job, DepthUnit* unit, Py_ssize_t vector, Py_ssize_t* top, Py_ssize_t* left) noexcept nogil:
@@ -119,13 +105,108 @@ cdef inline void depth_place(DepthJob* job, DepthUnit* unit, Py_ssize_t vector, 
         left[k] = ((4 * vector + k) % job.chunks) * (CONV_VECTOR_BYTES // 4)
 
 
+cdef inline Py_ssize_t depth_map(DepthJob* job) noexcept nogil:
+    # Elements of the energies of one plane of a band.
+    return (4 * job.band + 2) * job.pitch + CONV_VECTOR_BYTES // 4
+
+
+cdef inline Py_ssize_t depth_tiles(DepthJob* job) noexcept nogil:
+    return ceil_div(job.out_size[2], 4)
+
+
+cdef Py_ssize_t depth_room(DepthJob* job) noexcept nogil:
+    # Elements behind the energies: those of three planes together, a line of them, or a tile's places and results.
+    return maximum(depth_map(job), 3 * job.in_channels * WINO_PATCH + 16 * WINO_OB)
+
+
+cdef void depth_image(DepthJob* job, Py_ssize_t image, Py_ssize_t z, Py_ssize_t slabs, wino_planes* x) noexcept nogil:
+    # The planes z … of the source.
+    cdef Py_ssize_t s
+    x.height, x.width, x.blocked, x.channels, x.slabs = job.in_size[1], job.in_size[2], False, job.in_channels, slabs
+    x.channel_step = job.in_size[0] * x.height * x.width
+    for s in range(slabs):
+        x.slab[s] = NULL
+        if 0 <= z + s < job.in_size[0]:
+            x.slab[s] = job.source + image * job.in_channels * x.channel_step + (z + s) * x.height * x.width
+
+
+cdef void depth_mark(DepthJob* job, DepthUnit* unit, Py_ssize_t z, Py_ssize_t depth) noexcept nogil:
+    # Which tiles of the planes z … z + depth − 1 of results the definition has to compute.
+    cdef Py_ssize_t size = depth_map(job), kept = job.most + 2, wide = depth_tiles(job) + 1, d, r
+    cdef float* sums = unit.e + kept * size
+    cdef unsigned char* marks = unit.marks
+    cdef float low, high
+    cdef wino_planes x
+    for d in range(z, z + depth):
+        low = high = 0
+        for r in range(3):
+            low += unit.extent[(d + r) % kept].low
+            high += unit.extent[(d + r) % kept].high
+        if wino_surely_even(low, high):
+            memset(marks, 0, <size_t>(unit.rows * wide))
+            marks += unit.rows * wide
+            continue
+        depth_energies(sums, unit.e + d % kept * size, unit.e + (d + 1) % kept * size, unit.e + (d + 2) % kept * size,
+                       (4 * unit.rows + 2) * job.pitch)
+        depth_image(job, unit.image, d - job.pad[0], 3, &x)
+        for r in range(unit.rows):
+            marks[0] = wino_mark(marks + 1, sums + 4 * r * job.pitch, job.pitch, &x, 4 * (unit.first + r) - job.pad[1], -job.pad[2],
+                                 minimum(job.out_size[1] - 4 * (unit.first + r), 4), job.out_size[2])
+            marks += wide
+
+
+cdef void depth_repair(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z, const unsigned char* marks, float* to) noexcept nogil:
+    # One plane of results of a block of output channels: the marked tiles, and all of uneven channels, by the definition.
+    cdef Py_ssize_t tiles = depth_tiles(job), plane = job.out_size[1] * job.out_size[2], n, r, t, o, k, y, q, at, some
+    cdef Py_ssize_t o_step = 27, c_step = 27 * job.out_channels, s_step = -9
+    cdef float bias[8]
+    cdef float* room = unit.e + (job.most + 2) * depth_map(job)
+    cdef float* results = room + 3 * job.in_channels * WINO_PATCH
+    cdef const unsigned char* uneven = job.uneven + b * job.block
+    cdef const float* w = job.w
+    cdef wino_planes x
+    cdef bint all = False
+    if not job.adjoint:
+        o_step, c_step, s_step = 27 * job.in_channels, 27, 9
+    else:
+        w += 18
+    w += b * job.block * o_step
+    n = minimum(job.out_channels - b * job.block, job.block)
+    for k in range(n):
+        bias[k] = job.bias[b * job.block + k] if job.bias != NULL else 0
+        all |= uneven[k]
+    depth_image(job, unit.image, z - job.pad[0], 3, &x)
+    for r in range(unit.rows):
+        for t in range(tiles):
+            if not all and not marks[r * (tiles + 1) + 1 + t]:
+                continue
+            wino_patch(room, &x, 4 * (unit.first + r) - job.pad[1], 4 * t - job.pad[2])
+            o = 0
+            while o < n:
+                some = minimum(n - o, WINO_OB)
+                wino_direct(results, room, job.in_channels, 3, w + o * o_step, o_step, c_step, s_step, job.adjoint, bias + o, some)
+                for k in range(some):
+                    if not marks[r * (tiles + 1) + 1 + t] and not uneven[o + k]:
+                        continue
+                    for y in range(minimum(unit.high - unit.low - 4 * r, 4)):
+                        at = (unit.low + 4 * r + y) * job.out_size[2] + 4 * t
+                        for q in range(minimum(job.out_size[2] - 4 * t, 4)):
+                            to[(o + k) * job.out_size[0] * plane + at + q] = results[16 * k + 4 * y + q]
+                o += some
+
+
 cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept nogil:
     # The transforms of one plane of the source, all channels, into its place among those that are kept.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, in_plane = job.in_size[1] * job.in_size[2], c, k, i
     cdef float* v = unit.v + (slab + job.pad[0]) % (job.most + 2) * job.in_channels * lane_count
+    cdef Py_ssize_t size = depth_map(job), rows = 4 * unit.rows + 2, kept = job.most + 2
+    cdef float* e = unit.e + (slab + job.pad[0]) % kept * size
     cdef Py_ssize_t top[4]
     cdef Py_ssize_t left[4]
+    cdef wino_planes x
     if slab < 0 or slab >= job.in_size[0]:
+        conv_zero_f32(e, rows * job.pitch)
+        unit.extent[(slab + job.pad[0]) % kept].low = unit.extent[(slab + job.pad[0]) % kept].high = 0
         for k in range(36 * unit.vectors):
             conv_zero_f32(v + k * job.step, job.in_channels * lane_count)
         return
@@ -138,19 +219,22 @@ cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept n
             depth_source(v + k * 36 * job.step + c * lane_count, job.step,
                          job.source + ((unit.image * job.in_channels + c) * job.in_size[0] + slab) * in_plane,
                          job.in_size[1], job.in_size[2], top, left)
+    depth_image(job, unit.image, slab, 1, &x)
+    wino_energies(e, unit.e + kept * size, &x, 4 * unit.first - job.pad[1], -job.pad[2], rows, job.out_size[2] + 2,
+                  job.pitch)
+    unit.extent[(slab + job.pad[0]) % kept] = wino_extent_of(e, job.pitch, unit.high - unit.low, job.out_size[2])
 
 
 cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z, Py_ssize_t depth) noexcept nogil:
     # Planes z … z + depth − 1 of a block of output channels.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, height = job.out_size[1], width = job.out_size[2], plane = height * width
-    cdef Py_ssize_t channels = minimum(job.out_channels - b * job.block, job.block), m_step = depth_m_step(job), k, o, d, at
+    cdef Py_ssize_t channels = minimum(job.out_channels - b * job.block, job.block), m_step = depth_m_step(job), k, o, d, at, r
     cdef Py_ssize_t top[4]
     cdef Py_ssize_t left[4]
     cdef Py_ssize_t slots[8]
-    cdef float spoilt[16]
+    cdef const unsigned char* marks = unit.marks
+    cdef bint repair
     cdef float* to = job.to + ((unit.image * job.out_channels + b * job.block) * job.out_size[0] + z) * plane
-    for k in range(lane_count):
-        spoilt[k] = 0
     for d in range(depth + 2):
         slots[d] = (z + d) % (job.most + 2) * job.in_channels * lane_count
     for k in range(unit.vectors):
@@ -160,11 +244,16 @@ cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z
         for o in range(channels):
             for d in range(depth):
                 depth_result(to + (o * job.out_size[0] + d) * plane, height, width, top, left,
-                             unit.m + (o * depth + d) * lane_count, m_step, job.bias[b * job.block + o] if job.bias != NULL else 0, spoilt)
-    if not depth_finite(spoilt, lane_count):
+                             unit.m + (o * depth + d) * lane_count, m_step, job.bias[b * job.block + o] if job.bias != NULL else 0)
+    for d in range(depth):
+        repair = False
         for o in range(channels):
-            for d in range(depth):
-                depth_repair(job, unit.image, b * job.block + o, z + d, unit.low, unit.high, to + (o * job.out_size[0] + d) * plane)
+            repair |= job.uneven[b * job.block + o]
+        for r in range(unit.rows):
+            repair |= marks[r * (depth_tiles(job) + 1)]
+        if repair:
+            depth_repair(job, unit, b, z + d, marks, to + d * plane)
+        marks += unit.rows * (depth_tiles(job) + 1)
     if job.finish != NULL:
         for o in range(channels):
             at = to + o * job.out_size[0] * plane - job.to
@@ -182,7 +271,7 @@ cdef inline Py_ssize_t depth_m_step(DepthJob* job) noexcept nogil:
 cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
     # One part of one band of one image.
     cdef DepthJob* job = <DepthJob*>context
-    cdef Py_ssize_t part = index % job.parts, rest = index // job.parts, z, end, seen, b, depth
+    cdef Py_ssize_t part = index % job.parts, rest = index // job.parts, z, end, seen, b, depth, elements
     cdef DepthUnit unit
     unit.image = rest // job.bands
     unit.first = rest % job.bands * job.band
@@ -191,7 +280,10 @@ cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
     unit.low, unit.high = 4 * unit.first, minimum(4 * (unit.first + unit.rows), job.out_size[1])
     unit.v = <float*>scratch(1, <size_t>(36 * job.step * job.vectors * 4))
     unit.m = <float*>scratch(2, <size_t>(36 * depth_m_step(job) * 4))
-    if unit.v == NULL or unit.m == NULL:
+    elements = (job.most + 2) * depth_map(job) + depth_room(job)
+    unit.e = <float*>scratch(3, <size_t>(elements * 4 + job.most * job.band * (depth_tiles(job) + 1)))
+    unit.marks = <unsigned char*>(unit.e + elements)
+    if unit.v == NULL or unit.m == NULL or unit.e == NULL:
         job.status = TL_NO_MEMORY
         return
     z, end = job.out_size[0] * part // job.parts, job.out_size[0] * (part + 1) // job.parts
@@ -201,6 +293,7 @@ cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
         while seen < z + depth + 2:
             depth_read(job, &unit, seen - job.pad[0])
             seen += 1
+        depth_mark(job, &unit, z, depth)
         for b in range(depth_blocks(job)):
             depth_write(job, &unit, b, z, depth)
         z += depth
@@ -233,6 +326,7 @@ cdef bint depth_describe(DepthJob* job, Geometry* geo, bint adjoint) noexcept no
     job.band = even_tile(job.rows, a)
     job.bands = ceil_div(job.rows, job.band)
     job.vectors = ceil_div(job.band * job.chunks, 4)
+    job.pitch = wino_pitch(job.out_size[2])
     return True
 
 
@@ -252,14 +346,21 @@ cdef bint depth_pays(Geometry* geo, bint adjoint) noexcept nogil:
 cdef int winograd_depth(float* to, const float* source, const float* w, const float* bias, Geometry* geo, bint adjoint,
                         tl_finish* finish) noexcept nogil:
     cdef DepthJob job
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, elements
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, elements, o, tap
     depth_describe(&job, geo, adjoint)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     elements = depth_blocks(&job) * depth_u_block(&job)
-    job.u = <float*>scratch(0, <size_t>((elements + 45 * lane_count) * 4))
+    job.u = <float*>scratch(0, <size_t>((ceil_div(elements, 16) * 16 + 54 * lane_count) * 4 + job.out_channels))
     if job.u == NULL:
         return TL_NO_MEMORY
     depth_weights(&job, job.u, job.u + ceil_div(elements, 16) * 16)
+    job.uneven = <unsigned char*>(job.u + ceil_div(elements, 16) * 16 + 54 * lane_count)
+    for o in range(job.out_channels):
+        job.uneven[o] = False
+        for tap in range(3):
+            # Taps of depth are not mixed.
+            job.uneven[o] |= not wino_filter_is_even(depth_cells(&job, o, 0, tap), 27 * (job.out_channels if adjoint else 1),
+                                                     job.in_channels)
     # Some units even of a single image; each reads two planes more than it makes.
     job.parts = maximum(minimum(ceil_div(4, job.images * job.bands), job.out_size[0] // 6), 1)
     parallel_for(depth_chunk, &job, job.images * job.bands * job.parts,

@@ -6,7 +6,7 @@
 #   sums s [panel, block][point][channel][2 vectors]
 
 cdef enum:
-    NOT_FINITE = -1                 # not taken, or a result asks for the definition
+    NOT_TAKEN = -1                  # this way does not pay, or must not be taken for these numbers
     WINO_WEIGHT_TILES = 128         # transformed at once
     WINO_WEIGHT_CHANNELS = 32       # of x, of a block
 
@@ -17,6 +17,9 @@ cdef struct WinoWeightJob:
     float* to
     float* h
     float* s                # or NULL, if one chunk has all the tiles
+    float* e                # energies [group][vector of x, of g][tile row], from one to the next:
+    Py_ssize_t map, pitch
+    double* sums            # [group][10], see wino_pair_sums
 
 
 cdef inline Py_ssize_t wino_tiles(WinoWeightJob* job) noexcept nogil:
@@ -31,8 +34,10 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % runs * run, last = minimum(row + run, rows)
     cdef Py_ssize_t group = index // vectors // runs, channels, image, at
     cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels), plane
+    cdef Py_ssize_t begin = row, first
     cdef Band band
     cdef float* h
+    cdef float* e = job.e + (group * vectors + vector) * job.map
     cdef float* box = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
     if box == NULL:
         job.x.status = TL_NO_MEMORY
@@ -40,7 +45,7 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     if vector < job.x.vectors:
         band.first, band.last, band.left, band.right = job.x.first + row, job.x.first + last, 0, job.x.columns
         wino_read(&job.x, &band, group, vector, job.x.v + group * job.x.blocks * 36 * x_step + row * job.x.columns * job.x.block, x_step,
-                  box)
+                  box, e + wino_map(row, job.pitch), False)
         return
     vector -= job.x.vectors
     channels = minimum(job.g.in_channels - vector * lane_count, lane_count)
@@ -48,11 +53,36 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     for row in range(row, last):
         image = (job.x.first + row) // job.x.rows
         at = job.x.first + row - image * job.x.rows
+        first = maximum(begin, row - at)
         wino_box(box, 4, 4 * job.x.columns,
                  job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane, channels,
-                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0, job.g.source_blocked)
+                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0, job.g.source_blocked,
+                 e + wino_map(first, job.pitch) + 4 * (row - first) * job.pitch, job.pitch, False)
         h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
         wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
+
+
+cdef void wino_add_up(float* e, Py_ssize_t vectors, Py_ssize_t map, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t k, i
+    for k in range(1, vectors):
+        for i in range(count):
+            e[i] += e[k * map + i]
+
+
+cdef void wino_pair_rows(WinoWeightJob* job, Py_ssize_t group) noexcept nogil:
+    # The sums of the tile rows that are there.
+    cdef Py_ssize_t rows = job.x.last - job.x.first, run = wino_run(&job.x), row = 0, n, at
+    cdef float* x
+    cdef float* g
+    while row < rows:
+        n = wino_together(&job.x, job.x.first + row, job.x.first + minimum((row // run + 1) * run, rows))
+        x = job.e + group * (job.x.vectors + job.g.vectors) * job.map + wino_map(row, job.pitch)
+        g = x + job.x.vectors * job.map
+        wino_add_up(x, job.x.vectors, job.map, (4 * n + 2) * job.pitch)
+        wino_add_up(g, job.g.vectors, job.map, 4 * n * job.pitch)
+        at = (job.x.first + row) % job.x.rows
+        wino_pair_sums(job.sums + 10 * group, x, g, job.pitch, minimum(4 * n, job.x.out_size[0] - 4 * at), job.x.out_size[1])
+        row += n
 
 
 cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -76,6 +106,8 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
     if s == NULL or cells == NULL:
         job.x.status = TL_NO_MEMORY
         return
+    if panel == 0 and block == 0:
+        wino_pair_rows(job, group)
     for p in range(36):
         c = 0
         while c < count:
@@ -88,8 +120,7 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
     for v in range(lanes // lane_count):
         o = (2 * panel + v) * lane_count
         n = minimum(job.g.in_channels - o, lane_count)
-        if not wino_weights_back(cells, s + v * lane_count, step, width, count):
-            job.x.status = NOT_FINITE
+        wino_weights_back(cells, s + v * lane_count, step, width, count)
         to = job.to + ((group * job.g.in_channels + o) * job.x.in_channels + begin) * 9
         for k in range(ceil_div(9 * count, lane_count)):
             turn(to + k * lane_count, 9 * job.x.in_channels, cells + k * lane_count * lane_count, lane_count,
@@ -98,17 +129,18 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo, bint g_blocked=False,
                          bint x_blocked=False) noexcept nogil:
-    # NOT_FINITE: this way does not pay, or some result is not finite and all must be computed by the definition.
+    # Or NOT_TAKEN: all must be computed by the definition.
     cdef WinoWeightJob job
-    cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, tiles, parts
+    cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, tiles, parts, k
     cdef double work
+    cdef int found, status
     if not wino_fits(geo):
-        return NOT_FINITE
+        return NOT_TAKEN
     wino_describe(&job.x, geo, False)
     wino_describe(&job.g, geo, True)
     job.g.panels = ceil_div(job.g.in_channels, width)
     if not wino_pays(&job.x):
-        return NOT_FINITE
+        return NOT_TAKEN
     job.to, job.x.source, job.g.source, job.s = to, x, g, NULL
     job.x.source_blocked, job.g.source_blocked = x_blocked, g_blocked
     job.x.cuts = 1
@@ -123,8 +155,15 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
         job.s = <float*>scratch(5, <size_t>(parts * 36 * odd_step(job.x.block * width) * 4))
         if job.s == NULL:
             return TL_NO_MEMORY
-    if job.x.v == NULL or job.h == NULL:
+    job.pitch = wino_pitch(job.x.out_size[1])
+    job.map = wino_map(chunk, job.pitch)
+    k = ceil_div(job.x.groups * (job.x.vectors + job.g.vectors) * job.map, 2)
+    job.sums = <double*>scratch(6, <size_t>((k + 10 * job.x.groups) * 8))
+    if job.x.v == NULL or job.h == NULL or job.sums == NULL:
         return TL_NO_MEMORY
+    job.e = <float*>(job.sums + 10 * job.x.groups)
+    for k in range(10 * job.x.groups):
+        job.sums[k] = 0
     work = 36.0 * tiles * job.x.groups * job.x.in_channels * job.g.in_channels / 80.0
     job.x.first = 0
     while job.x.first < tile_rows:
@@ -133,4 +172,12 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
                      job.x.groups * ceil_div(job.x.last - job.x.first, wino_run(&job.x)) * (job.x.vectors + job.g.vectors), work / 16)
         parallel_for(wino_weight_chunk, &job, parts, work)
         job.x.first = job.x.last
-    return job.x.status
+    status = job.x.status
+    for k in range(job.x.groups):
+        found = wino_pair_is_even(job.sums + 10 * k, 0.01)
+        if found == 0 and status == TL_OK:
+            status = NOT_TAKEN
+    for k in range(job.x.groups):
+        if status == TL_OK and wino_pair_is_even(job.sums + 10 * k, 0.01) < 0:
+            return pairs_exactly(&job.x, &job.g)
+    return status

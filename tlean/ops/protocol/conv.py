@@ -37,10 +37,12 @@ class ConvOps(Protocol):
         Returns: `(outC, *out)` or `(N, outC, *out)`, out = ⌊(in + 2p − dil(k − 1) − 1)/s⌋ + 1.
         Raises: ShapeError, naming the sizes, if the channels do not fit, there are none, the kernel is empty or larger than the padded
             input, or a stride is < 1; OptionError if an option does not have one entry for each spatial axis.
-        Rounding: on the CPU, kernels of 3 × 3 cells at stride 1 with enough channels, and their gradients, are computed in float32 by
-            Winograd's F(4×4, 3×3). For numbers of one size the error stays below 5e−6 of the largest result, on average 2 to 3 times
-            the error of the sums above. A number 10⁷ times its neighbours' size drowns them in a tile of 4 × 4 outputs. float64 and
-            `fast_kernels=False` never do so.
+        Rounding: on the CPU, kernels of 3 × 3 (× 3) cells at stride 1 with enough channels, and their gradients, are computed in float32
+            by Winograd's F(4×4, 3×3), on average with 2 to 3 times the error of the sums above. The error of an output is below
+            5e−6 ‖w‖ ‖x‖, 2-norms over the filter and the window of that output alone: tiles of 4 × 4 outputs are computed by the sums
+            above if a place in them, over the channels, is more than 16 times the size of the places of one of their windows or is not
+            finite, and so are output channels whose kernel cells differ by more than that. The error of a weight gradient is below
+            5e−6 Σ_i ‖g[i]‖ ‖x[i + k]‖, norms over the channels. float64 and `fast_kernels=False` never take Winograd's way.
         Source: Dumoulin & Visin 2016, relation 15; Lavin & Gray 2016 for Winograd's way.
         """
         ...
