@@ -96,9 +96,10 @@ CV_WEIGHT(2, CONV_TERMS)
 #undef CV_WEIGHT
 
 /* to[c, r] = from[r, c] for r < rows, c < columns, both at most LANES: rounds of perfect shuffles, each of which moves one bit of the row's
- * number into the lane's number. Where `squares` is not NULL, it gets the columns' sums of squares. */
+ * number into the lane's number. Where `squares` is not NULL, the columns' sums of squares
+ * are stored there, or added if `add`: before the shuffles, which need all registers. */
 TL_INLINE void NAME(conv_turn_into)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch,
-                                    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t written, VEC *squares) {
+                                    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t written, REAL *squares, int add) {
 #if LANES == 16
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
@@ -123,7 +124,8 @@ TL_INLINE void NAME(conv_turn_into)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, co
             even += a[r] * a[r];
             odd += a[r + 1] * a[r + 1];
         }
-        *squares = even + odd;
+        if (add) even += *(const VECU *)squares;
+        *(VECU *)squares = even + odd;
     }
     _Pragma("GCC unroll 4") for (int round = 1; round < LANES; round *= 2) {
         _Pragma("GCC unroll 8") for (int r = 0; r < LANES / 2; r++) {
@@ -140,10 +142,10 @@ TL_INLINE void NAME(conv_turn_into)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, co
 }
 
 static void NAME(conv_turn)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows, ptrdiff_t columns) {
-    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, rows, NULL);
+    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, rows, NULL, 0);
 }
 
 static void NAME(conv_turn_padded)(REAL *to, ptrdiff_t to_pitch, const REAL *from, ptrdiff_t from_pitch, ptrdiff_t rows,
                                    ptrdiff_t columns) {
-    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, LANES, NULL);
+    NAME(conv_turn_into)(to, to_pitch, from, from_pitch, rows, columns, LANES, NULL, 0);
 }

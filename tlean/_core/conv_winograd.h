@@ -247,13 +247,11 @@ TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x
     *(wino_vecu *)e = wino_no_nan(sum[0]);
 }
 
-/* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. */
-static void wino_turn_add(float *TL_RESTRICT box, const float *TL_RESTRICT from, ptrdiff_t step, ptrdiff_t channels, ptrdiff_t n,
-                          float *TL_RESTRICT e, int add) {
-    wino_vec sum;
-    conv_turn_into_f32(box, WINO_LANES, from, step, channels, n, WINO_LANES, &sum);
-    if (add) sum += *(const wino_vecu *)e;
-    *(wino_vecu *)e = wino_no_nan(sum);
+/* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: its vectors need all registers. */
+static __attribute__((noinline)) void wino_turn_add(float *TL_RESTRICT box, const float *TL_RESTRICT from, ptrdiff_t step,
+                                                    ptrdiff_t channels, ptrdiff_t n, float *TL_RESTRICT e, int add) {
+    conv_turn_into_f32(box, WINO_LANES, from, step, channels, n, WINO_LANES, e, add);
+    *(wino_vecu *)e = wino_no_nan(*(const wino_vecu *)e);
 }
 
 /* Elements from row to row of the energies that `columns` outputs in a row meet: what vectors of windows read. Behind the last row there is

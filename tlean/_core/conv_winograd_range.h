@@ -143,7 +143,7 @@ static void wino_energies(float *TL_RESTRICT e, float *TL_RESTRICT line, const w
         for (ptrdiff_t r = 0; r < together; r++) {
             float *row = e + (y + r) * pitch;
             for (ptrdiff_t j = 0; j < x0; j++) row[j] = 0;
-            conv_copy((char *)(row + x0), (const char *)(line + r * wide), 4 * wide);
+            conv_copy((char *)(row + x0), (const char *)(line + r * wide), 4 * wide, PTRDIFF_MAX);
             conv_zero_f32(row + x1, pitch - x1);
         }
     }
@@ -202,7 +202,8 @@ typedef struct {
     float low, high;
 } wino_extent;
 
-static wino_extent wino_extent_of(const float *TL_RESTRICT e, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t columns) {
+static __attribute__((noinline)) wino_extent wino_extent_of(const float *TL_RESTRICT e, ptrdiff_t pitch, ptrdiff_t rows,
+                                                            ptrdiff_t columns) {
     /* Behind the last column no window is asked for. */
     float lanes[2 * WINO_LANES];
     for (int l = 0; l < WINO_LANES; l++) lanes[l] = 0, lanes[WINO_LANES + l] = INFINITY;
@@ -241,8 +242,9 @@ static int wino_exactly_even(const wino_planes *x, ptrdiff_t top, ptrdiff_t left
 
 /* marks[t] says which tiles of a row the definition has to compute; returns whether there are any. The row has rows * columns outputs, and
  * e are the energies of its places from top, left on. */
-static int wino_mark(unsigned char *TL_RESTRICT marks, const float *TL_RESTRICT e, ptrdiff_t pitch, const wino_planes *TL_RESTRICT x,
-                     ptrdiff_t top, ptrdiff_t left, ptrdiff_t rows, ptrdiff_t columns) {
+static __attribute__((noinline)) int wino_mark(unsigned char *TL_RESTRICT marks, const float *TL_RESTRICT e, ptrdiff_t pitch,
+                                               const wino_planes *TL_RESTRICT x, ptrdiff_t top, ptrdiff_t left, ptrdiff_t rows,
+                                               ptrdiff_t columns) {
     int any = 0;
     float low[WINO_LANES], high[WINO_LANES], high2[WINO_LANES];
     for (ptrdiff_t at = 0; at < columns; at += 4) {
