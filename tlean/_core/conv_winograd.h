@@ -247,7 +247,7 @@ TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x
     *(wino_vecu *)e = wino_no_nan(sum[0]);
 }
 
-/* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: its vectors need all registers. */
+/* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: it needs all registers. */
 static __attribute__((noinline)) void wino_turn_add(float *TL_RESTRICT box, const float *TL_RESTRICT from, ptrdiff_t step,
                                                     ptrdiff_t channels, ptrdiff_t n, float *TL_RESTRICT e, int add) {
     conv_turn_into_f32(box, WINO_LANES, from, step, channels, n, WINO_LANES, e, add);

@@ -335,7 +335,8 @@ static void wino_patch(float *TL_RESTRICT patch, const wino_planes *TL_RESTRICT 
 }
 
 /* to[o, 4 r + q]: the 4 x 4 outputs of a tile for the `count` <= WINO_OB output channels from w on, whose kernels are `o_step` apart,
- * `c_step` from input channel to input channel and `s_step` from tap to tap of depth. Every output is summed in that order, whatever the others. */
+ * `c_step` from input channel to input channel and `s_step` from tap to tap of depth. Every output is summed in that
+ * order, whatever the others. */
 static void wino_direct(float *TL_RESTRICT to, const float *TL_RESTRICT patch, ptrdiff_t channels, ptrdiff_t slabs,
                         const float *TL_RESTRICT w, ptrdiff_t o_step, ptrdiff_t c_step, ptrdiff_t s_step, int flip,
                         const float *TL_RESTRICT bias, ptrdiff_t count) {
