@@ -90,8 +90,8 @@ cdef inline Py_ssize_t wino_together(WinoJob* job, Py_ssize_t row, Py_ssize_t la
 
 cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vector, float* v, Py_ssize_t step, float* box, float* e,
                     bint add) noexcept nogil:
-    # The transforms of a band for one vector of channels; and the energies of what is read, if e is not NULL. Those of the first of the tile
-    # rows that are read at once have their place in the map, those of the others four rows of places after those of the one before.
+    # The transforms of a band for one vector of channels; and the energies of what is read, if e is not NULL. Those of the first row
+    # read at once have their place in the map, those of the next ones four rows of places after those of the one before.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, c = vector * lane_count, row = band.first, image, at, n, r
     cdef Py_ssize_t wide = band.right - band.left, columns = 4 * wide + 2
     cdef Py_ssize_t pitch = wino_band_pitch(job, band)
