@@ -16,7 +16,8 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy clean distclean
+.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy \
+	fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -29,6 +30,9 @@ help:
 	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
+	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
+	@echo "make asan       the tests under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
+	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
@@ -97,6 +101,26 @@ kernels: build
 
 accuracy: $(INSTALLED)
 	$(PY) .ci/accuracy.py $(ARGS)
+
+fuzz: build
+	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)
+	$(PY) -m tests.fuzz_api --calls 20000
+	$(PY) -m tests.fuzz_files --calls 20000
+
+faults: build
+	$(PY) -m tests.faults $(ARGS)
+
+asan: build
+	bash .ci/sanitize address $(ARGS)
+
+tsan: build
+	bash .ci/sanitize thread $(ARGS)
+
+mutants: build
+	$(PY) -m tests.mutation --mutants 200 $(ARGS)
+
+parity: build
+	bash .ci/parity $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis

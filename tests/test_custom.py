@@ -213,9 +213,14 @@ def test_functions_are_freed_with_their_owner():
         assert tl.grad(lambda ops, x: ops.sum(op(x)), backend=backend)(X).tolist() == [2.0, 2.0, 2.0]
         s = tl.Session(backend=backend)
         s.backward_scalar_dense_all(s.sum(op(s.input(X))))[0].numpy()
+        # A derivative inside a session's program.
+        s.reset_tape()
+        assert tl.grad(lambda ops, x: ops.sum(op(x)))(s.input(X)).value.tolist() == [2.0, 2.0, 2.0]
 
     for backend in ("eager", "compiled"):
         for _ in range(20):
             use(backend)
+        # What the first pass frees holds the rest.
+        gc.collect()
         gc.collect()
         assert sum(r() is not None for r in kept) == 0

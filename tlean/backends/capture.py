@@ -112,10 +112,12 @@ def _called(graph: Graph) -> tuple[OpDef, list[int]]:
         calls.append((n.record, tuple(number[i] for i in n.inputs), len(n.outputs), options_key(n.options)))
     specs = tuple(graph.specs[graph.inputs[k]] for k in used)  # type: ignore[index]
     key = (graph.dtype, specs, tuple(calls), number[graph.outputs[0]])
-    known = _PROGRAMS.get(key)
+    # A program that calls an op of the user's own is kept with that op, and freed with it.
+    programs = next((n.record.kept("programs", _PROGRAMS) for n in nodes if not n.record.registered), _PROGRAMS)
+    known = programs.get(key)
     if known is None:
-        if len(_PROGRAMS) >= _PROGRAMS_LIMIT:
-            _PROGRAMS.clear()
+        if len(programs) >= _PROGRAMS_LIMIT:
+            programs.clear()
         copy = Graph(graph.dtype)
         copy.specs, copy.nodes, copy.outputs = list(graph.specs), nodes, list(graph.outputs)
         copy.inputs = [graph.inputs[k] for k in used]
@@ -123,5 +125,5 @@ def _called(graph: Graph) -> tuple[OpDef, list[int]]:
         def decompose(ops: Any, *xs: Any) -> Any:
             return (ops.inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
 
-        known = _PROGRAMS[key] = dynamic_op("call", copy, decompose)
+        known = programs[key] = dynamic_op("call", copy, decompose)
     return known, used
