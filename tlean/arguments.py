@@ -21,6 +21,8 @@ def node_id(who: str, value: Any) -> int:
 
 def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:
     """The entries of a sequence. Raises: OptionError, or the error given, if it cannot be iterated over."""
+    if isinstance(xs, memoryview) and xs.ndim != 1:
+        raise error(f"{who}: a sequence of {what} is expected, got a memoryview of {xs.ndim} axes")
     try:
         return iter(xs)
     except TypeError:
@@ -34,6 +36,13 @@ def shape(who: str, value: Iterable[Any]) -> tuple[int, ...]:
         return tuple(map(operator.index, sizes))
     except TypeError:
         raise ShapeError(f"{who}: a shape is a sequence of ints, got {value!r}") from None
+
+
+def label(who: str, value: Any) -> str | None:
+    """The name of a node or a parameter. Raises: OptionError."""
+    if value is not None and not isinstance(value, str):
+        raise OptionError(f"{who}: a name is a text, got {type(value).__name__}")
+    return value
 
 
 def function(who: str, what: str, value: Any) -> Any:

@@ -16,7 +16,7 @@ class NatRef:
 
     def __init__(self, session: Any, value: Any) -> None:
         self._session = session
-        self._generation = session.generation
+        self._generation = _generation_of(type(self).__name__, session)
         self._value = _naturals(value, ())
 
     def read(self, session: Any) -> AnyTensor:
@@ -48,8 +48,15 @@ class NatVecRef(NatRef):
 
     def __init__(self, session: Any, values: Any) -> None:
         self._session = session
-        self._generation = session.generation
+        self._generation = _generation_of(type(self).__name__, session)
         self._value = _naturals(values, None)
+
+
+def _generation_of(who: str, session: Any) -> int:
+    try:
+        return session.generation
+    except AttributeError:
+        raise NodeError(f"{who}: belongs to a session, got {type(session).__name__}; input_nat and input_nat_vec make indices") from None
 
 
 def index_of(who: str, ref: Any, kind: type[NatRef]) -> NatRef:

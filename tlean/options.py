@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from .arguments import flag
 from .errors import DTypeError, OptionError
 from .rng import program_seed
 
@@ -50,6 +51,10 @@ class Options:
             raise OptionError(f"Options: backend is 'eager' or 'compiled', got {self.backend!r}")
         if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise OptionError(f"Options: device is 'cpu', 'cuda' or 'cuda:<number>', got {self.device!r}")
+        for name in ("requires_grad_by_default", "fast_kernels", "use_gpu", "strict_cuda", "check_numerics", "deterministic"):
+            value = getattr(self, name)
+            if not (value is None and name == "use_gpu"):
+                object.__setattr__(self, name, flag("Options", name, value))
         if self.use_gpu and self.device == "cpu":
             default = type(self).__dataclass_fields__["device"].default
             if self.device != default:

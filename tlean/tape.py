@@ -48,7 +48,7 @@ class Node:
         self.value: Any = value if context_at(value) else as_tensor(value)
         self.parents = tuple([node_id("Node", p) for p in arguments.each("Node", "parents' ids", parents, NodeError)])
         self.backward = None if backward is None else arguments.function("Node", "backward", backward)
-        self.name = name
+        self.name = arguments.label("Node", name)
         self.requires_grad = arguments.flag("Node", "requires_grad", requires_grad)
 
     def __repr__(self) -> str:
@@ -122,6 +122,7 @@ class Tape(TapeMethods):
     def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
         """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
         requires_grad = arguments.flag("leaf", "requires_grad", requires_grad)
+        name = arguments.label("leaf", name)
         ops = self._builder()
         i = ops.store.leaf(array_at(value, self._dtype, self._where), requires_grad, name)
         return self._after(ops), i

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import arguments
 from .errors import ShapeError
 
 #: The structure of a tree, hashable: "*" for a leaf, None for no leaf, (kind, keys, children) for a container.
@@ -33,7 +34,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(structure: Structure, leaves: Any) -> Any:
     """The tree of that structure with these leaves. Raises: ShapeError if there are too few or too many."""
-    rest = iter(leaves)
+    rest = arguments.each("unflatten", "leaves", leaves, ShapeError)
     missing = object()
 
     def build(s: Structure) -> Any:
@@ -83,6 +84,7 @@ def describe(structure: Structure) -> str:
 
 def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """The tree with `function` applied to every leaf (and the leaves at the same place in `rest`)."""
+    arguments.function("map", "the function", function)
     leaves, structure = flatten(tree)
     others = [flatten(t)[0] for t in rest]
     for other in others:

@@ -3,6 +3,10 @@
 cdef class TensorRef(RefBase):
     """A value on a tape: `.id`, `.shape`, `.dtype`, and the operators of every reference."""
 
+    def __init__(self, *args, **options):
+        # The library makes references by `__new__`, which does not come here.
+        raise_error("NodeError", "TensorRef: only ops and inputs make references; put an array on a tape with leaf() or input()")
+
     @property
     def id(self):
         """The node's id, or None for a value computed under `no_grad`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlean import arguments
 from tlean.backends.eager import EagerOps, without_tape
 from tlean.cuda.place import array_at, context_at
 from tlean.errors import OptionError
@@ -90,7 +91,7 @@ class SGD(Optimizer):
         """Raise OptionError for an option outside its range, or for nesterov without momentum or with dampening."""
         super().check(group)
         momentum, dampening = number("momentum", group["momentum"]), number("dampening", group["dampening"], -float("inf"))
-        if group["nesterov"] and (momentum == 0 or dampening != 0):
+        if arguments.flag(type(self).__name__, "nesterov", group["nesterov"]) and (momentum == 0 or dampening != 0):
             raise OptionError(f"nesterov takes a momentum and no dampening, got momentum={momentum:g}, dampening={dampening:g}")
 
     def rule(self, group: Mapping[str, Any]) -> str:
@@ -291,7 +292,7 @@ def _changed(grads: Any, change: Any) -> tuple[Any, Any]:
     if isinstance(grads, Mapping):
         keys, values = list(grads), list(grads.values())
     else:
-        keys, values = None, list(grads)
+        keys, values = None, list(arguments.each("clip", "gradients", grads))
     present = [k for k, g in enumerate(values) if g is not None]
     given = [values[k] for k in present]
     where = next(filter(None, map(context_at, given)), None)

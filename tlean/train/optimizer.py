@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tlean import arguments
 from tlean.errors import OptionError, ShapeError
 from tlean.param import Param
 from tlean.session import Gradients
@@ -29,7 +30,9 @@ class Optimizer(Update):
         self.param_groups: list[dict[str, Any]] = []
         self._group: dict[Param, dict[str, Any]] = {}
         self._last: dict[int, tuple[Any, tuple[float, ...]]] = {}
-        entries: list[Any] = list(params) if not isinstance(params, Param | Mapping) else [params]
+        entries: list[Any] = (
+            list(arguments.each(type(self).__name__, "Params", params)) if not isinstance(params, Param | Mapping) else [params]
+        )
         if not entries:
             raise OptionError(f"{type(self).__name__}: there are no parameters")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
@@ -126,7 +129,7 @@ class Optimizer(Update):
                 raise OptionError("step: gradients by node id are given to session.optim_step(opt, grads)")
             pairs: Iterable[tuple[Param, Any]] = grads.items()
         else:
-            grads = list(grads)
+            grads = list(arguments.each("step", "gradients", grads))
             if len(grads) != len(self._group):
                 raise ShapeError(f"step: one gradient for each of the {len(self._group)} parameters, got {len(grads)}")
             pairs = zip(self.params, grads, strict=True)

@@ -11,7 +11,7 @@ from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
 from tlean.backends.captured import Captured, changed, check_capture, same_program
-from tlean.backends.compiled import GraphM
+from tlean.backends.compiled import Traced
 from tlean.backends.cpu import CPU
 from tlean.backends.derive import reverse
 from tlean.backends.eager import without_tape
@@ -153,6 +153,19 @@ class EagerSteps:
         return value, aux, list(moved)
 
 
+class _Step(Traced):
+    # A step's graph: `use` of a parameter that the trainer has is its argument, so that it moves as it does eagerly.
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.own: dict[int, Any] = {}
+
+    def use(self, p: Any) -> Any:
+        """The trainer's own parameter as its argument, another as a value that each run reads."""
+        own = self.own.get(id(p))
+        return super().use(p) if own is None else own
+
+
 class CompiledSteps:
     """The whole step is one plan, with the parameters and the optimiser's states as state slots; Python is entered once per step."""
 
@@ -208,11 +221,12 @@ class CompiledSteps:
     ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
         # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
-        graph = GraphM(self.options.dtype, Captured(self.loss, frozen=True, own=self.options.device != "cpu"))
+        graph = _Step(self.options.dtype, Captured(self.loss, frozen=True, own=self.options.device != "cpu"))
         names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
         params = refs[: len(self.params)]
+        graph.own = dict(zip(map(id, self.params), params, strict=True))
         value, aux = _scalar(self.loss(graph, *refs))
         leaves, structure = tree.flatten(aux)
         outputs = [value, *map(graph.ref, leaves)]
@@ -242,7 +256,7 @@ class CompiledSteps:
     #: Whether the step's plan looks for numbers that are not finite before it updates.
     _looks = True
 
-    def _update(self, graph: GraphM, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
+    def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
         name = self.params.names()[k]
         before = [p, *(graph.slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]

@@ -115,7 +115,10 @@ class UpdateState:
             value = entry[name]
             dtype, shape = str(getattr(value, "dtype", type(value).__name__)), tuple(getattr(value, "shape", ()))
             if dtype != p.dtype:
-                raise DTypeError(f"state of {p!r}: {name} is {dtype}")
+                raise DTypeError(
+                    f"load_state_dict: a state has its parameter's dtype, but {name} of {p!r} is {dtype};"
+                    f" cast the parameter with cast({dtype!r}), or start with a new optimiser"
+                )
             if shape != p.shape:
                 raise ShapeError(f"state of {p!r}: {name} has shape {shape}")
             # An array of its own: steps write into it.
@@ -203,6 +206,8 @@ class Update:
         Raises: ShapeError if a gradient has another shape than its parameter, DTypeError if the parameter was cast since its states were
             made; then, as with any exception, nothing was updated.
         """
+        if not isinstance(grads, Mapping):
+            raise OptionError(f"apply: gradients are a dict from Param to array, got {type(grads).__name__}; step takes one array for each")
         changes = Commit() if changes is None else changes
         calls: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
