@@ -81,6 +81,10 @@ class Options:
 
     def replace(self, **changes: Any) -> Options:
         """The same options with some changed."""
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise OptionError(f"there is no option {name!r}; the options are {', '.join(known)}")
         if "device" in changes and "use_gpu" not in changes:
             changes["use_gpu"] = None
         return dataclasses.replace(self, **changes)
