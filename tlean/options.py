@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,11 @@ class Options:
             value = getattr(self, name)
             if value is None:
                 continue
-            if not hasattr(value, "__index__") or not low <= value.__index__() < high:
+            try:
+                fits = low <= operator.index(value) < high
+            except TypeError:
+                fits = False
+            if not fits:
                 raise OptionError(f"Options: {name} is an int from {low} to {high - 1}, got {value!r}")
 
     def first_seed(self) -> int:
