@@ -1,5 +1,6 @@
 """Calls that tests of single rooms do not reach: references made by hand, custom ops that travel, parameters used by a step."""
 
+import array
 import copy
 import pickle
 
@@ -62,6 +63,14 @@ def test_a_step_reads_a_parameter_of_nobody():
         assert trainer.forward(np.ones(3)).item() == 3.0
         w.set(np.full(3, 2.0))
         assert trainer.forward(np.ones(3)).item() == 6.0
+
+
+@pytest.mark.parametrize("kept", [array.array("d", [2.0]), bytearray(b"\2")])
+def test_numbers_in_typed_sequences_are_looked_at(kept):
+    double = tl.grad(lambda ops, x: ops.sum(ops.scale(x, float(kept[0]))))
+    assert double(np.ones(2)).tolist() == [2.0, 2.0]
+    kept[0] = 5
+    assert double(np.ones(2)).tolist() == [5.0, 5.0]
 
 
 def test_a_state_of_another_dtype_names_both_and_cast():

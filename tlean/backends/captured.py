@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 import types
+from array import array as typed_array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -207,7 +208,7 @@ class Captured:
             self._dict(name, value, depth)
         elif isinstance(value, list | tuple | collections.deque):
             self._sequence(name, value, depth)
-        elif isinstance(value, set):
+        elif isinstance(value, set | bytearray | typed_array):
             self._fixed_content(name, value)
         elif isinstance(value, types.FunctionType | types.MethodType | functools.partial) or _wrapped(value) is not None:
             self._callable(value, f"{name}." if name else "", depth)
