@@ -145,7 +145,10 @@ def test_an_outer_product_s_update_has_the_bits_of_the_product_and_the_step(colu
     found = []
     for backend in ("eager", "compiled"):
         t = tl.ScalarTrainer(
-            tl.Options(backend=backend, dtype=dtype, seed=0), [w], [(columns,)], lambda ops, w, x: ops.mean(ops.square(ops.linear(w, None, x)))
+            tl.Options(backend=backend, dtype=dtype, seed=0),
+            [w],
+            [(columns,)],
+            lambda ops, w, x: ops.mean(ops.square(ops.linear(w, None, x))),
         )
         for _ in range(3):
             t.adam_step(0.1, 0.9, 0.999, 1e-8, x)
