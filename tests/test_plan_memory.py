@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import tlean as tl
 from tlean._core.arena import memory_stats, reset_peak
-from tlean.backends.memory import Buffers
+from tlean.backends.memory import Buffers, _Holes
 
 
 @pytest.mark.parametrize("count", [1, 40, 700])
@@ -52,3 +54,32 @@ def test_a_compiled_step_takes_half_the_memory_of_eager():
         if backend == "compiled":
             assert after["blocks"] == before["blocks"]
     assert peak["compiled"] <= 0.5 * peak["eager"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_holes_that_meet_become_one(order: tuple[int, ...]):
+    holes = _Holes(0)
+    places = [holes.take(64) for _ in range(4)]
+    for k in order:
+        holes.give(places[k], 64)
+    assert holes.take(3 * 64) == places[0]
+    assert holes.size == 4 * 64
+
+
+def test_the_smallest_hole_that_is_large_enough_is_taken_and_what_is_left_of_it_stays():
+    holes = _Holes(128)
+    places = [holes.take(64 * n) for n in (4, 1, 2, 1)]
+    assert places == [128, 384, 448, 576]
+    holes.give(places[0], 256)
+    holes.give(places[2], 128)
+    assert [holes.take(128), holes.take(64), holes.take(192), holes.take(64)] == [448, 128, 192, 640]
+    assert holes.size == 704
+
+
+def test_packing_takes_no_more_than_what_is_in_use_at_once():
+    """Each of a chain of buffers overlaps the next: two of them at a time, the largest two together."""
+    for sizes in ([640, 64, 640, 64, 640], [64, 128, 256, 512, 1024], [1024, 512, 256, 128, 64]):
+        buffers = Buffers(64)
+        for k, size in enumerate(sizes):
+            buffers.take(size, k).last = k + 1
+        assert buffers.assign() == max(a + b for a, b in itertools.pairwise(sizes))

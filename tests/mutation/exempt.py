@@ -1,0 +1,40 @@
+"""Where a change of the compiler changes no result: rules for what is never drawn, and single mutants that turned out to be so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .mutants import Mutant
+
+
+class Rule(NamedTuple):
+    """Mutants that are not drawn: expressions that the file with the scope, and the changed piece, match as a whole; and why."""
+
+    place: str
+    before: str
+    reason: str
+
+
+RULES = (
+    Rule(r"lower\.py::work_of", r".*", "an estimate of time, by which a run decides whether other threads of Python may go on meanwhile"),
+    Rule(
+        r"lower\.py::(target_of|device_of)", r".*", "the choice of a device; the tests of the CUDA layer cover it, and need its emulation"
+    ),
+    Rule(r"lower\.py::instantiate", r".*_MOST_INSTANCES.*|instances\.clear\(\)|65_536", "when a cache starts over"),
+    Rule(r"lower\.py::", r"65_536|4096", "the size of a cache, and of the constants worth computing ahead"),
+    Rule(r"derive\.py::(_cached)?", r".*_CACHE_LIMIT.*|cache\.clear\(\)|20_000", "when a cache starts over"),
+    Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
+    Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
+    Rule(r"blocked\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
+)
+
+#: Survivors that were read and found to change no result, by `Mutant.key`, with the reason.
+EQUIVALENT: dict[str, str] = {}
+
+
+def is_exempt(mutant: Mutant, rules: Sequence[Rule] = RULES) -> bool:
+    """Whether a rule names the mutant."""
+    place = f"{mutant.file.rsplit('/', 1)[-1]}::{mutant.scope}"
+    return any(re.fullmatch(r.place, place) and re.fullmatch(r.before, mutant.before) for r in rules)
