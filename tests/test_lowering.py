@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +11,11 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.backends.cpu import CPU
+from tlean._core.array import as_tensor
+from tlean.backends.cpu import CPU, DEFINED
+from tlean.backends.derive import jvp_graph, vjp_graph
 from tlean.backends.dual import Dual
-from tlean.backends.graph import Graph
+from tlean.backends.graph import Graph, replay
 from tlean.backends.lower import expand, instantiate, lower
 from tlean.ops import Spec, get
 
@@ -47,9 +51,12 @@ def test_a_producer_waits_where_nothing_comes_between():
 
 
 def test_equal_calls_have_one_instance():
-    first, again = (instantiate(get("scale"), "float32", (Spec((2, 3), "float32"),), {"c": 2.0}) for _ in range(2))
-    assert first is again
-    assert instantiate(get("scale"), "float32", (Spec((2, 3), "float32"),), {"c": 3.0}) is not first
+    def instance(c: float, reference: bool) -> Any:
+        return instantiate(get("scale"), "float32", (Spec((2, 3), "float32"),), {"c": c}, reference)
+
+    made = [instance(2.0, False), instance(2.0, True), instance(3.0, False)]
+    assert len({*map(id, made)}) == 3
+    assert made == [instance(2.0, False), instance(2.0, True), instance(3.0, False)]
 
 
 def test_an_expanded_program_keeps_the_names_of_its_arguments():
@@ -82,3 +89,97 @@ def test_plain_numbers_are_constants_of_forward_mode(program: Callable[..., Any]
         x = dual.lift(dual.inner.const(at), dual.inner.const(along))
         tangents.append(program(dual, x, constant).tangent.numpy())
     np.testing.assert_array_equal(*tangents)
+
+
+def test_a_value_may_be_the_first_of_a_program():
+    """One that no argument or constant precedes, too large to be computed ahead."""
+    graph = Graph()
+    ones = graph._full(shape=(5000,), value=1.0)
+    graph.outputs = [graph.sum(graph.cumsum(ones, axis=0)).id]
+    assert ones.id == 0
+    made = CPU.run(lower(graph), [], [((), "float32")])
+    assert float(made[0].numpy()) == 5000 * 5001 / 2
+
+
+def test_a_recorded_op_with_several_outputs_can_be_recorded_again():
+    first = Graph()
+    yhat, target = (first.arg(Spec((3, 2))) for _ in range(2))
+    g = first.arg(Spec(()))
+    first.outputs = [r.id for r in reversed(first.apply("_mse_loss_grad", (g, yhat, target), {"reduction": "mean"}))]
+    second = Graph()
+    inputs = [second.arg(Spec(s)) for s in ((3, 2), (3, 2), ())]
+    second.outputs = [r.id for r in replay(first, second, inputs)]
+    assert str(second) == str(first)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_update_by_an_outer_product_has_the_bits_of_the_two_apart(dtype: str):
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=s).astype(dtype) for s in ((37, 21), (37, 1), (1, 21))]
+    made = []
+    for together in (True, False):
+        graph = Graph(dtype)
+        w, u, v = (graph.arg(Spec(a.shape)) for a in arrays)
+        hyper = graph.arg(Spec((3,), "float64"))
+        g = graph.matmul(u, v)
+        moved = graph.apply("_sgd_step", (w, g, hyper), {})
+        graph.outputs = [moved.id] if together else [moved.id, g.id]
+        assert len(kernels(graph)) == (1 if together else 2)
+        given = [*map(as_tensor, arrays), as_tensor(np.array([0.1, 0.01, 0.0]))]
+        made.append(CPU.run(lower(graph), given, [((37, 21), dtype)] * len(graph.outputs))[0].numpy())
+    np.testing.assert_array_equal(*made)
+
+
+def test_an_op_joins_a_group_that_starts_right_after_what_it_reads():
+    graph = Graph()
+    x, z = graph.arg(Spec((2000,))), graph.arg(Spec((2000,)))
+    y = graph.cumsum(x, axis=0)
+    graph.outputs = [graph.exp(z).id, graph.add(graph.sin(y), graph.cos(y)).id]
+    assert kernels(graph) == ["cumsum", "exp", "fused(sin cos add)"]
+
+
+def test_the_rules_of_an_op_with_one_input_may_return_its_cotangent_and_tangent_alone():
+    record = get("neg")
+    rules = copy.copy(record.rules)
+    rules.vjp = lambda ops, g, y, x: ops.neg(g)
+    rules.jvp = lambda ops, t, y, x: ops.neg(t[0])
+    bare = dataclasses.replace(record, name="neg@bare", rules=rules)
+    spec = Spec((3,), "float32")
+    for graph in (vjp_graph(bare, [spec], {}, "float32", (True,)), jvp_graph(bare, [spec], {}, "float32", (True,))):
+        assert [n.record.name for n in graph.nodes] == ["neg"]
+        assert graph.outputs == [graph.nodes[0].outputs[0]]
+
+
+@pytest.mark.parametrize(("elements", "together"), [(1, True), (CPU.small, True), (CPU.small + 1, False)])
+def test_small_arrays_are_grouped_even_with_nothing_in_common(elements: int, together: bool):
+    graph = Graph()
+    x, y = graph.arg(Spec((elements,))), graph.arg(Spec((elements,)))
+    graph.outputs = [graph.exp(x).id, graph.sin(y).id]
+    assert kernels(graph) == (["fused(exp sin)"] if together else ["exp", "sin"])
+
+
+def test_a_definition_in_python_adds_to_nothing():
+    """What it makes is written into its output, whatever the kernel it stands for can do."""
+    graph = Graph()
+    x = graph.arg(Spec((3,)))
+    graph.outputs = [graph.scale(x, 2.0).id]
+    fast, defined = (lower(graph, target).program.steps for target in (CPU, DEFINED))
+    assert [s.accumulates for s in fast] == [True]
+    assert [(s.accumulates, s.in_place) for s in defined] == [(False, {})]
+
+
+def test_an_input_that_a_program_does_not_read_may_be_absent_where_it_is_inlined():
+    inner = Graph()
+    x = inner.arg(Spec((3,)))
+    inner.arg(Spec((4,)))
+    inner.outputs = [inner.exp(x).id]
+    outer = Graph()
+    [y] = outer.inline(inner, [outer.arg(Spec((3,))), None])
+    assert y is not None and [n.record.name for n in outer.nodes] == ["exp"]
+
+
+def test_a_number_made_by_a_group_is_spread_in_a_later_one():
+    graph = Graph()
+    x, y = graph.arg(Spec((1,))), graph.arg(Spec((1, 1)))
+    graph.outputs = [graph.add(graph.broadcast_to(graph.exp(x), (1, 1)), y).id]
+    assert kernels(graph) == ["exp", "fused(broadcast_to add)"]

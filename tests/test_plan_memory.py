@@ -83,3 +83,22 @@ def test_packing_takes_no_more_than_what_is_in_use_at_once():
         for k, size in enumerate(sizes):
             buffers.take(size, k).last = k + 1
         assert buffers.assign() == max(a + b for a, b in itertools.pairwise(sizes))
+
+
+def test_buffers_that_are_placed_one_after_another_use_memory_again():
+    """Those beyond the largest come above them; in use one at a time, they need the room of one."""
+    buffers = Buffers(64)
+    for k in range(1000):
+        buffers.take(64, k)
+    assert buffers.assign() == 2 * 64
+
+
+def test_the_largest_buffers_are_placed_first():
+    """Small ones below would leave the large one no room but above them all."""
+    buffers = Buffers(64)
+    for k in range(4):
+        buffers.take(64, k)
+    for k in range(2):
+        buffers.take(640, 4 * k).last = 4 * k + 3
+    buffers.all[3].last = 7
+    assert buffers.assign() == 704

@@ -105,6 +105,9 @@ def _faults(node: ast.AST, scope: str) -> Iterator[_Fault]:
         scope = f"{scope}.{node.name}" if scope else node.name
     if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.JoinedStr) or _only_types(node):
         return
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        # zip's check that lengths agree, which they do.
+        return
     make = _OPERATORS.get(type(node))
     if make is not None:
         for operator, target, text in make(node):

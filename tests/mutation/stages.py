@@ -42,6 +42,7 @@ def stages(programs: int) -> list[Stage]:
 
 QUICK = (
     "test_lowering.py",
+    "test_groups.py",
     "test_plan_check.py",
     "test_fusion.py",
     "test_plan_memory.py",

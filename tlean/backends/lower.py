@@ -318,7 +318,7 @@ _INSTANCES: dict[Any, Instance] = {}
 _MOST_INSTANCES = 65_536
 
 
-def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool = False) -> Instance:
+def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool) -> Instance:
     """The interned instance of an op: output, kernel and numbers at these specs and options; with `reference`, the definitions instead.
 
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.

@@ -1,0 +1,177 @@
+"""What fused groups look like: which ops they hold, their slots, the runs of steps in registers, and what is fetched ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tlean.backends.cpu import CPU, Cpu
+from tlean.backends.graph import Graph
+from tlean.backends.lower import lower
+from tlean.backends.target import Step
+from tlean.errors import DeviceError
+from tlean.ops import Spec, get
+
+#: Places in a group's ints; see fused.pyx.
+SLOTS, RUNS_AT, FETCHED, RUNS = 4, 8, 9, 10
+
+
+def steps(graph: Graph, target: Any = CPU) -> tuple[Step, ...]:
+    return lower(graph.prune(), target).program.steps
+
+
+def kernels(graph: Graph, target: Any = CPU) -> list[str]:
+    return [s.kernel for s in steps(graph, target)]
+
+
+def chain(elements: int, ops: tuple[str, ...] = ("exp", "sin", "neg", "tanh")) -> Graph:
+    graph = Graph()
+    y = graph.arg(Spec((elements,)))
+    for op in ops:
+        y = getattr(graph, op)(y)
+    graph.outputs = [y.id]
+    return graph
+
+
+def test_a_group_uses_its_slots_again():
+    """Each value of a chain is dead when the next is made."""
+    [step] = steps(chain(100, ("exp", "sin", "neg") * 10))
+    assert step.ints[SLOTS] == 1
+
+
+def test_a_group_writes_onto_the_inputs_that_it_has_read():
+    graph = Graph()
+    a, b, c = (graph.arg(Spec((100,))) for _ in range(3))
+    graph.outputs = [graph.add(graph.add(graph.exp(b), c), graph.sin(a)).id]
+    [step] = steps(graph)
+    assert set(step.in_place[0]) == {a.id, b.id, c.id}
+    first = graph.mul(a, b)
+    graph.outputs = [first.id, graph.add(graph.exp(first), c).id]
+    [step] = steps(graph)
+    assert {k: set(v) for k, v in step.in_place.items()} == {0: {a.id, b.id}, 1: {a.id, b.id, c.id}}
+
+
+def test_long_arrays_run_in_registers_and_short_ones_in_loops():
+    ops = ("neg", "square", "neg", "square")
+    [long] = steps(chain(100_000, ops))
+    [short] = steps(chain(10, ops))
+    assert long.ints[RUNS] == 1 and long.ints[RUNS_AT] < len(long.ints)
+    assert short.ints[RUNS] == 0
+
+
+def test_a_target_bounds_the_ops_of_a_group():
+    class Bounded(Cpu):
+        most_in_group = 3
+
+    assert kernels(chain(10, ("exp", "sin", "neg", "tanh", "cos", "exp", "sin")), Bounded()) == [
+        "fused(exp sin neg)",
+        "fused(tanh cos exp)",
+        "sin",
+    ]
+
+
+def test_a_sum_of_a_group_is_made_with_it():
+    graph = Graph()
+    x = graph.arg(Spec((10, 30)))
+    y = graph.exp(graph.sin(x))
+    graph.outputs = [graph.sum(y).id]
+    assert kernels(graph) == ["fused(sin exp sum)"]
+    graph.outputs = [graph.sum(y).id, y.id]
+    assert kernels(graph) == ["fused(sin exp)", "reduce_sum"]
+    graph.outputs = [graph.reduce_sum(y, 0).id]
+    assert kernels(graph) == ["fused(sin exp)", "reduce_sum"]
+
+
+def test_what_is_fetched_ahead_with_a_producer_is_what_it_does_not_make():
+    graph = Graph()
+    w, x, z = (graph.arg(Spec((400, 400))) for _ in range(3))
+    graph.outputs = [graph.square(graph.add(graph.matmul(w, x), z)).id]
+    [step] = steps(graph)
+    assert step.kernel == "matmul + fused(add square)"
+    ints = step.ints[5 + step.ints[3] :]
+    at, count = ints[RUNS_AT : RUNS_AT + 2]
+    assert [step.inputs[step.ints[2] + k] for k in ints[at : at + count]] == [z.id]
+    # The runs follow.
+    assert ints[RUNS] == 1 and ints[at + count] == 3
+
+
+def test_chains_and_producers_of_other_sizes_stay_apart():
+    graph = Graph()
+    a, b, c = graph.arg(Spec((1, 30))), graph.arg(Spec((30, 1))), graph.arg(Spec((50, 20)))
+    number = graph.matmul(a, b)
+    graph.outputs = [graph.exp(graph.add(c, graph.broadcast_to(number, (50, 20)))).id]
+    assert kernels(graph) == ["matmul", "fused(broadcast_to add exp)"]
+
+
+def test_a_chain_that_reads_what_else_a_producer_makes_comes_after_it():
+    graph = Graph()
+    x, gamma, beta = graph.arg(Spec((1, 40))), graph.arg(Spec((40,))), graph.arg(Spec((40,)))
+    made = graph.record(get("layer_norm"), [x.id, gamma.id, beta.id], {"eps": 1e-5})
+    assert len(made) == 3
+    y, mean = (type(x)(graph, v) for v in made[:2])
+    graph.outputs = [graph.exp(y).id]
+    assert kernels(graph) == ["layer_norm + exp"]
+    spread = graph.broadcast_to(mean, (1, 40))
+    graph.outputs = [graph.exp(graph.sub(y, spread)).id]
+    assert kernels(graph) == ["layer_norm", "fused(broadcast_to sub exp)"]
+
+
+def test_empty_chains_stay_as_they_are():
+    graph = Graph()
+    a, b = graph.arg(Spec((0, 3))), graph.arg(Spec((3, 4)))
+    graph.outputs = [graph.exp(graph.matmul(a, b)).id]
+    assert kernels(graph) == ["matmul", "exp"]
+
+
+def test_an_empty_outer_product_stays_as_it_is():
+    graph = Graph()
+    w, u, v = graph.arg(Spec((0, 4))), graph.arg(Spec((0, 1))), graph.arg(Spec((1, 4)))
+    hyper = graph.arg(Spec((3,), "float64"))
+    graph.outputs = [graph.apply("_sgd_step", (w, graph.matmul(u, v), hyper), {}).id]
+    assert kernels(graph) == ["matmul", "_sgd_step"]
+
+
+def test_repeated_calls_are_made_once():
+    graph = Graph(merge=False)
+    x = graph.arg(Spec((3,)))
+    graph.outputs = [graph.cumsum(x, axis=0).id, graph.cumsum(x, axis=0).id, graph.exp(graph.cumsum(x, axis=0)).id]
+    assert kernels(graph) == ["cumsum", "exp", "copy"]
+
+
+def test_what_depends_on_constants_alone_is_computed_ahead():
+    graph = Graph()
+    x = graph.arg(Spec((3,)))
+    a = graph.cumsum(graph.exp(graph.const([1.0, 2.0, 3.0])), axis=0)
+    graph.outputs = [graph.mul(x, graph.cos(a)).id]
+    assert kernels(graph) == ["mul"]
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+def test_updates_are_made_in_place(momentum: bool):
+    graph = Graph()
+    w, x, u = graph.arg(Spec((4, 4))), graph.arg(Spec((4, 4))), graph.arg(Spec((4, 4)))
+    hyper = graph.arg(Spec((7 if momentum else 3,), "float64"))
+    g = graph.matmul(graph.matmul(w, x), x)
+    if momentum:
+        moved = graph.apply("_momentum_step", (w, g, u, hyper), {})
+        graph.states = [("w", w.id, moved[0].id), ("u", u.id, moved[1].id)]
+    else:
+        graph.states = [("w", w.id, graph.apply("_sgd_step", (w, g, hyper), {}).id)]
+    assert kernels(graph) == ["matmul", "matmul", "_momentum_step" if momentum else "_sgd_step"]
+
+
+def test_two_states_with_one_new_value_both_get_it():
+    graph = Graph()
+    a, b = graph.arg(Spec((5,))), graph.arg(Spec((5,)))
+    new = graph.exp(graph.cumsum(a, axis=0))
+    graph.states = [("a", a.id, new.id), ("b", b.id, new.id)]
+    assert kernels(graph) == ["cumsum", "exp", "copy"]
+
+
+def test_a_boolean_that_is_returned_as_it_is_is_refused():
+    graph = Graph()
+    x = graph.arg(Spec((3,), "bool"))
+    graph.outputs = [x.id, graph.const([True, False]).id]
+    with pytest.raises(DeviceError, match="dtype bool"):
+        lower(graph)
