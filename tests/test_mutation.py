@@ -154,7 +154,7 @@ def test_the_copy_has_the_fault_and_then_has_it_no_more(tmp_path: Path) -> None:
 def test_what_becomes_of_a_stage(tmp_path: Path, text: str, state: str) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(text)
-    outcome: Outcome = run_stage(Stage("one", 0.4, ("test_it.py",)), tmp_path)
+    outcome: Outcome = run_stage(Stage("one", 0.3 if state == "hangs" else 10.0, ("test_it.py",)), tmp_path)
     assert outcome.state == state
 
 
