@@ -60,6 +60,14 @@ def test_long_arrays_run_in_registers_and_short_ones_in_loops():
     assert short.ints[RUNS] == 0
 
 
+def test_a_value_that_only_the_next_step_reads_stays_in_a_register():
+    [step] = steps(chain(100_000, ("neg", "square")))
+    fetched = step.ints[RUNS_AT] + step.ints[FETCHED]
+    # The count of steps, two with one operand each (what is read, what is written), and the stop.
+    assert step.ints[fetched] == 3
+    assert len(step.ints) - fetched == 1 + 4 + 4 + 3
+
+
 def test_a_target_bounds_the_ops_of_a_group():
     class Bounded(Cpu):
         most_in_group = 3

@@ -30,8 +30,39 @@ RULES = (
     Rule(r"blocked\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
 )
 
+
+def _keys(place: str, operator: str, *changes: str, number: int = 0) -> list[str]:
+    return [f"tlean/backends/{place}::{operator}::{c}::{number}" for c in changes]
+
+
 #: Survivors that were read and found to change no result, by `Mutant.key`, with the reason.
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    **dict.fromkeys(
+        _keys("epilogue.py::elementwise", "constant", "1 -> 2", number=1),
+        "the smallest of no inputs is any number below 0",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "cpu.py::Cpu.instruction",
+            "condition removed",
+            "len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES"
+            " -> (record.host is None and record.kernel in ACCUMULATES)",
+        ),
+        "no kernel that can add has several outputs",
+    ),
+    **dict.fromkeys(
+        _keys("fuse.py::steps_of", "constant", "0 -> (-1)"),
+        "−1 is an absent input: nobody asks who reads it",
+    ),
+    **dict.fromkeys(
+        _keys("lower.py::_outputs", "constant", "0 -> (-1)"),
+        "an output that is absent is no input: nobody asks which",
+    ),
+    **dict.fromkeys(
+        _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
+        "None is not among the values, so what stands for it is None",
+    ),
+}
 
 
 def is_exempt(mutant: Mutant, rules: Sequence[Rule] = RULES) -> bool:

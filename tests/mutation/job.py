@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -128,7 +128,8 @@ class Job:
             overlays.put(first)
             start = time.monotonic()
             with ThreadPoolExecutor(self.jobs) as pool:
-                for k, result in enumerate(pool.map(lambda m: self._one(m, overlays), left), 1):
+                for k, done in enumerate(as_completed([pool.submit(self._one, m, overlays) for m in left]), 1):
+                    result = done.result()
                     self.report.add(result)
                     took = time.monotonic() - start
                     ahead = took / k * (len(left) - k)

@@ -21,7 +21,7 @@ class Stage:
     Attributes:
         files: tests for pytest, which stops at the first failure; none runs `programs` programs of the fuzzer.
         left_out: programs that fail without a mutant.
-        seconds: of processor time that it takes on a machine of today; one that takes five times that hangs.
+        seconds: of processor time that it takes on a machine of today; one that takes three times that hangs.
     """
 
     name: str
@@ -35,8 +35,8 @@ def stages(programs: int) -> list[Stage]:
     """The stages, with so many programs of the fuzzer."""
     return [
         Stage("quick tests", 20.0, QUICK),
-        Stage("short fuzz", 0.2 * programs, programs=programs),
-        Stage("other tests", 60.0, OTHER),
+        Stage("short fuzz", 0.1 * programs, programs=programs),
+        Stage("other tests", 30.0, OTHER),
     ]
 
 
@@ -68,7 +68,7 @@ OTHER = (
 )
 
 #: Address space that a mutant may take, in bytes.
-_MEMORY = 24 << 30
+_MEMORY = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run_stage(stage: Stage, folder: Path) -> Outcome:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", *files]
     else:
         command = [sys.executable, "-m", "tests.mutation.fuzz", str(stage.programs), *map(str, stage.left_out)]
-    return _run(command, folder, 5.0 * stage.seconds)
+    return _run(command, folder, 3.0 * stage.seconds)
 
 
 def failing_programs(stage: Stage, folder: Path) -> tuple[int, ...]:
