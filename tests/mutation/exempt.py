@@ -59,6 +59,18 @@ EQUIVALENT: dict[str, str] = {
         "an output that is absent is no input: nobody asks which",
     ),
     **dict.fromkeys(
+        _keys("lower.py::expand", "choice", "graph.labels.get(value) if value is not None else None -> (graph.labels.get(value))"),
+        "None is not among the labelled values, so its label is None",
+    ),
+    **dict.fromkeys(
+        _keys("cpu.py::_fused", "choice", "_FAR_BLOCK_BYTES if far else _BLOCK_BYTES -> (_BLOCK_BYTES)"),
+        "how a group is cut into blocks changes no bit: a matter of time alone",
+    ),
+    **dict.fromkeys(
+        _keys("lower.py::_roots", "constant", "0 -> (-1)", number=1),
+        "a view has one input and one value: the last is the first",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
