@@ -280,6 +280,14 @@ def test_what_a_plan_says():
     assert not has_blocks(both.plan)
 
 
+def test_blocks_that_save_too_little_are_not_made():
+    """One turn saved and a sum that costs as much: nothing is gained."""
+    arrays = arrays_of(*SIZES["even"])
+    one = tl.compile_out(lambda ops, w, b, v, c, x: ops.reduce_sum(ops.exp(conv(ops, w, b, x)), (0, 2, 3)), [a.shape for a in arrays])
+    one(*arrays)
+    assert not has_blocks(one.plan)
+
+
 @pytest.mark.parametrize("options", [{"groups": 2}, {"padding": 0}, {"padding": (2, 1)}])
 def test_options(options):
     w, b, v, c, x = arrays_of(2, 64, 12, 13)

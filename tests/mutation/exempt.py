@@ -71,6 +71,18 @@ EQUIVALENT: dict[str, str] = {
         "a view has one input and one value: the last is the first",
     ),
     **dict.fromkeys(
+        _keys(
+            "derive.py::jvp_graph",
+            "arguments swapped",
+            "_key(\"jvp\", record, specs, options, dtype, present) -> (_key('jvp', record, specs, options, present, dtype))",
+        ),
+        "the key of a cache has the same parts in another order",
+    ),
+    **dict.fromkeys(
+        _keys("memory.py::_Holes.take", "constant", "0 -> (-1)"),
+        "places begin at 0: no hole lies between the two bounds",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
