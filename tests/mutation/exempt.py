@@ -83,6 +83,10 @@ EQUIVALENT: dict[str, str] = {
         "places begin at 0: no hole lies between the two bounds",
     ),
     **dict.fromkeys(
+        _keys("epilogue.py::epilogues", "constant", "0 -> (-1)"),
+        "−1 is an absent output or input, and a chain has none: it is made by nobody that a chain asks for",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
