@@ -31,6 +31,17 @@ def test_a_state_is_written_in_place_by_the_first_instruction():
     assert kernels(graph) == ["scale"]
 
 
+def test_a_state_is_written_without_a_copy_once_its_old_value_was_read():
+    graph = Graph()
+    p = graph.arg(Spec((4,)))
+    once = graph.cumsum(p, axis=0)
+    graph.states = [("p", p.id, graph.cumsum(once, axis=0).id)]
+    assert kernels(graph) == ["cumsum", "cumsum"]
+    # This one reads while it writes.
+    graph.states = [("p", p.id, once.id)]
+    assert kernels(graph) == ["cumsum", "copy"]
+
+
 def test_a_producer_does_not_wait_past_an_update():
     """Waiting for its chain, which reads the new weight, it would read the old one later, and the update could no longer be in place."""
     graph = Graph()

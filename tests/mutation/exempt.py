@@ -87,6 +87,15 @@ EQUIVALENT: dict[str, str] = {
         "−1 is an absent output or input, and a chain has none: it is made by nobody that a chain asks for",
     ),
     **dict.fromkeys(
+        _keys(
+            "fuse.py::_elements",
+            "condition removed",
+            "len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS"
+            " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS)",
+        ),
+        "an integer that is spread is made right before its first reader, and no chain reads it",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
