@@ -96,6 +96,22 @@ EQUIVALENT: dict[str, str] = {
         "an integer that is spread is made right before its first reader, and no chain reads it",
     ),
     **dict.fromkeys(
+        _keys("lower.py::arrange", "constant", "0 -> 1", number=2),
+        "where there is no place there is no number of it",
+    ),
+    **dict.fromkeys(
+        _keys("lower.py::instantiate", "constant", "0 -> 1", number=5),
+        "a view calls no kernel, so that its address is never used",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "derive.py::reverse",
+            "condition removed",
+            "i is not None and contribution is not None -> (contribution is not None)",
+        ),
+        "an absent input is not among those that need a cotangent: its contribution is None",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
