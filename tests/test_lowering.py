@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import tlean as tl
 from tlean._core.array import as_tensor
+from tlean.backends import cpu
 from tlean.backends.cpu import CPU, DEFINED
 from tlean.backends.derive import jvp_graph, vjp_graph
 from tlean.backends.dual import Dual
@@ -206,3 +208,32 @@ def test_absent_inputs_and_outputs_are_nothing_to_complain_of():
     graph.outputs = [None, graph.cross_entropy(x, labels, None).id]
     assert any(None in n.inputs for n in graph.nodes)
     graph.check()
+
+
+def test_a_recorded_constant_has_the_dtype_that_its_op_takes():
+    graph = Graph()
+    x = graph.arg(Spec((3,)))
+    graph.add(x, np.array([1, 2, 3]))
+    graph.gather_rows_ref(graph.arg(Spec((4, 2))), np.array([1, 0], np.int32))
+    assert [t.dtype for t in graph.constants.values()] == ["float32", "int64"]
+
+
+def test_a_plan_knows_its_first_update(monkeypatch: pytest.MonkeyPatch):
+    """A long step may be interrupted up to there."""
+    monkeypatch.setattr(cpu, "core", types.SimpleNamespace(Plan=lambda *given: given))
+    graph = Graph()
+    w, x, g = (graph.arg(Spec((4, 4))) for _ in range(3))
+    hyper = graph.arg(Spec((3,), "float64"))
+    graph.outputs = [graph.sum(graph.matmul(w, x)).id]
+    assert lower(graph)[-1] == -1
+    graph.states = [("w", w.id, graph.apply("_sgd_step", (w, g, hyper), {}).id)]
+    assert lower(graph)[-1] == 2
+
+
+def test_updates_and_what_reads_them_come_last():
+    graph = Graph()
+    w, x, g = (graph.arg(Spec((4, 4))) for _ in range(3))
+    new = graph.apply("_sgd_step", (w, g, graph.arg(Spec((3,), "float64"))), {})
+    graph.states = [("w", w.id, new.id)]
+    graph.outputs = [graph.cumsum(new, axis=0).id, graph.cumsum(x, axis=0).id]
+    assert kernels(graph) == ["cumsum", "_sgd_step", "cumsum"]

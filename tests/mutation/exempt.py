@@ -112,6 +112,10 @@ EQUIVALENT: dict[str, str] = {
         "an absent input is not among those that need a cotangent: its contribution is None",
     ),
     **dict.fromkeys(
+        _keys("lower.py::_updates_last", "constant", "0 -> 1"),
+        "an update reads a parameter, so that what it makes is never the first value",
+    ),
+    **dict.fromkeys(
         _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
