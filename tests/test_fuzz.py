@@ -74,6 +74,12 @@ def test_programs_are_of_every_kind_and_size():
     assert any(p.uses_stream for p in programs) and any(len(p.outputs) != len(set(p.outputs)) for p in programs)
 
 
+def test_an_integer_that_an_op_made_is_an_index_on_every_face():
+    steps = (("argmax", (0,), {}), ("gather_scalar", (0, 1), {}))
+    made = graph(*steps, shape=(5,), outputs=(2,), checks=("tape", "tapem"))
+    assert not examine(made).check
+
+
 # A fault in the library -----------------------------------------------------------------------------------------------------
 
 WRONG = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import tlean as tl
+from tlean.ops.registry import all_ops
 
 from .program import Program, as_function, loss_of, run
 
@@ -116,6 +118,13 @@ class _Ref:
         return self.value.numpy()
 
 
+@functools.cache
+def _whole_inputs(op: str) -> frozenset[str]:
+    # The names of an op's integer inputs.
+    found = {r.name: r for r in all_ops()}.get(op)
+    return frozenset() if found is None else frozenset(found.integer)
+
+
 class Explicit:
     """An explicit `Tape` as a face: it is threaded through, and now and then an old one is continued another way."""
 
@@ -142,6 +151,9 @@ class Explicit:
             def given(x: Any) -> Any:
                 return [given(k) for k in x] if isinstance(x, list) else x.id if isinstance(x, _Ref) else x
 
+            # A tape's ids are plain ints: where an op takes integers an int is the number itself, and what an op made goes in by its value.
+            whole = _whole_inputs(name)
+            options = {k: v.value if k in whole and isinstance(v, _Ref) else v for k, v in options.items()}
             before = self.tape
             after, made = getattr(before, name)(*map(given, args), **{k: given(v) for k, v in options.items()})
             self.count += 1
