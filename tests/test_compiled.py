@@ -57,6 +57,16 @@ def test_scalar_calls(scalar):
     close(dy, (BACK * (v @ X + W @ X)).sum())
 
 
+def test_seeds_of_integer_outputs_count_for_nothing():
+    def f(ops, x):
+        largest = ops.argmax(x)
+        return largest, ops.square(x), largest
+
+    x, none = np.array([1.0, 2.0, 3.0], np.float32), np.zeros((), np.int64)
+    (g,) = tl.compile_out(f, [(3,)]).vjp_with_seed((x,), (none, np.ones(3), none))
+    assert g.numpy().tolist() == [2, 4, 6]
+
+
 def test_outputs_are_trees():
     def f(ops, a, b):
         return {"product": ops.mul(a, b), "rest": [ops.sum(a), (b,)]}

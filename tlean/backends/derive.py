@@ -160,7 +160,9 @@ def reverse(
         cotangents[value] = g if value not in cotangents else graph.add(cotangents[value], g)
 
     for ref, g in seeds:
-        add(ref.id, g)
+        # An integer output has no cotangent, whatever was given for it.
+        if graph.specs[ref.id].dtype in ("float32", "float64"):
+            add(ref.id, g)
     for node in reversed(nodes):
         n_out = len(node.record.outputs)
         gs = [cotangents.get(v) for v in node.outputs[:n_out]]
