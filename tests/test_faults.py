@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from faults.inject import exception_at, lines_of, no_memory_at, no_scratch_at, requests_of, scratch_requests_of
+from faults.inject import exception_at, lines_of, no_heap_at, no_memory_at, no_scratch_at, requests_of, scratch_requests_of
 from faults.subjects import KERNELS, TRAINERS
 from faults.survey import survey
 
@@ -70,6 +70,28 @@ def test_no_scratch_memory_at_every_request_of_a_step(name):
     _, ended = survey(make, [(f"request {k} of {count}", lambda k=k: no_scratch_at(k)) for k in range(count)], fresh=False)
     # A worker that gets none leaves its part to the caller.
     assert ended > 2
+
+
+def test_a_no_grad_block_ends_without_memory():
+    pytest.importorskip("_testcapi", reason="it refuses the memory")
+    s = tl.Session()
+    x = s.input([1.0])
+    ended = 0
+    for k in range(40):
+        try:
+            with no_heap_at(k), tl.no_grad():
+                pass
+        except MemoryError:
+            ended += 1
+        assert s.square(x).id is not None, f"allocation {k}"
+    assert ended
+
+
+def test_no_heap_memory_at_every_allocation_of_a_clipped_step():
+    pytest.importorskip("_testcapi", reason="it refuses the memory")
+    faults = [(f"allocation {k}", lambda k=k: no_heap_at(k)) for k in range(1000)]
+    _, ended = survey(TRAINERS["trainer, eager, Adam, clipped"], faults, fresh=False)
+    assert ended > 500
 
 
 def big(backend, seconds=0.3):

@@ -161,9 +161,14 @@ cdef void forget_slots() noexcept:
 
 
 cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
+    # No list comprehensions: where the list cannot grow, what Cython 3.3 makes of one releases the item twice.
     cdef tuple key
+    cdef list parts
     if values:
-        key = (op, code + mode, infos, tuple([option_key(v) for v in values]))
+        parts = []
+        for v in values:
+            parts.append(option_key(v))
+        key = (op, code + mode, infos, tuple(parts))
     else:
         key = (op, code + mode, infos, values)
     cdef dict known = _known if op.instances is None else op.instances
@@ -173,8 +178,10 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
         raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
     if inst is not None:
         return <Instance>inst
-    specs = tuple([None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])) for x in infos])
-    inst = _instantiate(op.record, dtype_name(code), specs, dict(zip(op.option_names, values)), mode != 0)
+    parts = []
+    for x in infos:
+        parts.append(None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])))
+    inst = _instantiate(op.record, dtype_name(code), tuple(parts), dict(zip(op.option_names, values)), mode != 0)
     if len(known) >= KNOWN_LIMIT:
         known.clear()
         if known is _known:

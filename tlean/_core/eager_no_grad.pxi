@@ -2,7 +2,42 @@
 
 # How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
 cdef int _blocks_open = 0
-cdef object _depth = ContextVar("tlean_no_grad_depth", default=0)
+cdef object _innermost = ContextVar("tlean_no_grad", default=None)
+
+
+cdef class Block:
+    # An open no_grad block; `closed` where there was no memory to take it off its context.
+    cdef Block outer
+    cdef bint closed
+
+
+cdef Block innermost_block():
+    cdef object found = get_value(_innermost)
+    while found is not None and (<Block>found).closed:
+        found = (<Block>found).outer
+    return found
+
+
+cdef void open_block() except *:
+    global _blocks_open
+    cdef Block block = Block.__new__(Block)
+    block.outer = innermost_block()
+    PyContextVar_Set(_innermost, block)
+    _blocks_open += 1
+
+
+cdef void close_block() except *:
+    # It ends in every case: a context that stays under no_grad would record nothing from then on.
+    # A generator may be closed in another context than it was entered in: there is no block in that one.
+    global _blocks_open
+    cdef Block block = innermost_block()
+    _blocks_open = max(_blocks_open - 1, 0)
+    if block is None:
+        return
+    try:
+        PyContextVar_Set(_innermost, block.outer)
+    except MemoryError:
+        block.closed = True
 
 
 @cython.freelist(4)
@@ -25,31 +60,21 @@ cdef class no_grad:
         return quiet
 
     def __enter__(self):
-        global _blocks_open
-        _move_depth(1)
-        _blocks_open += 1
+        open_block()
         return self
 
     def __exit__(self, kind, value, trace):
-        # A generator may be closed in another context than it was entered in: that one's depth stays 0.
-        global _blocks_open
-        _move_depth(-1)
-        _blocks_open = max(_blocks_open - 1, 0)
+        close_block()
 
 
 def without_tape(function, *arguments):
     """`function(*arguments)` in a `no_grad` context that ends with the call, whatever line of Python an exception comes from."""
-    cdef no_grad block = no_grad()
-    block.__enter__()
+    open_block()
     try:
         return function(*arguments)
     finally:
-        block.__exit__(None, None, None)
-
-
-cdef void _move_depth(int by) except *:
-    PyContextVar_Set(_depth, max(<int>get_value(_depth, 0) + by, 0))
+        close_block()
 
 
 cpdef bint recording() noexcept:
-    return _blocks_open == 0 or <int>get_value(_depth, 0) == 0
+    return _blocks_open == 0 or innermost_block() is None
