@@ -59,6 +59,12 @@ def binds(f, args):
     return True
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    # Some calls write a file of the name that they are given.
+    monkeypatch.chdir(tmp_path)
+
+
 def only_ours(call, *args):
     try:
         call(*args)
