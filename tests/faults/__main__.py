@@ -83,7 +83,8 @@ def scratch(make: Make) -> str:
 def heap(make: Make) -> str:
     """No memory for Python's own objects, at every allocation of a step.
 
-    Not run unless asked for: what Cython 3.3 makes of a list comprehension gives an item back twice where the list cannot grow.
+    Of steps that have recorded and compiled: on the way there are list comprehensions, and where the list cannot grow what Cython 3.3
+    makes of one releases the item twice.
     """
     try:
         import _testcapi  # noqa: F401
@@ -144,9 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--kinds", default=",".join((*(k for k in KINDS if k != "heap"), "long")), help="which faults, of these and heap: %(default)s"
-    )
+    parser.add_argument("--kinds", default=",".join((*KINDS, "long")), help="which faults: %(default)s")
     parser.add_argument("--only", default="", help="subjects whose names hold this")
     parser.add_argument("--steps", type=int, default=100_000, help="of each long run (default: %(default)s)")
     parser.add_argument("--here", nargs=2, metavar=("KIND", "SUBJECT"), help="one part, in this process")
