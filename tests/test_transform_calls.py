@@ -157,8 +157,8 @@ def test_a_jitted_program_is_a_program(backend):
         (lambda: tl.compile_out(total, [(3,)]).vjp_with_seed(3, 1.0), tl.OptionError, "the arguments are a tuple"),
         (lambda: tl.GraphM().arg([0], (3,)), tl.OptionError, "argument 0 comes next"),
         (lambda: tl.tree.map(max, [1, 2], [1]), tl.ShapeError, "the trees have one number of leaves, got 2 and 1"),
-        (lambda: tl.Rng(0).permutation("3"), tl.OptionError, "a permutation is of an int of elements"),
-        (lambda: tl.Rng(0).uniform((1 << 40, 1 << 40)), tl.ShapeError, "too many elements"),
+        (lambda: tl.Rng(0).permutation("3"), tl.OptionError, "a permutation's length is an int of at least 0"),
+        (lambda: tl.Rng(0).uniform((1 << 40, 1 << 40)), tl.ShapeError, "too many elements|more than memory holds"),
     ],
 )
 def test_what_a_wrong_call_says(call, error, message):
@@ -196,16 +196,16 @@ def test_free_functions_raise_errors_of_tlean(name):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tl.einsum(1, X, X), tl.OptionError, 'einsum: spec is a string of the form "ij,jk->ik", got'),
-        (lambda: tl.nll_loss(None, [0]), tl.DTypeError, "nll_loss: log_probs: an array is expected, got None"),
-        (lambda: tl.nll_loss(np.ones((2, 3)), [0, 1], None, "a"), tl.OptionError, "nll_loss: ignore_index is an int or None"),
-        (lambda: tl.global_avg_pool2d_chw(None), tl.DTypeError, "global_avg_pool2d_chw: x: an array is expected, got None"),
+        (lambda: tl.einsum(1, X, X), tl.OptionError, 'einsum: spec is a text such as "ij,jk->ik", got int'),
+        (lambda: tl.nll_loss(None, [0]), tl.ShapeError, "nll_loss: log_probs is required, got None"),
+        (lambda: tl.nll_loss(np.ones((2, 3)), [0, 1], None, "a"), tl.OptionError, "nll_loss: ignore_index is an int, not"),
+        (lambda: tl.global_avg_pool2d_chw(None), tl.ShapeError, "global_avg_pool2d_chw: x is required, got None"),
         (lambda: tl.pad(np.ones(2), ((2**62, 2**62),)), tl.ShapeError, "pad: a result has at most"),
         (lambda: tl.huber_loss(X, X, delta="1"), tl.OptionError, "huber_loss: delta is greater than 0|delta is a number"),
         (lambda: tl.l1_loss(X, X, X), tl.OptionError, "l1_loss: reduction is one of none, mean, sum"),
         (lambda: tl.argmax(X, memoryview(X)), tl.OptionError, "argmax: an option is a number, a string or a sequence"),
-        (lambda: tl.concat(3), tl.DTypeError, "concat: a sequence of arrays is expected, got int"),
-        (lambda: tl.Session().stack(3), tl.DTypeError, "stack: a sequence of arrays is expected, got int"),
+        (lambda: tl.concat(3), tl.ShapeError, "concat: a sequence of arrays is expected, got int"),
+        (lambda: tl.Session().stack(3), tl.ShapeError, "stack: a sequence of arrays is expected, got int"),
         (lambda: tl.gather_row(np.ones((2, 3)), np.float32), tl.DTypeError, "gather_row: i: an array of dtype object is not taken"),
     ],
 )
