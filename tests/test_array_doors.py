@@ -88,6 +88,12 @@ def test_bfloat16():
     assert (t.tolist(), t.dtype) == ([1.5, -2.0], "float32")
 
 
+def test_jax_takes_arrays():
+    jax = pytest.importorskip("jax", reason="JAX takes arrays where it is installed")
+    t = tl.AnyTensor(np.array([1.0, 2.0], "f4"))
+    assert jax.numpy.asarray(t).tolist() == jax.numpy.array(t).tolist() == [1.0, 2.0]
+
+
 def test_half_precision_is_widened_alike_everywhere():
     x = np.ones(3, "f2")
     made = [tl.relu(x), tl.jit(lambda ops, x: ops.relu(x))(x), tl.AnyTensor(x), tl.grad(lambda ops, x: ops.sum(ops.square(x)))(x)]

@@ -387,6 +387,11 @@ cdef class AnyTensor:
             return view.astype(dtype)
         return view.copy() if copy else view
 
+    def __jax_array__(self):
+        """What `jax.numpy.asarray` makes of the array."""
+        import jax.numpy
+        return jax.numpy.asarray(self.numpy())
+
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
         """A DLPack capsule of a copy, which the receiver may write to; with `copy=False` one of the memory itself, flagged read-only.
 
