@@ -7,13 +7,13 @@ thread count.
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .errors import DTypeError, OptionError, ShapeError
+from .locks import Lock
 from .shapes import as_shape, size
 
 MASK64 = (1 << 64) - 1
@@ -74,7 +74,7 @@ class _Programs:
     def __init__(self) -> None:
         self.seed = 0
         self.count = 0
-        self.lock = threading.Lock()
+        self.lock = Lock()
         #: What else starts anew with `seed`.
         self.others: list[Callable[[int], None]] = []
 
