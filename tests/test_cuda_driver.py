@@ -40,7 +40,7 @@ def loss(ops, w1, b1, w2, b2, x, y):
 def trainer(seed=0, backend="eager"):
     rng = np.random.default_rng(seed)
     params = [rng.standard_normal(s).astype("float32") / 3 for s in SHAPES]
-    return tl.ScalarTrainer(tl.Options(device="cuda", backend=backend), params, [(8, 12), tl.Spec((8,), "int64")], loss)
+    return tl.ScalarTrainer(tl.Options(device="cuda", backend=backend, seed=0), params, [(8, 12), tl.Spec((8,), "int64")], loss)
 
 
 def trained(seed, steps=5, backend="eager"):

@@ -291,7 +291,8 @@ def _states(
 
 def _takes_over(step: Step, made: int, before: int, root: Sequence[int]) -> bool:
     # Whether the step may write `made` onto the memory of its input `before`: an optimiser's step writes each result onto the old value.
-    node = step.nodes[0] if step.nodes else None
+    # A device's step may hold the updates of several parameters.
+    node = next((n for n in step.nodes if made in n.outputs), None)
     if node is not None and node.record.updates:
         k = node.outputs.index(made)
         # The gradient stands between the parameter and the states.
