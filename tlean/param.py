@@ -8,6 +8,7 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.commit import Commit
 from tlean._core.eager import ParamBase
 
+from .arguments import float_dtype
 from .errors import DTypeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -123,8 +124,7 @@ class Param(ParamBase):
 
         Raises: DTypeError for another dtype.
         """
-        if dtype not in ("float32", "float64"):
-            raise DTypeError(f"Param.cast: dtype is 'float32' or 'float64', got {dtype!r}")
+        dtype = float_dtype("Param.cast", str(dtype))
         changes = Commit()
         self.assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
         changes.set(self, "_dtype", dtype)

@@ -17,12 +17,19 @@ def size(shape: Sequence[int]) -> int:
     return n
 
 
+#: Axes of an array at most; NumPy's limit, of which the core takes fewer.
+_MOST_AXES = 64
+
+
 def as_shape(value: object) -> Shape:
     """A shape from an int or a sequence of ints. Raises: ShapeError on anything else and on negative sizes."""
     try:
         dims = (int(value),) if isinstance(value, int) else tuple(_exact_int(d) for d in value)  # type: ignore[attr-defined]
-    except TypeError:
+    except (TypeError, NotImplementedError):
+        # A memoryview of several axes cannot be iterated over.
         raise ShapeError(f"a shape is a sequence of ints, not {value!r}") from None
+    if len(dims) > _MOST_AXES:
+        raise ShapeError(f"an array has at most {_MOST_AXES} axes, not {len(dims)}")
     if any(d < 0 for d in dims):
         raise ShapeError(f"a size is never negative, not {dims}")
     return dims

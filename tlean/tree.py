@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import arguments
-from .errors import ShapeError
+from .errors import OptionError, ShapeError
 
 #: The structure of a tree, hashable: "*" for a leaf, None for no leaf, (kind, keys, children) for a container.
 Structure = Any
@@ -40,11 +40,13 @@ def unflatten(structure: Structure, leaves: Any) -> Any:
     def build(s: Structure) -> Any:
         if s is None:
             return None
-        if s == "*":
+        if isinstance(s, str) and s == "*":
             leaf = next(rest, missing)
             if leaf is missing:
                 raise ShapeError("unflatten: there are fewer leaves than the structure has")
             return leaf
+        if not isinstance(s, tuple) or len(s) != 3:
+            raise OptionError(f"unflatten: the structure is one that flatten gave, got {type(s).__name__}")
         kind, keys, children = s
         made = [build(c) for c in children]
         if kind == "dict":

@@ -206,6 +206,8 @@ class Update:
         Raises: ShapeError if a gradient has another shape than its parameter, DTypeError if the parameter was cast since its states were
             made; then, as with any exception, nothing was updated.
         """
+        if not isinstance(changes, Commit | None):
+            raise OptionError(f"apply: changes are a Commit, got {type(changes).__name__}")
         if not isinstance(grads, Mapping):
             raise OptionError(f"apply: gradients are a dict from Param to array, got {type(grads).__name__}; step takes one array for each")
         changes = Commit() if changes is None else changes
