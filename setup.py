@@ -144,12 +144,9 @@ class BuildExt(build_ext):
 
 def generate() -> None:
     """Write what the registry implies: kernels of elementwise ops, the method faces, the type stubs."""
-    import importlib.util
+    from tools.codegen import generate as codegen
 
-    spec = importlib.util.spec_from_file_location("tlean_build_generate", ROOT / "tlean" / "ops" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(ROOT)
+    codegen.main(ROOT)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def work_of(row: Row | StepRow) -> dict[str, Work]:
 
 def _traffic(graph: Any) -> Work:
     """A graph's operations; the bytes of its inputs that some op reads and of the results that some op makes. Views move nothing."""
-    from tlean.backends.cost import cost_of
+    from tlean.compiler.cost import cost_of
 
     needed = graph.needed()
     view_of = {node.outputs[0]: node.inputs[0] for node in needed if node.record.view}

@@ -17,7 +17,7 @@ import numpy as np
 
 import tlean as tl
 from tlean import nn
-from tlean.train import mnist
+from tlean.data import mnist
 
 
 class Autoencoder(nn.Module):

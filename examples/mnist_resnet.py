@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tlean as tl
 from tlean import nn
-from tlean.train import mnist
+from tlean.data import mnist
 
 
 def block(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -83,7 +83,7 @@ def main() -> None:
     print("scores of two images of noise:")
     print(np.array2string(model.predict(images).numpy(), precision=4, suppress_small=True))
     if args.data:
-        from tlean.train import mnist
+        from tlean.data import mnist
 
         digits = mnist.load(args.data)
         print(f"test accuracy: {nn.accuracy(model.predict(digits.test.arrays[0]), digits.test.arrays[1]):.2%}")

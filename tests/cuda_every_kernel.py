@@ -21,8 +21,9 @@ from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_ke
 import tlean as tl
 from tlean.cuda.kernels import sources
 from tlean.cuda.kernels.plan import Mode
-from tlean.cuda.launch import KERNELS, family_of
-from tlean.cuda.step import accumulate, step_all_at
+from tlean.cuda.calls.table import KERNELS, family_of
+from tlean.cuda.runtime.array import accumulate
+from tlean.cuda.step import step_all_at
 from tlean.ops import get
 
 

@@ -8,9 +8,11 @@ from test_ops import GOOD, case, cast, clean, random_like, specs_of
 from test_ops import forward as forward_on_cpu
 
 from tlean._core.array import as_tensor
-from tlean.backends.derive import jvp_graph, vjp_graph
-from tlean.backends.graph import Graph
-from tlean.backends.lower import arrange, expand, merged
+from tlean.compiler.derive import jvp_graph, vjp_graph
+from tlean.compiler.graph import Graph
+from tlean.compiler.arrange import arrange
+from tlean.compiler.passes.expand import expand
+from tlean.compiler.passes.merge import merged
 from tlean.cuda.fused import module_of
 from tlean.cuda.target import Cuda
 from tlean.ops import get

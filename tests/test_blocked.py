@@ -345,7 +345,7 @@ def test_memory_does_not_grow(monkeypatch):
     arrays = arrays_of(4, 32, 16, 12)
     compiled = tl.compile_scalar(loss_of(deep), [a.shape for a in arrays])
     compiled.value_and_grad(*arrays)
-    monkeypatch.setattr("tlean.backends.cpu.channel_blocks", lambda graph, steps, kept, target: list(steps))
+    monkeypatch.setattr("tlean.compiler.cpu.channel_blocks", lambda graph, steps, kept, target: list(steps))
     without = tl.compile_scalar(loss_of(deep), [a.shape for a in arrays])
     without.value_and_grad(*arrays)
     plans = compiled._made["grad"].plan, without._made["grad"].plan

@@ -7,9 +7,9 @@ import pytest
 
 import tlean as tl
 from tlean import nn
-from tlean.backends import reference
-from tlean.backends.hosted import by_definition
-from tlean.backends.lower import lower
+from tlean.reference import interpreter as reference
+from tlean.compiler.by_definition import by_definition
+from tlean.compiler.lower import lower
 from tlean.ops import get
 
 

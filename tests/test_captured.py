@@ -11,7 +11,7 @@ from captured_programs import ONES, Model, both, slope, traces
 
 import tlean as tl
 from tlean import nn
-from tlean.backends.captured import Captured
+from tlean.programs.captured import Captured
 
 RATE = 1.0
 TABLE = {"rate": 1.0}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cuda import dlpack
+from tlean.cuda.runtime import dlpack
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
@@ -235,7 +235,7 @@ def test_memory_limit():
 
 
 def test_memory_limit_of_the_environment(monkeypatch):
-    from tlean.cuda.context import _limit_from_environment
+    from tlean.cuda.runtime.context import _limit_from_environment
 
     for text, limit in (("", None), ("4096", 4096)):
         monkeypatch.setenv("TLEAN_CUDA_MEMORY_LIMIT", text)
@@ -246,7 +246,7 @@ def test_memory_limit_of_the_environment(monkeypatch):
 
 
 def test_a_damaged_cache_entry_is_compiled_again(monkeypatch, tmp_path):
-    from tlean.cuda.compile import compile_family, read_entry
+    from tlean.cuda.runtime.nvcc import compile_family, read_entry
     from tlean.cuda.kernels.random import FAMILY
 
     monkeypatch.setenv("TLEAN_CACHE_DIR", str(tmp_path))
@@ -260,7 +260,7 @@ def test_a_damaged_cache_entry_is_compiled_again(monkeypatch, tmp_path):
 
 
 def test_compiler_errors_are_named(monkeypatch, tmp_path):
-    from tlean.cuda.compile import compile_family
+    from tlean.cuda.runtime.nvcc import compile_family
     from tlean.cuda.kernels.plan import Family
 
     monkeypatch.setenv("TLEAN_CACHE_DIR", str(tmp_path))

@@ -32,7 +32,7 @@ def test_rates():
     not tl.cuda.is_available(), reason="needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
 )
 def test_every_row_runs():
-    from tlean.cuda.context import context
+    from tlean.cuda.runtime.context import context
 
     where = context()
     results = [benchmark.measure_kernel(row, where, None, 0.01) for row in kernel_rows(True)]

@@ -13,10 +13,11 @@ from test_ops import BAD, case, cast
 import tlean as tl
 from tlean import errors
 from tlean._core.plan import run
-from tlean.backends.graph import Graph
-from tlean.backends.lower import lower
-from tlean.backends.reference import Reference
-from tlean.cuda import launch, program
+from tlean.compiler.graph import Graph
+from tlean.compiler.lower import lower
+from tlean.reference.interpreter import Reference
+from tlean.cuda.calls import launch
+from tlean.cuda import plan as program
 from tlean.cuda.fused import module_of
 from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.target import target

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cuda import capture
-from tlean.cuda import compile as build
+from tlean.cuda.runtime import graphs as capture
+from tlean.cuda.runtime import nvcc as build
 
 if not tl.cuda.is_available() or not hasattr(ctypes.CDLL("libcuda.so.1"), "emulated_waits"):
     reason = "needs the emulated driver; `bash .ci/cuda` builds it and runs this file on it"
@@ -399,7 +399,7 @@ kept = [f(mine) for _ in range(4)], tl.cuda.ops().exp(theirs)
 
 
 def test_kernels_that_the_driver_does_not_load(monkeypatch):
-    from tlean.cuda import context
+    from tlean.cuda.runtime import context
     from tlean.cuda.kernels.plan import Family
 
     monkeypatch.setattr(context, "compile_family", lambda family, arch: b"\x7fELF" + bytes(100))

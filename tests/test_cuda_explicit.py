@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cuda.array import DeviceArray
+from tlean.cuda.runtime.array import DeviceArray
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

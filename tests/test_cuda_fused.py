@@ -11,12 +11,14 @@ import cuda_plans
 import pytest
 
 import tlean as tl
-from tlean.backends.graph import Graph
-from tlean.backends.lower import arrange, expand
-from tlean.cuda import compile as build
-from tlean.cuda import launch
+from tlean.compiler.graph import Graph
+from tlean.compiler.arrange import arrange
+from tlean.compiler.passes.expand import expand
+from tlean.cuda.runtime import nvcc as build
+from tlean.cuda.calls import launch
 from tlean.cuda.kernels.plan import In, Out, Scratch
-from tlean.cuda.target import Cuda, module
+from tlean.cuda.target import Cuda
+from tlean.cuda.code import module
 from tlean.ops import Spec
 
 

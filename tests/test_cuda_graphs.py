@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cuda import capture
+from tlean.cuda.runtime import graphs as capture
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

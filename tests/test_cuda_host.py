@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import tlean as tl
-from tlean.cuda import compile as build
+from tlean.cuda.runtime import nvcc as build
 from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
-from tlean.cuda.launch import plan_of
-from tlean.cuda.prepared import signature
+from tlean.cuda.calls.table import plan_of
+from tlean.cuda.calls.packing import signature
 from tlean.ops import Spec, all_ops, get
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ def test_a_copy_with_too_many_axes_is_refused():
 
 
 def test_a_missing_kernel_is_named(monkeypatch):
-    from tlean.cuda import launch
+    from tlean.cuda.calls import launch
 
     monkeypatch.delitem(launch.KERNELS, "matmul")
     with pytest.raises(tl.DeviceError, match="bmm: there is no CUDA kernel named 'matmul'"):

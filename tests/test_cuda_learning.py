@@ -7,7 +7,7 @@ import pytest
 
 import tlean as tl
 from tlean import nn
-from tlean.cuda.array import DeviceArray
+from tlean.cuda.runtime.array import DeviceArray
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

@@ -11,8 +11,8 @@ from test_ops import BAD, GOOD, assert_close, case, cast, clean, forward, specs_
 
 import tlean as tl
 from tlean import errors
-from tlean.backends.reference import Reference
-from tlean.cuda import launch
+from tlean.reference.interpreter import Reference
+from tlean.cuda.calls import launch
 from tlean.ops import get
 
 if not tl.cuda.is_available():
@@ -209,7 +209,7 @@ def test_products(precision, transposed):
 
 def test_tiles_of_every_size_are_used():
     """What the shapes choose: large tiles where they fill a device, cuts of long sums where nothing else would."""
-    from tlean.cuda.launch import plan_of
+    from tlean.cuda.calls.table import plan_of
     from tlean.ops import Spec
 
     def functions(m, n, k):
@@ -363,7 +363,7 @@ def test_one_launch_updates_all_parameters(ops, steps):
 
 @pytest.mark.parametrize("n", [0, 1, 4, 1027])
 def test_accumulating(ops, n):
-    from tlean.cuda.step import accumulate
+    from tlean.cuda.runtime.array import accumulate
 
     x, y = np.random.default_rng(0).standard_normal((2, n + 1)).astype("float32")
     whole, part = ops.leaf(x), ops.leaf(y)

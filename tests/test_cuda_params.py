@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.train.update import Descent
+from tlean.optim.updates import SGDUpdate as Descent
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

@@ -12,9 +12,9 @@ from test_ops import BAD, GOOD, assert_close, case
 import tlean as tl
 from tlean import errors
 from tlean._core.array import as_tensor
-from tlean.backends.eager import EagerOps
-from tlean.cuda import launch
-from tlean.cuda.call import _CALLS, Call
+from tlean.interpreters.eager import EagerOps
+from tlean.cuda.calls import launch
+from tlean.cuda.calls.call import _CALLS, Call
 from tlean.cuda.eager import CudaEager
 from tlean.ops import get
 
@@ -74,7 +74,7 @@ def test_no_op_falls_back(monkeypatch):
     s = tl.Session(device="cuda")
     x = s.input(np.ones((2, 3)))
     y = s.tanh(s.relu(x))
-    monkeypatch.setattr("tlean.cuda.call._CALLS", {})
+    monkeypatch.setattr("tlean.cuda.calls.call._CALLS", {})
     monkeypatch.delitem(launch.KERNELS, "relu")
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         s.relu(x)

@@ -181,7 +181,7 @@ def test_nothing_is_allocated_or_read_back_in_a_step(monkeypatch):
     before = (tl.cuda.memory_stats()["live"], pool.managed_bytes)
     with monkeypatch.context() as patch:
         patch.setattr(tl.cuda.ops().context, "synchronize", lambda: pytest.fail("a step waits for the device"))
-        patch.setattr("tlean.cuda.array.DeviceArray.numpy", lambda self: pytest.fail("a step reads back"))
+        patch.setattr("tlean.cuda.runtime.array.DeviceArray.numpy", lambda self: pytest.fail("a step reads back"))
         for _ in range(1000):
             loss = t.optim_step(opt, X[:8], Y[:8])
     assert (tl.cuda.memory_stats()["live"], pool.managed_bytes) == before

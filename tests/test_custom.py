@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.backends.dual import Dual
-from tlean.backends.eager import EagerOps
-from tlean.backends.reference import Reference
+from tlean.interpreters.dual import Dual
+from tlean.interpreters.eager import EagerOps
+from tlean.reference.interpreter import Reference
 
 X = np.array([0.3, -1.2, 2.0])
 

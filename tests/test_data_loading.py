@@ -11,7 +11,9 @@ import pytest
 
 import tlean as tl
 from tlean.errors import DataError, IndexRangeError, OptionError, ShapeError
-from tlean.train.data import DataLoader, augment, read_npy, read_npz
+from tlean.data.datasets import DataLoader
+from tlean.data import augment
+from tlean.data.readers import read_npy, read_npz
 
 IMAGES = np.arange(1, 1 + 10 * 2 * 5 * 6, dtype=np.float32).reshape(10, 2, 5, 6)
 LABELS = np.arange(10)

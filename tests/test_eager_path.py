@@ -15,10 +15,10 @@ import pytest
 import tlean as tl
 from tlean._core import arena, eager
 from tlean._core.refs import RefBase
-from tlean.backends.graph import GraphRef
-from tlean.backends.reference import ReferenceRef
+from tlean.compiler.graph import GraphRef
+from tlean.reference.interpreter import ReferenceRef
 from tlean.cuda.eager import DeviceRef
-from tlean.session_compiled import SessionRef
+from tlean.session.compiled import SessionRef
 
 ONES = np.ones(3, np.float32)
 

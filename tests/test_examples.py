@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlean.train.data import write_idx
+from tlean.data.readers import write_idx
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

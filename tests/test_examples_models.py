@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlean.train.data import write_idx
+from tlean.data.readers import write_idx
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")

@@ -17,7 +17,7 @@ import pytest
 
 import tlean as tl
 from tlean import locks
-from tlean.backends.executable import Stream
+from tlean.programs.executable import Stream
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.backends import lower
-from tlean.backends.target import SCRATCH
+from tlean.compiler import lower
+from tlean.compiler.target import SCRATCH
 
 UNARY = ("sin", "cos", "tanh", "sigmoid", "relu", "neg", "abs", "square")
 BINARY = ("add", "sub", "mul", "max")

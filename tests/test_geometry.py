@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tlean as tl
-from tlean.backends.reference import Reference
+from tlean.reference.interpreter import Reference
 
 DRAWN = settings(max_examples=40, deadline=None, derandomize=True)
 sizes = st.integers(1, 6)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tlean.backends.cpu import CPU, Cpu
-from tlean.backends.graph import Graph
-from tlean.backends.lower import lower
-from tlean.backends.target import Step
+from tlean.compiler.cpu import CPU, Cpu
+from tlean.compiler.graph import Graph
+from tlean.compiler.lower import lower
+from tlean.compiler.target import Step
 from tlean.errors import DeviceError
 from tlean.ops import Spec, get
 

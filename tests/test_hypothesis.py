@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import tlean as tl
 from tlean._core.array import as_tensor
-from tlean.backends.eager import EagerOps
-from tlean.backends.reference import Reference
+from tlean.interpreters.eager import EagerOps
+from tlean.reference.interpreter import Reference
 from tlean.ops import get
 
 few = settings(

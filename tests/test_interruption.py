@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.backends import derive
+from tlean.compiler import derive
 
 PACKAGE = str(Path(tl.__file__).parent)
 #: Files of other rooms: what they promise after an interruption is their tests'.

@@ -31,14 +31,14 @@ CORE_FROM = STOREY["backends"]
 
 # Upward edges that stand, each with its reason: (importing module, imported module).
 EXCEPTIONS = {
-    ("tlean._faces.functions", "tlean.dispatch"): "the free functions ask which backend their argument belongs to",
-    ("tlean.session", "tlean.train.update"): "a session's optimiser steps are the trainers' fused updates, imported when one is made",
+    ("tlean.functions", "tlean.dispatch"): "the free functions ask which backend their argument belongs to",
+    ("tlean.session", "tlean.optim.updates"): "a session's optimiser steps are the trainers' fused updates, imported when one is made",
 }
 
 # What `nn` and `train` may use of the core: arrays and threads, never a kernel.
 NO_KERNELS = {"train", "nn"}
 CORE_WITHOUT_KERNELS = {"tlean._core.array", "tlean._core.commit", "tlean._core.threads"}
-KERNEL_EXCEPTIONS = {"tlean.train.update": "the fused optimiser kernels update parameters in place: they are no ops"}
+KERNEL_EXCEPTIONS = {"tlean.optim.updates": "the fused optimiser kernels update parameters in place: they are no ops"}
 
 
 def module_name(path: Path) -> str:
@@ -141,7 +141,7 @@ def test_the_walls_hold() -> None:
     """The check itself: an upward import is found, wherever it stands and however it is written."""
     for text in (
         "from ..backends import eager",
-        "import tlean.backends.eager",
+        "import tlean.interpreters.eager",
         "def f():\n    from tlean import session",
         "from .. import _core",
     ):

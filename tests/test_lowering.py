@@ -13,12 +13,14 @@ import pytest
 
 import tlean as tl
 from tlean._core.array import as_tensor
-from tlean.backends import cpu
-from tlean.backends.cpu import CPU, DEFINED
-from tlean.backends.derive import jvp_graph, vjp_graph
-from tlean.backends.dual import Dual
-from tlean.backends.graph import Graph, replay
-from tlean.backends.lower import expand, instantiate, lower
+from tlean.compiler import cpu
+from tlean.compiler.cpu import CPU, DEFINED
+from tlean.compiler.derive import jvp_graph, vjp_graph
+from tlean.interpreters.dual import Dual
+from tlean.compiler.graph import Graph, replay
+from tlean.compiler.passes.expand import expand
+from tlean.compiler.lower import lower
+from tlean.interpreters.instances import instantiate
 from tlean.ops import Spec, get
 
 

@@ -112,7 +112,7 @@ def test_every_rule_and_every_equivalent_mutant_names_something_that_is_there() 
 def planted() -> Mutant:
     [mutant] = [
         m
-        for m in mutants((ROOT / "tlean/backends/memory.py").read_text(), "tlean/backends/memory.py")
+        for m in mutants((ROOT / "tlean/compiler/memory.py").read_text(), "tlean/compiler/memory.py")
         if m.scope == "_pack" and m.before == "at + buffer.size <= other.at" and m.after == "(at + buffer.size > other.at)"
     ]
     return mutant

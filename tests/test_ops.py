@@ -17,12 +17,13 @@ from tlean import errors
 from tlean._core.array import as_tensor
 from tlean._core.plan import run
 from tlean._core.threads import get_num_threads, set_num_threads
-from tlean.backends.derive import decomposition, jvp_graph, vjp_graph
-from tlean.backends.dual import Dual
-from tlean.backends.eager import EagerOps
-from tlean.backends.graph import Graph, GraphRef
-from tlean.backends.lower import kernel_address, lower
-from tlean.backends.reference import Reference
+from tlean.compiler.derive import decomposition, jvp_graph, vjp_graph
+from tlean.interpreters.dual import Dual
+from tlean.interpreters.eager import EagerOps
+from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.cpu import kernel_address
+from tlean.compiler.lower import lower
+from tlean.reference.interpreter import Reference
 from tlean.ops import Spec, all_ops, get
 
 RECORDS = [r for r in all_ops() if r.samples]
@@ -260,7 +261,7 @@ def test_second_order(name, k):
     needs = tuple(t is not None for t in ts)
     rule = vjp_graph(record, specs, clean(name, tensors, options), "float64", needs, tuple(g is not None for g in gs))
     pulled = graph.inline(rule, [*cs, *known, *xs])
-    from tlean.backends.derive import forward as push_graph
+    from tlean.compiler.derive import forward as push_graph
 
     moved = push_graph(graph, [(x, v) for x, v in zip(xs, vs, strict=True) if x is not None and v is not None], pulled)
     graph.outputs = [None if m is None else m.id for m in moved]
@@ -329,7 +330,7 @@ def test_bad_calls(name, k):
 
 
 def test_every_face_has_a_record_and_every_record_a_face():
-    from tlean.ops.emit_faces import missing
+    from tools.codegen.faces import missing
 
     assert missing() == ([], [])
 

@@ -9,8 +9,8 @@ import pytest
 
 import tlean as tl
 from tlean._core.instance import option_key, options_key
-from tlean.backends.graph import Graph
-from tlean.backends.lower import merged
+from tlean.compiler.graph import Graph
+from tlean.compiler.passes.merge import merged
 from tlean.ops import Spec, get
 
 APART = [0, 0.0, -0.0, False, 1, 1.0, True, "1", "0.0", None, (), (0,), (0.0,), (-0.0,), (False,), ((0,),), float("nan"), float("inf")]

@@ -13,12 +13,17 @@ import tlean as tl
 from tlean._core import epilogue, fused, host, outer
 from tlean._core.array import as_tensor
 from tlean._core.table import KERNELS
-from tlean.backends import fuse, plan_check, strips
-from tlean.backends.cpu import CPU
-from tlean.backends.graph import Graph
-from tlean.backends.lower import arrange, expand, fold, lower, merged
-from tlean.backends.plan_check import checked
-from tlean.backends.target import CONST, INPUT, IS_INPUT, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step
+from tlean.compiler.passes import fuse, chain_runs as strips
+from tlean.compiler import plan_check
+from tlean.compiler.cpu import CPU
+from tlean.compiler.graph import Graph
+from tlean.compiler.arrange import arrange
+from tlean.compiler.passes.expand import expand
+from tlean.compiler.passes.fold import fold
+from tlean.compiler.lower import lower
+from tlean.compiler.passes.merge import merged
+from tlean.compiler.plan_check import checked
+from tlean.compiler.target import CONST, INPUT, IS_INPUT, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step
 from tlean.errors import PlanError
 from tlean.ops import Spec
 
@@ -370,7 +375,7 @@ def test_a_chain_that_overlooks_views_is_found(monkeypatch):
         order = bound(views, suffix)
         return [next(op for op in ops if op.node is o.node) for o in order]
 
-    monkeypatch.setattr("tlean.backends.cpu.in_chains", in_chains)
+    monkeypatch.setattr("tlean.compiler.cpu.in_chains", in_chains)
     program = tl.compile_out(lambda o, x, y: [(q := o.square(y)), (a := o.exp(x)), o.mul(q, o.flatten(a))][1:], [(2, 3), (6,)])
     with pytest.raises(PlanError):
         program(np.ones((2, 3), "f4"), np.ones(6, "f4"))
@@ -391,6 +396,6 @@ def test_states_that_take_each_others_values():
 
 def test_every_plan_is_checked(monkeypatch):
     seen = []
-    monkeypatch.setattr("tlean.backends.lower.checked", lambda a, target: (seen.append(a), a)[1])
+    monkeypatch.setattr("tlean.compiler.lower.checked", lambda a, target: (seen.append(a), a)[1])
     lower(swapped())
     assert len(seen) == 1

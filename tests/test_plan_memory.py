@@ -9,7 +9,7 @@ import pytest
 
 import tlean as tl
 from tlean._core.arena import memory_stats, reset_peak
-from tlean.backends.memory import Buffers, _Holes
+from tlean.compiler.memory import Buffers, _Holes
 
 
 @pytest.mark.parametrize("count", [1, 40, 700])

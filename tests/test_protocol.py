@@ -77,8 +77,8 @@ def test_aliases(name):
 def test_the_table_is_up_to_date(tmp_path):
     # In a process of its own: other tests declare ops, too.
     root, made = Path(__file__).parents[1], tmp_path / "ops.md"
-    subprocess.run([sys.executable, "-m", "tlean.ops.table", str(made)], cwd=root, check=True)
-    assert (root / "docs" / "ops.md").read_text() == made.read_text(), "run: python -m tlean.ops.table docs/ops.md"
+    subprocess.run([sys.executable, "-m", "tools.tables", str(made)], cwd=root, check=True)
+    assert (root / "docs" / "ops.md").read_text() == made.read_text(), "run: python -m tools.tables docs/ops.md"
 
 
 COMPOSITE_CALLS = {

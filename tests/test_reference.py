@@ -10,10 +10,10 @@ import pytest
 from oracles import ELEMENTWISE, draw
 
 from tlean import errors
-from tlean.backends.reference import Reference
-from tlean.backends.reference_ops import CREATORS, DEFINITIONS
-from tlean.backends.reference_ops.elementwise import formula_of
-from tlean.backends.reference_ops.random import philox4x32, stream_seed
+from tlean.reference.interpreter import Reference
+from tlean.reference.definitions import CREATORS, DEFINITIONS
+from tlean.reference.definitions.elementwise import formula_of
+from tlean.reference.definitions.random import philox4x32, stream_seed
 from tlean.ops import Spec, all_ops, get
 
 F = Fraction

@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch")
 
-from tlean.backends.reference_ops import DEFINITIONS
+from tlean.reference.definitions import DEFINITIONS
 
 nn = torch.nn.functional
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from oracles import draw
 
-from tlean.backends.derive import jvp_graph, reverse, vjp_graph
-from tlean.backends.graph import Graph
-from tlean.backends.reference import Reference
+from tlean.compiler.derive import jvp_graph, reverse, vjp_graph
+from tlean.compiler.graph import Graph
+from tlean.reference.interpreter import Reference
 from tlean.ops import Spec, all_ops, get
 
 STEP = np.longdouble(1e-6)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean import show
-from tlean.drawing import draw
-from tlean.show import gradient_norms, nodes, to_dot
+from tlean.tape import show
+from tlean.tape.drawing import draw
+from tlean.tape.show import gradient_norms, nodes, to_dot
 
 SVG = "{http://www.w3.org/2000/svg}"
 

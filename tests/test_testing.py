@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.backends.reference import Reference
+from tlean.reference.interpreter import Reference
 from tlean.ops import all_ops, get
 from tlean.ops.samples import Arr, bad, good
 from tlean.testing import check_grads, check_op

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._faces import functions
+from tlean import functions
 
 X = np.array([1.0, 2.0, 3.0])
 total = lambda ops, *xs: ops.sum(xs[0])  # noqa: E731

@@ -8,9 +8,9 @@ from oracles import draw
 
 from tlean._core.array import as_tensor
 from tlean._core.plan import run
-from tlean.backends.derive import reverse
-from tlean.backends.graph import Graph, GraphRef
-from tlean.backends.lower import lower
+from tlean.compiler.derive import reverse
+from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.lower import lower
 from tlean.ops import Spec, all_ops, get
 
 SAMPLED = [(r, k) for r in all_ops() if r.samples for k, s in enumerate(r.samples()) if not s.raises]

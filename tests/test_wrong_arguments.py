@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._faces.methods import OpsMethods
+from tlean._generated.methods import OpsMethods
 
 OPS = {n for n in dir(OpsMethods) if not n.startswith("_")} | {n for n in dir(tl.Tape) if hasattr(OpsMethods, n) and n[0] != "_"}
 OPERATORS = [f"__{n}__" for n in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul")]

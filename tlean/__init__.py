@@ -12,13 +12,14 @@ from . import cuda, testing, train, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
-from ._faces.functions import *  # noqa: F403
-from ._faces.functions import NAMES as _NAMES
+from .functions import *  # noqa: F403
+from .functions import NAMES as _NAMES
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
-from .backends.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar
-from .backends.eager import TensorRef, no_grad
-from .backends.jit import jit
+from .programs.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar
+from .interpreters.eager import TensorRef, no_grad
+from .programs.jit import jit
 from .custom import custom_op
+from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
     DataError,
@@ -32,20 +33,22 @@ from .errors import (
     ShapeError,
     TleanError,
 )
-from .indices import NatRef, NatVecRef
+from .session.indices import NatRef, NatVecRef
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .options import Options
 from .param import Param
 from .profile import profile
 from .rng import Rng, seed
-from .session import Session
-from .tape import Node, Tape, TapeM, dense_to_dict, require_grad
-from .train import data, optim
+from .session.base import Session
+from .tape.tape import Node, Tape, dense_to_dict, require_grad
+from .tape.stateful import TapeM
+from .data import datasets as data
+from .optim import optimizers as optim
 from .train.checkpoint import load, save
-from .train.params import ParamList
+from .optim.param_list import ParamList
 from .train.trainer import ScalarTrainer
-from .train.update import AdamState
+from .optim.state import AdamState
 
 if TYPE_CHECKING:
     from . import nn
@@ -122,6 +125,10 @@ __all__ = [
 
 # Imported when they are first named, so that programs without models start sooner.
 _LATER = {"nn": "tlean.nn", "fit": "tlean.train.fit"}
+
+
+# The sessions and tapes of a device, when one is first asked for.
+with_cuda(lambda: [import_module(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
 
 
 def __getattr__(name: str) -> Any:

@@ -17,13 +17,13 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.refs import RefBase
 
 from . import tree
-from .backends.capture import is_backend, program_of, trace_into
-from .backends.captured import Captured
-from .backends.compiled import Traced
-from .backends.derive import forward, reverse
-from .backends.executable import FixedStream
-from .backends.graph import Graph, GraphRef
-from .backends.jit import Compiled
+from .programs.inline import is_backend, program_of, trace_into
+from .programs.captured import Captured
+from .programs.compiled import Traced
+from .compiler.derive import forward, reverse
+from .programs.executable import FixedStream
+from .compiler.graph import Graph, GraphRef
+from .programs.jit import Compiled
 from .errors import DTypeError, OptionError, ShapeError
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
 
-from .backends.dual import DualRef
-from .backends.graph import GraphRef
-from .backends.reference import Reference
+from .interpreters.dual import DualRef
+from .compiler.graph import GraphRef
+from .reference.interpreter import Reference
 from .errors import DTypeError, OptionError, ShapeError
 from .ops.registry import OpDef, host_op
 

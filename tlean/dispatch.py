@@ -8,8 +8,8 @@ from typing import Any
 from tlean._core import threads
 from tlean._core.refs import RefBase
 
-from .backends.eager import EagerOps, no_grad
-from .cuda.place import context_at
+from .interpreters.eager import EagerOps, no_grad
+from .devices import context_at, cuda
 from .errors import OptionError
 from .ops import all_ops
 from .rng import program_seed
@@ -23,9 +23,7 @@ def backend_of(*arguments: Any) -> Any:
                 return x.ops
     where = next(filter(None, map(context_at, arguments)), None)
     if where is not None:
-        from .cuda.eager import CudaEager
-
-        return Values(CudaEager(where))
+        return Values(cuda().CudaEager(where))
     return Values(EagerOps("float64" if any(_is_float64(x) for x in arguments) else "float32"))
 
 

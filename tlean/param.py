@@ -9,11 +9,12 @@ from tlean._core.commit import Commit
 from tlean._core.eager import ParamBase
 
 from .arguments import float_dtype
+from .devices import cuda
 from .errors import DTypeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
-    from .cuda.array import DeviceArray
-    from .cuda.context import Context
+    from .cuda.runtime.array import DeviceArray
+    from .cuda.runtime.context import Context
 
 
 class Param(ParamBase):
@@ -108,9 +109,7 @@ class Param(ParamBase):
         changes.set(self, "_version", self._version + 1)
 
     def _set_device(self, value: Any) -> None:
-        from .cuda.array import to_device
-
-        new = to_device(value)
+        new = cuda().to_device(value)
         self._check(new.shape)
         if new.dtype != self.dtype:
             raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {new.dtype} on {new.device}")
@@ -144,9 +143,7 @@ class Param(ParamBase):
     def on_device(self, where: Context) -> DeviceArray:
         """The parameter's own array on a device, copied there if what it has is older. Who keeps it takes `.shared()` of it."""
         if self._mirror is None or self._mirror.context is not where or self._mirrored != self._version:
-            from .cuda.array import to_device
-
-            made = to_device(self._tensor.numpy(), where)
+            made = cuda().to_device(self._tensor.numpy(), where)
             self._mirror, self._mirrored = made, self._version
         return self._mirror
 

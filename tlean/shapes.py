@@ -1,5 +1,6 @@
 """Geometry of broadcasting, reductions, convolutions and pools: pure functions on tuples of ints."""
 
+import operator
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -36,8 +37,6 @@ def as_shape(value: object) -> Shape:
 
 
 def _exact_int(value: object) -> int:
-    import operator
-
     return operator.index(value)  # type: ignore[arg-type]
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from . import errors, tree
 from ._core.array import AnyTensor, as_tensor
 from .autodiff import grad, jvp, vjp
-from .backends.eager import EagerOps
-from .backends.jit import jit
-from .backends.reference import Reference
+from .interpreters.eager import EagerOps
+from .programs.jit import jit
+from .reference.interpreter import Reference
 from .errors import OptionError, ShapeError
 from .ops import OpDef, get
 from .ops.samples import Arr, Sample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean.cuda import context
+from tlean.cuda.runtime import context
 
 
 class ExactMemory:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.backends.reference import Reference
+from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops import OpDef, Spec, all_ops
 from tlean.ops.registry import get

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.backends.reference import Reference, ReferenceRef
+from tlean.reference.interpreter import Reference, ReferenceRef
 from tlean.errors import TleanError
 from tlean.ops import get
 

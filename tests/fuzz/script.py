@@ -6,7 +6,7 @@ import math
 import zlib
 from typing import Any
 
-from tlean.backends.reference import Reference
+from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
 

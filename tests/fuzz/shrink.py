@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tlean.backends.reference import Reference
+from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
 

@@ -131,7 +131,7 @@ def _public(room: Any) -> list[str]:
 
 def find() -> list[Target]:
     """All targets, in an order that the library alone determines."""
-    from tlean._faces.functions import NAMES
+    from tlean.functions import NAMES
 
     found = list(_functions("functions", "tl.", tl, sorted(NAMES)))
     transformations = [n for n in sorted(tl.__all__) if n not in NAMES and n not in ("fit", "save", "load", "nn", "data", "optim", "tree")]

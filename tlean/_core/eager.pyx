@@ -26,7 +26,7 @@ from tlean._core.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
 from tlean._core.tape import node_of
 
-# Installed by tlean.backends.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
+# Installed by tlean.interpreters.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
 cdef object _make_spec = None
 cdef object _stream_seed = None
@@ -35,7 +35,7 @@ composites = {}
 
 
 def install(instantiate, make_spec, stream_seed, find_record, records, composite_functions):
-    """Connect the op registry: called once, by tlean.backends.eager."""
+    """Connect the op registry: called once, by tlean.interpreters.eager."""
     global _instantiate, _make_spec, _stream_seed, _find_record
     _find_record = find_record
     _instantiate = instantiate

@@ -1,7 +1,7 @@
 """What a kept program depends on beside its arguments: read again, and compared, before each call.
 
 A guard is a list of places (a closure's cell, an entry of a dictionary, an attribute, an item of a list), each with what stood there when
-the program was traced. `tlean.backends.captured` finds the places. Reading calls no Python code of the user's, apart from `__getattr__`.
+the program was traced. `tlean.programs.captured` finds the places. Reading calls no Python code of the user's, apart from `__getattr__`.
 """
 from types import MethodType
 

@@ -52,7 +52,7 @@ cdef void* grab(Py_ssize_t n) except NULL:
 cdef class Instance:
     """One op at given shapes, dtype and options: what runs forward, and what runs backward.
 
-    Made by `tlean.backends.lower`: either one kernel (address, ints, floats) or a plan runs forward; `make_vjp(instance, mask)` traces the
+    Made by `tlean.compiler.lower`: either one kernel (address, ints, floats) or a plan runs forward; `make_vjp(instance, mask)` traces the
     op's rule when a backward pass first needs it, for the inputs whose bits are set.
     """
 

@@ -1,6 +1,6 @@
 """A plan: kernels in order, each with its operands' places; run by one call that needs no GIL.
 
-The plan is made from a device-neutral program (value ids, kernel names, numbers) by `tlean.backends.lower`; this room only keeps the
+The plan is made from a device-neutral program (value ids, kernel names, numbers) by `tlean.compiler.lower`; this room only keeps the
 flat arrays and walks them. It is reentrant: everything that changes during a run is on the caller's side (inputs, outputs, scratch).
 
 A run is whole or it did nothing: instructions that may fail come before those that write onto parameters, signals are looked at up to
@@ -41,7 +41,7 @@ cdef void* zeroed(Py_ssize_t count, Py_ssize_t size) except NULL:
 
 
 cdef class Plan:
-    """Kernels in order. Made by `tlean.backends.lower`.
+    """Kernels in order. Made by `tlean.compiler.lower`.
 
     Args:
         places: (kind, n) for every value id.

@@ -1,20 +1,23 @@
-"""How an op is interpreted: each module implements `Ops`. A backend is imported when it is first named."""
+"""How an op is interpreted: what implements `Ops`. `Cuda` is loaded with the first device."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-_BACKENDS = {"Eager": ".eager", "Graph": ".graph", "Dual": ".dual", "Reference": ".reference", "Cuda": "..cuda.eager"}
+from ..compiler.graph import Graph
+from ..devices import cuda
+from ..interpreters.dual import Dual
+from ..interpreters.eager import Eager
+from ..reference.interpreter import Reference
 
 __all__ = ["Cuda", "Dual", "Eager", "Graph", "Reference"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _BACKENDS:
+    if name != "Cuda":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_BACKENDS[name], __name__), name)
+    return cuda().CudaEager
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_BACKENDS])
+    return sorted({*globals(), *__all__})

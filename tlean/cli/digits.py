@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 import tlean as tl
-from tlean.train import checkpoint, mnist
-from tlean.train.files import writable
+from tlean.train import checkpoint
+from tlean.data import mnist
+from tlean.files import writable
 from tlean.train.progress import progress, say
 
 from . import positive
@@ -214,8 +215,6 @@ def run(name: str, args: argparse.Namespace, model: Callable[..., Any], paramete
         print(f"model: {args.out / path.name}")
     if args.plot:
         with _optional("no pictures"):
-            from . import pictures
-
             for picture in (
                 pictures.curves(history, f"{name}: {digits.source}", args.out / f"{name}_curves.png"),
                 pictures.misread(digits.test, scores, args.out / f"{name}_misread.png"),

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 if TYPE_CHECKING:
-    from tlean.train.data import Dataset
+    from tlean.data.datasets import Dataset
 
     from .digits import History
 

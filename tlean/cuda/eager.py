@@ -11,15 +11,15 @@ from tlean._core.array import as_tensor
 from tlean._core.eager import recording
 from tlean._core.refs import RefBase
 
-from .._faces.methods import OpsMethods
+from .._generated.methods import OpsMethods
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
 from ..rng import op_seed
-from .array import DeviceArray, device_array
-from .call import Call, call_of
-from .context import Context, context
+from .runtime.array import DeviceArray, device_array
+from .calls.call import Call, call_of
+from .runtime.context import Context, context
 from .kernels.plan import Mode
-from .launch import EXACT
+from .calls.table import EXACT
 from .tape import DeviceTape, TapeNode
 
 _MASK64 = (1 << 64) - 1

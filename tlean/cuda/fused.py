@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..backends.graph import Graph
-from ..backends.target import Bound
+from tlean.compiler.graph import Graph
+from tlean.compiler.target import Bound
 from ..ops import expression as ex
 from ..ops.elementwise import FORMULAS
 from .kernels.plan import ACROSS, COMMON, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div

@@ -7,21 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ShapeError
-from .array import DeviceArray, require_here, to_device
-from .context import Context
+from .runtime.array import DeviceArray, to_device
+from .runtime.values import require_here
+from .runtime.context import Context
 from .kernels.elementwise import FAMILY as ELEMENTWISE
 from .kernels.elementwise import accumulation
 from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
 from .kernels.plan import Launch
-from .prepared import signature
+from .calls.packing import signature
 
 
-def launch(where: Context, function: object, found: Launch) -> None:
-    """Queue a launch whose arguments are addresses and numbers."""
-    if not found.empty:
-        with where.current():
-            function.prepared_async_call(found.grid, found.block, where.stream, *found.args)  # type: ignore[attr-defined]
-            where.check_launch()
 
 
 def step_all_at(
@@ -65,10 +60,3 @@ def step_all_at(
     launch(where, function, step_all(op, len(chunks), rows, rows + 8 * len(table), memory.address))
 
 
-def accumulate(into: DeviceArray, contribution: DeviceArray) -> None:
-    """into += contribution, element by element. Raises: ShapeError; DeviceError for arrays of two devices."""
-    if into.shape != contribution.shape:
-        raise ShapeError(f"accumulate: a contribution of shape {into.shape}, not {contribution.shape}")
-    where = into.context
-    found = accumulation(into.size, into.address, require_here(contribution, where).address)
-    launch(where, where.function(ELEMENTWISE, found.function, signature(found)), found)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import NodeError, ShapeError
-from .array import DeviceArray, device_array
-from .call import Call
-from .context import Context
-from .step import accumulate
+from .runtime.array import DeviceArray, device_array
+from .calls.call import Call
+from .runtime.context import Context
+from .runtime.array import accumulate
 
 
 class TapeNode(NamedTuple):

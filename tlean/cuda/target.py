@@ -10,37 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core.array import AnyTensor, as_tensor
-from ..backends.graph import Graph
-from ..backends.target import Arrangement, Bound, Step, Target, nbytes
+from tlean.compiler.graph import Graph
+from tlean.compiler.target import Arrangement, Bound, Step, Target, nbytes
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
-from . import dlpack
-from .array import DeviceArray, require_here, to_device
-from .context import Context, context
-from .fused import group_of, module_of
+from .runtime import dlpack
+from .runtime.array import DeviceArray, to_device
+from .runtime.values import require_here
+from .runtime.context import Context, context
+from .code import Code
+from .fused import group_of
 from .kernels.plan import Family, Launch, Mode
-from .launch import EXACT, KERNELS, family_of, plan_of
-from .updates import Row, merge_updates
-
-if TYPE_CHECKING:
-    from .program import DevicePlan
+from .calls.table import EXACT, KERNELS, family_of, plan_of
+from .plan import DevicePlan
+from .updates import merge_updates
 
 
-@dataclass(frozen=True)
-class Code:
-    """What an instruction does on the device: launches with the families that have them; None stands for the plan's own kernels.
-
-    Attributes:
-        source: the text of the kernel that the plan has to compile for it.
-        copied: bytes to copy from the input to the output, where it is a copy.
-        update: the op and the parameters, where it is an optimiser's step over several.
-    """
-
-    launches: tuple[tuple[Family | None, Launch], ...] = ()
-    source: str = ""
-    copied: int = 0
-    update: tuple[str, tuple[Row, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +105,6 @@ class Cuda(Target):
         return merge_updates(graph, steps, lambda op, rows: Code(update=(op, rows)))
 
     def plan(self, arrangement: Arrangement) -> DevicePlan:
-        from .program import DevicePlan
-
         return DevicePlan(arrangement, self.where)
 
     def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
@@ -152,9 +136,6 @@ def target(device: int = 0, mode: Mode = EXACT, whole: bool = True) -> Cuda:
     return Cuda(device, mode, True, whole)
 
 
-def module(arrangement: Arrangement) -> Family:
-    """The kernels that a plan needs beyond those of the ops: of all of its groups."""
-    return module_of(s.code.source for s in arrangement.program.steps if s.code.source)
 
 
-__all__ = ["Code", "Cuda", "module", "target"]
+

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.graph import Graph
-from ..backends.target import Step
-from .context import Block, Context
+from tlean.compiler.graph import Graph
+from tlean.compiler.target import Step
+from .runtime.context import Block, Context
 from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
 from .kernels.plan import Argument, In, Launch, Out
 

@@ -39,7 +39,8 @@ from .conv import (
     MaxPool3d,
 )
 from .metrics import accuracy, confusion_matrix, plot_confusion
-from .module import Bound, Buffer, Module, seed
+from .bound import Bound, Buffer
+from .module import Module, seed
 from .norm import BatchNorm, LayerNorm, MultiHeadAttention
 from .program import Program
 from .recurrent import GRU, LSTM, RNN

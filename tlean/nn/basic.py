@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import IndexRangeError, OptionError, ShapeError
-from tlean.train.arrays import flag, whole
-from tlean.train.update import number
+from tlean.arrays import flag, whole
+from tlean.optim.updates import number
 
 from .init import Initialiser, kaiming_uniform, normal, uniform
 from .module import Module, shape_of

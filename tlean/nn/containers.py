@@ -7,7 +7,7 @@ from typing import Any
 
 from tlean.errors import IndexRangeError, OptionError
 from tlean.param import Param
-from tlean.train.params import listed
+from tlean.optim.param_list import listed
 
 from .basic import entry
 from .module import Module

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
-from tlean.train.arrays import flag
+from tlean.arrays import flag
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser

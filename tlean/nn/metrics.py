@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import IndexRangeError, OptionError, ShapeError
-from tlean.train.arrays import as_array, whole
-from tlean.train.checks import check_picture
+from tlean.arrays import as_array, whole
+from tlean.plotting import check_picture
 
 
 def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:

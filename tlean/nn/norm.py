@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
-from tlean.train.arrays import flag
-from tlean.train.update import number
+from tlean.arrays import flag
+from tlean.optim.updates import number
 
 from .basic import positive
 from .init import ones, xavier_uniform, zeros

@@ -6,9 +6,9 @@ from typing import Any
 
 from tlean.errors import NodeError, OptionError
 from tlean.ops.protocol import Ops
-from tlean.train.arrays import whole
+from tlean.arrays import whole
 
-from .module import Bound, Module
+from .bound import Bound
 
 
 class Program:
@@ -20,13 +20,13 @@ class Program:
         that is used without being part of the model.
     """
 
-    def __init__(self, model: Module, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
+    def __init__(self, model: Any, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
         if isinstance(loss, str):
             if loss.startswith("_") or not callable(getattr(Ops, loss, None)):
                 raise OptionError(f"the loss is the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
         elif not callable(loss):
             raise OptionError(f"the loss is the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
-        if not isinstance(model, Module):
+        if not callable(getattr(model, "named_state", None)):
             raise OptionError(f"Program: the model is a Module, got {model!r}")
         inputs = whole("the number of arrays that the model takes", inputs, 0)
         named = model.named_state()

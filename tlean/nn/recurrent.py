@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tlean.errors import ShapeError
-from tlean.train.arrays import flag
+from tlean.arrays import flag
 
 from .basic import positive
 from .init import uniform

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean.backends.compiled import compile_out
+from tlean.programs.compiled import compile_out
 from tlean.errors import OptionError
 from tlean.ops import Spec
 from tlean.shapes import as_shape

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
+from inspect import Parameter, Signature
 from typing import Any
 
 from ..errors import OptionError, ShapeError
@@ -161,8 +162,6 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
 
 
 def _signature(inputs: tuple[str, ...], options: tuple[str, ...]) -> Any:
-    from inspect import Parameter, Signature
-
     return Signature(
         [Parameter(i, Parameter.POSITIONAL_OR_KEYWORD) for i in inputs] + [Parameter(o, Parameter.KEYWORD_ONLY) for o in options]
     )

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor
+from tlean.devices import cuda
 from tlean.errors import DataError, OptionError, TleanError
 from tlean.param import Param
 
-from .files import readable, replacing
+from tlean.files import readable, replacing
 
 _KEY = "tlean"
 _FORMAT = 1
@@ -46,9 +47,7 @@ def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if hasattr(value, "__cuda_array_interface__"):
-        from tlean.cuda import to_device
-
-        value = to_device(value).numpy()
+        value = cuda().to_device(value).numpy()
     if isinstance(value, AnyTensor | Param | np.ndarray | np.generic):
         if isinstance(value, np.ma.MaskedArray):
             raise OptionError(f"save: {path or 'the value'} is a masked array, whose mask would be lost; save value.data and value.mask")

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import OptionError
+from tlean.nn.metrics import accuracy
 from tlean.ops.protocol import Ops
 
 from . import checkpoint
-from .arrays import whole
-from .files import as_path, writable
-from .optimizer import Optimizer
-from .schedules import Schedule
-from .update import limit
+from tlean.arrays import whole
+from tlean.files import as_path, writable
+from tlean.plotting import check_picture
+from tlean.optim.optimizer import Optimizer
+from tlean.optim.schedules import Schedule
+from tlean.optim.updates import limit
 
 #: What a row of the history holds beside losses and metrics.
 PLAIN = ("epoch", "step", "loss", "lr", "seconds")
@@ -45,8 +47,6 @@ def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
 
 def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: bool) -> bool:
     """Whether more of the watched value is better. Raises: OptionError where there is no such value or it cannot be told."""
-    from tlean.nn.metrics import accuracy
-
     names = ["epoch", "step", "loss", *metrics, "lr", "seconds", *([f"val_{n}" for n in ("loss", *metrics)] if held else [])]
     if not held and isinstance(monitor, str) and monitor.startswith("val_"):
         raise OptionError(f"fit: {monitor} needs validation data")
@@ -95,18 +95,6 @@ def check_files(path: Any, log: Any, tensorboard: Any, curves: Any) -> None:
         check_picture("fit: curves", curves)
 
 
-def check_picture(what: str, path: Any) -> Path:
-    """The path of a picture that can be drawn. Raises: ImportError without Matplotlib, OptionError for an ending that names no format."""
-    target = writable(what, path)
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(f"{what}: pictures need the package matplotlib: pip install matplotlib") from None
-    formats = Figure().canvas.get_supported_filetypes()
-    # Without an ending Matplotlib writes what it was told to write by default.
-    if target.suffix and target.suffix[1:].lower() not in formats:
-        raise OptionError(f"{what}: the ending names a format: {', '.join(sorted(formats))}; got {str(target)!r}")
-    return target
 
 
 def check_batch(batch: Sequence[np.ndarray], loss: Any, inputs: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,24 +9,25 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
-from tlean.backends.captured import Captured, changed, check_capture, same_program
-from tlean.backends.compiled import Traced
-from tlean.backends.cpu import CPU
-from tlean.backends.derive import reverse
-from tlean.backends.eager import without_tape
-from tlean.backends.executable import Executable, Stream
-from tlean.backends.graph import GraphRef
-from tlean.backends.lower import target_of
-from tlean.cuda.place import array_at, context_of
+from tlean.programs.captured import Captured, changed, check_capture, same_program
+from tlean.programs.compiled import Traced
+from tlean.compiler.cpu import CPU
+from tlean.compiler.derive import reverse
+from tlean.interpreters.eager import without_tape
+from tlean.programs.executable import Executable, Stream
+from tlean.compiler.graph import GraphRef
+from tlean.devices import target_of
+from tlean.devices import array_at, context_of
 from tlean.errors import DTypeError, ShapeError
 from tlean.ops import Spec
 from tlean.ops.optim import FINITE
 from tlean.options import Options
 from tlean.param import Param
-from tlean.session import Session
+from tlean.session.base import Session
 
-from .params import ParamList
-from .update import Update, alone, check_dtypes, check_finite, slots
+from tlean.optim.clip import clipped
+from tlean.optim.param_list import ParamList
+from tlean.optim.updates import Update, alone, check_dtypes, check_finite, slots
 
 #: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
 Stored = Callable[[Any], Iterable[tuple[Param, Any]]]
@@ -48,21 +48,6 @@ def _scalar(result: Any) -> tuple[Any, Any]:
     return value, aux
 
 
-def clipped(ops: Any, grads: Sequence[Any], max_norm: float) -> tuple[list[Any], Any]:
-    """Gradients times min(1, max_norm / (‖all of them‖₂ + 1e-6)), and the norm: on any backend. Without a bound they stay as they are.
-
-    Source: Pascanu, Mikolov, Bengio 2013, algorithm 1; the 1e-6 is PyTorch's.
-    """
-    if not grads:
-        return [], None
-    total = ops.sum(ops.square(grads[0]))
-    for g in grads[1:]:
-        total = ops.add(total, ops.sum(ops.square(g)))
-    norm = ops.sqrt(total)
-    if math.isinf(max_norm):
-        return list(grads), norm
-    factor = ops.clamp(ops.scale(ops.inv(ops.shift(norm, 1e-6)), max_norm), 0.0, 1.0)
-    return [ops.mul(g, ops.broadcast_to(factor, g.shape)) for g in grads], norm
 
 
 class EagerSteps:

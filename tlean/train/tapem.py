@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlean._core.array import as_tensor
+from tlean.data.datasets import Dataset
 from tlean.errors import NodeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
-    from .data import Dataset
-
 __all__ = ["const", "mean_scalar_over", "mean_scalar_over_array", "mean_scalar_over_dataset", "param"]
 
 
@@ -93,8 +92,6 @@ def mean_scalar_over_dataset(m: Any, tag: str, data: Dataset, loss_of: Callable[
     Returns: a reference of shape `()`, with the same bits as `mean_scalar_over` on the list of the samples.
     Raises: ShapeError as `mean_scalar_over` does.
     """
-    from .data import Dataset
-
     if not isinstance(data, Dataset):
         raise OptionError(f"{tag}: a tl.data.Dataset is expected, got {data!r}")
     return mean_scalar_over(m, tag, (data[k] for k in range(len(data))), loss_of)

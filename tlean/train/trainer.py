@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean.backends.compiled import as_spec
+from tlean.programs.compiled import as_spec
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import FLOAT
 from tlean.options import Options
 from tlean.param import Param
 
-from .params import ParamList
+from tlean.optim.param_list import ParamList
 from .steps import CompiledSteps, DeviceSteps, EagerSteps
-from .update import STATE_NAMES, AdamState, AdamUpdate, Descent, Update, check_dtypes, limit
+from tlean.optim.state import STATE_NAMES, AdamState
+from tlean.optim.updates import AdamUpdate, SGDUpdate as Descent, Update, check_dtypes, limit
 
 
 class ScalarTrainer:

@@ -1,0 +1,198 @@
+"""The CPU as a target: kernels by address, fused groups for the block interpreter, plans of the compiled core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tlean._core import plan as core
+from tlean._core.array import as_input, as_tensor
+from tlean._core.fused import ADDRESS
+from tlean._core.host import ADDRESS as HOST
+from tlean._core.host import call_number
+from tlean._core.host import numbers as host_numbers
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
+from tlean.errors import DeviceError
+from tlean.ops import OpDef, Spec
+
+from .passes.channel_blocks import channel_blocks
+from .passes.epilogues import epilogues
+from .graph import Graph
+from .by_definition import by_definition
+from .passes.outer_updates import outer_updates
+from .passes.chain_runs import Runs, in_chains, is_step
+from .kernel_check import check_instruction
+from .target import Arrangement, Bound, Step, Target
+
+if TYPE_CHECKING:
+    from .plan_check import PlanCheck
+
+SUFFIX = {"float32": "f32", "float64": "f64"}
+_OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
+#: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
+_BLOCK_BYTES = 96 * 1024
+#: The same where operands come from beyond the caches: a block ahead of what is fetched for it.
+_FAR_BLOCK_BYTES = 24 * 1024
+#: How many numbers stand before a group's sums and ops; see fused.pyx.
+_HEADER = 13
+#: A group's arrays of so many bytes in all are fetched ahead: half a second-level cache.
+_FAR_BYTES = 512 * 1024
+#: Inputs that an output of a group may choose from when it takes over memory.
+_HEIRS = 8
+#: The kernel that copies words as wide as the dtype's.
+_WORDS = {"float32": "f32", "float64": "f64", "int64": "f64", "int32": "f32"}
+
+
+def kernel_address(record: OpDef, dtype: str) -> int | None:
+    """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
+    return HOST if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
+
+
+def kernel_numbers(
+    record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
+    if record.host is None:
+        return record.numbers(tuple(specs), options)
+    made, given = [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]
+    return host_numbers(call_number(record, options), made, given), ()
+
+
+class Cpu(Target):
+    """The processor that Python runs on."""
+
+    title = "CPU"
+    alignment = 64
+    most_in_group = 1 << 30
+    small = 1024
+    skips_unread = True
+
+    def has_kernel(self, record: OpDef, dtype: str) -> bool:
+        return kernel_address(record, dtype) is not None
+
+    def fuses(self, record: OpDef, dtype: str) -> bool:
+        return record.host is None and f"{record.kernel}:{SUFFIX[dtype]}" in INNER
+
+    def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
+        node, record = op.node, op.record
+        ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
+        accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
+        in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
+        address = kernel_address(record, graph.dtype) or 0
+        return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+        return _fused(graph, ops, visible, sums)
+
+    def copy(self, graph: Graph, source: int, target: int) -> Step:
+        spec = graph.specs[source]
+        if spec.dtype not in _WORDS:
+            raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
+        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{_WORDS[spec.dtype]}"])
+
+    def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
+        steps = channel_blocks(graph, outer_updates(graph, steps, kept), kept, self)
+        return epilogues(graph, steps, kept, self)
+
+    def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        check_instruction(check, step, shared)
+
+    def plan(self, arrangement: Arrangement) -> core.Plan:
+        a = arrangement
+        instructions = [(s.code, s.outputs, s.inputs, s.ints, s.floats) for s in a.program.steps]
+        graph = a.program.graph
+        specs = [None if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.inputs]
+        update = next((k for k, s in enumerate(a.program.steps) if any(n.record.updates for n in s.nodes)), -1)
+        return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
+
+    # The core's own function: no line of Python stands between a run and what its caller does with it.
+    run = staticmethod(core.run)  # type: ignore[assignment]
+
+    def step(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Any) -> list[Any]:
+        return core.run(plan, inputs, out_specs, changes)
+
+    def array(self, value: Any, dtype: str | None = None) -> Any:
+        return as_tensor(value) if dtype is None else as_input(value, dtype)
+
+
+class Defined(Cpu):
+    """The same processor, every op by its reference definition: `Options(fast_kernels=False)`."""
+
+    def program(self, graph: Graph) -> Graph:
+        return by_definition(graph)
+
+
+CPU = Cpu()
+DEFINED = Defined()
+
+
+def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+    suffix = SUFFIX[graph.dtype]
+    group = in_chains(group, suffix)
+    own = {op.made for op in group}
+    elements = graph.specs[group[-1].made].size
+    inputs: dict[int, None] = {}
+    last_read: dict[int, int] = {}
+    for k, op in enumerate(group):
+        last_read |= dict.fromkeys(op.reads, k)
+        inputs |= dict.fromkeys(v for v in op.reads if v not in own)
+    scalars = {op.reads[0] for op in group if op.spreads}
+    place = {v: k + (_SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
+    place |= {v: _OUTPUT + j for j, v in enumerate(visible)} | {v: _SUM + t for t, v in enumerate(sums)}
+    free: list[int] = []
+    slots = 0
+    code: list[int] = []
+    floats: list[float] = []
+    runs = Runs(suffix, place, {*visible, *sums})
+    item = 4 if graph.dtype == "float32" else 8
+    in_place: dict[int, tuple[int, ...]] = {}
+    number = {v: j for j, v in enumerate(visible)}
+    dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])
+    heirs: list[int] = []
+    for k, op in enumerate(group):
+        while dying and last_read[dying[-1]] <= k:
+            heirs.append(dying.pop())
+        arguments = [place[v] for v in op.reads]
+        for v in set(op.reads):
+            if last_read[v] == k and _SLOT <= place[v] < _SUM:
+                free.append(place[v] - _SLOT)
+        made = op.made
+        if made not in place:
+            if free:
+                slot = free.pop()
+            else:
+                slot, slots = slots, slots + 1
+            place[made] = _SLOT + slot
+            if made not in last_read:
+                free.append(slot)
+        elif made in number:
+            in_place[number[made]] = tuple(heirs[-_HEIRS:])
+        inner = 0 if op.spreads else INNER[f"{op.record.kernel}:{suffix}"]
+        numbers = () if inner == 0 else op.numbers()[1]
+        following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
+        runs.add(op, _HEADER + 2 * len(sums) + len(code), len(floats), following, last_read.get(made, k) <= k + 1)
+        code += [inner, len(floats), place[made], len(arguments), *arguments]
+        floats += numbers
+    tails: list[int] = []
+    for t, total in enumerate(sums.values()):
+        tails += [len(visible) + t, len(floats)]
+        floats += total.numbers()[1]
+    streams = slots + len(inputs) + len(visible) + len(sums)
+    strip = MODULES["elementwise"].STRIP_BYTES // item
+    program = runs.finish() if elements >= strip else []
+    far = [*(place[v] for v in inputs if graph.specs[v].size == elements), *(place[v] for v in visible)]
+    if not program or elements * item * len(far) < _FAR_BYTES:
+        far = []
+    block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
+    block = max(256, min(2048, block))
+    after = _HEADER + 2 * len(sums) + len(code)
+    reduce = KERNELS[f"reduce_sum:{suffix}"]
+    header = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce)
+    machine = (after, len(far), runs.count if program else 0, STEPS[f"run:{suffix}"], strip)
+    ints = (*header, *machine, *tails, *code, *far, *program)
+    nodes = tuple(op.node for op in (*group, *sums.values()))
+    name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
+    outputs = (*visible, *(total.made for total in sums.values()))
+    # Adding into the only output is right when the chain does not read it again.
+    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
+    return Step(name, tuple(inputs), outputs, nodes, ints, tuple(floats), ADDRESS, (), accumulates, in_place)

@@ -1,0 +1,263 @@
+"""The graph backend: records a program as nodes over numbered values instead of running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.instance import options_key
+from tlean._core.refs import RefBase
+from tlean._generated.methods import OpsMethods
+from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.ops import FLOAT, OpDef, Spec, get
+
+
+class GraphNode(NamedTuple):
+    """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals)."""
+
+    record: OpDef
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, Any]
+    name: str | None = None
+
+
+def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
+    """The dtype that an op takes an array in, whatever it was: indices int64, numbers the program's floats; None for a mask as it is."""
+    if name not in record.integer:
+        return float_dtype
+    return None if "mask" in name else "int64"
+
+
+class GraphRef(RefBase):
+    """A value of a graph."""
+
+    __slots__ = ("id", "ops")
+
+    def __init__(self, ops: Graph, id: int) -> None:
+        self.ops = ops
+        self.id = id
+
+    @property
+    def spec(self) -> Spec:
+        return self.ops.specs[self.id]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.ops.specs[self.id].shape
+
+    @property
+    def dtype(self) -> str:
+        return self.ops.specs[self.id].dtype
+
+    def __repr__(self) -> str:
+        return f"<%{self.id}: {self.shape} {self.dtype}>"
+
+
+class Graph(OpsMethods):
+    """A program as data.
+
+    Values are numbered in the order they appear; a node reads and makes values.
+
+    Args:
+        dtype: what `"float"` means in this program.
+        merge: record the same call on the same values once (ops are pure, so the bits are the same). Programs that are still to be
+            differentiated keep repeated calls apart: their contributions to a gradient are added one by one, as on the eager tape.
+    """
+
+    def __init__(self, dtype: str = "float32", merge: bool = True) -> None:
+        self.dtype = dtype
+        self.merge = merge
+        self.specs: list[Spec] = []
+        self.nodes: list[GraphNode] = []
+        self.inputs: list[int | None] = []
+        self.outputs: list[int | None] = []
+        self.constants: dict[int, AnyTensor] = {}
+        self.labels: dict[int, str] = {}
+        #: State slots, updated in place by every run: (name, the input that holds it, its new value).
+        self.states: list[tuple[str, int, int]] = []
+        self._known: dict[Any, tuple[int, ...]] = {}
+        #: Set by whoever compiles programs that draw random numbers: returns a ref of the next seed.
+        self.next_seed: Callable[[], GraphRef] | None = None
+
+    # Building -----------------------------------------------------------------------------------------------------------
+
+    def value(self, spec: Spec) -> GraphRef:
+        """A new value that no node makes yet."""
+        self.specs.append(spec.resolved(self.dtype))
+        return GraphRef(self, len(self.specs) - 1)
+
+    def arg(self, spec: Spec | None, name: str | None = None) -> GraphRef | None:
+        """The next input of the program; None declares an input that is absent."""
+        if spec is None:
+            self.inputs.append(None)
+            return None
+        ref = self.value(spec)
+        self.inputs.append(ref.id)
+        if name:
+            self.labels[ref.id] = name
+        return ref
+
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs."""
+        tensor = as_tensor(value)
+        if tensor.dtype in ("float32", "float64"):
+            tensor = as_tensor(value, self.dtype)
+        ref = self.value(Spec(tuple(tensor.shape), tensor.dtype))
+        self.constants[ref.id] = tensor
+        return ref
+
+    leaf = const
+
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
+        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given."""
+        if value is None:
+            return None
+        if isinstance(value, GraphRef):
+            if value.ops is not self:
+                raise NodeError("a reference belongs to another graph")
+            return value
+        if isinstance(value, RefBase):
+            raise NodeError("a reference belongs to another backend")
+        return self.const(value if dtype is None else as_tensor(value, dtype))
+
+    def _argument(self, record: OpDef, name: str, value: Any) -> GraphRef | None:
+        # An op's argument as a reference, of the dtype that it has when the op runs eagerly; what cannot be one is reported with its name.
+        try:
+            return self.ref(value, argument_dtype(record, name, self.dtype))
+        except (DTypeError, ShapeError, NodeError) as error:
+            raise type(error)(f"{record.name}: {name}: {error}") from None
+        except OverflowError:
+            raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
+
+    def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+        """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
+        record = get(op)
+        if record.random and inputs[record.inputs.index("seed")] is None:
+            if self.next_seed is None:
+                raise OptionError(f"{op}: a recorded program needs an explicit seed")
+            inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
+        refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
+        made = self.record(record, [None if r is None else r.id for r in refs], options, name)
+        results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
+        return results if len(record.outputs) > 1 else results[0]
+
+    def record(
+        self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None, inlined: bool = False
+    ) -> tuple[int, ...]:
+        """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
+        ids = tuple(inputs)
+        key: Any = (record.name, ids, options_key(options))
+        try:
+            known = self._known.get(key)
+        except (TypeError, ValueError):
+            key = known = None
+        if known is not None and (self.merge or inlined):
+            return known
+        clean, outs = record.infer(tuple(None if i is None else self.specs[i] for i in ids), options)
+        made = tuple(self.value(spec).id for spec in outs)
+        self.nodes.append(GraphNode(record, ids, made, clean, name))
+        if key is not None:
+            self._known[key] = made
+        return made
+
+    def variable(self, ref: GraphRef) -> GraphRef:
+        """The same value under an id of its own, whatever the graph merges: what a differentiation takes as its variable."""
+        record = get("_identity")
+        made = self.value(ref.spec)
+        self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
+        return made
+
+    def inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:
+        """Record the nodes of another graph on these inputs; returns references of its outputs."""
+        where: dict[int, int] = {}
+        for mine, theirs in zip(inputs, graph.inputs, strict=True):
+            if theirs is not None and mine is not None:
+                where[theirs] = mine.id
+        for theirs, constant in graph.constants.items():
+            where[theirs] = self.const(constant).id
+        for node in graph.nodes:
+            made = self.record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
+            where.update(zip(node.outputs, made, strict=True))
+        return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
+
+    # Reading ------------------------------------------------------------------------------------------------------------
+
+    def needed(self, outputs: Iterable[int | None] | None = None) -> list[GraphNode]:
+        """The nodes that the outputs depend on, in order."""
+        live = {v for v in (self.outputs if outputs is None else outputs) if v is not None}
+        kept = []
+        for node in reversed(self.nodes):
+            if live.intersection(node.outputs):
+                kept.append(node)
+                live.update(i for i in node.inputs if i is not None)
+        kept.reverse()
+        return kept
+
+    def prune(self) -> Graph:
+        """Drop the nodes that no output depends on; returns the graph itself."""
+        self.nodes = self.needed([*self.outputs, *(after for _, _, after in self.states)])
+        self._known = {}
+        return self
+
+    def check(self) -> None:
+        """Validate ids, arities and shapes. Raises: NodeError, ShapeError."""
+        ready = {i for i in self.inputs if i is not None} | set(self.constants)
+        for node in self.nodes:
+            for i in node.inputs:
+                if i is not None and i not in ready:
+                    raise NodeError(f"{node.record.name} reads %{i} before it is made")
+            _, outs = node.record.infer(tuple(None if i is None else self.specs[i] for i in node.inputs), node.options)
+            for made, spec in zip(node.outputs, outs, strict=True):
+                if self.specs[made] != spec.resolved(self.dtype):
+                    raise NodeError(f"{node.record.name} makes %{made} of {spec}, recorded as {self.specs[made]}")
+                if made in ready:
+                    raise NodeError(f"%{made} is made twice")
+                ready.add(made)
+        for out in self.outputs:
+            if out is not None and out not in ready:
+                raise NodeError(f"output %{out} is never made")
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __str__(self) -> str:
+        lines = []
+        for k, i in enumerate(self.inputs):
+            if i is not None:
+                lines.append(f"%{i} = arg {k}{' ' + self.labels[i] if i in self.labels else ''}: {self._show(i)}")
+        lines += [f"%{i} = const: {self._show(i)}" for i in self.constants]
+        for node in self.nodes:
+            options = "".join(f", {k}={v!r}" for k, v in node.options.items())
+            arguments = ", ".join("None" if i is None else f"%{i}" for i in node.inputs)
+            made = ", ".join(f"%{v}" for v in node.outputs)
+            specs = ", ".join(self._show(v) for v in node.outputs)
+            lines.append(f"{made} = {node.record.name}({arguments}{options}): {specs}")
+        lines.append("return " + ", ".join("None" if v is None else f"%{v}" for v in self.outputs))
+        return "\n".join(lines)
+
+    def _show(self, value: int) -> str:
+        spec = self.specs[value]
+        return f"{spec.dtype}[{', '.join(map(str, spec.shape))}]"
+
+
+def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
+    """Run a graph's nodes on any backend; returns its outputs there (None where there is none)."""
+    where: dict[int, Any] = {}
+    for given, value in zip(inputs, graph.inputs, strict=True):
+        if value is not None:
+            where[value] = given
+    for value, constant in graph.constants.items():
+        where[value] = ops.const(constant)
+    for node in graph.nodes:
+        if not all(i is None or i in where for i in node.inputs):
+            raise OptionError(f"{node.record.name}: it reads a residual, and residuals exist in plans only")
+        made = ops.apply(node.record.name, tuple(None if i is None else where[i] for i in node.inputs), node.options)
+        where.update(zip(node.outputs, made if len(node.record.outputs) > 1 else (made,), strict=False))
+    return [None if v is None else where[v] for v in graph.outputs]
+
+
+def float_spec(shape: Sequence[int]) -> Spec:
+    """A spec of the program's float dtype."""
+    return Spec(tuple(shape), FLOAT)

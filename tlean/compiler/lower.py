@@ -1,0 +1,20 @@
+"""From graphs to plans: the passes in their order, then the places of values, the check, and the target's plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrange import arrange
+from .cpu import CPU
+from .graph import Graph
+from .passes.expand import expand
+from .passes.fold import fold
+from .passes.merge import merged
+from .plan_check import checked
+from .target import Target
+
+
+def lower(graph: Graph, target: Target = CPU) -> Any:
+    """A plan that computes the graph's outputs and updates its states in place."""
+    ready = fold(merged(expand(target.program(graph), target)), target)
+    return target.plan(checked(arrange(ready, target), target))

@@ -1,0 +1,113 @@
+"""The register machine's programs: a group of elementwise ops as loops over blocks and runs of steps whose values stay in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from tlean._core.table import STEPS
+
+from ..target import Bound
+
+#: Steps in one run at most, the last one included.
+_MOST_STEPS = 64
+
+
+def in_chains(ops: Sequence[Bound], suffix: str) -> list[Bound]:
+    """The same ops in an order in which, where it can be, each reads what the one before made."""
+    own = {op.made for op in ops}
+    missing = [own.intersection(op.reads) for op in ops]
+    readers: dict[int, list[int]] = {}
+    for k, needed in enumerate(missing):
+        for v in needed:
+            readers.setdefault(v, []).append(k)
+    out: list[Bound] = []
+    done = [False] * len(ops)
+    at, last = 0, -1
+    while len(out) < len(ops):
+        follower = next((k for k in readers.get(last, ()) if not missing[k] and not done[k] and is_step(ops[k], suffix)), None)
+        if follower is None:
+            while done[at]:
+                at += 1
+            follower = at
+        out.append(ops[follower])
+        done[follower] = True
+        last = ops[follower].made
+        for k in readers.get(last, ()):
+            missing[k].discard(last)
+    return out
+
+
+def is_step(op: Bound, suffix: str) -> bool:
+    """Whether an op runs in registers; the others are loops over a block."""
+    return op.spreads or f"{op.record.kernel}:{suffix}:0" in STEPS
+
+
+class Runs:
+    """The program of a group as numbers: (0, place of an op in the group's ints) for a loop, or a count of steps and the steps.
+
+    A step is (address, first float, number of operands, operands). Values that only the next step reads are not stored.
+
+    Args:
+        suffix: of the dtype in the names of kernels.
+        operands: for every value what stands for its memory in the group's ints.
+        kept: the values that are read in memory after the group.
+    """
+
+    def __init__(self, suffix: str, operands: Mapping[int, int], kept: Collection[int]) -> None:
+        self.suffix = suffix
+        self.operands = operands
+        self.kept = kept
+        self.numbers: list[int] = []
+        self.count = 0
+        self._open: list[int] = []
+        self._steps = 0
+        self._held = -1
+        self._any = False
+
+    def add(self, op: Bound, place: int, first: int, following: Sequence[int] | None, last: bool) -> None:
+        """The next op.
+
+        Args:
+            place: where it stands in the group's ints; its numbers are the floats from `first` on.
+            following: what the next op reads; None if that is no step.
+            last: whether nobody reads the value after the next op.
+        """
+        if not is_step(op, self.suffix):
+            self.close()
+            self.numbers += [0, place]
+            self.count += 1
+            return
+        if self._steps == _MOST_STEPS - 1:
+            self.close()
+        made = op.made
+        passed_on = following is not None and list(following).count(made) == 1 and self._steps < _MOST_STEPS - 2
+        stores = not passed_on or not last or made in self.kept
+        operands = list(op.reads)
+        if op.spreads:
+            name = f"spread_s:{self.suffix}" if stores else f"spread:{self.suffix}"
+        else:
+            held = "m"
+            if self._held in operands:
+                held = str(operands.index(self._held))
+                operands.remove(self._held)
+            name = f"{op.record.kernel}:{self.suffix}:{held}{'s' if stores else ''}"
+        self._step(name, first, [*operands, made] if stores else operands)
+        self._held = made if passed_on else -1
+
+    def finish(self) -> list[int]:
+        """The numbers of the whole program; none if it has no steps."""
+        self.close()
+        return self.numbers if self._any else []
+
+    def close(self) -> None:
+        """End the run of steps that is open."""
+        if self._steps:
+            self._step(f"stop:{self.suffix}", 0, ())
+            self.numbers += [self._steps, *self._open]
+            self.count += 1
+            self._any = True
+        self._open, self._steps, self._held = [], 0, -1
+
+    def _step(self, name: str, first: int, operands: Sequence[int]) -> None:
+        self._open += [STEPS[name], first, len(operands), *(self.operands[v] for v in operands)]
+        self._steps += 1

@@ -1,0 +1,121 @@
+"""Channels in blocks: values that lie in memory as Winograd's convolutions compute with them.
+
+Those convolutions have channels as the lanes of their vectors. An array (N, C, H, W) is turned when it is read, and turned back when it is
+written. Where only such convolutions, elementwise chains and sums to biases touch a value, it is kept as (N, C / lanes, H, W, lanes), and
+nobody turns it: in conv → relu → conv, forward and backward, all that lies between the convolutions. Elementwise ops do not notice; the
+others have kernels for it that give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tlean._core.table import KERNELS, MODULES
+
+from .epilogues import elementwise
+from ..graph import Graph
+from ..target import Step, Target
+
+#: Whether the kernel computes the wide side; its operands, output first, as (place among the step's outputs and inputs, whether wide).
+CONVOLUTIONS = {
+    "conv": (False, ((0, False), (3, True))),
+    "conv_transpose": (True, ((0, True), (3, False))),
+    "_conv_grad_x": (True, ((0, True), (2, False))),
+    "_conv_grad_w": (False, ((1, False), (2, True))),
+}
+#: Turns that must be saved for a value and those that elementwise ops tie to it. A sum to a bias costs about what one saves.
+_ENOUGH = 2
+
+
+def channel_blocks(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
+    """The same instructions, those values in blocks for which it pays. `kept` are values that others than instructions read."""
+    if graph.dtype != "float32" or not any(s.kernel in CONVOLUTIONS for s in steps):
+        return list(steps)
+    plain = {*kept, *graph.constants, *(v for v in graph.inputs if v is not None)}
+    tied = _Ties()
+    planes: dict[int, int] = {}
+    saved: dict[int, int] = {}
+    for step in steps:
+        values = (*step.outputs, *step.inputs)
+        if elementwise(graph, step, target):
+            elements = graph.specs[step.outputs[0]].size
+            tied.unite(v for v in values if v >= 0 and graph.specs[v].size == elements)
+            continue
+        operands = _convolved(step) or _summed(step)
+        plain.update(v for k, v in enumerate(values) if k not in operands)
+        for k, plane in operands.items():
+            v = values[k]
+            if planes.setdefault(v, plane) != plane:
+                plain.add(v)
+            saved[v] = saved.get(v, 0) + (1 if step.kernel in CONVOLUTIONS else -1)
+    chosen = {v for group in tied.groups([*planes, *plain]) if _pays(group, plain, planes, saved) for v in group}
+    return [_in_blocks(s, chosen) for s in steps] if chosen else list(steps)
+
+
+def _pays(group: set[int], plain: set[int], planes: dict[int, int], saved: dict[int, int]) -> bool:
+    # What is a block depends on the positions of a plane, which views of other shapes may count in another way.
+    alike = len({planes[v] for v in group if v in planes}) == 1
+    return alike and not group & plain and sum(saved.get(v, 0) for v in group) >= _ENOUGH
+
+
+def _convolved(step: Step) -> dict[int, int]:
+    # Which operands of a convolution may be in blocks, with the positions of a plane.
+    adjoint, places = CONVOLUTIONS.get(step.kernel, (False, ()))
+    if not places:
+        return {}
+    wide, narrow = MODULES["conv"].takes_blocks(step.ints, adjoint)
+    return {k: _positions(step, is_wide) for k, is_wide in places if (wide if is_wide else narrow)}
+
+
+def _positions(step: Step, wide: bool) -> int:
+    a, b, c = step.ints[4:7] if wide else step.ints[7:10]
+    return a * b * c
+
+
+def _summed(step: Step) -> dict[int, int]:
+    # The same for the operand of a sum to one number for each channel. Of one image there is no run of images.
+    if step.kernel != "reduce_sum" or step.ints[:2] not in ((3, 1), (2, 0)):
+        return {}
+    channels, positions = step.ints[-2:]
+    fits = channels % MODULES["conv"].LANES == 0 and positions <= MODULES["reduce"].SEGMENT_LENGTH
+    return {1: positions} if fits else {}
+
+
+def _in_blocks(step: Step, chosen: set[int]) -> Step:
+    values = (*step.outputs, *step.inputs)
+    blocked = tuple(dict.fromkeys(v for v in values if v in chosen))
+    if not blocked:
+        return step
+    name = f"{step.kernel}_blocked"
+    if step.kernel in CONVOLUTIONS:
+        _, places = CONVOLUTIONS[step.kernel]
+        which = sum(1 << bit for bit, (k, _) in enumerate(places) if values[k] in chosen)
+        return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=(*step.ints, which), blocked=blocked)
+    if step.kernel == "reduce_sum":
+        images, *rest = (1, *step.ints[2:])[-3:]
+        return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=(images, *rest), blocked=blocked)
+    return replace(step, blocked=blocked)
+
+
+class _Ties:
+    # Values that must have the same layout.
+    def __init__(self) -> None:
+        self._above: dict[int, int] = {}
+
+    def _top(self, v: int) -> int:
+        while (above := self._above.setdefault(v, v)) != v:
+            self._above[v] = v = self._above[above]
+        return v
+
+    def unite(self, values: Iterable[int]) -> None:
+        tops = [self._top(v) for v in values]
+        for top in tops:
+            self._above[top] = tops[0]
+
+    def groups(self, more: Iterable[int]) -> list[set[int]]:
+        """All values that were united, and each of `more`, in groups."""
+        made: dict[int, set[int]] = {}
+        for v in [*self._above, *more]:
+            made.setdefault(self._top(v), set()).add(v)
+        return list(made.values())

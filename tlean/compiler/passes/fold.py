@@ -1,0 +1,41 @@
+"""Folding: what depends on constants alone is computed when the plan is made."""
+
+from __future__ import annotations
+
+from tlean._core.array import as_tensor
+
+from ..arrange import arrange
+from ..cpu import CPU
+from ..graph import Graph
+from ..plan_check import checked
+from ..target import Target
+
+
+#: Constants up to this many elements are computed when the plan is made.
+_FOLD_LIMIT = 4096
+
+
+def fold(graph: Graph, target: Target = CPU) -> Graph:
+    """The same program with what depends on constants alone computed once, by the same kernels."""
+    constant = set(graph.constants)
+    folded, rest = [], []
+    for node in graph.nodes:
+        small = all(graph.specs[v].size <= _FOLD_LIMIT for v in node.outputs)
+        if small and not node.record.random and node.record.host is None and all(i is None or i in constant for i in node.inputs):
+            folded.append(node)
+            constant.update(node.outputs)
+        else:
+            rest.append(node)
+    if not folded:
+        return graph
+    read = {i for n in rest for i in n.inputs} | set(graph.outputs) | {after for _, _, after in graph.states}
+    wanted = [v for n in folded for v in n.outputs if v in read]
+    inner = Graph(graph.dtype)
+    inner.specs, inner.constants, inner.nodes, inner.outputs = graph.specs, graph.constants, folded, list(wanted)
+    once = target.single
+    values = once.run(once.plan(checked(arrange(inner, once), once)), [], [(graph.specs[v].shape, graph.specs[v].dtype) for v in wanted])
+    out = Graph(graph.dtype)
+    out.specs, out.inputs, out.outputs, out.labels, out.states = graph.specs, graph.inputs, graph.outputs, graph.labels, graph.states
+    out.nodes = rest
+    out.constants = {**graph.constants, **{v: as_tensor(t.numpy()) for v, t in zip(wanted, values, strict=True)}}
+    return out

@@ -1,0 +1,176 @@
+"""Fusion: which elementwise ops run together.
+
+A group is a set of elementwise ops over the same number of elements whose inputs from outside are all ready before the group starts. The
+group runs the very loops of its ops, so fusing changes no bit.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..graph import Graph
+from ..target import Bound, Step, Target
+
+#: The most inputs of an op that joins a group.
+_MOST_ARGUMENTS = 8
+
+
+def _elements(graph: Graph, op: Bound, target: Target) -> int | None:
+    # The number of elements if the op can be part of a chain, else None.
+    out = graph.specs[op.made]
+    if len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS:
+        return None
+    if op.spreads:
+        return out.size
+    if not target.fuses(op.record, graph.dtype):
+        return None
+    for spec in op.specs:
+        if spec is None or spec.dtype != graph.dtype or spec.size != out.size:
+            return None
+    return out.size
+
+
+@dataclass(eq=False)
+class _Group:
+    position: int
+    elements: int
+    ops: list[Bound] = field(default_factory=list)
+    #: Numbers that are spread inside.
+    spread: set[int] = field(default_factory=set)
+
+
+def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Target) -> list[Step]:
+    """The instructions of a program in order; `returned` are the values that others than its ops read."""
+    order = _Grouping(graph, target)
+    for op in ops:
+        order.add(op)
+    for value in sorted(returned):
+        order.materialize(value)
+    items = order.items
+
+    # The item that reads a value from outside, or −1 where several do.
+    readers: dict[int, int] = {}
+    for k, item in enumerate(items):
+        inside = {op.made for op in item.ops} if isinstance(item, _Group) else set()
+        for op in item.ops if isinstance(item, _Group) else (item,):
+            for v in op.reads:
+                if v >= 0 and v not in inside:
+                    readers[v] = k if readers.get(v, k) == k else -1
+    steps = []
+    summed: set[int] = set()
+    for k, item in enumerate(items):
+        if isinstance(item, _Group) and len(item.ops) > 1:
+            visible = [op.made for op in item.ops if order.home.get(op.made) is item and (op.made in returned or op.made in readers)]
+            # A value that is only summed up: the group makes its sum, in place of the item that would.
+            sums: dict[int, Bound] = {}
+            for v in visible:
+                reader = items[readers[v]] if v not in returned and readers[v] >= 0 else None
+                if isinstance(reader, Bound) and _is_total(graph, reader, item.elements):
+                    sums[v] = reader
+                    summed.add(readers[v])
+            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in sums], sums))
+        elif k not in summed:
+            op = item.ops[0] if isinstance(item, _Group) else item
+            # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
+            written = op.made if len(op.record.outputs) == 1 else -1
+            read = [v == written or v in returned or v in readers for v in op.node.outputs]
+            live = tuple(v if r or not target.skips_unread else -1 for v, r in zip(op.node.outputs, read, strict=True))
+            steps.append(target.instruction(graph, op, live))
+    return steps
+
+
+def _position(group: _Group) -> int:
+    return group.position
+
+
+class _Grouping:
+    # Items in order of running: single ops and groups. A group runs at the place where it was opened, so an op may join it only if all
+    # that it reads from outside is ready before that place.
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph = graph
+        self.target = target
+        self.items: list[Bound | _Group] = []
+        self.ready: dict[int, int] = {}
+        #: The group that makes a value for all to read.
+        self.home: dict[int, _Group] = {}
+        #: The groups of some size that read a value, by position.
+        self.readers: dict[tuple[int, int], list[_Group]] = {}
+        self.latest: dict[int, _Group] = {}
+        #: Numbers to spread: done inside each group that reads them, and in memory only for readers of another kind. What one of these
+        #: reads is in memory, never itself still to be spread.
+        self.pending: dict[int, Bound] = {}
+
+    def add(self, op: Bound) -> None:
+        n = _elements(self.graph, op, self.target)
+        reads = [v for v in op.reads if v >= 0]
+        if n is not None and op.spreads:
+            # A number that is still to be spread over one element is that number.
+            source = self.pending.get(op.reads[0])
+            self.pending[op.made] = op if source is None else op._replace(reads=source.reads)
+            return
+        if n is None:
+            for r in reads:
+                self.materialize(r)
+            self.items.append(op)
+            for v in op.node.outputs:
+                self.ready[v] = len(self.items) - 1
+            return
+        group = self._group_for(n, reads)
+        for r in reads:
+            if r in self.pending and r not in group.spread:
+                group.ops.append(self.pending[r])
+                group.spread.add(r)
+        group.ops.append(op)
+        self.home[op.made] = group
+        self.ready[op.made] = group.position
+        self.latest[n] = group
+        for r in reads:
+            known = self.readers.setdefault((r, n), [])
+            at = bisect(known, group.position, key=_position)
+            if at == 0 or known[at - 1] is not group:
+                insort(known, group, key=_position)
+
+    def _group_for(self, n: int, reads: Sequence[int]) -> _Group:
+        # The earliest group of that size that shares a value with the op and starts after all else that the op reads is ready.
+        related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.elements == n}
+        # A group that makes none of them starts after all of them: of those that read one, the first such.
+        ready = max((self._ready_at(r) for r in reads), default=-1)
+        for r in reads:
+            known = self.readers.get((r, n), [])
+            at = bisect(known, ready, key=_position)
+            if at < len(known):
+                related[known[at].position] = known[at]
+        if n <= self.target.small and n in self.latest:
+            related[self.latest[n].position] = self.latest[n]
+        for _, candidate in sorted(related.items()):
+            if len(candidate.ops) < self.target.most_in_group and all(
+                self.home.get(r) is candidate or self._ready_at(r) < candidate.position for r in reads
+            ):
+                return candidate
+        group = _Group(len(self.items), n)
+        self.items.append(group)
+        return group
+
+    def _ready_at(self, value: int) -> int:
+        if value in self.pending:
+            value = self.pending[value].reads[0]
+        return self.ready.get(value, -1)
+
+    def materialize(self, value: int) -> None:
+        """Put a number that is still to be spread into memory."""
+        op = self.pending.pop(value, None)
+        if op is not None:
+            group = _Group(len(self.items), self.graph.specs[value].size)
+            group.ops.append(op)
+            self.items.append(group)
+            self.home[value] = group
+            self.ready[value] = group.position
+
+
+def _is_total(graph: Graph, op: Bound, elements: int) -> bool:
+    # Whether the op is one sum over as many elements as the group has.
+    if op.record.kernel != "reduce_sum" or graph.specs[op.made].dtype != graph.dtype:
+        return False
+    return op.numbers()[0] == (1, 1, elements)

@@ -1,0 +1,47 @@
+"""Weight updates whose gradient is an outer product: the product and the optimiser's step become one instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tlean._core.outer import ADDRESS
+from tlean._core.table import INNER
+
+from ..graph import Graph
+from ..target import Step
+
+_MOST_STATES = 5
+_SUFFIX = {"float32": "f32", "float64": "f64"}
+
+
+def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[Step]:
+    """The same instructions with `step(p, u vᵀ, …)` for a gradient that nobody else reads in place of the product and the step."""
+    makers = {s.outputs[0]: k for k, s in enumerate(steps) if s.kernel == "matmul" and _is_outer(graph, s)}
+    readers: dict[int, list[int]] = {}
+    for k, step in enumerate(steps):
+        for v in step.inputs:
+            if v in makers:
+                readers.setdefault(v, []).append(k)
+    out: list[Step | None] = list(steps)
+    for gradient, maker in makers.items():
+        if gradient in kept or len(readers.get(gradient, ())) != 1:
+            continue
+        at = readers[gradient][0]
+        update = steps[at]
+        states = len(update.outputs) - 1
+        if len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient or states > _MOST_STATES:
+            continue
+        u, v = steps[maker].inputs[:2]
+        rows, columns = graph.specs[gradient].shape
+        item = 4 if graph.dtype == "float32" else 8
+        ints = (update.code, INNER[f"scale:{_SUFFIX[graph.dtype]}"], rows, columns, item, states)
+        inputs = (update.inputs[0], u, v, *update.inputs[2:])
+        out[maker] = None
+        out[at] = Step(f"{update.kernel} of an outer product", inputs, update.outputs, update.nodes, ints, (), ADDRESS)
+    return [s for s in out if s is not None]
+
+
+def _is_outer(graph: Graph, step: Step) -> bool:
+    # u has as many elements as the result has rows, v as many as it has columns: one term in every sum.
+    a, b, y = graph.specs[step.inputs[0]], graph.specs[step.inputs[1]], graph.specs[step.outputs[0]]
+    return len(y.shape) == 2 and a.size == y.shape[0] and b.size == y.shape[1] and len(step.nodes) == 1 and y.size > 0

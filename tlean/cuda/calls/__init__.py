@@ -1,0 +1,1 @@
+"""Calls of kernels: launches with their arguments packed."""

@@ -1,0 +1,212 @@
+"""Calls of ops and small programs of them, run on a device kernel by kernel.
+
+A `Call` is one op at given shapes, dtypes and options: its launches, and the programs of its vector-Jacobian products, each made when it is
+first met. It is what an instance is on the CPU: the same rules traced the same way, so a gradient has the CPU's order of operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tlean._core.instance import options_key
+from tlean.compiler.derive import decomposition, reverse, vjp_graph
+from tlean.compiler.graph import Graph
+from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
+from tlean.ops import OpDef, Spec
+from ..runtime.array import DeviceArray, empty, to_device
+from ..runtime.context import Context
+from ..kernels.plan import Mode
+from .table import EXACT, family_of, plan_of
+from .prepared import Prepared
+
+#: What float is on a device.
+DTYPE = "float32"
+
+
+class Call:
+    """One op at given specs and options.
+
+    Args:
+        record: the op.
+        specs: of its inputs, None for an absent one.
+        options: as the caller wrote them.
+        mode: how the kernels compute.
+        fused: False runs an op that has a decomposition as that.
+
+    Attributes:
+        options: in canonical form.
+        outs: specs of the outputs, then of the residuals.
+
+    Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say; DeviceError where there is no kernel.
+    """
+
+    __slots__ = (
+        "_backward",
+        "_family",
+        "_parts",
+        "_plan",
+        "_prepared",
+        "differentiable",
+        "fused",
+        "mode",
+        "options",
+        "outs",
+        "record",
+        "specs",
+    )
+
+    def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode, fused: bool) -> None:
+        self.record = record
+        self.specs = specs
+        self.mode = mode
+        self.fused = fused
+        self.options, outs = record.infer(specs, options)
+        for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
+            if spec is not None and spec.dtype == "float64" and name != "hyper":
+                raise DTypeError(f"{self.shown}: on CUDA {name} is float32, not float64")
+        self.outs = [o.resolved(DTYPE) for o in outs]
+        self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
+        self._backward: dict[tuple[bool, ...], Program] = {}
+        self._prepared: dict[Context, Prepared] = {}
+        self._plan = self._family = self._parts = None
+        if record.view or record.host is not None:
+            return
+        if record.rules.decompose is not None and (record.rules.numbers is None or not fused):
+            self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
+        else:
+            self._family = family_of(record, mode)
+            self._plan = plan_of(record, specs, self.options, mode)
+
+    @property
+    def shown(self) -> str:
+        """The op's name in messages."""
+        return self.record.name.partition("@")[0].lstrip("_")
+
+    def run(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray]:
+        """Queue it: outputs, then residuals (an op that runs by its parts has none). An index out of range is raised by the next read."""
+        if self.record.view and inputs[0] is not None:
+            return [inputs[0].reshape(self.outs[0].shape)]
+        if self.record.host is not None:
+            return self._on_host(where, inputs)
+        if self._parts is not None:
+            return [m for m in self._parts.run(where, inputs) if m is not None]
+        made = [empty(o.shape, o.dtype, where) for o in self.outs]
+        try:
+            prepared = self._prepared.get(where)
+            if prepared is None:
+                prepared = self._prepared[where] = Prepared(where, self._family, self._plan, self._out_of_range)  # type: ignore[arg-type]
+            prepared.run(made, inputs)
+        except TleanError as error:
+            raise self._complete(error) from error.__cause__
+        return made
+
+    def _complete(self, error: TleanError) -> TleanError:
+        return complete(error, self.shown, self.record.describe_arguments(self.specs), self.options)
+
+    def _out_of_range(self) -> TleanError:
+        return self._complete(IndexRangeError("an index or label is out of range"))
+
+    def _on_host(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray]:
+        # The user's own function on the host's arrays: what it reads is read back, what it makes is copied to the device.
+        outs = [np.empty(o.shape, o.dtype) for o in self.outs]
+        self.record.host(outs, [None if x is None else x.numpy() for x in inputs], self.options)  # type: ignore[misc]
+        return [to_device(o, where) for o in outs]
+
+    def backward(self, needs: tuple[bool, ...]) -> Program:
+        """The vector-Jacobian product for the inputs that need one.
+
+        Its inputs: the cotangent, the output, the residuals, the op's inputs. Its outputs: a cotangent for each input, or None.
+        """
+        found = self._backward.get(needs)
+        if found is None:
+            if self.record.residuals and self._parts is not None:
+                graph = self._vjp_of_parts(needs)
+            else:
+                graph = vjp_graph(self.record, self.specs, self.options, DTYPE, needs)
+            found = self._backward[needs] = Program(graph, self.mode, self.fused)
+        return found
+
+    def _vjp_of_parts(self, needs: tuple[bool, ...]) -> Graph:
+        # An op that ran as its decomposition has no residuals for its own rule: the decomposition is differentiated.
+        graph = Graph(DTYPE)
+        g = graph.arg(self.outs[0])
+        graph.arg(self.outs[0])
+        ins = [graph.arg(s) for s in self.specs]
+        (y,) = graph.inline(decomposition(self.record, self.specs, self.options, DTYPE), ins)
+        wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
+        graph.outputs = [None if r is None else r.id for r in reverse(graph, [(y, g)], wrt)]  # type: ignore[list-item]
+        return graph.prune()
+
+
+class Program:
+    """A graph on a device, one call after another; what is read no more is given back as it runs.
+
+    Args:
+        graph: the program.
+        mode, fused: as of `Call`.
+    """
+
+    def __init__(self, graph: Graph, mode: Mode = EXACT, fused: bool = True) -> None:
+        nodes = graph.needed()
+        self._count = len(graph.specs)
+        self._inputs = graph.inputs
+        self._outputs = graph.outputs
+        self._constants = graph.constants
+        self._placed: dict[Context, list[tuple[int, DeviceArray]]] = {}
+        last: dict[int, int] = {}
+        for k, node in enumerate(nodes):
+            last.update(dict.fromkeys((*node.outputs, *(i for i in node.inputs if i is not None)), k))
+        kept = {v for v in graph.outputs if v is not None}
+        self._steps = []
+        for k, node in enumerate(nodes):
+            specs = tuple(None if i is None else graph.specs[i] for i in node.inputs)
+            dead = tuple(v for v, n in last.items() if n == k and v not in kept)
+            self._steps.append((call_of(node.record, specs, node.options, mode, fused), node.inputs, node.outputs, dead))
+
+    def run(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray | None]:
+        """Queue it; the outputs, None where there is none. No two of them are one object, and none is an input."""
+        values: list[DeviceArray | None] = [None] * self._count
+        for v, x in zip(self._inputs, inputs, strict=True):
+            if v is not None:
+                values[v] = x
+        for v, x in self._constants_on(where):
+            values[v] = x
+        for call, ins, outs, dead in self._steps:
+            for v, made in zip(outs, call.run(where, [None if i is None else values[i] for i in ins]), strict=False):
+                values[v] = made
+            for v in dead:
+                values[v] = None
+        given: set[int | None] = {*self._inputs, *self._constants}
+        found: list[DeviceArray | None] = []
+        for v in self._outputs:
+            value = None if v is None else values[v]
+            found.append(value if value is None or v not in given else value.shared())
+            given.add(v)
+        return found
+
+    def _constants_on(self, where: Context) -> list[tuple[int, DeviceArray]]:
+        if where not in self._placed:
+            self._placed[where] = [(v, to_device(x.numpy(), where)) for v, x in self._constants.items()]
+        return self._placed[where]
+
+
+_CALLS: dict[Any, Call] = {}
+#: Calls kept for reuse; a program whose options change with every call fills the table, which then starts over.
+_MOST_CALLS = 65_536
+
+
+def call_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode = EXACT, fused: bool = True) -> Call:
+    """The interned call. Raises: as `Call`."""
+    key: Any = (record.name, specs, options_key(options), mode, fused)
+    try:
+        found = _CALLS.get(key)
+    except TypeError:
+        return Call(record, specs, options, mode, fused)
+    if found is None:
+        if len(_CALLS) >= _MOST_CALLS:
+            _CALLS.clear()
+        found = _CALLS[key] = Call(record, specs, options, mode, fused)
+    return found

@@ -1,0 +1,71 @@
+"""The ops on device arrays, with no tape.
+
+An op whose kernel is not in the table raises: nothing is ever computed on the host instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlean._generated.methods import OpsMethods
+from tlean.errors import DTypeError, OptionError, complete
+from tlean.ops import OpDef, Spec, get
+
+from ..kernels.plan import Mode
+from ..runtime.array import DeviceArray, to_device
+from ..runtime.context import context
+from ..runtime.values import require_here
+from .call import call_of
+from .table import EXACT, family_of
+
+
+class CudaOps(OpsMethods):
+    """Every op on device arrays, with no tape: `CudaOps().matmul(a, b)`.
+
+    An op without a kernel of its own whose decomposition has kernels runs those; a missing kernel raises.
+
+    Args:
+        device: the number of the device.
+        mode: how the kernels compute.
+    """
+
+    dtype = "float32"
+
+    def __init__(self, device: int = 0, mode: Mode = EXACT) -> None:
+        self.context = context(device)
+        self.mode = mode
+
+    def leaf(self, value: Any, name: str | None = None) -> DeviceArray:
+        """A value on the device. Raises: DeviceError for an array of another device."""
+        return require_here(value, self.context) if isinstance(value, DeviceArray) else to_device(value, self.context)
+
+    def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+        """One op: a device array, or a tuple of them for an op with several outputs."""
+        made = self.apply_all(op, inputs, options)
+        n = len(get(op).outputs)
+        return tuple(made[:n]) if n > 1 else made[0]
+
+    def apply_all(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any]) -> list[DeviceArray]:
+        """One op's outputs, then its residuals.
+
+        Raises: what the op raises; DeviceError where a kernel is missing or an array is on another device; DTypeError for float64 (kernels
+            compute in float32); OptionError for a random op without a seed.
+        """
+        record = get(op)
+        arrays = [None if x is None else self.leaf(x) for x in inputs]
+        specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
+        clean, outs = record.infer(specs, options)
+        shown = record.name.lstrip("_")
+        if record.random and arrays[record.inputs.index("seed")] is None:
+            raise complete(OptionError("takes a seed: there is no stream of random numbers on the device"), shown, [], options)
+        for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
+            if spec is not None and spec.dtype == "float64" and name != "hyper":
+                raise DTypeError(f"{shown}: on CUDA {name} is float32, not float64")
+        if record.view and arrays[0] is not None:
+            return [arrays[0].reshape(outs[0].shape)]
+        if record.rules.numbers is None and record.rules.decompose is not None:
+            parts = record.rules.decompose(self, *arrays, **clean)
+            return list(parts) if isinstance(parts, tuple) else [parts]
+        family_of(record, self.mode)
+        return call_of(record, specs, options, self.mode).run(self.context, arrays)

@@ -1,0 +1,301 @@
+"""A plan on a device: launches whose arguments are packed once, one block of memory for everything that does not outlive a run.
+
+Per run the inputs that are on the host are copied up, the addresses of arrays that moved are written into the packed arguments, and the
+launches are queued; nothing waits for the device. An index out of range is met on the device, so it is reported when the host next waits
+for it: at a read, or at `synchronize`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tlean._core.array import AnyTensor
+from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
+from tlean.errors import DeviceError, IndexRangeError
+from .runtime.array import DeviceArray, empty, to_device
+from .runtime.values import require_here
+from .runtime.graphs import Replay
+from .runtime.context import Block, Context
+from .runtime.flags import FaultFlags
+from .kernels.optim import FAMILY as OPTIM
+from .kernels.optim import STEPS
+from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
+from .calls.packing import signature
+from .code import Code, module
+from .updates import Place, Row, Updates
+
+_ALIGNMENT = 256
+#: What vector loads ask of an array's address.
+_WORD = 16
+#: A plan is replayed as a graph if it has at most so many outputs of at most so many bytes: a loss, some numbers beside it.
+_MOST_OUTPUTS = 8
+_SMALL_OUTPUT = 1 << 16
+#: Inputs of at most so many bytes are copied where their addresses change from run to run.
+_SMALL_INPUT = 1 << 24
+
+
+class _Call:
+    # One launch of an instruction: its arguments, packed, and where the addresses stand that may change: (offset, kind, number).
+    __slots__ = ("arguments", "block", "function", "grid", "instruction", "moving")
+
+    def __init__(
+        self, instruction: int, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: bytearray, moving: list[Any]
+    ) -> None:
+        self.instruction = instruction
+        self.function = function
+        self.grid = grid
+        self.block = block
+        self.arguments = arguments
+        self.moving = moving
+
+
+class _Copy:
+    # A copy within the device: places of source and target, bytes.
+    __slots__ = ("size", "source", "target")
+
+    def __init__(self, source: Place, target: Place, size: int) -> None:
+        self.source = source
+        self.target = target
+        self.size = size
+
+
+class DevicePlan:
+    """A program that is ready to run on a device. Made by `Target.plan`.
+
+    Runs from several threads follow one another: they share the stream and the plan's memory.
+
+    Attributes:
+        program: the instructions, for people to read.
+        scratch_bytes: the size of the block that temporaries live in.
+        work: estimated nanoseconds of a run on one core of a CPU.
+    """
+
+    def __init__(self, arrangement: Arrangement, where: Context) -> None:
+        self.context = where
+        self.program: Program = arrangement.program
+        self.scratch_bytes = arrangement.scratch_bytes
+        self.work = arrangement.work
+        self._outputs = arrangement.outputs
+        self._places = arrangement.places
+        self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
+        self._layout(arrangement)
+        self._inputs = [0] * arrangement.inputs
+        self._slots: dict[int, Block] = {}
+        self._calls = self._prepare(arrangement)
+        self._settle_addresses()
+
+    def __len__(self) -> int:
+        return len(self.program.steps)
+
+    def __repr__(self) -> str:
+        return f"<plan: {len(self)} instructions, {self.scratch_bytes} scratch bytes, on cuda:{self.context.device}>"
+
+    # Making ---------------------------------------------------------------------------------------------------------------------
+
+    def _layout(self, arrangement: Arrangement) -> None:
+        # One block: temporaries, constants, and a flag for each instruction that looks for indices out of range.
+        at = arrangement.scratch_bytes
+        offsets = []
+        hosts = [np.ascontiguousarray(c.numpy()) for c in arrangement.constants]
+        for host in hosts:
+            offsets.append(at)
+            at += max(-(-host.nbytes // _ALIGNMENT), 1) * _ALIGNMENT
+        flags = at
+        self._memory = self.context.allocate(at + 4 * len(self._checked))
+        base = self._memory.address
+        self._constants = [base + offset for offset in offsets]
+        with self.context.current() as driver:
+            for host, address in zip(hosts, self._constants, strict=True):
+                self.context.uploads.copy(address, host, driver)
+        # An index out of range is reported with the instruction that met it.
+        self._flags = (
+            FaultFlags(self.context, len(self._checked), partial(_out_of_range, self.program, self._checked), self._memory, flags)
+            if self._checked
+            else None
+        )
+
+    def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy | Updates]:
+        own, codes = module(arrangement), [step.code for step in self.program.steps]
+        families = [family or own for code in codes for family, _ in code.launches]
+        self.context.load([*families, *([OPTIM] if any(code.update for code in codes) else [])])
+        calls: list[_Call | _Copy | Updates] = []
+        for k, (step, code) in enumerate(zip(self.program.steps, codes, strict=True)):
+            if code.copied:
+                source, target = (arrangement.places[v] for v in (*step.inputs, *step.outputs))
+                calls.append(_Copy(source, target, code.copied))
+            if code.update:
+                calls += self._update(k, code.update, arrangement)
+            calls += [self._call(k, family or own, launch, arrangement) for family, launch in code.launches if not launch.empty]
+        return calls
+
+    def _call(self, k: int, family: Family, launch: Launch, arrangement: Arrangement) -> _Call:
+        letters = signature(launch)
+        function = self.context.function(family, launch.function, letters)
+        values, moving = self._values(launch.args, k, arrangement)
+        packed = bytearray(struct.pack(letters, *values))
+        spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
+        return _Call(k, function, launch.grid, launch.block, packed, spots)
+
+    def _update(self, k: int, update: tuple[str, tuple[Row, ...]], arrangement: Arrangement) -> list[_Call | Updates]:
+        # Parameters that change in place go together.
+        op, rows = update
+        step, states = self.program.steps[k], STEPS[op].states
+        together, calls = [], []
+        for row in rows:
+            p, g, *rest = (arrangement.places[v] for v in step.inputs[row.inputs : row.inputs + states + 3])
+            made = [arrangement.places[v] for v in step.outputs[row.outputs : row.outputs + states + 1]]
+            if made == [p, *rest[:-1]]:
+                together.append(((p, g, *rest[:-1]), rest[-1], row.size))
+            else:
+                calls += [self._call(k, OPTIM, launch, arrangement) for launch in row.launches if not launch.empty]
+        return [*([Updates(self.context, op, together)] if together else []), *calls]
+
+    def _values(self, arguments: Sequence[Argument], k: int, arrangement: Arrangement) -> tuple[list[Any], list[tuple[int, int, int]]]:
+        # The arguments as numbers, and (position, kind, number) of the addresses that each run writes.
+        step, base = self.program.steps[k], self._memory.address
+        values: list[Any] = []
+        moving = []
+        for a in arguments:
+            match a:
+                case In(n) | Out(n):
+                    value = (step.inputs if isinstance(a, In) else step.outputs)[n]
+                    kind, number = arrangement.places[value] if value >= 0 else (CONST, -1)
+                    if kind in (INPUT, OUTPUT):
+                        moving.append((len(values), kind, number))
+                    values.append(0 if value < 0 or kind in (INPUT, OUTPUT) else self._fixed(kind, number))
+                case Scratch(n):
+                    values.append(base + arrangement.temporaries[k][n])
+                case Fault():
+                    values.append(0 if self._flags is None else self._flags.address + 4 * self._checked.index(k))
+                case tuple():
+                    values += a
+                case _:
+                    values.append(a)
+        return values, moving
+
+    def _fixed(self, kind: int, number: int) -> int:
+        return self._memory.address + number if kind == SCRATCH else self._constants[number]
+
+    def _settle_addresses(self) -> None:
+        # A plan of few and small outputs is replayed as a graph. For that the addresses stay: its outputs are made in the plan's memory and
+        # copied from there, and inputs that come from ever other places are copied to it.
+        graph = self.program.graph
+        made = [v if out[0] == COMPUTED else None for v, out in zip(graph.outputs, self._outputs, strict=True)]
+        sizes = [0 if v is None else nbytes(graph.specs[v]) for v in made]
+        steady = len(sizes) <= _MOST_OUTPUTS and max(sizes, default=0) <= _SMALL_OUTPUT
+        held = {v for _, v, _ in graph.states}
+        self._wanders = [steady and v is not None and v not in held and nbytes(graph.specs[v]) <= _SMALL_INPUT for v in graph.inputs]
+        self._wandering = [False] * len(graph.inputs)
+        self._kept = [self.context.allocate(size) for size in sizes] if steady else []
+        self._made = [block.address for block in self._kept]
+        self._replay = Replay(self.context) if steady else None
+
+    # Running --------------------------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[DeviceArray | None]:
+        """Queue a run: the outputs, whose values are there once the device gets to them; None where there is none.
+
+        Args:
+            inputs: arrays of the device, used where they are, or of the host, copied; None for an absent input. States are the device's.
+            out_specs: (shape, dtype) of every output.
+        """
+        where = self.context
+        with where.current() as driver:
+            if self._flags is not None:
+                self._flags.expect(driver)
+            addresses = self._take(inputs, driver)
+            results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
+            made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
+            if self._replay is None:
+                self._queue(addresses, made, driver)
+            else:
+                self._replay.run(tuple(addresses), lambda: self._queue(addresses, self._made, driver))
+                for target, source, result in zip(made, self._made, results, strict=True):
+                    if target and result is not None:
+                        driver.memcpy_dtod_async(target, source, result.nbytes, where.stream)
+        return results
+
+    def _result(self, k: int, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str) -> DeviceArray | None:
+        kind, given, _ = self._outputs[k]
+        if kind == IS_INPUT:
+            return to_device(_host(inputs[given]), self.context).reshape(shape)
+        return empty(shape, dtype, self.context) if kind == COMPUTED else None
+
+    def _queue(self, inputs: list[int], outputs: list[int], driver: Any) -> None:
+        # One launch after the other.
+        stream, known = self.context.stream, {INPUT: inputs, OUTPUT: outputs}
+
+        def address(place: Place) -> int:
+            return known[place[0]][place[1]] if place[0] in known else self._fixed(*place)
+
+        for call in self._calls:
+            if isinstance(call, _Call):
+                for at, kind, number in call.moving:
+                    struct.pack_into("q", call.arguments, at, known[kind][number])
+                # What `prepared_async_call` does once it has packed the arguments.
+                call.function._launch_kernel(call.grid, call.block, call.arguments, 0, stream)
+            elif isinstance(call, _Copy):
+                driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, stream)
+            else:
+                call.run(address, driver)
+            if self.context.blocking:
+                self._check_launch(call)
+
+    def _check_launch(self, call: _Call | _Copy | Updates) -> None:
+        # Where every launch is waited for, a fault is of the instruction that was queued last.
+        try:
+            self.context.check_launch()
+        except DeviceError as error:
+            where = f"{self.program.instruction_name(call.instruction)}: " if isinstance(call, _Call) else ""
+            raise DeviceError(f"{where}{error}") from error
+
+    def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:
+        # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"plan: {len(self._inputs)} inputs, got {len(inputs)}")
+        addresses = self._inputs
+        copied: dict[int, int] = {}
+        for k, x in enumerate(inputs):
+            if x is None:
+                addresses[k] = 0
+            elif isinstance(x, DeviceArray):
+                require_here(x, self.context)
+                if self._wanders[k] and not self._wandering[k]:
+                    self._wandering[k] = addresses[k] not in (0, x.address)
+                addresses[k] = self._copied(k, x, driver) if self._wandering[k] or x.address % _WORD else x.address
+            else:
+                if id(x) not in copied:
+                    host = np.ascontiguousarray(_host(x))
+                    copied[id(x)] = self._slot(k, host.nbytes)
+                    self.context.uploads.copy(copied[id(x)], host, driver)
+                addresses[k] = copied[id(x)]
+        return addresses
+
+    def _slot(self, k: int, size: int) -> int:
+        if k not in self._slots:
+            self._slots[k] = self.context.allocate(size)
+        return self._slots[k].address
+
+    def _copied(self, k: int, x: DeviceArray, driver: Any) -> int:
+        address = self._slot(k, x.nbytes)
+        if x.nbytes:
+            driver.memcpy_dtod_async(address, x.address, x.nbytes, self.context.stream)
+        return address
+
+
+def _out_of_range(program: Program, checked: Sequence[int], number: int) -> IndexRangeError:
+    k = checked[number]
+    return IndexRangeError(f"{program.instruction_name(k)}: an index or label is out of range, got {program.instruction_arguments(k)}")
+
+
+def _arguments(code: Code) -> list[Argument]:
+    return [a for _, launch in code.launches for a in launch.args]
+
+
+def _host(x: Any) -> Any:
+    return x.numpy() if isinstance(x, AnyTensor) else x

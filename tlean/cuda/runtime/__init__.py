@@ -1,0 +1,1 @@
+"""Devices, their memory, the driver, and the compiler of kernels."""

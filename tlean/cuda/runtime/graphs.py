@@ -1,0 +1,114 @@
+"""CUDA graphs: the launches of a run, recorded once and queued by one call from then on.
+
+PyCUDA does not offer graphs, so the driver's library, which PyCUDA has loaded, is called here. Where it refuses, launches are queued one by
+one as before. `TLEAN_CUDA_GRAPHS=0` turns graphs off, for a debugger or profiler that wants to see launches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tlean.errors import DeviceError
+from .context import Context
+from .driver import native
+
+#: Only work of the thread that records is looked at: others may use their streams meanwhile.
+_THREAD_LOCAL = 1
+_NEEDED = (
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphExecDestroy",
+    "cuGraphDestroy",
+)
+
+
+def wanted(where: Context) -> bool:
+    """Whether graphs are to be used: the driver has them, nobody turned them off, and no launch is to be waited for."""
+    return not where.blocking and os.environ.get("TLEAN_CUDA_GRAPHS", "1") != "0" and all(native(name) for name in _NEEDED)
+
+
+class CapturedGraph:
+    """Launches that were recorded, ready to be queued. Made by `capture`."""
+
+    def __init__(self, where: Context, handle: int) -> None:
+        self._where = where
+        self._handle: int | None = handle
+        where.own(self)
+
+    def launch(self) -> bool:
+        """Queue them; whether the driver did."""
+        return native("cuGraphLaunch")(self._handle, self._where.stream.handle) == 0
+
+    def free(self) -> None:
+        """Give the driver's memory back, once the device is done with it."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            destroy = native("cuGraphExecDestroy")
+            self._where.retire(lambda: destroy(handle))
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            self.free()
+
+
+def capture(where: Context, queue: Callable[[], None]) -> CapturedGraph | None:
+    """What `queue` queues on the device's stream, recorded and not run; None where the driver cannot. The context is current."""
+    stream = where.stream.handle
+    if where.recording or native("cuStreamBeginCapture_v2")(stream, _THREAD_LOCAL):
+        return None
+    graph, made = ctypes.c_void_p(), ctypes.c_void_p()
+    where.recording, whole = True, False
+    try:
+        queue()
+        whole = True
+    except (where.error, DeviceError):
+        # The driver says so below: the recording is no longer valid. Whatever else went wrong happens again without it.
+        pass
+    finally:
+        where.recording = False
+        status = native("cuStreamEndCapture")(stream, ctypes.byref(graph))
+        if whole and not status and graph.value:
+            status = native("cuGraphInstantiateWithFlags")(ctypes.byref(made), graph, 0)
+        if graph.value:
+            native("cuGraphDestroy")(graph)
+    return None if status or made.value is None else CapturedGraph(where, made.value)
+
+
+class Replay:
+    """Runs the same launches over and over: as a graph once they have come twice with the same addresses."""
+
+    def __init__(self, where: Context) -> None:
+        self._where = where
+        self._key: Any = None
+        self._graph: CapturedGraph | None = None
+        self._on = wanted(where)
+
+    @property
+    def captured(self) -> bool:
+        """Whether the latest launches are a graph."""
+        return self._graph is not None
+
+    def run(self, key: Any, queue: Callable[[], None]) -> None:
+        """Queue launches.
+
+        Args:
+            key: equal keys mean the same launches with the same arguments.
+            queue: queues them one by one.
+        """
+        if not self._on:
+            queue()
+            return
+        if key != self._key:
+            self._graph, self._key = None, key
+            queue()
+            return
+        if self._graph is None:
+            self._graph = capture(self._where, queue)
+        if self._graph is None or not self._graph.launch():
+            self._graph, self._on = None, False
+            queue()

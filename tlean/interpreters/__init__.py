@@ -1,0 +1,1 @@
+"""What runs a program op by op: eager, and the dual numbers of forward mode."""

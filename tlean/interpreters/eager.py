@@ -1,0 +1,29 @@
+"""The eager backend: runs each op at once on the CPU and appends its node to a tape. The hot part is `tlean._core.eager`."""
+
+from __future__ import annotations
+
+from tlean import errors
+from tlean._core.accum import install_kernels
+from tlean._core.arena import install_errors
+from tlean._core.eager import EagerOps, TensorRef, install, no_grad, without_tape
+from tlean._core.table import KERNELS, MODULES
+from tlean.ops import Spec, all_ops, composites, get
+
+from .instances import instantiate
+
+__all__ = ["Eager", "EagerOps", "TensorRef", "no_grad", "without_tape"]
+
+
+def _connect() -> None:
+    names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError")
+    install_errors({n: getattr(errors, n) for n in names})
+    install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
+    install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites())
+
+
+_connect()
+
+
+def Eager(session: EagerOps) -> EagerOps:
+    """The `Ops` of a session: the session itself, since a session is an eager backend."""
+    return session

@@ -1,0 +1,72 @@
+"""Instances: an op at given specs and options, with its kernel and the plans of its derivatives, made once and kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlean._core import plan as core
+from tlean._core.instance import Instance, options_key
+from tlean.compiler.cost import work_of
+from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
+from tlean.compiler.derive import decomposition, vjp_graph
+from tlean.compiler.graph import Graph
+from tlean.compiler.lower import lower
+from tlean.errors import DeviceError
+from tlean.ops import OpDef, Spec
+
+
+_INSTANCES: dict[Any, Instance] = {}
+
+
+#: Instances kept for reuse; a program whose options change with every call fills the table, which then starts over.
+_MOST_INSTANCES = 65_536
+
+
+def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool) -> Instance:
+    """The interned instance of an op: output, kernel and numbers at these specs and options; with `reference`, the definitions instead.
+
+    Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
+    """
+    clean, outs = record.infer(specs, options)
+    instances = record.kept("instances", _INSTANCES)
+    key: Any = (record.name, dtype, specs, reference, options_key(clean))
+    try:
+        known = instances.get(key)
+    except (TypeError, ValueError):
+        key, known = None, None
+    if known is not None:
+        return known
+    outs = [o.resolved(dtype) for o in outs]
+    if len(record.outputs) > 1:
+        raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
+    address = kernel_address(record, dtype)
+    residuals = [(o.shape, o.dtype) for o in outs[1:]]
+    work = work_of(record, specs, outs, clean)
+    if reference and not record.view:
+        graph = Graph(dtype)
+        refs = [graph.arg(s) for s in specs]
+        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], clean))
+        plan = lower(graph, DEFINED)
+        made = Instance(
+            record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work
+        )
+    elif address or record.view:
+        ints, floats = kernel_numbers(record, specs, outs, clean)
+        made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
+    elif record.rules.decompose is not None:
+        plan = lower(decomposition(record, specs, clean, dtype))
+        made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
+    else:
+        raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
+    if key is not None:
+        if len(instances) >= _MOST_INSTANCES:
+            instances.clear()
+        instances[key] = made
+    return made
+
+
+def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:
+    """The plan of an instance's vector-Jacobian product for the inputs whose bits are set."""
+    needs = tuple(bool(mask >> k & 1) for k in range(len(instance.specs)))
+    graph = vjp_graph(instance.record, instance.specs, instance.options, instance.out_dtype, needs)
+    return lower(graph, DEFINED if reference else CPU)

@@ -1,0 +1,89 @@
+"""`Bound`: a backend together with values for a model's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tlean.errors import NodeError
+from tlean.param import Param
+from tlean.programs.compiled import GraphM
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class Buffer(Param):
+    """A value that a layer keeps and no optimiser moves, such as a running mean."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any, name: str | None = None, *, dtype: str | None = None) -> None:
+        super().__init__(value, name, False, dtype=dtype)
+
+
+class Bound:
+    """A backend that takes a layer's own parameters as arguments of its ops: what `Module.forward` computes on.
+
+    Every op of the backend is here. An argument that is a `Param` stands for its value in this program: the reference it was bound to, or,
+    on a session, the leaf that `session.use` makes.
+    """
+
+    def __init__(self, ops: Any, refs: dict[Param, Any], training: bool | None = None, closed: bool = False) -> None:
+        self.ops = ops
+        self.refs = refs
+        # Whether `refs` holds all there is: what a program's trainer does not train must not be used as if it were.
+        self._closed = closed
+        #: None: each layer in the mode it has; else the mode of all.
+        self.forced_mode = training
+        #: New values of buffers, as references.
+        self.updates: dict[Buffer, Any] = {}
+        #: Called as `watch(module, call, inputs)` in place of `call()` where somebody looks on.
+        self.watch: Callable[..., Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "ops":
+            # Of a copy that is not whole yet.
+            raise AttributeError(name)
+        op = getattr(self.ops, name)
+        if not callable(op):
+            return op
+
+        def call(*args: Any, **options: Any) -> Any:
+            return op(*map(self._resolved, args), **{k: self._resolved(v) for k, v in options.items()})
+
+        self.__dict__[name] = call
+        return call
+
+    def _resolved(self, argument: Any) -> Any:
+        if isinstance(argument, Param):
+            return self.value(argument)
+        if isinstance(argument, list | tuple) and any(isinstance(a, Param) for a in argument):
+            return [self._resolved(a) for a in argument]
+        return argument
+
+    def value(self, p: Param) -> Any:
+        """The reference that a parameter or buffer stands for. Raises: NodeError if it is unbound and the backend cannot read it."""
+        if p not in self.refs:
+            if self._closed:
+                raise NodeError(
+                    f"the program uses {p!r}, which the model's state() does not hold: keep it, or its layer, as an attribute of the model,"
+                    " in a ModuleList or a ModuleDict"
+                )
+            if isinstance(p, Buffer):
+                # Not `use`: buffers change within the step, and a tape refuses a parameter that changed since it was read.
+                # A kept program reads it anew at each call.
+                self.refs[p] = self.ops.const(p if isinstance(self.ops, GraphM) else p.get())
+            elif hasattr(self.ops, "use"):
+                self.refs[p] = self.ops.use(p)
+            else:
+                raise NodeError(f"{p!r} has no value in this program: call the model with bind or apply")
+        return self.refs[p]
+
+    def training(self, module: Module) -> bool:
+        """Whether a layer is to behave as in training."""
+        return module.training if self.forced_mode is None else self.forced_mode
+
+    def update(self, buffer: Buffer, new: Any) -> None:
+        """Give a buffer a new value: what reads it later in this program sees it, and `updates` holds it."""
+        self.refs[buffer] = self.updates[buffer] = new

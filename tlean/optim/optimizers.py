@@ -1,0 +1,244 @@
+"""The optimisers. Names, defaults and formulas are PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tlean import arguments
+from tlean.errors import OptionError
+from tlean.param import Param
+
+from .optimizer import Optimizer
+from .schedules import ConstantLR, CosineAnnealingLR, CyclicLR, ExponentialLR, LinearLR, OneCycleLR, Schedule, StepLR, WarmupCosineLR
+from .updates import limit, number
+
+
+
+class SGD(Optimizer):
+    """Gradient descent: p ← p − lr·u, with u the gradient, or its running sum where there is momentum.
+
+    u ← momentum·u + (1 − dampening)·g (the first step: u = g); with nesterov, p ← p − lr·(g + momentum·u). The gradient is
+    g + weight_decay·p, or −g + weight_decay·p with maximize.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups (dicts with "params" and options of their own).
+
+    Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, **options, nesterov=nesterov, maximize=maximize)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise OptionError for an option outside its range, or for nesterov without momentum or with dampening."""
+        super().check(group)
+        momentum, dampening = number("momentum", group["momentum"]), number("dampening", group["dampening"], -float("inf"))
+        if arguments.flag(type(self).__name__, "nesterov", group["nesterov"]) and (momentum == 0 or dampening != 0):
+            raise OptionError(f"nesterov takes a momentum and no dampening, got momentum={momentum:g}, dampening={dampening:g}")
+
+    def rule(self, group: Mapping[str, Any]) -> str:
+        """`_momentum_step` where there is momentum, else `_sgd_step`."""
+        return "_momentum_step" if group["momentum"] else "_sgd_step"
+
+    def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
+        """momentum, dampening, nesterov, t; nothing without momentum."""
+        return (group["momentum"], group["dampening"], group["nesterov"], t) if group["momentum"] else ()
+
+
+class MomentumSGD(SGD):
+    """`SGD` with a momentum of 0.9 by default."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.9,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, momentum, dampening, weight_decay, nesterov, maximize=maximize)
+
+
+class AdaGrad(Optimizer):
+    """total ← total + g²; p ← p − lr/(1 + (t − 1)·lr_decay)·g/(√total + eps).
+
+    Source: Duchi, Hazan, Singer 2011, figure 1.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        super().__init__(params, **options, initial_accumulator_value=initial_accumulator_value, maximize=maximize)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise OptionError for an option outside its range."""
+        super().check(group)
+        for name in ("lr_decay", "initial_accumulator_value", "eps"):
+            number(name, group[name])
+
+    def initial(self, p: Param) -> float:
+        """`initial_accumulator_value`."""
+        return float(self._group[p]["initial_accumulator_value"])
+
+    def rule(self, group: Mapping[str, Any]) -> str:
+        """`_adagrad_step`."""
+        return "_adagrad_step"
+
+    def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
+        """lr_decay, eps, t."""
+        return group["lr_decay"], group["eps"], t
+
+
+class RMSProp(Optimizer):
+    """v ← alpha·v + (1 − alpha)·g²; p ← p − lr·g/(√v + eps).
+
+    With centered, v − (the running mean of g)² stands under the root; with momentum, u ← momentum·u + g/(√v + eps) and p ← p − lr·u.
+
+    Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38 to 45.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, **options, centered=centered, maximize=maximize)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise OptionError for an option outside its range."""
+        super().check(group)
+        for name in ("alpha", "eps", "momentum"):
+            number(name, group[name])
+
+    def rule(self, group: Mapping[str, Any]) -> str:
+        """`_rmsprop_step` or its variant with centred squares, a momentum, or both."""
+        return f"_rmsprop{'_centred' if group['centered'] else ''}{'_momentum' if group['momentum'] else ''}_step"
+
+    def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
+        """alpha, eps, momentum."""
+        return group["alpha"], group["eps"], group["momentum"]
+
+
+class Adam(Optimizer):
+    """m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g²; p ← p − lr/(1 − β₁ᵗ)·m/(√v/√(1 − β₂ᵗ) + eps).
+
+    With amsgrad, the largest v so far stands for v. With decoupled_weight_decay (AdamW), weight decay leaves g alone and shrinks p by the
+    factor 1 − lr·weight_decay first.
+
+    Source: Kingma & Ba 2015, algorithm 1; Reddi, Kale, Kumar 2018, algorithm 2; Loshchilov & Hutter 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, **options, maximize=maximize, decoupled_weight_decay=decoupled_weight_decay)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise OptionError for an option outside its range."""
+        super().check(group)
+        betas = group["betas"]
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise OptionError(f"betas are two numbers, got {betas!r}")
+        for k, beta in enumerate(betas, start=1):
+            number(f"beta{k}", beta, 0.0, 1.0)
+        number("eps", group["eps"])
+
+    def rule(self, group: Mapping[str, Any]) -> str:
+        """`_amsgrad_step` with amsgrad, else `_adam_step`."""
+        return "_amsgrad_step" if group["amsgrad"] else "_adam_step"
+
+    def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
+        """β₁, β₂, eps, t, whether the decay is decoupled."""
+        return *group["betas"], group["eps"], t, group["decoupled_weight_decay"]
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay. Source: Loshchilov & Hutter 2019, algorithm 2."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+
+
+class Adadelta(Optimizer):
+    """v ← rho·v + (1 − rho)·g²; s = √(d + eps)/√(v + eps)·g; d ← rho·d + (1 − rho)·s²; p ← p − lr·s.
+
+    Source: Zeiler 2012, algorithm 1.
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, *, maximize: bool = False
+    ) -> None:
+        super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise OptionError for an option outside its range."""
+        super().check(group)
+        if number("rho", group["rho"]) > 1:
+            raise OptionError(f"rho is in [0, 1], got {group['rho']!r}")
+        number("eps", group["eps"])
+
+    def rule(self, group: Mapping[str, Any]) -> str:
+        """`_adadelta_step`."""
+        return "_adadelta_step"
+
+    def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
+        """rho, eps."""
+        return group["rho"], group["eps"]
+
+
+
+
+
+

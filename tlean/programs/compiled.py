@@ -1,0 +1,390 @@
+"""The compiled backend: a program is recorded once as a graph, lowered to a plan, and run by one call from then on."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tlean import tree
+from tlean._core.array import AnyTensor
+from tlean._core.eager import ParamBase
+from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.locks import Lock
+from tlean.ops import FLOAT, Spec
+from tlean.shapes import as_shape
+
+from .captured import Captured, changed, check_capture, is_array, same_program
+from tlean.compiler.cost import Cost, cost_of
+from tlean.compiler.cpu import CPU
+from tlean.compiler.derive import forward, reverse
+from .executable import Executable, Stream
+from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.passes.expand import expand
+from tlean.devices import target_of
+
+_DTYPES = frozenset((FLOAT, "float32", "float64", "int64", "int32", "bool"))
+
+
+def as_spec(value: Any) -> Spec:
+    """A spec from a spec (its dtype may be NumPy's) or a shape (then of the program's float dtype). Raises: ShapeError, DTypeError."""
+    shape, dtype = (value.shape, value.dtype) if isinstance(value, Spec) else (value, FLOAT)
+    if not isinstance(dtype, str):
+        # A NumPy dtype, or one of its scalar types.
+        dtype = getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)
+        dtype = "bool" if dtype == "bool_" else dtype
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise DTypeError(f"Spec: dtype is one of {', '.join(sorted(_DTYPES))}, got {value.dtype!r}")
+    if isinstance(value, Spec) and dtype is value.dtype and type(shape) is tuple:
+        return value
+    return Spec(as_shape(shape), dtype)
+
+
+class GraphM(Graph):
+    """A graph under construction: `g.arg(i, spec)`, every op, then `g.build(out)`.
+
+    Args:
+        captured: what the program that is traced reaches: its arrays become further inputs. Without it arrays are constants.
+    """
+
+    def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
+        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
+            raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
+        super().__init__(dtype, merge=False)
+        self.captured = captured
+        self._arguments: dict[int, GraphRef] = {}
+        self._seeds: list[GraphRef] = []
+        self.next_seed = self._next_seed
+
+    def _next_seed(self) -> GraphRef:
+        ref = self.value(Spec((), "int64"))
+        self._seeds.append(ref)
+        return ref
+
+    def arg(self, i: Any, spec: Any = None, name: str | None = None) -> Any:  # type: ignore[override]
+        """Argument number i of the program, of that shape or spec. Raises: OptionError out of order or declared twice otherwise."""
+        if isinstance(i, int) and i in self._arguments:
+            if spec is not None and as_spec(spec).resolved(self.dtype) != self._arguments[i].spec:
+                raise OptionError(f"GraphM.arg: argument {i} is {self._arguments[i].spec}, got {spec}")
+            return self._arguments[i]
+        if not isinstance(i, int) or i != len(self._arguments) or spec is None:
+            raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
+        spec = as_spec(spec).resolved(self.dtype)
+        if spec.dtype.startswith("float") and spec.dtype != self.dtype:
+            raise DTypeError(
+                f"a program computes in one float dtype, but {name or f'argument {i}'} is declared as {spec.dtype} and the program is"
+                f" {self.dtype}; declare the shape alone, or compile with dtype={spec.dtype!r}"
+            )
+        return self.slot(spec, name)
+
+    def slot(self, spec: Spec, name: str | None = None) -> GraphRef:
+        """The next argument, of whatever dtype: what an optimiser keeps of a parameter, and the numbers of its step."""
+        ref: Any = super().arg(spec, name)
+        self._arguments[len(self._arguments)] = ref
+        return ref
+
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
+        """The value as a reference of this graph; an array that the program captures is read anew by each run."""
+        return self._held(super().ref(value, dtype), value)
+
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        """A constant, unless it is an array that the program captures."""
+        return self._held(super().const(value, name), value)  # type: ignore[return-value]
+
+    leaf = const
+
+    def _held(self, made: GraphRef | None, value: Any) -> GraphRef | None:
+        if self.captured is None or made is None or not is_array(value):
+            return made
+        if isinstance(value, ParamBase) and value._tensor.dtype != self.dtype:
+            raise DTypeError(f"the program computes in {self.dtype}, got {value!r}; cast the parameter, or the arguments")
+        known = self.captured.same(value, made.spec, self.specs)
+        if known == made.id:
+            return made
+        if known is not None:
+            del self.constants[made.id]
+            return GraphRef(self, known)
+        self.captured.bind(made.id, value)
+        return made
+
+    def finish(self) -> int:
+        """Append what is no argument as the last inputs: captured arrays, then the seeds of random ops; returns the number of seeds."""
+        if self.captured is not None:
+            for number in self.captured.inputs(self):
+                del self.constants[number]
+                self.inputs.append(number)
+        self.inputs += [r.id for r in self._seeds]
+        return len(self._seeds)
+
+    def build(self, out: Any, device: str = "cpu") -> CompiledOut:
+        """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
+        return CompiledOut(self, out, device)
+
+
+class Traced(GraphM):
+    """A graph that a function is traced into; a `Param` stands for its value at each run."""
+
+    def use(self, p: Any) -> GraphRef:
+        """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""
+        if not isinstance(p, ParamBase):
+            raise NodeError(f"use: a Param is expected, got {type(p).__name__}")
+        return self.const(p)
+
+
+class CompiledOut:
+    """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right."""
+
+    #: The call that made it, (function, arguments): what a copy or a pickle calls again.
+    _made_by: Any = None
+    #: Traces the function once more, where kept programs are checked (`TLEAN_CHECK_CAPTURE`).
+    _again: Any = None
+
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
+        self._target = target_of(device)
+        leaves, self._structure = tree.flatten(out)
+        graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
+        self._arguments = len(graph._arguments)
+        self._seeds = graph.finish()
+        self._captured = graph.captured
+        if graph.captured is not None:
+            graph.captured.settle()
+        graph.prune()
+        #: The program, one line a node when printed.
+        self.graph: Graph = graph
+        if self._target is not CPU:
+            # What the device cannot do is said now.
+            expand(graph, self._target)
+        self.stream = Stream(seed)
+        self._made: dict[Any, Executable] = {}
+        self._lock = Lock()
+
+    def __reduce__(self) -> Any:
+        if self._made_by is None:
+            raise OptionError(
+                f"{type(self).__name__}: a program that is copied or pickled is made of a function (compile_scalar, compile_out);"
+                " this one was recorded by hand"
+            )
+        return self._made_by
+
+    # What the caller may look at -----------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Any:
+        """The instructions of the forward run, with fused groups and scratch bytes."""
+        return self._executable("forward", self._forward_graph).plan
+
+    @property
+    def captured(self) -> Mapping[str, Any]:
+        """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        return types.MappingProxyType({} if self._captured is None else self._captured.frozen)
+
+    def cost(self) -> Cost:
+        """FLOPs and bytes of the forward run, whole and per node."""
+        return cost_of(self.graph)
+
+    # Calls ---------------------------------------------------------------------------------------------------------------
+
+    def forward(self, *xs: Any) -> Any:
+        """The result for these arguments."""
+        made = self._executable("forward", self._forward_graph)(self._tensors(xs), self.stream)
+        return tree.unflatten(self._structure, made)
+
+    __call__ = forward
+
+    def jvp(self, xs: Sequence[Any], dxs: Sequence[Any]) -> tuple[Any, Any]:
+        """(result, its derivative in the direction `dxs`); None in `dxs` holds that argument fixed."""
+        present = tuple(d is not None for d in _sequence("jvp: the directions", dxs))
+        if len(present) != self._arguments:
+            raise ShapeError(f"jvp: one direction for each of the {self._arguments} arguments, got {len(present)}")
+        for k, (p, value) in enumerate(zip(present, self.graph.inputs, strict=False)):
+            if p and not self.graph.specs[value].dtype.startswith("float"):  # type: ignore[index]
+                raise DTypeError(f"jvp: argument {k} holds no floating-point numbers, so it has no direction; pass None")
+        run_ = self._executable(("jvp", present), lambda: self._jvp_graph(present))
+        made = run_([*self._tensors(xs), *self._tensors(dxs, "direction")], self.stream)
+        half = len(made) // 2
+        return tree.unflatten(self._structure, made[:half]), tree.unflatten(self._structure, made[half:])
+
+    def vjp_with_seed(self, xs: Sequence[Any], seed: Any) -> tuple[AnyTensor | None, ...]:
+        """A cotangent for each argument (None for integers), given one for the result."""
+        return self._pull(xs, seed)[1]
+
+    def _pull(self, xs: Sequence[Any], seed: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        seeds, structure = tree.flatten(seed)
+        if structure != self._structure:
+            raise ShapeError("vjp_with_seed: the seed has the structure of the result")
+        specs = [self.graph.specs[v] for v in self.graph.outputs]  # type: ignore[index]
+        gs = []
+        for s, spec in zip(seeds, specs, strict=True):
+            g = self._target.array(s, spec.dtype)
+            if g.shape != spec.shape:
+                raise ShapeError(f"vjp_with_seed: the seed has the result's shape {spec.shape}, got {g.shape}")
+            gs.append(g)
+        made = self._executable("vjp", self._vjp_graph)([*self._tensors(xs), *gs], self.stream)
+        n = len(specs)
+        return made[:n], tuple(made[n:])
+
+    # Making plans ----------------------------------------------------------------------------------------------------------
+
+    def _executable(self, key: Any, build: Callable[[], Graph]) -> Executable:
+        if self._again is not None:
+            self._check_again()
+        found = self._made.get(key)
+        if found is None:
+            with self._lock:
+                found = self._made.get(key)
+                if found is None:
+                    found = self._made[key] = Executable(build(), self._seeds, self._target, self._captured)
+        return found
+
+    def _check_again(self) -> None:
+        # Trace the function anew: it has to be the program that was compiled. An array of another shape is another mistake.
+        self._captured.guard.read()  # type: ignore[union-attr]
+        graph, out = self._again()
+        graph.outputs = [graph.ref(r).id for r in tree.flatten(out)[0]]
+        graph.finish()
+        if not same_program(self.graph, graph.prune()):
+            raise changed(type(self).__name__)
+
+    def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
+        _sequence(f"the {what}s", xs)
+        if len(xs) != self._arguments:
+            raise ShapeError(f"the program takes {self._arguments} arguments, got {len(xs)}")
+        tensors: list[AnyTensor | None] = []
+        for k, (x, value) in enumerate(zip(xs, self.graph.inputs, strict=False)):
+            if x is None and what == "direction":
+                tensors.append(None)
+                continue
+            spec = self.graph.specs[value]  # type: ignore[index]
+            t = self._target.array(x, spec.dtype)
+            if t.shape != spec.shape:
+                raise ShapeError(f"{what} {k} of the program has shape {spec.shape}, got {t.shape}")
+            tensors.append(t)
+        return tensors
+
+    def _start(self) -> tuple[Graph, list[GraphRef]]:
+        graph = Graph(self.graph.dtype, merge=False)
+        args = [graph.arg(self.graph.specs[v]) for v in self.graph.inputs[: self._arguments]]  # type: ignore[index]
+        return graph, args  # type: ignore[return-value]
+
+    def _inline(self, graph: Graph, args: Sequence[GraphRef]) -> list[GraphRef]:
+        rest = [graph.value(self.graph.specs[v]) for v in self.graph.inputs[self._arguments :]]  # type: ignore[index]
+        ys = graph.inline(self.graph, [*args, *rest], merge=False)
+        graph.inputs += [r.id for r in rest]
+        return ys  # type: ignore[return-value]
+
+    def _forward_graph(self) -> Graph:
+        graph, args = self._start()
+        graph.outputs = [y.id for y in self._inline(graph, args)]
+        return graph
+
+    def _jvp_graph(self, present: tuple[bool, ...]) -> Graph:
+        graph, args = self._start()
+        moved = [graph.arg(a.spec if p else None) for a, p in zip(args, present, strict=True)]
+        ys = self._inline(graph, args)
+        ts = forward(graph, [(a, t) for a, t in zip(args, moved, strict=True) if t is not None], ys)
+        graph.outputs = [*(y.id for y in ys), *((_zeros(graph, y) if t is None else t).id for y, t in zip(ys, ts, strict=True))]
+        return graph
+
+    def _vjp_graph(self) -> Graph:
+        graph, args = self._start()
+        gs = [graph.arg(self.graph.specs[v]) for v in self.graph.outputs]  # type: ignore[index]
+        ys = self._inline(graph, args)
+        graph.outputs = [*(y.id for y in ys), *self._cotangents(graph, args, ys, gs)]
+        return graph
+
+    @staticmethod
+    def _cotangents(graph: Graph, args: Sequence[GraphRef], ys: Sequence[GraphRef], gs: Sequence[Any]) -> list[int | None]:
+        floats = [a if a.dtype.startswith("float") else None for a in args]
+        found = reverse(graph, list(zip(ys, gs, strict=True)), floats)
+        return [None if a is None else (_zeros(graph, a) if c is None else c).id for a, c in zip(floats, found, strict=True)]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.graph)} nodes, {self._arguments} arguments, {self.graph.dtype}>"
+
+
+class CompiledScalar(CompiledOut):
+    """A compiled program with a scalar result."""
+
+    def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
+        if not isinstance(out, GraphRef) or out.shape != ():
+            raise ShapeError(f"compile_scalar: the program returns a scalar, got {getattr(out, 'shape', type(out).__name__)}")
+        super().__init__(graph, out, device, seed)
+
+    def value_and_grad(self, *xs: Any) -> tuple[AnyTensor, tuple[AnyTensor | None, ...]]:
+        """(value, gradients in argument order; None for integers)."""
+        made = self._executable("grad", self._grad_graph)(self._tensors(xs), self.stream)
+        return made[0], tuple(made[1:])  # type: ignore[return-value]
+
+    def backward(self, *xs: Any) -> tuple[AnyTensor | None, ...]:
+        """The gradients in argument order, None for integers."""
+        return self.value_and_grad(*xs)[1]
+
+    def backward_with_seed(self, xs: Sequence[Any], g: Any) -> tuple[AnyTensor | None, ...]:
+        """The gradients times the cotangent g of the value."""
+        return self.vjp_with_seed(xs, g)
+
+    def _grad_graph(self) -> Graph:
+        graph, args = self._start()
+        ys = self._inline(graph, args)
+        graph.outputs = [ys[0].id, *self._cotangents(graph, args, ys, [graph._full(shape=(), value=1.0)])]
+        return graph
+
+
+def _sequence(what: str, given: Any) -> Sequence[Any]:
+    if not isinstance(given, tuple | list):
+        raise OptionError(f"{what} are a tuple with one entry for each argument, got {type(given).__name__}")
+    return given
+
+
+def _zeros(graph: Graph, like: GraphRef) -> Any:
+    return graph._full(shape=like.shape, value=0.0)
+
+
+def _compiled(
+    kind: type[CompiledOut], make: Callable[..., Any], f: Callable[..., Any], shapes: Any, dtype: str, device: str, seed: int | None
+) -> Any:
+    name = make.__name__
+    if not callable(f):
+        raise OptionError(f"{name}: a program is a function f(ops, *refs), got {type(f).__name__}")
+    if not isinstance(shapes, Iterable):
+        raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}")
+    specs = [as_spec(s) for s in shapes]
+    if target_of(device) is not CPU and dtype == "float64":
+        raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
+
+    def trace() -> tuple[Traced, Any]:
+        graph = Traced(dtype, Captured(f, frozen=True, own=device != "cpu"))
+        return graph, f(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
+
+    made = kind(*trace(), device, seed)
+    made._made_by = make, (f, specs, dtype, device, seed)
+    if check_capture():
+        made._again = trace
+    return made
+
+
+def compile_scalar(
+    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+) -> CompiledScalar:
+    """Compile a program `f(ops, *refs) -> scalar`.
+
+    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was: `captured` lists it.
+    A program made of a function of a module pickles, by its name.
+
+    Args:
+        shapes: for each argument a shape, or a `Spec(shape, dtype)`.
+        dtype: the program's float dtype.
+        device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
+        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+
+    Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
+        float64 on a GPU; OptionError if f is no function; what the ops raise.
+    """
+    return _compiled(CompiledScalar, compile_scalar, f, shapes, dtype, device, seed)
+
+
+def compile_out(
+    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+) -> CompiledOut:
+    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`."""
+    return _compiled(CompiledOut, compile_out, f, shapes, dtype, device, seed)

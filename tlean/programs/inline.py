@@ -1,0 +1,129 @@
+"""A program recorded as a graph inside a program of any other backend: there it is one op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tlean import tree
+from tlean._core.array import as_tensor
+from tlean._core.eager import EagerCore
+from tlean._core.instance import options_key
+from tlean._core.refs import RefBase
+from tlean._generated.methods import OpsMethods
+from tlean.ops import OpDef, Spec
+from tlean.ops.registry import dynamic_op
+
+from .executable import signed_seed
+from tlean.compiler.graph import Graph, GraphRef, replay
+
+
+def is_backend(value: Any) -> bool:
+    """Whether a value is an `Ops` backend (and not an argument of a program)."""
+    return isinstance(value, _BACKENDS)
+
+
+_BACKENDS = (OpsMethods, EagerCore)
+
+
+def program_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any]] | None:
+    """The backend that a call with these arguments records into, and the arguments after it; None for a call on arrays.
+
+    The backend is the first argument, or the one that a reference among the arguments belongs to.
+    """
+    if args and is_backend(args[0]):
+        return args[0], args[1:]
+    for x in tree.flatten(args)[0]:
+        if isinstance(x, RefBase):
+            return x.ops, args  # type: ignore[attr-defined]
+    return None
+
+
+def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Record a graph-level program into the program of any backend; returns its results as that backend's references."""
+    if isinstance(ops, Graph):
+        return record(ops, *tree.map(ops.ref, tuple(args)))
+    leaves, structure = tree.flatten(tuple(args))
+    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in leaves]
+    graph = _Capturing(ops)
+    mine = [graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs]
+    out, out_structure = tree.flatten(record(graph, *tree.unflatten(structure, mine)))
+    made = []
+    for r in out:
+        graph.outputs = [graph.ref(r).id]  # type: ignore[union-attr]
+        called, used = _called(graph)
+        given = [*refs, *graph.captured]
+        made.append(ops.apply(called, tuple(given[k] for k in used), {}))
+    graph.forget()
+    return tree.unflatten(out_structure, made)
+
+
+class _Capturing(Graph):
+    # A graph inside another backend's program: references of that program, constants and seeds become further inputs.
+    def __init__(self, outer: Any) -> None:
+        super().__init__(outer.dtype, merge=False)
+        self._outer = outer
+        self.captured: list[Any] = []
+        self._seen: dict[int, GraphRef] = {}
+        if hasattr(outer, "next_seed"):
+            self.next_seed = lambda: self._capture(as_tensor(signed_seed(outer.next_seed()), "int64"))
+        if hasattr(outer, "use"):
+            # A parameter is a leaf of the program outside, so gradients reach it there.
+            self.use = lambda p: self.ref(outer.use(p))
+
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
+        if isinstance(value, RefBase) and not isinstance(value, GraphRef) and value.ops is self._outer:
+            if id(value) not in self._seen:
+                self._seen[id(value)] = self._capture(value)
+            return self._seen[id(value)]
+        return super().ref(value, dtype)
+
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        ref = super().const(value, name)
+        return self._capture(self.constants.pop(ref.id))
+
+    leaf = const
+
+    def forget(self) -> None:
+        """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
+        self.captured, self._seen, self.next_seed = [], {}, None
+        self.__dict__.pop("use", None)
+
+    def _capture(self, value: Any) -> GraphRef:
+        self.captured.append(value)
+        return self.arg(Spec(tuple(value.shape), value.dtype))  # type: ignore[return-value]
+
+
+_PROGRAMS: dict[Any, OpDef] = {}
+_PROGRAMS_LIMIT = 1024
+
+
+def _called(graph: Graph) -> tuple[OpDef, list[int]]:
+    # The graph as one op, and which of its inputs that op takes. A graph that was met before is the same op, so that its plans are kept.
+    nodes = graph.needed()
+    read = {i for n in nodes for i in n.inputs} | set(graph.outputs)
+    used = [k for k, v in enumerate(graph.inputs) if v in read]
+    number: dict[int | None, int] = {None: -1}
+    for k in used:
+        number[graph.inputs[k]] = len(number) - 1
+    calls = []
+    for n in nodes:
+        number |= {v: len(number) - 1 + j for j, v in enumerate(n.outputs)}
+        calls.append((n.record, tuple(number[i] for i in n.inputs), len(n.outputs), options_key(n.options)))
+    specs = tuple(graph.specs[graph.inputs[k]] for k in used)  # type: ignore[index]
+    key = (graph.dtype, specs, tuple(calls), number[graph.outputs[0]])
+    # A program that calls an op of the user's own is kept with that op, and freed with it.
+    programs = next((n.record.kept("programs", _PROGRAMS) for n in nodes if not n.record.registered), _PROGRAMS)
+    known = programs.get(key)
+    if known is None:
+        if len(programs) >= _PROGRAMS_LIMIT:
+            programs.clear()
+        copy = Graph(graph.dtype)
+        copy.specs, copy.nodes, copy.outputs = list(graph.specs), nodes, list(graph.outputs)
+        copy.inputs = [graph.inputs[k] for k in used]
+
+        def decompose(ops: Any, *xs: Any) -> Any:
+            return (ops.inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
+
+        known = programs[key] = dynamic_op("call", copy, decompose)
+    return known, used

@@ -1,0 +1,223 @@
+"""Programs as functions of arrays, compiled when arrays of new shapes or dtypes come."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tlean import tree
+from tlean._core.array import AnyTensor, as_tensor
+from tlean.errors import OptionError
+from tlean.ops import Spec
+
+from .inline import program_of, trace_into
+from .captured import Captured, changed, check_capture, same_program
+from .compiled import Traced
+from tlean.compiler.cost import Cost, cost_of
+from tlean.compiler.cpu import CPU
+from .executable import Executable, Stream
+from tlean.compiler.graph import Graph
+from tlean.devices import device_of, target_of
+from tlean.compiler.target import Target
+
+
+def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:
+    """Arrays, specs and float dtype of the arguments of a functional call.
+
+    The float dtype is float64 if any array is float64, else float32; Python numbers are weak; integer and Boolean arrays keep their kind.
+    On a GPU it is float32.
+    """
+    raw = [x if isinstance(x, AnyTensor) else target.array(x) for x in leaves]
+    strong = [hasattr(x, "dtype") for x in leaves]
+    wide = target is CPU and any(t.dtype == "float64" and s for t, s in zip(raw, strong, strict=True))
+    dtype = "float64" if wide else "float32"
+    tensors = []
+    for t, s in zip(raw, strong, strict=True):
+        if s and t.dtype in ("int64", "bool"):
+            tensors.append(t)
+        else:
+            tensors.append(target.array(t, "int64" if s and t.dtype == "int32" else dtype))
+    return tensors, [Spec(t.shape, t.dtype) for t in tensors], dtype
+
+
+_ARRAYS = frozenset((AnyTensor, np.ndarray))
+#: Traces that are kept for arguments of the same shapes and dtypes, while what the program captures goes back and forth.
+_MOST_TRACES = 8
+
+
+class Trace(NamedTuple):
+    """One trace of a program: the plan, the structure of the result, and what must still be as it was."""
+
+    run: Executable
+    structure: Any
+    captured: Captured
+
+
+class Compiled:
+    """A program compiled per structure, shapes and dtypes of its arguments, and kept.
+
+    Args:
+        record: `record(graph, *args)` records the program and returns a tree of references.
+        device: where it runs; None for the device of the first device array among the arguments, the CPU where there is none.
+        seed: of the stream of random numbers; None for a stream of its own.
+        program: the user's function that `record` calls, where it is another: what that captures is looked at before each call.
+        frozen: only captured arrays are looked at; all else stays as it was when the program was traced.
+    """
+
+    def __init__(
+        self,
+        record: Callable[..., Any],
+        seed: int | None = None,
+        device: str | None = None,
+        program: Callable[..., Any] | None = None,
+        frozen: bool = False,
+    ) -> None:
+        self._record = record
+        self.__wrapped__ = record if program is None else program
+        self._frozen = frozen
+        self._target = None if device is None else target_of(device)
+        self._known: dict[Any, list[Trace]] = {}
+        #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
+        self._arrays: dict[Any, tuple[list[Trace], list[str]]] = {}
+        self._latest: Trace | None = None
+        self.stream = Stream(seed)
+
+    def known_arrays(self, args: tuple[Any, ...]) -> Any:
+        """What `call_known` needs if these arguments are arrays like those of an earlier call, else None."""
+        return self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
+
+    def call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
+        """The result for such arguments."""
+        traces, dtypes = known
+        for trace in traces:
+            more = trace.captured.guard.check()
+            if more is not None:
+                self._latest = trace
+                tensors = [as_tensor(a, d) for a, d in zip(args, dtypes, strict=True)]
+                return tree.unflatten(trace.structure, trace.run([*tensors, *more] if more else tensors, self.stream))
+        return self._call(args, True)
+
+    def __call__(self, *args: Any, keep: bool = True) -> Any:
+        quick = self.known_arrays(args)
+        return self._call(args, keep) if quick is None else self.call_known(quick, args)
+
+    def _call(self, args: tuple[Any, ...], keep: bool) -> Any:
+        leaves, structure = tree.flatten(args)
+        target = self._target or target_of(device_of(leaves))
+        tensors, specs, dtype = specs_of(leaves, target)
+        key = (structure, tuple(specs), dtype, target)
+        traces = self._known.get(key, [])
+        trace, more = self._valid(traces)
+        checked = check_capture()
+        if trace is not None and checked:
+            self._compare(trace, self._trace(structure, specs, dtype, target, keep))
+        elif trace is None:
+            trace = self._trace(structure, specs, dtype, target, keep)
+            more = trace.captured.guard.check()
+            if more is None:
+                # The program changes what it reads: it runs on what it was traced with, this once.
+                more = trace.captured.as_traced()
+            elif keep:
+                self._keep(key, trace)
+            trace.captured.settle()
+        if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
+            self._arrays[tuple((a.shape, a.dtype) for a in args)] = (self._known[key], [s.dtype for s in specs])
+        self._latest = trace
+        return tree.unflatten(trace.structure, trace.run([*tensors, *more], self.stream))  # type: ignore[misc]
+
+    @staticmethod
+    def _valid(traces: Sequence[Trace]) -> tuple[Trace | None, list[AnyTensor] | None]:
+        # The first trace that holds for what the program captures now, with the captured arrays that it takes.
+        for trace in traces:
+            more = trace.captured.guard.check()
+            if more is not None:
+                return trace, more
+        return None, None
+
+    def _keep(self, key: Any, trace: Trace) -> None:
+        traces = self._known.setdefault(key, [])
+        traces.insert(0, trace)
+        del traces[_MOST_TRACES:]
+
+    def _trace(self, structure: Any, specs: Sequence[Spec], dtype: str, target: Target, keep: bool) -> Trace:
+        # A program that runs once is looked at no further: what it reads is what it is.
+        captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep, target is not CPU)
+        graph = Traced(dtype, captured)
+        refs = [graph.arg(i, s) for i, s in enumerate(specs)]
+        out, out_structure = tree.flatten(self._record(graph, *tree.unflatten(structure, refs)))
+        graph.outputs = [graph.ref(r).id for r in out]  # type: ignore[union-attr]
+        return Trace(Executable(graph, graph.finish(), target), out_structure, captured)
+
+    def _compare(self, before: Trace, now: Trace) -> None:
+        if before.structure != now.structure or not same_program(before.run.graph, now.run.graph):
+            raise changed(getattr(self.__wrapped__, "__name__", "the program"))
+
+    def _called(self) -> Executable:
+        if self._latest is None:
+            raise OptionError("the program was not called yet, so no shapes are known")
+        return self._latest.run
+
+    @property
+    def captured(self) -> Mapping[str, Any]:
+        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        self._called()
+        return types.MappingProxyType(self._latest.captured.frozen)  # type: ignore[union-attr]
+
+    @property
+    def graph(self) -> Graph:
+        """The program of the latest call, one line a node when printed."""
+        return self._called().graph
+
+    @property
+    def plan(self) -> Any:
+        """The instructions of the latest call."""
+        return self._called().plan
+
+    def cost(self) -> Cost:
+        """FLOPs and bytes of the latest call, whole and per node."""
+        return cost_of(self.graph)
+
+
+class Jitted(Compiled):
+    """What `jit` returns: a program that is kept. Called with a backend first or with references, it records into that program."""
+
+    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
+        if not callable(f):
+            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
+        super().__init__(f, seed, device, frozen=True)
+        self._given = (f, seed, device)
+
+    def __call__(self, *args: Any, keep: bool = True) -> Any:
+        quick = self.known_arrays(args)
+        if quick is not None:
+            return self.call_known(quick, args)
+        found = program_of(args)
+        if found is not None:
+            return trace_into(found[0], self._record, found[1])
+        return self._call(args, keep)
+
+    def __reduce__(self) -> Any:
+        return Jitted, self._given
+
+    def __repr__(self) -> str:
+        return f"<jit of {getattr(self._record, '__name__', type(self._record).__name__)}>"
+
+
+def jit(f: Callable[..., Any], device: str | None = None, seed: int | None = None) -> Jitted:
+    """The program `f(ops, *xs)` as a function of arrays, compiled once for each structure, shapes and dtypes of its arguments.
+
+    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was when f was traced:
+    `captured` lists it. A function of a module pickles, by its name.
+
+    Args:
+        device: where it runs, "cpu", "cuda" or "cuda:<number>"; None for where the first device array among the arguments is, the CPU
+            where there is none. On a GPU results are device arrays.
+        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+
+    Raises: OptionError for another device, or if f is no function; DeviceError without such a device; when called, DeviceError for an op
+        that cannot run there.
+    """
+    return Jitted(f, seed, device)

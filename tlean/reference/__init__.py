@@ -1,0 +1,1 @@
+"""The executable specification: every op by its definition in NumPy."""

@@ -1,0 +1,216 @@
+"""The reference backend: every op by its definition in NumPy, over any kind of number.
+
+It is the executable specification. A program runs on it as it does on any backend, in float64, float32, `numpy.longdouble`, or exactly, in
+`fractions.Fraction`; an op whose value is no rational number raises DTypeError there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from numbers import Rational
+from typing import Any
+
+import numpy as np
+
+from tlean._core.refs import RefBase
+from tlean._generated.methods import OpsMethods
+from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
+from tlean.ops import FLOAT, OpDef, Spec, get
+from .definitions import CREATORS, DEFINITIONS
+from .definitions.elementwise import evaluate, formula_of
+from .definitions.random import stream_seed
+from .definitions.scalars import NotExactError, fractions
+
+
+class ReferenceRef(RefBase):
+    """A value of the reference backend.
+
+    Attributes:
+        value: the NumPy array; an object array of Fractions where the backend is exact.
+    """
+
+    __slots__ = ("_ops", "value")
+
+    def __init__(self, ops: Reference, value: np.ndarray) -> None:
+        self._ops = ops
+        self.value = value
+
+    @property
+    def ops(self) -> Reference:
+        """The backend."""
+        return self._ops
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> str:
+        """The NumPy name of the dtype, or `"fraction"`."""
+        return _dtype_name(self.value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.value, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"ReferenceRef({self.value!r})"
+
+
+def _with_exact_numbers(name: str) -> Callable:
+    # Arithmetic with a plain number goes through `shift` and `scale`, which take floats: 1/3 would be rounded on its way. Where numbers are
+    # exact, a plain number becomes an array first.
+    operator = getattr(RefBase, name)
+
+    @functools.wraps(operator)
+    def method(self: ReferenceRef, other: Any) -> Any:
+        if self.ops.exact and isinstance(other, Rational):
+            other = self.ops.leaf(np.full(self.shape, Fraction(other), dtype=object))
+        return operator(self, other)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv"):
+    for _prefix in ("__", "__r"):
+        setattr(ReferenceRef, f"{_prefix}{_name}__", _with_exact_numbers(f"{_prefix}{_name}__"))
+
+
+def _dtype_name(value: np.ndarray) -> str:
+    return "fraction" if value.dtype == object else value.dtype.name
+
+
+class Reference(OpsMethods):
+    """Computes every op from its definition.
+
+    Args:
+        scalar: the kind of number: `"float64"`, `"float32"`, `"longdouble"` or another NumPy float, or `fractions.Fraction`.
+        seed: the seed of the stream that random ops without a seed draw from.
+
+    Raises: DTypeError for another kind of number.
+    """
+
+    def __init__(self, scalar: Any = "float64", seed: int = 0) -> None:
+        #: Whether numbers are Fractions.
+        self.exact = scalar is Fraction
+        if not self.exact:
+            try:
+                self._dtype = np.dtype(scalar)
+            except TypeError:
+                self._dtype = np.dtype(object)
+            if self._dtype.kind != "f":
+                raise DTypeError(f"Reference: scalar is a floating-point dtype or fractions.Fraction, not {scalar!r}")
+        else:
+            self._dtype = np.dtype(object)
+        self._seed = seed
+        self._drawn = 0
+        self._inside = 0
+
+    @property
+    def dtype(self) -> str:
+        """The NumPy name of the float dtype, or `"fraction"`."""
+        return "fraction" if self.exact else self._dtype.name
+
+    def leaf(self, value: Any, name: str | None = None) -> ReferenceRef:
+        """A value as numbers of this backend.
+
+        Raises: DTypeError for complex numbers and objects that are no numbers, and, with exact numbers, for NaN and infinities.
+        """
+        return ReferenceRef(self, self._numbers(value))
+
+    def const(self, value: Any, name: str | None = None) -> ReferenceRef:
+        """A constant: floating-point numbers become numbers of this backend, integers and Booleans keep their dtype."""
+        given = np.asarray(value)
+        return ReferenceRef(self, _integers(given) if given.dtype.kind in "iub" else self._numbers(value))
+
+    def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+        """Compute one op.
+
+        Args:
+            op: its name.
+            inputs: refs of this backend, arrays, or None for absent inputs.
+            options: options by name.
+            name: a label; the reference backend keeps none.
+
+        Returns: a ref; a tuple of refs for an op with several outputs.
+        Raises: what the op raises; DTypeError, naming the op, where numbers are exact and the value is no rational number.
+        """
+        record = get(op)
+        names, shown = record.input_names(len(inputs)), record.name.lstrip("_")
+        if record.random and inputs[record.inputs.index("seed")] is None:
+            inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
+        integer = record.integer
+        refs = [self._ref(x, n.partition("[")[0] in integer) for n, x in zip(names, inputs, strict=len(names) == len(inputs))]
+        specs = tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs)
+        clean, outs = record.infer(specs, options)
+        try:
+            with np.errstate(all="ignore"):
+                results = self._compute(record, refs, clean)
+        except NotExactError as error:
+            if self._inside:
+                raise
+            raise complete(DTypeError(f"takes floats: {error}"), shown, record.describe_arguments(specs), options) from None
+        except ZeroDivisionError:
+            raise complete(NumericsError("exact numbers have no infinity"), shown, record.describe_arguments(specs), options) from None
+        except TleanError as error:
+            raise complete(error, shown, record.describe_arguments(specs), options) from None
+        made = tuple(ReferenceRef(self, self._cast(y, spec)) for y, spec in zip(results, outs, strict=False))
+        return made if len(record.outputs) > 1 else made[0]
+
+    def _compute(self, record: OpDef, refs: list[ReferenceRef | None], options: dict[str, Any]) -> tuple[Any, ...]:
+        arrays = tuple(None if r is None else r.value for r in refs)
+        formula = formula_of(record.name)
+        if record.name in DEFINITIONS:
+            made = DEFINITIONS[record.name](*arrays, **options)
+        elif record.name in CREATORS:
+            made = CREATORS[record.name](self._dtype, *arrays, **options)
+        elif formula is not None:
+            made = evaluate(formula, arrays, options)  # type: ignore[arg-type]
+        else:
+            self._inside += 1
+            try:
+                made = record.rules.decompose(self, *refs, **options)
+            finally:
+                self._inside -= 1
+            made = tuple(None if r is None else r.value for r in (made if isinstance(made, tuple) else (made,)))
+        return made if isinstance(made, tuple) else (made,)
+
+    def _next_seed(self) -> int:
+        self._drawn += 1
+        return stream_seed(self._seed, self._drawn - 1)
+
+    def _ref(self, value: Any, integer: bool) -> ReferenceRef | None:
+        if value is None:
+            return None
+        if isinstance(value, ReferenceRef) and value.ops is self:
+            return value
+        if isinstance(value, RefBase):
+            raise NodeError("a reference belongs to another backend")
+        if not integer:
+            return self.leaf(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            # Seeds fill 64 bits: read them as int64 does, in two's complement.
+            value = (value + 2**63) % 2**64 - 2**63
+        given = np.asarray(value)
+        # Numbers of another kind go on as they are, for the op to reject.
+        return ReferenceRef(self, _integers(given)) if given.dtype.kind in "iub" else self.leaf(given)
+
+    def _numbers(self, value: Any) -> np.ndarray:
+        given = np.asarray(value)
+        try:
+            if given.dtype.kind not in "fiubO":
+                raise TypeError
+            return fractions(given) if self.exact else given.astype(self._dtype)
+        except (NotExactError, TypeError, ValueError):
+            raise DTypeError(f"Reference: {self.dtype} numbers cannot hold {given.dtype} {given!r}") from None
+
+    def _cast(self, value: Any, spec: Spec) -> np.ndarray:
+        if spec.dtype != FLOAT:
+            return np.array(value, dtype=spec.dtype)
+        return fractions(value) if self.exact else np.array(value, dtype=self._dtype)
+
+
+def _integers(given: np.ndarray) -> np.ndarray:
+    return given if given.dtype.kind == "b" else given.astype(np.int64)

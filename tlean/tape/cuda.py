@@ -1,0 +1,25 @@
+"""The threaded tape of a device: what `TapeM` is there."""
+
+from __future__ import annotations
+
+from tlean.cuda.eager import CudaEager
+from tlean.cuda.tape import DeviceTape
+from .stateful import StatefulTape, TapeM
+
+
+class CudaTapeM(StatefulTape, CudaEager):
+    """A tape on a device, threaded for its user. Made by `TapeM(device="cuda")`, or for a tape that is on a device.
+
+    Args:
+        store: the nodes to continue.
+        size: how many of them.
+        stream: seed and position of the random numbers.
+    """
+
+    def __init__(self, store: DeviceTape, size: int, stream: tuple[int, int]) -> None:
+        super().__init__(store.context, store)
+        self.use_store(store.continued(size, self))
+        self.session_seed, self.stream_position = stream
+
+
+TapeM._on_device = CudaTapeM

@@ -1,0 +1,233 @@
+"""The method faces that the protocol implies: written at build time, so that signatures are real and importing costs nothing.
+
+One op, four faces:
+
+* `_generated/methods.py`: `OpsMethods`, the base class of the Python backends; each method calls `self.apply(name, inputs, options, label)`.
+* `_core/_generated/eager_ops.pxi`: the same for the compiled eager backend, with the op's record at hand instead of its name.
+* `_generated/tape_methods.py`: `TapeMethods`; ids instead of references, `(tape, id)` as the result.
+* `functions.py`: the free functions, which ask the argument for its backend.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from tlean.ops import registry
+from tlean.ops.protocol import Ops
+
+_HEADER = '"""Generated from tlean.ops at build time; do not edit."""\n'
+
+
+@dataclass(frozen=True)
+class Face:
+    """One public name: its parameters in order, and what stands behind it."""
+
+    name: str
+    parameters: tuple[inspect.Parameter, ...]
+    record: registry.OpDef | None
+    doc: str
+
+    @property
+    def signature(self) -> str:
+        """`w, b, x, stride=1, *, name=None`, without annotations."""
+        parts, star = [], False
+        for p in self.parameters:
+            if p.kind is p.KEYWORD_ONLY and not star:
+                parts.append("*")
+                star = True
+            parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(p.default)}")
+        return ", ".join(parts)
+
+    @property
+    def passed(self) -> str:
+        """The arguments handed on as they came: positional ones by position, keyword-only ones by keyword."""
+        return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self.parameters)
+
+    @property
+    def inputs(self) -> str:
+        """The array arguments, as a tuple expression."""
+        assert self.record is not None
+        if self.record.variadic:
+            return f"several({self.record.name!r}, {self.record.inputs[0]})"
+        return "(" + "".join(f"{n}, " for n in self.record.inputs) + ")"
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options, in the order of the record."""
+        assert self.record is not None
+        names = {p.name for p in self.parameters}
+        return [p for p in self._option_names() if p in names]
+
+    def _option_names(self) -> list[str]:
+        assert self.record is not None
+        return [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+
+
+def _literal(value: Any) -> str:
+    # A default as source text; an infinity has no literal of its own.
+    return f"float({str(value)!r})" if isinstance(value, float) and value - value != 0.0 else repr(value)
+
+
+def faces(internal: bool = False) -> list[Face]:
+    """Every public face in the protocol's order; with `internal`, the ops that only rules call as well."""
+    found = []
+    aliases, composites = registry.aliases(), registry.composites()
+    for name, function in inspect.getmembers(Ops, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        parameters = tuple(p.replace(annotation=p.empty) for p in list(inspect.signature(function).parameters.values())[1:])
+        target = aliases.get(name, name)
+        record = registry._OPS.get(target)
+        if record is None and name not in composites:
+            continue
+        if record is not None:
+            _check(name, parameters, record)
+        found.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
+    if internal:
+        for record in registry.all_ops():
+            if record.internal:
+                found.append(Face(record.name, _internal_parameters(record), record, ""))
+    return found
+
+
+def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...]:
+    rule = record.rules.options or record.rules.shape
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(rule).parameters.values()):
+        rule = record.rules.shape
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # Options may use other names for the shapes they get; the inputs' names are the record's.
+    inputs = [inspect.Parameter(n, kind) for n in record.inputs]
+    options = [p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return (*inputs, *options)
+
+
+def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registry.OpDef) -> None:
+    # The protocol and the record are written in two files: a difference fails the build.
+    named = {p.name for p in parameters} - {"name"}
+    wanted = set(record.inputs) | set(record.options_names)
+    raw = inspect.signature(record.rules.options).parameters.values() if record.rules.options is not None else ()
+    if raw and not any(p.kind is p.VAR_KEYWORD for p in raw):
+        wanted = set(record.inputs) | {p.name for p in raw if p.kind is p.KEYWORD_ONLY}
+    if named != wanted:
+        raise TypeError(f"{name}: the protocol and the record must have the same arguments, got {sorted(named)} and {sorted(wanted)}")
+
+
+def missing() -> tuple[list[str], list[str]]:
+    """Names in the protocol without a record, and public records without a place in the protocol."""
+    protocol = {n for n, _ in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
+    known = {r.name for r in registry.all_ops(internal=False)} | set(registry.aliases()) | set(registry.composites())
+    return sorted(protocol - known), sorted(known - protocol)
+
+
+def _docstring(text: str, indent: str) -> str:
+    lines = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').splitlines()
+    body = "\n".join((indent + line).rstrip() for line in lines)
+    return f'{indent}r"""{body.strip()}"""\n' if len(lines) == 1 else f'{indent}"""{body.strip()}\n{indent}"""\n'
+
+
+def methods() -> str:
+    """The text of `_generated/methods.py`."""
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites, several\n\n_COMPOSITES = composites()\n\n"]
+    out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
+    for face in faces(internal=True):
+        if face.record is None:
+            out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}")
+            out.append(f"        return _COMPOSITES[{face.name!r}](self, {face.passed})\n\n")
+            continue
+        label = "name" if any(p.name == "name" for p in face.parameters) else "None"
+        options = "{" + ", ".join(f"{o!r}: {o}" for o in face.options) + "}"
+        doc = _docstring(face.doc, "        ") if face.doc else ""
+        signature = f", {face.signature}" if face.signature else ""
+        body = f"        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})"
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{body}\n\n")
+    return "".join(out)
+
+
+def eager() -> str:
+    """The text of `_core/_generated/eager_ops.pxi`: the methods of the compiled eager backend."""
+    out = [f"# {_HEADER.strip().strip(chr(34))}\n\n"]
+    every = faces(internal=True)
+    named = {f.record.name: f for f in every if f.record is not None}
+    records = [f.record for f in named.values() if f.record is not None]
+    for name, face in named.items():
+        given = [p for p in face.parameters if p.name in face.options and p.default is not p.empty]
+        defaults = "{" + ", ".join(f"{p.name!r}: {_literal(p.default)}" for p in given) + "}"
+        out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r}, {defaults})\n")
+    out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
+    out.append('cdef class EagerOps(EagerCore):\n    """Every op, run at once; the node goes to the tape."""\n\n')
+    for face in every:
+        doc = _docstring(face.doc, "        ") if face.doc else ""
+        signature = f", {face.signature}" if face.signature else ""
+        out.append(f"    def {face.name}(self{signature}):\n{doc}")
+        if face.record is None:
+            out.append(f"        return composites[{face.name!r}](self, {face.passed})\n\n")
+            continue
+        label = "name" if any(p.name == "name" for p in face.parameters) else "None"
+        op, count = f"OP_{face.record.name}", len(face.record.inputs)
+        plain = not face.options and not face.record.variadic and not face.record.integer and not face.record.optional
+        if plain and count in (1, 2) and len(face.record.outputs) == 1:
+            out.append(f"        return self.call{count}({op}, {', '.join(face.record.inputs)}, {label})\n\n")
+        else:
+            options = "(" + "".join(f"{o}, " for o in face.options) + ")"
+            out.append(f"        return self.call({op}, {face.inputs}, {options}, {label})\n\n")
+    return "".join(out)
+
+
+def tape_methods() -> str:
+    """The text of `_generated/tape_methods.py`."""
+    out = [_HEADER, 'class TapeMethods:\n    """Every op on ids: returns the tape with the op\'s node, and its id."""\n\n']
+    for face in faces():
+        call = f"self._record({face.name!r}, lambda m, r: m.{face.name}({_with_refs(face)}))"
+        out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}        return {call}\n\n")
+    return "".join(out)
+
+
+#: Names that array arguments of composites have.
+_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
+
+
+def _arrays(face: Face) -> list[str]:
+    # The parameters that are values of the program (integer inputs are not: they are given as arrays).
+    if face.record is not None:
+        return [n for n in face.record.inputs if n not in face.record.integer]
+    return [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS]
+
+
+def _with_refs(face: Face) -> str:
+    # Array arguments are looked up by id (r), options pass as they are.
+    inputs = set(_arrays(face))
+    parts = []
+    for p in face.parameters:
+        value = f"r({p.name})" if p.name in inputs else p.name
+        parts.append(f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else value)
+    return ", ".join(parts)
+
+
+def functions() -> str:
+    """The text of `functions.py`."""
+    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\nfrom tlean.ops import several\n\n"]
+    names = []
+    for face in faces():
+        names.append(face.name)
+        arrays = _arrays(face)
+        variadic = face.record is not None and face.record.variadic
+        keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
+        out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
+        if variadic:
+            out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")
+        out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
+    out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
+    return "".join(out)
+
+
+def files() -> dict[str, Any]:
+    """Every generated file: path -> text."""
+    return {
+        "tlean/_generated/__init__.py": '"""Method faces generated from the op registry at build time."""\n',
+        "tlean/_generated/methods.py": methods(),
+        "tlean/_generated/tape_methods.py": tape_methods(),
+        "tlean/functions.py": functions(),
+        "tlean/_core/_generated/eager_ops.pxi": eager(),
+    }

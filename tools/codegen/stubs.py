@@ -1,0 +1,164 @@
+"""Type stubs of the generated faces: what an editor shows and what mypy checks a user's program against."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+from tools.codegen.faces import Face, faces
+from tlean.ops.protocol import Ops
+
+_HEADER = "# Generated from tlean.ops at build time; do not edit.\n"
+_TYPES = "from tlean.ops.protocol import Index, Ints, Mask, Ref\n"
+
+_EAGER_HEAD = """
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from tlean._core.array import AnyTensor
+from tlean._core.refs import RefBase
+from tlean.ops.protocol import Index, Ints, Mask, Ref
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+class TensorRef(RefBase):
+    @property
+    def id(self) -> int | None: ...
+    @property
+    def ops(self) -> Any: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def requires_grad(self) -> bool: ...
+    @property
+    def value(self) -> AnyTensor: ...
+    def numpy(self) -> np.ndarray: ...
+    def item(self) -> Any: ...
+    def __index__(self) -> int: ...
+
+def without_tape(function: Any, *arguments: Any) -> Any: ...
+class no_grad(contextlib.AbstractContextManager[Any]):
+    def __enter__(self) -> no_grad: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def __call__(self, f: Callable[P, R]) -> Callable[P, R]: ...
+
+def recording() -> bool: ...
+def install(
+    instantiate: Any, make_spec: Any, stream_seed: Any, find_record: Any, records: Any, composite_functions: Any
+) -> None: ...
+
+class ParamBase:
+    _tensor: AnyTensor
+    _version: int
+    name: str | None
+    requires_grad: bool | None
+
+def use(self: Any, p: Any) -> TensorRef: ...
+def run_plan(run: Any, plan: Any, tensors: Any, out_specs: Any, cap: int = 0, changes: Any = None) -> list[Any]: ...
+
+class EagerCore:
+    store: Any
+    _uses: Any
+    check_numerics: bool
+    thread_cap: int
+    by_definition: bool
+    stream_position: int
+    session_seed: Any
+    generation: int
+    def __init__(self, dtype: str = ..., store: Any = ..., seed: int = ...) -> None: ...
+    @property
+    def dtype(self) -> str: ...
+    def use_store(self, store: Any) -> None: ...
+    def reset_tape(self) -> None: ...
+    def leaf(self, value: Any, requires_grad: bool = ..., name: str | None = ...) -> TensorRef: ...
+    def const(self, value: Any, name: str | None = ...) -> TensorRef: ...
+    def add_leaf(self, value: AnyTensor, requires_grad: bool = ..., name: str | None = ...) -> TensorRef: ...
+    def ref_of(self, node: Any) -> TensorRef: ...
+    def custom_node(self, value: AnyTensor, parents: Any, backward: Any, requires_grad: bool, name: str | None = ...) -> TensorRef: ...
+    def require(self, ref: Any) -> TensorRef: ...
+    def get_value(self, ref: Any) -> AnyTensor: ...
+    def sweep(self, out: int, seed: AnyTensor, free_interior: bool = ...) -> list[AnyTensor | None]: ...
+    def next_seed(self) -> int: ...
+    def apply(self, op: Any, inputs: Any, options: dict[str, Any], name: str | None = ...) -> Any: ...
+
+class EagerOps(EagerCore):
+"""
+
+
+def _annotated(face: Face, change: Callable[[str], str]) -> str:
+    # The protocol's own annotations (they are text), changed to what the face takes.
+    text = {p.name: str(p.annotation) for p in inspect.signature(getattr(Ops, face.name)).parameters.values()}
+    parts, star = [], False
+    for p in face.parameters:
+        if p.kind is p.KEYWORD_ONLY and not star:
+            parts.append("*")
+            star = True
+        default = "" if p.default is p.empty else " = ..."
+        parts.append(f"{p.name}: {change(text[p.name])}{default}")
+    return ", ".join(parts)
+
+
+def _result(face: Face, one: str) -> str:
+    written = str(inspect.signature(getattr(Ops, face.name)).return_annotation)
+    return written.replace("Ref", one)
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _ids(text: str) -> str:
+    return text.replace("Ref", "int")
+
+
+def _arrays(text: str) -> str:
+    # Free functions take references and plain arrays.
+    return text.replace("Ref", "Any")
+
+
+def methods() -> str:
+    """The text of `_generated/methods.pyi`."""
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", _TYPES, "\nclass OpsMethods:\n"]
+    out.append("    def apply(self, op: Any, inputs: Any, options: dict[str, Any], name: str | None = ...) -> Any: ...\n")
+    out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
+    out.append("    def __getattr__(self, name: str) -> Any: ...\n")
+    return "".join(out)
+
+
+def eager() -> str:
+    """The text of `_core/eager.pyi`."""
+    out = [_HEADER, _EAGER_HEAD.lstrip("\n")]
+    out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'TensorRef')}: ...\n" for f in faces()]
+    return "".join(out)
+
+
+def tape_methods() -> str:
+    """The text of `_generated/tape_methods.pyi`."""
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\nfrom tlean.ops.protocol import Index, Ints, Mask\n"]
+    out.append("from typing import Self\n\nclass TapeMethods:\n")
+    for f in faces():
+        out.append(f"    def {f.name}(self, {_annotated(f, _ids)}) -> tuple[Self, {_result(f, 'int')}]: ...\n")
+    return "".join(out)
+
+
+def functions() -> str:
+    """The text of `functions.pyi`."""
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\nfrom tlean.ops.protocol import Index, Ints, Mask\n\n"]
+    out += [f"def {f.name}({_annotated(f, _arrays)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
+    out.append("\nNAMES: tuple[str, ...]\n")
+    return "".join(out)
+
+
+def files() -> dict[str, str]:
+    """Every stub: path -> text."""
+    return {
+        "tlean/_generated/methods.pyi": methods(),
+        "tlean/_generated/tape_methods.pyi": tape_methods(),
+        "tlean/functions.pyi": functions(),
+        "tlean/_core/eager.pyi": eager(),
+    }

@@ -1,0 +1,100 @@
+"""The table of the ops in `docs/ops.md`, from the registry and the protocol: `python -m tools.tables docs/ops.md` writes it anew."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from tlean.ops import protocol, registry
+from tlean.ops.protocol import Ops
+from tlean.ops.registry import OpDef
+
+_HEADER = """# The ops
+
+Written by `python -m tools.tables docs/ops.md` from the registry and the protocol; a test fails where it is out of date. The full entry
+of an op, with its formula, arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
+
+* **result**: the shape of the result; `()` is a scalar, `s` any shape, `*k` any number of axes, `N` an optional batch axis.
+* **kernel**: the kernel behind it; a *view* moves nothing; *parts* runs the kernels of its decomposition as one op; a *composite* records
+  the ops that it is made of.
+* **VJP**, **JVP**: *rule* where the op has one of its own, *parts* where its decomposition into primitives is differentiated, – where every
+  gradient is none by definition. Either can be differentiated again, so every op with a derivative has a second one.
+* **batch**: `N` or `*k` where there is a form with a batch axis, or with any leading axes, that stands for one call for each entry; *any*
+  where the op takes arrays of any shape.
+* **exact**: whether the reference backend computes it in `fractions.Fraction`; *parts*: where it does so for the ops that make it up.
+"""
+_COLUMNS = ("op", "result", "kernel", "VJP", "JVP", "batch", "exact", "what it does")
+
+
+def _families() -> list[tuple[str, str, list[str]]]:
+    # (title, module, names) in the order in which the protocol declares them.
+    found = []
+    for base in Ops.__mro__:
+        names = [n for n, f in vars(base).items() if inspect.isfunction(f) and not n.startswith("_")]
+        if base.__module__.startswith(protocol.__name__ + ".") and names:
+            title = (sys.modules[base.__module__].__doc__ or "").splitlines()[0].partition(". ")[0].rstrip(".")
+            found.append((title, base.__module__, names))
+    return found
+
+
+def _signature(name: str) -> str:
+    parts = []
+    for p in inspect.signature(getattr(Ops, name)).parameters.values():
+        if p.name not in ("self", "name"):
+            parts.append(p.name if p.default is p.empty else f"{p.name}={p.default!r}")
+    return f"`{name}({', '.join(parts)})`"
+
+
+def _section(text: str, title: str) -> str:
+    found = re.search(rf"^{title}:(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    return " ".join(found.group(1).split()) if found else ""
+
+
+def _derivative(record: OpDef | None, which: str) -> str:
+    if record is None:
+        return "parts"
+    if not record.differentiable or (record.rule("vjp") is registry.no_gradient and record.rule("jvp") is registry.no_tangent):
+        return "–"
+    return "rule" if record.rule(which) else "parts"
+
+
+def _row(name: str) -> tuple[str, ...]:
+    text = inspect.getdoc(getattr(Ops, name)) or ""
+    first = text.splitlines()[0].rstrip(".")
+    target = registry.aliases().get(name)
+    if target and first == f"Alias of `{target}`":
+        return (_signature(name), *[""] * (len(_COLUMNS) - 2), first)
+    record = None if name in registry.composites() else registry.get(name)
+    if record is None:
+        kernel = "composite"
+    elif record.view:
+        kernel = "view"
+    elif record.rules.numbers is None and record.rules.decompose is not None:
+        kernel = "parts"
+    else:
+        kernel = f"`{record.kernel}`"
+    exact = "parts" if record is None else "yes" if record.algebraic else "no"
+    arguments = _section(text, "Args")
+    leading = re.search(r"`\((N|\*k)[,)]", arguments)
+    batch = "any" if "`s`" in arguments else f"`{leading.group(1)}`" if leading else "–"
+    derivatives = (_derivative(record, "vjp"), _derivative(record, "jvp"))
+    return (_signature(name), _section(text, "Returns").rstrip("."), kernel, *derivatives, batch, exact, first)
+
+
+def table() -> str:
+    """The text of `docs/ops.md`."""
+    lines = [_HEADER]
+    for title, _, names in _families():
+        lines += [f"## {title}", "", f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _row(name)) + " |" for name in names]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(table())
+    else:
+        print(table())
