@@ -26,8 +26,8 @@ from page import write_part
 from report import environment
 
 import tlean as tl
-from tlean.cuda.runtime.graphs import capture, wanted
 from tlean.cuda.runtime.context import Context, context
+from tlean.cuda.runtime.graphs import capture, wanted
 
 TITLE = "# GPU"
 TURN_SECONDS = 0.02

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_kernel
 
 import tlean as tl
+from tlean.cuda.calls.table import KERNELS, family_of
 from tlean.cuda.kernels import sources
 from tlean.cuda.kernels.plan import Mode
-from tlean.cuda.calls.table import KERNELS, family_of
 from tlean.cuda.runtime.array import accumulate
 from tlean.cuda.step import step_all_at
 from tlean.ops import get

@@ -8,9 +8,9 @@ from test_ops import GOOD, case, cast, clean, random_like, specs_of
 from test_ops import forward as forward_on_cpu
 
 from tlean._core.array import as_tensor
+from tlean.compiler.arrange import arrange
 from tlean.compiler.derive import jvp_graph, vjp_graph
 from tlean.compiler.graph import Graph
-from tlean.compiler.arrange import arrange
 from tlean.compiler.passes.expand import expand
 from tlean.compiler.passes.merge import merged
 from tlean.cuda.fused import module_of

@@ -7,10 +7,10 @@ import pytest
 
 import tlean as tl
 from tlean import nn
-from tlean.reference import interpreter as reference
 from tlean.compiler.by_definition import by_definition
 from tlean.compiler.lower import lower
 from tlean.ops import get
+from tlean.reference import interpreter as reference
 
 
 @pytest.fixture

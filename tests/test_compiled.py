@@ -11,11 +11,11 @@ import pytest
 import tlean as tl
 from tlean._core.arena import memory_stats
 from tlean.compiler.derive import forward, reverse
-from tlean.programs.executable import Executable
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.expand import expand
 from tlean.compiler.passes.fold import fold
 from tlean.compiler.passes.merge import merged
+from tlean.programs.executable import Executable
 
 RNG = np.random.default_rng(0)
 W, B, X = RNG.standard_normal((3, 4)), RNG.standard_normal(3), RNG.standard_normal(4)

@@ -246,8 +246,8 @@ def test_memory_limit_of_the_environment(monkeypatch):
 
 
 def test_a_damaged_cache_entry_is_compiled_again(monkeypatch, tmp_path):
-    from tlean.cuda.runtime.nvcc import compile_family, read_entry
     from tlean.cuda.kernels.random import FAMILY
+    from tlean.cuda.runtime.nvcc import compile_family, read_entry
 
     monkeypatch.setenv("TLEAN_CACHE_DIR", str(tmp_path))
     arch = tl.cuda.ops().context.arch
@@ -260,8 +260,8 @@ def test_a_damaged_cache_entry_is_compiled_again(monkeypatch, tmp_path):
 
 
 def test_compiler_errors_are_named(monkeypatch, tmp_path):
-    from tlean.cuda.runtime.nvcc import compile_family
     from tlean.cuda.kernels.plan import Family
+    from tlean.cuda.runtime.nvcc import compile_family
 
     monkeypatch.setenv("TLEAN_CACHE_DIR", str(tmp_path))
     with pytest.raises(tl.DeviceError, match="cannot compile the kernels 'wrong'"):

@@ -17,11 +17,11 @@ if "TLEAN_EMULATED_CHECK" not in os.environ or not tl.cuda.is_available():
 sys.path.insert(0, str(Path(__file__).parent / "cuda_emulation"))
 import device_memory
 
-from tlean.cuda.runtime.array import empty
+from tlean.cuda.calls.prepared import Prepared
+from tlean.cuda.calls.table import plan_of
 from tlean.cuda.kernels import gemm, norm, softmax, tile
 from tlean.cuda.kernels.plan import COMMON, Family, In, Launch, Out, Plan
-from tlean.cuda.calls.table import plan_of
-from tlean.cuda.calls.prepared import Prepared
+from tlean.cuda.runtime.array import empty
 from tlean.ops import Spec, get
 
 N = 64

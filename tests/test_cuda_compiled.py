@@ -15,13 +15,13 @@ from tlean import errors
 from tlean._core.plan import run
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
-from tlean.reference.interpreter import Reference
-from tlean.cuda.calls import launch
 from tlean.cuda import plan as program
+from tlean.cuda.calls import launch
 from tlean.cuda.fused import module_of
 from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.target import target
 from tlean.ops import Spec, get
+from tlean.reference.interpreter import Reference
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

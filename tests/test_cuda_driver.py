@@ -399,8 +399,8 @@ kept = [f(mine) for _ in range(4)], tl.cuda.ops().exp(theirs)
 
 
 def test_kernels_that_the_driver_does_not_load(monkeypatch):
-    from tlean.cuda.runtime import context
     from tlean.cuda.kernels.plan import Family
+    from tlean.cuda.runtime import context
 
     monkeypatch.setattr(context, "compile_family", lambda family, arch: b"\x7fELF" + bytes(100))
     with pytest.raises(tl.DeviceError, match="the driver of device 0 reports"):

@@ -11,14 +11,14 @@ import cuda_plans
 import pytest
 
 import tlean as tl
-from tlean.compiler.graph import Graph
 from tlean.compiler.arrange import arrange
+from tlean.compiler.graph import Graph
 from tlean.compiler.passes.expand import expand
-from tlean.cuda.runtime import nvcc as build
 from tlean.cuda.calls import launch
-from tlean.cuda.kernels.plan import In, Out, Scratch
-from tlean.cuda.target import Cuda
 from tlean.cuda.code import module
+from tlean.cuda.kernels.plan import In, Out, Scratch
+from tlean.cuda.runtime import nvcc as build
+from tlean.cuda.target import Cuda
 from tlean.ops import Spec
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import tlean as tl
-from tlean.cuda.runtime import nvcc as build
+from tlean.cuda.calls.packing import signature
+from tlean.cuda.calls.table import plan_of
 from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
-from tlean.cuda.calls.table import plan_of
-from tlean.cuda.calls.packing import signature
+from tlean.cuda.runtime import nvcc as build
 from tlean.ops import Spec, all_ops, get
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,9 @@ from test_ops import BAD, GOOD, assert_close, case, cast, clean, forward, specs_
 
 import tlean as tl
 from tlean import errors
-from tlean.reference.interpreter import Reference
 from tlean.cuda.calls import launch
 from tlean.ops import get
+from tlean.reference.interpreter import Reference
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"

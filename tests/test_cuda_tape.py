@@ -12,10 +12,10 @@ from test_ops import BAD, GOOD, assert_close, case
 import tlean as tl
 from tlean import errors
 from tlean._core.array import as_tensor
-from tlean.interpreters.eager import EagerOps
 from tlean.cuda.calls import launch
 from tlean.cuda.calls.call import _CALLS, Call
 from tlean.cuda.eager import CudaEager
+from tlean.interpreters.eager import EagerOps
 from tlean.ops import get
 
 if not tl.cuda.is_available():

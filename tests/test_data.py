@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlean.errors import DataError, IndexRangeError, OptionError, ShapeError
-from tlean.rng import Rng, op_seed, philox, philox4x32, uniform
 from tlean.data import mnist
 from tlean.data.datasets import DataLoader, Dataset
-from tlean.data.table import read_csv
 from tlean.data.readers import read_idx, read_npy, write_idx
+from tlean.data.table import read_csv
+from tlean.errors import DataError, IndexRangeError, OptionError, ShapeError
+from tlean.rng import Rng, op_seed, philox, philox4x32, uniform
 
 # The published known-answer vectors of Philox4x32-10 (Random123, kat_vectors): counter, key, words.
 KNOWN_ANSWERS = [

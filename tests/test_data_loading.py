@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.errors import DataError, IndexRangeError, OptionError, ShapeError
-from tlean.data.datasets import DataLoader
 from tlean.data import augment
+from tlean.data.datasets import DataLoader
 from tlean.data.readers import read_npy, read_npz
+from tlean.errors import DataError, IndexRangeError, OptionError, ShapeError
 
 IMAGES = np.arange(1, 1 + 10 * 2 * 5 * 6, dtype=np.float32).reshape(10, 2, 5, 6)
 LABELS = np.arange(10)

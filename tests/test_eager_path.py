@@ -16,8 +16,8 @@ import tlean as tl
 from tlean._core import arena, eager
 from tlean._core.refs import RefBase
 from tlean.compiler.graph import GraphRef
-from tlean.reference.interpreter import ReferenceRef
 from tlean.cuda.eager import DeviceRef
+from tlean.reference.interpreter import ReferenceRef
 from tlean.session.compiled import SessionRef
 
 ONES = np.ones(3, np.float32)

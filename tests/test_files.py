@@ -17,9 +17,9 @@ import pytest
 
 import tlean as tl
 from tlean import nn
-from tlean.errors import DataError, DTypeError, OptionError
-from tlean.data.table import read_csv
 from tlean.data.readers import read_idx, read_npy, read_npz, write_idx
+from tlean.data.table import read_csv
+from tlean.errors import DataError, DTypeError, OptionError
 
 MARK = b"\xef\xbb\xbf"
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import tlean as tl
 from tlean._core.array import as_tensor
 from tlean.interpreters.eager import EagerOps
-from tlean.reference.interpreter import Reference
 from tlean.ops import get
+from tlean.reference.interpreter import Reference
 
 few = settings(
     max_examples=60,

@@ -16,10 +16,10 @@ from tlean._core.array import as_tensor
 from tlean.compiler import cpu
 from tlean.compiler.cpu import CPU, DEFINED
 from tlean.compiler.derive import jvp_graph, vjp_graph
-from tlean.interpreters.dual import Dual
 from tlean.compiler.graph import Graph, replay
-from tlean.compiler.passes.expand import expand
 from tlean.compiler.lower import lower
+from tlean.compiler.passes.expand import expand
+from tlean.interpreters.dual import Dual
 from tlean.interpreters.instances import instantiate
 from tlean.ops import Spec, get
 

@@ -17,14 +17,14 @@ from tlean import errors
 from tlean._core.array import as_tensor
 from tlean._core.plan import run
 from tlean._core.threads import get_num_threads, set_num_threads
+from tlean.compiler.cpu import kernel_address
 from tlean.compiler.derive import decomposition, jvp_graph, vjp_graph
+from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.lower import lower
 from tlean.interpreters.dual import Dual
 from tlean.interpreters.eager import EagerOps
-from tlean.compiler.graph import Graph, GraphRef
-from tlean.compiler.cpu import kernel_address
-from tlean.compiler.lower import lower
-from tlean.reference.interpreter import Reference
 from tlean.ops import Spec, all_ops, get
+from tlean.reference.interpreter import Reference
 
 RECORDS = [r for r in all_ops() if r.samples]
 GOOD = [(r.name, k) for r in RECORDS for k, s in enumerate(r.samples()) if not s.raises]

@@ -13,14 +13,15 @@ import tlean as tl
 from tlean._core import epilogue, fused, host, outer
 from tlean._core.array import as_tensor
 from tlean._core.table import KERNELS
-from tlean.compiler.passes import fuse, chain_runs as strips
 from tlean.compiler import plan_check
+from tlean.compiler.arrange import arrange
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
-from tlean.compiler.arrange import arrange
+from tlean.compiler.lower import lower
+from tlean.compiler.passes import chain_runs as strips
+from tlean.compiler.passes import fuse
 from tlean.compiler.passes.expand import expand
 from tlean.compiler.passes.fold import fold
-from tlean.compiler.lower import lower
 from tlean.compiler.passes.merge import merged
 from tlean.compiler.plan_check import checked
 from tlean.compiler.target import CONST, INPUT, IS_INPUT, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step

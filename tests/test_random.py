@@ -5,9 +5,9 @@ import pytest
 from kernel_calls import Call, run_op, usable_instruction_sets
 
 from tlean._core import threads
-from tlean.reference.definitions.random import philox4x32, rand_uniform, stream_seed
 from tlean.errors import OptionError, ShapeError
 from tlean.ops.registry import Spec, get
+from tlean.reference.definitions.random import philox4x32, rand_uniform, stream_seed
 from tlean.rng import op_seed, uniform
 
 ISAS = usable_instruction_sets("random")

@@ -10,11 +10,11 @@ import pytest
 from oracles import ELEMENTWISE, draw
 
 from tlean import errors
-from tlean.reference.interpreter import Reference
+from tlean.ops import Spec, all_ops, get
 from tlean.reference.definitions import CREATORS, DEFINITIONS
 from tlean.reference.definitions.elementwise import formula_of
 from tlean.reference.definitions.random import philox4x32, stream_seed
-from tlean.ops import Spec, all_ops, get
+from tlean.reference.interpreter import Reference
 
 F = Fraction
 RECORDS = list(all_ops())

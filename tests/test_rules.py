@@ -12,8 +12,8 @@ from oracles import draw
 
 from tlean.compiler.derive import jvp_graph, reverse, vjp_graph
 from tlean.compiler.graph import Graph
-from tlean.reference.interpreter import Reference
 from tlean.ops import Spec, all_ops, get
+from tlean.reference.interpreter import Reference
 
 STEP = np.longdouble(1e-6)
 CASES = [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.reference.interpreter import Reference
 from tlean.ops import all_ops, get
 from tlean.ops.samples import Arr, bad, good
+from tlean.reference.interpreter import Reference
 from tlean.testing import check_grads, check_op
 
 OPS = [r for r in all_ops(internal=False) if r.samples and not r.random]

@@ -12,13 +12,10 @@ from . import cuda, testing, train, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
-from .functions import *  # noqa: F403
-from .functions import NAMES as _NAMES
+from ._moved import install as install_moved
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
-from .programs.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar
-from .interpreters.eager import TensorRef, no_grad
-from .programs.jit import jit
 from .custom import custom_op
+from .data import datasets as data
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
@@ -33,22 +30,26 @@ from .errors import (
     ShapeError,
     TleanError,
 )
-from .session.indices import NatRef, NatVecRef
+from .functions import *  # noqa: F403
+from .functions import NAMES as _NAMES
+from .interpreters.eager import TensorRef, no_grad
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
+from .optim import optimizers as optim
+from .optim.param_list import ParamList
+from .optim.state import AdamState
 from .options import Options
 from .param import Param
 from .profile import profile
+from .programs.compiled import CompiledOut, CompiledScalar, GraphM, compile_out, compile_scalar
+from .programs.jit import jit
 from .rng import Rng, seed
 from .session.base import Session
-from .tape.tape import Node, Tape, dense_to_dict, require_grad
+from .session.indices import NatRef, NatVecRef
 from .tape.stateful import TapeM
-from .data import datasets as data
-from .optim import optimizers as optim
+from .tape.tape import Node, Tape, dense_to_dict, require_grad
 from .train.checkpoint import load, save
-from .optim.param_list import ParamList
 from .train.trainer import ScalarTrainer
-from .optim.state import AdamState
 
 if TYPE_CHECKING:
     from . import nn
@@ -127,6 +128,7 @@ __all__ = [
 _LATER = {"nn": "tlean.nn", "fit": "tlean.train.fit"}
 
 
+install_moved()
 # The sessions and tapes of a device, when one is first asked for.
 with_cuda(lambda: [import_module(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
 

@@ -17,14 +17,14 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean._core.refs import RefBase
 
 from . import tree
-from .programs.inline import is_backend, program_of, trace_into
+from .compiler.derive import forward, reverse
+from .compiler.graph import Graph, GraphRef
+from .errors import DTypeError, OptionError, ShapeError
 from .programs.captured import Captured
 from .programs.compiled import Traced
-from .compiler.derive import forward, reverse
 from .programs.executable import FixedStream
-from .compiler.graph import Graph, GraphRef
+from .programs.inline import is_backend, program_of, trace_into
 from .programs.jit import Compiled
-from .errors import DTypeError, OptionError, ShapeError
 
 
 class Transformed:

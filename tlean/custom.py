@@ -12,11 +12,11 @@ import numpy as np
 from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
 
-from .interpreters.dual import DualRef
 from .compiler.graph import GraphRef
-from .reference.interpreter import Reference
 from .errors import DTypeError, OptionError, ShapeError
+from .interpreters.dual import DualRef
 from .ops.registry import OpDef, host_op
+from .reference.interpreter import Reference
 
 _numbers = itertools.count()
 

@@ -8,9 +8,9 @@ from typing import Any
 from tlean._core import threads
 from tlean._core.refs import RefBase
 
-from .interpreters.eager import EagerOps, no_grad
 from .devices import context_at, cuda
 from .errors import OptionError
+from .interpreters.eager import EagerOps, no_grad
 from .ops import all_ops
 from .rng import program_seed
 

@@ -1,8 +1,8 @@
 """Geometry of broadcasting, reductions, convolutions and pools: pure functions on tuples of ints."""
 
-import operator
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 
 from .errors import IndexRangeError, OptionError, ShapeError

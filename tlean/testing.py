@@ -14,12 +14,12 @@ import numpy as np
 from . import errors, tree
 from ._core.array import AnyTensor, as_tensor
 from .autodiff import grad, jvp, vjp
-from .interpreters.eager import EagerOps
-from .programs.jit import jit
-from .reference.interpreter import Reference
 from .errors import OptionError, ShapeError
+from .interpreters.eager import EagerOps
 from .ops import OpDef, get
 from .ops.samples import Arr, Sample
+from .programs.jit import jit
+from .reference.interpreter import Reference
 
 __all__ = ["Arr", "Sample", "check_grads", "check_op"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops import OpDef, Spec, all_ops
 from tlean.ops.registry import get
 from tlean.ops.samples import Arr, Sample
+from tlean.reference.interpreter import Reference
 
 from .options import draw_options
 from .program import Input, Step, call

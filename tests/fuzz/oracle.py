@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tlean.reference.interpreter import Reference, ReferenceRef
 from tlean.errors import TleanError
 from tlean.ops import get
+from tlean.reference.interpreter import Reference, ReferenceRef
 
 from .program import Program, run
 

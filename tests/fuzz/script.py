@@ -6,9 +6,9 @@ import math
 import zlib
 from typing import Any
 
-from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
+from tlean.reference.interpreter import Reference
 
 from .program import Input, Program, Step, run
 

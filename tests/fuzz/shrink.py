@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tlean.reference.interpreter import Reference
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
+from tlean.reference.interpreter import Reference
 
 from .program import Input, Program, needed, run
 

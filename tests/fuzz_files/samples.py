@@ -16,8 +16,8 @@ import numpy as np
 import tlean as tl
 from tlean import nn
 from tlean.data import mnist
-from tlean.data.table import read_csv
 from tlean.data.readers import read_idx, read_npy, read_npz
+from tlean.data.table import read_csv
 
 #: What compressed files may unpack to here.
 LIMIT = 1 << 22

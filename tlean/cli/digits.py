@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 import tlean as tl
-from tlean.train import checkpoint
 from tlean.data import mnist
 from tlean.files import writable
+from tlean.train import checkpoint
 from tlean.train.progress import progress, say
 
-from . import positive
+from . import pictures, positive
 
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "sgd": 5e-2}
 BETA1, BETA2, EPS, WEIGHT_DECAY = 0.9, 0.999, 1e-8, 1e-2

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from tlean.ops import OpDef, Spec
 
 from .graph import Graph
+from .target import nbytes
 
 _SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 

@@ -15,13 +15,13 @@ from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
+from .by_definition import by_definition
+from .graph import Graph
+from .kernel_check import check_instruction
+from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
-from .graph import Graph
-from .by_definition import by_definition
 from .passes.outer_updates import outer_updates
-from .passes.chain_runs import Runs, in_chains, is_step
-from .kernel_check import check_instruction
 from .target import Arrangement, Bound, Step, Target
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from tlean._core import epilogue, fused, host, outer
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 
-from .passes.channel_blocks import CONVOLUTIONS
 from .graph import GraphNode
+from .passes.channel_blocks import CONVOLUTIONS
 from .plan_check import PlanCheck
 from .target import SIZES, Step
 

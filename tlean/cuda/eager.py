@@ -15,11 +15,11 @@ from .._generated.methods import OpsMethods
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
 from ..rng import op_seed
-from .runtime.array import DeviceArray, device_array
 from .calls.call import Call, call_of
-from .runtime.context import Context, context
-from .kernels.plan import Mode
 from .calls.table import EXACT
+from .kernels.plan import Mode
+from .runtime.array import DeviceArray, device_array
+from .runtime.context import Context, context
 from .tape import DeviceTape, TapeNode
 
 _MASK64 = (1 << 64) - 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Bound
+
 from ..ops import expression as ex
 from ..ops.elementwise import FORMULAS
 from .kernels.plan import ACROSS, COMMON, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div

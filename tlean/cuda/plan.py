@@ -17,16 +17,17 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
 from tlean.errors import DeviceError, IndexRangeError
-from .runtime.array import DeviceArray, empty, to_device
-from .runtime.values import require_here
-from .runtime.graphs import Replay
-from .runtime.context import Block, Context
-from .runtime.flags import FaultFlags
+
+from .calls.packing import signature
+from .code import Code, module
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import STEPS
 from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
-from .calls.packing import signature
-from .code import Code, module
+from .runtime.array import DeviceArray, empty, to_device
+from .runtime.context import Block, Context
+from .runtime.flags import FaultFlags
+from .runtime.graphs import Replay
+from .runtime.values import require_here
 from .updates import Place, Row, Updates
 
 _ALIGNMENT = 256

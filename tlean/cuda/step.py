@@ -7,16 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ShapeError
-from .runtime.array import DeviceArray, to_device
-from .runtime.values import require_here
-from .runtime.context import Context
-from .kernels.elementwise import FAMILY as ELEMENTWISE
-from .kernels.elementwise import accumulation
+from .calls.packing import launch
 from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
-from .kernels.plan import Launch
-from .calls.packing import signature
-
-
+from .runtime.array import DeviceArray, to_device
+from .runtime.context import Context
+from .runtime.values import require_here
 
 
 def step_all_at(
@@ -58,5 +53,3 @@ def step_all_at(
     rows = memory.address + numbers.nbytes
     function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqq")
     launch(where, function, step_all(op, len(chunks), rows, rows + 8 * len(table), memory.address))
-
-

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import NodeError, ShapeError
-from .runtime.array import DeviceArray, device_array
 from .calls.call import Call
+from .runtime.array import DeviceArray, accumulate, device_array
 from .runtime.context import Context
-from .runtime.array import accumulate
 
 
 class TapeNode(NamedTuple):

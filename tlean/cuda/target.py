@@ -5,28 +5,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._core.array import AnyTensor, as_tensor
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Arrangement, Bound, Step, Target, nbytes
+
+from .._core.array import AnyTensor, as_tensor
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
-from .runtime import dlpack
-from .runtime.array import DeviceArray, to_device
-from .runtime.values import require_here
-from .runtime.context import Context, context
+from .calls.table import EXACT, KERNELS, family_of, plan_of
 from .code import Code
 from .fused import group_of
-from .kernels.plan import Family, Launch, Mode
-from .calls.table import EXACT, KERNELS, family_of, plan_of
+from .kernels.plan import Mode
 from .plan import DevicePlan
+from .runtime import dlpack
+from .runtime.array import DeviceArray, to_device
+from .runtime.context import Context, context
+from .runtime.values import require_here
 from .updates import merge_updates
-
-
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,3 @@ def _of_a_device(x: Any) -> bool:
 def target(device: int = 0, mode: Mode = EXACT, whole: bool = True) -> Cuda:
     """The target of a device, the same object for the same device and mode."""
     return Cuda(device, mode, True, whole)
-
-
-
-
-

@@ -11,9 +11,10 @@ import numpy as np
 
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Step
-from .runtime.context import Block, Context
+
 from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
 from .kernels.plan import Argument, In, Launch, Out
+from .runtime.context import Block, Context
 
 #: Where a value is: (kind, number), as in `Arrangement.places`.
 Place = tuple[int, int]

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import OptionError, ShapeError
-from tlean.rng import Rng
 from tlean.arrays import as_array, whole
+from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
+from tlean.rng import Rng
 
 Step = Callable[[Rng, np.ndarray], np.ndarray]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.arrays import as_array, whole
+from tlean.errors import DTypeError, OptionError, ShapeError
 
 
 class Batches:

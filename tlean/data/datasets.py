@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tlean.arrays import as_array, flag, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.rng import MASK64, Rng, op_seed
-from tlean.arrays import as_array, flag, whole
-from .batches import Batches
-from .prefetch import ahead
 
+from .prefetch import ahead
 
 
 class Dataset:

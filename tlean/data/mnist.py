@@ -1,8 +1,8 @@
 """Handwritten digits: MNIST from a folder, from the cache or from the network; else the small digits that scikit-learn carries."""
 
-from __future__ import hashlib
-import annotations
+from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tlean.errors import DataError
+
 from .datasets import Dataset
 from .readers import read_idx
 

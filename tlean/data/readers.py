@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import gzip
+import io
 import math
 import os
 import zipfile
@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tlean.errors import DataError, OptionError
 from tlean.arrays import as_array, flag, whole
+from tlean.errors import DataError, OptionError
 from tlean.files import readable, replacing
 
 PathLike = str | os.PathLike[str]

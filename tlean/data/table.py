@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import DataError, DTypeError, OptionError
 from tlean.arrays import flag
+from tlean.errors import DataError, DTypeError, OptionError
 from tlean.files import readable
 
 # Marks that other encodings of Unicode begin with; the longer ones first, as a shorter one begins one of them.

@@ -7,11 +7,10 @@ from typing import Any
 
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
-from tlean.errors import NodeError
-from tlean.ops import OpDef, Spec, get
-
 from tlean.compiler.derive import jvp_graph
 from tlean.compiler.graph import replay
+from tlean.errors import NodeError
+from tlean.ops import OpDef, Spec, get
 
 
 class DualRef(RefBase):

@@ -14,7 +14,6 @@ from tlean.compiler.lower import lower
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
-
 _INSTANCES: dict[Any, Instance] = {}
 
 

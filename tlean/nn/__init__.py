@@ -21,6 +21,7 @@ from .basic import (
     Softplus,
     Tanh,
 )
+from .bound import Bound, Buffer
 from .containers import ModuleDict, ModuleList
 from .conv import (
     AvgPool1d,
@@ -39,7 +40,6 @@ from .conv import (
     MaxPool3d,
 )
 from .metrics import accuracy, confusion_matrix, plot_confusion
-from .bound import Bound, Buffer
 from .module import Module, seed
 from .norm import BatchNorm, LayerNorm, MultiHeadAttention
 from .program import Program

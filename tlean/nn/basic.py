@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.arrays import flag, whole
+from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.optim.updates import number
 
 from .init import Initialiser, kaiming_uniform, normal, uniform

@@ -6,8 +6,8 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from typing import Any
 
 from tlean.errors import IndexRangeError, OptionError
-from tlean.param import Param
 from tlean.optim.param_list import listed
+from tlean.param import Param
 
 from .basic import entry
 from .module import Module

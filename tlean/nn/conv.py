@@ -7,8 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tlean.errors import OptionError, ShapeError
 from tlean.arrays import flag
+from tlean.errors import OptionError, ShapeError
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.arrays import as_array, whole
+from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.plotting import check_picture
 
 

@@ -11,16 +11,15 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.programs.compiled import GraphM
-from tlean.interpreters.eager import no_grad
+from tlean.arrays import as_array, flag, whole
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.interpreters.eager import no_grad
+from tlean.optim.param_list import listed
 from tlean.param import Param
 from tlean.rng import Rng, with_seed
 from tlean.session.base import Session
 from tlean.shapes import as_shape
-from tlean.arrays import as_array, flag, whole
-from tlean.optim.param_list import listed
 
 from .bound import Bound, Buffer
 from .init import Initialiser
@@ -35,10 +34,6 @@ def seed(number: int) -> None:
 
 # Where layers that are made without further ado draw their first values from.
 _stream = Rng(with_seed(seed))
-
-
-
-
 
 
 def shape_of(layer: Module, x: Any) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tlean.arrays import whole
 from tlean.errors import NodeError, OptionError
 from tlean.ops.protocol import Ops
-from tlean.arrays import whole
 
 from .bound import Bound
 

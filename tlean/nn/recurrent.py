@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tlean.errors import ShapeError
 from tlean.arrays import flag
+from tlean.errors import ShapeError
 
 from .basic import positive
 from .init import uniform

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean.programs.compiled import compile_out
 from tlean.errors import OptionError
 from tlean.ops import Spec
+from tlean.programs.compiled import compile_out
 from tlean.shapes import as_shape
 
 from .module import Module

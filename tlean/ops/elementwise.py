@@ -17,8 +17,8 @@ import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from inspect import Parameter, Signature
+from numbers import Real
 from typing import Any
 
 from ..errors import OptionError, ShapeError

@@ -12,7 +12,7 @@ Each optimiser's update is one fused kernel a parameter: gradient, states and pa
 from .average import ExponentialMovingAverage
 from .clip import clip_by_norm, clip_by_value
 from .optimizer import Optimizer
-from .optimizers import SGD, AdaGrad, Adadelta, Adam, AdamW, MomentumSGD, RMSProp
+from .optimizers import SGD, Adadelta, AdaGrad, Adam, AdamW, MomentumSGD, RMSProp
 from .schedules import ConstantLR, CosineAnnealingLR, CyclicLR, ExponentialLR, LinearLR, OneCycleLR, Schedule, StepLR, WarmupCosineLR
 
 __all__ = [

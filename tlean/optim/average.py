@@ -12,7 +12,8 @@ from tlean.errors import DTypeError, OptionError
 from tlean.param import Param
 
 from .param_list import ParamList, listed
-from .updates import SGDUpdate as Descent, number
+from .updates import SGDUpdate as Descent
+from .updates import number
 
 
 class ExponentialMovingAverage:

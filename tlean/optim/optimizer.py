@@ -7,8 +7,8 @@ from typing import Any
 
 from tlean import arguments
 from tlean.errors import OptionError, ShapeError
-from tlean.param import Param
 from tlean.gradients import Gradients
+from tlean.param import Param
 
 from .state import STATE_NAMES, UpdateState
 from .updates import Update, number

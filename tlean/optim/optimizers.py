@@ -10,9 +10,7 @@ from tlean.errors import OptionError
 from tlean.param import Param
 
 from .optimizer import Optimizer
-from .schedules import ConstantLR, CosineAnnealingLR, CyclicLR, ExponentialLR, LinearLR, OneCycleLR, Schedule, StepLR, WarmupCosineLR
-from .updates import limit, number
-
+from .updates import number
 
 
 class SGD(Optimizer):
@@ -236,9 +234,3 @@ class Adadelta(Optimizer):
     def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
         """rho, eps."""
         return group["rho"], group["eps"]
-
-
-
-
-
-

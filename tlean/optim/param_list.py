@@ -7,10 +7,10 @@ from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
+from tlean.arrays import flag as truth
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 
-from tlean.arrays import flag as truth
 from .updates import SGDUpdate
 
 

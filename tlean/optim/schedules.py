@@ -13,9 +13,9 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+from tlean.arrays import flag
 from tlean.errors import OptionError
 
-from tlean.arrays import flag
 from .optimizer import Optimizer
 from .updates import number
 

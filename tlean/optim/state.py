@@ -9,7 +9,6 @@ from tlean._core.array import as_tensor
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.param import Param
 
-
 #: PyTorch's names of the states, in the order of the kernels' inputs.
 STATE_NAMES = {
     "_sgd_step": (),

@@ -22,7 +22,6 @@ from .state import AdamState, UpdateState
 _SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
-
 def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
     """A hyper-parameter as a float. Raises: OptionError unless it is in [low, high)."""
     try:
@@ -75,10 +74,6 @@ def placed(x: Any, where: Any) -> Any:
     if where is None:
         return x if type(x) is AnyTensor else as_tensor(x.numpy())
     return device_array(x, None, where)
-
-
-
-
 
 
 @functools.cache

@@ -9,19 +9,19 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager import ParamBase
+from tlean.compiler.cost import Cost, cost_of
+from tlean.compiler.cpu import CPU
+from tlean.compiler.derive import forward, reverse
+from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.passes.expand import expand
+from tlean.devices import target_of
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
 from tlean.shapes import as_shape
 
 from .captured import Captured, changed, check_capture, is_array, same_program
-from tlean.compiler.cost import Cost, cost_of
-from tlean.compiler.cpu import CPU
-from tlean.compiler.derive import forward, reverse
 from .executable import Executable, Stream
-from tlean.compiler.graph import Graph, GraphRef
-from tlean.compiler.passes.expand import expand
-from tlean.devices import target_of
 
 _DTYPES = frozenset((FLOAT, "float32", "float64", "int64", "int32", "bool"))
 

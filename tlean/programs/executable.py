@@ -7,14 +7,14 @@ from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
-from tlean.locks import Lock
-from tlean.rng import checked_seed, op_seed, program_seed
-
-from .captured import Captured
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.compiler.target import Target
+from tlean.locks import Lock
+from tlean.rng import checked_seed, op_seed, program_seed
+
+from .captured import Captured
 
 
 class Stream:

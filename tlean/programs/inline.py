@@ -11,11 +11,11 @@ from tlean._core.eager import EagerCore
 from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
+from tlean.compiler.graph import Graph, GraphRef, replay
 from tlean.ops import OpDef, Spec
 from tlean.ops.registry import dynamic_op
 
 from .executable import signed_seed
-from tlean.compiler.graph import Graph, GraphRef, replay
 
 
 def is_backend(value: Any) -> bool:

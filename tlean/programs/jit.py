@@ -10,18 +10,18 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
+from tlean.compiler.cost import Cost, cost_of
+from tlean.compiler.cpu import CPU
+from tlean.compiler.graph import Graph
+from tlean.compiler.target import Target
+from tlean.devices import device_of, target_of
 from tlean.errors import OptionError
 from tlean.ops import Spec
 
-from .inline import program_of, trace_into
 from .captured import Captured, changed, check_capture, same_program
 from .compiled import Traced
-from tlean.compiler.cost import Cost, cost_of
-from tlean.compiler.cpu import CPU
 from .executable import Executable, Stream
-from tlean.compiler.graph import Graph
-from tlean.devices import device_of, target_of
-from tlean.compiler.target import Target
+from .inline import program_of, trace_into
 
 
 def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:

@@ -18,6 +18,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import FLOAT, OpDef, Spec, get
+
 from .definitions import CREATORS, DEFINITIONS
 from .definitions.elementwise import evaluate, formula_of
 from .definitions.random import stream_seed

@@ -290,13 +290,9 @@ class Session:
         self.adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
 
 
-
-
 def options_of(options: Options | None, changes: dict[str, Any]) -> Options:
     """The options of a session: a keyword argument replaces a field. Raises: OptionError."""
     options = Options() if options is None else options
     if not isinstance(options, Options):
         raise OptionError(f"Session: options are an Options, got {type(options).__name__}")
     return options.replace(**changes) if changes else options
-
-

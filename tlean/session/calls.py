@@ -14,7 +14,6 @@ from tlean.ops import Spec
 
 if TYPE_CHECKING:
     from tlean._core.array import AnyTensor
-
     from tlean.param import Param
 
 #: Programs that a session keeps; a session that alternates between training and evaluation needs two.

@@ -12,28 +12,27 @@ from typing import Any
 
 import numpy as np
 
+from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
 from tlean._core.eager import recording, run_plan
 from tlean._core.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
-
-from tlean import arguments
 from tlean.arguments import node_id
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
-from tlean.programs.executable import Executable, signed_seed
 from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype
-from tlean.devices import target_of
 from tlean.compiler.target import Target
-from tlean.devices import context_at
+from tlean.devices import context_at, target_of
 from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
+from tlean.gradients import Gradients
 from tlean.ops import OpDef, Spec, get
 from tlean.options import Options
 from tlean.param import Param
+from tlean.programs.executable import Executable, signed_seed
 from tlean.rng import op_seed
-from tlean.gradients import Gradients
+
 from .base import Session, options_of
 from .calls import Call, Calls, Program
 

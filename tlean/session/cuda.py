@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlean.programs.executable import Executable
-from tlean.devices import target_of
-from tlean.cuda.runtime.array import DeviceArray
 from tlean.cuda.eager import CudaEager
 from tlean.cuda.kernels.plan import Mode
-from tlean.devices import context_of, device_array
+from tlean.cuda.runtime.array import DeviceArray
+from tlean.devices import context_of, device_array, target_of
 from tlean.errors import DeviceError
+from tlean.gradients import Gradients
 from tlean.options import Options
 from tlean.param import Param
-from tlean.gradients import Gradients
+from tlean.programs.executable import Executable
+
 from .base import Session, options_of
 from .compiled import CompiledSession
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
-
 from tlean.errors import NodeError, OptionError, ShapeError
 
 

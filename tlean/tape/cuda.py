@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlean.cuda.eager import CudaEager
 from tlean.cuda.tape import DeviceTape
+
 from .stateful import StatefulTape, TapeM
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,6 @@ if TYPE_CHECKING:
 
 # Seconds that Graphviz may take; it gives up on huge tapes long after our own layout is done.
 _PATIENCE = 20
-
-
-
-
-
-
-
-
-
-
 
 
 def to_dot(tape: Tape, grads: Any = None) -> str:
@@ -54,8 +42,6 @@ def to_dot(tape: Tape, grads: Any = None) -> str:
         lines.append(f"  n{n.id} [{', '.join(looks)}];")
         lines += [f"  n{p} -> n{n.id};" for p in n.parents]
     return "\n".join([*lines, "}"])
-
-
 
 
 def _quoted(text: str) -> str:
@@ -90,5 +76,3 @@ def _by_graphviz(text: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode()
-
-

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlean import arguments
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean._core.tape import TapeStore
 from tlean.arguments import node_id
@@ -14,7 +15,7 @@ from tlean.errors import NodeError, OptionError
 from tlean.interpreters.eager import EagerOps
 from tlean.rng import checked_seed, program_seed
 
-from .tape import Tape, new_store
+from .tape import Tape, _tape_of, new_store
 
 
 def _stream_of(tape: Tape | None, seed: int | None) -> tuple[int, int]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
+from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager import recording
-from tlean._core.refs import RefBase
 from tlean._core.tape import TapeStore
 from tlean._generated.tape_methods import TapeMethods
-
-from tlean import arguments
 from tlean.arguments import node_id
-from tlean.interpreters.eager import EagerOps
 from tlean.devices import array_at, context_at, context_of, cuda
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.interpreters.eager import EagerOps
 from tlean.rng import checked_seed, program_seed
 
 from .show import to_dot, to_svg
@@ -343,9 +341,3 @@ def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
 def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
     """Gradients keyed by node id, from a dense list; entries that are None are left out."""
     return {i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None}
-
-
-
-
-
-

@@ -17,9 +17,8 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean.devices import cuda
 from tlean.errors import DataError, OptionError, TleanError
-from tlean.param import Param
-
 from tlean.files import readable, replacing
+from tlean.param import Param
 
 _KEY = "tlean"
 _FORMAT = 1

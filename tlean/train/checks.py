@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from tlean.arrays import whole
 from tlean.errors import OptionError
+from tlean.files import as_path, writable
 from tlean.nn.metrics import accuracy
 from tlean.ops.protocol import Ops
-
-from . import checkpoint
-from tlean.arrays import whole
-from tlean.files import as_path, writable
-from tlean.plotting import check_picture
 from tlean.optim.optimizer import Optimizer
 from tlean.optim.schedules import Schedule
 from tlean.optim.updates import limit
+from tlean.plotting import check_picture
+
+from . import checkpoint
 
 #: What a row of the history holds beside losses and metrics.
 PLAIN = ("epoch", "step", "loss", "lr", "seconds")
@@ -93,8 +93,6 @@ def check_files(path: Any, log: Any, tensorboard: Any, curves: Any) -> None:
             raise OptionError(f"fit: tensorboard is a folder, {folder} is none")
     if curves is not None:
         check_picture("fit: curves", curves)
-
-
 
 
 def check_batch(batch: Sequence[np.ndarray], loss: Any, inputs: Any) -> None:

@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean.functions import scale
+from tlean.arrays import flag, whole
+from tlean.data.batches import Batches, as_batch
+from tlean.data.datasets import DataLoader, Dataset
 from tlean.errors import NumericsError, OptionError
+from tlean.files import as_path
+from tlean.functions import scale
 from tlean.nn.metrics import accuracy
 from tlean.nn.module import Module
 from tlean.ops import FLOAT, Spec
+from tlean.optim.clip import clip_by_norm
+from tlean.optim.optimizers import Adam
+from tlean.optim.updates import check_finite
 from tlean.options import Options
 
-from tlean.arrays import flag, whole
-from tlean.data.batches import Batches, as_batch
 from .checkpoint import load, save
 from .checks import (
     check_batch,
@@ -36,14 +41,9 @@ from .checks import (
     check_optimizer,
     check_schedule,
 )
-from tlean.data.datasets import DataLoader, Dataset
-from tlean.files import as_path
 from .history import History, JsonLog, TensorBoard, plot_curves
-from tlean.optim.optimizers import Adam
-from tlean.optim.clip import clip_by_norm
 from .progress import progress, say
 from .trainer import ScalarTrainer
-from tlean.optim.updates import check_finite
 
 
 class Interrupt:

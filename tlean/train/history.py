@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.plotting import check_picture
 from tlean.files import as_path
+from tlean.plotting import check_picture
 
 
 @dataclass
@@ -88,7 +88,6 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
 
     Raises: ImportError without Matplotlib; OptionError for a path that is none, or an ending that names no format.
     """
-    from tlean.plotting import check_picture
 
     path = check_picture("plot_curves: the picture", path)
     from matplotlib.figure import Figure

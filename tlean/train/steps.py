@@ -9,25 +9,23 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.commit import Commit
-from tlean.programs.captured import Captured, changed, check_capture, same_program
-from tlean.programs.compiled import Traced
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
-from tlean.interpreters.eager import without_tape
-from tlean.programs.executable import Executable, Stream
 from tlean.compiler.graph import GraphRef
-from tlean.devices import target_of
-from tlean.devices import array_at, context_of
+from tlean.devices import array_at, context_of, target_of
 from tlean.errors import DTypeError, ShapeError
+from tlean.interpreters.eager import without_tape
 from tlean.ops import Spec
 from tlean.ops.optim import FINITE
-from tlean.options import Options
-from tlean.param import Param
-from tlean.session.base import Session
-
 from tlean.optim.clip import clipped
 from tlean.optim.param_list import ParamList
 from tlean.optim.updates import Update, alone, check_dtypes, check_finite, slots
+from tlean.options import Options
+from tlean.param import Param
+from tlean.programs.captured import Captured, changed, check_capture, same_program
+from tlean.programs.compiled import Traced
+from tlean.programs.executable import Executable, Stream
+from tlean.session.base import Session
 
 #: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
 Stored = Callable[[Any], Iterable[tuple[Param, Any]]]
@@ -46,8 +44,6 @@ def _scalar(result: Any) -> tuple[Any, Any]:
     if tuple(value.shape) != ():
         raise ShapeError(f"ScalarTrainer: the loss is a scalar, got shape {tuple(value.shape)}")
     return value, aux
-
-
 
 
 class EagerSteps:

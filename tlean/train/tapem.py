@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from tlean._core.array import as_tensor
 from tlean.data.datasets import Dataset
 from tlean.errors import NodeError, OptionError, ShapeError
 
-if TYPE_CHECKING:
 __all__ = ["const", "mean_scalar_over", "mean_scalar_over_array", "mean_scalar_over_dataset", "param"]
 
 

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean.programs.compiled import as_spec
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import FLOAT
+from tlean.optim.param_list import ParamList
+from tlean.optim.state import STATE_NAMES, AdamState
+from tlean.optim.updates import AdamUpdate, Update, check_dtypes, limit
+from tlean.optim.updates import SGDUpdate as Descent
 from tlean.options import Options
 from tlean.param import Param
+from tlean.programs.compiled import as_spec
 
-from tlean.optim.param_list import ParamList
 from .steps import CompiledSteps, DeviceSteps, EagerSteps
-from tlean.optim.state import STATE_NAMES, AdamState
-from tlean.optim.updates import AdamUpdate, SGDUpdate as Descent, Update, check_dtypes, limit
 
 
 class ScalarTrainer:

@@ -2,7 +2,7 @@
 
 One op, four faces:
 
-* `_generated/methods.py`: `OpsMethods`, the base class of the Python backends; each method calls `self.apply(name, inputs, options, label)`.
+* `_generated/methods.py`: `OpsMethods`, the base class of Python backends; each method calls `self.apply(name, inputs, options, label)`.
 * `_core/_generated/eager_ops.pxi`: the same for the compiled eager backend, with the op's record at hand instead of its name.
 * `_generated/tape_methods.py`: `TapeMethods`; ids instead of references, `(tape, id)` as the result.
 * `functions.py`: the free functions, which ask the argument for its backend.

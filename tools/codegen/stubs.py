@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from tools.codegen.faces import Face, faces
 from tlean.ops.protocol import Ops
+from tools.codegen.faces import Face, faces
 
 _HEADER = "# Generated from tlean.ops at build time; do not edit.\n"
 _TYPES = "from tlean.ops.protocol import Index, Ints, Mask, Ref\n"

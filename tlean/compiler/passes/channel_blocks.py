@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from tlean._core.table import KERNELS, MODULES
 
-from .epilogues import elementwise
 from ..graph import Graph
 from ..target import Step, Target
+from .epilogues import elementwise
 
 #: Whether the kernel computes the wide side; its operands, output first, as (place among the step's outputs and inputs, whether wide).
 CONVOLUTIONS = {

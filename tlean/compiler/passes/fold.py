@@ -10,7 +10,6 @@ from ..graph import Graph
 from ..plan_check import checked
 from ..target import Target
 
-
 #: Constants up to this many elements are computed when the plan is made.
 _FOLD_LIMIT = 4096
 

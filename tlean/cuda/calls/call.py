@@ -16,11 +16,12 @@ from tlean.compiler.derive import decomposition, reverse, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
 from tlean.ops import OpDef, Spec
+
+from ..kernels.plan import Mode
 from ..runtime.array import DeviceArray, empty, to_device
 from ..runtime.context import Context
-from ..kernels.plan import Mode
-from .table import EXACT, family_of, plan_of
 from .prepared import Prepared
+from .table import EXACT, family_of, plan_of
 
 #: What float is on a device.
 DTYPE = "float32"

@@ -6,11 +6,12 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..kernels.plan import Family, Fault, In, Launch, Out, Plan, Scratch
 from ..runtime.array import DeviceArray
-from ..runtime.values import require_here
 from ..runtime.context import Context
 from ..runtime.flags import FaultFlags
-from ..kernels.plan import Family, Fault, In, Launch, Out, Plan, Scratch
+from ..runtime.values import require_here
+from .packing import signature
 
 
 class Prepared:
@@ -49,8 +50,6 @@ class Prepared:
                 function._launch_kernel(grid, block, packed, 0, where.stream)
                 if where.blocking:
                     where.check_launch()
-
-
 
 
 def _prepared(where: Context, family: Family, launch: Launch, fault: int) -> tuple[Any, ...]:

@@ -13,7 +13,6 @@ from tlean.ops import OpDef, Spec
 from ..kernels import kernel_families
 from ..kernels.plan import Family, Mode, Plan
 
-
 #: Kernel name -> the family that has it.
 KERNELS: dict[str, Family] = dict(kernel_families())
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
-
 from tlean.errors import DeviceError, DTypeError, ShapeError
+
+from ..calls.packing import launch, signature
+from ..kernels.elementwise import FAMILY as ELEMENTWISE
+from ..kernels.elementwise import accumulation
 from . import dlpack
 from .context import Block, Context, context
 from .driver import DEFAULT_STREAM, NO_STREAM, device_of, order
-from .values import Values
+from .values import Values, require_here
 
 DTYPES = ("float32", "float64", "int64", "int32", "bool")
 
@@ -193,8 +196,6 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
         with where.current() as driver:
             where.uploads.copy(made.address, host, driver)
     return made
-
-
 
 
 def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:

@@ -24,9 +24,10 @@ from typing import Any
 
 from tlean.errors import DeviceError, TleanError
 from tlean.locks import Lock
-from .nvcc import compile_family, require_driver
+
 from ..kernels.plan import Family
 from .driver import captures, order
+from .nvcc import compile_family, require_driver
 from .uploads import Uploads
 
 _FORKED = (

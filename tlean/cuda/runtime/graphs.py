@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tlean.errors import DeviceError
+
 from .context import Context
 from .driver import native
 

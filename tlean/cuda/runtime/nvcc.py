@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tlean.errors import DeviceError
+
 from ..kernels import sources
 from ..kernels.plan import Family
 

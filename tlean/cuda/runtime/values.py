@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlean.errors import DeviceError, NodeError, ShapeError
-from .context import Block
+
+from .context import Block, Context
 
 if TYPE_CHECKING:
     from .array import DeviceArray

@@ -11,6 +11,7 @@ import numpy as np
 
 from tlean.ops import expression
 from tlean.ops.elementwise import FORMULAS, Formula
+
 from . import scalars
 from .scalars import NotExactError, fraction
 

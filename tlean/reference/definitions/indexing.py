@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tlean.errors import IndexRangeError
+
 from .scalars import zeros
 
 
