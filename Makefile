@@ -9,21 +9,22 @@ BUILT := $(VENV)/.built
 TORCH := $(VENV)/.torch
 
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
-SOURCES := setup.py $(shell find tlean/_core tlean/ops -not -path '*/_generated/*' \
-	\( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -path 'tlean/ops/*.py' \))
+SOURCES := setup.py $(shell find tlean/_core tlean/ops tools/codegen -not -path '*/_generated/*' \
+	\( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -path 'tlean/ops/*.py' -o -path 'tools/*.py' \))
 
 # Extra arguments for the target's program: make mnist ARGS="--epochs 3 --threads 2"
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy \
-	fuzz faults asan tsan mutants parity clean distclean
+	docs fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
 	@echo "make mlp        the same with a two-layer perceptron"
 	@echo "make test       run the tests"
 	@echo "make lint       ruff, cython-lint, mypy"
+	@echo "make docs       write the tables of docs/ from the registry"
 	@echo "make format     let ruff format the Python"
 	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/*.md"
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
@@ -75,6 +76,9 @@ test-cuda: build
 bench-cuda: build
 	PYTHON=$(PY) bash .ci/gpu bench
 
+docs: build
+	$(PY) -m tools.tables docs
+
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -123,7 +127,7 @@ parity: build
 	bash .ci/parity $(ARGS)
 
 clean:
-	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_faces .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_generated tlean/functions.py* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find tlean -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
 	rm -f $(BUILT)

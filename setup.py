@@ -19,13 +19,13 @@ sys.path.insert(0, str(ROOT))
 CORE = Path("tlean/_core")
 DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 
-# Modules that hold a program's structures: built once.
-COLD = ["threads", "arena", "array", "accum", "commit", "plan", "fused", "epilogue", "outer", "host", "instance", "update", "tape", "refs"]
-COLD += ["eager", "guard"]
+# Modules that hold a program's structures: built once, each importable by its path.
+COLD = ["arena", "array", "refs", "tape", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
+COLD += [f"plan/{name}" for name in ("callback", "chain", "commit", "epilogue", "guard", "outer_update", "plan", "update")]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
-HOT = ["elementwise", "reduce", "maximum", "layout", "pool", "avg_pool", "windows", "softmax", "norm", "batchnorm", "loss", "gather"]
-HOT += ["random", "optim"]
-HOT_CONTRACTED = ["gemm", "conv", "attention"]
+HOT = ["elementwise/elementwise", "reduce/reduce", "reduce/maximum", "layout/layout", "pool/pool", "pool/avg_pool", "pool/windows"]
+HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim"]
+HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention"]
 
 ISA_FLAGS = {
     "base": [],
@@ -78,31 +78,28 @@ def instruction_sets() -> list[str]:
     return [i for i in asked.split(",") if i in every] if asked else every
 
 
-def wanted(names: list[str]) -> list[str]:
-    """Those of the modules that exist and that TLEAN_BUILD_ONLY, if it is set, names."""
+def wanted(paths: list[str]) -> list[str]:
+    """Those of the modules that TLEAN_BUILD_ONLY, if it is set, names by the last part of their paths."""
     only = set(filter(None, os.environ.get("TLEAN_BUILD_ONLY", "").split(",")))
-    return [n for n in names if (CORE / f"{n}.pyx").exists() and (not only or n in only)]
+    return [p for p in paths if not only or Path(p).name in only]
 
 
 def extensions() -> list[Extension]:
     """One extension for every cold module, one for every hot module and instruction set, named by their Cython sources."""
     include = [str(ROOT / CORE), str(ROOT / CORE / "_generated")]
-    headers = [str(h) for h in [*CORE.glob("*.h"), *(CORE / "_generated").glob("*.h")]]
+    headers = [str(h) for h in CORE.rglob("*.h")]
     built = []
-    for name in wanted(COLD):
-        threads = ["-pthread"] if name == "threads" else []
-        flags = [*COMMON, "-ffp-contract=off", *threads]
-        source = [str(CORE / f"{name}.pyx")]
-        link = [*threads, *LINK]
-        built.append(Extension(f"tlean._core.{name}", source, include_dirs=include, extra_compile_args=flags, extra_link_args=link))
-    for name in wanted(HOT + HOT_CONTRACTED):
-        contract = "-ffp-contract=fast" if name in HOT_CONTRACTED else "-ffp-contract=off"
+    for path in wanted(COLD):
+        threads = ["-pthread"] if path == "threads/threads" else []
+        options = {"include_dirs": include, "extra_compile_args": [*COMMON, "-ffp-contract=off", *threads], "depends": headers}
+        name = f"tlean._core.{path.replace('/', '.')}"
+        built.append(Extension(name, [str(CORE / f"{path}.pyx")], extra_link_args=[*threads, *LINK], **options))
+    for path in wanted(HOT + HOT_CONTRACTED):
+        contract = "-ffp-contract=fast" if path in HOT_CONTRACTED else "-ffp-contract=off"
         for isa in instruction_sets():
             flags = [*COMMON, contract, *ISA_FLAGS[isa]]
-            source = [str(CORE / f"{name}.pyx")]
-            full = f"tlean._core.isa_{isa}.{name}"
-            options = {"include_dirs": include, "extra_compile_args": flags, "extra_link_args": LINK}
-            built.append(Extension(full, source, depends=headers, **options))
+            options = {"include_dirs": include, "extra_compile_args": flags, "extra_link_args": LINK, "depends": headers}
+            built.append(Extension(f"tlean._core.isa_{isa}.{Path(path).name}", [str(CORE / "kernels" / f"{path}.pyx")], **options))
     return built
 
 
@@ -110,11 +107,12 @@ def translate(built: list[Extension], jobs: int) -> None:
     """Translate the Cython sources to C, each once, `jobs` at a time; then the extensions are made of the C."""
     from Cython.Build import cythonize
 
-    sources = dict.fromkeys(e.sources[0] for e in built)
-    modules = [Extension(f"tlean._core.{Path(s).stem}", [s]) for s in sources]
+    # A module of kernels is translated under a name that no instruction set is in.
+    names = {e.sources[0]: e.name if ".isa_" not in e.name else f"tlean._core.{e.name.rpartition('.')[2]}" for e in built}
+    modules = [Extension(name, [source]) for source, name in names.items()]
     options = {"compiler_directives": DIRECTIVES, "include_path": [str(CORE), str(CORE / "_generated")], "build_dir": "build/cython"}
     translated = cythonize(modules, nthreads=jobs if len(modules) > 1 else 0, quiet=True, **options)
-    c_of = {source: Path(module.sources[0]) for source, module in zip(sources, translated, strict=True)}
+    c_of = {source: Path(module.sources[0]) for source, module in zip(names, translated, strict=True)}
     for extension in built:
         made = c_of[extension.sources[0]]
         package = extension.name.split(".")[-2]

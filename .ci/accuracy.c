@@ -25,7 +25,7 @@
     F(pow_7, tl_powf(x, c[2]), pow(x, 7), 0, INFINITY)
 
 #ifdef ISA
-#include "vmath.h"
+#include "simd/vmath.h"
 
 /* A power's exponent is not known when its loop is compiled. */
 void GLUE(evaluate_, ISA)(int function, const float *in, float *out, int64_t n, const float *c) {

@@ -4,7 +4,7 @@
     python .ci/accuracy.py --only exp,log         some functions, the others' rows stay
     python .ci/accuracy.py --stride 1009 --print  every 1,009th argument, printed
 
-The functions are compiled from `tlean/_core/vmath.h` with the flags of the kernels and compared with the C library's in float64.
+The functions are compiled from `tlean/_core/simd/vmath.h` with the flags of the kernels and compared with the C library's in float64.
 """
 
 from __future__ import annotations

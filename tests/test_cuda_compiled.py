@@ -12,11 +12,11 @@ from test_ops import BAD, case, cast
 
 import tlean as tl
 from tlean import errors
-from tlean._core.plan import run
+from tlean._core.plan.plan import run
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.cuda import plan as program
-from tlean.cuda.calls import launch
+from tlean.cuda.calls import table
 from tlean.cuda.fused import module_of
 from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.target import target
@@ -345,7 +345,7 @@ def test_refusals(monkeypatch):
     op = tl.custom_op(lambda x: 2 * x, lambda x, y, g: 2 * g, name="double")
     with pytest.raises(tl.DeviceError, match=r"double .*a Python function on arrays cannot run on a CUDA device"):
         tl.compile_out(lambda ops, x: op(x), [(3,)], device="cuda")
-    monkeypatch.delitem(launch.KERNELS, "relu")
+    monkeypatch.delitem(table.KERNELS, "relu")
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         tl.compile_out(lambda ops, x: ops.relu(x), [(3,)], device="cuda")
 

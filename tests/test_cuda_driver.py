@@ -298,7 +298,8 @@ def test_memory_that_a_recording_stream_reads_waits_for_the_end_of_the_recording
 
 TWO_DEVICES = """
 import numpy as np, tlean as tl
-from tlean.cuda.step import accumulate, step_all_at
+from tlean.cuda.runtime.array import accumulate
+from tlean.cuda.step import step_all_at
 from cuda_other_library import NON_BLOCKING, Stream, Tensor
 x = np.arange(4, dtype="float32")
 a, b = tl.cuda.to_device(x), tl.cuda.to_device(x, device=1)

@@ -14,7 +14,7 @@ import tlean as tl
 from tlean.compiler.arrange import arrange
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.expand import expand
-from tlean.cuda.calls import launch
+from tlean.cuda.calls import table
 from tlean.cuda.code import module
 from tlean.cuda.kernels.plan import In, Out, Scratch
 from tlean.cuda.runtime import nvcc as build
@@ -53,7 +53,7 @@ def test_a_group_says_what_it_does():
 
 
 def test_a_missing_kernel_is_named_when_the_program_is_lowered(monkeypatch):
-    monkeypatch.delitem(launch.KERNELS, "matmul")
+    monkeypatch.delitem(table.KERNELS, "matmul")
     graph = Graph("float32")
     x = graph.arg(Spec((3, 3)))
     graph.outputs = [graph.matmul(x, graph.tanh(x)).id]

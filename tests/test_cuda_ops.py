@@ -11,7 +11,7 @@ from test_ops import BAD, GOOD, assert_close, case, cast, clean, forward, specs_
 
 import tlean as tl
 from tlean import errors
-from tlean.cuda.calls import launch
+from tlean.cuda.calls import table
 from tlean.ops import get
 from tlean.reference.interpreter import Reference
 
@@ -34,7 +34,7 @@ def as_device(ops, arrays):
 
 def has_kernel(name):
     record = get(name)
-    return record.view or record.kernel in launch.KERNELS or (record.rules.numbers is None and record.rules.decompose is not None)
+    return record.view or record.kernel in table.KERNELS or (record.rules.numbers is None and record.rules.decompose is not None)
 
 
 @pytest.mark.parametrize(("name", "k"), [c for c in GOOD if has_kernel(c[0])])
@@ -318,7 +318,7 @@ def test_corners(ops):
 
 
 def test_no_op_falls_back(ops, monkeypatch):
-    monkeypatch.delitem(launch.KERNELS, "relu")
+    monkeypatch.delitem(table.KERNELS, "relu")
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         ops.relu(np.ones(3, "float32"))
     with pytest.raises(tl.DTypeError, match="float32, not float64"):

@@ -12,7 +12,7 @@ from test_ops import BAD, GOOD, assert_close, case
 import tlean as tl
 from tlean import errors
 from tlean._core.array import as_tensor
-from tlean.cuda.calls import launch
+from tlean.cuda.calls import table
 from tlean.cuda.calls.call import _CALLS, Call
 from tlean.cuda.eager import CudaEager
 from tlean.interpreters.eager import EagerOps
@@ -75,13 +75,13 @@ def test_no_op_falls_back(monkeypatch):
     x = s.input(np.ones((2, 3)))
     y = s.tanh(s.relu(x))
     monkeypatch.setattr("tlean.cuda.calls.call._CALLS", {})
-    monkeypatch.delitem(launch.KERNELS, "relu")
+    monkeypatch.delitem(table.KERNELS, "relu")
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         s.relu(x)
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         tl.ScalarTrainer(tl.Options(device="cuda"), [np.ones(3)], [(3,)], lambda ops, w, x: ops.sum(ops.relu(w * x))).step(0.1, np.ones(3))
-    monkeypatch.delitem(launch.KERNELS, "_tanh_grad")
-    fresh = Call(get("tanh"), (s.store.at(y.id).call.specs), {}, launch.EXACT, True)
+    monkeypatch.delitem(table.KERNELS, "_tanh_grad")
+    fresh = Call(get("tanh"), (s.store.at(y.id).call.specs), {}, table.EXACT, True)
     with pytest.raises(tl.DeviceError, match="tanh_grad: there is no CUDA kernel"):
         fresh.backward((True,))
     assert len(s.store) == 3

@@ -7,7 +7,7 @@ import pytest
 
 import tlean as tl
 from tlean import nn
-from tlean._core import plan as core
+from tlean._core.plan import plan as core
 from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
 
 BACKENDS = ("eager", "compiled")
@@ -234,8 +234,8 @@ class TestNumbers:
         assert t.optim_step(opt, x).item() == np.inf
 
     def test_what_is_found_first(self):
+        from tlean._core.plan.update import first_not_finite
         from tlean._core.table import KERNELS
-        from tlean._core.update import first_not_finite
 
         for dtype, suffix in (("float32", "f32"), ("float64", "f64")):
             arrays = [np.ones(n, dtype) for n in (0, 1, 100_003, 5_000_000)]

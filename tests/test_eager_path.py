@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core import arena, eager
+from tlean._core import arena
+from tlean._core.eager import eager
 from tlean._core.refs import RefBase
 from tlean.compiler.graph import GraphRef
 from tlean.cuda.eager import DeviceRef

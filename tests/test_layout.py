@@ -42,7 +42,7 @@ LATE = {("tlean.devices", "tlean.cuda.device"): "CUDA doubles the time of `impor
 
 # What models, data and training may use of the core: arrays and threads, never a kernel.
 NO_KERNELS = {"data", "nn", "optim", "train"}
-CORE_WITHOUT_KERNELS = {"tlean._core.array", "tlean._core.commit", "tlean._core.threads"}
+CORE_WITHOUT_KERNELS = {"tlean._core.array", "tlean._core.plan.commit", "tlean._core.threads"}
 KERNEL_EXCEPTIONS = {"tlean.optim.updates": "the fused optimiser kernels update parameters in place: they are no ops"}
 
 

@@ -15,7 +15,7 @@ from oracles import draw
 import tlean as tl
 from tlean import errors
 from tlean._core.array import as_tensor
-from tlean._core.plan import run
+from tlean._core.plan.plan import run
 from tlean._core.threads import get_num_threads, set_num_threads
 from tlean.compiler.cpu import kernel_address
 from tlean.compiler.derive import decomposition, jvp_graph, vjp_graph

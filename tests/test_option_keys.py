@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.instance import option_key, options_key
+from tlean._core.eager.instance import option_key, options_key
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.merge import merged
 from tlean.ops import Spec, get

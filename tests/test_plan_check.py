@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core import epilogue, fused, host, outer
 from tlean._core.array import as_tensor
+from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import KERNELS
 from tlean.compiler import plan_check
 from tlean.compiler.arrange import arrange
@@ -149,10 +149,10 @@ def test_good_plans_pass_and_are_of_every_kind(arrangements):
     for a in arrangements.values():
         assert checked(a, CPU) is a
         codes |= {s.code for s in a.program.steps}
-    assert {fused.ADDRESS, epilogue.ADDRESS, outer.ADDRESS, host.ADDRESS} <= codes
+    assert {chain.ADDRESS, epilogue.ADDRESS, outer_update.ADDRESS, callback.ADDRESS} <= codes
     steps = [s for a in arrangements.values() for s in a.program.steps]
     assert any(s.blocked for s in steps) and any(s.shares for s in steps) and any(not s.nodes for s in steps)
-    assert any(s.code == fused.ADDRESS and s.ints[10] for s in steps) and any(s.code == fused.ADDRESS and s.ints[5] for s in steps)
+    assert any(s.code == chain.ADDRESS and s.ints[10] for s in steps) and any(s.code == chain.ADDRESS and s.ints[5] for s in steps)
 
 
 def with_steps(a: Arrangement, steps: list[Step]) -> Arrangement:
@@ -280,13 +280,13 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
     monkeypatch.setattr(plan_check, "NUMBERS", True)
     a = arrangements[name]
     for k, step in enumerate(a.program.steps):
-        start = {fused.ADDRESS: 0, epilogue.ADDRESS: 5 + (step.ints[3] if step.code == epilogue.ADDRESS else 0)}.get(step.code)
+        start = {chain.ADDRESS: 0, epilogue.ADDRESS: 5 + (step.ints[3] if step.code == epilogue.ADDRESS else 0)}.get(step.code)
         free: set[int] = set()
         if start is not None:
             far, count = step.ints[start + 8 : start + 10]
             free = {start + 2, *range(start + far, start + far + count)}
         for j in range(len(step.ints)):
-            if j in free or (step.code == host.ADDRESS and j == 0):
+            if j in free or (step.code == callback.ADDRESS and j == 0):
                 continue
             for n in (step.ints[j] + 1, step.ints[j] - 1):
                 with pytest.raises(PlanError):

@@ -13,7 +13,7 @@ import pytest
 import tlean as tl
 from tlean._core.arena import empty_cache, memory_stats
 from tlean._core.array import shared, writable
-from tlean._core.eager import recording
+from tlean._core.eager.eager import recording
 
 
 def test_array_made_without_init_is_a_released_one():

@@ -7,7 +7,7 @@ import pytest
 from oracles import draw
 
 from tlean._core.array import as_tensor
-from tlean._core.plan import run
+from tlean._core.plan.plan import run
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.lower import lower

@@ -8,14 +8,14 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import cuda, testing, train, tree
+from . import backends as backends
+from . import cuda, data, optim, testing, train, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._moved import install as install_moved
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
 from .custom import custom_op
-from .data import datasets as data
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
@@ -35,7 +35,6 @@ from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
-from .optim import optimizers as optim
 from .optim.param_list import ParamList
 from .optim.state import AdamState
 from .options import Options

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlean._core.array import AnyTensor, as_tensor, shared
-from tlean._core.commit import Commit
-from tlean._core.eager import ParamBase
+from tlean._core.eager.eager import ParamBase
+from tlean._core.plan.commit import Commit
 
 from .arguments import float_dtype
 from .devices import cuda

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tlean._core.instance import profile_instances
-from tlean._core.plan import profile_start, profile_stop
+from tlean._core.eager.instance import profile_instances
+from tlean._core.plan.plan import profile_start, profile_stop
 from tlean._core.table import KERNELS
 
 from .ops import Spec

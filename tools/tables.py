@@ -1,4 +1,4 @@
-"""The table of the ops in `docs/ops.md`, from the registry and the protocol: `python -m tools.tables docs/ops.md` writes it anew."""
+"""Writes the tables of the docs from the registry: `python -m tools.tables [FOLDER]`, which is `docs` by default."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 import sys
 from pathlib import Path
 
+from tlean.cuda.kernels import kernel_families
 from tlean.ops import protocol, registry
 from tlean.ops.protocol import Ops
 from tlean.ops.registry import OpDef
 
 _HEADER = """# The ops
 
-Written by `python -m tools.tables docs/ops.md` from the registry and the protocol; a test fails where it is out of date. The full entry
-of an op, with its formula, arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
+Written by `make docs` from the registry and the protocol; a test fails where it is out of date. The full entry of an op, with its formula,
+arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
 
 * **result**: the shape of the result; `()` is a scalar, `s` any shape, `*k` any number of axes, `N` an optional batch axis.
 * **kernel**: the kernel behind it; a *view* moves nothing; *parts* runs the kernels of its decomposition as one op; a *composite* records
@@ -83,7 +84,7 @@ def _row(name: str) -> tuple[str, ...]:
     return (_signature(name), _section(text, "Returns").rstrip("."), kernel, *derivatives, batch, exact, first)
 
 
-def table() -> str:
+def ops_table() -> str:
     """The text of `docs/ops.md`."""
     lines = [_HEADER]
     for title, _, names in _families():
@@ -93,8 +94,33 @@ def table() -> str:
     return "\n".join(lines)
 
 
+_CUDA_HEADER = """# Ops on CUDA
+
+Written by `make docs` from the registry and the kernels; a test fails where it is out of date. How to use them: [cuda.md](cuda.md).
+"""
+
+
+def _cuda_row(record: OpDef) -> tuple[str, str, str]:
+    # An op, its kernel, and the module that has it (or why it needs none, or that there is none).
+    if record.view:
+        return f"`{record.name}`", "–", "a view: no kernel"
+    if record.rules.numbers is None and record.rules.decompose is not None:
+        return f"`{record.name}`", "–", "runs the kernels of its parts"
+    family = kernel_families().get(record.kernel)
+    return f"`{record.name}`", f"`{record.kernel}`", f"`{family.name}`" if family else "**none yet**"
+
+
+def cuda_table() -> str:
+    """The text of `docs/cuda_ops.md`."""
+    rows = [_cuda_row(record) for record in registry.all_ops()]
+    missing = sum(r[2] == "**none yet**" for r in rows)
+    title = f"\n{len(rows)} ops, those that only rules call among them; {missing} without a kernel.\n"
+    return "\n".join([_CUDA_HEADER + title, "| op | kernel | where |", "|---|---|---|", *(f"| {' | '.join(r)} |" for r in rows)]) + "\n"
+
+
+#: Every table: file in the folder -> its text.
+TABLES = {"ops.md": ops_table, "cuda_ops.md": cuda_table}
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(table())
-    else:
-        print(table())
+    for _name, _text in TABLES.items():
+        (Path(*sys.argv[1:2] or ["docs"]) / _name).write_text(_text())

@@ -18,32 +18,29 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    Rule(r"lower\.py::work_of", r".*", "an estimate of time, by which a run decides whether other threads of Python may go on meanwhile"),
-    Rule(
-        r"lower\.py::(target_of|device_of)", r".*", "the choice of a device; the tests of the CUDA layer cover it, and need its emulation"
-    ),
-    Rule(r"lower\.py::instantiate", r".*_MOST_INSTANCES.*|instances\.clear\(\)|65_536", "when a cache starts over"),
-    Rule(r"lower\.py::", r"65_536|4096", "the size of a cache, and of the constants worth computing ahead"),
+    Rule(r"cost\.py::work_of", r".*", "an estimate of time, by which a run decides whether other threads of Python may go on meanwhile"),
+    Rule(r"instances\.py::instantiate", r".*_MOST_INSTANCES.*|instances\.clear\(\)|65_536", "when a cache starts over"),
+    Rule(r"(instances|fold)\.py::", r"65_536|4096", "the size of a cache, and of the constants worth computing ahead"),
     Rule(r"derive\.py::(_cached)?", r".*_CACHE_LIMIT.*|cache\.clear\(\)|20_000", "when a cache starts over"),
     Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
     Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
-    Rule(r"blocked\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
+    Rule(r"channel_blocks\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
 )
 
 
 def _keys(place: str, operator: str, *changes: str, number: int = 0) -> list[str]:
-    return [f"tlean/backends/{place}::{operator}::{c}::{number}" for c in changes]
+    return [f"tlean/{place}::{operator}::{c}::{number}" for c in changes]
 
 
 #: Survivors that were read and found to change no result, by `Mutant.key`, with the reason.
 EQUIVALENT: dict[str, str] = {
     **dict.fromkeys(
-        _keys("epilogue.py::elementwise", "constant", "1 -> 2", number=1),
+        _keys("compiler/passes/epilogues.py::elementwise", "constant", "1 -> 2", number=1),
         "the smallest of no inputs is any number below 0",
     ),
     **dict.fromkeys(
         _keys(
-            "cpu.py::Cpu.instruction",
+            "compiler/cpu.py::Cpu.instruction",
             "condition removed",
             "len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES"
             " -> (record.host is None and record.kernel in ACCUMULATES)",
@@ -51,44 +48,48 @@ EQUIVALENT: dict[str, str] = {
         "no kernel that can add has several outputs",
     ),
     **dict.fromkeys(
-        _keys("fuse.py::steps_of", "constant", "0 -> (-1)"),
+        _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)"),
         "−1 is an absent input: nobody asks who reads it",
     ),
     **dict.fromkeys(
-        _keys("lower.py::_outputs", "constant", "0 -> (-1)"),
+        _keys("compiler/arrange.py::_outputs", "constant", "0 -> (-1)"),
         "an output that is absent is no input: nobody asks which",
     ),
     **dict.fromkeys(
-        _keys("lower.py::expand", "choice", "graph.labels.get(value) if value is not None else None -> (graph.labels.get(value))"),
+        _keys(
+            "compiler/passes/expand.py::expand",
+            "choice",
+            "graph.labels.get(value) if value is not None else None -> (graph.labels.get(value))",
+        ),
         "None is not among the labelled values, so its label is None",
     ),
     **dict.fromkeys(
-        _keys("cpu.py::_fused", "choice", "_FAR_BLOCK_BYTES if far else _BLOCK_BYTES -> (_BLOCK_BYTES)"),
+        _keys("compiler/cpu.py::_fused", "choice", "_FAR_BLOCK_BYTES if far else _BLOCK_BYTES -> (_BLOCK_BYTES)"),
         "how a group is cut into blocks changes no bit: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("lower.py::_roots", "constant", "0 -> (-1)", number=1),
+        _keys("compiler/arrange.py::_roots", "constant", "0 -> (-1)", number=1),
         "a view has one input and one value: the last is the first",
     ),
     **dict.fromkeys(
         _keys(
-            "derive.py::jvp_graph",
+            "compiler/derive.py::jvp_graph",
             "arguments swapped",
             "_key(\"jvp\", record, specs, options, dtype, present) -> (_key('jvp', record, specs, options, present, dtype))",
         ),
         "the key of a cache has the same parts in another order",
     ),
     **dict.fromkeys(
-        _keys("memory.py::_Holes.take", "constant", "0 -> (-1)"),
+        _keys("compiler/memory.py::_Holes.take", "constant", "0 -> (-1)"),
         "places begin at 0: no hole lies between the two bounds",
     ),
     **dict.fromkeys(
-        _keys("epilogue.py::epilogues", "constant", "0 -> (-1)"),
+        _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)"),
         "−1 is an absent output or input, and a chain has none: it is made by nobody that a chain asks for",
     ),
     **dict.fromkeys(
         _keys(
-            "fuse.py::_elements",
+            "compiler/passes/fuse.py::_elements",
             "condition removed",
             "len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS"
             " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS)",
@@ -96,27 +97,27 @@ EQUIVALENT: dict[str, str] = {
         "an integer that is spread is made right before its first reader, and no chain reads it",
     ),
     **dict.fromkeys(
-        _keys("lower.py::arrange", "constant", "0 -> 1", number=2),
+        _keys("compiler/arrange.py::arrange", "constant", "0 -> 1", number=2),
         "where there is no place there is no number of it",
     ),
     **dict.fromkeys(
-        _keys("lower.py::instantiate", "constant", "0 -> 1", number=5),
+        _keys("interpreters/instances.py::instantiate", "constant", "0 -> 1", number=5),
         "a view calls no kernel, so that its address is never used",
     ),
     **dict.fromkeys(
         _keys(
-            "derive.py::reverse",
+            "compiler/derive.py::reverse",
             "condition removed",
             "i is not None and contribution is not None -> (contribution is not None)",
         ),
         "an absent input is not among those that need a cotangent: its contribution is None",
     ),
     **dict.fromkeys(
-        _keys("lower.py::_updates_last", "constant", "0 -> 1"),
+        _keys("compiler/arrange.py::_updates_last", "constant", "0 -> 1"),
         "an update reads a parameter, so that what it makes is never the first value",
     ),
     **dict.fromkeys(
-        _keys("lower.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
+        _keys("compiler/passes/merge.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what stands for it is None",
     ),
 }

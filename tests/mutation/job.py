@@ -21,20 +21,13 @@ from .stages import Stage, failing_programs, run_stage
 
 #: The compiler: what lies between a recorded program and a plan.
 MODULES = tuple(
-    f"tlean/backends/{name}.py"
-    for name in (
-        "blocked",
-        "cpu",
-        "derive",
-        "dual",
-        "epilogue",
-        "fuse",
-        "graph",
-        "lower",
-        "memory",
-        "outer",
-        "strips",
-        "target",
+    f"tlean/{path}.py"
+    for path in (
+        *(f"compiler/{name}" for name in ("arrange", "cpu", "derive", "graph", "lower", "memory", "target")),
+        *(f"compiler/passes/{name}" for name in ("chain_runs", "channel_blocks", "epilogues", "expand", "fold", "fuse", "merge")),
+        "compiler/passes/outer_updates",
+        "interpreters/dual",
+        "interpreters/instances",
     )
 )
 

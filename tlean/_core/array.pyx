@@ -463,7 +463,7 @@ cdef class AnyTensor:
 
     def add(self, other):
         """self + other as a new array: how contributions to one node are summed. Raises: ShapeError, DTypeError."""
-        from tlean._core.accum import add
+        from tlean._core.eager.accum import add
         if not isinstance(other, AnyTensor):
             raise_error("DTypeError", f"add: the other summand must be an AnyTensor, got {type(other).__name__}")
         return add(self, other)

@@ -40,7 +40,7 @@ ISA = choose()
 KERNELS: dict[str, int] = {}
 #: The same for the inner loops of elementwise kernels.
 INNER: dict[str, int] = {}
-#: "<op>:<f32|f64>:<input>" -> address of a step of the register machine (strips.h).
+#: "<op>:<f32|f64>:<input>" -> address of a step of the register machine (plan/chain_machine.h).
 STEPS: dict[str, int] = {}
 #: The same for the entries of kernels that say when parts of their output are final (`tl_producer`).
 PRODUCERS: dict[str, int] = {}

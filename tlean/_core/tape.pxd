@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 
 from tlean._core.arena cimport TLBuffer
 from tlean._core.array cimport AnyTensor, ShapeInfo
-from tlean._core.instance cimport Instance
+from tlean._core.eager.instance cimport Instance
 
 cdef enum:
     TL_INLINE_INPUTS = 4

@@ -18,11 +18,11 @@ import gc
 import operator
 import weakref
 
-from tlean._core.accum cimport accumulate, own
+from tlean._core.eager.accum cimport accumulate, own
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, live_bytes, raise_error
 from tlean._core.array cimport TL_F64, AnyTensor, ShapeInfo, itemsize_of, tensor_from_buffer, tensor_from_object
-from tlean._core.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
-from tlean._core.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
+from tlean._core.eager.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
+from tlean._core.plan.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
 
 # The store ------------------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlean._core import plan as core
 from tlean._core.array import as_input, as_tensor
-from tlean._core.fused import ADDRESS
-from tlean._core.host import ADDRESS as HOST
-from tlean._core.host import call_number
-from tlean._core.host import numbers as host_numbers
+from tlean._core.plan import plan as core
+from tlean._core.plan.callback import ADDRESS as HOST
+from tlean._core.plan.callback import call_number
+from tlean._core.plan.callback import numbers as host_numbers
+from tlean._core.plan.chain import ADDRESS
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlean._core.instance import options_key
+from tlean._core.eager.instance import options_key
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.instance import options_key
+from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tlean._core import epilogue, fused, host, outer
+from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 
 from .graph import GraphNode
@@ -43,18 +43,18 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         check.fault("an instruction reads what others made", f"it reads {step.inputs} and makes {step.outputs}")
     if not step.nodes:
         _copy(check, step)
-    elif step.code == fused.ADDRESS:
+    elif step.code == chain.ADDRESS:
         _Group(check, step.inputs, step.outputs, step.nodes, step.ints, step.floats, shared).check(step.accumulates)
     elif step.code == epilogue.ADDRESS:
         _epilogue(check, step, shared)
-    elif step.code == outer.ADDRESS:
+    elif step.code == outer_update.ADDRESS:
         _outer(check, step)
     elif len(step.nodes) != 1:
         check.fault("an instruction of several ops is a group", f"it is of {len(step.nodes)}")
     else:
         _kernel(check, step.nodes[0], step.kernel, step.code, step.ints, step.floats, KERNELS, step.blocked)
         updates = step.nodes[0].record.updates
-        if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == host.ADDRESS):
+        if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == callback.ADDRESS):
             check.fault("a kernel that adds into its output, or writes onto an input, goes element by element", f"{step.kernel} does not")
 
 
@@ -78,8 +78,8 @@ def _kernel(
     record, suffix = node.record, _SUFFIX[check.graph.dtype]
     specs = tuple([None if i is None else check.graph.specs[i] for i in node.inputs])
     if record.host is not None:
-        wanted = host.numbers(ints[0], _pairs([check.graph.specs[v] for v in node.outputs]), _pairs(specs))
-        if code != host.ADDRESS or ints != wanted or floats:
+        wanted = callback.numbers(ints[0], _pairs([check.graph.specs[v] for v in node.outputs]), _pairs(specs))
+        if code != callback.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
     own_ints, own_floats = record.numbers(specs, node.options)

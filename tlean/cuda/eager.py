@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
-from tlean._core.eager import recording
+from tlean._core.eager.eager import recording
 from tlean._core.refs import RefBase
 
 from .._generated.methods import OpsMethods

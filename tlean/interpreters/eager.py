@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tlean import errors
-from tlean._core.accum import install_kernels
 from tlean._core.arena import install_errors
-from tlean._core.eager import EagerOps, TensorRef, install, no_grad, without_tape
+from tlean._core.eager.accum import install_kernels
+from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
 from tlean._core.table import KERNELS, MODULES
 from tlean.ops import Spec, all_ops, composites, get
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean._core import plan as core
-from tlean._core.instance import Instance, options_key
+from tlean._core.eager.instance import Instance, options_key
+from tlean._core.plan import plan as core
 from tlean.compiler.cost import work_of
 from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
 from tlean.compiler.derive import decomposition, vjp_graph

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean._core.commit import Commit
+from tlean._core.plan.commit import Commit
 from tlean.errors import DTypeError, OptionError
 from tlean.param import Param
 

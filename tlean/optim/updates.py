@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, writable
-from tlean._core.commit import Commit
+from tlean._core.plan.commit import Commit
+from tlean._core.plan.update import first_not_finite, update_all
 from tlean._core.table import KERNELS
-from tlean._core.update import first_not_finite, update_all
 from tlean.devices import context_at, cuda, device_array
 from tlean.errors import DTypeError, NumericsError, OptionError, ShapeError
 from tlean.ops import get

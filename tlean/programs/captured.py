@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.eager import ParamBase
-from tlean._core.guard import Guard
+from tlean._core.eager.eager import ParamBase
+from tlean._core.plan.guard import Guard
 from tlean._core.refs import RefBase
 from tlean.errors import OptionError
 

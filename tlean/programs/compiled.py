@@ -8,7 +8,7 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor
-from tlean._core.eager import ParamBase
+from tlean._core.eager.eager import ParamBase
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, reverse

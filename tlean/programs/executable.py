@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.commit import Commit
+from tlean._core.plan.commit import Commit
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower

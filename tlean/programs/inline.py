@@ -7,8 +7,8 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean._core.eager import EagerCore
-from tlean._core.instance import options_key
+from tlean._core.eager.eager import EagerCore
+from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.graph import Graph, GraphRef, replay

@@ -14,9 +14,9 @@ import numpy as np
 
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.commit import Commit
-from tlean._core.eager import recording, run_plan
-from tlean._core.instance import options_key
+from tlean._core.eager.eager import recording, run_plan
+from tlean._core.eager.instance import options_key
+from tlean._core.plan.commit import Commit
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import node_id

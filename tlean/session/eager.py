@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tlean._core.array import AnyTensor
-from tlean._core.eager import use
+from tlean._core.eager.eager import use
 from tlean.gradients import Gradients
 from tlean.interpreters.eager import EagerOps
 from tlean.options import Options

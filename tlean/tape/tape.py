@@ -10,7 +10,7 @@ import numpy as np
 
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.eager import recording
+from tlean._core.eager.eager import recording
 from tlean._core.tape import TapeStore
 from tlean._generated.tape_methods import TapeMethods
 from tlean.arguments import node_id

@@ -8,7 +8,7 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
-from tlean._core.commit import Commit
+from tlean._core.plan.commit import Commit
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import GraphRef

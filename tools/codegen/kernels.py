@@ -13,7 +13,7 @@ _PREAMBLE = """\
 #ifndef TLEAN_ELEMENTWISE_KERNELS_H
 #define TLEAN_ELEMENTWISE_KERNELS_H
 #include "kernel.h"
-#include "vmath.h"
+#include "simd/vmath.h"
 
 /* Elements that one call of an inner function takes at most: the unit of work of a thread. */
 enum { TL_CHUNK = 16384 };

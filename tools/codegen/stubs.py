@@ -131,7 +131,7 @@ def methods() -> str:
 
 
 def eager() -> str:
-    """The text of `_core/eager.pyi`."""
+    """The text of `_core/eager/eager.pyi`."""
     out = [_HEADER, _EAGER_HEAD.lstrip("\n")]
     out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'TensorRef')}: ...\n" for f in faces()]
     return "".join(out)
@@ -160,5 +160,5 @@ def files() -> dict[str, str]:
         "tlean/_generated/methods.pyi": methods(),
         "tlean/_generated/tape_methods.pyi": tape_methods(),
         "tlean/functions.pyi": functions(),
-        "tlean/_core/eager.pyi": eager(),
+        "tlean/_core/eager/eager.pyi": eager(),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlean._core.epilogue import ADDRESS
-from tlean._core.fused import ADDRESS as FUSED
+from tlean._core.plan.chain import ADDRESS as FUSED
+from tlean._core.plan.epilogue import ADDRESS
 from tlean._core.table import PRODUCERS
 
 from ..graph import Graph

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlean._core.instance import options_key
+from tlean._core.eager.instance import options_key
 
 from ..graph import Graph, GraphNode
 

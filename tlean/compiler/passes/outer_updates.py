@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlean._core.outer import ADDRESS
+from tlean._core.plan.outer_update import ADDRESS
 from tlean._core.table import INNER
 
 from ..graph import Graph

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.instance import options_key
+from tlean._core.eager.instance import options_key
 from tlean.compiler.derive import decomposition, reverse, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete

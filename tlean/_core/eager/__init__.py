@@ -1,0 +1,1 @@
+"""Ops run at once: their instances, references and parameters."""

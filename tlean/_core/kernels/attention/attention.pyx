@@ -1,0 +1,475 @@
+"""Scaled dot-product attention by tiles: the n x m scores never stand in memory (Dao et al. 2022, algorithms 1 and 4).
+
+q (batch, n, h), k (batch, m, h), v (batch, m, w), y (batch, n, w), lse (batch, n) the log-sum-exp of each row of scaled scores.
+
+Forward: a chunk is a run of queries of one batch item; for each block of keys, packed once, the scores of some queries are computed,
+turned into weights by the online softmax and multiplied into y. Backward: a chunk is a run of keys of one batch item; weights are
+recomputed from lse. dK and dV are complete within a chunk; where one item has several chunks, each sums its own dQ and the sums are
+added in the order of the chunks.
+"""
+from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, sqrt
+from libc.string cimport memset
+
+from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.kernels.gemm.micro cimport (
+    TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_b_f32, tl_pack_b_f64,
+)
+from tlean._core.threads.threads cimport parallel_for, scratch
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "kernels/attention/rows.h" nogil:
+    float tl_softmax_step_f32(float* s, const unsigned char* mask, int64_t visible, int64_t n, float scale, float* top, float* total)
+    double tl_softmax_step_f64(double* s, const unsigned char* mask, int64_t visible, int64_t n, double scale, double* top, double* total)
+    float tl_softmax_end_f32(float* y, int64_t n, float scale, float top, float total)
+    double tl_softmax_end_f64(double* y, int64_t n, double scale, double top, double total)
+    void tl_softmax_back_f32(float* s, float* d, const unsigned char* mask, int64_t visible, int64_t n, float scale, float lse,
+                             float gy)
+    void tl_softmax_back_f64(double* s, double* d, const unsigned char* mask, int64_t visible, int64_t n, double scale, double lse,
+                             double gy)
+    void tl_scale_row_f32(float* y, int64_t n, float by)
+    void tl_scale_row_f64(double* y, int64_t n, double by)
+    void tl_add_row_f32(float* y, const float* x, int64_t n)
+    void tl_add_row_f64(double* y, const double* x, int64_t n)
+    float tl_row_dot_f32(const float* a, const float* b, int64_t n)
+    double tl_row_dot_f64(const double* a, const double* b, int64_t n)
+    int tl_all_finite_f32(const float* x, int64_t n)
+    int tl_all_finite_f64(const double* x, int64_t n)
+
+cdef enum:
+    QUERY_CHUNK = 256      # queries per chunk forward: each block of keys is packed once for all of them
+    KEY_BLOCK = 256        # keys per block forward
+    BACK_BLOCK = 128       # keys per block backward, where two blocks of scores are alive
+    BACK_PARTS = 8         # chunks worth having backward
+    SLOT_CHUNK = 0         # a chunk's own memory
+    SLOT_PARTS = 1         # dQ of every chunk
+
+ctypedef struct Attention:
+    char* q
+    char* k
+    char* v
+    unsigned char* mask
+    char* g
+    char* y
+    char* lse
+    char* dq
+    char* dk
+    char* dv
+    char* parts             # dQ of each chunk, where an item has several
+    int64_t batch
+    int64_t n
+    int64_t m
+    int64_t h
+    int64_t w
+    int64_t mask_step       # from one batch item's mask to the next: 0 or n*m
+    bint causal
+    double scale
+    int64_t per_item        # chunks per batch item
+    int64_t per_chunk       # queries (forward) or keys (backward) per chunk
+    int status
+
+# The right-hand operand of a product, as panels of TL_NR columns.
+ctypedef struct Panels:
+    char* at
+    int64_t step            # elements from one panel to the next
+    int64_t row             # elements from one row of a panel to the next
+
+
+# Products of blocks --------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t width(real tag) noexcept nogil:
+    return TL_NR_f32 if real is float else TL_NR_f64
+
+
+cdef inline int64_t panel_space(int64_t k, int64_t n, real tag) noexcept nogil:
+    # Elements of k rows, n columns as packed panels.
+    cdef int64_t nr = width(tag)
+    return (n + nr - 1) // nr * nr * k
+
+
+cdef Panels packed(real* to, const real* src, int64_t k_step, int64_t column, int64_t k, int64_t n) noexcept nogil:
+    cdef Panels b
+    cdef int64_t nr = width(to[0]), j = 0
+    b.at = <char*>to
+    b.step = nr * k
+    b.row = nr
+    while j < n:
+        if real is float:
+            tl_pack_b_f32(to + j * k, src + j * column, k_step, column, k, min(nr, n - j))
+        else:
+            tl_pack_b_f64(to + j * k, src + j * column, k_step, column, k, min(nr, n - j))
+        j += nr
+    return b
+
+
+cdef Panels rows_of(real* to, real* src, int64_t k, int64_t n) noexcept nogil:
+    # A row-major matrix (k, n) in its place, where its rows end with a whole vector; packed otherwise.
+    cdef Panels b
+    if n % (TL_VL_f32 if real is float else TL_VL_f64):
+        return packed(to, src, n, 1, k, n)
+    b.at = <char*>src
+    b.step = width(to[0])
+    b.row = n
+    return b
+
+
+cdef void multiply(int64_t m, int64_t n, int64_t k, const real* a, int64_t a_row, int64_t a_k, Panels b, real* c, int64_t ldc,
+                   int add) noexcept nogil:
+    # C (m, n) (+)= A (m, k) B (k, n)
+    cdef int64_t nr = width(c[0]), height = tl_even_panel(m, TL_MR), i, rows, columns
+    cdef real* panel = <real*>b.at
+    while n > 0:
+        columns = min(nr, n)
+        i = 0
+        while i < m:
+            rows = min(height, m - i)
+            if real is float:
+                tl_micro_f32(rows, columns, k, a + i * a_row, a_row, a_k, panel, b.row, c + i * ldc, ldc, add)
+            else:
+                tl_micro_f64(rows, columns, k, a + i * a_row, a_row, a_k, panel, b.row, c + i * ldc, ldc, add)
+            i += height
+        panel += b.step
+        c += nr
+        n -= nr
+
+
+cdef inline bint allowed(Attention* t, int64_t item, int64_t i, int64_t j) noexcept nogil:
+    if t.causal and j > i:
+        return False
+    return t.mask == NULL or t.mask[item * t.mask_step + i * t.m + j] != 0
+
+
+cdef void multiply_allowed(Attention* t, int64_t item, int64_t i0, int64_t rows, int64_t j0, int64_t keys, const real* weights, int64_t ld,
+                           const real* x, int64_t n, real* c, bint by_key) noexcept nogil:
+    # The sums over pairs that may attend only, for a block whose x holds a NaN or an infinity: the zero weight of a blocked pair does not
+    # cancel those. By key: c[j] += sum over i of weights[i, j] x[i]; else c[i] += sum over j of weights[i, j] x[j].
+    cdef int64_t i, j, f
+    cdef const real* from_row
+    cdef real* to
+    for i in range(rows):
+        for j in range(keys):
+            if allowed(t, item, i0 + i, j0 + j):
+                from_row = x + (i if by_key else j) * n
+                to = c + (j if by_key else i) * n
+                for f in range(n):
+                    to[f] += weights[i * ld + j] * from_row[f]
+
+
+cdef inline bint all_finite(const real* x, int64_t n) noexcept nogil:
+    if real is float:
+        return tl_all_finite_f32(x, n)
+    else:
+        return tl_all_finite_f64(x, n)
+
+
+cdef inline int64_t rounded(int64_t elements) noexcept nogil:
+    # Keeps the parts of one scratch block 64-byte aligned.
+    return (elements + 15) // 16 * 16
+
+
+# Forward -------------------------------------------------------------------------------------------------------------------
+
+cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    cdef int64_t item = chunk // t.per_item, i0 = chunk % t.per_item * t.per_chunk
+    cdef int64_t i1 = min(i0 + t.per_chunk, t.n), h = t.h, w = t.w
+    cdef int64_t sub = tl_even_panel(i1 - i0, 4 * TL_MR if TL_MR > 8 else 8 * TL_MR)
+    cdef int64_t key_end = min(t.m, i1) if t.causal else t.m
+    cdef int64_t block = min(<int64_t>KEY_BLOCK, key_end)
+    cdef int64_t j0, keys, i, rows, columns, visible, r
+    cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(block, w, tag))
+    cdef int64_t s_space = rounded(sub * block)
+    cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + s_space + 2 * rounded(t.per_chunk)) * sizeof(real))
+    if memory == NULL:
+        t.status = TL_NO_MEMORY
+        return
+    cdef real* s = memory + k_space + v_space
+    cdef real* top = s + s_space
+    cdef real* total = top + rounded(t.per_chunk)
+    cdef real* q = <real*>t.q + item * t.n * h
+    cdef real* k = <real*>t.k + item * t.m * h
+    cdef real* v = <real*>t.v + item * t.m * w
+    cdef real* y = <real*>t.y + item * t.n * w
+    cdef real scale = <real>t.scale, worth, lse
+    cdef unsigned char* mask = NULL
+    cdef Panels kt, vs
+    cdef bint blocking, plain
+    for r in range(i1 - i0):
+        top[r] = -INFINITY
+        total[r] = 0
+    j0 = -block
+    while j0 + block < key_end:
+        j0 += block
+        keys = min(block, key_end - j0)
+        kt = packed(memory, k + j0 * h, 1, h, h, keys)
+        vs = rows_of(memory + k_space, v + j0 * w, keys, w)
+        blocking = t.mask != NULL or (t.causal and j0 + keys > i0 + 1)
+        plain = not blocking or all_finite(v + j0 * w, keys * w)
+        i = i0 - sub
+        while i + sub < i1:
+            i += sub
+            rows = min(sub, i1 - i)
+            columns = min(keys, i + rows - j0) if t.causal else keys
+            if columns <= 0:
+                continue
+            multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
+            for r in range(rows):
+                if t.mask != NULL:
+                    mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
+                visible = i + r - j0 + 1 if t.causal else columns
+                if real is float:
+                    worth = tl_softmax_step_f32(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
+                else:
+                    worth = tl_softmax_step_f64(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
+                if j0 > 0 and worth != 1:
+                    if real is float:
+                        tl_scale_row_f32(y + (i + r) * w, w, worth)
+                    else:
+                        tl_scale_row_f64(y + (i + r) * w, w, worth)
+            if plain:
+                multiply(rows, w, columns, s, block, 1, vs, y + i * w, w, j0 > 0)
+            else:
+                if j0 == 0:
+                    memset(y + i * w, 0, rows * w * sizeof(real))
+                multiply_allowed(t, item, i, rows, j0, columns, s, block, v + j0 * w, w, y + i * w, False)
+    for r in range(i1 - i0):
+        if real is float:
+            lse = tl_softmax_end_f32(y + (i0 + r) * w, w, scale, top[r], total[r])
+        else:
+            lse = tl_softmax_end_f64(y + (i0 + r) * w, w, scale, top[r], total[r])
+        if t.lse != NULL:
+            (<real*>t.lse)[item * t.n + i0 + r] = lse
+
+
+cdef void forward_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    forward_chunk(<Attention*>context, chunk, <float>0)
+
+
+cdef void forward_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    forward_chunk(<Attention*>context, chunk, <double>0)
+
+
+# Backward ------------------------------------------------------------------------------------------------------------------
+
+cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    cdef int64_t item = chunk // t.per_item, part = chunk % t.per_item
+    cdef int64_t j_begin = part * t.per_chunk, j_end = min(j_begin + t.per_chunk, t.m), n = t.n, h = t.h, w = t.w
+    cdef int64_t sub = tl_even_panel(n, 8 * TL_MR if TL_MR > 8 else 16 * TL_MR), block = min(<int64_t>BACK_BLOCK, t.m)
+    cdef int64_t j0, keys, i, rows, columns, visible, r
+    cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(w, block, tag))
+    cdef int64_t rows_space = rounded(max(panel_space(max(block, sub), h, tag), panel_space(sub, w, tag))), s_space = rounded(sub * block)
+    cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + 3 * rows_space + 2 * s_space + rounded(n)) * sizeof(real))
+    if memory == NULL:
+        t.status = TL_NO_MEMORY
+        return
+    cdef real* k_rows = memory + k_space + v_space
+    cdef real* q_rows = k_rows + rows_space
+    cdef real* g_rows = q_rows + rows_space
+    cdef real* s = g_rows + rows_space
+    cdef real* d = s + s_space
+    cdef real* gy = d + s_space
+    cdef real* q = <real*>t.q + item * n * h
+    cdef real* k = <real*>t.k + item * t.m * h
+    cdef real* v = <real*>t.v + item * t.m * w
+    cdef real* g = <real*>t.g + item * n * w
+    cdef real* y = <real*>t.y + item * n * w
+    cdef real* lse = <real*>t.lse + item * n
+    cdef real* dq = NULL
+    cdef real* dk = <real*>t.dk + item * t.m * h
+    cdef real* dv = <real*>t.dv + item * t.m * w
+    cdef real scale = <real>t.scale
+    cdef unsigned char* mask = NULL
+    cdef Panels kt, vt, ks, qs, gs
+    cdef bint blocking, with_scores = t.dq != NULL or t.dk != NULL
+    if t.dq != NULL:
+        dq = <real*>t.dq if t.per_item == 1 else <real*>t.parts + part * t.batch * n * h
+        dq += item * n * h
+        memset(dq, 0, n * h * sizeof(real))
+    if t.dk != NULL:
+        memset(dk + j_begin * h, 0, (j_end - j_begin) * h * sizeof(real))
+    if t.dv != NULL:
+        memset(dv + j_begin * w, 0, (j_end - j_begin) * w * sizeof(real))
+    for i in range(n):
+        if real is float:
+            gy[i] = tl_row_dot_f32(g + i * w, y + i * w, w)
+        else:
+            gy[i] = tl_row_dot_f64(g + i * w, y + i * w, w)
+    j0 = j_begin - block
+    while j0 + block < j_end:
+        j0 += block
+        keys = min(block, j_end - j0)
+        kt = packed(memory, k + j0 * h, 1, h, h, keys)
+        vt = packed(memory + k_space, v + j0 * w, 1, w, w, keys)
+        ks = rows_of(k_rows, k + j0 * h, keys, h)
+        # Causal: queries before j0 see none of these keys.
+        i = (j0 // sub * sub if t.causal else 0) - sub
+        while i + sub < n:
+            i += sub
+            rows = min(sub, n - i)
+            columns = min(keys, i + rows - j0) if t.causal else keys
+            if columns <= 0:
+                continue
+            blocking = t.mask != NULL or (t.causal and j0 + columns > i + 1)
+            multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
+            if with_scores:
+                multiply(rows, columns, w, g + i * w, w, 1, vt, d, block, 0)
+            for r in range(rows):
+                if t.mask != NULL:
+                    mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
+                visible = i + r - j0 + 1 if t.causal else columns
+                if real is float:
+                    tl_softmax_back_f32(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
+                else:
+                    tl_softmax_back_f64(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
+            if t.dv != NULL:
+                # dV (keys, w) += P' (keys, rows) g (rows, w)
+                if not blocking or all_finite(g + i * w, rows * w):
+                    gs = rows_of(g_rows, g + i * w, rows, w)
+                    multiply(columns, w, rows, s, 1, block, gs, dv + j0 * w, w, 1)
+                else:
+                    multiply_allowed(t, item, i, rows, j0, columns, s, block, g + i * w, w, dv + j0 * w, True)
+            if t.dk != NULL:
+                # dK (keys, h) += dS' (keys, rows) q (rows, h)
+                if not blocking or all_finite(q + i * h, rows * h):
+                    qs = rows_of(q_rows, q + i * h, rows, h)
+                    multiply(columns, h, rows, d, 1, block, qs, dk + j0 * h, h, 1)
+                else:
+                    multiply_allowed(t, item, i, rows, j0, columns, d, block, q + i * h, h, dk + j0 * h, True)
+            if t.dq != NULL:
+                # dQ (rows, h) += dS (rows, keys) k (keys, h)
+                if not blocking or all_finite(k + j0 * h, columns * h):
+                    multiply(rows, h, columns, d, block, 1, ks, dq + i * h, h, 1)
+                else:
+                    multiply_allowed(t, item, i, rows, j0, columns, d, block, k + j0 * h, h, dq + i * h, False)
+
+
+cdef void backward_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    backward_chunk(<Attention*>context, chunk, <float>0)
+
+
+cdef void backward_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    backward_chunk(<Attention*>context, chunk, <double>0)
+
+
+cdef void join_parts(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+    # Rows of dQ: the chunks' sums, added in their order.
+    cdef int64_t rows = t.batch * t.n, i, p
+    cdef real* to
+    for i in range(chunk * QUERY_CHUNK, min((chunk + 1) * <int64_t>QUERY_CHUNK, rows)):
+        to = <real*>t.dq + i * t.h
+        memset(to, 0, t.h * sizeof(real))
+        for p in range(t.per_item):
+            if real is float:
+                tl_add_row_f32(to, <float*>t.parts + (p * rows + i) * t.h, t.h)
+            else:
+                tl_add_row_f64(to, <double*>t.parts + (p * rows + i) * t.h, t.h)
+
+
+cdef void join_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+    join_parts(<Attention*>context, chunk, <float>0)
+
+
+cdef void join_f64(void* context, Py_ssize_t chunk) noexcept nogil:
+    join_parts(<Attention*>context, chunk, <double>0)
+
+
+# Kernels -------------------------------------------------------------------------------------------------------------------
+
+cdef double sizes(Attention* t, const int64_t* ints, real tag) noexcept nogil:
+    # ints: batch, n, m, h, w, whether each batch item has a mask of its own, causal. Returns nanoseconds of q k' and p v.
+    t.batch, t.n, t.m, t.h, t.w = ints[0], ints[1], ints[2], ints[3], ints[4]
+    t.mask_step = t.n * t.m if ints[5] else 0
+    t.causal = ints[6] != 0
+    t.scale = 1.0 / sqrt(<double>t.h)
+    t.status = TL_OK
+    return (0.012 if real is float else 0.024) * t.batch * t.n * t.m * (t.h + t.w + 16) * (0.5 if t.causal else 1.0)
+
+
+cdef int attend(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+    # y, lse = f(q, k, v, mask)
+    cdef Attention t
+    cdef double nanoseconds = sizes(&t, ints, tag)
+    t.q, t.k, t.v, t.mask = <char*>inp[0], <char*>inp[1], <char*>inp[2], <unsigned char*>inp[3]
+    t.y, t.lse = <char*>out[0], <char*>out[1]
+    t.per_chunk = tl_even_panel(t.n, QUERY_CHUNK)
+    t.per_item = (t.n + t.per_chunk - 1) // t.per_chunk
+    parallel_for(forward_f32 if real is float else forward_f64, &t, t.batch * t.per_item, nanoseconds)
+    return t.status
+
+
+cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+    # dq, dk, dv = f(g, y, lse, q, k, v, mask)
+    cdef Attention t
+    cdef double nanoseconds = 2.5 * sizes(&t, ints, tag)
+    cdef int64_t blocks = (t.m + BACK_BLOCK - 1) // BACK_BLOCK
+    t.g, t.y, t.lse = <char*>inp[0], <char*>inp[1], <char*>inp[2]
+    t.q, t.k, t.v, t.mask = <char*>inp[3], <char*>inp[4], <char*>inp[5], <unsigned char*>inp[6]
+    t.dq, t.dk, t.dv = <char*>out[0], <char*>out[1], <char*>out[2]
+    if t.batch == 0:
+        return TL_OK
+    t.per_item = max(<int64_t>1, min(blocks, <int64_t>BACK_PARTS // t.batch))
+    t.per_chunk = (blocks + t.per_item - 1) // t.per_item * BACK_BLOCK
+    t.per_item = (t.m + t.per_chunk - 1) // t.per_chunk
+    t.parts = NULL
+    if t.per_item > 1 and t.dq != NULL:
+        t.parts = <char*>scratch(SLOT_PARTS, t.per_item * t.batch * t.n * t.h * sizeof(real))
+        if t.parts == NULL:
+            return TL_NO_MEMORY
+    parallel_for(backward_f32 if real is float else backward_f64, &t, t.batch * t.per_item, nanoseconds)
+    if t.parts != NULL and t.status == TL_OK:
+        parallel_for(join_f32 if real is float else join_f64, &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
+                     0.1 * t.per_item * t.batch * t.n * t.h)
+    return t.status
+
+
+cdef int attention_allowed(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+    # ints: batch, n, m, whether each batch item has a mask of its own, causal
+    cdef Attention t
+    cdef int64_t item, i, j
+    cdef real* y = <real*>out[0]
+    t.n, t.m = ints[1], ints[2]
+    t.mask = <unsigned char*>inp[0]
+    t.mask_step = t.n * t.m if ints[3] else 0
+    t.causal = ints[4] != 0
+    for item in range(ints[0]):
+        for i in range(t.n):
+            for j in range(t.m):
+                y[(item * t.n + i) * t.m + j] = allowed(&t, item, i, j)
+    return TL_OK
+
+
+cdef int scaled_dot_product_attention_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attend(out, inp, ints, <float>0)
+
+
+cdef int scaled_dot_product_attention_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attend(out, inp, ints, <double>0)
+
+
+cdef int sdpa_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attend_back(out, inp, ints, <float>0)
+
+
+cdef int sdpa_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attend_back(out, inp, ints, <double>0)
+
+
+cdef int attention_allowed_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attention_allowed(out, inp, ints, <float>0)
+
+
+cdef int attention_allowed_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return attention_allowed(out, inp, ints, <double>0)
+
+
+KERNELS = {
+    "_attention_allowed:f32": <size_t>&attention_allowed_f32,
+    "_attention_allowed:f64": <size_t>&attention_allowed_f64,
+    "scaled_dot_product_attention:f32": <size_t>&scaled_dot_product_attention_f32,
+    "scaled_dot_product_attention:f64": <size_t>&scaled_dot_product_attention_f64,
+    "_sdpa_grad:f32": <size_t>&sdpa_grad_f32,
+    "_sdpa_grad:f64": <size_t>&sdpa_grad_f64,
+}
+ACCUMULATES = set()

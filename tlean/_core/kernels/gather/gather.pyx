@@ -1,0 +1,263 @@
+# cython: language_level=3
+"""Kernels that take or add elements at given positions.
+
+Sums at repeated positions are taken in the order of the positions, so they do not depend on how the work is cut.
+"""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
+from tlean._core.threads.threads cimport parallel_for
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    CHUNK = 32768          # elements of one chunk
+    MAX_PARTS = 16         # a scatter reads all positions once per part of its output
+
+cdef double NS_PER_BYTE = 0.1
+
+
+cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------------
+# ints: (rows, row length, positions, strict).
+
+cdef struct Rows:
+    void* out
+    const void* x              # gathers: the table; scatters: what the output starts from (NULL: zeros)
+    const void* v              # scatters: the rows to add
+    const int64_t* at
+    int itemsize
+    int64_t rows
+    int64_t length
+    int64_t count
+    int64_t part               # gathers: positions in one chunk; scatters: rows of the output in one
+
+
+cdef bint all_within(const int64_t* at, int64_t count, int64_t rows) noexcept nogil:
+    cdef int64_t j
+    for j in range(count):
+        if at[j] < 0 or at[j] >= rows:
+            return False
+    return True
+
+
+cdef inline void gather_typed(Rows* c, real* out, const real* x, int64_t chunk) noexcept nogil:
+    cdef int64_t j, i
+    for j in range(chunk * c.part, least((chunk + 1) * c.part, c.count)):
+        i = c.at[j]
+        if c.length == 1:
+            out[j] = x[i] if 0 <= i < c.rows else 0
+        elif 0 <= i < c.rows:
+            memcpy(out + j * c.length, x + i * c.length, c.length * sizeof(real))
+        else:
+            memset(out + j * c.length, 0, c.length * sizeof(real))
+
+
+cdef void gather_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Rows* c = <Rows*>context
+    if c.itemsize == 4:
+        gather_typed(c, <float*>c.out, <const float*>c.x, chunk)
+    else:
+        gather_typed(c, <double*>c.out, <const double*>c.x, chunk)
+
+
+cdef inline void scatter_typed(Rows* c, real* out, const real* x, const real* v, int64_t chunk) noexcept nogil:
+    # This chunk's rows of the output: what they start from, then every row of v that falls on them.
+    cdef int64_t first = chunk * c.part, stop = least(first + c.part, c.rows), n = c.length, j, i, k
+    if x != NULL:
+        memcpy(out + first * n, x + first * n, (stop - first) * n * sizeof(real))
+    else:
+        memset(out + first * n, 0, (stop - first) * n * sizeof(real))
+    for j in range(c.count):
+        i = c.at[j]
+        if first <= i < stop:
+            for k in range(n):
+                out[i * n + k] += v[j * n + k]
+
+
+cdef void scatter_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Rows* c = <Rows*>context
+    if c.itemsize == 4:
+        scatter_typed(c, <float*>c.out, <const float*>c.x, <const float*>c.v, chunk)
+    else:
+        scatter_typed(c, <double*>c.out, <const double*>c.x, <const double*>c.v, chunk)
+
+
+cdef int gather_rows(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+    cdef Rows c
+    c.out = out[0]
+    c.x = inp[0]
+    c.at = <const int64_t*>inp[1]
+    c.itemsize = itemsize
+    c.rows = ints[0]
+    c.length = ints[1]
+    c.count = ints[2]
+    if ints[3] and not all_within(c.at, c.count, c.rows):
+        return TL_INDEX_OUT_OF_RANGE
+    if c.count * c.length == 0:
+        return TL_OK
+    c.part = CHUNK // c.length if c.length < CHUNK else 1
+    parallel_for(gather_chunk, &c, (c.count + c.part - 1) // c.part, c.count * (c.length * itemsize * NS_PER_BYTE + 2))
+    return TL_OK
+
+
+cdef int scatter(void* out, const void* x, const void* v, const int64_t* at, const int64_t* ints, int itemsize) noexcept nogil:
+    cdef Rows c
+    cdef int64_t parts
+    c.out = out
+    c.x = x
+    c.v = v
+    c.at = at
+    c.itemsize = itemsize
+    c.rows = ints[0]
+    c.length = ints[1]
+    c.count = ints[2]
+    if ints[3] and not all_within(at, c.count, c.rows):
+        return TL_INDEX_OUT_OF_RANGE
+    if c.rows * c.length == 0:
+        return TL_OK
+    parts = least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
+    c.part = (c.rows + parts - 1) // parts
+    parallel_for(scatter_chunk, &c, (c.rows + c.part - 1) // c.part, ((c.rows + c.count) * c.length * itemsize) * NS_PER_BYTE)
+    return TL_OK
+
+
+cdef int gather_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather_rows(out, inp, ints, 4)
+
+
+cdef int gather_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return gather_rows(out, inp, ints, 8)
+
+
+cdef int scatter_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], NULL, inp[0], <const int64_t*>inp[1], ints, 4)
+
+
+cdef int scatter_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], NULL, inp[0], <const int64_t*>inp[1], ints, 8)
+
+
+cdef int scatter_add_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints, 4)
+
+
+cdef int scatter_add_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints, 8)
+
+
+# One element per reduced run -------------------------------------------------------------------------------------------------
+# ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating. index[o] counts along the reduced runs in
+# row-major order; o along the kept ones.
+
+cdef struct Points:
+    void* out
+    const void* src
+    const int32_t* index
+    const int64_t* ints
+    int itemsize
+    bint taking
+    int64_t count
+
+
+cdef inline int64_t point(const int64_t* ints, int64_t kept, int64_t index) noexcept nogil:
+    # The element that (kept, index) stand for, or -1 where the index is out of range.
+    cdef int64_t k = ints[0] - 1, step = 1, at = 0, n
+    if index < 0:
+        return -1
+    while k >= 0:
+        n = ints[2 + k]
+        if k % 2 == ints[1]:
+            at += kept % n * step
+            kept //= n
+        else:
+            at += index % n * step
+            index //= n
+        step *= n
+        k -= 1
+    return at if index == 0 else -1
+
+
+cdef inline void points_typed(Points* c, real* out, const real* src, int64_t first, int64_t stop) noexcept nogil:
+    cdef int64_t o, at
+    for o in range(first, stop):
+        at = point(c.ints, o, c.index[o])
+        if c.taking:
+            out[o] = src[at] if at >= 0 else 0
+        elif at >= 0:
+            out[at] = src[o]
+
+
+cdef void points_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Points* c = <Points*>context
+    cdef int64_t first = chunk * CHUNK, stop = least(first + CHUNK, c.count)
+    if c.itemsize == 4:
+        points_typed(c, <float*>c.out, <const float*>c.src, first, stop)
+    else:
+        points_typed(c, <double*>c.out, <const double*>c.src, first, stop)
+
+
+cdef struct Zeros:
+    char* out
+    int64_t nbytes
+
+
+cdef void zero_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Zeros* c = <Zeros*>context
+    cdef int64_t first = chunk * CHUNK * 8
+    memset(c.out + first, 0, least(CHUNK * 8, c.nbytes - first))
+
+
+cdef int points(void** out, void** inp, const int64_t* ints, int itemsize, bint taking) noexcept nogil:
+    cdef Points c
+    cdef Zeros z
+    cdef int64_t k
+    c.out = out[0]
+    c.src = inp[0]
+    c.index = <const int32_t*>inp[1]
+    c.ints = ints
+    c.itemsize = itemsize
+    c.taking = taking
+    c.count = 1
+    z.out = <char*>out[0]
+    z.nbytes = itemsize
+    for k in range(ints[0]):
+        z.nbytes *= ints[2 + k]
+        if k % 2 == ints[1]:
+            c.count *= ints[2 + k]
+    if not taking:
+        parallel_for(zero_chunk, &z, (z.nbytes + CHUNK * 8 - 1) // (CHUNK * 8), z.nbytes * 0.05)
+    parallel_for(points_chunk, &c, (c.count + CHUNK - 1) // CHUNK, c.count * 8.0)
+    return TL_OK
+
+
+cdef int take_at_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, 4, True)
+
+
+cdef int take_at_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, 8, True)
+
+
+cdef int place_at_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, 4, False)
+
+
+cdef int place_at_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, 8, False)
+
+
+KERNELS = {
+    "gather_rows:f32": <size_t>&gather_rows_f32, "gather_rows:f64": <size_t>&gather_rows_f64,
+    "scatter_rows:f32": <size_t>&scatter_rows_f32, "scatter_rows:f64": <size_t>&scatter_rows_f64,
+    "scatter_add_rows:f32": <size_t>&scatter_add_rows_f32, "scatter_add_rows:f64": <size_t>&scatter_add_rows_f64,
+    "take_at:f32": <size_t>&take_at_f32, "take_at:f64": <size_t>&take_at_f64,
+    "place_at:f32": <size_t>&place_at_f32, "place_at:f64": <size_t>&place_at_f64,
+}
+ACCUMULATES = set()

@@ -1,0 +1,27 @@
+/* The inner loops of maxima: NaN wins, and of equal elements the first.
+ */
+#ifndef TLEAN_MAXIMA_H
+#define TLEAN_MAXIMA_H
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "simd/moves.h"
+
+#define TL_LANE(e, w, n) (e)
+#define TL_PARTNER(e, w, n) ((e) ^ ((w) % (n)))
+/* Every lane gets what its partner, lane e ^ w, has. */
+#define TL_HALVED(type, v, w) ((type)TL_PERMUTE(IVEC, TL_LANES, (IVEC)(v), (IVEC)(v), TL_PARTNER, w))
+
+#define TL_T float
+#define TL_INT int32_t
+#define TL_LANES TL_TILE4
+#define TL_NAME(name) name##_f32
+#include "kernels/reduce/maxima_template.h"
+
+#define TL_T double
+#define TL_INT int64_t
+#define TL_LANES TL_TILE8
+#define TL_NAME(name) name##_f64
+#include "kernels/reduce/maxima_template.h"
+#endif

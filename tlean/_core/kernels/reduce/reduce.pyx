@@ -1,0 +1,362 @@
+# cython: language_level=3
+"""Kernels that sum: over any axes, and running sums.
+
+An array is seen as alternating runs of kept and reduced axes. The innermost reduced run is summed first, as rows where nothing kept
+follows it and as columns otherwise; that leaves a smaller array with one reduced run less. A long run is cut into segments whose sums are
+summed in turn. Segments, panels and the order of additions depend on the sizes alone.
+"""
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.threads.threads cimport parallel_for, scratch
+
+cdef extern from "kernels/reduce/sums.h" nogil:
+    void tl_row_sums_f32(float* sum, const float* x, int64_t rows, int64_t n)
+    void tl_row_sums_f64(double* sum, const double* x, int64_t rows, int64_t n)
+    void tl_panel_sum_f32(float* total, float* part, const float* x, int64_t rows, int64_t stride, int64_t w)
+    void tl_panel_sum_f64(double* total, double* part, const double* x, int64_t rows, int64_t stride, int64_t w)
+
+cdef extern from "kernels/reduce/sums_blocked.h" nogil:
+    enum:
+        TL_TILE4
+    void tl_row_sums_blocked(float* sum, const float* x, int64_t n)
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    SEGMENT = 32768        # elements of one segment, and of one chunk
+    PANEL = 1024           # columns summed together
+    NARROW = 128           # columns are widened to this by summing several rows side by side
+
+cdef double NS_PER_BYTE = 0.05
+
+
+cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline void row_sums(real* total, const real* x, int64_t rows, int64_t n) noexcept nogil:
+    if real is float:
+        tl_row_sums_f32(total, x, rows, n)
+    else:
+        tl_row_sums_f64(total, x, rows, n)
+
+
+cdef inline void panel_sum(real* total, real* part, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
+    if real is float:
+        tl_panel_sum_f32(total, part, x, rows, stride, w)
+    else:
+        tl_panel_sum_f64(total, part, x, rows, stride, w)
+
+
+cdef inline void divide(real* x, int64_t n, real by) noexcept nogil:
+    cdef int64_t i
+    if by != 1:
+        for i in range(n):
+            x[i] /= by
+
+
+# One pass: (outer, length, width) -> (outer, segments, width), each segment summed -----------------------------------------
+
+cdef struct Pass:
+    const void* src
+    void* dst
+    int itemsize
+    int64_t outer
+    int64_t length
+    int64_t width
+    int64_t segment            # entries of `length` in one segment
+    int64_t segments
+    int64_t panels             # pieces of `width`
+    int64_t units              # outer × segments × panels
+    int64_t units_per_chunk
+    double divisor
+
+
+cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
+    # total[j] = Σ_r x[r·stride + j].
+    cdef real side[2 * NARROW]
+    cdef real part[PANEL]
+    cdef int64_t beside = 1, wide, j
+    if stride == w:
+        while beside * w < NARROW and rows >= 16 * beside:
+            beside *= 2
+    if beside == 1:
+        panel_sum(total, part, x, rows, stride, w)
+        return
+    # `beside` neighbouring rows make one wide row; the sums of the wide rows are folded in half until one row is left.
+    wide = beside * w
+    panel_sum(side, part, x, rows // beside, wide, wide)
+    x += rows // beside * wide
+    for j in range(rows % beside * w):
+        side[j] += x[j]
+    while beside > 1:
+        beside //= 2
+        for j in range(beside * w):
+            side[j] += side[beside * w + j]
+    for j in range(w):
+        total[j] = side[j]
+
+
+cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
+    cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), rest, first, n, at, column, w
+    if p.width == 1 and p.segments == 1:
+        row_sums(dst + unit, src + unit * p.length, stop - unit, p.length)
+        divide(dst + unit, stop - unit, <real>p.divisor)
+        return
+    for unit in range(unit, stop):
+        column = unit % p.panels * PANEL
+        rest = unit // p.panels
+        first = rest % p.segments * p.segment
+        n = least(p.segment, p.length - first)
+        at = (rest // p.segments * p.length + first) * p.width + column
+        if p.width == 1:
+            row_sums(dst + rest, src + at, 1, n)
+        else:
+            w = least(PANEL, p.width - column)
+            sum_columns(dst + rest * p.width + column, src + at, n, p.width, w)
+            divide(dst + rest * p.width + column, w, <real>p.divisor)
+
+
+cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Pass* p = <Pass*>context
+    if p.itemsize == 4:
+        pass_typed(p, <float*>p.dst, <const float*>p.src, chunk)
+    else:
+        pass_typed(p, <double*>p.dst, <const double*>p.src, chunk)
+
+
+cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor, int itemsize) noexcept nogil:
+    # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
+    cdef Pass p
+    cdef int slot = 2
+    p.src = src
+    p.itemsize = itemsize
+    p.outer = outer
+    p.length = length
+    p.width = width
+    p.panels = (width + PANEL - 1) // PANEL
+    p.segment = most(SEGMENT // least(width, PANEL) & ~63, 64)
+    while True:
+        p.segments = (p.length + p.segment - 1) // p.segment
+        p.units = outer * p.segments * p.panels
+        p.units_per_chunk = most(SEGMENT // (least(p.segment, p.length) * least(width, PANEL)), 1)
+        if p.segments == 1:
+            p.dst = dst
+            p.divisor = divisor
+        else:
+            p.dst = scratch(slot, outer * p.segments * width * itemsize)
+            if p.dst == NULL:
+                return TL_NO_MEMORY
+            p.divisor = 1
+        parallel_for(pass_chunk, &p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
+                     outer * p.length * width * itemsize * NS_PER_BYTE)
+        if p.segments == 1:
+            return TL_OK
+        p.src = p.dst
+        p.length = p.segments
+        slot = 5 - slot
+
+
+# reduce_sum -----------------------------------------------------------------------------------------------------------------
+# ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating; floats: (divisor,).
+
+cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* floats, int itemsize) noexcept nogil:
+    cdef int64_t runs = ints[0], first = 1 - ints[1], k, kept = 1, reduced = 1, outer, width = 1
+    cdef const int64_t* size = ints + 2
+    cdef const void* src = inp[0]
+    cdef void* dst
+    cdef int slot = 0, code
+    for k in range(runs):
+        if k % 2 == first:
+            reduced *= size[k]
+        else:
+            kept *= size[k]
+    if kept == 0:
+        return TL_OK
+    if reduced == 0:
+        memset(out[0], 0, kept * itemsize)
+        return TL_OK
+    k = runs - 1
+    if k >= 0 and k % 2 != first:
+        width = size[k]
+        k -= 1
+    if k < 0:
+        # Every reduced axis has size 1.
+        memcpy(out[0], src, kept * itemsize)
+        return TL_OK
+    outer = kept * reduced // width
+    while True:
+        outer //= size[k]
+        if k < 2:
+            return sum_run(out[0], src, outer, size[k], width, floats[0], itemsize)
+        dst = scratch(slot, outer * width * itemsize)
+        if dst == NULL:
+            return TL_NO_MEMORY
+        code = sum_run(dst, src, outer, size[k], width, 1, itemsize)
+        if code != TL_OK:
+            return code
+        src = dst
+        outer //= size[k - 1]
+        width *= size[k - 1]
+        k -= 2
+        slot = 1 - slot
+
+
+cdef int reduce_sum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_sum(out, inp, ints, floats, 4)
+
+
+cdef int reduce_sum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_sum(out, inp, ints, floats, 8)
+
+
+# The sum over images and positions of an array whose channels are in blocks, (N, C / lanes, P, lanes), with the bits of reduce_sum on
+# (N, C, P). ints: (N, C, P); P is at most a segment. floats: (divisor,).
+
+cdef struct Blocked:
+    const float* src
+    float* dst
+    int64_t length
+
+
+cdef void blocked_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Blocked* b = <Blocked*>context
+    tl_row_sums_blocked(b.dst + chunk * TL_TILE4, b.src + chunk * b.length * TL_TILE4, b.length)
+
+
+cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Blocked b
+    b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[2]
+    if ints[0] > 1:
+        b.dst = <float*>scratch(0, ints[0] * ints[1] * 4)
+        if b.dst == NULL:
+            return TL_NO_MEMORY
+    parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_TILE4, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
+    if ints[0] > 1:
+        return sum_run(out[0], b.dst, 1, ints[0], ints[1], floats[0], 4)
+    divide(b.dst, ints[1], <float>floats[0])
+    return TL_OK
+
+
+# cumsum ---------------------------------------------------------------------------------------------------------------------
+# ints: (outer, length, width, reverse): along the middle of (outer, length, width), from the end where reverse is 1. The running sum is
+# kept in double precision.
+
+cdef struct Running:
+    const void* src
+    void* dst
+    int itemsize
+    int64_t length
+    int64_t width
+    bint reverse
+    int64_t panels
+    int64_t units
+    int64_t units_per_chunk
+
+
+cdef inline void running_row(real* y, const real* x, int64_t n, int64_t step) noexcept nogil:
+    cdef double total = 0
+    cdef int64_t i
+    for i in range(n):
+        total += x[i * step]
+        y[i * step] = <real>total
+
+
+# Four rows of n numbers side by side: a row alone waits for each of its additions.
+cdef inline void running_four(real* y, const real* x, int64_t n, int64_t step) noexcept nogil:
+    cdef double a = 0, b = 0, c = 0, d = 0
+    cdef int64_t _
+    for _ in range(n):
+        a += x[0]
+        b += x[n]
+        c += x[2 * n]
+        d += x[3 * n]
+        y[0] = <real>a
+        y[n] = <real>b
+        y[2 * n] = <real>c
+        y[3 * n] = <real>d
+        x += step
+        y += step
+
+
+cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, int64_t w) noexcept nogil:
+    cdef double total[PANEL]
+    cdef int64_t _, j
+    for j in range(w):
+        total[j] = 0
+    for _ in range(n):
+        for j in range(w):
+            total[j] += x[j]
+            y[j] = <real>total[j]
+        x += step
+        y += step
+
+
+cdef inline void running_typed(Running* c, real* dst, const real* src, int64_t chunk) noexcept nogil:
+    cdef int64_t unit = chunk * c.units_per_chunk, end = least(unit + c.units_per_chunk, c.units)
+    cdef int64_t at, column, step = -c.width if c.reverse else c.width
+    while c.width == 1 and unit + 4 <= end:
+        at = unit * c.length + (c.length - 1 if c.reverse else 0)
+        running_four(dst + at, src + at, c.length, step)
+        unit += 4
+    for unit in range(unit, end):
+        column = unit % c.panels * PANEL
+        at = unit // c.panels * c.length * c.width + column
+        if c.reverse:
+            at += (c.length - 1) * c.width
+        if c.width == 1:
+            running_row(dst + at, src + at, c.length, step)
+        else:
+            running_panel(dst + at, src + at, c.length, step, least(PANEL, c.width - column))
+
+
+cdef void running_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Running* c = <Running*>context
+    if c.itemsize == 4:
+        running_typed(c, <float*>c.dst, <const float*>c.src, chunk)
+    else:
+        running_typed(c, <double*>c.dst, <const double*>c.src, chunk)
+
+
+cdef int cumsum(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+    cdef Running c
+    cdef int64_t total = ints[0] * ints[1] * ints[2]
+    if total == 0:
+        return TL_OK
+    c.src = inp[0]
+    c.dst = out[0]
+    c.itemsize = itemsize
+    c.length = ints[1]
+    c.width = ints[2]
+    c.reverse = ints[3]
+    c.panels = (c.width + PANEL - 1) // PANEL
+    c.units = ints[0] * c.panels
+    c.units_per_chunk = most(SEGMENT // (c.length * least(c.width, PANEL)), 1)
+    parallel_for(running_chunk, &c, (c.units + c.units_per_chunk - 1) // c.units_per_chunk, total * 0.7)
+    return TL_OK
+
+
+cdef int cumsum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return cumsum(out, inp, ints, 4)
+
+
+cdef int cumsum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return cumsum(out, inp, ints, 8)
+
+
+KERNELS = {
+    "reduce_sum:f32": <size_t>&reduce_sum_f32, "reduce_sum:f64": <size_t>&reduce_sum_f64,
+    "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
+    "cumsum:f32": <size_t>&cumsum_f32, "cumsum:f64": <size_t>&cumsum_f64,
+}
+ACCUMULATES = set()
+# Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
+SEGMENT_LENGTH = SEGMENT

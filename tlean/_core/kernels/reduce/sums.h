@@ -1,0 +1,28 @@
+/* The inner loops of sums: one contiguous row, and a panel of rows added element by element.
+ *
+ * The order of additions is a tree that depends on the lengths alone. Rounding errors grow with its depth: at most about 40 additions
+ * on the way from an element of a segment to its sum, as in pairwise summation (Higham 1993), not with the number of elements.
+ */
+#ifndef TLEAN_SUMS_H
+#define TLEAN_SUMS_H
+#include <stdint.h>
+#include <string.h>
+
+#include "simd/moves.h"
+
+#define TL_HALVE(e, w, n) ((e) ^ ((w) % (n)))
+/* Strips of four vectors in one block: the number of blocks in a segment stays below about 32. */
+#define TL_BLOCK_STRIPS (TL_VECTOR_BYTES == 16 ? 64 : 32)
+
+#define TL_T float
+#define TL_INT int32_t
+#define TL_LANES TL_TILE4
+#define TL_NAME(name) name##_f32
+#include "kernels/reduce/sums_template.h"
+
+#define TL_T double
+#define TL_INT int64_t
+#define TL_LANES TL_TILE8
+#define TL_NAME(name) name##_f64
+#include "kernels/reduce/sums_template.h"
+#endif

@@ -1,0 +1,1 @@
+"""Plans: programs that run by one call, and what becomes real with them."""
