@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import re
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ def is_covered(path: str) -> bool:
     return not path.startswith(OUTSIDE) and not path.endswith(DECLARATIONS)
 
 
+#: What a string begins and ends with.
+_QUOTES = r"""^[a-zA-Z]*(\"{3}|'{3}|"|')|(\"{3}|'{3}|"|')$"""
+
+
 def rows_of(text: str, kind: str) -> dict[int, list[Token]]:
     """The tokens of each line; those of a string over several lines as the C that it mostly is."""
     rows: dict[int, list[Token]] = defaultdict(list)
@@ -84,7 +89,7 @@ def rows_of(text: str, kind: str) -> dict[int, list[Token]]:
         if t.line == t.last:
             rows[t.line].append(t)
             continue
-        for offset, part in enumerate(t.text.split("\n")):
+        for offset, part in enumerate(re.sub(_QUOTES, "", t.text).split("\n")):
             rows[t.line + offset] += tokens(part, "c")
     return rows
 

@@ -14,8 +14,8 @@ A line is `instruction set, what, dtype, way, hash`, separated by tabs. Arrays c
 are alike (`--nan-bits` tells them apart: their sign and payload depend on the order in which a compiler puts operands). What raises
 contributes the class of the error, not its text. The line `drawn` of a program says what was drawn: where it differs, the rest must.
 
-Each instruction set runs in child processes with TLEAN_ISA set; its kernels must be built in this clone. The result depends neither on
-`--threads` nor on `--workers`.
+Each instruction set runs in child processes with TLEAN_ISA set; its kernels must be built in this clone. The result depends on none of
+`--threads`, `--workers` and `--parts`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ sys.path.insert(0, str(ROOT))
 
 ISAS = ("base", "avx2", "avx512")
 DTYPES = ("float32", "float64")
-#: Child processes for each instruction set, one after another or side by side.
-PARTS = 4
 #: The seed of the job whose programs are drawn.
 SEED = 13
 #: Seconds that one child process may take.
@@ -198,8 +196,8 @@ class Call:
         return [y.value for y in (made if isinstance(made, tuple) else (made,))]
 
 
-def samples(reference: bool) -> Iterator[Callable[[], Item]]:
-    """Every good sample in both dtypes; on the reference alone, or in all other ways."""
+def samples(reference: bool) -> Iterator[tuple[str, Callable[[], Item]]]:
+    """(name, what makes the item) of every good sample in both dtypes; on the reference alone, or in all other ways."""
     from tlean.ops import all_ops
 
     def item(record: Any, number: int, sample: Any, dtype: str) -> Item:
@@ -211,7 +209,7 @@ def samples(reference: bool) -> Iterator[Callable[[], Item]]:
         for number, sample in enumerate(record.samples() if record.samples else ()):
             if not sample.raises:
                 for dtype in DTYPES:
-                    yield functools.partial(item, record, number, sample, dtype)
+                    yield f"sample {record.name} {number}", functools.partial(item, record, number, sample, dtype)
 
 
 # Programs -----------------------------------------------------------------------------------------------------------------
@@ -250,34 +248,36 @@ def program(index: int) -> Item:
     return Item(f"program {index} {drawn.kind}", drawn.dtype, ways)
 
 
-def items(isa: str, programs: int) -> list[Callable[[], Item]]:
-    """All that is hashed with an instruction set; "reference" stands for what needs none."""
-    if isa == "reference":
-        return list(samples(reference=True))
-    return [*samples(reference=False), *(functools.partial(program, i) for i in range(programs))]
+def items(isa: str, programs: int, only: str = "") -> list[Callable[[], Item]]:
+    """All that is hashed with an instruction set, or what has `only` in its name; "reference" stands for what needs none."""
+    pairs = list(samples(isa == "reference"))
+    if isa != "reference":
+        pairs += [(f"program {i}", functools.partial(program, i)) for i in range(programs)]
+    return [make for name, make in pairs if only in name]
 
 
 # Processes ----------------------------------------------------------------------------------------------------------------
 
 
-def child(isa: str, part: int, first: int, programs: int, threads: int, nan_bits: bool) -> int:
-    """Print `number of the item, line` for part `part` of the items, from number `first` on."""
+def child(isa: str, part: int, first: int, arguments: argparse.Namespace) -> int:
+    """Print `number of the item, line` for every item of a part, from number `first` on."""
     import tlean as tl
 
     if ROOT not in Path(tl.__file__).resolve().parents:
         sys.exit(f"digest: this is a tlean from elsewhere: {tl.__file__}")
-    tl.set_num_threads(threads)
-    for number, make in enumerate(items(isa, programs)):
-        if number % PARTS == part and number >= first:
+    tl.set_num_threads(arguments.threads)
+    for number, make in enumerate(items(isa, arguments.programs, arguments.only)):
+        if number % arguments.parts == part and number >= first:
             print(f"{number}\tbegin", flush=True)
-            for line in make().lines(nan_bits):
+            for line in make().lines(arguments.nan_bits):
                 print(f"{number}\t{line}", flush=True)
     return 0
 
 
 def run_part(isa: str, part: int, arguments: argparse.Namespace) -> list[tuple[int, str]]:
     """(number of the item, line) of one part. A child that a signal ends is a line, and the rest runs in another child."""
-    environment = {**os.environ, "MALLOC_PERTURB_": "165", "PYTHONHASHSEED": "0"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TLEAN_")}
+    environment |= {"MALLOC_PERTURB_": "165", "PYTHONHASHSEED": "0"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     if isa != "reference":
         environment["TLEAN_ISA"] = isa
@@ -285,7 +285,8 @@ def run_part(isa: str, part: int, arguments: argparse.Namespace) -> list[tuple[i
     first = part
     while True:
         command = [sys.executable, __file__, "--child", isa, str(part), str(first), "--programs", str(arguments.programs)]
-        command += ["--threads", str(arguments.threads), *(["--nan-bits"] if arguments.nan_bits else [])]
+        command += ["--parts", str(arguments.parts), "--threads", str(arguments.threads), "--only", arguments.only]
+        command += ["--nan-bits"] if arguments.nan_bits else []
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
         found = [line.split("\t", 1) for line in done.stdout.splitlines()]
         lines += [(int(number), f"{isa}\t{line}") for number, line in found if line != "begin"]
@@ -295,7 +296,7 @@ def run_part(isa: str, part: int, arguments: argparse.Namespace) -> list[tuple[i
         lines.append((last, f"{isa}\titem {last}\t-\tends its process\t{signal.Signals(-done.returncode).name}"))
         first = last + 1
     if done.returncode:
-        raise RuntimeError(f"digest: the child for {isa} failed:\n{done.stderr[-2000:]}")
+        raise ChildProcessError(f"the child for {isa} failed:\n{done.stderr[-2000:]}")
     return lines
 
 
@@ -303,7 +304,7 @@ def measure(arguments: argparse.Namespace) -> list[str]:
     """Every line, in an order of its own: instruction sets as asked for, samples by name, programs by number."""
     sets = ["reference", *arguments.isa]
     with ThreadPoolExecutor(arguments.workers) as pool:
-        parts = {isa: [pool.submit(run_part, isa, p, arguments) for p in range(PARTS)] for isa in sets}
+        parts = {isa: [pool.submit(run_part, isa, p, arguments) for p in range(arguments.parts)] for isa in sets}
         return [line for isa in sets for _, line in sorted((e for p in parts[isa] for e in p.result()), key=lambda e: e[0])]
 
 
@@ -321,13 +322,15 @@ def compare(old: list[str], new: list[str]) -> list[str]:
 
 
 def main(given: list[str] | None = None) -> int:
-    """Run the command line. Returns: 1 where lines differ, else 0."""
+    """Run the command line. Returns: 1 where lines differ, 2 where a child process fails (no kernels of that instruction set), else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, default=500, help="programs to draw (500)")
     parser.add_argument("--isa", default=",".join(ISAS), help=f"instruction sets, separated by commas ({','.join(ISAS)})")
     parser.add_argument("--threads", type=int, default=1, help="threads of the kernels (1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="child processes at a time (one for each processor)")
+    parser.add_argument("--parts", type=int, default=4, help="child processes for each instruction set in all (4)")
     parser.add_argument("--nan-bits", action="store_true", help="sign and payload of NaNs count")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only samples and programs with this in their names: 'sample conv2d '")
     parser.add_argument("--most", type=int, default=40, help="list at most so many lines that differ (40)")
     parser.add_argument("--child", nargs=3, metavar=("ISA", "PART", "FIRST"), help=argparse.SUPPRESS)
     action = parser.add_mutually_exclusive_group()
@@ -336,13 +339,17 @@ def main(given: list[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     if arguments.child:
         isa, part, first = arguments.child
-        return child(isa, int(part), int(first), arguments.programs, arguments.threads, arguments.nan_bits)
+        return child(isa, int(part), int(first), arguments)
     arguments.isa = arguments.isa.split(",")
     if not set(arguments.isa) <= set(ISAS):
         parser.error(f"instruction sets are {', '.join(ISAS)}")
     old = arguments.compare.read_text().splitlines() if arguments.compare else None
     started = time.monotonic()
-    lines = measure(arguments)
+    try:
+        lines = measure(arguments)
+    except ChildProcessError as error:
+        print(f"digest: {error}", file=sys.stderr)
+        return 2
     raised = sum(line.rpartition("\t")[2].endswith("Error") for line in lines)
     whole = Hash(arguments.nan_bits)
     whole.add(lines)

@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from pathlib import PurePosixPath
 
-from source import code_lines, language, read, tracked
+from source import code_lines, language, read, texts_of, tracked
 
 ENDINGS = (".py", ".pyx", ".pxd", ".pxi", ".h")
 
@@ -32,9 +32,12 @@ def count(commit: str | None = None) -> tuple[Counter[str], Counter[str]]:
     """(lines, files) by room, in the working tree or at a commit."""
     lines: Counter[str] = Counter()
     files: Counter[str] = Counter()
-    for path in tracked(commit):
-        if path.startswith("tlean/") and path.endswith(ENDINGS):
-            text = read(path, commit)
+    if commit is None:
+        texts = {p: read(p) for p in tracked() if p.startswith("tlean/") and p.endswith(ENDINGS)}
+    else:
+        texts = texts_of(commit, "tlean")
+    for path, text in texts.items():
+        if path.endswith(ENDINGS):
             lines[room(path)] += len(code_lines(text, language(path) or ""))
             files[room(path)] += 1
     return lines, files
@@ -69,7 +72,7 @@ def main(given: list[str] | None = None) -> int:
     try:
         old = None if commit is None else count(commit)
     except subprocess.CalledProcessError as error:
-        parser.error(f"git: {error.stderr.strip()}")
+        parser.error(f"git: {error.stderr.decode().strip()}")
     print(table(count(), old, commit or ""))
     return 0
 

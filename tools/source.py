@@ -5,8 +5,10 @@ One lexer for Python and Cython, one for C, one for shell scripts; each knows co
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,28 +20,34 @@ C = (".h", ".c")
 
 @dataclass(frozen=True)
 class Token:
-    """A token: its kind ("name", "number", "string", "op"), text, and first and last line."""
+    """A token: its kind ("name", "number", "string", "op"), text, first and last line, and whether a logical line begins with it."""
 
     kind: str
     text: str
     line: int
     last: int
+    begins: bool = False
 
 
-def tracked(commit: str | None = None) -> list[str]:
-    """The files that git tracks, here or at a commit, by their paths from the root. Generated files are none of them."""
-    command = ["ls-files", "--cached"] if commit is None else ["ls-tree", "-r", "--name-only", "--full-tree", commit]
-    paths = _git(*command).splitlines()
-    return [p for p in paths if commit is not None or (ROOT / p).is_file()]
+def tracked() -> list[str]:
+    """The files that git tracks, by their paths from the root. Generated files are none of them."""
+    return [p for p in _git("ls-files", "--cached").decode().splitlines() if (ROOT / p).is_file()]
 
 
-def read(path: str, commit: str | None = None) -> str:
-    """The text of a file, here or at a commit."""
-    return (ROOT / path).read_text() if commit is None else _git("show", f"{commit}:{path}")
+def read(path: str) -> str:
+    """The text of a file."""
+    return (ROOT / path).read_text()
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def texts_of(commit: str, folder: str) -> dict[str, str]:
+    """Path -> text of the files of a folder at a commit; nothing is checked out."""
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, folder))) as archive:
+        files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
+        return {name: file.read().decode() for name, file in files.items() if file is not None}
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
 
 
 def language(path: str, text: str = "") -> str | None:
@@ -102,7 +110,7 @@ def tokens(text: str, kind: str) -> Iterator[Token]:
             if depth == 0:
                 begins, held = True, None
         elif group not in ("space", "comment"):
-            token = Token(group, part, line, last)
+            token = Token(group, part, line, last, begins)
             if held is not None:
                 yield held
                 held = None
@@ -117,5 +125,23 @@ def tokens(text: str, kind: str) -> Iterator[Token]:
 
 def code_lines(text: str, kind: str) -> set[int]:
     """The numbers of the lines that hold code: no blank ones, comments or docstrings. Lines of other strings count, unless blank."""
-    rows = text.splitlines()
-    return {n for t in tokens(text, kind) for n in range(t.line, t.last + 1) if n <= len(rows) and rows[n - 1].strip()}
+    rows = text.split("\n")
+    return {n for t in tokens(text, kind) for n in range(t.line, t.last + 1) if rows[n - 1].strip()}
+
+
+def logical_lines(text: str) -> Iterator[list[Token]]:
+    """The tokens of a Python or Cython file, a list for each logical line."""
+    row: list[Token] = []
+    for t in tokens(text, "python"):
+        if t.begins and row:
+            yield row
+            row = []
+        row.append(t)
+    if row:
+        yield row
+
+
+def indent_of(text: str, line: int) -> int:
+    """How far a line is indented."""
+    row = text.split("\n", line)[line - 1]
+    return len(row) - len(row.lstrip())
