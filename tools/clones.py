@@ -1,18 +1,18 @@
-"""Places of the source that share many lines: the same, or of one shape. Fails if there are any.
+"""Finds places of the source that share many lines: with the same text, or of one shape. Fails if there are any.
 
-    python tools/clones.py            # places of one shape; the same text is of one shape too
+    python tools/clones.py            # places of one shape; this includes places with the same text
     python tools/clones.py --exact    # places with the same text
-    python tools/clones.py --pairs    # how many groups each pair of files has
+    python tools/clones.py --pairs    # the shared lines of each pair of files
 
-What counts as a line: a physical line with code on it. Blank lines, comments and docstrings do not count, nor do imports (`include` and
-`#include` too) and lines that hold brackets and punctuation alone: they neither make a place longer nor end it. The lines of a string that
-spans several (a kernel's source) count. Of successive lines of one shape, a table, the first alone counts.
+A line is a physical line with code on it. Not counted are blank lines, comments, docstrings, imports (also `include` and `#include`) and
+lines of brackets and punctuation alone: they neither lengthen a place nor end it. The lines of a multi-line string, such as the source of a
+CUDA kernel, are counted. In a run of lines of one shape, which is a table, only the first is counted.
 
-Two lines are the same if their tokens are, whatever the white space. Two lines are of one shape if the tokens are after every name, number
-and string has become its kind: keywords, operators and brackets stay, types of C are names.
+Two lines are the same if their tokens are equal; white space does not matter. Two lines have one shape if their tokens are equal after
+every name, number and string has been replaced by its kind. Keywords, operators and brackets are kept; the types of C are names.
 
-What is looked at: Python, Cython and C sources, headers and shell scripts that git tracks. Tests are not, nor `tlean/ops/protocol` (the
-signatures of the ops), declarations (`.pxd`, `.pyi`) and `conf` files; generated files are not tracked.
+The files are the Python, Cython and C sources and the shell scripts that git tracks, so no generated ones. Tests, `tlean/ops/protocol`
+(the signatures of the ops) and declarations (`.pxd`, `.pyi`) are left out.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 
 from source import C, Token, language, read, tokens, tracked
 
-#: From this many lines on a place counts.
+#: The length from which a place counts.
 LEAST = 12
-#: What is not looked at: tests, the signatures of the ops, declarations.
+#: What is left out: tests, the signatures of the ops, declarations.
 OUTSIDE = ("tests/", "tlean/ops/protocol/")
 DECLARATIONS = (".pxd", ".pyi")
 
@@ -74,7 +74,7 @@ class Group:
 
 
 def is_covered(path: str) -> bool:
-    """Whether a file is looked at."""
+    """Whether a file is searched."""
     return not path.startswith(OUTSIDE) and not path.endswith(DECLARATIONS)
 
 
@@ -117,7 +117,7 @@ def lines_of(path: str, text: str, exact: bool) -> list[Line]:
 
 
 def every_line(exact: bool) -> list[Line]:
-    """The lines of all files that are looked at, file after file."""
+    """The counted lines of all files, file after file."""
     lines: list[Line] = []
     for path in tracked():
         if is_covered(path) and (path.endswith((".py", ".pyx", ".pxi", *C)) or "." not in path.rpartition("/")[2]):
@@ -129,25 +129,25 @@ def every_line(exact: bool) -> list[Line]:
 
 
 def pairs(lines: list[Line], least: int) -> list[tuple[int, int, int]]:
-    """(start, start, length) of every two places that cannot be made longer at their ends and that do not overlap."""
+    """(start, start, length) of every two places that do not overlap and cannot be extended."""
     windows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for i in range(len(lines) - least + 1):
         if lines[i].path == lines[i + least - 1].path:
             windows[tuple(line.form for line in lines[i : i + least])].append(i)
-    #: Distance of two places -> where the latest pair of that distance ends: what begins before is a part of it.
+    #: Distance between two places -> end of the latest pair at that distance; a pair that begins earlier is part of it.
     done: dict[int, int] = {}
-    found: list[tuple[int, int, int]] = []
+    result: list[tuple[int, int, int]] = []
     for a, b in sorted((a, b) for at in windows.values() for n, a in enumerate(at) for b in at[n + 1 :]):
         if a >= done.get(b - a, 0):
             size = _shared(lines, a, b)
             done[b - a] = a + size
             if size >= least:
-                found.append((a, b, size))
-    return found
+                result.append((a, b, size))
+    return result
 
 
 def _shared(lines: list[Line], a: int, b: int) -> int:
-    # How many lines the places that begin at a < b share without meeting.
+    # How many lines the places that begin at a < b share before the first reaches the second.
     size = 0
     while a + size < b and b + size < len(lines):
         x, y = lines[a + size], lines[b + size]
@@ -158,12 +158,12 @@ def _shared(lines: list[Line], a: int, b: int) -> int:
 
 
 def groups(lines: list[Line], least: int) -> list[Group]:
-    """Groups of places, the largest first; what lies within the places of a larger group is not said again."""
+    """Groups of places, the largest first. A group whose places all lie within those of a larger group is left out."""
     same: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for a, b, size in pairs(lines, least):
         same[tuple(line.form for line in lines[a : a + size])] |= {a, b}
-    found: list[Group] = []
-    #: For each group that was found the indices of its lines.
+    result: list[Group] = []
+    #: For each group, the indices of its lines.
     covered: list[set[int]] = []
     for form, starts in sorted(same.items(), key=lambda e: (-len(e[0]), -len(e[1]), min(e[1]))):
         inner = {s + k for s in starts for k in (0, len(form) - 1)}
@@ -171,40 +171,40 @@ def groups(lines: list[Line], least: int) -> list[Group]:
             continue
         covered.append({s + k for s in starts for k in range(len(form))})
         places = tuple(Place(lines[s].path, lines[s].number, lines[s + len(form) - 1].number) for s in sorted(starts))
-        found.append(Group(len(form), places))
-    return found
+        result.append(Group(len(form), places))
+    return result
 
 
-def by_pair(found: list[Group]) -> Counter[tuple[str, str]]:
+def by_pair(clones: list[Group]) -> Counter[tuple[str, str]]:
     """Pair of files -> lines that they share, each group once."""
     count: Counter[tuple[str, str]] = Counter()
-    for group in found:
+    for group in clones:
         first = group.places[0].path
         for other in dict.fromkeys(p.path for p in group.places[1:]):
             count[first, other] += group.size
     return count
 
 
-def main(given: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns: 1 where places share lines, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--shape", action="store_true", help="places of one shape (the default)")
     mode.add_argument("--exact", action="store_true", help="places with the same text")
-    parser.add_argument("--lines", type=int, default=LEAST, help=f"from so many lines on ({LEAST})")
-    parser.add_argument("--pairs", action="store_true", help="groups and lines by pair of files")
-    parser.add_argument("--only", default="", help="groups with a file whose path contains this")
-    arguments = parser.parse_args(given)
+    parser.add_argument("--lines", type=int, default=LEAST, help=f"the length from which a place counts ({LEAST})")
+    parser.add_argument("--pairs", action="store_true", help="print the shared lines of each pair of files")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only groups with a file whose path contains this")
+    arguments = parser.parse_args(argv)
     lines = every_line(arguments.exact)
-    found = [g for g in groups(lines, arguments.lines) if any(arguments.only in p.path for p in g.places)]
+    clones = [g for g in groups(lines, arguments.lines) if any(arguments.only in p.path for p in g.places)]
     if arguments.pairs:
-        for (a, b), size in by_pair(found).most_common():
+        for (a, b), size in by_pair(clones).most_common():
             print(f"{size:5} lines  {a}  {b if a != b else '(itself)'}")
     else:
-        print("\n".join(map(str, found)))
+        print("\n".join(map(str, clones)))
     text = "the same" if arguments.exact else "of one shape"
-    print(f"{len(found)} groups of places share {arguments.lines} lines or more, {text}; {len(lines)} lines looked at")
-    return int(bool(found))
+    print(f"{len(clones)} groups of places share {arguments.lines} lines or more, {text}; {len(lines)} lines searched")
+    return int(bool(clones))
 
 
 if __name__ == "__main__":

@@ -149,8 +149,8 @@ class Call:
 
         s = tl.Session(tl.Options(dtype=self.dtype, seed=0))
         refs = [a if a is None or a.dtype.kind != "f" else s.input(a, requires_grad=True) for a in self.arrays]
-        made = s.apply(self.record.name, tuple(refs), dict(self.options))
-        outputs = list(made) if isinstance(made, tuple) else [made]
+        result = s.apply(self.record.name, tuple(refs), dict(self.options))
+        outputs = list(result) if isinstance(result, tuple) else [result]
         leaves = [r for r in refs if isinstance(r, tl.TensorRef)]
         y = next((y for y in outputs if str(y.dtype).startswith("float")), None)
         if y is None or not leaves or not y.requires_grad:
@@ -160,9 +160,10 @@ class Call:
 
     def program(self, ops: Any, *xs: Any) -> Any:
         """The call as a program of the arrays that are there."""
-        given = iter(xs)
-        made = ops.apply(self.record.name, tuple(None if a is None else next(given) for a in self.arrays), dict(self.options))
-        return list(made) if isinstance(made, tuple) else [made]
+        arguments = iter(xs)
+        inputs = tuple(None if a is None else next(arguments) for a in self.arrays)
+        result = ops.apply(self.record.name, inputs, dict(self.options))
+        return list(result) if isinstance(result, tuple) else [result]
 
     def _compiled(self) -> Any:
         import tlean as tl
@@ -192,8 +193,8 @@ class Call:
         """The reference's outputs, in this dtype."""
         import tlean as tl
 
-        made = tl.backends.Reference(self.dtype, 0).apply(self.record.name, tuple(self.arrays), dict(self.options))
-        return [y.value for y in (made if isinstance(made, tuple) else (made,))]
+        result = tl.backends.Reference(self.dtype, 0).apply(self.record.name, tuple(self.arrays), dict(self.options))
+        return [y.value for y in (result if isinstance(result, tuple) else (result,))]
 
 
 def samples(reference: bool) -> Iterator[tuple[str, Callable[[], Item]]]:
@@ -249,7 +250,7 @@ def program(index: int) -> Item:
 
 
 def items(isa: str, programs: int, only: str = "") -> list[Callable[[], Item]]:
-    """All that is hashed with an instruction set, or what has `only` in its name; "reference" stands for what needs none."""
+    """Every item of an instruction set whose name contains `only`; "reference" is the set of those that run no kernel."""
     pairs = list(samples(isa == "reference"))
     if isa != "reference":
         pairs += [(f"program {i}", functools.partial(program, i)) for i in range(programs)]
@@ -288,11 +289,11 @@ def run_part(isa: str, part: int, arguments: argparse.Namespace) -> list[tuple[i
         command += ["--parts", str(arguments.parts), "--threads", str(arguments.threads), "--only", arguments.only]
         command += ["--nan-bits"] if arguments.nan_bits else []
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
-        found = [line.split("\t", 1) for line in done.stdout.splitlines()]
-        lines += [(int(number), f"{isa}\t{line}") for number, line in found if line != "begin"]
+        output = [line.split("\t", 1) for line in done.stdout.splitlines()]
+        lines += [(int(number), f"{isa}\t{line}") for number, line in output if line != "begin"]
         if done.returncode >= 0:
             break
-        last = int(found[-1][0]) if found else first
+        last = int(output[-1][0]) if output else first
         lines.append((last, f"{isa}\titem {last}\t-\tends its process\t{signal.Signals(-done.returncode).name}"))
         first = last + 1
     if done.returncode:
@@ -301,7 +302,7 @@ def run_part(isa: str, part: int, arguments: argparse.Namespace) -> list[tuple[i
 
 
 def measure(arguments: argparse.Namespace) -> list[str]:
-    """Every line, in an order of its own: instruction sets as asked for, samples by name, programs by number."""
+    """Every line: instruction sets in the order requested, samples by name, programs by number."""
     sets = ["reference", *arguments.isa]
     with ThreadPoolExecutor(arguments.workers) as pool:
         parts = {isa: [pool.submit(run_part, isa, p, arguments) for p in range(arguments.parts)] for isa in sets}
@@ -321,7 +322,7 @@ def compare(old: list[str], new: list[str]) -> list[str]:
     return wrong
 
 
-def main(given: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns: 1 where lines differ, 2 where a child process fails (no kernels of that instruction set), else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, default=500, help="programs to draw (500)")
@@ -336,7 +337,7 @@ def main(given: list[str] | None = None) -> int:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--write", type=Path, metavar="FILE", help="write the lines to this file")
     action.add_argument("--compare", type=Path, metavar="FILE", help="compare with the lines of this file")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(argv)
     if arguments.child:
         isa, part, first = arguments.child
         return child(isa, int(part), int(first), arguments)

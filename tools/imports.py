@@ -1,4 +1,4 @@
-"""The imports of `tlean/`: every one, in Python and Cython, wherever it stands, except for type checking alone."""
+"""The imports of `tlean/`: of Python and Cython, at the top of a module and inside functions, but not those for type checking alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from source import ROOT, indent_of, logical_lines, read
 
-#: What an import by a name that is put together imports, as far as can be read.
+#: The target of an `import_module` whose argument is not a literal.
 COMPUTED = "(a computed name)"
-#: Where the files lie that Cython's `include` names, beside the folder of the file itself.
+#: Folders that Cython's `include` searches after the file's own folder.
 INCLUDED = ("tlean/_core", "tlean/_core/_generated")
 
 
@@ -50,7 +50,7 @@ class Reader:
         self.modules = {module_name(p) for p in paths} | {module_name(p).rpartition(".")[0] for p in paths}
 
     def imports(self, path: str, text: str) -> Iterator[Import]:
-        """The imports of one file, of whatever packages."""
+        """The imports of one file, from any package."""
         return self._python(path, text) if path.endswith(".py") else self._cython(path, text)
 
     def _names(self, path: str, level: int, origin: str, names: Iterable[str]) -> Iterator[str]:
@@ -63,44 +63,44 @@ class Reader:
     def _python(self, path: str, text: str) -> Iterator[Import]:
         module = module_name(path)
         for node, lazy in _statements(ast.parse(text)):
-            found: Iterable[str] = ()
+            targets: Iterable[str] = ()
             if isinstance(node, ast.Import):
-                found = [a.name for a in node.names]
+                targets = [a.name for a in node.names]
             elif isinstance(node, ast.ImportFrom):
-                found = self._names(path, node.level, node.module or "", [a.name for a in node.names])
+                targets = self._names(path, node.level, node.module or "", [a.name for a in node.names])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
                 name = node.args[0]
                 if isinstance(name, ast.Constant) and isinstance(name.value, str):
                     dots = len(name.value) - len(name.value.lstrip("."))
-                    found = self._names(path, dots, "", [name.value.lstrip(".")]) if dots else [name.value]
+                    targets = self._names(path, dots, "", [name.value.lstrip(".")]) if dots else [name.value]
                 else:
-                    found = [COMPUTED]
-            yield from (Import(module, other, path, node.lineno, lazy) for other in found if other != module)  # type: ignore[attr-defined]
+                    targets = [COMPUTED]
+            yield from (Import(module, other, path, node.lineno, lazy) for other in targets if other != module)  # type: ignore[attr-defined]
 
     def _cython(self, path: str, text: str) -> Iterator[Import]:
         module = module_name(path)
         for row in logical_lines(text):
             words = [t.text for t in row]
             lazy = indent_of(text, row[0].line) > 0
-            found: list[str] = []
+            targets: list[str] = []
             if words[0] == "from":
                 verb = next(k for k, w in enumerate(words) if w in ("import", "cimport"))
                 level = 0
                 while set(words[1 + level]) == {"."}:
                     level += 1
                 dots = sum(map(len, words[1 : 1 + level]))
-                found = list(self._names(path, dots, "".join(words[1 + level : verb]), _listed(words[verb + 1 :])))
+                targets = list(self._names(path, dots, "".join(words[1 + level : verb]), _listed(words[verb + 1 :])))
             elif words[0] in ("import", "cimport"):
-                found = _listed(words[1:])
+                targets = _listed(words[1:])
             elif words[0] == "include":
                 name = row[1].text.strip("\"'")
                 files = [module_name(f"{folder}/{name}") for folder in (PurePosixPath(path).parent, *INCLUDED)]
-                found = [next((f for f in files if f in self.modules), files[0])]
-            yield from (Import(module, other, path, row[0].line, lazy) for other in found if other != module)
+                targets = [next((f for f in files if f in self.modules), files[0])]
+            yield from (Import(module, other, path, row[0].line, lazy) for other in targets if other != module)
 
 
 def _statements(tree: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    # Every node with whether it stands inside a function; what is for type checking alone left out.
+    # (node, whether it is inside a function) for every node that is not under `if TYPE_CHECKING`.
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for other in node.orelse:

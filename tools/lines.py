@@ -64,11 +64,11 @@ def table(new: tuple[Counter[str], Counter[str]], old: tuple[Counter[str], Count
     return "\n".join(rows)
 
 
-def main(given: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns: 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="COMMIT", help="print the figures of this commit beside")
-    commit = parser.parse_args(given).against
+    commit = parser.parse_args(argv).against
     try:
         old = None if commit is None else count(commit)
     except subprocess.CalledProcessError as error:

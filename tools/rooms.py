@@ -9,7 +9,7 @@ checking alone do not. The rules:
 
 - rooms import from their own layer and those below (`LAYERS`); there is no circle of rooms or of files;
 - `_core` imports nothing of the other rooms, and they may import it from `CORE_FROM` on; `NO_KERNELS` see no kernels;
-- at most `MOST_LAZY` imports stand inside functions, each with its reason in `LAZY`; packages that are optional do not count;
+- at most `MOST_LAZY` imports inside functions, each with its reason in `LAZY`; optional packages do not count;
 - at most 20 files a folder, 500 lines a file and 80 lines a function, tests and tools included.
 """
 
@@ -52,7 +52,7 @@ CORE_FROM = "_generated"
 #: Rooms that use arrays and threads of the core, never a kernel.
 NO_KERNELS = ("nn", "data", "train")
 CORE_WITHOUT_KERNELS = ("tlean._core.array", "tlean._core.commit", "tlean._core.threads")
-#: Imports inside functions that stand, each with its reason: (module, what it imports).
+#: The imports allowed inside functions: (module, imported module) -> reason.
 LAZY: dict[tuple[str, str], str] = {}
 MOST_LAZY = 5
 #: Packages that are optional: importing them inside functions is how they stay so.
@@ -83,10 +83,10 @@ def file_edges(imports: Iterable[Import]) -> Edges:
 
 def package_edges(imports: Iterable[Import], packages: Iterable[str]) -> Edges:
     """Package -> the packages that its files import, folder by folder."""
-    known = set(packages)
+    names = set(packages)
     edges: Edges = defaultdict(set)
     for i in imports:
-        here, there = (m if m in known else m.removesuffix(".pxi").rpartition(".")[0] for m in (i.module, i.other))
+        here, there = (m if m in names else m.removesuffix(".pxi").rpartition(".")[0] for m in (i.module, i.other))
         if is_own(i.other) and here != there:
             edges[here].add(there)
     return edges
@@ -116,8 +116,8 @@ def reachable(edges: Edges, start: str) -> set[str]:
 def circles(edges: Edges) -> list[list[str]]:
     """Sets of nodes that all reach each other, the largest first."""
     reach = {n: reachable(edges, n) for n in {*edges, *(o for others in edges.values() for o in others)}}
-    found = {frozenset(m for m in reach[n] if n in reach[m]) for n in reach if n in reach[n]}
-    return sorted((sorted(c) for c in found), key=lambda c: (-len(c), c))
+    components = {frozenset(m for m in reach[n] if n in reach[m]) for n in reach if n in reach[n]}
+    return sorted((sorted(c) for c in components), key=lambda c: (-len(c), c))
 
 
 def shortest_circle(edges: Edges, nodes: list[str]) -> list[str]:
@@ -253,24 +253,24 @@ def report(imports: list[Import]) -> tuple[str, int]:
     }
     for title, entries in notes.items():
         rows += [f"{title} (allowed)", *(f"  {e}" for e in entries), ""]
-    own = {(i.module, i.other) for i in counted if is_own(i.other)}
-    others = {(i.module, i.other) for i in counted} - own
+    internal = {(i.module, i.other) for i in counted if is_own(i.other)}
+    others = {(i.module, i.other) for i in counted} - internal
     edges = room_edges(imports)
     broken = sum(len([w for w in wrong if not w.startswith(" ")]) for wrong in sections.values())
     rows.append(
         f"{len(edges)} rooms, {sum(map(len, edges.values()))} edges; circles: {len(circles(edges))} of rooms, "
-        f"{len(circles(file_edges(imports)))} of files; imports inside functions: {len(own)} of tlean, {len(others)} of others, "
+        f"{len(circles(file_edges(imports)))} of files; imports inside functions: {len(internal)} of tlean, {len(others)} of others, "
         f"{len(optional)} optional; {broken} findings"
     )
     return "\n".join(rows), broken
 
 
-def main(given: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns: 1 where a rule is broken, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the rooms between the two marker comments of this file")
     parser.add_argument("--edges", action="store_true", help="list which room imports which, too")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(argv)
     imports = every_import()
     if arguments.picture:
         try:

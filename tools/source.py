@@ -98,7 +98,7 @@ _LEXERS = {"python": _PYTHON, "c": _C, "shell": _SHELL}
 def tokens(text: str, kind: str) -> Iterator[Token]:
     """The tokens of a file of that language without comments, white space and docstrings.
 
-    A docstring is a string that is a statement of its own, wherever it stands.
+    A docstring is a string that is a statement by itself.
     """
     line, depth = 1, 0
     #: Whether a logical line begins here; and a string at its beginning, which is a docstring if nothing follows.
