@@ -15,7 +15,7 @@ are alike (`--nan-bits` tells them apart: their sign and payload depend on the o
 contributes the class of the error, not its text. The line `drawn` of a program says what was drawn: where it differs, the rest must.
 
 Each instruction set runs in child processes with TLEAN_ISA set; its kernels must be built in this clone. The result depends on none of
-`--threads`, `--workers` and `--parts`.
+`--threads`, `--workers` and `--parts`. Compare what one machine wrote: NumPy and the C library compute by processor.
 """
 
 from __future__ import annotations
@@ -344,7 +344,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments.isa = arguments.isa.split(",")
     if not set(arguments.isa) <= set(ISAS):
         parser.error(f"instruction sets are {', '.join(ISAS)}")
-    old = arguments.compare.read_text().splitlines() if arguments.compare else None
+    old = None
+    if arguments.compare:
+        old = [line for line in arguments.compare.read_text().splitlines() if arguments.only in line.split("\t")[1]]
     started = time.monotonic()
     try:
         lines = measure(arguments)
