@@ -241,6 +241,15 @@ def session(program: Program, count: Counter[str]) -> None:
             return
 
 
+def log_of(program: Program, backend: str) -> list[tuple[str, Any]]:
+    """Everything that can be read after every call of a program's trainer or session on one backend. Raises: what the calls raise."""
+    if program.kind == "session":
+        one = _Session(program, backend)
+        return [entry for k, plan in enumerate(program.extra["steps"]) for entry in one.step(k, plan)]
+    made = _Trainer(program, backend)
+    return [entry for k, name in enumerate(program.extra.get("calls", ("step", "step"))) for entry in made.call(name, k)]
+
+
 # Doors --------------------------------------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from tlean.ops import OpDef
 from tlean.ops.samples import Arr
 
 from .draw import WEIGHTS, Builder, records
@@ -36,8 +37,12 @@ NUMBERS = ("reference", "definition", "transpose", "symmetric")
 KINDS = {"graph": 0.56, "network": 0.1, "trainer": 0.13, "session": 0.15, "doors": 0.06}
 
 
-def draw_program(seed: int, index: int) -> Program:
-    """Program number `index` of the job with that seed."""
+def draw_program(seed: int, index: int, among: Sequence[OpDef] | None = None) -> Program:
+    """Program number `index` of the job with that seed.
+
+    Args:
+        among: the records to draw from, whose order counts; None for every public one, as they were declared.
+    """
     rng = np.random.default_rng((seed, index))
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     dtype = ("float32", "float64")[rng.integers(2)]
@@ -49,7 +54,7 @@ def draw_program(seed: int, index: int) -> Program:
         outputs = NETWORKS[rng.integers(len(NETWORKS))](builder)
     else:
         # Every record comes up as the one that a program is drawn around.
-        outputs = _graph(builder, index, large, longest=60 if kind == "graph" else 25)
+        outputs = _graph(builder, index, large, 60 if kind == "graph" else 25, among or records())
     program = Program(
         "graph" if kind == "network" else kind,
         dtype,
@@ -69,13 +74,12 @@ def draw_program(seed: int, index: int) -> Program:
 # Graphs -------------------------------------------------------------------------------------------------------------------
 
 
-def _graph(builder: Builder, index: int, large: bool, longest: int) -> list[int]:
+def _graph(builder: Builder, index: int, large: bool, longest: int, known: Sequence[OpDef]) -> list[int]:
     rng = builder.rng
     low, high = ((1, 3), (4, 10), (11, 25), (26, 60))[rng.choice(4, p=[0.2, 0.4, 0.25, 0.15])]
     length = min(int(rng.integers(low, high + 1)), longest)
     for _ in range(rng.integers(1, 4)):
         builder.input(_first_shape(rng, large))
-    known = records()
     weights = np.array([WEIGHTS.get(r.name, 1.0) for r in known])
     weights /= weights.sum()
     forced = known[index % len(known)]
