@@ -316,7 +316,7 @@ class TestMnist:
 
         monkeypatch.delenv("TLEAN_DATA", raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr("urllib.request.urlopen", unreachable)
+        monkeypatch.setattr("tlean.data.mnist.urlopen", unreachable)
         said: list[str] = []
         found = mnist.load(download=True, notice=said.append)
         assert len(found.train) + len(found.test) == 1797 and found.train.arrays[0].shape[1:] == (1, 28, 28)
@@ -343,7 +343,7 @@ class TestMnist:
             data = contents[url.rsplit("/", 1)[1]]
             return io.BytesIO(b"<html>sign in</html>" if url.startswith(mnist.MIRRORS[0]) else data)
 
-        monkeypatch.setattr("urllib.request.urlopen", served)
+        monkeypatch.setattr("tlean.data.mnist.urlopen", served)
         monkeypatch.setattr(mnist, "SHA256", {n: hashlib.sha256(contents[n]).hexdigest() for n in mnist.SHA256})
         cache = tmp_path / "cache"
         mnist.fetch(cache, notice=lambda line: None)

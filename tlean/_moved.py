@@ -99,7 +99,7 @@ MOVED: dict[str, tuple[str, ...]] = {
         "tlean.tape.shown",
     ),
     "tlean.tape_cuda": ("tlean.tape.cuda",),
-    "tlean.train.arrays": ("tlean.arrays",),
+    "tlean.train.arrays": ("tlean.arguments",),
     "tlean.train.augment": ("tlean.data.augment",),
     "tlean.train.average": ("tlean.optim.average",),
     "tlean.train.batches": ("tlean.data.batches",),

@@ -1,5 +1,7 @@
 """Interned shapes, dtypes, and AnyTensor: an array whose shape and dtype are run-time values."""
 cimport cython
+import numpy
+
 from cpython.buffer cimport PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -63,8 +65,8 @@ cdef dict _codes = {"float32": TL_F32, "float64": TL_F64, "int64": TL_I64, "int3
 cdef dict _by_size = {("f", 2): TL_F32, ("f", 4): TL_F32, ("f", 8): TL_F64, ("i", 8): TL_I64, ("i", 4): TL_I32, ("b", 1): TL_BOOL}
 cdef char** _formats = [b"f", b"d", b"q", b"i", b"?"]
 # NumPy, and the codes of its dtypes in this machine's byte order.
-cdef object _numpy = None
-cdef dict _native = {}
+cdef object _numpy = numpy
+cdef dict _native = {numpy.dtype(name): code for name, code in _codes.items()}
 cdef size_t* _itemsizes = [4, 8, 8, 4, 1]
 cdef int* _logs = [2, 3, 3, 2, 0]
 
@@ -76,9 +78,8 @@ cdef size_t itemsize_of(int dtype) noexcept:
 cdef int dtype_code(object name) except -1:
     code = _codes.get(name) if type(name) is str else None
     if code is None:
-        import numpy
         try:
-            code = None if name is None else _codes.get(numpy.dtype(name).name)
+            code = None if name is None else _codes.get(_numpy.dtype(name).name)
         except Exception:
             # NumPy refuses what is no dtype with errors of several kinds.
             code = None
@@ -102,15 +103,6 @@ cdef AnyTensor tensor_from_buffer(TLBuffer* buffer, ShapeInfo info, int dtype):
     return t
 
 
-cdef object _import_numpy():
-    # Imported when an array first comes, as this module may be used without.
-    global _numpy
-    import numpy
-    _numpy = numpy
-    _native.update({numpy.dtype(name): code for name, code in _codes.items()})
-    return numpy
-
-
 cdef int cast_from(object array, int dtype) except -1:
     # The dtype that an array is cast to where it has another than asked for, or (-1) one that is none of ours.
     kind = array.dtype.kind
@@ -128,9 +120,9 @@ cdef int cast_from(object array, int dtype) except -1:
     return dtype
 
 
-cdef object array_from_object(object numpy, object value):
+cdef object array_from_object(object value):
     # A NumPy array of the base class, whatever a subclass says of itself, from anything but one.
-    if isinstance(value, numpy.ndarray) and hasattr(value, "mask") and numpy.ma.is_masked(value):
+    if isinstance(value, _numpy.ndarray) and hasattr(value, "mask") and _numpy.ma.is_masked(value):
         raise_error("DTypeError", "a masked array has elements without a value; fill them first (`filled`)")
     detach = getattr(value, "detach", None)
     if detach is not None and hasattr(value, "requires_grad"):
@@ -140,16 +132,16 @@ cdef object array_from_object(object numpy, object value):
             value = value.float()
     try:
         if hasattr(value, "__dlpack__") and not isinstance(value, AnyTensor) and not hasattr(value, "__array__"):
-            array = numpy.from_dlpack(value)
+            array = _numpy.from_dlpack(value)
         else:
-            array = numpy.asarray(value)
+            array = _numpy.asarray(value)
     except ValueError as error:
         raise_error("ShapeError", f"an array has one size along each axis ({error})")
     except MemoryError:
         raise
     except Exception as error:
         raise_error("DTypeError", f"a value of type {type(value).__name__} cannot be read as an array ({error})")
-    return array.astype(numpy.float32) if array.dtype.name == "bfloat16" else array
+    return array.astype(_numpy.float32) if array.dtype.name == "bfloat16" else array
 
 
 cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
@@ -181,8 +173,7 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             b = buffer_new(8)
             (<int64_t*>b.data)[0] = whole
             return tensor_from_buffer(b, intern_shape(()), dtype)
-    numpy = _numpy if _numpy is not None else _import_numpy()
-    array = value if type(value) is numpy.ndarray else array_from_object(numpy, value)
+    array = value if type(value) is _numpy.ndarray else array_from_object(value)
     cdef int own = _native.get(array.dtype, -1)
     if own >= 0 and dtype < 0:
         dtype = own
@@ -207,7 +198,7 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
             b = buffer_foreign(view.buf, nbytes, array)
         return tensor_from_buffer(b, info, dtype)
     t = tensor_from_buffer(buffer_new(nbytes), info, dtype)
-    numpy.copyto(_writable_view(t), array, casting="unsafe")
+    _numpy.copyto(_writable_view(t), array, casting="unsafe")
     return t
 
 
@@ -226,16 +217,14 @@ def writable(AnyTensor t not None):
 
 
 cdef object _numpy_dtype(object value):
-    import numpy
-    return numpy.dtype(value)
+    return _numpy.dtype(value)
 
 
 cdef object _writable_view(AnyTensor t):
-    import numpy
     cdef Py_ssize_t n = t.info.size * _itemsizes[t.code]
     if n == 0:
-        return numpy.empty(t.info.dims, _names[t.code])
-    return numpy.frombuffer(<uint8_t[:n]>(<uint8_t*>t.buffer.data), _names[t.code]).reshape(t.info.dims)
+        return _numpy.empty(t.info.dims, _names[t.code])
+    return _numpy.frombuffer(<uint8_t[:n]>(<uint8_t*>t.buffer.data), _names[t.code]).reshape(t.info.dims)
 
 
 def as_tensor(value, dtype=None, copy=True):
@@ -270,23 +259,32 @@ def as_input(value, dtype):
         return value
     if type(value) is float or type(value) is int and code == TL_I64:
         return tensor_from_object(value, code, True)
-    numpy = _numpy if _numpy is not None else _import_numpy()
-    cdef bint weak = not hasattr(value, "dtype") or isinstance(value, numpy.generic)
+    cdef bint weak = not hasattr(value, "dtype") or isinstance(value, _numpy.generic)
     if isinstance(value, AnyTensor):
         array = value.numpy()
-    elif isinstance(value, numpy.ndarray) or not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
+    elif isinstance(value, _numpy.ndarray) or not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
         try:
-            array = numpy.asarray(value)
+            array = _numpy.asarray(value)
         except ValueError as error:
             raise_error("ShapeError", f"an array has one size along each axis ({error})")
     else:
-        array = numpy.from_dlpack(value)
+        array = _numpy.from_dlpack(value)
     # No numbers are of no kind: an empty list is an array of floats to NumPy.
     if not enters(array.dtype.kind, array.dtype.itemsize, code, weak) and (array.size or not weak):
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {_names[code]} is expected")
     if weak and not array.size and array.dtype.kind == "f":
         array = array.astype(_names[code])
     return tensor_from_object(array, code, True)
+
+
+# Sums two arrays: `tlean._core.eager.accum`, which needs this module.
+cdef object _add = None
+
+
+def install_add(add):
+    """Use this function for `AnyTensor.add`."""
+    global _add
+    _add = add
 
 
 include "array_dlpack.pxi"
@@ -369,9 +367,8 @@ cdef class AnyTensor:
 
     def numpy(self):
         """A read-only NumPy view of the same memory, which it keeps alive."""
-        import numpy
         self.check()
-        return numpy.asarray(memoryview(self))
+        return _numpy.asarray(memoryview(self))
 
     def __array__(self, dtype=None, copy=None):
         view = self.numpy()
@@ -463,10 +460,9 @@ cdef class AnyTensor:
 
     def add(self, other):
         """self + other as a new array: how contributions to one node are summed. Raises: ShapeError, DTypeError."""
-        from tlean._core.eager.accum import add
         if not isinstance(other, AnyTensor):
             raise_error("DTypeError", f"add: the other summand must be an AnyTensor, got {type(other).__name__}")
-        return add(self, other)
+        return _add(self, other)
 
     def release(self):
         """Give the memory back now; later reads raise NodeError. A second call does nothing."""
@@ -499,8 +495,7 @@ cdef class AnyTensor:
         return AnyTensor, (self.numpy().copy(),)
 
     def __repr__(self):
-        import numpy
         if self.buffer == NULL:
             return f"AnyTensor(released, shape={self.info.dims})"
-        text = numpy.array2string(self.numpy(), separator=", ", threshold=32, edgeitems=3, prefix="AnyTensor(")
+        text = _numpy.array2string(self.numpy(), separator=", ", threshold=32, edgeitems=3, prefix="AnyTensor(")
         return f"AnyTensor({text}, shape={self.info.dims}, dtype={_names[self.code]})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
 import sys
@@ -35,14 +34,8 @@ def processor() -> str:
 
 def cuda() -> str:
     """Whether the CUDA backend can run here, and what is missing where it cannot."""
-    try:
-        backend = importlib.import_module("tlean.cuda")
-    except ImportError as error:
-        return f"not available ({error})"
-    if not hasattr(backend, "is_available"):
-        return "not in this version"
-    if backend.is_available():
-        return f"{backend.device_count()} device(s)"
+    if tl.cuda.is_available():
+        return f"{tl.cuda.device_count()} device(s)"
     return "not available" + ("" if version("pycuda") != "not installed" else " (pycuda is not installed)")
 
 

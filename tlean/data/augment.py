@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import as_array, whole
+from tlean.arguments import as_array, whole
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
 from tlean.rng import Rng

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import as_array, whole
+from tlean.arguments import as_array, whole
 from tlean.errors import DTypeError, OptionError, ShapeError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import as_array, flag, whole
+from tlean.arguments import as_array, truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.rng import MASK64, Rng, op_seed
 
@@ -198,8 +198,8 @@ class DataLoader:
             raise OptionError(f"DataLoader: transform is a function (rng, *arrays), got {transform!r}")
         self.dataset = _dataset(dataset)
         self.batch_size = size
-        self.shuffle = flag("DataLoader: shuffle", shuffle)
-        self.drop_last = flag("DataLoader: drop_last", drop_last)
+        self.shuffle = truth("DataLoader: shuffle", shuffle)
+        self.drop_last = truth("DataLoader: drop_last", drop_last)
         self.seed = whole("DataLoader: the seed", seed)
         self.transform = transform
         self.prefetch = lead

@@ -6,7 +6,9 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -156,9 +158,6 @@ def fetch(folder: Path, notice: Callable[[str], object] = print) -> None:
 
     Raises: OSError if a file could be had from no mirror; the message says what each of them answered.
     """
-    from http.client import HTTPException
-    from urllib.request import urlopen
-
     folder.mkdir(parents=True, exist_ok=True)
     for name, expected in SHA256.items():
         if (folder / name).exists():

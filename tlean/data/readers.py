@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tlean.arrays import as_array, flag, whole
+from tlean.arguments import as_array, truth, whole
 from tlean.errors import DataError, OptionError
 from tlean.files import readable, replacing
 
@@ -191,7 +191,7 @@ def read_npy(path: PathLike, mmap: bool = False) -> np.ndarray:
         shape, fortran, dtype = _npy_header(path, file)
         start = file.tell()
         _check_length(path, shape, dtype, file.seek(0, io.SEEK_END) - start)
-        if flag("read_npy: mmap", mmap) and dtype.itemsize * math.prod(shape):
+        if truth("read_npy: mmap", mmap) and dtype.itemsize * math.prod(shape):
             return np.memmap(file, dtype, "r", start, shape, "F" if fortran else "C")
         file.seek(start)
         return _array(file.read(), shape, fortran, dtype)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import flag
+from tlean.arguments import truth
 from tlean.errors import DataError, DTypeError, OptionError
 from tlean.files import readable
 
@@ -85,7 +85,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _is_header(path: Path, line: int, fields: list[str], header: bool | None) -> bool:
     if header is not None:
-        return flag("read_csv: header", header)
+        return truth("read_csv: header", header)
     numbers = [_is_number(f) for f in fields]
     if any(numbers) and not all(numbers):
         odd = fields[numbers.index(False)]

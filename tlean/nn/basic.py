@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import flag, whole
+from tlean.arguments import truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.optim.updates import number
 
@@ -53,7 +53,7 @@ class Linear(Module):
     ) -> None:
         positive("Linear", inputs=inputs, outputs=outputs)
         self.weight = self.parameter((outputs, inputs), weight_init)
-        self.bias = self.parameter((outputs,), bias_init or default_bias(inputs)) if flag("Linear: bias", bias) else None
+        self.bias = self.parameter((outputs,), bias_init or default_bias(inputs)) if truth("Linear: bias", bias) else None
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""

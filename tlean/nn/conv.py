@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tlean.arrays import flag
+from tlean.arguments import truth
 from tlean.errors import OptionError, ShapeError
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
@@ -55,7 +55,7 @@ class _Conv(Module):
         first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)
         self.weight = self.parameter((first, second, *window), weight_init)
         self.bias = (
-            self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if flag(f"{name}: bias", bias) else None
+            self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if truth(f"{name}: bias", bias) else None
         )
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.outputs = outputs

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import as_array, whole
+from tlean.arguments import as_array, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
-from tlean.plotting import check_picture
+from tlean.files import check_picture
 
 
 def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.arrays import as_array, flag, whole
+from tlean.arguments import as_array, truth, whole
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import no_grad
@@ -80,7 +80,7 @@ class Module:
 
     def parameter(self, shape: Sequence[int], initialiser: Initialiser, buffer: bool = False) -> Param:
         """A new parameter (or buffer) whose first value this rule draws; `init` draws it anew."""
-        kind = Buffer if flag("parameter: buffer", buffer) else Param
+        kind = Buffer if truth("parameter: buffer", buffer) else Param
         if not callable(initialiser):
             raise OptionError(f"{type(self).__name__}: a first value is drawn by a rule of nn.init, got {initialiser!r}")
         dims = as_shape(shape)
@@ -166,7 +166,7 @@ class Module:
 
     def count(self, trainable: bool = False) -> int:
         """The number of elements of all parameters; with `trainable`, of those that are not frozen."""
-        trainable = flag("count: trainable", trainable)
+        trainable = truth("count: trainable", trainable)
         return sum(int(np.prod(p.shape)) for p in self.parameters() if not (trainable and p.requires_grad is False))
 
     # Values -----------------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class Module:
             raise OptionError(f"load_state_dict: a state is a mapping of names to arrays, got {type(values).__name__}")
         named = self.named_state()
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
-        if flag("load_state_dict: strict", strict) and (missing or unknown):
+        if truth("load_state_dict: strict", strict) and (missing or unknown):
             parts = [
                 f"{what}: {', '.join(sorted(map(str, names)))}" for what, names in (("missing", missing), ("unknown", unknown)) if names
             ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tlean.arrays import flag
+from tlean.arguments import truth
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
 
@@ -29,7 +29,7 @@ class LayerNorm(Module):
         positive("LayerNorm", size=size)
         self.size = size
         self.eps = number(f"{type(self).__name__}: eps", eps)
-        affine = flag("LayerNorm: affine", affine)
+        affine = truth("LayerNorm: affine", affine)
         self.weight = self.parameter((size,), ones) if affine else None
         self.bias = self.parameter((size,), zeros) if affine else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean.arrays import whole
+from tlean.arguments import whole
 from tlean.errors import NodeError, OptionError
 from tlean.ops.protocol import Ops
 

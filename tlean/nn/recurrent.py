@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tlean.arrays import flag
+from tlean.arguments import truth
 from tlean.errors import ShapeError
 
 from .basic import positive
@@ -25,7 +25,7 @@ class _Recurrent(Module):
     def __init__(self, inputs: int, size: int, last: bool = False) -> None:
         positive(type(self).__name__, inputs=inputs, size=size)
         rule = uniform(-1 / math.sqrt(size), 1 / math.sqrt(size))
-        self.inputs, self.size, self.last = inputs, size, flag(f"{type(self).__name__}: last", last)
+        self.inputs, self.size, self.last = inputs, size, truth(f"{type(self).__name__}: last", last)
         self.weight_ih = self.parameter((self.gates * size, inputs), rule)
         self.weight_hh = self.parameter((self.gates * size, size), rule)
         self.bias_ih = self.parameter((self.gates * size,), rule)

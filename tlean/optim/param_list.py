@@ -7,7 +7,7 @@ from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan.commit import Commit
-from tlean.arrays import flag as truth
+from tlean.arguments import truth
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 

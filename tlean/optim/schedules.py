@@ -13,7 +13,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from tlean.arrays import flag
+from tlean.arguments import truth
 from tlean.errors import OptionError
 
 from .optimizer import Optimizer
@@ -274,13 +274,13 @@ class OneCycleLR(_Cycles):
             raise OptionError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
         if number("pct_start", pct_start) > 1:
             raise OptionError(f"pct_start is in [0, 1], got {pct_start!r}")
-        self.anneal_strategy, self.cycle_momentum = anneal_strategy, flag("cycle_momentum", cycle_momentum)
+        self.anneal_strategy, self.cycle_momentum = anneal_strategy, truth("cycle_momentum", cycle_momentum)
         top, low, high = number("max_lr", max_lr), number("base_momentum", base_momentum), number("max_momentum", max_momentum)
         first = top / _above_zero("div_factor", div_factor)
         last = first / _above_zero("final_div_factor", final_div_factor)
         # (last step, rate before and after, momentum before and after) of each phase.
         rise = (pct_start * n - 1, first, top, high, low)
-        if flag("three_phase", three_phase):
+        if truth("three_phase", three_phase):
             self._phases = [rise, (2 * pct_start * n - 2, top, first, low, high), (n - 1, first, last, high, high)]
         else:
             self._phases = [rise, (n - 1, top, last, low, high)]
@@ -338,7 +338,7 @@ class CyclicLR(_Cycles):
         self.base_lr, self.max_lr = number("base_lr", base_lr), number("max_lr", max_lr)
         self.up = _count("step_size_up", step_size_up)
         self.down = self.up if step_size_down is None else _count("step_size_down", step_size_down)
-        self.mode, self.gamma, self.cycle_momentum = mode, number("gamma", gamma), flag("cycle_momentum", cycle_momentum)
+        self.mode, self.gamma, self.cycle_momentum = mode, number("gamma", gamma), truth("cycle_momentum", cycle_momentum)
         self.base_momentum, self.max_momentum = number("base_momentum", base_momentum), number("max_momentum", max_momentum)
         super().__init__(base)
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arrays import whole
+from tlean.arguments import whole
 from tlean.errors import OptionError
-from tlean.files import as_path, writable
+from tlean.files import as_path, check_picture, writable
 from tlean.nn.metrics import accuracy
 from tlean.ops.protocol import Ops
 from tlean.optim.optimizer import Optimizer
 from tlean.optim.schedules import Schedule
 from tlean.optim.updates import limit
-from tlean.plotting import check_picture
 
 from . import checkpoint
 

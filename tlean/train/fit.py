@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean.arrays import flag, whole
+from tlean.arguments import truth, whole
 from tlean.data.batches import Batches, as_batch
 from tlean.data.datasets import DataLoader, Dataset
 from tlean.errors import NumericsError, OptionError
@@ -249,8 +249,8 @@ def fit(
         metrics = {"accuracy": accuracy} if isinstance(loss, str) and loss == "cross_entropy" else {}
     metrics = check_metrics(metrics)
     rising = patience is not None and check_monitor(monitor, mode, metrics, validation is not None)
-    listeners, verbose = check_callbacks(callbacks), flag("fit: verbose", verbose)
-    if flag("fit: resume", resume) and checkpoint is None:
+    listeners, verbose = check_callbacks(callbacks), truth("fit: verbose", verbose)
+    if truth("fit: resume", resume) and checkpoint is None:
         raise OptionError("fit: resume needs a checkpoint to go on from")
     check_files(checkpoint, log, tensorboard, curves)
     loader = _loader(data, epochs, batch_size, True, whole("fit: seed", seed))

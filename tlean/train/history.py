@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.files import as_path
-from tlean.plotting import check_picture
+from tlean.files import as_path, check_picture
 
 
 @dataclass

@@ -3,6 +3,8 @@
 from threading import get_ident
 from weakref import WeakValueDictionary
 
+import numpy
+
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
@@ -57,7 +59,6 @@ def numbers(number, outs, ins):
 
 cdef object array_of(void* data, const int64_t* spec, bint output):
     # An output is the kernel's memory. An input is a copy: a function may keep it, and the memory is another value's soon.
-    import numpy
     cdef Py_ssize_t n = 1
     cdef int k
     cdef uint8_t[::1] memory

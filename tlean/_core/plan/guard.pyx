@@ -5,6 +5,8 @@ the program was traced. `tlean.programs.captured` finds the places. Reading call
 """
 from types import MethodType
 
+import numpy
+
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport PyObject
@@ -37,7 +39,7 @@ cdef enum:
 PLACES = {"cell": AT_CELL, "key": AT_KEY, "attribute": AT_ATTRIBUTE, "item": AT_ITEM, "fixed": FIXED, "length": LENGTH, "keys": KEYS}
 MODES = {"is": IS, "equals": EQUALS, "array": ARRAY}
 cdef object _absent = object()
-cdef type _number = None
+cdef type _number = numpy.generic
 
 
 cdef bint same_value(object a, object b) except -1:
@@ -45,7 +47,6 @@ cdef bint same_value(object a, object b) except -1:
     cdef double x, y
     cdef complex p, q
     cdef Py_ssize_t i
-    global _number
     if a is b:
         return True
     kind = type(a)
@@ -66,9 +67,6 @@ cdef bint same_value(object a, object b) except -1:
             if not same_value((<tuple>a)[i], (<tuple>b)[i]):
                 return False
         return True
-    if _number is None:
-        import numpy
-        _number = numpy.generic
     if isinstance(a, _number):
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if isinstance(a, slice):
