@@ -258,6 +258,15 @@ cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):
     return kind == "i" and size <= <Py_ssize_t>_itemsizes[dtype] or kind == "u" and size < <Py_ssize_t>_itemsizes[dtype]
 
 
+def read_array(value):
+    """A NumPy array of anything array-like, with the memory of `value` where it has any: a tensor of PyTorch without its gradient, bfloat16
+    widened.
+
+    Raises: DTypeError for what cannot be read as an array and for masked elements; ShapeError where rows differ in length.
+    """
+    return array_from_object(_numpy if _numpy is not None else _import_numpy(), value)
+
+
 def as_input(value, dtype):
     """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to
     floats, from narrower integers to wider ones, and not otherwise.
@@ -274,13 +283,8 @@ def as_input(value, dtype):
     cdef bint weak = not hasattr(value, "dtype") or isinstance(value, numpy.generic)
     if isinstance(value, AnyTensor):
         array = value.numpy()
-    elif isinstance(value, numpy.ndarray) or not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
-        try:
-            array = numpy.asarray(value)
-        except ValueError as error:
-            raise_error("ShapeError", f"an array has one size along each axis ({error})")
     else:
-        array = numpy.from_dlpack(value)
+        array = value if type(value) is numpy.ndarray else array_from_object(numpy, value)
     # No numbers are of no kind: an empty list is an array of floats to NumPy.
     if not enters(array.dtype.kind, array.dtype.itemsize, code, weak) and (array.size or not weak):
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {_names[code]} is expected")
