@@ -214,6 +214,13 @@ def test_every_door_reads_alike(door):
             DOORS[door](wrong)
 
 
+def test_a_reference_of_a_recorded_program_is_no_array():
+    inner = tl.compile_out(double_all, [(2,)])
+    for door in (inner.forward, tl.AnyTensor, tl.Param):
+        with pytest.raises(tl.NodeError, match=r"reference of a program, .*\(2,\).*no value while the program is recorded"):
+            tl.jit(lambda ops, x, door=door: ops.const(door(x)))(np.ones(2))
+
+
 def test_a_cotangent_has_its_values_dtype():
     for backend in ("compiled", "eager"):
         _, pull = tl.vjp(lambda ops, x: ops.square(x), np.ones(2, "f4"), backend=backend)

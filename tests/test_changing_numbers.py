@@ -19,8 +19,7 @@ def test_eager_calls_remember_the_latest():
     try:
         for k in range(13_000):
             assert tl.scale(X, float(k)).tolist() == [k, -2.0 * k]
-            assert tl.shift(X, 1.0).tolist() == [2.0, -1.0]
-            if k in (9_000, 12_999):
+            if k in (5_000, 12_999):
                 held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()

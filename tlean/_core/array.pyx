@@ -149,6 +149,12 @@ cdef object array_from_object(object numpy, object value):
         raise
     except Exception as error:
         raise_error("DTypeError", f"a value of type {type(value).__name__} cannot be read as an array ({error})")
+    if array.dtype.kind == "O" and hasattr(value, "ops"):
+        raise_error(
+            "NodeError",
+            f"a reference of a program, {value!r}, has no value while the program is recorded; give it to an op or to a transformation,"
+            " not to what takes an array",
+        )
     return array.astype(numpy.float32) if array.dtype.name == "bfloat16" else array
 
 
