@@ -162,3 +162,68 @@ def test_arrays_released_while_programs_run():
     for t in threads:
         t.join()
     assert not wrong
+
+
+class Tensor:
+    """A tensor of another library: one that records a gradient gives NumPy no numbers before it is detached."""
+
+    def __init__(self, values, requires_grad=True):
+        self.values, self.requires_grad = np.asarray(values, "f4"), requires_grad
+        self.dtype, self.shape = self.values.dtype, self.values.shape
+
+    def detach(self):
+        return Tensor(self.values, False)
+
+    def __len__(self):
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        if self.requires_grad:
+            raise RuntimeError("this tensor records a gradient")
+        return self.values
+
+
+def double_all(ops, x):
+    return ops.scale(x, 2.0)
+
+
+DOORS = {
+    "compile_out": lambda x: tl.compile_out(double_all, [(2,)]).forward(x),
+    "compile_scalar": lambda x: tl.compile_scalar(lambda ops, x: ops.sum(x), [(2,)]).value_and_grad(x)[1][0],
+    "jvp of compile_out": lambda x: tl.compile_out(double_all, [(2,)]).jvp([x], [x])[1],
+    "vjp_with_seed": lambda x: tl.compile_out(double_all, [(2,)]).vjp_with_seed([x], x)[0],
+    "jit": lambda x: tl.jit(double_all)(x),
+    "pull": lambda x: tl.vjp(double_all, np.ones(2, "f4"))[1](x)[0],
+    "trainer": lambda x: tl.ScalarTrainer(tl.Options(), [np.ones(2)], [(2,)], lambda ops, w, x: ops.sum(ops.mul(w, x))).backward(x)[0],
+    "session": lambda x: tl.Session().input(x),
+    "Param": lambda x: tl.Param(x).get(),
+    "Dataset": lambda x: tl.data.Dataset(x).arrays[0],
+    "predict": lambda x: tl.nn.ReLU().predict(x),
+    "custom_op": lambda x: tl.custom_op(lambda a: x, lambda a, y, g: x)(np.ones(2)),
+    "its backward": lambda x: tl.grad(lambda ops, a: ops.sum(tl.custom_op(lambda a: a, lambda a, y, g: x)(a)))(np.ones(2)),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_reads_alike(door):
+    """A tensor that records a gradient gives its numbers; what gives none, and a masked element, are tlean's errors."""
+    found = np.asarray(DOORS[door](Tensor([3.0, 4.0])))
+    assert (found.astype("f8") % [3, 4] == 0).all() or (found == 1.0).all()
+    for wrong in (Broken(), np.ma.array([1.0, 2.0], mask=[True, False])):
+        with pytest.raises(tl.DTypeError):
+            DOORS[door](wrong)
+
+
+def test_a_reference_of_a_recorded_program_is_no_array():
+    inner = tl.compile_out(double_all, [(2,)])
+    for door in (inner.forward, tl.AnyTensor, tl.Param):
+        with pytest.raises(tl.NodeError, match=r"reference of a program, .*\(2,\).*no value while the program is recorded"):
+            tl.jit(lambda ops, x, door=door: ops.const(door(x)))(np.ones(2))
+
+
+def test_a_cotangent_has_its_values_dtype():
+    for backend in ("compiled", "eager"):
+        _, pull = tl.vjp(lambda ops, x: ops.square(x), np.ones(2, "f4"), backend=backend)
+        assert pull(np.ones(2))[0].dtype == "float32"
+        _, pull = tl.vjp(lambda ops, x: ops.square(x), np.ones(2), backend=backend)
+        assert pull(np.ones(2, "f4"))[0].dtype == "float64"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import functools
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -372,3 +375,46 @@ def test_a_program_of_many_constants():
     parts[0][:] = 1
     assert g(np.zeros(2))[0].item() == 900 * 899 + 2
     assert traces(g) == 1
+
+
+class Settings:
+    """A class that is a namespace."""
+
+    rate = 1.0
+
+
+def rate_of(settings):
+    return settings.rate
+
+
+LIBRARY_OBJECTS = {
+    "Namespace": (argparse.Namespace(rate=1.0), rate_of, lambda s, v: setattr(s, "rate", v)),
+    "SimpleNamespace": (types.SimpleNamespace(rate=1.0), rate_of, lambda s, v: setattr(s, "rate", v)),
+    "class": (Settings, rate_of, lambda s, v: setattr(s, "rate", v)),
+    "inherited": (type("Other", (Settings,), {}), rate_of, lambda s, v: setattr(Settings, "rate", v)),
+    "UserDict": (collections.UserDict(rate=1.0), lambda s: s["rate"], lambda s, v: s.update(rate=v)),
+    "UserList": (collections.UserList([1.0]), lambda s: s[0], lambda s, v: s.__setitem__(0, v)),
+    "ChainMap": (collections.ChainMap({}, {"rate": 1.0}), lambda s: s["rate"], lambda s, v: s.maps[1].update(rate=v)),
+    "mappingproxy": (types.MappingProxyType(TABLE), lambda s: s["rate"], lambda s, v: TABLE.update(rate=v)),
+    "memoryview": (memoryview(bytearray(b"\x01")), lambda s: float(s[0]), lambda s, v: s.__setitem__(0, int(v))),
+    "weakref": (weakref.ref(Settings), lambda s: s().rate, lambda s, v: setattr(Settings, "rate", v)),
+}
+
+
+@both
+@pytest.mark.parametrize("kind", LIBRARY_OBJECTS)
+def test_objects_that_hold_values_and_are_handed_on(backend, kind):
+    """Containers and namespaces of libraries, and classes, hold what the user put in, whoever wrote their code."""
+    settings, read, write = LIBRARY_OBJECTS[kind]
+    g = tl.grad(lambda ops, x: ops.sum(ops.scale(x, read(settings))), backend=backend)
+    write(settings, 1.0)
+    try:
+        assert slope(g) == 1.0
+        write(settings, 4.0)
+        assert slope(g) == 4.0
+        assert slope(g) == 4.0
+    finally:
+        write(settings, 1.0)
+    if backend == "compiled":
+        assert slope(g) == 1.0
+        assert traces(g) == 2

@@ -181,3 +181,24 @@ class TestReaders:
         data = tl.data.Dataset(found, LABELS)
         assert np.shares_memory(data.arrays[0], found)
         assert listed(DataLoader(data, 4, shuffle=True)) == listed(DataLoader((IMAGES, LABELS), 4, shuffle=True))
+
+
+def test_an_interruption_while_the_thread_starts_leaves_no_thread(monkeypatch):
+    """Ctrl-C may come anywhere: also before the iterator has begun to watch over its thread."""
+    started = []
+
+    class Interrupted(threading.Thread):
+        def start(self):
+            super().start()
+            started.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading, "Thread", Interrupted)
+    loader = tl.data.DataLoader((np.arange(100.0),), 5, prefetch=2)
+    with pytest.raises(KeyboardInterrupt):
+        next(iter(loader))
+    monkeypatch.undo()
+    assert started
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()

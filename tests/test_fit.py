@@ -336,6 +336,9 @@ class TestMistakes:
             ({"patience": 2}, "val_loss needs validation data"),
             ({"patience": 2, "monitor": "los"}, "monitor is an entry of epoch, step, loss, accuracy, lr, seconds, got 'los'"),
             ({"resume": True}, "resume needs a checkpoint"),
+            ({"checkpoint_every": 3}, "checkpoint_every needs a checkpoint"),
+            ({"mode": "up"}, "mode is 'min' or 'max', got 'up'"),
+            ({"mode": np.ones(2)}, "mode is 'min' or 'max', got array"),
         ],
     )
     def test_options(self, options: dict[str, Any], said: str) -> None:

@@ -136,6 +136,12 @@ class TestBeforeTheFirstStep:
         with pytest.raises(ImportError, match="pip install"):
             begin(**{name: tmp_path / "c.png"})
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+    def test_a_log_that_waits_for_a_reader(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OptionError, match=r"log is a file, and .* is a pipe"):
+            begin(log=tmp_path / "pipe")
+
 
 class TestData:
     def expected(self) -> list[float]:

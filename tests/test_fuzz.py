@@ -67,6 +67,8 @@ def test_programs_are_of_every_kind_and_size():
     programs = [drawn(i) for i in range(300)]
     assert {p.kind for p in programs} == {"graph", "trainer", "session", "doors"}
     assert {p.dtype for p in programs} == {"float32", "float64"}
+    assert {"nested", "captured"} <= {c for p in programs for c in p.checks}
+    assert {k: any(p.uses_own for p in programs if p.kind == k) for k in ("graph", "session")} == {"graph": True, "session": True}
     lengths = [len(p.steps) for p in programs]
     assert min(lengths) == 1 and max(lengths) >= 60
     assert any(0 in i.shape for p in programs for i in p.inputs)

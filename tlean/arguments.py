@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from .errors import DTypeError, NodeError, OptionError, ShapeError
 
 
@@ -98,29 +96,6 @@ def path(who: str, value: Any) -> Any:
     if not isinstance(value, str | os.PathLike):
         raise OptionError(f"{who}: a path is a text or a pathlib.Path, got {type(value).__name__}")
     return value
-
-
-def as_array(what: str, value: Any, numbers: bool = False) -> np.ndarray:
-    """An array of NumPy with the memory of this one where it has any.
-
-    Args:
-        what: it is for, in messages.
-        numbers: whether it must hold numbers or Booleans.
-
-    Raises: DTypeError for a masked array, unsigned numbers above the range of int64, which ops compute in, or, with `numbers`, for other
-        elements; ShapeError where rows differ in length.
-    """
-    if isinstance(value, np.ma.MaskedArray):
-        raise DTypeError(f"{what} is an array without a mask, got a masked array: fill it, or leave the masked samples out")
-    try:
-        found = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ShapeError(f"{what} is an array, got a {type(value).__name__} that NumPy takes for none ({error})") from None
-    if found.dtype == np.uint64 and found.size and found.max() >> np.uint64(63):
-        raise DTypeError(f"{what} holds {found.max()}, and ops compute with int64: up to {(1 << 63) - 1}")
-    if numbers and found.dtype.kind not in "biuf":
-        raise DTypeError(f"{what} is an array of numbers or Booleans, got {found.dtype} of shape {found.shape}")
-    return found
 
 
 def whole(what: str, value: Any, low: int | None = None) -> int:

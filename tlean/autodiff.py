@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor, as_tensor, shared
+from tlean._core.array import AnyTensor, as_input, as_tensor, shared
 from tlean._core.refs import RefBase
 
 from . import tree
@@ -246,7 +246,7 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
             raise OptionError(f"vjp: the pull-back takes a cotangent alone, got {type(g).__name__}")
         leaves, structure = tree.flatten(g)
         if len(leaves) == len(made):
-            g = tree.unflatten(structure, [_floating(x, d) if d.startswith("float") else x for x, d in zip(leaves, made, strict=True)])
+            g = tree.unflatten(structure, [_cotangent(x, d) if d.startswith("float") else x for x, d in zip(leaves, made, strict=True)])
         return back(g, *xs)
 
     return y, pull
@@ -263,6 +263,11 @@ def _floating(x: Any, dtype: str) -> Any:
     # A direction or cotangent in integers as floating-point numbers.
     integer = not isinstance(x, RefBase) and str(getattr(x, "dtype", "")).startswith(("int", "uint", "bool"))
     return as_tensor(x, dtype) if integer else x
+
+
+def _cotangent(x: Any, dtype: str) -> Any:
+    # It has its value's dtype, as an input of a call has its Spec's.
+    return x if isinstance(x, RefBase) or not hasattr(x, "dtype") else as_input(x, dtype)
 
 
 def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

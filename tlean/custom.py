@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import as_tensor
+from tlean._core.array import as_tensor, read_array
 from tlean._core.refs import RefBase
 
 from .compiler.graph import GraphRef
@@ -136,15 +136,21 @@ class CustomOp:
     def _second_order(self, ops: Any, *refs: Any, **options: Any) -> Any:
         raise OptionError(f"{self.name}: a custom op has first derivatives only; write it with defop for more")
 
+    def _read(self, value: Any) -> np.ndarray:
+        try:
+            return read_array(value)
+        except (ShapeError, DTypeError) as error:
+            raise type(error)(f"{self.name}: {error}") from None
+
     def _value(self, value: Any) -> np.ndarray:
         # What `forward` gave, as an array of real numbers.
-        array = np.asarray(value)
+        array = self._read(value)
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"{self.name}: forward must give an array of real numbers, got {type(value).__name__} of dtype {array.dtype}")
         return array
 
     def _checked(self, value: Any, shape: Shape, what: str) -> np.ndarray:
-        array = np.asarray(value)
+        array = self._read(value)
         if array.shape != shape:
             hint = "; pass shape= to custom_op where it differs from the inputs'" if what == "forward" and self.shape is None else ""
             raise ShapeError(f"{self.name}: {what} gives an array of shape {array.shape}, expected {shape}{hint}")

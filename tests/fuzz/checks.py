@@ -18,7 +18,7 @@ import numpy as np
 import tlean as tl
 from tlean.errors import TleanError
 
-from . import faces, oracle
+from . import faces, oracle, transforms
 from .faces import Compiled, FindingError, Result
 from .program import Program, as_function
 
@@ -195,13 +195,21 @@ class Graph:
         keys = [self.program.arguments[k].key for k in floats]
         found = Result([], faces.plain(value), {key: faces.plain(g) for key, g in zip(keys, grads, strict=True)})
         same_gradients("functional", "eager and tl.value_and_grad", self.program, self.eager, found)
-        ts = [_random(self.program, 405 + k, i.shape) if i.is_float else None for k, i in enumerate(self.program.arguments)]
+        ts = [random_array(self.program, 405 + k, i.shape) if i.is_float else None for k, i in enumerate(self.program.arguments)]
         if self.stream:
             return
         ys, moved = tl.jvp(as_function(self.program), self.arrays, ts)
         same_values("functional", "eager and tl.jvp", [faces.plain(y) for y in ys], self.eager.values)
         for k, (a, b) in enumerate(zip(moved, self.compiled.out.jvp(self.arrays, ts)[1], strict=True)):
             same("functional", f"tangent {k}, tl.jvp and compile_out", faces.plain(a), faces.plain(b))
+
+    def check_nested(self) -> None:
+        """Transformations of transformed functions."""
+        transforms.nested(self)
+
+    def check_captured(self) -> None:
+        """Captured values that change between calls."""
+        transforms.captured(self)
 
     def check_strided(self) -> None:
         """Arguments that are strided, turned or read-only views."""
@@ -220,6 +228,9 @@ class Graph:
         same_gradients("tapem", "Session and TapeM", self.program, found, self.eager)
 
     def check_tape(self) -> None:
+        if self.program.uses_own:
+            # An explicit tape's ids are ints: an op of the user's own takes them for numbers.
+            return
         found = faces.eager(self.program, ops=faces.Explicit(self.program.dtype))
         same_values("tape", "Session and Tape", found.values, self.eager.values)
         same_gradients("tape", "Session and Tape", self.program, found, self.eager)
@@ -233,7 +244,7 @@ class Graph:
         one = replace(program, outputs=(program.outputs[places[-1]],))
         if one.outputs[0] in {i.key for i in one.inputs}:
             return
-        g = _random(program, 3, self.eager.values[places[-1]].shape)
+        g = random_array(program, 3, self.eager.values[places[-1]].shape)
         found = faces.eager_pull(one, g)
         compiled = Compiled(one).out.vjp_with_seed(self.arrays, [g])
         for i, c in zip(program.arguments, compiled, strict=True):
@@ -273,10 +284,10 @@ class Graph:
 
     def check_transpose(self) -> None:
         """⟨J t, g⟩ = ⟨t, Jᵀ g⟩, in float64."""
-        program = self._wide
+        program = self.wide
         arguments, outs = program.arguments, self.eager.values
-        ts = [_random(program, 5 + k, i.shape) if i.is_float else None for k, i in enumerate(arguments)]
-        gs = [_random(program, 105 + k, v.shape) if v.dtype.kind == "f" else np.zeros(v.shape, v.dtype) for k, v in enumerate(outs)]
+        ts = [random_array(program, 5 + k, i.shape) if i.is_float else None for k, i in enumerate(arguments)]
+        gs = [random_array(program, 105 + k, v.shape) if v.dtype.kind == "f" else np.zeros(v.shape, v.dtype) for k, v in enumerate(outs)]
         if all(t is None for t in ts) or not self.has_loss or self.stream:
             return
         out = self.compiled.out if program is self.program else Compiled(program).out
@@ -286,20 +297,22 @@ class Graph:
             pulled = [None if p is None else faces.plain(p) for p in out.vjp_with_seed(arrays, gs)]
             pairs = [(m, g) for m, g in zip(moved, gs, strict=True) if g.dtype.kind == "f"]
             back = [(t, p) for t, p in zip(ts, pulled, strict=True) if t is not None and p is not None]
-            return _inner(pairs), _inner(back), _size([*pairs, *back])
+            return inner(pairs), inner(back), size([*pairs, *back])
 
-        self._equal("transpose", "⟨J t, g⟩ and ⟨t, Jᵀ g⟩", program, sides)
+        self.equal("transpose", "⟨J t, g⟩ and ⟨t, Jᵀ g⟩", program, sides)
 
     def check_symmetric(self) -> None:
         """⟨u, H v⟩ = ⟨v, H u⟩, in float64."""
-        program = self._wide
-        if self.stream or not self.has_loss or len(program.steps) > 30:
+        program = self.wide
+        if self.stream or not self.has_loss or program.uses_own or len(program.steps) > 30:
             return
         floats = [i.is_float for i in program.arguments]
         if not any(floats) or sum(a.size for a in self.arrays) > 20_000:
             return
         us, vs = (
-            tuple(_random(program, n + k, i.shape) if f else None for k, (i, f) in enumerate(zip(program.arguments, floats, strict=True)))
+            tuple(
+                random_array(program, n + k, i.shape) if f else None for k, (i, f) in enumerate(zip(program.arguments, floats, strict=True))
+            )
             for n in (205, 305)
         )
         f = as_function(program, "loss")
@@ -308,16 +321,16 @@ class Graph:
             first, second = (tl.hvp(f, tuple(arrays), directions) for directions in (vs, us))
             left = [(u, faces.plain(h)) for u, h in zip(us, first, strict=True) if u is not None]
             right = [(v, faces.plain(h)) for v, h in zip(vs, second, strict=True) if v is not None]
-            return _inner(left), _inner(right), _size([*left, *right])
+            return inner(left), inner(right), size([*left, *right])
 
-        self._equal("symmetric", "⟨u, H v⟩ and ⟨v, H u⟩", program, sides)
+        self.equal("symmetric", "⟨u, H v⟩ and ⟨v, H u⟩", program, sides)
 
     @property
-    def _wide(self) -> Program:
-        # The program in float64.
+    def wide(self) -> Program:
+        """The program in float64."""
         return self.program if self.program.dtype == "float64" else replace(self.program, dtype="float64")
 
-    def _equal(self, check: str, what: str, program: Program, sides: Callable[[list[np.ndarray]], tuple[float, float, float]]) -> None:
+    def equal(self, check: str, what: str, program: Program, sides: Callable[[list[np.ndarray]], tuple[float, float, float]]) -> None:
         arrays = program.arrays()
         left, right, size = sides(arrays)
         if not np.isfinite([left, right, size]).all():
@@ -350,11 +363,11 @@ def _strided(a: np.ndarray) -> np.ndarray:
     return view
 
 
-def _inner(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def inner(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     return sum(float((a * b).sum()) for a, b in pairs)
 
 
-def _size(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def size(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     return sum(float(np.abs(a * b).sum()) for a, b in pairs)
 
 
@@ -362,7 +375,7 @@ def _top(x: np.ndarray) -> float:
     return float(np.abs(x).max()) if x.size else 0.0
 
 
-def _random(program: Program, key: int, shape: tuple[int, ...]) -> np.ndarray:
+def random_array(program: Program, key: int, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(f"{program.seed} {key} {shape}".encode()))
     return rng.standard_normal(shape).astype(program.dtype)
 

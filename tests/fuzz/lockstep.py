@@ -180,7 +180,7 @@ class _Session:
             elif i.is_float:
                 refs[i.key] = s.input(_moved(i, program, k), requires_grad=i.grad)
             else:
-                refs[i.key] = i.array(program.dtype)
+                refs[i.key] = self._index(replace(i, seed=i.seed + k), plan)
         wanted = tuple(p for p in plan["wanted"] if p < len(program.outputs)) or (0,)
         if plan.get("no_grad"):
             with tl.no_grad():
@@ -201,6 +201,19 @@ class _Session:
         if loss is not None and rng.random() < 0.5:
             log.append(("the loss", plain(loss)))
         return log + [(f"parameter x{key}", plain(p.get())) for key, p in self.params.items()]
+
+    def _index(self, i: Input, plan: dict[str, Any]) -> Any:
+        # Integers of this step, as an array or as an index of the session that is set before ops read it.
+        a, s = i.array(self.program.dtype), self.session
+        if not plan.get("index") or i.key in self.program.outputs or i.dtype != "int64" or a.ndim > 1 or (a.size and a.min() < 0):
+            return a
+        if not a.ndim:
+            ref = s.input_nat(0)
+            s.set_nat(ref, int(a))
+            return ref
+        ref = s.input_nat_vec([0] * len(a))
+        s.set_nat_vec(ref, a.tolist())
+        return ref
 
     def _backward(self, loss: Any, plan: dict[str, Any], rng: np.random.Generator, log: list[Any]) -> None:
         s = self.session

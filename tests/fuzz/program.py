@@ -13,6 +13,8 @@ import numpy as np
 from tlean.ops import Spec
 from tlean.ops.registry import composites, get
 
+from .own import OWN
+
 FLOATS = ("float32", "float64")
 
 
@@ -124,12 +126,17 @@ class Program:
         """Whether an op draws its seed from the stream, so that every run has other numbers."""
         return any(_unseeded(s) for s in self.steps)
 
+    @property
+    def uses_own(self) -> bool:
+        """Whether a step is an op of the user's own, which has no second derivative."""
+        return any(s.op in OWN for s in self.steps)
+
     def with_extra(self, **changes: Any) -> Program:
         return replace(self, extra={**self.extra, **changes})
 
 
 def _unseeded(step: Step) -> bool:
-    if step.op in composites():
+    if step.op in composites() or step.op in OWN:
         return False
     record = get(step.op)
     return record.random and step.args[record.inputs.index("seed")] is None
@@ -137,6 +144,8 @@ def _unseeded(step: Step) -> bool:
 
 def call(ops: Any, step: Step, args: list[Any]) -> Any:
     """Apply one step with the methods of a face."""
+    if step.op in OWN:
+        return OWN[step.op](*args)
     if step.op in composites():
         method = getattr(ops, step.op)
         made = method(step.options["spec"], *args) if step.op == "einsum" else method(*args, **step.options)

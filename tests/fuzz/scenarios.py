@@ -13,6 +13,7 @@ from tlean.ops.samples import Arr
 
 from .draw import WEIGHTS, Builder, records
 from .networks import NETWORKS, composite_step
+from .own import OWN
 from .program import Program
 
 #: What a graph may be put through beside the eager and the compiled run: name -> how often.
@@ -31,6 +32,8 @@ CHECKS = {
     "symmetric": 0.5,
     "definition": 0.15,
     "concurrent": 0.06,
+    "nested": 0.15,
+    "captured": 0.25,
 }
 #: Checks of numbers, not of bits.
 NUMBERS = ("reference", "definition", "transpose", "symmetric")
@@ -180,7 +183,24 @@ def _wide(builder: Builder) -> None:
     builder.step(("concat", "stack")[rng.integers(2)], args, axis=0)
 
 
-MOTIFS: list[Callable[[Builder], Any]] = [_sum_of_sum, _spread_of_spread, _view_beside_value, _wide, composite_step]
+def _own(builder: Builder) -> None:
+    # An op of the user's own.
+    rng = builder.rng
+    key = _any(builder)
+    shape = builder.specs[key].shape
+    name = str(rng.choice(list(OWN)))
+    args = [key]
+    if name == "own_product":
+        args.append(builder.fitted(shape, _NORMAL))
+    elif name == "own_pick":
+        if not shape or not shape[0]:
+            return
+        count = int(rng.integers(0, 5))
+        args.append(builder.input((count,), Arr((count,), "int", 0, shape[0])))
+    builder.step(name, args, -1)
+
+
+MOTIFS: list[Callable[[Builder], Any]] = [_sum_of_sum, _spread_of_spread, _view_beside_value, _wide, composite_step, _own]
 _NORMAL = Arr(())
 
 
@@ -247,6 +267,7 @@ def _session(program: Program, rng: np.random.Generator) -> Program:
                 "set": bool(rng.random() < 0.1),
                 "read": int(rng.integers(0, 5)),
                 "update": bool(rng.random() < 0.8),
+                "index": bool(rng.random() < 0.5),
                 "seed": int(rng.integers(1 << 30)),
             }
         )

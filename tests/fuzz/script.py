@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import zlib
+from dataclasses import replace
 from typing import Any
 
 from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
 from tlean.reference.interpreter import Reference
 
+from . import own
+from .own import OWN
 from .program import Input, Program, Step, run
 
 _HEAD = '''"""{what}"""
@@ -44,6 +48,9 @@ def script(program: Program, what: str) -> str:
         loss="\n".join(f"    {line}" for line in _loss(program)),
         arrays=", ".join(_array(i, program.dtype) for i in program.arguments),
     )
+    if program.uses_own:
+        # What follows the imports of that module.
+        head = head.replace("import tlean as tl\n", f"import tlean as tl\n{inspect.getsource(own).partition('import tlean as tl')[2]}", 1)
     return f"{head}{made}"
 
 
@@ -56,6 +63,8 @@ def _call(program: Program, s: Step) -> str:
     options = [f"{k}={v!r}" for k, v in s.options.items()]
     if s.op == "einsum":
         return f"ops.einsum({s.options['spec']!r}, {', '.join(map(str, args))})"
+    if s.op in OWN:
+        return f"OWN[{s.op!r}]({', '.join(map(str, args))})"
     if s.op in composites():
         text = f"ops.{s.op}({', '.join([*map(str, args), *options])})"
         return text if s.part is None else f"{text}[{s.part}]"
@@ -264,7 +273,12 @@ def _session(program: Program, check: str) -> str:
             x = f"xs[{place[i.key]}]"
             moved = f"{x} * {x}.dtype.type({1 - 0.05 * k})" if k else x
             flag = "" if i.grad else ", requires_grad=False"
-            refs.append(f"s.use(p{i.key})" if i in params else f"s.input({moved}{flag})" if i.is_float else x)
+            if i.is_float:
+                refs.append(f"s.use(p{i.key})" if i in params else f"s.input({moved}{flag})")
+            else:
+                index = step.get("index") and i.dtype == "int64" and len(i.shape) < 2
+                array = _array(replace(i, seed=i.seed + k), program.dtype)
+                refs.append(f"s.input_nat{'_vec' if i.shape else ''}({array}.tolist())" if index else array)
         lines.append("    s.reset_tape()")
         if step.get("set"):
             lines.append("    for n, p in enumerate(params):")

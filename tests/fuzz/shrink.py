@@ -11,6 +11,7 @@ from tlean.errors import TleanError
 from tlean.ops.registry import composites, get
 from tlean.reference.interpreter import Reference
 
+from .own import OWN
 from .program import Input, Program, needed, run
 
 
@@ -91,7 +92,7 @@ def _fewer_steps(program: Program) -> Iterator[Program]:
             key = max([i.key for i in program.inputs] + [t.key for t in program.steps]) + 1
             made = Input(key, shapes[s.key][0], seed=key)
             yield cleaned(replace(_replaced(program, s.key, key), inputs=(*program.inputs, made)))
-        if len(s.args) > 2 and s.op not in composites() and get(s.op).variadic:
+        if len(s.args) > 2 and s.op not in composites() and s.op not in OWN and get(s.op).variadic:
             for n in (len(s.args) // 2, len(s.args) - 1):
                 yield cleaned(_with_step(program, s, args=s.args[:n]))
                 yield cleaned(_with_step(program, s, args=s.args[-n:]))
@@ -128,7 +129,7 @@ def _fewer_calls(program: Program) -> Iterator[Program]:
     for name in ("aux", "save"):
         if program.extra.get(name):
             yield program.with_extra(**{name: False})
-    plain = {"scale": 1.0, "before": False, "no_grad": False, "set": False, "back": "dense", "read": 0, "update": False}
+    plain = {"scale": 1.0, "before": False, "no_grad": False, "set": False, "back": "dense", "read": 0, "update": False, "index": False}
     for k, step in enumerate(program.extra.get("steps", ())):
         for name, value in plain.items():
             if step[name] != value:

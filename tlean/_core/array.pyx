@@ -141,6 +141,12 @@ cdef object array_from_object(object value):
         raise
     except Exception as error:
         raise_error("DTypeError", f"a value of type {type(value).__name__} cannot be read as an array ({error})")
+    if array.dtype.kind == "O" and hasattr(value, "ops"):
+        raise_error(
+            "NodeError",
+            f"a reference of a program, {value!r}, has no value while the program is recorded; give it to an op or to a transformation,"
+            " not to what takes an array",
+        )
     return array.astype(_numpy.float32) if array.dtype.name == "bfloat16" else array
 
 
@@ -247,6 +253,15 @@ cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):
     return kind == "i" and size <= <Py_ssize_t>_itemsizes[dtype] or kind == "u" and size < <Py_ssize_t>_itemsizes[dtype]
 
 
+def read_array(value):
+    """A NumPy array of anything array-like, with the memory of `value` where it has any: a tensor of PyTorch without its gradient, bfloat16
+    widened.
+
+    Raises: DTypeError for what cannot be read as an array and for masked elements; ShapeError where rows differ in length.
+    """
+    return array_from_object(_numpy if _numpy is not None else _import_numpy(), value)
+
+
 def as_input(value, dtype):
     """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to
     floats, from narrower integers to wider ones, and not otherwise.
@@ -262,13 +277,8 @@ def as_input(value, dtype):
     cdef bint weak = not hasattr(value, "dtype") or isinstance(value, _numpy.generic)
     if isinstance(value, AnyTensor):
         array = value.numpy()
-    elif isinstance(value, _numpy.ndarray) or not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
-        try:
-            array = _numpy.asarray(value)
-        except ValueError as error:
-            raise_error("ShapeError", f"an array has one size along each axis ({error})")
     else:
-        array = _numpy.from_dlpack(value)
+        array = value if type(value) is _numpy.ndarray else array_from_object(value)
     # No numbers are of no kind: an empty list is an array of floats to NumPy.
     if not enters(array.dtype.kind, array.dtype.itemsize, code, weak) and (array.size or not weak):
         raise_error("DTypeError", f"an array of dtype {array.dtype} is not taken where {_names[code]} is expected")

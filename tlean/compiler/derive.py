@@ -18,7 +18,8 @@ from tlean.ops import OpDef, Spec
 from .graph import Graph, GraphNode, GraphRef
 
 _CACHE: dict[Any, Graph] = {}
-_CACHE_LIMIT = 20_000
+#: A program whose numbers change at every call makes a new rule each time, of 2 KB.
+_CACHE_LIMIT = 4_096
 
 
 def _cached(record: OpDef, key: Any, build: Any) -> Graph:

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import as_array, whole
+from tlean.arguments import whole
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
 from tlean.rng import Rng
+
+from .arrays import as_array
 
 Step = Callable[[Rng, np.ndarray], np.ndarray]
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import as_array, whole
+from tlean.arguments import whole
 from tlean.errors import DTypeError, OptionError, ShapeError
+
+from .arrays import as_array
 
 
 class Batches:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import as_array, truth, whole
+from tlean.arguments import truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.rng import MASK64, Rng, op_seed
 
+from .arrays import as_array
 from .prefetch import ahead
 
 

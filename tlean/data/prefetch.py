@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+
+class _Reader:
+    # It goes with the generator's frame.
+    __slots__ = ("__weakref__",)
 
 
 def ahead(make: Callable[[int], Any], numbers: Sequence[int], count: int) -> Iterator[Any]:
@@ -17,10 +23,13 @@ def ahead(make: Callable[[int], Any], numbers: Sequence[int], count: int) -> Ite
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(count)
     stop = threading.Event()
+    # An interruption may end this generator before anything here is done: then its reader is gone, and the thread sees that.
+    reader = _Reader()
+    there = weakref.ref(reader)
     process = os.getpid()
 
     def put(item: Any, error: BaseException | None = None) -> None:
-        while not stop.is_set():
+        while not stop.is_set() and there() is not None:
             try:
                 ready.put((item, error), timeout=0.05)
                 return
@@ -31,14 +40,14 @@ def ahead(make: Callable[[int], Any], numbers: Sequence[int], count: int) -> Ite
         try:
             for k in numbers:
                 put(make(k))
-                if stop.is_set():
+                if stop.is_set() or there() is None:
                     return
         except BaseException as error:
             put(None, error)
 
     thread = threading.Thread(target=work, name="tlean prefetch", daemon=True)
-    thread.start()
     try:
+        thread.start()
         for k in numbers:
             # After a fork the queue's lock may be held for ever: it is not touched.
             if os.getpid() != process:
@@ -51,4 +60,5 @@ def ahead(make: Callable[[int], Any], numbers: Sequence[int], count: int) -> Ite
     finally:
         if os.getpid() == process:
             stop.set()
-            thread.join()
+            if thread.ident is not None:
+                thread.join()

@@ -13,9 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from tlean.arguments import as_array, truth, whole
+from tlean.arguments import truth, whole
 from tlean.errors import DataError, OptionError
 from tlean.files import readable, replacing
+
+from .arrays import as_array
 
 PathLike = str | os.PathLike[str]
 

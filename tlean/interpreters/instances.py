@@ -18,7 +18,7 @@ _INSTANCES: dict[Any, Instance] = {}
 
 
 #: Instances kept for reuse; a program whose options change with every call fills the table, which then starts over.
-_MOST_INSTANCES = 65_536
+_MOST_INSTANCES = 4_096
 
 
 def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool) -> Instance:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import as_array, whole
+from tlean.arguments import whole
+from tlean.data.arrays import as_array
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.files import check_picture
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.arguments import as_array, truth, whole
+from tlean.arguments import truth, whole
 from tlean.compiler.graph import Graph
+from tlean.data.arrays import as_array
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import no_grad
 from tlean.optim.param_list import listed

@@ -13,8 +13,9 @@ import inspect
 import os
 import sys
 import types
+import weakref
 from array import array as typed_array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from tlean._core.plan.guard import Guard
 from tlean._core.refs import RefBase
 from tlean.errors import OptionError
 
-from .reads import IDENTITY, reads
+from .reads import IDENTITY, holds_values, is_fixed, reads
 
 #: Immutable values that are compared, not identified.
 _PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, np.dtype)
@@ -40,10 +41,6 @@ _DEEPEST = 50
 #: Arrays up to this many bytes are compared where a program computes with them in Python.
 _MOST_BYTES = 1 << 24
 
-#: Code of these is taken to stay as it is.
-_FIXED_ROOTS = frozenset((*sys.stdlib_module_names, "tlean", "numpy", "scipy"))
-_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
-
 
 def is_array(value: Any) -> bool:
     """Whether a captured value becomes an input of the plan."""
@@ -53,16 +50,6 @@ def is_array(value: Any) -> bool:
 def check_capture() -> bool:
     """Whether kept programs are traced again at every call, to see that they still are what they were."""
     return os.environ.get("TLEAN_CHECK_CAPTURE", "") not in ("", "0")
-
-
-def _is_fixed(module: str | None, path: str | None = None) -> bool:
-    # Whether code of that module is taken to stay as it is: the standard library, NumPy, tlean, installed packages.
-    root = (module or "").partition(".")[0]
-    if root in _FIXED_ROOTS:
-        return True
-    if path is None:
-        path = getattr(sys.modules.get(module or ""), "__file__", None)
-    return path is not None and any(part in path for part in _INSTALLED)
 
 
 class _Place:
@@ -158,7 +145,7 @@ class Captured:
     def _attribute(self, name: str, value: Any, attributes: Sequence[str], depth: int) -> None:
         # Code reads `value.attribute`; a property's code is followed, a method's too.
         attribute, rest = attributes[0], attributes[1:]
-        if value is None or isinstance(value, _PLAIN) or (isinstance(value, types.ModuleType) and _is_fixed(value.__name__)):
+        if value is None or isinstance(value, _PLAIN) or (isinstance(value, types.ModuleType) and is_fixed(value.__name__)):
             return
         label = f"{name}.{attribute}" if name else attribute
         try:
@@ -182,7 +169,7 @@ class Captured:
             self._code(static.func, f"{label}.", depth + 1, value)
         elif isinstance(static, types.FunctionType) and attribute not in getattr(value, "__dict__", {}):
             self._add(_Place("attribute", type(value), attribute), label, static)
-            if _is_fixed(static.__module__):
+            if is_fixed(static.__module__):
                 self._whole(name, value, depth)
             else:
                 self._code(static, f"{label}.", depth + 1, value)
@@ -197,25 +184,31 @@ class Captured:
 
     def _whole(self, name: str, value: Any, depth: int) -> None:
         # Anything of the value may be read: it is handed on, or called.
-        if value is None or isinstance(value, (*_PLAIN, types.ModuleType, type)):
+        if value is None or isinstance(value, (*_PLAIN, types.ModuleType)):
             return
         key = (id(value), -1)
         if key in self._seen or depth > _DEEPEST:
             return
         self._seen.add(key)
         self._alive.append(value)
-        if isinstance(value, dict):
+        if isinstance(value, dict | types.MappingProxyType):
             self._dict(name, value, depth)
         elif isinstance(value, list | tuple | collections.deque):
             self._sequence(name, value, depth)
-        elif isinstance(value, set | bytearray | typed_array):
+        elif isinstance(value, set | bytearray | typed_array) or (isinstance(value, memoryview) and value.ndim == 1):
             self._fixed_content(name, value)
+        elif isinstance(value, weakref.ref):
+            self._whole(name, value(), depth)
+        elif isinstance(value, type):
+            for base in value.__mro__:
+                if not is_fixed(base.__module__):
+                    self._class(name, value, base, {}, depth)
         elif isinstance(value, types.FunctionType | types.MethodType | functools.partial) or _wrapped(value) is not None:
             self._callable(value, f"{name}." if name else "", depth)
         else:
             self._object(name, value, depth)
 
-    def _dict(self, name: str, value: dict[Any, Any], depth: int) -> None:
+    def _dict(self, name: str, value: Mapping[Any, Any], depth: int) -> None:
         if len(value) > _MOST_ITEMS:
             self._add(_Place("length", value), f"len({name})", len(value))
             return
@@ -236,9 +229,9 @@ class Captured:
             self._add(_Place("keys", value), f"the elements of {name}", tuple(value))
 
     def _object(self, name: str, value: Any, depth: int) -> None:
-        # All attributes of an object of the user's own, or of a layer; the code that runs when it is called.
+        # All attributes of an object of the user's own, of a layer, or of a library's container; the code that runs when it is called.
         kind = type(value)
-        if _is_fixed(kind.__module__) and not hasattr(kind, "__tlean_unwatched__") and kind is not types.SimpleNamespace:
+        if is_fixed(kind.__module__) and not (hasattr(kind, "__tlean_unwatched__") or holds_values(kind)):
             return
         inside = getattr(value, "__dict__", None)
         if isinstance(inside, dict):
@@ -250,7 +243,7 @@ class Captured:
                     self._value(
                         _Place("attribute", value, attribute), f"{name}.{attribute}", getattr(value, attribute), (), depth + 1, True
                     )
-            if not _is_fixed(base.__module__) or "__tlean_unwatched__" in base.__dict__:
+            if not is_fixed(base.__module__) or "__tlean_unwatched__" in base.__dict__:
                 self._class(name, value, base, inside or {}, depth)
 
     def _dict_of(self, name: str, kind: type, inside: dict[str, Any], depth: int) -> None:
@@ -263,7 +256,7 @@ class Captured:
 
     def _class(self, name: str, value: Any, base: type, inside: dict[str, Any], depth: int) -> None:
         for attribute, item in list(vars(base).items()):
-            if attribute in ("__call__", "forward") and isinstance(item, types.FunctionType):
+            if attribute in ("__call__", "forward") and isinstance(item, types.FunctionType) and not isinstance(value, type):
                 self._code(item, f"{name}.{attribute}.", depth + 1, value)
                 continue
             shared = isinstance(item, (*_PLAIN, list, dict, tuple)) or is_array(item)
@@ -276,7 +269,7 @@ class Captured:
         if depth > _DEEPEST:
             return
         if isinstance(f, types.MethodType):
-            if _is_fixed(getattr(f.__func__, "__module__", None)):
+            if is_fixed(getattr(f.__func__, "__module__", None)):
                 self._whole(prefix.rstrip("."), f.__self__, depth)
             else:
                 self._code(f.__func__, prefix, depth, f.__self__)
@@ -302,7 +295,7 @@ class Captured:
             return
         self._seen.add(key)
         self._alive += (f, own)
-        if _is_fixed(f.__module__, f.__code__.co_filename):
+        if is_fixed(f.__module__, f.__code__.co_filename):
             # A library's function stays as it is, but what it was made with may be the user's.
             for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
                 if not _is_empty(cell):

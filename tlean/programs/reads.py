@@ -1,16 +1,40 @@
-"""What a function's code reads, from its instructions: names that it does not make itself, with the attributes that it reads of them."""
+"""What a function's code reads, from its instructions: names that it does not make itself, with the attributes that it reads of them.
+
+And whose code, and whose objects, need no look.
+"""
 
 from __future__ import annotations
 
 import dis
 import functools
+import os
+import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 #: Stands for an attribute where code asks only which object it has, or writes to it.
 IDENTITY = "is"
 #: Instructions that neither read nor end a chain of attributes.
 _SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))
+
+#: Code of these is taken to stay as it is.
+_FIXED_ROOTS = frozenset((*sys.stdlib_module_names, "tlean", "numpy", "scipy"))
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+
+def is_fixed(module: str | None, path: str | None = None) -> bool:
+    """Whether code of that module is taken to stay as it is: the standard library, NumPy, tlean, installed packages."""
+    root = (module or "").partition(".")[0]
+    if root in _FIXED_ROOTS:
+        return True
+    if path is None:
+        path = getattr(sys.modules.get(module or ""), "__file__", None)
+    return path is not None and any(part in path for part in _INSTALLED)
+
+
+def holds_values(kind: type) -> bool:
+    """Whether a library's class is there to hold what users put in: containers and namespaces. Loggers, locks, generators are not."""
+    return issubclass(kind, Mapping | Sequence | Set | types.SimpleNamespace) or kind.__name__ == "Namespace"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import whole
+from tlean.arguments import truth, whole
 from tlean.errors import OptionError
 from tlean.files import as_path, check_picture, writable
 from tlean.nn.metrics import accuracy
@@ -44,6 +44,22 @@ def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
     return metrics
 
 
+def check_mode(mode: Any) -> None:
+    """Raise OptionError for something that is no direction."""
+    if mode is not None and (not isinstance(mode, str) or mode not in ("min", "max")):
+        raise OptionError(f"fit: mode is 'min' or 'max', got {mode!r}")
+
+
+def check_checkpoint(path: Any, every: Any, resume: Any) -> bool:
+    """Whether to go on from a checkpoint. Raises: OptionError for what makes sense with one alone."""
+    resume = truth("fit: resume", resume)
+    if path is None and resume:
+        raise OptionError("fit: resume needs a checkpoint to go on from")
+    if path is None and every is not None:
+        raise OptionError("fit: checkpoint_every needs a checkpoint to write")
+    return resume
+
+
 def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: bool) -> bool:
     """Whether more of the watched value is better. Raises: OptionError where there is no such value or it cannot be told."""
     names = ["epoch", "step", "loss", *metrics, "lr", "seconds", *([f"val_{n}" for n in ("loss", *metrics)] if held else [])]
@@ -52,9 +68,7 @@ def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: boo
     if not isinstance(monitor, str) or monitor not in names:
         raise OptionError(f"fit: monitor is an entry of {', '.join(names)}, got {monitor!r}")
     if mode is not None:
-        if not isinstance(mode, str) or mode not in ("min", "max"):
-            raise OptionError(f"fit: mode is 'min' or 'max', got {mode!r}")
-        return mode == "max"
+        return bool(mode == "max")
     name = monitor.removeprefix("val_")
     if name == "loss":
         return False
@@ -84,6 +98,8 @@ def check_files(path: Any, log: Any, tensorboard: Any, curves: Any) -> None:
             raise FileNotFoundError(f"{target.parent}: no such folder")
         if target.is_dir():
             raise OptionError(f"fit: log is a file, {target} is a folder")
+        if target.is_fifo() or target.is_socket():
+            raise OptionError(f"fit: log is a file, and {target} is a pipe or a socket, which may wait for a reader for ever")
         if not os.access(target if target.exists() else target.parent, os.W_OK):
             raise PermissionError(f"{target}: cannot be written to")
     if tensorboard is not None:

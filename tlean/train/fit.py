@@ -33,9 +33,11 @@ from .checkpoint import load, save
 from .checks import (
     check_batch,
     check_callbacks,
+    check_checkpoint,
     check_counts,
     check_files,
     check_metrics,
+    check_mode,
     check_monitor,
     check_norm,
     check_optimizer,
@@ -248,10 +250,10 @@ def fit(
     if metrics is None:
         metrics = {"accuracy": accuracy} if isinstance(loss, str) and loss == "cross_entropy" else {}
     metrics = check_metrics(metrics)
+    check_mode(mode)
     rising = patience is not None and check_monitor(monitor, mode, metrics, validation is not None)
     listeners, verbose = check_callbacks(callbacks), truth("fit: verbose", verbose)
-    if truth("fit: resume", resume) and checkpoint is None:
-        raise OptionError("fit: resume needs a checkpoint to go on from")
+    resume = check_checkpoint(checkpoint, checkpoint_every, resume)
     check_files(checkpoint, log, tensorboard, curves)
     loader = _loader(data, epochs, batch_size, True, whole("fit: seed", seed))
     held = None if validation is None else _loader(validation, epochs, getattr(loader, "batch_size", batch_size), False, 0)

@@ -5,7 +5,7 @@ cdef enum:
     BY_DEFINITION = 64
     SLOTS = 2048
     SLOT_INPUTS = 3
-    KNOWN_LIMIT = 65536
+    KNOWN_LIMIT = 4096
     KIND_OPTIONAL = 1
     KIND_INTEGER = 2
     KIND_BOOL = 4
@@ -20,8 +20,10 @@ cdef struct Slot:
 
 cdef Slot _slots[SLOTS]
 memset(_slots, 0, sizeof(_slots))
-# Keeps every instance in _slots alive.
+# These keep every instance in _slots alive. When there are KNOWN_LIMIT of them those known become the older ones, and the older ones go
+# that no call has asked for meanwhile: numbers that change at every call (5 KB each) do not pile up, and what is in use stays.
 cdef dict _known = {}
+cdef dict _older = {}
 
 
 cdef inline Slot* slot_of(void* op, void* a, void* b, int code, tuple values) noexcept:
@@ -161,6 +163,7 @@ cdef void forget_slots() noexcept:
 
 
 cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
+    global _known, _older
     # No list comprehensions: where the list cannot grow, what Cython 3.3 makes of one releases the item twice.
     cdef tuple key
     cdef list parts
@@ -176,6 +179,10 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
         inst = known.get(key)
     except (TypeError, ValueError):
         raise_error("OptionError", f"{op.name}: an option is a number, a string or a sequence of them, got {values}")
+    if inst is None and known is _known:
+        inst = _older.get(key)
+        if inst is not None:
+            known[key] = inst
     if inst is not None:
         return <Instance>inst
     parts = []
@@ -183,8 +190,11 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
         parts.append(None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])))
     inst = _instantiate(op.record, dtype_name(code), tuple(parts), dict(zip(op.option_names, values)), mode != 0)
     if len(known) >= KNOWN_LIMIT:
-        known.clear()
         if known is _known:
+            _older, _known = _known, {}
+            known = _known
             forget_slots()
+        else:
+            known.clear()
     known[key] = inst
     return <Instance>inst

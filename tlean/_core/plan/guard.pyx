@@ -164,6 +164,9 @@ cdef class Guard:
             found = PyCell_GET(owner)
             return <object>found if found != NULL else _absent
         if place == AT_KEY:
+            if not isinstance(owner, dict):
+                # A read-only view of one.
+                return owner[self.keys[i]] if self.keys[i] in owner else _absent
             found = PyDict_GetItemWithError(owner, self.keys[i])
             return <object>found if found != NULL else _absent
         if place == AT_ATTRIBUTE:
