@@ -86,6 +86,8 @@ cdef extern from "conv_micro.h" nogil:
     bint conv_unpack_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
     void conv_zero_f32(float*, Py_ssize_t) noexcept
     void conv_zero_f64(double*, Py_ssize_t) noexcept
+    bint conv_all_finite_f32(const float*, Py_ssize_t) noexcept
+    bint conv_all_finite_f64(const double*, Py_ssize_t) noexcept
 
 cdef extern from "streaming.h" nogil:
     bint tl_streams(int64_t nbytes)
