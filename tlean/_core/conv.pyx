@@ -102,6 +102,9 @@ cdef extern from "conv_winograd.h" nogil:
     void wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void wino_product(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, bint) noexcept
     Py_ssize_t wino_pitch(Py_ssize_t) noexcept
+    void wino_blocked_row(float*, const float*, Py_ssize_t, bint, Py_ssize_t) noexcept
+    void wino_blocked_source(float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                             Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, bint) noexcept
     void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint, float*,
                   Py_ssize_t, bint) noexcept
 

@@ -269,6 +269,12 @@ TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x
     *(wino_vecu *)e = wino_no_nan(sum[0]);
 }
 
+/* The same of `n` places in a row; and the same part of the next block of channels, which comes next, is fetched meanwhile. */
+static void wino_blocked_row(float *TL_RESTRICT e, const float *TL_RESTRICT x, ptrdiff_t next, int add, ptrdiff_t n) {
+    for (ptrdiff_t j = 0; j < n; j++) conv_expect_read(x + next + j * WINO_LANES);
+    for (ptrdiff_t j = 0; j < n && e; j += WINO_LANES) wino_blocked_add(e + j, x + j * WINO_LANES, add, n - j);
+}
+
 /* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: it needs all registers. */
 static __attribute__((noinline)) void wino_turn_add(float *TL_RESTRICT box, const float *TL_RESTRICT from, ptrdiff_t step,
                                                     ptrdiff_t channels, ptrdiff_t n, float *TL_RESTRICT e, int add) {
@@ -318,5 +324,29 @@ static void wino_box(float *TL_RESTRICT box, ptrdiff_t rows, ptrdiff_t columns, 
             wino_blocked_add(to + j, row + j * WINO_LANES, add, end - j < WINO_LANES ? end - j : WINO_LANES);
         }
     }
+}
+
+/* The transforms of a row of tiles whose channels are in a block, from row top, column left on; those over an edge by way of the box. And
+ * from row `fresh` on, which no row of tiles above has met, the energies. */
+static void wino_blocked_source(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t tile_step, ptrdiff_t tiles, float *TL_RESTRICT box,
+                                const float *TL_RESTRICT from, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left,
+                                float *TL_RESTRICT e, ptrdiff_t pitch, ptrdiff_t fresh, int add) {
+    const ptrdiff_t begin = left < 0 ? -left : 0, wide = 4 * tiles + 2, end = wide < width - left ? wide : width - left;
+    for (ptrdiff_t i = fresh; i < 6; i++) {
+        if (e && !add) conv_zero_f32(e + i * pitch, pitch);
+        if (top + i < 0 || top + i >= height) continue;
+        wino_blocked_row(e ? e + i * pitch + begin : NULL, from + ((top + i) * width + left + begin) * WINO_LANES,
+                         height * width * WINO_LANES, add, end - begin);
+    }
+    /* The tiles inside. */
+    ptrdiff_t low = begin ? 1 : 0, high = end < 6 ? 0 : (end - 6) / 4 + 1;
+    if (top < 0 || top + 6 > height || low > high) low = high = tiles;
+    for (int k = 0; k < 2; k++) {
+        const ptrdiff_t first = k ? high : 0, count = k ? tiles - high : low, columns = 4 * count + 2;
+        if (count == 0) continue;
+        wino_box(box, 6, columns, from, WINO_LANES, height, width, top, left + 4 * first, 1, NULL, 0, 0);
+        wino_source(v + first * tile_step, step, tile_step, box, columns * WINO_LANES, count);
+    }
+    wino_source(v + low * tile_step, step, tile_step, from + (top * width + left + 4 * low) * WINO_LANES, width * WINO_LANES, high - low);
 }
 #endif
