@@ -151,7 +151,8 @@ static int NAME(conv_all_finite)(const REAL *x, ptrdiff_t n) {
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) sum[k] += *(const VECU *)(x + i + k * LANES) * 0;
     }
-    for (; i < n; i += LANES) sum[0] += NAME(conv_load_first)(x + i, n - i) * 0;
+    for (; i + LANES <= n; i += LANES) sum[0] += *(const VECU *)(x + i) * 0;
+    if (i < n) sum[0] += NAME(conv_load_first)(x + i, n - i) * 0;
     sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     for (int l = 0; l < LANES; l++) all += sum[0][l];
     return all == 0;

@@ -85,7 +85,8 @@ TL_INLINE void wino_line_add(float *TL_RESTRICT line, const float *TL_RESTRICT x
 
 /* line[i] = sum of squares over the channels, i < n: a few channels at a time, in the order in which memory is fetched ahead. Up to a
  * vector is written behind them. */
-static void wino_line(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, ptrdiff_t channels, ptrdiff_t n) {
+static __attribute__((noinline)) void wino_line(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, ptrdiff_t channels,
+                                                ptrdiff_t n) {
     const ptrdiff_t whole = n / WINO_LANES * WINO_LANES;
     ptrdiff_t c = channels & 3 ? channels & 3 : channels & 7 ? 4 : 8;
     if (c == 1) wino_line_add(line, x, step, 1, 0, whole);
