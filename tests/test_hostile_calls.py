@@ -34,6 +34,11 @@ def used() -> tl.TapeM:
     return m
 
 
+def steps(**options: Any) -> Any:
+    trainer = tl.ScalarTrainer(tl.Options(backend="compiled"), [np.ones(2)], [(2,)], lambda ops, w, x: ops.sum(ops.mul(w, x)))
+    return trainer.optim_step(tl.optim.Adam(trainer.params), np.ones(2), **options)
+
+
 CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "program by hand": (lambda: tl.CompiledOut(1.5, None), tl.OptionError, "CompiledOut: a program is recorded in a GraphM.*got float"),
     "program of an array": (lambda: tl.CompiledOut(np.ones(3), ()), tl.OptionError, "CompiledOut: .* got ndarray"),
@@ -56,6 +61,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "rows": (lambda: nn.Embedding(2, 2, weight_init=np.ones(2)), tl.OptionError, "Embedding: a first value is drawn by a rule"),
     "groups": (lambda: nn.ConvTranspose2d(2**70, 3, 2, groups=np.int64(2)), tl.ShapeError, "groups divides both channel counts"),
     "heads": (lambda: nn.MultiHeadAttention(2**70 + 1, np.int64(2)), tl.ShapeError, "heads divides size"),
+    "check_finite": (lambda: steps(check_finite=[[1.0]]), tl.OptionError, "optim_step: check_finite is True or False, got list"),
     "backend": (
         lambda: nn.Linear(2, 2).apply(None, [], [1.0]),
         tl.OptionError,
