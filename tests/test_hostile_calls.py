@@ -191,6 +191,13 @@ def test_programs_of_a_modules_function_travel(name: str, way: Any) -> None:
     assert way(f)(x).tolist() == expected == f(x).tolist()
 
 
+def test_a_pickler_of_functions_takes_what_was_made_of_them() -> None:
+    cloudpickle = pytest.importorskip("cloudpickle", reason="pickles functions that have no name in a module")
+    x = np.array([1.0, 3.0], "f4")
+    for f in (tl.jit(lambda ops, x: ops.square(x)), tl.compile_out(lambda ops, x: ops.square(x), [(2,)])):
+        assert pickle.loads(cloudpickle.dumps(f))(x).tolist() == [1.0, 9.0]
+
+
 def test_workers_take_a_jitted_function() -> None:
     joblib = pytest.importorskip("joblib", reason="sends the function")
     f, x = tl.jit(square), np.array([1.0, 3.0], "f4")

@@ -132,8 +132,9 @@ class ScalarTrainer:
             check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device the
                 compiled backend does not look.
 
-        Raises: OptionError for something that is no optimiser, a clip_norm below 0, or a check_finite that is
-            neither True nor False; ShapeError; DTypeError for a parameter that was cast since; NumericsError where check_finite finds a NaN or an infinity. Then nothing was updated.
+        Raises: OptionError for something that is no optimiser, a clip_norm below 0, or a check_finite that is neither True nor False;
+            ShapeError; DTypeError for a parameter that was cast since; NumericsError where check_finite finds a NaN or an infinity. Then
+            nothing was updated.
         """
         if not isinstance(opt, Update):
             raise OptionError(f"ScalarTrainer.optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
