@@ -200,7 +200,7 @@ def test_a_parameter_whose_newest_value_is_a_devices():
 
     s = tl.Session()
     p = s.param(ONES)
-    p.move(There())
+    p._move(There())
     assert p.device == "elsewhere" and p.get(sync=False).tolist() == [1.0] * 3
     assert s.use(p).value.tolist() == [4.0] * 3
     assert p.device == "cpu"

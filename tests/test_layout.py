@@ -18,7 +18,7 @@ PACKAGE = ROOT / "tlean"
 # The rooms from the ground up; a room imports from its own storey and those below. `_core` stands beside: it imports nothing of tlean, and
 # everything from the backends up may import it.
 STOREYS = (
-    {"arguments", "errors", "locks", "shapes", "rng", "tree"},
+    {"arguments", "errors", "files", "locks", "shapes", "rng", "tree"},
     {"ops"},
     {"backends", "_faces", "cuda"},
     {"tape", "session", "autodiff", "dispatch", "custom", "indices", "options", "param", "show", "drawing", "profile"}

@@ -88,15 +88,15 @@ class Param(ParamBase):
         new = as_tensor(value, self.dtype)
         self._check(new.shape)
         changes = Commit()
-        self.assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
+        self._assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
         changes.now()
 
-    def assign(self, changes: Commit, value: AnyTensor) -> None:
+    def _assign(self, changes: Commit, value: AnyTensor) -> None:
         """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with whoever has the array."""
         self._assigned(changes)
         changes.set(self, "_tensor", shared(value))
 
-    def assign_output(self, changes: Commit, number: int) -> None:
+    def _assign_output(self, changes: Commit, number: int) -> None:
         """The same for output `number` of the plan that the changes belong to."""
         self._assigned(changes)
         changes.output(self, "_tensor", number)
@@ -114,7 +114,7 @@ class Param(ParamBase):
         self._check(new.shape)
         if new.dtype != self.dtype:
             raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {new.dtype} on {new.device}")
-        self.move(new.copy())
+        self._move(new.copy())
         self._version += 1
 
     def cast(self, dtype: str) -> None:
@@ -126,7 +126,7 @@ class Param(ParamBase):
         """
         dtype = float_dtype("Param.cast", str(dtype))
         changes = Commit()
-        self.assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
+        self._assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
         changes.set(self, "_dtype", dtype)
         changes.now()
 
@@ -137,11 +137,11 @@ class Param(ParamBase):
     # The device's copy ------------------------------------------------------------------------------------------------------
 
     @property
-    def current(self) -> AnyTensor | DeviceArray:
+    def _current(self) -> AnyTensor | DeviceArray:
         """The value where it was changed last, on the host or on a device, without a copy."""
         return self._tensor if self._old is None else self._mirror  # type: ignore[return-value]
 
-    def on_device(self, where: Context) -> DeviceArray:
+    def _on_device(self, where: Context) -> DeviceArray:
         """The parameter's own array on a device, copied there if what it has is older. Who keeps it takes `.shared()` of it."""
         if self._mirror is None or self._mirror.context is not where or self._mirrored != self._version:
             from .cuda.array import to_device
@@ -150,14 +150,14 @@ class Param(ParamBase):
             self._mirror, self._mirrored = made, self._version
         return self._mirror
 
-    def own_on_device(self, where: Context) -> DeviceArray:
+    def _own_on_device(self, where: Context) -> DeviceArray:
         """The parameter's array on a device, which nobody else has: a copy takes its place where somebody does."""
-        found = self.on_device(where)
+        found = self._on_device(where)
         if not found.alone:
             self._mirror = found = found.copy()
         return found
 
-    def move(self, value: DeviceArray) -> None:
+    def _move(self, value: DeviceArray) -> None:
         """Take this array of a device as the value, not copied. The caller counts the version on (`Update.taken`)."""
         self._mirror, self._mirrored = value, self._version + 1
         if self._old is None:

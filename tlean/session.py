@@ -48,6 +48,9 @@ class Gradients(Sequence):
             g = self._session.array(np.zeros(shape, dtype))
         return g
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError("gradients cannot be pickled or copied: they belong to a session's tape; pickle the arrays, list(grads)")
+
     def check_tape(self) -> None:
         """Raise NodeError if the tape that they are of was reset: what was not computed before it cannot be now."""
         if self._session.generation != self.generation:

@@ -38,7 +38,7 @@ class CudaSession(Session, CudaEager):
         return self._one if type(x) is float and x == 1.0 and dtype == self.dtype else device_array(x, dtype, self.context)
 
     def _value_of(self, p: Param) -> DeviceArray:
-        return p.on_device(self.context)
+        return p._on_device(self.context)
 
     def reset_tape(self) -> None:
         """Forget every node; references made before raise NodeError from now on. Parameters stay."""
@@ -78,7 +78,7 @@ class CompiledCudaSession(CompiledSession):
 
     def _value_of(self, p: Param) -> DeviceArray:
         # An array of the tape's own: what it has read stays when the parameter moves.
-        return p.on_device(self._where).shared()
+        return p._on_device(self._where).shared()
 
     def _apart(self, grads: Any) -> Any:
         return self._by_param(grads)
@@ -93,6 +93,6 @@ class CompiledCudaSession(CompiledSession):
         made = plan.run(tensors)
         values: Sequence[Any] = made[1:]
         for p, value in zip(params, values, strict=True):
-            p.move(value)
+            p._move(value)
         update.taken(params)
         return made

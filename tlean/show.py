@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .files import replacing
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -135,6 +136,8 @@ def to_svg(tape: Tape, path: Any = None, grads: Any = None) -> str:
         tape: what to draw.
         path: a file to write the picture to.
         grads: gradients by node id, a list or a dict: their norms are shown where there are any.
+
+    Raises: OptionError where the path names no regular file; FileNotFoundError without its folder; OSError if it cannot be written.
     """
     picture = _by_graphviz(to_dot(tape, grads))
     if picture is None:
@@ -142,7 +145,8 @@ def to_svg(tape: Tape, path: Any = None, grads: Any = None) -> str:
 
         picture = draw(list(nodes(tape)), gradient_norms(grads, tape.size))
     if path is not None:
-        Path(path).write_text(picture, encoding="utf-8")
+        with replacing("show: path", path) as file:
+            file.write_text(picture, encoding="utf-8")
     return picture
 
 

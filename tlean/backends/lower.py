@@ -45,13 +45,13 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
     for node in graph.nodes:
         inputs = [None if i is None else where[i] for i in node.inputs]
         if node.record.view or target.has_kernel(node.record, graph.dtype):
-            made: Sequence[int] = out.record(node.record, inputs, node.options, node.name)
+            made: Sequence[int] = out._record(node.record, inputs, node.options, node.name)
         else:
             specs = [None if i is None else graph.specs[i] for i in node.inputs]
             if node.record.rules.decompose is None:
                 raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {graph.dtype}")
             inner = expand(decomposition(node.record, specs, node.options, graph.dtype), target)
-            refs = out.inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
+            refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))
     out.outputs = [None if v is None else where[v] for v in graph.outputs]
@@ -148,7 +148,7 @@ def lower(graph: Graph, target: Target = CPU) -> Any:
 
 def arrange(graph: Graph, target: Target) -> Arrangement:
     """The graph's instructions in order, and a place for every value."""
-    nodes = graph.needed([*graph.outputs, *(after for _, _, after in graph.states)])
+    nodes = graph._needed([*graph.outputs, *(after for _, _, after in graph.states)])
     root = _roots(graph, nodes)
     places: list[tuple[int, int]] = [(NOWHERE, 0)] * len(graph.specs)
     given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
@@ -342,7 +342,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     if reference and not record.view:
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs]
-        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], clean))
+        graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], clean))
         plan = lower(graph, DEFINED)
         made = Instance(
             record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work

@@ -18,7 +18,7 @@ import numpy as np
 
 import tlean as tl
 from tlean._core.table import ISA
-from tlean.train.files import writable
+from tlean.files import writable
 
 from . import positive
 from .info import processor

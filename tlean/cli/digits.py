@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import tlean as tl
+from tlean.files import writable
 from tlean.train import checkpoint, mnist
-from tlean.train.files import writable
 from tlean.train.progress import progress, say
 
 from . import positive

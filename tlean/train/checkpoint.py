@@ -18,7 +18,7 @@ from tlean._core.array import AnyTensor
 from tlean.errors import DataError, OptionError, TleanError
 from tlean.param import Param
 
-from .files import readable, replacing
+from ..files import readable, replacing
 
 _KEY = "tlean"
 _FORMAT = 1
@@ -234,7 +234,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
 
 
 def _listed(names: Sequence[str], shown: int = 8) -> str:
-    return ", ".join([*names[:shown], *(["…"] if len(names) > shown else [])]) or "no arrays"
+    return ", ".join([*names[:shown], *(["..."] if len(names) > shown else [])]) or "no arrays"
 
 
 def _restore(path: Path, pairs: Mapping[str, tuple[Any, Any]]) -> None:

@@ -22,6 +22,7 @@ from tlean.nn.module import Module
 from tlean.ops import FLOAT, Spec
 from tlean.options import Options
 
+from ..files import as_path
 from .arrays import flag, whole
 from .batches import Batches, as_batch
 from .checkpoint import load, save
@@ -39,7 +40,6 @@ from .checks import (
     check_schedule,
 )
 from .data import DataLoader, Dataset
-from .files import as_path
 from .history import History, JsonLog, TensorBoard, plot_curves
 from .optim import Adam, clip_by_norm
 from .progress import progress, say

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import as_path
+from ..files import as_path
 
 
 @dataclass

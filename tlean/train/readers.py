@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataError, OptionError
+from ..files import readable, replacing
 from .arrays import as_array, flag, whole
-from .files import readable, replacing
 
 PathLike = str | os.PathLike[str]
 

@@ -144,7 +144,7 @@ class EagerSteps:
         elsewhere = []
         for p, new in self.stored(aux):
             if type(new) is AnyTensor:
-                p.assign(changes, new)
+                p._assign(changes, new)
             elif new is not None:
                 elsewhere.append((p, new))
         update.apply(moved, changes)
@@ -259,11 +259,11 @@ class CompiledSteps:
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
         name = self.params.names()[k]
-        before = [p, *(graph.slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]
-        hyper = graph.slot(Spec((length,), "float64"), f"the numbers of the step of parameter {name}")
+        before = [p, *(graph._slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]
+        hyper = graph._slot(Spec((length,), "float64"), f"the numbers of the step of parameter {name}")
         if look is not None:
             value, others, what = look
-            hyper = GraphRef(graph, graph.record(FINITE, (hyper.id, value.id, *(r.id for r in others)), {}, what)[0])
+            hyper = GraphRef(graph, graph._record(FINITE, (hyper.id, value.id, *(r.id for r in others)), {}, what)[0])
         step = graph.apply(kernel, (p, g, *before[1:], hyper), {})
         after = step if isinstance(step, tuple) else (step,)
         names = [f"param {k}", *(f"state {j} of {k}" for j in range(1, len(after)))]
@@ -326,7 +326,7 @@ class CompiledSteps:
         # What becomes real with the run of a step.
         changes.count(moved, update.state.steps)
         for p, number in stored:
-            p.assign_output(changes, number)
+            p._assign_output(changes, number)
 
     def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
         # What is left to do after the run.
@@ -341,13 +341,13 @@ class DeviceSteps(CompiledSteps):
         self._where = self._target.where
 
     def _tensors(self, inputs: Sequence[Any]) -> list[Any]:
-        return [*(p.on_device(self._where) for p in self.params), *inputs]
+        return [*(p._on_device(self._where) for p in self.params), *inputs]
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
         extra: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
         for p in moved:
-            p.own_on_device(self._where)
+            p._own_on_device(self._where)
             states, hyper = update.peek(p, str(update.kernel(p)), self._where)
             if states and not all(s.alone for s in states):
                 states = update.state.moments[p] = tuple(s.owned() for s in states)
@@ -364,7 +364,7 @@ class DeviceSteps(CompiledSteps):
 
     def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
         for p in moved:
-            p.move(p.on_device(self._where))
+            p._move(p._on_device(self._where))
         update.taken(moved)
         for p, number in stored:
             p.set(made[number])

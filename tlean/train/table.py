@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, DTypeError, OptionError
+from ..files import readable
 from .arrays import flag
-from .files import readable
 
 # Marks that other encodings of Unicode begin with; the longer ones first, as a shorter one begins one of them.
 _MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -138,7 +138,7 @@ def _integer(text: str, low: int, high: int, kind: str) -> int:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "…")
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def _converter(dtype: Any) -> tuple[Callable[[str], Any], np.dtype]:

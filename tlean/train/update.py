@@ -250,12 +250,12 @@ class Update:
         groups: dict[tuple[str, tuple[float, ...]], list[Any]] = {}
         for p, kernel, g in moves:
             states, hyper = self.peek(p, kernel, where)
-            groups.setdefault((kernel, hyper), []).append((p, p.on_device(where).owned(), g, tuple([s.owned() for s in states])))
+            groups.setdefault((kernel, hyper), []).append((p, p._on_device(where).owned(), g, tuple([s.owned() for s in states])))
         for (kernel, hyper), rows in groups.items():
             params, values, gradients, moments = zip(*rows, strict=True)
             step_all_at(where, kernel, hyper, values, gradients, moments)
             for p, value, kept in zip(params, values, moments, strict=True):
-                p.move(value)
+                p._move(value)
                 if kept:
                     self.state.moments[p] = kept
             self.taken(params)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, OptionError
-from ..locks import Lock
+from .errors import DataError, OptionError
+from .locks import Lock
 
 PathLike = str | os.PathLike[str]
 
