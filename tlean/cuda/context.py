@@ -171,6 +171,16 @@ class Context:
         """What the driver's calls raise."""
         return self._driver.Error
 
+    @property
+    def push(self) -> Any:
+        """Makes the context current, until `pop` is called: functions of C, for launches of several devices in one go."""
+        return self._primary.push
+
+    @property
+    def pop(self) -> Any:
+        """See `push`."""
+        return self._primary.pop
+
     def current(self) -> Context:
         """Make the context current for a block of code, one thread at a time; gives the module `pycuda.driver`."""
         return self
