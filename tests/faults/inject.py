@@ -18,6 +18,15 @@ PACKAGE = str(Path(tlean.__file__).parent)
 Trace = Callable[[FrameType, str, Any], Any]
 
 
+def _ends(frame: FrameType | None) -> bool:
+    # Within a destructor Python ignores an exception: it is nobody's.
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _tracing(seen: Callable[[str, int], None]) -> Trace:
     def inside(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":
@@ -25,7 +34,7 @@ def _tracing(seen: Callable[[str, int], None]) -> Trace:
         return inside
 
     def entered(frame: FrameType, event: str, argument: Any) -> Any:
-        return inside if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return inside if frame.f_code.co_filename.startswith(PACKAGE) and not _ends(frame) else None
 
     return entered
 

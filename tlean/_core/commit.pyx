@@ -159,3 +159,55 @@ cdef class Commit:
                 PyDict_DelItem(target, key)
         self.fresh = []
         return 0
+
+
+cdef class Section:
+    """A block of code that one thread at a time runs with a device's context current: the base class of the context.
+
+    Entered and left by functions of C alone: a signal's handler comes before or after, so that the lock is always given back.
+    """
+
+    cdef public object lock         # may be taken again by the thread that has it
+    cdef public int depth           # how often it is taken; the lock is this thread's, so above 0 means that the context is current here
+    cdef public object lost         # why it can be entered no more, a text
+    cdef public object module       # what `with` gives
+    cdef public object push         # make the context current, and no longer
+    cdef public object pop
+
+    def __enter__(self):
+        if self.lost:
+            raise self.unusable(None)
+        self.lock.acquire()
+        try:
+            if self.depth == 0:
+                self.push()
+            self.depth += 1
+        except BaseException as error:
+            self.lock.release()
+            if isinstance(error, self.error):
+                raise self.unusable(error) from error
+            raise
+        return self.module
+
+    def __exit__(self, kind, error, trace):
+        found = None
+        lock = self.lock
+        if self.depth == 0:
+            # What was entered was the parent's, before this process was forked.
+            return
+        try:
+            if self.depth == 1 and error is not None and isinstance(error, self.error):
+                found = self.fault(error)
+        finally:
+            self.depth -= 1
+            try:
+                if self.depth == 0:
+                    self.pop()
+            except BaseException as wrong:
+                # What is lost may be gone to the point where it cannot be left.
+                if not (self.lost and isinstance(wrong, self.error)):
+                    raise
+            finally:
+                lock.release()
+        if found is not None:
+            raise found from error

@@ -23,7 +23,7 @@ class Values:
         dtype: str
         address: int
         context: Any
-        known: np.ndarray | None
+        known: Any
         _owner: Any
 
         def numpy(self) -> np.ndarray: ...
