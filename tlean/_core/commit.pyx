@@ -174,6 +174,15 @@ cdef class Section:
     cdef public object push         # make the context current, and no longer
     cdef public object pop
 
+    def if_free(self, action):
+        """Call `action()` with the lock taken, or not at all where another thread has it."""
+        if not self.lock.acquire(False):
+            return
+        try:
+            action()
+        finally:
+            self.lock.release()
+
     def __enter__(self):
         if self.lost:
             raise self.unusable(None)

@@ -218,12 +218,15 @@ class Context(Section):
                 self.pool.free_held()
                 if size + self._live > self.limit:
                     raise self._out_of_memory(size, f"the limit of {self.limit} bytes leaves none")
-            try:
-                block = Block(self, size)
-            except self._driver.MemoryError:
-                raise self._out_of_memory(size, "the device has none left") from None
+            block = self._block(size)
         self.own(block)
         return block
+
+    def _block(self, size: int) -> Block:
+        try:
+            return Block(self, size)
+        except self._driver.MemoryError:
+            raise self._out_of_memory(size, "the device has none left") from None
 
     def own(self, thing: Any) -> None:
         """Call `thing.free()` before the device is let go, if the thing is still there then."""
@@ -297,13 +300,13 @@ class Context(Section):
         """
         self._retired.append((action, keep, tuple(readers), None))
         # Whoever holds the lock, this thread while it records a graph included, does it later.
-        if not self.lost and not self.recording and self.lock.acquire(blocking=False):
-            try:
-                # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
-                with contextlib.suppress(DeviceError, self._driver.Error), self.current():
-                    self.reap()
-            finally:
-                self.lock.release()
+        if not self.lost and not self.recording:
+            self.if_free(self._reap_quietly)
+
+    def _reap_quietly(self) -> None:
+        # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
+        with contextlib.suppress(DeviceError, self._driver.Error), self.current():
+            self.reap()
 
     def reap(self) -> None:
         """Do what was retired and is due. The context is current."""
