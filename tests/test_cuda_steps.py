@@ -4,6 +4,7 @@ emulation that `.ci/cuda` builds."""
 from __future__ import annotations
 
 import ctypes
+import linecache
 import os
 import threading
 
@@ -42,6 +43,8 @@ def chosen(lines):
     places = {}
     for k, line in enumerate(lines):
         places.setdefault(line, [k, k])[1] = k
+    # The line of a `with` comes again before the block is left, where no signal's handler can run: it would never be left.
+    places = {at: both for at, both in places.items() if not linecache.getline(*at).lstrip().startswith("with ")}
     found = sorted({k for both in places.values() for k in both})
     ends = [k for k in found if any(name in lines[k][0] for name in ENDS)]
     others = sorted({*found}.difference(ends))

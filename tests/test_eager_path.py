@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.commit import Commit
 from tlean._core import arena, eager
+from tlean._core.commit import Commit
 from tlean._core.refs import RefBase
 from tlean.backends.graph import GraphRef
 from tlean.backends.reference import ReferenceRef
