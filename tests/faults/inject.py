@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,15 +53,19 @@ def lines_of(run: Callable[[], Any]) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def exception_at(number: int, error: type[BaseException]) -> Iterator[None]:
-    """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once."""
+def exception_at(number: int, error: type[BaseException], blocks: bool = True) -> Iterator[None]:
+    """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once.
+
+    Without `blocks` not at the line of a `with`, but at the next: it comes again before the block is left, where no signal's handler can
+    run, and the block would never be left.
+    """
     count = 0
     before = sys.gettrace()
 
     def seen(file: str, line: int) -> None:
         nonlocal count
         count += 1
-        if count == number + 1:
+        if count > number and (blocks or not linecache.getline(file, line).lstrip().startswith("with ")):
             sys.settrace(None)
             raise error(f"injected at {Path(file).name}:{line}")
 
