@@ -14,6 +14,7 @@ import pytest
 
 import tlean as tl
 from tlean._core import arena, eager
+from tlean._core.commit import Commit
 from tlean._core.refs import RefBase
 from tlean.backends.graph import GraphRef
 from tlean.backends.reference import ReferenceRef
@@ -200,7 +201,11 @@ def test_a_parameter_whose_newest_value_is_a_devices():
 
     s = tl.Session()
     p = s.param(ONES)
-    p._move(There())
+    changes = Commit()
+    changes.set(p, "_mirror", There())
+    p._moves(changes)
+    changes.count([p], {})
+    assert changes.now()
     assert p.device == "elsewhere" and p.get(sync=False).tolist() == [1.0] * 3
     assert s.use(p).value.tolist() == [4.0] * 3
     assert p.device == "cpu"

@@ -91,15 +91,25 @@ class Param(ParamBase):
         self._assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
         changes.now()
 
-    def _assign(self, changes: Commit, value: AnyTensor) -> None:
+    def _assign(self, changes: Commit, value: AnyTensor | DeviceArray) -> None:
         """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with whoever has the array."""
-        self._assigned(changes)
-        changes.set(self, "_tensor", shared(value))
+        if isinstance(value, AnyTensor):
+            self._assigned(changes)
+            changes.set(self, "_tensor", shared(value))
+        else:
+            changes.set(self, "_mirror", value.shared())
+            self._moves(changes)
+            changes.set(self, "_version", self._version + 1)
 
-    def _assign_output(self, changes: Commit, number: int) -> None:
-        """The same for output `number` of the plan that the changes belong to."""
-        self._assigned(changes)
-        changes.output(self, "_tensor", number)
+    def _assign_output(self, changes: Commit, number: int, on_device: bool = False) -> None:
+        """The same for output `number` of the plan that the changes belong to, which runs on the host or on a device."""
+        if on_device:
+            changes.output(self, "_mirror", number)
+            self._moves(changes)
+            changes.set(self, "_version", self._version + 1)
+        else:
+            self._assigned(changes)
+            changes.output(self, "_tensor", number)
 
     def _assigned(self, changes: Commit) -> None:
         # No device has the value now.
@@ -111,11 +121,10 @@ class Param(ParamBase):
         from .cuda.array import to_device
 
         new = to_device(value)
-        self._check(new.shape)
-        if new.dtype != self.dtype:
-            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {new.dtype} on {new.device}")
-        self._move(new.copy())
-        self._version += 1
+        self._check_like(new)
+        changes = Commit()
+        self._assign(changes, new.copy())
+        changes.now()
 
     def cast(self, dtype: str) -> None:
         """Keep the value in this dtype, "float32" or "float64", from now on.
@@ -129,6 +138,13 @@ class Param(ParamBase):
         self._assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
         changes.set(self, "_dtype", dtype)
         changes.now()
+
+    def _check_like(self, value: AnyTensor | DeviceArray) -> None:
+        """Raises: ShapeError, DTypeError for an array that cannot become the value as it is."""
+        self._check(value.shape)
+        if value.dtype != self.dtype:
+            at = "" if isinstance(value, AnyTensor) else f" on {value.device}"
+            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {value.dtype}{at}")
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:
@@ -157,12 +173,12 @@ class Param(ParamBase):
             self._mirror = found = found.copy()
         return found
 
-    def _move(self, value: DeviceArray) -> None:
-        """Take this array of a device as the value, not copied. The caller counts the version on (`Update.taken`)."""
-        self._mirror, self._mirrored = value, self._version + 1
+    def _moves(self, changes: Commit) -> None:
+        """Note that `_mirror` holds the value from then on, whose version counts one on (`Commit.count`)."""
+        changes.set(self, "_mirrored", self._version + 1)
         if self._old is None:
-            self._old = self._tensor
-            del self._tensor
+            changes.set(self, "_old", self._tensor)
+            changes.unset(self, "_tensor")
 
     def release(self) -> None:
         """Give the memory back; the parameter cannot be used afterwards."""

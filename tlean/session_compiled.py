@@ -367,9 +367,13 @@ class CompiledSession(Session, OpsMethods):
         # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
         changes = Commit()
         for k, p in enumerate(params, start=len(plan.out_specs) - len(params)):
-            changes.output(p, "_tensor", k)
+            self._place(changes, p, k)
         changes.count(params, update.state.steps)
         return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, changes)
+
+    def _place(self, changes: Commit, p: Param, number: int) -> None:
+        # The parameter's new value is output `number` of the plan.
+        changes.output(p, "_tensor", number)
 
     def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:
         # The nodes whose parameters move, and the plan.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .backends.executable import Executable
+from tlean._core.commit import Commit
+
 from .backends.lower import target_of
 from .cuda.array import DeviceArray
 from .cuda.eager import CudaEager
@@ -89,10 +90,6 @@ class CompiledCudaSession(CompiledSession):
             states = update.state.moments[p] = tuple(s.owned() for s in states)
         return states, hyper
 
-    def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        made = plan.run(tensors)
-        values: Sequence[Any] = made[1:]
-        for p, value in zip(params, values, strict=True):
-            p._move(value)
-        update.taken(params)
-        return made
+    def _place(self, changes: Commit, p: Param, number: int) -> None:
+        changes.output(p, "_mirror", number)
+        p._moves(changes)

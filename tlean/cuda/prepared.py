@@ -9,7 +9,7 @@ from typing import Any
 from .array import DeviceArray, require_here
 from .context import Context
 from .flags import FaultFlags
-from .kernels.plan import Family, Fault, In, Launch, Out, Plan, Scratch
+from .kernels.plan import Family, Fault, Faults, In, Launch, Out, Plan, Scratch, Verdict
 
 
 class Prepared:
@@ -74,6 +74,8 @@ def _prepared(where: Context, family: Family, launch: Launch, fault: int) -> tup
                 values.append(0)
             case Fault():
                 values.append(fault)
+            case Verdict() | Faults():
+                values.append(0)
             case tuple():
                 values += a
             case _:

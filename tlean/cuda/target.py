@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core.array import AnyTensor, as_tensor
+from .._core.commit import Commit
 from ..backends.graph import Graph
 from ..backends.target import Arrangement, Bound, Step, Target, nbytes
 from ..errors import DeviceError, DTypeError
@@ -123,8 +124,12 @@ class Cuda(Target):
 
         return DevicePlan(arrangement, self.where)
 
-    def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
-        return plan.run(inputs, out_specs)
+    def run(
+        self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Commit | None = None
+    ) -> list[Any]:
+        return plan.run(inputs, out_specs, changes)
+
+    step = run
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""

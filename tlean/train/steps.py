@@ -141,15 +141,11 @@ class EagerSteps:
             check_finite(value, looked_at, what)
         changes = Commit()
         changes.set(self, "_position", self.session.stream_position)
-        elsewhere = []
         for p, new in self.stored(aux):
-            if type(new) is AnyTensor:
+            if new is not None:
+                p._check_like(new)
                 p._assign(changes, new)
-            elif new is not None:
-                elsewhere.append((p, new))
         update.apply(moved, changes)
-        for p, new in elsewhere:
-            p.set(new)
         return value, aux, list(moved)
 
 
@@ -244,7 +240,7 @@ class CompiledSteps:
                     found, norm = clipped(graph, found, clip_norm)
                     looked_at, what = [norm], _NORM
                 # The first update waits for the look at the numbers; the others stand behind it.
-                look = (value, looked_at, what) if finite and self._looks else None
+                look = (value, looked_at, what) if finite else None
                 for k, g in zip(moved, found, strict=True):
                     self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
                     look = None
@@ -252,9 +248,6 @@ class CompiledSteps:
         places = tree.unflatten(structure, range(1, 1 + len(leaves)))
         stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
         return Executable(graph, graph.finish(), self._target, graph.captured), structure, moved, stored
-
-    #: Whether the step's plan looks for numbers that are not finite before it updates.
-    _looks = True
 
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
@@ -304,7 +297,6 @@ class CompiledSteps:
         changes = Commit()
         self._note(changes, update, moved, stored)
         made = self._run(plan, [*self._tensors(inputs), *extra], changes)
-        self._finish(update, moved, stored, made)
         return made[0], None if structure is None else tree.unflatten(structure, made[1:]), moved
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
@@ -327,10 +319,6 @@ class CompiledSteps:
         changes.count(moved, update.state.steps)
         for p, number in stored:
             p._assign_output(changes, number)
-
-    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
-        # What is left to do after the run.
-        pass
 
 
 class DeviceSteps(CompiledSteps):
@@ -356,15 +344,10 @@ class DeviceSteps(CompiledSteps):
             extra += [*states, vectors[hyper]]
         return extra
 
-    #: A device is read when its work is done: the loss is looked at after the step.
-    _looks = False
-
     def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
-        pass
-
-    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
+        # The parameters' memory stays: the plan writes to it.
         for p in moved:
-            p._move(p._on_device(self._where))
-        update.taken(moved)
+            p._moves(changes)
+        changes.count(moved, update.state.steps)
         for p, number in stored:
-            p.set(made[number])
+            p._assign_output(changes, number, on_device=True)

@@ -129,8 +129,8 @@ class ScalarTrainer:
         Args:
             opt: one of `tl.optim`, made over this trainer's `params`.
             clip_norm: the largest joint norm of the gradients that the optimiser uses (see `tl.optim.clip_by_norm`).
-            check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device the
-                compiled backend does not look.
+            check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device this
+                waits for it, once; the loss has been read back then.
 
         Raises: OptionError for something that is no optimiser, a clip_norm below 0, or a check_finite that is neither True nor False;
             ShapeError; DTypeError for a parameter that was cast since; NumericsError where check_finite finds a NaN or an infinity. Then
