@@ -123,7 +123,7 @@ def _traffic(graph: Any) -> Work:
     """A graph's operations; the bytes of its inputs that some op reads and of the results that some op makes. Views move nothing."""
     from tlean.compiler.cost import cost_of
 
-    needed = graph.needed()
+    needed = graph._needed()
     view_of = {node.outputs[0]: node.inputs[0] for node in needed if node.record.view}
 
     def origin(value: int) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tlean.cuda.step import first_not_finite
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_kernel
@@ -80,6 +82,12 @@ def main(shared: bool = False) -> None:
         given = [[tl.cuda.to_device(np.ones(a.shape, "float32")) for _ in range(states)] for a in arrays]
         step_all_at(where, name, hyper(1), arrays, arrays, given)
         accumulate(arrays[1], arrays[1])
+        count += 2
+    if not shared:
+        looked_at = [tl.cuda.to_device(np.ones(n, "float32")) for n in (1, 5000, 0, 3, 70_000, *range(1, 9))]
+        assert first_not_finite(looked_at) is None
+        bad = tl.cuda.to_device(np.full(5000, np.inf, "float32"))
+        assert first_not_finite([*looked_at, bad, bad]) == (len(looked_at), np.inf)
         count += 2
     tl.cuda.synchronize()
     print(f"{count} calls on {where.name}; {len(sources())} families of kernels")

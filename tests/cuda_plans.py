@@ -31,7 +31,7 @@ def program(name, k, kind, dtype):
     if kind == "forward":
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs_of(tensors)]
-        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], options))
+        graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
         return graph, tensors
     made, n = forward_on_cpu(name, tensors, options, dtype), len(record.outputs)
     options = clean(name, tensors, options)

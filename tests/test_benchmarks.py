@@ -66,6 +66,33 @@ def test_instruction_sets_side_by_side(tmp_path: Path) -> None:
     assert page.read_text().count("| exp_64 | forward") == 2
 
 
+def test_two_builds_side_by_side(tmp_path: Path) -> None:
+    tree = str(FOLDER.parent)
+    done = run("versions.py", tree, tree, "--rows", "^exp_64$", "--rounds", "3", "--starts", "2", "--most", "0", cwd=tmp_path)
+    lines = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| exp_64 |")]
+    assert [cells[1] for cells in lines] == ["forward", "forward+backward"], done.stdout + done.stderr
+    # One tree twice: as fast as itself, but for what disturbs six turns.
+    assert all(0.1 < float(cells[4]) < 10 for cells in lines)
+    assert done.returncode == 1 and done.stderr.endswith("above 0.0: exp_64 forward, exp_64 forward+backward\n")
+    assert "must be a source tree of tlean" in run("versions.py", str(tmp_path), tree, cwd=tmp_path).stderr
+    (tmp_path / "tlean").mkdir()
+    (tmp_path / "tlean" / "__init__.py").write_text("import no_such_module\n")
+    assert "must be built" in run("versions.py", str(tmp_path), tree, cwd=tmp_path).stderr
+    assert "must be a number of at least 1, but is '0'" in run("versions.py", tree, tree, "--rounds", "0", cwd=tmp_path).stderr
+
+
+def test_ratios_of_builds_are_of_pairs() -> None:
+    from versions import figures
+
+    # The second start found a machine ten times slower: the pairs still say one half.
+    old = [1.0, 1.1, 0.9]
+    found = figures([[(2 * t, t) for t in old], [(20 * t, 10 * t) for t in old]])
+    assert found["ratio"] == found["ratio_low"] == found["ratio_high"] == 0.5
+    # What differs from start to start widens the interval, however many turns each has.
+    found = figures([[(1.0, 0.9)] * 50, [(1.0, 1.0)] * 50, [(1.0, 1.2)] * 50])
+    assert (found["ratio_low"], found["ratio"], found["ratio_high"]) == (0.9, 1.0, 1.2)
+
+
 def test_ratios_are_of_pairs() -> None:
     from report import summary, time_text
 

@@ -301,7 +301,7 @@ def test_a_broken_graph_is_found():
     with pytest.raises(tl.NodeError, match="%1 is made twice"):
         graph.check()
     graph = fresh()
-    graph.outputs.append(graph.value(tl.Spec(())).id)
+    graph.outputs.append(graph._value(tl.Spec(())).id)
     with pytest.raises(tl.NodeError, match="output %3 is never made"):
         graph.check()
 

@@ -100,7 +100,7 @@ def test_bad_calls(name, k):
     graph = Graph("float32")
     refs = [graph.arg(None if t is None else Spec(t.shape, t.dtype)) for t in tensors]
     with pytest.raises(getattr(errors, sample.raises), match=name.lstrip("_")):
-        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], options))
+        graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
         on_device(graph, tensors)
         tl.cuda.synchronize()
 

@@ -178,7 +178,7 @@ CALLS = {
     "program": lambda n: tl.compile_out(lambda ops, x: ops.scale(x, 1.0), [(n,)], device="cuda"),
     "trainer": taken_by_a_trainer,
     "session": lambda n: tl.Session(device="cuda").array,
-    "parameter": lambda n: lambda x: tl.Param(x).on_device(tl.cuda.ops().context),
+    "parameter": lambda n: lambda x: tl.Param(x)._on_device(tl.cuda.ops().context),
 }
 
 

@@ -36,11 +36,11 @@ def where():
 
 def test_a_mirror_is_made_once_and_again_after_a_change(where):
     p = tl.Param(VALUE)
-    first = p.on_device(where)
-    assert p.on_device(where) is first and p.device == "cpu"
+    first = p._on_device(where)
+    assert p._on_device(where) is first and p.device == "cpu"
     p.set(VALUE + 1)
-    assert p.on_device(where) is not first
-    np.testing.assert_array_equal(p.on_device(where).numpy(), VALUE + 1)
+    assert p._on_device(where) is not first
+    np.testing.assert_array_equal(p._on_device(where).numpy(), VALUE + 1)
 
 
 def test_the_host_reads_back_when_asked(where):
@@ -50,14 +50,14 @@ def test_the_host_reads_back_when_asked(where):
     np.testing.assert_array_equal(p.get(sync=False).numpy(), VALUE)
     np.testing.assert_allclose(p.get().numpy(), VALUE - 0.5 * GRADS[0], rtol=1e-6)
     assert p.device == "cpu" and p.shape == (3, 5) and p.dtype == "float32"
-    np.testing.assert_array_equal(p.get().numpy(), p.on_device(where).numpy())
+    np.testing.assert_array_equal(p.get().numpy(), p._on_device(where).numpy())
 
 
 def test_set_takes_arrays_of_a_device(where):
     p = tl.Param(VALUE)
     given = tl.cuda.to_device(GRADS[0])
     p.set(given)
-    assert p.device == "cuda:0" and p.on_device(where).address != given.address
+    assert p.device == "cuda:0" and p._on_device(where).address != given.address
     np.testing.assert_array_equal(p.get().numpy(), GRADS[0])
     with pytest.raises(tl.ShapeError, match=r"shape \(3, 5\)"):
         p.set(tl.cuda.to_device(np.ones(3, "float32")))
@@ -97,10 +97,10 @@ def test_optimisers_keep_their_state_on_the_device(name):
 
 def test_what_somebody_else_holds_is_not_written_to(where):
     p = tl.Param(VALUE)
-    held = p.on_device(where).shared()
+    held = p._on_device(where).shared()
     Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
     np.testing.assert_array_equal(held.numpy(), VALUE)
-    assert p.on_device(where).address != held.address
+    assert p._on_device(where).address != held.address
 
 
 def test_a_wrong_gradient_changes_nothing(where):

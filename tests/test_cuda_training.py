@@ -161,7 +161,7 @@ def test_parameters_that_somebody_reads_or_sets():
     t = trainer("cuda")
     where = tl.cuda.ops().context
     t.step(0.1, X[:8], Y[:8])
-    kept = t.params[0].on_device(where).shared()
+    kept = t.params[0]._on_device(where).shared()
     before = kept.numpy()
     t.step(0.1, X[:8], Y[:8])
     np.testing.assert_array_equal(kept.numpy(), before)

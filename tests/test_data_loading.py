@@ -116,7 +116,7 @@ class TestAugment:
         assert found.shape == (10, 2, 2, 3)
         assert all(f[0, 0, 0] in i[0] and f[0, 1, 2] == f[0, 0, 0] + 8 for f, i in zip(found, IMAGES, strict=True))
         assert np.array_equal(augment.crop((5, 6))(tl.Rng(0), IMAGES), IMAGES)
-        with pytest.raises(ShapeError, match="6×6 is larger than the padded image 5×6"):
+        with pytest.raises(ShapeError, match="6 x 6 is larger than the padded image 5 x 6"):
             augment.crop(6)(tl.Rng(0), IMAGES)
 
     def test_flip(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 import tlean as tl
 from tlean._core import arena
 from tlean._core.eager import eager
+from tlean._core.plan.commit import Commit
 from tlean._core.refs import RefBase
 from tlean.compiler.graph import GraphRef
 from tlean.cuda.eager import DeviceRef
@@ -201,7 +202,11 @@ def test_a_parameter_whose_newest_value_is_a_devices():
 
     s = tl.Session()
     p = s.param(ONES)
-    p.move(There())
+    changes = Commit()
+    changes.set(p, "_mirror", There())
+    p._moves(changes)
+    changes.count([p], {})
+    assert changes.now()
     assert p.device == "elsewhere" and p.get(sync=False).tolist() == [1.0] * 3
     assert s.use(p).value.tolist() == [4.0] * 3
     assert p.device == "cpu"

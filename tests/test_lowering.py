@@ -191,7 +191,7 @@ def test_an_input_that_a_program_does_not_read_may_be_absent_where_it_is_inlined
     inner.arg(Spec((4,)))
     inner.outputs = [inner.exp(x).id]
     outer = Graph()
-    [y] = outer.inline(inner, [outer.arg(Spec((3,))), None])
+    [y] = outer._inline(inner, [outer.arg(Spec((3,))), None])
     assert y is not None and [n.record.name for n in outer.nodes] == ["exp"]
 
 

@@ -60,7 +60,7 @@ def plan_of(name, tensors, options, dtype):
     record = get(name)
     graph = Graph(dtype)
     refs = [graph.arg(s) for s in specs_of(tensors)]
-    made = graph.record(record, [None if r is None else r.id for r in refs], options)
+    made = graph._record(record, [None if r is None else r.id for r in refs], options)
     graph.outputs = list(made)
     return lower(graph), [(graph.specs[v].shape, graph.specs[v].dtype) for v in made]
 
@@ -256,11 +256,11 @@ def test_second_order(name, k):
     xs = [graph.arg(s) for s in specs]
     vs = [graph.arg(None if t is None else Spec(t.shape, t.dtype)) for t in ts]
     cs = [None if g is None else graph.const(g) for g in gs]
-    values = graph.record(record, [None if x is None else x.id for x in xs], options)
+    values = graph._record(record, [None if x is None else x.id for x in xs], options)
     known = [GraphRef(graph, v) for v in values]
     needs = tuple(t is not None for t in ts)
     rule = vjp_graph(record, specs, clean(name, tensors, options), "float64", needs, tuple(g is not None for g in gs))
-    pulled = graph.inline(rule, [*cs, *known, *xs])
+    pulled = graph._inline(rule, [*cs, *known, *xs])
     from tlean.compiler.derive import forward as push_graph
 
     moved = push_graph(graph, [(x, v) for x, v in zip(xs, vs, strict=True) if x is not None and v is not None], pulled)

@@ -33,7 +33,7 @@ class Call:
                         for n, a in zip(record.input_names(len(arrays)), arrays, strict=True)]  # fmt: skip
         self.graph = Graph(dtype)
         self.refs = [self.graph.arg(None if t is None else Spec(t.shape, t.dtype)) for t in self.tensors]
-        self.made = self.graph.record(record, [None if r is None else r.id for r in self.refs], sample.options)
+        self.made = self.graph._record(record, [None if r is None else r.id for r in self.refs], sample.options)
         self.count = len(record.outputs)
 
     def run(self, values, more=()):

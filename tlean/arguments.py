@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -88,13 +87,6 @@ def device(who: str, value: Any) -> str:
     """A device by name. Raises: OptionError."""
     if not isinstance(value, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", value):
         raise OptionError(f"{who}: device is 'cpu', 'cuda' or 'cuda:<number>', got {value!r}")
-    return value
-
-
-def path(who: str, value: Any) -> Any:
-    """A path of a file. Raises: OptionError."""
-    if not isinstance(value, str | os.PathLike):
-        raise OptionError(f"{who}: a path is a text or a pathlib.Path, got {type(value).__name__}")
     return value
 
 

@@ -50,13 +50,13 @@ class Transformed:
         self._made_by = made_by
 
     def __call__(self, *args: Any) -> Any:
-        known = self._compiled.known_arrays(args)
+        known = self._compiled._known_arrays(args)
         if known is not None:
-            return self._compiled.call_known(known, args)
+            return self._compiled._call_known(known, args)
         found = program_of(args)
         if found is not None:
             return trace_into(found[0], self._record, found[1])
-        return self._compiled(*args, keep=not self._eager)
+        return self._compiled._call(args, not self._eager)
 
     def __reduce__(self) -> Any:
         if self._made_by is None:
@@ -75,7 +75,7 @@ def _program(name: str, f: Any) -> Any:
 
 def _variables(graph: Graph, xs: Any) -> Any:
     # Each argument under an identity of its own, so that a reference f finds elsewhere stays a constant of this differentiation.
-    return tree.map(lambda r: graph.variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
+    return tree.map(lambda r: graph._variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
 
 
 def _scalar(name: str, graph: Graph, y: Any) -> GraphRef:
@@ -200,7 +200,7 @@ class _Fixed:
             self._traced = own, made, held + [None] * seeds
         own, made, rest = self._traced
         more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]
-        return tree.unflatten(made, graph.inline(own, [*leaves, *more], merge=False))
+        return tree.unflatten(made, graph._inline(own, [*leaves, *more], merge=False))
 
 
 def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None) -> tuple[Any, Callable[..., Any]]:
@@ -240,16 +240,43 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
     # The cotangents belong to the very value that was returned, so random numbers are drawn alike in each run.
     run._compiled.stream = back._compiled.stream = FixedStream(seed)
     y = run(*xs)
+    return y, PullBack(back, xs, made)
 
-    def pull(g: Any) -> tuple[Any, ...]:
+
+class PullBack:
+    """What `vjp` returns beside the value: `pull(g)` gives a tuple with a cotangent for each argument.
+
+    It never changes, so a copy is itself.
+    """
+
+    def __init__(self, back: Transformed, xs: tuple[Any, ...], dtypes: Sequence[str]) -> None:
+        self._back = back
+        self._xs = xs
+        self._dtypes = dtypes
+
+    def __call__(self, g: Any) -> tuple[Any, ...]:
         if is_backend(g):
             raise OptionError(f"vjp: the pull-back takes a cotangent alone, got {type(g).__name__}")
         leaves, structure = tree.flatten(g)
-        if len(leaves) == len(made):
-            g = tree.unflatten(structure, [_cotangent(x, d) if d.startswith("float") else x for x, d in zip(leaves, made, strict=True)])
-        return back(g, *xs)
+        if len(leaves) == len(self._dtypes):
+            cast = [_cotangent(x, d) if d.startswith("float") else x for x, d in zip(leaves, self._dtypes, strict=True)]
+            g = tree.unflatten(structure, cast)
+        return self._back(g, *self._xs)
 
-    return y, pull
+    def __copy__(self) -> PullBack:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> PullBack:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise OptionError(
+            "vjp: a pull-back cannot be pickled: it holds the program as it ran here, with what that captured; send the cotangents that it"
+            " returns, or call vjp where they are needed"
+        )
+
+    def __repr__(self) -> str:
+        return "<pull-back of vjp>"
 
 
 def _own(x: Any) -> Any:
@@ -387,7 +414,7 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         own, xs = _moved("jacrev", graph, args, argnums)
         y = f(graph, *own)
         _one_array("jacrev", y)
-        nodes = graph.needed([y.id])
+        nodes = graph._needed([y.id])
         rows = [_pull(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
         found = []
         for k, x in enumerate(xs):
@@ -451,7 +478,7 @@ def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[
 
 def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> list[list[GraphRef]]:
     # The Jacobian of every y by every x, forward.
-    nodes = graph.needed([y.id for y in ys])
+    nodes = graph._needed([y.id for y in ys])
     found: list[list[Any]] = [[] for _ in ys]
     for x in xs:
         columns = [forward(graph, [(x, _basis(graph, x, i))], ys, nodes) for i in range(_size(x))]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._core.array import AnyTensor
 from .arguments import node_id
-from .errors import NodeError
+from .errors import NodeError, OptionError
 
 
 class Gradients(Sequence):
@@ -39,6 +39,9 @@ class Gradients(Sequence):
             shape, dtype = self._session.spec_of(i)
             g = self._session.array(np.zeros(shape, dtype))
         return g
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise OptionError("gradients cannot be pickled or copied: they belong to a session's tape; pickle the arrays, list(grads)")
 
     def check_tape(self) -> None:
         """Raise NodeError if the tape that they are of was reset: what was not computed before it cannot be now."""

@@ -89,18 +89,28 @@ class Param(ParamBase):
         new = as_tensor(value, self.dtype)
         self._check(new.shape)
         changes = Commit()
-        self.assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
+        self._assign(changes, as_tensor(new.numpy()) if isinstance(value, AnyTensor) else new)
         changes.now()
 
-    def assign(self, changes: Commit, value: AnyTensor) -> None:
+    def _assign(self, changes: Commit, value: AnyTensor | DeviceArray) -> None:
         """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with whoever has the array."""
-        self._assigned(changes)
-        changes.set(self, "_tensor", shared(value))
+        if isinstance(value, AnyTensor):
+            self._assigned(changes)
+            changes.set(self, "_tensor", shared(value))
+        else:
+            changes.set(self, "_mirror", value.shared())
+            self._moves(changes)
+            changes.set(self, "_version", self._version + 1)
 
-    def assign_output(self, changes: Commit, number: int) -> None:
-        """The same for output `number` of the plan that the changes belong to."""
-        self._assigned(changes)
-        changes.output(self, "_tensor", number)
+    def _assign_output(self, changes: Commit, number: int, on_device: bool = False) -> None:
+        """The same for output `number` of the plan that the changes belong to, which runs on the host or on a device."""
+        if on_device:
+            changes.output(self, "_mirror", number)
+            self._moves(changes)
+            changes.set(self, "_version", self._version + 1)
+        else:
+            self._assigned(changes)
+            changes.output(self, "_tensor", number)
 
     def _assigned(self, changes: Commit) -> None:
         # No device has the value now.
@@ -110,11 +120,10 @@ class Param(ParamBase):
 
     def _set_device(self, value: Any) -> None:
         new = cuda().to_device(value)
-        self._check(new.shape)
-        if new.dtype != self.dtype:
-            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {new.dtype} on {new.device}")
-        self.move(new.copy())
-        self._version += 1
+        self._check_like(new)
+        changes = Commit()
+        self._assign(changes, new.copy())
+        changes.now()
 
     def cast(self, dtype: str) -> None:
         """Keep the value in this dtype, "float32" or "float64", from now on.
@@ -125,9 +134,16 @@ class Param(ParamBase):
         """
         dtype = float_dtype("Param.cast", str(dtype))
         changes = Commit()
-        self.assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
+        self._assign(changes, as_tensor(self._tensor.numpy().astype(dtype), dtype))
         changes.set(self, "_dtype", dtype)
         changes.now()
+
+    def _check_like(self, value: AnyTensor | DeviceArray) -> None:
+        """Raises: ShapeError, DTypeError for an array that cannot become the value as it is."""
+        self._check(value.shape)
+        if value.dtype != self.dtype:
+            at = "" if isinstance(value, AnyTensor) else f" on {value.device}"
+            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {value.dtype}{at}")
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:
@@ -136,30 +152,30 @@ class Param(ParamBase):
     # The device's copy ------------------------------------------------------------------------------------------------------
 
     @property
-    def current(self) -> AnyTensor | DeviceArray:
+    def _current(self) -> AnyTensor | DeviceArray:
         """The value where it was changed last, on the host or on a device, without a copy."""
         return self._tensor if self._old is None else self._mirror  # type: ignore[return-value]
 
-    def on_device(self, where: Context) -> DeviceArray:
+    def _on_device(self, where: Context) -> DeviceArray:
         """The parameter's own array on a device, copied there if what it has is older. Who keeps it takes `.shared()` of it."""
         if self._mirror is None or self._mirror.context is not where or self._mirrored != self._version:
             made = cuda().to_device(self._tensor.numpy(), where)
             self._mirror, self._mirrored = made, self._version
         return self._mirror
 
-    def own_on_device(self, where: Context) -> DeviceArray:
+    def _own_on_device(self, where: Context) -> DeviceArray:
         """The parameter's array on a device, which nobody else has: a copy takes its place where somebody does."""
-        found = self.on_device(where)
+        found = self._on_device(where)
         if not found.alone:
             self._mirror = found = found.copy()
         return found
 
-    def move(self, value: DeviceArray) -> None:
-        """Take this array of a device as the value, not copied. The caller counts the version on (`Update.taken`)."""
-        self._mirror, self._mirrored = value, self._version + 1
+    def _moves(self, changes: Commit) -> None:
+        """Note that `_mirror` holds the value from then on, whose version counts one on (`Commit.count`)."""
+        changes.set(self, "_mirrored", self._version + 1)
         if self._old is None:
-            self._old = self._tensor
-            del self._tensor
+            changes.set(self, "_old", self._tensor)
+            changes.unset(self, "_tensor")
 
     def release(self) -> None:
         """Give the memory back; the parameter cannot be used afterwards."""

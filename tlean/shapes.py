@@ -71,7 +71,7 @@ def resolve_reshape(shape: Shape, target: Sequence[int]) -> Shape:
     dims = [_exact_int(d) for d in ((target,) if isinstance(target, int) else target)]
     holes = [i for i, d in enumerate(dims) if d == -1]
     if len(holes) > 1 or any(d < -1 for d in dims):
-        raise ShapeError(f"a target shape takes sizes ≥ 0 and at most one -1, not {tuple(dims)}")
+        raise ShapeError(f"a target shape takes sizes of at least 0 and at most one -1, not {tuple(dims)}")
     total = size(shape)
     if holes:
         rest = size([d for d in dims if d != -1])

@@ -140,7 +140,7 @@ def _check_order(
                 scale = max(abs(left), abs(right)) + sum(noise) * _norm(gs) / tol
             if not abs(left - right) <= bound * scale + 1e-300:
                 raise AssertionError(
-                    f"check_grads: {about}, reverse mode: ⟨Jᵀg, t⟩ = {right:.10g}, while {other} gives ⟨g, J t⟩ = {left:.10g} "
+                    f"check_grads: {about}, reverse mode: <J'g, t> = {right:.10g}, while {other} gives <g, J t> = {left:.10g} "
                     f"(off by {abs(left - right):.3g})"
                 )
     if level < order:

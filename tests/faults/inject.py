@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,15 @@ PACKAGE = str(Path(tlean.__file__).parent)
 Trace = Callable[[FrameType, str, Any], Any]
 
 
+def _ends(frame: FrameType | None) -> bool:
+    # Within a destructor Python ignores an exception: it is nobody's.
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _tracing(seen: Callable[[str, int], None]) -> Trace:
     def inside(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "line":
@@ -25,7 +35,7 @@ def _tracing(seen: Callable[[str, int], None]) -> Trace:
         return inside
 
     def entered(frame: FrameType, event: str, argument: Any) -> Any:
-        return inside if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return inside if frame.f_code.co_filename.startswith(PACKAGE) and not _ends(frame) else None
 
     return entered
 
@@ -43,15 +53,19 @@ def lines_of(run: Callable[[], Any]) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def exception_at(number: int, error: type[BaseException]) -> Iterator[None]:
-    """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once."""
+def exception_at(number: int, error: type[BaseException], blocks: bool = True) -> Iterator[None]:
+    """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once.
+
+    Without `blocks` not at the line of a `with`, but at the next: it comes again before the block is left, where no signal's handler can
+    run, and the block would never be left.
+    """
     count = 0
     before = sys.gettrace()
 
     def seen(file: str, line: int) -> None:
         nonlocal count
         count += 1
-        if count == number + 1:
+        if count > number and (blocks or not linecache.getline(file, line).lstrip().startswith("with ")):
             sys.settrace(None)
             raise error(f"injected at {Path(file).name}:{line}")
 

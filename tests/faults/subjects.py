@@ -47,16 +47,18 @@ OPTIMISERS: dict[str, Callable[[Any], Any]] = {
 class Trainer(Subject):
     """A model with running statistics and random numbers, trained by a `ScalarTrainer`."""
 
-    def __init__(self, backend: str, optimiser: str, clip_norm: float | None = None) -> None:
+    def __init__(self, backend: str, optimiser: str, clip_norm: float | None = None, device: str = "cpu", finite: bool = True) -> None:
         self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 2)).init(0)
         specs = [X.shape, tl.Spec(Y.shape, "int64")]
-        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), self.model.state(), specs, self.model.program("cross_entropy"))
+        options = tl.Options(backend=backend, seed=0, device=device)
+        self.trainer = tl.ScalarTrainer(options, self.model.state(), specs, self.model.program("cross_entropy"))
         self.trainer.store_with_step(lambda aux: zip(self.model.buffers(), aux["buffers"], strict=True))
         self.optimiser = OPTIMISERS[optimiser](self.model.parameters())
         self.clip_norm = clip_norm
+        self.finite = finite
 
     def step(self) -> None:
-        self.trainer.optim_step(self.optimiser, X, Y, clip_norm=self.clip_norm, check_finite=True)
+        self.trainer.optim_step(self.optimiser, X, Y, clip_norm=self.clip_norm, check_finite=self.finite)
 
     def state(self) -> Any:
         return frozen([self.trainer.state_dict(), self.optimiser.state_dict()])
@@ -149,8 +151,8 @@ class Average(Subject):
 class Session(Subject):
     """A step on a session: recorded, differentiated, updated."""
 
-    def __init__(self, backend: str, optimiser: str) -> None:
-        self.session = tl.Session(backend=backend, seed=0)
+    def __init__(self, backend: str, optimiser: str, device: str = "cpu") -> None:
+        self.session = tl.Session(backend=backend, seed=0, device=device)
         self.w, self.b = self.session.param(X[:2]), self.session.param(np.zeros(2))
         self.optimiser = OPTIMISERS[optimiser]([self.w, self.b])
 

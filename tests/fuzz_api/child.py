@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import re
 import resource
@@ -42,11 +43,8 @@ def allowed(error: BaseException, call: Call) -> bool:
         return True
     if isinstance(error, ImportError) and "pip install" in text:
         return True
-    files = any(word in call.target.name for word in ("read_", "write_", "save", "load", "fit", "plot", "curves", "tree"))
+    files = any(word in call.target.name for word in ("read_", "write_", "save", "load", "fit", "plot", "curves", "show"))
     if isinstance(error, OSError) and files:
-        return True
-    # `tl.tree` says so of leaves that do not fit.
-    if isinstance(error, ValueError) and call.target.area == "tree":
         return True
     return _own(error)
 
@@ -61,8 +59,33 @@ def _own(error: BaseException) -> bool:
                 continue
             return Path(frame.filename).name == "world.py"
         if "tlean" in frame.filename.replace("\\", "/").split("/"):
-            return False
+            return _in_a_given_function(error)
     return False
+
+
+#: Functions that a call may give to tlean and that leave no frame: what one raises is the caller's own error.
+_GIVEN = (float, type, np.float32)
+
+
+def _in_a_given_function(error: BaseException) -> bool:
+    # Whether the last frame was calling one of them: the instruction's text is a call of a name that holds it there.
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    if tb is None:
+        return False
+    code = tb.tb_frame.f_code
+    line, end, first, last = list(code.co_positions())[tb.tb_lasti // 2]
+    if line is None or line != end:
+        return False
+    text = linecache.getline(code.co_filename, line).encode()[first:last].decode()
+    called = re.match(r"(\w+)((?:\.\w+)*)\(", text)
+    if called is None or called[1] not in tb.tb_frame.f_locals:
+        return False
+    function = tb.tb_frame.f_locals[called[1]]
+    for name in called[2].split(".")[1:]:
+        function = getattr(function, name, None)
+    return any(function is given for given in _GIVEN)
 
 
 def where(error: BaseException) -> str:

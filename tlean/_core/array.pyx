@@ -381,6 +381,8 @@ cdef class AnyTensor:
         return _numpy.asarray(memoryview(self))
 
     def __array__(self, dtype=None, copy=None):
+        if copy is not None and copy is not False and copy is not True:
+            raise_error("OptionError", f"__array__: copy is True, False or None, got {type(copy).__name__}")
         view = self.numpy()
         if dtype is not None:
             try:
@@ -390,7 +392,7 @@ cdef class AnyTensor:
                 raise_error("DTypeError", f"a dtype is expected, got {type(dtype).__name__} ({error})")
         if dtype is not None and view.dtype != dtype:
             if copy is False:
-                raise ValueError(f"an array of {_names[self.code]} cannot be read as {dtype} without a copy")
+                raise_error("OptionError", f"__array__: copy=False, but reading {_names[self.code]} as {dtype} takes a copy")
             return view.astype(dtype)
         return view.copy() if copy else view
 
@@ -491,7 +493,7 @@ cdef class AnyTensor:
         view = self.numpy()
         try:
             return view[key]
-        except (IndexError, TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
             raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
 
     def __eq__(self, other):

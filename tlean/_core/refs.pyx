@@ -169,7 +169,7 @@ cdef class RefBase:
         keys = key if isinstance(key, tuple) else (key,)
         shape = tuple(self.shape)
         if len(keys) > len(shape):
-            raise_error("IndexRangeError", f"x[…]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
+            raise_error("IndexRangeError", f"x[...]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
         starts, stops, steps, kept = [], [], [], []
         for axis, n in enumerate(shape):
             k = keys[axis] if axis < len(keys) else slice(None)
@@ -177,18 +177,18 @@ cdef class RefBase:
                 try:
                     start, stop, step = k.indices(n)
                 except (TypeError, ValueError) as error:
-                    raise_error("OptionError", f"x[…]: a slice has ints or nothing, and a step other than 0, got {k} ({error})")
+                    raise_error("OptionError", f"x[...]: a slice has ints or nothing, and a step other than 0, got {k} ({error})")
                 if step < 1:
-                    raise_error("OptionError", f"x[…]: a step is at least 1, got {step}")
+                    raise_error("OptionError", f"x[...]: a step is at least 1, got {step}")
                 stop = max(start, stop)
                 kept.append(len(range(start, stop, step)))
             else:
                 try:
                     i = operator.index(k)
                 except TypeError:
-                    raise_error("DTypeError", f"x[…]: an index is an int or a slice, got {type(k).__name__}")
+                    raise_error("DTypeError", f"x[...]: an index is an int or a slice, got {type(k).__name__}")
                 if not -n <= i < n:
-                    raise_error("IndexRangeError", f"x[…]: index {i} is out of range on axis {axis}, got x: {shape}")
+                    raise_error("IndexRangeError", f"x[...]: index {i} is out of range on axis {axis}, got x: {shape}")
                 start = i + n if i < 0 else i
                 stop, step = start + 1, 1
             starts.append(start)
@@ -222,6 +222,9 @@ cdef class _Bound:
     def __cinit__(self, method, ref):
         self.method = method
         self.ref = ref
+
+    def __reduce__(self):
+        raise_error("OptionError", "an op of a reference cannot be pickled or copied: the reference belongs to a program of this process")
 
     def __call__(self, *args, **options):
         if not args and not options:

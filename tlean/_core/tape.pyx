@@ -85,11 +85,19 @@ cdef inline PyObject* held(object o) noexcept:
     return <PyObject*>o
 
 
+cdef inline bint is_label(object name) noexcept:
+    return name is None or isinstance(name, str)
+
+
+cdef int refuse_label(str who, object name) except -1:
+    raise_error("OptionError", f"{who}: a name is a text, got {type(name).__name__}")
+
+
 cdef int64_t append_node(
     TapeStore store, Instance inst, int n_in, TLBuffer** inputs, const int64_t* parents,
     TLBuffer* value, TLBuffer** res, bint requires_grad, object name
 ) except -1:
-    cdef TLNode* nd = new_node(store, n_in)
+    cdef TLNode* nd = new_node(store, n_in) if is_label(name) else NULL
     cdef TLBuffer** ins
     cdef int64_t* pars
     cdef int i
@@ -98,6 +106,8 @@ cdef int64_t append_node(
         if res != NULL:
             for i in range(inst.n_res):
                 buffer_decref(res[i])
+        if not is_label(name):
+            refuse_label(inst.name, name)
         raise MemoryError()
     ins = inputs_of(nd)
     pars = parents_of(nd)
@@ -119,6 +129,8 @@ cdef int64_t append_node(
 
 cdef int64_t append_leaf(TapeStore store, AnyTensor value, bint requires_grad, object name) except -1:
     value.check()
+    if not is_label(name):
+        refuse_label("leaf", name)
     cdef TLNode* nd = new_node(store, 0)
     if nd == NULL:
         raise MemoryError()
@@ -197,6 +209,8 @@ cdef class TapeStore:
         value.check()
         if not isinstance(parents, (tuple, list)):
             raise_error("NodeError", f"node: the parents are a sequence of node ids, got {type(parents).__name__}")
+        if not is_label(name):
+            refuse_label("node", name)
         parents = [node_of(given) for given in parents]
         n = len(parents)
         for p in parents:

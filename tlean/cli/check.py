@@ -22,7 +22,9 @@ from tlean.testing import check_op
 def _same(found: Any, expected: np.ndarray) -> None:
     found = np.asarray(found)
     if found.dtype != expected.dtype or found.tobytes() != expected.tobytes():
-        raise AssertionError(f"the bits are not those of the definition: {found.reshape(-1)[:4]} …, expected {expected.reshape(-1)[:4]} …")
+        raise AssertionError(
+            f"the bits are not those of the definition: {found.reshape(-1)[:4]} ..., expected {expected.reshape(-1)[:4]} ..."
+        )
 
 
 def check_uniform() -> None:

@@ -31,7 +31,7 @@ def by_definition(graph: Graph) -> Graph:
         made = node.outputs[: len(node.record.outputs)]
         if node.record.residuals:
             out.nodes.append(node)
-            fresh = tuple(out.value(graph.specs[v]).id for v in made)
+            fresh = tuple(out._value(graph.specs[v]).id for v in made)
             same.update(zip(made, fresh, strict=True))
             made = fresh
         out.nodes.append(GraphNode(_defined(node.record, graph.dtype), inputs, made, node.options, node.name))

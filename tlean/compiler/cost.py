@@ -43,7 +43,7 @@ class Cost:
 def cost_of(graph: Graph) -> Cost:
     """The cost of a graph: an op's own `flops` rule where it has one, else one operation per output element; views are free."""
     nodes = []
-    for node in graph.needed():
+    for node in graph._needed():
         if node.record.view:
             continue
         shapes = tuple(None if i is None else graph.specs[i].shape for i in node.inputs)

@@ -88,7 +88,7 @@ def vjp_graph(
                 raise OptionError(f"{record.name}: its vjp gives {len(found)} cotangents for {len(ins)} inputs")
         elif record.rules.decompose is not None:
             inner = decomposition(record, specs, options, dtype)
-            refs = graph.inline(inner, ins)
+            refs = graph._inline(inner, ins)
             seeds = [(r, g) for r, g in zip(refs, gs, strict=True) if r is not None and g is not None]
             wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
             found = reverse(graph, seeds, wrt)
@@ -126,7 +126,7 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
             found = list(result) if isinstance(result, tuple | list) else [result]
         elif record.rules.decompose is not None:
             inner = decomposition(record, specs, options, dtype)
-            refs = graph.inline(inner, ins)
+            refs = graph._inline(inner, ins)
             found = forward(graph, [(x, t) for x, t in zip(ins, ts, strict=True) if x is not None and t is not None], refs)
         else:
             raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
@@ -174,7 +174,7 @@ def reverse(
         rule = vjp_graph(node.record, specs, node.options, graph.dtype, needs, tuple(g is not None for g in gs))
         known = [GraphRef(graph, v) for v in node.outputs]
         ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-        for i, contribution in zip(node.inputs, graph.inline(rule, [*gs, *known, *ins]), strict=True):
+        for i, contribution in zip(node.inputs, graph._inline(rule, [*gs, *known, *ins]), strict=True):
             if i is not None and contribution is not None:
                 add(i, contribution)
     return [None if r is None else cotangents.get(r.id) for r in wrt]
@@ -188,7 +188,7 @@ def forward(
     Several sweeps over one program name its `nodes`, so that none walks through what the others appended.
     """
     tangents: dict[int, GraphRef] = {x.id: t for x, t in seeds}
-    for node in graph.needed([o.id for o in outputs if o is not None]) if nodes is None else nodes:
+    for node in graph._needed([o.id for o in outputs if o is not None]) if nodes is None else nodes:
         ts = [None if i is None else tangents.get(i) for i in node.inputs]
         if all(t is None for t in ts):
             continue
@@ -197,7 +197,7 @@ def forward(
         rule = jvp_graph(node.record, specs, node.options, graph.dtype, tuple(t is not None for t in ts))
         known = [GraphRef(graph, v) for v in node.outputs[:n_out]]
         ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-        for v, t in zip(node.outputs, graph.inline(rule, [*ts, *known, *ins]), strict=False):
+        for v, t in zip(node.outputs, graph._inline(rule, [*ts, *known, *ins]), strict=False):
             if t is not None:
                 tangents[v] = t
     return [None if o is None else tangents.get(o.id) for o in outputs]

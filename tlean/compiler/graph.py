@@ -9,6 +9,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
+from tlean.arguments import label
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
@@ -83,7 +84,7 @@ class Graph(OpsMethods):
 
     # Building -----------------------------------------------------------------------------------------------------------
 
-    def value(self, spec: Spec) -> GraphRef:
+    def _value(self, spec: Spec) -> GraphRef:
         """A new value that no node makes yet."""
         self.specs.append(spec.resolved(self.dtype))
         return GraphRef(self, len(self.specs) - 1)
@@ -93,7 +94,7 @@ class Graph(OpsMethods):
         if spec is None:
             self.inputs.append(None)
             return None
-        ref = self.value(spec)
+        ref = self._value(spec)
         self.inputs.append(ref.id)
         if name:
             self.labels[ref.id] = name
@@ -104,7 +105,7 @@ class Graph(OpsMethods):
         tensor = as_tensor(value)
         if tensor.dtype in ("float32", "float64"):
             tensor = as_tensor(value, self.dtype)
-        ref = self.value(Spec(tuple(tensor.shape), tensor.dtype))
+        ref = self._value(Spec(tuple(tensor.shape), tensor.dtype))
         self.constants[ref.id] = tensor
         return ref
 
@@ -134,16 +135,18 @@ class Graph(OpsMethods):
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
         record = get(op)
+        if name is not None:
+            label(record.name, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
             if self.next_seed is None:
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
             inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
-        made = self.record(record, [None if r is None else r.id for r in refs], options, name)
+        made = self._record(record, [None if r is None else r.id for r in refs], options, name)
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]
 
-    def record(
+    def _record(
         self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None, inlined: bool = False
     ) -> tuple[int, ...]:
         """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
@@ -156,20 +159,20 @@ class Graph(OpsMethods):
         if known is not None and (self.merge or inlined):
             return known
         clean, outs = record.infer(tuple(None if i is None else self.specs[i] for i in ids), options)
-        made = tuple(self.value(spec).id for spec in outs)
+        made = tuple(self._value(spec).id for spec in outs)
         self.nodes.append(GraphNode(record, ids, made, clean, name))
         if key is not None:
             self._known[key] = made
         return made
 
-    def variable(self, ref: GraphRef) -> GraphRef:
+    def _variable(self, ref: GraphRef) -> GraphRef:
         """The same value under an id of its own, whatever the graph merges: what a differentiation takes as its variable."""
         record = get("_identity")
-        made = self.value(ref.spec)
+        made = self._value(ref.spec)
         self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
         return made
 
-    def inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:
+    def _inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:
         """Record the nodes of another graph on these inputs; returns references of its outputs."""
         where: dict[int, int] = {}
         for mine, theirs in zip(inputs, graph.inputs, strict=True):
@@ -178,13 +181,13 @@ class Graph(OpsMethods):
         for theirs, constant in graph.constants.items():
             where[theirs] = self.const(constant).id
         for node in graph.nodes:
-            made = self.record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
+            made = self._record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
             where.update(zip(node.outputs, made, strict=True))
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
 
     # Reading ------------------------------------------------------------------------------------------------------------
 
-    def needed(self, outputs: Iterable[int | None] | None = None) -> list[GraphNode]:
+    def _needed(self, outputs: Iterable[int | None] | None = None) -> list[GraphNode]:
         """The nodes that the outputs depend on, in order."""
         live = {v for v in (self.outputs if outputs is None else outputs) if v is not None}
         kept = []
@@ -197,7 +200,7 @@ class Graph(OpsMethods):
 
     def prune(self) -> Graph:
         """Drop the nodes that no output depends on; returns the graph itself."""
-        self.nodes = self.needed([*self.outputs, *(after for _, _, after in self.states)])
+        self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)])
         self._known = {}
         return self
 
@@ -218,6 +221,12 @@ class Graph(OpsMethods):
         for out in self.outputs:
             if out is not None and out not in ready:
                 raise NodeError(f"output %{out} is never made")
+
+    def __reduce__(self) -> Any:
+        raise OptionError(
+            "a recorded program cannot be pickled or copied: its values belong to whoever records it; pickle what compile_scalar,"
+            " compile_out or jit made of a function, or the text str(graph)"
+        )
 
     def __len__(self) -> int:
         return len(self.nodes)

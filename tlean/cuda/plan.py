@@ -1,8 +1,9 @@
 """A plan on a device: launches whose arguments are packed once, one block of memory for everything that does not outlive a run.
 
 Per run the inputs that are on the host are copied up, the addresses of arrays that moved are written into the packed arguments, and the
-launches are queued; nothing waits for the device. An index out of range is met on the device, so it is reported when the host next waits
-for it: at a read, or at `synchronize`.
+launches are queued, all of them by one call that nothing interrupts. Nothing waits for the device, unless the plan looks for numbers that
+are not finite: then its verdict is read, together with the loss. An index out of range is met on the device, so it is reported when the
+host next waits for it: at a read, or at `synchronize`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor
+from tlean._core.plan.commit import Commit
 from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
-from tlean.errors import DeviceError, IndexRangeError
+from tlean.errors import DeviceError, IndexRangeError, NumericsError
 
 from .calls.packing import signature
 from .code import Code, module
 from .kernels.optim import FAMILY as OPTIM
-from .kernels.optim import STEPS
-from .kernels.plan import Argument, Family, Fault, In, Launch, Out, Scratch
+from .kernels.optim import LOOKED, STEPS
+from .kernels.plan import Argument, Family, Fault, Faults, In, Launch, Out, Scratch, Verdict
 from .runtime.array import DeviceArray, empty, to_device
 from .runtime.context import Block, Context
 from .runtime.flags import FaultFlags
@@ -38,6 +40,10 @@ _MOST_OUTPUTS = 8
 _SMALL_OUTPUT = 1 << 16
 #: Inputs of at most so many bytes are copied where their addresses change from run to run.
 _SMALL_INPUT = 1 << 24
+
+
+#: A call of the driver: a function of C, and its arguments.
+_DriverCall = tuple[Any, tuple[Any, ...]]
 
 
 class _Call:
@@ -107,8 +113,12 @@ class DevicePlan:
             offsets.append(at)
             at += max(-(-host.nbytes // _ALIGNMENT), 1) * _ALIGNMENT
         flags = at
-        self._memory = self.context.allocate(at + 4 * len(self._checked))
+        at += -(-4 * len(self._checked) // LOOKED) * LOOKED
+        # The instruction that looks for numbers that are not finite leaves a verdict, which updates read.
+        self._look = next((s for s in self.program.steps if s.kernel == "_finite"), None)
+        self._memory = self.context.allocate(at + (0 if self._look is None else LOOKED))
         base = self._memory.address
+        self._verdict = 0 if self._look is None else base + at
         self._constants = [base + offset for offset in offsets]
         with self.context.current() as driver:
             for host, address in zip(hosts, self._constants, strict=True):
@@ -154,7 +164,7 @@ class DevicePlan:
                 together.append(((p, g, *rest[:-1]), rest[-1], row.size))
             else:
                 calls += [self._call(k, OPTIM, launch, arrangement) for launch in row.launches if not launch.empty]
-        return [*([Updates(self.context, op, together)] if together else []), *calls]
+        return [*([Updates(self.context, op, together, self._verdict)] if together else []), *calls]
 
     def _values(self, arguments: Sequence[Argument], k: int, arrangement: Arrangement) -> tuple[list[Any], list[tuple[int, int, int]]]:
         # The arguments as numbers, and (position, kind, number) of the addresses that each run writes.
@@ -173,6 +183,10 @@ class DevicePlan:
                     values.append(base + arrangement.temporaries[k][n])
                 case Fault():
                     values.append(0 if self._flags is None else self._flags.address + 4 * self._checked.index(k))
+                case Faults(count):
+                    values.append(len(self._checked) if count else 0 if self._flags is None else self._flags.address)
+                case Verdict():
+                    values.append(self._verdict)
                 case tuple():
                     values += a
                 case _:
@@ -198,28 +212,73 @@ class DevicePlan:
 
     # Running --------------------------------------------------------------------------------------------------------------------
 
-    def run(self, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[DeviceArray | None]:
+    def run(
+        self, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Commit | None = None
+    ) -> list[DeviceArray | None]:
         """Queue a run: the outputs, whose values are there once the device gets to them; None where there is none.
 
         Args:
             inputs: arrays of the device, used where they are, or of the host, copied; None for an absent input. States are the device's.
             out_specs: (shape, dtype) of every output.
+            changes: what becomes real with the run, and does not if it fails.
+
+        Raises: NumericsError where the plan looks for numbers that are not finite and there is one; then nothing was updated.
         """
-        where = self.context
+        where, changes = self.context, Commit() if changes is None else changes
         with where.current() as driver:
             if self._flags is not None:
                 self._flags.expect(driver)
             addresses = self._take(inputs, driver)
             results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
             made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
-            if self._replay is None:
-                self._queue(addresses, made, driver)
-            else:
-                self._replay.run(tuple(addresses), lambda: self._queue(addresses, self._made, driver))
+            queued = self._calls_of(addresses, made if self._replay is None else self._made, driver)
+            calls = [call for call, _ in queued]
+            graph = None if self._replay is None else self._replay.graph(tuple(addresses), calls)
+            if graph is not None:
+                changes.call(*graph.call, instead=calls)
+            for function, arguments in calls if graph is None else ():
+                changes.call(function, *arguments)
+            if self._replay is not None:
                 for target, source, result in zip(made, self._made, results, strict=True):
                     if target and result is not None:
-                        driver.memcpy_dtod_async(target, source, result.nbytes, where.stream)
+                        changes.call(driver.memcpy_dtod_async, target, source, result.nbytes, where.stream)
+            verdict = bytearray(LOOKED)
+            if self._verdict:
+                changes.call(driver.memcpy_dtoh_async, verdict, self._verdict, where.stream)
+                changes.call(where.stream.synchronize)
+                changes.require(verdict)
+            self._carry_out(changes, results, [k for _, k in queued])
+            if graph is not None and changes.replaced and self._replay is not None:
+                self._replay.refused()
+        if self._verdict:
+            self._tell(results, verdict)
         return results
+
+    def _carry_out(self, changes: Commit, results: Sequence[Any], instructions: Sequence[int]) -> None:
+        # The launches of a run and the changes that belong to it: one call, in which there is no line of Python.
+        try:
+            changes.now(results)
+        except self.context.error as error:
+            if not self.context.blocking:
+                raise
+            # Where every launch is waited for, a fault is of the instruction that was queued last.
+            k = instructions[changes.done] if changes.done < len(instructions) else -1
+            where = f"{self.program.instruction_name(k)}: " if k >= 0 else ""
+            raise DeviceError(f"{where}{self.context.fault(error)}") from error
+
+    def _tell(self, results: Sequence[DeviceArray | None], verdict: bytearray) -> None:
+        # The device was waited for. What it met before is told first, as it may be the reason.
+        step: Any = self._look
+        found, loss, _ = struct.unpack("QfI", verdict)
+        if not found:
+            for v, result in zip(self.program.graph.outputs, results, strict=True):
+                if v == step.inputs[1] and result is not None:
+                    result.known = np.full(result.shape, loss, result.dtype)
+        self.context.settle()
+        if found:
+            (number,) = struct.unpack("f", verdict[:4])
+            what = step.nodes[0].name if 0xFFFFFFFF - (found >> 32) else "the loss"
+            raise NumericsError(f"{what} became {number}; nothing was updated")
 
     def _result(self, k: int, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str) -> DeviceArray | None:
         kind, given, _ = self._outputs[k]
@@ -227,8 +286,9 @@ class DevicePlan:
             return to_device(_host(inputs[given]), self.context).reshape(shape)
         return empty(shape, dtype, self.context) if kind == COMPUTED else None
 
-    def _queue(self, inputs: list[int], outputs: list[int], driver: Any) -> None:
-        # One launch after the other.
+    def _calls_of(self, inputs: list[int], outputs: list[int], driver: Any) -> list[tuple[_DriverCall, int]]:
+        # One launch after the other, as calls of the driver, each with the instruction that it is of, or -1.
+        found: list[tuple[_DriverCall, int]] = []
         stream, known = self.context.stream, {INPUT: inputs, OUTPUT: outputs}
 
         def address(place: Place) -> int:
@@ -239,21 +299,17 @@ class DevicePlan:
                 for at, kind, number in call.moving:
                     struct.pack_into("q", call.arguments, at, known[kind][number])
                 # What `prepared_async_call` does once it has packed the arguments.
-                call.function._launch_kernel(call.grid, call.block, call.arguments, 0, stream)
+                launch = call.function._launch_kernel, (call.grid, call.block, call.arguments, 0, stream)
+                found.append((launch, call.instruction))
             elif isinstance(call, _Copy):
-                driver.memcpy_dtod_async(address(call.target), address(call.source), call.size, stream)
+                copy = driver.memcpy_dtod_async, (address(call.target), address(call.source), call.size, stream)
+                found.append((copy, -1))
             else:
-                call.run(address, driver)
-            if self.context.blocking:
-                self._check_launch(call)
-
-    def _check_launch(self, call: _Call | _Copy | Updates) -> None:
-        # Where every launch is waited for, a fault is of the instruction that was queued last.
-        try:
-            self.context.check_launch()
-        except DeviceError as error:
-            where = f"{self.program.instruction_name(call.instruction)}: " if isinstance(call, _Call) else ""
-            raise DeviceError(f"{where}{error}") from error
+                found += [(launch, -1) for launch in call.calls(address, driver)]
+        if self.context.blocking:
+            # Each launch is waited for, so that a fault is met by the instruction that made it.
+            return [entry for call, k in found for entry in ((call, k), ((stream.synchronize, ()), k))]
+        return found
 
     def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:
         # Addresses of the inputs; what is on the host goes to memory of the plan's own, an array that comes twice once.

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ..arguments import label
 from ..errors import NodeError, ShapeError
 from .calls.call import Call
 from .runtime.array import DeviceArray, accumulate, device_array
@@ -69,6 +70,7 @@ class DeviceTape:
 
     def append(self, node: TapeNode) -> int:
         """Append a node; returns its id."""
+        label("node", node.name)
         self._nodes.append(node)
         return len(self._nodes) - 1
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.plan.commit import Commit
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Arrangement, Bound, Step, Target, nbytes
 
@@ -106,8 +107,12 @@ class Cuda(Target):
     def plan(self, arrangement: Arrangement) -> DevicePlan:
         return DevicePlan(arrangement, self.where)
 
-    def run(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]]) -> list[Any]:
-        return plan.run(inputs, out_specs)
+    def run(
+        self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Commit | None = None
+    ) -> list[Any]:
+        return plan.run(inputs, out_specs, changes)
+
+    step = run
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""

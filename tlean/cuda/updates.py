@@ -83,28 +83,30 @@ class Updates:
 
     Args:
         rows: for each parameter the places of p, g and the states, of hyper, and its elements.
+        verdict: the address of the verdict that the launches read, or 0.
     """
 
-    def __init__(self, where: Context, op: str, rows: Sequence[tuple[tuple[Place, ...], Place, int]]) -> None:
+    def __init__(self, where: Context, op: str, rows: Sequence[tuple[tuple[Place, ...], Place, int]], verdict: int) -> None:
         self.where = where
         self.op = op
         self.rows = rows
+        self._verdict = verdict
         self._addresses: list[int] = []
         self._tables: list[Block] = []
         self._calls: list[tuple[Launch, bytes]] = []
-        self._function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqq")
+        self._function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqqq")
 
-    def run(self, address: Callable[[Place], int], driver: Any) -> None:
-        """Queue it; `address` says where a value is in this run."""
+    def calls(self, address: Callable[[Place], int], driver: Any) -> list[tuple[Any, tuple[Any, ...]]]:
+        """What queues it, as calls of the driver; `address` says where a value is in this run."""
         addresses = [address(p) for places, hyper, _ in self.rows for p in (*places, hyper)]
         if addresses != self._addresses:
             self._write(addresses, driver)
-        for launch, packed in self._calls:
-            self._function._launch_kernel(launch.grid, launch.block, packed, 0, self.where.stream)
+        queue = self._function._launch_kernel
+        return [(queue, (launch.grid, launch.block, packed, 0, self.where.stream)) for launch, packed in self._calls]
 
     def _write(self, addresses: list[int], driver: Any) -> None:
-        self._addresses = addresses
-        self._tables, self._calls = [], []
+        tables: list[Block] = []
+        calls: list[tuple[Launch, bytes]] = []
         width = len(self.rows[0][0]) + 1
         by_hyper: dict[int, list[list[int]]] = {}
         for k, (_, _, size) in enumerate(self.rows):
@@ -114,11 +116,15 @@ class Updates:
             chunks = chunks_of([row[-1] for row in table])
             if chunks:
                 rows, of_chunk = (self._upload(np.array(x, d), driver) for x, d in ((table, "int64"), (chunks, "int32")))
-                launch = step_all(self.op, len(chunks), rows, of_chunk, hyper)
-                self._calls.append((launch, struct.pack("qqq", *launch.args)))
+                tables += (rows, of_chunk)
+                launch = step_all(self.op, len(chunks), rows.address, of_chunk.address, hyper, self._verdict)
+                calls.append((launch, struct.pack("qqqq", *launch.args)))
+        # The addresses last: whatever stops this before leaves tables that are written anew.
+        self._addresses = []
+        self._tables, self._calls = tables, calls
+        self._addresses = addresses
 
-    def _upload(self, host: np.ndarray, driver: Any) -> int:
+    def _upload(self, host: np.ndarray, driver: Any) -> Block:
         block = self.where.allocate(host.nbytes)
         self.where.uploads.copy(block.address, host, driver)
-        self._tables.append(block)
-        return block.address
+        return block

@@ -63,7 +63,7 @@ class Crop:
         images = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=self.value)
         n, _, h, w = images.shape
         if self.height > h or self.width > w:
-            raise ShapeError(f"crop: the window {self.height}×{self.width} is larger than the padded image {h}×{w}")
+            raise ShapeError(f"crop: the window {self.height} x {self.width} is larger than the padded image {h} x {w}")
         top, left = _integers(rng, n, h - self.height + 1), _integers(rng, n, w - self.width + 1)
         return _windows(images, top, left, self.height, self.width)
 

@@ -138,7 +138,7 @@ def _integer(text: str, low: int, high: int, kind: str) -> int:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "…")
+    return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def _converter(dtype: Any) -> tuple[Callable[[str], Any], np.dtype]:

@@ -44,7 +44,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     if reference and not record.view:
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs]
-        graph.outputs = list(graph.record(record, [None if r is None else r.id for r in refs], clean))
+        graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], clean))
         plan = lower(graph, DEFINED)
         made = Instance(
             record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work

@@ -25,11 +25,13 @@ def default_bias(fan_in: int) -> Initialiser:
     return uniform(-bound, bound)
 
 
-def positive(layer: str, **sizes: int) -> None:
-    """Check the sizes of a layer. Raises: OptionError for one that is no int, ShapeError for one below 1."""
-    for name, size in sizes.items():
-        if whole(f"{layer}: {name}", size) < 1:
+def positive(layer: str, **sizes: int) -> tuple[int, ...]:
+    """The sizes of a layer as ints. Raises: OptionError for one that is no int, ShapeError for one below 1."""
+    found = tuple([whole(f"{layer}: {name}", size) for name, size in sizes.items()])
+    for name, size in zip(sizes, found, strict=True):
+        if size < 1:
             raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
+    return found
 
 
 class Linear(Module):
@@ -53,7 +55,8 @@ class Linear(Module):
     ) -> None:
         positive("Linear", inputs=inputs, outputs=outputs)
         self.weight = self.parameter((outputs, inputs), weight_init)
-        self.bias = self.parameter((outputs,), bias_init or default_bias(inputs)) if truth("Linear: bias", bias) else None
+        rule = default_bias(inputs) if bias_init is None else bias_init
+        self.bias = self.parameter((outputs,), rule) if truth("Linear: bias", bias) else None
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -81,7 +84,7 @@ class Embedding(Module):
     def __init__(self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None) -> None:
         positive("Embedding", count=count, size=size, length=1 if length is None else length)
         self.length = length
-        self.weight = self.parameter((count, size), weight_init or normal())
+        self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)
 
     def forward(self, ops: Any, indices: Any) -> Any:
         """The rows."""

@@ -47,16 +47,15 @@ class _Conv(Module):
         bias_init: Initialiser | None = None,
     ) -> None:
         name = type(self).__name__
-        positive(name, inputs=inputs, outputs=outputs, groups=groups)
+        inputs, outputs, groups = positive(name, inputs=inputs, outputs=outputs, groups=groups)
         window = spread(f"{name}: kernel", kernel, self.d)
         positive(name, **{f"kernel[{k}]": n for k, n in enumerate(window)})
         if inputs % groups or outputs % groups:
             raise ShapeError(f"{name}: groups divides both channel counts, got {inputs} -> {outputs} in {groups}")
         first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)
         self.weight = self.parameter((first, second, *window), weight_init)
-        self.bias = (
-            self.parameter((outputs,), bias_init or default_bias(second * math.prod(window))) if truth(f"{name}: bias", bias) else None
-        )
+        rule = default_bias(second * math.prod(window)) if bias_init is None else bias_init
+        self.bias = self.parameter((outputs,), rule) if truth(f"{name}: bias", bias) else None
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.outputs = outputs
 

@@ -13,6 +13,7 @@ from tlean.arguments import whole
 from tlean.data.arrays import as_array
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.files import check_picture
+from tlean.optim.param_list import listed
 
 
 def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +55,7 @@ def confusion_matrix(scores: Any, labels: Any, classes: int | None = None) -> np
         raise OptionError(f"confusion_matrix: fewer than {1 << 16} classes, got {classes}")
     for name, values in (("class", found), ("label", true)):
         if len(values) and not 0 <= values.min() <= values.max() < classes:
-            raise IndexRangeError(f"confusion_matrix: a {name} outside [0, {classes}): {values.min()} … {values.max()}")
+            raise IndexRangeError(f"confusion_matrix: a {name} outside [0, {classes}): {values.min()} to {values.max()}")
     return np.bincount(true * classes + found, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
@@ -73,7 +74,7 @@ def plot_confusion(matrix: Any, path: str | os.PathLike[str], names: Sequence[st
 
     matrix = as_array("plot_confusion: the matrix", matrix, numbers=True)
     count = len(matrix) if matrix.ndim else 0
-    names = [str(k) for k in range(count)] if names is None else list(names)
+    names = [str(k) for k in range(count)] if names is None else listed("plot_confusion: the names", names)
     if matrix.shape != (count, count) or len(names) != count:
         raise OptionError(f"plot_confusion: a square matrix and a name for each row, got {matrix.shape} and {len(names)} names")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -45,6 +45,11 @@ def shape_of(layer: Module, x: Any) -> tuple[int, ...]:
     return shape
 
 
+def _check_backend(layer: Module, ops: Any, more: str = "") -> None:
+    if not callable(getattr(ops, "linear", None)) or not callable(getattr(ops, "const", None)):
+        raise OptionError(f"{type(layer).__name__}: the first argument is a backend or session, got {type(ops).__name__}{more}")
+
+
 class Module:
     """A layer or a model: parameters, buffers and other layers as attributes, and `forward(ops, *inputs)`, a program over `Ops`.
 
@@ -261,6 +266,7 @@ class Module:
 
         Raises: ShapeError if the count or a shape is not the model's, OptionError for an unknown name.
         """
+        _check_backend(self, ops)
         named = self.named_state()
         if isinstance(refs, Mapping):
             unknown = refs.keys() - named.keys()
@@ -292,8 +298,7 @@ class Module:
             if ops.watch is not None:
                 return ops.watch(self, lambda: self.forward(ops, *inputs, **options), inputs)
             return self.forward(ops, *inputs, **options)
-        if not callable(getattr(ops, "linear", None)) or not callable(getattr(ops, "const", None)):
-            raise OptionError(f"{type(self).__name__}: the first argument is a backend or session, got {type(ops).__name__}; see predict")
+        _check_backend(self, ops, "; see predict")
         bound = Bound(ops, {})
         y = self.forward(bound, *inputs, **options)
         if bound.updates and isinstance(ops, Graph):

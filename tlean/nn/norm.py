@@ -76,7 +76,7 @@ class BatchNorm(Module):
         """The output."""
         shape = shape_of(self, x)
         if len(shape) < 2 or shape[1] != self.channels:
-            raise ShapeError(f"BatchNorm: x is (N, {self.channels}, …), got x: {shape}")
+            raise ShapeError(f"BatchNorm: x is (N, {self.channels}, ...), got x: {shape}")
         # The ops take three axes as one image: a batch has at least four.
         wide = x if len(shape) >= 4 else ops.reshape(x, (*shape, *[1] * (4 - len(shape))))
         if ops.training(self):
@@ -109,10 +109,10 @@ class MultiHeadAttention(Module):
     """
 
     def __init__(self, size: int, heads: int, head_size: int | None = None) -> None:
-        positive("MultiHeadAttention", size=size, heads=heads, head_size=1 if head_size is None else head_size)
+        size, heads, each = positive("MultiHeadAttention", size=size, heads=heads, head_size=1 if head_size is None else head_size)
         if head_size is None and size % heads:
             raise ShapeError(f"MultiHeadAttention: heads divides size, got {size} and {heads}")
-        inner = heads * (head_size or size // heads)
+        inner = size if head_size is None else heads * each
         self.heads = heads
         self.wq = self.parameter((size, inner), xavier_uniform())
         self.wk = self.parameter((size, inner), xavier_uniform())

@@ -219,7 +219,7 @@ class MultiHeadAttention:
 
     def shape(wq, wk, wv, wo, x, mask, *, num_heads):
         if len(wq) != 2 or not wq == wk == wv:
-            raise ShapeError("wq, wk and wv have one shape with two axes: (D, heads · features)")
+            raise ShapeError("wq, wk and wv have one shape with two axes: (D, heads * features)")
         if wo != wq[::-1]:
             raise ShapeError(f"wo has shape {wq[::-1]}")
         if len(x) not in (2, 3) or x[-1] != wq[0]:

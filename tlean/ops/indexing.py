@@ -58,7 +58,7 @@ class SliceRange0:
         if not x:
             raise ShapeError("x has at least one axis")
         if start < 0 or length < 0 or start + length > x[0]:
-            raise IndexRangeError(f"0 ≤ start, 0 ≤ length and start + length ≤ {x[0]}")
+            raise IndexRangeError(f"0 <= start, 0 <= length and start + length <= {x[0]}")
         return (length, *x[1:])
 
     def numbers(x, *, start, length):
@@ -91,7 +91,7 @@ class Slice:
         if any(s < 1 for s in strides):
             raise OptionError("steps are at least 1")
         if not all(0 <= a <= b <= n for a, b, n in zip(first, ends, x, strict=True)):
-            raise IndexRangeError("0 ≤ start ≤ stop ≤ size along every axis")
+            raise IndexRangeError("0 <= start <= stop <= size along every axis")
         # The stop right behind the last entry taken: one form for every call that takes the same entries.
         after = tuple(a + (b - a - 1) // s * s + 1 if b > a else a for a, b, s in zip(first, ends, strides, strict=True))
         return {"starts": first, "stops": after, "steps": strides}
@@ -151,7 +151,7 @@ class Pad:
         except TypeError:
             raise OptionError("widths is a sequence of pairs of ints") from None
         if len(pairs) != len(x) or any(len(p) != 2 or min(p) < 0 for p in pairs):
-            raise OptionError(f"widths has one pair (before, after) of numbers ≥ 0 for each of the {len(x)} axes of x")
+            raise OptionError(f"widths has one pair (before, after) of numbers of at least 0 for each of the {len(x)} axes of x")
         return {"widths": pairs, "value": float(value)}
 
     def shape(x, *, widths, value):

@@ -158,7 +158,7 @@ def _channel_axis(x):
 
 def _check_channels(x, statistics, **per_channel):
     if len(x) < 2:
-        raise ShapeError("x is (C, H, W) or (N, C, …)")
+        raise ShapeError("x is (C, H, W) or (N, C, ...)")
     channel = _channel_axis(x)
     if statistics and size(x) == 0:
         raise ShapeError("x has at least one element along each axis")

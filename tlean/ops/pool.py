@@ -34,7 +34,7 @@ def _pad_value(window: dict[str, Any], pad_value: Any) -> dict[str, Any]:
         raise OptionError("padding is an int, or one for each spatial axis, not None")
     value = float(pad_value)
     if not value < math.inf:
-        raise OptionError(f"pad_value is −inf or a finite number, not {value}")
+        raise OptionError(f"pad_value is -inf or a finite number, not {value}")
     # Without padding it means nothing, so two calls that differ in it alone are the same call.
     return {**window, "pad_value": value if any(window["padding"]) else -math.inf}
 
@@ -54,7 +54,7 @@ def _chosen(x: Shape, **window: Any) -> Shape:
     """As `pooled`, for pools that name cells by 32-bit numbers."""
     d = len(window["kernel"])
     if size(x[-d:]) >= 1 << 30:
-        raise ShapeError(f"x has fewer than 2³⁰ cells along its spatial axes, not {size(x[-d:])}")
+        raise ShapeError(f"x has fewer than 2^30 cells along its spatial axes, not {size(x[-d:])}")
     return pooled(x, **window)
 
 

@@ -142,12 +142,12 @@ class OpDef:
                 outs += [_as_spec(o, FLOAT) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
-                    raise ShapeError(f"a result has at most 2⁴⁸ elements, not {o.size}")
+                    raise ShapeError(f"a result has at most 2^48 elements, not {o.size}")
             return clean, outs
         except TleanError as error:
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
-        except (TypeError, ValueError, OverflowError) as error:
-            # A rule met an option that it cannot count or iterate with.
+        except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+            # A rule met an option that it cannot count or iterate with. The last is what a memoryview of several axes raises.
             reason = OptionError(f"an option is of another kind than the op takes ({error})")
             raise complete(reason, self.name.lstrip("_"), self.describe_arguments(specs), options) from error
 
@@ -348,7 +348,8 @@ def several(op: str, xs: Any) -> tuple[Any, ...]:
     """The arguments of an op that takes a sequence of arrays. Raises: ShapeError for what is no sequence."""
     try:
         return tuple(xs)
-    except TypeError:
+    except (TypeError, NotImplementedError):
+        # The second is what a memoryview of several axes raises.
         raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
 
 

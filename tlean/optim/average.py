@@ -57,12 +57,12 @@ class ExponentialMovingAverage:
                 )
         if self.count == 0:
             for a, p in zip(self._averages, self.params, strict=True):
-                a.assign(changes, p.get())
+                a._assign(changes, p.get())
             changes.now()
         else:
             # average − (1 − decay)·(average − parameter) is a step of descent: the "gradient" is −1·parameter, its "decay" 1·average.
             move = Descent(1.0 - self.decay, factor=-1.0, weight_decay=1.0)
-            move.apply({a: p.current for a, p in zip(self._averages, self.params, strict=True)}, changes)
+            move.apply({a: p._current for a, p in zip(self._averages, self.params, strict=True)}, changes)
 
     def get(self) -> list[AnyTensor]:
         """The averages now, as arrays of their own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tlean import arguments
@@ -177,7 +177,7 @@ class Adam(Optimizer):
         """Raise OptionError for an option outside its range."""
         super().check(group)
         betas = group["betas"]
-        if not isinstance(betas, Sequence) or len(betas) != 2:
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise OptionError(f"betas are two numbers, got {betas!r}")
         for k, beta in enumerate(betas, start=1):
             number(f"beta{k}", beta, 0.0, 1.0)

@@ -83,7 +83,7 @@ class ParamList(Sequence):
         changes = Commit()
         for p, v, given, there in zip(self._params, ready, values, on_device, strict=True):
             if not there:
-                p.assign(changes, as_tensor(v.numpy()) if isinstance(given, AnyTensor) else v)
+                p._assign(changes, as_tensor(v.numpy()) if isinstance(given, AnyTensor) else v)
         for p, v, there in zip(self._params, ready, on_device, strict=True):
             if there:
                 p.set(v)

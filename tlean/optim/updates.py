@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -50,12 +51,13 @@ def check_dtypes(where: str, params: Iterable[Param], dtype: str) -> None:
 
 
 def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
-    """Look at the loss and, on the host, at the gradients or their norm. Raises: NumericsError that says which is a NaN or an infinity."""
+    """Look at the loss, and at the gradients or their norm. Raises: NumericsError that says which is a NaN or an infinity."""
     if type(value) is AnyTensor:
         found = first_not_finite(KERNELS[f"_finite:{_SUFFIX[value.dtype]}"], [value, *others])
     else:
-        numbers = [float(x.item()) for x in (value, *others) if x.size == 1]
-        found = next(((k, x) for k, x in enumerate(numbers) if not np.isfinite(x)), None)
+        from tlean.cuda.step import first_not_finite as first_there
+
+        found = first_there([value, *others])
     if found is not None:
         raise NumericsError(f"{what if found[0] else 'the loss'} became {found[1]}; nothing was updated")
 
@@ -85,7 +87,7 @@ def slots(kernel: str) -> int:
 class Update:
     """How parameters move: for each the kernel (an op of `tlean/ops/optim.py`), its states, and its `hyper` at step t.
 
-    The same object drives an update in place (`apply`) and the update ops of a plan (`kernel`, `peek`, then `taken`).
+    The same object drives an update in place (`apply`) and the update ops of a plan (`kernel`, `peek`, then `Commit.count`).
     """
 
     state: UpdateState
@@ -103,7 +105,7 @@ class Update:
         return 0.0
 
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
-        """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step. It counts when `taken` says so.
+        """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step, which `Commit.count` counts.
 
         Raises: OptionError if the states are those of another kernel, DTypeError if the parameter was cast since they were made.
         """
@@ -127,12 +129,6 @@ class Update:
                 f" cast({moments[0].dtype!r}), or make a new optimiser"
             )
         return moments, self.hyper(p, (steps or 0) + 1)
-
-    def taken(self, params: Iterable[Param]) -> None:
-        """Count a step of these parameters, whose values have changed."""
-        for p in params:
-            self.state.steps[p] = self.state.steps.get(p, 0) + 1
-            p._version += 1
 
     def apply(self, grads: Mapping[Param, Any], changes: Commit | None = None) -> None:
         """One step of every parameter that has a gradient here, where its gradient is: parameters and states are written in place.
@@ -176,26 +172,33 @@ class Update:
                 changes.set(p, "_tensor", after[0])
             if states:
                 changes.set(self.state.moments, p, after[1:])
-        # From here on it is one call: what it moves, and what says so.
-        changes.count(moved, self.state.steps)
-        update_all(calls, changes)
-        for where, moves in there.items():
-            self._apply_on_device(where, moves)
+        with contextlib.ExitStack() as devices:
+            for where, moves in there.items():
+                devices.enter_context(where.current())
+                moved += [p for p, _, _ in moves]
+                if len(there) > 1:
+                    changes.call(where.push)
+                self._note_on_device(where, moves, changes)
+                if len(there) > 1:
+                    changes.call(where.pop)
+            # From here on it is one call: what it moves, and what says so.
+            changes.count(moved, self.state.steps)
+            update_all(calls, changes)
 
-    def _apply_on_device(self, where: Any, moves: Sequence[tuple[Param, str, Any]]) -> None:
+    def _note_on_device(self, where: Any, moves: Sequence[tuple[Param, str, Any]], changes: Commit) -> None:
         # One launch for all parameters that move by the same numbers.
         groups: dict[tuple[str, tuple[float, ...]], list[Any]] = {}
         for p, kernel, g in moves:
             states, hyper = self.peek(p, kernel, where)
-            groups.setdefault((kernel, hyper), []).append((p, p.on_device(where).owned(), g, tuple([s.owned() for s in states])))
+            groups.setdefault((kernel, hyper), []).append((p, p._on_device(where).owned(), g, tuple([s.owned() for s in states])))
         for (kernel, hyper), rows in groups.items():
             params, values, gradients, moments = zip(*rows, strict=True)
-            cuda().step_all_at(where, kernel, hyper, values, gradients, moments)
+            cuda().step_all_at(where, kernel, hyper, values, gradients, moments, changes)
             for p, value, kept in zip(params, values, moments, strict=True):
-                p.move(value)
+                changes.set(p, "_mirror", value)
+                p._moves(changes)
                 if kept:
-                    self.state.moments[p] = kept
-            self.taken(params)
+                    changes.set(self.state.moments, p, kept)
 
 
 class SGDUpdate(Update):

@@ -50,6 +50,8 @@ class GraphM(Graph):
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
         if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
             raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
+        if captured is not None and not isinstance(captured, Captured):
+            raise OptionError(f"GraphM: captured is None in a program that is recorded by hand, got {type(captured).__name__}")
         super().__init__(dtype, merge=False)
         self.captured = captured
         self._arguments: dict[int, GraphRef] = {}
@@ -57,7 +59,7 @@ class GraphM(Graph):
         self.next_seed = self._next_seed
 
     def _next_seed(self) -> GraphRef:
-        ref = self.value(Spec((), "int64"))
+        ref = self._value(Spec((), "int64"))
         self._seeds.append(ref)
         return ref
 
@@ -75,9 +77,9 @@ class GraphM(Graph):
                 f"a program computes in one float dtype, but {name or f'argument {i}'} is declared as {spec.dtype} and the program is"
                 f" {self.dtype}; declare the shape alone, or compile with dtype={spec.dtype!r}"
             )
-        return self.slot(spec, name)
+        return self._slot(spec, name)
 
-    def slot(self, spec: Spec, name: str | None = None) -> GraphRef:
+    def _slot(self, spec: Spec, name: str | None = None) -> GraphRef:
         """The next argument, of whatever dtype: what an optimiser keeps of a parameter, and the numbers of its step."""
         ref: Any = super().arg(spec, name)
         self._arguments[len(self._arguments)] = ref
@@ -140,6 +142,11 @@ class CompiledOut:
     _again: Any = None
 
     def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
+        if not isinstance(graph, GraphM):
+            raise OptionError(
+                f"{type(self).__name__}: a program is recorded in a GraphM, whose build() makes this of it; got {type(graph).__name__}."
+                " Of a function, compile_out makes it"
+            )
         self._target = target_of(device)
         leaves, self._structure = tree.flatten(out)
         graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
@@ -267,8 +274,8 @@ class CompiledOut:
         return graph, args  # type: ignore[return-value]
 
     def _inline(self, graph: Graph, args: Sequence[GraphRef]) -> list[GraphRef]:
-        rest = [graph.value(self.graph.specs[v]) for v in self.graph.inputs[self._arguments :]]  # type: ignore[index]
-        ys = graph.inline(self.graph, [*args, *rest], merge=False)
+        rest = [graph._value(self.graph.specs[v]) for v in self.graph.inputs[self._arguments :]]  # type: ignore[index]
+        ys = graph._inline(self.graph, [*args, *rest], merge=False)
         graph.inputs += [r.id for r in rest]
         return ys  # type: ignore[return-value]
 
@@ -346,7 +353,7 @@ def _compiled(
     name = make.__name__
     if not callable(f):
         raise OptionError(f"{name}: a program is a function f(ops, *refs), got {type(f).__name__}")
-    if not isinstance(shapes, Iterable):
+    if not isinstance(shapes, Iterable) or isinstance(shapes, memoryview):
         raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}")
     specs = [as_spec(s) for s in shapes]
     if target_of(device) is not CPU and dtype == "float64":

@@ -100,7 +100,7 @@ _PROGRAMS_LIMIT = 1024
 
 def _called(graph: Graph) -> tuple[OpDef, list[int]]:
     # The graph as one op, and which of its inputs that op takes. A graph that was met before is the same op, so that its plans are kept.
-    nodes = graph.needed()
+    nodes = graph._needed()
     read = {i for n in nodes for i in n.inputs} | set(graph.outputs)
     used = [k for k, v in enumerate(graph.inputs) if v in read]
     number: dict[int | None, int] = {None: -1}
@@ -123,7 +123,7 @@ def _called(graph: Graph) -> tuple[OpDef, list[int]]:
         copy.inputs = [graph.inputs[k] for k in used]
 
         def decompose(ops: Any, *xs: Any) -> Any:
-            return (ops.inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
+            return (ops._inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
 
         known = programs[key] = dynamic_op("call", copy, decompose)
     return known, used

@@ -85,11 +85,11 @@ class Compiled:
         self._latest: Trace | None = None
         self.stream = Stream(seed)
 
-    def known_arrays(self, args: tuple[Any, ...]) -> Any:
-        """What `call_known` needs if these arguments are arrays like those of an earlier call, else None."""
+    def _known_arrays(self, args: tuple[Any, ...]) -> Any:
+        """What `_call_known` needs if these arguments are arrays like those of an earlier call, else None."""
         return self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
 
-    def call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
+    def _call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
         """The result for such arguments."""
         traces, dtypes = known
         for trace in traces:
@@ -100,9 +100,9 @@ class Compiled:
                 return tree.unflatten(trace.structure, trace.run([*tensors, *more] if more else tensors, self.stream))
         return self._call(args, True)
 
-    def __call__(self, *args: Any, keep: bool = True) -> Any:
-        quick = self.known_arrays(args)
-        return self._call(args, keep) if quick is None else self.call_known(quick, args)
+    def __call__(self, *args: Any) -> Any:
+        quick = self._known_arrays(args)
+        return self._call(args, True) if quick is None else self._call_known(quick, args)
 
     def _call(self, args: tuple[Any, ...], keep: bool) -> Any:
         leaves, structure = tree.flatten(args)
@@ -190,14 +190,14 @@ class Jitted(Compiled):
         super().__init__(f, seed, device, frozen=True)
         self._given = (f, seed, device)
 
-    def __call__(self, *args: Any, keep: bool = True) -> Any:
-        quick = self.known_arrays(args)
+    def __call__(self, *args: Any) -> Any:
+        quick = self._known_arrays(args)
         if quick is not None:
-            return self.call_known(quick, args)
+            return self._call_known(quick, args)
         found = program_of(args)
         if found is not None:
             return trace_into(found[0], self._record, found[1])
-        return self._call(args, keep)
+        return self._call(args, True)
 
     def __reduce__(self) -> Any:
         return Jitted, self._given

@@ -165,7 +165,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
 
     def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> SessionRef:
         """A leaf with this value (copied, cast to the session's dtype)."""
-        return self.add_leaf(self.held(value, self.dtype), requires_grad, name)
+        return self.add_leaf(self.held(value, self.dtype), requires_grad, arguments.label("leaf", name))
 
     def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> SessionRef:
         """A leaf with this value (copied, cast to the session's dtype)."""
@@ -184,16 +184,18 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
     def apply(self, op: Any, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Record one op."""
         record = get(op)
+        if name is not None:
+            arguments.label(record.name, name)
         if len(record.outputs) > 1:
             raise OptionError(f"{record.name}: an op with several outputs has no place on a tape")
         now, position = self._program, self.stream_position
         at = now.at
         try:
             names = record.input_names(len(inputs))
-            arguments = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
+            given = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
             if self._program is not now:
                 raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
-            return SessionRef(self, self._op(record, arguments, options, name, recording()))
+            return SessionRef(self, self._op(record, given, options, name, recording()))
         except BaseException:
             # The step is as before the op.
             now.at, self.stream_position = at, position
@@ -365,9 +367,13 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
         changes = Commit()
         for k, p in enumerate(params, start=len(plan.out_specs) - len(params)):
-            changes.output(p, "_tensor", k)
+            self._place(changes, p, k)
         changes.count(params, update.state.steps)
         return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, changes)
+
+    def _place(self, changes: Commit, p: Param, number: int) -> None:
+        # The parameter's new value is output `number` of the plan.
+        changes.output(p, "_tensor", number)
 
     def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:
         # The nodes whose parameters move, and the plan.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tlean._core.plan.commit import Commit
 from tlean.cuda.eager import CudaEager
 from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.runtime.array import DeviceArray
@@ -13,7 +14,6 @@ from tlean.errors import DeviceError
 from tlean.gradients import Gradients
 from tlean.options import Options
 from tlean.param import Param
-from tlean.programs.executable import Executable
 
 from .base import Session, options_of
 from .compiled import CompiledSession
@@ -39,7 +39,7 @@ class CudaSession(Session, CudaEager, runs=("eager", "cuda")):
         return self._one if type(x) is float and x == 1.0 and dtype == self.dtype else device_array(x, dtype, self.context)
 
     def _value_of(self, p: Param) -> DeviceArray:
-        return p.on_device(self.context)
+        return p._on_device(self.context)
 
     def reset_tape(self) -> None:
         """Forget every node; references made before raise NodeError from now on. Parameters stay."""
@@ -79,7 +79,7 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
 
     def _value_of(self, p: Param) -> DeviceArray:
         # An array of the tape's own: what it has read stays when the parameter moves.
-        return p.on_device(self._where).shared()
+        return p._on_device(self._where).shared()
 
     def _apart(self, grads: Any) -> Any:
         return self._by_param(grads)
@@ -90,10 +90,6 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
             states = update.state.moments[p] = tuple(s.owned() for s in states)
         return states, hyper
 
-    def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        made = plan.run(tensors)
-        values: Sequence[Any] = made[1:]
-        for p, value in zip(params, values, strict=True):
-            p.move(value)
-        update.taken(params)
-        return made
+    def _place(self, changes: Commit, p: Param, number: int) -> None:
+        changes.output(p, "_mirror", number)
+        p._moves(changes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tlean.files import replacing
 
 from .drawing import draw
 from .shown import box_text, gradient_norms, nodes
@@ -58,12 +59,15 @@ def to_svg(tape: Tape, path: Any = None, grads: Any = None) -> str:
         tape: what to draw.
         path: a file to write the picture to.
         grads: gradients by node id, a list or a dict: their norms are shown where there are any.
+
+    Raises: OptionError where the path names no regular file; FileNotFoundError without its folder; OSError if it cannot be written.
     """
     picture = _by_graphviz(to_dot(tape, grads))
     if picture is None:
         picture = draw(list(nodes(tape)), gradient_norms(grads, tape.size))
     if path is not None:
-        Path(path).write_text(picture, encoding="utf-8")
+        with replacing("show: path", path) as file:
+            file.write_text(picture, encoding="utf-8")
     return picture
 
 

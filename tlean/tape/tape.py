@@ -276,7 +276,7 @@ class Tape(TapeMethods):
         """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; `path`: a file for it."""
         if isinstance(grads, str | bytes) or not isinstance(grads, Mapping | Sequence | None):
             raise OptionError(f"show: gradients are what a backward pass returned, got {type(grads).__name__}")
-        return to_svg(self, None if path is None else arguments.path("show", path), grads)
+        return to_svg(self, path, grads)
 
     def __copy__(self) -> Tape:
         return self

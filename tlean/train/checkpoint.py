@@ -232,7 +232,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
 
 
 def _listed(names: Sequence[str], shown: int = 8) -> str:
-    return ", ".join([*names[:shown], *(["…"] if len(names) > shown else [])]) or "no arrays"
+    return ", ".join([*names[:shown], *(["..."] if len(names) > shown else [])]) or "no arrays"
 
 
 def _restore(path: Path, pairs: Mapping[str, tuple[Any, Any]]) -> None:

@@ -38,7 +38,7 @@ def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
         raise OptionError(f"fit: metrics are functions by name, as in {{'mae': mae}}, got a {type(metrics).__name__}")
     for name, f in metrics.items():
         if not isinstance(name, str) or name in PLAIN or name.startswith("val_"):
-            raise OptionError(f"fit: a metric has a name of its own, not {', '.join(PLAIN)} or val_…; got {name!r}")
+            raise OptionError(f"fit: a metric has a name of its own, not {', '.join(PLAIN)} or val_*; got {name!r}")
         if not callable(f):
             raise OptionError(f"fit: metric {name} is a function (output, *targets), got {f!r}")
     return metrics
@@ -143,7 +143,7 @@ def check_optimizer(model: Any, optimizer: Any) -> Optimizer:
 
 
 def _some(names: list[str]) -> str:
-    return f"{', '.join(names[:4])}{', …' if names[4:] else ''}"
+    return f"{', '.join(names[:4])}{', ...' if names[4:] else ''}"
 
 
 def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Schedule:

@@ -122,15 +122,11 @@ class EagerSteps:
             check_finite(value, looked_at, what)
         changes = Commit()
         changes.set(self, "_position", self.session.stream_position)
-        elsewhere = []
         for p, new in self.stored(aux):
-            if type(new) is AnyTensor:
-                p.assign(changes, new)
-            elif new is not None:
-                elsewhere.append((p, new))
+            if new is not None:
+                p._check_like(new)
+                p._assign(changes, new)
         update.apply(moved, changes)
-        for p, new in elsewhere:
-            p.set(new)
         return value, aux, list(moved)
 
 
@@ -225,7 +221,7 @@ class CompiledSteps:
                     found, norm = clipped(graph, found, clip_norm)
                     looked_at, what = [norm], _NORM
                 # The first update waits for the look at the numbers; the others stand behind it.
-                look = (value, looked_at, what) if finite and self._looks else None
+                look = (value, looked_at, what) if finite else None
                 for k, g in zip(moved, found, strict=True):
                     self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
                     look = None
@@ -234,17 +230,14 @@ class CompiledSteps:
         stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
         return Executable(graph, graph.finish(), self._target, graph.captured), structure, moved, stored
 
-    #: Whether the step's plan looks for numbers that are not finite before it updates.
-    _looks = True
-
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
         name = self.params.names()[k]
-        before = [p, *(graph.slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]
-        hyper = graph.slot(Spec((length,), "float64"), f"the numbers of the step of parameter {name}")
+        before = [p, *(graph._slot(p.spec, f"state {j + 1} of parameter {name}") for j in range(slots(kernel)))]
+        hyper = graph._slot(Spec((length,), "float64"), f"the numbers of the step of parameter {name}")
         if look is not None:
             value, others, what = look
-            hyper = GraphRef(graph, graph.record(FINITE, (hyper.id, value.id, *(r.id for r in others)), {}, what)[0])
+            hyper = GraphRef(graph, graph._record(FINITE, (hyper.id, value.id, *(r.id for r in others)), {}, what)[0])
         step = graph.apply(kernel, (p, g, *before[1:], hyper), {})
         after = step if isinstance(step, tuple) else (step,)
         names = [f"param {k}", *(f"state {j} of {k}" for j in range(1, len(after)))]
@@ -285,7 +278,6 @@ class CompiledSteps:
         changes = Commit()
         self._note(changes, update, moved, stored)
         made = self._run(plan, [*self._tensors(inputs), *extra], changes)
-        self._finish(update, moved, stored, made)
         return made[0], None if structure is None else tree.unflatten(structure, made[1:]), moved
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
@@ -307,11 +299,7 @@ class CompiledSteps:
         # What becomes real with the run of a step.
         changes.count(moved, update.state.steps)
         for p, number in stored:
-            p.assign_output(changes, number)
-
-    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
-        # What is left to do after the run.
-        pass
+            p._assign_output(changes, number)
 
 
 class DeviceSteps(CompiledSteps):
@@ -322,13 +310,13 @@ class DeviceSteps(CompiledSteps):
         self._where = self._target.where
 
     def _tensors(self, inputs: Sequence[Any]) -> list[Any]:
-        return [*(p.on_device(self._where) for p in self.params), *inputs]
+        return [*(p._on_device(self._where) for p in self.params), *inputs]
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
         extra: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
         for p in moved:
-            p.own_on_device(self._where)
+            p._own_on_device(self._where)
             states, hyper = update.peek(p, str(update.kernel(p)), self._where)
             if states and not all(s.alone for s in states):
                 states = update.state.moments[p] = tuple(s.owned() for s in states)
@@ -337,15 +325,10 @@ class DeviceSteps(CompiledSteps):
             extra += [*states, vectors[hyper]]
         return extra
 
-    #: A device is read when its work is done: the loss is looked at after the step.
-    _looks = False
-
     def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
-        pass
-
-    def _finish(self, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]], made: Sequence[Any]) -> None:
+        # The parameters' memory stays: the plan writes to it.
         for p in moved:
-            p.move(p.on_device(self._where))
-        update.taken(moved)
+            p._moves(changes)
+        changes.count(moved, update.state.steps)
         for p, number in stored:
-            p.set(made[number])
+            p._assign_output(changes, number, on_device=True)

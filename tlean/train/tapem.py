@@ -59,10 +59,10 @@ def mean_scalar_over(m: Any, tag: str, xs: Iterable[Any], loss_of: Callable[[Any
     total, count = None, 0
     for x in xs:
         loss = loss_of(x)
-        if not hasattr(loss, "shape"):
+        if not isinstance(getattr(loss, "shape", None), tuple):
             raise NodeError(f"{tag}: the loss of a sample is a reference, got {type(loss).__name__} for sample {count}")
-        if tuple(loss.shape) != ():
-            raise ShapeError(f"{tag}: the loss of a sample is a scalar, got shape {tuple(loss.shape)} for sample {count}")
+        if loss.shape != ():
+            raise ShapeError(f"{tag}: the loss of a sample is a scalar, got shape {loss.shape} for sample {count}")
         total = loss if total is None else m.add(total, loss)
         count += 1
     if total is None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tlean import arguments
 from tlean._core.array import AnyTensor
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import FLOAT
@@ -130,15 +131,17 @@ class ScalarTrainer:
         Args:
             opt: one of `tl.optim`, made over this trainer's `params`.
             clip_norm: the largest joint norm of the gradients that the optimiser uses (see `tl.optim.clip_by_norm`).
-            check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device the
-                compiled backend does not look.
+            check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device this
+                waits for it, once; the loss has been read back then.
 
-        Raises: OptionError for something that is no optimiser, or a clip_norm below 0; ShapeError; DTypeError for a parameter that was cast
-            since; NumericsError where check_finite finds a NaN or an infinity. Then nothing was updated.
+        Raises: OptionError for something that is no optimiser, a clip_norm below 0, or a check_finite that is neither True nor False;
+            ShapeError; DTypeError for a parameter that was cast since; NumericsError where check_finite finds a NaN or an infinity. Then
+            nothing was updated.
         """
         if not isinstance(opt, Update):
             raise OptionError(f"ScalarTrainer.optim_step: an optimiser of tl.optim is expected, got {type(opt).__name__}")
-        return self._move(opt, inputs, None if clip_norm is None else limit("clip_norm", clip_norm), check_finite)
+        looks = arguments.flag("ScalarTrainer.optim_step", "check_finite", check_finite)
+        return self._move(opt, inputs, None if clip_norm is None else limit("clip_norm", clip_norm), looks)
 
     def store_with_step(self, stored: Callable[[Any], Iterable[tuple[Param, Any]]]) -> None:
         """Make arrays of `aux` the values of parameters with every step of an optimiser, as part of it: a model's running statistics.

@@ -126,7 +126,8 @@ cdef tuple several(str op, object xs):
     # The arguments of an op that takes a sequence of arrays.
     try:
         return tuple(xs)
-    except TypeError:
+    except (TypeError, NotImplementedError):
+        # The second is what a memoryview of several axes raises.
         raise_error("ShapeError", f"{op}: a sequence of arrays is expected, got {type(xs).__name__}")
 
 
@@ -149,7 +150,8 @@ cdef tuple operands(object xs, str name):
     # The operands of an op that takes any number of them.
     try:
         return tuple(xs)
-    except TypeError:
+    except (TypeError, NotImplementedError):
+        # The second is what a memoryview of several axes raises.
         raise_error("DTypeError", f"{name}: a sequence of arrays is expected, got {type(xs).__name__}")
 
 

@@ -107,6 +107,9 @@ cdef class Plan:
         for i, constant in enumerate(self.keep):
             self.constants[i] = (<AnyTensor?>constant).buffer.data
 
+    def __reduce__(self):
+        raise_error("OptionError", "a plan cannot be pickled or copied: it holds addresses of this process; pickle the compiled program")
+
     cdef int state_inputs(self, specs) except -1:
         # What each input is to be, and whether it is read.
         cdef int i, n = 0

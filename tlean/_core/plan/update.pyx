@@ -86,7 +86,7 @@ def update_all(rows, Commit changes not None):
     Args:
         rows: (kernel address, outputs, inputs, what it is for messages) for each; an output may be the very array that an input is. The
             kernels are those of `optim`, which need no memory and cannot fail.
-        changes: what becomes real with it.
+        changes: what becomes real with it, and the calls of a device that belong to it.
 
     Raises: DTypeError, ShapeError for arrays that do not go together; MemoryError; then nothing was updated.
     """
@@ -98,6 +98,7 @@ def update_all(rows, Commit changes not None):
         for k, row in enumerate(rows):
             gather_move(&moves[k], row)
         changes.prepare([])
+        changes.launch()
         for k in range(n):
             if profiling:
                 begun = nanoseconds()

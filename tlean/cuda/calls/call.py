@@ -136,7 +136,7 @@ class Call:
         g = graph.arg(self.outs[0])
         graph.arg(self.outs[0])
         ins = [graph.arg(s) for s in self.specs]
-        (y,) = graph.inline(decomposition(self.record, self.specs, self.options, DTYPE), ins)
+        (y,) = graph._inline(decomposition(self.record, self.specs, self.options, DTYPE), ins)
         wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
         graph.outputs = [None if r is None else r.id for r in reverse(graph, [(y, g)], wrt)]  # type: ignore[list-item]
         return graph.prune()
@@ -151,7 +151,7 @@ class Program:
     """
 
     def __init__(self, graph: Graph, mode: Mode = EXACT, fused: bool = True) -> None:
-        nodes = graph.needed()
+        nodes = graph._needed()
         self._count = len(graph.specs)
         self._inputs = graph.inputs
         self._outputs = graph.outputs

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..kernels.plan import Family, Fault, In, Launch, Out, Plan, Scratch
+from ..kernels.plan import Family, Fault, Faults, In, Launch, Out, Plan, Scratch, Verdict
 from ..runtime.array import DeviceArray
 from ..runtime.context import Context
 from ..runtime.flags import FaultFlags
@@ -63,6 +63,8 @@ def _prepared(where: Context, family: Family, launch: Launch, fault: int) -> tup
                 values.append(0)
             case Fault():
                 values.append(fault)
+            case Verdict() | Faults():
+                values.append(0)
             case tuple():
                 values += a
             case _:

@@ -3,6 +3,9 @@
 `hyper` is float64 on the device; every thread works out the step's constants from it in double, then goes over its elements in float. Each
 optimiser is a struct that updates one element; of it two kernels are made: one for one array, new values apart from old ones, and one for a
 whole list of arrays in place (`..._all`, one launch for all parameters of a model; `tlean.cuda.step` runs it).
+
+Where a step looks for numbers that are not finite, `k_look_begin` and `k_look` do so before the first update and leave a verdict on the
+device. Updates read it, and do nothing if it is not 0: the host needs not wait in between.
 """
 
 from __future__ import annotations
@@ -10,10 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat
+from .plan import COMMON, THREADS, Argument, Family, Faults, In, Launch, Out, Plan, Planner, Verdict, ceil_div, flat
 
 #: Elements that one block of `..._all` updates; a multiple of 4.
 CHUNK = 4096
+#: Arrays that one launch looks through, and the most blocks that share one of them.
+LOOKED_AT, MOST_LOOKING = 8, 1024
+#: Bytes of a verdict: 8 that are 0 if all numbers are finite, else the bits of one that is not, under 2**32 - 1 - the number of its array,
+#: or 1 where an index was out of range alone; then the first array's only element, the loss.
+LOOKED = 16
 #: The entries of a `Row`, 8 bytes each: addresses of p, g and up to three states, elements.
 ROW = 6
 
@@ -141,6 +149,34 @@ template <int STATES, class Step> __device__ void update_array(const Arrays &a, 
     else update_fours<STATES>(a, first, stride, n, step);
 }
 
+/* A verdict is no. Read by every thread of an update. */
+__device__ bool refused(const unsigned long long *verdict) { return verdict && *verdict; }
+
+extern "C" __global__ void k_look_begin(
+    unsigned long long *verdict, double *to, const float *loss, const int *faults, i64 most, const double *hyper, i64 n
+) {
+    const int i = threadIdx.x;
+    if (i < n) to[i] = hyper[i];
+    if (i == 0 && verdict) {
+        int met = 0;
+        for (i64 k = 0; k < most; k++) met |= faults[k];
+        verdict[0] = met != 0;
+        ((float *)verdict)[2] = *loss;
+    }
+}
+struct Looked { const float *x[LOOKED_AT]; i64 n[LOOKED_AT]; };
+/* Arrays number first, first + 1, ...: one a row of blocks. The first of them with such a number has the largest verdict. */
+extern "C" __global__ void k_look(unsigned long long *verdict, const Looked looked, i64 first) {
+    const float *x = looked.x[blockIdx.y];
+    const i64 n = looked.n[blockIdx.y], stride = (i64)gridDim.x * blockDim.x;
+    unsigned found = 0;
+    for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) {
+        const unsigned bits = __float_as_uint(x[i]);
+        if ((bits & 0x7f800000u) == 0x7f800000u && bits > found) found = bits;
+    }
+    if (found && verdict) atomicMax(verdict, (unsigned long long)(0xffffffffu - (unsigned)(first + blockIdx.y)) << 32 | found);
+}
+
 /* One array of a list, updated in place. */
 struct Row { float *p; const float *g; float *s[3]; i64 n; };
 """
@@ -150,12 +186,14 @@ def _kernels(function: str, states: int, formula: str) -> str:
     return f"""
 extern "C" __global__ void {function}(
     float *p1, float *a1, float *b1, float *c1, const float *p0, const float *g, const float *a0, const float *b0, const float *c0,
-    const double *h, i64 n
+    const double *h, const unsigned long long *verdict, i64 n
 ) {{
+    if (refused(verdict)) return;
     const Arrays a = {{p1, {{a1, b1, c1}}, p0, g, {{a0, b0, c0}}}};
     update_array<{states}>(a, (i64)blockIdx.x * blockDim.x + threadIdx.x, (i64)gridDim.x * blockDim.x, n, {formula}(h));
 }}
-extern "C" __global__ void {function}_all(const Row *rows, const int *chunks, const double *h) {{
+extern "C" __global__ void {function}_all(const Row *rows, const int *chunks, const double *h, const unsigned long long *verdict) {{
+    if (refused(verdict)) return;
     const Row r = rows[chunks[2 * blockIdx.x]];
     const i64 first = (i64)chunks[2 * blockIdx.x + 1] * CHUNK, left = r.n - first;
     Arrays a = {{r.p + first, {{}}, r.p + first, r.g + first, {{}}}};
@@ -193,7 +231,7 @@ def _planner(step: Step) -> Planner:
     # Outputs: p and the states; inputs: p, g, the states, hyper.
     unused: tuple[Argument, ...] = (0,) * (3 - step.states)
     outs: tuple[Argument, ...] = (*(Out(k) for k in range(1 + step.states)), *unused)
-    ins: tuple[Argument, ...] = (*(In(k) for k in range(2 + step.states)), *unused, In(2 + step.states))
+    ins: tuple[Argument, ...] = (*(In(k) for k in range(2 + step.states)), *unused, In(2 + step.states), Verdict())
 
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
         return Plan((flat(step.function, ints[0], *outs, *ins),))
@@ -201,20 +239,44 @@ def _planner(step: Step) -> Planner:
     return plan
 
 
+def look(sizes: Sequence[int], hyper: int) -> tuple[Launch, ...]:
+    """Look for numbers that are not finite in arrays of so many elements, the first of which has one: the launches.
+
+    Inputs: `hyper`, so many doubles, which are copied to the output; then the arrays. An index out of range counts likewise.
+    """
+    begin = Launch("k_look_begin", (Verdict(), Out(0), In(1), Faults(), Faults(count=True), In(0), hyper), (1, 1, 1), (32, 1, 1))
+    launches = [begin]
+    for first in range(0, len(sizes), LOOKED_AT):
+        some = sizes[first : first + LOOKED_AT]
+        unused = (0,) * (LOOKED_AT - len(some))
+        blocks = min(ceil_div(max(some), 4 * THREADS), MOST_LOOKING)
+        arrays: tuple[Argument, ...] = (*(In(1 + first + k) for k in range(len(some))), *unused, *some, *unused)
+        launches.append(Launch("k_look", (Verdict(), *arrays, first), (blocks, len(some), 1)))
+    return tuple(launches)
+
+
+def _look(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    hyper, _, *sizes = ints
+    return Plan(look(sizes, hyper))
+
+
 def chunks_of(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """The blocks of a step over arrays of so many elements: (number of the array, number of the chunk in it)."""
     return [(row, chunk) for row, n in enumerate(sizes) for chunk in range(-(-n // CHUNK))]
 
 
-def step_all(op: str, chunks: int, rows: int, row_of_chunk: int, hyper: int) -> Launch:
-    """One step over a list of arrays; all but `chunks` are addresses: of rows of `ROW` entries, of `chunks_of` as int32, of hyper."""
-    return Launch(f"{STEPS[op].function}_all", (rows, row_of_chunk, hyper), (chunks, 1, 1))
+def step_all(op: str, chunks: int, rows: int, row_of_chunk: int, hyper: int, verdict: int = 0) -> Launch:
+    """One step over a list of arrays; all but `chunks` are addresses.
+
+    They are those of rows of `ROW` entries, of `chunks_of` as int32, of hyper, and of a verdict, or 0.
+    """
+    return Launch(f"{STEPS[op].function}_all", (rows, row_of_chunk, hyper, verdict), (chunks, 1, 1))
 
 
 _KERNELS = "".join(_kernels(s.function, s.states, s.formula) for s in STEPS.values())
 
 FAMILY = Family(
     "optim",
-    COMMON + f"enum {{ CHUNK = {CHUNK} }};\n" + _FORMULAS + _RUN + _KERNELS,
-    {op: _planner(step) for op, step in STEPS.items()},
+    COMMON + f"enum {{ CHUNK = {CHUNK}, LOOKED_AT = {LOOKED_AT} }};\n" + _FORMULAS + _RUN + _KERNELS,
+    {"_finite": _look, **{op: _planner(step) for op, step in STEPS.items()}},
 )

@@ -69,8 +69,20 @@ class Fault:
     """The address of an int that a kernel sets to 1 where it meets an index out of range."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """The address of what a look at a step's numbers found, which updates read: see `optim.LOOKED`. 0 where nobody looks."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """The address of all ints of a plan that a `Fault` may be; with `count` how many there are."""
+
+    count: bool = False
+
+
 #: An int is passed as `long long`, a float as `float`, a tuple of ints as a struct of `long long` by value.
-Argument = Out | In | Scratch | Fault | int | float | tuple
+Argument = Out | In | Scratch | Fault | Faults | Verdict | int | float | tuple
 
 
 @dataclass(frozen=True)

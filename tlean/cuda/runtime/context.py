@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tlean._core.plan.commit import Section
 from tlean.errors import DeviceError, TleanError
 from tlean.locks import Lock
 
@@ -123,7 +124,7 @@ class Block:
             self.free()
 
 
-class Context:
+class Context(Section):
     """One device. Made by `context`, once for each device.
 
     Attributes:
@@ -148,8 +149,8 @@ class Context:
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._owned: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = Lock()
-        self._depth = 0
+        self.lock = threading.RLock()
+        self.module, self.push, self.pop = self._driver, self._primary.push, self._primary.pop
         self._live = self._peak = 0
         self.lost = ""
         self.recording = False
@@ -176,40 +177,9 @@ class Context:
         """Make the context current for a block of code, one thread at a time; gives the module `pycuda.driver`."""
         return self
 
-    def __enter__(self) -> Any:
-        if self.lost:
-            raise self._of_no_op(self.lost)
-        self._lock.acquire()
-        # The lock is this thread's, so a depth above 0 means that the context is current here.
-        if self._depth == 0:
-            try:
-                self._primary.push()
-            except BaseException as error:
-                self._lock.release()
-                if isinstance(error, self._driver.Error):
-                    raise self._of_no_op(f"CUDA: device {self.device} cannot be used: {error}") from error
-                raise
-        self._depth += 1
-        return self._driver
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self.lost == _FORKED:
-            # What was entered was the parent's.
-            return
-        self._depth -= 1
-        try:
-            if self._depth == 0:
-                found = self.fault(error) if isinstance(error, self._driver.Error) else None
-                if self.lost:
-                    # It may be gone to the point where it cannot be left.
-                    with contextlib.suppress(self._driver.Error):
-                        self._primary.pop()
-                else:
-                    self._primary.pop()
-                if found is not None:
-                    raise found from error
-        finally:
-            self._lock.release()
+    def unusable(self, error: Exception | None) -> DeviceError:
+        """What to raise where the context cannot be entered: it is lost, or the driver says this."""
+        return self._of_no_op(self.lost if error is None else f"CUDA: device {self.device} cannot be used: {error}")
 
     def fault(self, error: Exception) -> DeviceError:
         """What to raise for an error of the driver, which may be the end of the device. The context is current."""
@@ -249,12 +219,15 @@ class Context:
                 self.pool.free_held()
                 if size + self._live > self.limit:
                     raise self._out_of_memory(size, f"the limit of {self.limit} bytes leaves none")
-            try:
-                block = Block(self, size)
-            except self._driver.MemoryError:
-                raise self._out_of_memory(size, "the device has none left") from None
+            block = self._block(size)
         self.own(block)
         return block
+
+    def _block(self, size: int) -> Block:
+        try:
+            return Block(self, size)
+        except self._driver.MemoryError:
+            raise self._out_of_memory(size, "the device has none left") from None
 
     def own(self, thing: Any) -> None:
         """Call `thing.free()` before the device is let go, if the thing is still there then."""
@@ -295,7 +268,7 @@ class Context:
 
     def watch(self, check: Callable[[], None]) -> None:
         """Call this once, when this thread next waits for the device: it raises what queued work met there."""
-        with self._lock:
+        with self.lock:
             self._watched.append((threading.get_ident(), check))
 
     def settle(self) -> None:
@@ -306,7 +279,7 @@ class Context:
         if not self._watched:
             return
         others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
-        with self._lock:
+        with self.lock:
             mine = [check for thread, check in self._watched if thread not in others]
             self._watched = [entry for entry in self._watched if entry[0] in others]
         met: list[Exception] = []
@@ -328,13 +301,13 @@ class Context:
         """
         self._retired.append((action, keep, tuple(readers), None))
         # Whoever holds the lock, this thread while it records a graph included, does it later.
-        if not self.lost and not self.recording and self._lock.acquire(blocking=False):
-            try:
-                # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
-                with contextlib.suppress(DeviceError, self._driver.Error), self.current():
-                    self.reap()
-            finally:
-                self._lock.release()
+        if not self.lost and not self.recording:
+            self.if_free(self._reap_quietly)
+
+    def _reap_quietly(self) -> None:
+        # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
+        with contextlib.suppress(DeviceError, self._driver.Error), self.current():
+            self.reap()
 
     def reap(self) -> None:
         """Do what was retired and is due. The context is current."""
@@ -434,7 +407,7 @@ class Context:
 
     def forked(self) -> None:
         """In a child: the parent's device is not the child's, and whoever held the lock is not there to let it go."""
-        self._lock, self._depth, self.lost = Lock(), 0, _FORKED
+        self.lock, self.depth, self.lost = threading.RLock(), 0, _FORKED
         atexit.unregister(self.close)
         self._abandon()
 

@@ -7,10 +7,12 @@ one as before. `TLEAN_CUDA_GRAPHS=0` turns graphs off, for a debugger or profile
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tlean._core.plan.commit import enclosed, run_calls
 from tlean.errors import DeviceError
 
 from .context import Context
@@ -41,9 +43,15 @@ class CapturedGraph:
         self._handle: int | None = handle
         where.own(self)
 
+    @property
+    def call(self) -> tuple[Any, ...]:
+        """What queues them, as a function of C and its arguments; it answers 0 if the driver did."""
+        return native("cuGraphLaunch"), self._handle, self._where.stream.handle
+
     def launch(self) -> bool:
         """Queue them; whether the driver did."""
-        return native("cuGraphLaunch")(self._handle, self._where.stream.handle) == 0
+        function, *arguments = self.call
+        return function(*arguments) == 0
 
     def free(self) -> None:
         """Give the driver's memory back, once the device is done with it."""
@@ -60,19 +68,19 @@ class CapturedGraph:
 def capture(where: Context, queue: Callable[[], None]) -> CapturedGraph | None:
     """What `queue` queues on the device's stream, recorded and not run; None where the driver cannot. The context is current."""
     stream = where.stream.handle
-    if where.recording or native("cuStreamBeginCapture_v2")(stream, _THREAD_LOCAL):
+    if where.recording:
         return None
-    graph, made = ctypes.c_void_p(), ctypes.c_void_p()
-    where.recording, whole = True, False
+    graph, made, whole = ctypes.c_void_p(), ctypes.c_void_p(), False
+    begin = functools.partial(native("cuStreamBeginCapture_v2"), stream, _THREAD_LOCAL)
+    end = functools.partial(native("cuStreamEndCapture"), stream, ctypes.byref(graph))
     try:
-        queue()
+        # One call of C: a stream that goes on recording would be of no use to anybody.
+        status = enclosed(where, "recording", begin, queue, end)
         whole = True
     except (where.error, DeviceError):
-        # The driver says so below: the recording is no longer valid. Whatever else went wrong happens again without it.
-        pass
+        # The recording is no longer valid. Whatever else went wrong happens again without it.
+        status = None
     finally:
-        where.recording = False
-        status = native("cuStreamEndCapture")(stream, ctypes.byref(graph))
         if whole and not status and graph.value:
             status = native("cuGraphInstantiateWithFlags")(ctypes.byref(made), graph, 0)
         if graph.value:
@@ -94,22 +102,23 @@ class Replay:
         """Whether the latest launches are a graph."""
         return self._graph is not None
 
-    def run(self, key: Any, queue: Callable[[], None]) -> None:
-        """Queue launches.
+    def graph(self, key: Any, calls: Sequence[tuple[Any, tuple[Any, ...]]]) -> CapturedGraph | None:
+        """The launches as a graph; None where they are to be queued one by one.
 
         Args:
             key: equal keys mean the same launches with the same arguments.
-            queue: queues them one by one.
+            calls: what queues them, as calls of the driver.
         """
         if not self._on:
-            queue()
-            return
+            return None
         if key != self._key:
             self._graph, self._key = None, key
-            queue()
-            return
+            return None
         if self._graph is None:
-            self._graph = capture(self._where, queue)
-        if self._graph is None or not self._graph.launch():
-            self._graph, self._on = None, False
-            queue()
+            self._graph = capture(self._where, functools.partial(run_calls, calls))
+            self._on = self._graph is not None
+        return self._graph
+
+    def refused(self) -> None:
+        """The driver does not queue the graph: launches are queued one by one from now on."""
+        self._graph, self._on = None, False

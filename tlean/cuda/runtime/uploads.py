@@ -45,9 +45,10 @@ class Uploads:
                 self._next(driver)
             n = min(_CHUNK - self._used, size - at)
             piece = self._chunk[self._used : self._used + n]  # type: ignore[index]
+            # Taken before it is read: whatever ends this call, nobody else writes there.
+            self._used += -(-n // _ALIGNMENT) * _ALIGNMENT
             piece[:] = source[at : at + n]
             driver.memcpy_htod_async(address + at, piece, self._where.stream)
-            self._used += -(-n // _ALIGNMENT) * _ALIGNMENT
             at += n
 
     def _as_arguments(self, address: int, host: np.ndarray, size: int) -> None:
@@ -59,9 +60,10 @@ class Uploads:
         function.prepared_async_call(found.grid, found.block, self._where.stream, address, *values, size)
 
     def _next(self, driver: Any) -> None:
-        if self._chunk is not None:
-            self._full.append((self._chunk, driver.Event(driver.event_flags.DISABLE_TIMING).record(self._where.stream)))
-            self._chunk = None
+        if self._chunk is not None and not (self._full and self._full[-1][0] is self._chunk):
+            full = self._chunk, driver.Event(driver.event_flags.DISABLE_TIMING).record(self._where.stream)
+            self._full.append(full)
+        self._chunk = None
         free = bool(self._full) and self._full[0][1].query()
         if free or self._chunks >= _MOST_CHUNKS:
             self._chunk, last = self._full.popleft()

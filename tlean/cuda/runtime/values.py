@@ -24,6 +24,7 @@ class Values:
         dtype: str
         address: int
         context: Any
+        known: Any
         _owner: Any
 
         def numpy(self) -> np.ndarray: ...
@@ -83,7 +84,7 @@ class Values:
 
     def release(self) -> None:
         """Give the memory back now; later reads raise NodeError. A second call does nothing."""
-        owner, self._owner = self._owner, None
+        owner, self._owner, self.known = self._owner, None, None
         if isinstance(owner, Block):
             owner.holders -= 1
         if owner is not None:

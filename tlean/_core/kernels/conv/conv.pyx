@@ -86,6 +86,8 @@ cdef extern from "kernels/conv/micro.h" nogil:
     bint conv_unpack_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
     void conv_zero_f32(float*, Py_ssize_t) noexcept
     void conv_zero_f64(double*, Py_ssize_t) noexcept
+    bint conv_all_finite_f32(const float*, Py_ssize_t) noexcept
+    bint conv_all_finite_f64(const double*, Py_ssize_t) noexcept
 
 cdef extern from "simd/streaming.h" nogil:
     bint tl_streams(int64_t nbytes)
@@ -100,6 +102,9 @@ cdef extern from "kernels/conv/winograd.h" nogil:
     void wino_weights_back(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void wino_product(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, float*, bint) noexcept
     Py_ssize_t wino_pitch(Py_ssize_t) noexcept
+    void wino_blocked_row(float*, const float*, Py_ssize_t, bint, Py_ssize_t) noexcept
+    void wino_blocked_source(float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                             Py_ssize_t, float*, Py_ssize_t, Py_ssize_t, bint) noexcept
     void wino_box(float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint, float*,
                   Py_ssize_t, bint) noexcept
 

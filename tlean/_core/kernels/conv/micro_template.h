@@ -143,6 +143,21 @@ TL_INLINE VEC NAME(conv_load_first)(const REAL *from, ptrdiff_t n) {
 
 TL_INLINE void NAME(conv_zero)(REAL *to, ptrdiff_t n) { conv_clear((char *)to, n * (ptrdiff_t)sizeof(REAL)); }
 
+/* Whether none of them is a NaN or an infinity: x 0 is 0 for numbers alone. */
+static int NAME(conv_all_finite)(const REAL *x, ptrdiff_t n) {
+    VEC sum[4] = {{0}}; /* a single sum would wait for itself */
+    REAL all = 0;
+    ptrdiff_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) sum[k] += *(const VECU *)(x + i + k * LANES) * 0;
+    }
+    for (; i + LANES <= n; i += LANES) sum[0] += *(const VECU *)(x + i) * 0;
+    if (i < n) sum[0] += NAME(conv_load_first)(x + i, n - i) * 0;
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    for (int l = 0; l < LANES; l++) all += sum[0][l];
+    return all == 0;
+}
+
 /* Rows of a box: column i of row r becomes from[r, (i − begin) step] for begin <= i < end, else 0; 0 <= i < columns. */
 static void NAME(conv_take)(REAL *TL_RESTRICT to, ptrdiff_t to_pitch, const REAL *TL_RESTRICT from, ptrdiff_t from_pitch, ptrdiff_t rows,
                             ptrdiff_t columns, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t step) {

@@ -35,21 +35,11 @@ cdef struct Mend:
     int doubtful                # whether w has a NaN or an infinity; −1 while nobody has looked
 
 
-cdef bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
-    # x·0 is 0 for numbers, NaN for all else.
-    cdef real zero = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        zero += x[i] * 0
-    return zero == 0
-
-
-cdef bint none_is_nan(const real* x, Py_ssize_t n) noexcept nogil:
-    cdef int found = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        found |= x[i] != x[i]
-    return found == 0
+cdef inline bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return conv_all_finite_f32(x, n)
+    else:
+        return conv_all_finite_f64(x, n)
 
 
 cdef inline Py_ssize_t weights_of(Geometry* geo) noexcept nogil:
@@ -102,7 +92,7 @@ cdef void mend(Mend* job, Py_ssize_t first, Py_ssize_t last, real tag) noexcept 
     cdef real* to = <real*>job.to
     cdef Py_ssize_t i
     cdef int doubtful
-    if none_is_nan(to + first, last - first):
+    if all_finite(to + first, last - first):
         return
     doubtful = tl_noted(&job.doubtful)
     if doubtful < 0:

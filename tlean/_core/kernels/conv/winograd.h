@@ -229,22 +229,50 @@ TL_INLINE wino_vec wino_odd_lanes(wino_vec a, wino_vec b) {
 #endif
 }
 
+/* The first, or the second, of each two lanes, four by four from a and from b; and of each two fours, those of a before those of b. Within
+ * fours lanes move at half the cost. */
+#if WINO_LANES == 16
+#define WINO_PAIRS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
+#define WINO_PAIRS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#define WINO_FOURS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define WINO_FOURS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+#elif WINO_LANES == 8
+#define WINO_PAIRS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 8, 10, 4, 6, 12, 14)
+#define WINO_PAIRS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 9, 11, 5, 7, 13, 15)
+#define WINO_FOURS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 1, 2, 3, 8, 9, 10, 11)
+#define WINO_FOURS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 4, 5, 6, 7, 12, 13, 14, 15)
+#else
+#define WINO_PAIRS_LOW(a, b) wino_even_lanes(a, b)
+#define WINO_PAIRS_HIGH(a, b) wino_odd_lanes(a, b)
+#define WINO_FOURS_LOW(a, b) (a) /* there is one */
+#define WINO_FOURS_HIGH(a, b) (b)
+#endif
+
 /* e[p] (+)= sum of squares at `n` places side by side, up to a vector, of one block of channels. */
 TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x, int add, ptrdiff_t n) {
     wino_vec sum[WINO_LANES];
     _Pragma("GCC unroll 16") for (int p = 0; p < WINO_LANES; p++) {
-        wino_vec v = (wino_vec){0};
-        if (p < n) v = *(const wino_vec *)(x + p * WINO_LANES);
-        sum[p] = v * v;
+        sum[p] = (wino_vec){0};
+        if (p < n) sum[p] = *(const wino_vec *)(x + p * WINO_LANES);
     }
-    /* Neighbours added up, half as many vectors each time: lane p ends as the sum over sum[p]. */
+    /* Half as many vectors each time: neighbours are added up, the first time their squares, then neighbouring fours. Lane p ends as the
+     * sum over the squares of sum[p]. */
     _Pragma("GCC unroll 4") for (int half = WINO_LANES / 2; half > 0; half /= 2) {
         _Pragma("GCC unroll 8") for (int p = 0; p < half; p++) {
-            sum[p] = wino_even_lanes(sum[2 * p], sum[2 * p + 1]) + wino_odd_lanes(sum[2 * p], sum[2 * p + 1]);
+            const wino_vec a = sum[2 * p], b = sum[2 * p + 1];
+            const wino_vec low = half > WINO_LANES / 8 ? WINO_PAIRS_LOW(a, b) : WINO_FOURS_LOW(a, b);
+            const wino_vec high = half > WINO_LANES / 8 ? WINO_PAIRS_HIGH(a, b) : WINO_FOURS_HIGH(a, b);
+            sum[p] = half == WINO_LANES / 2 ? low * low + high * high : low + high;
         }
     }
     if (add) sum[0] += *(const wino_vecu *)e;
     *(wino_vecu *)e = wino_no_nan(sum[0]);
+}
+
+/* The same of `n` places in a row; and the same part of the next block of channels, which comes next, is fetched meanwhile. */
+static void wino_blocked_row(float *TL_RESTRICT e, const float *TL_RESTRICT x, ptrdiff_t next, int add, ptrdiff_t n) {
+    for (ptrdiff_t j = 0; j < n; j++) conv_expect_read(x + next + j * WINO_LANES);
+    for (ptrdiff_t j = 0; j < n && e; j += WINO_LANES) wino_blocked_add(e + j, x + j * WINO_LANES, add, n - j);
 }
 
 /* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: it needs all registers. */
@@ -296,5 +324,29 @@ static void wino_box(float *TL_RESTRICT box, ptrdiff_t rows, ptrdiff_t columns, 
             wino_blocked_add(to + j, row + j * WINO_LANES, add, end - j < WINO_LANES ? end - j : WINO_LANES);
         }
     }
+}
+
+/* The transforms of a row of tiles whose channels are in a block, from row top, column left on; those over an edge by way of the box. And
+ * from row `fresh` on, which no row of tiles above has met, the energies. */
+static void wino_blocked_source(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t tile_step, ptrdiff_t tiles, float *TL_RESTRICT box,
+                                const float *TL_RESTRICT from, ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, ptrdiff_t left,
+                                float *TL_RESTRICT e, ptrdiff_t pitch, ptrdiff_t fresh, int add) {
+    const ptrdiff_t begin = left < 0 ? -left : 0, wide = 4 * tiles + 2, end = wide < width - left ? wide : width - left;
+    for (ptrdiff_t i = fresh; i < 6; i++) {
+        if (e && !add) conv_zero_f32(e + i * pitch, pitch);
+        if (top + i < 0 || top + i >= height) continue;
+        wino_blocked_row(e ? e + i * pitch + begin : NULL, from + ((top + i) * width + left + begin) * WINO_LANES,
+                         height * width * WINO_LANES, add, end - begin);
+    }
+    /* The tiles inside. */
+    ptrdiff_t low = begin ? 1 : 0, high = end < 6 ? 0 : (end - 6) / 4 + 1;
+    if (top < 0 || top + 6 > height || low > high) low = high = tiles;
+    for (int k = 0; k < 2; k++) {
+        const ptrdiff_t first = k ? high : 0, count = k ? tiles - high : low, columns = 4 * count + 2;
+        if (count == 0) continue;
+        wino_box(box, 6, columns, from, WINO_LANES, height, width, top, left + 4 * first, 1, NULL, 0, 0);
+        wino_source(v + first * tile_step, step, tile_step, box, columns * WINO_LANES, count);
+    }
+    wino_source(v + low * tile_step, step, tile_step, from + (top * width + left + 4 * low) * WINO_LANES, width * WINO_LANES, high - low);
 }
 #endif

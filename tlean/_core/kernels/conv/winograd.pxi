@@ -17,6 +17,7 @@ cdef enum:
     WINO_TILES = 64                 # made at once where weights pass by
     WINO_CHANNELS = 256             # of a block there: their weights are made at once
     WINO_CELLS = 32                 # kernels that are turned at once
+    WINO_DIRECT = 6                 # tiles in a row: with so many, those inside the image are read from blocks in place
 
 
 cdef struct WinoJob:
@@ -105,6 +106,13 @@ cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vecto
         if e != NULL:
             at_e = e + wino_map(row - band.first, pitch)
         plane = job.source + ((image * job.groups + group) * job.in_channels + c) * job.in_size[0] * job.in_size[1]
+        if job.source_blocked and wide >= WINO_DIRECT:
+            for r in range(n):
+                wino_blocked_source(v + (row - band.first + r) * wide * job.block, step, job.block, wide, box, plane, job.in_size[0],
+                                    job.in_size[1], 4 * (at + r) - job.pad[0], 4 * band.left - job.pad[1],
+                                    NULL if e == NULL else at_e + 4 * r * pitch, pitch, 2 if r else 0, add)
+            row += n
+            continue
         wino_box(box, 4 * n + 2, columns, plane, minimum(job.in_channels - c, lane_count), job.in_size[0], job.in_size[1],
                  4 * at - job.pad[0], 4 * band.left - job.pad[1], job.source_blocked, at_e, pitch, add)
         for r in range(n):

@@ -31,8 +31,8 @@ TL_INLINE void depth_store(float *to, wino_vec y, ptrdiff_t count) {
 }
 
 /* The transform of one vector of tiles of a plane: v + point step. Chunk k begins at row top[k], column left[k]. */
-static void depth_source(float *TL_RESTRICT v, ptrdiff_t step, const float *TL_RESTRICT x, ptrdiff_t height, ptrdiff_t width,
-                         const ptrdiff_t *TL_RESTRICT top, const ptrdiff_t *TL_RESTRICT left) {
+static __attribute__((noinline)) void depth_source(float *TL_RESTRICT v, ptrdiff_t step, const float *TL_RESTRICT x, ptrdiff_t height,
+                                                   ptrdiff_t width, const ptrdiff_t *TL_RESTRICT top, const ptrdiff_t *TL_RESTRICT left) {
     wino_vec table[6][6], in[6], out[6];
     const wino_part none = wino_lanes(0, 0);
     wino_part near[4], far[4];

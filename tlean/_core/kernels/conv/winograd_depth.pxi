@@ -92,6 +92,7 @@ cdef struct DepthUnit:
     float* v
     float* m
     float* e                        # energies of the planes that are kept, then room for what is made of them or for a repair
+    bint measured[9]                # whether these are there; else those of whole blocks of places are even, or have not been asked for
     wino_extent extent[9]           # of these planes
     unsigned char* marks            # [plane of results][tile row][whether any tile is marked, then one for each]
 
@@ -130,6 +131,22 @@ cdef void depth_image(DepthJob* job, Py_ssize_t image, Py_ssize_t z, Py_ssize_t 
             x.slab[s] = job.source + image * job.in_channels * x.channel_step + (z + s) * x.height * x.width
 
 
+cdef float* depth_measure(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept nogil:
+    # The energies of one plane of the source that is kept.
+    cdef Py_ssize_t kept = job.most + 2, size = depth_map(job), rows = 4 * unit.rows + 2, slot = (slab + job.pad[0]) % kept
+    cdef float* e = unit.e + slot * size
+    cdef wino_planes x
+    if unit.measured[slot]:
+        return e
+    unit.measured[slot] = True
+    if slab < 0 or slab >= job.in_size[0]:
+        conv_zero_f32(e, rows * job.pitch)
+        return e
+    depth_image(job, unit.image, slab, 1, &x)
+    wino_energies(e, unit.e + kept * size, &x, 4 * unit.first - job.pad[1], -job.pad[2], rows, job.out_size[2] + 2, job.pitch)
+    return e
+
+
 cdef void depth_mark(DepthJob* job, DepthUnit* unit, Py_ssize_t z, Py_ssize_t depth) noexcept nogil:
     # Which tiles of the planes z … z + depth − 1 of results the definition has to compute.
     cdef Py_ssize_t size = depth_map(job), kept = job.most + 2, wide = depth_tiles(job) + 1, d, r
@@ -146,6 +163,8 @@ cdef void depth_mark(DepthJob* job, DepthUnit* unit, Py_ssize_t z, Py_ssize_t de
             memset(marks, 0, <size_t>(unit.rows * wide))
             marks += unit.rows * wide
             continue
+        for r in range(3):
+            depth_measure(job, unit, d + r - job.pad[0])
         depth_energies(sums, unit.e + d % kept * size, unit.e + (d + 1) % kept * size, unit.e + (d + 2) % kept * size,
                        (4 * unit.rows + 2) * job.pitch)
         depth_image(job, unit.image, d - job.pad[0], 3, &x)
@@ -199,13 +218,13 @@ cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept n
     # The transforms of one plane of the source, all channels, into its place among those that are kept.
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, in_plane = job.in_size[1] * job.in_size[2], c, k, i
     cdef float* v = unit.v + (slab + job.pad[0]) % (job.most + 2) * job.in_channels * lane_count
-    cdef Py_ssize_t size = depth_map(job), rows = 4 * unit.rows + 2, kept = job.most + 2
-    cdef float* e = unit.e + (slab + job.pad[0]) % kept * size
+    cdef Py_ssize_t kept = job.most + 2, low, high
+    cdef float* line = unit.e + kept * depth_map(job)
     cdef Py_ssize_t top[4]
     cdef Py_ssize_t left[4]
     cdef wino_planes x
+    unit.measured[(slab + job.pad[0]) % kept] = False
     if slab < 0 or slab >= job.in_size[0]:
-        conv_zero_f32(e, rows * job.pitch)
         unit.extent[(slab + job.pad[0]) % kept].low = unit.extent[(slab + job.pad[0]) % kept].high = 0
         for k in range(36 * unit.vectors):
             conv_zero_f32(v + k * job.step, job.in_channels * lane_count)
@@ -219,10 +238,15 @@ cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept n
             depth_source(v + k * 36 * job.step + c * lane_count, job.step,
                          job.source + ((unit.image * job.in_channels + c) * job.in_size[0] + slab) * in_plane,
                          job.in_size[1], job.in_size[2], top, left)
+    low = maximum(unit.low - job.pad[1], 0)
+    high = minimum(unit.high + 2 - job.pad[1], job.in_size[1])
+    if job.pad[1] > 1 or job.pad[2] > 1 or high - low < 3:
+        unit.extent[(slab + job.pad[0]) % kept] = wino_extent_of(depth_measure(job, unit, slab), job.pitch, unit.high - unit.low,
+                                                                 job.out_size[2])
+        return
     depth_image(job, unit.image, slab, 1, &x)
-    wino_energies(e, unit.e + kept * size, &x, 4 * unit.first - job.pad[1], -job.pad[2], rows, job.out_size[2] + 2,
-                  job.pitch)
-    unit.extent[(slab + job.pad[0]) % kept] = wino_extent_of(e, job.pitch, unit.high - unit.low, job.out_size[2])
+    wino_line(line, x.slab[0] + low * x.width, x.channel_step, x.channels, (high - low) * x.width)
+    unit.extent[(slab + job.pad[0]) % kept] = wino_extent_of_blocks(line, high - low, x.width)
 
 
 cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z, Py_ssize_t depth) noexcept nogil:
@@ -346,7 +370,7 @@ cdef bint depth_pays(Geometry* geo, bint adjoint) noexcept nogil:
 cdef int winograd_depth(float* to, const float* source, const float* w, const float* bias, Geometry* geo, bint adjoint,
                         tl_finish* finish) noexcept nogil:
     cdef DepthJob job
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, elements, o, tap
+    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, elements, o
     depth_describe(&job, geo, adjoint)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     elements = depth_blocks(&job) * depth_u_block(&job)
@@ -356,11 +380,9 @@ cdef int winograd_depth(float* to, const float* source, const float* w, const fl
     depth_weights(&job, job.u, job.u + ceil_div(elements, 16) * 16)
     job.uneven = <unsigned char*>(job.u + ceil_div(elements, 16) * 16 + 54 * lane_count)
     for o in range(job.out_channels):
-        job.uneven[o] = False
-        for tap in range(3):
-            # Taps of depth are not mixed.
-            job.uneven[o] |= not wino_filter_is_even(depth_cells(&job, o, 0, tap), 27 * (job.out_channels if adjoint else 1),
-                                                     job.in_channels)
+        # Taps of depth are not mixed.
+        job.uneven[o] = not wino_filters_are_even(depth_cells(&job, o, 0, 2 if adjoint else 0), 27 * (job.out_channels if adjoint else 1),
+                                                  job.in_channels)
     # Some units even of a single image; each reads two planes more than it makes.
     job.parts = maximum(minimum(ceil_div(4, job.images * job.bands), job.out_size[0] // 6), 1)
     parallel_for(depth_chunk, &job, job.images * job.bands * job.parts,

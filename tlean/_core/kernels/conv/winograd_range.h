@@ -85,7 +85,8 @@ TL_INLINE void wino_line_add(float *TL_RESTRICT line, const float *TL_RESTRICT x
 
 /* line[i] = sum of squares over the channels, i < n: a few channels at a time, in the order in which memory is fetched ahead. Up to a
  * vector is written behind them. */
-static void wino_line(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, ptrdiff_t channels, ptrdiff_t n) {
+static __attribute__((noinline)) void wino_line(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, ptrdiff_t channels,
+                                                ptrdiff_t n) {
     const ptrdiff_t whole = n / WINO_LANES * WINO_LANES;
     ptrdiff_t c = channels & 3 ? channels & 3 : channels & 7 ? 4 : 8;
     if (c == 1) wino_line_add(line, x, step, 1, 0, whole);
@@ -217,6 +218,23 @@ static __attribute__((noinline)) wino_extent wino_extent_of(const float *TL_REST
     return (wino_extent){wino_least(low), wino_most(high)};
 }
 
+/* A bound of that from below and the largest energy, from the energies of whole rows of `width` places side by side, three rows or more:
+ * a window that reaches over an edge by one place at most has one of their blocks of 2 x 2 places. (What joins the end of a row and the
+ * begin of the next is taken for a block too: the bound holds all the same.) */
+static __attribute__((noinline)) wino_extent wino_extent_of_blocks(const float *TL_RESTRICT line, ptrdiff_t rows, ptrdiff_t width) {
+    const ptrdiff_t count = (rows - 1) * width - 1;
+    wino_vec low = INFINITY - (wino_vec){0}, high = (wino_vec){0}, high2 = high;
+    if (count < WINO_LANES) return (wino_extent){0, INFINITY};
+    for (ptrdiff_t i = 0; i < count; i += WINO_LANES) {
+        const float *at = line + (i < count - WINO_LANES ? i : count - WINO_LANES);
+        const wino_vec a = *(const wino_vecu *)at, b = *(const wino_vecu *)(at + width + 1);
+        low = wino_min(low, (a + *(const wino_vecu *)(at + 1)) + (b + *(const wino_vecu *)(at + width)));
+        high = wino_max(high, a);
+        high2 = wino_max(high2, b);
+    }
+    return (wino_extent){wino_least(low), wino_most(wino_max(high, high2))};
+}
+
 /* Whether that is even for sure. */
 TL_INLINE int wino_surely_even(float low, float high) {
     return low >= WINO_LOW && high <= WINO_HIGH && high <= 0.99f * WINO_SPREAD / 9 * low;
@@ -274,6 +292,10 @@ static __attribute__((noinline)) int wino_mark(unsigned char *TL_RESTRICT marks,
 
 /* Filters ----------------------------------------------------------------------------------------------------------------------------- */
 
+TL_INLINE int wino_surely_alike(float low, float high) {
+    return low >= WINO_LOW && high <= 0x1p60f && high <= 0.99f * WINO_SPREAD * low;
+}
+
 /* Whether the cells of a filter are of like size, over its input channels; or all zero. */
 static int wino_filter_is_even(const float *w, ptrdiff_t step, ptrdiff_t channels) {
     double sum[9] = {0}, most = 0, least = INFINITY;
@@ -287,6 +309,32 @@ static int wino_filter_is_even(const float *w, ptrdiff_t step, ptrdiff_t channel
     return most <= WINO_MOST_W && most <= WINO_SPREAD * least;
 }
 
+/* The same of three kernels one behind the other, each by itself. */
+static int wino_filters_are_even(const float *w, ptrdiff_t step, ptrdiff_t channels) {
+    enum { PARTS = (27 + WINO_LANES - 1) / WINO_LANES };
+    float energies[PARTS * WINO_LANES];
+    wino_vec sum[PARTS];
+    int even = 1;
+    _Pragma("GCC unroll 7") for (int k = 0; k < PARTS; k++) {
+        const wino_part part = wino_lanes(0, 27 - k * WINO_LANES);
+        sum[k] = (wino_vec){0};
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const wino_vec v = wino_load(w + c * step + k * WINO_LANES, part);
+            sum[k] += v * v;
+        }
+        *(wino_vecu *)(energies + k * WINO_LANES) = wino_no_nan(sum[k]);
+    }
+    for (int t = 0; t < 27 && even; t += 9) {
+        float low = energies[t], high = low;
+        for (int k = 1; k < 9; k++) {
+            low = energies[t + k] < low ? energies[t + k] : low;
+            high = energies[t + k] > high ? energies[t + k] : high;
+        }
+        even = wino_surely_alike(low, high) || wino_filter_is_even(w + t, step, channels);
+    }
+    return even;
+}
+
 /* uneven[l] says which of n output channels the definition has to compute, by their taps; w is the filter of the first one. Returns whether
  * there are any. */
 static int wino_filters(unsigned char *TL_RESTRICT uneven, const float *TL_RESTRICT taps, const float *w, ptrdiff_t lane_step,
@@ -298,7 +346,7 @@ static int wino_filters(unsigned char *TL_RESTRICT uneven, const float *TL_RESTR
         high = wino_max(high, e);
         low = wino_min(low, e);
     }
-    for (int l = 0; l < WINO_LANES; l++) uneven[l] = !(low[l] >= WINO_LOW && high[l] <= 0x1p60f && high[l] <= 0.99f * WINO_SPREAD * low[l]);
+    for (int l = 0; l < WINO_LANES; l++) uneven[l] = !wino_surely_alike(low[l], high[l]);
     for (ptrdiff_t l = 0; l < WINO_LANES; l++) {
         if (uneven[l]) uneven[l] = l < n && !wino_filter_is_even(w + l * lane_step, term_step, channels);
         any |= uneven[l];

@@ -15,10 +15,12 @@ cdef extern from "kernels/conv/winograd_range.h" nogil:
     void wino_energies(float*, float*, const wino_planes*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     void wino_energies_exactly(double*, const wino_planes*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     wino_extent wino_extent_of(const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
+    wino_extent wino_extent_of_blocks(const float*, Py_ssize_t, Py_ssize_t) noexcept
+    void wino_line(float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     bint wino_surely_even(float, float) noexcept
     bint wino_mark(unsigned char*, const float*, Py_ssize_t, const wino_planes*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
     bint wino_filters(unsigned char*, const float*, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    bint wino_filter_is_even(const float*, Py_ssize_t, Py_ssize_t) noexcept
+    bint wino_filters_are_even(const float*, Py_ssize_t, Py_ssize_t) noexcept
     void wino_patch(float*, const wino_planes*, Py_ssize_t, Py_ssize_t) noexcept
     void wino_direct(float*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, bint, const float*,
                      Py_ssize_t) noexcept

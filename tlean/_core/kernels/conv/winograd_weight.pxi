@@ -34,9 +34,11 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % runs * run, last = minimum(row + run, rows)
     cdef Py_ssize_t group = index // vectors // runs, channels, image, at
     cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels), plane
-    cdef Py_ssize_t begin = row, first
+    cdef Py_ssize_t begin = row, first, i
     cdef Band band
     cdef float* h
+    cdef float* to
+    cdef const float* from_
     cdef float* e = job.e + (group * vectors + vector) * job.map
     cdef float* box = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
     if box == NULL:
@@ -54,11 +56,20 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
         image = (job.x.first + row) // job.x.rows
         at = job.x.first + row - image * job.x.rows
         first = maximum(begin, row - at)
-        wino_box(box, 4, 4 * job.x.columns,
-                 job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane, channels,
-                 job.g.in_size[0], job.g.in_size[1], 4 * at, 0, job.g.source_blocked,
-                 e + wino_map(first, job.pitch) + 4 * (row - first) * job.pitch, job.pitch, False)
         h = job.h + group * 36 * g_step + (vector // 2 * tiles + row * job.x.columns) * width + vector % 2 * lane_count
+        to = e + wino_map(first, job.pitch) + 4 * (row - first) * job.pitch
+        from_ = job.g.source + ((image * job.g.groups + group) * job.g.in_channels + vector * lane_count) * plane
+        if job.g.source_blocked and job.g.in_size[1] == 4 * job.x.columns and job.g.in_size[0] >= 4 * at + 4:
+            # Whole tiles are read in place.
+            from_ += 4 * at * job.g.in_size[1] * lane_count
+            for i in range(4):
+                conv_zero_f32(to + i * job.pitch, job.pitch)
+                wino_blocked_row(to + i * job.pitch, from_ + i * job.g.in_size[1] * lane_count, plane * lane_count, False,
+                                 job.g.in_size[1])
+            wino_cotangent(h, g_step, width, from_, job.g.in_size[1] * lane_count, job.x.columns)
+            continue
+        wino_box(box, 4, 4 * job.x.columns, from_, channels, job.g.in_size[0], job.g.in_size[1], 4 * at, 0, job.g.source_blocked,
+                 to, job.pitch, False)
         wino_cotangent(h, g_step, width, box, 4 * job.x.columns * lane_count, job.x.columns)
 
 
