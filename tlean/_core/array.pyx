@@ -259,7 +259,7 @@ def read_array(value):
 
     Raises: DTypeError for what cannot be read as an array and for masked elements; ShapeError where rows differ in length.
     """
-    return array_from_object(_numpy if _numpy is not None else _import_numpy(), value)
+    return array_from_object(value)
 
 
 def as_input(value, dtype):
