@@ -32,7 +32,7 @@ help:
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
-	@echo "make asan       the tests under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
+	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
 	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"

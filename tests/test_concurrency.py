@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean import nn
 from tlean._core.threads import get_num_threads, set_num_threads
 
 CALLERS = 4
@@ -116,3 +118,84 @@ def test_numbers_of_threads_that_change_meanwhile():
         return True
 
     assert all(together(work))
+
+
+def test_compiled_trainers_of_their_own():
+    def work(k: int) -> list[bytes]:
+        trainer = tl.ScalarTrainer(tl.Options(backend="compiled", seed=k % 2), ARRAYS[:3], [SHAPES[3]], network)
+        for n in range(CALLS):
+            trainer.adam_step(0.01, 0.9, 0.999, 1e-8, ARRAYS[3] * (1 + k % 2 + n))
+        return [p.numpy().tobytes() for p in trainer.get_params()]
+
+    found = together(work)
+    assert found[0] == found[2] == work(0) and found[1] == found[3] == work(1) and found[0] != found[1]
+
+
+def test_models_that_learn_from_loaders_that_prefetch():
+    images, labels = RNG.standard_normal((48, 1, 6, 6)).astype("f4"), RNG.integers(0, 3, 48)
+    augment = tl.data.augment.Augment(tl.data.augment.shift(1), tl.data.augment.flip())
+
+    def work(k: int) -> list[bytes]:
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, 3)).init(k % 2)
+        loader = tl.data.DataLoader((images, labels), 16, shuffle=True, seed=k % 2, transform=augment, prefetch=2)
+        tl.fit(model, loader, "cross_entropy", tl.optim.SGD(model.parameters(), lr=0.1), epochs=2, verbose=False)
+        return [v.tobytes() for v in model.state_dict().values()]
+
+    found = together(work)
+    assert found[0] == found[2] == work(0) and found[1] == found[3] == work(1) and found[0] != found[1]
+
+
+def test_captured_values_that_change_meanwhile():
+    """A call reads or compares what it captures: it gives what held before a change, or after it, never a mixture."""
+
+    class Settings:
+        rate, weight = 1.0, np.full(9, 1.0)
+
+    def loss(ops: Any, x: Any) -> Any:
+        return ops.sum(ops.scale(ops.mul(x, settings.weight), settings.rate))
+
+    settings, x = Settings(), np.ones(9)
+    slope = tl.grad(loss)
+
+    def work(k: int) -> list[float]:
+        found = set()
+        for n in range(4 * CALLS):
+            if k == 0:
+                settings.rate = 1.0 + n % 2
+                settings.weight = np.full(9, 1.0 + 2 * (n % 3))
+            else:
+                values = set(slope(x).tolist())
+                assert len(values) == 1, values
+                found |= values
+        return list(found)
+
+    assert {v for found in together(work) for v in found} <= {r * w for r in (1.0, 2.0) for w in (1.0, 3.0, 5.0)}
+    settings.rate, settings.weight = 7.0, np.full(9, 11.0)
+    assert slope(x).tolist() == [77.0] * 9
+
+
+def test_arrays_that_end_in_other_threads():
+    made: queue.Queue[Any] = queue.Queue(maxsize=3)
+
+    def work(k: int) -> int:
+        right = 0
+        for n in range(10 * CALLS):
+            if k % 2:
+                array = made.get(timeout=60)
+                right += array.tolist() == [float(array.shape[0])] * array.shape[0]
+            else:
+                size = 1 + (7 * n + k) % 300
+                made.put(tl.scale(np.full(size, 1.0), float(size)), timeout=60)
+        return right
+
+    assert together(work) == [0, 10 * CALLS, 0, 10 * CALLS]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_one_model(compiled):
+    model = nn.Sequential(nn.Linear(64, 96), nn.GELU(), nn.LayerNorm(96), nn.Linear(96, 10)).init(0).eval()
+    call = tl.jit(model) if compiled else model.predict
+    inputs = [ARRAYS[3] * (k + 1) for k in range(CALLERS)]
+    alone = [np.asarray(call(x)).tobytes() for x in inputs]
+    for k, found in enumerate(together(lambda k: [np.asarray(call(inputs[k])).tobytes() for _ in range(CALLS)])):
+        assert all(values == alone[k] for values in found)

@@ -29,7 +29,9 @@ ROOT = Path(__file__).parent.parent
 
 def in_child(text: str, *path: Path, **env: str) -> str:
     """What a fresh interpreter prints; `path` comes first on its module path, and no emulation is loaded."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")}
+    # What else is preloaded stays: a library built with a sanitizer does not load without the sanitizer's own.
+    kept = " ".join(p for p in os.environ.get("LD_PRELOAD", "").split() if not Path(p).name.startswith("libcuda."))
+    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")} | ({"LD_PRELOAD": kept} if kept else {})
     command = [sys.executable, "-c", text]
     whole = {**clean, "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))), **env}
     return subprocess.run(command, env=whole, capture_output=True, text=True, check=True, timeout=120).stdout

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tests.fuzz_api import __main__ as command  # noqa: E402
 from tests.fuzz_api import child, job, world  # noqa: E402
 from tests.fuzz_api.draw import Call, draw  # noqa: E402
 from tests.fuzz_api.targets import Target, find  # noqa: E402
@@ -89,6 +90,16 @@ def test_what_counts_as_a_finding(text: str, error: str | None) -> None:
     found = child.attempt(wrong(text))
     assert (found and found["error"]) == error
     assert world.loss and (found is None or found["where"])
+
+
+CRASHES = [("KeyError", False, 1), ("KeyError", True, 0), ("crash", True, 1), ("hang", True, 1)]
+
+
+@pytest.mark.parametrize(("error", "crashes", "status"), CRASHES)
+def test_which_findings_fail_the_job(monkeypatch: pytest.MonkeyPatch, error: str, crashes: bool, status: int) -> None:
+    monkeypatch.setattr(command, "run", lambda *given: iter([job.Finding(1, "", "f()", "f", error, "", "?")]))
+    monkeypatch.setattr(sys, "argv", ["fuzz_api", *(["--crashes"] if crashes else [])])
+    assert command.main() == status
 
 
 def test_crashes_and_hangs_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

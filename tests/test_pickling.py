@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -250,6 +251,6 @@ def test_a_pickle_is_read_by_a_fresh_process(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4)).init(0)
     (tmp_path / "m").write_bytes(pickle.dumps(model))
     program = "import pickle, sys, numpy; print(pickle.load(open(sys.argv[1], 'rb')).predict(numpy.ones((2, 3), 'f4')).tolist())"
-    environment = {"PYTHONPATH": str(Path(tl.__file__).parent.parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(tl.__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "m")], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == str(model.predict(np.ones((2, 3), np.float32)).tolist())

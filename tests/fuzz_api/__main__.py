@@ -18,11 +18,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first call (0)")
     parser.add_argument("--only", default="", help="only what has an area and a name that match this regular expression")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds that a call may take (20)")
+    parser.add_argument("--crashes", action="store_true", help="only crashes and hangs are findings, whatever else calls answer with")
     parser.add_argument("--scripts", type=Path, metavar="DIR", help="write a program for the first finding of each kind there")
     args = parser.parse_args(arguments)
     counts: Counter[tuple[str, str, str]] = Counter()
     firsts: dict[tuple[str, str, str], Finding] = {}
     for f in run(args.calls, args.seed, args.only, args.limit, args.first):
+        if args.crashes and f.error not in ("crash", "hang"):
+            continue
         counts[f.kind] += 1
         if f.kind not in firsts:
             firsts[f.kind] = f

@@ -21,7 +21,7 @@ from . import world
 from .draw import Call, draw
 from .targets import find
 
-#: Bytes of memory that a child may have.
+#: Bytes of memory that a child may have beyond what it began with (a sanitizer reserves terabytes of addresses).
 MEMORY = 3 << 30
 
 # What Python says of a call that has too many, too few or unknown arguments.
@@ -125,7 +125,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     targets = [t for t in find() if re.search(only, f"{t.area} {t.name}")]
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    statm = Path("/proc/self/statm")
+    limit = MEMORY + (int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number in range(first, last):
         out.write(f"{number}\n")

@@ -67,7 +67,7 @@ OTHER = (
     "test_fit.py",
 )
 
-#: Address space that a mutant may take, in bytes.
+#: Address space that a mutant may take beyond this process's own, in bytes (a sanitizer reserves terabytes).
 _MEMORY = 8 << 30
 
 
@@ -102,9 +102,12 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _run(command: Sequence[str], folder: Path, limit: float) -> Outcome:
+    statm = Path("/proc/self/statm")
+    memory = _MEMORY + (int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0)
+
     def limits() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     start = time.monotonic()
