@@ -1,6 +1,6 @@
 """Runs every kernel under the checker (`tests/cuda_emulation/checker.cpp`), and fails if it finds anything: part of `.ci/cuda`.
 
-TLEAN_EMULATED_CHECK=1 TLEAN_CHECK_LOG=found.log TLEAN_EMULATED_SEED=1 python tests/cuda_checked_kernels.py
+TLEAN_EMULATED_CHECK=1 TLEAN_CHECK_LOG=found.log TLEAN_EMULATED_SEED=1 python tests/support/cuda_checked_kernels.py
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "cuda_emulation")]
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("support", "cuda", "ops", "kernels", "cuda_emulation")]
 
 
 def main() -> int:

@@ -82,7 +82,7 @@ def test_two_units_in_the_last_place(name):
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("ci_accuracy", Path(__file__).parent.parent / ".ci" / "accuracy.py")
+    spec = importlib.util.spec_from_file_location("ci_accuracy", Path(__file__).parents[2] / ".ci" / "accuracy.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -22,11 +22,11 @@ if not tl.cuda.is_available() or not hasattr(ctypes.CDLL("libcuda.so.1"), "emula
     reason = "needs the emulated driver; `bash .ci/cuda` builds it and runs this file on it"
     pytest.skip(reason, allow_module_level=True)
 
-sys.path.insert(0, str(Path(__file__).parent / "cuda_emulation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "cuda_emulation"))
 from cuda_other_library import BLOCKING, NON_BLOCKING, Stream, Tensor, emulated
 from device_memory import PoisonedMemory
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 RNG = np.random.default_rng(0)
 SHAPES = ((16, 12), (16,), (5, 16), (5,))
 ADAM = (0.01, 0.9, 0.999, 1e-8)
@@ -54,7 +54,7 @@ def trained(seed, steps=5, backend="eager"):
 def in_child(text, **env):
     """A fresh interpreter on the same emulation: (exit status, what it printed, what it complained about)."""
     command = [sys.executable, "-c", text]
-    path = os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))
+    path = os.pathsep.join((str(SUPPORT), os.environ.get("PYTHONPATH", "")))
     found = subprocess.run(command, env={**os.environ, "PYTHONPATH": path, **env}, capture_output=True, text=True, timeout=120, check=False)
     return found.returncode, found.stdout, found.stderr
 

@@ -199,7 +199,7 @@ def test_the_lines_of_kernels_in_strings_count():
 
 def test_what_is_covered():
     assert all(map(clones.is_covered, ["setup.py", ".ci/run", "tlean/_core/plan.pyx", "benchmarks/rows.py"]))
-    assert not any(map(clones.is_covered, ["tests/test_ops.py", "tlean/ops/protocol/pool.py", "tlean/_core/plan.pxd"]))
+    assert not any(map(clones.is_covered, ["tests/ops/test_ops.py", "tlean/ops/protocol/pool.py", "tlean/_core/plan.pxd"]))
 
 
 # Imports ------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "tlean"
+PACKAGE = Path(__file__).parents[2] / "tlean"
 PYTHON = sorted(p for p in PACKAGE.rglob("*.py") if not {"__pycache__", "_generated"} & set(p.parts))
 CYTHON = sorted(p for ending in ("*.pyx", "*.pxi") for p in PACKAGE.rglob(ending) if "_generated" not in p.parts)
 

@@ -22,7 +22,7 @@ from tlean.cuda.runtime import nvcc as build
 from tlean.ops import Spec, all_ops, get
 from tlean.ops.optim import FINITE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Missing parts ----------------------------------------------------------------------------------------------------------------
 

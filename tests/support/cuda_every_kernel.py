@@ -1,6 +1,6 @@
 """Runs every kernel once or a few times, quickly: what compute-sanitizer watches (`make test-cuda`).
 
-    compute-sanitizer --tool racecheck --error-exitcode 1 python tests/cuda_every_kernel.py --shared
+    compute-sanitizer --tool racecheck --error-exitcode 1 python tests/support/cuda_every_kernel.py --shared
 
 Every sample of the registry, shapes of more than one tile, every precision, the atomic kernels, the steps over all parameters. With
 `--shared` only the kernels that have shared memory: the others have no barriers and nothing for racecheck.
@@ -14,9 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlean.cuda.step import first_not_finite
-
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("support", "cuda", "ops", "kernels"))
 
 from test_cuda_ops import BIG, CONVOLUTIONS, GOOD, PRODUCTS, STEPS, case, has_kernel
 
@@ -25,7 +23,7 @@ from tlean.cuda.calls.table import KERNELS, family_of
 from tlean.cuda.kernels import sources
 from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.runtime.array import accumulate
-from tlean.cuda.step import step_all_at
+from tlean.cuda.step import first_not_finite, step_all_at
 from tlean.ops import get
 
 

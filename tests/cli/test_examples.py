@@ -13,7 +13,7 @@ import pytest
 
 from tlean.data.readers import write_idx
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 

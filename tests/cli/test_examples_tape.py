@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ("--steps", 40, "--batch-size", 4, "--context", 16, "--width", 16, "--heads", 2, "--layers", 1, "--length", 50)
 
 

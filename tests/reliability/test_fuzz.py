@@ -21,7 +21,7 @@ from fuzz.program import Input, Program, Step
 from fuzz.scenarios import draw_program
 from fuzz.script import script
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / ".ci"
+FOLDER = Path(__file__).parents[2] / ".ci"
 
 
 def load(name: str) -> ModuleType:

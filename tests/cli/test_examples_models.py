@@ -14,7 +14,7 @@ import pytest
 
 from tlean.data.readers import write_idx
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")
 load_file = pytest.importorskip("safetensors.numpy", reason="the examples save with safetensors").load_file
 

@@ -14,7 +14,7 @@ import tlean as tl
 if "TLEAN_EMULATED_CHECK" not in os.environ or not tl.cuda.is_available():
     pytest.skip("needs the emulation with TLEAN_EMULATED_CHECK; `bash .ci/cuda` runs this file so", allow_module_level=True)
 
-sys.path.insert(0, str(Path(__file__).parent / "cuda_emulation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "cuda_emulation"))
 import device_memory
 
 from tlean.cuda.calls.prepared import Prepared

@@ -9,7 +9,7 @@ import pytest
 
 import tlean as tl
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import gpu as benchmark
 from gpu_rows import kernel_rows, step_rows

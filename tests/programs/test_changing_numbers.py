@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 
 import tlean as tl
-from tlean.backends import derive
+from tlean.compiler import derive
 
 X = np.array([1.0, -2.0])
 
