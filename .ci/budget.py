@@ -37,7 +37,7 @@ WARM_UP = 20
 # Calls counted: many of short ones, so that what surrounds them does not count.
 SHORT_SECONDS, MANY, FEW = 2e-3, 100, 5
 
-# Rows of benchmarks/rows.py in a mode: the path of a small op, then a kernel of every kind.
+# Rows of benchmarks/rows in a mode: the path of a small op, then a kernel of every kind.
 PROGRAMS = (
     *(("chain_100_ops_of_4", mode) for mode in ("forward", "recorded", "forward+backward")),
     *(("linear_1x8", mode) for mode in ("forward", "forward+backward")),
@@ -57,15 +57,15 @@ PROGRAMS = (
 )
 # What `import tlean` takes beside NumPy's own import.
 IMPORT = "import tlean"
-# Rows of benchmarks/compiled_rows.py: a whole step as one call.
+# Rows of benchmarks/rows/compiled.py: a whole step as one call.
 COMPILED = ("mlp_step_N1", "chain_100_ops_of_4")
 
 
 def programs(only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The programs by name, each ready to be called."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    import compiled_rows
     import rows
+    import rows.compiled
     import worker
 
     side, eager = worker.Ours(), {row.name: row for row in rows.all_rows()}
@@ -73,10 +73,10 @@ def programs(only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     for name, mode in PROGRAMS:
         if only in f"{name} {mode}":
             yield f"{name} {mode}", side.build(eager[name])[mode]
-    compiled = {row.name: row for row in compiled_rows.all_rows()}
+    compiled = {row.name: row for row in rows.compiled.all_rows()}
     for name in COMPILED:
         if only in f"{name} compiled":
-            yield f"{name} compiled", compiled_rows.build_ours(compiled[name])
+            yield f"{name} compiled", rows.compiled.build_ours(compiled[name])
 
 
 def run_watched(library: str, only: str) -> None:

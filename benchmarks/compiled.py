@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compiled_rows import CompiledRow, all_rows, build_jax, build_ours, build_torch
-from measures import time_text
-from page import write_part
-from report import environment
+from report.measures import time_text
+from report.page import write_part
+from report.summary import environment
+from rows.compiled import CompiledRow, all_rows, build_jax, build_ours, build_torch
 from worker import calls_for, digest, seconds_per_call
 
 SIDES = {"tlean": "tlean", "torch": "PyTorch eager", "inductor": "torch.compile", "jax": "jax.jit"}

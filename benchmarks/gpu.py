@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpu_rows import KernelRow, StepRow, draw, kernel_rows, step_rows
-from measures import time_text
-from page import write_part
-from report import environment
+from report.measures import time_text
+from report.page import write_part
+from report.summary import environment
+from rows.gpu import KernelRow, StepRow, draw, kernel_rows, step_rows
 
 import tlean as tl
 from tlean.cuda.runtime.context import Context, context

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from limits import Limits, best, limits_as_json, probe, work_of
-from own_rate import lengths
-from page import write_part
-from report import MIN_PAIRS, PARITY, SAMPLE_SECONDS, environment, headline, line, markdown, summary
-from rows import FORWARD, Row, StepRow, all_rows
-from sides import SIDES, Quiet, Worker
+from measuring.limits import Limits, best, limits_as_json, probe
+from measuring.own_rate import lengths
+from measuring.sides import SIDES, Quiet, Worker
+from report.page import write_part
+from report.summary import MIN_PAIRS, PARITY, SAMPLE_SECONDS, environment, headline, line, markdown, summary
+from rows import all_rows
+from rows.base import FORWARD, Row, StepRow
+from rows.work import work_of
 
 TOLERANCE = 2e-3
 # Cores that other programs may take before the figures are called disturbed.
@@ -196,7 +198,7 @@ def main() -> None:
     print("\n" + "\n".join(headline(report)))
     write_json(args.json, report)
     if args.markdown:
-        from roofline import picture
+        from report.roofline import picture
 
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
         drawn = picture(report, args.markdown.with_name("roofline.svg"))

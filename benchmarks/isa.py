@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness import arguments, chosen_rows, measure, write_json
-from measures import limits_in, percent, ratio_text, share_of_limit, table, time_text
-from report import about, mean
+from report.measures import limits_in, percent, ratio_text, share_of_limit, table, time_text
+from report.summary import about, mean
 
 METHOD = """\
 # Instruction sets

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 from harness import TOLERANCE, chosen_rows
-from measures import table, time_text
-from report import SAMPLE_SECONDS
-from rows import Row, StepRow
-from sides import FOLDER, Worker
+from measuring.sides import FOLDER, Worker
+from report.measures import table, time_text
+from report.summary import SAMPLE_SECONDS
+from rows.base import Row, StepRow
 
 #: Seconds per call of the old and the new build, turn by turn.
 Pairs = list[tuple[float, float]]

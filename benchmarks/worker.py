@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from own_rate import own_rate
-from rows import BOTH, FORWARD, RECORDED, Row, StepRow, all_rows
+from measuring.own_rate import own_rate
+from rows import all_rows
+from rows.base import BOTH, FORWARD, RECORDED, Row, StepRow
 
 Timed = Callable[[], Any]
 SAMPLED = 64

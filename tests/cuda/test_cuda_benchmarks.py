@@ -12,7 +12,7 @@ import tlean as tl
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import gpu as benchmark
-from gpu_rows import kernel_rows, step_rows
+from rows.gpu import kernel_rows, step_rows
 
 
 def test_names_differ():

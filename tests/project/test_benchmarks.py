@@ -94,7 +94,8 @@ def test_ratios_of_builds_are_of_pairs() -> None:
 
 
 def test_ratios_are_of_pairs() -> None:
-    from report import summary, time_text
+    from report.measures import time_text
+    from report.summary import summary
 
     # The machine became ten times slower half-way: the pairs still say one half.
     ours = [1.0, 1.1, 0.9, 10.0, 11.0]
@@ -119,7 +120,8 @@ def result(row: str, ratio: float, **more: object) -> dict[str, object]:
 
 
 def test_the_least_time_of_a_row() -> None:
-    from limits import Work, limits_of
+    from measuring.limits import limits_of
+    from rows.base import Work
 
     limits = limits_of(LIMITS["1"])
     assert limits.seconds(Work(1e6, 100, 100)) == pytest.approx(1e-5)
@@ -130,8 +132,8 @@ def test_the_least_time_of_a_row() -> None:
 
 
 def test_what_rows_ask_of_the_machine() -> None:
-    from limits import work_of
     from rows import all_rows
+    from rows.work import work_of
 
     rows = {row.name: row for row in all_rows()}
     matmul = work_of(rows["matmul_64x64x64"])
@@ -148,7 +150,7 @@ def test_what_rows_ask_of_the_machine() -> None:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the probe is built by the C compiler")
 def test_the_probe_measures() -> None:
-    from limits import best, limits_as_json, limits_of, probe
+    from measuring.limits import best, limits_as_json, limits_of, probe
 
     found = probe(2)
     assert found is not None and found.flops > 1e9
@@ -158,8 +160,9 @@ def test_the_probe_measures() -> None:
 
 
 def test_own_rates_come_from_short_cuts() -> None:
-    from own_rate import CACHE_BYTES, cut, lengths, own_rate
-    from rows import FORWARD, all_rows
+    from measuring.own_rate import CACHE_BYTES, cut, lengths, own_rate
+    from rows import all_rows
+    from rows.base import FORWARD
 
     rows = {row.name: row for row in all_rows()}
     assert lengths(rows["add_64"]) is lengths(rows["attention_8x512x64"]) is lengths(rows["mlp_step_sgd_N1"]) is None
@@ -194,7 +197,7 @@ def test_numpy_is_compared(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which threads run")
 def test_a_side_is_waited_for_until_its_threads_sleep() -> None:
-    from sides import Worker
+    from measuring.sides import Worker
 
     code = "import sys, threading, time\nfor line in sys.stdin:\n    t = time.perf_counter()\n    print(flush=True)\n"
     code += "    while time.perf_counter() < t + float(line): pass\n"
@@ -211,8 +214,9 @@ def test_a_side_is_waited_for_until_its_threads_sleep() -> None:
 
 
 def test_targets_and_own_rates_are_on_the_page() -> None:
-    from report import limits_in, own_rate_table
-    from targets import targets_table
+    from report.beside import own_rate_table
+    from report.measures import limits_in
+    from report.targets import targets_table
 
     more = {"flops": 0.0, "reads": 5e4, "writes": 5e4, "own_s": 4e-6, "call_s": 1e-6, "tlean_s": 9e-6}
     results = [result("max_pool_k2s2_16x28_N1", 0.05), result("max_pool_k3s2_16x28_N1", 0.2), result("exp_16K", 0.3, **more)]
@@ -229,8 +233,8 @@ def test_targets_and_own_rates_are_on_the_page() -> None:
 
 
 def test_the_page(tmp_path: Path) -> None:
-    from report import environment, markdown
-    from roofline import picture
+    from report.roofline import picture
+    from report.summary import environment, markdown
 
     results = [
         result("add_64", 0.5, flops=64.0, reads=512.0, writes=256.0),

@@ -77,7 +77,7 @@ def test_the_table() -> None:
 
 
 def test_each_part_of_the_page_is_replaced_alone(tmp_path: Path) -> None:
-    from page import write_part
+    from report.page import write_part
 
     page = tmp_path / "page.md"
     write_part(page, "# Measured\n\nrows\n\n## Overhead\n\nmore rows\n")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from rows import BOTH, Row, StepRow
 
-if TYPE_CHECKING:
-    from limits import Work
+from rows.base import BOTH, Row, StepRow, Work
+from rows.work import work_of
 
 LR = 1e-2
 CLASSES = 10
@@ -148,8 +147,6 @@ def _work(network: Network, batch: int, optimizer: str) -> Callable[[], Work]:
     """The gradient's operations and the update's; inputs, parameters and the optimiser's state are read, parameters and state written."""
 
     def work() -> Work:
-        from limits import Work, work_of
-
         values, inputs = network.start(batch)
         count = sum(v.size for v in values)
         frozen = tuple(range(len(values), len(values) + len(inputs)))

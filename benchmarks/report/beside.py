@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from limits import Limits, Work
-from measures import asked_of, limits_in, percent, ratio_text, table, time_text
+from measuring.limits import Limits
+from rows.base import Work
+
+from report.measures import asked_of, limits_in, percent, ratio_text, table, time_text
 
 # What of its own rate a kernel should keep on long arrays.
 OWN_RATE = 0.85

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from training_rows import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
+
+from rows.training import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
 
 Timed = Callable[[], Any]
 Program = Callable[..., Any]

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rows import FORWARD, Row
-from training_rows import NETWORKS, Network
+
+from rows.base import FORWARD, Row
+from rows.training import NETWORKS, Network
 
 WIDTH, HEADS = 512, 8
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from training_rows import LR, NETWORKS
+
+from rows.training import LR, NETWORKS
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rows import Row, op_row
+from rows.base import Row, op_row
 
 
 def norms_and_attention() -> list[Row]:

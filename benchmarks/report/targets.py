@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beside import OWN_RATE, share_of_own_rate
-from limits import Limits
-from measures import percent, share_of_limit, table, time_text
-from rows import BOTH, FORWARD
+from measuring.limits import Limits
+from rows.base import BOTH, FORWARD
+
+from report.beside import OWN_RATE, share_of_own_rate
+from report.measures import percent, share_of_limit, table, time_text
 
 # A chain has a hundred ops.
 CHAIN = 100

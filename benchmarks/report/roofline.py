@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measures import asked_of, limits_in, thread_text
 from rows import all_rows
+
+from report.measures import asked_of, limits_in, thread_text
 
 # Rows below this intensity only move data: they have no place on a logarithmic axis.
 LEAST = 1e-3

@@ -1,72 +1,11 @@
-"""The rows: what is measured, on arrays that both libraries get alike.
-
-An op row is one function over tlean's `ops` and the same computation in PyTorch; the harness measures it forward alone and forward with
-backward. Rows of other kinds build what they time themselves.
-"""
+"""Rows of single ops: elementwise, layout, reductions, products, convolutions, pools, losses, random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from limits import Work
-
-FORWARD, RECORDED, BOTH, STEP = "forward", "recorded", "forward+backward", "step"
-OVERHEAD = (FORWARD, RECORDED, BOTH)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured thing.
-
-    `ours(ops, *refs)` and `theirs(torch, *tensors)` compute the same from `arrays(rng)`. Floating-point arrays take gradients except those
-    at the positions `frozen`. `same=False`: the results are random and not compared. `numpys(*arrays)`: NumPy's way, where it is compared.
-    """
-
-    name: str
-    family: str
-    arrays: Callable[[np.random.Generator], list[np.ndarray]]
-    ours: Callable[..., Any]
-    theirs: Callable[..., Any]
-    modes: tuple[str, ...] = (FORWARD, BOTH)
-    frozen: tuple[int, ...] = ()
-    same: bool = True
-    numpys: Callable[..., Any] | None = None
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """A whole training step: `ours()` and `theirs()` return a function that makes one step and returns the loss, or the parameters.
-
-    `work()`, where it is known, says what a step asks of the machine (see limits.py).
-    """
-
-    name: str
-    family: str
-    ours: Callable[[], Callable[[], float]]
-    theirs: Callable[[], Callable[[], float]]
-    modes: tuple[str, ...] = (STEP,)
-    same: bool = True
-    work: Callable[[], Work] | None = None
-
-
-def _draw(kind: str, shape: tuple[int, ...]) -> Callable[[np.random.Generator], np.ndarray]:
-    if kind == "positive":
-        return lambda rng: (0.5 + 2 * rng.random(shape)).astype(np.float32)
-    if kind.startswith("below "):
-        return lambda rng: rng.integers(0, int(kind[6:]), shape)
-    return lambda rng: rng.standard_normal(shape).astype(np.float32)
-
-
-def op_row(name: str, family: str, specs: list[Any], ours: Callable[..., Any], theirs: Callable[..., Any], **rest: Any) -> Row:
-    """A row whose arrays are given as shapes (N(0, 1)) or (kind, shape)."""
-    draws = [_draw(*s) if isinstance(s[0] if s else 0, str) else _draw("normal", s) for s in specs]
-    return Row(name, family, lambda rng: [d(rng) for d in draws], ours, theirs, **rest)
-
+from rows.base import BOTH, FORWARD, OVERHEAD, Row, op_row
 
 # Elementwise: op -> (kinds of inputs, tlean, PyTorch, modes)
 _N, _P = "normal", "positive"
@@ -115,7 +54,7 @@ _HUGE = 1 << 24
 _HUGE_OPS = ("add", "shift", "relu", "sigmoid", "tanh", "exp", "log", "silu", "gelu", "gelu_erf")
 
 
-def _elementwise() -> list[Row]:
+def elementwise_ops() -> list[Row]:
     rows = []
     for name, (kinds, ours, theirs, *rest) in _ELEMENTWISE.items():
         modes, frozen = (*rest, (FORWARD, BOTH), ())[:2] if len(rest) < 2 else rest
@@ -126,7 +65,7 @@ def _elementwise() -> list[Row]:
     return rows
 
 
-def _layout_and_reductions() -> list[Row]:
+def layout_and_reductions() -> list[Row]:
     rows = []
     for r, c in ((8, 8), (128, 128), (1024, 1024), (16384, 1024)):
         size = f"{r}x{c}"
@@ -159,7 +98,7 @@ def _layout_and_reductions() -> list[Row]:
     return rows
 
 
-def _linear_algebra() -> list[Row]:
+def linear_algebra() -> list[Row]:
     rows = []
     squares = [(n, n, n) for n in (16, 64, 128, 256, 512, 1024, 2048)]
     for m, k, n in (*squares, (128, 784, 256), (32, 784, 256), (1, 784, 256), (1, 4096, 4096), (128, 256, 10), (64, 10, 64)):
@@ -217,7 +156,7 @@ _CONVOLUTIONS = {
 }
 
 
-def _convolutions() -> list[Row]:
+def convolutions() -> list[Row]:
     rows = []
     for name, (c, o, extent, k, s, p, g, batches) in _CONVOLUTIONS.items():
         d = len(extent)
@@ -246,7 +185,7 @@ def _convolutions() -> list[Row]:
     return rows
 
 
-def _pools() -> list[Row]:
+def pools() -> list[Row]:
     rows = []
     for c, h, batch in ((16, 28, 1), (16, 28, 32), (64, 56, 1), (64, 56, 8), (64, 56, 32)):
         for kind in ("max", "avg"):
@@ -262,7 +201,7 @@ def _pools() -> list[Row]:
     return rows
 
 
-def _softmax_and_losses() -> list[Row]:
+def softmax_and_losses() -> list[Row]:
     rows = []
     for n, c in ((32, 10), (128, 10), (512, 512), (4096, 1000)):
         size = f"{n}x{c}"
@@ -294,7 +233,7 @@ def _softmax_and_losses() -> list[Row]:
     return rows
 
 
-def _random() -> list[Row]:
+def random_ops() -> list[Row]:
     rows = []
     for label, n in _LENGTHS.items():
         rows += [
@@ -328,7 +267,7 @@ def _random() -> list[Row]:
     return rows
 
 
-def _chains() -> list[Row]:
+def chains() -> list[Row]:
     """A hundred ops on four numbers: what an op costs beside its arithmetic. And a chain that a compiler would fuse."""
 
     def chain(relu: Callable[[Any], Any], x: Any, w: Any, b: Any) -> Any:
@@ -377,17 +316,3 @@ def _chains() -> list[Row]:
             )
         )
     return rows
-
-
-def all_rows() -> list[Row | StepRow]:
-    """Every row, in the order of the table."""
-    from further_rows import indexing, norms_and_attention
-    from model_rows import model_rows
-    from optimizer_rows import optimizer_rows
-    from training_rows import step_rows
-
-    groups = (
-        *(_chains, step_rows, _elementwise, _layout_and_reductions, _linear_algebra, _convolutions, _pools),
-        *(_softmax_and_losses, _random, norms_and_attention, model_rows, indexing, optimizer_rows),
-    )
-    return [row for group in groups for row in group()]

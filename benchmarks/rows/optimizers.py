@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from rows import StepRow
 
-if TYPE_CHECKING:
-    from limits import Work
+from rows.base import StepRow, Work
 
 ARRAYS = 10
 # name -> (tlean's class, PyTorch's, options of both, whether PyTorch has a fused one for the CPU, arrays of state, operations per element)
@@ -70,8 +68,6 @@ def _theirs(name: str, count: int, arrays: int, which: str) -> Callable[[], Call
 
 def _work(name: str, count: int) -> Callable[[], Work]:
     def work() -> Work:
-        from limits import Work
-
         state, operations = OPTIMIZERS[name][4:]
         # The parameter, its gradient and the state are read; all but the gradient are written.
         return Work(float(operations) * count, 4.0 * (2 + state) * count, 4.0 * (1 + state) * count)

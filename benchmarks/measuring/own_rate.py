@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rows import FORWARD, Row, StepRow
+from rows.base import FORWARD, Row, StepRow
 
 FAMILIES = ("elementwise", "softmax and losses", "normalisation and attention")
 # All that the longer cut touches: a part of a first-level cache of 32 KiB, in which something else always is as well.

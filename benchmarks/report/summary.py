@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from beside import numpy_table, own_rate_table
-from limits import Limits
-from measures import limits_in, percent, ratio_text, share_of_limit, table, thread_text, time_text
+from measuring.limits import Limits
 from rows import all_rows
-from targets import targets_table
+
+from report.beside import numpy_table, own_rate_table
+from report.measures import limits_in, percent, ratio_text, share_of_limit, table, thread_text, time_text
+from report.targets import targets_table
 
 SAMPLE_SECONDS = 0.01
 MIN_PAIRS = 7

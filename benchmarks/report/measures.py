@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from limits import Limits, Work, limits_of
+from measuring.limits import Limits, limits_of
+from rows.base import Work
 
 
 def time_text(seconds: float) -> str:
