@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.optim.updates import SGDUpdate as Descent
+from tlean.optim.updates import SGDUpdate
 
 if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
@@ -45,7 +45,7 @@ def test_a_mirror_is_made_once_and_again_after_a_change(where):
 
 def test_the_host_reads_back_when_asked(where):
     p = tl.Param(VALUE)
-    Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
+    SGDUpdate(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
     assert p.device == "cuda:0"
     np.testing.assert_array_equal(p.get(sync=False).numpy(), VALUE)
     np.testing.assert_allclose(p.get().numpy(), VALUE - 0.5 * GRADS[0], rtol=1e-6)
@@ -74,7 +74,7 @@ def test_release_gives_both_copies_back(where):
     gc.collect()
     before = tl.cuda.memory_stats()["live"]
     p = tl.Param(VALUE)
-    Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
+    SGDUpdate(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
     p.release()
     assert tl.cuda.memory_stats()["live"] == before
     with pytest.raises(tl.NodeError, match="released"):
@@ -98,7 +98,7 @@ def test_optimisers_keep_their_state_on_the_device(name):
 def test_what_somebody_else_holds_is_not_written_to(where):
     p = tl.Param(VALUE)
     held = p._on_device(where).shared()
-    Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
+    SGDUpdate(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
     np.testing.assert_array_equal(held.numpy(), VALUE)
     assert p._on_device(where).address != held.address
 
@@ -106,7 +106,7 @@ def test_what_somebody_else_holds_is_not_written_to(where):
 def test_a_wrong_gradient_changes_nothing(where):
     p, q = tl.Param(VALUE), tl.Param(VALUE)
     with pytest.raises(tl.ShapeError, match="its gradient"):
-        Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0]), q: tl.cuda.to_device(np.ones(2, "float32"))})
+        SGDUpdate(0.5).apply({p: tl.cuda.to_device(GRADS[0]), q: tl.cuda.to_device(np.ones(2, "float32"))})
     np.testing.assert_array_equal(p.get().numpy(), VALUE)
 
 
@@ -141,7 +141,7 @@ def test_averages_follow_on_the_device():
     p = tl.Param(VALUE)
     ema = tl.optim.ExponentialMovingAverage([p], decay=0.5)
     ema.update()
-    Descent(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
+    SGDUpdate(0.5).apply({p: tl.cuda.to_device(GRADS[0])})
     ema.update()
     np.testing.assert_allclose(ema.get()[0].numpy(), VALUE - 0.25 * GRADS[0], rtol=1e-5, atol=1e-6)
     assert p.device == "cuda:0"

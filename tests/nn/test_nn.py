@@ -440,3 +440,11 @@ class TestMetrics:
         assert path.read_bytes().startswith(b"\x89PNG")
         with pytest.raises(OptionError, match="a name for each row"):
             nn.plot_confusion([[5, 1], [0, 4]], tmp_path / "c.png", ["cat"])
+
+
+def test_predict_refuses_a_model_of_two_dtypes():
+    model = tl.nn.Sequential(tl.nn.Linear(2, 3), tl.nn.BatchNorm1d(3))
+    for p in model.parameters():
+        p.cast("float64")
+    with pytest.raises(tl.DTypeError, match=r"predict: the program computes in float64, but parameter .* is float32; cast it with"):
+        model.predict(np.ones((4, 2)))

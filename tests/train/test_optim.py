@@ -444,3 +444,11 @@ def test_moving_average():
         tl.optim.ExponentialMovingAverage([tl.Param(np.zeros(3))]).load_state_dict(ema.state_dict())
     with pytest.raises(tl.OptionError, match="decay"):
         tl.optim.ExponentialMovingAverage([p], decay=1.5)
+
+
+def test_averages_of_another_dtype_are_refused():
+    narrow, wide = (tl.optim.ExponentialMovingAverage([tl.Param([1.0, 2.0], "w", dtype=d)]) for d in ("float32", "float64"))
+    wide.update()
+    with pytest.raises(tl.DTypeError, match=r"that of w is float64 and the parameter float32; cast the parameter with cast\('float64'\)"):
+        narrow.load_state_dict(wide.state_dict())
+    assert narrow.count == 0

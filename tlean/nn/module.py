@@ -17,6 +17,7 @@ from tlean.data.arrays import as_array
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import no_grad
 from tlean.optim.param_list import listed
+from tlean.optim.updates import check_dtypes
 from tlean.param import Param
 from tlean.rng import Rng, with_seed
 from tlean.session.base import Session
@@ -345,7 +346,7 @@ class Module:
 
         Returns: an array; for a model whose output is a tuple, list or dict, the same with arrays in it.
         Raises: OptionError on a batch size below 1; ShapeError where there are batches and a first axis does not run over the samples;
-            DTypeError for inputs that are no arrays of numbers; DeviceError where there is no such device.
+            DTypeError for inputs that are no arrays of numbers, or for parameters and buffers of two dtypes; DeviceError where there is no such device.
         """
         values = [as_array(f"predict: input {k}", x, numbers=True) for k, x in enumerate(inputs)]
         if batch_size is None:
@@ -374,6 +375,7 @@ class Module:
     def _predicted(self, values: Sequence[np.ndarray], device: str) -> Any:
         state = self.state()
         s = Session(dtype=state[0].dtype if state else "float32", device=device)
+        check_dtypes("predict", state, s.dtype)
         kinds = {"i": "int64", "u": "int64", "b": "bool"}
         with no_grad():
             refs = [s.add_leaf(as_tensor(x, kinds.get(x.dtype.kind, s.options.dtype)), False) for x in values]

@@ -12,8 +12,7 @@ from tlean.errors import DTypeError, OptionError
 from tlean.param import Param
 
 from .param_list import ParamList, listed
-from .updates import SGDUpdate as Descent
-from .updates import number
+from .updates import SGDUpdate, number
 
 
 class ExponentialMovingAverage:
@@ -61,7 +60,7 @@ class ExponentialMovingAverage:
             changes.now()
         else:
             # average − (1 − decay)·(average − parameter) is a step of descent: the "gradient" is −1·parameter, its "decay" 1·average.
-            move = Descent(1.0 - self.decay, factor=-1.0, weight_decay=1.0)
+            move = SGDUpdate(1.0 - self.decay, factor=-1.0, weight_decay=1.0)
             move.apply({a: p._current for a, p in zip(self._averages, self.params, strict=True)}, changes)
 
     def get(self) -> list[AnyTensor]:
@@ -84,9 +83,21 @@ class ExponentialMovingAverage:
         return {"count": self.count, "decay": self.decay, "averages": self._averages.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises: OptionError or ShapeError if it is of other parameters; then nothing was changed."""
+        """Go on from a saved state.
+
+        Raises: OptionError or ShapeError if it is of other parameters, DTypeError for averages of another dtype than theirs; then nothing
+            was changed.
+        """
         if not isinstance(state, Mapping) or state.keys() != {"count", "decay", "averages"}:
             raise OptionError("ExponentialMovingAverage: this is no state of an average")
+        for name, p in zip(self._averages.names(), self._averages, strict=True):
+            saved = state["averages"].get(name) if isinstance(state["averages"], Mapping) else None
+            dtype = str(getattr(saved, "dtype", p.dtype))
+            if dtype != p.dtype:
+                raise DTypeError(
+                    f"ExponentialMovingAverage: an average has its parameter's dtype, but that of {name} is {dtype} and the parameter"
+                    f" {p.dtype}; cast the parameter with cast({dtype!r}), or make a new average"
+                )
         self._averages.load_state_dict(state["averages"])
         self.count, self.decay = int(state["count"]), float(state["decay"])
 

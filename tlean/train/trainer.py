@@ -13,8 +13,7 @@ from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import FLOAT
 from tlean.optim.param_list import ParamList
 from tlean.optim.state import STATE_NAMES, AdamState
-from tlean.optim.updates import AdamUpdate, Update, check_dtypes, limit
-from tlean.optim.updates import SGDUpdate as Descent
+from tlean.optim.updates import AdamUpdate, SGDUpdate, Update, check_dtypes, limit
 from tlean.options import Options
 from tlean.param import Param
 from tlean.programs.compiled import as_spec
@@ -112,7 +111,7 @@ class ScalarTrainer:
 
     def step(self, lr: float, *inputs: Any) -> AnyTensor:
         """One step of gradient descent; returns the loss before it."""
-        return self._move(Descent(lr), inputs)
+        return self._move(SGDUpdate(lr), inputs)
 
     def adam_step(self, lr: float, beta1: float, beta2: float, eps: float, *inputs: Any) -> AnyTensor:
         """One step of Adam; returns the loss before it. Source: Kingma & Ba 2015, algorithm 1."""
