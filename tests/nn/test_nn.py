@@ -443,7 +443,7 @@ class TestMetrics:
 
 
 def test_predict_refuses_a_model_of_two_dtypes():
-    model = tl.nn.Sequential(tl.nn.Linear(2, 3), tl.nn.BatchNorm1d(3))
+    model = tl.nn.Sequential(tl.nn.Linear(2, 3), tl.nn.BatchNorm(3))
     for p in model.parameters():
         p.cast("float64")
     with pytest.raises(tl.DTypeError, match=r"predict: the program computes in float64, but parameter .* is float32; cast it with"):

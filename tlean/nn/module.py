@@ -346,7 +346,8 @@ class Module:
 
         Returns: an array; for a model whose output is a tuple, list or dict, the same with arrays in it.
         Raises: OptionError on a batch size below 1; ShapeError where there are batches and a first axis does not run over the samples;
-            DTypeError for inputs that are no arrays of numbers, or for parameters and buffers of two dtypes; DeviceError where there is no such device.
+            DTypeError for inputs that are no arrays of numbers, or for parameters and buffers of two dtypes; DeviceError where there is
+            no such device.
         """
         values = [as_array(f"predict: input {k}", x, numbers=True) for k, x in enumerate(inputs)]
         if batch_size is None:
