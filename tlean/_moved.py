@@ -20,7 +20,8 @@ tlean.backends compiled executable jit -> tlean.programs
 tlean.backends cost cpu derive graph memory target -> tlean.compiler
 tlean.backends dual eager -> tlean.interpreters
 tlean.backends fuse -> tlean.compiler.passes
-tlean.backends.reference_ops attention conv elementwise indexing layout linalg loss norm optim pool random reduce scalars -> tlean.reference.definitions
+tlean.backends.reference_ops attention conv elementwise indexing layout linalg loss -> tlean.reference.definitions
+tlean.backends.reference_ops norm optim pool random reduce scalars -> tlean.reference.definitions
 tlean.cuda call -> tlean.cuda.calls
 tlean.cuda context dlpack values -> tlean.cuda.runtime
 tlean drawing -> tlean.tape
@@ -32,7 +33,9 @@ tlean.backends.blocked -> tlean.compiler.passes.channel_blocks
 tlean.backends.capture -> tlean.programs.inline
 tlean.backends.epilogue -> tlean.compiler.passes.epilogues
 tlean.backends.hosted -> tlean.compiler.by_definition
-tlean.backends.lower -> tlean.compiler.lower tlean.compiler.cost tlean.compiler.passes.expand tlean.compiler.passes.merge tlean.compiler.passes.fold tlean.compiler.arrange tlean.compiler.cpu tlean.devices tlean.interpreters.instances tlean.compiler.memory
+tlean.backends.lower -> tlean.compiler.lower tlean.compiler.cost tlean.compiler.arrange tlean.compiler.cpu tlean.compiler.memory
+tlean.backends.lower -> tlean.compiler.passes.expand tlean.compiler.passes.merge tlean.compiler.passes.fold
+tlean.backends.lower -> tlean.devices tlean.interpreters.instances
 tlean.backends.outer -> tlean.compiler.passes.outer_updates
 tlean.backends.reference -> tlean.reference.interpreter
 tlean.backends.reference_ops -> tlean.reference.definitions
@@ -59,7 +62,8 @@ def _read(table: str) -> dict[str, tuple[str, ...]]:
     moved: dict[str, tuple[str, ...]] = {}
     for row in table.strip().splitlines():
         old, new = (side.split() for side in row.split(" -> "))
-        moved |= {f"{old[0]}.{name}": (f"{new[0]}.{name}",) for name in old[1:]} or {old[0]: tuple(new)}
+        homes: dict[str, tuple[str, ...]] = {f"{old[0]}.{name}": (f"{new[0]}.{name}",) for name in old[1:]}
+        moved |= homes or {old[0]: (*moved.get(old[0], ()), *new)}
     return moved
 
 
