@@ -104,7 +104,7 @@ kernels: build
 	INTERPRETER=$(PY) bash .ci/kernels $(ARGS)
 
 accuracy: $(INSTALLED)
-	$(PY) .ci/accuracy.py $(ARGS)
+	$(PY) tools/kernels/accuracy.py $(ARGS)
 
 fuzz: build
 	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)

@@ -82,7 +82,7 @@ def test_two_units_in_the_last_place(name):
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("ci_accuracy", Path(__file__).parents[2] / ".ci" / "accuracy.py")
+    spec = importlib.util.spec_from_file_location("ci_accuracy", Path(__file__).parents[2] / "tools" / "kernels" / "accuracy.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -115,7 +115,7 @@ def test_normal_distribution_function_stays_between_0_and_1(isa):
 
 def test_the_page_has_every_function(tool):
     rows = tool.rows_of(tool.PAGE)
-    source = (tool.ROOT / ".ci" / "accuracy.c").read_text()
+    source = (tool.ROOT / "tools" / "kernels" / "accuracy.c").read_text()
     names = [line.split("(")[1].split(",")[0] for line in source.splitlines() if line.startswith("    F(")]
     assert list(rows) == names and set(REFERENCES) < set(names)
     assert all(float(cell.split(" at ")[0]) <= tool.LIMIT for row in rows.values() for cell in row.split("|")[2:-1])

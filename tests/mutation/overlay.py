@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What tests read: the package with its built modules, the tests, and what stands around them.
 _SHARED = ("pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "MANIFEST.in", "LICENSE")
 _FOLDERS = ("tlean", "tests")
-_WHOLE = ("docs", "examples", "benchmarks", ".ci")
+_WHOLE = ("docs", "examples", "benchmarks", "tools", ".ci")
 
 
 class Overlay:

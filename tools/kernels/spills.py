@@ -1,8 +1,8 @@
 """Looks for register spills in the inner loops of the built kernels; fails where there are more than the committed table allows.
 
-    python .ci/spills.py                      check
-    python .ci/spills.py --show softmax       print the loops with spills of the functions whose names hold that
-    python .ci/spills.py --update             rewrite the table from what is built now
+    python tools/kernels/spills.py                      check
+    python tools/kernels/spills.py --show softmax       print the loops with spills of the functions whose names hold that
+    python tools/kernels/spills.py --update             rewrite the table from what is built now
 
 What is looked at, in the disassembly of `tlean/_core/isa_avx512` and `isa_avx2`:
 
@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-CORE = Path(__file__).parent.parent / "tlean" / "_core"
+CORE = Path(__file__).parents[2] / "tlean" / "_core"
 TABLE = Path(__file__).parent / "spills.json"
 SETS = ("avx512", "avx2")
 HOT = 4
@@ -233,7 +233,11 @@ def main() -> None:
     if worse and table["compiler"] != made_by:
         print(f"spills: built by {made_by}, the table is of {table['compiler']}: reported, not failed")
     if worse:
-        print(*(f"  {words}" for words in worse), "`python .ci/spills.py --show NAME` prints the loops; `--update` accepts them", sep="\n")
+        print(
+            *(f"  {words}" for words in worse),
+            "`python tools/kernels/spills.py --show NAME` prints the loops; `--update` accepts them",
+            sep="\n",
+        )
         sys.exit(table["compiler"] == made_by)
 
 

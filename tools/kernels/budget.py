@@ -1,8 +1,8 @@
 """Counts the instructions of small programs under callgrind; fails where one takes more than the committed table allows.
 
-    python .ci/budget.py              check
-    python .ci/budget.py --update     rewrite the table
-    python .ci/budget.py --only conv  the programs whose names hold that, printed, not compared
+    python tools/kernels/budget.py              check
+    python tools/kernels/budget.py --update     rewrite the table
+    python tools/kernels/budget.py --only conv  the programs whose names hold that, printed, not compared
 
 The programs are rows of `benchmarks/`, run with the kernels for AVX2 (valgrind knows no AVX-512) on one thread. Such counts do not
 depend on what else the machine does: a program may take SLACK more than the table says. Where Python or the compiler is another than the
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 TABLE = HERE / "budget.json"
 REQUESTS = HERE / "callgrind_requests.c"
 SLACK, OTHER_SLACK = 0.10, 0.50
@@ -206,7 +206,7 @@ def main() -> None:
     if less:
         print(f"budget: {len(less)} take over {SLACK:.0%} less, so the table is loose: {', '.join(less)}; `--update` tightens it")
     if worse:
-        print(*(f"  {words}" for words in worse), "`python .ci/budget.py --update` accepts them", sep="\n")
+        print(*(f"  {words}" for words in worse), "`python tools/kernels/budget.py --update` accepts them", sep="\n")
         sys.exit(1)
 
 

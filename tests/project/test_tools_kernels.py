@@ -12,11 +12,11 @@ from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / ".ci"
+FOLDER = Path(__file__).parents[2] / "tools" / "kernels"
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"ci_{name}", FOLDER / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", FOLDER / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their module up by its name.
@@ -149,7 +149,7 @@ def test_the_tables_are_of_programs_and_modules_that_there_are() -> None:
     counted = json.loads((FOLDER / "budget.json").read_text())["instructions"]
     rows = {f"{name} {mode}" for name, mode in budget.PROGRAMS} | {f"{name} compiled" for name in budget.COMPILED}
     assert set(counted) == rows | {budget.IMPORT}
-    core = FOLDER.parent / "tlean" / "_core"
+    core = FOLDER.parents[1] / "tlean" / "_core"
     for module in json.loads((FOLDER / "spills.json").read_text())["modules"]:
         isa, name = module.split()
         assert isa in spills.SETS and any(core.rglob(f"{name}.pyx"))

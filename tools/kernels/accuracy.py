@@ -1,8 +1,8 @@
 """The greatest errors of the float32 vector math over all 2³² arguments, at every instruction set that this machine has.
 
-    python .ci/accuracy.py                        everything: writes benchmarks/ACCURACY.md; about a quarter of an hour on two cores
-    python .ci/accuracy.py --only exp,log         some functions, the others' rows stay
-    python .ci/accuracy.py --stride 1009 --print  every 1,009th argument, printed
+    python tools/kernels/accuracy.py                        everything: writes benchmarks/ACCURACY.md; about a quarter of an hour on two cores
+    python tools/kernels/accuracy.py --only exp,log         some functions, the others' rows stay
+    python tools/kernels/accuracy.py --stride 1009 --print  every 1,009th argument, printed
 
 The functions are compiled from `tlean/_core/simd/vmath.h` with the flags of the kernels and compared with the C library's in float64.
 """
@@ -21,7 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "benchmarks" / "ACCURACY.md"
 ALL = 1 << 32
 PIECES = 32
@@ -56,7 +56,7 @@ def compiler() -> str | None:
 
 def build(folder: Path, common: list[str], sets: dict[str, list[str]]) -> Path:
     """The program, compiled into the folder."""
-    source, cc = str(ROOT / ".ci" / "accuracy.c"), compiler() or "cc"
+    source, cc = str(ROOT / "tools" / "kernels" / "accuracy.c"), compiler() or "cc"
     objects = []
     # The comparison has the widest vectors.
     main = [*list(sets.values())[-1], "-DMAIN", f"-DSETS(F)={' '.join(f'F({s})' for s in sets)}"]
