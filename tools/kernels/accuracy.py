@@ -1,6 +1,6 @@
 """The greatest errors of the float32 vector math over all 2³² arguments, at every instruction set that this machine has.
 
-    python tools/kernels/accuracy.py                        everything: writes benchmarks/ACCURACY.md; about a quarter of an hour on two cores
+    python tools/kernels/accuracy.py                        everything: writes benchmarks/ACCURACY.md; 15 minutes on two cores
     python tools/kernels/accuracy.py --only exp,log         some functions, the others' rows stay
     python tools/kernels/accuracy.py --stride 1009 --print  every 1,009th argument, printed
 
