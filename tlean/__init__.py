@@ -8,14 +8,12 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import backends as backends
-from . import cuda, data, optim, testing, train, tree
+from . import cuda, optim, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
 from ._moved import install as install_moved
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
-from .custom import custom_op
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
@@ -47,12 +45,14 @@ from .session.base import Session
 from .session.indices import NatRef, NatVecRef
 from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
-from .train.checkpoint import load, save
-from .train.trainer import ScalarTrainer
 
 if TYPE_CHECKING:
-    from . import nn
+    from . import backends as backends
+    from . import data, nn, testing, train
+    from .custom import custom_op
+    from .train.checkpoint import load, save
     from .train.fit import fit
+    from .train.trainer import ScalarTrainer
 
 __version__ = "0.1.0"
 
@@ -123,8 +123,10 @@ __all__ = [
     "vjp",
 ]
 
-# Imported when they are first named, so that programs without models start sooner.
-_LATER = {"nn": "tlean.nn", "fit": "tlean.train.fit"}
+# Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
+_LATER = {name: f"tlean.{name}" for name in ("backends", "data", "nn", "testing", "train")}
+_LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 
 install_moved()
@@ -136,7 +138,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'tlean' has no attribute {name!r}")
     module = import_module(_LATER[name])
-    value = globals()[name] = module if name == "nn" else getattr(module, name)
+    value = globals()[name] = module if module.__name__ == f"tlean.{name}" else getattr(module, name)
     return value
 
 

@@ -7,7 +7,6 @@ import sys
 import types
 import warnings
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -73,7 +72,7 @@ MOVED = _read(_TABLE)
 RENAMED = {"Descent": "SGDUpdate", "Threaded": "StatefulTape"}
 
 
-class _Moved(Loader):
+class _Moved:
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         homes = MOVED[spec.name]
         warnings.warn(f"{spec.name} has moved: import from {homes[0]}", DeprecationWarning, stacklevel=_depth())
@@ -95,9 +94,10 @@ class _Moved(Loader):
         """Nothing is to be run."""
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None) -> ModuleSpec | None:
-        return ModuleSpec(name, _Moved()) if name in MOVED else None
+        # Not a `Loader`: importing its base class takes a while.
+        return ModuleSpec(name, _Moved()) if name in MOVED else None  # type: ignore[arg-type]
 
 
 def _depth() -> int:

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from tlean.ops import OpDef
-from tlean.reference.interpreter import Reference
 
 from .graph import Graph, GraphNode
 
@@ -41,6 +40,8 @@ def by_definition(graph: Graph) -> Graph:
 
 def _defined(record: OpDef, dtype: str) -> OpDef:
     def host(outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
+        from tlean.reference.interpreter import Reference
+
         made = Reference(dtype).apply(record, tuple(ins), options)
         for target, value in zip(outs, made if isinstance(made, tuple) else (made,), strict=True):
             if target is not None:

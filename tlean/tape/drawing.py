@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right, insort
-from xml.sax.saxutils import escape
 
 from .shown import Shown, box_text
 
@@ -16,7 +15,8 @@ from .shown import Shown, box_text
 _WIDTH, _HEIGHT, _GAP, _ROW_GAP, _MARGIN, _LANE = 176, 58, 22, 40, 16, 14
 # Sweeps over the layers for the order, and for the places.
 _ORDER_SWEEPS, _PLACE_SWEEPS = 12, 24
-# XML 1.0 has no way to write these.
+# What XML's markup is made of, and what XML 1.0 has no way to write.
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -141,7 +141,7 @@ def _text(x: float, y: float, text: str, size: int, colour: str, weight: str, ro
 
 
 def _written(text: str) -> str:
-    return escape(_UNWRITABLE.sub("�", text))
+    return _UNWRITABLE.sub("�", text).translate(_ESCAPED)
 
 
 def draw(found: list[Shown], norms: dict[int, float]) -> str:
