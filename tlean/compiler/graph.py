@@ -10,6 +10,7 @@ from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
+from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
@@ -103,7 +104,7 @@ class Graph(OpsMethods):
     def const(self, value: Any, name: str | None = None) -> GraphRef:
         """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs."""
         tensor = as_tensor(value)
-        if tensor.dtype in ("float32", "float64"):
+        if tensor.dtype in FLOATS:
             tensor = as_tensor(value, self.dtype)
         ref = self._value(Spec(tuple(tensor.shape), tensor.dtype))
         self.constants[ref.id] = tensor

@@ -24,12 +24,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ..dtypes import FLOAT
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 
 Shape = tuple[int, ...]
 
-#: Stands for "the float dtype of the program" wherever a dtype is declared.
-FLOAT = "float"
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
 #: The kernel of every op that runs a Python function.
