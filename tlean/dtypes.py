@@ -6,6 +6,8 @@ from __future__ import annotations
 FLOAT = "float"
 #: The float dtypes that programs compute in.
 FLOATS = ("float32", "float64")
+#: Indices, positions and masks: what never has a gradient.
+INTEGERS = ("int64", "int32", "bool")
 #: Bytes of one element, for every dtype that an array may have.
 SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 #: The dtype as the names of kernels end.

@@ -52,7 +52,7 @@ def kernel_numbers(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
     if record.host is None:
-        return record.numbers(tuple(specs), options)
+        return record.kernel_params(tuple(specs), options)
     made, given = [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]
     return host_numbers(call_number(record, options), made, given), ()
 

@@ -26,10 +26,9 @@ class GraphNode(NamedTuple):
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an op takes an array in, whatever it was: indices int64, numbers the program's floats; None for a mask as it is."""
-    if name not in record.integer:
-        return float_dtype
-    return None if "mask" in name else "int64"
+    """The dtype that an op takes an array in, whatever it was; None for a mask, which is taken as it is."""
+    dtype = record.dtypes.get(name, float_dtype)
+    return None if dtype == "bool" else dtype
 
 
 class GraphRef(RefBase):

@@ -81,7 +81,7 @@ def _kernel(
         if code != callback.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
-    own_ints, own_floats = record.numbers(specs, node.options)
+    own_ints, own_floats = record.kernel_params(specs, node.options)
     name = record.kernel
     if blocked and kernel == f"{name}_blocked":
         # The kernel for blocks takes the same numbers and which operands are in blocks; a sum to channels (images, channels, positions).
@@ -242,7 +242,7 @@ class _Group:
                 right = inner == INNER.get(f"{record.kernel}:{suffix}") and inner != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
-                own = () if spread else record.numbers(tuple([specs[i] for i in node.inputs]), node.options)[1]  # type: ignore[index]
+                own = () if spread else record.kernel_params(tuple([specs[i] for i in node.inputs]), node.options)[1]  # type: ignore[index]
                 takes = _FLOATS[record.name] = len(own)
                 right &= all(a == b or b != b for a, b in zip(floats[first : first + takes], own, strict=False))
             if not right or first != used or specs[node.outputs[0]].size != self.elements:
@@ -255,7 +255,7 @@ class _Group:
             at += 4 + count
         for k, node in enumerate(self.sums):
             output, first = ints[_HEADER + 2 * k : _HEADER + 2 * k + 2]
-            total = node.record.numbers((specs[node.inputs[0]],), node.options)  # type: ignore[index]
+            total = node.record.kernel_params((specs[node.inputs[0]],), node.options)  # type: ignore[index]
             if output != self.visible + k or first != used or total != ((1, 1, self.elements), floats[first : first + 1]):
                 self.fault(f"sum {k} goes to output {output} with floats from {first} on")
             if self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":

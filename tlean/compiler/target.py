@@ -58,7 +58,7 @@ class Bound(NamedTuple):
 
     def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
-        return self.node.record.numbers(self.specs, self.node.options)
+        return self.node.record.kernel_params(self.specs, self.node.options)
 
 
 @dataclass

@@ -105,7 +105,7 @@ class Transpose2d:
         _need_axes(x, 2)
         return (x[1], x[0])
 
-    def numbers(x):
+    def kernel_params(x):
         return permute_numbers(x, (1, 0))
 
     def vjp(ops, g, y, x):
@@ -126,7 +126,7 @@ class Transpose3dFirstToLast:
         _need_axes(x, 3)
         return (x[1], x[2], x[0])
 
-    def numbers(x):
+    def kernel_params(x):
         return permute_numbers(x, (1, 2, 0))
 
     def vjp(ops, g, y, x):
@@ -143,7 +143,7 @@ class Transpose3dLastToFirst:
         _need_axes(x, 3)
         return (x[2], x[0], x[1])
 
-    def numbers(x):
+    def kernel_params(x):
         return permute_numbers(x, (2, 0, 1))
 
     def vjp(ops, g, y, x):
@@ -160,7 +160,7 @@ class Transpose3dLastTwo:
         _need_axes(x, 3)
         return (x[0], x[2], x[1])
 
-    def numbers(x):
+    def kernel_params(x):
         return permute_numbers(x, (0, 2, 1))
 
     def vjp(ops, g, y, x):
@@ -189,7 +189,7 @@ class SwapAdjacentAtDepth:
     def shape(x, *, depth):
         return tuple(x[a] for a in _swap_axes(len(x), depth))
 
-    def numbers(x, *, depth):
+    def kernel_params(x, *, depth):
         return permute_numbers(x, _swap_axes(len(x), depth))
 
     def vjp(ops, g, y, x, *, depth):
@@ -223,7 +223,7 @@ class Permute:
     def shape(x, *, axes):
         return tuple(x[a] for a in axes)
 
-    def numbers(x, *, axes):
+    def kernel_params(x, *, axes):
         return permute_numbers(x, axes)
 
     def vjp(ops, g, y, x, *, axes):
@@ -259,7 +259,7 @@ class BroadcastTo:
     def shape(x, *, shape, axis_map):
         return shape
 
-    def numbers(x, *, shape, axis_map):
+    def kernel_params(x, *, shape, axis_map):
         strides = [0] * len(shape)
         for a, d, s in zip(axis_map, x, row_strides(x), strict=True):
             strides[a] = s if d == shape[a] else 0
@@ -329,7 +329,7 @@ class Concat:
     def shape(*xs, axis):
         return _concat_shape(xs, axis)
 
-    def numbers(*xs, axis):
+    def kernel_params(*xs, axis):
         return concat_numbers(xs, axis)
 
     def vjp(ops, g, y, *xs, axis):
@@ -356,7 +356,7 @@ class Stack:
             raise ShapeError("inputs have one shape")
         return (*xs[0][:axis], len(xs), *xs[0][axis:])
 
-    def numbers(*xs, axis):
+    def kernel_params(*xs, axis):
         return concat_numbers(xs, axis)
 
     def vjp(ops, g, y, *xs, axis):
@@ -373,7 +373,7 @@ class Stack:
 
 class _ConcatPair:
     # The rules of a pair joined along axis 0.
-    def numbers(a, b):
+    def kernel_params(a, b):
         return concat_numbers((a, b), 0)
 
     def vjp(ops, g, y, a, b):

@@ -81,7 +81,7 @@ class MseLoss:
     def shape(yhat, target, *, reduction):
         return _paired(yhat, target, reduction, "yhat and target")
 
-    def numbers(yhat, target, *, reduction):  # (elements, reduction)
+    def kernel_params(yhat, target, *, reduction):  # (elements, reduction)
         return (size(yhat), _REDUCTIONS.index(reduction)), ()
 
     def vjp(ops, g, y, yhat, target, *, reduction):
@@ -102,7 +102,7 @@ class MseLossGrad:
     def shape(g, yhat, target, *, reduction):
         return [yhat, target]
 
-    def numbers(g, yhat, target, *, reduction):  # (elements, reduction)
+    def kernel_params(g, yhat, target, *, reduction):  # (elements, reduction)
         return (size(yhat), _REDUCTIONS.index(reduction)), ()
 
     def decompose(ops, g, yhat, target, *, reduction):
@@ -137,7 +137,7 @@ class BceWithLogits:
     def shape(logits, target, *, reduction):
         return _paired(logits, target, reduction, "logits and target")
 
-    def numbers(logits, target, *, reduction):  # (elements, reduction)
+    def kernel_params(logits, target, *, reduction):  # (elements, reduction)
         return (size(logits), _REDUCTIONS.index(reduction)), ()
 
     def vjp(ops, g, y, logits, target, *, reduction):
@@ -155,7 +155,7 @@ class BceWithLogitsGrad:
     def shape(g, logits, target, *, reduction):
         return [logits, target]
 
-    def numbers(g, logits, target, *, reduction):  # (elements, reduction)
+    def kernel_params(g, logits, target, *, reduction):  # (elements, reduction)
         return (size(logits), _REDUCTIONS.index(reduction)), ()
 
     def decompose(ops, g, logits, target, *, reduction):
@@ -191,7 +191,7 @@ def _one_hot_samples():
     ]
 
 
-@defop("_one_hot", samples=_one_hot_samples, integer=("labels",), differentiable=False)
+@defop("_one_hot", samples=_one_hot_samples, dtypes={"labels": "int64"}, differentiable=False)
 class OneHot:
     """1 at the label, 0 elsewhere, along a new last axis.
 
@@ -204,7 +204,7 @@ class OneHot:
     def shape(labels, *, depth, ignore_index, strict):
         return (*labels, depth)
 
-    def numbers(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
+    def kernel_params(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0, strict), ()
 
     vjp = no_gradient
@@ -216,7 +216,7 @@ class _AtLabel:
     def options(x, labels, *, depth, ignore_index=None):
         return {"depth": depth, "ignore_index": ignore_index}
 
-    def numbers(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
+    def kernel_params(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0), ()
 
 
@@ -230,7 +230,7 @@ def _pick_samples():
     ]
 
 
-@defop("_pick", samples=_pick_samples, integer=("labels",))
+@defop("_pick", samples=_pick_samples, dtypes={"labels": "int64"})
 class Pick(_AtLabel):
     """The element of each row at its label, 0 for an ignored one: (*k, depth), (*k) → (*k)."""
 
@@ -253,7 +253,7 @@ def _unpick_samples():
     return [good(s.args[1].shape, s.args[1], **s.options) for s in _pick_samples() if not s.raises]
 
 
-@defop("_unpick", samples=_unpick_samples, integer=("labels",))
+@defop("_unpick", samples=_unpick_samples, dtypes={"labels": "int64"})
 class Unpick(_AtLabel):
     """Rows that are 0 but at their labels: (*k), (*k) → (*k, depth)."""
 
@@ -352,7 +352,7 @@ def _labelled_ints(scores, ignore_index, reduction):
     "cross_entropy",
     samples=_cross_entropy_samples,
     optional=("weight",),
-    integer=("labels",),
+    dtypes={"labels": "int64"},
     residuals=("top", "log_total"),
     algebraic=False,
     source="Szegedy et al. 2016, section 7 (smoothing)",
@@ -377,7 +377,7 @@ class CrossEntropy:
     def residual_specs(logits, labels, weight, *, label_smoothing, ignore_index, reduction):
         return [labels, labels]
 
-    def numbers(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
+    def kernel_params(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
         return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
 
     def vjp(ops, g, y, logits, labels, weight, *, label_smoothing, ignore_index, reduction, top, log_total):
@@ -420,7 +420,7 @@ def _cross_entropy_grad_samples():
     ]
 
 
-@defop("_cross_entropy_grad", samples=_cross_entropy_grad_samples, optional=("weight",), integer=("labels",), algebraic=False)
+@defop("_cross_entropy_grad", samples=_cross_entropy_grad_samples, optional=("weight",), dtypes={"labels": "int64"}, algebraic=False)
 class CrossEntropyGrad:
     """The gradient of `cross_entropy` to the logits; `top` and `log_total` are hints.
 
@@ -430,7 +430,7 @@ class CrossEntropyGrad:
     def shape(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
         return logits
 
-    def numbers(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
+    def kernel_params(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
         return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
 
     def decompose(ops, g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
