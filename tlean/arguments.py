@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .dtypes import FLOATS
 from .errors import DTypeError, NodeError, OptionError, ShapeError
 
 
@@ -78,7 +79,7 @@ def seed(who: str, value: Any) -> int:
 
 def float_dtype(who: str, value: Any) -> str:
     """A float dtype by name. Raises: DTypeError."""
-    if not isinstance(value, str) or value not in ("float32", "float64"):
+    if not isinstance(value, str) or value not in FLOATS:
         raise DTypeError(f"{who}: dtype is float32 or float64, got {value!r}")
     return value
 

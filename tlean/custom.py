@@ -15,7 +15,8 @@ from tlean._core.refs import RefBase
 from .compiler.graph import GraphRef
 from .errors import DTypeError, OptionError, ShapeError
 from .interpreters.dual import DualRef
-from .ops.registry import OpDef, host_op
+from .ops.registry import OpDef
+from .ops.unregistered import host_op
 from .reference.interpreter import Reference
 
 _numbers = itertools.count()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arguments import flag
+from .dtypes import FLOATS
 from .errors import DTypeError, OptionError
 from .rng import program_seed
 
@@ -63,7 +64,7 @@ class Options:
             object.__setattr__(self, "device", "cuda")
         if self.use_gpu is False and self.device != "cpu":
             raise OptionError(f"Options: use_gpu=False contradicts device={self.device!r}")
-        if not isinstance(self.dtype, str) or self.dtype not in ("float32", "float64"):
+        if not isinstance(self.dtype, str) or self.dtype not in FLOATS:
             raise OptionError(f"Options: dtype is 'float32' or 'float64', got {self.dtype!r}")
         if self.device != "cpu" and self.dtype == "float64":
             raise DTypeError("Options: CUDA computes in float32, got dtype='float64'")

@@ -14,6 +14,7 @@ import numpy as np
 from . import errors, tree
 from ._core.array import AnyTensor, as_tensor
 from .autodiff import grad, jvp, vjp
+from .dtypes import FLOATS
 from .errors import OptionError, ShapeError
 from .interpreters.eager import EagerOps
 from .ops import OpDef, get
@@ -158,7 +159,7 @@ def check_op(
     reference: Callable[..., Any] | None = None,
     order: int = 2,
     modes: Sequence[str] = _MODES,
-    dtypes: Sequence[str] = ("float32", "float64"),
+    dtypes: Sequence[str] = FLOATS,
     tol: float | None = None,
     seed: int = 0,
 ) -> None:

@@ -72,7 +72,7 @@ def _row(name: str) -> tuple[str, ...]:
         kernel = "composite"
     elif record.view:
         kernel = "view"
-    elif record.rules.numbers is None and record.rules.decompose is not None:
+    elif record.rules.kernel_params is None and record.rules.decompose is not None:
         kernel = "parts"
     else:
         kernel = f"`{record.kernel}`"
@@ -104,7 +104,7 @@ def _cuda_row(record: OpDef) -> tuple[str, str, str]:
     # An op, its kernel, and the module that has it (or why it needs none, or that there is none).
     if record.view:
         return f"`{record.name}`", "–", "a view: no kernel"
-    if record.rules.numbers is None and record.rules.decompose is not None:
+    if record.rules.kernel_params is None and record.rules.decompose is not None:
         return f"`{record.name}`", "–", "runs the kernels of its parts"
     family = kernel_families().get(record.kernel)
     return f"`{record.name}`", f"`{record.kernel}`", f"`{family.name}`" if family else "**none yet**"

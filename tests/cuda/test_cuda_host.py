@@ -99,9 +99,7 @@ def test_plans_name_functions_and_buffers_that_exist(name):
             continue
         shapes = [None if a is None else getattr(a, "shape", a) for a in sample.args]
         shapes += [None] * (0 if record.variadic else len(record.inputs) - len(shapes))
-        kinds = ["bool" if "mask" in n else "int64" if n in record.integer else "float" for n in record.input_names(len(shapes))]
-        if record.internal:
-            kinds = ["int32" if k == "int64" else k for k in kinds]
+        kinds = [record.dtypes.get(n, "float") for n in record.input_names(len(shapes))]
         specs = tuple(None if s is None else Spec(tuple(s), k) for s, k in zip(shapes, kinds, strict=True))
         clean, outs = record.infer(specs, sample.options)
         plan = plan_of(record, specs, clean)

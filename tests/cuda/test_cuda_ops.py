@@ -34,7 +34,7 @@ def as_device(ops, arrays):
 
 def has_kernel(name):
     record = get(name)
-    return record.view or record.kernel in table.KERNELS or (record.rules.numbers is None and record.rules.decompose is not None)
+    return record.view or record.kernel in table.KERNELS or (record.rules.kernel_params is None and record.rules.decompose is not None)
 
 
 @pytest.mark.parametrize(("name", "k"), [c for c in GOOD if has_kernel(c[0])])

@@ -209,7 +209,7 @@ def test_samples_are_what_they_say(name):
         else:
             options, outs = op.infer(specs, sample.options)
             assert not specs or outs[0].shape == specs[0].shape
-            ints, floats = op.numbers(specs, options)
+            ints, floats = op.kernel_params(specs, options)
             assert ints == (outs[0].size,) and len(floats) == len(FORMULAS[name].parameters)
 
 

@@ -14,6 +14,7 @@ import pytest
 import tlean as tl
 from tlean.ops import all_ops, composites, registry
 from tlean.ops.protocol import Ops
+from tools.codegen import faces
 
 METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
 PUBLIC = {r.name: r for r in all_ops(internal=False)}
@@ -72,6 +73,31 @@ def test_aliases(name):
     target = registry.aliases()[name]
     assert inspect.getdoc(METHODS[name]) == f"Alias of `{target}`." or target in inspect.getdoc(METHODS[name])
     assert list(parameters(METHODS[name])) == list(parameters(METHODS[target]))
+
+
+MISMATCHES = {
+    "an entry without a record": ("def nothing_like_it(self, x, *, name=None): ...", "got one alone for nothing_like_it"),
+    "another input": ("def relu(self, z, *, name=None): ...", "relu: .* the same arguments"),
+    "an option too many": ("def softmax(self, x, axis=-1, width=1, *, name=None): ...", "softmax: .* the same arguments"),
+    "another default": ("def softmax(self, x, axis=0, *, name=None): ...", "softmax: .* the same defaults"),
+}
+
+
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_a_mismatch_fails_the_build(case, monkeypatch):
+    entry, error = MISMATCHES[case]
+    names: dict = {}
+    exec(entry, names)
+    name = next(n for n in names if n != "__builtins__")
+    monkeypatch.setattr(Ops, name, names[name], raising=False)
+    with pytest.raises(TypeError, match=error):
+        faces.files()
+
+
+def test_a_record_without_an_entry_fails_the_build(monkeypatch):
+    monkeypatch.delattr(next(c for c in Ops.__mro__ if "softmax" in vars(c)), "softmax")
+    with pytest.raises(TypeError, match="got one alone for softmax"):
+        faces.files()
 
 
 def test_the_tables_are_up_to_date(tmp_path):

@@ -51,7 +51,7 @@ class Call:
         kinds = ["float" if a is None or a.dtype.kind == "f" else str(a.dtype) for a in self.args]
         specs = tuple(None if a is None else Spec(a.shape, k) for a, k in zip(self.args, kinds, strict=True))
         clean, outs = op.infer(specs, options)
-        ints, floats = op.numbers(specs, clean)
+        ints, floats = op.kernel_params(specs, clean)
         found = [(o.shape, dtype if o.dtype == "float" else o.dtype) for o in outs]
         self.outs = [np.full(shape, np.nan if np.dtype(kind).kind == "f" else -1, kind) for shape, kind in found]
         kernels = importlib.import_module(f"tlean._core.isa_{isa}.{module}").KERNELS

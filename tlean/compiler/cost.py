@@ -11,8 +11,6 @@ from tlean.ops import OpDef, Spec
 from .graph import Graph
 from .target import nbytes
 
-_SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
-
 
 @dataclass(frozen=True)
 class NodeCost:
@@ -50,7 +48,7 @@ def cost_of(graph: Graph) -> Cost:
         outs = [graph.specs[v] for v in node.outputs]
         rule = node.record.flops
         flops = float(rule(*shapes, **node.options)) if rule else float(sum(o.size for o in outs))
-        moved = sum(s.size * _SIZES[s.dtype] for s in [*outs, *(graph.specs[i] for i in node.inputs if i is not None)])
+        moved = sum(map(nbytes, [*outs, *(graph.specs[i] for i in node.inputs if i is not None)]))
         nodes.append(NodeCost(node.record.name.lstrip("_"), tuple(o.shape for o in outs[: len(node.record.outputs)]), flops, moved))
     return Cost(sum(n.flops for n in nodes), sum(n.bytes for n in nodes), tuple(nodes))
 

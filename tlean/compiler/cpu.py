@@ -12,6 +12,7 @@ from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
+from tlean.dtypes import SIZES, SUFFIX, WORDS
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
@@ -27,7 +28,6 @@ from .target import Arrangement, Bound, Step, Target
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
 
-SUFFIX = {"float32": "f32", "float64": "f64"}
 _OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024
@@ -40,7 +40,6 @@ _FAR_BYTES = 512 * 1024
 #: Inputs that an output of a group may choose from when it takes over memory.
 _HEIRS = 8
 #: The kernel that copies words as wide as the dtype's.
-_WORDS = {"float32": "f32", "float64": "f64", "int64": "f64", "int32": "f32"}
 
 
 def kernel_address(record: OpDef, dtype: str) -> int | None:
@@ -53,7 +52,7 @@ def kernel_numbers(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """What the kernel of a call needs to know: the op's own numbers, or for a host call the callable and the operands."""
     if record.host is None:
-        return record.numbers(tuple(specs), options)
+        return record.kernel_params(tuple(specs), options)
     made, given = [(s.shape, s.dtype) for s in outs], [None if s is None else (s.shape, s.dtype) for s in specs]
     return host_numbers(call_number(record, options), made, given), ()
 
@@ -86,9 +85,9 @@ class Cpu(Target):
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
-        if spec.dtype not in _WORDS:
+        if spec.dtype not in WORDS:
             raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
-        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{_WORDS[spec.dtype]}"])
+        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{WORDS[spec.dtype]}"])
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
         steps = channel_blocks(graph, outer_updates(graph, steps, kept), kept, self)
@@ -144,7 +143,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     code: list[int] = []
     floats: list[float] = []
     runs = Runs(suffix, place, {*visible, *sums})
-    item = 4 if graph.dtype == "float32" else 8
+    item = SIZES[graph.dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
     dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.eager.instance import options_key
+from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 
@@ -141,7 +142,7 @@ def _active(graph: Graph, nodes: Sequence[GraphNode], sources: Sequence[int]) ->
     active = set(sources)
     for node in nodes:
         if node.record.differentiable and active.intersection(i for i in node.inputs if i is not None):
-            active.update(v for v in node.outputs if graph.specs[v].dtype in ("float32", "float64"))
+            active.update(v for v in node.outputs if graph.specs[v].dtype in FLOATS)
     return active
 
 
@@ -162,7 +163,7 @@ def reverse(
 
     for ref, g in seeds:
         # An integer output has no cotangent, whatever was given for it.
-        if graph.specs[ref.id].dtype in ("float32", "float64"):
+        if graph.specs[ref.id].dtype in FLOATS:
             add(ref.id, g)
     for node in reversed(nodes):
         n_out = len(node.record.outputs)

@@ -10,6 +10,7 @@ from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
+from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import FLOAT, OpDef, Spec, get
 
@@ -25,10 +26,9 @@ class GraphNode(NamedTuple):
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an op takes an array in, whatever it was: indices int64, numbers the program's floats; None for a mask as it is."""
-    if name not in record.integer:
-        return float_dtype
-    return None if "mask" in name else "int64"
+    """The dtype that an op takes an array in, whatever it was; None for a mask, which is taken as it is."""
+    dtype = record.dtypes.get(name, float_dtype)
+    return None if dtype == "bool" else dtype
 
 
 class GraphRef(RefBase):
@@ -103,7 +103,7 @@ class Graph(OpsMethods):
     def const(self, value: Any, name: str | None = None) -> GraphRef:
         """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs."""
         tensor = as_tensor(value)
-        if tensor.dtype in ("float32", "float64"):
+        if tensor.dtype in FLOATS:
             tensor = as_tensor(value, self.dtype)
         ref = self._value(Spec(tuple(tensor.shape), tensor.dtype))
         self.constants[ref.id] = tensor

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
+from tlean.dtypes import SIZES, SUFFIX, WORDS
 
 from .graph import GraphNode
 from .passes.channel_blocks import CONVOLUTIONS
 from .plan_check import PlanCheck
-from .target import SIZES, Step
+from .target import Step
 
-_SUFFIX = {"float32": "f32", "float64": "f64"}
-_WORDS = {"float32": "f32", "float64": "f64", "int64": "f64", "int32": "f32"}
 #: Operands of a group; see fused.pyx.
 _OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 _HEADER = 13
@@ -60,7 +59,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
 
 def _copy(check: PlanCheck, step: Step) -> None:
     spec = check.spec_of(step.inputs[0])
-    if step.code != KERNELS[f"copy:{_WORDS.get(spec.dtype, '')}"] or step.ints != (spec.size,) or step.floats:
+    if step.code != KERNELS[f"copy:{WORDS.get(spec.dtype, '')}"] or step.ints != (spec.size,) or step.floats:
         check.fault("a copy is of the whole value", f"it has the numbers {step.ints} for {spec}")
 
 
@@ -75,14 +74,14 @@ def _kernel(
     blocked: tuple[int, ...] = (),
 ) -> None:
     # One op by a kernel of its own; in `table` are the addresses.
-    record, suffix = node.record, _SUFFIX[check.graph.dtype]
+    record, suffix = node.record, SUFFIX[check.graph.dtype]
     specs = tuple([None if i is None else check.graph.specs[i] for i in node.inputs])
     if record.host is not None:
         wanted = callback.numbers(ints[0], _pairs([check.graph.specs[v] for v in node.outputs]), _pairs(specs))
         if code != callback.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
-    own_ints, own_floats = record.numbers(specs, node.options)
+    own_ints, own_floats = record.kernel_params(specs, node.options)
     name = record.kernel
     if blocked and kernel == f"{name}_blocked":
         # The kernel for blocks takes the same numbers and which operands are in blocks; a sum to channels (images, channels, positions).
@@ -106,8 +105,8 @@ def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     node, *rest = step.nodes
     entry, n_out, n_in, n_ints, n_floats = step.ints[:_EPILOGUE_HEADER]
     ints = step.ints[_EPILOGUE_HEADER : _EPILOGUE_HEADER + n_ints]
-    name = f"{node.record.kernel}:{_SUFFIX[check.graph.dtype]}"
-    blocked = f"{node.record.kernel}_blocked:{_SUFFIX[check.graph.dtype]}"
+    name = f"{node.record.kernel}:{SUFFIX[check.graph.dtype]}"
+    blocked = f"{node.record.kernel}_blocked:{SUFFIX[check.graph.dtype]}"
     kernel = node.record.kernel if entry == PRODUCERS.get(name) else f"{node.record.kernel}_blocked"
     if entry not in (PRODUCERS.get(name), PRODUCERS.get(blocked)) or node.record.host is not None:
         check.fault("a kernel with an epilogue reports its parts", f"{node.record.name} does not")
@@ -145,7 +144,7 @@ def _outer(check: PlanCheck, step: Step) -> None:
             "the step of an outer product is an optimiser's, its gradient a product", f"it is {[n.record.name for n in step.nodes]}"
         )
     u, v = [root[i] for i in product.inputs[:2]]
-    shape, suffix = graph.specs[gradient].shape, _SUFFIX[graph.dtype]
+    shape, suffix = graph.specs[gradient].shape, SUFFIX[graph.dtype]
     wanted = (KERNELS[f"{node.record.kernel}:{suffix}"], INNER[f"scale:{suffix}"], *shape, SIZES[graph.dtype], len(node.outputs) - 1)
     sizes = (graph.specs[u].size, graph.specs[v].size)
     if step.inputs != (parameter, u, v, *others) or step.outputs != node.outputs or step.ints != wanted or step.floats or sizes != shape:
@@ -170,7 +169,7 @@ class _Group:
         self._slots = 0
         self.ints = ints
         self.floats = floats
-        self.suffix = _SUFFIX[check.graph.dtype]
+        self.suffix = SUFFIX[check.graph.dtype]
         self.count = ints[3] if len(ints) >= _HEADER else 0
         self.nodes, self.sums = nodes[: self.count], nodes[self.count :]
         self.visible = len(outputs) - len(self.sums)
@@ -243,7 +242,7 @@ class _Group:
                 right = inner == INNER.get(f"{record.kernel}:{suffix}") and inner != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
-                own = () if spread else record.numbers(tuple([specs[i] for i in node.inputs]), node.options)[1]  # type: ignore[index]
+                own = () if spread else record.kernel_params(tuple([specs[i] for i in node.inputs]), node.options)[1]  # type: ignore[index]
                 takes = _FLOATS[record.name] = len(own)
                 right &= all(a == b or b != b for a, b in zip(floats[first : first + takes], own, strict=False))
             if not right or first != used or specs[node.outputs[0]].size != self.elements:
@@ -256,7 +255,7 @@ class _Group:
             at += 4 + count
         for k, node in enumerate(self.sums):
             output, first = ints[_HEADER + 2 * k : _HEADER + 2 * k + 2]
-            total = node.record.numbers((specs[node.inputs[0]],), node.options)  # type: ignore[index]
+            total = node.record.kernel_params((specs[node.inputs[0]],), node.options)  # type: ignore[index]
             if output != self.visible + k or first != used or total != ((1, 1, self.elements), floats[first : first + 1]):
                 self.fault(f"sum {k} goes to output {output} with floats from {first} on")
             if self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":

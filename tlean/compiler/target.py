@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from tlean.dtypes import SIZES
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
 #: What an output is: absent, computed into memory of its own, or one of the inputs.
 NONE, COMPUTED, IS_INPUT = range(3)
-
-SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 
 
 def nbytes(spec: Spec) -> int:
@@ -59,7 +58,7 @@ class Bound(NamedTuple):
 
     def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
-        return self.node.record.numbers(self.specs, self.node.options)
+        return self.node.record.kernel_params(self.specs, self.node.options)
 
 
 @dataclass

@@ -222,7 +222,7 @@ class CudaEager(OpsMethods):
             return -1 if ref.id is None else ref.id, ref._value
         try:
             if name in record.integer:
-                return -1, self._integers(x, "mask" in name)
+                return -1, self._integers(x, record.dtypes[name] == "bool")
             ref = self.const(x)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):

@@ -67,7 +67,7 @@ class Cuda(Target):
             raise DeviceError(
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"
             )
-        no_kernel = record.rules.numbers is None and record.kernel not in KERNELS
+        no_kernel = record.rules.kernel_params is None and record.kernel not in KERNELS
         # What an op's rule reads besides its value only its own kernel makes.
         in_parts = not self.whole and not record.residuals
         if record.rules.decompose is not None and (no_kernel or in_parts):

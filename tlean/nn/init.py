@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.rng import Rng
 from tlean.shapes import as_shape
@@ -55,7 +56,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def as_dtype(dtype: Any) -> str:
     """The name of a dtype of parameters. Raises: DTypeError for another one."""
-    if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
+    if not isinstance(dtype, str) or dtype not in FLOATS:
         raise DTypeError(f"a parameter's dtype is float32 or float64, got {dtype!r}")
     return dtype
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.arguments import truth, whole
+from tlean.arguments import float_dtype, truth, whole
 from tlean.compiler.graph import Graph
 from tlean.data.arrays import as_array
-from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
+from tlean.errors import NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import no_grad
 from tlean.optim.param_list import listed
 from tlean.optim.updates import check_dtypes
@@ -206,8 +206,7 @@ class Module:
 
     def to(self, dtype: str) -> Any:
         """Keep all values in this dtype, "float32" or "float64", from now on; returns the module."""
-        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
-            raise DTypeError(f"to: dtype is float32 or float64, got {dtype!r}")
+        dtype = float_dtype("to", dtype)
         for p in self.state():
             p.cast(dtype)
         return self

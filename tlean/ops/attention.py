@@ -34,7 +34,7 @@ def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
         raise ShapeError(f"mask has shape {scores[-2:]}" + (f" or {scores}" if len(scores) > 2 else ""))
 
 
-def _numbers(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
+def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
     """Ints: batch, n, m, features of q and k, features of v, whether each batch item has a mask of its own, causal."""
     own = mask is not None and len(mask) > 2
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
@@ -78,14 +78,14 @@ def _mask_samples() -> list:
     ]
 
 
-@defop("_attention_allowed", samples=_mask_samples, optional=("mask",), integer=("mask",), differentiable=False)
+@defop("_attention_allowed", samples=_mask_samples, optional=("mask",), dtypes={"mask": "bool"}, differentiable=False)
 class AttentionAllowed:
     """1 where a query (row) may attend to a key (column), else 0."""
 
     def shape(mask, *, shape, causal):
         return shape
 
-    def numbers(mask, *, shape, causal):
+    def kernel_params(mask, *, shape, causal):
         """Ints: batch, n, m, whether each batch item has a mask of its own, causal."""
         return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
 
@@ -116,7 +116,7 @@ def _sdpa_samples() -> list:
     "scaled_dot_product_attention",
     samples=_sdpa_samples,
     optional=("mask",),
-    integer=("mask",),
+    dtypes={"mask": "bool"},
     residuals=("lse",),
     algebraic=False,
     source="Vaswani et al. 2017, equation 1; tiles: Dao et al. 2022",
@@ -134,8 +134,8 @@ class ScaledDotProductAttention:
     def residual_specs(q, k, v, mask, *, causal):
         return [Spec(q[:-1])]
 
-    def numbers(q, k, v, mask, *, causal):
-        return _numbers(q, k, v, mask, causal)
+    def kernel_params(q, k, v, mask, *, causal):
+        return _params(q, k, v, mask, causal)
 
     def vjp(ops, g, y, q, k, v, mask, *, causal, lse):
         return (*ops._sdpa_grad(g, y, lse, q, k, v, mask, causal=causal), None)
@@ -148,7 +148,12 @@ class ScaledDotProductAttention:
 
 
 @defop(
-    "_sdpa_grad", optional=("mask",), integer=("mask",), outputs=("dq", "dk", "dv"), algebraic=False, source="Dao et al. 2022, algorithm 4"
+    "_sdpa_grad",
+    optional=("mask",),
+    dtypes={"mask": "bool"},
+    outputs=("dq", "dk", "dv"),
+    algebraic=False,
+    source="Dao et al. 2022, algorithm 4",
 )
 class SdpaGrad:
     """The gradients of scaled dot-product attention to q, k and v; y and lse are hints.
@@ -163,8 +168,8 @@ class SdpaGrad:
         _check(q, k, v, mask)
         return [q, k, v]
 
-    def numbers(g, y, lse, q, k, v, mask, *, causal):
-        return _numbers(q, k, v, mask, causal)
+    def kernel_params(g, y, lse, q, k, v, mask, *, causal):
+        return _params(q, k, v, mask, causal)
 
     def decompose(ops, g, y, lse, q, k, v, mask, *, causal):
         weights = _Weights(ops, q, k, mask, causal)
@@ -202,7 +207,7 @@ def _mha_samples() -> list:
     "multi_head_attention",
     samples=_mha_samples,
     optional=("mask",),
-    integer=("mask",),
+    dtypes={"mask": "bool"},
     algebraic=False,
     source="Vaswani et al. 2017, section 3.2.2",
 )

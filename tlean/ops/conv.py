@@ -102,7 +102,7 @@ def _transpose_shape(
     return (*x[: -d - 1], w[1] * groups, *out)
 
 
-def _numbers(w: Shape, wide: Shape, narrow: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> tuple[tuple, tuple]:
+def _params(w: Shape, wide: Shape, narrow: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> tuple[tuple, tuple]:
     """Ints of every kernel of the family, all read as the forward convolution wide (N,C,*in) ⋆ w -> narrow (N,O,*out).
 
     N, C, O, groups, then six runs of three ints, spatial axes aligned at the right and filled up with axes of size 1:
@@ -306,9 +306,9 @@ class _Convolution:
     def shape(w, b, x, *, stride, padding, dilation, groups):
         return _conv_shape(w, b, x, stride, padding, dilation, groups)
 
-    def numbers(w, b, x, *, stride, padding, dilation, groups):
+    def kernel_params(w, b, x, *, stride, padding, dilation, groups):
         narrow = _conv_shape(w, b, x, stride, padding, dilation, groups)
-        return _numbers(w, x, narrow, stride, padding, dilation, groups)
+        return _params(w, x, narrow, stride, padding, dilation, groups)
 
     def vjp(ops, g, y, w, b, x, **window):
         return _conv_vjp(ops, g, w, b, x, window)
@@ -342,9 +342,9 @@ class _Transposed:
     def shape(w, b, x, *, stride, padding, output_padding, dilation, groups):
         return _transpose_shape(w, b, x, stride, padding, output_padding, dilation, groups)
 
-    def numbers(w, b, x, *, stride, padding, output_padding, dilation, groups):
+    def kernel_params(w, b, x, *, stride, padding, output_padding, dilation, groups):
         wide = _transpose_shape(w, b, x, stride, padding, output_padding, dilation, groups)
-        return _numbers(w, wide, x, stride, padding, dilation, groups)
+        return _params(w, wide, x, stride, padding, dilation, groups)
 
     def vjp(ops, g, y, w, b, x, *, output_padding, **window):
         return _transpose_vjp(ops, g, w, b, x, window)
@@ -382,9 +382,9 @@ class ConvGradX:
             raise ShapeError(f"g has the shape that conv makes of w and an input {wide}")
         return wide
 
-    def numbers(w, g, *, in_shape, stride, padding, dilation, groups):
+    def kernel_params(w, g, *, in_shape, stride, padding, dilation, groups):
         d = len(w) - 2
-        return _numbers(w, (*g[: -d - 1], w[1] * groups, *in_shape), g, stride, padding, dilation, groups)
+        return _params(w, (*g[: -d - 1], w[1] * groups, *in_shape), g, stride, padding, dilation, groups)
 
     def vjp(ops, g, y, w, h, *, in_shape, **window):
         return ops._conv_grad_w(h, g, kernel=w.shape[2:], **window), ops.conv(w, None, g, **window)
@@ -416,9 +416,9 @@ class ConvGradW:
             raise ShapeError(f"g has the shape that conv makes of x and a kernel {w}")
         return w
 
-    def numbers(g, x, *, kernel, stride, padding, dilation, groups):
+    def kernel_params(g, x, *, kernel, stride, padding, dilation, groups):
         d = len(kernel)
-        return _numbers((g[-d - 1], x[-d - 1] // groups, *kernel), x, g, stride, padding, dilation, groups)
+        return _params((g[-d - 1], x[-d - 1] // groups, *kernel), x, g, stride, padding, dilation, groups)
 
     def vjp(ops, v, y, g, x, *, kernel, **window):
         d = len(kernel)

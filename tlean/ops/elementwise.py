@@ -146,7 +146,7 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
             raise ShapeError(f"{' and '.join(formula.inputs)} have the same shape (broadcast_to stretches one explicitly)")
         return first
 
-    def numbers(first: Shape, *rest: Shape, **given: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(first: Shape, *rest: Shape, **given: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
         # ints = (elements,); floats = the parameters.
         found = formula.values(given)
         return (size(first),), tuple(found[p] for p in formula.parameters)
@@ -158,7 +158,7 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
 
     # The registry reads inputs and options off the rule `shape`.
     shape.__signature__ = _signature(formula.inputs, tuple(options))  # type: ignore[attr-defined]
-    return {"shape": shape, "numbers": numbers, "flops": flops}
+    return {"shape": shape, "kernel_params": kernel_params, "flops": flops}
 
 
 def _signature(inputs: tuple[str, ...], options: tuple[str, ...]) -> Any:
@@ -453,7 +453,7 @@ class Full:
     def shape(*, shape: Shape, value: float) -> Shape:
         return shape
 
-    def numbers(*, shape: Shape, value: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(*, shape: Shape, value: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
         # ints = (elements,); floats = (value,).
         return (size(shape),), (value,)
 

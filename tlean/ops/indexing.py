@@ -61,7 +61,7 @@ class SliceRange0:
             raise IndexRangeError(f"0 <= start, 0 <= length and start + length <= {x[0]}")
         return (length, *x[1:])
 
-    def numbers(x, *, start, length):
+    def kernel_params(x, *, start, length):
         return strided_numbers((length, *x[1:]), row_strides(x), start * size(x[1:]))
 
     def vjp(ops, g, y, x, *, start, length):
@@ -99,7 +99,7 @@ class Slice:
     def shape(x, *, starts, stops, steps):
         return tuple((b - a + s - 1) // s for a, b, s in zip(starts, stops, steps, strict=True))
 
-    def numbers(x, *, starts, stops, steps):
+    def kernel_params(x, *, starts, stops, steps):
         strides = row_strides(x)
         sizes = tuple((b - a + s - 1) // s for a, b, s in zip(starts, stops, steps, strict=True))
         offset = sum(a * s for a, s in zip(starts, strides, strict=True))
@@ -125,7 +125,7 @@ class Place:
     def shape(x, *, shape, starts, steps):
         return shape
 
-    def numbers(x, *, shape, starts, steps):
+    def kernel_params(x, *, shape, starts, steps):
         return place_numbers(x, shape, starts, steps, 0.0)
 
     def vjp(ops, g, y, x, *, shape, starts, steps):
@@ -157,7 +157,7 @@ class Pad:
     def shape(x, *, widths, value):
         return tuple(before + n + after for n, (before, after) in zip(x, widths, strict=True))
 
-    def numbers(x, *, widths, value):
+    def kernel_params(x, *, widths, value):
         target = tuple(before + n + after for n, (before, after) in zip(x, widths, strict=True))
         return place_numbers(x, target, tuple(p[0] for p in widths), (1,) * len(x), value)
 
@@ -202,7 +202,7 @@ def at_one(value: int) -> Arr:
     return Arr((), "values", data=value)
 
 
-@defop("gather_scalar", kernel="gather_rows", integer=("i",), samples=lambda: [
+@defop("gather_scalar", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5,), at_one(0)), good((5,), at_one(4)), bad("IndexRangeError", (5,), at_one(5)), bad("IndexRangeError", (5,), at_one(-1)),
     bad("IndexRangeError", (0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)), bad("ShapeError", (5,), at(1, 2)),
 ])  # fmt: skip
@@ -217,13 +217,13 @@ class GatherScalar(_Gather):
         _need(i, 0, "i")
         return ()
 
-    def numbers(x, i):
+    def kernel_params(x, i):
         return rows_numbers(x, i, True)
 
     jvp = linear_jvp("gather_scalar")
 
 
-@defop("gather_row", kernel="gather_rows", integer=("i",), samples=lambda: [
+@defop("gather_row", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5, 3), at_one(0)), good((5, 3), at_one(4)), bad("IndexRangeError", (5, 3), at_one(5)), bad("IndexRangeError", (5, 3), at_one(-1)),
     bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -238,13 +238,13 @@ class GatherRow(_Gather):
         _need(i, 0, "i")
         return (x[1],)
 
-    def numbers(x, i):
+    def kernel_params(x, i):
         return rows_numbers(x, i, True)
 
     jvp = linear_jvp("gather_row")
 
 
-@defop("gather_scalar_nat", kernel="gather_rows", integer=("i",), aliases=("gather_scalar_ref",), samples=lambda: [
+@defop("gather_scalar_nat", kernel="gather_rows", dtypes={"i": "int64"}, aliases=("gather_scalar_ref",), samples=lambda: [
     good((5,), at_one(2)), good((5,), at_one(5)), good((5,), at_one(-1)), good((0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)),
 ])  # fmt: skip
 class GatherScalarNat(_Gather):
@@ -255,13 +255,13 @@ class GatherScalarNat(_Gather):
         _need(i, 0, "i")
         return ()
 
-    def numbers(x, i):
+    def kernel_params(x, i):
         return rows_numbers(x, i, False)
 
     jvp = linear_jvp("gather_scalar_nat")
 
 
-@defop("gather_row_ref", kernel="gather_rows", integer=("i",), samples=lambda: [
+@defop("gather_row_ref", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5, 3), at_one(2)), good((5, 3), at_one(5)), good((5, 3), at_one(-1)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
 class GatherRowRef(_Gather):
@@ -272,13 +272,13 @@ class GatherRowRef(_Gather):
         _need(i, 0, "i")
         return (x[1],)
 
-    def numbers(x, i):
+    def kernel_params(x, i):
         return rows_numbers(x, i, False)
 
     jvp = linear_jvp("gather_row_ref")
 
 
-@defop("gather_vec_nat", kernel="gather_rows", integer=("idx",), aliases=("gather_vec_ref",), samples=lambda: [
+@defop("gather_vec_nat", kernel="gather_rows", dtypes={"idx": "int64"}, aliases=("gather_vec_ref",), samples=lambda: [
     good((5,), at(0, 4, 0)), good((5,), at(-1, 5, 2)), good((5,), Arr((0,), "int", 0, 5)), good((3,), at(*range(3), *range(3), 9)),
     bad("ShapeError", (5, 2), at(0)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -290,13 +290,13 @@ class GatherVecNat(_Gather):
         _need(idx, 1, "idx")
         return idx
 
-    def numbers(x, idx):
+    def kernel_params(x, idx):
         return rows_numbers(x, idx, False)
 
     jvp = linear_jvp("gather_vec_nat")
 
 
-@defop("gather_rows_nat", kernel="gather_rows", integer=("idx",), aliases=("gather_rows_ref",), samples=lambda: [
+@defop("gather_rows_nat", kernel="gather_rows", dtypes={"idx": "int64"}, aliases=("gather_rows_ref",), samples=lambda: [
     good((5, 3), at(0, 4, 0)), good((5, 3), at(-1, 5, 2)), good((5, 3), Arr((0,), "int", 0, 5)), good((4, 70), at(1, 1, 3, 1)),
     bad("ShapeError", (5,), at(0)), bad("ShapeError", (5, 3), at_one(0)),
 ])  # fmt: skip
@@ -308,7 +308,7 @@ class GatherRowsNat(_Gather):
         _need(idx, 1, "idx")
         return (idx[0], x[1])
 
-    def numbers(x, idx):
+    def kernel_params(x, idx):
         return rows_numbers(x, idx, False)
 
     jvp = linear_jvp("gather_rows_nat")
@@ -322,7 +322,7 @@ def _gather(ops: Any, x: Any, i: Any) -> Any:
     return ops.apply(_GATHERS[len(x.shape), len(i.shape)], (x, i), {})
 
 
-@defop("_scatter_rows", kernel="scatter_rows", integer=("i",), samples=lambda: [
+@defop("_scatter_rows", kernel="scatter_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((), at_one(2), shape=(5,)), good((3,), at(1, 1, 0), shape=(4,)), good((3, 2), at(3, -1, 3), shape=(4, 2)),
     good((2,), at_one(7), shape=(4, 2)), good((0, 2), Arr((0,), "int", 0, 4), shape=(4, 2)),
 ])  # fmt: skip
@@ -335,7 +335,7 @@ class ScatterRows:
     def shape(v, i, *, shape):
         return shape
 
-    def numbers(v, i, *, shape):
+    def kernel_params(v, i, *, shape):
         return rows_numbers(shape, i, False)
 
     def vjp(ops, g, y, v, i, *, shape):
@@ -346,7 +346,7 @@ class ScatterRows:
 
 class _ScatterAdd:
     # y = x + scatter(v): linear in x and in v.
-    def numbers(x, v, i):
+    def kernel_params(x, v, i):
         return rows_numbers(x, i, True)
 
     def vjp(ops, g, y, x, v, i):
@@ -359,7 +359,7 @@ class _ScatterAdd:
         return added if t[0] is None else ops.add(t[0], added)
 
 
-@defop("scatter_add_vec", kernel="scatter_add_rows", integer=("i",), samples=lambda: [
+@defop("scatter_add_vec", kernel="scatter_add_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5,), (), at_one(2)), bad("IndexRangeError", (5,), (), at_one(5)), bad("IndexRangeError", (5,), (), at_one(-1)),
     bad("ShapeError", (5,), (1,), at_one(2)), bad("ShapeError", (5, 2), (), at_one(2)),
 ])  # fmt: skip
@@ -376,7 +376,7 @@ class ScatterAddVec(_ScatterAdd):
         return x
 
 
-@defop("scatter_add_row", kernel="scatter_add_rows", integer=("i",), samples=lambda: [
+@defop("scatter_add_row", kernel="scatter_add_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5, 3), (3,), at_one(2)), bad("IndexRangeError", (5, 3), (3,), at_one(5)), bad("IndexRangeError", (5, 3), (3,), at_one(-1)),
     bad("ShapeError", (5, 3), (2,), at_one(2)), bad("ShapeError", (5,), (), at_one(2)),
 ])  # fmt: skip

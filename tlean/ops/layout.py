@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import Any
 
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, broadcast_axes, normalize_axis, resolve_reshape, size
-from .registry import defop, linear_jvp
+from .registry import OpDef, defop, linear_jvp
 from .samples import bad, good
 
 
@@ -40,7 +41,7 @@ def strided_numbers(sizes: Shape, strides: Shape, offset: int = 0) -> tuple[tupl
     return (offset, len(axes), *(n for n, _ in axes), *(s for _, s in axes)), ()
 
 
-def permute_numbers(shape: Shape, axes: Shape) -> tuple[tuple[int, ...], tuple[()]]:
+def permute_params(shape: Shape, axes: Shape) -> tuple[tuple[int, ...], tuple[()]]:
     """The numbers of `strided_copy` for a permutation of axes: output axis i is input axis axes[i]."""
     strides = row_strides(shape)
     return strided_numbers(tuple(shape[a] for a in axes), tuple(strides[a] for a in axes))
@@ -90,83 +91,58 @@ class Flatten:
 # Permutations of axes ----------------------------------------------------------------------------------------------------
 
 
-def _need_axes(x: Shape, count: int) -> None:
-    if len(x) != count:
-        raise ShapeError(f"x has {count} axes")
+def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[], list], text: str) -> OpDef:
+    """Declare the op that brings axes into this order; `inverse` is the op that undoes it."""
+
+    class Permutation:
+        __doc__ = text
+
+        def shape(x):
+            if len(x) != len(axes):
+                raise ShapeError(f"x has {len(axes)} axes")
+            return tuple(x[a] for a in axes)
+
+        def kernel_params(x):
+            return permute_params(x, axes)
+
+        def vjp(ops, g, y, x):
+            return (ops.apply(inverse, (g,), {}),)
+
+        jvp = linear_jvp(name)
+
+    return defop(name, kernel="strided_copy", samples=samples)(Permutation)
 
 
-@defop("transpose2d", kernel="strided_copy", samples=lambda: [
-    good((3, 5)), good((1, 4)), good((37, 70)), good((0, 3)), bad("ShapeError", (3,)), bad("ShapeError", (2, 3, 4)),
-])  # fmt: skip
-class Transpose2d:
-    """Rows become columns: (m, n) → (n, m)."""
-
-    def shape(x):
-        _need_axes(x, 2)
-        return (x[1], x[0])
-
-    def numbers(x):
-        return permute_numbers(x, (1, 0))
-
-    def vjp(ops, g, y, x):
-        return (ops.transpose2d(g),)
-
-    jvp = linear_jvp("transpose2d")
+def transpose2d_samples() -> list:
+    return [good((3, 5)), good((1, 4)), good((37, 70)), good((0, 3)), bad("ShapeError", (3,)), bad("ShapeError", (2, 3, 4))]
 
 
 def transpose3d_samples() -> list:
     return [good((2, 3, 4)), good((1, 5, 1)), good((3, 0, 2)), bad("ShapeError", (3, 4)), bad("ShapeError", ())]
 
 
-@defop("transpose3d_first_to_last", kernel="strided_copy", samples=transpose3d_samples)
-class Transpose3dFirstToLast:
-    """The first axis becomes the last: (a, b, c) → (b, c, a)."""
-
-    def shape(x):
-        _need_axes(x, 3)
-        return (x[1], x[2], x[0])
-
-    def numbers(x):
-        return permute_numbers(x, (1, 2, 0))
-
-    def vjp(ops, g, y, x):
-        return (ops.transpose3d_last_to_first(g),)
-
-    jvp = linear_jvp("transpose3d_first_to_last")
-
-
-@defop("transpose3d_last_to_first", kernel="strided_copy", samples=transpose3d_samples)
-class Transpose3dLastToFirst:
-    """The last axis becomes the first: (a, b, c) → (c, a, b)."""
-
-    def shape(x):
-        _need_axes(x, 3)
-        return (x[2], x[0], x[1])
-
-    def numbers(x):
-        return permute_numbers(x, (2, 0, 1))
-
-    def vjp(ops, g, y, x):
-        return (ops.transpose3d_first_to_last(g),)
-
-    jvp = linear_jvp("transpose3d_last_to_first")
-
-
-@defop("transpose3d_last_two", kernel="strided_copy", samples=transpose3d_samples)
-class Transpose3dLastTwo:
-    """The last two axes change places: (a, b, c) → (a, c, b)."""
-
-    def shape(x):
-        _need_axes(x, 3)
-        return (x[0], x[2], x[1])
-
-    def numbers(x):
-        return permute_numbers(x, (0, 2, 1))
-
-    def vjp(ops, g, y, x):
-        return (ops.transpose3d_last_two(g),)
-
-    jvp = linear_jvp("transpose3d_last_two")
+_fixed_permutation("transpose2d", (1, 0), "transpose2d", transpose2d_samples, "Rows become columns: (m, n) → (n, m).")
+_fixed_permutation(
+    "transpose3d_first_to_last",
+    (1, 2, 0),
+    "transpose3d_last_to_first",
+    transpose3d_samples,
+    "The first axis becomes the last: (a, b, c) → (b, c, a).",
+)
+_fixed_permutation(
+    "transpose3d_last_to_first",
+    (2, 0, 1),
+    "transpose3d_first_to_last",
+    transpose3d_samples,
+    "The last axis becomes the first: (a, b, c) → (c, a, b).",
+)
+_fixed_permutation(
+    "transpose3d_last_two",
+    (0, 2, 1),
+    "transpose3d_last_two",
+    transpose3d_samples,
+    "The last two axes change places: (a, b, c) → (a, c, b).",
+)
 
 
 def _swap_axes(ndim: int, depth: int) -> Shape:
@@ -189,8 +165,8 @@ class SwapAdjacentAtDepth:
     def shape(x, *, depth):
         return tuple(x[a] for a in _swap_axes(len(x), depth))
 
-    def numbers(x, *, depth):
-        return permute_numbers(x, _swap_axes(len(x), depth))
+    def kernel_params(x, *, depth):
+        return permute_params(x, _swap_axes(len(x), depth))
 
     def vjp(ops, g, y, x, *, depth):
         return (ops.swap_adjacent_at_depth(g, depth=depth),)
@@ -223,8 +199,8 @@ class Permute:
     def shape(x, *, axes):
         return tuple(x[a] for a in axes)
 
-    def numbers(x, *, axes):
-        return permute_numbers(x, axes)
+    def kernel_params(x, *, axes):
+        return permute_params(x, axes)
 
     def vjp(ops, g, y, x, *, axes):
         return (ops.permute(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__))),)
@@ -259,7 +235,7 @@ class BroadcastTo:
     def shape(x, *, shape, axis_map):
         return shape
 
-    def numbers(x, *, shape, axis_map):
+    def kernel_params(x, *, shape, axis_map):
         strides = [0] * len(shape)
         for a, d, s in zip(axis_map, x, row_strides(x), strict=True):
             strides[a] = s if d == shape[a] else 0
@@ -329,7 +305,7 @@ class Concat:
     def shape(*xs, axis):
         return _concat_shape(xs, axis)
 
-    def numbers(*xs, axis):
+    def kernel_params(*xs, axis):
         return concat_numbers(xs, axis)
 
     def vjp(ops, g, y, *xs, axis):
@@ -356,7 +332,7 @@ class Stack:
             raise ShapeError("inputs have one shape")
         return (*xs[0][:axis], len(xs), *xs[0][axis:])
 
-    def numbers(*xs, axis):
+    def kernel_params(*xs, axis):
         return concat_numbers(xs, axis)
 
     def vjp(ops, g, y, *xs, axis):
@@ -373,7 +349,7 @@ class Stack:
 
 class _ConcatPair:
     # The rules of a pair joined along axis 0.
-    def numbers(a, b):
+    def kernel_params(a, b):
         return concat_numbers((a, b), 0)
 
     def vjp(ops, g, y, a, b):

@@ -77,7 +77,7 @@ class Matmul:
         lead, m, n, _ = _product_sizes(a, b, transpose_a, transpose_b)
         return (*lead, m, n)
 
-    def numbers(a, b, *, transpose_a, transpose_b):
+    def kernel_params(a, b, *, transpose_a, transpose_b):
         """Ints: batch, m, n, k, transpose_a, transpose_b, of A' (m, k) times B' (k, n)."""
         lead, m, n, k = _product_sizes(a, b, transpose_a, transpose_b)
         return (size(lead), m, n, k, transpose_a, transpose_b), ()
@@ -114,7 +114,7 @@ class Bmm:
         lead, m, n, _ = _product_sizes(a, b, False, False)
         return (*lead, m, n)
 
-    def numbers(a, b):
+    def kernel_params(a, b):
         """As `matmul`."""
         (batch,), m, n, k = _product_sizes(a, b, False, False)
         return (batch, m, n, k, 0, 0), ()
@@ -176,7 +176,7 @@ class Linear:
             raise ShapeError(f"b has shape ({w[0]},): one entry per output")
         return (*x[:-1], w[0])
 
-    def numbers(w, b, x):
+    def kernel_params(w, b, x):
         """Ints: rows, out, in."""
         return (size(x[:-1]), *w), ()
 

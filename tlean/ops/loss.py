@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import OptionError, ShapeError, TleanError, complete, describe
+from ..errors import OptionError, ShapeError
 from ..shapes import size
-from .registry import array, composite, defop, is_positive, linear_jvp, no_gradient, no_tangent, whole
+from .registry import defop, linear_jvp, no_gradient, no_tangent, whole
 from .samples import Arr, bad, good
 from .softmax import log_softmax_parts
 
@@ -15,18 +15,10 @@ from .softmax import log_softmax_parts
 _REDUCTIONS = ("none", "mean", "sum")
 
 
-def _reduction(reduction: Any) -> str:
+def reduction_name(reduction: Any) -> str:
     if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
         raise OptionError(f"reduction is one of {', '.join(_REDUCTIONS)}")
     return reduction
-
-
-def _checked(op: str, reduction: Any) -> str:
-    """The reduction of a composite, whose errors nobody else completes."""
-    try:
-        return _reduction(reduction)
-    except OptionError as error:
-        raise complete(error, op, [], {"reduction": reduction}) from None
 
 
 def _paired(a, b, reduction, names):
@@ -54,6 +46,23 @@ def _reductions(*shapes, **options):
     return [good(*shapes, reduction=r, **options) for r in _REDUCTIONS]
 
 
+class _Paired:
+    """What losses of two arrays of one shape share."""
+
+    def options(first, second, *, reduction="mean"):
+        return {"reduction": reduction_name(reduction)}
+
+    def kernel_params(first, second, *, reduction):  # (elements, reduction)
+        return (size(first), _REDUCTIONS.index(reduction)), ()
+
+
+class _PairedGrad:
+    """What the gradients of these losses share."""
+
+    def kernel_params(g, first, second, *, reduction):  # (elements, reduction)
+        return (size(first), _REDUCTIONS.index(reduction)), ()
+
+
 # Mean squared error -----------------------------------------------------------------------------------------------------
 
 
@@ -72,17 +81,11 @@ def _mse_samples():
 
 
 @defop("mse_loss", samples=_mse_samples)
-class MseLoss:
+class MseLoss(_Paired):
     """The mean (or sum, or array) of (yhat − target)²."""
-
-    def options(yhat, target, *, reduction="mean"):
-        return {"reduction": _reduction(reduction)}
 
     def shape(yhat, target, *, reduction):
         return _paired(yhat, target, reduction, "yhat and target")
-
-    def numbers(yhat, target, *, reduction):  # (elements, reduction)
-        return (size(yhat), _REDUCTIONS.index(reduction)), ()
 
     def vjp(ops, g, y, yhat, target, *, reduction):
         return ops._mse_loss_grad(g, yhat, target, reduction=reduction)
@@ -96,14 +99,11 @@ def _paired_grad_samples():
 
 
 @defop("_mse_loss_grad", samples=_paired_grad_samples, outputs=("d_yhat", "d_target"))
-class MseLossGrad:
+class MseLossGrad(_PairedGrad):
     """2 (yhat − target) g, over the number of elements for the mean, and its negative."""
 
     def shape(g, yhat, target, *, reduction):
         return [yhat, target]
-
-    def numbers(g, yhat, target, *, reduction):  # (elements, reduction)
-        return (size(yhat), _REDUCTIONS.index(reduction)), ()
 
     def decompose(ops, g, yhat, target, *, reduction):
         d = ops.scale(ops.mul(_share(ops, g, yhat.shape, reduction), ops.sub(yhat, target)), 2.0)
@@ -128,17 +128,11 @@ def _bce_samples():
 
 
 @defop("bce_with_logits", samples=_bce_samples, algebraic=False)
-class BceWithLogits:
+class BceWithLogits(_Paired):
     """Binary cross-entropy of logits: max(x, 0) − x t + log1p(e^−|x|) for a logit x and a target t."""
-
-    def options(logits, target, *, reduction="mean"):
-        return {"reduction": _reduction(reduction)}
 
     def shape(logits, target, *, reduction):
         return _paired(logits, target, reduction, "logits and target")
-
-    def numbers(logits, target, *, reduction):  # (elements, reduction)
-        return (size(logits), _REDUCTIONS.index(reduction)), ()
 
     def vjp(ops, g, y, logits, target, *, reduction):
         return ops._bce_with_logits_grad(g, logits, target, reduction=reduction)
@@ -149,14 +143,11 @@ class BceWithLogits:
 
 
 @defop("_bce_with_logits_grad", samples=_paired_grad_samples, outputs=("d_logits", "d_target"), algebraic=False)
-class BceWithLogitsGrad:
+class BceWithLogitsGrad(_PairedGrad):
     """(σ(x) − t) g and −x g, over the number of elements for the mean."""
 
     def shape(g, logits, target, *, reduction):
         return [logits, target]
-
-    def numbers(g, logits, target, *, reduction):  # (elements, reduction)
-        return (size(logits), _REDUCTIONS.index(reduction)), ()
 
     def decompose(ops, g, logits, target, *, reduction):
         each = _share(ops, g, logits.shape, reduction)
@@ -166,11 +157,11 @@ class BceWithLogitsGrad:
 # Cross-entropy of labels ------------------------------------------------------------------------------------------------
 
 
-def _label_options(ignore_index, reduction):
-    return {"ignore_index": None if ignore_index is None else whole("ignore_index", ignore_index), "reduction": _reduction(reduction)}
+def label_options(ignore_index, reduction):
+    return {"ignore_index": None if ignore_index is None else whole("ignore_index", ignore_index), "reduction": reduction_name(reduction)}
 
 
-def _check_labelled(scores, labels, weight, name):
+def check_labelled(scores, labels, weight, name):
     if not scores:
         raise ShapeError(f"{name} has a last axis of classes")
     if labels != scores[:-1]:
@@ -191,7 +182,7 @@ def _one_hot_samples():
     ]
 
 
-@defop("_one_hot", samples=_one_hot_samples, integer=("labels",), differentiable=False)
+@defop("_one_hot", samples=_one_hot_samples, dtypes={"labels": "int64"}, differentiable=False)
 class OneHot:
     """1 at the label, 0 elsewhere, along a new last axis.
 
@@ -204,7 +195,7 @@ class OneHot:
     def shape(labels, *, depth, ignore_index, strict):
         return (*labels, depth)
 
-    def numbers(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
+    def kernel_params(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0, strict), ()
 
     vjp = no_gradient
@@ -216,7 +207,7 @@ class _AtLabel:
     def options(x, labels, *, depth, ignore_index=None):
         return {"depth": depth, "ignore_index": ignore_index}
 
-    def numbers(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
+    def kernel_params(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0), ()
 
 
@@ -230,7 +221,7 @@ def _pick_samples():
     ]
 
 
-@defop("_pick", samples=_pick_samples, integer=("labels",))
+@defop("_pick", samples=_pick_samples, dtypes={"labels": "int64"})
 class Pick(_AtLabel):
     """The element of each row at its label, 0 for an ignored one: (*k, depth), (*k) → (*k)."""
 
@@ -253,7 +244,7 @@ def _unpick_samples():
     return [good(s.args[1].shape, s.args[1], **s.options) for s in _pick_samples() if not s.raises]
 
 
-@defop("_unpick", samples=_unpick_samples, integer=("labels",))
+@defop("_unpick", samples=_unpick_samples, dtypes={"labels": "int64"})
 class Unpick(_AtLabel):
     """Rows that are 0 but at their labels: (*k), (*k) → (*k, depth)."""
 
@@ -352,7 +343,7 @@ def _labelled_ints(scores, ignore_index, reduction):
     "cross_entropy",
     samples=_cross_entropy_samples,
     optional=("weight",),
-    integer=("labels",),
+    dtypes={"labels": "int64"},
     residuals=("top", "log_total"),
     algebraic=False,
     source="Szegedy et al. 2016, section 7 (smoothing)",
@@ -368,16 +359,16 @@ class CrossEntropy:
         smoothing = float(label_smoothing)
         if not 0.0 <= smoothing <= 1.0:
             raise OptionError("label_smoothing is at least 0 and at most 1")
-        return {"label_smoothing": smoothing, **_label_options(ignore_index, reduction)}
+        return {"label_smoothing": smoothing, **label_options(ignore_index, reduction)}
 
     def shape(logits, labels, weight=None, *, label_smoothing, ignore_index, reduction):
-        _check_labelled(logits, labels, weight, "logits")
+        check_labelled(logits, labels, weight, "logits")
         return labels if reduction == "none" else ()
 
     def residual_specs(logits, labels, weight, *, label_smoothing, ignore_index, reduction):
         return [labels, labels]
 
-    def numbers(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
+    def kernel_params(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
         return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
 
     def vjp(ops, g, y, logits, labels, weight, *, label_smoothing, ignore_index, reduction, top, log_total):
@@ -420,7 +411,7 @@ def _cross_entropy_grad_samples():
     ]
 
 
-@defop("_cross_entropy_grad", samples=_cross_entropy_grad_samples, optional=("weight",), integer=("labels",), algebraic=False)
+@defop("_cross_entropy_grad", samples=_cross_entropy_grad_samples, optional=("weight",), dtypes={"labels": "int64"}, algebraic=False)
 class CrossEntropyGrad:
     """The gradient of `cross_entropy` to the logits; `top` and `log_total` are hints.
 
@@ -430,7 +421,7 @@ class CrossEntropyGrad:
     def shape(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
         return logits
 
-    def numbers(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
+    def kernel_params(g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
         return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
 
     def decompose(ops, g, logits, labels, weight, top, log_total, *, label_smoothing, ignore_index, reduction):
@@ -443,62 +434,3 @@ class CrossEntropyGrad:
         # A is the sum of B over the classes.
         d = ops.sub(ops.mul(p, rows.spread(rows.over_classes(wanted))), wanted)
         return rows.where_counted(ops.mul(rows.share(g, reduction), d))
-
-
-# Composites -------------------------------------------------------------------------------------------------------------
-
-
-def _finish(ops, op, args, reduction, name):
-    """The op that gives the losses, and their reduction; the last node has the name."""
-    if reduction == "none":
-        return op(*args, name=name)
-    losses = op(*args)
-    return ops.sum(losses, name=name) if reduction == "sum" else ops.mean(losses, name=name)
-
-
-@composite
-def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="mean", *, name=None):
-    """Negative log-likelihood of integer labels: −w[t] log_probs[t] for a label t, 0 for an ignored one."""
-    log_probs = array(ops, log_probs, "nll_loss: log_probs")
-    weight = None if weight is None else array(ops, weight, "nll_loss: weight")
-    shape = tuple(log_probs.shape)
-    try:
-        options = _label_options(ignore_index, reduction)
-        given = getattr(labels, "shape", None)
-        _check_labelled(
-            shape, given if isinstance(given, tuple) else shape[:-1], None if weight is None else tuple(weight.shape), "log_probs"
-        )
-    except TleanError as error:
-        raise complete(error, "nll_loss", [describe("log_probs", shape, log_probs.dtype)], {"reduction": reduction}) from None
-    at_label = {"depth": shape[-1], "ignore_index": options["ignore_index"]}
-    last = name if reduction == "none" else None
-    picked = ops._pick(log_probs, labels, **at_label)
-    if weight is None:
-        losses = ops.neg(picked, name=last)
-    else:
-        weights = ops._pick(ops.broadcast_to(weight, shape), labels, **at_label)
-        losses = ops.mul(ops.neg(picked), weights, name=last)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return ops.sum(losses, name=name)
-    share = ops.sum(ops._one_hot(labels, **at_label, strict=True) if weight is None else weights)
-    return ops.div(ops.sum(losses), share, name=name)
-
-
-@composite
-def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
-    """The mean (or sum, or array) of |yhat − target|."""
-    return _finish(ops, ops.abs, (ops.sub(yhat, target),), _checked("l1_loss", reduction), name)
-
-
-@composite
-def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
-    """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
-    if not is_positive(delta):
-        raise complete(OptionError("delta is a number greater than 0"), "huber_loss", [], {"delta": delta})
-    delta = float(delta)
-    d = ops.sub(yhat, target)
-    # With c = d clamped to ±delta, both branches are c (d − c/2).
-    c = ops.clamp(d, -delta, delta)
-    return _finish(ops, ops.mul, (c, ops.sub(d, ops.scale(c, 0.5))), _checked("huber_loss", reduction), name)

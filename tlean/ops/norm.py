@@ -110,7 +110,7 @@ class LayerNorm:
     def residual_specs(x, gamma, beta, *, eps):
         return [x[:-1], x[:-1]]
 
-    def numbers(x, gamma, beta, *, eps):  # ints = (rows, length), floats = (eps,)
+    def kernel_params(x, gamma, beta, *, eps):  # ints = (rows, length), floats = (eps,)
         return _rows(x), (eps,)
 
     def vjp(ops, g, y, x, gamma, beta, *, eps, mean, rstd):
@@ -137,7 +137,7 @@ class LayerNormGrad:
     def shape(g, x, gamma, mean, rstd, *, eps):
         return [x, (x[-1],), (x[-1],)]
 
-    def numbers(g, x, gamma, mean, rstd, *, eps):  # ints = (rows, length), floats = (eps,)
+    def kernel_params(g, x, gamma, mean, rstd, *, eps):  # ints = (rows, length), floats = (eps,)
         return _rows(x), (eps,)
 
     def decompose(ops, g, x, gamma, mean, rstd, *, eps):
@@ -227,7 +227,7 @@ class BatchNorm:
     def residual_specs(x, gamma, beta, *, eps):
         return [gamma, gamma]
 
-    def numbers(x, gamma, beta, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+    def kernel_params(x, gamma, beta, *, eps):  # ints = (images, channels, elements), floats = (eps,)
         return _slabs(x), (eps,)
 
     def vjp(ops, g, y, x, gamma, beta, *, eps, mean, rstd):
@@ -251,7 +251,7 @@ class BatchNormGrad:
     def shape(g, x, gamma, mean, rstd, *, eps):
         return [x, gamma, gamma]
 
-    def numbers(g, x, gamma, mean, rstd, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+    def kernel_params(g, x, gamma, mean, rstd, *, eps):  # ints = (images, channels, elements), floats = (eps,)
         return _slabs(x), (eps,)
 
     def decompose(ops, g, x, gamma, mean, rstd, *, eps):
@@ -280,7 +280,7 @@ class BatchNormEval:
         _check_channels(x, False, gamma=gamma, beta=beta, mean=mean, var=var)
         return x
 
-    def numbers(x, gamma, beta, mean, var, *, eps):  # ints = (images, channels, elements), floats = (eps,)
+    def kernel_params(x, gamma, beta, mean, var, *, eps):  # ints = (images, channels, elements), floats = (eps,)
         return _slabs(x), (eps,)
 
     def decompose(ops, x, gamma, beta, mean, var, *, eps):
@@ -294,7 +294,7 @@ class _PerChannel:
         _check_channels(x, True)
         return (x[_channel_axis(x)],)
 
-    def numbers(x):  # (images, channels, elements)
+    def kernel_params(x):  # (images, channels, elements)
         return _slabs(x), ()
 
 

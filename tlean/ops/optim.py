@@ -13,7 +13,8 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..shapes import Shape, size
-from .registry import Spec, defop, no_gradient, no_tangent, plain_op
+from .registry import Spec, defop, no_gradient, no_tangent
+from .unregistered import plain_op
 
 
 def _shapes(hyper: Shape, length: int, p: Shape, *others: Shape) -> list[Shape]:
@@ -26,11 +27,19 @@ def _shapes(hyper: Shape, length: int, p: Shape, *others: Shape) -> list[Shape]:
 
 
 def _step(name: str, *states: str, source: str = "") -> Any:
-    return defop(name, outputs=("p1", *(f"{s}1" for s in states)), source=source, algebraic=False, differentiable=False, updates=True)
+    return defop(
+        name,
+        dtypes={"hyper": "float64"},
+        outputs=("p1", *(f"{s}1" for s in states)),
+        source=source,
+        algebraic=False,
+        differentiable=False,
+        updates=True,
+    )
 
 
 class _Rules:
-    def numbers(p, *rest):
+    def kernel_params(p, *rest):
         """Ints: elements."""
         return (size(p),), ()
 
@@ -138,7 +147,7 @@ def _finite_shape(hyper: Shape, *values: Shape) -> Spec:
     return Spec(hyper, "float64")
 
 
-def _finite_numbers(hyper: Shape, *values: Shape) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _finite_params(hyper: Shape, *values: Shape) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Ints: entries of hyper, values, the elements of each."""
     return (hyper[0], len(values), *map(size, values)), ()
 
@@ -148,5 +157,5 @@ FINITE = plain_op(
     "The `hyper` of a step, where every number of the values (the loss, then norms or gradients) is finite; else the run fails with a"
     " NumericsError, before anything was updated.",
     _finite_shape,
-    _finite_numbers,
+    _finite_params,
 )

@@ -20,8 +20,8 @@ from .pool_windows import (
     pooled,
     require_same,
     whole_window,
-    window_numbers,
     window_options,
+    window_params,
 )
 from .registry import Spec, defop
 from .samples import Arr, bad, good
@@ -78,10 +78,10 @@ class _MaxRules:
     def residual_specs(x, **window):
         return [Spec(pooled(x, **window), "int32")]
 
-    def numbers(x, **window):
+    def kernel_params(x, **window):
         w = _whole_max(**window)
         d = len(w["kernel"])
-        return window_numbers(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"], w["pad_value"])
+        return window_params(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"], w["pad_value"])
 
     def vjp(ops, g, y, x, *, argmax, **window):
         return (ops._max_pool_grad(g, x, argmax, **_whole_max(**window)),)
@@ -139,9 +139,9 @@ class _ChosenRules:
     def options(first, x, argmax, *, kernel, stride, padding, pad_value):
         return _pad_value(window_options(kernel, stride, padding), pad_value)
 
-    def numbers(first, x, argmax, **window):
+    def kernel_params(first, x, argmax, **window):
         d = len(window["kernel"])
-        return window_numbers(size(x[:-d]), x[-d:], window["kernel"], window["stride"], window["padding"], window["pad_value"])
+        return window_params(size(x[:-d]), x[-d:], window["kernel"], window["stride"], window["padding"], window["pad_value"])
 
 
 def _max_grad_samples() -> list:
@@ -153,7 +153,7 @@ def _max_grad_samples() -> list:
     ]
 
 
-@defop("_max_pool_grad", samples=_max_grad_samples, optional=("argmax",), integer=("argmax",))
+@defop("_max_pool_grad", samples=_max_grad_samples, optional=("argmax",), dtypes={"argmax": "int32"})
 class MaxPoolGrad(_ChosenRules):
     """The gradient of max_pool: each window's g goes to the cell of x that won. `argmax` is a hint: max_pool's residual."""
 
@@ -176,7 +176,7 @@ def _gather_samples() -> list:
     ]
 
 
-@defop("_max_pool_gather", samples=_gather_samples, optional=("argmax",), integer=("argmax",))
+@defop("_max_pool_gather", samples=_gather_samples, optional=("argmax",), dtypes={"argmax": "int32"})
 class MaxPoolGather(_ChosenRules):
     """The cell of h that won in each window of x: the transpose of `_max_pool_grad`, and max_pool's tangent at h."""
 
@@ -195,10 +195,10 @@ class MaxPoolGather(_ChosenRules):
 
 
 class _AvgRules:
-    def numbers(x, **window):
+    def kernel_params(x, **window):
         w = whole_window(**window)
         d = len(w["kernel"])
-        return window_numbers(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"])
+        return window_params(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"])
 
     def vjp(ops, g, y, x, **window):
         w = whole_window(**window)
@@ -268,8 +268,8 @@ class AvgPoolGrad:
         require_same(g, pooled(x, kernel, stride, padding), "g")
         return x
 
-    def numbers(g, *, in_sizes, kernel, stride, padding):
-        return window_numbers(size(g[: -len(kernel)]), in_sizes, kernel, stride, padding)
+    def kernel_params(g, *, in_sizes, kernel, stride, padding):
+        return window_params(size(g[: -len(kernel)]), in_sizes, kernel, stride, padding)
 
     def vjp(ops, h, y, g, *, in_sizes, **window):
         return (ops.avg_pool(h, **window),)
@@ -310,10 +310,10 @@ def _smooth_weights(ops: Any, g: Any, x: Any, beta: float, window: dict[str, Any
 
 
 class _SmoothRules:
-    def numbers(x, *, beta, **window):
+    def kernel_params(x, *, beta, **window):
         w = whole_window(**window)
         d = len(w["kernel"])
-        return window_numbers(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"], beta)
+        return window_params(size(x[:-d]), x[-d:], w["kernel"], w["stride"], w["padding"], beta)
 
     def vjp(ops, g, y, x, *, beta, **window):
         return (ops._smooth_max_pool_grad(g, x, beta=beta, **whole_window(**window)),)
@@ -372,9 +372,9 @@ class SmoothMaxPoolGrad:
         require_same(g, pooled(x, kernel, stride, padding), "g")
         return x
 
-    def numbers(g, x, *, kernel, stride, padding, beta):
+    def kernel_params(g, x, *, kernel, stride, padding, beta):
         d = len(kernel)
-        return window_numbers(size(x[:-d]), x[-d:], kernel, stride, padding, beta)
+        return window_params(size(x[:-d]), x[-d:], kernel, stride, padding, beta)
 
     def decompose(ops, g, x, *, beta, **window):
         weights = _smooth_weights(ops, g, x, beta, window)

@@ -56,7 +56,7 @@ def pooled(x: Shape, kernel: Shape, stride: Shape, padding: Shape | None = None,
     return (*x[:-d], *spatial_out(x[-d:], kernel, stride, (0,) * d if padding is None else padding))
 
 
-def window_numbers(
+def window_params(
     planes: int, sizes: Shape, kernel: Shape, stride: Shape, padding: Shape | None = None, *floats: float
 ) -> tuple[tuple, tuple]:
     """Ints of every pool kernel: planes (images times channels), then five runs of three ints, spatial axes aligned at the right and
@@ -142,9 +142,9 @@ class Windows:
         y = pooled(x, kernel, stride, padding)
         return (*y[:-d], size(kernel), *y[-d:])
 
-    def numbers(x, *, kernel, stride, padding, pad_value):
+    def kernel_params(x, *, kernel, stride, padding, pad_value):
         d = len(kernel)
-        return window_numbers(size(x[:-d]), x[-d:], kernel, stride, padding, pad_value)
+        return window_params(size(x[:-d]), x[-d:], kernel, stride, padding, pad_value)
 
     def vjp(ops, g, y, x, *, kernel, stride, padding, pad_value):
         return (ops._windows_adjoint(g, in_sizes=x.shape[-len(kernel) :], kernel=kernel, stride=stride, padding=padding),)
@@ -175,8 +175,8 @@ class WindowsAdjoint:
         require_same(g, (*y[:-d], size(kernel), *y[-d:]), "g")
         return x
 
-    def numbers(g, *, in_sizes, kernel, stride, padding):
-        return window_numbers(size(g[: -len(kernel) - 1]), in_sizes, kernel, stride, padding)
+    def kernel_params(g, *, in_sizes, kernel, stride, padding):
+        return window_params(size(g[: -len(kernel) - 1]), in_sizes, kernel, stride, padding)
 
     def vjp(ops, h, y, g, *, in_sizes, **window):
         return (ops._windows(h, **window, pad_value=0.0),)

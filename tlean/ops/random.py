@@ -37,7 +37,7 @@ def _uniform_samples() -> list:
     samples=_uniform_samples,
     source=_SALMON,
     optional=("seed",),
-    integer=("seed",),
+    dtypes={"seed": "int64"},
     random=True,
     algebraic=False,
     differentiable=False,
@@ -52,7 +52,7 @@ class RandUniform:
         _check_seed(seed)
         return shape
 
-    def numbers(seed, *, shape):
+    def kernel_params(seed, *, shape):
         """Ints: elements."""
         return (size(shape),), ()
 
@@ -74,7 +74,7 @@ def _mask_samples() -> list:
     samples=_mask_samples,
     source=_SALMON,
     optional=("seed",),
-    integer=("seed",),
+    dtypes={"seed": "int64"},
     random=True,
     algebraic=False,
     differentiable=False,
@@ -91,7 +91,7 @@ class BernoulliMask:
             raise ShapeError("keep_prob has shape ()")
         return shape
 
-    def numbers(keep_prob, seed, *, shape):
+    def kernel_params(keep_prob, seed, *, shape):
         """Ints: elements."""
         return (size(shape),), ()
 
@@ -117,7 +117,7 @@ def _dropout_samples() -> list:
     samples=_dropout_samples,
     source="Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting",
     optional=("seed",),
-    integer=("seed",),
+    dtypes={"seed": "int64"},
     random=True,
     algebraic=False,
 )
@@ -137,7 +137,7 @@ class Dropout:
         _check_seed(seed)
         return x
 
-    def numbers(x, seed, *, p, train):
+    def kernel_params(x, seed, *, p, train):
         """Ints: elements. Floats: p (0: a copy)."""
         return (size(x),), (p,)
 

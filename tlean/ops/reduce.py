@@ -10,7 +10,7 @@ from .registry import Spec, defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 
 
-def runs_numbers(shape: Shape, axes: Shape) -> tuple[int, ...]:
+def runs_params(shape: Shape, axes: Shape) -> tuple[int, ...]:
     """The integers of the reduction kernels: (runs, whether the first is reduced, sizes…).
 
     Axes of size 1 are dropped and neighbours of one kind merged, so that kept and reduced runs alternate.
@@ -75,8 +75,8 @@ class ReduceSum:
     def shape(x, *, axis, keepdims):
         return reduced(x, axis, keepdims)
 
-    def numbers(x, *, axis, keepdims):
-        return runs_numbers(x, axis), (1.0,)
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), (1.0,)
 
     def vjp(ops, g, y, x, *, axis, keepdims):
         return (spread(ops, g, x.shape, axis, keepdims),)
@@ -97,8 +97,8 @@ class ReduceMean:
         _need_elements(x, axis)
         return reduced(x, axis, keepdims)
 
-    def numbers(x, *, axis, keepdims):
-        return runs_numbers(x, axis), (float(reduced_count(x, axis)),)
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), (float(reduced_count(x, axis)),)
 
     def vjp(ops, g, y, x, *, axis, keepdims):
         return (spread(ops, ops.scale(g, c=1.0 / reduced_count(x.shape, axis)), x.shape, axis, keepdims),)
@@ -113,8 +113,8 @@ class Sum:
     def shape(x):
         return ()
 
-    def numbers(x):
-        return runs_numbers(x, tuple(range(len(x)))), (1.0,)
+    def kernel_params(x):
+        return runs_params(x, tuple(range(len(x)))), (1.0,)
 
     def vjp(ops, g, y, x):
         return (ops.broadcast_to(g, shape=x.shape),)
@@ -134,8 +134,8 @@ class Mean:
             raise ShapeError("takes at least one element")
         return ()
 
-    def numbers(x):
-        return runs_numbers(x, tuple(range(len(x)))), (float(size(x)),)
+    def kernel_params(x):
+        return runs_params(x, tuple(range(len(x)))), (float(size(x)),)
 
     def vjp(ops, g, y, x):
         return (ops.broadcast_to(ops.scale(g, c=1.0 / size(x.shape)), shape=x.shape),)
@@ -182,8 +182,8 @@ class ReduceMax:
     def residual_specs(x, *, axis, keepdims):
         return [Spec(reduced(x, axis, keepdims), "int32")]
 
-    def numbers(x, *, axis, keepdims):
-        return runs_numbers(x, axis), ()
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), ()
 
     def vjp(ops, g, y, x, *, axis, keepdims, index):
         return (ops._place_at(g, index, shape=x.shape, axis=axis),)
@@ -202,8 +202,8 @@ class MaxIndex:
         _need_indexable(x, axis)
         return reduced(x, axis, keepdims)
 
-    def numbers(x, *, axis, keepdims):
-        return runs_numbers(x, axis), ()
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), ()
 
     vjp = no_gradient
     jvp = no_tangent
@@ -227,8 +227,8 @@ class Argmax:
         _need_indexable(x, (axis,))
         return reduced(x, (axis,), False)
 
-    def numbers(x, *, axis):
-        return runs_numbers(x, (axis,)), ()
+    def kernel_params(x, *, axis):
+        return runs_params(x, (axis,)), ()
 
     vjp = no_gradient
     jvp = no_tangent
@@ -246,7 +246,7 @@ def positions(count: int, *shape: int) -> Arr:
     return Arr(shape, "int32", 0, count)
 
 
-@defop("_take_at", kernel="take_at", integer=("index",), samples=lambda: [
+@defop("_take_at", kernel="take_at", dtypes={"index": "int32"}, samples=lambda: [
     good((3, 4), positions(4, 3), axis=1), good((3, 4), positions(3, 1, 4), axis=0), good((2, 3, 4), positions(8, 3), axis=(0, 2)),
     good((3,), positions(3), axis=0), bad("ShapeError", (3, 4), positions(4, 2), axis=1),
 ])  # fmt: skip
@@ -259,8 +259,8 @@ class TakeAt:
     def shape(x, index, *, axis):
         return index
 
-    def numbers(x, index, *, axis):
-        return runs_numbers(x, axis), ()
+    def kernel_params(x, index, *, axis):
+        return runs_params(x, axis), ()
 
     def vjp(ops, g, y, x, index, *, axis):
         return (ops._place_at(g, index, shape=x.shape, axis=axis), None)
@@ -268,7 +268,7 @@ class TakeAt:
     jvp = linear_jvp("_take_at")
 
 
-@defop("_place_at", kernel="place_at", integer=("index",), samples=lambda: [
+@defop("_place_at", kernel="place_at", dtypes={"index": "int32"}, samples=lambda: [
     good((3,), positions(4, 3), shape=(3, 4), axis=1), good((1, 4), positions(3, 1, 4), shape=(3, 4), axis=0),
     good((3,), positions(8, 3), shape=(2, 3, 4), axis=(0, 2)), bad("ShapeError", (4,), positions(4, 3), shape=(3, 4), axis=1),
 ])  # fmt: skip
@@ -283,8 +283,8 @@ class PlaceAt:
             raise ShapeError("v and index have one shape")
         return shape
 
-    def numbers(v, index, *, shape, axis):
-        return runs_numbers(shape, axis), ()
+    def kernel_params(v, index, *, shape, axis):
+        return runs_params(shape, axis), ()
 
     def vjp(ops, g, y, v, index, *, shape, axis):
         return (ops._take_at(g, index, axis=axis), None)
@@ -316,7 +316,7 @@ class Cumsum:
     def shape(x, *, axis):
         return x
 
-    def numbers(x, *, axis):
+    def kernel_params(x, *, axis):
         return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 0), ()
 
     def vjp(ops, g, y, x, *, axis):
@@ -334,7 +334,7 @@ class ReverseCumsum:
     def shape(x, *, axis):
         return x
 
-    def numbers(x, *, axis):
+    def kernel_params(x, *, axis):
         return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 1), ()
 
     def vjp(ops, g, y, x, *, axis):

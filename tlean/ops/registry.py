@@ -5,7 +5,7 @@ A record is declared by decorating a class of plain functions (no `self`)::
     @defop("matmul", samples=matmul_samples)
     class Matmul:
         def shape(a, b, *, transpose_a, transpose_b): ...                  # input shapes -> output shape, or raise ShapeError
-        def numbers(a, b, *, transpose_a, transpose_b): ...                # what its kernel needs to know: (ints, floats)
+        def kernel_params(a, b, *, transpose_a, transpose_b): ...                # what its kernel needs to know: (ints, floats)
         def vjp(ops, g, y, a, b, *, transpose_a, transpose_b): ...         # one cotangent per input, None = no gradient
         def jvp(ops, t, y, a, b, *, transpose_a, transpose_b): ...         # tangent of y; t has one tangent per input, None = zero
 
@@ -16,20 +16,18 @@ every backend, and derivatives of derivatives need nothing more. This module kno
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ..dtypes import FLOAT, INTEGERS
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 
 Shape = tuple[int, ...]
 
-#: Stands for "the float dtype of the program" wherever a dtype is declared.
-FLOAT = "float"
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
 #: The kernel of every op that runs a Python function.
@@ -71,7 +69,8 @@ class OpDef:
     rules: Any
     variadic: bool = False
     optional: frozenset[str] = frozenset()
-    integer: frozenset[str] = frozenset()
+    #: The dtypes of the inputs that are not of the program's float dtype.
+    dtypes: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("y",)
     residuals: tuple[str, ...] = ()
     out_dtype: str = FLOAT
@@ -99,7 +98,11 @@ class OpDef:
         """A cache of things derived from the record: `shared` for a registered op, else one that is freed with the record."""
         return shared if self.registered else self.memo.setdefault(what, {})
 
+    #: The inputs of integer or Boolean dtype; they never have a gradient.
+    integer: frozenset[str] = field(default=frozenset(), init=False)
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "integer", frozenset(n for n, dtype in self.dtypes.items() if dtype in INTEGERS))
         if self.host is not None:
             # No kernel runs, whatever record this was made from; passes know instructions by their kernel.
             object.__setattr__(self, "kernel", HOST_KERNEL)
@@ -158,12 +161,12 @@ class OpDef:
             if spec is None:
                 if name not in self.optional:
                     raise ShapeError(f"{name} is required")
-            elif (spec.dtype in ("int64", "int32", "bool")) != (name in self.integer):
+            elif (spec.dtype in INTEGERS) != (name in self.integer):
                 kind = "integers or Booleans" if name in self.integer else "floating-point numbers"
                 raise DTypeError(f"{name} holds {kind}")
-            elif name in self.integer and not self.internal and spec.dtype != ("bool" if "mask" in name else "int64"):
+            elif name in self.integer and not self.internal and spec.dtype != self.dtypes[name]:
                 # Kernels read the memory as it is. Rules hand on what they got, and int32 is for residuals: those need no check.
-                raise DTypeError(f"{name} holds {'Booleans' if 'mask' in name else 'integers of 64 bits'}, not {spec.dtype}")
+                raise DTypeError(f"{name} holds {_KINDS[self.dtypes[name]]}, not {spec.dtype}")
 
     def input_names(self, count: int) -> tuple[str, ...]:
         """The inputs' names for a call with `count` of them (`xs[0]`, `xs[1]`, … for a variadic op)."""
@@ -179,9 +182,9 @@ class OpDef:
             for n, s in zip(names, specs, strict=True)
         ]
 
-    def numbers(self, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(self, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """What a kernel needs to know of this call, on any device: integers and floats. By default the size of the first input."""
-        rule = self.rules.numbers
+        rule = self.rules.kernel_params
         shapes = tuple(None if s is None else s.shape for s in specs)
         if rule is None:
             first = next((s for s in specs if s is not None), None)
@@ -206,6 +209,8 @@ class OpDef:
         return f"<op {self.name}({', '.join(self.inputs)}{', *, ' + ', '.join(self.options_names) if self.options_names else ''})>"
 
 
+#: Dtypes as messages name their values.
+_KINDS = {"int64": "integers of 64 bits", "int32": "integers of 32 bits", "bool": "Booleans"}
 _PLAIN_TYPES = frozenset((int, float, bool, str, type(None)))
 
 
@@ -240,7 +245,7 @@ def _known_spec(shape: Shape, dtype: str) -> Spec:
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
-_RULES = ("shape", "options", "numbers", "vjp", "jvp", "decompose", "residual_specs", "flops")
+_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "residual_specs", "flops")
 
 
 def defop(
@@ -249,7 +254,7 @@ def defop(
     samples: Callable[[], list] | None = None,
     source: str = "",
     optional: tuple[str, ...] = (),
-    integer: tuple[str, ...] = (),
+    dtypes: Mapping[str, str] | None = None,
     outputs: tuple[str, ...] = ("y",),
     residuals: tuple[str, ...] = (),
     out_dtype: str = FLOAT,
@@ -268,7 +273,7 @@ def defop(
         samples: a function that returns the `Sample`s (good and bad) that the tests run.
         source: paper and equation, where the op has one.
         optional: inputs that may be None.
-        integer: inputs of integer or Boolean dtype; they never have a gradient.
+        dtypes: the dtypes of the inputs that are not of the program's float dtype, such as `{"mask": "bool"}`.
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
         out_dtype: dtype of the output where it is not the program's float dtype.
@@ -286,18 +291,19 @@ def defop(
     def register(cls: type) -> OpDef:
         if name in _OPS or name in _ALIASES or name in _COMPOSITES:
             raise OptionError(f"defop: the name {name!r} is taken")
-        rules = {r: _plain(cls, r) for r in _RULES}
-        if rules["shape"] is None:
+        # getattr on the class gives the plain functions (no instance is ever made), inherited ones included.
+        rules: Any = Rules(cls.__doc__, **{r: getattr(cls, r, None) for r in _RULES})
+        if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
-        parameters = inspect.signature(rules["shape"]).parameters.values()
+        parameters = inspect.signature(rules.shape).parameters.values()
         op = OpDef(
             name=name,
             inputs=tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL)),
             options_names=tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
-            rules=_Rules(cls.__doc__, **rules),
+            rules=rules,
             variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
             optional=frozenset(optional),
-            integer=frozenset(integer),
+            dtypes=dtypes or {},
             outputs=outputs,
             residuals=residuals,
             out_dtype=out_dtype,
@@ -310,7 +316,7 @@ def defop(
             source=source,
             algebraic=algebraic,
             differentiable=differentiable,
-            flops=rules["flops"],
+            flops=rules.flops,
         )
         _OPS[name] = op
         for alias in aliases:
@@ -320,19 +326,14 @@ def defop(
     return register
 
 
-class _Rules:
+class Rules:
     # The rules of one op, each a plain function or None. A comment, since __doc__ is a slot: the op's own text.
     __slots__ = ("__doc__", *_RULES)
 
     def __init__(self, doc: str | None, **rules: Callable | None) -> None:
         self.__doc__ = doc
-        for key, value in rules.items():
-            setattr(self, key, value)
-
-
-def _plain(cls: type, name: str) -> Callable | None:
-    # getattr on the class gives the plain function (no instance is ever made), inherited rules included.
-    return getattr(cls, name, None)
+        for key in _RULES:
+            setattr(self, key, rules.get(key))
 
 
 def composite(function: Callable) -> Callable:
@@ -460,57 +461,3 @@ def aliases() -> dict[str, str]:
 def composites() -> dict[str, Callable]:
     """Name -> function, for the ops that other ops make up."""
     return dict(_COMPOSITES)
-
-
-_made = itertools.count()
-
-
-def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
-    """A record for a recorded program: an op whose value is the only output of that graph. It is not registered; its name is its own.
-
-    Args:
-        decompose: `decompose(ops, *xs)` runs the graph on any backend.
-    """
-    specs = [None if v is None else graph.specs[v] for v in graph.inputs]
-    out = graph.specs[graph.outputs[0]]
-
-    def shape(*xs: Shape) -> Spec:
-        return out
-
-    rules = _Rules(f"A recorded program of {len(graph)} ops.", **{**dict.fromkeys(_RULES), "shape": shape, "decompose": decompose})
-    names = tuple(f"x{k}" for k in range(len(specs)))
-    integer = frozenset(n for n, s in zip(names, specs, strict=True) if s is not None and not s.dtype.startswith("float"))
-    return OpDef(name=f"{name}@{next(_made)}", inputs=names, options_names=(), rules=rules, integer=integer, kernel="", out_dtype=out.dtype)
-
-
-def plain_op(name: str, doc: str, shape: Callable[..., Any], numbers: Callable[..., Any]) -> OpDef:
-    """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered."""
-    rules = _Rules(doc, **{**dict.fromkeys(_RULES), "shape": shape, "numbers": numbers, "vjp": no_gradient, "jvp": no_tangent})
-    return OpDef(
-        name=name, inputs=("xs",), options_names=(), rules=rules, variadic=True, kernel=name, algebraic=False, differentiable=False
-    )
-
-
-def host_op(
-    name: str, host: Callable[..., None], inputs: list[tuple[Shape, str]], outputs: list[Shape], vjp: Callable, jvp: Callable
-) -> OpDef:
-    """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
-
-    Args:
-        inputs: the shape and dtype of every input; any float dtype stands for the program's.
-        outputs: the shape of every output, each of the program's float dtype.
-    """
-
-    def shape(*xs: Shape) -> Any:
-        for got, (wanted, _) in zip(xs, inputs, strict=True):
-            if got != wanted:
-                raise OptionError(f"takes an input of shape {wanted}, got {got}")
-        return list(outputs) if len(outputs) > 1 else outputs[0]
-
-    rules = _Rules("A Python function on arrays.", **{**dict.fromkeys(_RULES), "shape": shape, "vjp": vjp, "jvp": jvp})
-    names = tuple(f"mask{k}" if dtype == "bool" else f"x{k}" for k, (_, dtype) in enumerate(inputs))
-    integer = frozenset(n for n, (_, dtype) in zip(names, inputs, strict=True) if not dtype.startswith("float"))
-    made = tuple(f"y{k}" for k in range(len(outputs)))
-    return OpDef(
-        name=name, inputs=names, options_names=(), rules=rules, integer=integer, outputs=made, kernel="", host=host, algebraic=False
-    )

@@ -82,7 +82,7 @@ class _AlongAxis:
         _check(x, axis)
         return x
 
-    def numbers(x, *, axis):  # (outer, n, inner)
+    def kernel_params(x, *, axis):  # (outer, n, inner)
         return _layout(x, axis), ()
 
 
@@ -108,7 +108,7 @@ class _GradAlongAxis:
     def shape(g, y, *, axis):
         return y
 
-    def numbers(g, y, *, axis):  # (outer, n, inner)
+    def kernel_params(g, y, *, axis):  # (outer, n, inner)
         return _layout(y, axis), ()
 
 
@@ -170,7 +170,7 @@ class LogSumExp:
         _check(x, axis)
         return reduced(x, (axis,), False) if x else ()
 
-    def numbers(x, *, axis):  # (outer, n, inner)
+    def kernel_params(x, *, axis):  # (outer, n, inner)
         return _layout(x, axis), ()
 
     def vjp(ops, g, y, x, *, axis):
@@ -204,7 +204,7 @@ class LogSumExpGrad:
     def shape(g, y, x, *, axis):
         return x
 
-    def numbers(g, y, x, *, axis):  # (outer, n, inner)
+    def kernel_params(g, y, x, *, axis):  # (outer, n, inner)
         return _layout(x, axis), ()
 
     def decompose(ops, g, y, x, *, axis):

@@ -14,13 +14,12 @@ from tlean._core.plan.commit import Commit
 from tlean._core.plan.update import first_not_finite, update_all
 from tlean._core.table import KERNELS
 from tlean.devices import context_at, cuda, device_array
+from tlean.dtypes import SUFFIX
 from tlean.errors import DTypeError, NumericsError, OptionError, ShapeError
 from tlean.ops import get
 from tlean.param import Param
 
 from .state import AdamState, UpdateState
-
-_SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
 def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
@@ -53,7 +52,7 @@ def check_dtypes(where: str, params: Iterable[Param], dtype: str) -> None:
 def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
     """Look at the loss, and at the gradients or their norm. Raises: NumericsError that says which is a NaN or an infinity."""
     if type(value) is AnyTensor:
-        found = first_not_finite(KERNELS[f"_finite:{_SUFFIX[value.dtype]}"], [value, *others])
+        found = first_not_finite(KERNELS[f"_finite:{SUFFIX[value.dtype]}"], [value, *others])
     else:
         found = cuda().first_not_finite([value, *others])
     if found is not None:
@@ -164,7 +163,7 @@ class Update:
                 vectors[hyper] = as_tensor(hyper, "float64")
             before = (p._tensor, *states)
             after = tuple(map(writable, before))
-            calls.append((KERNELS[f"{kernel}:{_SUFFIX[p.dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
+            calls.append((KERNELS[f"{kernel}:{SUFFIX[p.dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
             moved.append(p)
             if after[0] is not before[0]:
                 changes.set(p, "_tensor", after[0])

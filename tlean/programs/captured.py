@@ -449,7 +449,7 @@ def _returned(graph: Any) -> set[int]:
     # The values whose memory an output may be: outputs, and what they are views of.
     found = {v for v in graph.outputs if v is not None}
     for node in reversed(graph.nodes):
-        if found.intersection(node.outputs) and (node.record.view or node.record.name == "_identity"):
+        if found.intersection(node.outputs) and node.record.view:
             found.update(i for i in node.inputs if i is not None)
     return found
 

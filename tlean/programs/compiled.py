@@ -9,12 +9,14 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
+from tlean.arguments import float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, reverse
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
+from tlean.dtypes import SIZES
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
@@ -23,7 +25,7 @@ from tlean.shapes import as_shape
 from .captured import Captured, changed, check_capture, is_array, same_program
 from .executable import Executable, Stream
 
-_DTYPES = frozenset((FLOAT, "float32", "float64", "int64", "int32", "bool"))
+_DTYPES = frozenset((FLOAT, *SIZES))
 
 
 def as_spec(value: Any) -> Spec:
@@ -48,11 +50,9 @@ class GraphM(Graph):
     """
 
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
-        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
-            raise DTypeError(f"GraphM: dtype is float32 or float64, got {dtype!r}")
         if captured is not None and not isinstance(captured, Captured):
             raise OptionError(f"GraphM: captured is None in a program that is recorded by hand, got {type(captured).__name__}")
-        super().__init__(dtype, merge=False)
+        super().__init__(float_dtype("GraphM", dtype), merge=False)
         self.captured = captured
         self._arguments: dict[int, GraphRef] = {}
         self._seeds: list[GraphRef] = []

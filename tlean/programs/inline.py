@@ -13,7 +13,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.graph import Graph, GraphRef, replay
 from tlean.ops import OpDef, Spec
-from tlean.ops.registry import dynamic_op
+from tlean.ops.unregistered import dynamic_op
 
 from .executable import signed_seed
 

@@ -15,14 +15,13 @@ from tlean._core.tape import TapeStore
 from tlean._generated.tape_methods import TapeMethods
 from tlean.arguments import node_id
 from tlean.devices import array_at, context_at, context_of, cuda
+from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import EagerOps
 from tlean.rng import checked_seed, program_seed
 
 from .show import to_dot, to_svg
 from .shown import tape_lines
-
-_FLOATS = ("float32", "float64")
 
 
 class Node:
@@ -133,7 +132,7 @@ class Tape(TapeMethods):
         """
         if not isinstance(node, Node):
             raise NodeError(f"add_node: a Node is expected, got {type(node).__name__}")
-        value = array_at(node.value, self._dtype if node.value.dtype in _FLOATS else None, self._where)
+        value = array_at(node.value, self._dtype if node.value.dtype in FLOATS else None, self._where)
         ops = self._builder()
         if node.backward is None and node.parents:
             raise NodeError(f"add_node: a node with parents {node.parents} needs a backward function")

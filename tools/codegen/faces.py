@@ -71,17 +71,20 @@ def _literal(value: Any) -> str:
 
 
 def faces(internal: bool = False) -> list[Face]:
-    """Every public face in the protocol's order; with `internal`, the ops that only rules call as well."""
+    """Every public face in the protocol's order; with `internal`, the ops that only rules call as well.
+
+    The protocol and the records are written in different files. Raises: TypeError where they differ, which fails the build.
+    """
     found = []
     aliases, composites = registry.aliases(), registry.composites()
-    for name, function in inspect.getmembers(Ops, inspect.isfunction):
-        if name.startswith("_"):
-            continue
+    methods = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
+    records = {r.name: r for r in registry.all_ops(internal=False)}
+    unmatched = sorted(methods.keys() ^ (records.keys() | aliases.keys() | composites.keys()))
+    if unmatched:
+        raise TypeError(f"every public op must have a record and an entry in the protocol, got one alone for {', '.join(unmatched)}")
+    for name, function in methods.items():
         parameters = tuple(p.replace(annotation=p.empty) for p in list(inspect.signature(function).parameters.values())[1:])
-        target = aliases.get(name, name)
-        record = registry._OPS.get(target)
-        if record is None and name not in composites:
-            continue
+        record = records.get(aliases.get(name, name))
         if record is not None:
             _check(name, parameters, record)
         found.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
@@ -104,7 +107,6 @@ def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...
 
 
 def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registry.OpDef) -> None:
-    # The protocol and the record are written in two files: a difference fails the build.
     named = {p.name for p in parameters} - {"name"}
     wanted = set(record.inputs) | set(record.options_names)
     raw = inspect.signature(record.rules.options).parameters.values() if record.rules.options is not None else ()
@@ -112,13 +114,9 @@ def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registr
         wanted = set(record.inputs) | {p.name for p in raw if p.kind is p.KEYWORD_ONLY}
     if named != wanted:
         raise TypeError(f"{name}: the protocol and the record must have the same arguments, got {sorted(named)} and {sorted(wanted)}")
-
-
-def missing() -> tuple[list[str], list[str]]:
-    """Names in the protocol without a record, and public records without a place in the protocol."""
-    protocol = {n for n, _ in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
-    known = {r.name for r in registry.all_ops(internal=False)} | set(registry.aliases()) | set(registry.composites())
-    return sorted(protocol - known), sorted(known - protocol)
+    defaults = {p.name: p.default for p in parameters if p.name in record.defaults}
+    if defaults != record.defaults:
+        raise TypeError(f"{name}: the protocol and the record must have the same defaults, got {defaults} and {record.defaults}")
 
 
 def _docstring(text: str, indent: str) -> str:

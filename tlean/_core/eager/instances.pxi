@@ -92,7 +92,7 @@ cdef class OpInfo:
         kinds = bytearray(self.n_in)
         for k, name in enumerate(record.inputs):
             if name in record.integer:
-                kinds[k] |= (KIND_INTEGER | KIND_BOOL) if "mask" in name else KIND_INTEGER
+                kinds[k] |= (KIND_INTEGER | KIND_BOOL) if record.dtypes[name] == "bool" else KIND_INTEGER
             if name in record.optional:
                 kinds[k] |= KIND_OPTIONAL
                 if k < SLOT_INPUTS:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from tlean._core.plan.chain import ADDRESS as FUSED
 from tlean._core.plan.epilogue import ADDRESS
 from tlean._core.table import PRODUCERS
+from tlean.dtypes import SUFFIX
 
 from ..graph import Graph
 from ..target import Bound, Step, Target
 
-_SUFFIX = {"float32": "f32", "float64": "f64"}
 #: Where the number of sums stands in a group's ints.
 _SUMS_AT = 5
 #: Where the operands to fetch ahead begin, and then how many they are, stands there.
@@ -79,7 +79,7 @@ def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: St
 
 
 def _reports(graph: Graph, step: Step | None) -> bool:
-    return step is not None and f"{step.kernel}:{_SUFFIX[graph.dtype]}" in PRODUCERS
+    return step is not None and f"{step.kernel}:{SUFFIX[graph.dtype]}" in PRODUCERS
 
 
 def _reads_result(graph: Graph, producer: Step, group: Step) -> bool:
@@ -103,7 +103,7 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
     if heir is not None:
         shares[result] = group.outputs[heir]
         del in_place[heir + len(producer.outputs)]
-    entry = PRODUCERS[f"{producer.kernel}:{_SUFFIX[graph.dtype]}"]
+    entry = PRODUCERS[f"{producer.kernel}:{SUFFIX[graph.dtype]}"]
     counts = (len(producer.outputs), len(producer.inputs), len(producer.ints), len(producer.floats))
     return Step(
         " + ".join((p.nodes[0].record.name if len(p.nodes) == 1 else p.kernel).lstrip("_") for p in parts),

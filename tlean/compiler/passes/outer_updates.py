@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from tlean._core.plan.outer_update import ADDRESS
 from tlean._core.table import INNER
+from tlean.dtypes import SIZES, SUFFIX
 
 from ..graph import Graph
 from ..target import Step
 
 _MOST_STATES = 5
-_SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
 def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[Step]:
@@ -33,8 +33,8 @@ def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[S
             continue
         u, v = steps[maker].inputs[:2]
         rows, columns = graph.specs[gradient].shape
-        item = 4 if graph.dtype == "float32" else 8
-        ints = (update.code, INNER[f"scale:{_SUFFIX[graph.dtype]}"], rows, columns, item, states)
+        item = SIZES[graph.dtype]
+        ints = (update.code, INNER[f"scale:{SUFFIX[graph.dtype]}"], rows, columns, item, states)
         inputs = (update.inputs[0], u, v, *update.inputs[2:])
         out[maker] = None
         out[at] = Step(f"{update.kernel} of an outer product", inputs, update.outputs, update.nodes, ints, (), ADDRESS)

@@ -66,7 +66,7 @@ class Call:
         self.fused = fused
         self.options, outs = record.infer(specs, options)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
-            if spec is not None and spec.dtype == "float64" and name != "hyper":
+            if spec is not None and spec.dtype == "float64" and name not in record.dtypes:
                 raise DTypeError(f"{self.shown}: on CUDA {name} is float32, not float64")
         self.outs = [o.resolved(DTYPE) for o in outs]
         self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
@@ -75,7 +75,7 @@ class Call:
         self._plan = self._family = self._parts = None
         if record.view or record.host is not None:
             return
-        if record.rules.decompose is not None and (record.rules.numbers is None or not fused):
+        if record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
             self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
         else:
             self._family = family_of(record, mode)

@@ -60,11 +60,11 @@ class CudaOps(OpsMethods):
         if record.random and arrays[record.inputs.index("seed")] is None:
             raise complete(OptionError("takes a seed: there is no stream of random numbers on the device"), shown, [], options)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
-            if spec is not None and spec.dtype == "float64" and name != "hyper":
+            if spec is not None and spec.dtype == "float64" and name not in record.dtypes:
                 raise DTypeError(f"{shown}: on CUDA {name} is float32, not float64")
         if record.view and arrays[0] is not None:
             return [arrays[0].reshape(outs[0].shape)]
-        if record.rules.numbers is None and record.rules.decompose is not None:
+        if record.rules.kernel_params is None and record.rules.decompose is not None:
             parts = record.rules.decompose(self, *arrays, **clean)
             return list(parts) if isinstance(parts, tuple) else [parts]
         family_of(record, self.mode)

@@ -35,5 +35,5 @@ def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, An
     Raises: DeviceError where there is no kernel.
     """
     family = family_of(record, mode)
-    ints, floats = record.numbers(specs, options)
+    ints, floats = record.kernel_params(specs, options)
     return family.kernels[record.kernel](ints, floats)

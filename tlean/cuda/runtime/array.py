@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
+from tlean.dtypes import SIZES
 from tlean.errors import DeviceError, DTypeError, ShapeError
 
 from ..calls.packing import launch, signature
@@ -17,8 +18,6 @@ from . import dlpack
 from .context import Block, Context, context
 from .driver import DEFAULT_STREAM, NO_STREAM, device_of, order
 from .values import Values, require_here
-
-DTYPES = ("float32", "float64", "int64", "int32", "bool")
 
 
 class DeviceArray(Values):
@@ -54,7 +53,7 @@ class DeviceArray(Values):
     @property
     def nbytes(self) -> int:
         """The bytes of the elements."""
-        return self.size * np.dtype(self.dtype).itemsize
+        return self.size * SIZES[self.dtype]
 
     def add(self, other: DeviceArray) -> DeviceArray:
         """self + other as a new array: how contributions to one node are summed. Raises: ShapeError, DTypeError, DeviceError."""
@@ -151,7 +150,7 @@ class DeviceArray(Values):
 
 def empty(shape: tuple[int, ...], dtype: str, where: Context) -> DeviceArray:
     """An array whose elements are whatever the memory holds."""
-    block: Block = where.allocate(math.prod(shape) * np.dtype(dtype).itemsize)
+    block: Block = where.allocate(math.prod(shape) * SIZES[dtype])
     return DeviceArray(where, shape, dtype, block.address, block)
 
 
@@ -229,8 +228,8 @@ def _exports(x: Any) -> bool:
 
 
 def _check(dtype: str) -> None:
-    if dtype not in DTYPES:
-        raise DTypeError(f"to_device: an array of {', '.join(DTYPES)}, not {dtype}")
+    if dtype not in SIZES:
+        raise DTypeError(f"to_device: an array of {', '.join(SIZES)}, not {dtype}")
 
 
 def _same_device(device: int, where: Context | None) -> Context:

@@ -1,0 +1,66 @@
+"""Records that no name finds: recorded programs, Python functions, and instructions of the library's own programs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..dtypes import INTEGERS
+from ..errors import OptionError
+from .registry import OpDef, Rules, Shape, Spec, no_gradient, no_tangent
+
+_made = itertools.count()
+
+
+def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
+    """A record for a recorded program: an op whose value is the only output of that graph. It is not registered; its name is its own.
+
+    Args:
+        decompose: `decompose(ops, *xs)` runs the graph on any backend.
+    """
+    specs = [None if v is None else graph.specs[v] for v in graph.inputs]
+    out = graph.specs[graph.outputs[0]]
+
+    def shape(*xs: Shape) -> Spec:
+        return out
+
+    rules = Rules(f"A recorded program of {len(graph)} ops.", shape=shape, decompose=decompose)
+    inputs = _inputs(None if s is None else s.dtype for s in specs)
+    return OpDef(name=f"{name}@{next(_made)}", options_names=(), rules=rules, kernel="", out_dtype=out.dtype, **inputs)
+
+
+def plain_op(name: str, doc: str, shape: Callable[..., Any], kernel_params: Callable[..., Any]) -> OpDef:
+    """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered."""
+    rules = Rules(doc, shape=shape, kernel_params=kernel_params, vjp=no_gradient, jvp=no_tangent)
+    return OpDef(
+        name=name, inputs=("xs",), options_names=(), rules=rules, variadic=True, kernel=name, algebraic=False, differentiable=False
+    )
+
+
+def host_op(
+    name: str, host: Callable[..., None], inputs: list[tuple[Shape, str]], outputs: list[Shape], vjp: Callable, jvp: Callable
+) -> OpDef:
+    """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
+
+    Args:
+        inputs: the shape and dtype of every input; any float dtype stands for the program's.
+        outputs: the shape of every output, each of the program's float dtype.
+    """
+
+    def shape(*xs: Shape) -> Any:
+        for got, (wanted, _) in zip(xs, inputs, strict=True):
+            if got != wanted:
+                raise OptionError(f"takes an input of shape {wanted}, got {got}")
+        return list(outputs) if len(outputs) > 1 else outputs[0]
+
+    rules = Rules("A Python function on arrays.", shape=shape, vjp=vjp, jvp=jvp)
+    results = tuple(f"y{k}" for k in range(len(outputs)))
+    named = _inputs(dtype for _, dtype in inputs)
+    return OpDef(name=name, options_names=(), rules=rules, outputs=results, kernel="", host=host, algebraic=False, **named)
+
+
+def _inputs(dtypes: Iterable[str | None]) -> dict[str, Any]:
+    # The inputs x0, x1, …, and those of another dtype than the program's.
+    names = {f"x{k}": dtype for k, dtype in enumerate(dtypes)}
+    return {"inputs": tuple(names), "dtypes": {n: d for n, d in names.items() if d in INTEGERS}}
