@@ -8,6 +8,7 @@ from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_ne
 from tlean._core.array cimport TL_F64, dtype_code, intern_shape, itemsize_of
 from tlean._core.array import dtype_name
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
+from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK, TL_RAISED
 from tlean._core.plan.callback import take_failure
 from tlean._core.plan.plan cimport OUT_INPUT, Plan, check_status, plan_run, profiling
 
@@ -165,7 +166,7 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
     for i in range(inst.n_in):
         pointers[n_out + i] = inputs[i].data if inputs[i] != NULL else NULL
     status = inst.kernel(pointers, pointers + n_out, inst.ints, inst.floats, 0)
-    if status != 0:
+    if status != TL_OK:
         buffer_decref(value[0])
         value[0] = NULL
         raise_failure(inst, status)
@@ -174,9 +175,9 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
 
 cdef int raise_failure(Instance inst, int status) except -1:
     # What a kernel's status says went wrong.
-    if status == 3:
+    if status == TL_RAISED:
         raise take_failure()
-    if status == 1:
+    if status == TL_INDEX_OUT_OF_RANGE:
         arguments = ", ".join(inst.record.describe_arguments(inst.specs))
         raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
     raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
@@ -218,7 +219,7 @@ cdef int run_any(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffer** 
             if begun:
                 tl_tally(&inst.ticks, nanoseconds() - begun)
                 tl_tally(&inst.calls, 1)
-            if status != 0:
+            if status != TL_OK:
                 raise_failure(inst, status)
         else:
             if inst.plan.scratch_bytes:

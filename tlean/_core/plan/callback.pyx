@@ -8,6 +8,8 @@ import numpy
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
+from tlean._core.kernel cimport TL_OK, TL_RAISED
+
 
 # Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is
 # called with the list of outputs (writable arrays; None for one that nobody reads), the list of inputs (read-only arrays of its own; None
@@ -94,10 +96,10 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
             spec += 2 + spec[1]
         call = _calls[ints[0]]
         call.function(outs, ins, call.options)
-        return 0
+        return TL_OK
     except BaseException as error:
         _failures[get_ident()] = error
-        return 3
+        return TL_RAISED
 
 
 ADDRESS = <size_t>&host

@@ -15,5 +15,5 @@ cdef struct Chain:
 # The chain as a kernel.
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil
 
-# Elements start … stop − 1 of a chain without sums. Returns 0, or a code of kernel.h.
+# Elements start … stop − 1 of a chain without sums. Returns a status of kernel.h.
 cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil

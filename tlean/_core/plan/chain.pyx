@@ -1,14 +1,14 @@
 # cython: language_level=3
 """Chains of elementwise ops, block by block: every op of a chain runs over a short block that stays in L1 before the next is touched.
 
-Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers (plan/chain_machine.h),
-by the same operations: fusion changes no bit. Memory is read once and written once, and asked for a block ahead. A value that is only
-summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the sums.
+Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers
+(plan/chain_machine.h), by the same operations: fusion changes no bit. Memory is read once, a block ahead, and written once. A value that is
+only summed is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the sums.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_kernel
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_CHAIN, TL_SLOT_CHAIN_SUMS, tl_kernel
 from tlean._core.threads.threads cimport parallel_for, scratch
 
 cdef extern from *:
@@ -189,7 +189,7 @@ cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef const int64_t* ints = chain.ints
     cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[0])
     cdef int64_t room = slot_bytes(ints)
-    cdef char* slots = <char*>scratch(6, room + ints[5] * chain.step * ints[1])
+    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + ints[5] * chain.step * ints[1])
     run_blocks(chain, start, stop, slots, slots + room)
     if ints[5]:
         sum_chunk(chain, chunk, stop - start, slots + room)
@@ -200,7 +200,7 @@ cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
     cdef int64_t room = slot_bytes(chain.ints)
     cdef char* slots = &near[0]
     if room > NEAR_BYTES:
-        slots = <char*>scratch(6, room)
+        slots = <char*>scratch(TL_SLOT_CHAIN, room)
         if slots == NULL:
             return TL_NO_MEMORY
     run_blocks(chain, start, stop, slots, NULL)
@@ -223,10 +223,10 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
     # Every thread asks for its own; the caller finds out here whether there is that much.
-    if scratch(6, room + ints[5] * chain.step * ints[1]) == NULL:
+    if scratch(TL_SLOT_CHAIN, room + ints[5] * chain.step * ints[1]) == NULL:
         return TL_NO_MEMORY
     if ints[5] and chunks > 1:
-        chain.partial = <char*>scratch(7, ints[5] * chunks * ints[1])
+        chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[5] * chunks * ints[1])
         if chain.partial == NULL:
             return TL_NO_MEMORY
     parallel_for(run_chunk, &chain, chunks, <double>n * ints[3] * 0.3)

@@ -6,7 +6,7 @@ kernel, so the bits are those of the product followed by the step.
 """
 from libc.stdint cimport int64_t
 
-from tlean._core.kernel cimport tl_kernel
+from tlean._core.kernel cimport TL_OK, tl_kernel
 from tlean._core.threads.threads cimport parallel_for
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
@@ -64,10 +64,10 @@ cdef int outer_update(void** out, void** inp, const int64_t* ints, const double*
     cdef Job job
     cdef int64_t step = max(1, BLOCK // max(1, ints[3]))
     if ints[2] == 0 or ints[3] == 0:
-        return 0
+        return TL_OK
     job.out, job.inp, job.ints = <char**>out, <char**>inp, ints
     parallel_for(update_rows, &job, (ints[2] + step - 1) // step, 0.3 * <double>(ints[2] * ints[3]) * (1 + ints[5]))
-    return 0
+    return TL_OK
 
 
 ADDRESS = <size_t>&outer_update

@@ -66,8 +66,8 @@ cdef class Plan:
 cdef int64_t profiling
 
 
-# Runs the plan: 0, or (instruction << 8) | status. accumulate[j] asks for output j to be added to what is there; only where
-# out_writer[j] >= 0. `scratch` has scratch_bytes bytes, 64-byte aligned.
+# Runs the plan: TL_OK, or (instruction << TL_STATUS_BITS) | status. Where accumulate[j] is set, output j is added to what is there: only
+# where out_writer[j] >= 0. `scratch` has scratch_bytes bytes, 64-byte aligned.
 cdef check_status(Plan plan, int status)
 
 cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil

@@ -18,7 +18,9 @@ from tlean._core.array import dtype_name, shared
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.plan.commit cimport Commit
 from tlean._core.plan.callback import take_failure
-from tlean._core.kernel cimport TL_INTERRUPTED, TL_NOT_FINITE, tl_kernel
+from tlean._core.kernel cimport (
+    TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel,
+)
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -263,7 +265,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
                 looked = begun
             if begun - looked > BETWEEN_LOOKS:
                 if interrupted():
-                    return (i << 8) | TL_INTERRUPTED
+                    return (i << TL_STATUS_BITS) | TL_INTERRUPTED
                 looked = nanoseconds()
         ins = &plan.instructions[i]
         count = ins.n_out + ins.n_in
@@ -271,7 +273,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
         if count > ON_STACK:
             pointers = <void**>calloc(count, sizeof(void*))
             if pointers == NULL:
-                return (i << 8) | 2
+                return (i << TL_STATUS_BITS) | TL_NO_MEMORY
         for k in range(count):
             pointers[k] = locate(plan, plan.operands[ins.first + k], inputs, outputs, scratch)
         add = 0
@@ -286,9 +288,9 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
             tl_tally(&plan.ticks[i], nanoseconds() - begun)
         if count > ON_STACK:
             free(pointers)
-        if status != 0:
-            return (i << 8) | status
-    return 0
+        if status != TL_OK:
+            return (i << TL_STATUS_BITS) | status
+    return TL_OK
 
 
 def run(Plan plan, inputs, out_specs, Commit changes=None):
@@ -341,14 +343,15 @@ def run(Plan plan, inputs, out_specs, Commit changes=None):
             changes.prepare(results)
         with nogil:
             status = plan_run(plan, ins, outs, NULL, <char*>scratch.data if scratch != NULL else NULL)
-        if status == 0 and changes is not None:
+        if status == TL_OK and changes is not None:
             changes.apply()
-        elif status != 0:
+        elif status != TL_OK:
             if changes is not None:
                 changes.undo()
-            if status & 255 == TL_NOT_FINITE:
-                i = plan.operands[plan.instructions[status >> 8].first]
-                not_finite(plan, status >> 8, <double*>locate(plan, i, ins, outs, <char*>scratch.data if scratch != NULL else NULL))
+            if status & TL_STATUS_MASK == TL_NOT_FINITE:
+                i = plan.operands[plan.instructions[status >> TL_STATUS_BITS].first]
+                not_finite(plan, status >> TL_STATUS_BITS,
+                           <double*>locate(plan, i, ins, outs, <char*>scratch.data if scratch != NULL else NULL))
             check_status(plan, status)
     finally:
         for i in range(plan.n_inputs):
@@ -367,16 +370,16 @@ cdef not_finite(Plan plan, int instruction, double* found):
 
 
 cdef check_status(Plan plan, int status):
-    if status == 0:
+    if status == TL_OK:
         return
     what = got = ""
-    if status & 255 == 3:
+    if status & TL_STATUS_MASK == TL_RAISED:
         raise take_failure()
-    if status & 255 == TL_INTERRUPTED:
+    if status & TL_STATUS_MASK == TL_INTERRUPTED:
         raise _interrupts.pop(get_ident())
     if plan.program is not None:
-        what = f"{plan.program.instruction_name(status >> 8)}: "
-        got = f", got {plan.program.instruction_arguments(status >> 8)}"
-    if status & 255 == 1:
+        what = f"{plan.program.instruction_name(status >> TL_STATUS_BITS)}: "
+        got = f", got {plan.program.instruction_arguments(status >> TL_STATUS_BITS)}"
+    if status & TL_STATUS_MASK == TL_INDEX_OUT_OF_RANGE:
         raise_error("IndexRangeError", f"{what}an index or label is out of range{got}")
     raise MemoryError(f"{what}no memory for a kernel's temporaries")

@@ -7,7 +7,7 @@ from tlean._core.array cimport AnyTensor
 from tlean._core.threads.clock cimport nanoseconds
 from tlean._core.plan.commit cimport Commit
 from tlean._core.eager.instance cimport grab
-from tlean._core.kernel cimport TL_NOT_FINITE, tl_kernel
+from tlean._core.kernel cimport TL_NOT_FINITE, TL_OK, tl_kernel
 from tlean._core.plan.plan cimport profiling
 from tlean._core.plan.plan import count_kernel
 
@@ -92,7 +92,7 @@ def update_all(rows, Commit changes not None):
     """
     cdef Py_ssize_t k, n = len(rows)
     cdef Move* moves = <Move*>grab(n * sizeof(Move))
-    cdef int status = 0
+    cdef int status = TL_OK
     cdef int64_t begun = 0
     try:
         for k, row in enumerate(rows):
@@ -112,5 +112,5 @@ def update_all(rows, Commit changes not None):
                 count_kernel(<size_t>moves[k].kernel, moves[k].spent)
     finally:
         free(moves)
-    if status != 0:
+    if status != TL_OK:
         raise_error("DeviceError", f"a kernel failed with status {status}")

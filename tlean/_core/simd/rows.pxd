@@ -1,7 +1,7 @@
 """Work cut in chunks of items, and sums along one contiguous row, for both float types."""
 from libc.stdint cimport int64_t
 
-from tlean._core.kernel cimport tl_finish
+from tlean._core.kernel cimport TL_OK, tl_finish
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 ctypedef fused real:
@@ -200,7 +200,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.partial = NULL
     job.given[0], job.given[1] = 0.0, 0.0
     job.finish = NULL
-    job.status = 0
+    job.status = TL_OK
     job.together = 1
     job.streams = False
     job.f32 = NULL

@@ -17,10 +17,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernel.h"
 
 typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
 
-enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000, TL_SLOTS = 8 /* of scratch memory */ };
+enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000 };
 
 static struct {
     pthread_mutex_t mutex;            /* of sleeping and waking */

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from libc.math cimport INFINITY, sqrt
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_ATTENTION_CHUNK, TL_SLOT_ATTENTION_PARTS
 from tlean._core.kernels.gemm.micro cimport (
     TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_b_f32, tl_pack_b_f64,
 )
@@ -44,8 +44,6 @@ cdef enum:
     KEY_BLOCK = 256        # keys per block forward
     BACK_BLOCK = 128       # keys per block backward, where two blocks of scores are alive
     BACK_PARTS = 8         # chunks worth having backward
-    SLOT_CHUNK = 0         # a chunk's own memory
-    SLOT_PARTS = 1         # dQ of every chunk
 
 ctypedef struct Attention:
     char* q
@@ -181,7 +179,7 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
     cdef int64_t j0, keys, i, rows, columns, visible, r
     cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(block, w, tag))
     cdef int64_t s_space = rounded(sub * block)
-    cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + s_space + 2 * rounded(t.per_chunk)) * sizeof(real))
+    cdef real* memory = <real*>scratch(TL_SLOT_ATTENTION_CHUNK, (k_space + v_space + s_space + 2 * rounded(t.per_chunk)) * sizeof(real))
     if memory == NULL:
         t.status = TL_NO_MEMORY
         return
@@ -260,7 +258,8 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
     cdef int64_t j0, keys, i, rows, columns, visible, r
     cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(w, block, tag))
     cdef int64_t rows_space = rounded(max(panel_space(max(block, sub), h, tag), panel_space(sub, w, tag))), s_space = rounded(sub * block)
-    cdef real* memory = <real*>scratch(SLOT_CHUNK, (k_space + v_space + 3 * rows_space + 2 * s_space + rounded(n)) * sizeof(real))
+    cdef size_t room = (k_space + v_space + 3 * rows_space + 2 * s_space + rounded(n)) * sizeof(real)
+    cdef real* memory = <real*>scratch(TL_SLOT_ATTENTION_CHUNK, room)
     if memory == NULL:
         t.status = TL_NO_MEMORY
         return
@@ -414,7 +413,7 @@ cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noex
     t.per_item = (t.m + t.per_chunk - 1) // t.per_chunk
     t.parts = NULL
     if t.per_item > 1 and t.dq != NULL:
-        t.parts = <char*>scratch(SLOT_PARTS, t.per_item * t.batch * t.n * t.h * sizeof(real))
+        t.parts = <char*>scratch(TL_SLOT_ATTENTION_PARTS, t.per_item * t.batch * t.n * t.h * sizeof(real))
         if t.parts == NULL:
             return TL_NO_MEMORY
     parallel_for(backward_f32 if real is float else backward_f64, &t, t.batch * t.per_item, nanoseconds)

@@ -32,13 +32,13 @@ cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const 
     cdef int status
     read_geometry(&geo, ints)
     status = winograd_weight(<float*>out[0], g, x, &geo, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
-    if status != NOT_TAKEN:
+    if status != TL_NOT_TAKEN:
         return status
     # The definition reads planes.
     if ints[BLOCKED_AT] & BLOCKED_TO:
-        g = in_planes(6, g, geo.batch * geo.groups * geo.narrow // lane_count, narrow_plane(&geo))
+        g = in_planes(TL_SLOT_CONV_PLANES_G, g, geo.batch * geo.groups * geo.narrow // lane_count, narrow_plane(&geo))
     if ints[BLOCKED_AT] & BLOCKED_SOURCE:
-        x = in_planes(7, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
+        x = in_planes(TL_SLOT_CONV_PLANES_X, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
     if g == NULL or x == NULL:
         return TL_NO_MEMORY
     return weight_gradient[float](<float*>out[0], g, x, ints, True)

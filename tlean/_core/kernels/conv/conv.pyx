@@ -16,7 +16,11 @@ the terms; the weight gradient sums a fixed number of groups of tiles one by one
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
+from tlean._core.kernel cimport (
+    TL_NO_MEMORY, TL_NOT_TAKEN, TL_OK, TL_SLOT_CONV_ENERGIES, TL_SLOT_CONV_MAP, TL_SLOT_CONV_MARKS, TL_SLOT_CONV_PLANES_G,
+    TL_SLOT_CONV_PLANES_X, TL_SLOT_CONV_PRODUCTS, TL_SLOT_CONV_REPAIR, TL_SLOT_CONV_SHARED, TL_SLOT_CONV_SHARED_SOURCE,
+    TL_SLOT_CONV_SHARED_SUMS, TL_SLOT_CONV_SOURCE, TL_SLOT_CONV_TILE, tl_finish, tl_finished,
+)
 from tlean._core.kernels.gemm.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro_f32
 from tlean._core.threads.threads cimport parallel_for, scratch
 

@@ -70,7 +70,7 @@ cdef void plane_chunk(PlaneJob* job, Py_ssize_t chunk, real* to, const real* sou
     cdef real taps[49]
     cdef real start
     if job.streams:
-        block = <real*>scratch(1, <size_t>(most * job.columns * sizeof(real)))
+        block = <real*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(most * job.columns * sizeof(real)))
     for unit in range(begin, end):
         plane = unit // job.cuts
         channel = plane % job.channels
@@ -167,7 +167,7 @@ cdef int depthwise_weight(real* to, const real* g, const real* x, Geometry* geo)
     describe_planes(&job, geo, False)
     job.source, job.other, job.planes = g, x, geo.groups
     job.cuts = maximum(minimum(ceil_div(DEPTHWISE_UNITS, ranges), job.images), 1)
-    partial = <real*>scratch(0, <size_t>(job.cuts * job.planes * 9 * sizeof(real)))
+    partial = <real*>scratch(TL_SLOT_CONV_SHARED, <size_t>(job.cuts * job.planes * 9 * sizeof(real)))
     if partial == NULL:
         return TL_NO_MEMORY
     job.partial = partial

@@ -216,10 +216,10 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     cdef size_t room = 2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES
     if job.panels:
         room += 3 * PANEL_POSITIONS * lane_count * sizeof(real)
-    cdef char* memory = <char*>scratch(2, room)
+    cdef char* memory = <char*>scratch(TL_SLOT_CONV_PRODUCTS, room)
     cdef bint private = not job.direct and job.shared == NULL
     if private:
-        box = <real*>scratch(1, <size_t>((job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
+        box = <real*>scratch(TL_SLOT_CONV_SOURCE, <size_t>((job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
     if memory == NULL or (box == NULL and private):
         job.units = -1
         return
@@ -373,7 +373,7 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     job.packed_group = 0
     if job.panels:
         job.packed_group = (terms + passes) * ceil_div(job.out_channels, lane_count) * lane_count
-    memory = <char*>scratch(0, <size_t>(room + geo.groups * job.packed_group * sizeof(real)))
+    memory = <char*>scratch(TL_SLOT_CONV_SHARED, <size_t>(room + geo.groups * job.packed_group * sizeof(real)))
     if memory == NULL:
         return TL_NO_MEMORY
     job.each = <Pass*>memory
@@ -403,7 +403,8 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
     # Ranges of one box would each copy it; they share one copy.
     job.shared = NULL
     if job.ranges > 1 and not job.direct:
-        job.shared = scratch(4, <size_t>((job.units * job.in_channels * job.pitch + 2 * lane_count) * sizeof(real)))
+        room = job.units * job.in_channels * job.pitch + 2 * lane_count
+        job.shared = scratch(TL_SLOT_CONV_SHARED_SOURCE, <size_t>(room * sizeof(real)))
         if job.shared == NULL:
             return TL_NO_MEMORY
         work = 0.5 * job.units * job.in_channels * job.pitch

@@ -206,9 +206,10 @@ cdef void weight_unit(WeightJob* job, Py_ssize_t unit, const real* g, const real
     cdef Py_ssize_t slices = job.images * job.src.tile[0] * (job.src.tile[1] if job.panels else 1)
     cdef Py_ssize_t blocks = ceil_div(job.blocks, job.ranges) * (1 if job.panels else CONV_PART)
     cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * job.part
-    cdef real* xbox = <real*>scratch(1, <size_t>((0 if job.direct else job.channels * job.x_pitch + CONV_VECTOR_BYTES) * sizeof(real) + 64))
-    cdef real* gbox = <real*>scratch(2, <size_t>(0 if job.whole else blocks * job.g_pitch * sizeof(real)))
-    cdef int32_t* gslice = <int32_t*>scratch(3, <size_t>(2 * slices * sizeof(int32_t)))
+    cdef Py_ssize_t x_room = 0 if job.direct else job.channels * job.x_pitch + CONV_VECTOR_BYTES
+    cdef real* xbox = <real*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(x_room * sizeof(real) + 64))
+    cdef real* gbox = <real*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(0 if job.whole else blocks * job.g_pitch * sizeof(real)))
+    cdef int32_t* gslice = <int32_t*>scratch(TL_SLOT_CONV_TILE, <size_t>(2 * slices * sizeof(int32_t)))
     if xbox == NULL or gbox == NULL or gslice == NULL:
         job.partial = NULL
         return
@@ -334,7 +335,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         return depthwise_weight(to, g, x, geo)
     if real is float and not by_definition:
         status = winograd_weight(to, g, x, geo)
-        if status != NOT_TAKEN:
+        if status != TL_NOT_TAKEN:
             return status
     job.to, job.g, job.x = to, g, x
     job.terms = geo.wide * geo.cells
@@ -401,7 +402,7 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     bytes = geo.groups * job.blocks * job.terms * job.part * sizeof(real)
     job.sums = ceil_div(8, job.ranges * geo.groups)
     job.sums = maximum(minimum(minimum(job.sums, job.tiles_all), MOST_PARTIAL_BYTES // bytes), 1)
-    memory = <char*>scratch(0, <size_t>(job.sums * bytes + (job.channels * geo.cells + 16) * sizeof(int32_t)))
+    memory = <char*>scratch(TL_SLOT_CONV_SHARED, <size_t>(job.sums * bytes + (job.channels * geo.cells + 16) * sizeof(int32_t)))
     if memory == NULL:
         return TL_NO_MEMORY
     job.partial = memory

@@ -266,7 +266,7 @@ cdef void wino_weights_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef WinoJob* job = <WinoJob*>context
     cdef Py_ssize_t width = TL_NR_f32
     cdef float taps[18 * 16]
-    cdef float* cells = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
+    cdef float* cells = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(job, width // 2) * 4)
     if cells == NULL:
         job.status = TL_NO_MEMORY
         return
@@ -286,15 +286,15 @@ cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef float* m
     cdef float* room
     cdef unsigned char* marks
-    cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
+    cdef float* temporary = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(job, lane_count) * 4)
     band.first = rest // job.groups * job.band
     band.last = minimum(band.first + job.band, job.images * job.rows)
     band.left, band.right = job.columns * cut // job.cuts, job.columns * (cut + 1) // job.cuts
     tiles = tiles_of(&band)
     step = odd_step(tiles * job.block)
-    v = <float*>scratch(1, <size_t>(36 * step * 4))
-    m = <float*>scratch(2, <size_t>(36 * odd_step(tiles * width) * 4))
-    room = <float*>scratch(4, <size_t>(wino_repair_room(job, job.band) * 4 + wino_marks_of(&band)))
+    v = <float*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(36 * step * 4))
+    m = <float*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(36 * odd_step(tiles * width) * 4))
+    room = <float*>scratch(TL_SLOT_CONV_REPAIR, <size_t>(wino_repair_room(job, job.band) * 4 + wino_marks_of(&band)))
     if v == NULL or m == NULL or room == NULL or temporary == NULL:
         job.status = TL_NO_MEMORY
         return
@@ -315,8 +315,8 @@ cdef void wino_source_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first, run = wino_run(job), runs = ceil_div(rows, run)
     cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // runs
     cdef Band band
-    cdef float* box = <float*>scratch(3, <size_t>wino_room(job, lane_count) * 4)
-    cdef float* room = <float*>scratch(4, <size_t>wino_repair_room(job, wino_run(job)) * 4)
+    cdef float* box = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(job, lane_count) * 4)
+    cdef float* room = <float*>scratch(TL_SLOT_CONV_REPAIR, <size_t>wino_repair_room(job, wino_run(job)) * 4)
     if box == NULL or room == NULL:
         job.status = TL_NO_MEMORY
         return
@@ -339,10 +339,10 @@ cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef Band band
     cdef float taps[18 * 16]
     cdef unsigned char uneven[2 * 16 + 2]
-    cdef float* u = <float*>scratch(1, <size_t>(36 * odd_step(job.block * width) * 4))
-    cdef float* m = <float*>scratch(2, <size_t>(36 * m_step * 4))
-    cdef float* temporary = <float*>scratch(3, <size_t>wino_room(job, width // 2) * 4)
-    cdef float* room = <float*>scratch(4, <size_t>wino_repair_room(job, 0) * 4)
+    cdef float* u = <float*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(36 * odd_step(job.block * width) * 4))
+    cdef float* m = <float*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(36 * m_step * 4))
+    cdef float* temporary = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(job, width // 2) * 4)
+    cdef float* room = <float*>scratch(TL_SLOT_CONV_REPAIR, <size_t>wino_repair_room(job, 0) * 4)
     if u == NULL or m == NULL or temporary == NULL or room == NULL:
         job.status = TL_NO_MEMORY
         return
@@ -428,7 +428,7 @@ cdef int winograd(float* to, const float* source, const float* w, const float* b
         job.cuts = ceil_div(job.columns, maximum(minimum(WINO_BAND_BYTES // (36 * 4 * job.block), 32), 1))
         job.band = minimum(maximum(WINO_BAND_BYTES // (36 * 4 * job.block * ceil_div(job.columns, job.cuts)), 1), tile_rows)
         job.band = even_tile(tile_rows, job.band)
-        job.u = <float*>scratch(0, <size_t>(bytes + job.groups * job.panels * (width + 2)))
+        job.u = <float*>scratch(TL_SLOT_CONV_SHARED, <size_t>(bytes + job.groups * job.panels * (width + 2)))
         if job.u == NULL:
             return TL_NO_MEMORY
         job.uneven = <unsigned char*>job.u + bytes
@@ -437,8 +437,8 @@ cdef int winograd(float* to, const float* source, const float* w, const float* b
         return job.status
     in_blocks(&job, WINO_CHANNELS)
     chunk = even_tile(tile_rows, maximum(WINO_TILES // job.columns, 1))
-    job.v = <float*>scratch(0, <size_t>(job.groups * job.blocks * 36 * odd_step(chunk * job.columns * job.block) * 4))
-    job.marks = <unsigned char*>scratch(5, <size_t>(job.groups * chunk * (job.columns + 1)))
+    job.v = <float*>scratch(TL_SLOT_CONV_SHARED, <size_t>(job.groups * job.blocks * 36 * odd_step(chunk * job.columns * job.block) * 4))
+    job.marks = <unsigned char*>scratch(TL_SLOT_CONV_MARKS, <size_t>(job.groups * chunk * (job.columns + 1)))
     if job.v == NULL or job.marks == NULL:
         return TL_NO_MEMORY
     job.first = 0

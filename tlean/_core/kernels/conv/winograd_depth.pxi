@@ -302,10 +302,10 @@ cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
     unit.rows = minimum(job.band, job.rows - unit.first)
     unit.vectors = ceil_div(unit.rows * job.chunks, 4)
     unit.low, unit.high = 4 * unit.first, minimum(4 * (unit.first + unit.rows), job.out_size[1])
-    unit.v = <float*>scratch(1, <size_t>(36 * job.step * job.vectors * 4))
-    unit.m = <float*>scratch(2, <size_t>(36 * depth_m_step(job) * 4))
+    unit.v = <float*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(36 * job.step * job.vectors * 4))
+    unit.m = <float*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(36 * depth_m_step(job) * 4))
     elements = (job.most + 2) * depth_map(job) + depth_room(job)
-    unit.e = <float*>scratch(3, <size_t>(elements * 4 + job.most * job.band * (depth_tiles(job) + 1)))
+    unit.e = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>(elements * 4 + job.most * job.band * (depth_tiles(job) + 1)))
     unit.marks = <unsigned char*>(unit.e + elements)
     if unit.v == NULL or unit.m == NULL or unit.e == NULL:
         job.status = TL_NO_MEMORY
@@ -374,7 +374,7 @@ cdef int winograd_depth(float* to, const float* source, const float* w, const fl
     depth_describe(&job, geo, adjoint)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     elements = depth_blocks(&job) * depth_u_block(&job)
-    job.u = <float*>scratch(0, <size_t>((ceil_div(elements, 16) * 16 + 54 * lane_count) * 4 + job.out_channels))
+    job.u = <float*>scratch(TL_SLOT_CONV_SHARED, <size_t>((ceil_div(elements, 16) * 16 + 54 * lane_count) * 4 + job.out_channels))
     if job.u == NULL:
         return TL_NO_MEMORY
     depth_weights(&job, job.u, job.u + ceil_div(elements, 16) * 16)

@@ -150,7 +150,7 @@ cdef void pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef PairJob* job = <PairJob*>context
     cdef Py_ssize_t rows = 4 * job.x.rows, columns = 4 * job.x.columns, pitch = wino_pitch(columns), k
     cdef Py_ssize_t map = odd_step((rows + 2) * pitch + CONV_VECTOR_BYTES // 4)
-    cdef float* e = <float*>scratch(7, <size_t>(2 * map * 4 + (rows + 2) * (columns + 2) * 8))
+    cdef float* e = <float*>scratch(TL_SLOT_CONV_MAP, <size_t>(2 * map * 4 + (rows + 2) * (columns + 2) * 8))
     if e == NULL:
         job.status = TL_NO_MEMORY
         return
@@ -162,12 +162,12 @@ cdef void pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 
 cdef int pairs_exactly(WinoJob* x, WinoJob* g) noexcept nogil:
-    # TL_OK; or NOT_TAKEN, where large numbers of one meet zeros of the other.
+    # TL_OK; or TL_NOT_TAKEN, where large numbers of one meet zeros of the other.
     cdef PairJob job
     cdef Py_ssize_t image, group, k
     cdef double total[10]
     job.x, job.g, job.status = x, g, TL_OK
-    job.sums = <double*>scratch(6, <size_t>(x.images * x.groups * 80))
+    job.sums = <double*>scratch(TL_SLOT_CONV_ENERGIES, <size_t>(x.images * x.groups * 80))
     if job.sums == NULL:
         return TL_NO_MEMORY
     parallel_for(pair_chunk, &job, x.images * x.groups, 16.0 * x.images * x.groups * (x.in_channels + g.in_channels) * x.rows * x.columns)
@@ -178,5 +178,5 @@ cdef int pairs_exactly(WinoJob* x, WinoJob* g) noexcept nogil:
             for k in range(10):
                 total[k] += job.sums[10 * (image * x.groups + group) + k]
         if wino_pair_is_even(total, 0) != 1 and job.status == TL_OK:
-            job.status = NOT_TAKEN
+            job.status = TL_NOT_TAKEN
     return job.status

@@ -6,7 +6,6 @@
 #   sums s [panel, block][point][channel][2 vectors]
 
 cdef enum:
-    NOT_TAKEN = -1                  # this way does not pay, or must not be taken for these numbers
     WINO_WEIGHT_TILES = 128         # transformed at once
     WINO_WEIGHT_CHANNELS = 32       # of x, of a block
 
@@ -40,7 +39,7 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef float* to
     cdef const float* from_
     cdef float* e = job.e + (group * vectors + vector) * job.map
-    cdef float* box = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
+    cdef float* box = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(&job.x, lane_count) * 4)
     if box == NULL:
         job.x.status = TL_NO_MEMORY
         return
@@ -109,9 +108,9 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef const float* h = job.h + group * 36 * g_step + panel * tiles * width
     cdef float* s
     cdef float* to
-    cdef float* cells = <float*>scratch(3, <size_t>wino_room(&job.x, lane_count) * 4)
+    cdef float* cells = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(&job.x, lane_count) * 4)
     if job.s == NULL:
-        s = <float*>scratch(2, <size_t>(36 * step * 4))
+        s = <float*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(36 * step * 4))
     else:
         s = job.s + index * 36 * step
     if s == NULL or cells == NULL:
@@ -140,18 +139,18 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo, bint g_blocked=False,
                          bint x_blocked=False) noexcept nogil:
-    # Or NOT_TAKEN: all must be computed by the definition.
+    # Or TL_NOT_TAKEN: all must be computed by the definition.
     cdef WinoWeightJob job
     cdef Py_ssize_t width = TL_NR_f32, chunk, tile_rows, tiles, parts, k
     cdef double work
     cdef int found, status
     if not wino_fits(geo):
-        return NOT_TAKEN
+        return TL_NOT_TAKEN
     wino_describe(&job.x, geo, False)
     wino_describe(&job.g, geo, True)
     job.g.panels = ceil_div(job.g.in_channels, width)
     if not wino_pays(&job.x):
-        return NOT_TAKEN
+        return TL_NOT_TAKEN
     job.to, job.x.source, job.g.source, job.s = to, x, g, NULL
     job.x.source_blocked, job.g.source_blocked = x_blocked, g_blocked
     job.x.cuts = 1
@@ -160,16 +159,16 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
     chunk = even_tile(tile_rows, maximum(WINO_WEIGHT_TILES // job.x.columns, 1))
     tiles = chunk * job.x.columns
     parts = job.x.groups * job.g.panels * job.x.blocks
-    job.x.v = <float*>scratch(0, <size_t>(job.x.groups * job.x.blocks * 36 * odd_step(tiles * job.x.block) * 4))
-    job.h = <float*>scratch(4, <size_t>(job.x.groups * 36 * odd_step(tiles * width * job.g.panels) * 4))
+    job.x.v = <float*>scratch(TL_SLOT_CONV_SHARED, <size_t>(job.x.groups * job.x.blocks * 36 * odd_step(tiles * job.x.block) * 4))
+    job.h = <float*>scratch(TL_SLOT_CONV_SHARED_SOURCE, <size_t>(job.x.groups * 36 * odd_step(tiles * width * job.g.panels) * 4))
     if chunk < tile_rows:
-        job.s = <float*>scratch(5, <size_t>(parts * 36 * odd_step(job.x.block * width) * 4))
+        job.s = <float*>scratch(TL_SLOT_CONV_SHARED_SUMS, <size_t>(parts * 36 * odd_step(job.x.block * width) * 4))
         if job.s == NULL:
             return TL_NO_MEMORY
     job.pitch = wino_pitch(job.x.out_size[1])
     job.map = wino_map(chunk, job.pitch)
     k = ceil_div(job.x.groups * (job.x.vectors + job.g.vectors) * job.map, 2)
-    job.sums = <double*>scratch(6, <size_t>((k + 10 * job.x.groups) * 8))
+    job.sums = <double*>scratch(TL_SLOT_CONV_ENERGIES, <size_t>((k + 10 * job.x.groups) * 8))
     if job.x.v == NULL or job.h == NULL or job.sums == NULL:
         return TL_NO_MEMORY
     job.e = <float*>(job.sums + 10 * job.x.groups)
@@ -187,7 +186,7 @@ cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* ge
     for k in range(job.x.groups):
         found = wino_pair_is_even(job.sums + 10 * k, 0.01)
         if found == 0 and status == TL_OK:
-            status = NOT_TAKEN
+            status = TL_NOT_TAKEN
     for k in range(job.x.groups):
         if status == TL_OK and wino_pair_is_even(job.sums + 10 * k, 0.01) < 0:
             return pairs_exactly(&job.x, &job.g)

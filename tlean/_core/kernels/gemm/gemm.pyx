@@ -13,7 +13,7 @@ Which path runs and how it is cut up depends on the shape and the strides alone:
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_OK, TL_NO_MEMORY, tl_finish, tl_finished
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_GEMM_A, TL_SLOT_GEMM_B, tl_finish, tl_finished
 from tlean._core.kernels.gemm.micro cimport (
     TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_expect, tl_micro_f32, tl_micro_f64, tl_pack_a_f32, tl_pack_a_f64,
     tl_pack_b_f32, tl_pack_b_f64, tl_pack_panels_f32, tl_pack_panels_f64,
@@ -48,8 +48,6 @@ cdef enum:
     LINE_BYTES = 64        # of a cache
     SMALL_ROWS = 64        # rows of a product that is not worth dividing
     LINE_COLUMNS = 512     # columns per chunk of a sum of rows
-    SLOT_A = 0
-    SLOT_B = 1
 
 # One product, and the block of it that is being computed. Pointers are to float or double.
 ctypedef struct Product:

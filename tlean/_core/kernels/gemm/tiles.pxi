@@ -186,8 +186,8 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
     space = (m_block if t.pack_a else 0) + ((n_block + nr - 1) // nr * nr if pack_b else nr)
     terms = max(<int64_t>1, PACKED_BYTES // (space * t.k_block * <int64_t>sizeof(real))) * t.k_block
     terms = min(terms, t.k)
-    t.packed_a = <char*>scratch(SLOT_A, m_block * terms * sizeof(real)) if t.pack_a else NULL
-    t.packed_b = <char*>scratch(SLOT_B, (n_block + nr if pack_b else nr) * terms * sizeof(real))
+    t.packed_a = <char*>scratch(TL_SLOT_GEMM_A, m_block * terms * sizeof(real)) if t.pack_a else NULL
+    t.packed_b = <char*>scratch(TL_SLOT_GEMM_B, (n_block + nr if pack_b else nr) * terms * sizeof(real))
     if t.packed_b == NULL or (t.pack_a and t.packed_a == NULL):
         return TL_NO_MEMORY
     t.j0 = 0
@@ -235,7 +235,7 @@ cdef int by_one_column_of_tiles(Product* t, real tag) noexcept nogil:
     cdef real* b = <real*>t.b
     cdef real* c = <real*>t.c
     if t.b_col != 1 or t.n % vl:
-        b = <real*>scratch(SLOT_B, nr * t.k * sizeof(real))
+        b = <real*>scratch(TL_SLOT_GEMM_B, nr * t.k * sizeof(real))
         if b == NULL:
             return TL_NO_MEMORY
         if real is float:

@@ -3,7 +3,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_SLOT_ROWS
 from tlean._core.simd.lanes cimport (
     BATCH, LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
@@ -291,7 +291,7 @@ cdef void sum_weights(Job* job, const int64_t* labels, const real* weight) noexc
 
 
 cdef inline bint take_partials(Job* job) noexcept nogil:
-    job.partial = <double*>scratch(0, max(<Py_ssize_t>1, chunks_of(job)) * sizeof(double))
+    job.partial = <double*>scratch(TL_SLOT_ROWS, max(<Py_ssize_t>1, chunks_of(job)) * sizeof(double))
     return job.partial != NULL
 
 

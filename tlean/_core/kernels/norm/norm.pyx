@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, tl_finish, tl_finished
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_ROWS, tl_finish, tl_finished
 from tlean._core.simd.lanes cimport BATCH, FEW, LANES, rows_together
 from tlean._core.simd.rows cimport (
     Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
@@ -170,7 +170,7 @@ cdef bint layer_norm_grad_job(Job* job, void** out, void** inp, const int64_t* i
     if out[1] == NULL and out[2] == NULL:
         return True
     job.block = max(job.block, <Py_ssize_t>(ints[0] + CHUNKS - 1) // CHUNKS)
-    job.partial = <double*>scratch(0, max(<Py_ssize_t>1, chunks_of(job) * 2 * ints[1]) * sizeof(double))
+    job.partial = <double*>scratch(TL_SLOT_ROWS, max(<Py_ssize_t>1, chunks_of(job) * 2 * ints[1]) * sizeof(double))
     return job.partial != NULL
 
 

@@ -1,7 +1,7 @@
 """Pooling windows: geometry, rows, the loop over planes. There are three spatial axes; fewer are filled up with leading axes of size 1."""
 from libc.stdint cimport int32_t, int64_t
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_POOL_SLAB, TL_SLOT_POOL_SPARE
 from tlean._core.threads.threads cimport parallel_for, scratch
 
 cdef extern from *:
@@ -100,8 +100,8 @@ cdef struct PlaneJob:
 cdef inline void do_planes(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef PlaneJob* job = <PlaneJob*>context
     cdef int64_t i, last = (chunk + 1) * job.group
-    cdef char* slab = <char*>scratch(0, job.slab_bytes)
-    cdef void* spare = scratch(1, job.spare_bytes) if job.spare_bytes else NULL
+    cdef char* slab = <char*>scratch(TL_SLOT_POOL_SLAB, job.slab_bytes)
+    cdef void* spare = scratch(TL_SLOT_POOL_SPARE, job.spare_bytes) if job.spare_bytes else NULL
     if slab == NULL or (job.spare_bytes and spare == NULL):
         job.status = TL_NO_MEMORY
         return

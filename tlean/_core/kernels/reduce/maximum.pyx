@@ -8,7 +8,9 @@ found.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport (
+    TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B, TL_SLOT_REDUCE_VALUES,
+)
 from tlean._core.threads.threads cimport parallel_for, scratch
 
 cdef extern from "kernels/reduce/maxima.h" nogil:
@@ -113,7 +115,7 @@ cdef void* room(int slot, int64_t elements, int itemsize, int32_t** index) noexc
 
 cdef int max_run(Pass* p, int64_t outer, void* dst, int32_t* index) noexcept nogil:
     # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
-    cdef int slot = 2
+    cdef int slot = TL_SLOT_REDUCE_PASS_A
     p.panels = (p.width + PANEL - 1) // PANEL
     p.segment = most(SEGMENT // least(p.width, PANEL), 64)
     while True:
@@ -135,7 +137,7 @@ cdef int max_run(Pass* p, int64_t outer, void* dst, int32_t* index) noexcept nog
         p.under = p.index
         p.length = p.segments
         p.scale = 0
-        slot = 5 - slot
+        slot = TL_SLOT_REDUCE_PASS_A + TL_SLOT_REDUCE_PASS_B - slot
 
 
 # ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating.
@@ -155,7 +157,7 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
     cdef int32_t* index
     cdef void* dst
     cdef Pass p
-    cdef int slot = 0, code
+    cdef int slot = TL_SLOT_REDUCE_AXIS_A, code
     if kept == 0:
         return TL_OK
     if k >= 0 and k % 2 != first:
@@ -193,14 +195,14 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
         outer //= size[k - 1]
         width *= size[k - 1]
         k -= 2
-        slot = 1 - slot
+        slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
 
 
 # max_index: where the maxima stand, int32. argmax: the same, int64.
 
 cdef int index_only(void** out, void** inp, const int64_t* ints, int itemsize, bint wide) noexcept nogil:
     cdef int64_t kept = kept_size(ints), k
-    cdef char* values = <char*>scratch(4, kept * (itemsize + 4))
+    cdef char* values = <char*>scratch(TL_SLOT_REDUCE_VALUES, kept * (itemsize + 4))
     cdef int32_t* narrow
     cdef int code
     if values == NULL:

@@ -8,7 +8,9 @@ summed in turn. Segments, panels and the order of additions depend on the sizes 
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK
+from tlean._core.kernel cimport (
+    TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B,
+)
 from tlean._core.threads.threads cimport parallel_for, scratch
 
 cdef extern from "kernels/reduce/sums.h" nogil:
@@ -136,7 +138,7 @@ cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor, int itemsize) noexcept nogil:
     # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
     cdef Pass p
-    cdef int slot = 2
+    cdef int slot = TL_SLOT_REDUCE_PASS_A
     p.src = src
     p.itemsize = itemsize
     p.outer = outer
@@ -162,7 +164,7 @@ cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int6
             return TL_OK
         p.src = p.dst
         p.length = p.segments
-        slot = 5 - slot
+        slot = TL_SLOT_REDUCE_PASS_A + TL_SLOT_REDUCE_PASS_B - slot
 
 
 # reduce_sum -----------------------------------------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* f
     cdef const int64_t* size = ints + 2
     cdef const void* src = inp[0]
     cdef void* dst
-    cdef int slot = 0, code
+    cdef int slot = TL_SLOT_REDUCE_AXIS_A, code
     for k in range(runs):
         if k % 2 == first:
             reduced *= size[k]
@@ -207,7 +209,7 @@ cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* f
         outer //= size[k - 1]
         width *= size[k - 1]
         k -= 2
-        slot = 1 - slot
+        slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
 
 
 cdef int reduce_sum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -236,7 +238,7 @@ cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const d
     cdef Blocked b
     b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[2]
     if ints[0] > 1:
-        b.dst = <float*>scratch(0, ints[0] * ints[1] * 4)
+        b.dst = <float*>scratch(TL_SLOT_REDUCE_AXIS_A, ints[0] * ints[1] * 4)
         if b.dst == NULL:
             return TL_NO_MEMORY
     parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_TILE4, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
