@@ -193,11 +193,9 @@ class _Fixed:
             captured = Captured()
             own = Traced(graph.dtype, captured)
             refs = [own.arg(k, r.spec) for k, r in enumerate(leaves)]
-            out, made = tree.flatten(self._f(own, *tree.unflatten(structure, refs)))
-            own.outputs = [own.ref(r).id for r in out]  # type: ignore[union-attr]
-            seeds = own.finish()
+            made = own.finish(self._f(own, *tree.unflatten(structure, refs)))
             held: list[AnyTensor | None] = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
-            self._traced = own, made, held + [None] * seeds
+            self._traced = own, made, held + [None] * len(own._seeds)
         own, made, rest = self._traced
         more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]
         return tree.unflatten(made, graph._inline(own, [*leaves, *more], merge=False))

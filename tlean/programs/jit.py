@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
+from tlean.caching import Cache
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
@@ -18,10 +19,11 @@ from tlean.devices import device_of, target_of
 from tlean.errors import OptionError
 from tlean.ops import Spec
 
-from .captured import Captured, changed, check_capture, same_program
+from .captured import Captured, check_capture
 from .compiled import Traced
-from .executable import Executable, Stream
+from .executable import Stream
 from .inline import program_of, trace_into
+from .trace import MOST_KEPT, Trace
 
 
 def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:
@@ -48,14 +50,6 @@ _ARRAYS = frozenset((AnyTensor, np.ndarray))
 _MOST_TRACES = 8
 
 
-class Trace(NamedTuple):
-    """One trace of a program: the plan, the structure of the result, and what must still be as it was."""
-
-    run: Executable
-    structure: Any
-    captured: Captured
-
-
 class Compiled:
     """A program compiled per structure, shapes and dtypes of its arguments, and kept.
 
@@ -79,9 +73,9 @@ class Compiled:
         self.__wrapped__ = record if program is None else program
         self._frozen = frozen
         self._target = None if device is None else target_of(device)
-        self._known: dict[Any, list[Trace]] = {}
+        self._known = Cache(MOST_KEPT)
         #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
-        self._arrays: dict[Any, tuple[list[Trace], list[str]]] = {}
+        self._arrays = Cache(MOST_KEPT)
         self._latest: Trace | None = None
         self.stream = Stream(seed)
 
@@ -97,7 +91,7 @@ class Compiled:
             if more is not None:
                 self._latest = trace
                 tensors = [as_tensor(a, d) for a, d in zip(args, dtypes, strict=True)]
-                return tree.unflatten(trace.structure, trace.run([*tensors, *more] if more else tensors, self.stream))
+                return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
         return self._call(args, True)
 
     def __call__(self, *args: Any) -> Any:
@@ -113,7 +107,8 @@ class Compiled:
         trace, more = self._valid(traces)
         checked = check_capture()
         if trace is not None and checked:
-            self._compare(trace, self._trace(structure, specs, dtype, target, keep))
+            name = getattr(self.__wrapped__, "__name__", "the program")
+            trace.check(name, lambda: self._trace(structure, specs, dtype, target, keep))
         elif trace is None:
             trace = self._trace(structure, specs, dtype, target, keep)
             more = trace.captured.guard.check()
@@ -124,9 +119,9 @@ class Compiled:
                 self._keep(key, trace)
             trace.captured.settle()
         if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
-            self._arrays[tuple((a.shape, a.dtype) for a in args)] = (self._known[key], [s.dtype for s in specs])
+            self._arrays.keep(tuple((a.shape, a.dtype) for a in args), (self._known[key], [s.dtype for s in specs]))
         self._latest = trace
-        return tree.unflatten(trace.structure, trace.run([*tensors, *more], self.stream))  # type: ignore[misc]
+        return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
 
     @staticmethod
     def _valid(traces: Sequence[Trace]) -> tuple[Trace | None, list[AnyTensor] | None]:
@@ -138,7 +133,7 @@ class Compiled:
         return None, None
 
     def _keep(self, key: Any, trace: Trace) -> None:
-        traces = self._known.setdefault(key, [])
+        traces = self._known.make(key, list)
         traces.insert(0, trace)
         del traces[_MOST_TRACES:]
 
@@ -147,24 +142,17 @@ class Compiled:
         captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep, target is not CPU)
         graph = Traced(dtype, captured)
         refs = [graph.arg(i, s) for i, s in enumerate(specs)]
-        out, out_structure = tree.flatten(self._record(graph, *tree.unflatten(structure, refs)))
-        graph.outputs = [graph.ref(r).id for r in out]  # type: ignore[union-attr]
-        return Trace(Executable(graph, graph.finish(), target), out_structure, captured)
+        return Trace(graph, self._record(graph, *tree.unflatten(structure, refs)), target)
 
-    def _compare(self, before: Trace, now: Trace) -> None:
-        if before.structure != now.structure or not same_program(before.run.graph, now.run.graph):
-            raise changed(getattr(self.__wrapped__, "__name__", "the program"))
-
-    def _called(self) -> Executable:
+    def _called(self) -> Trace:
         if self._latest is None:
             raise OptionError("the program was not called yet, so no shapes are known")
-        return self._latest.run
+        return self._latest
 
     @property
     def captured(self) -> Mapping[str, Any]:
         """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
-        self._called()
-        return types.MappingProxyType(self._latest.captured.frozen)  # type: ignore[union-attr]
+        return types.MappingProxyType(self._called().captured.frozen)
 
     @property
     def graph(self) -> Graph:
@@ -174,7 +162,7 @@ class Compiled:
     @property
     def plan(self) -> Any:
         """The instructions of the latest call."""
-        return self._called().plan
+        return self._called().run.plan
 
     def cost(self) -> Cost:
         """FLOPs and bytes of the latest call, whole and per node."""
