@@ -53,12 +53,15 @@ _MOST_TRACES = 8
 class Compiled:
     """A program compiled per structure, shapes and dtypes of its arguments, and kept.
 
+    Called with a backend first or with references it records into that program.
+
     Args:
         record: `record(graph, *args)` records the program and returns a tree of references.
         device: where it runs; None for the device of the first device array among the arguments, the CPU where there is none.
         seed: of the stream of random numbers; None for a stream of its own.
         program: the user's function that `record` calls, where it is another: what that captures is looked at before each call.
         frozen: only captured arrays are looked at; all else stays as it was when the program was traced.
+        kept: False traces it at each call.
     """
 
     def __init__(
@@ -68,10 +71,11 @@ class Compiled:
         device: str | None = None,
         program: Callable[..., Any] | None = None,
         frozen: bool = False,
+        kept: bool = True,
     ) -> None:
         self._record = record
         self.__wrapped__ = record if program is None else program
-        self._frozen = frozen
+        self._frozen, self._kept = frozen, kept
         self._target = None if device is None else target_of(device)
         self._known = Cache(MOST_KEPT)
         #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
@@ -79,12 +83,8 @@ class Compiled:
         self._latest: Trace | None = None
         self.stream = Stream(seed)
 
-    def _known_arrays(self, args: tuple[Any, ...]) -> Any:
-        """What `_call_known` needs if these arguments are arrays like those of an earlier call, else None."""
-        return self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
-
     def _call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
-        """The result for such arguments."""
+        # The result for arrays like those of an earlier call.
         traces, dtypes = known
         for trace in traces:
             more = trace.captured.guard.check()
@@ -95,8 +95,13 @@ class Compiled:
         return self._call(args, True)
 
     def __call__(self, *args: Any) -> Any:
-        quick = self._known_arrays(args)
-        return self._call(args, True) if quick is None else self._call_known(quick, args)
+        quick = self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
+        if quick is not None:
+            return self._call_known(quick, args)
+        found = program_of(args)
+        if found is not None:
+            return trace_into(found[0], self._record, found[1])
+        return self._call(args, self._kept)
 
     def _call(self, args: tuple[Any, ...], keep: bool) -> Any:
         leaves, structure = tree.flatten(args)
@@ -144,6 +149,16 @@ class Compiled:
         refs = [graph.arg(i, s) for i, s in enumerate(specs)]
         return Trace(graph, self._record(graph, *tree.unflatten(structure, refs)), target)
 
+
+class Jitted(Compiled):
+    """What `jit` returns: a program that is kept, and can be looked at."""
+
+    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
+        if not callable(f):
+            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
+        super().__init__(f, seed, device, frozen=True)
+        self._given = (f, seed, device)
+
     def _called(self) -> Trace:
         if self._latest is None:
             raise OptionError("the program was not called yet, so no shapes are known")
@@ -167,25 +182,6 @@ class Compiled:
     def cost(self) -> Cost:
         """FLOPs and bytes of the latest call, whole and per node."""
         return cost_of(self.graph)
-
-
-class Jitted(Compiled):
-    """What `jit` returns: a program that is kept. Called with a backend first or with references, it records into that program."""
-
-    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
-        if not callable(f):
-            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
-        super().__init__(f, seed, device, frozen=True)
-        self._given = (f, seed, device)
-
-    def __call__(self, *args: Any) -> Any:
-        quick = self._known_arrays(args)
-        if quick is not None:
-            return self._call_known(quick, args)
-        found = program_of(args)
-        if found is not None:
-            return trace_into(found[0], self._record, found[1])
-        return self._call(args, True)
 
     def __reduce__(self) -> Any:
         return Jitted, self._given
