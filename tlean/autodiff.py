@@ -23,11 +23,11 @@ from .errors import DTypeError, OptionError, ShapeError
 from .programs.captured import Captured
 from .programs.compiled import Traced
 from .programs.executable import FixedStream
-from .programs.inline import is_backend, program_of, trace_into
+from .programs.inline import is_backend, program_of
 from .programs.jit import Compiled
 
 
-class Transformed:
+class DerivedProgram(Compiled):
     """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program).
 
     Args:
@@ -41,22 +41,10 @@ class Transformed:
     ) -> None:
         if not isinstance(backend, str) or backend not in ("compiled", "eager"):
             raise OptionError(f"{name}: backend is 'compiled' or 'eager', got {backend!r}")
+        # Without the program nothing says what it captures: such a plan runs once.
+        super().__init__(record, seed, program=program, kept=backend == "compiled" and program is not None)
         self.__name__ = name
-        self._record = record
-        self._compiled = Compiled(record, seed, program=program)
-        self.__wrapped__ = self._compiled.__wrapped__
-        # Without the program nobody knows what it captures: such a plan runs once.
-        self._eager = backend == "eager" or program is None
         self._made_by = made_by
-
-    def __call__(self, *args: Any) -> Any:
-        known = self._compiled._known_arrays(args)
-        if known is not None:
-            return self._compiled._call_known(known, args)
-        found = program_of(args)
-        if found is not None:
-            return trace_into(found[0], self._record, found[1])
-        return self._compiled._call(args, not self._eager)
 
     def __reduce__(self) -> Any:
         if self._made_by is None:
@@ -128,7 +116,7 @@ def _one(argnums: Any) -> bool:
 
 def value_and_grad(
     f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
-) -> Transformed:
+) -> DerivedProgram:
     """The value and the gradient of a scalar program.
 
     Args:
@@ -142,7 +130,7 @@ def value_and_grad(
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """
     record = _value_and_grad("value_and_grad", f, argnums, has_aux)
-    return Transformed("value_and_grad", record, backend, f, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
+    return DerivedProgram("value_and_grad", record, backend, f, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
 
 
 def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
@@ -170,7 +158,9 @@ def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
     return record
 
 
-def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None) -> Transformed:
+def grad(
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+) -> DerivedProgram:
     """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`."""
     inner = _value_and_grad("grad", f, argnums, has_aux)
 
@@ -178,7 +168,7 @@ def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend
         value, g = inner(graph, *args)
         return (g, value[1]) if has_aux else g
 
-    return Transformed("grad", record, backend, f, seed, (grad, (f, argnums, has_aux, backend, seed)))
+    return DerivedProgram("grad", record, backend, f, seed, (grad, (f, argnums, has_aux, backend, seed)))
 
 
 class _Fixed:
@@ -193,11 +183,9 @@ class _Fixed:
             captured = Captured()
             own = Traced(graph.dtype, captured)
             refs = [own.arg(k, r.spec) for k, r in enumerate(leaves)]
-            out, made = tree.flatten(self._f(own, *tree.unflatten(structure, refs)))
-            own.outputs = [own.ref(r).id for r in out]  # type: ignore[union-attr]
-            seeds = own.finish()
+            made = own.finish(self._f(own, *tree.unflatten(structure, refs)))
             held: list[AnyTensor | None] = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
-            self._traced = own, made, held + [None] * seeds
+            self._traced = own, made, held + [None] * len(own._seeds)
         own, made, rest = self._traced
         more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]
         return tree.unflatten(made, graph._inline(own, [*leaves, *more], merge=False))
@@ -235,10 +223,10 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
             raise ShapeError(f"vjp: the cotangent has the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
         return _pull(graph, ys, gs, own)
 
-    run = Transformed("vjp", value, backend)
-    back = Transformed("pull", record, backend, record)
+    run = DerivedProgram("vjp", value, backend)
+    back = DerivedProgram("pull", record, backend, record)
     # The cotangents belong to the very value that was returned, so random numbers are drawn alike in each run.
-    run._compiled.stream = back._compiled.stream = FixedStream(seed)
+    run.stream = back.stream = FixedStream(seed)
     y = run(*xs)
     return y, PullBack(back, xs, made)
 
@@ -249,7 +237,7 @@ class PullBack:
     It never changes, so a copy is itself.
     """
 
-    def __init__(self, back: Transformed, xs: tuple[Any, ...], dtypes: Sequence[str]) -> None:
+    def __init__(self, back: DerivedProgram, xs: tuple[Any, ...], dtypes: Sequence[str]) -> None:
         self._back = back
         self._xs = xs
         self._dtypes = dtypes
@@ -313,7 +301,7 @@ def jvp(
 ) -> tuple[Any, Any]:
     """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed)."""
     xs, dxs = _directions("jvp", xs, dxs)
-    return Transformed("jvp", _jvp_record("jvp", f), backend, seed=seed)(xs, dxs)
+    return DerivedProgram("jvp", _jvp_record("jvp", f), backend, seed=seed)(xs, dxs)
 
 
 def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
@@ -377,7 +365,7 @@ def _hvp(name: str, f: Callable[..., Any], xs: Any, vs: Any, backend: str, seed:
 
         return _jvp_record(name, gradient)(graph, tuple(xs[k] for k in free), tuple(v for v in vs if v is not None))[1]
 
-    found = iter(Transformed(name, record, backend, seed=seed)(xs, tuple(v for v in vs if v is not None)))
+    found = iter(DerivedProgram(name, record, backend, seed=seed)(xs, tuple(v for v in vs if v is not None)))
     return tuple(None if h else next(found) for h in held)
 
 
@@ -401,7 +389,7 @@ def hvp_params(
     return _hvp("hvp_params", loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend, seed)[: len(params)]
 
 
-def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Jacobian of a program, by reverse mode: shape y.shape + x.shape. One reverse sweep per element of y.
 
     Args:
@@ -423,10 +411,10 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
             found.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
         return found[0] if _one(argnums) else tuple(found)
 
-    return Transformed("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
+    return DerivedProgram("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
 
 
-def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Jacobian of a program, by forward mode: shape y.shape + x.shape. One forward sweep per element of x.
 
     Args:
@@ -442,10 +430,10 @@ def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         found = _columns(graph, [y], xs)[0]
         return found[0] if _one(argnums) else tuple(found)
 
-    return Transformed("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
+    return DerivedProgram("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
 
 
-def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> Transformed:
+def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Hessian of a scalar program, forward over reverse: shape x.shape + x.shape.
 
     Args:
@@ -458,7 +446,7 @@ def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", 
         blocks = _columns(graph, gradients(graph, *own)[1], xs)
         return blocks[0][0] if _one(argnums) else tuple(tuple(row) for row in blocks)
 
-    return Transformed("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
+    return DerivedProgram("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
 
 
 hessian1 = hessian

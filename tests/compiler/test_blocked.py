@@ -269,7 +269,7 @@ def test_plans_have_the_bits_of_eager(name, size):
     program, forward, backward = PROGRAMS[name]
     out, compiled = same_bits(program, arrays_of(*SIZES[size]))
     assert has_blocks(out.plan) == forward
-    assert has_blocks(compiled._made["grad"].plan) == backward
+    assert has_blocks(compiled._trace.executable("grad").plan) == backward
 
 
 def test_what_a_plan_says():
@@ -301,14 +301,14 @@ def test_options(options):
 
     out, compiled = same_bits(program, [w[:, : 64 // groups], b, v[:, : 64 // groups], c, x])
     assert has_blocks(out.plan)
-    assert has_blocks(compiled._made["grad"].plan)
+    assert has_blocks(compiled._trace.executable("grad").plan)
 
 
 def test_without_a_batch():
     w, b, v, c, x = arrays_of(1, 64, 14, 14)
     out, compiled = same_bits(PROGRAMS["relu"][0], [w, b, v, c, x[0]])
     assert has_blocks(out.plan)
-    assert has_blocks(compiled._made["grad"].plan)
+    assert has_blocks(compiled._trace.executable("grad").plan)
 
 
 @pytest.mark.parametrize(("channels", "stride"), [(50, 1), (3, 1), (32, 2)])
@@ -321,7 +321,7 @@ def test_only_where_winograd_has_whole_vectors(channels, stride):
 
     out, compiled = same_bits(program, arrays_of(2, channels, 14, 14))
     assert not has_blocks(out.plan)
-    assert not has_blocks(compiled._made["grad"].plan)
+    assert not has_blocks(compiled._trace.executable("grad").plan)
 
 
 def test_not_in_float64():
@@ -351,7 +351,7 @@ def test_memory_does_not_grow(monkeypatch):
     monkeypatch.setattr("tlean.compiler.cpu.channel_blocks", lambda graph, steps, kept, target: list(steps))
     without = tl.compile_scalar(loss_of(deep), [a.shape for a in arrays])
     without.value_and_grad(*arrays)
-    plans = compiled._made["grad"].plan, without._made["grad"].plan
+    plans = compiled._trace.executable("grad").plan, without._trace.executable("grad").plan
     assert has_blocks(plans[0])
     assert not has_blocks(plans[1])
     assert plans[0].scratch_bytes == plans[1].scratch_bytes

@@ -178,7 +178,7 @@ def test_a_training_step_has_no_activation_of_its_own(model, batch):
     compiled = tl.compile_scalar(loss, arguments)
     rng = np.random.default_rng(0)
     compiled.value_and_grad(*[rng.normal(size=s) * 0.1 for s in arguments[:-1]], rng.integers(0, 10, batch))
-    steps = compiled._made["grad"].plan.program.steps
+    steps = compiled._trace.executable("grad").plan.program.steps
     alone = [s.kernel for s in steps if " + " not in s.kernel and any("relu" in n.record.name for n in s.nodes)]
     assert alone == ([] if model == "mlp" else ["_relu_grad"])
     assert sum("relu" in n.record.name for s in steps for n in s.nodes) == (2 if model == "mlp" else 4)

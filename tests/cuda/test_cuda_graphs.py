@@ -31,7 +31,7 @@ def trained(steps, place=lambda x: x, between=lambda t, k: None):
     for k in range(steps):
         losses.append(t.adam_step(0.01, 0.9, 0.999, 1e-8, place(X[k % 8]), place(Y[k % 8])))
         between(t, k)
-    ((plan, *_),) = t._steps._made.values()
+    (plan,) = (trace.run for trace in t._steps._made.values())
     return [x.item() for x in losses], [p.numpy() for p in t.get_params()], plan.plan._replay.captured
 
 

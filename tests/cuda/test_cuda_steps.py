@@ -114,7 +114,7 @@ def test_a_loss_that_is_not_finite_moves_nothing(backend, value, clip_norm, grap
             assert state(t, opt)[0][: len(before[0])] == before[0] and state(t, opt)[1:] == before[1:]
         step(t, opt, x, clip_norm)
     if backend == "compiled":
-        ((plan, *_),) = t._steps._made.values()
+        (plan,) = (trace.run for trace in t._steps._made.values())
         assert plan.plan._replay.captured == (graphs == "1")
     assert state(t, opt)[0] == state(undisturbed, other)[0]
     assert [n for _, n in state(t, opt)[1]] == [9, 9, None]
@@ -226,6 +226,6 @@ def test_a_driver_that_does_not_queue_a_graph(monkeypatch):
             if k == 5:
                 patch.setattr(capture.CapturedGraph, "call", property(lambda graph: (int, 1)))
             step(t, opt, x)
-    ((plan, *_),) = t._steps._made.values()
+    (plan,) = (trace.run for trace in t._steps._made.values())
     assert not plan.plan._replay.captured
     assert state(t, opt) == state(undisturbed, other)

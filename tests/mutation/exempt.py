@@ -19,9 +19,7 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule(r"cost\.py::work_of", r".*", "an estimate of time, by which a run decides whether other threads of Python may go on meanwhile"),
-    Rule(r"instances\.py::instantiate", r".*_MOST_INSTANCES.*|instances\.clear\(\)|4_096", "when a cache starts over"),
-    Rule(r"(instances|fold)\.py::", r"4_096|4096", "the size of a cache, and of the constants worth computing ahead"),
-    Rule(r"derive\.py::(_cached)?", r".*_CACHE_LIMIT.*|cache\.clear\(\)|4_096", "when a cache starts over"),
+    Rule(r"(derive|instances|fold)\.py::", r"4_096|4096", "the size of a cache, and of the constants worth computing ahead"),
     Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
     Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
     Rule(r"channel_blocks\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),

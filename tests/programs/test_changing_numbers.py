@@ -28,7 +28,7 @@ def test_eager_calls_remember_the_latest():
 
 
 def test_rules_of_changed_numbers_are_let_go(monkeypatch):
-    monkeypatch.setattr(derive, "_CACHE_LIMIT", 20)
+    monkeypatch.setattr(derive._CACHE, "most", 20)
     rate = 1.0
     g = tl.grad(lambda ops, x: ops.sum(ops.scale(ops.square(x), rate)))
     for k in range(60):

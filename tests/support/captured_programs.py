@@ -22,7 +22,7 @@ def slope(g):
 
 def traces(g):
     """How many traces a transformation has kept."""
-    return sum(len(t) for t in g._compiled._known.values())
+    return sum(len(t) for t in g._known.values())
 
 
 class Model:

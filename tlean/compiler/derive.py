@@ -12,28 +12,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.eager.instance import options_key
+from tlean.caching import Cache
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode, GraphRef
 
-_CACHE: dict[Any, Graph] = {}
 #: A program whose numbers change at every call makes a new rule each time, of 2 KB.
-_CACHE_LIMIT = 4_096
+_CACHE = Cache(4_096)
 
 
 def _cached(record: OpDef, key: Any, build: Any) -> Graph:
-    cache = record.kept("derived", _CACHE)
-    try:
-        found = cache.get(key)
-    except (TypeError, ValueError):
-        return build()
-    if found is None:
-        if len(cache) >= _CACHE_LIMIT:
-            cache.clear()
-        found = cache[key] = build()
-    return found
+    return record.kept("derived", _CACHE).make(key, build)
 
 
 def _key(kind: str, record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str, *flags: Any) -> Any:

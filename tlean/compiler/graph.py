@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -203,6 +204,16 @@ class Graph(OpsMethods):
         self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)])
         self._known = {}
         return self
+
+    def _copy(self) -> Graph:
+        """A copy to append to, in which rules find the calls that are there already."""
+        copy = Graph(self.dtype, self.merge)
+        copy.specs, copy.nodes, copy.inputs, copy.outputs = list(self.specs), list(self.nodes), list(self.inputs), list(self.outputs)
+        copy.constants, copy.labels, copy.states = dict(self.constants), dict(self.labels), list(self.states)
+        for node in self.nodes:
+            with contextlib.suppress(TypeError, ValueError):
+                copy._known[node.record.name, node.inputs, options_key(node.options)] = node.outputs
+        return copy
 
     def check(self) -> None:
         """Validate ids, arities and shapes. Raises: NodeError, ShapeError."""

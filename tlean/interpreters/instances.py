@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.eager.instance import Instance, options_key
 from tlean._core.plan import plan as core
+from tlean.caching import Cache
 from tlean.compiler.cost import work_of
 from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
 from tlean.compiler.derive import decomposition, vjp_graph
@@ -14,11 +16,8 @@ from tlean.compiler.lower import lower
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
-_INSTANCES: dict[Any, Instance] = {}
-
-
-#: Instances kept for reuse; a program whose options change with every call fills the table, which then starts over.
-_MOST_INSTANCES = 4_096
+#: Instances kept for reuse: a program whose options change with every call makes one each time.
+_INSTANCES = Cache(4_096)
 
 
 def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], options: dict[str, Any], reference: bool) -> Instance:
@@ -27,14 +26,13 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
     """
     clean, outs = record.infer(specs, options)
-    instances = record.kept("instances", _INSTANCES)
-    key: Any = (record.name, dtype, specs, reference, options_key(clean))
-    try:
-        known = instances.get(key)
-    except (TypeError, ValueError):
-        key, known = None, None
-    if known is not None:
-        return known
+    key = (record.name, dtype, specs, reference, options_key(clean))
+    return record.kept("instances", _INSTANCES).make(key, lambda: _instance(record, dtype, specs, clean, outs, reference))
+
+
+def _instance(
+    record: OpDef, dtype: str, specs: tuple[Spec | None, ...], clean: dict[str, Any], outs: Sequence[Spec], reference: bool
+) -> Instance:
     outs = [o.resolved(dtype) for o in outs]
     if len(record.outputs) > 1:
         raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
@@ -46,22 +44,16 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
         refs = [graph.arg(s) for s in specs]
         graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], clean))
         plan = lower(graph, DEFINED)
-        made = Instance(
+        return Instance(
             record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work
         )
-    elif address or record.view:
+    if address or record.view:
         ints, floats = kernel_numbers(record, specs, outs, clean)
-        made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
-    elif record.rules.decompose is not None:
+        return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
+    if record.rules.decompose is not None:
         plan = lower(decomposition(record, specs, clean, dtype))
-        made = Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
-    else:
-        raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
-    if key is not None:
-        if len(instances) >= _MOST_INSTANCES:
-            instances.clear()
-        instances[key] = made
-    return made
+        return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
+    raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
 
 
 def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:

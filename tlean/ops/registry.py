@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 
@@ -94,9 +95,9 @@ class OpDef:
         """Whether the op is found by its name; programs recorded elsewhere and `custom_op`s are not."""
         return _OPS.get(self.name) is self
 
-    def kept(self, what: str, shared: dict[Any, Any]) -> dict[Any, Any]:
+    def kept(self, what: str, shared: Cache) -> Cache:
         """A cache of things derived from the record: `shared` for a registered op, else one that is freed with the record."""
-        return shared if self.registered else self.memo.setdefault(what, {})
+        return shared if self.registered else self.memo.get(what) or self.memo.setdefault(what, Cache(shared.most))
 
     #: The inputs of integer or Boolean dtype; they never have a gradient.
     integer: frozenset[str] = field(default=frozenset(), init=False)

@@ -18,12 +18,12 @@ from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
 from tlean.dtypes import SIZES
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
-from tlean.locks import Lock
 from tlean.ops import FLOAT, Spec
 from tlean.shapes import as_shape
 
-from .captured import Captured, changed, check_capture, is_array, same_program
+from .captured import Captured, check_capture, is_array
 from .executable import Executable, Stream
+from .trace import Trace
 
 _DTYPES = frozenset((FLOAT, *SIZES))
 
@@ -109,14 +109,19 @@ class GraphM(Graph):
         self.captured.bind(made.id, value)
         return made
 
-    def finish(self) -> int:
-        """Append what is no argument as the last inputs: captured arrays, then the seeds of random ops; returns the number of seeds."""
+    def finish(self, out: Any) -> tree.Structure:
+        """Make a tree of references the result, and what is no argument the last inputs: captured arrays, then the seeds of random ops.
+
+        Returns: the structure of the result.
+        """
+        leaves, structure = tree.flatten(out)
+        self.outputs = [self.ref(r).id for r in leaves]  # type: ignore[union-attr]
         if self.captured is not None:
             for number in self.captured.inputs(self):
                 del self.constants[number]
                 self.inputs.append(number)
         self.inputs += [r.id for r in self._seeds]
-        return len(self._seeds)
+        return structure
 
     def build(self, out: Any, device: str = "cpu") -> CompiledOut:
         """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
@@ -148,22 +153,16 @@ class CompiledOut:
                 " Of a function, compile_out makes it"
             )
         self._target = target_of(device)
-        leaves, self._structure = tree.flatten(out)
-        graph.outputs = [graph.ref(r).id for r in leaves]  # type: ignore[union-attr]
         self._arguments = len(graph._arguments)
-        self._seeds = graph.finish()
-        self._captured = graph.captured
+        self._trace = Trace(graph, out, self._target)
         if graph.captured is not None:
             graph.captured.settle()
-        graph.prune()
         #: The program, one line a node when printed.
         self.graph: Graph = graph
         if self._target is not CPU:
             # What the device cannot do is said now.
             expand(graph, self._target)
         self.stream = Stream(seed)
-        self._made: dict[Any, Executable] = {}
-        self._lock = Lock()
 
     def __reduce__(self) -> Any:
         if self._made_by is None:
@@ -178,12 +177,12 @@ class CompiledOut:
     @property
     def plan(self) -> Any:
         """The instructions of the forward run, with fused groups and scratch bytes."""
-        return self._executable("forward", self._forward_graph).plan
+        return self._executable("forward").plan
 
     @property
     def captured(self) -> Mapping[str, Any]:
         """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
-        return types.MappingProxyType({} if self._captured is None else self._captured.frozen)
+        return types.MappingProxyType({} if self._trace.captured is None else self._trace.captured.frozen)
 
     def cost(self) -> Cost:
         """FLOPs and bytes of the forward run, whole and per node."""
@@ -193,8 +192,8 @@ class CompiledOut:
 
     def forward(self, *xs: Any) -> Any:
         """The result for these arguments."""
-        made = self._executable("forward", self._forward_graph)(self._tensors(xs), self.stream)
-        return tree.unflatten(self._structure, made)
+        made = self._executable("forward")(self._tensors(xs), self.stream)
+        return tree.unflatten(self._trace.structure, made)
 
     __call__ = forward
 
@@ -209,7 +208,7 @@ class CompiledOut:
         run_ = self._executable(("jvp", present), lambda: self._jvp_graph(present))
         made = run_([*self._tensors(xs), *self._tensors(dxs, "direction")], self.stream)
         half = len(made) // 2
-        return tree.unflatten(self._structure, made[:half]), tree.unflatten(self._structure, made[half:])
+        return tree.unflatten(self._trace.structure, made[:half]), tree.unflatten(self._trace.structure, made[half:])
 
     def vjp_with_seed(self, xs: Sequence[Any], seed: Any) -> tuple[AnyTensor | None, ...]:
         """A cotangent for each argument (None for integers), given one for the result."""
@@ -217,7 +216,7 @@ class CompiledOut:
 
     def _pull(self, xs: Sequence[Any], seed: Any) -> tuple[list[Any], tuple[Any, ...]]:
         seeds, structure = tree.flatten(seed)
-        if structure != self._structure:
+        if structure != self._trace.structure:
             raise ShapeError("vjp_with_seed: the seed has the structure of the result")
         specs = [self.graph.specs[v] for v in self.graph.outputs]  # type: ignore[index]
         gs = []
@@ -232,25 +231,12 @@ class CompiledOut:
 
     # Making plans ----------------------------------------------------------------------------------------------------------
 
-    def _executable(self, key: Any, build: Callable[[], Graph]) -> Executable:
+    def _executable(self, key: Any, derive: Callable[[], Graph] | None = None) -> Executable:
         if self._again is not None:
-            self._check_again()
-        found = self._made.get(key)
-        if found is None:
-            with self._lock:
-                found = self._made.get(key)
-                if found is None:
-                    found = self._made[key] = Executable(build(), self._seeds, self._target, self._captured)
-        return found
-
-    def _check_again(self) -> None:
-        # Trace the function anew: it has to be the program that was compiled. An array of another shape is another mistake.
-        self._captured.guard.read()  # type: ignore[union-attr]
-        graph, out = self._again()
-        graph.outputs = [graph.ref(r).id for r in tree.flatten(out)[0]]
-        graph.finish()
-        if not same_program(self.graph, graph.prune()):
-            raise changed(type(self).__name__)
+            # An array of another shape is another mistake.
+            self._trace.captured.guard.read()
+            self._trace.check(type(self).__name__, lambda: Trace(*self._again()))
+        return self._trace.executable(key, derive)
 
     def _tensors(self, xs: Sequence[Any], what: str = "argument") -> list[AnyTensor | None]:
         _sequence(f"the {what}s", xs)
@@ -268,34 +254,25 @@ class CompiledOut:
             tensors.append(t)
         return tensors
 
-    def _start(self) -> tuple[Graph, list[GraphRef]]:
-        graph = Graph(self.graph.dtype, merge=False)
-        args = [graph.arg(self.graph.specs[v]) for v in self.graph.inputs[: self._arguments]]  # type: ignore[index]
-        return graph, args  # type: ignore[return-value]
-
-    def _inline(self, graph: Graph, args: Sequence[GraphRef]) -> list[GraphRef]:
-        rest = [graph._value(self.graph.specs[v]) for v in self.graph.inputs[self._arguments :]]  # type: ignore[index]
-        ys = graph._inline(self.graph, [*args, *rest], merge=False)
-        graph.inputs += [r.id for r in rest]
-        return ys  # type: ignore[return-value]
-
-    def _forward_graph(self) -> Graph:
-        graph, args = self._start()
-        graph.outputs = [y.id for y in self._inline(graph, args)]
-        return graph
+    def _start(self, further: Sequence[Spec | None] = ()) -> tuple[Graph, list[GraphRef], list[GraphRef], list[Any]]:
+        # The recorded graph for a derivative to go on from: its arguments, its results, and further inputs between the first and the rest.
+        graph = self.graph._copy()
+        rest = graph.inputs[self._arguments :]
+        del graph.inputs[self._arguments :]
+        more = [graph.arg(spec) for spec in further]
+        args, ys = ([GraphRef(graph, v) for v in values] for values in (graph.inputs[: self._arguments], graph.outputs))  # type: ignore[arg-type]
+        graph.inputs += rest
+        return graph, args, ys, more
 
     def _jvp_graph(self, present: tuple[bool, ...]) -> Graph:
-        graph, args = self._start()
-        moved = [graph.arg(a.spec if p else None) for a, p in zip(args, present, strict=True)]
-        ys = self._inline(graph, args)
+        specs = [self.graph.specs[v] if p else None for v, p in zip(self.graph.inputs, present, strict=False)]  # type: ignore[index]
+        graph, args, ys, moved = self._start(specs)
         ts = forward(graph, [(a, t) for a, t in zip(args, moved, strict=True) if t is not None], ys)
         graph.outputs = [*(y.id for y in ys), *((_zeros(graph, y) if t is None else t).id for y, t in zip(ys, ts, strict=True))]
         return graph
 
     def _vjp_graph(self) -> Graph:
-        graph, args = self._start()
-        gs = [graph.arg(self.graph.specs[v]) for v in self.graph.outputs]  # type: ignore[index]
-        ys = self._inline(graph, args)
+        graph, args, ys, gs = self._start([self.graph.specs[v] for v in self.graph.outputs])  # type: ignore[index]
         graph.outputs = [*(y.id for y in ys), *self._cotangents(graph, args, ys, gs)]
         return graph
 
@@ -331,8 +308,7 @@ class CompiledScalar(CompiledOut):
         return self.vjp_with_seed(xs, g)
 
     def _grad_graph(self) -> Graph:
-        graph, args = self._start()
-        ys = self._inline(graph, args)
+        graph, args, ys, _ = self._start()
         graph.outputs = [ys[0].id, *self._cotangents(graph, args, ys, [graph._full(shape=(), value=1.0)])]
         return graph
 

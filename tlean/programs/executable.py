@@ -75,9 +75,11 @@ class Executable:
         self._run, self._step = target.run, target.step
         self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
 
-    def __call__(self, tensors: Sequence[AnyTensor | None], stream: Stream) -> list[AnyTensor | None]:
+    def __call__(
+        self, tensors: Sequence[AnyTensor | None], stream: Stream, captured: Sequence[AnyTensor] | None = None
+    ) -> list[AnyTensor | None]:
         if self._captured is not None:
-            tensors = [*tensors, *self._captured.guard.read()]
+            tensors = [*tensors, *(self._captured.guard.read() if captured is None else captured)]
         return self._run(self.plan, [*tensors, *stream.take(self.seeds)] if self.seeds else tensors, self.out_specs)
 
     def step(self, tensors: Sequence[AnyTensor | None], stream: Stream, changes: Commit) -> list[AnyTensor | None]:

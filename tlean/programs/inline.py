@@ -11,7 +11,8 @@ from tlean._core.eager.eager import EagerCore
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
-from tlean.compiler.graph import Graph, GraphRef, replay
+from tlean.caching import Cache
+from tlean.compiler.graph import Graph, GraphNode, GraphRef, replay
 from tlean.ops import OpDef, Spec
 from tlean.ops.unregistered import dynamic_op
 
@@ -94,8 +95,7 @@ class _Capturing(Graph):
         return self.arg(Spec(tuple(value.shape), value.dtype))  # type: ignore[return-value]
 
 
-_PROGRAMS: dict[Any, OpDef] = {}
-_PROGRAMS_LIMIT = 1024
+_PROGRAMS = Cache(1024)
 
 
 def _called(graph: Graph) -> tuple[OpDef, list[int]]:
@@ -114,16 +114,15 @@ def _called(graph: Graph) -> tuple[OpDef, list[int]]:
     key = (graph.dtype, specs, tuple(calls), number[graph.outputs[0]])
     # A program that calls an op of the user's own is kept with that op, and freed with it.
     programs = next((n.record.kept("programs", _PROGRAMS) for n in nodes if not n.record.registered), _PROGRAMS)
-    known = programs.get(key)
-    if known is None:
-        if len(programs) >= _PROGRAMS_LIMIT:
-            programs.clear()
-        copy = Graph(graph.dtype)
-        copy.specs, copy.nodes, copy.outputs = list(graph.specs), nodes, list(graph.outputs)
-        copy.inputs = [graph.inputs[k] for k in used]
+    return programs.make(key, lambda: _op(graph, nodes, used)), used
 
-        def decompose(ops: Any, *xs: Any) -> Any:
-            return (ops._inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
 
-        known = programs[key] = dynamic_op("call", copy, decompose)
-    return known, used
+def _op(graph: Graph, nodes: list[GraphNode], used: Sequence[int]) -> OpDef:
+    copy = Graph(graph.dtype)
+    copy.specs, copy.nodes, copy.outputs = list(graph.specs), nodes, list(graph.outputs)
+    copy.inputs = [graph.inputs[k] for k in used]
+
+    def decompose(ops: Any, *xs: Any) -> Any:
+        return (ops._inline(copy, xs) if isinstance(ops, Graph) else replay(copy, ops, xs))[0]
+
+    return dynamic_op("call", copy, decompose)

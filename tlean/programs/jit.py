@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
+from tlean.caching import Cache
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
@@ -18,10 +19,11 @@ from tlean.devices import device_of, target_of
 from tlean.errors import OptionError
 from tlean.ops import Spec
 
-from .captured import Captured, changed, check_capture, same_program
+from .captured import Captured, check_capture
 from .compiled import Traced
-from .executable import Executable, Stream
+from .executable import Stream
 from .inline import program_of, trace_into
+from .trace import MOST_KEPT, Trace
 
 
 def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:
@@ -48,16 +50,10 @@ _ARRAYS = frozenset((AnyTensor, np.ndarray))
 _MOST_TRACES = 8
 
 
-class Trace(NamedTuple):
-    """One trace of a program: the plan, the structure of the result, and what must still be as it was."""
-
-    run: Executable
-    structure: Any
-    captured: Captured
-
-
 class Compiled:
     """A program compiled per structure, shapes and dtypes of its arguments, and kept.
+
+    Called with a backend first or with references it records into that program.
 
     Args:
         record: `record(graph, *args)` records the program and returns a tree of references.
@@ -65,6 +61,7 @@ class Compiled:
         seed: of the stream of random numbers; None for a stream of its own.
         program: the user's function that `record` calls, where it is another: what that captures is looked at before each call.
         frozen: only captured arrays are looked at; all else stays as it was when the program was traced.
+        kept: False traces it at each call.
     """
 
     def __init__(
@@ -74,35 +71,37 @@ class Compiled:
         device: str | None = None,
         program: Callable[..., Any] | None = None,
         frozen: bool = False,
+        kept: bool = True,
     ) -> None:
         self._record = record
         self.__wrapped__ = record if program is None else program
-        self._frozen = frozen
+        self._frozen, self._kept = frozen, kept
         self._target = None if device is None else target_of(device)
-        self._known: dict[Any, list[Trace]] = {}
+        self._known = Cache(MOST_KEPT)
         #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
-        self._arrays: dict[Any, tuple[list[Trace], list[str]]] = {}
+        self._arrays = Cache(MOST_KEPT)
         self._latest: Trace | None = None
         self.stream = Stream(seed)
 
-    def _known_arrays(self, args: tuple[Any, ...]) -> Any:
-        """What `_call_known` needs if these arguments are arrays like those of an earlier call, else None."""
-        return self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
-
     def _call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
-        """The result for such arguments."""
+        # The result for arrays like those of an earlier call.
         traces, dtypes = known
         for trace in traces:
             more = trace.captured.guard.check()
             if more is not None:
                 self._latest = trace
                 tensors = [as_tensor(a, d) for a, d in zip(args, dtypes, strict=True)]
-                return tree.unflatten(trace.structure, trace.run([*tensors, *more] if more else tensors, self.stream))
+                return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
         return self._call(args, True)
 
     def __call__(self, *args: Any) -> Any:
-        quick = self._known_arrays(args)
-        return self._call(args, True) if quick is None else self._call_known(quick, args)
+        quick = self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
+        if quick is not None:
+            return self._call_known(quick, args)
+        found = program_of(args)
+        if found is not None:
+            return trace_into(found[0], self._record, found[1])
+        return self._call(args, self._kept)
 
     def _call(self, args: tuple[Any, ...], keep: bool) -> Any:
         leaves, structure = tree.flatten(args)
@@ -113,7 +112,8 @@ class Compiled:
         trace, more = self._valid(traces)
         checked = check_capture()
         if trace is not None and checked:
-            self._compare(trace, self._trace(structure, specs, dtype, target, keep))
+            name = getattr(self.__wrapped__, "__name__", "the program")
+            trace.check(name, lambda: self._trace(structure, specs, dtype, target, keep))
         elif trace is None:
             trace = self._trace(structure, specs, dtype, target, keep)
             more = trace.captured.guard.check()
@@ -124,9 +124,9 @@ class Compiled:
                 self._keep(key, trace)
             trace.captured.settle()
         if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
-            self._arrays[tuple((a.shape, a.dtype) for a in args)] = (self._known[key], [s.dtype for s in specs])
+            self._arrays.keep(tuple((a.shape, a.dtype) for a in args), (self._known[key], [s.dtype for s in specs]))
         self._latest = trace
-        return tree.unflatten(trace.structure, trace.run([*tensors, *more], self.stream))  # type: ignore[misc]
+        return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
 
     @staticmethod
     def _valid(traces: Sequence[Trace]) -> tuple[Trace | None, list[AnyTensor] | None]:
@@ -138,7 +138,7 @@ class Compiled:
         return None, None
 
     def _keep(self, key: Any, trace: Trace) -> None:
-        traces = self._known.setdefault(key, [])
+        traces = self._known.make(key, list)
         traces.insert(0, trace)
         del traces[_MOST_TRACES:]
 
@@ -147,24 +147,27 @@ class Compiled:
         captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep, target is not CPU)
         graph = Traced(dtype, captured)
         refs = [graph.arg(i, s) for i, s in enumerate(specs)]
-        out, out_structure = tree.flatten(self._record(graph, *tree.unflatten(structure, refs)))
-        graph.outputs = [graph.ref(r).id for r in out]  # type: ignore[union-attr]
-        return Trace(Executable(graph, graph.finish(), target), out_structure, captured)
+        return Trace(graph, self._record(graph, *tree.unflatten(structure, refs)), target)
 
-    def _compare(self, before: Trace, now: Trace) -> None:
-        if before.structure != now.structure or not same_program(before.run.graph, now.run.graph):
-            raise changed(getattr(self.__wrapped__, "__name__", "the program"))
 
-    def _called(self) -> Executable:
+class Jitted(Compiled):
+    """What `jit` returns: a program that is kept, and can be looked at."""
+
+    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
+        if not callable(f):
+            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
+        super().__init__(f, seed, device, frozen=True)
+        self._given = (f, seed, device)
+
+    def _called(self) -> Trace:
         if self._latest is None:
             raise OptionError("the program was not called yet, so no shapes are known")
-        return self._latest.run
+        return self._latest
 
     @property
     def captured(self) -> Mapping[str, Any]:
         """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
-        self._called()
-        return types.MappingProxyType(self._latest.captured.frozen)  # type: ignore[union-attr]
+        return types.MappingProxyType(self._called().captured.frozen)
 
     @property
     def graph(self) -> Graph:
@@ -174,30 +177,11 @@ class Compiled:
     @property
     def plan(self) -> Any:
         """The instructions of the latest call."""
-        return self._called().plan
+        return self._called().run.plan
 
     def cost(self) -> Cost:
         """FLOPs and bytes of the latest call, whole and per node."""
         return cost_of(self.graph)
-
-
-class Jitted(Compiled):
-    """What `jit` returns: a program that is kept. Called with a backend first or with references, it records into that program."""
-
-    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
-        if not callable(f):
-            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
-        super().__init__(f, seed, device, frozen=True)
-        self._given = (f, seed, device)
-
-    def __call__(self, *args: Any) -> Any:
-        quick = self._known_arrays(args)
-        if quick is not None:
-            return self._call_known(quick, args)
-        found = program_of(args)
-        if found is not None:
-            return trace_into(found[0], self._record, found[1])
-        return self._call(args, True)
 
     def __reduce__(self) -> Any:
         return Jitted, self._given

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tlean.caching import Cache
 from tlean.compiler.graph import Graph, GraphNode
 from tlean.ops import Spec
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tlean.param import Param
 
 #: Programs that a session keeps; a session that alternates between training and evaluation needs two.
-_KEPT = 16
+_MOST_PROGRAMS = 16
 
 
 class Call:
@@ -113,19 +114,15 @@ class Calls:
 
     def __init__(self) -> None:
         self.start = Call(None, None, (), None)
-        #: The programs: their last call, and all of them. The one that ran last stands last.
-        self.programs: dict[Call, Sequence[Call]] = {}
+        #: The programs: their last call, and all of them. The one that ran last is last.
+        self.programs = Cache(_MOST_PROGRAMS)
 
     def keep(self, program: Program) -> None:
         """Keep the program of a step that has ended, and forget the one that was not run for the longest time."""
         end = program.at
         if end is self.start:
             return
-        path = self.programs.pop(end, None) or program.calls[: end.number]
-        self.programs[end] = path
-        while len(self.programs) > _KEPT:
-            oldest, path = next(iter(self.programs.items()))
-            del self.programs[oldest]
+        for path in self.programs.keep(end, self.programs.get(end) or program.calls[: end.number]):
             self.forget(path, 0)
 
     def forget(self, path: Sequence[Call], kept: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan.commit import Commit
+from tlean.caching import Cache
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import GraphRef
@@ -22,9 +23,10 @@ from tlean.optim.param_list import ParamList
 from tlean.optim.updates import Update, alone, check_dtypes, check_finite, slots
 from tlean.options import Options
 from tlean.param import Param
-from tlean.programs.captured import Captured, changed, check_capture, same_program
+from tlean.programs.captured import Captured, check_capture
 from tlean.programs.compiled import Traced
-from tlean.programs.executable import Executable, Stream
+from tlean.programs.executable import Stream
+from tlean.programs.trace import MOST_KEPT, Trace
 from tlean.session.base import Session
 
 #: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
@@ -153,7 +155,7 @@ class CompiledSteps:
         self.stored: Stored = _nothing
         self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
-        self._made: dict[Any, tuple[Executable, Any, list[int], list[tuple[Param, int]]]] = {}
+        self._made = Cache(MOST_KEPT)
         self._checked = check_capture()
         #: What the latest plan took of the loss's surroundings for good, by name.
         self.captured: Mapping[str, Any] = {}
@@ -175,19 +177,19 @@ class CompiledSteps:
 
     def _plan(
         self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None, finite: bool = False
-    ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
-        # The plan, the structure of aux, which parameters are moved (those that have a gradient), and the outputs that are stored.
+    ) -> Trace:
         kernels = tuple([(update.kernel(p) if update else "") if p.requires_grad else None for p in self.params])
         key = (kind, kernels, clip_norm, finite, tuple([(t.shape, t.dtype) for t in inputs]))
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = self._build(kind, inputs, kernels, update, clip_norm, finite)
-            self.captured = found[0].frozen
-        elif self._checked and not same_program(found[0].graph, self._build(kind, inputs, kernels, update, clip_norm, finite)[0].graph):
-            raise changed("ScalarTrainer")
-        return found
+        trace = self._made.get(key)
+        if trace is None:
+            trace = self._record(kind, inputs, kernels, update, clip_norm, finite)
+            self._made.keep(key, trace)
+            self.captured = trace.captured.frozen
+        elif self._checked:
+            trace.check("ScalarTrainer", lambda: self._record(kind, inputs, kernels, update, clip_norm, finite))
+        return trace
 
-    def _build(
+    def _record(
         self,
         kind: str,
         inputs: Sequence[AnyTensor],
@@ -195,8 +197,9 @@ class CompiledSteps:
         update: Update | None,
         clip_norm: float | None,
         finite: bool,
-    ) -> tuple[Executable, Any, list[int], list[tuple[Param, int]]]:
-        # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves.
+    ) -> Trace:
+        # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves. The trace keeps the
+        # structure of aux, which parameters are moved (those that have a gradient), and the outputs that are stored.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
         graph = _Step(self.options.dtype, Captured(self.loss, frozen=True, own=self.options.device != "cpu"))
         names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
@@ -225,10 +228,12 @@ class CompiledSteps:
                 for k, g in zip(moved, found, strict=True):
                     self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
                     look = None
-        graph.outputs = [r.id for r in outputs]
         places = tree.unflatten(structure, range(1, 1 + len(leaves)))
         stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
-        return Executable(graph, graph.finish(), self._target, graph.captured), structure, moved, stored
+        trace = Trace(graph, outputs, self._target, (structure, moved, stored))
+        # Made now: a plan that cannot be made is not kept.
+        _ = trace.run
+        return trace
 
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.
@@ -246,9 +251,9 @@ class CompiledSteps:
     def _tensors(self, inputs: Sequence[AnyTensor]) -> list[AnyTensor]:
         return [*(p._tensor for p in self.params), *inputs]
 
-    def _run(self, plan: Executable, tensors: Sequence[Any], changes: Commit) -> list[Any]:
+    def _run(self, trace: Trace, tensors: Sequence[Any], changes: Commit) -> list[Any]:
         try:
-            return plan.step(tensors, self.stream, changes)
+            return trace.run.step(tensors, self.stream, changes)
         except DTypeError:
             # A parameter that was cast since the plan was made: the message says what to do.
             check_dtypes("ScalarTrainer", self.params, self.options.dtype)
@@ -256,14 +261,15 @@ class CompiledSteps:
 
     def forward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
         """(loss, aux)."""
-        plan, structure, _, _ = self._plan("forward", inputs)
-        made = self._run(plan, self._tensors(inputs), Commit())
-        return made[0], tree.unflatten(structure, made[1:])  # type: ignore[return-value]
+        trace = self._plan("forward", inputs)
+        made = self._run(trace, self._tensors(inputs), Commit())
+        return made[0], tree.unflatten(trace.more[0], made[1:])  # type: ignore[return-value]
 
     def backward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, list[AnyTensor | None]]:
         """(loss, aux, gradients)."""
-        plan, structure, moved, _ = self._plan("backward", inputs)
-        made = self._run(plan, self._tensors(inputs), Commit())
+        trace = self._plan("backward", inputs)
+        structure, moved, _ = trace.more
+        made = self._run(trace, self._tensors(inputs), Commit())
         split = len(made) - len(moved)
         grads = dict(zip(moved, made[split:], strict=True))
         return made[0], tree.unflatten(structure, made[1:split]), [grads.get(k) for k in range(len(self.params))]  # type: ignore[return-value]
@@ -272,12 +278,13 @@ class CompiledSteps:
         self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
     ) -> tuple[AnyTensor, Any, list[Param]]:
         """The whole step in one plan: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
-        plan, structure, which, stored = self._plan("step", inputs, update, clip_norm, finite)
+        trace = self._plan("step", inputs, update, clip_norm, finite)
+        structure, which, stored = trace.more
         moved = [self.params[k] for k in which]
         extra = self._states(update, moved)
         changes = Commit()
         self._note(changes, update, moved, stored)
-        made = self._run(plan, [*self._tensors(inputs), *extra], changes)
+        made = self._run(trace, [*self._tensors(inputs), *extra], changes)
         return made[0], None if structure is None else tree.unflatten(structure, made[1:]), moved
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.eager.instance import options_key
+from tlean.caching import Cache
 from tlean.compiler.derive import decomposition, reverse, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
@@ -194,20 +195,10 @@ class Program:
         return self._placed[where]
 
 
-_CALLS: dict[Any, Call] = {}
-#: Calls kept for reuse; a program whose options change with every call fills the table, which then starts over.
-_MOST_CALLS = 65_536
+_CALLS = Cache(65_536)
 
 
 def call_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode = EXACT, fused: bool = True) -> Call:
     """The interned call. Raises: as `Call`."""
     key: Any = (record.name, specs, options_key(options), mode, fused)
-    try:
-        found = _CALLS.get(key)
-    except TypeError:
-        return Call(record, specs, options, mode, fused)
-    if found is None:
-        if len(_CALLS) >= _MOST_CALLS:
-            _CALLS.clear()
-        found = _CALLS[key] = Call(record, specs, options, mode, fused)
-    return found
+    return _CALLS.make(key, lambda: Call(record, specs, options, mode, fused))

@@ -1,0 +1,64 @@
+"""The one way from a program to what runs it: recorded as a graph, made executable, kept by key, checked for what it captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tlean.caching import Cache
+from tlean.compiler.cpu import CPU
+from tlean.compiler.graph import Graph
+from tlean.compiler.target import Target
+from tlean.locks import Lock
+
+from .captured import changed, same_program
+from .executable import Executable
+
+#: Programs that are kept for arguments of different shapes, and executables of one of them.
+MOST_KEPT = 1024
+
+
+class Trace:
+    """A program recorded as a graph, with the executables made of it by key: its own, and those of its derivatives.
+
+    Args:
+        graph: what it was recorded into, a `GraphM`.
+        out: its result, a tree of references.
+        target: where it runs.
+        more: what its recorder keeps with it.
+    """
+
+    __slots__ = ("_lock", "captured", "executables", "graph", "more", "seeds", "structure", "target")
+
+    def __init__(self, graph: Any, out: Any, target: Target = CPU, more: Any = None) -> None:
+        #: The structure of the result.
+        self.structure = graph.finish(out)
+        self.graph: Graph = graph.prune()
+        self.captured = graph.captured
+        #: How many of the last inputs are seeds of random ops.
+        self.seeds: int = len(graph._seeds)
+        self.target = target
+        self.more = more
+        self.executables = Cache(MOST_KEPT)
+        self._lock = Lock()
+
+    @property
+    def run(self) -> Executable:
+        """The program itself."""
+        return self.executable("forward")
+
+    def executable(self, key: Any, derive: Callable[[], Graph] | None = None) -> Executable:
+        """The executable of a key, made once; of the program itself, or of the graph that `derive` makes of it."""
+        made = self.executables.get(key)
+        if made is None:
+            with self._lock:
+                made = self.executables.make(
+                    key, lambda: Executable(self.graph if derive is None else derive(), self.seeds, self.target, self.captured)
+                )
+        return made
+
+    def check(self, name: str, record: Callable[[], Trace]) -> None:
+        """Record the program once more. Raises: OptionError if it is another by now (`TLEAN_CHECK_CAPTURE`)."""
+        again = record()
+        if self.structure != again.structure or not same_program(self.graph, again.graph):
+            raise changed(name)
