@@ -33,7 +33,7 @@ SUBJECTS = {
     **{f"session, {b}, Adam": lambda b=b: Session(b, "Adam", device="cuda") for b in ("eager", "compiled")},
 }
 #: Lines that a step ends with, and so many of them and of all others that are tried; TLEAN_EVERY_LINE=1 tries all.
-ENDS = ("/train/", "session_cuda.py", "session_compiled.py", "param.py", "cuda/step.py", "updates.py", "program.py", "capture.py")
+ENDS = ("/train/", "session/cuda.py", "session/compiled.py", "param.py", "cuda/step.py", "updates.py", "cuda/plan.py", "graphs.py")
 MOST = (24, 8) if not os.environ.get("TLEAN_EVERY_LINE") else (1 << 30, 1 << 30)
 
 
@@ -218,7 +218,7 @@ def test_the_first_number_that_is_not_finite():
 def test_a_driver_that_does_not_queue_a_graph(monkeypatch):
     t, opt = trainer("compiled")
     undisturbed, other = trainer("compiled")
-    from tlean.cuda import capture
+    from tlean.cuda.runtime import graphs as capture
 
     for k, x in enumerate(X):
         step(undisturbed, other, x)

@@ -16,7 +16,7 @@ __all__ = ["Cuda", "Dual", "Eager", "Graph", "Reference"]
 def __getattr__(name: str) -> Any:
     if name != "Cuda":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return cuda().CudaEager
+    return cuda().Cuda
 
 
 def __dir__() -> list[str]:

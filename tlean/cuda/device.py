@@ -1,6 +1,6 @@
 """What the floors above use of CUDA; `tlean.devices` imports it when a device is first asked for."""
 
-from .eager import CudaEager
+from .eager import Cuda, CudaEager
 from .kernels.plan import Mode
 from .runtime.array import DeviceArray, device_array, to_device
 from .runtime.context import context
@@ -9,6 +9,7 @@ from .tape import DeviceTape
 from .target import target
 
 __all__ = [
+    "Cuda",
     "CudaEager",
     "DeviceArray",
     "DeviceTape",
