@@ -45,7 +45,7 @@ class Transformed:
         self._record = record
         self._compiled = Compiled(record, seed, program=program)
         self.__wrapped__ = self._compiled.__wrapped__
-        # Without the program nobody knows what it captures: such a plan runs once.
+        # Without the program its captures are unknown: such a plan runs once.
         self._eager = backend == "eager" or program is None
         self._made_by = made_by
 
@@ -74,7 +74,7 @@ def _program(name: str, f: Any) -> Any:
 
 
 def _variables(graph: Graph, xs: Any) -> Any:
-    # Each argument under an identity of its own, so that a reference f finds elsewhere stays a constant of this differentiation.
+    # Each argument under its own identity, so that a reference f finds elsewhere stays a constant of this differentiation.
     return tree.map(lambda r: graph._variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
 
 
@@ -137,7 +137,7 @@ def value_and_grad(
         has_aux: whether f returns something beside the scalar.
         backend: "compiled" keeps the program and traces it again when something that it captures has changed (`docs/captured_values.md`);
             "eager" traces it at every call.
-        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """

@@ -46,7 +46,7 @@ class Values:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ops, name)
         if name in _RANDOM:
-            # Each call is a program of its own.
+            # Each call is a separate program.
             self._ops.session_seed = program_seed()
 
         def run(*arguments: Any, **options: Any) -> Any:

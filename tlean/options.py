@@ -22,7 +22,7 @@ class Options:
         device: "cpu", "cuda" or "cuda:<number>".
         dtype: "float32" or "float64".
         requires_grad_by_default: what `requires_grad=None` means for parameters and inputs.
-        seed: of the session's or trainer's random stream; None for a stream of its own, which `tl.seed` fixes.
+        seed: of the session's or trainer's random stream; None for its own stream, which `tl.seed` fixes.
         fast_kernels: False runs the reference definitions instead of the kernels; on a device, fused ops by the ops that make them up.
         fast_gpu_matmul_precision: "fp32", "tf32" or "fp64" for matrix products on a GPU.
         use_gpu: True is the same as device="cuda".

@@ -31,7 +31,7 @@ def philox4x32(counter: Any, key: Any) -> np.ndarray:
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
     """
     low, shift = np.uint64(MASK32), np.uint64(32)
-    # The words stand in 64-bit lanes, so a product of two of them is exact.
+    # The words are in 64-bit lanes, so a product of two of them is exact.
     c0, c1, c2, c3 = np.moveaxis(np.asarray(counter, dtype=np.uint64), -1, 0)
     k0, k1 = (int(k) for k in key)
     for _ in range(_ROUNDS):
@@ -75,7 +75,7 @@ class _Programs:
         self.seed = 0
         self.count = 0
         self.lock = Lock()
-        #: What else starts anew with `seed`.
+        #: What else restarts with `seed`.
         self.others: list[Callable[[int], None]] = []
 
 
@@ -83,9 +83,9 @@ _programs = _Programs()
 
 
 def seed(number: int) -> None:
-    """Start all random numbers of this process anew: the streams of programs made after it, and the first values of layers.
+    """Restart all random numbers of this process: the streams of programs made after it, and the first values of layers.
 
-    A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has a stream of its own: the k-th one made
+    A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has its own stream: the k-th one made
     after `seed(n)` has the same stream in every run, and no two coincide. A process starts as after `seed(0)`.
 
     Raises: OptionError unless the seed is an int.
@@ -150,7 +150,7 @@ def _count(what: str, value: Any) -> int:
 
 
 class Rng:
-    """A stream of random numbers that a seed determines: for initial values, shuffles, and streams of their own.
+    """A stream of random numbers that a seed determines: for initial values, shuffles, and further streams.
 
     Draw number n of the stream uses the seed `op_seed(seed, n)`, the rule by which a session numbers its random ops.
 
@@ -198,7 +198,7 @@ class Rng:
         return op_seed(self._seed, self._count - 1)
 
     def split(self) -> Rng:
-        """A stream of its own."""
+        """A separate stream."""
         return Rng(self.next_seed())
 
     def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:

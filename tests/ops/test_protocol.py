@@ -75,7 +75,7 @@ def test_aliases(name):
 
 
 def test_the_tables_are_up_to_date(tmp_path):
-    # In a process of its own: other tests declare ops, too.
+    # In a separate process: other tests declare ops, too.
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-m", "tools.tables", str(tmp_path)], cwd=root, check=True)
     for table in tmp_path.iterdir():

@@ -79,7 +79,7 @@ class Graph(OpsMethods):
         #: State slots, updated in place by every run: (name, the input that holds it, its new value).
         self.states: list[tuple[str, int, int]] = []
         self._known: dict[Any, tuple[int, ...]] = {}
-        #: Set by whoever compiles programs that draw random numbers: returns a ref of the next seed.
+        #: Set by code that compiles programs that draw random numbers: returns a ref of the next seed.
         self.next_seed: Callable[[], GraphRef] | None = None
 
     # Building -----------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Graph(OpsMethods):
         return made
 
     def _variable(self, ref: GraphRef) -> GraphRef:
-        """The same value under an id of its own, whatever the graph merges: what a differentiation takes as its variable."""
+        """The same value under its own id, whatever the graph merges: what a differentiation takes as its variable."""
         record = get("_identity")
         made = self._value(ref.spec)
         self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
@@ -224,7 +224,7 @@ class Graph(OpsMethods):
 
     def __reduce__(self) -> Any:
         raise OptionError(
-            "a recorded program cannot be pickled or copied: its values belong to whoever records it; pickle what compile_scalar,"
+            "a recorded program cannot be pickled or copied: its values belong to the recording; pickle what compile_scalar,"
             " compile_out or jit made of a function, or the text str(graph)"
         )
 

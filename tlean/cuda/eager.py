@@ -93,7 +93,7 @@ class CudaEager(OpsMethods):
     Args:
         where: the device, or its number.
         store: the nodes to continue; a new tape by default.
-        seed: of the stream that random ops without a seed of their own draw from.
+        seed: of the stream that random ops without their own seed draw from.
         mode: how the kernels compute.
         fused: False runs an op that has a decomposition as that.
 

@@ -14,7 +14,7 @@ from .arrays import as_array
 
 
 class Batches:
-    """An iterable of batches as data of `tl.fit`, which makes one of whatever is no data set of its own.
+    """An iterable of batches as data of `tl.fit`, which makes one of anything that is not a data set.
 
         tl.fit(model, torch_loader, "cross_entropy", epochs=3)
         tl.fit(model, tl.data.Batches([(x0, y0), (x1, y1)]), "mse_loss")

@@ -156,7 +156,7 @@ def _of_samples(samples: list[tuple[Any, ...]]) -> Dataset:
 
 
 class DataLoader:
-    """Batches of a data set. Each pass over the loader is an epoch; every epoch has a shuffle of its own.
+    """Batches of a data set. Each pass over the loader is an epoch; every epoch has its own shuffle.
 
         for images, labels in tl.data.DataLoader(data, batch_size=32, shuffle=True, seed=0):
             ...

@@ -140,7 +140,7 @@ def _addressable(name: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def _npy_header(name: Any, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, whether axes run backwards, dtype) of the `.npy` data that a file stands at; it stands at the elements then."""
+    """(shape, whether axes run backwards, dtype) of the `.npy` data at a file's position, which then is at the elements."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
@@ -171,7 +171,7 @@ def _check_length(name: Any, shape: tuple[int, ...], dtype: np.dtype, found: int
 
 
 def _array(data: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> np.ndarray:
-    # An array of its own, whose memory can be written to.
+    # A copy, whose memory can be written to.
     flat = np.frombuffer(data, dtype, math.prod(shape)) if dtype.itemsize else np.empty(math.prod(shape), dtype)
     return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
 

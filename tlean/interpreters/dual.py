@@ -14,7 +14,7 @@ from tlean.ops import OpDef, Spec, get
 
 
 class DualRef(RefBase):
-    """A value with its tangent (None stands for an exact zero), both references of the inner backend."""
+    """A value with its tangent (None means an exact zero), both references of the inner backend."""
 
     __slots__ = ("ops", "primal", "tangent")
 

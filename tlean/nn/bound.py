@@ -25,7 +25,7 @@ class Buffer(Param):
 class Bound:
     """A backend that takes a layer's own parameters as arguments of its ops: what `Module.forward` computes on.
 
-    Every op of the backend is here. An argument that is a `Param` stands for its value in this program: the reference it was bound to, or,
+    Every op of the backend is here. A `Param` as argument means its value in this program: the reference it was bound to, or,
     on a session, the leaf that `session.use` makes.
     """
 
@@ -38,7 +38,7 @@ class Bound:
         self.forced_mode = training
         #: New values of buffers, as references.
         self.updates: dict[Buffer, Any] = {}
-        #: Called as `watch(module, call, inputs)` in place of `call()` where somebody looks on.
+        #: Called as `watch(module, call, inputs)` in place of `call()` where calls are observed.
         self.watch: Callable[..., Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -63,7 +63,7 @@ class Bound:
         return argument
 
     def value(self, p: Param) -> Any:
-        """The reference that a parameter or buffer stands for. Raises: NodeError if it is unbound and the backend cannot read it."""
+        """The reference to a parameter's or buffer's value. Raises: NodeError if it is unbound and the backend cannot read it."""
         if p not in self.refs:
             if self._closed:
                 raise NodeError(
@@ -72,7 +72,7 @@ class Bound:
                 )
             if isinstance(p, Buffer):
                 # Not `use`: buffers change within the step, and a tape refuses a parameter that changed since it was read.
-                # A kept program reads it anew at each call.
+                # A kept program reads it again at each call.
                 self.refs[p] = self.ops.const(p if isinstance(self.ops, GraphM) else p.get())
             elif hasattr(self.ops, "use"):
                 self.refs[p] = self.ops.use(p)

@@ -29,7 +29,7 @@ from .program import Program
 
 
 def seed(number: int) -> None:
-    """Start the stream of first values anew: the same layers made after it get the same values. `tl.seed` does this too."""
+    """Restart the stream of first values: the same layers made after it get the same values. `tl.seed` does this too."""
     global _stream
     _stream = Rng(number)
 
@@ -86,7 +86,7 @@ class Module:
     # Parts ------------------------------------------------------------------------------------------------------------------
 
     def parameter(self, shape: Sequence[int], initialiser: Initialiser, buffer: bool = False) -> Param:
-        """A new parameter (or buffer) whose first value this rule draws; `init` draws it anew."""
+        """A new parameter (or buffer) whose first value this rule draws; `init` draws it again."""
         kind = Buffer if truth("parameter: buffer", buffer) else Param
         if not callable(initialiser):
             raise OptionError(f"{type(self).__name__}: a first value is drawn by a rule of nn.init, got {initialiser!r}")
@@ -179,10 +179,10 @@ class Module:
     # Values -----------------------------------------------------------------------------------------------------------------
 
     def init(self, seed: int, **rules: Initialiser) -> Any:
-        """Draw every first value anew; returns the module.
+        """Draw every first value again; returns the module.
 
         Args:
-            seed: of a stream of its own: the same model and seed give the same values.
+            seed: of a separate stream: the same model and seed give the same values.
             rules: initialisers by the last part of a parameter's name (`weight=kaiming_normal()`), in place of the layers' own.
 
         Raises: OptionError if a rule fits no parameter.

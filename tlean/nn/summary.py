@@ -18,7 +18,7 @@ from .module import Module
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its path and kind, the shape of its output, the elements of its own parameters, and FLOPs of one evaluation."""
+    """One layer: its path and kind, the shape of its output, the elements of its parameters, and FLOPs of one evaluation."""
 
     name: str
     kind: str

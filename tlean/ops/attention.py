@@ -14,7 +14,7 @@ from ..shapes import Shape, size
 from .registry import Spec, defop
 from .samples import Arr, bad, good
 
-#: Stands for the maximum of a row with every score blocked: finite in both dtypes, so that nothing computed from it is NaN.
+#: Replaces the maximum of a row with every score blocked: finite in both dtypes, so that nothing computed from it is NaN.
 _LOW = -3e38
 
 
@@ -35,7 +35,7 @@ def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
 
 
 def _numbers(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
-    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has a mask of its own, causal."""
+    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has its own mask, causal."""
     own = mask is not None and len(mask) > 2
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
 
@@ -86,7 +86,7 @@ class AttentionAllowed:
         return shape
 
     def numbers(mask, *, shape, causal):
-        """Ints: batch, n, m, whether each batch item has a mask of its own, causal."""
+        """Ints: batch, n, m, whether each batch item has its own mask, causal."""
         return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
 
 

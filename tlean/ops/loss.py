@@ -22,7 +22,7 @@ def _reduction(reduction: Any) -> str:
 
 
 def _checked(op: str, reduction: Any) -> str:
-    """The reduction of a composite, whose errors nobody else completes."""
+    """The reduction of a composite, whose errors are completed here."""
     try:
         return _reduction(reduction)
     except OptionError as error:

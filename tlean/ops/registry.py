@@ -28,7 +28,7 @@ from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError,
 
 Shape = tuple[int, ...]
 
-#: Stands for "the float dtype of the program" wherever a dtype is declared.
+#: Means "the float dtype of the program" wherever a dtype is declared.
 FLOAT = "float"
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
@@ -79,7 +79,7 @@ class OpDef:
     view: bool = False
     random: bool = False
     updates: bool = False
-    #: A Python function on arrays that stands in for the kernel: `host(outs, ins, options)` fills the outputs.
+    #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
@@ -106,7 +106,7 @@ class OpDef:
 
     @property
     def internal(self) -> bool:
-        """Whether the op exists for rules only (its name starts with an underscore) and stands on no public face."""
+        """Whether the op exists for rules only (its name starts with an underscore) and is on no public interface."""
         return self.name.startswith("_")
 
     @property
@@ -497,7 +497,7 @@ def host_op(
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 
     Args:
-        inputs: the shape and dtype of every input; any float dtype stands for the program's.
+        inputs: the shape and dtype of every input; any float dtype means the program's.
         outputs: the shape of every output, each of the program's float dtype.
     """
 

@@ -64,7 +64,7 @@ class ExponentialMovingAverage:
             move.apply({a: p._current for a, p in zip(self._averages, self.params, strict=True)}, changes)
 
     def get(self) -> list[AnyTensor]:
-        """The averages now, as arrays of their own."""
+        """The averages now, as copies."""
         return self._averages.get()
 
     @contextmanager

@@ -18,7 +18,7 @@ class Optimizer(Update):
     """Moves parameters by their gradients. The optimisers of `tl.optim` say by which formula.
 
     Args:
-        params: a `ParamList`, an iterable of `Param`s, or of groups: dicts with "params" and options of their own.
+        params: a `ParamList`, an iterable of `Param`s, or of groups: dicts with "params" and their own options.
         options: of every group that does not give its own.
 
     Raises: OptionError for an unknown option or one outside its range, for no parameters, or one that is listed twice.
@@ -139,9 +139,9 @@ class Optimizer(Update):
     # States -----------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Options and states, as plain values and arrays of their own, for `load_state_dict` and `tl.save`.
+        """Options and states, as plain values and copies of the arrays, for `load_state_dict` and `tl.save`.
 
-        Parameters stand for their position: "params" of a group are numbers, and "state" is keyed by them, as strings.
+        Parameters are represented by their position: "params" of a group are numbers, and "state" is keyed by them, as strings.
         """
         position = {p: k for k, p in enumerate(self.params)}
         groups = [

@@ -20,7 +20,7 @@ class SGD(Optimizer):
     g + weight_decay·p, or −g + weight_decay·p with maximize.
 
     Args:
-        params: a `ParamList`, an iterable of `Param`s or of groups (dicts with "params" and options of their own).
+        params: a `ParamList`, an iterable of `Param`s or of groups (dicts with "params" and their own options).
 
     Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
     """
@@ -114,7 +114,7 @@ class AdaGrad(Optimizer):
 class RMSProp(Optimizer):
     """v ← alpha·v + (1 − alpha)·g²; p ← p − lr·g/(√v + eps).
 
-    With centered, v − (the running mean of g)² stands under the root; with momentum, u ← momentum·u + g/(√v + eps) and p ← p − lr·u.
+    With centered, v − (the running mean of g)² is under the root; with momentum, u ← momentum·u + g/(√v + eps) and p ← p − lr·u.
 
     Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38 to 45.
     """
@@ -152,7 +152,7 @@ class RMSProp(Optimizer):
 class Adam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g²; p ← p − lr/(1 − β₁ᵗ)·m/(√v/√(1 − β₂ᵗ) + eps).
 
-    With amsgrad, the largest v so far stands for v. With decoupled_weight_decay (AdamW), weight decay leaves g alone and shrinks p by the
+    With amsgrad, the largest v so far replaces v. With decoupled_weight_decay (AdamW), weight decay leaves g alone and shrinks p by the
     factor 1 − lr·weight_decay first.
 
     Source: Kingma & Ba 2015, algorithm 1; Reddi, Kale, Kumar 2018, algorithm 2; Loshchilov & Hutter 2019, algorithm 2.

@@ -63,7 +63,7 @@ class ParamList(Sequence):
         return iter(self._params)
 
     def get(self, sync: bool = True) -> list[Any]:
-        """The values now, as arrays of their own."""
+        """The values now, as copies."""
         return [p.get(sync) for p in self._params]
 
     def set(self, values: Sequence[Any]) -> None:
@@ -95,7 +95,7 @@ class ParamList(Sequence):
         return [n if n and own.count(n) == 1 else f"#{i}" for i, n in enumerate(own)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The values now, by name, as arrays of their own."""
+        """The values now, by name, as copies."""
         return dict(zip(self.names(), self.get(), strict=True))
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:

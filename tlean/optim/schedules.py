@@ -222,7 +222,7 @@ class WarmupCosineLR(Schedule):
 
 
 class _Cycles(Schedule):
-    # Rates between bounds of its own; momentum runs the other way.
+    # Rates between its own bounds; momentum runs the other way.
     cycle_momentum: bool
 
     def __init__(self, base: Any) -> None:

@@ -57,7 +57,7 @@ class UpdateState:
                 )
             if shape != p.shape:
                 raise ShapeError(f"state of {p!r}: {name} has shape {shape}")
-            # An array of its own: steps write into it.
+            # A copy: steps write into it.
             moments.append(as_tensor(value.numpy() if hasattr(value, "numpy") else value, p.dtype))
         self.steps[p] = int(entry["step"])
         if moments:

@@ -63,7 +63,7 @@ def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
 
 
 def alone(t: AnyTensor) -> AnyTensor:
-    """The array itself where nobody else holds its memory, so that a plan may write to it; else a copy."""
+    """The array itself where nothing else holds its memory, so that a plan may write to it; else a copy."""
     return t if writable(t) is t else as_tensor(t.numpy())
 
 
@@ -133,7 +133,7 @@ class Update:
     def apply(self, grads: Mapping[Param, Any], changes: Commit | None = None) -> None:
         """One step of every parameter that has a gradient here, where its gradient is: parameters and states are written in place.
 
-        Where somebody else holds the memory (an array read before, a tape) the new values go to fresh memory: arrays never change.
+        Where other objects hold the memory (an array read before, a tape), the new values go to fresh memory: arrays never change.
 
         Args:
             changes: what becomes real with the step.

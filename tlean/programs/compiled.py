@@ -86,7 +86,7 @@ class GraphM(Graph):
         return ref
 
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
-        """The value as a reference of this graph; an array that the program captures is read anew by each run."""
+        """The value as a reference of this graph; an array that the program captures is read again by each run."""
         return self._held(super().ref(value, dtype), value)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
@@ -124,7 +124,7 @@ class GraphM(Graph):
 
 
 class Traced(GraphM):
-    """A graph that a function is traced into; a `Param` stands for its value at each run."""
+    """A graph that a function is traced into; a `Param` means its value at each run."""
 
     def use(self, p: Any) -> GraphRef:
         """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""
@@ -182,7 +182,7 @@ class CompiledOut:
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the program took of its surroundings for good, by name. Arrays that ops were given are read again by each call."""
         return types.MappingProxyType({} if self._captured is None else self._captured.frozen)
 
     def cost(self) -> Cost:
@@ -244,7 +244,7 @@ class CompiledOut:
         return found
 
     def _check_again(self) -> None:
-        # Trace the function anew: it has to be the program that was compiled. An array of another shape is another mistake.
+        # Trace the function again: it has to be the program that was compiled. An array of another shape is another mistake.
         self._captured.guard.read()  # type: ignore[union-attr]
         graph, out = self._again()
         graph.outputs = [graph.ref(r).id for r in tree.flatten(out)[0]]
@@ -375,14 +375,14 @@ def compile_scalar(
 ) -> CompiledScalar:
     """Compile a program `f(ops, *refs) -> scalar`.
 
-    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was: `captured` lists it.
+    Arrays and parameters that f captures are read again at each call. All else that it captures stays as it was: `captured` lists it.
     A program made of a function of a module pickles, by its name.
 
     Args:
         shapes: for each argument a shape, or a `Spec(shape, dtype)`.
         dtype: the program's float dtype.
         device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
-        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
     Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
         float64 on a GPU; OptionError if f is no function; what the ops raise.

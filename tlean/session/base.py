@@ -53,7 +53,7 @@ class Session:
         return super().__new__(cls)
 
     def __init_subclass__(cls, runs: tuple[str, str] | None = None) -> None:
-        """A session of its own: `runs` is the backend and the device that `Session` makes it for."""
+        """A new session: `runs` is the backend and the device that `Session` makes it for."""
         super().__init_subclass__()
         if runs is not None:
             Session._kinds[runs] = cls
@@ -68,7 +68,7 @@ class Session:
         def spec_of(self, i: int) -> tuple[tuple[int, ...], str]: ...
 
     def array(self, x: Any, dtype: str | None = None) -> Any:
-        """A value as an array where the session computes; of its own dtype if none is given. Raises: DTypeError, ShapeError."""
+        """A value as an array where the session computes; with its dtype if none is given. Raises: DTypeError, ShapeError."""
         return as_tensor(x, dtype)
 
     # Leaves -----------------------------------------------------------------------------------------------------------------
@@ -117,11 +117,11 @@ class Session:
     # Indices ----------------------------------------------------------------------------------------------------------------
 
     def input_nat(self, value: int) -> NatRef:
-        """An index that can be set anew."""
+        """An index that can be set again."""
         return NatRef(self, value)
 
     def input_nat_vec(self, values: Sequence[int]) -> NatVecRef:
-        """A vector of indices that can be set anew."""
+        """A vector of indices that can be set again."""
         return NatVecRef(self, values)
 
     def get_nat(self, ref: NatRef) -> int:
@@ -143,12 +143,12 @@ class Session:
     # Randomness -------------------------------------------------------------------------------------------------------------
 
     def init_rng(self, seed: int) -> None:
-        """Start the session's random stream anew from this seed. Raises: OptionError unless it is an int of 64 bits."""
+        """Restart the session's random stream from this seed. Raises: OptionError unless it is an int of 64 bits."""
         self.session_seed = arguments.seed("init_rng", seed)
         self.stream_position = 0
 
     def split_rng(self) -> Any:
-        """A `tl.Rng` of its own, whose numbers are independent of the session's stream from here on."""
+        """A separate `tl.Rng`, whose numbers are independent of the session's stream from here on."""
         return Rng(self.next_seed())  # type: ignore[attr-defined]
 
     # Gradients --------------------------------------------------------------------------------------------------------------

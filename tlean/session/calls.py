@@ -97,7 +97,7 @@ class Program:
         return self.graph_to(self.at)
 
     def graph_to(self, to: Call) -> Graph:
-        """The calls up to this one, as a graph of its own that rules may be appended to."""
+        """The calls up to this one, as a separate graph that rules may be appended to."""
         graph = Graph(self.dtype, merge=False)
         for call in self.calls[: to.number]:
             graph.specs += call.specs
@@ -113,7 +113,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.start = Call(None, None, (), None)
-        #: The programs: their last call, and all of them. The one that ran last stands last.
+        #: The programs: their last call, and all of them. The one that ran last comes last.
         self.programs: dict[Call, Sequence[Call]] = {}
 
     def keep(self, program: Program) -> None:

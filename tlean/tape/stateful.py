@@ -70,7 +70,7 @@ class TapeM(StatefulTape, EagerOps):
     Args:
         tape: the tape to continue; an empty one by default.
         dtype: of a new tape.
-        seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape a stream of its own.
+        seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape its own stream.
         device: of a new tape. On a device, or for a tape that is on one, the backend of that device is made, with the same methods.
 
     Example::

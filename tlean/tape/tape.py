@@ -66,7 +66,7 @@ class Tape(TapeMethods):
     Args:
         dtype: "float32" or "float64"; what inputs are cast to.
         device: "cpu", "cuda" or "cuda:<number>". On a device values and gradients are its arrays, and the dtype is float32.
-        seed: of its random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its random numbers; None for its own stream, which `tl.seed` fixes.
 
     Example::
 
@@ -159,7 +159,7 @@ class Tape(TapeMethods):
     # Reading --------------------------------------------------------------------------------------------------------------
 
     def _require(self, id: SupportsIndex, who: str) -> int:
-        # The id as an int: a reference of a TapeM stands for its node.
+        # The id as an int: a reference of a TapeM means its node.
         i = node_id(who, id)
         if not 0 <= i < self._size:
             raise NodeError(f"{who}: there is no node {i} on this tape of {self._size} nodes")
@@ -221,7 +221,7 @@ class Tape(TapeMethods):
     def backward_dense(self, out: SupportsIndex, seed: Any) -> list[AnyTensor | None]:
         """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
 
-        The seed stands at `out` whatever its flag. Raises: NodeError, ShapeError.
+        The seed is at `out` whatever its flag. Raises: NodeError, ShapeError.
         """
         out = self._require(out, "backward")
         return self._store.backward(out, self._seed(out, seed), self._size)

@@ -181,11 +181,11 @@ class ScalarTrainer:
         self._adam, self._steps.stream_state = adam, stream
 
     def get_params(self) -> list[AnyTensor]:
-        """The parameters now, as arrays of their own."""
+        """The parameters now, as copies."""
         return self.params.get()
 
     def __reduce__(self) -> Any:
-        # Plans and tapes are made anew where it arrives; the loss is pickled by name, or by its own state.
+        # Plans and tapes are made again where it arrives; the loss is pickled by name, or by its own state.
         given = (self.options, list(self.params), self.input_specs, self._steps.loss)
         return _remade, (type(self), given, self._adam, self._steps.stream_state)
 

@@ -1,9 +1,10 @@
 # cython: language_level=3
 """Chains of elementwise ops, block by block: every op of a chain runs over a short block that stays in L1 before the next is touched.
 
-Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers (plan/chain_machine.h),
-by the same operations: fusion changes no bit. Memory is read once and written once, and asked for a block ahead. A value that is only
-summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the sums.
+Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers
+(chain_machine.h), by the same operations: fusion changes no bit. Memory is read once and written once, and asked for a block ahead. A value
+that is only summed up is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then
+the sums.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -222,7 +223,7 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
         return run_range(&chain, 0, n)
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
-    # Every thread asks for its own; the caller finds out here whether there is that much.
+    # Every thread requests its own; the caller finds out here whether there is that much.
     if scratch(6, room + ints[5] * chain.step * ints[1]) == NULL:
         return TL_NO_MEMORY
     if ints[5] and chunks > 1:

@@ -10,7 +10,7 @@ cdef enum:
     AT_OUTPUT = 1     # the caller's output number n
     AT_SCRATCH = 2    # n bytes into the scratch block
     AT_CONST = 3      # constant number n of the plan
-    AT_NOWHERE = 4    # nobody reads it: the kernel gets NULL
+    AT_NOWHERE = 4    # never read: the kernel gets NULL
 
 # How output number j comes about.
 cdef enum:
@@ -66,7 +66,7 @@ cdef class Plan:
 cdef int64_t profiling
 
 
-# Runs the plan: 0, or (instruction << 8) | status. accumulate[j] asks for output j to be added to what is there; only where
+# Runs the plan: 0, or (instruction << 8) | status. accumulate[j] requests that output j be added to what is there; only where
 # out_writer[j] >= 0. `scratch` has scratch_bytes bytes, 64-byte aligned.
 cdef check_status(Plan plan, int status)
 

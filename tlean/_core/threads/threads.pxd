@@ -7,7 +7,7 @@ ctypedef void (*chunk_fn)(void* context, Py_ssize_t chunk) noexcept nogil
 # Which elements a chunk covers must not depend on the thread count: then no result does.
 cdef void parallel_for(chunk_fn fn, void* context, Py_ssize_t chunks, double work) noexcept nogil
 
-# 64-byte-aligned memory that belongs to the calling thread and slot (0 … 7); valid until the same thread asks for the same slot again.
+# 64-byte-aligned memory that belongs to the calling thread and slot (0 … 7); valid until the same thread requests the same slot again.
 # NULL when the memory cannot be had.
 cdef void* scratch(int slot, size_t nbytes) noexcept nogil
 
