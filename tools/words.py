@@ -34,7 +34,7 @@ RETIRED: dict[str, str] = {
 #: Where a word is meant literally: (path, the words as they are written) -> why.
 LITERAL: dict[tuple[str, str], str] = {}
 #: Files that hold the words because they are about them.
-ABOUT = ("tools/words.py", "tests/test_tools.py")
+ABOUT = ("tools/words.py", "tests/project/test_layout.py")
 ENDINGS = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".h", ".c", ".cu", ".cpp", ".md", ".toml", ".sh", ".yaml", ".yml", ".in", ""}
 
 #: Between the words of a phrase: white space, and what begins a line of a comment.

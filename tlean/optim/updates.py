@@ -55,9 +55,7 @@ def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
     if type(value) is AnyTensor:
         found = first_not_finite(KERNELS[f"_finite:{_SUFFIX[value.dtype]}"], [value, *others])
     else:
-        from tlean.cuda.step import first_not_finite as first_there
-
-        found = first_there([value, *others])
+        found = cuda().first_not_finite([value, *others])
     if found is not None:
         raise NumericsError(f"{what if found[0] else 'the loss'} became {found[1]}; nothing was updated")
 
