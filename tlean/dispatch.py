@@ -60,6 +60,9 @@ class Values:
 def set_num_threads(n: int) -> None:
     """Use at most n threads in every kernel from now on. Results do not depend on n, bit for bit; only the time does.
 
+    Args:
+        n: at least 1.
+
     Raises: OptionError unless n is an int ≥ 1.
     """
     try:

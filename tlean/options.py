@@ -85,7 +85,13 @@ class Options:
         return program_seed() if self.seed is None else self.seed
 
     def replace(self, **changes: Any) -> Options:
-        """The same options with some changed."""
+        """The same options with some changed.
+
+        Args:
+            changes: options by name.
+
+        Raises: OptionError for an unknown option or a value outside its range.
+        """
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:

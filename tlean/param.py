@@ -28,6 +28,8 @@ class Param(ParamBase):
         name: for messages and checkpoints.
         requires_grad: False freezes it; None takes the session's default.
         dtype: "float32" or "float64"; by default float64 values stay float64 and all others become float32.
+
+    Raises: DTypeError for a dtype other than float32 and float64, OptionError for a name that is no text.
     """
 
     # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `_read_back`, so that the
@@ -59,10 +61,12 @@ class Param(ParamBase):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the value; it never changes."""
         return self._shape
 
     @property
     def dtype(self) -> str:
+        """The dtype of the value, "float32" or "float64"; `cast` changes it."""
         return self._dtype
 
     @property
@@ -80,6 +84,9 @@ class Param(ParamBase):
 
     def set(self, value: Any) -> None:
         """Replace the value by an array of the host or of a device; copies elsewhere are updated when they are needed.
+
+        Args:
+            value: an array of the parameter's shape; it is copied.
 
         Raises: ShapeError if the shape differs, DTypeError for a dtype that does not cast.
         """
@@ -129,6 +136,9 @@ class Param(ParamBase):
         """Keep the value in this dtype, "float32" or "float64", from now on.
 
         What an optimiser keeps of the parameter is not cast: its next step raises a DTypeError.
+
+        Args:
+            dtype: "float32" or "float64".
 
         Raises: DTypeError for another dtype.
         """

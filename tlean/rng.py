@@ -88,6 +88,9 @@ def seed(number: int) -> None:
     A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has its own stream: the k-th one made
     after `seed(n)` has the same stream in every run, and no two coincide. A process starts as after `seed(0)`.
 
+    Args:
+        number: the seed of this process.
+
     Raises: OptionError unless the seed is an int.
     """
     value = checked_seed("seed", number)
@@ -158,6 +161,9 @@ class Rng:
         w = rng.uniform((128, 784), -0.08, 0.08)
         order = rng.permutation(60_000)
         child = rng.split()          # independent of what rng draws from here on
+
+    Args:
+        seed: an int of at most 64 bits.
     """
 
     __slots__ = ("_count", "_seed")
@@ -185,7 +191,13 @@ class Rng:
         return {"seed": self._seed, "count": self._count}
 
     def load_state_dict(self, state: Any) -> None:
-        """Come back to a saved position. Raises: OptionError if it is no state of a stream."""
+        """Come back to a saved position.
+
+        Args:
+            state: what `state_dict` returned.
+
+        Raises: OptionError if it is no state of a stream.
+        """
         if not isinstance(state, dict) or state.keys() != {"seed", "count"}:
             raise OptionError("Rng: this is no state of a stream")
         other = Rng(state["seed"])
@@ -202,7 +214,15 @@ class Rng:
         return Rng(self.next_seed())
 
     def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:
-        """Numbers uniform in [low, high), as an array of that shape."""
+        """Numbers uniform in [low, high), as an array of that shape.
+
+        Args:
+            shape: of the array; an int is a vector's length.
+            low, high: the bounds.
+            dtype: "float32" or "float64".
+
+        Raises: OptionError for bounds that are no numbers; ShapeError; DTypeError for another dtype.
+        """
         try:
             low, high = float(low), float(high)
         except (TypeError, ValueError, OverflowError):
@@ -211,7 +231,11 @@ class Rng:
         return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
 
     def permutation(self, n: int) -> np.ndarray:
-        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers."""
+        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers.
+
+        Args:
+            n: how many numbers, at least 0.
+        """
         n = _count("a permutation's length", n)
         words = philox(self.next_seed(), np.arange(-(-n // 2))).reshape(-1, 2)[:n].astype(np.uint64)
         return np.argsort(words[:, 0] | words[:, 1] << np.uint64(32), kind="stable").astype(np.int64)

@@ -85,6 +85,9 @@ class ExponentialMovingAverage:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state.
 
+        Args:
+            state: what `state_dict` of an average returned.
+
         Raises: OptionError or ShapeError if it is of other parameters, DTypeError for averages of another dtype than theirs; then nothing
             was changed.
         """

@@ -91,19 +91,37 @@ class Update:
     state: UpdateState
 
     def kernel(self, p: Param) -> str | None:
-        """The op that moves this parameter, such as "_adam_step"; None if the update leaves it alone."""
+        """The op that moves this parameter, such as "_adam_step"; None if the update leaves it alone.
+
+        Args:
+            p: the parameter.
+        """
         raise NotImplementedError
 
     def hyper(self, p: Param, t: int) -> tuple[float, ...]:
-        """The op's `hyper` for step t of this parameter, counted from 1."""
+        """The op's `hyper` for step t of this parameter, counted from 1.
+
+        Args:
+            p: the parameter.
+            t: the number of the step, from 1.
+        """
         raise NotImplementedError
 
     def initial(self, p: Param) -> float:
-        """The value that the states begin with."""
+        """The value that the states begin with.
+
+        Args:
+            p: the parameter.
+        """
         return 0.0
 
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step, which `Commit.count` counts.
+
+        Args:
+            p: the parameter.
+            kernel: the op that moves it.
+            where: a device's context; None for the host.
 
         Raises: OptionError if the states are those of another kernel, DTypeError if the parameter was cast since they were made.
         """
@@ -134,6 +152,7 @@ class Update:
         Where other objects hold the memory (an array read before, a tape), the new values go to fresh memory: arrays never change.
 
         Args:
+            grads: parameter → gradient, of the parameter's shape.
             changes: what becomes real with the step.
 
         Raises: ShapeError if a gradient has another shape than its parameter, DTypeError if the parameter was cast since its states were
