@@ -96,7 +96,13 @@ class Batches:
         return {"epoch": self._next[0], "batch": self._next[1]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises: OptionError for a state that is none."""
+        """Go on from a saved state.
+
+        Args:
+            state: what `state_dict` returned.
+
+        Raises: OptionError for a state that is none.
+        """
         if not isinstance(state, Mapping) or state.keys() != {"epoch", "batch"}:
             raise OptionError("Batches: this is no state of batches")
         epoch, batch = (whole(f"Batches: {k} of a state", state[k], 0) for k in ("epoch", "batch"))

@@ -114,6 +114,10 @@ def read_idx(path: PathLike, ndim: int | None = None, *, max_bytes: int = MAX_BY
 def write_idx(path: PathLike, array: Any) -> None:
     """Write an array as an IDX file; gzipped if the name ends in `.gz`. It is complete under its name, or not there.
 
+    Args:
+        path: of the file.
+        array: of a dtype that IDX has: uint8, int8, int16, int32, float32 or float64.
+
     Raises: OptionError if IDX has no such dtype, or for a folder or a device as the target; OSError if the file cannot be written.
     """
     a = as_array("write_idx: what is written", array)

@@ -59,6 +59,7 @@ def summary(model: Module, *input_shapes: Any) -> Summary:
         input_shapes: for each input a shape with the batch axis, or a `Spec(shape, dtype)`.
 
     Returns: a `Summary`; FLOPs are those of the compiled program's `cost()`.
+    Raises: OptionError for something that is no `Module`.
     """
     if not isinstance(model, Module):
         raise OptionError(f"summary: the model is a Module, got {model!r}")

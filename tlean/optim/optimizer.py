@@ -45,8 +45,8 @@ class Optimizer(Update):
         Args:
             group: a dict with "params" and, where they differ from the defaults, options.
 
-        Raises: OptionError for something that is no such dict, an unknown option or one outside its range, something that is no `Param`, or a
-            parameter that is listed twice.
+        Raises: OptionError for something that is no such dict, an unknown option or one outside its range, something that is no `Param`, or
+            a parameter that is listed twice.
         """
         name = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:

@@ -191,9 +191,10 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     Everything is read and checked before anything is changed; if one target does not take its part, all are as they were.
 
     Args:
-        targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
+        path: of the file.
         names: for a file of another library: our name → the name in the file. At most one target, which gets these arrays; what is not
             named is not read. None with a file of another library: the names agree, and one target gets all arrays.
+        targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
 
     Returns: the parts by name, with NumPy arrays; from a file of another library, the arrays by our names.
 

@@ -23,7 +23,11 @@ class LayoutOps(Protocol):
         ...
 
     def stop_gradient(self, x: Ref, *, name: str | None = None) -> Ref:
-        """Alias of `detach`."""
+        """Alias of `detach`.
+
+        Args:
+            x: an array of any shape.
+        """
         ...
 
     def flatten(self, x: Ref, *, name: str | None = None) -> Ref:
