@@ -90,7 +90,12 @@ class Graph(OpsMethods):
         return GraphRef(self, len(self.specs) - 1)
 
     def arg(self, spec: Spec | None, name: str | None = None) -> GraphRef | None:
-        """The next input of the program; None declares an input that is absent."""
+        """The next input of the program; None declares an input that is absent.
+
+        Args:
+            spec: its shape and dtype.
+            name: shown in printed graphs.
+        """
         if spec is None:
             self.inputs.append(None)
             return None
@@ -101,7 +106,12 @@ class Graph(OpsMethods):
         return ref
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
-        """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs."""
+        """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs.
+
+        Args:
+            value: anything array-like.
+            name: shown in printed graphs.
+        """
         tensor = as_tensor(value)
         if tensor.dtype in ("float32", "float64"):
             tensor = as_tensor(value, self.dtype)
@@ -112,7 +122,14 @@ class Graph(OpsMethods):
     leaf = const
 
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
-        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given."""
+        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given.
+
+        Args:
+            value: a reference or anything array-like.
+            dtype: of a constant.
+
+        Raises: NodeError for a reference of another graph or backend.
+        """
         if value is None:
             return None
         if isinstance(value, GraphRef):
@@ -133,7 +150,16 @@ class Graph(OpsMethods):
             raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
 
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
-        """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
+        """Record one op; returns its reference, or a tuple of them for an op with several outputs.
+
+        Args:
+            op: its name.
+            inputs: references or arrays; None for an absent one.
+            options: of the op.
+            name: shown in printed graphs.
+
+        Raises: OptionError for a random op without a seed; what the op raises.
+        """
         record = get(op)
         if name is not None:
             label(record.name, name)

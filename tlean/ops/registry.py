@@ -57,7 +57,11 @@ class Spec:
     size = _Size()
 
     def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype."""
+        """The same with `"float"` replaced by the program's float dtype.
+
+        Args:
+            float_dtype: "float32" or "float64".
+        """
         return _known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
 
 

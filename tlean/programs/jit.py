@@ -213,6 +213,7 @@ def jit(f: Callable[..., Any], device: str | None = None, seed: int | None = Non
     `captured` lists it. A function of a module pickles, by its name.
 
     Args:
+        f: the program.
         device: where it runs, "cpu", "cuda" or "cuda:<number>"; None for where the first device array among the arguments is, the CPU
             where there is none. On a GPU results are device arrays.
         seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
