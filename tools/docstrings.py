@@ -51,7 +51,7 @@ _VERBS = re.compile(
 )
 
 
-def functions() -> Iterator[tuple[str, str, Callable[..., Any], str]]:
+def functions() -> Iterator[tuple[str, str, Callable[..., Any] | property, str]]:
     """(module, name, function, docstring that describes it) of every function for users, once."""
     sys.path.insert(0, str(ROOT))
     seen: set[int] = set()
@@ -68,7 +68,7 @@ def functions() -> Iterator[tuple[str, str, Callable[..., Any], str]]:
                 yield from _methods(entry, seen)
 
 
-def _methods(kind: type, seen: set[int]) -> Iterator[tuple[str, str, Callable[..., Any], str]]:
+def _methods(kind: type, seen: set[int]) -> Iterator[tuple[str, str, Callable[..., Any] | property, str]]:
     for base in kind.__mro__:
         if (
             base.__name__.startswith("_")
@@ -87,8 +87,8 @@ def _methods(kind: type, seen: set[int]) -> Iterator[tuple[str, str, Callable[..
                 continue
             seen.add(id(function))
             own = function.__doc__ or ""
-            inherited = [getattr(b, name, None) for b in base.__mro__[1:]] if name != "__init__" else base.__mro__
-            own += "".join(f"\n{b.__doc__}" for b in inherited if getattr(b, "__doc__", None) and b is not object)
+            inherited = [getattr(b, name, None) for b in base.__mro__[1:-1]] if name != "__init__" else base.__mro__[:-1]
+            own += "".join(f"\n{b.__doc__}" for b in inherited if getattr(b, "__doc__", None))
             yield base.__module__, f"{base.__name__}.{name}", entry if isinstance(entry, property) else function, own
 
 

@@ -90,7 +90,7 @@ def run_watched(library: str, only: str) -> None:
         requests.count_to_here(f"{IMPORT} / 1".encode())
     for name, call in programs(only):
         call()
-        times = []
+        times: list[float] = []
         while len(times) < WARM_UP and sum(times) < WARM_UP * SHORT_SECONDS:
             begun = time.perf_counter()
             call()

@@ -111,7 +111,7 @@ class Function:
 
 def functions(text: str) -> Iterator[Function]:
     """The functions in what `objdump -d --no-show-raw-insn` prints."""
-    name, body = "", []
+    name, body = "", list[Instruction]()
     for line in text.splitlines():
         if found := FUNCTION.match(line):
             if body:
