@@ -23,8 +23,8 @@ help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
 	@echo "make mlp        the same with a two-layer perceptron"
 	@echo "make test       run the tests"
-	@echo "make lint       ruff, cython-lint, mypy"
-	@echo "make docs       write the tables of docs/ from the registry"
+	@echo "make lint       ruff, cython-lint, mypy; the rules of rooms, sizes, clones, words and docstrings (tools/)"
+	@echo "make docs       write the tables of docs/ from the registry, and the picture of the rooms"
 	@echo "make format     let ruff format the Python"
 	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/*.md"
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
@@ -78,12 +78,16 @@ bench-cuda: build
 
 docs: build
 	$(PY) -m tools.tables docs
+	$(PY) tools/rooms.py --picture docs/architecture.md
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint $$(find tlean \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \) -not -path '*/_generated/*')
 	$(PY) -m mypy
+	$(PY) tools/words.py
+	$(PY) tools/rooms.py
+	$(PY) tools/clones.py
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

@@ -118,7 +118,7 @@ def translate(built: list[Extension], jobs: int) -> None:
         made = c_of[extension.sources[0]]
         package = extension.name.split(".")[-2]
         if package.startswith("isa_"):
-            # Each instruction set compiles a copy of its own, so that the object files do not overwrite each other.
+            # Each instruction set compiles its own copy, so that the object files do not overwrite each other.
             copy = Path("build/cython") / package.removeprefix("isa_") / made.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists() or copy.read_bytes() != made.read_bytes():

@@ -2,7 +2,7 @@
 
     python benchmarks/compiled.py --rows 'mlp|cnn' --markdown out/compiled.md
 
-As in harness.py each library runs in a process of its own on the same arrays, they take turns on every row, each time in another order, and
+As in harness.py each library runs in a separate process on the same arrays, they take turns on every row, each time in another order, and
 a ratio is the median over the turns. Libraries that are not installed, and rows that one cannot run, are left out and named. It also
 measures how long tlean takes to compile programs of 1,000 and 10,000 nodes, and what memory a step needs.
 """
@@ -152,7 +152,7 @@ TITLE = "# The compiled path"
 METHOD = f"""\
 {TITLE}
 
-Written by `benchmarks/compiled.py`; the rows are in `benchmarks/compiled_rows.py`. float32. Each library runs in a process of its own on
+Written by `benchmarks/compiled.py`; the rows are in `benchmarks/compiled_rows.py`. float32. Each library runs in a separate process on
 the same arrays; they take turns, {SAMPLE_SECONDS * 1e3:.0f} ms of calls a turn, at least {MIN_TURNS} turns. A row is timed only for those
 that computed the same. A ratio is tlean's time over the other's, the median over the turns: **below 1 tlean is faster**. `step` is a whole
 training step (SGD); `hvp` a Hessian-vector product in all parameters; the chains are all gradients of a value.

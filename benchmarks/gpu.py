@@ -5,7 +5,7 @@
 Both libraries share one process, the device and the same arrays, and take turns; a turn is as many calls as fill some milliseconds, between
 two events on the library's own stream; a figure is the median over the turns. A single kernel's calls are recorded as a CUDA graph by both,
 so that neither pays for Python between them; training steps run as a user runs them. Where PyTorch has no CUDA, or is not installed,
-tlean's figures stand alone.
+tlean's figures are alone.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ class Theirs:
 
 
 def find_torch() -> tuple[Any, str]:
-    """PyTorch with a device of its own, or None and why not."""
+    """PyTorch with its own device, or None and why not."""
     try:
         import torch
     except ImportError:
-        return None, "PyTorch is not installed: tlean's figures stand alone."
+        return None, "PyTorch is not installed: tlean's figures are alone."
     if not torch.cuda.is_available():
-        return None, f"PyTorch {torch.__version__} has no CUDA device here: tlean's figures stand alone."
+        return None, f"PyTorch {torch.__version__} has no CUDA device here: tlean's figures are alone."
     return torch, ""
 
 

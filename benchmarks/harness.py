@@ -4,7 +4,7 @@
     python benchmarks/harness.py --rows 'conv2d|step' --threads 1,2 --json out/bench.json
     python benchmarks/harness.py --quick
 
-Each library runs in a process of its own, PyTorch in two: as it comes, and told to keep freed memory. They get the same arrays and take
+Each library runs in a separate process, PyTorch in two: as it comes, and told to keep freed memory. They get the same arrays and take
 turns on every row, each time in another order, so that whatever else the machine does meets all alike; a ratio is the median over these
 turns, and its interval comes from resampling them. Before a row is timed, its results in the two libraries are compared.
 """

@@ -2,9 +2,9 @@
 
     python benchmarks/versions.py ../before . --rows 'conv2d_.*k3_N(1|8)$'
 
-Both trees are source trees with their modules built in place (`python setup.py build_ext --inplace`). Each runs in a process of its own
+Both trees are source trees with their modules built in place (`python setup.py build_ext --inplace`). Each runs in a separate process
 with the same arrays; the two take turns, each time in the other order, so that whatever else the machine does meets both alike. The
-processes are started anew several times: where their memory lies is then drawn anew too, which can matter more than a change of the code.
+processes are restarted several times: where their memory lies is then drawn again too, which can matter more than a change of the code.
 A ratio is the new build's time over the old one's, the median over all turns: below 1 the new one is faster. Its interval holds 95 % of
 the medians of resampled starts and turns.
 """

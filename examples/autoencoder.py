@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", metavar="DIR", help="folder with the MNIST files (default: $TLEAN_DATA, the cache, the network)")
-    p.add_argument("--code", type=int, default=16, help="numbers that stand for a digit (default: %(default)s)")
+    p.add_argument("--code", type=int, default=16, help="numbers that encode a digit (default: %(default)s)")
     p.add_argument("--epochs", type=int, default=10, help="default: %(default)s")
     p.add_argument("--batch-size", type=int, default=64, help="default: %(default)s")
     p.add_argument("--lr", type=float, default=2e-3, help="default: %(default)s")

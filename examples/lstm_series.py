@@ -61,8 +61,8 @@ def draw(series: np.ndarray, split: int, ahead: np.ndarray, own: np.ndarray, pat
 def parse() -> argparse.Namespace:
     """The command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--file", metavar="CSV", type=Path, help="a file with the series in its first column (default: one of our own)")
-    p.add_argument("--length", type=int, default=1000, help="of our own series (default: %(default)s)")
+    p.add_argument("--file", metavar="CSV", type=Path, help="a file with the series in its first column (default: a generated one)")
+    p.add_argument("--length", type=int, default=1000, help="of the generated series (default: %(default)s)")
     p.add_argument("--window", type=int, default=40, help="values that the network sees (default: %(default)s)")
     p.add_argument("--size", type=int, default=32, help="of the LSTM's state (default: %(default)s)")
     p.add_argument("--epochs", type=int, default=40, help="default: %(default)s")

@@ -1,4 +1,4 @@
-"""A tour of the explicit tape: values, forks, gradients of every node, an op of one's own, and a picture.
+"""A tour of the explicit tape: values, forks, gradients of every node, your own op, and a picture.
 
     python examples/tape_tour.py                       # prints the tour, writes out/tape.svg and out/tape.dot
     python examples/tape_tour.py --out DIR
@@ -81,7 +81,7 @@ def forks(tape: tl.Tape, at: dict[str, int]) -> None:
 
 def own_op(tape: tl.Tape, at: dict[str, int]) -> None:
     """An op that the library does not have, and a node made by hand."""
-    say("4. An op of one's own")
+    say("4. Your own op")
     grown, bump = tape.unary("bump", at["z"], lambda x: np.exp(-x * x), lambda x, g: -2 * x * np.exp(-x * x) * g)
     grown, total = grown.sum(bump)
     by_rule = grown.backward_scalar(total)[at["z"]].numpy()

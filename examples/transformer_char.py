@@ -1,6 +1,6 @@
-"""A small transformer learns a text letter by letter, then writes some of its own.
+"""A small transformer learns a text letter by letter, then writes new text.
 
-    python examples/transformer_char.py                          # five sonnets that stand beside this file
+    python examples/transformer_char.py                          # five sonnets from the file beside this one
     python examples/transformer_char.py --data book.txt --steps 5000 --backend compiled
 
 Letters (N,n) -> embedding and position (N·n,D) -> blocks of causal attention and a two-layer network, each on a normalised copy and added

@@ -101,7 +101,7 @@ class _Finder:
 
 
 def _depth() -> int:
-    # The frames of the import system stand between the warning and the line that imports.
+    # The frames of the import system are between the warning and the line that imports.
     depth, frame = 1, sys._getframe(1)
     while frame is not None and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
         depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from .errors import DTypeError, NodeError, OptionError, ShapeError
 
 
 def node_id(who: str, value: Any) -> int:
-    """A node's id as an int; a reference stands for its node. Raises: NodeError."""
+    """A node's id as an int; a reference means its node. Raises: NodeError."""
     try:
         return operator.index(value)
     except TypeError:

@@ -62,7 +62,7 @@ def _program(name: str, f: Any) -> Any:
 
 
 def _variables(graph: Graph, xs: Any) -> Any:
-    # Each argument under an identity of its own, so that a reference f finds elsewhere stays a constant of this differentiation.
+    # Each argument under its own identity, so that a reference f finds elsewhere stays a constant of this differentiation.
     return tree.map(lambda r: graph._variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
 
 
@@ -125,7 +125,7 @@ def value_and_grad(
         has_aux: whether f returns something beside the scalar.
         backend: "compiled" keeps the program and traces it again when something that it captures has changed (`docs/captured_values.md`);
             "eager" traces it at every call.
-        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """
@@ -161,7 +161,11 @@ def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
 def grad(
     f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
 ) -> DerivedProgram:
-    """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`."""
+    """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`.
+
+    Args:
+        f, argnums, has_aux, backend, seed: as for `value_and_grad`.
+    """
     inner = _value_and_grad("grad", f, argnums, has_aux)
 
     def record(graph: Graph, *args: Any) -> Any:
@@ -196,6 +200,11 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
 
     The pull-back is the derivative at the point that gave the value: later changes of the arguments, or of anything that f captures, do not
     reach it.
+
+    Args:
+        f: a program.
+        xs: its arguments.
+        backend, seed: as for `value_and_grad`.
 
     Returns: `(y, pull)`; `pull(g)` gives a tuple with a cotangent for each argument, in input order.
     Raises: ShapeError if g has not the structure and shapes of y.
@@ -299,7 +308,16 @@ def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[An
 def jvp(
     f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled", seed: int | None = None
 ) -> tuple[Any, Any]:
-    """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed)."""
+    """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed).
+
+    Args:
+        f: a program.
+        xs: its arguments.
+        dxs: a direction for each, of its shape.
+        backend, seed: as for `value_and_grad`.
+
+    Raises: ShapeError, DTypeError for directions that do not fit.
+    """
     xs, dxs = _directions("jvp", xs, dxs)
     return DerivedProgram("jvp", _jvp_record("jvp", f), backend, seed=seed)(xs, dxs)
 
@@ -341,6 +359,7 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed
     `product = tl.jit(lambda ops, x, v: tl.hvp(f, (x,), (v,))[0])`. The same holds for `jvp` and `vjp`.
 
     Args:
+        f, backend, seed: as for `value_and_grad`.
         xs: the arguments, a tuple.
         vs: a direction for each argument; None holds that argument fixed (its entry of the result is None).
 
@@ -380,7 +399,16 @@ def hvp_params(
     backend: str = "compiled",
     seed: int | None = None,
 ) -> Any:
-    """The Hessian of `loss(ops, *params, *inputs)` in the parameters, times `v` (one direction per parameter)."""
+    """The Hessian of `loss(ops, *params, *inputs)` in the parameters, times `v` (one direction per parameter).
+
+    Args:
+        loss: a scalar program.
+        params, inputs: its arguments.
+        v: the directions, of the parameters' shapes.
+        backend, seed: as for `value_and_grad`.
+
+    Raises: ShapeError for another number of directions; OptionError for something that is no tuple or list.
+    """
     for what, given in (("params", params), ("inputs", inputs), ("v", v)):
         if not isinstance(given, tuple | list):
             raise OptionError(f"hvp_params: {what} is a tuple or a list, got {type(given).__name__}")
@@ -393,6 +421,7 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
     """The Jacobian of a program, by reverse mode: shape y.shape + x.shape. One reverse sweep per element of y.
 
     Args:
+        f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
     _program("jacrev", f)
@@ -418,6 +447,7 @@ def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
     """The Jacobian of a program, by forward mode: shape y.shape + x.shape. One forward sweep per element of x.
 
     Args:
+        f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
     _program("jacfwd", f)
@@ -437,6 +467,7 @@ def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", 
     """The Hessian of a scalar program, forward over reverse: shape x.shape + x.shape.
 
     Args:
+        f, backend, seed: as for `value_and_grad`.
         argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
     """
     gradients = _value_and_grad("hessian", f, _argnums("hessian", argnums))

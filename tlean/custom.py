@@ -160,7 +160,7 @@ class CustomOp:
         return array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The functions alone: records are made anew for the shapes that come.
+        # The functions alone: records are made for each call's shapes.
         return CustomOp, (self.forward, self.backward, self.jvp, self.name, self.shape)
 
     def __repr__(self) -> str:
@@ -200,7 +200,7 @@ def custom_op(
     Returns: a callable on references and arrays.
 
     Derivatives are of first order: a second derivative through the op raises an OptionError, since `backward` and `jvp` are functions of
-    arrays that nobody can differentiate. `tl.defop` writes ops with derivatives of any order.
+    arrays that cannot be differentiated. `tl.defop` writes ops with derivatives of any order.
 
     Raises: OptionError if a function is not callable; when called, ShapeError or DTypeError for a result of another shape or kind.
 

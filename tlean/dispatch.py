@@ -46,7 +46,7 @@ class Values:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ops, name)
         if name in _RANDOM:
-            # Each call is a program of its own.
+            # Each call is a separate program.
             self._ops.session_seed = program_seed()
 
         def run(*arguments: Any, **options: Any) -> Any:
@@ -59,6 +59,9 @@ class Values:
 
 def set_num_threads(n: int) -> None:
     """Use at most n threads in every kernel from now on. Results do not depend on n, bit for bit; only the time does.
+
+    Args:
+        n: at least 1.
 
     Raises: OptionError unless n is an int ≥ 1.
     """

@@ -1,6 +1,6 @@
 """The exceptions of the library, and the one formatter of their messages.
 
-A rule that rejects its arguments states the requirement alone (``raise ShapeError("w takes 3 input channels")``); whoever called the rule
+A rule that rejects its arguments states the requirement alone (``raise ShapeError("w takes 3 input channels")``); the caller of the rule
 knows the op and the arguments and completes the message with `complete`. So every message reads the same:
 ``conv2d: w takes 3 input channels, got x: (4, 28, 28) float32, w: (8, 3, 3, 3) float32``.
 """

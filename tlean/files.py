@@ -57,7 +57,7 @@ def readable(what: str, path: Any) -> Path:
 def writable(what: str, path: Any) -> Path:
     """The path, links followed, at which a file can be made or replaced: checked without touching it.
 
-    Raises: OptionError for something that is no path, or where a folder, a device or a pipe stands; FileNotFoundError if there is no such
+    Raises: OptionError for something that is no path, or for a folder, a device or a pipe; FileNotFoundError if there is no such
     folder, PermissionError if it cannot be written to.
     """
     target = Path(os.path.realpath(as_path(what, path)))
@@ -78,7 +78,7 @@ def writable(what: str, path: Any) -> Path:
 def replacing(what: str, path: Any) -> Iterator[Path]:
     """A path to write to, `.<name>.partial`, which takes the place of `path` when the block ends well, and is removed when it does not.
 
-    The data reach the disk before the name does, and the folder after it: an earlier file stands until the new one is whole. A new file has
+    The data reach the disk before the name does, and the folder after it: an earlier file stays until the new one is whole. A new file has
     the mode that `open` would give it (0666 less the umask); one that is replaced keeps its own.
 
     Raises: as `writable`; OSError if the file cannot be written.
@@ -91,7 +91,7 @@ def replacing(what: str, path: Any) -> Iterator[Path]:
             yield partial
             with partial.open("r+b") as file:
                 os.fsync(file.fileno())
-            # A writer may have put a file of its own there, with a mode of its own.
+            # Another writer may have put its own file there, with another mode.
             partial.chmod(mode)
             partial.replace(target)
         except BaseException:

@@ -1,6 +1,6 @@
 """Locks that a forked child can take.
 
-A fork copies a lock as it is. Where another thread held it, nobody in the child would ever release it, so the child gets a new one. What a
+A fork copies a lock as it is. Where another thread held it, no thread of the child would release it, so the child gets a new one. What a
 lock guards is right at any moment, for a child that takes it over: made aside, then put in place by one assignment.
 """
 
@@ -54,7 +54,7 @@ class Lock:
         self.release()
 
     def __reduce__(self) -> Any:
-        # A copy of what has a lock has one of its own.
+        # A copy of an object with a lock has its own lock.
         return Lock, ()
 
 

@@ -23,7 +23,7 @@ class Options:
         device: "cpu", "cuda" or "cuda:<number>".
         dtype: "float32" or "float64".
         requires_grad_by_default: what `requires_grad=None` means for parameters and inputs.
-        seed: of the session's or trainer's random stream; None for a stream of its own, which `tl.seed` fixes.
+        seed: of the session's or trainer's random stream; None for its own stream, which `tl.seed` fixes.
         fast_kernels: False runs the reference definitions instead of the kernels; on a device, fused ops by the ops that make them up.
         fast_gpu_matmul_precision: "fp32", "tf32" or "fp64" for matrix products on a GPU.
         use_gpu: True is the same as device="cuda".
@@ -86,7 +86,13 @@ class Options:
         return program_seed() if self.seed is None else self.seed
 
     def replace(self, **changes: Any) -> Options:
-        """The same options with some changed."""
+        """The same options with some changed.
+
+        Args:
+            changes: options by name.
+
+        Raises: OptionError for an unknown option or a value outside its range.
+        """
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:

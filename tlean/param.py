@@ -28,6 +28,8 @@ class Param(ParamBase):
         name: for messages and checkpoints.
         requires_grad: False freezes it; None takes the session's default.
         dtype: "float32" or "float64"; by default float64 values stay float64 and all others become float32.
+
+    Raises: DTypeError for a dtype other than float32 and float64, OptionError for a name that is no text.
     """
 
     # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `_read_back`, so that the
@@ -59,10 +61,12 @@ class Param(ParamBase):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the value; it never changes."""
         return self._shape
 
     @property
     def dtype(self) -> str:
+        """The dtype of the value, "float32" or "float64"; `cast` changes it."""
         return self._dtype
 
     @property
@@ -71,7 +75,7 @@ class Param(ParamBase):
         return "cpu" if self._old is None else self._mirror.device  # type: ignore[union-attr]
 
     def get(self, sync: bool = True) -> AnyTensor:
-        """The value now, as an array of its own: later updates do not change it.
+        """The value now, as a copy: later updates do not change it.
 
         Args:
             sync: read it back where a device's is newer; False gives the value that the host had last.
@@ -79,7 +83,10 @@ class Param(ParamBase):
         return as_tensor((self._tensor if self._old is None or sync else self._old).numpy())
 
     def set(self, value: Any) -> None:
-        """Replace the value by an array of the host or of a device; copies elsewhere are made anew when they are needed.
+        """Replace the value by an array of the host or of a device; copies elsewhere are updated when they are needed.
+
+        Args:
+            value: an array of the parameter's shape; it is copied.
 
         Raises: ShapeError if the shape differs, DTypeError for a dtype that does not cast.
         """
@@ -93,7 +100,7 @@ class Param(ParamBase):
         changes.now()
 
     def _assign(self, changes: Commit, value: AnyTensor | DeviceArray) -> None:
-        """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with whoever has the array."""
+        """Note that this array of the parameter's shape and dtype becomes its value; the memory is shared with the array."""
         if isinstance(value, AnyTensor):
             self._assigned(changes)
             changes.set(self, "_tensor", shared(value))
@@ -130,6 +137,9 @@ class Param(ParamBase):
 
         What an optimiser keeps of the parameter is not cast: its next step raises a DTypeError.
 
+        Args:
+            dtype: "float32" or "float64".
+
         Raises: DTypeError for another dtype.
         """
         dtype = float_dtype("Param.cast", str(dtype))
@@ -164,7 +174,7 @@ class Param(ParamBase):
         return self._mirror
 
     def _own_on_device(self, where: Context) -> DeviceArray:
-        """The parameter's array on a device, which nobody else has: a copy takes its place where somebody does."""
+        """The parameter's array on a device, held by nothing else: where other objects hold it, a copy takes its place."""
         found = self._on_device(where)
         if not found.alone:
             self._mirror = found = found.copy()
@@ -196,7 +206,7 @@ class Param(ParamBase):
 
 
 def _copied(kind: type[Param], value: AnyTensor, name: str | None, requires_grad: bool | None, attributes: dict[str, Any] | None) -> Param:
-    # Not `kind(…)`: a subclass may take other arguments, and have attributes of its own.
+    # Not `kind(…)`: a subclass may take other arguments and have other attributes.
     made = kind.__new__(kind)
     Param.__init__(made, value, name, requires_grad)
     for key, attribute in (attributes or {}).items():

@@ -17,7 +17,7 @@ from .ops import Spec
 
 _LONGEST = 60
 
-# What stands for letters that a stream does not have.
+# What replaces letters that a stream does not have.
 _PLAIN = {"µ": "u", "→": "->", "…": "...", "×": "x", "·": ".", "−": "-", "≥": ">=", "≤": "<=", "–": "-"}
 
 
@@ -92,7 +92,7 @@ class Profile:
         programs = [p for p in plans if p[0] not in owner]
         found += [Row(*owner[plan], runs, sum(ticks) * 1e-9) for plan, runs, ticks in plans if plan in owner]
         for number, (plan, runs, ticks) in enumerate(programs, 1):
-            # Values are numbered within their program; where several ran, the program's own number stands before.
+            # Values are numbered within their program; where several ran, the program's own number comes first.
             prefix = f"{number}" if len(programs) > 1 else ""
             found += [Row(*_instruction(plan.program, k, prefix), "compiled", runs, t * 1e-9) for k, t in enumerate(ticks)]
         names = {address: name for name, address in KERNELS.items()}

@@ -31,7 +31,7 @@ def philox4x32(counter: Any, key: Any) -> np.ndarray:
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
     """
     low, shift = np.uint64(MASK32), np.uint64(32)
-    # The words stand in 64-bit lanes, so a product of two of them is exact.
+    # The words are in 64-bit lanes, so a product of two of them is exact.
     c0, c1, c2, c3 = np.moveaxis(np.asarray(counter, dtype=np.uint64), -1, 0)
     k0, k1 = (int(k) for k in key)
     for _ in range(_ROUNDS):
@@ -75,7 +75,7 @@ class _Programs:
         self.seed = 0
         self.count = 0
         self.lock = Lock()
-        #: What else starts anew with `seed`.
+        #: What else restarts with `seed`.
         self.others: list[Callable[[int], None]] = []
 
 
@@ -83,10 +83,13 @@ _programs = _Programs()
 
 
 def seed(number: int) -> None:
-    """Start all random numbers of this process anew: the streams of programs made after it, and the first values of layers.
+    """Restart all random numbers of this process: the streams of programs made after it, and the first values of layers.
 
-    A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has a stream of its own: the k-th one made
+    A session, a trainer, a `jit`ed, compiled or transformed program that is made without a seed has its own stream: the k-th one made
     after `seed(n)` has the same stream in every run, and no two coincide. A process starts as after `seed(0)`.
+
+    Args:
+        number: the seed of this process.
 
     Raises: OptionError unless the seed is an int.
     """
@@ -150,7 +153,7 @@ def _count(what: str, value: Any) -> int:
 
 
 class Rng:
-    """A stream of random numbers that a seed determines: for initial values, shuffles, and streams of their own.
+    """A stream of random numbers that a seed determines: for initial values, shuffles, and further streams.
 
     Draw number n of the stream uses the seed `op_seed(seed, n)`, the rule by which a session numbers its random ops.
 
@@ -158,6 +161,9 @@ class Rng:
         w = rng.uniform((128, 784), -0.08, 0.08)
         order = rng.permutation(60_000)
         child = rng.split()          # independent of what rng draws from here on
+
+    Args:
+        seed: an int of at most 64 bits.
     """
 
     __slots__ = ("_count", "_seed")
@@ -185,7 +191,13 @@ class Rng:
         return {"seed": self._seed, "count": self._count}
 
     def load_state_dict(self, state: Any) -> None:
-        """Come back to a saved position. Raises: OptionError if it is no state of a stream."""
+        """Come back to a saved position.
+
+        Args:
+            state: what `state_dict` returned.
+
+        Raises: OptionError if it is no state of a stream.
+        """
         if not isinstance(state, dict) or state.keys() != {"seed", "count"}:
             raise OptionError("Rng: this is no state of a stream")
         other = Rng(state["seed"])
@@ -198,11 +210,19 @@ class Rng:
         return op_seed(self._seed, self._count - 1)
 
     def split(self) -> Rng:
-        """A stream of its own."""
+        """A separate stream."""
         return Rng(self.next_seed())
 
     def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:
-        """Numbers uniform in [low, high), as an array of that shape."""
+        """Numbers uniform in [low, high), as an array of that shape.
+
+        Args:
+            shape: of the array; an int is a vector's length.
+            low, high: the bounds.
+            dtype: "float32" or "float64".
+
+        Raises: OptionError for bounds that are no numbers; ShapeError; DTypeError for another dtype.
+        """
         try:
             low, high = float(low), float(high)
         except (TypeError, ValueError, OverflowError):
@@ -211,7 +231,11 @@ class Rng:
         return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
 
     def permutation(self, n: int) -> np.ndarray:
-        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers."""
+        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers.
+
+        Args:
+            n: how many numbers, at least 0.
+        """
         n = _count("a permutation's length", n)
         words = philox(self.next_seed(), np.arange(-(-n // 2))).reshape(-1, 2)[:n].astype(np.uint64)
         return np.argsort(words[:, 0] | words[:, 1] << np.uint64(32), kind="stable").astype(np.int64)

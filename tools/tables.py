@@ -20,9 +20,9 @@ arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
 * **result**: the shape of the result; `()` is a scalar, `s` any shape, `*k` any number of axes, `N` an optional batch axis.
 * **kernel**: the kernel behind it; a *view* moves nothing; *parts* runs the kernels of its decomposition as one op; a *composite* records
   the ops that it is made of.
-* **VJP**, **JVP**: *rule* where the op has one of its own, *parts* where its decomposition into primitives is differentiated, – where every
+* **VJP**, **JVP**: *rule* where the op has its own, *parts* where its decomposition into primitives is differentiated, – where every
   gradient is none by definition. Either can be differentiated again, so every op with a derivative has a second one.
-* **batch**: `N` or `*k` where there is a form with a batch axis, or with any leading axes, that stands for one call for each entry; *any*
+* **batch**: `N` or `*k` where there is a form with a batch axis, or with any leading axes, that means one call for each entry; *any*
   where the op takes arrays of any shape.
 * **exact**: whether the reference backend computes it in `fractions.Fraction`; *parts*: where it does so for the ops that make it up.
 """

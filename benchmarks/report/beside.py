@@ -9,7 +9,7 @@ from rows.base import Work
 
 from report.measures import asked_of, limits_in, percent, ratio_text, table, time_text
 
-# What of its own rate a kernel should keep on long arrays.
+# What share of its rate a kernel should keep on long arrays.
 OWN_RATE = 0.85
 
 

@@ -30,7 +30,7 @@ METHOD = f"""\
 
 Written by `make bench`; the rows are in `benchmarks/rows.py` and beside it. How to repeat and read it: `CONTRIBUTING.md`.
 
-**Method.** tlean (eager) and PyTorch (eager) run in processes of their own with the same arrays, float32, and the same number of threads.
+**Method.** tlean (eager) and PyTorch (eager) run in separate processes with the same arrays, float32, and the same number of threads.
 PyTorch runs twice: as it comes, and with glibc told to keep freed memory (`MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_`,
 `MALLOC_TOP_PAD_`), which spares it the page faults of large results. All take turns on a row, each sample about {SAMPLE_SECONDS * 1e3:.0f}
 ms of calls (three of them where they take up to 20 ms), at least {MIN_PAIRS} turns and more where the result is close, the order changing
@@ -90,7 +90,7 @@ def mean(results: list[dict[str, Any]], name: str) -> str:
 
 
 def headline(report: dict[str, Any]) -> list[str]:
-    """What there is to say in a few lines."""
+    """The summary in a few lines."""
     lines = []
     for n in report["threads"]:
         group = [r for r in report["results"] if r["threads"] == n and "ratio" in r]

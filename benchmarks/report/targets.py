@@ -87,7 +87,7 @@ TARGETS = (
     Target("average pooling: 5 times", r"^avg_pool", 1 / 5, ratio, times),
     Target("GELU by tanh, from 16K elements on: 6 times", r"^gelu_(16K|1M|16M)", 1 / 6, ratio, times),
     Target(
-        f"elementwise, softmax and layer norm: {OWN_RATE:.0%} of their own rate or of the bandwidth",
+        f"elementwise, softmax and layer norm: {OWN_RATE:.0%} of the kernel's own rate or of the bandwidth",
         *(r"", 1 - OWN_RATE, missing(share_of_own_rate), rest, (FORWARD,)),
     ),
     Target("attention with its gradients: 0.8 of PyTorch's time", r"^attention_8x\d+x64$", 0.8, ratio, "{:.2f}".format, (BOTH,)),

@@ -77,7 +77,7 @@ OPS = {"conv": (0, 3), "conv_transpose": (0, 3), "_conv_grad_x": (0, 2), "_conv_
 
 
 def arguments(op, w, b, c, x, g):
-    """The op's arguments and options of its own."""
+    """The op's own arguments and options."""
     return {
         "conv": ((w, b, x), {}),
         "conv_transpose": ((w, c, g), {"output_padding": (0, 0)}),
@@ -273,7 +273,7 @@ def test_plans_have_the_bits_of_eager(name, size):
 
 
 def test_what_a_plan_says():
-    """Between two convolutions everything is in blocks, a value that somebody else needs is not."""
+    """Between two convolutions everything is in blocks, a value that another op needs is not."""
     shapes = [a.shape for a in arrays_of(4, 32, 16, 12)]
     compiled = tl.compile_out(PROGRAMS["relu"][0], shapes)
     assert str(compiled.plan.program) == (

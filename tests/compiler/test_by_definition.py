@@ -42,7 +42,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions(name, backend, dtype, defined):
-    """In float32 a pass took the call of the definition for the kernel it stands in for: SIGFPE."""
+    """In float32 a pass took the call of the definition for the kernel it replaces: SIGFPE."""
     w_shape, x_shape, window = CONVOLUTIONS[name]
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=w_shape), rng.normal(size=x_shape)

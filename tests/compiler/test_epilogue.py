@@ -132,7 +132,7 @@ def test_every_producer_is_tested():
 
 
 def test_the_result_lives_where_the_chain_writes():
-    """What nobody but the chain reads takes no memory of its own."""
+    """What only the chain reads takes no memory."""
     compiled = tl.compile_out(lambda ops, w, x: ops.relu(ops.matmul(x, w)), [(300, 300), (300, 300)])
     assert compiled.plan.scratch_bytes == 0
     assert str(compiled.plan.program) == "%2, %3 = matmul + relu(%1, %0, %2)"
@@ -171,7 +171,7 @@ MODELS = {
 def test_a_training_step_has_no_activation_of_its_own(model, batch):
     """Activations and their masks run inside the products and convolutions that make what they read.
 
-    A mask after the gradient of a pool stands by itself: one after the other took less time than both at once when it was measured.
+    A mask after the gradient of a pool is separate: one after the other took less time than both at once when it was measured.
     """
     loss, shapes, features = MODELS[model]
     arguments = [*shapes, (batch, *features), tl.Spec((batch,), "int64")]

@@ -176,7 +176,7 @@ def test_small_arrays_are_grouped_even_with_nothing_in_common(elements: int, tog
 
 
 def test_a_definition_in_python_adds_to_nothing():
-    """What it makes is written into its output, whatever the kernel it stands for can do."""
+    """What it makes is written into its output, whatever the kernel it replaces can do."""
     graph = Graph()
     x = graph.arg(Spec((3,)))
     graph.outputs = [graph.scale(x, 2.0).id]

@@ -42,7 +42,7 @@ def test_signs_of_zero(first, second):
     """Whatever was called before: the eager cache, a recorded program and a gradient's rule."""
     signs = [bool(np.signbit(np.float64(c))) for c in (first, second)]
     s = tl.Session()
-    # Shapes of their own, so that no other test's calls are found.
+    # Shapes that no other test uses, so that no other test's calls are found.
     x = s.input(np.ones(3))
     assert [bool(np.signbit(s.scale(x, c).numpy()[0])) for c in (first, second)] == signs
     made = tl.jit(lambda o, x: [o.scale(x, first), o.scale(x, second)])(np.ones(3))

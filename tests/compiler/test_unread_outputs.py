@@ -1,4 +1,4 @@
-"""Kernels with several outputs skip those that nobody reads: whichever is asked for alone has the bits it has among all."""
+"""Kernels with several outputs skip those that are never read: whichever is asked for alone has the bits it has among all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the short way of an eager op might get wrong: tapes that follow one another in the same memory, parameters read anew, operators and
+"""What the short way of an eager op might get wrong: tapes that follow one another in the same memory, parameters read again, operators and
 methods that skip the search for their op, calls that look like one before."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Streams of random numbers: none coincide unless somebody asks for it, and `tl.seed` and `seed=` fix them."""
+"""Streams of random numbers: none coincide unless the user requests it, and `tl.seed` and `seed=` fix them."""
 
 from __future__ import annotations
 

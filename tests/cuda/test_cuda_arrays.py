@@ -84,7 +84,7 @@ def test_out_of_memory_is_named():
 
 
 class Foreign:
-    """Somebody else's array: nothing but the interface."""
+    """Another library's array: nothing but the interface."""
 
     def __init__(self, array, **change):
         self.array = array
@@ -139,7 +139,7 @@ def test_memory_of_dlpack_is_used_in_place(dtype, old):
     assert (y.address, y.shape, y.dtype) == (address, (2, 3), dtype)
     del x, given
     gc.collect()
-    # The memory is the exporter's, and it lives as long as somebody has it.
+    # The memory is the exporter's, and it lives as long as it is referred to.
     assert len(dlpack.exported) == exported + 1
     np.testing.assert_array_equal(y.numpy(), np.ones((2, 3), dtype))
     del y
@@ -155,10 +155,10 @@ def test_dlpack_capsules(version):
     capsule = x.__dlpack__(stream=1, max_version=version)
     assert repr(capsule).split('"')[1] == ("dltensor_versioned" if version else "dltensor")
     assert len(dlpack.exported) == exported + 1
-    # Nobody took it: the capsule's end is the tensor's.
+    # It was not taken: the capsule's end is the tensor's.
     del capsule
     assert len(dlpack.exported) == exported
-    # Somebody did: the tensor ends with the array that has its memory, and a capsule is taken once.
+    # It was taken: the tensor ends with the array that has its memory, and a capsule is taken once.
     capsule = x.__dlpack__(max_version=version)
     y = tl.cuda.to_device(capsule)
     assert y.address == x.address and repr(capsule).split('"')[1].startswith("used_dltensor")

@@ -1,4 +1,4 @@
-"""The GPU's benchmark: its rows run and compute on the emulation, and its part of the page stands where it stood."""
+"""The GPU's benchmark: its rows run and compute on the emulation, and its part of the page stays in its place."""
 
 from __future__ import annotations
 

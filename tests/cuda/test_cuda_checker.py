@@ -77,7 +77,7 @@ def findings(tmp_path, monkeypatch):
 
 
 def run(where, family, plan, outs, ins):
-    """The launches of a plan; the arrays are allocations of their own."""
+    """The launches of a plan; the arrays are separate allocations."""
     given = [None if x is None else tl.cuda.to_device(x) for x in ins]
     made = [empty(shape, "float32", where) for shape in outs]
     Prepared(where, family, plan, RuntimeError).run(made, given)

@@ -44,7 +44,7 @@ def trainer(seed=0, backend="eager"):
 
 
 def trained(seed, steps=5, backend="eager"):
-    """The parameters of a model after some steps on data of its own."""
+    """The parameters of a model after some steps on its own data."""
     t, rng = trainer(seed, backend), np.random.default_rng(seed)
     for _ in range(steps):
         t.adam_step(*ADAM, rng.standard_normal((8, 12)).astype("float32"), rng.integers(0, 5, 8))

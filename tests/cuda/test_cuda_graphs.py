@@ -73,7 +73,7 @@ def test_inputs_that_come_from_ever_other_places(plain):
 
 
 def test_a_parameter_that_moves(plain):
-    """Values that are set are in other memory: the graph is made anew."""
+    """Values that are set are in other memory: the graph is made again."""
 
     def between(t, k):
         if k == 10:

@@ -83,7 +83,7 @@ def test_tlean_does_not_import_pycuda():
 
 
 def test_every_kernel_of_the_registry_is_in_the_table():
-    """By the names that the CPU has: a kernel that no op asks for would be a misspelt one."""
+    """By the names that the CPU has: a kernel that no op uses would be a misspelt one."""
     # A step's look at its numbers is no op of the registry's.
     names = {r.kernel for r in all_ops() if not r.view} | {FINITE.kernel}
     assert kernel_families().keys() <= names
@@ -216,7 +216,7 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 #: Bytes that a kernel may keep outside of its registers: a few values of the largest tiles that wait there for the end of the sums.
 MOST_SPILLED = 160
-#: Bytes of shared memory that a block has without asking for more.
+#: Bytes of shared memory that a block has without requesting more.
 MOST_SHARED = 48 << 10
 USED = re.compile(
     r"function '(\w+)' for '(sm_\d+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers(?:.*?, (\d+) bytes smem)?"

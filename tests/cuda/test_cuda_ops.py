@@ -265,7 +265,7 @@ def test_convolutions(precision, k):
 
 
 def test_sums_in_any_order():
-    """Atomic kernels stand in where the same bits are not asked for; the values and the faults are the same."""
+    """Atomic kernels replace the others where the same bits are not required; the values and the faults are the same."""
     free, rng = tl.cuda.ops(deterministic=False), np.random.default_rng(8)
     index, v = rng.integers(0, 5, 40), rng.standard_normal((40, 3)).astype("float32")
     expected = np.zeros((5, 3))

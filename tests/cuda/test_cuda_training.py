@@ -136,7 +136,7 @@ def test_a_transformer():
 
 
 def test_steps_of_another_size_and_arrays_of_the_device():
-    """A last, smaller batch has a plan of its own; inputs that are on the device are used there."""
+    """A last, smaller batch has its own plan; inputs that are on the device are used there."""
     cpu, cuda = trainer("cpu"), trainer("cuda")
     for size in (8, 5, 8):
         a = cpu.step(0.1, X[:size], Y[:size])

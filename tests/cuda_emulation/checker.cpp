@@ -3,7 +3,7 @@
 //   races: two threads touch the same bytes, one of them writes, and no barrier of the block lies between; blocks have none in common,
 //   accesses outside of the allocation (to the byte), or to memory of another device or given back,
 //   addresses that are no multiple of what is loaded at once (-fsanitize=alignment),
-//   reads of shared or device memory that nobody has written,
+//   reads of shared or device memory that was never written,
 //   barriers and exchanges that not all threads reach at the same place, or that some have left by returning.
 // Each finding is a line in the file that TLEAN_CHECK_LOG names, once for each pair of places in the source.
 #include <dlfcn.h>
@@ -30,7 +30,7 @@ struct Access {
 /* Four bytes: who wrote them last, and two of those who read them since. */
 struct Word {
     Access write, read[2];
-    unsigned written_in = ~0u; /* block that wrote the bytes below: shared memory begins anew in each */
+    unsigned written_in = ~0u; /* block that wrote the bytes below: shared memory starts afresh in each */
     unsigned char written = 0;
 };
 

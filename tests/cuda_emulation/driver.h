@@ -65,7 +65,7 @@ struct Event {
 struct Allocation {
     size_t size;
     Context *context;
-    std::vector<unsigned char> written; /* by byte, where the checker asks for it */
+    std::vector<unsigned char> written; /* by byte, where the checker needs it */
 };
 
 extern std::recursive_mutex lock;

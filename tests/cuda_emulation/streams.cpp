@@ -184,7 +184,7 @@ DRIVER cuStreamQuery(CUstream handle) {
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     if (stream->capture) return spoil(*stream);
     drift();
-    // Whoever asks again and again gets to the end.
+    // A caller that asks again and again gets to the end.
     if (++queries % 64 == 0 && !stream->queue.empty()) run_first(stream);
     if (stream->context->lost) return stream->context->lost;
     return last_of(stream).passed() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
@@ -261,7 +261,7 @@ typedef std::shared_ptr<Graph> Held;
 Held &held(void *handle) { return *reinterpret_cast<Held *>(handle); }
 }  // namespace
 
-/* Graphs, and executable graphs, that nobody has destroyed. */
+/* Graphs, and executable graphs, that have not been destroyed. */
 EXPORTED unsigned long emulated_graphs() { return graphs; }
 
 DRIVER cuStreamBeginCapture_v2(CUstream handle, CUstreamCaptureMode mode) {

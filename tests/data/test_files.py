@@ -204,7 +204,7 @@ class TestWriting:
             os.mkfifo(tmp_path / "pipe")
             with pytest.raises(OptionError, match="is a pipe"):
                 write(tmp_path / "pipe")
-            # A terminal of its own: one that everybody has would be gone if it were replaced.
+            # A separate terminal: one that all processes share would be gone if it were replaced.
             keeper, terminal = os.openpty()
             try:
                 (tmp_path / "link").symlink_to(os.ttyname(terminal))

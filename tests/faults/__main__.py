@@ -1,4 +1,4 @@
-"""Faults at every site of a step, each kind on each subject in a process of its own.
+"""Faults at every site of a step, each kind on each subject in a separate process.
 
 python -m tests.faults                       everything: about an hour on one core
 python -m tests.faults --kinds lines,memory --only compiled

@@ -20,7 +20,7 @@ Trace = Callable[[FrameType, str, Any], Any]
 
 
 def _ends(frame: FrameType | None) -> bool:
-    # Within a destructor Python ignores an exception: it is nobody's.
+    # Within a destructor Python ignores an exception: no caller gets it.
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         if frame.f_code.co_name == "__del__":
             return True
@@ -77,7 +77,7 @@ def exception_at(number: int, error: type[BaseException], blocks: bool = True) -
 
 
 def requests_of(run: Callable[[], Any]) -> int:
-    """How often a call asks for an array's memory."""
+    """How often a call requests an array's memory."""
     arena.simulate_failure(0)
     try:
         run()

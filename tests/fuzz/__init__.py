@@ -4,7 +4,7 @@
 
     program   what a program is: inputs, steps, outputs, as plain data
     draw      programs drawn from the registry;  options: of their calls;  networks: convolutional nets, attention, perceptrons
-    own       ops of the user's own in them
+    own       the user's own ops in them
     scenarios whole programs, and what is done with each
     faces     the ways to run one;  lockstep: trainers, sessions, doors;  checks: what must agree;  oracle: the reference and its tolerance
     transforms nested transformations, and captured values that change between calls

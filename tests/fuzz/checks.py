@@ -142,7 +142,7 @@ class Graph:
             tl.set_num_threads(2)
 
     def _whole(self, check: str, what: str, new: bool) -> None:
-        # Everything once more; `new` compiles anew, so that the random stream begins again.
+        # Everything once more; `new` compiles again, so that the random stream begins again.
         compiled = Compiled(self.program) if new else self.compiled
         same_values(check, what, compiled.forward(self.arrays), self.eager.values)
         again = faces.eager(self.program)
@@ -173,7 +173,7 @@ class Graph:
         for t in threads:
             t.join()
         if len(found) != 6:
-            raise FindingError("concurrent", "a call in a thread of its own raised")
+            raise FindingError("concurrent", "a call in a separate thread raised")
         for values in found:
             same_values("concurrent", "calls from two threads", values, self.eager.values)
 
@@ -236,7 +236,7 @@ class Graph:
         same_gradients("tape", "Session and Tape", self.program, found, self.eager)
 
     def check_seed(self) -> None:
-        """The cotangents of one output alone, for a cotangent of its own."""
+        """The cotangents of one output alone, for its own cotangent."""
         places = [k for k, v in enumerate(self.eager.values) if v.dtype.kind == "f"]
         program = self.program
         if not places or not any(i.is_float and i.grad for i in program.arguments):

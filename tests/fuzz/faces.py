@@ -158,7 +158,7 @@ class Explicit:
             after, made = getattr(before, name)(*map(given, args), **{k: given(v) for k, v in options.items()})
             self.count += 1
             if self.count % 5 == 0 and before.size:
-                before.const(1.0)  # a fork, which nobody reads
+                before.const(1.0)  # a fork, which is never read
             self.tape = after
             return tuple(_Ref(after, i) for i in made) if isinstance(made, tuple) else _Ref(after, made)
 
@@ -179,7 +179,7 @@ class Compiled:
         return [plain(y) for y in self.out.forward(*arrays)]
 
     def gradients(self, arrays: list[np.ndarray], fresh: bool = False) -> Result:
-        """The loss and its gradients; `fresh` compiles anew, so that the random stream begins again."""
+        """The loss and its gradients; `fresh` compiles again, so that the random stream begins again."""
         if self._scalar is None or fresh:
             self._scalar = seeded(tl.compile_scalar, as_function(self.program, "loss"), self._specs, self.program.dtype)
         value, grads = self._scalar.value_and_grad(*arrays)

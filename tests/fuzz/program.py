@@ -153,7 +153,7 @@ def call(ops: Any, step: Step, args: list[Any]) -> Any:
     record = get(step.op)
     method = getattr(ops, step.op, None)
     if method is None:
-        # An op of the user's own stands on no face.
+        # A user's own op is on no face.
         return ops.apply(record, tuple(args), dict(step.options))
     if record.variadic:
         return method(args, **step.options)

@@ -27,7 +27,7 @@ def shrink(program: Program, fails: Callable[[Program], bool], seconds: float = 
         changed = False
         for candidates in (_fewer_outputs, _fewer_steps, _fewer_calls, _fewer_checks, _fewer_inputs, _plainer):
             at = 0
-            # Candidates of the program as it is now: after a success the list is made anew, and goes on where it was.
+            # Candidates of the program as it is now: after a success the list is made again, and goes on where it was.
             while time.monotonic() < end:
                 rest = list(candidates(program))[at:]
                 if not rest:

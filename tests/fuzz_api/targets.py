@@ -15,7 +15,7 @@ from . import world
 
 REFS = ["ref(s, 2, 3)", "ref(s, 3)", "ref(s, 3, 3)", "ref(s)", "ref(s, 1, 2, 4, 4)", "ref(s, 0, 3)", "stale(s, 2, 3)", "foreign(2, 3)"]
 
-#: Objects whose methods are called: (area, how one is made, what may stand for an array).
+#: Objects whose methods are called: (area, how one is made, what may replace an array).
 OBJECTS: list[tuple[str, str, list[str]]] = [
     ("session", "tl.Session()", REFS),
     ("session", "tl.Session(backend='compiled')", REFS),

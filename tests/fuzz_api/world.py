@@ -227,7 +227,7 @@ def compiled() -> Any:
 
 
 def factor() -> Any:
-    """An op of one's own."""
+    """A user's own op."""
     return tl.custom_op(lambda x: x * 2, lambda x, y, g: g * 2)
 
 

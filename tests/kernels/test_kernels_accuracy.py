@@ -53,7 +53,7 @@ def arguments():
 
 
 def units(got, want):
-    """The greatest |got − want| in units of the last place of a float32 as large as `want`. NaN stands for NaN alone."""
+    """The greatest |got − want| in units of the last place of a float32 as large as `want`. NaN equals NaN alone."""
     wide = got.astype(np.float64)
     # Where the exact value rounds to an infinity or nearly so, the largest number and the infinity are neighbours.
     beyond = LARGEST * (1 + 2.0**-24)

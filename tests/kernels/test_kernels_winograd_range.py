@@ -64,7 +64,7 @@ def norms(w, x, padding=1):
 
 
 def check(run, isa, w, x, padding=1, bound=BOUND):
-    """Every output within the bound of its own window; returns them and the exact ones."""
+    """Every output within the bound of its window; returns them and the exact ones."""
     got, want = run(isa, w, x, padding=padding), run(isa, w, x, "f64", padding=padding)
     with np.errstate(invalid="ignore"):
         error = np.abs(got - want)

@@ -47,11 +47,11 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)"),
-        "−1 is an absent input: nobody asks who reads it",
+        "−1 is an absent input: its readers are never looked up",
     ),
     **dict.fromkeys(
         _keys("compiler/arrange.py::_outputs", "constant", "0 -> (-1)"),
-        "an output that is absent is no input: nobody asks which",
+        "an output that is absent is no input: its number is never looked up",
     ),
     **dict.fromkeys(
         _keys(
@@ -83,7 +83,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)"),
-        "−1 is an absent output or input, and a chain has none: it is made by nobody that a chain asks for",
+        "−1 is an absent output or input, and a chain has none: no producer is looked up for it",
     ),
     **dict.fromkeys(
         _keys(
@@ -116,7 +116,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys("compiler/passes/merge.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
-        "None is not among the values, so what stands for it is None",
+        "None is not among the values, so what replaces it is None",
     ),
 }
 

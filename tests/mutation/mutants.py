@@ -18,8 +18,8 @@ class Mutant:
         operator: the kind of fault.
         before, after: the piece of source, without and with the fault.
         number: which of the alike faults of that scope it is, from 0.
-        line: where it stands now.
-        original, place, text: the module, the bytes of it that the fault replaces, and what stands there instead.
+        line: its place now.
+        original, place, text: the module, the bytes of it that the fault replaces, and the text in its place.
     """
 
     file: str
@@ -46,7 +46,7 @@ class Mutant:
         return f"{self.file}::{self.scope}::{self.operator}::{self.before} -> {self.after}::{self.number}"
 
 
-#: What stands in place of a comparison: its neighbour, and its opposite.
+#: What replaces a comparison: its neighbour, and its opposite.
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),

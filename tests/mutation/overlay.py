@@ -10,14 +10,14 @@ from pathlib import Path
 from .mutants import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What tests read: the package with its built modules, the tests, and what stands around them.
+#: What tests read: the package with its built modules, the tests, and what is around them.
 _SHARED = ("pyproject.toml", "setup.py", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "MANIFEST.in", "LICENSE")
 _FOLDERS = ("tlean", "tests")
 _WHOLE = ("docs", "examples", "benchmarks", "tools", ".ci")
 
 
 class Overlay:
-    """The copy, in a folder of its own. Its byte code is its own too, and kept from one mutant to the next."""
+    """The copy, in a separate folder. Its byte code is its own too, and kept from one mutant to the next."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -31,14 +31,14 @@ class Overlay:
                 mine = folder / Path(at).relative_to(ROOT)
                 mine.mkdir(parents=True)
                 for f in files:
-                    # Sources are copied, since somebody may go on writing them; what the build made is linked.
+                    # Sources are copied, since they may still be edited; what the build made is linked.
                     if f.endswith((".py", ".pyi")):
                         shutil.copy2(Path(at) / f, mine / f)
                     else:
                         (mine / f).symlink_to(Path(at) / f)
 
     def put(self, mutant: Mutant) -> None:
-        """Let the mutant stand in place of its module."""
+        """Put the mutant in place of its module."""
         self._write(mutant.file, mutant.source)
 
     def restore(self, mutant: Mutant) -> None:

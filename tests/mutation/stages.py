@@ -123,7 +123,7 @@ def _run(command: Sequence[str], folder: Path, limit: float) -> Outcome:
         preexec_fn=limits,
     )
     try:
-        # A lock that nobody gives back takes no processor time; a machine that others use too takes longer.
+        # A lock that is never released takes no processor time; a machine that others use too takes longer.
         said, _ = child.communicate(timeout=6.0 * limit)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)

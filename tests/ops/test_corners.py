@@ -211,7 +211,7 @@ def test_attention_with_blocked_scores(run):
     same(dq[0], [0, 0])
     np.testing.assert_allclose(dv, [[5 / 6, 5 / 6], [5 / 6, 5 / 6], [1 / 3, 1 / 3]], rtol=1e-6)
     assert np.isfinite(dk).all()
-    # Excluded exactly: what stands at a blocked key does not matter, however large.
+    # Excluded exactly: the value at a blocked key does not matter, however large.
     big = v.copy()
     big[2] = 1e30
     far, _ = run(lambda ops, q, k, v: ops.scaled_dot_product_attention(q, k, v, mask), q, k * [[1], [1], [1e15]], big)

@@ -101,7 +101,7 @@ def test_a_record_without_an_entry_fails_the_build(monkeypatch):
 
 
 def test_the_tables_are_up_to_date(tmp_path):
-    # In a process of its own: other tests declare ops, too.
+    # In a separate process: other tests declare ops, too.
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-m", "tools.tables", str(tmp_path)], cwd=root, check=True)
     for table in tmp_path.iterdir():

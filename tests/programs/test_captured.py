@@ -1,4 +1,4 @@
-"""Captured values: a kept transformation is what Python would compute anew, whatever changes between its calls."""
+"""Captured values: a kept transformation is what Python would compute, whatever changes between its calls."""
 
 from __future__ import annotations
 
@@ -404,7 +404,7 @@ LIBRARY_OBJECTS = {
 @both
 @pytest.mark.parametrize("kind", LIBRARY_OBJECTS)
 def test_objects_that_hold_values_and_are_handed_on(backend, kind):
-    """Containers and namespaces of libraries, and classes, hold what the user put in, whoever wrote their code."""
+    """Containers and namespaces of libraries, and classes, hold what the user put in, wherever their code comes from."""
     settings, read, write = LIBRARY_OBJECTS[kind]
     g = tl.grad(lambda ops, x: ops.sum(ops.scale(x, read(settings))), backend=backend)
     write(settings, 1.0)

@@ -129,7 +129,7 @@ def test_parameters(way: Any) -> None:
 
 
 class Marked(tl.Param):
-    """A subclass with arguments and attributes of its own."""
+    """A subclass with more arguments and attributes."""
 
     def __init__(self, mark: int) -> None:
         super().__init__([float(mark)])

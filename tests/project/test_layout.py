@@ -1,8 +1,9 @@
-"""Who may import whom: the rules of `tools/rooms.py` hold, and ops know no array library."""
+"""The rules of `tools/` hold: who may import whom, sizes, words and docstrings; and what docs/ says of the rooms is so."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 ROOT = next(p for p in Path(__file__).parents if (p / "tools" / "rooms.py").exists())
 sys.path.insert(0, str(ROOT / "tools"))
-rooms, imports = map(importlib.import_module, ("rooms", "imports"))
+docstrings, imports, rooms, words = map(importlib.import_module, ("docstrings", "imports", "rooms", "words"))
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tools ask git which files there are")
 
@@ -30,7 +31,7 @@ def test_rooms_import_from_below(every: list) -> None:
     assert not rooms.wrong_layers(every)
 
 
-def test_imports_stand_at_the_top(every: list) -> None:
+def test_imports_are_at_the_top(every: list) -> None:
     assert not rooms.wrong_lazy(every)
 
 
@@ -45,6 +46,52 @@ def test_the_walls_hold() -> None:
     assert rooms.wrong_layers([imports.Import("tlean._core.probe", "tlean.errors", 1, "tlean/_core/probe.py")])
     assert rooms.wrong_layers([imports.Import("tlean.nn.probe", "tlean._core.table", 1, "tlean/nn/probe.py")])
     assert not rooms.wrong_layers([imports.Import("tlean.nn.probe", "tlean.ops", 1, "tlean/nn/probe.py")])
+
+
+def test_the_picture_of_the_rooms_is_up_to_date(every: list) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert rooms.with_picture(text, rooms.picture(every)) == text, "run `python tools/rooms.py --picture docs/architecture.md`"
+
+
+def test_every_room_is_described() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## The rooms")[2]
+    described = {name for bold in re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE) for name in re.findall(r"\w+", bold)}
+    assert not {room for layer in rooms.LAYERS for room in layer} - described - {"_moved", "__main__"}
+
+
+@pytest.mark.parametrize("page", ["architecture", "glossary"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`((?:tlean|tools|tests|docs)/[^`<]*)`", (ROOT / "docs" / f"{page}.md").read_text())
+    assert named and not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_words_are_those_of_the_field() -> None:
+    assert not words.wrong_words()
+
+
+def test_retired_words_are_found() -> None:
+    text = "x = 1  # a copy of\n# its own\nNobody reads it anew; a stand-in stands out.\n"
+    assert list(words.places(text)) == [(1, "of its own"), (3, "Nobody"), (3, "anew")]
+    assert all(words.advice(w) for _, w in words.places(text))
+
+
+def test_docstrings_are_complete() -> None:
+    """Arguments, results and errors, in the modules that are finished."""
+    wrong = docstrings.wrong_docstrings()
+    assert not {module: rows for module, rows in wrong.items() if module not in docstrings.OPEN}
+    assert not [module for module in docstrings.OPEN if module not in wrong], "finished modules leave OPEN"
+
+
+def test_what_a_docstring_lacks_is_found() -> None:
+    def f(x: int, *rest: int) -> int:
+        """Add numbers."""
+        if x < 0:
+            raise ValueError
+        return x
+
+    assert docstrings.lacks(f, f.__doc__) == ["Args: x", "Args: rest", "Returns", "Raises"]
+    assert not docstrings.lacks(f, "The sum.\n\nArgs:\n    x, rest: numbers.\n\nRaises: ValueError.")
+    assert docstrings.lacks(f, "") == ["a docstring"]
 
 
 def test_examples_use_the_public_api() -> None:

@@ -1,4 +1,4 @@
-"""Nothing a user does crashes the interpreter, changes an array that somebody holds, or leaves memory behind."""
+"""Nothing a user does crashes the interpreter, changes an array that other code holds, or leaves memory behind."""
 
 import gc
 import os

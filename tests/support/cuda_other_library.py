@@ -65,7 +65,7 @@ class Stream:
 
 
 class Tensor:
-    """n float32 of this library. Its memory is used again by the library's stream as soon as nobody refers to it."""
+    """n float32 of this library. Its memory is used again by the library's stream as soon as nothing refers to it."""
 
     def __init__(self, stream: Stream, value: float, n: int = 1024) -> None:
         self.stream, self.n = stream, n

@@ -107,7 +107,7 @@ def test_boxes_keep_apart_and_edges_pass_beside_them() -> None:
         assert 0 <= x <= wide - w and 0 <= y <= tall - h
     for k, (x, y, w, h) in enumerate(boxes):
         assert all(abs(x - x2) >= w or abs(y - y2) >= h for x2, y2, _, _ in boxes[k + 1 :])
-    # Where an edge passes a row it does so straight down; no box stands there.
+    # Where an edge passes a row it does so straight down; no box is there.
     straight = 0
     for path in root.iter(f"{SVG}path"):
         for at, start, end in re.findall(r" (\d+) (\d+)V(\d+)", path.get("d", "")):

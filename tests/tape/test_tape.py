@@ -237,7 +237,7 @@ def test_from_starts_with_a_gradient_for_every_node():
     start[x] = np.full(3, 10.0)
     found = tape.backward_dense_from(start)
     np.testing.assert_allclose(found[x].numpy(), 10 + W * SLOPE, rtol=1e-15)
-    # Over the first n nodes: what stands at later ones stays there.
+    # Over the first n nodes: what is at later ones stays there.
     part = tape.backward_dense_from(start, y + 1)
     same(part[x], [10, 10, 10])
     same(part[z], np.ones(3))

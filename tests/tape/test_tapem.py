@@ -152,7 +152,7 @@ def test_errors_of_operators_leave_the_tape_as_it_was(call, error):
     with pytest.raises(error):
         call(m, a)
     added = len(m.tape) - len(spare)
-    # A leaf that the call made itself, before the op, may stand; nothing of the op does.
+    # A leaf that the call made itself, before the op, may stay; nothing of the op does.
     assert added == len([line for line in repr(m.tape).splitlines()[2:] if "leaf" in line])
     assert (a + a).id == len(m.tape) - 1
 

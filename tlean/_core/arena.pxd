@@ -25,7 +25,7 @@ cdef inline void buffer_decref(TLBuffer* buffer) noexcept:
         if buffer.refs == 0:
             buffer_free(buffer)
 
-# Gives a buffer that nobody refers to back to the arena.
+# Gives a buffer without references back to the arena.
 cdef void buffer_free(TLBuffer* buffer) noexcept
 
 # Raises the error class of that name with the message.

@@ -1,6 +1,6 @@
 """Owned, aligned, reference-counted buffers from a caching arena.
 
-A freed buffer waits in the list of its size class for the next request, so a training step that asks for the same sizes again touches no
+A freed buffer waits in the list of its size class for the next request, so a training step that requests the same sizes again touches no
 fresh pages. Large blocks ask the kernel for huge pages.
 """
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -222,6 +222,6 @@ def memory_stats():
 
 
 def reset_peak():
-    """Start the peak of `memory_stats` anew from what is live now."""
+    """Restart the peak of `memory_stats` from what is live now."""
     global _peak_bytes
     _peak_bytes = _live_bytes

@@ -215,7 +215,7 @@ def shared(AnyTensor t not None):
 
 
 def writable(AnyTensor t not None):
-    """An array of the same shape and dtype to write new values of `t` to: `t` itself if nobody else holds its memory, else a fresh one."""
+    """An array of the same shape and dtype to write new values of `t` to: `t` itself if nothing else holds its memory, else a fresh one."""
     t.check()
     if t.buffer.refs == 1 and t.buffer.size_class >= 0:
         return t
@@ -243,7 +243,7 @@ def as_tensor(value, dtype=None, copy=True):
 
 cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):
     # Whether an array of that kind and itemsize is taken where a program has that dtype: any number for floats, narrower integers for
-    # integers. The plain numbers of Python have no width of their own.
+    # integers. Python's plain numbers have no width.
     if dtype <= TL_F64:
         return kind in "fiub"
     if dtype == TL_BOOL:
@@ -406,7 +406,7 @@ cdef class AnyTensor:
 
         Values never change, and receivers are known that write to what is flagged read-only: hence a copy unless it is declined.
 
-        Raises: BufferError for another device than the CPU, or with `copy=False` for a receiver that asks for no version 1 capsule, which
+        Raises: BufferError for another device than the CPU, or with `copy=False` for a receiver that requests no version 1 capsule, which
             alone has the flag.
         """
         cdef AnyTensor owned
@@ -419,7 +419,7 @@ cdef class AnyTensor:
             return _dl_capsule_versioned(owned, TL_DL_COPIED) if versioned else _dl_capsule(owned)
         if not versioned:
             raise BufferError("an AnyTensor is read-only, which only a capsule of version 1 can say: ask with max_version=(1, 0), or copy")
-        # An array of its own: a later release() leaves the memory to the receiver.
+        # A separate array: a later release() leaves the memory to the receiver.
         return _dl_capsule_versioned(tensor_from_buffer(buffer_incref(self.buffer), self.info, self.code), TL_DL_READ_ONLY)
 
     def __dlpack_device__(self):

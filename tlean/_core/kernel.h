@@ -1,6 +1,6 @@
 /* The one calling convention of every CPU kernel.
  *
- *   out         the op's outputs, then its residuals. An output that nobody reads is NULL (fused gradients, residuals without backward).
+ *   out         the op's outputs, then its residuals. An output that is never read is NULL (fused gradients, residuals without backward).
  *   in          the op's inputs in order; NULL for an optional input that is absent.
  *   ints        the numbers of this instance (sizes, strides, flags), as the op's `numbers` rule gave them.
  *   floats      likewise, scalars (c of `scale`, eps of a norm).
@@ -75,7 +75,7 @@ enum {
 #define TL_INDEPENDENT
 #endif
 
-/* Elements first … last − 1 of out[0] are final. `finish` may be NULL: nobody waits for them. */
+/* Elements first … last − 1 of out[0] are final. `finish` may be NULL: nothing waits for them. */
 TL_INLINE void tl_finished(tl_finish *finish, int64_t first, int64_t last) {
     if (finish == 0 || first >= last) return;
 #if defined(__GNUC__)

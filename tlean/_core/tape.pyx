@@ -184,7 +184,7 @@ cdef class TapeStore:
         return self.base + self.count
 
     def continued(self, int64_t size, owner):
-        """The first `size` nodes, for `owner` alone to append to: this one if it ends there and nobody else appends to it, or a fork."""
+        """The first `size` nodes, for `owner` alone to append to: this one if it ends there and nothing else appends to it, or a fork."""
         cdef TapeStore store = self
         writer = weakref.ref(owner)
         if self.base + self.count != size or (self.writer is not None and self.writer() is not None):
@@ -193,7 +193,7 @@ cdef class TapeStore:
         return store
 
     def done(self):
-        """Whoever appended here has finished."""
+        """The tape that appended here has finished."""
         self.writer = None
 
     def leaf(self, AnyTensor value not None, requires_grad=True, name=None):
@@ -238,7 +238,7 @@ cdef class TapeStore:
             clear_node(&self.nodes[self.count])
 
     cdef bint rewind(self) noexcept:
-        # Forgets every node, for the store to be a new tape's; False if it is a fork or somebody's, or too large to be kept.
+        # Forgets every node, for the store to be a new tape's; False if it is a fork or in use, or too large to be kept.
         if self.prefix is not None or self.writer is not None or self.capacity > TL_KEPT_NODES:
             return False
         while self.count > 0:
@@ -288,7 +288,7 @@ cdef class TapeStore:
             nd = self.at(out)
             require_like(nd, seed, out)
             slots[out] = buffer_incref(seed.buffer)
-            # The seed stands at `out` whatever its flag, and flows on from there.
+            # The seed is at `out` whatever its flag, and flows on from there.
             sweep(self, slots, out + 1, 0, free_interior, out)
             return slots_to_list(self, slots, size)
         finally:

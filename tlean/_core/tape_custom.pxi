@@ -44,7 +44,7 @@ cdef clearer _clear_fields = <clearer>(<PyTypeObject*>TapeStore).tp_clear
 
 
 cdef int visit_store(PyObject* o, visitproc visit, void* arg) noexcept:
-    # Without a reference of its own: the collector counts them just now.
+    # Without its own reference: the collector counts them just now.
     cdef TLNode* nodes = (<TapeStore>o).nodes
     cdef int64_t i
     cdef int status
@@ -75,7 +75,7 @@ cdef int clear_store(PyObject* o) noexcept:
     cdef PyObject* held_before
     cdef int64_t i = 0
     while i < store.count:
-        # What goes here may run Python: the nodes are looked at anew each time.
+        # What goes here may run Python: the nodes are looked at again each time.
         held_before = store.nodes[i].custom
         store.nodes[i].custom = NULL
         Py_XDECREF(held_before)

@@ -133,7 +133,7 @@ def _states(
     returned: set[int],
     aside: dict[int, int],
 ) -> tuple[list[Step], dict[int, int]]:
-    # Gives the new values of states their places: in the state's memory where nobody needs the old value any more; else they are copied
+    # Gives the new values of states their places: in the state's memory where the old value is no longer needed; else they are copied
     # there at the end. Returns those copies, and for every value the last instruction that reads it.
     given = {v: k for k, v in enumerate(graph.inputs) if v is not None}
     last_use = {i: k for k, step in enumerate(steps) for i in step.inputs if i >= 0}
@@ -161,7 +161,7 @@ def _takes_over(step: Step, made: int, before: int, root: Sequence[int]) -> bool
     node = next((n for n in step.nodes if made in n.outputs), None)
     if node is not None and node.record.updates:
         k = node.outputs.index(made)
-        # The gradient stands between the parameter and the states.
+        # The gradient is between the parameter and the states.
         return root[node.inputs[k + (k > 0)]] == before  # type: ignore[index]
     return before in step.in_place.get(step.outputs.index(made), ())
 

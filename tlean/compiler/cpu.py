@@ -33,7 +33,7 @@ _OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 _BLOCK_BYTES = 96 * 1024
 #: The same where operands come from beyond the caches: a block ahead of what is fetched for it.
 _FAR_BLOCK_BYTES = 24 * 1024
-#: How many numbers stand before a group's sums and ops; see fused.pyx.
+#: How many numbers precede a group's sums and ops; see fused.pyx.
 _HEADER = 13
 #: A group's arrays of so many bytes in all are fetched ahead: half a second-level cache.
 _FAR_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ _HEIRS = 8
 
 
 def kernel_address(record: OpDef, dtype: str) -> int | None:
-    """The address of an op's kernel for programs of that float dtype, or None if the op has none of its own."""
+    """The address of an op's kernel for programs of that float dtype, or None if the op has none."""
     return HOST if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
 
 
@@ -104,7 +104,7 @@ class Cpu(Target):
         update = next((k for k, s in enumerate(a.program.steps) if any(n.record.updates for n in s.nodes)), -1)
         return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
 
-    # The core's own function: no line of Python stands between a run and what its caller does with it.
+    # The core's own function: no line of Python is between a run and what its caller does with it.
     run = staticmethod(core.run)  # type: ignore[assignment]
 
     def step(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Any) -> list[Any]:

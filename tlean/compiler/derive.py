@@ -3,7 +3,7 @@
 The rule of an op is traced once per (shapes, dtype, options): `vjp_graph` and `jvp_graph` return small graphs, which the eager tape lowers
 to plans and which graph differentiation inlines. Both use the same nodes in the same order: so eager and compiled agree bit for bit.
 
-An op without a rule of its own gets one by differentiating its `decompose`.
+An op without its own rule gets one by differentiating its `decompose`.
 """
 
 from __future__ import annotations

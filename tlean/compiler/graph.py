@@ -80,7 +80,7 @@ class Graph(OpsMethods):
         #: State slots, updated in place by every run: (name, the input that holds it, its new value).
         self.states: list[tuple[str, int, int]] = []
         self._known: dict[Any, tuple[int, ...]] = {}
-        #: Set by whoever compiles programs that draw random numbers: returns a ref of the next seed.
+        #: Set by code that compiles programs that draw random numbers: returns a ref of the next seed.
         self.next_seed: Callable[[], GraphRef] | None = None
 
     # Building -----------------------------------------------------------------------------------------------------------
@@ -91,7 +91,12 @@ class Graph(OpsMethods):
         return GraphRef(self, len(self.specs) - 1)
 
     def arg(self, spec: Spec | None, name: str | None = None) -> GraphRef | None:
-        """The next input of the program; None declares an input that is absent."""
+        """The next input of the program; None declares an input that is absent.
+
+        Args:
+            spec: its shape and dtype.
+            name: shown in printed graphs.
+        """
         if spec is None:
             self.inputs.append(None)
             return None
@@ -102,7 +107,12 @@ class Graph(OpsMethods):
         return ref
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
-        """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs."""
+        """A constant; floating-point ones take the program's dtype, integers and Booleans keep theirs.
+
+        Args:
+            value: anything array-like.
+            name: shown in printed graphs.
+        """
         tensor = as_tensor(value)
         if tensor.dtype in FLOATS:
             tensor = as_tensor(value, self.dtype)
@@ -113,7 +123,14 @@ class Graph(OpsMethods):
     leaf = const
 
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
-        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given."""
+        """The value as a reference of this graph: a reference as it is, anything array-like as a constant, of the dtype that is given.
+
+        Args:
+            value: a reference or anything array-like.
+            dtype: of a constant.
+
+        Raises: NodeError for a reference of another graph or backend.
+        """
         if value is None:
             return None
         if isinstance(value, GraphRef):
@@ -134,7 +151,16 @@ class Graph(OpsMethods):
             raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
 
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
-        """Record one op; returns its reference, or a tuple of them for an op with several outputs."""
+        """Record one op; returns its reference, or a tuple of them for an op with several outputs.
+
+        Args:
+            op: its name.
+            inputs: references or arrays; None for an absent one.
+            options: of the op.
+            name: shown in printed graphs.
+
+        Raises: OptionError for a random op without a seed; what the op raises.
+        """
         record = get(op)
         if name is not None:
             label(record.name, name)
@@ -167,7 +193,7 @@ class Graph(OpsMethods):
         return made
 
     def _variable(self, ref: GraphRef) -> GraphRef:
-        """The same value under an id of its own, whatever the graph merges: what a differentiation takes as its variable."""
+        """The same value under its own id, whatever the graph merges: what a differentiation takes as its variable."""
         record = get("_identity")
         made = self._value(ref.spec)
         self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
@@ -235,7 +261,7 @@ class Graph(OpsMethods):
 
     def __reduce__(self) -> Any:
         raise OptionError(
-            "a recorded program cannot be pickled or copied: its values belong to whoever records it; pickle what compile_scalar,"
+            "a recorded program cannot be pickled or copied: its values belong to the recording; pickle what compile_scalar,"
             " compile_out or jit made of a function, or the text str(graph)"
         )
 

@@ -1,6 +1,6 @@
 """What CPU kernels get, checked before a plan may run (`plan_check`): the operands and the numbers of their record, no more and no fewer.
 
-A fused group's numbers are a program of their own. It is followed op by op, with a note of what each slot and each output holds: every op
+A fused group's numbers are a program. It is followed op by op, with a note of what each slot and each output holds: every op
 reads what its node reads, and what the group is to make is where it should be at the end.
 """
 
@@ -223,7 +223,7 @@ class _Group:
             self._made()
 
     def _ops(self, accumulates: bool) -> list[int]:
-        # The loops, one after another; returns where each stands.
+        # The loops, one after another; returns the place of each.
         ints, floats, specs, root = self.ints, self.floats, self.plan.graph.specs, self.plan.root
         holds, suffix, used = self.holds, self.suffix, 0
         at = _HEADER + 2 * len(self.sums)

@@ -1,11 +1,11 @@
 """The check of every plan before it may run.
 
-A kernel trusts its pointers and numbers, so a plan that is wrong reads memory that nobody wrote, or writes what somebody still needs. The
+A kernel trusts its pointers and numbers, so a plan that is wrong reads memory that was never written, or writes what is still needed. The
 passes that arrange a plan are checked here by other means than their own: the program is walked once, with a note of which value the bytes
 of every buffer hold.
 
 - An operand lies inside a buffer that exists, has as many bytes, and holds its dtype.
-- Whoever reads a value finds it there: it was written before, all of it, and nothing has been written over it since. So two values share
+- A reader of a value finds it there: it was written before, all of it, and nothing has been written over it since. So two values share
   memory only if their lifetimes are apart. An instruction writes onto its own inputs only where it says that it may.
 - An instruction reads what its nodes read, and makes what they make; values are compared by the memory they are, so that views of a value
   count as that value.
@@ -44,7 +44,7 @@ def checked(arrangement: Arrangement, target: Target) -> Arrangement:
 
 
 class PlanCheck:
-    """A walk through an arrangement. `Target.check` gets it, to look into instructions of its own.
+    """A walk through an arrangement. `Target.check` gets it, to look into its own instructions.
 
     Args:
         numbers: whether the numbers of kernels are checked too.
@@ -206,7 +206,7 @@ class PlanCheck:
         return shared
 
     def _updates(self, step: Step, made: int, before: int) -> bool:
-        # Whether an optimiser's step writes its result k onto its input k; the gradient stands between the parameter and the states.
+        # Whether an optimiser's step writes its result k onto its input k; the gradient is between the parameter and the states.
         for node in step.nodes:
             if node.record.updates and made in node.outputs:
                 k = node.outputs.index(made)
@@ -224,7 +224,7 @@ class PlanCheck:
         self._temporaries[-1 - first] = self.at
 
     def _layouts(self, step: Step) -> None:
-        # Channels in blocks (`blocked`): whoever reads a value counts on the layout that it was written in.
+        # Channels in blocks (`blocked`): a reader of a value counts on the layout that it was written in.
         for v in step.inputs:
             if v >= 0 and (v in step.blocked) != (v in self._blocked) and v not in step.outputs:
                 self.fault("a value is read in the layout that it was written in", f"%{v} is read in another")
@@ -233,7 +233,7 @@ class PlanCheck:
     def _copy(self, step: Step) -> None:
         (source,), (made,) = step.inputs, step.outputs
         if made < len(self.specs) or source in self._blocked:
-            self.fault("a copy is of a value to a place of its own", f"it is of %{source} to %{made}")
+            self.fault("a copy is of a value to a separate place", f"it is of %{source} to %{made}")
         self._copied[made] = self._copied.get(source, source)
 
     def spreads(self, made: int, number: int | None) -> bool:
@@ -257,7 +257,7 @@ class PlanCheck:
             for i in node.inputs:
                 if i is None or root[i] in found or any(self.spreads(node.outputs[0], v) for v in found):
                     continue
-                # What an outer product is made of stands for it.
+                # What an outer product is made of represents it.
                 maker = self.maker.get(root[i])
                 if maker is None or not node.record.updates or not found.issuperset(root[f] for f in maker.inputs if f is not None):
                     self.fault("an instruction reads what its nodes read", f"%{root[i]} is not among its inputs")
@@ -287,7 +287,7 @@ class PlanCheck:
         return None if found is None else self._copied.get(found, found)
 
     def _added_to(self, j: int, writer: int, kind: int) -> None:
-        # An instruction that may add into an output: what is there before is the caller's, so nobody else reads or writes it.
+        # An instruction that may add into an output: what is there before is the caller's, so nothing else reads or writes it.
         if writer >= len(self.steps):
             raise PlanError(f"instruction {writer} adds into output {j}, but there are {len(self.steps)}")
         self.at = writer

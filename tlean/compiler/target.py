@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
-#: What an output is: absent, computed into memory of its own, or one of the inputs.
+#: What an output is: absent, computed into separate memory, or one of the inputs.
 NONE, COMPUTED, IS_INPUT = range(3)
 
 
@@ -150,7 +150,7 @@ class Target:
     most_in_group: ClassVar[int]
     #: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
     small: ClassVar[int]
-    #: Whether kernels leave out outputs that nobody reads.
+    #: Whether kernels leave out outputs that are never read.
     skips_unread: ClassVar[bool]
 
     @property
@@ -159,11 +159,11 @@ class Target:
         return self
 
     def program(self, graph: Graph) -> Graph:
-        """The program that is lowered for a graph: the graph itself, but for a target that runs ops in ways of its own."""
+        """The program that is lowered for a graph: the graph itself, but for a target that runs ops in its own way."""
         return graph
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
-        """Whether an op has a kernel of its own for programs of that float dtype. Raises: DeviceError for an op that cannot run here."""
+        """Whether an op has its own kernel for programs of that float dtype. Raises: DeviceError for an op that cannot run here."""
         raise NotImplementedError
 
     def fuses(self, record: OpDef, dtype: str) -> bool:
@@ -171,7 +171,7 @@ class Target:
         raise NotImplementedError
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
-        """The instruction of one op that makes these values (−1: nobody reads it)."""
+        """The instruction of one op that makes these values (−1: never read)."""
         raise NotImplementedError
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:

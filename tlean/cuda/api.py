@@ -41,6 +41,9 @@ def synchronize() -> None:
 def memory_stats(device: int = 0) -> dict[str, int | None]:
     """Bytes on a device: `live` in arrays, the `peak` of that, `cached` by the pool for reuse, and the `limit` (None without one).
 
+    Args:
+        device: its number.
+
     Raises: DeviceError.
     """
 
@@ -74,6 +77,10 @@ def empty_cache() -> None:
 
 def to_device(x: Any, device: int = 0) -> DeviceArray:
     """An array on a device: a copy of a host array, or the memory of an object with `__cuda_array_interface__` or `__dlpack__`.
+
+    Args:
+        x: the array.
+        device: its number.
 
     Raises: DeviceError that says what is missing; DTypeError, ShapeError.
     """

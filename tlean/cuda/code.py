@@ -12,7 +12,7 @@ from .updates import Row
 
 @dataclass(frozen=True)
 class Code:
-    """What an instruction does on the device: launches with the families that have them; None stands for the plan's own kernels.
+    """What an instruction does on the device: launches with the families that have them; None means the plan's own kernels.
 
     Attributes:
         source: the text of the kernel that the plan has to compile for it.

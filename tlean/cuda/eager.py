@@ -93,7 +93,7 @@ class CudaEager(OpsMethods):
     Args:
         where: the device, or its number.
         store: the nodes to continue; a new tape by default.
-        seed: of the stream that random ops without a seed of their own draw from.
+        seed: of the stream that random ops without their own seed draw from.
         mode: how the kernels compute.
         fused: False runs an op that has a decomposition as that.
 
@@ -117,7 +117,11 @@ class CudaEager(OpsMethods):
     # Leaves -----------------------------------------------------------------------------------------------------------------
 
     def use_store(self, store: DeviceTape) -> None:
-        """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""
+        """Append to these nodes from now on; references made before stay valid only if the store continues theirs.
+
+        Args:
+            store: the nodes.
+        """
         self.store = store
 
     def reset_tape(self) -> None:
@@ -126,26 +130,59 @@ class CudaEager(OpsMethods):
         self.store = DeviceTape(self.context)
 
     def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
-        """A leaf that holds this array itself, of whatever dtype; one of the host is copied to the device."""
+        """A leaf that holds this array itself, of whatever dtype; one of the host is copied to the device.
+
+        Args:
+            value: an array.
+            requires_grad: whether gradients flow to it.
+            name: shown in printed tapes.
+        """
         value = device_array(value, None, self.context).shared()
         if not recording():
             return DeviceRef(self, None, value)
         return DeviceRef(self, self.store.append(TapeNode(value, requires_grad and value.dtype == self.dtype, name)), value)
 
     def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> DeviceRef:
-        """A leaf with this value; floating-point and integer values of the host take the tape's float dtype."""
+        """A leaf with this value; floating-point and integer values of the host take the tape's float dtype.
+
+        Args:
+            value: anything array-like.
+            requires_grad: whether gradients flow to it.
+            name: shown in printed tapes.
+        """
         return self.add_leaf(device_array(value, self.dtype, self.context), requires_grad, name)
 
     def const(self, value: Any, name: str | None = None) -> DeviceRef:
-        """A leaf that takes no gradient."""
+        """A leaf that takes no gradient.
+
+        Args:
+            value: anything array-like.
+            name: shown in printed tapes.
+        """
         return self.leaf(value, False, name)
 
     def ref_of(self, node: Any) -> DeviceRef:
-        """A reference to an existing node. Raises: NodeError."""
+        """A reference to an existing node.
+
+        Args:
+            node: its number.
+
+        Raises: NodeError.
+        """
         return DeviceRef(self, int(node), self.store.at(int(node)).value)
 
     def custom_node(self, value: Any, parents: Sequence[int], backward: Any, requires_grad: bool, name: str | None = None) -> DeviceRef:
-        """Append a node whose backward is a Python function; see `DeviceTape.custom`."""
+        """Append a node whose backward is a Python function; see `DeviceTape.custom`.
+
+        Args:
+            value: of the node.
+            parents: their numbers.
+            backward: gives the parents' gradients.
+            requires_grad: whether gradients flow to it.
+            name: shown in printed tapes.
+
+        Returns: its reference.
+        """
         value = device_array(value, None, self.context)
         id = self.store.custom(value, parents, backward, requires_grad, name) if recording() else None
         return DeviceRef(self, id, value)
@@ -153,7 +190,13 @@ class CudaEager(OpsMethods):
     # References -------------------------------------------------------------------------------------------------------------
 
     def require(self, ref: Any) -> DeviceRef:
-        """The reference itself if it is this session's and of the current tape. Raises: NodeError."""
+        """The reference itself if it is this session's and of the current tape.
+
+        Args:
+            ref: the reference.
+
+        Raises: NodeError.
+        """
         return self._own(ref, "")
 
     def _own(self, ref: Any, who: str) -> DeviceRef:
@@ -167,11 +210,23 @@ class CudaEager(OpsMethods):
         return ref
 
     def get_value(self, ref: Any) -> DeviceArray:
-        """The value of a reference, on the device; `.numpy()` reads it back."""
+        """The value of a reference, on the device; `.numpy()` reads it back.
+
+        Args:
+            ref: the reference.
+
+        Raises: NodeError for a reference of another session.
+        """
         return self._own(ref, "")._value.shared()
 
     def sweep(self, out: int, seed: Any, free_interior: bool = False) -> list[DeviceArray | None]:
-        """Gradients of node `out` with the cotangent `seed`: see `DeviceTape.backward`."""
+        """Gradients of node `out` with the cotangent `seed`: see `DeviceTape.backward`.
+
+        Args:
+            out: the number of a node.
+            seed: the cotangent, of its shape.
+            free_interior: give the memory of nodes that are no leaves back as the sweep passes.
+        """
         return self.store.backward(out, seed, -1, free_interior)
 
     def next_seed(self) -> int:
@@ -182,7 +237,17 @@ class CudaEager(OpsMethods):
     # Ops --------------------------------------------------------------------------------------------------------------------
 
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> DeviceRef:
-        """One op. Raises: what the op raises; then the tape is as before."""
+        """One op.
+
+        Args:
+            op: its name or record.
+            inputs: references or arrays; None for an absent one.
+            options: of the op.
+            name: shown in printed tapes.
+
+        Returns: its reference.
+        Raises: what the op raises; then the tape is as before.
+        """
         record = get(op)
         if len(record.outputs) > 1:
             raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")

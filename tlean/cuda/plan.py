@@ -47,7 +47,7 @@ _DriverCall = tuple[Any, tuple[Any, ...]]
 
 
 class _Call:
-    # One launch of an instruction: its arguments, packed, and where the addresses stand that may change: (offset, kind, number).
+    # One launch of an instruction: its arguments, packed, and the places of the addresses that may change: (offset, kind, number).
     __slots__ = ("arguments", "block", "function", "grid", "instruction", "moving")
 
     def __init__(
@@ -198,7 +198,7 @@ class DevicePlan:
 
     def _settle_addresses(self) -> None:
         # A plan of few and small outputs is replayed as a graph. For that the addresses stay: its outputs are made in the plan's memory and
-        # copied from there, and inputs that come from ever other places are copied to it.
+        # copied from there, and inputs that come from different places each time are copied to it.
         graph = self.program.graph
         made = [v if out[0] == COMPUTED else None for v, out in zip(graph.outputs, self._outputs, strict=True)]
         sizes = [0 if v is None else nbytes(graph.specs[v]) for v in made]

@@ -30,7 +30,7 @@ def step_all_at(
 ) -> None:
     """One optimiser's step over a list of parameters, in place: one launch, whatever their number.
 
-    The launch has memory of its own with all that it reads beside the arrays: hyper, the table of addresses, and which block updates what.
+    The launch has separate memory with all that it reads beside the arrays: hyper, the table of addresses, and which block updates what.
     So steps of several threads, and of several models in turn, have nothing in common.
 
     Args:

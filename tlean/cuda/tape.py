@@ -55,7 +55,7 @@ class DeviceTape:
         return len(self._nodes)
 
     def continued(self, size: int, owner: Any) -> DeviceTape:
-        """The first `size` nodes, for `owner` alone to append to: this one if it ends there and nobody else appends to it, or a fork."""
+        """The first `size` nodes, for `owner` alone to append to: this one if it ends there and nothing else appends to it, or a fork."""
         tape = self
         if len(self) != size or (self._writer is not None and self._writer() is not None):
             tape = DeviceTape(self.context, self._nodes[:size])
@@ -63,7 +63,7 @@ class DeviceTape:
         return tape
 
     def done(self) -> None:
-        """Whoever appended here has finished."""
+        """The tape that appended here has finished."""
         self._writer = None
 
     # Appending ------------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class DeviceTape:
 
 
 def _contribute(slots: list[DeviceArray | None], p: int, contribution: DeviceArray) -> None:
-    # The first one is taken as it is; a slot that shares its memory with another array is added to in memory of its own.
+    # The first one is taken as it is; a slot that shares its memory with another array is added to in separate memory.
     before = slots[p]
     if before is None:
         slots[p] = contribution

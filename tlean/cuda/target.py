@@ -37,7 +37,7 @@ class Cuda(Target):
         device: the number of the device.
         mode: how the kernels compute.
         fusing: whether elementwise ops are fused, which compiles kernels for each plan.
-        whole: whether ops that other ops make up run by kernels of their own.
+        whole: whether ops that other ops make up run by their own kernels.
     """
 
     device: int = 0

@@ -79,7 +79,7 @@ def _shifted(launch: Launch, inputs: int, outputs: int) -> Launch:
 class Updates:
     """One optimiser's step over parameters that change in place: a launch for those that move by the same numbers.
 
-    The tables of addresses are on the device and are written anew when an address changes, which in a planned program none does.
+    The tables of addresses are on the device and are written again when an address changes, which in a planned program none does.
 
     Args:
         rows: for each parameter the places of p, g and the states, of hyper, and its elements.
@@ -119,7 +119,7 @@ class Updates:
                 tables += (rows, of_chunk)
                 launch = step_all(self.op, len(chunks), rows.address, of_chunk.address, hyper, self._verdict)
                 calls.append((launch, struct.pack("qqqq", *launch.args)))
-        # The addresses last: whatever stops this before leaves tables that are written anew.
+        # The addresses last: whatever stops this before leaves tables that are written again.
         self._addresses = []
         self._tables, self._calls = tables, calls
         self._addresses = addresses

@@ -35,7 +35,7 @@ def _need_images(name: str, images: np.ndarray) -> None:
 
 
 def _windows(images: np.ndarray, top: np.ndarray, left: np.ndarray, height: int, width: int) -> np.ndarray:
-    """From every image the window of this size at a corner of its own."""
+    """From every image the window of this size at its own corner."""
     rows = top[:, None] + np.arange(height)
     columns = left[:, None] + np.arange(width)
     n = np.arange(len(images))[:, None, None]

@@ -14,7 +14,7 @@ from .arrays import as_array
 
 
 class Batches:
-    """An iterable of batches as data of `tl.fit`, which makes one of whatever is no data set of its own.
+    """An iterable of batches as data of `tl.fit`, which makes one of anything that is not a data set.
 
         tl.fit(model, torch_loader, "cross_entropy", epochs=3)
         tl.fit(model, tl.data.Batches([(x0, y0), (x1, y1)]), "mse_loss")
@@ -96,7 +96,13 @@ class Batches:
         return {"epoch": self._next[0], "batch": self._next[1]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises: OptionError for a state that is none."""
+        """Go on from a saved state.
+
+        Args:
+            state: what `state_dict` returned.
+
+        Raises: OptionError for a state that is none.
+        """
         if not isinstance(state, Mapping) or state.keys() != {"epoch", "batch"}:
             raise OptionError("Batches: this is no state of batches")
         epoch, batch = (whole(f"Batches: {k} of a state", state[k], 0) for k in ("epoch", "batch"))

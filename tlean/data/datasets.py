@@ -54,11 +54,23 @@ class Dataset:
             raise OptionError(f"Dataset: a position is an int, a slice, or an array of ints or Booleans, got {index!r}") from None
 
     def take(self, positions: Any) -> Dataset:
-        """The samples at these positions (a slice or an array of positions) as a data set."""
+        """The samples at these positions (a slice or an array of positions) as a data set.
+
+        Args:
+            positions: from 0 to n − 1.
+
+        Raises: IndexRangeError for a position out of range.
+        """
         return Dataset(*self[positions])
 
     def map(self, f: Callable[..., Any]) -> Dataset:
-        """The data set of `f(*sample)`: an array, or a tuple of arrays, for every sample; all of one shape. Raises: ShapeError."""
+        """The data set of `f(*sample)`: an array, or a tuple of arrays, for every sample; all of one shape.
+
+        Args:
+            f: called once for each sample, in order.
+
+        Raises: ShapeError.
+        """
         if not len(self):
             raise ShapeError("Dataset.map: there is no sample to learn the result's shape from")
         if not callable(f):
@@ -73,6 +85,9 @@ class Dataset:
     def append(self, other: Dataset) -> Dataset:
         """The samples of this data set, then those of another.
 
+        Args:
+            other: a data set with as many arrays.
+
         Raises: OptionError for something that is no data set, ShapeError unless the samples' shapes agree.
         """
         if not isinstance(other, Dataset):
@@ -85,6 +100,9 @@ class Dataset:
     def split_at(self, count: int) -> tuple[Dataset, Dataset]:
         """The first `count` samples, and the rest, in order; views of the same memory.
 
+        Args:
+            count: the length of the first part.
+
         Raises: IndexRangeError unless 0 ≤ count ≤ n.
         """
         if not 0 <= whole("Dataset: the number of samples", count) <= len(self):
@@ -92,15 +110,30 @@ class Dataset:
         return self.take(slice(0, count)), self.take(slice(count, None))
 
     def shuffle(self, seed: int) -> Dataset:
-        """The same samples in a random order that the seed determines; this data set stays as it is."""
+        """The same samples in a random order that the seed determines; this data set stays as it is.
+
+        Args:
+            seed: an int; the same seed gives the same order.
+        """
         return self.take(Rng(whole("Dataset: the seed", seed)).permutation(len(self)))
 
     def batches(self, size: int, drop_last: bool = False) -> Iterator[tuple[np.ndarray, ...]]:
-        """Batches of `size` samples in order; the last one holds what is left. Raises: OptionError on a size below 1."""
+        """Batches of `size` samples in order; the last one holds what is left.
+
+        Args:
+            size: the samples of a batch, at least 1.
+            drop_last: leave out a last batch that is smaller.
+
+        Raises: OptionError on a size below 1.
+        """
         return iter(DataLoader(self, size, drop_last=drop_last))
 
     def split(self, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Two data sets that share no sample: the first `count` samples of a random order, and the rest.
+
+        Args:
+            count: the length of the first part.
+            seed: of the order.
 
         Raises: IndexRangeError unless 0 ≤ count ≤ n.
         """
@@ -156,7 +189,7 @@ def _of_samples(samples: list[tuple[Any, ...]]) -> Dataset:
 
 
 class DataLoader:
-    """Batches of a data set. Each pass over the loader is an epoch; every epoch has a shuffle of its own.
+    """Batches of a data set. Each pass over the loader is an epoch; every epoch has its own shuffle.
 
         for images, labels in tl.data.DataLoader(data, batch_size=32, shuffle=True, seed=0):
             ...
@@ -216,7 +249,11 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The positions of the samples in the order in which that epoch visits them."""
+        """The positions of the samples in the order in which that epoch visits them.
+
+        Args:
+            epoch: its number, from 0.
+        """
         n = len(self.dataset)
         if not self.shuffle:
             return np.arange(n)
@@ -225,7 +262,15 @@ class DataLoader:
         return rng.permutation(n)
 
     def batch(self, epoch: int, number: int, order: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-        """Batch `number` of an epoch, counted from 0. Raises: IndexRangeError if the epoch has no such batch."""
+        """Batch `number` of an epoch, counted from 0.
+
+        Args:
+            epoch: its number, from 0.
+            number: of the batch, from 0.
+            order: what `order(epoch)` returned, where the caller has it.
+
+        Raises: IndexRangeError if the epoch has no such batch.
+        """
         if not 0 <= whole("DataLoader: the number of a batch", number) < len(self):
             raise IndexRangeError(f"DataLoader: an epoch has batches 0 to {len(self) - 1}, got {number}")
         order = self.order(whole("DataLoader: an epoch", epoch)) if order is None else order
@@ -265,7 +310,13 @@ class DataLoader:
         return {"seed": int(self.seed), "epoch": epoch, "batch": batch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state: the next pass begins at its epoch and batch. Raises: OptionError for a state that is none."""
+        """Go on from a saved state: the next pass begins at its epoch and batch.
+
+        Args:
+            state: what `state_dict` of a loader returned.
+
+        Raises: OptionError for a state that is none.
+        """
         if not isinstance(state, Mapping) or state.keys() != {"seed", "epoch", "batch"}:
             raise OptionError("DataLoader: this is no state of a loader")
         seed, epoch, batch = (whole(f"DataLoader: {k} of a state", state[k]) for k in ("seed", "epoch", "batch"))

@@ -114,6 +114,10 @@ def read_idx(path: PathLike, ndim: int | None = None, *, max_bytes: int = MAX_BY
 def write_idx(path: PathLike, array: Any) -> None:
     """Write an array as an IDX file; gzipped if the name ends in `.gz`. It is complete under its name, or not there.
 
+    Args:
+        path: of the file.
+        array: of a dtype that IDX has: uint8, int8, int16, int32, float32 or float64.
+
     Raises: OptionError if IDX has no such dtype, or for a folder or a device as the target; OSError if the file cannot be written.
     """
     a = as_array("write_idx: what is written", array)
@@ -140,7 +144,7 @@ def _addressable(name: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def _npy_header(name: Any, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, whether axes run backwards, dtype) of the `.npy` data that a file stands at; it stands at the elements then."""
+    """(shape, whether axes run backwards, dtype) of the `.npy` data at a file's position, which then is at the elements."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
@@ -171,7 +175,7 @@ def _check_length(name: Any, shape: tuple[int, ...], dtype: np.dtype, found: int
 
 
 def _array(data: bytes, shape: tuple[int, ...], fortran: bool, dtype: np.dtype) -> np.ndarray:
-    # An array of its own, whose memory can be written to.
+    # A copy, whose memory can be written to.
     flat = np.frombuffer(data, dtype, math.prod(shape)) if dtype.itemsize else np.empty(math.prod(shape), dtype)
     return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
 

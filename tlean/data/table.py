@@ -28,7 +28,7 @@ def read_csv(path: str | os.PathLike[str], dtype: Any = "float32", delimiter: st
     Args:
         path: the file, UTF-8, with or without a byte-order mark; empty lines are left out.
         dtype: the dtype of the result: floats, integers or Booleans (0 and 1).
-        delimiter: what stands between two numbers, one character.
+        delimiter: the separator of two numbers, one character.
         header: whether the first line holds names; None finds out: it does if nothing in it is a number.
 
     Raises: DataError that names file and line where a row has another length, or a field is empty, is not a number, is no integer where
@@ -146,7 +146,7 @@ def _converter(dtype: Any) -> tuple[Callable[[str], Any], np.dtype]:
     try:
         kind = np.dtype(dtype)
     except Exception:
-        # What stands for no dtype fails in as many ways as there are ways to write one.
+        # An invalid dtype fails in as many ways as there are ways to write one.
         raise DTypeError(f"read_csv: dtype is that of floats, integers or Booleans, got {dtype!r}") from None
     if dtype is None or kind.kind not in "fiub":
         raise DTypeError(f"read_csv: dtype is that of floats, integers or Booleans, got {dtype!r}")

@@ -14,7 +14,7 @@ from tlean.ops import OpDef, Spec, get
 
 
 class DualRef(RefBase):
-    """A value with its tangent (None stands for an exact zero), both references of the inner backend."""
+    """A value with its tangent (None means an exact zero), both references of the inner backend."""
 
     __slots__ = ("ops", "primal", "tangent")
 
@@ -51,17 +51,36 @@ class Dual(OpsMethods):
         return self.inner.dtype
 
     def lift(self, primal: Any, tangent: Any = None) -> DualRef:
-        """A dual value from two references of the inner backend."""
+        """A dual value from two references of the inner backend.
+
+        Args:
+            primal: the value.
+            tangent: of its shape; None for zero.
+        """
         return DualRef(self, primal, tangent)
 
     def const(self, value: Any, name: str | None = None) -> DualRef:
-        """A constant: its tangent is zero."""
+        """A constant: its tangent is zero.
+
+        Args:
+            value: anything array-like.
+            name: shown by the inner backend.
+        """
         return DualRef(self, self.inner.const(value), None)
 
     leaf = const
 
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
-        """Compute one op and its tangent."""
+        """Compute one op and its tangent.
+
+        Args:
+            op: its name.
+            inputs: references or arrays; None for an absent one.
+            options: of the op.
+            name: shown by the inner backend.
+
+        Returns: a dual value, or a tuple of them.
+        """
         record = get(op)
         names = record.input_names(len(inputs))
         refs = [self._own(x, n in record.integer or (n == "seed" and record.random)) for n, x in zip(names, inputs, strict=True)]

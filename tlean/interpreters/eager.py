@@ -25,5 +25,9 @@ _connect()
 
 
 def Eager(session: EagerOps) -> EagerOps:
-    """The `Ops` of a session: the session itself, since a session is an eager backend."""
+    """The `Ops` of a session: the session itself, since a session is an eager backend.
+
+    Args:
+        session: a session or tape.
+    """
     return session

@@ -59,7 +59,11 @@ class Linear(Module):
         self.bias = self.parameter((outputs,), rule) if truth("Linear: bias", bias) else None
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: the last axis has the layer's number of inputs.
+        """
         return ops.linear(self.weight, self.bias, x)
 
     def extra(self) -> str:
@@ -87,7 +91,13 @@ class Embedding(Module):
         self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)
 
     def forward(self, ops: Any, indices: Any) -> Any:
-        """The rows."""
+        """The rows.
+
+        Args:
+            indices: integers; see the class for their shapes.
+
+        Raises: ShapeError for sequences of another length.
+        """
         shape, size = shape_of(self, indices), self.weight.shape[1]
         if not hasattr(indices, "ops") and len(shape) != 1:
             # References of integers have no reshape: only an array known now can be flattened here.
@@ -107,6 +117,9 @@ class Embedding(Module):
 class Dropout(Module):
     """In training each element is 0 with probability p and else divided by 1 − p; in evaluation x as it is.
 
+    Args:
+        p: the probability that an element becomes 0, in [0, 1].
+
     Source: Srivastava et al. 2014.
     """
 
@@ -114,7 +127,11 @@ class Dropout(Module):
         self.p = number("Dropout: p", p, 0.0, 1.0)
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: of any shape.
+        """
         return ops.dropout(x, self.p) if self.p and ops.training(self) else x
 
     def extra(self) -> str:
@@ -123,13 +140,23 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """All axes from `start` on as one: `(N, …)` → `(N, size)` by default."""
+    """All axes from `start` on as one: `(N, …)` → `(N, size)` by default.
+
+    Args:
+        start: the first axis that is flattened.
+    """
 
     def __init__(self, start: int = 1) -> None:
         self.start = whole("Flatten: start", start)
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: of any shape with that axis.
+
+        Raises: ShapeError if x has no such axis.
+        """
         shape = shape_of(self, x)
         if not 0 <= self.start < len(shape):
             raise ShapeError(f"Flatten: x has an axis {self.start}, got x: {shape}")
@@ -137,7 +164,13 @@ class Flatten(Module):
 
 
 class Function(Module):
-    """A layer without parameters from any `f(ops, x)`."""
+    """A layer without parameters from any `f(ops, x)`.
+
+    Args:
+        f: called as `f(ops, *inputs)`.
+
+    Raises: OptionError for something that is no function.
+    """
 
     def __init__(self, f: Callable[..., Any]) -> None:
         if not callable(f):
@@ -145,7 +178,11 @@ class Function(Module):
         self.f = f
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            inputs: what the function takes.
+        """
         return self.f(ops, *inputs)
 
     def extra(self) -> str:
@@ -154,7 +191,11 @@ class Function(Module):
 
 
 class Activation(Module):
-    """An op applied to each element (or along an axis), with its options."""
+    """An op applied to each element (or along an axis), with its options.
+
+    Args:
+        options: of the op.
+    """
 
     op = ""
 
@@ -162,7 +203,11 @@ class Activation(Module):
         self.options = options
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: of any shape.
+        """
         return getattr(ops, self.op)(x, **self.options)
 
     def extra(self) -> str:
@@ -201,7 +246,11 @@ class SiLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """x where x > 0, else slope·x."""
+    """x where x > 0, else slope·x.
+
+    Args:
+        slope: for x < 0.
+    """
 
     op = "leaky_relu"
 
@@ -210,7 +259,11 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """x where x > 0, else α(e^x − 1)."""
+    """x where x > 0, else α(e^x − 1).
+
+    Args:
+        alpha: the limit for x → −∞ is −alpha.
+    """
 
     op = "elu"
 
@@ -219,7 +272,11 @@ class ELU(Activation):
 
 
 class GELU(Activation):
-    """x·Φ(x): by tanh, or exactly with `approximate="none"`."""
+    """x·Φ(x): by tanh, or exactly with `approximate="none"`.
+
+    Args:
+        approximate: "tanh" or "none", as for the op.
+    """
 
     op = "gelu"
 
@@ -228,7 +285,11 @@ class GELU(Activation):
 
 
 class Softmax(Activation):
-    """e^x / Σ e^x along an axis."""
+    """e^x / Σ e^x along an axis.
+
+    Args:
+        axis: along which the result sums to 1.
+    """
 
     op = "softmax"
 
@@ -237,7 +298,11 @@ class Softmax(Activation):
 
 
 class LogSoftmax(Activation):
-    """The logarithm of the softmax along an axis."""
+    """The logarithm of the softmax along an axis.
+
+    Args:
+        axis: along which the probabilities sum to 1.
+    """
 
     op = "log_softmax"
 
@@ -256,7 +321,13 @@ def entry(owner: Any, items: list[Any], k: Any) -> Any:
 
 
 class Sequential(Module):
-    """Layers one after another. An index gives a layer, a slice a `Sequential` of the same layers."""
+    """Layers one after another. An index gives a layer, a slice a `Sequential` of the same layers.
+
+    Args:
+        layers: `Module`s, from first to last.
+
+    Raises: OptionError for a layer that is no `Module`.
+    """
 
     def __init__(self, *layers: Module) -> None:
         for k, layer in enumerate(layers):
@@ -269,7 +340,11 @@ class Sequential(Module):
         return ((str(k), layer) for k, layer in enumerate(self.layers))
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The last layer's output."""
+        """The last layer's output.
+
+        Args:
+            x: what the first layer takes.
+        """
         for layer in self.layers:
             x = layer(ops, x)
         return x
@@ -303,5 +378,9 @@ class Residual(Module):
         self.shortcut = shortcut
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The sum."""
+        """The sum.
+
+        Args:
+            x: what the body takes; its output has the same shape.
+        """
         return ops.add(self.body(ops, x), x if self.shortcut is None else self.shortcut(ops, x))

@@ -25,8 +25,14 @@ class Buffer(Param):
 class Bound:
     """A backend that takes a layer's own parameters as arguments of its ops: what `Module.forward` computes on.
 
-    Every op of the backend is here. An argument that is a `Param` stands for its value in this program: the reference it was bound to, or,
+    Every op of the backend is here. A `Param` as argument means its value in this program: the reference it was bound to, or,
     on a session, the leaf that `session.use` makes.
+
+    Args:
+        ops: the backend.
+        refs: parameter → its reference; others are added as they are used.
+        training: the mode of all layers; None: each has its own.
+        closed: whether a parameter that is not in `refs` is an error.
     """
 
     def __init__(self, ops: Any, refs: dict[Param, Any], training: bool | None = None, closed: bool = False) -> None:
@@ -38,7 +44,7 @@ class Bound:
         self.forced_mode = training
         #: New values of buffers, as references.
         self.updates: dict[Buffer, Any] = {}
-        #: Called as `watch(module, call, inputs)` in place of `call()` where somebody looks on.
+        #: Called as `watch(module, call, inputs)` in place of `call()` where calls are observed.
         self.watch: Callable[..., Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -63,7 +69,13 @@ class Bound:
         return argument
 
     def value(self, p: Param) -> Any:
-        """The reference that a parameter or buffer stands for. Raises: NodeError if it is unbound and the backend cannot read it."""
+        """The reference to a parameter's or buffer's value.
+
+        Args:
+            p: a parameter or buffer.
+
+        Raises: NodeError if it is unbound and the backend cannot read it.
+        """
         if p not in self.refs:
             if self._closed:
                 raise NodeError(
@@ -72,7 +84,7 @@ class Bound:
                 )
             if isinstance(p, Buffer):
                 # Not `use`: buffers change within the step, and a tape refuses a parameter that changed since it was read.
-                # A kept program reads it anew at each call.
+                # A kept program reads it again at each call.
                 self.refs[p] = self.ops.const(p if isinstance(self.ops, GraphM) else p.get())
             elif hasattr(self.ops, "use"):
                 self.refs[p] = self.ops.use(p)
@@ -81,9 +93,18 @@ class Bound:
         return self.refs[p]
 
     def training(self, module: Module) -> bool:
-        """Whether a layer is to behave as in training."""
+        """Whether a layer is to behave as in training.
+
+        Args:
+            module: the layer.
+        """
         return module.training if self.forced_mode is None else self.forced_mode
 
     def update(self, buffer: Buffer, new: Any) -> None:
-        """Give a buffer a new value: what reads it later in this program sees it, and `updates` holds it."""
+        """Give a buffer a new value: what reads it later in this program sees it, and `updates` holds it.
+
+        Args:
+            buffer: the buffer.
+            new: a reference to its value from now on.
+        """
         self.refs[buffer] = self.updates[buffer] = new

@@ -39,19 +39,38 @@ class ModuleList(Module):
         return ((str(k), value) for k, value in enumerate(self.items))
 
     def append(self, value: Any) -> ModuleList:
-        """Add one at the end; returns the list."""
+        """Add one at the end; returns the list.
+
+        Args:
+            value: a `Module` or `Param`.
+
+        Raises: OptionError for anything else.
+        """
         self.items.append(_part(self, value))
         return self
 
     def extend(self, values: Iterable[Any]) -> ModuleList:
-        """Add some at the end; returns the list."""
+        """Add some at the end; returns the list.
+
+        Args:
+            values: `Module`s and `Param`s.
+
+        Raises: OptionError for anything else.
+        """
         if (isinstance(values, Module) and not isinstance(values, ModuleList)) or not isinstance(values, Iterable):
             raise OptionError(f"{type(self).__name__}: an iterable of Modules and Params, got {type(values).__name__}")
         self.items += [_part(self, value) for value in listed(f"{type(self).__name__}: the entries", values)]
         return self
 
     def insert(self, k: int, value: Any) -> None:
-        """Add one before entry k."""
+        """Add one before entry k.
+
+        Args:
+            k: a position, as for a list.
+            value: a `Module` or `Param`.
+
+        Raises: OptionError for anything else.
+        """
         entry(self, [], slice(k, k))
         self.items.insert(k, _part(self, value))
 
@@ -96,7 +115,13 @@ class ModuleDict(Module):
         return iter(list(self.named.items()))
 
     def update(self, items: Mapping[str, Any]) -> None:
-        """Set some entries."""
+        """Set some entries.
+
+        Args:
+            items: name → `Module` or `Param`.
+
+        Raises: OptionError for other entries or no mapping.
+        """
         if not isinstance(items, Mapping | ModuleDict):
             raise OptionError(f"{type(self).__name__}: a mapping of names to Modules and Params, got {type(items).__name__}")
         for name, value in items.items():
@@ -117,7 +142,14 @@ class ModuleDict(Module):
         del self.named[name]
 
     def pop(self, name: str) -> Any:
-        """Take an entry out and return it."""
+        """Take an entry out.
+
+        Args:
+            name: of the entry.
+
+        Returns: the entry.
+        Raises: IndexRangeError if there is none.
+        """
         found = self[name]
         del self.named[name]
         return found

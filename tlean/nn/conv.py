@@ -88,7 +88,7 @@ class Conv2d(_Conv):
     Args:
         inputs, outputs: channels.
         kernel, stride, padding, dilation: an int or one for each axis.
-        groups: the channels are convolved in so many groups of their own.
+        groups: the channels are convolved in this many separate groups.
         bias: whether to add a number per channel.
         weight_init, bias_init: rules for the first values; uniform in ±1/√fan-in by default.
 

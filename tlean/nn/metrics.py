@@ -66,7 +66,9 @@ def plot_confusion(matrix: Any, path: str | os.PathLike[str], names: Sequence[st
         matrix: `(C, C)`.
         path: of the picture; its ending names the format.
         names: of the classes; numbers by default.
+        title: above the picture.
 
+    Returns: the path.
     Raises: OptionError if the number of names is not C.
     """
     path = check_picture("plot_confusion: the picture", path)

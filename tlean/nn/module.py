@@ -29,7 +29,11 @@ from .program import Program
 
 
 def seed(number: int) -> None:
-    """Start the stream of first values anew: the same layers made after it get the same values. `tl.seed` does this too."""
+    """Restart the stream of first values: the same layers made after it get the same values. `tl.seed` does this too.
+
+    Args:
+        number: the seed.
+    """
     global _stream
     _stream = Rng(number)
 
@@ -80,13 +84,30 @@ class Module:
     training = True
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
-        """The output for these inputs, computed by `ops`."""
+        """The output for these inputs, computed by `ops`. A subclass writes it.
+
+        Args:
+            ops: a backend on which parameters are arguments of ops, `Bound`.
+            inputs: references.
+
+        Returns: a reference, or a tuple, list or dict of them.
+        Raises: ShapeError for inputs that the layer cannot take.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward(ops, *inputs)")
 
     # Parts ------------------------------------------------------------------------------------------------------------------
 
     def parameter(self, shape: Sequence[int], initialiser: Initialiser, buffer: bool = False) -> Param:
-        """A new parameter (or buffer) whose first value this rule draws; `init` draws it anew."""
+        """A new parameter (or buffer) whose first value this rule draws; `init` draws it again.
+
+        Args:
+            shape: of the value.
+            initialiser: a rule of `nn.init`.
+            buffer: make a `Buffer`, which no optimiser moves.
+
+        Raises: OptionError for something that is no rule; ShapeError for a shape that does not fit into memory, or a rule that gives
+            another shape.
+        """
         kind = Buffer if truth("parameter: buffer", buffer) else Param
         if not callable(initialiser):
             raise OptionError(f"{type(self).__name__}: a first value is drawn by a rule of nn.init, got {initialiser!r}")
@@ -109,6 +130,9 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """(path, module) for this module and all inside it, each once.
+
+        Args:
+            prefix: put before every path.
 
         Raises: OptionError that names the attribute where a layer or parameter is kept in a plain dict, or a list in a list.
         """
@@ -172,17 +196,21 @@ class Module:
         return list(self.named_state().values())
 
     def count(self, trainable: bool = False) -> int:
-        """The number of elements of all parameters; with `trainable`, of those that are not frozen."""
+        """The number of elements of all parameters; with `trainable`, of those that are not frozen.
+
+        Args:
+            trainable: whether to leave out frozen parameters.
+        """
         trainable = truth("count: trainable", trainable)
         return sum(int(np.prod(p.shape)) for p in self.parameters() if not (trainable and p.requires_grad is False))
 
     # Values -----------------------------------------------------------------------------------------------------------------
 
     def init(self, seed: int, **rules: Initialiser) -> Any:
-        """Draw every first value anew; returns the module.
+        """Draw every first value again; returns the module.
 
         Args:
-            seed: of a stream of its own: the same model and seed give the same values.
+            seed: of a separate stream: the same model and seed give the same values.
             rules: initialisers by the last part of a parameter's name (`weight=kaiming_normal()`), in place of the layers' own.
 
         Raises: OptionError if a rule fits no parameter.
@@ -205,14 +233,24 @@ class Module:
         return self
 
     def to(self, dtype: str) -> Any:
-        """Keep all values in this dtype, "float32" or "float64", from now on; returns the module."""
+        """Keep all values in this dtype, "float32" or "float64", from now on; returns the module.
+
+        Args:
+            dtype: "float32" or "float64".
+
+        Raises: DTypeError for another dtype.
+        """
         dtype = float_dtype("to", dtype)
         for p in self.state():
             p.cast(dtype)
         return self
 
     def train(self, mode: bool = True) -> Any:
-        """Put this module and all inside it into training mode; returns the module."""
+        """Put this module and all inside it into training mode; returns the module.
+
+        Args:
+            mode: False for evaluation mode.
+        """
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -233,6 +271,7 @@ class Module:
         """Set parameters and buffers by name.
 
         Args:
+            values: name → array, of the shape that it has here.
             strict: False leaves names alone that only one side has.
 
         Raises: OptionError for no mapping, or naming what is missing or unknown, ShapeError for a shape that differs; then nothing was
@@ -290,10 +329,28 @@ class Module:
         return Bound(ops, given, training)
 
     def apply(self, ops: Any, refs: Any, *inputs: Any, training: bool | None = None) -> Any:
-        """The output with these values of the parameters, as `bind` takes them: a pure function, buffers do not move."""
+        """The output with these values of the parameters, as `bind` takes them: a pure function, buffers do not move.
+
+        Args:
+            ops: a backend.
+            refs: the values, as `bind` takes them.
+            inputs: references.
+            training: the mode; None takes each layer's own.
+        """
         return self(self.bind(ops, refs, training), *inputs)
 
     def __call__(self, ops: Any, *inputs: Any, **options: Any) -> Any:
+        """The output for these inputs; running statistics move in training mode.
+
+        Args:
+            ops: a backend or session.
+            inputs: references.
+            options: of `forward`.
+
+        Returns: what `forward` returns.
+        Raises: what `forward` raises; OptionError in training mode where running statistics would have to move inside a transformed or
+            compiled program.
+        """
         if isinstance(ops, Bound):
             if ops.watch is not None:
                 return ops.watch(self, lambda: self.forward(ops, *inputs, **options), inputs)
@@ -325,6 +382,9 @@ class Module:
 
     def set_buffers(self, values: Sequence[Any]) -> None:
         """Give the buffers new values in the order of `buffers()`; None leaves one as it is.
+
+        Args:
+            values: one for each buffer, of its shape, or None.
 
         Raises: ShapeError if the count is not that of the buffers, or a shape differs.
         """

@@ -34,7 +34,13 @@ class LayerNorm(Module):
         self.bias = self.parameter((size,), zeros) if affine else None
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: the last axis has the layer's size.
+
+        Raises: ShapeError unless the last axis has the layer's size.
+        """
         if not shape_of(self, x) or x.shape[-1] != self.size:
             raise ShapeError(f"LayerNorm: the last axis has size {self.size}, got x: {shape_of(self, x)}")
         return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
@@ -56,6 +62,8 @@ class BatchNorm(Module):
         eps: ε.
         momentum: the share of the new batch, in [0, 1].
 
+    Raises: OptionError for a momentum outside [0, 1].
+
     Shapes: x `(N, C, *in)`, any number of spatial axes, none too. Buffers: running_mean, running_var, `(C,)`.
     Source: Ioffe & Szegedy 2015, algorithms 1 and 2.
     """
@@ -73,7 +81,13 @@ class BatchNorm(Module):
         self.running_var: Any = self.parameter((channels,), ones, buffer=True)
 
     def forward(self, ops: Any, x: Any) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: `(N, C, …)`.
+
+        Raises: ShapeError for another number of channels, or, in training, fewer than 2 values per channel.
+        """
         shape = shape_of(self, x)
         if len(shape) < 2 or shape[1] != self.channels:
             raise ShapeError(f"BatchNorm: x is (N, {self.channels}, ...), got x: {shape}")
@@ -104,6 +118,8 @@ class MultiHeadAttention(Module):
         heads: H.
         head_size: h; D/H by default.
 
+    Raises: ShapeError unless heads divides size or head_size is given.
+
     Shapes: x `(N, n, D)` or `(n, D)` → the same; mask `(n, n)`, True = may attend; weights wq, wk, wv `(D, H·h)`, wo `(H·h, D)`.
     Source: Vaswani et al. 2017, section 3.2.
     """
@@ -120,7 +136,12 @@ class MultiHeadAttention(Module):
         self.wo = self.parameter((inner, size), xavier_uniform())
 
     def forward(self, ops: Any, x: Any, mask: Any = None) -> Any:
-        """The output."""
+        """The output.
+
+        Args:
+            x: `(N, n, D)` or `(n, D)`.
+            mask: `(n, n)`, True where a token may attend.
+        """
         return ops.multi_head_attention(self.wq, self.wk, self.wv, self.wo, x, self.heads, mask=mask)
 
     def extra(self) -> str:

@@ -16,6 +16,12 @@ class Program:
 
     A call `program(ops, *state, *inputs)` returns `(loss, {"loss": …, "output": …, "buffers": […]})`.
 
+    Args:
+        model: a `Module`.
+        loss: the name of an op, or `loss(ops, output, *targets)`.
+        inputs: how many of the arrays go to the model; the others are targets.
+        training: the mode of all layers; None: each has its own.
+
     Raises: OptionError for a loss that is no op and no function; when called, NodeError for a loss that gives no reference, or a parameter
         that is used without being part of the model.
     """
@@ -36,7 +42,16 @@ class Program:
         self.state, self.buffers = list(named.values()), model.buffers()
 
     def __call__(self, ops: Any, *refs: Any) -> Any:
-        """The loss, and what goes with it."""
+        """The loss, and what goes with it.
+
+        Args:
+            ops: a backend or session.
+            refs: references to the state, the inputs and the targets.
+
+        Returns: `(loss, {"loss": …, "output": …, "buffers": […]})`.
+        Raises: OptionError for something that is no backend; NodeError for a loss that gives no reference, or a parameter that is not part
+            of the model.
+        """
         if not callable(getattr(ops, "const", None)):
             raise OptionError(f"a program's first argument is a backend or session, got {ops!r}")
         count = len(self.state)

@@ -78,7 +78,13 @@ class RNN(_Recurrent):
     """
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The next state."""
+        """The next state.
+
+        Args:
+            ops: a backend.
+            x: `(N, inputs)`.
+            state: the state, `(N, size)`, as a tuple of one.
+        """
         from_x, from_h = ops.linear(self.weight_ih, self.bias_ih, x), ops.linear(self.weight_hh, self.bias_hh, state[0])
         return (ops.tanh(ops.add(from_x, from_h)),)
 
@@ -95,7 +101,13 @@ class GRU(_Recurrent):
     gates = 3
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The next state."""
+        """The next state.
+
+        Args:
+            ops: a backend.
+            x: `(N, inputs)`.
+            state: the state, `(N, size)`, as a tuple of one.
+        """
         (h,) = state
         (xr, xz, xn), (hr, hz, hn) = self.project(ops, x, h)
         r, z = ops.sigmoid(ops.add(xr, hr)), ops.sigmoid(ops.add(xz, hz))
@@ -114,12 +126,23 @@ class LSTM(_Recurrent):
     gates = 4
 
     def start(self, ops: Any, batch: int) -> tuple[Any, ...]:
-        """Zero output and zero cell."""
+        """Zero output and zero cell.
+
+        Args:
+            ops: a backend.
+            batch: N.
+        """
         (zero,) = super().start(ops, batch)
         return zero, zero
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The next output and cell."""
+        """The next output and cell.
+
+        Args:
+            ops: a backend.
+            x: `(N, inputs)`.
+            state: output and cell, each `(N, size)`.
+        """
         h, c = state
         summed = ops.add(ops.linear(self.weight_ih, self.bias_ih, x), ops.linear(self.weight_hh, self.bias_hh, h))
         i, f, g, o = self.cut(ops, summed)

@@ -18,7 +18,7 @@ from .module import Module
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its path and kind, the shape of its output, the elements of its own parameters, and FLOPs of one evaluation."""
+    """One layer: its path and kind, the shape of its output, the elements of its parameters, and FLOPs of one evaluation."""
 
     name: str
     kind: str
@@ -59,6 +59,7 @@ def summary(model: Module, *input_shapes: Any) -> Summary:
         input_shapes: for each input a shape with the batch axis, or a `Spec(shape, dtype)`.
 
     Returns: a `Summary`; FLOPs are those of the compiled program's `cost()`.
+    Raises: OptionError for something that is no `Module`.
     """
     if not isinstance(model, Module):
         raise OptionError(f"summary: the model is a Module, got {model!r}")

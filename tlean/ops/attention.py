@@ -14,7 +14,7 @@ from ..shapes import Shape, size
 from .registry import Spec, defop
 from .samples import Arr, bad, good
 
-#: Stands for the maximum of a row with every score blocked: finite in both dtypes, so that nothing computed from it is NaN.
+#: Replaces the maximum of a row with every score blocked: finite in both dtypes, so that nothing computed from it is NaN.
 _LOW = -3e38
 
 

@@ -11,7 +11,7 @@ from .registry import Shape, array, composite, defop, is_positive
 
 @defop("_identity", view=True)
 class Identity:
-    """The same value under a name of its own: two identities of one value are two variables of differentiation."""
+    """The same value under its own name: two identities of one value are two variables of differentiation."""
 
     def shape(x: Shape) -> Shape:
         return x
@@ -54,7 +54,7 @@ def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
         if not all(c.isascii() and c.isalpha() for c in word) or len(set(word)) != len(word):
             raise OptionError(f"spec names each axis by one letter, once in each operand, not {word!r}")
     if not set(out) <= set(words[0]) | set(words[1]):
-        raise OptionError(f"spec: the result's letters {out!r} stand in an operand")
+        raise OptionError(f"spec: the result's letters {out!r} must occur in an operand")
     sizes: dict[str, int] = {}
     for word, x in zip(words, (a, b), strict=True):
         if len(word) != len(x.shape):

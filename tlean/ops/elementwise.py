@@ -29,7 +29,7 @@ from .samples import Arr, Sample, bad, good
 
 Shape = tuple[int, ...]
 
-#: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition of their own.
+#: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition.
 PRIMITIVES = frozenset((
     "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "where", "greater", "greater_equal", "equal", "abs", "sign", "max", "min",
     "pow", "sqrt", "exp", "log", "log1p", "expm1", "sigmoid", "tanh", "erf", "sin", "cos",
@@ -318,7 +318,7 @@ def _check_clamp(options: dict[str, Any]) -> None:
 
 
 _RAISED = "select(x < lo, lo, x)"
-# One bound after the other: each is an instruction of its own in vectors. The bounds are numbers, so a NaN is x and stays.
+# One bound after the other: each is one instruction in vectors. The bounds are numbers, so a NaN is x and stays.
 elementwise(
     "clamp(x, *, lo, hi)",
     f"select({_RAISED} > hi, hi, {_RAISED})",

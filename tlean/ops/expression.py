@@ -65,8 +65,8 @@ FUNCTIONS = {
 _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
 
 
-#: Functions that are formulas of others: (their variables, the formula). Kernels have them in one piece, which is faster; whoever else
-#: meets them computes the formula.
+#: Functions that are formulas of others: (their variables, the formula). Kernels have them in one piece, which is faster; all other code
+#: computes the formula.
 DERIVED = {
     "bounded": (("x", "c"), "max(min(x, c), -c)"),
     "sigmoid2": (("x",), f"sigmoid({math.log(2)!r}*x)"),
@@ -202,7 +202,7 @@ def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callab
 
 
 def _divide(a: Any, b: Any) -> Any:
-    # Python raises where IEEE has an infinity or a NaN. Exact numbers have neither, so for them the exception stands.
+    # Python raises where IEEE has an infinity or a NaN. Exact numbers have neither, so for them the exception remains.
     if b == 0 and (isinstance(a, float) or isinstance(b, float)):
         return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
     # int/int would round; a power of two or a Fraction divides exactly either way.

@@ -2,7 +2,7 @@
 
 Inputs: the parameter p, its gradient g, the states, then `hyper`, a vector that is float64 in programs of either dtype, so that rates and
 step counts change from step to step without a new plan. It begins with lr, factor, weight_decay: the gradient that a step uses is
-factor·g + weight_decay·p (factor is 1; −1 maximises; a clipping coefficient clips without a pass of its own). Steps count from 1.
+factor·g + weight_decay·p (factor is 1; −1 maximises; a clipping coefficient clips without a separate pass). Steps count from 1.
 Outputs: the new parameter and states; each may be written over the old one. The ops have no derivative and, since `hyper` keeps its dtype
 when a program's changes, no samples: their tests compare them with the formulas directly.
 """

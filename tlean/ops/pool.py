@@ -1,7 +1,7 @@
 """Pools: the maximum, the mean or the smooth maximum of every window of an array with channels first.
 
 Two linear pairs carry all derivatives. `_max_pool_grad` sends each window's g to the cell that won, `_max_pool_gather` reads that cell:
-with the winners held, each is the transpose of the other. `_windows` lays every window out along an axis of its own, `_windows_adjoint`
+with the winners held, each is the transpose of the other. `_windows` lays every window out along a separate axis, `_windows_adjoint`
 adds windows back together. A mean and its gradient are such a pair by themselves.
 """
 

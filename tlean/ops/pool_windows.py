@@ -130,7 +130,7 @@ def _windows_samples() -> list:
 
 @defop("_windows", samples=_windows_samples)
 class Windows:
-    """Every window of x along an axis of its own after the channels: (*k, C, K, *out), K a window's cells in row-major order;
+    """Every window of x along a separate axis after the channels: (*k, C, K, *out), K a window's cells in row-major order;
     cells in the padding are `pad_value`.
     """
 

@@ -194,7 +194,7 @@ class ReduceMax:
 
 @defop("_max_index", kernel="max_index", out_dtype="int32", differentiable=False, samples=max_samples)
 class MaxIndex:
-    """Where the first maximum (or the first NaN) over the given axes stands, counted along them in row-major order."""
+    """The position of the first maximum (or the first NaN) over the given axes, counted along them in row-major order."""
 
     options = _axis_options
 

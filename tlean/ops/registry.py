@@ -56,7 +56,11 @@ class Spec:
     size = _Size()
 
     def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype."""
+        """The same with `"float"` replaced by the program's float dtype.
+
+        Args:
+            float_dtype: "float32" or "float64".
+        """
         return _known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
 
 
@@ -79,7 +83,7 @@ class OpDef:
     view: bool = False
     random: bool = False
     updates: bool = False
-    #: A Python function on arrays that stands in for the kernel: `host(outs, ins, options)` fills the outputs.
+    #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
@@ -110,7 +114,7 @@ class OpDef:
 
     @property
     def internal(self) -> bool:
-        """Whether the op exists for rules only (its name starts with an underscore) and stands on no public face."""
+        """Whether the op exists for rules only (its name starts with an underscore) and is on no public interface."""
         return self.name.startswith("_")
 
     @property

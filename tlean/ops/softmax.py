@@ -186,7 +186,7 @@ class LogSumExp:
     def decompose(ops, x, *, axis):
         z = _with_axis(ops, x)
         top = ops.detach(ops.reduce_max(z, axis, keepdims=True))
-        # A row whose maximum is infinite is not shifted: inf − inf is not a number, and log Σ e^x is right as it stands.
+        # A row whose maximum is infinite is not shifted: inf − inf is not a number, and log Σ e^x is right as it is.
         infinite = ops.equal(ops.abs(top), ops._full(shape=top.shape, value=math.inf))
         shift = ops.where(infinite, ops._full(shape=top.shape, value=0.0), top)
         total = ops.reduce_sum(ops.exp(ops.sub(z, ops.broadcast_to(shift, z.shape))), axis, keepdims=True)

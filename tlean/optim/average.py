@@ -64,7 +64,7 @@ class ExponentialMovingAverage:
             move.apply({a: p._current for a, p in zip(self._averages, self.params, strict=True)}, changes)
 
     def get(self) -> list[AnyTensor]:
-        """The averages now, as arrays of their own."""
+        """The averages now, as copies."""
         return self._averages.get()
 
     @contextmanager
@@ -84,6 +84,9 @@ class ExponentialMovingAverage:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state.
+
+        Args:
+            state: what `state_dict` of an average returned.
 
         Raises: OptionError or ShapeError if it is of other parameters, DTypeError for averages of another dtype than theirs; then nothing
             was changed.

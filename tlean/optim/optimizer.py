@@ -18,7 +18,7 @@ class Optimizer(Update):
     """Moves parameters by their gradients. The optimisers of `tl.optim` say by which formula.
 
     Args:
-        params: a `ParamList`, an iterable of `Param`s, or of groups: dicts with "params" and options of their own.
+        params: a `ParamList`, an iterable of `Param`s, or of groups: dicts with "params" and their own options.
         options: of every group that does not give its own.
 
     Raises: OptionError for an unknown option or one outside its range, for no parameters, or one that is listed twice.
@@ -40,7 +40,14 @@ class Optimizer(Update):
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Move these parameters too: a dict with "params" and, where they differ, options."""
+        """Move more parameters too.
+
+        Args:
+            group: a dict with "params" and, where they differ from the defaults, options.
+
+        Raises: OptionError for something that is no such dict, an unknown option or one outside its range, something that is no `Param`, or
+            a parameter that is listed twice.
+        """
         name = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:
             raise OptionError(f"{name}: a group is a dict with 'params' and options, got {group!r}")
@@ -63,16 +70,29 @@ class Optimizer(Update):
     # What an optimiser adds -------------------------------------------------------------------------------------------------
 
     def check(self, group: Mapping[str, Any]) -> None:
-        """Raise OptionError for an option outside its range."""
+        """Raise OptionError for an option outside its range.
+
+        Args:
+            group: the options, one of `param_groups`.
+        """
         number("lr", group["lr"])
         number("weight_decay", group["weight_decay"])
 
     def rule(self, group: Mapping[str, Any]) -> str:
-        """The kernel of a group."""
+        """The kernel of a group.
+
+        Args:
+            group: the options, one of `param_groups`.
+        """
         raise NotImplementedError
 
     def numbers(self, group: Mapping[str, Any], t: int) -> tuple[float, ...]:
-        """The kernel's `hyper` after lr, factor and weight decay."""
+        """The kernel's `hyper` after lr, factor and weight decay.
+
+        Args:
+            group: the options, one of `param_groups`.
+            t: the number of the step, from 1.
+        """
         raise NotImplementedError
 
     # An update's methods ----------------------------------------------------------------------------------------------------
@@ -139,9 +159,9 @@ class Optimizer(Update):
     # States -----------------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Options and states, as plain values and arrays of their own, for `load_state_dict` and `tl.save`.
+        """Options and states, as plain values and copies of the arrays, for `load_state_dict` and `tl.save`.
 
-        Parameters stand for their position: "params" of a group are numbers, and "state" is keyed by them, as strings.
+        Parameters are represented by their position: "params" of a group are numbers, and "state" is keyed by them, as strings.
         """
         position = {p: k for k, p in enumerate(self.params)}
         groups = [
@@ -156,6 +176,9 @@ class Optimizer(Update):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, with its options.
+
+        Args:
+            state: what `state_dict` of an optimiser of this kind returned.
 
         Raises: OptionError if it is of another kind of optimiser or of other groups, ShapeError or DTypeError if an array does not fit its
         parameter; then nothing was changed.

@@ -20,7 +20,15 @@ class SGD(Optimizer):
     g + weight_decay·p, or −g + weight_decay·p with maximize.
 
     Args:
-        params: a `ParamList`, an iterable of `Param`s or of groups (dicts with "params" and options of their own).
+        params: a `ParamList`, an iterable of `Param`s or of groups (dicts with "params" and their own options).
+        lr: the learning rate, at least 0.
+        momentum: the share of the running sum that is kept, at least 0.
+        dampening: the share of the gradient that is left out of the running sum.
+        weight_decay: at least 0.
+        nesterov: look ahead along the running sum; needs a momentum and no dampening.
+        maximize: go up instead of down.
+
+    Raises: OptionError for an option outside its range, and as `Optimizer` does.
 
     Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
     """
@@ -56,7 +64,17 @@ class SGD(Optimizer):
 
 
 class MomentumSGD(SGD):
-    """`SGD` with a momentum of 0.9 by default."""
+    """`SGD` with a momentum of 0.9 by default.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        momentum: the share of the running sum that is kept.
+        dampening: the share of the gradient that is left out of the running sum.
+        weight_decay: at least 0.
+        nesterov: look ahead along the running sum.
+        maximize: go up instead of down.
+    """
 
     def __init__(
         self,
@@ -74,6 +92,17 @@ class MomentumSGD(SGD):
 
 class AdaGrad(Optimizer):
     """total ← total + g²; p ← p − lr/(1 + (t − 1)·lr_decay)·g/(√total + eps).
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        lr_decay: of the rate with the steps, at least 0.
+        weight_decay: at least 0; times p, added to the gradient.
+        initial_accumulator_value: the first total.
+        eps: added to the root.
+        maximize: go up instead of down.
+
+    Raises: OptionError for an option outside its range.
 
     Source: Duchi, Hazan, Singer 2011, figure 1.
     """
@@ -114,7 +143,19 @@ class AdaGrad(Optimizer):
 class RMSProp(Optimizer):
     """v ← alpha·v + (1 − alpha)·g²; p ← p − lr·g/(√v + eps).
 
-    With centered, v − (the running mean of g)² stands under the root; with momentum, u ← momentum·u + g/(√v + eps) and p ← p − lr·u.
+    With centered, v − (the running mean of g)² is under the root; with momentum, u ← momentum·u + g/(√v + eps) and p ← p − lr·u.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        alpha: the share of the running mean of g² that is kept, at least 0.
+        eps: added to the root.
+        weight_decay: at least 0; times p, added to the gradient.
+        momentum: at least 0.
+        centered: divide by the deviation instead of the size of the gradient.
+        maximize: go up instead of down.
+
+    Raises: OptionError for an option outside its range.
 
     Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38 to 45.
     """
@@ -152,8 +193,20 @@ class RMSProp(Optimizer):
 class Adam(Optimizer):
     """m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g²; p ← p − lr/(1 − β₁ᵗ)·m/(√v/√(1 − β₂ᵗ) + eps).
 
-    With amsgrad, the largest v so far stands for v. With decoupled_weight_decay (AdamW), weight decay leaves g alone and shrinks p by the
+    With amsgrad, the largest v so far replaces v. With decoupled_weight_decay (AdamW), weight decay leaves g alone and shrinks p by the
     factor 1 − lr·weight_decay first.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        betas: (β₁, β₂), each in [0, 1].
+        eps: added to the root.
+        weight_decay: at least 0.
+        amsgrad: divide by the largest v so far.
+        maximize: go up instead of down.
+        decoupled_weight_decay: shrink p directly, as AdamW does.
+
+    Raises: OptionError for an option outside its range.
 
     Source: Kingma & Ba 2015, algorithm 1; Reddi, Kale, Kumar 2018, algorithm 2; Loshchilov & Hutter 2019, algorithm 2.
     """
@@ -193,7 +246,17 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` with decoupled weight decay. Source: Loshchilov & Hutter 2019, algorithm 2."""
+    """`Adam` with decoupled weight decay. Source: Loshchilov & Hutter 2019, algorithm 2.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        betas: (β₁, β₂), each in [0, 1].
+        eps: added to the root.
+        weight_decay: at least 0; p shrinks by the factor 1 − lr·weight_decay.
+        amsgrad: divide by the largest v so far.
+        maximize: go up instead of down.
+    """
 
     def __init__(
         self,
@@ -211,6 +274,16 @@ class AdamW(Adam):
 
 class Adadelta(Optimizer):
     """v ← rho·v + (1 − rho)·g²; s = √(d + eps)/√(v + eps)·g; d ← rho·d + (1 − rho)·s²; p ← p − lr·s.
+
+    Args:
+        params: a `ParamList`, an iterable of `Param`s or of groups.
+        lr: the learning rate, at least 0.
+        rho: the share of both running means that is kept, in [0, 1].
+        eps: added under both roots.
+        weight_decay: at least 0; times p, added to the gradient.
+        maximize: go up instead of down.
+
+    Raises: OptionError for an option outside its range.
 
     Source: Zeiler 2012, algorithm 1.
     """

@@ -63,11 +63,18 @@ class ParamList(Sequence):
         return iter(self._params)
 
     def get(self, sync: bool = True) -> list[Any]:
-        """The values now, as arrays of their own."""
+        """The values now, as copies.
+
+        Args:
+            sync: as for `Param.get`.
+        """
         return [p.get(sync) for p in self._params]
 
     def set(self, values: Sequence[Any]) -> None:
         """Replace every value by an array of the host or of a device.
+
+        Args:
+            values: one for each parameter, of its shape.
 
         Raises: ShapeError if a count or shape differs; then no parameter was changed.
         """
@@ -95,11 +102,17 @@ class ParamList(Sequence):
         return [n if n and own.count(n) == 1 else f"#{i}" for i, n in enumerate(own)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The values now, by name, as arrays of their own."""
+        """The values now, by name, as copies."""
         return dict(zip(self.names(), self.get(), strict=True))
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        """Replace every value by name. Raises: OptionError for other names, ShapeError; then no parameter was changed."""
+        """Replace every value by name.
+
+        Args:
+            values: name → array, of the parameter's shape.
+
+        Raises: OptionError for other names, ShapeError; then no parameter was changed.
+        """
         if not isinstance(values, Mapping):
             raise OptionError(f"ParamList: a state is a mapping of names to arrays, got a {type(values).__name__}")
         names = self.names()
@@ -109,7 +122,14 @@ class ParamList(Sequence):
         self.set([values[n] for n in names])
 
     def sgd_step(self, lr: float, grads: Sequence[Any]) -> None:
-        """p ← p − lr·g for every parameter that requires gradients. Raises: ShapeError if a count or shape differs."""
+        """p ← p − lr·g for every parameter that requires gradients.
+
+        Args:
+            lr: the learning rate.
+            grads: one gradient for each parameter, of its shape; None leaves one as it is.
+
+        Raises: ShapeError if a count or shape differs.
+        """
         grads = listed("ParamList.sgd_step: the gradients", grads)
         if len(grads) != len(self):
             raise ShapeError(f"ParamList.sgd_step: one gradient for each of the {len(self)} parameters, got {len(grads)}")

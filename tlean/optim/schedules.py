@@ -63,15 +63,30 @@ class Schedule:
         self._set()
 
     def rate(self, base: float, step: int) -> float:
-        """The rate of a step, counted from 0, for a group with this base rate."""
+        """The rate of a step, counted from 0, for a group with this base rate.
+
+        Args:
+            base: the base rate of the group.
+            step: the number of the step, from 0.
+        """
         raise NotImplementedError
 
     def momentum(self, step: int) -> float | None:
-        """The momentum of a step; None leaves the optimiser's alone."""
+        """The momentum of a step; None leaves the optimiser's alone.
+
+        Args:
+            step: the number of the step, from 0.
+        """
         return None
 
     def __call__(self, step: int) -> float:
-        """The rate of a step, counted from 0, in the first group."""
+        """The rate of a step, counted from 0, in the first group.
+
+        Args:
+            step: the number of the step, at least 0.
+
+        Raises: OptionError for another step.
+        """
         return self.rate(self.base_lrs[0], _count("step", step, 0))
 
     @property
@@ -110,6 +125,9 @@ class Schedule:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state; the optimiser gets the rates of its step.
 
+        Args:
+            state: what `state_dict` of a schedule of this kind returned.
+
         Raises: OptionError if it is of another kind of schedule or of another number of groups; then nothing was changed.
         """
         name = type(self).__name__
@@ -133,7 +151,13 @@ class Schedule:
 
 
 class ConstantLR(Schedule):
-    """The base rate times factor for the first total_iters steps, then the base rate."""
+    """The base rate times factor for the first total_iters steps, then the base rate.
+
+    Args:
+        base: an optimiser, or a rate.
+        factor: of the first steps.
+        total_iters: how many steps they are.
+    """
 
     def __init__(self, base: Any, factor: float = 1 / 3, total_iters: int = 5) -> None:
         self.factor, self.total_iters = number("factor", factor), _count("total_iters", total_iters, 0)
@@ -145,7 +169,13 @@ class ConstantLR(Schedule):
 
 
 class StepLR(Schedule):
-    """The rate times gamma after every step_size steps."""
+    """The rate times gamma after every step_size steps.
+
+    Args:
+        base: an optimiser, or a rate.
+        step_size: the steps between two changes, at least 1.
+        gamma: the factor of a change.
+    """
 
     def __init__(self, base: Any, step_size: int, gamma: float = 0.1) -> None:
         self.step_size, self.gamma = _count("step_size", step_size), number("gamma", gamma)
@@ -157,7 +187,12 @@ class StepLR(Schedule):
 
 
 class ExponentialLR(Schedule):
-    """The rate times gamma after every step."""
+    """The rate times gamma after every step.
+
+    Args:
+        base: an optimiser, or a rate.
+        gamma: the factor of every step.
+    """
 
     def __init__(self, base: Any, gamma: float) -> None:
         self.gamma = number("gamma", gamma)
@@ -175,6 +210,11 @@ def _cosine(start: float, end: float, part: float) -> float:
 class CosineAnnealingLR(Schedule):
     """Half a cosine from the base rate down to eta_min in T_max steps, and on along the wave.
 
+    Args:
+        base: an optimiser, or a rate.
+        T_max: the steps of half a wave, at least 1.
+        eta_min: the lowest rate.
+
     Source: Loshchilov & Hutter 2017, SGDR, equation 5.
     """
 
@@ -188,7 +228,14 @@ class CosineAnnealingLR(Schedule):
 
 
 class LinearLR(Schedule):
-    """Linear warm-up: from the base rate times start_factor to the base rate times end_factor in total_iters steps, then constant."""
+    """Linear warm-up: from the base rate times start_factor to the base rate times end_factor in total_iters steps, then constant.
+
+    Args:
+        base: an optimiser, or a rate.
+        start_factor: of the base rate at step 0.
+        end_factor: of the base rate at the end.
+        total_iters: the steps from the one to the other.
+    """
 
     def __init__(self, base: Any, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> None:
         self.start_factor, self.end_factor = number("start_factor", start_factor), number("end_factor", end_factor)
@@ -205,6 +252,13 @@ class WarmupCosineLR(Schedule):
     """`LinearLR` for warmup_steps, then half a cosine down to eta_min at total_steps, then constant.
 
     PyTorch's SequentialLR of LinearLR(start_factor, total_iters=warmup_steps) and CosineAnnealingLR(total_steps − warmup_steps).
+
+    Args:
+        base: an optimiser, or a rate.
+        warmup_steps: the steps of the warm-up.
+        total_steps: the step at which the rate is eta_min, above warmup_steps.
+        start_factor: of the base rate at step 0.
+        eta_min: the last rate.
     """
 
     def __init__(self, base: Any, warmup_steps: int, total_steps: int, start_factor: float = 0.01, eta_min: float = 0.0) -> None:
@@ -222,7 +276,7 @@ class WarmupCosineLR(Schedule):
 
 
 class _Cycles(Schedule):
-    # Rates between bounds of its own; momentum runs the other way.
+    # Rates between its own bounds; momentum runs the other way.
     cycle_momentum: bool
 
     def __init__(self, base: Any) -> None:
@@ -242,11 +296,17 @@ class OneCycleLR(_Cycles):
         base: an optimiser, or None for the rates alone; its own rates are not used.
         max_lr: the top.
         total_steps: or give epochs and steps_per_epoch.
+        epochs, steps_per_epoch: their product is the number of steps, in place of total_steps.
         pct_start: the share of the rise.
         anneal_strategy: "cos" or "linear".
+        cycle_momentum: whether momentum (β₁ of Adam) moves the other way.
+        base_momentum, max_momentum: its bounds.
         div_factor: the first rate is max_lr / div_factor.
         final_div_factor: the last rate is the first one / final_div_factor.
         three_phase: fall back to the first rate as fast as it rose, then on to the last one.
+
+    Raises: OptionError for a number of steps that is missing or given twice, an option outside its range, or an optimiser without momentum
+        where it should cycle.
 
     Source: Smith & Topin 2018, Super-convergence.
     """
@@ -314,8 +374,15 @@ class CyclicLR(_Cycles):
 
     Args:
         base: an optimiser, or None for the rates alone; its own rates are not used.
+        base_lr, max_lr: the bounds of the rate.
+        step_size_up: the steps up.
         step_size_down: None: as step_size_up.
         mode: "triangular", "triangular2" (half the height after every cycle) or "exp_range" (height times gamma^step).
+        gamma: the factor of mode "exp_range".
+        cycle_momentum: whether momentum (β₁ of Adam) moves the other way.
+        base_momentum, max_momentum: its bounds.
+
+    Raises: OptionError for an option outside its range, or an optimiser without momentum where it should cycle.
 
     Source: Smith 2017, Cyclical learning rates for training neural networks.
     """

@@ -37,13 +37,26 @@ class UpdateState:
         self.steps: dict[Param, int] = {}
 
     def entry(self, p: Param, names: Sequence[str]) -> dict[str, Any]:
-        """The step count of a parameter and copies of its arrays, by name, for `take_entry`."""
+        """The step count of a parameter and copies of its arrays, by name, for `take_entry`.
+
+        Args:
+            p: the parameter.
+            names: of its arrays, in the order of the kernel's inputs.
+        """
         # A momentum that was turned on after the last step has no array yet. Those of a device are read back.
         moments = [as_tensor(m.numpy()) for m in self.moments.get(p, ())]
         return {"step": self.steps.get(p, 0), **dict(zip(names, moments, strict=False))}
 
     def take_entry(self, p: Param, names: Sequence[str], entry: Mapping[str, Any]) -> None:
-        """Go on from a saved entry. Raises: OptionError if it holds other arrays, ShapeError or DTypeError if one does not fit."""
+        """Go on from a saved entry.
+
+        Args:
+            p: the parameter.
+            names: of its arrays, in the order of the kernel's inputs.
+            entry: what `entry` returned.
+
+        Raises: OptionError if it holds other arrays, ShapeError or DTypeError if one does not fit.
+        """
         if not isinstance(entry, Mapping) or entry.keys() != {"step", *names}:
             raise OptionError(f"state of {p!r}: it holds {', '.join(entry)}, expected {', '.join(('step', *names))}")
         moments = []
@@ -57,7 +70,7 @@ class UpdateState:
                 )
             if shape != p.shape:
                 raise ShapeError(f"state of {p!r}: {name} has shape {shape}")
-            # An array of its own: steps write into it.
+            # A copy: steps write into it.
             moments.append(as_tensor(value.numpy() if hasattr(value, "numpy") else value, p.dtype))
         self.steps[p] = int(entry["step"])
         if moments:

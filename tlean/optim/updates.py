@@ -60,7 +60,7 @@ def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
 
 
 def alone(t: AnyTensor) -> AnyTensor:
-    """The array itself where nobody else holds its memory, so that a plan may write to it; else a copy."""
+    """The array itself where nothing else holds its memory, so that a plan may write to it; else a copy."""
     return t if writable(t) is t else as_tensor(t.numpy())
 
 
@@ -90,19 +90,37 @@ class Update:
     state: UpdateState
 
     def kernel(self, p: Param) -> str | None:
-        """The op that moves this parameter, such as "_adam_step"; None if the update leaves it alone."""
+        """The op that moves this parameter, such as "_adam_step"; None if the update leaves it alone.
+
+        Args:
+            p: the parameter.
+        """
         raise NotImplementedError
 
     def hyper(self, p: Param, t: int) -> tuple[float, ...]:
-        """The op's `hyper` for step t of this parameter, counted from 1."""
+        """The op's `hyper` for step t of this parameter, counted from 1.
+
+        Args:
+            p: the parameter.
+            t: the number of the step, from 1.
+        """
         raise NotImplementedError
 
     def initial(self, p: Param) -> float:
-        """The value that the states begin with."""
+        """The value that the states begin with.
+
+        Args:
+            p: the parameter.
+        """
         return 0.0
 
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step, which `Commit.count` counts.
+
+        Args:
+            p: the parameter.
+            kernel: the op that moves it.
+            where: a device's context; None for the host.
 
         Raises: OptionError if the states are those of another kernel, DTypeError if the parameter was cast since they were made.
         """
@@ -130,9 +148,10 @@ class Update:
     def apply(self, grads: Mapping[Param, Any], changes: Commit | None = None) -> None:
         """One step of every parameter that has a gradient here, where its gradient is: parameters and states are written in place.
 
-        Where somebody else holds the memory (an array read before, a tape) the new values go to fresh memory: arrays never change.
+        Where other objects hold the memory (an array read before, a tape), the new values go to fresh memory: arrays never change.
 
         Args:
+            grads: parameter → gradient, of the parameter's shape.
             changes: what becomes real with the step.
 
         Raises: ShapeError if a gradient has another shape than its parameter, DTypeError if the parameter was cast since its states were

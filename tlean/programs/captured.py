@@ -323,7 +323,7 @@ class Captured:
             self._whole(f"{prefix}defaults", f.__kwdefaults__, depth)
 
     def _inherited(self, f: types.FunctionType, prefix: str, depth: int, own: Any) -> None:
-        # The methods of base classes that `super()` may stand for.
+        # The methods of base classes that `super()` may mean.
         for base in (own if isinstance(own, type) else type(own)).__mro__[1:]:
             for name in f.__code__.co_names:
                 method = vars(base).get(name)
@@ -348,9 +348,9 @@ class Captured:
         return next((k for k in self._numbers.get(id(value), ()) if specs[k] == spec), None)
 
     def inputs(self, graph: Any) -> Iterator[int]:
-        """The values of a traced program that are inputs: arrays and parameters that somebody else holds too.
+        """The values of a traced program that are inputs: arrays and parameters that other objects hold too.
 
-        An array that the program has made anew is a constant: no one can reach it to change it.
+        An array that the program has made itself is a constant: no one can reach it to change it.
         """
         returned = _returned(graph)
         for number, value in list(self._bound.items()):

@@ -47,6 +47,8 @@ class GraphM(Graph):
 
     Args:
         captured: what the program that is traced reaches: its arrays become further inputs. Without it arrays are constants.
+
+    Raises: DTypeError for another dtype, OptionError for a `captured` of another type.
     """
 
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
@@ -64,7 +66,15 @@ class GraphM(Graph):
         return ref
 
     def arg(self, i: Any, spec: Any = None, name: str | None = None) -> Any:  # type: ignore[override]
-        """Argument number i of the program, of that shape or spec. Raises: OptionError out of order or declared twice otherwise."""
+        """Argument number i of the program, of that shape or spec.
+
+        Args:
+            i: the number of the argument, from 0.
+            spec: a shape or a `Spec`; None for an argument that was declared before.
+            name: shown in printed programs.
+
+        Raises: OptionError out of order or declared twice otherwise.
+        """
         if isinstance(i, int) and i in self._arguments:
             if spec is not None and as_spec(spec).resolved(self.dtype) != self._arguments[i].spec:
                 raise OptionError(f"GraphM.arg: argument {i} is {self._arguments[i].spec}, got {spec}")
@@ -86,11 +96,21 @@ class GraphM(Graph):
         return ref
 
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
-        """The value as a reference of this graph; an array that the program captures is read anew by each run."""
+        """The value as a reference of this graph; an array that the program captures is read again by each run.
+
+        Args:
+            value: a reference or anything array-like.
+            dtype: of a constant; None keeps the value's.
+        """
         return self._held(super().ref(value, dtype), value)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
-        """A constant, unless it is an array that the program captures."""
+        """A constant, unless it is an array that the program captures.
+
+        Args:
+            value: anything array-like.
+            name: shown in printed programs.
+        """
         return self._held(super().const(value, name), value)  # type: ignore[return-value]
 
     leaf = const
@@ -124,12 +144,17 @@ class GraphM(Graph):
         return structure
 
     def build(self, out: Any, device: str = "cpu") -> CompiledOut:
-        """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it."""
+        """The compiled program with this reference, or tree of references, as its result, on a device as `compile_out` has it.
+
+        Args:
+            out: the result.
+            device: "cpu", "cuda" or "cuda:<number>".
+        """
         return CompiledOut(self, out, device)
 
 
 class Traced(GraphM):
-    """A graph that a function is traced into; a `Param` stands for its value at each run."""
+    """A graph that a function is traced into; a `Param` means its value at each run."""
 
     def use(self, p: Any) -> GraphRef:
         """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""
@@ -139,7 +164,15 @@ class Traced(GraphM):
 
 
 class CompiledOut:
-    """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right."""
+    """A compiled program with any array, or tree of arrays, as its result. Concurrent calls are right.
+
+    Args:
+        graph: the program, with all its arguments declared.
+        out: its result, a reference or a tree of references.
+        device, seed: as for `compile_out`.
+
+    Raises: OptionError for something that is no `GraphM`, NodeError for a result of another graph.
+    """
 
     #: The call that made it, (function, arguments): what a copy or a pickle calls again.
     _made_by: Any = None
@@ -191,14 +224,27 @@ class CompiledOut:
     # Calls ---------------------------------------------------------------------------------------------------------------
 
     def forward(self, *xs: Any) -> Any:
-        """The result for these arguments."""
+        """The result for these arguments.
+
+        Args:
+            xs: arrays of the shapes that were declared.
+
+        Raises: ShapeError, DTypeError, DeviceError for other arrays.
+        """
         made = self._executable("forward")(self._tensors(xs), self.stream)
         return tree.unflatten(self._trace.structure, made)
 
     __call__ = forward
 
     def jvp(self, xs: Sequence[Any], dxs: Sequence[Any]) -> tuple[Any, Any]:
-        """(result, its derivative in the direction `dxs`); None in `dxs` holds that argument fixed."""
+        """(result, its derivative in the direction `dxs`); None in `dxs` holds that argument fixed.
+
+        Args:
+            xs: arrays of the shapes that were declared.
+            dxs: a direction for each of them, of its shape.
+
+        Raises: ShapeError for another number of directions or another shape; DTypeError for a direction of an integer argument.
+        """
         present = tuple(d is not None for d in _sequence("jvp: the directions", dxs))
         if len(present) != self._arguments:
             raise ShapeError(f"jvp: one direction for each of the {self._arguments} arguments, got {len(present)}")
@@ -211,7 +257,14 @@ class CompiledOut:
         return tree.unflatten(self._trace.structure, made[:half]), tree.unflatten(self._trace.structure, made[half:])
 
     def vjp_with_seed(self, xs: Sequence[Any], seed: Any) -> tuple[AnyTensor | None, ...]:
-        """A cotangent for each argument (None for integers), given one for the result."""
+        """A cotangent for each argument (None for integers), given one for the result.
+
+        Args:
+            xs: arrays of the shapes that were declared.
+            seed: the cotangent of the result, of its structure and shapes.
+
+        Raises: ShapeError.
+        """
         return self._pull(xs, seed)[1]
 
     def _pull(self, xs: Sequence[Any], seed: Any) -> tuple[list[Any], tuple[Any, ...]]:
@@ -287,7 +340,15 @@ class CompiledOut:
 
 
 class CompiledScalar(CompiledOut):
-    """A compiled program with a scalar result."""
+    """A compiled program with a scalar result.
+
+    Args:
+        graph: the program, with all its arguments declared.
+        out: its result, a reference of shape `()`.
+        device, seed: as for `compile_scalar`.
+
+    Raises: ShapeError for a result that has axes.
+    """
 
     def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
         if not isinstance(out, GraphRef) or out.shape != ():
@@ -295,16 +356,29 @@ class CompiledScalar(CompiledOut):
         super().__init__(graph, out, device, seed)
 
     def value_and_grad(self, *xs: Any) -> tuple[AnyTensor, tuple[AnyTensor | None, ...]]:
-        """(value, gradients in argument order; None for integers)."""
+        """(value, gradients in argument order; None for integers).
+
+        Args:
+            xs: arrays of the shapes that were declared.
+        """
         made = self._executable("grad", self._grad_graph)(self._tensors(xs), self.stream)
         return made[0], tuple(made[1:])  # type: ignore[return-value]
 
     def backward(self, *xs: Any) -> tuple[AnyTensor | None, ...]:
-        """The gradients in argument order, None for integers."""
+        """The gradients in argument order, None for integers.
+
+        Args:
+            xs: arrays of the shapes that were declared.
+        """
         return self.value_and_grad(*xs)[1]
 
     def backward_with_seed(self, xs: Sequence[Any], g: Any) -> tuple[AnyTensor | None, ...]:
-        """The gradients times the cotangent g of the value."""
+        """The gradients times the cotangent g of the value.
+
+        Args:
+            xs: arrays of the shapes that were declared.
+            g: a number.
+        """
         return self.vjp_with_seed(xs, g)
 
     def _grad_graph(self) -> Graph:
@@ -351,15 +425,17 @@ def compile_scalar(
 ) -> CompiledScalar:
     """Compile a program `f(ops, *refs) -> scalar`.
 
-    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was: `captured` lists it.
+    Arrays and parameters that f captures are read again at each call. All else that it captures stays as it was: `captured` lists it.
     A program made of a function of a module pickles, by its name.
 
     Args:
+        f: the program.
         shapes: for each argument a shape, or a `Spec(shape, dtype)`.
         dtype: the program's float dtype.
         device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
-        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
+    Returns: the compiled program, with its value and gradients.
     Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
         float64 on a GPU; OptionError if f is no function; what the ops raise.
     """
@@ -369,5 +445,13 @@ def compile_scalar(
 def compile_out(
     f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
 ) -> CompiledOut:
-    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`."""
+    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`.
+
+    Args:
+        f: the program.
+        shapes, dtype, device, seed: as for `compile_scalar`.
+
+    Returns: the compiled program; its `forward` runs it.
+    Raises: as `compile_scalar` does, for a result of any shape.
+    """
     return _compiled(CompiledOut, compile_out, f, shapes, dtype, device, seed)

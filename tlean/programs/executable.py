@@ -18,7 +18,7 @@ from .captured import Captured
 
 
 class Stream:
-    """The seeds that random ops without a seed of their own draw: number n of the stream that a seed starts.
+    """The seeds that random ops without their own seed draw: number n of the stream that a seed starts.
 
     Without a seed the stream is the next program's (`tlean.seed`).
     """

@@ -58,7 +58,7 @@ class Compiled:
     Args:
         record: `record(graph, *args)` records the program and returns a tree of references.
         device: where it runs; None for the device of the first device array among the arguments, the CPU where there is none.
-        seed: of the stream of random numbers; None for a stream of its own.
+        seed: of the stream of random numbers; None for its own stream.
         program: the user's function that `record` calls, where it is another: what that captures is looked at before each call.
         frozen: only captured arrays are looked at; all else stays as it was when the program was traced.
         kept: False traces it at each call.
@@ -193,13 +193,14 @@ class Jitted(Compiled):
 def jit(f: Callable[..., Any], device: str | None = None, seed: int | None = None) -> Jitted:
     """The program `f(ops, *xs)` as a function of arrays, compiled once for each structure, shapes and dtypes of its arguments.
 
-    Arrays and parameters that f captures are read anew at each call. All else that it captures stays as it was when f was traced:
+    Arrays and parameters that f captures are read again at each call. All else that it captures stays as it was when f was traced:
     `captured` lists it. A function of a module pickles, by its name.
 
     Args:
+        f: the program.
         device: where it runs, "cpu", "cuda" or "cuda:<number>"; None for where the first device array among the arguments is, the CPU
             where there is none. On a GPU results are device arrays.
-        seed: of its stream of random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
     Raises: OptionError for another device, or if f is no function; DeviceError without such a device; when called, DeviceError for an op
         that cannot run there.

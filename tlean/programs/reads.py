@@ -12,7 +12,7 @@ import sys
 import types
 from collections.abc import Mapping, Sequence, Set
 
-#: Stands for an attribute where code asks only which object it has, or writes to it.
+#: Replaces an attribute where code asks only which object it has, or writes to it.
 IDENTITY = "is"
 #: Instructions that neither read nor end a chain of attributes.
 _SILENT = frozenset(("EXTENDED_ARG", "CACHE", "PUSH_NULL", "PRECALL", "NOP", "COPY", "NOT_TAKEN"))

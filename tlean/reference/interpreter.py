@@ -117,12 +117,21 @@ class Reference(OpsMethods):
     def leaf(self, value: Any, name: str | None = None) -> ReferenceRef:
         """A value as numbers of this backend.
 
+        Args:
+            value: anything array-like.
+            name: ignored: there is no tape to show it.
+
         Raises: DTypeError for complex numbers and objects that are no numbers, and, with exact numbers, for NaN and infinities.
         """
         return ReferenceRef(self, self._numbers(value))
 
     def const(self, value: Any, name: str | None = None) -> ReferenceRef:
-        """A constant: floating-point numbers become numbers of this backend, integers and Booleans keep their dtype."""
+        """A constant: floating-point numbers become numbers of this backend, integers and Booleans keep their dtype.
+
+        Args:
+            value: anything array-like.
+            name: ignored: there is no tape to show it.
+        """
         given = np.asarray(value)
         return ReferenceRef(self, _integers(given) if given.dtype.kind in "iub" else self._numbers(value))
 

@@ -98,7 +98,7 @@ class Program:
         return self.graph_to(self.at)
 
     def graph_to(self, to: Call) -> Graph:
-        """The calls up to this one, as a graph of its own that rules may be appended to."""
+        """The calls up to this one, as a separate graph that rules may be appended to."""
         graph = Graph(self.dtype, merge=False)
         for call in self.calls[: to.number]:
             graph.specs += call.specs

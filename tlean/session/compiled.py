@@ -36,7 +36,7 @@ from tlean.rng import op_seed
 from .base import Session, options_of
 from .calls import Call, Calls, Program
 
-#: Gradients of single nodes that get a plan of their own; who reads more of them gets those of all nodes by one.
+#: Gradients of this many single nodes get their own plans; when more are read, one plan computes those of all nodes.
 _ALONE = 4
 
 
@@ -322,13 +322,13 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         return reverse(graph, [(GraphRef(graph, out.value), seed)], wrt)
 
     def optim_step(self, opt: Any, grads: Any) -> None:
-        """One step of an optimiser for the parameters used on the tape; part of the step's plan when nobody has read the gradients."""
+        """One step of an optimiser for the parameters used on the tape; part of the step's plan unless the gradients have been read."""
         self._check_step(opt, grads)
         if not self._step(opt, grads):
             opt.apply(self._apart(grads))
 
     def _apart(self, grads: Any) -> Any:
-        # Gradients by parameter, for an update in place: the parameters move to memory of their own, as what this tape has read stays.
+        # Gradients by parameter, for an update in place: the parameters move to separate memory, as what this tape has read stays.
         found = self._by_param(grads)
         for p in found:
             p._tensor = as_tensor(p._tensor.numpy())
@@ -363,7 +363,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         return update.peek(p, kernel)
 
     def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        # The plan writes to the states. The parameters' new values, its last outputs, have memory of their own: what this tape has read
+        # The plan writes to the states. The parameters' new values, its last outputs, have separate memory: what this tape has read
         # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
         changes = Commit()
         for k, p in enumerate(params, start=len(plan.out_specs) - len(params)):

@@ -9,7 +9,14 @@ from tlean.errors import NodeError, OptionError, ShapeError
 
 
 class NatRef:
-    """A non-negative integer of a session that ops take as an index; it has no gradient and goes with `reset_tape`."""
+    """A non-negative integer of a session that ops take as an index; it has no gradient and goes with `reset_tape`.
+
+    Args:
+        session: the session that it belongs to.
+        value: an int of at least 0.
+
+    Raises: NodeError for something that is no session, OptionError for another value.
+    """
 
     __slots__ = ("_generation", "_session", "_value")
 
@@ -19,13 +26,26 @@ class NatRef:
         self._value = _naturals(value, ())
 
     def read(self, session: Any) -> AnyTensor:
-        """The value now. Raises: NodeError if it belongs to another session or is from before `reset_tape`."""
+        """The value now.
+
+        Args:
+            session: the session that asks.
+
+        Raises: NodeError if it belongs to another session or is from before `reset_tape`.
+        """
         if session is not self._session or self._generation != session.generation:
             raise NodeError("an index belongs to another session or is from before reset_tape")
         return self._value
 
     def write(self, session: Any, value: Any) -> None:
-        """Set the value for ops recorded from now on. Raises: NodeError, ShapeError for another length, OptionError for a negative one."""
+        """Set the value for ops recorded from now on.
+
+        Args:
+            session: the session that asks.
+            value: the new value.
+
+        Raises: NodeError, ShapeError for another length, OptionError for a negative one.
+        """
         before = self.read(session)
         new = _naturals(value, () if before.shape == () else None)
         if new.shape != before.shape:
@@ -41,7 +61,14 @@ class NatRef:
 
 
 class NatVecRef(NatRef):
-    """A vector of non-negative integers of a session that ops take as indices."""
+    """A vector of non-negative integers of a session that ops take as indices.
+
+    Args:
+        session: the session that it belongs to.
+        values: ints of at least 0.
+
+    Raises: NodeError for something that is no session, OptionError for other values.
+    """
 
     __slots__ = ()
 

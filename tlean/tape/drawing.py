@@ -125,7 +125,7 @@ def _rising(values: list[float]) -> list[float]:
 
 
 def _levels(found: list[Shown]) -> list[int]:
-    # The row of each node: one below its lowest parent; a node without parents stands just above the first that uses it.
+    # The row of each node: one below its lowest parent; a node without parents is just above the first that uses it.
     level: list[int] = []
     first_use: dict[int, int] = {}
     for n in found:

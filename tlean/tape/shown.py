@@ -42,7 +42,7 @@ def nodes(tape: Tape) -> Iterator[Shown]:
         op, name, parents, _, _, requires_grad, options = tape._store.describe(i)
         array = np.asarray(tape.get_value(i))
         settings = [f"{key}={option!r}" for key, option in options.items()]
-        # A dot stands for an input that is no node: an array such as labels, or one left out.
+        # A dot marks an input that is no node: an array such as labels, or one left out.
         inputs = ["·" if p < 0 else str(p) for p in parents]
         call = f"{op}({', '.join(inputs + settings)})" if op else "leaf"
         known = tuple(p for p in parents if p >= 0)

@@ -43,15 +43,34 @@ class StatefulTape:
         return _tape_of(self.store, len(self.store), self.dtype, (self.session_seed, self.stream_position))
 
     def value(self, ref: Any) -> AnyTensor:
-        """The value of a reference or id."""
+        """The value of a reference or id.
+
+        Args:
+            ref: of this tape.
+
+        Raises: NodeError for another tape's reference or an id out of range.
+        """
         return self.get_value(ref if isinstance(ref, RefBase) else self.ref_of(node_id("value", ref)))
 
     def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
-        """Gradients of a scalar, keyed by node id."""
+        """Gradients of a scalar, keyed by node id.
+
+        Args:
+            loss: a reference or id of shape `()`.
+
+        Raises: NodeError, ShapeError.
+        """
         return self.tape.backward_scalar(self._node(loss, "backward_scalar"))
 
     def backward(self, out: Any, seed: Any) -> dict[int, AnyTensor]:
-        """Gradients of `out` with the cotangent `seed`, keyed by node id."""
+        """Gradients of `out` with the cotangent `seed`, keyed by node id.
+
+        Args:
+            out: a reference or id.
+            seed: the cotangent, of the shape of `out`.
+
+        Raises: NodeError, ShapeError.
+        """
         return self.tape.backward(self._node(out, "backward"), seed)
 
     def _node(self, ref: Any, who: str) -> int:
@@ -70,7 +89,7 @@ class TapeM(StatefulTape, EagerOps):
     Args:
         tape: the tape to continue; an empty one by default.
         dtype: of a new tape.
-        seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape a stream of its own.
+        seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape its own stream.
         device: of a new tape. On a device, or for a tape that is on one, the backend of that device is made, with the same methods.
 
     Example::
@@ -104,17 +123,34 @@ class TapeM(StatefulTape, EagerOps):
 
     @classmethod
     def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:
-        """Run the program `f(m)` on a tape. Returns: (its result, the tape after it)."""
+        """Run the program `f(m)` on a tape.
+
+        Args:
+            f: the program; m is a `TapeM`.
+            tape: to go on from; None for a new one.
+
+        Returns: (its result, the tape after it).
+        """
         arguments.function("TapeM.run", "the program", f)
         m = cls(tape)
         return f(m), m.tape
 
     @classmethod
     def eval(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> Any:
-        """The result of the program `f(m)`."""
+        """The result of the program `f(m)`.
+
+        Args:
+            f: the program; m is a `TapeM`.
+            tape: to go on from; None for a new one.
+        """
         return cls.run(f, tape)[0]
 
     @classmethod
     def exec(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> Tape:
-        """The tape after the program `f(m)`."""
+        """The tape after the program `f(m)`.
+
+        Args:
+            f: the program; m is a `TapeM`.
+            tape: to go on from; None for a new one.
+        """
         return cls.run(f, tape)[1]

@@ -65,7 +65,7 @@ class Tape(TapeMethods):
     Args:
         dtype: "float32" or "float64"; what inputs are cast to.
         device: "cpu", "cuda" or "cuda:<number>". On a device values and gradients are its arrays, and the dtype is float32.
-        seed: of its random numbers; None for a stream of its own, which `tl.seed` fixes.
+        seed: of its random numbers; None for its own stream, which `tl.seed` fixes.
 
     Example::
 
@@ -114,7 +114,16 @@ class Tape(TapeMethods):
         return self._after(ops), ids
 
     def leaf(self, value: Any, name: str | None = None, requires_grad: bool = True) -> tuple[Tape, int]:
-        """Append a leaf that holds `value` (copied, cast to the tape's dtype). Returns: (tape, id)."""
+        """Append a leaf that holds `value` (copied, cast to the tape's dtype).
+
+        Args:
+            value: anything array-like.
+            name: shown in printed tapes.
+            requires_grad: whether gradients flow to it.
+
+        Returns: (tape, id).
+        Raises: DTypeError for a value that is no array of numbers.
+        """
         requires_grad = arguments.flag("leaf", "requires_grad", requires_grad)
         name = arguments.label("leaf", name)
         ops = self._builder()
@@ -122,12 +131,23 @@ class Tape(TapeMethods):
         return self._after(ops), i
 
     def const(self, value: Any, name: str | None = None) -> tuple[Tape, int]:
-        """Append a leaf that takes no gradient. Returns: (tape, id)."""
+        """Append a leaf that takes no gradient.
+
+        Args:
+            value: anything array-like.
+            name: shown in printed tapes.
+
+        Returns: (tape, id).
+        """
         return self.leaf(value, name, requires_grad=False)
 
     def add_node(self, node: Node) -> tuple[Tape, int]:
-        """Append a node of the user's own. Returns: (tape, id).
+        """Append a user's own node. Returns: (tape, id).
 
+        Args:
+            node: its parents are ids of this tape.
+
+        Returns: (tape, id).
         Raises: NodeError if a parent is not on this tape; the tape is unchanged then.
         """
         if not isinstance(node, Node):
@@ -143,7 +163,17 @@ class Tape(TapeMethods):
         return self._after(ops), i
 
     def unary(self, op_name: str, x: SupportsIndex, forward: Callable[[Any], Any], backward: Callable[[Any, Any], Any]) -> tuple[Tape, int]:
-        """An op of the user's own with one input: `forward(x)` and `backward(x, g)` on NumPy arrays. Returns: (tape, id)."""
+        """A user's own op with one input. Returns: (tape, id).
+
+        Args:
+            op_name: the name of the node.
+            x: the id of the input.
+            forward: `forward(x)` gives the value, from and as NumPy arrays.
+            backward: `backward(x, g)` gives the gradient of x for the cotangent g of the value.
+
+        Returns: (tape, id).
+        Raises: NodeError for an id that is not on the tape, OptionError for functions that are none.
+        """
         for name, f in (("forward", forward), ("backward", backward)):
             arguments.function(f"unary {op_name}", name, f)
         x = self._require(x, f"unary {op_name}")
@@ -158,7 +188,7 @@ class Tape(TapeMethods):
     # Reading --------------------------------------------------------------------------------------------------------------
 
     def _require(self, id: SupportsIndex, who: str) -> int:
-        # The id as an int: a reference of a TapeM stands for its node.
+        # The id as an int: a reference of a TapeM means its node.
         i = node_id(who, id)
         if not 0 <= i < self._size:
             raise NodeError(f"{who}: there is no node {i} on this tape of {self._size} nodes")
@@ -178,7 +208,11 @@ class Tape(TapeMethods):
         return self._size
 
     def get_node(self, id: SupportsIndex) -> Node | None:
-        """Node `id` (its value, parents, name, flag and vector-Jacobian product), or None out of range."""
+        """Node `id` (its value, parents, name, flag and vector-Jacobian product), or None out of range.
+
+        Args:
+            id: the number of the node.
+        """
         id = node_id("get_node", id)
         if not 0 <= id < self._size:
             return None
@@ -196,12 +230,23 @@ class Tape(TapeMethods):
         return [(p, after[p]) for p in dict.fromkeys(parents) if after[p] is not None]
 
     def get_value(self, id: SupportsIndex) -> AnyTensor | None:
-        """The value of node `id`, or None out of range."""
+        """The value of node `id`, or None out of range.
+
+        Args:
+            id: the number of the node.
+        """
         i = node_id("get_value", id)
         return self._store.value(i) if 0 <= i < self._size else None
 
     def require_value(self, id: SupportsIndex, shape: Sequence[int]) -> AnyTensor:
-        """The value of node `id`, checked to have this shape. Raises: NodeError, ShapeError."""
+        """The value of node `id`, checked to have this shape.
+
+        Args:
+            id: the number of the node.
+            shape: the shape that it must have.
+
+        Raises: NodeError, ShapeError.
+        """
         id = self._require(id, "require_value")
         value = self._store.value(id)
         if value.shape != arguments.shape("require_value", shape):
@@ -209,7 +254,13 @@ class Tape(TapeMethods):
         return value
 
     def item(self, id: SupportsIndex) -> float:
-        """The only element of node `id`, as a number. Raises: NodeError, ShapeError."""
+        """The only element of node `id`, as a number.
+
+        Args:
+            id: the number of the node.
+
+        Raises: NodeError, ShapeError.
+        """
         return self._store.value(self._require(id, "item")).item()
 
     # Gradients ------------------------------------------------------------------------------------------------------------
@@ -220,24 +271,47 @@ class Tape(TapeMethods):
     def backward_dense(self, out: SupportsIndex, seed: Any) -> list[AnyTensor | None]:
         """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
 
-        The seed stands at `out` whatever its flag. Raises: NodeError, ShapeError.
+        The seed is at `out` whatever its flag. Raises: NodeError, ShapeError.
+
+        Args:
+            out: the number of a node.
+            seed: the cotangent, of the shape of `out`.
         """
         out = self._require(out, "backward")
         return self._store.backward(out, self._seed(out, seed), self._size)
 
     def backward_dense_all(self, out: SupportsIndex, seed: Any) -> list[AnyTensor]:
-        """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run)."""
+        """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run).
+
+        Args:
+            out: the number of a node.
+            seed: the cotangent, of the shape of `out`.
+
+        Raises: NodeError, ShapeError.
+        """
         return [g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(self.backward_dense(out, seed))]
 
     def backward_dense_from(self, grads: Sequence[Any], n: int | None = None) -> list[AnyTensor]:
         """Reverse over the first n nodes (default: all), starting from a gradient for every node; every rule is run.
+
+        Args:
+            grads: a gradient for each of the nodes, of its shape.
+            n: how many nodes, from the first.
 
         Raises: ShapeError unless `grads` has one gradient of the right shape for each node.
         """
         return self._from(grads, self._size if n is None else n, 0)
 
     def backward_step(self, grads: Sequence[Any], id: SupportsIndex) -> list[AnyTensor]:
-        """One step of the reverse sweep: add the contributions of node `id` to its parents' gradients."""
+        """One step of the reverse sweep: add the contributions of node `id` to its parents' gradients.
+
+        Args:
+            grads: a gradient for each node, of its shape.
+            id: the number of the node.
+
+        Returns: the gradients after the step.
+        Raises: NodeError, ShapeError.
+        """
         id = self._require(id, "backward_step")
         return self._from(grads, id + 1, id)
 
@@ -252,11 +326,24 @@ class Tape(TapeMethods):
         return self._store.backward_from([*full, *[None] * rest], n, first)[: self._size]
 
     def backward(self, out: SupportsIndex, seed: Any) -> dict[int, AnyTensor]:
-        """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached."""
+        """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached.
+
+        Args:
+            out: the number of a node.
+            seed: the cotangent, of the shape of `out`.
+
+        Raises: NodeError, ShapeError.
+        """
         return dense_to_dict(self.backward_dense(out, seed))
 
     def backward_scalar(self, out: SupportsIndex) -> dict[int, AnyTensor]:
-        """Gradients of the scalar `out` (seed 1), keyed by node id. Raises: ShapeError if `out` has axes."""
+        """Gradients of the scalar `out` (seed 1), keyed by node id.
+
+        Args:
+            out: the number of a node of shape `()`.
+
+        Raises: ShapeError if `out` has axes.
+        """
         value = self.get_value(out)
         if value is not None and value.shape != ():
             raise ShapeError(f"backward_scalar: the output is a scalar, got shape {value.shape}; use backward(out, seed)")
@@ -272,7 +359,14 @@ class Tape(TapeMethods):
         return to_dot(self)
 
     def show(self, path: Any = None, grads: Any = None) -> str:
-        """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms; `path`: a file for it."""
+        """The tape as an SVG picture (text), with shapes, ranges of values and, given gradients, their norms.
+
+        Args:
+            path: a file to write it to.
+            grads: what a backward pass of this tape returned.
+
+        Raises: OptionError for gradients of another kind, or a path that cannot be written to.
+        """
         if isinstance(grads, str | bytes) or not isinstance(grads, Mapping | Sequence | None):
             raise OptionError(f"show: gradients are what a backward pass returned, got {type(grads).__name__}")
         return to_svg(self, path, grads)
@@ -330,7 +424,14 @@ def _cast(g: Any, like: Any) -> Any:
 
 
 def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
-    """A cotangent, checked to have this shape. Raises: ShapeError if it has another."""
+    """A cotangent, checked to have this shape.
+
+    Args:
+        g: anything array-like.
+        shape: the shape that it must have.
+
+    Raises: ShapeError if it has another.
+    """
     g = g if context_at(g) else as_tensor(g)
     if g.shape != arguments.shape("require_grad", shape):
         raise ShapeError(f"a cotangent has the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
@@ -338,5 +439,9 @@ def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
 
 
 def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
-    """Gradients keyed by node id, from a dense list; entries that are None are left out."""
+    """Gradients keyed by node id, from a dense list; entries that are None are left out.
+
+    Args:
+        grads: one entry for each node.
+    """
     return {i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None}

@@ -1,7 +1,7 @@
 """`tl.save` and `tl.load`: whatever has a state, in one safetensors file that is whole or not there.
 
-The arrays stand in the file under their path in the state ("optimizer.state.0.exp_avg"), so any reader of safetensors finds them; numbers,
-texts and the structure stand in the header, as JSON.
+The arrays are in the file under their path in the state ("optimizer.state.0.exp_avg"), so any reader of safetensors finds them; numbers,
+texts and the structure are in the header, as JSON.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise OptionError(f"save: {path or 'the value'} is an array of {array.dtype}; numbers and Booleans can be saved")
         name = path or "value"
-        # The format has a use of its own for "__metadata__".
+        # The format reserves "__metadata__".
         while name in arrays or name == "__metadata__":
             name += "_"
         arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -79,7 +79,7 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
         tl.save("run.safetensors", trainer=trainer, optimizer=opt, schedule=schedule, epoch=3)
 
     It is written beside its place (`.<name>.partial`), flushed to the disk, renamed, and the folder is flushed too: an earlier file of the
-    same name stands until the new one is whole. One process at a time may write a path. A new file has the mode that `open` would give it,
+    same name stays until the new one is whole. One process at a time may write a path. A new file has the mode that `open` would give it,
     one that is replaced keeps its own.
 
     Args:
@@ -191,9 +191,10 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     Everything is read and checked before anything is changed; if one target does not take its part, all are as they were.
 
     Args:
-        targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
+        path: of the file.
         names: for a file of another library: our name → the name in the file. At most one target, which gets these arrays; what is not
             named is not read. None with a file of another library: the names agree, and one target gets all arrays.
+        targets: what goes on from the part of that name: anything with `load_state_dict` and `state_dict`.
 
     Returns: the parts by name, with NumPy arrays; from a file of another library, the arrays by our names.
 

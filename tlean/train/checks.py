@@ -38,7 +38,7 @@ def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
         raise OptionError(f"fit: metrics are functions by name, as in {{'mae': mae}}, got a {type(metrics).__name__}")
     for name, f in metrics.items():
         if not isinstance(name, str) or name in PLAIN or name.startswith("val_"):
-            raise OptionError(f"fit: a metric has a name of its own, not {', '.join(PLAIN)} or val_*; got {name!r}")
+            raise OptionError(f"fit: a metric needs a name other than {', '.join(PLAIN)} or val_*; got {name!r}")
         if not callable(f):
             raise OptionError(f"fit: metric {name} is a function (output, *targets), got {f!r}")
     return metrics
@@ -162,6 +162,6 @@ def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Sc
 
 
 def check_norm(clip_norm: Any) -> None:
-    """Raise OptionError for a norm that is no number of at least 0; infinity stands for no bound."""
+    """Raise OptionError for a norm that is no number of at least 0; infinity means no bound."""
     if clip_norm is not None:
         limit("fit: clip_norm", clip_norm)

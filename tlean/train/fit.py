@@ -257,7 +257,7 @@ def fit(
     check_files(checkpoint, log, tensorboard, curves)
     loader = _loader(data, epochs, batch_size, True, whole("fit: seed", seed))
     held = None if validation is None else _loader(validation, epochs, getattr(loader, "batch_size", batch_size), False, 0)
-    # A pass that was left half-way is gone on with, not begun anew.
+    # A pass that was left half-way is continued, not restarted.
     loader.load_state_dict(loader.state_dict())
     batch = _first(loader)
     check_batch(batch, loss, inputs)
@@ -338,7 +338,7 @@ def evaluate(
 ) -> dict[str, float]:
     """The mean loss and metrics of a trainer made from `Module.program`, over all samples of a `DataLoader` or `Batches`."""
     meter = Meter()
-    # A loader's own epochs go on as if nobody had looked.
+    # A loader's own epochs go on as if they had not been read here.
     for batch in data if isinstance(data, Batches) else (data.batch(0, k) for k in range(len(data))):
         value = trainer.forward(*batch).item()
         meter.add({"loss": value, **_measured(metrics or {}, trainer.aux["output"], batch[inputs:])}, len(batch[0]))

@@ -21,10 +21,10 @@ def _stream() -> Any:
 
 
 def say(text: str) -> None:
-    """A line to standard error, in ASCII where it has no other letters; where nobody can hear it, it is not said, and the work goes on."""
+    """A line to standard error, in ASCII where it has no other letters; where the stream is gone, it is dropped, and the work goes on."""
     stream = _stream()
     if stream is not None:
-        # A pipe whose reader went away, or a stream that somebody closes meanwhile.
+        # A pipe whose reader went away, or a stream that was closed meanwhile.
         with contextlib.suppress(OSError, ValueError):
             print(encodable(text, stream), file=stream, flush=hasattr(stream, "flush"))
 
@@ -40,8 +40,8 @@ def progress(
     """The batches, one by one, with a sign of how far they are.
 
     Args:
-        title: what stands first, such as "epoch 1/8".
-        total: samples in all; None if nobody knows.
+        title: the text at the beginning, such as "epoch 1/8".
+        total: samples in all; None if unknown.
         report: called for a text on how it goes, such as the loss.
         count: the samples in a batch.
         unit: what the samples are called.

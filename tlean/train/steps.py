@@ -223,7 +223,7 @@ class CompiledSteps:
                 if clip_norm is not None and moved:
                     found, norm = clipped(graph, found, clip_norm)
                     looked_at, what = [norm], _NORM
-                # The first update waits for the look at the numbers; the others stand behind it.
+                # The first update waits for the look at the numbers; the others follow it.
                 look = (value, looked_at, what) if finite else None
                 for k, g in zip(moved, found, strict=True):
                     self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)

@@ -34,7 +34,15 @@ def param(m: Any, value: Any, name: str | None = None) -> Any:
 
 
 def const(m: Any, value: Any, name: str | None = None) -> Any:
-    """A leaf that takes no gradient. Returns: its reference."""
+    """A leaf that takes no gradient.
+
+    Args:
+        m: a `TapeM`, or another backend.
+        value: the value, of any shape.
+        name: shown by `repr(tape)`.
+
+    Returns: its reference.
+    """
     return _backend(m, "const").const(value, name)
 
 
@@ -74,7 +82,9 @@ def mean_scalar_over_array(m: Any, tag: str, xs: Any, loss_of: Callable[[Any], A
     """`mean_scalar_over` along the first axis of an array: `loss_of(x)` gets a NumPy view of shape `xs.shape[1:]`.
 
     Args:
+        m, tag: as for `mean_scalar_over`.
         xs: anything array-like of shape `(n, …)`.
+        loss_of: records the loss of one sample.
 
     Returns: a reference of shape `()`, with the same bits as `mean_scalar_over` on the list of the rows.
     Raises: ShapeError as `mean_scalar_over` does, and where `xs` has no axis.
@@ -87,6 +97,11 @@ def mean_scalar_over_array(m: Any, tag: str, xs: Any, loss_of: Callable[[Any], A
 
 def mean_scalar_over_dataset(m: Any, tag: str, data: Dataset, loss_of: Callable[[Any], Any]) -> Any:
     """`mean_scalar_over` over a `Dataset`: `loss_of(sample)` gets a tuple, one entry for each array of the data set.
+
+    Args:
+        m, tag: as for `mean_scalar_over`.
+        data: the samples.
+        loss_of: records the loss of one sample.
 
     Returns: a reference of shape `()`, with the same bits as `mean_scalar_over` on the list of the samples.
     Raises: ShapeError as `mean_scalar_over` does.

@@ -90,12 +90,24 @@ class ScalarTrainer:
         return tensors
 
     def forward(self, *inputs: Any) -> AnyTensor:
-        """The loss, with no gradient computed."""
+        """The loss, with no gradient computed.
+
+        Args:
+            inputs: arrays of the shapes that the trainer was made for.
+
+        Raises: ShapeError for other shapes or another number of inputs.
+        """
         value, self.aux = self._steps.forward(self._tensors(inputs))
         return value
 
     def backward(self, *inputs: Any) -> list[AnyTensor | None]:
-        """The gradients of the loss, one for each parameter (None for one that is frozen or that the loss does not reach)."""
+        """The gradients of the loss, one for each parameter (None for one that is frozen or that the loss does not reach).
+
+        Args:
+            inputs: arrays of the shapes that the trainer was made for.
+
+        Raises: ShapeError for other shapes or another number of inputs.
+        """
         _, self.aux, grads = self._steps.backward(self._tensors(inputs))
         return grads
 
@@ -110,15 +122,41 @@ class ScalarTrainer:
         return value
 
     def step(self, lr: float, *inputs: Any) -> AnyTensor:
-        """One step of gradient descent; returns the loss before it."""
+        """One step of gradient descent; returns the loss before it.
+
+        Args:
+            lr: the learning rate, at least 0.
+            inputs: arrays of the shapes that the trainer was made for.
+
+        Raises: OptionError for a rate below 0; ShapeError for other shapes or another number of inputs; then nothing was updated.
+        """
         return self._move(SGDUpdate(lr), inputs)
 
     def adam_step(self, lr: float, beta1: float, beta2: float, eps: float, *inputs: Any) -> AnyTensor:
-        """One step of Adam; returns the loss before it. Source: Kingma & Ba 2015, algorithm 1."""
+        """One step of Adam; returns the loss before it. Source: Kingma & Ba 2015, algorithm 1.
+
+        Args:
+            lr: the learning rate, at least 0.
+            beta1, beta2: how much of the running means is kept, in [0, 1].
+            eps: added to the root.
+            inputs: arrays of the shapes that the trainer was made for.
+
+        Raises: OptionError for a number outside its range; ShapeError; then nothing was updated.
+        """
         return self.adamw_step(lr, beta1, beta2, eps, 0.0, *inputs)
 
     def adamw_step(self, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, *inputs: Any) -> AnyTensor:
-        """One step of AdamW; returns the loss before it. Source: Loshchilov & Hutter 2019, algorithm 2."""
+        """One step of AdamW; returns the loss before it. Source: Loshchilov & Hutter 2019, algorithm 2.
+
+        Args:
+            lr: the learning rate, at least 0.
+            beta1, beta2: how much of the running means is kept, in [0, 1].
+            eps: added to the root.
+            weight_decay: parameters shrink by the factor 1 − lr·weight_decay first.
+            inputs: arrays of the shapes that the trainer was made for.
+
+        Raises: OptionError for a number outside its range; ShapeError; then nothing was updated.
+        """
         return self._move(AdamUpdate(self._adam, lr, beta1, beta2, eps, weight_decay), inputs)
 
     def optim_step(self, opt: Update, *inputs: Any, clip_norm: float | None = None, check_finite: bool = False) -> AnyTensor:
@@ -129,6 +167,7 @@ class ScalarTrainer:
 
         Args:
             opt: one of `tl.optim`, made over this trainer's `params`.
+            inputs: arrays of the shapes that the trainer was made for.
             clip_norm: the largest joint norm of the gradients that the optimiser uses (see `tl.optim.clip_by_norm`).
             check_finite: look at the loss and at the gradients (with clip_norm, at their norm) before anything is updated. On a device this
                 waits for it, once; the loss has been read back then.
@@ -167,7 +206,13 @@ class ScalarTrainer:
         return {"params": self.params.state_dict(), "adam": adam, "rng": {"seed": seed, "position": position}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises: OptionError or ShapeError if it is of another model; then nothing was changed."""
+        """Go on from a saved state.
+
+        Args:
+            state: what `state_dict` of a trainer of this model returned.
+
+        Raises: OptionError or ShapeError if it is of another model; then nothing was changed.
+        """
         if not isinstance(state, Mapping) or state.keys() != {"params", "adam", "rng"}:
             raise OptionError("ScalarTrainer: this is no state of a trainer")
         by_name = dict(zip(self.params.names(), self.params, strict=True))
@@ -181,11 +226,11 @@ class ScalarTrainer:
         self._adam, self._steps.stream_state = adam, stream
 
     def get_params(self) -> list[AnyTensor]:
-        """The parameters now, as arrays of their own."""
+        """The parameters now, as copies."""
         return self.params.get()
 
     def __reduce__(self) -> Any:
-        # Plans and tapes are made anew where it arrives; the loss is pickled by name, or by its own state.
+        # Plans and tapes are made again where it arrives; the loss is pickled by name, or by its own state.
         given = (self.options, list(self.params), self.input_specs, self._steps.loss)
         return _remade, (type(self), given, self._adam, self._steps.stream_state)
 

@@ -6,7 +6,7 @@ from tlean.ops import expression as ex
 from tlean.ops.elementwise import FORMULAS, Formula
 from tools.codegen.kernels import DTYPES, FOLDER
 
-#: Formulas of these alone are steps; the others call functions, whose loops stand by themselves.
+#: Formulas of these alone are steps; the others call functions, whose loops are separate.
 _ARITHMETIC = {"add", "sub", "mul", "div", "neg", "select", "greater", "greater_equal", "less", "less_equal", "equal"}
 _REGISTERS = 8
 

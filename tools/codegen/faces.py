@@ -22,7 +22,7 @@ _HEADER = '"""Generated from tlean.ops at build time; do not edit."""\n'
 
 @dataclass(frozen=True)
 class Face:
-    """One public name: its parameters in order, and what stands behind it."""
+    """One public name: its parameters in order, and what is behind it."""
 
     name: str
     parameters: tuple[inspect.Parameter, ...]
@@ -66,7 +66,7 @@ class Face:
 
 
 def _literal(value: Any) -> str:
-    # A default as source text; an infinity has no literal of its own.
+    # A default as source text; an infinity has no literal.
     return f"float({str(value)!r})" if isinstance(value, float) and value - value != 0.0 else repr(value)
 
 

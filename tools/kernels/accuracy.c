@@ -63,7 +63,7 @@ static void reference(int function, const float *in, double *out, int n) {
     FUNCTIONS(DEFINE)
 }
 
-/* |got − want| in units of the last place of a float32 as large as `want`. NaN stands for NaN alone; where the exact value rounds to an
+/* |got − want| in units of the last place of a float32 as large as `want`. NaN equals NaN alone; where the exact value rounds to an
  * infinity or nearly so, the largest number and the infinity are neighbours. Without branches, so that it vectorises. */
 static inline double units(double got, double want, double smallest) {
     const double beyond = FLT_MAX * (1 + 0x1p-24);

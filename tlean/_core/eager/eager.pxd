@@ -31,7 +31,7 @@ cdef class EagerCore:
     cdef public bint check_numerics
     cdef public int thread_cap
     cdef int mode
-    cdef bint plain_operators   # no subclass has methods of its own for what the operators call
+    cdef bint plain_operators   # no subclass overrides the methods that the operators call
     cdef public unsigned long long stream_position
     cdef public object session_seed
     cdef object __weakref__

@@ -124,7 +124,7 @@ cdef class EagerCore:
     Args:
         dtype: "float32" or "float64": what floating-point inputs are cast to.
         store: the nodes to continue; a new tape by default.
-        seed: of the stream that random ops without a seed of their own draw from.
+        seed: of the stream that random ops without their own seed draw from.
     """
 
     def __cinit__(self):
@@ -172,7 +172,7 @@ cdef class EagerCore:
         self.spare = None
         if self._uses:
             self._uses = {}
-        # Only now, as what a node held may run Python's code when it goes. Nobody else has the nodes: their memory is for the next tape.
+        # Only now, as what a node held may run Python's code when it goes. Nothing else has the nodes: their memory is for the next tape.
         if Py_REFCNT(before) == 1 and before.rewind() and self.spare is None:
             self.spare = before
 

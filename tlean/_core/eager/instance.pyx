@@ -144,7 +144,7 @@ cdef void see(Instance inst):
 
 
 def profile_instances():
-    """The instances that ran since the profile began, and forgets them: (instance, nanoseconds, calls) of those with a kernel of their own,
+    """The instances that ran since the profile began, and forgets them: (instance, nanoseconds, calls) of those with their own kernel,
     (instance, 0, 0) of those that run by plans."""
     found = [(i, (<Instance>i).ticks, (<Instance>i).calls) for i in _profiled_instances]
     _profiled_instances.clear()

@@ -1,6 +1,6 @@
 # `no_grad`: whether ops record what they do.
 
-# How many no_grad blocks are open anywhere: while it is 0 nobody pays for the look-up of the context's own flag.
+# How many no_grad blocks are open anywhere: while it is 0 no call pays for the look-up of the context's own flag.
 cdef int _blocks_open = 0
 cdef object _innermost = ContextVar("tlean_no_grad", default=None)
 

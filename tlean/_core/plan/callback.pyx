@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""A kernel that calls back into Python: how ops of the user's own, and reference definitions, take part in plans and tapes."""
+"""A kernel that calls back into Python: how the user's own ops, and reference definitions, take part in plans and tapes."""
 from threading import get_ident
 from weakref import WeakValueDictionary
 
@@ -12,7 +12,7 @@ from tlean._core.kernel cimport TL_OK, TL_RAISED
 
 
 # Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is
-# called with the list of outputs (writable arrays; None for one that nobody reads), the list of inputs (read-only arrays of its own; None
+# called with the list of outputs (writable arrays; None for one that is never read), the list of inputs (separate read-only arrays; None
 # for an absent one) and the options.
 
 # By number, while the record lives that a call belongs to: what holds a plan holds its records, so that nothing else keeps a call alive.
@@ -35,7 +35,7 @@ class HostCall:
 
 
 def call_number(record, options):
-    """The number that stands for `record.host` with these options in the `ints` of a call; it is valid while the record lives."""
+    """The number that represents `record.host` with these options in the `ints` of a call; it is valid while the record lives."""
     global _count
     calls = record.memo.setdefault("host", {})
     key = repr(options)

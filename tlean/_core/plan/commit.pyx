@@ -1,9 +1,9 @@
 """Changes of Python objects that become real together: what a step counts and where its new values are.
 
 A step writes arrays by a kernel and counts by Python. Between two lines of Python an exception may come (Ctrl-C, no memory), so the lines
-that would count are noted in a `Commit` before the step, and whoever runs the kernels carries them out in the same call. Nothing interrupts
-that: signals wait until the interpreter goes on. A device's kernels are calls of its driver that are noted likewise; as those are functions
-of C, there is no line of Python between the first of them and the last change.
+that would count are noted in a `Commit` before the step, and the code that runs the kernels carries them out in the same call. Nothing
+interrupts that: signals wait until the interpreter goes on. A device's kernels are calls of its driver that are noted likewise; as those
+are functions of C, there is no line of Python between the first of them and the last change.
 """
 from cpython.dict cimport PyDict_Contains, PyDict_DelItem, PyDict_SetItem
 from cpython.object cimport PyObject, PyObject_DelAttr
@@ -61,7 +61,7 @@ cdef class Commit:
         self.rows += (target, key, _unset)
 
     def output(self, target, key, number):
-        """The same as `set` where the value is output `number` of the plan, as an array of its own."""
+        """The same as `set` where the value is output `number` of the plan, as a separate array."""
         self.rows += (target, key, None)
         self.outputs.append((len(self.rows) - 1, number))
 
@@ -100,7 +100,7 @@ cdef class Commit:
         return True
 
     cdef int prepare(self, list made) except -1:
-        # All that may fail. What it changes (dicts get their new keys) nobody sees before `apply` or `undo`.
+        # All that may fail. What it changes (dicts get their new keys) is invisible before `apply` or `undo`.
         cdef Py_ssize_t k
         for k, number in self.outputs:
             value = made[number]

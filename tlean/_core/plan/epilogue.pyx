@@ -1,7 +1,7 @@
 # cython: language_level=3
 """A kernel with an elementwise chain after it: the chain runs over every part of the result as soon as it is final.
 
-The producer (kernel.h) reports ranges of its output; the chain (plan/chain.pyx) runs over each, on the thread that made it, while it is in a
+The producer (kernel.h) reports ranges of its output; the chain (chain.pyx) runs over each, on the thread that made it, while it is in a
 cache. It runs the loops of the single ops on the values that the kernel stored, so the bits are those of the two run one after the other.
 """
 from libc.stdint cimport int64_t

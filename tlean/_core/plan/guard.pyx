@@ -30,7 +30,7 @@ cdef enum:
     LENGTH = 5
     KEYS = 6
 
-# What must stand there.
+# What must be there.
 cdef enum:
     IS = 0
     EQUALS = 1
@@ -79,7 +79,7 @@ cdef bint same_value(object a, object b) except -1:
 
 
 cdef bint same_method(object a, object b) except -1:
-    # Bound methods are made anew whenever they are read.
+    # Bound methods are made again whenever they are read.
     if type(a) is not MethodType or type(b) is not MethodType:
         return False
     return a.__func__ is b.__func__ and a.__self__ is b.__self__
@@ -143,7 +143,7 @@ cdef class Guard:
 
     def input(self, Py_ssize_t slot, array, str dtype, bint copy):
         """A further input of the program: the array of a slot, or (−1) this very array or parameter, as this dtype."""
-        # An AnyTensor never changes: as long as it is there, it counts as it was, whoever releases it.
+        # An AnyTensor never changes: as long as it is there, it counts as it was, even if it is released.
         kept = (array, shared(array)) if isinstance(array, AnyTensor) else (array if slot < 0 else None, None)
         self.inputs.append((slot, *kept, hasattr(array, "_tensor"), intern_shape(tuple(array.shape)), dtype_code(dtype), copy))
 
@@ -156,7 +156,7 @@ cdef class Guard:
         self.versions.append((slot, version))
 
     cdef object fetch(self, Py_ssize_t i):
-        # What stands at a place now; `_absent` for nothing.
+        # What is at a place now; `_absent` for nothing.
         cdef int place = self.places[i]
         cdef PyObject* found = NULL
         owner = self.owners[i]
@@ -183,7 +183,7 @@ cdef class Guard:
         return owner
 
     def changed(self):
-        """The name of the first place where something else stands now, or None."""
+        """The name of the first place that now holds something else, or None."""
         cdef list current = [None] * self.slots
         cdef Py_ssize_t i = self.find(current)
         if i >= 0:
@@ -191,7 +191,7 @@ cdef class Guard:
         return None
 
     cdef Py_ssize_t find(self, list current) except -2:
-        # The first place where something else stands, else −1; the arrays by slot.
+        # The first place that holds something else, else −1; the arrays by slot.
         cdef Py_ssize_t i, slot
         cdef int mode
         for i in range(self.count):

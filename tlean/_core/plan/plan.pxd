@@ -10,7 +10,7 @@ cdef enum:
     AT_OUTPUT = 1     # the caller's output number n
     AT_SCRATCH = 2    # n bytes into the scratch block
     AT_CONST = 3      # constant number n of the plan
-    AT_NOWHERE = 4    # nobody reads it: the kernel gets NULL
+    AT_NOWHERE = 4    # never read: the kernel gets NULL
 
 # How output number j comes about.
 cdef enum:

@@ -25,7 +25,7 @@ from tlean._core.kernel cimport (
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
-# Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take memory of their own.
+# Operands of one instruction that are gathered on the stack; longer lists (a wide concat) take separate memory.
 cdef enum:
     ON_STACK = 64
 
@@ -47,7 +47,7 @@ cdef class Plan:
 
     Args:
         places: (kind, n) for every value id.
-        instructions: (kernel address, output ids, input ids, ints, floats) in order; id -1 stands for an absent input.
+        instructions: (kernel address, output ids, input ids, ints, floats) in order; id -1 means an absent input.
         n_inputs: how many arrays the caller passes.
         outputs: (kind, n, writer) for every output: kind OUT_*, n the input it is, writer the instruction that may add into it or -1.
         scratch_bytes: the size of the block that temporaries live in.
@@ -73,7 +73,7 @@ cdef class Plan:
         # Arrays of the plan's own: its constants outlive a release() of what they were made from.
         self.keep = tuple([shared(c) for c in constants])
         self.places = <Place*>zeroed(self.n_places + 1, sizeof(Place))
-        # The last place stands for every absent operand.
+        # The last place represents every absent operand.
         self.places[self.n_places].kind = AT_NOWHERE
         for i, (kind, n) in enumerate(places):
             self.places[i].kind = kind

@@ -72,7 +72,7 @@ ROW_SUM(row_weighted_covariation, (const T *y, const T *w, const T *x, T center,
 ROW_SUM(row_square_distance, (const T *x, const T *y, ptrdiff_t n), DISTANCE)
 #undef DISTANCE
 
-/* The greatest element; a NaN is passed over (whoever asks meets it again in the sum of exponentials). */
+/* The greatest element; a NaN is passed over (it shows again in the sum of exponentials). */
 TL_INLINE V NAME(row_greater)(V a, V b) {
     M mask = a > b;
     return (V)(((M)a & mask) | ((M)b & ~mask));

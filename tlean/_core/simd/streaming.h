@@ -67,8 +67,8 @@ static inline void tl_stream(void *dst, const void *src, int64_t n) {
     memcpy(d + i, s + i, n - i);
 }
 
-/* Asks for n bytes that will be read soon: what is worked out meanwhile hides their way from memory, which the processor's own guesses,
- * made anew on every page, do not. */
+/* Prefetches n bytes that will be read soon: what is worked out meanwhile hides their way from memory, which the processor's own guesses,
+ * which restart on every page, do not. */
 static inline void tl_fetch(const void *p, int64_t n) {
 #if defined(__GNUC__)
     for (int64_t i = 0; i < n; i += 64) __builtin_prefetch((const char *)p + i);

@@ -1,7 +1,7 @@
 /* Vectors of one element type for micro.h: types, partial loads and stores, interleaving, transposes, sums over lanes.
- * Included with TL_T (float, double), TL_SUFFIX (f32, f64) and TL_INT (the integer as wide) defined. X stands for the suffix.
+ * Included with TL_T (float, double), TL_SUFFIX (f32, f64) and TL_INT (the integer as wide) defined. X is the suffix.
  *
- *   tl_vec_X, tl_uvec_X         TL_VL_X lanes; the second may stand at any address of an element
+ *   tl_vec_X, tl_uvec_X         TL_VL_X lanes; the second may be at any address of an element
  *   tl_load_part_X(p, n)        the first n lanes from memory, zero beyond (nothing beyond is touched), 0 <= n <= TL_VL_X
  *   tl_store_part_X(p, v, n)    likewise
  *   tl_shuffle_X(a, b, order)   lanes of a and b in any order

@@ -4,7 +4,7 @@
  * is the explicit TL_FMA (these headers are meant for -ffp-contract=off). Between instruction sets bits differ.
  * Special values are IEEE: signed zeros, infinities, NaN, subnormal arguments and results.
  *
- * Polynomials are minimax fits of our own (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again; those of
+ * Polynomials are minimax fits made for tlean (Remez exchange in 160 bits, low coefficients rounded first and the rest fitted again; those of
  * sigmoid2 and normal_cdf by Lawson's reweighted least squares). They are evaluated by Estrin's scheme, pairs first, or by even and odd
  * powers apart: what limits these loops is the chain of dependent steps.
  */

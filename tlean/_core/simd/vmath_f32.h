@@ -1,6 +1,6 @@
 /* Elementary functions on float32; see vmath.h, which includes this. */
 
-/* x + TL_ROUNDF − TL_ROUNDF rounds to an integer (|x| < 2²²), and the integer stands in the low bits of x + TL_ROUNDF. */
+/* x + TL_ROUNDF − TL_ROUNDF rounds to an integer (|x| < 2²²), and the integer is in the low bits of x + TL_ROUNDF. */
 #define TL_ROUNDF 12582912.0f /* 1.5·2²³ */
 #define TL_LOG2EF 1.44269504f
 /* ln 2 = high + low; the high part has 9 bits, so that n·high is exact for every exponent n, with or without FMA. */

@@ -42,7 +42,7 @@ cdef extern from *:
         }
         tl_scratch_kept = 0;
     }
-    /* From now on every thread asks anew. Not while a job runs. */
+    /* From now on every thread requests again. Not while a job runs. */
     static void tl_scratch_simulate(int nth) {
         tl_scratch_free(NULL);
         tl_scratch_refused = nth;
@@ -130,7 +130,7 @@ cdef int active_threads() noexcept nogil:
 def simulate_scratch_failure(nth):
     """Let the nth request of a kernel for more scratch memory fail from now on, and all after it; 0 ends that. For tests.
 
-    The calling thread's scratch memory goes, so that its kernels ask anew. Returns: how many requests there were before.
+    The calling thread's scratch memory goes, so that its kernels request it again. Returns: how many requests there were before.
     """
     asked = tl_scratch_asked
     tl_scratch_simulate(nth)
@@ -175,7 +175,7 @@ def _default_threads():
 
 
 def _after_fork():
-    # A forked child starts over, with one thread until it asks for more.
+    # A forked child starts over, with one thread until it requests more.
     global tl_threads
     tl_pool_after_fork()
     tl_threads = 1

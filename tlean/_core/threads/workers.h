@@ -8,7 +8,7 @@
  * part only with as much as the caller has (`ready`). Where the system has none for it, the others do its chunks.
  *
  * A worker may look at a job only between `entered`+1 and `entered`−1, and only if it saw `open` after the increment; the caller closes the
- * job and then waits until nobody is inside. Both sides use sequentially consistent operations, so one of them sees the other.
+ * job and then waits until no thread is inside. Both sides use sequentially consistent operations, so one of them sees the other.
  */
 #ifndef TLEAN_POOL_H
 #define TLEAN_POOL_H

@@ -49,7 +49,7 @@ class Runs:
 
     Args:
         suffix: of the dtype in the names of kernels.
-        operands: for every value what stands for its memory in the group's ints.
+        operands: for every value what represents its memory in the group's ints.
         kept: the values that are read in memory after the group.
     """
 
@@ -68,9 +68,9 @@ class Runs:
         """The next op.
 
         Args:
-            place: where it stands in the group's ints; its numbers are the floats from `first` on.
+            place: its position in the group's ints; its numbers are the floats from `first` on.
             following: what the next op reads; None if that is no step.
-            last: whether nobody reads the value after the next op.
+            last: whether nothing reads the value after the next op.
         """
         if not is_step(op, self.suffix):
             self.close()

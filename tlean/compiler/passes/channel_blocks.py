@@ -2,7 +2,7 @@
 
 Those convolutions have channels as the lanes of their vectors. An array (N, C, H, W) is turned when it is read, and turned back when it is
 written. Where only such convolutions, elementwise chains and sums to biases touch a value, it is kept as (N, C / lanes, H, W, lanes), and
-nobody turns it: in conv → relu → conv, forward and backward, all that lies between the convolutions. Elementwise ops do not notice; the
+no op transposes it: in conv → relu → conv, forward and backward, all that lies between the convolutions. Elementwise ops do not notice; the
 others have kernels for it that give the same bits.
 """
 

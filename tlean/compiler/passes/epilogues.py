@@ -14,14 +14,14 @@ from ..target import Bound, Step, Target
 
 #: Where the number of sums stands in a group's ints.
 _SUMS_AT = 5
-#: Where the operands to fetch ahead begin, and then how many they are, stands there.
+#: The place of the first of the operands to fetch ahead, followed by their number.
 _FETCHED_AT = 8
 
 
 def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
     """The same instructions with every group that can follow a producer of one of its inputs joined to it.
 
-    Where the producer makes the last of the group's inputs, the group runs with it; else it waits for the group, if nobody else is waiting
+    Where the producer makes the last of the group's inputs, the group runs with it; else it waits for the group, if nothing else is waiting
     for it. `kept` are values that others than instructions read.
     """
     out: list[Step | None] = list(steps)
@@ -73,7 +73,7 @@ def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
 
 
 def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: Step, at: int, k: int) -> bool:
-    # Whether the producer may run at place k: nobody reads what it makes before, or overwrites what it reads.
+    # Whether the producer may run at place k: nothing reads what it makes before, or overwrites what it reads.
     early = any(r < k for v in producer.outputs for r in readers.get(v, ()))
     return not early and not any(n.record.updates for s in steps[at:k] for n in s.nodes)
 

@@ -15,7 +15,7 @@ _MOST_STATES = 5
 
 
 def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[Step]:
-    """The same instructions with `step(p, u vᵀ, …)` for a gradient that nobody else reads in place of the product and the step."""
+    """The same instructions with `step(p, u vᵀ, …)` for a gradient that nothing else reads in place of the product and the step."""
     makers = {s.outputs[0]: k for k, s in enumerate(steps) if s.kernel == "matmul" and _is_outer(graph, s)}
     readers: dict[int, list[int]] = {}
     for k, step in enumerate(steps):

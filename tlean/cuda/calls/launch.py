@@ -23,7 +23,7 @@ from .table import EXACT, family_of
 class CudaOps(OpsMethods):
     """Every op on device arrays, with no tape: `CudaOps().matmul(a, b)`.
 
-    An op without a kernel of its own whose decomposition has kernels runs those; a missing kernel raises.
+    An op without its own kernel whose decomposition has kernels runs those; a missing kernel raises.
 
     Args:
         device: the number of the device.

@@ -8,7 +8,7 @@ from .plan import ACROSS, COMMON, ROWS, Argument, Family, In, Launch, Out, Plan,
 
 #: Rows whose contributions to a gradient of gamma and beta one block adds up.
 PART = 512
-#: The least elements of a channel that are worth a block of their own.
+#: The least elements of a channel that are worth their own block.
 SLICE = 2048
 
 _SOURCE = """

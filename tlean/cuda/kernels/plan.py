@@ -71,7 +71,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The address of what a look at a step's numbers found, which updates read: see `optim.LOOKED`. 0 where nobody looks."""
+    """The address of what a look at a step's numbers found, which updates read: see `optim.LOOKED`. 0 where there is no look."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Family:
     """CUDA C source with the kernels that it holds.
 
     `contract` allows multiplications and additions to be contracted (products); elementwise formulas are computed as written.
-    `variants` are families whose kernels stand in for those of the same name in a mode (`Mode.variants`).
+    `variants` are families whose kernels replace those of the same name in a mode (`Mode.variants`).
     """
 
     name: str

@@ -14,7 +14,7 @@ from .plan import MOST_COUNTED, Argument, Launch, Out, Plan, Scratch, ceil_div, 
 
 #: Blocks that keep a device busy; tiles are made smaller, and sums cut, to come near it.
 BUSY = 128
-#: The shortest part of a sum that is worth a block of its own.
+#: The shortest part of a sum that is worth its own block.
 SHORTEST = 128
 
 

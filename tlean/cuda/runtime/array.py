@@ -83,7 +83,7 @@ class DeviceArray(Values):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        # Version 3: whoever reads the memory waits for the stream first. Nobody says on which stream that is.
+        # Version 3: a reader of the memory waits for the stream first. The interface does not say on which stream that is.
         self._read_on(DEFAULT_STREAM)
         return {
             "shape": self.shape,
@@ -109,10 +109,10 @@ class DeviceArray(Values):
 
         Args:
             stream: the consumer's; its later work waits for the work queued here. None is the default stream, 1 that too, 2 the calling
-                thread's, -1 asks for no waiting.
-            max_version: (1, 0) or later asks for the versioned form.
+                thread's, -1 requests no waiting.
+            max_version: (1, 0) or later requests the versioned form.
             dl_device: where the consumer wants it; this device, or DLPack's host for a copy there.
-            copy: True for memory of its own, False for never.
+            copy: True for separate memory, False for never.
 
         Raises: BufferError for another device or a copy that `copy` forbids; DeviceError for what is no stream.
         """
@@ -131,13 +131,13 @@ class DeviceArray(Values):
         return dlpack.capsule(given, self.context.device, max_version is not None and max_version[0] >= 1)
 
     def _read_on(self, stream: int) -> None:
-        # What takes the memory's place waits for this stream. Whoever has the address may write there.
+        # What takes the memory's place waits for this stream. Code that has the address may write there.
         self.known = None
         if isinstance(self._owner, Block):
             self._owner.readers.add(stream)
 
     def copy(self) -> DeviceArray:
-        """The same values in memory of their own."""
+        """The same values in separate memory."""
         made = empty(self.shape, self.dtype, self.context)
         if self.nbytes:
             with self.context.current() as driver:
@@ -186,7 +186,7 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
     if dlpack.is_capsule(x):
         found = dlpack.take(x)
         where = _same_device(found.device, where)
-        # Nobody says on which stream its memory is written.
+        # The interface does not say on which stream its memory is written.
         with where.current() as driver:
             driver.Context.synchronize()
         return DeviceArray(where, found.shape, found.dtype, found.address, Foreign(where, found.owner))
@@ -205,7 +205,7 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
 
 
 def device_array(x: Any, dtype: str | None, where: Context) -> DeviceArray:
-    """An array on a device that nobody else writes to: what is on the host or of another library is copied, ours is as it is.
+    """An array on a device that nothing else writes to: what is on the host or of another library is copied, ours is as it is.
 
     Raises: DTypeError for a dtype that does not cast, and for an array of a device that is not `dtype` already; ShapeError.
     """

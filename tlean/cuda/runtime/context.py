@@ -300,12 +300,12 @@ class Context(Section):
             readers: other libraries' streams that our stream waits for before; without any, our own work queued so far is waited for.
         """
         self._retired.append((action, keep, tuple(readers), None))
-        # Whoever holds the lock, this thread while it records a graph included, does it later.
+        # The holder of the lock, this thread while it records a graph included, does it later.
         if not self.lost and not self.recording:
             self.if_free(self._reap_quietly)
 
     def _reap_quietly(self) -> None:
-        # A fault of queued work is told to the next call: here, maybe in the garbage collector, nobody listens.
+        # A fault of queued work is told to the next call: here, maybe in the garbage collector, it would be lost.
         with contextlib.suppress(DeviceError, self._driver.Error), self.current():
             self.reap()
 
@@ -393,7 +393,7 @@ class Context(Section):
                 self.stream = None
                 self.lost = "CUDA: the device was let go, because the process ends"
         except DeviceError:
-            # Work that nobody waited for has failed, and nobody is left to be told.
+            # Work without a waiting caller has failed, and no caller is left to be told.
             self._abandon()
             return
         self._primary.detach()
@@ -406,7 +406,7 @@ class Context(Section):
         _keep_for_ever([*blocks, *retired, *self.uploads.held])
 
     def forked(self) -> None:
-        """In a child: the parent's device is not the child's, and whoever held the lock is not there to let it go."""
+        """In a child: the parent's device is not the child's, and the holder of the lock is not there to let it go."""
         self.lock, self.depth, self.lost = threading.RLock(), 0, _FORKED
         atexit.unregister(self.close)
         self._abandon()

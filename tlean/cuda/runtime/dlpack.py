@@ -18,7 +18,7 @@ _NAMES = {(0, 64): "int64", (0, 32): "int32", (2, 32): "float32", (2, 64): "floa
 
 
 class Memory(NamedTuple):
-    """Dense row-major memory of somebody else, alive as long as `owner` is."""
+    """Dense row-major memory of another owner, alive as long as `owner` is."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -61,7 +61,7 @@ class _Versioned(ctypes.Structure):
 
 _STRUCTS = {b"dltensor": _Plain, b"dltensor_versioned": _Versioned}
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-# Prototypes of our own: those of `ctypes.pythonapi` are everybody's.
+# Separate prototypes: those of `ctypes.pythonapi` are shared.
 _new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(("PyCapsule_New", ctypes.pythonapi))
 _valid_at = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _pointer_at = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
@@ -125,7 +125,7 @@ class _Taken:
 
 
 def is_capsule(x: Any) -> bool:
-    """Whether x is a DLPack capsule that nobody has taken yet."""
+    """Whether x is a DLPack capsule that has not been taken yet."""
     return type(x).__name__ == "PyCapsule" and any(_valid(x, name) for name in _STRUCTS)
 
 

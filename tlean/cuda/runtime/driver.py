@@ -35,7 +35,7 @@ _DEVICE_ORDINAL = 9
 def native(name: str) -> Any:
     """A function of the driver's library, which answers with a status; None where the driver does not have it."""
     try:
-        # A loader's object of our own: argument types set here are nobody else's.
+        # A separate loader object: argument types set here affect no other code.
         function = getattr(ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"), name)
     except (OSError, AttributeError):
         return None

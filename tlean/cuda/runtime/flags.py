@@ -14,13 +14,13 @@ from .context import Block, Context
 class FaultFlags:
     """Ints on a device, one for each launch that looks for indices out of range. Such a launch sets its int to 1.
 
-    Runs of several threads share them: before another thread's run, what the last one's has met goes to memory of its own.
+    Runs of several threads share them: before another thread's run, what the last one's has met goes to separate memory.
 
     Args:
         where: the device.
         count: how many.
         error: what to raise for int number k.
-        memory: where they are, at `offset`; a block of their own by default.
+        memory: where they are, at `offset`; a separate block by default.
     """
 
     def __init__(self, where: Context, count: int, error: Callable[[int], Exception], memory: Block | None = None, offset: int = 0) -> None:
@@ -55,7 +55,7 @@ class FaultFlags:
 
 
 class _Pending:
-    # Runs of one thread that nobody has looked after. Called when the device was waited for.
+    # Runs of one thread that have not been checked. Called when the device was waited for.
 
     def __init__(self, flags: FaultFlags, thread: int) -> None:
         self.flags = flags

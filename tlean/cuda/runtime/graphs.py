@@ -31,7 +31,7 @@ _NEEDED = (
 
 
 def wanted(where: Context) -> bool:
-    """Whether graphs are to be used: the driver has them, nobody turned them off, and no launch is to be waited for."""
+    """Whether graphs are to be used: the driver has them, they are not turned off, and no launch is to be waited for."""
     return not where.blocking and os.environ.get("TLEAN_CUDA_GRAPHS", "1") != "0" and all(native(name) for name in _NEEDED)
 
 

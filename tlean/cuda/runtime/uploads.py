@@ -45,7 +45,7 @@ class Uploads:
                 self._next(driver)
             n = min(_CHUNK - self._used, size - at)
             piece = self._chunk[self._used : self._used + n]  # type: ignore[index]
-            # Taken before it is read: whatever ends this call, nobody else writes there.
+            # Taken before it is read: whatever ends this call, nothing else writes there.
             self._used += -(-n // _ALIGNMENT) * _ALIGNMENT
             piece[:] = source[at : at + n]
             driver.memcpy_htod_async(address + at, piece, self._where.stream)

@@ -62,7 +62,7 @@ class Values:
         return self.reshape(self.shape)
 
     def owned(self: Any) -> DeviceArray:
-        """An array to change in place: this one if nobody else has its memory, else a copy."""
+        """An array to change in place: this one if nothing else has its memory, else a copy."""
         return self if self.alone else self.copy()
 
     def item(self) -> Any:

@@ -24,7 +24,7 @@ class ConvOps(Protocol):
     ) -> Ref:
         """Convolution (cross-correlation) over d spatial axes with zero padding; d comes from the rank of w.
 
-        y[n, o, i] = b[o] + Σ_{c, k} w[o, c, k] · x[n, c′, s·i − p + dil·k], where i and k stand for d axes
+        y[n, o, i] = b[o] + Σ_{c, k} w[o, c, k] · x[n, c′, s·i − p + dil·k], where i and k are d axes each
         each, x is zero outside, and c′ is the c-th channel of o's group.
 
         Args:

@@ -218,11 +218,19 @@ class ElementwiseOps(Protocol):
         ...
 
     def maximum(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Alias of `max`."""
+        """Alias of `max`.
+
+        Args:
+            a, b: arrays of one shape.
+        """
         ...
 
     def minimum(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Alias of `min`."""
+        """Alias of `min`.
+
+        Args:
+            a, b: arrays of one shape.
+        """
         ...
 
     def sqrt(self, x: Ref, *, name: str | None = None) -> Ref:

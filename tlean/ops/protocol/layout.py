@@ -23,7 +23,11 @@ class LayoutOps(Protocol):
         ...
 
     def stop_gradient(self, x: Ref, *, name: str | None = None) -> Ref:
-        """Alias of `detach`."""
+        """Alias of `detach`.
+
+        Args:
+            x: an array of any shape.
+        """
         ...
 
     def flatten(self, x: Ref, *, name: str | None = None) -> Ref:
@@ -41,7 +45,7 @@ class LayoutOps(Protocol):
 
         Args:
             x: `s`.
-            shape: the new shape; one entry may be −1 and stands for what is left.
+            shape: the new shape; one entry may be −1, which means what is left.
 
         Returns: `shape`.
         Raises: ShapeError if the sizes differ or the −1 is not determined.
@@ -166,7 +170,7 @@ class LayoutOps(Protocol):
 
         Args:
             xs: n ≥ 1 arrays of one shape `s`.
-            axis: where the new axis stands in the result; negative ones count from its end.
+            axis: the position of the new axis in the result; negative ones count from its end.
 
         Returns: `s` with n inserted at `axis`.
         Raises: ShapeError if the shapes differ or there is no array; IndexRangeError if there is no such axis.

@@ -54,7 +54,7 @@ class LinalgOps(Protocol):
         """Sum of products over named axes, for two arrays; a composite of `permute`, `reshape`, `reduce_sum` and `matmul`.
 
         Args:
-            spec: `"ij,jk->ik"`: one letter for each axis of a and b, distinct within each; the letters of the result stand in at least one
+            spec: `"ij,jk->ik"`: one letter for each axis of a and b, distinct within each; the letters of the result occur in at least one
                 of them, the others are summed over.
             a, b: arrays with as many axes as their letters; a letter has one size.
 

@@ -120,7 +120,11 @@ class PoolOps(Protocol):
         *,
         name: str | None = None,
     ) -> Ref:
-        """Alias of `max_pool2d_pad`."""
+        """Alias of `max_pool2d_pad`.
+
+        Args:
+            x, kernel, stride, padding, pad_value: as for `max_pool2d_pad`.
+        """
         ...
 
     def avg_pool2d(self, x: Ref, kernel: Ints, stride: Ints | None = None, *, name: str | None = None) -> Ref:
@@ -151,7 +155,11 @@ class PoolOps(Protocol):
         ...
 
     def avg_pool_pad(self, x: Ref, kernel: Ints, stride: Ints | None = None, padding: Ints = 0, *, name: str | None = None) -> Ref:
-        """Alias of `avg_pool2d_pad`."""
+        """Alias of `avg_pool2d_pad`.
+
+        Args:
+            x, kernel, stride, padding: as for `avg_pool2d_pad`.
+        """
         ...
 
     def smooth_max_pool2d(self, x: Ref, kernel: Ints, beta: float, stride: Ints | None = None, *, name: str | None = None) -> Ref:

@@ -16,7 +16,7 @@ def _out_shape(shape, kernel, stride, padding):
 
 
 def _windows(shape, kernel, stride, padding):
-    """For every output cell: its index, and the indices of the cells of its window in row-major order; None stands for a padded cell."""
+    """For every output cell: its index, and the indices of the cells of its window in row-major order; None means a padded cell."""
     d = len(kernel)
     for i in np.ndindex(_out_shape(shape, kernel, stride, padding)):
         cells = []
@@ -105,7 +105,7 @@ def smooth_max_pool(x, *, kernel, beta, stride=None, padding=None):
     return _pooled(x, kernel, stride, padding, smooth)
 
 
-# Windows as an axis of their own: (*k, C, *in) <-> (*k, C, K, *out), K cells in a window ---------------------------------------
+# Windows as a separate axis: (*k, C, *in) <-> (*k, C, K, *out), K cells in a window ---------------------------------------
 
 
 def windows(x, *, kernel, stride, padding, pad_value):

@@ -49,7 +49,7 @@ def _uniform_at(i: int, seed: int, single: bool) -> Fraction:
 
 
 def rand_uniform(dtype, seed, *, shape):
-    # float32 has numbers of its own; every other kind of number takes those of float64, which it holds exactly.
+    # float32 has its own numbers; every other kind of number takes those of float64, which it holds exactly.
     single = np.dtype(dtype) == np.float32
     like = np.empty((), dtype=dtype)
     values = [_uniform_at(i, int(seed), single) for i in range(math.prod(shape))]

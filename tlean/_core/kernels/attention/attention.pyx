@@ -1,4 +1,4 @@
-"""Scaled dot-product attention by tiles: the n x m scores never stand in memory (Dao et al. 2022, algorithms 1 and 4).
+"""Scaled dot-product attention by tiles: the n x m scores are never stored in memory (Dao et al. 2022, algorithms 1 and 4).
 
 q (batch, n, h), k (batch, m, h), v (batch, m, w), y (batch, n, w), lse (batch, n) the log-sum-exp of each row of scaled scores.
 
@@ -377,7 +377,7 @@ cdef void join_f64(void* context, Py_ssize_t chunk) noexcept nogil:
 # Kernels -------------------------------------------------------------------------------------------------------------------
 
 cdef double sizes(Attention* t, const int64_t* ints, real tag) noexcept nogil:
-    # ints: batch, n, m, h, w, whether each batch item has a mask of its own, causal. Returns nanoseconds of q k' and p v.
+    # ints: batch, n, m, h, w, whether each batch item has its own mask, causal. Returns nanoseconds of q k' and p v.
     t.batch, t.n, t.m, t.h, t.w = ints[0], ints[1], ints[2], ints[3], ints[4]
     t.mask_step = t.n * t.m if ints[5] else 0
     t.causal = ints[6] != 0
@@ -424,7 +424,7 @@ cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noex
 
 
 cdef int attention_allowed(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
-    # ints: batch, n, m, whether each batch item has a mask of its own, causal
+    # ints: batch, n, m, whether each batch item has its own mask, causal
     cdef Attention t
     cdef int64_t item, i, j
     cdef real* y = <real*>out[0]

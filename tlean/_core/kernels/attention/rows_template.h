@@ -1,4 +1,4 @@
-/* One row of scores at a time: included with TL_T, TL_SUFFIX, TL_EXP and TL_LOG defined, after micro.h. X stands for the suffix.
+/* One row of scores at a time: included with TL_T, TL_SUFFIX, TL_EXP and TL_LOG defined, after micro.h. X is the suffix.
  *
  * A row holds the raw products q_i . k_j of `n` keys, of which the first `visible` may be attended to (causal), and of those the ones with
  * mask[j] != 0 (mask may be NULL). Blocked scores are replaced by selection, so that nothing of theirs survives, a NaN neither.

@@ -1,10 +1,10 @@
 # Convolutions by Winograd whose arrays have their channels in blocks: (N, C, H, W) as (N, C / lanes, H, W, lanes). Plans use them for
-# values that nobody else reads. After the ints of the plain kernels stands which arrays are so: BLOCKED_TO + BLOCKED_SOURCE.
+# values that nothing else reads. The ints of the plain kernels are followed by which arrays are so: BLOCKED_TO + BLOCKED_SOURCE.
 
 cdef enum:
     BLOCKED_TO = 1              # of the weight gradient: g
     BLOCKED_SOURCE = 2          # of the weight gradient: x
-    BLOCKED_AT = 22             # where that stands
+    BLOCKED_AT = 22             # the place of that
 
 
 cdef int blocked(float* to, const float* source, const float* w, const float* bias, const int64_t* ints, bint adjoint,

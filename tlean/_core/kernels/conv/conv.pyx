@@ -6,9 +6,9 @@ the source that fits the second-level cache; there is no im2col matrix. A tile w
 neighbouring outputs always read neighbouring memory, and vectors of outputs run over rows of the tile. The input gradient at stride s is s
 (per axis) dense convolutions of g, one for each residue of the position, with the kernel cells that hit it.
 
-Some go other ways: depthwise convolutions under a square window read their planes in place (kernels/conv/depthwise.pxi); in float, 3 x 3 windows
-at stride 1 with enough channels take Winograd's transforms (kernels/conv/winograd.pxi), and so do 3 x 3 x 3 windows where tiles of their planes
-fill vectors (kernels/conv/winograd_depth.pxi).
+Some go other ways: depthwise convolutions under a square window read their planes in place (depthwise.pxi); in float, 3 x 3 windows at
+stride 1 with enough channels take Winograd's transforms (winograd.pxi), and so do 3 x 3 x 3 windows where tiles of their planes fill
+vectors (winograd_depth.pxi).
 
 How the work is cut depends on the shapes alone. Every element of `conv` and of the input gradient is summed by one thread in the order of
 the terms; the weight gradient sums a fixed number of groups of tiles one by one and adds up the groups in order.

@@ -61,7 +61,7 @@ static const int conv_kb_max[9] = {0, 9, 4, 3, 3, 2, 2, 0, 0};
 #endif
 
 /* Keeps a loaded value in a register: gcc otherwise reads it from memory again in each multiply-add that uses it.
- * Likewise an address, which gcc otherwise computes anew for each element behind it. */
+ * Likewise an address, which gcc otherwise computes again for each element behind it. */
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CONV_IN_REGISTER(v) __asm__("" : "+v"(v))
 #define CONV_POINTER(p) __asm__("" : "+r"(p))

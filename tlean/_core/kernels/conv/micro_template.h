@@ -288,7 +288,7 @@ TL_INLINE void NAME(conv_add_lane_sums)(const VEC *rows, REAL *to) {
 typedef void (*NAME(dw_block_fn))(ptrdiff_t slices, const int32_t *gslice, const int32_t *xslice, ptrdiff_t length, const REAL *g,
                                   ptrdiff_t gs, const REAL *x, const int32_t *xoff, REAL *part);
 
-/* What there is more of, vectors of x or of g, passes by one after another. */
+/* The more numerous, vectors of x or of g, pass by one after another. */
 #define DW_BLOCK(OB, KB)                                                                                                                \
     static void NAME(dw_block_##OB)(ptrdiff_t slices, const int32_t *TL_RESTRICT gslice, const int32_t *TL_RESTRICT xslice,             \
                                     ptrdiff_t length, const REAL *TL_RESTRICT g, ptrdiff_t gs, const REAL *TL_RESTRICT x,               \

@@ -162,7 +162,7 @@ cdef void gather_panels(const real* src, const real* packed, real* to, real* sum
 
 
 cdef bint panels_pay(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_count) noexcept nogil:
-    # Compare lanes multiplied in vain: by the ends of rows of positions, against unused output channels, packing and turning.
+    # Compare wasted lanes: by the ends of rows of positions, against unused output channels, packing and turning.
     cdef double terms = <double>job.in_channels * job.geo.cells / job.passes
     cdef double images = <double>job.geo.batch * job.counts[0]
     cdef Py_ssize_t rows = job.counts[1], columns = job.counts[2], flat, whole

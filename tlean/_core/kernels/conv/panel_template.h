@@ -2,7 +2,7 @@
  *
  * cv_block: R rows x Q columns of positions x V vectors of output channels, over the terms of one panel of packed weights (term, channel):
  *     to[r, q, c] = start[r, q, c] + sum_k x[xoff[k] + r pitch + q] * panel[k, c].
- * No position is computed in vain, whatever the width of the image; the price is that weights are packed and results transposed. */
+ * No computed position is wasted, whatever the width of the image; the price is that weights are packed and results transposed. */
 typedef void (*NAME(cv_block_fn))(ptrdiff_t terms, const REAL *x, ptrdiff_t pitch, const int32_t *xoff, const REAL *panel,
                                   const REAL *start, ptrdiff_t start_step, REAL *to, ptrdiff_t to_pitch);
 

@@ -27,7 +27,7 @@ cdef struct Geometry:
 # A tile of the source, along each axis: element i of plane r is the source's element (origin + i)·step + r + base, zero if outside,
 # for origin the tile's place in units of positions; planes follow the residues r that kernel cells need. Of a `shifted` source the last
 # axis has a plane for every kernel cell, as wide as the tile's positions: a row's end is next to the next row's beginning for every cell,
-# and vectors of positions run on from row to row with none computed in vain.
+# and vectors of positions run on from row to row with none wasted.
 cdef struct Source:
     Py_ssize_t size[3]
     Py_ssize_t step[3]

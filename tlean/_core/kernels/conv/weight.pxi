@@ -1,6 +1,6 @@
 # Weight gradient: dw[o, c, t] = Σ_{n, p} g[n, o, p] x[n, c, window p, cell t], in one of two ways. Lanes are positions: dot products of
 # runs of g and x, their lanes added up at the end of a tile. Or lanes are output channels: g is turned, x is broadcast, and no position
-# is multiplied in vain.
+# is wasted.
 
 # Elements of a block of g that stays in the first-level cache while every term of x passes by.
 cdef enum:
@@ -26,7 +26,7 @@ cdef struct WeightJob:
     Py_ssize_t terms        # wide·cells
     Py_ssize_t blocks       # of output channels, of a group
     Py_ssize_t ranges       # the blocks of a unit
-    Py_ssize_t sums         # groups of tiles, each with a partial sum of its own
+    Py_ssize_t sums         # groups of tiles, each with its own partial sum
     bint direct             # x is read in place: no padding, no stride, and lanes are channels
     bint whole              # g is read in place: lanes are positions of a shifted source, whose rows lie as those of g do
     Py_ssize_t x_image      # from image to image of x, in place or in the tile

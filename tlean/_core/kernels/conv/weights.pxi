@@ -32,7 +32,7 @@ cdef struct Mend:
     Geometry geo
     Py_ssize_t to_lanes         # of a block of channels; 1 where they are in planes
     Py_ssize_t source_lanes
-    int doubtful                # whether w has a NaN or an infinity; −1 while nobody has looked
+    int doubtful                # whether w has a NaN or an infinity; −1 before the first look
 
 
 cdef inline bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
@@ -96,7 +96,7 @@ cdef void mend(Mend* job, Py_ssize_t first, Py_ssize_t last, real tag) noexcept 
         return
     doubtful = tl_noted(&job.doubtful)
     if doubtful < 0:
-        # Whoever else looks meanwhile finds the same.
+        # Another thread that looks meanwhile finds the same.
         doubtful = not all_finite(<const real*>job.w, weights_of(&job.geo))
         tl_note(&job.doubtful, doubtful)
     if doubtful:

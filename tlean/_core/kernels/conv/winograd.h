@@ -207,7 +207,7 @@ TL_INLINE wino_vec wino_max(wino_vec a, wino_vec b) {
     return a;
 #endif
 }
-/* Energies that are no NaN: infinity stands for what has one. */
+/* Energies that are no NaN: infinity where one of them is infinite or NaN. */
 TL_INLINE wino_vec wino_no_nan(wino_vec e) { return wino_min(e, INFINITY - (wino_vec){0}); }
 
 TL_INLINE wino_vec wino_even_lanes(wino_vec a, wino_vec b) {

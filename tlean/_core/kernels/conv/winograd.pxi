@@ -1,4 +1,4 @@
-# Winograd's way for 3 x 3 windows at stride 1 in float, with enough channels: a quarter of the multiplications; see kernels/conv/winograd.h.
+# Winograd's way for 3 x 3 windows at stride 1 in float, with enough channels: a quarter of the multiplications; see winograd.h.
 # Tiles of 4 x 4 outputs are transformed, multiplied point by point over the channels (36 matrix products), and transformed back.
 #
 #   source v [block of channels][point][tile][channel]   weights u [panel][point][channel][2 vectors of output channels]

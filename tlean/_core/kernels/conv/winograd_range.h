@@ -1,6 +1,6 @@
 /* Which tiles Winograd's way computes, and the definition for the others.
  *
- * The transforms mix the places of a tile, so an output carries the rounding of all 6 x 6 of them, not of its own 3 x 3 alone. Where |a| is
+ * The transforms mix the places of a tile, so an output carries the rounding of all 6 x 6 of them, not only of its 3 x 3. Where |a| is
  * the 2-norm of `a` over channels and places, W an output's window and T its tile,
  *
  *     error of y <= K |w| |x_T|,      K <= 8e-7 (2^-24 times the growth of B, G, A and of sums over channels; measured: 1e-7 to 7e-7),

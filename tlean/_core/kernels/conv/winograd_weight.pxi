@@ -1,6 +1,6 @@
 # The weight gradient in Winograd's way, F(3x3, 4x4) with the points and tiles of the forward convolution, of which it is the adjoint:
 # dw = G' [Σ_tiles (A g A') * (B' x B)] G. Chunks of tiles are transformed on both sides; then for every panel of output channels and block
-# of input channels 36 matrix products run over the tiles, each in the order of the tiles whoever computes it.
+# of input channels 36 matrix products run over the tiles, each in the order of the tiles, whichever thread computes it.
 #
 #   source v [block][point][tile][channel]     cotangents h [point][panel][tile][2 vectors]
 #   sums s [panel, block][point][channel][2 vectors]

@@ -99,6 +99,6 @@ KERNELS["accumulate:f32"] = <size_t>&accumulate_f32_kernel
 KERNELS["accumulate:f64"] = <size_t>&accumulate_f64_kernel
 INNER = {tl_entries[i].name.decode(): <size_t>tl_entries[i].inner for i in range(TL_ENTRIES)}
 ACCUMULATES = {name.partition(":")[0] for name in KERNELS}
-# The steps of the register machine (plan/chain_machine.h), as "<op>:<f32|f64>:<input in the registers>", and its moves; how many bytes a strip has.
+# The steps of the register machine (plan/chain_machine.h), as "<op>:<f32|f64>:<input in the registers>", its moves; the bytes of a strip.
 STEPS = {tl_steps[i].name.decode(): <size_t>tl_steps[i].step for i in range(TL_STEPS)}
 STRIP_BYTES = TL_STRIP_BYTES

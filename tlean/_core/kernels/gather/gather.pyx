@@ -167,7 +167,7 @@ cdef struct Points:
 
 
 cdef inline int64_t point(const int64_t* ints, int64_t kept, int64_t index) noexcept nogil:
-    # The element that (kept, index) stand for, or -1 where the index is out of range.
+    # The element that (kept, index) denote, or -1 where the index is out of range.
     cdef int64_t k = ints[0] - 1, step = 1, at = 0, n
     if index < 0:
         return -1

@@ -193,7 +193,7 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, tl_finish* finish, 
     all.first.b_col = k if ints[5] else 1
     all.first.ldc = n
     all.first.bias = NULL
-    # Where no product has elements nobody reports any, and nobody counts how many products there are.
+    # Where no product has elements none is reported, and products are not counted.
     all.first.finish, all.first.base = finish, 0
     if m == 0 or n == 0:
         return TL_OK

@@ -2,14 +2,14 @@
  *
  * A product C (m x n) = A (m x k) B (k x n) is cut into tiles of at most TL_MR rows and TL_NR_f32 (TL_NR_f64) columns whose sums stay in
  * registers while k runs. TL_MR rows times TL_NV vectors of the widest kind the instruction set has: 14 x 2 of 64 bytes (AVX-512),
- * 6 x 2 of 32 bytes (AVX2), 6 x 2 of 16 bytes (SSE2 and the rest). X below stands for f32 or f64, T for float or double; sizes are int64_t.
+ * 6 x 2 of 32 bytes (AVX2), 6 x 2 of 16 bytes (SSE2 and the rest). X below is f32 or f64, T for float or double; sizes are int64_t.
  *
  *   void tl_micro_X(mr, nr, k, a, a_row, a_k, b, b_k, c, ldc, add)
  *       C[i*ldc + j] (+)= sum over p < k of A[i*a_row + p*a_k] * B[p*b_k + j],   i < mr <= TL_MR, j < nr <= TL_NR_X.
  *       add = 0 stores, add = 1 adds the finished sum to what C holds. k = 0 is allowed (sums of nothing).
  *       a_row = 1 is a packed panel or a transposed operand; any other a_row takes a_k = 1 too (rows of a row-major matrix, unpacked).
  *       Every element's sum runs over p in ascending order in one accumulator, so its bits depend on its row of A and its column of B
- *       alone, not on mr, nr, or where in a tile it stands.
+ *       alone, not on mr, nr, or its place in a tile.
  *       Reads of B are whole vectors: B[p*b_k + j] must be readable up to j rounded up to TL_VL_X (packed panels are).
  *       Neither operand needs alignment; packed panels of B at 64-byte addresses are fastest.
  *

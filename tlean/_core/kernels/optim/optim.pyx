@@ -5,7 +5,7 @@ Inputs: parameter, gradient, the states in order, then `hyper`, a float64 vector
 and step counts change without a new plan. Outputs: parameter, then the states; an output may be the input of the same name.
 Ints: elements.
 
-`_finite` stands before them in a step that must not be taken with numbers that are none.
+`_finite` precedes them in a step that must not be taken with numbers that are none.
 """
 from libc.math cimport pow as power
 from libc.math cimport sqrt

@@ -169,7 +169,7 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
             line = lines + b * length + margin
             i = (first + b) * W
             if s == 2 and kw <= 4:
-                # Both phases have at most two windows; a row of zeros stands for those that there are not.
+                # Both phases have at most two windows; a row of zeros replaces the missing ones.
                 for k in range(4):
                     r = (p + k // 2) & 1
                     taps[k] = line + (p + k // 2) // 2 - k % 2 if r + k % 2 * 2 < kw else lines + STRIP * length

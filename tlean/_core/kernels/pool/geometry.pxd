@@ -128,7 +128,7 @@ cdef inline bint is_2x2(const Windows* w) noexcept nogil:
 
 
 cdef inline bint as_columns(const Windows* w, tl_columns* s) noexcept nogil:
-    # Whether kernels/pool/columns.h takes the planes, and how: windows of up to three rows and of three columns two apart, one cell padded at most.
+    # Whether columns.h takes the planes, and how: windows of up to three rows and of three columns two apart, one cell padded at most.
     # Padding of at most half the kernel leaves every window a row.
     s.rows, s.width, s.rows_out, s.out = w.size[1], w.size[2], w.out[1], w.out[2]
     s.kernel, s.stride, s.padding, s.first = w.kernel[1], w.stride[1], w.padding[1], w.padding[2]
@@ -146,12 +146,12 @@ cdef enum:
 
 
 cdef inline int64_t phase_pitch(const Windows* w) noexcept nogil:
-    # Room for one phase of an input row: window j's tap k stands at k//s + j. Whole cache lines.
+    # Room for one phase of an input row: window j's tap k is at k//s + j. Whole cache lines.
     return (w.out[2] + (w.kernel[2] - 1) // w.stride[2] + 15) & ~<int64_t>15
 
 
 cdef inline void fetch_ahead(const Windows* w, const real* row) noexcept nogil:
-    # Asks for as many cells as one row of windows uses up, some rows ahead. Several rows are read side by side, each no longer than a few
+    # Prefetches as many cells as one row of windows uses up, some rows ahead. Several rows are read side by side, each no longer than a few
     # cache lines: too short for the processor to see where they go.
     cdef const char* p = <const char*>row + AHEAD
     cdef int64_t n = w.stride[1] * w.size[2] * sizeof(real), i

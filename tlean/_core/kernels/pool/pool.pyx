@@ -116,7 +116,7 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
 cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, double pad_value, char* slab) noexcept nogil:
     """A plane of any windows, a strip of rows of windows at a time.
 
-    `line` holds, for each row of windows of a strip, the maximum of every column over the rows of the window; what stands beside the
+    `line` holds, for each row of windows of a strip, the maximum of every column over the rows of the window; what is beside the
     columns never wins, or is the pad value. `phase` is the strip cut by residue of the stride. Positions run along in arrays of the same
     layout, of int32 beside float and int64 beside double.
     """
@@ -169,7 +169,7 @@ cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, doub
                     nan[b] = tl_max_rows_f64(line + k, rows, count, cells)
                 continue
             if padded:
-                # Equal pad values beside the first row of the window come where they stand in it.
+                # Equal pad values beside the first row of the window come at their place in it.
                 for j in range(length):
                     if j < p or j >= p + W:
                         put_position(at_line, b * length + j, start[0] - p + j, sizeof(real))

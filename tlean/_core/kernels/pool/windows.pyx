@@ -33,7 +33,7 @@ cdef int64_t lanes(int64_t n) noexcept nogil:
 
 
 cdef int64_t phase_pitch(const Windows* w) noexcept nogil:
-    # Room for one phase of a row (window j's tap k stands at k//s + j), with windows rounded up to whole vectors.
+    # Room for one phase of a row (window j's tap k is at k//s + j), with windows rounded up to whole vectors.
     return lanes(w.out[2]) + lanes((w.kernel[2] - 1) // w.stride[2] + 1)
 
 

@@ -75,7 +75,7 @@ static inline TL_T TL_NAME(tl_row_max)(const TL_T *x, int64_t n, int64_t *positi
 }
 
 /* top[j] = max over rows of x[r·stride + j], j < w; rows ≥ 1. With `index`: index[j] = (first + r)·scale + under[r·stride + j] of the first
- * maximum, `under` (may be NULL) holding the indices that the elements of x stand for. */
+ * maximum, `under` (may be NULL) holding the indices that the elements of x represent. */
 static inline void TL_NAME(tl_panel_max)(
     TL_T *restrict top, int32_t *restrict index, const TL_T *restrict x, const int32_t *restrict under, int64_t rows, int64_t stride, int64_t w,
     int64_t first, int64_t scale) {

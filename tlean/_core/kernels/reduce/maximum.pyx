@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""Kernels that find maxima over any axes, and where they stand.
+"""Kernels that find maxima over any axes, and their positions.
 
 Runs are taken innermost first, and long ones in segments, as the sums of reduce.pyx are. An index counts along the reduced axes in
-row-major order: each pass adds its own position, times the number of elements that one step of it stands for, to what the passes before
+row-major order: each pass adds its own position, times the number of elements per step of it, to what the passes before
 found.
 """
 from libc.stdint cimport int32_t, int64_t
@@ -44,7 +44,7 @@ cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
 
 cdef struct Pass:
     const void* src
-    const int32_t* under       # the indices that the elements of src stand for; NULL: none yet
+    const int32_t* under       # the indices that the elements of src represent; NULL: none yet
     void* dst
     int32_t* index             # NULL: not asked for
     int itemsize
@@ -198,7 +198,7 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
         slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
 
 
-# max_index: where the maxima stand, int32. argmax: the same, int64.
+# max_index: the positions of the maxima, int32. argmax: the same, int64.
 
 cdef int index_only(void** out, void** inp, const int64_t* ints, int itemsize, bint wide) noexcept nogil:
     cdef int64_t kept = kept_size(ints), k
@@ -231,7 +231,7 @@ cdef int argmax_f64(void** out, void** inp, const int64_t* ints, const double* f
     return index_only(out, inp, ints, 8, True)
 
 
-# reduce_max: the maxima and where they stand, each unless nobody reads it.
+# reduce_max: the maxima and their positions, each only if it is read.
 
 cdef int reduce_max_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     if out[0] == NULL:
