@@ -11,28 +11,45 @@ from __future__ import annotations
 
 from typing import Any
 
+import tlean as tl
+from tlean import nn
 from tlean.cli import digits
 
-# name -> shape; the inputs of one output (fan-in) are all axes but the first.
-PARAMETERS = {
-    "conv1.weight": (16, 1, 3, 3),
-    "conv1.bias": (16,),
-    "conv2.weight": (32, 16, 3, 3),
-    "conv2.bias": (32,),
-    "hidden.weight": (128, 32 * 7 * 7),
-    "hidden.bias": (128,),
-    "output.weight": (10, 128),
-    "output.bias": (10,),
-}
+
+class Network(nn.Module):
+    """Images `(N, 1, 28, 28)` -> scores `(N, 10)`."""
+
+    def __init__(self) -> None:
+        self.conv1 = nn.Conv2d(1, 16, 3, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
+        self.hidden = nn.Linear(32 * 7 * 7, 128)
+        self.output = nn.Linear(128, 10)
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        h = ops.max_pool2d(ops.relu(self.conv1(ops, x)), 2)
+        h = ops.max_pool2d(ops.relu(self.conv2(ops, h)), 2)
+        h = ops.relu(self.hidden(ops, ops.reshape(h, (x.shape[0], -1))))
+        return self.output(ops, h)
 
 
-def model(ops: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: Any, b4: Any, x: Any) -> Any:
-    """Images `(N, 1, 28, 28)` -> scores `(N, 10)`, on any backend."""
-    h = ops.max_pool2d(ops.relu(ops.conv2d(w1, b1, x, padding=1)), 2)
-    h = ops.max_pool2d(ops.relu(ops.conv2d(w2, b2, h, padding=1)), 2)
-    h = ops.relu(ops.linear(w3, b3, ops.reshape(h, (x.shape[0], -1))))
-    return ops.linear(w4, b4, h)
+def main() -> None:
+    """Train, test, write the model and the pictures."""
+    args = digits.parse("mnist_cnn", __doc__, epochs=8)
+    with digits.opened(args) as data:
+        model = Network().init(args.seed, weight=nn.init.kaiming_uniform(), bias=nn.init.zeros)
+        print(nn.summary(model, (1, 1, 28, 28)))
+        loader = tl.data.DataLoader(data.train, args.batch_size, shuffle=True, seed=args.seed, drop_last=True)
+        optimizer = digits.optimizer(args, model.parameters())
+        schedule = tl.optim.CosineAnnealingLR if args.schedule == "cosine" else None
+        options = tl.Options(backend=args.backend, device=args.device, seed=args.seed)
+        history = tl.fit(
+            model, loader, "cross_entropy", optimizer, args.epochs, validation=data.test, schedule=schedule, options=options, unit="digits"
+        )
+        images, labels = data.test.arrays
+        scores = model.predict(images, batch_size=500, device=args.device)
+        digits.write(args, data, model, history, scores)
+        print(f"test accuracy: {nn.accuracy(scores, labels):.2%}")
 
 
 if __name__ == "__main__":
-    digits.main("mnist_cnn", __doc__, model, PARAMETERS, epochs=8)
+    main()

@@ -8,24 +8,39 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import tlean as tl
+from tlean import nn
 from tlean.cli import digits
 
-# name -> shape; the inputs of one output (fan-in) are all axes but the first.
-PARAMETERS = {
-    "hidden.weight": (256, 784),
-    "hidden.bias": (256,),
-    "output.weight": (10, 256),
-    "output.bias": (10,),
-}
+
+def network() -> nn.Module:
+    """Images `(N, 1, 28, 28)` -> scores `(N, 10)`."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 
 
-def model(ops: Any, w1: Any, b1: Any, w2: Any, b2: Any, x: Any) -> Any:
-    """Images `(N, 1, 28, 28)` -> scores `(N, 10)`, on any backend."""
-    h = ops.relu(ops.linear(w1, b1, ops.reshape(x, (x.shape[0], -1))))
-    return ops.linear(w2, b2, h)
+def main() -> None:
+    """Train, test, write the model and the pictures."""
+    args = digits.parse("mnist_mlp", __doc__, epochs=10)
+    with digits.opened(args) as data:
+        model = network().init(args.seed, weight=nn.init.kaiming_uniform(), bias=nn.init.zeros)
+        print(f"{model.count():,} parameters")
+        loader = tl.data.DataLoader(data.train, args.batch_size, shuffle=True, seed=args.seed, drop_last=True)
+        history = tl.fit(
+            model,
+            loader,
+            "cross_entropy",
+            digits.optimizer(args, model.parameters()),
+            args.epochs,
+            validation=data.test,
+            schedule=tl.optim.CosineAnnealingLR if args.schedule == "cosine" else None,
+            options=tl.Options(backend=args.backend, device=args.device, seed=args.seed),
+            unit="digits",
+        )
+        images, labels = data.test.arrays
+        scores = model.predict(images, batch_size=500, device=args.device)
+        digits.write(args, data, model, history, scores)
+        print(f"test accuracy: {nn.accuracy(scores, labels):.2%}")
 
 
 if __name__ == "__main__":
-    digits.main("mnist_mlp", __doc__, model, PARAMETERS, epochs=10)
+    main()

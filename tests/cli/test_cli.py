@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cli import bench, check, digits, main
+from tlean.cli import bench, check, digits, main, pictures
+from tlean.data.readers import write_idx
 
 
 def test_info(capsys):
@@ -142,7 +144,7 @@ def test_targets_are_looked_at_before_the_work(tmp_path, monkeypatch):
         pytest.fail("the work was begun")
 
     monkeypatch.setattr(bench, "jobs", work)
-    monkeypatch.setattr(digits, "train", work)
+    monkeypatch.setattr(tl, "fit", work)
     monkeypatch.setattr(digits.mnist, "load", work)
     (tmp_path / "file").write_text("")
     (tmp_path / "mnist.safetensors").mkdir()
@@ -155,3 +157,42 @@ def test_targets_are_looked_at_before_the_work(tmp_path, monkeypatch):
     ):
         with pytest.raises(SystemExit, match=said):
             main(argv)
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """A folder of MNIST files: 40 + 20 images of noise."""
+    rng = np.random.default_rng(0)
+    for prefix, n in (("train", 40), ("t10k", 20)):
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte", rng.integers(0, 256, (n, 28, 28)).astype(np.uint8))
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", rng.integers(0, 10, n).astype(np.uint8))
+    return tmp_path
+
+
+def test_digits_without_optional_packages(noise, monkeypatch, capsys):
+    for name in ("matplotlib", "matplotlib.figure", "safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    main(["mnist", "--data", str(noise), "--epochs", "1", "--samples", "20", "--out", str(noise / "out")])
+    printed = capsys.readouterr()
+    assert "batches of 20" in printed.out and "test accuracy: " in printed.out
+    assert "no pictures: " in printed.err and "the model was not saved: " in printed.err
+    assert not list((noise / "out").iterdir())
+
+
+def test_digits_interrupted_write_nothing(noise, monkeypatch, capsys):
+    fit = tl.fit
+    monkeypatch.setattr(tl, "fit", lambda *a, **k: fit(*a, **k, callbacks=[lambda run: signal.raise_signal(signal.SIGINT)]))
+    with pytest.raises(SystemExit) as ended:
+        main(["mnist", "--data", str(noise), "--epochs", "2", "--out", str(noise / "out")])
+    assert ended.value.code == 130 and "interrupted" in capsys.readouterr().err
+    assert not list((noise / "out").iterdir())
+
+
+def test_the_picture_of_misread_digits(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, **options: drawn.append(self))
+    scores = np.eye(10)[[0, 1, 7, 3, 9]]
+    pictures.misread(tl.data.Dataset(np.zeros((5, 1, 28, 28)), np.arange(5)), scores, tmp_path / "f.png", columns=2)
+    assert [axes.get_title() for axes in drawn[0].axes] == ["2 read as 7", "4 read as 9"]
+    assert drawn[0].get_suptitle() == "2 of 5 digits misread (40.00%)"

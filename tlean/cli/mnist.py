@@ -6,8 +6,7 @@ connected layers. Written with `tl.nn`; `examples/mnist_cnn.py` in the repositor
 
 from __future__ import annotations
 
-from typing import Any
-
+import tlean as tl
 from tlean import nn
 
 from . import digits
@@ -24,10 +23,18 @@ def network() -> nn.Module:
 
 def main(argv: list[str]) -> None:
     """Train, test, write the model and the pictures."""
-    net = network()
-
-    def model(ops: Any, *refs: Any) -> Any:
-        return net.apply(ops, refs[:-1], refs[-1])
-
-    parameters = {name: p.shape for name, p in net.named_parameters().items()}
-    digits.main("mnist", __doc__, model, parameters, epochs=8, argv=argv, prog="python -m tlean mnist")
+    args = digits.parse("mnist", __doc__, epochs=8, argv=argv, prog="python -m tlean mnist")
+    with digits.opened(args) as data:
+        model = network().init(args.seed, weight=nn.init.kaiming_uniform(), bias=nn.init.zeros)
+        print(f"{model.count():,} parameters")
+        loader = tl.data.DataLoader(data.train, args.batch_size, shuffle=True, seed=args.seed, drop_last=True)
+        optimizer = digits.optimizer(args, model.parameters())
+        schedule = tl.optim.CosineAnnealingLR if args.schedule == "cosine" else None
+        options = tl.Options(backend=args.backend, device=args.device, seed=args.seed)
+        history = tl.fit(
+            model, loader, "cross_entropy", optimizer, args.epochs, validation=data.test, schedule=schedule, options=options, unit="digits"
+        )
+        images, labels = data.test.arrays
+        scores = model.predict(images, batch_size=500, device=args.device)
+        digits.write(args, data, model, history, scores)
+        print(f"test accuracy: {nn.accuracy(scores, labels):.2%}")
