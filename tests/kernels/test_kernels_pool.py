@@ -11,7 +11,7 @@ from tlean.errors import OptionError, ShapeError
 from tlean.ops.registry import Spec, get
 
 ISAS = usable_instruction_sets("pool")
-WINDOW_ISAS = usable_instruction_sets("windows")
+WINDOW_ISAS = usable_instruction_sets("unfold")
 INF = float("inf")
 
 # (sizes, kernel, stride, padding)
@@ -152,7 +152,7 @@ def test_windows_and_smooth_maximum(isa, suffix, geometry):
     shape = output_shape(x, sizes, kernel, stride, padding)
     cells = np.array([c for _, c in windows_of(sizes, kernel, stride, padding)])  # (outputs, K)
     laid = np.where(cells >= 0, x.reshape(2, 1, -1)[:, :, cells], 0.25).transpose(0, 1, 3, 2).reshape(2, 1, cells.shape[1], *shape[2:])
-    made = run_op(isa, "windows", "_windows", suffix, x, **window, pad_value=0.25)
+    made = run_op(isa, "unfold", "_windows", suffix, x, **window, pad_value=0.25)
     np.testing.assert_array_equal(made, laid)
 
     w = values("normal", made.shape, dtype, 1)
@@ -160,7 +160,7 @@ def test_windows_and_smooth_maximum(isa, suffix, geometry):
     for n in range(2):
         flat = w[n, 0].reshape(cells.shape[1], -1).T
         np.add.at(back[n], cells[cells >= 0], flat[cells >= 0].astype(np.float64))
-    added = run_op(isa, "windows", "_windows_adjoint", suffix, w, in_sizes=sizes, **window)
+    added = run_op(isa, "unfold", "_windows_adjoint", suffix, w, in_sizes=sizes, **window)
     np.testing.assert_allclose(added, back.reshape(x.shape), rtol=tolerance, atol=tolerance)
 
     for beta in (2.0, -0.7):
@@ -168,14 +168,14 @@ def test_windows_and_smooth_maximum(isa, suffix, geometry):
         top = z.max(-1, keepdims=True)
         e = np.exp(z - top)
         y = (top[..., 0] + np.log(e.sum(-1))) / beta
-        got = run_op(isa, "windows", "smooth_max_pool", suffix, x, **window, beta=beta)
+        got = run_op(isa, "smooth", "smooth_max_pool", suffix, x, **window, beta=beta)
         np.testing.assert_allclose(got, y.reshape(shape), rtol=tolerance, atol=tolerance)
         g = values("normal", shape, dtype, 3)
         weights = e / e.sum(-1, keepdims=True) * g.reshape(2, -1, 1)
         dx = np.zeros((2, x.size // 2))
         for n in range(2):
             np.add.at(dx[n], cells[cells >= 0], weights[n][cells >= 0])
-        got = run_op(isa, "windows", "_smooth_max_pool_grad", suffix, g, x, **window, beta=beta)
+        got = run_op(isa, "smooth", "_smooth_max_pool_grad", suffix, g, x, **window, beta=beta)
         np.testing.assert_allclose(got, dx.reshape(x.shape), rtol=tolerance, atol=tolerance)
 
 
@@ -183,7 +183,7 @@ def test_windows_and_smooth_maximum(isa, suffix, geometry):
 @pytest.mark.parametrize("suffix", ["f32", "f64"])
 def test_smooth_maximum_does_not_overflow(isa, suffix):
     x = np.array([[[1e4, -1e4, INF, 3.0], [0.0, 1.0, 2.0, np.nan]]])
-    y = run_op(isa, "windows", "smooth_max_pool", suffix, x, kernel=(1, 2), beta=50.0)
+    y = run_op(isa, "smooth", "smooth_max_pool", suffix, x, kernel=(1, 2), beta=50.0)
     np.testing.assert_allclose(y[0, 0], [1e4, INF])
     np.testing.assert_allclose(y[0, 1, 0], 1.0, rtol=1e-6)
     assert np.isnan(y[0, 1, 1])

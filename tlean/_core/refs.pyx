@@ -33,6 +33,27 @@ cdef object plain_of_others(object value):
     return None
 
 
+cdef tuple _operators = ("add", "sub", "mul", "div")
+
+
+cdef object by_name(RefBase ref, int which, object other):
+    # The op of an operator.
+    return getattr(ref.ops, _operators[which])(ref, other)
+
+
+cdef inline object operate(RefBase ref, int which, object other):
+    if isinstance(other, RefBase):
+        return ref.combine(which, <RefBase>other)
+    number = plain(other)
+    if number is None:
+        return by_name(ref, which, other)
+    if which == REF_SUB:
+        number = -number
+    elif which == REF_DIV:
+        number = _inverse(number)
+    return ref.combine_number(REF_ADD if which <= REF_SUB else REF_MUL, number)
+
+
 cdef class RefBase:
     """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
 
@@ -44,27 +65,14 @@ cdef class RefBase:
     __array_ufunc__ = None
 
     cdef object combine(self, int which, RefBase other):
-        # The op of an operator between two references.
-        ops = self.ops
-        if which == REF_ADD:
-            return ops.add(self, other)
-        if which == REF_SUB:
-            return ops.sub(self, other)
-        if which == REF_MUL:
-            return ops.mul(self, other)
-        return ops.div(self, other)
+        return by_name(self, which, other)
 
     cdef object combine_number(self, int which, object number):
         # Plus a number, or times it.
         return self.ops.shift(self, number) if which == REF_ADD else self.ops.scale(self, number)
 
     def __add__(self, other):
-        if isinstance(other, RefBase):
-            return self.combine(REF_ADD, <RefBase>other)
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_ADD, number)
-        return self.ops.add(self, other)
+        return operate(self, REF_ADD, other)
 
     def __radd__(self, other):
         number = plain(other)
@@ -73,12 +81,7 @@ cdef class RefBase:
         return self.ops.add(other, self)
 
     def __sub__(self, other):
-        if isinstance(other, RefBase):
-            return self.combine(REF_SUB, <RefBase>other)
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_ADD, -number)
-        return self.ops.sub(self, other)
+        return operate(self, REF_SUB, other)
 
     def __rsub__(self, other):
         number = plain(other)
@@ -87,12 +90,7 @@ cdef class RefBase:
         return self.ops.sub(other, self)
 
     def __mul__(self, other):
-        if isinstance(other, RefBase):
-            return self.combine(REF_MUL, <RefBase>other)
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_MUL, number)
-        return self.ops.mul(self, other)
+        return operate(self, REF_MUL, other)
 
     def __rmul__(self, other):
         number = plain(other)
@@ -101,12 +99,7 @@ cdef class RefBase:
         return self.ops.mul(other, self)
 
     def __truediv__(self, other):
-        if isinstance(other, RefBase):
-            return self.combine(REF_DIV, <RefBase>other)
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_MUL, _inverse(number))
-        return self.ops.div(self, other)
+        return operate(self, REF_DIV, other)
 
     def __rtruediv__(self, other):
         number = plain(other)

@@ -378,12 +378,62 @@ cdef int contribute(TapeStore store, int64_t p, TLBuffer* contribution, TLBuffer
     return 0
 
 
+cdef inline int place_contributions(
+    TapeStore store, Plan plan, int n, const int64_t* parents, TLBuffer** slots, void** outs, TLBuffer** fresh, unsigned char* add
+) except -1:
+    # Where the plan writes its outputs: into a parent's slot, to be added there (`add`), or into a fresh buffer.
+    cdef TLNode* parent
+    cdef int64_t p
+    cdef int k, j
+    for k in range(n):
+        p = parents[k]
+        if plan.out_kind[k] != OUT_COMPUTED or p < 0:
+            continue
+        parent = node_at(store, p)
+        if not parent.requires_grad:
+            continue
+        for j in range(k):
+            if parents[j] == p:
+                break
+        else:
+            j = k
+        # Straight into the slot when this is the node's first contribution to that parent and the kernel can add; else by a temporary.
+        if j == k and slots[p] != NULL and plan.out_writer[k] >= 0:
+            slots[p] = own(slots[p], nbytes_of(parent))
+            outs[k] = slots[p].data
+            add[k] = 1
+        else:
+            fresh[k] = buffer_new(nbytes_of(parent))
+            outs[k] = fresh[k].data
+    return 0
+
+
+cdef inline int hand_on(
+    TapeStore store, int64_t at, Plan plan, TLBuffer* g, const int64_t* parents, TLBuffer** slots, TLBuffer** fresh
+) except -1:
+    # What the plan wrote apart from the slots, or only passes on.
+    cdef TLNode* nd = node_at(store, at)
+    cdef int k, j, n_res = (<Instance>nd.inst).n_res
+    for k in range(nd.n_in):
+        if fresh[k] != NULL:
+            contribute(store, parents[k], fresh[k], slots)
+        elif plan.out_kind[k] == OUT_INPUT and parents[k] >= 0 and node_at(store, parents[k]).requires_grad:
+            j = plan.out_input[k]
+            if j == 0:
+                contribute(store, parents[k], g, slots)
+            elif j == 1:
+                contribute(store, parents[k], nd.value, slots)
+            else:
+                contribute(store, parents[k], inputs_of(nd)[j - 2 - n_res], slots)
+    return 0
+
+
 cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except -1:
     cdef TLNode* nd = node_at(store, at)
     cdef Instance inst = <Instance>nd.inst
     cdef int64_t* parents = parents_of(nd)
     cdef TLBuffer** inputs
-    cdef int n = nd.n_in, k, j, status, n_ins
+    cdef int n = nd.n_in, k, status, n_ins
     cdef unsigned long long mask = 0
     cdef object beyond = 0      # the same of inputs from number 64 on, as an integer of any length
     cdef int64_t p
@@ -392,10 +442,9 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     cdef void* near[4 * TL_NEAR]
     cdef void** ins
     cdef void** outs
-    cdef TLBuffer** made
+    cdef TLBuffer** fresh
     cdef unsigned char* add
     cdef void* block = NULL
-    cdef TLNode* parent
     if not inst.differentiable:
         return 0
     for k in range(n):
@@ -419,9 +468,9 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
         block = grab((n_ins + 4 * n) * sizeof(void*))
         ins = <void**>block
     outs = ins + n_ins
-    made = <TLBuffer**>(outs + n)
-    memcpy(made + n, parents_of(nd), n * sizeof(int64_t))
-    parents = <int64_t*>(made + n)
+    fresh = <TLBuffer**>(outs + n)
+    memcpy(fresh + n, parents_of(nd), n * sizeof(int64_t))
+    parents = <int64_t*>(fresh + n)
     add = <unsigned char*>(parents + n)
     ins[0] = g.data
     ins[1] = nd.value.data
@@ -430,26 +479,7 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
     for k in range(n):
         ins[2 + inst.n_res + k] = inputs[k].data if inputs[k] != NULL else NULL
     try:
-        for k in range(n):
-            p = parents[k]
-            if plan.out_kind[k] != OUT_COMPUTED or p < 0:
-                continue
-            parent = node_at(store, p)
-            if not parent.requires_grad:
-                continue
-            for j in range(k):
-                if parents[j] == p:
-                    break
-            else:
-                j = k
-            # Straight into the slot when this is the node's first contribution to that parent and the kernel can add; else by a temporary.
-            if j == k and slots[p] != NULL and plan.out_writer[k] >= 0:
-                slots[p] = own(slots[p], nbytes_of(parent))
-                outs[k] = slots[p].data
-                add[k] = 1
-            else:
-                made[k] = buffer_new(nbytes_of(parent))
-                outs[k] = made[k].data
+        place_contributions(store, plan, n, parents, slots, outs, fresh, add)
         if plan.n_instructions:
             if profiling:
                 see(inst)
@@ -461,22 +491,10 @@ cdef int step(TapeStore store, int64_t at, TLBuffer* g, TLBuffer** slots) except
             else:
                 status = plan_run(plan, ins, outs, add, <char*>scratch.data if scratch != NULL else NULL)
             check_status(plan, status)
-        nd = node_at(store, at)
-        inputs = inputs_of(nd)
-        for k in range(n):
-            if made[k] != NULL:
-                contribute(store, parents[k], made[k], slots)
-            elif plan.out_kind[k] == OUT_INPUT and parents[k] >= 0 and node_at(store, parents[k]).requires_grad:
-                j = plan.out_input[k]
-                if j == 0:
-                    contribute(store, parents[k], g, slots)
-                elif j == 1:
-                    contribute(store, parents[k], nd.value, slots)
-                else:
-                    contribute(store, parents[k], inputs[j - 2 - inst.n_res], slots)
+        hand_on(store, at, plan, g, parents, slots, fresh)
     finally:
         for k in range(n):
-            buffer_decref(made[k])
+            buffer_decref(fresh[k])
         buffer_decref(scratch)
         free(block)
     return 0

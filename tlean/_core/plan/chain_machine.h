@@ -11,22 +11,16 @@
 #ifndef TLEAN_STRIPS_H
 #define TLEAN_STRIPS_H
 #include "kernel.h"
+#include "simd/width.h"
 
-#if defined(__AVX512F__)
-#define TL_LANE_BYTES 64
-#elif defined(__AVX2__)
-#define TL_LANE_BYTES 32
-#else
-#define TL_LANE_BYTES 16
-#endif
-enum { TL_STRIP_BYTES = 8 * TL_LANE_BYTES };
+enum { TL_STRIP_BYTES = 8 * TL_VECTOR_BYTES };
 
-typedef float tl_lanes_f32 __attribute__((vector_size(TL_LANE_BYTES)));
-typedef double tl_lanes_f64 __attribute__((vector_size(TL_LANE_BYTES)));
-typedef float tl_anywhere_f32 __attribute__((vector_size(TL_LANE_BYTES), aligned(4), may_alias));
-typedef double tl_anywhere_f64 __attribute__((vector_size(TL_LANE_BYTES), aligned(8), may_alias));
-typedef int32_t tl_masks_f32 __attribute__((vector_size(TL_LANE_BYTES)));
-typedef int64_t tl_masks_f64 __attribute__((vector_size(TL_LANE_BYTES)));
+typedef float tl_lanes_f32 __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef double tl_lanes_f64 __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef float tl_anywhere_f32 __attribute__((vector_size(TL_VECTOR_BYTES), aligned(4), may_alias));
+typedef double tl_anywhere_f64 __attribute__((vector_size(TL_VECTOR_BYTES), aligned(8), may_alias));
+typedef int32_t tl_masks_f32 __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef int64_t tl_masks_f64 __attribute__((vector_size(TL_VECTOR_BYTES)));
 
 /* A broadcast: x − 0 is x for every x. */
 #define tl_splat_f32(x) ((float)(x) - (tl_lanes_f32){0})
@@ -37,8 +31,8 @@ TL_INLINE tl_lanes_f32 tl_pick_f32(tl_masks_f32 m, tl_lanes_f32 a, tl_lanes_f32 
 TL_INLINE tl_lanes_f64 tl_pick_f64(tl_masks_f64 m, tl_lanes_f64 a, tl_lanes_f64 b) {
     return (tl_lanes_f64)((m & (tl_masks_f64)a) | (~m & (tl_masks_f64)b));
 }
-#define tl_at_f32(p, k) (*(const tl_anywhere_f32 *)((p) + (k) * TL_LANE_BYTES))
-#define tl_at_f64(p, k) (*(const tl_anywhere_f64 *)((p) + (k) * TL_LANE_BYTES))
+#define tl_at_f32(p, k) (*(const tl_anywhere_f32 *)((p) + (k) * TL_VECTOR_BYTES))
+#define tl_at_f64(p, k) (*(const tl_anywhere_f64 *)((p) + (k) * TL_VECTOR_BYTES))
 
 /* A step with its operands: where those in memory are for the first strip, and its numbers. */
 typedef struct tl_code {

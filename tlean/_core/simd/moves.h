@@ -4,19 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
-#define TL_VECTOR_BYTES 64
-#define TL_TILE4 16
-#define TL_TILE8 8
-#elif defined(__AVX2__)
-#define TL_VECTOR_BYTES 32
-#define TL_TILE4 8
-#define TL_TILE8 4
-#else
-#define TL_VECTOR_BYTES 16
-#define TL_TILE4 4
-#define TL_TILE8 2
-#endif
+#include "simd/width.h"
 
 typedef uint32_t tl_block64 __attribute__((vector_size(64)));
 typedef uint32_t tl_block16 __attribute__((vector_size(16)));
@@ -96,8 +84,8 @@ static inline void tl_copy(void *restrict dst, const void *restrict src, int64_t
         _Pragma("GCC unroll 16") for (int i = 0; i < T; i++) memcpy(dst + i * dst_stride, &row[i], sizeof row[i]);  \
     }
 
-TL_DEFINE_TILE(tl_tile4, uint32_t, TL_TILE4)
-TL_DEFINE_TILE(tl_tile8, uint64_t, TL_TILE8)
+TL_DEFINE_TILE(tl_tile4, uint32_t, TL_LANES_f32)
+TL_DEFINE_TILE(tl_tile8, uint64_t, TL_LANES_f64)
 
 /* Of the first m columns of T rows alone: dst[i * dst_stride + k] = src[k * src_stride + i], 0 <= i < m, 0 <= k < T. Whole vectors are read, T
  * elements from the beginning of each row of src. */
@@ -107,8 +95,8 @@ TL_DEFINE_TILE(tl_tile8, uint64_t, TL_TILE8)
         TILE(tile, T, src, src_stride);                                                                                                 \
         for (int64_t i = 0; i < m; i++) memcpy(dst + i * dst_stride, tile + i * T, sizeof(ELEM) * T);                                   \
     }
-TL_DEFINE_NARROW_TILE(tl_narrow_tile4, tl_tile4, uint32_t, TL_TILE4)
-TL_DEFINE_NARROW_TILE(tl_narrow_tile8, tl_tile8, uint64_t, TL_TILE8)
+TL_DEFINE_NARROW_TILE(tl_narrow_tile4, tl_tile4, uint32_t, TL_LANES_f32)
+TL_DEFINE_NARROW_TILE(tl_narrow_tile8, tl_tile8, uint64_t, TL_LANES_f64)
 
 static inline void tl_tile_f32(float *dst, int64_t dst_stride, const float *src, int64_t src_stride) {
     tl_tile4((uint32_t *)dst, dst_stride, (const uint32_t *)src, src_stride);

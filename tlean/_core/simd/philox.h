@@ -7,6 +7,7 @@
 #define TLEAN_PHILOX_H
 #include <stddef.h>
 #include "kernel.h"
+#include "simd/by_type.h"
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -136,4 +137,7 @@ TL_INLINE void tl_dropout_f32(float *y, const float *x, const float *TL_RESTRICT
 TL_INLINE void tl_dropout_f64(double *y, const double *x, const double *TL_RESTRICT u, double keep, double factor, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * (u[i] < keep ? factor : 0.0);
 }
+#define tl_uniforms(y, ...) TL_CALL(tl_uniforms, y, __VA_ARGS__)
+#define tl_mask(y, ...) TL_CALL(tl_mask, y, __VA_ARGS__)
+#define tl_dropout(y, ...) TL_CALL(tl_dropout, y, __VA_ARGS__)
 #endif

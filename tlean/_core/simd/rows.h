@@ -8,26 +8,15 @@
 #include <stddef.h>
 #include <string.h>
 #include "kernel.h"
+#include "simd/by_type.h"
+#include "simd/width.h"
 
-#if defined(__AVX512F__)
-#define TL_ROW_BYTES 64
-#define TL_IOTA_F32 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#define TL_IOTA_F64 0, 1, 2, 3, 4, 5, 6, 7
-#elif defined(__AVX2__)
-#define TL_ROW_BYTES 32
-#define TL_IOTA_F32 0, 1, 2, 3, 4, 5, 6, 7
-#define TL_IOTA_F64 0, 1, 2, 3
-#else
-#define TL_ROW_BYTES 16
-#define TL_IOTA_F32 0, 1, 2, 3
-#define TL_IOTA_F64 0, 1
-#endif
 #define TL_ROW_BLOCK 4096
 #define TL_COLUMN_ROWS 32
 
 #define T float
 #define TI int32_t
-#define IOTA TL_IOTA_F32
+#define IOTA TL_ORDER(TL_LANES_f32)
 #define NAME(x) x##_f32
 #include "simd/rows_template.h"
 #undef T
@@ -37,7 +26,7 @@
 
 #define T double
 #define TI int64_t
-#define IOTA TL_IOTA_F64
+#define IOTA TL_ORDER(TL_LANES_f64)
 #define NAME(x) x##_f64
 #include "simd/rows_template.h"
 #undef T
@@ -45,4 +34,13 @@
 #undef IOTA
 #undef NAME
 
+#define row_sum(x, ...) TL_CALL(row_sum, x, __VA_ARGS__)
+#define row_dot(x, ...) TL_CALL(row_dot, x, __VA_ARGS__)
+#define row_deviation(x, ...) TL_CALL(row_deviation, x, __VA_ARGS__)
+#define row_square_deviation(x, ...) TL_CALL(row_square_deviation, x, __VA_ARGS__)
+#define row_covariation(x, ...) TL_CALL(row_covariation, x, __VA_ARGS__)
+#define row_weighted_covariation(x, ...) TL_CALL(row_weighted_covariation, x, __VA_ARGS__)
+#define row_square_distance(x, ...) TL_CALL(row_square_distance, x, __VA_ARGS__)
+#define row_max(x, ...) TL_CALL(row_max, x, __VA_ARGS__)
+#define norm_columns(dgamma, dbeta, g, ...) TL_OF(norm_columns, g)(dgamma, dbeta, g, __VA_ARGS__)
 #endif

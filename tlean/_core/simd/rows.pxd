@@ -32,27 +32,19 @@ cdef extern from "simd/streaming.h" nogil:
     void tl_fetch(const void* p, int64_t n)
 
 
+# x, y, w are of one float type, which the value of `row_max` has too.
 cdef extern from "simd/rows.h" nogil:
-    double row_sum_f32(const float* x, Py_ssize_t n)
-    double row_sum_f64(const double* x, Py_ssize_t n)
-    double row_dot_f32(const float* x, const float* y, Py_ssize_t n)
-    double row_dot_f64(const double* x, const double* y, Py_ssize_t n)
-    double row_deviation_f32(const float* x, float center, Py_ssize_t n)
-    double row_deviation_f64(const double* x, double center, Py_ssize_t n)
-    double row_square_deviation_f32(const float* x, float center, Py_ssize_t n)
-    double row_square_deviation_f64(const double* x, double center, Py_ssize_t n)
-    double row_covariation_f32(const float* y, const float* x, float center, Py_ssize_t n)
-    double row_covariation_f64(const double* y, const double* x, double center, Py_ssize_t n)
-    double row_weighted_covariation_f32(const float* y, const float* w, const float* x, float center, Py_ssize_t n)
-    double row_weighted_covariation_f64(const double* y, const double* w, const double* x, double center, Py_ssize_t n)
-    double row_square_distance_f32(const float* x, const float* y, Py_ssize_t n)
-    double row_square_distance_f64(const double* x, const double* y, Py_ssize_t n)
-    void norm_columns_f32(double* dgamma, double* dbeta, const float* g, const float* x, const float* mean, const float* rstd,
-                          Py_ssize_t rows, Py_ssize_t n)
-    void norm_columns_f64(double* dgamma, double* dbeta, const double* g, const double* x, const double* mean, const double* rstd,
-                          Py_ssize_t rows, Py_ssize_t n)
-    float row_max_f32(const float* x, Py_ssize_t n)
-    double row_max_f64(const double* x, Py_ssize_t n)
+    double row_sum(const void* x, Py_ssize_t n)                                                            # Σ xᵢ
+    double row_dot(const void* x, const void* y, Py_ssize_t n)                                             # Σ xᵢ yᵢ
+    double row_deviation(const void* x, double center, Py_ssize_t n)                                       # Σ (xᵢ − center)
+    double row_square_deviation(const void* x, double center, Py_ssize_t n)                                # Σ (xᵢ − center)²
+    double row_covariation(const void* y, const void* x, double center, Py_ssize_t n)                      # Σ yᵢ (xᵢ − center)
+    double row_weighted_covariation(const void* y, const void* w, const void* x, double center, Py_ssize_t n)  # Σ yᵢ wᵢ (xᵢ − center)
+    double row_square_distance(const void* x, const void* y, Py_ssize_t n)                                 # Σ (xᵢ − yᵢ)²
+    double row_max(const void* x, Py_ssize_t n)                         # the greatest xᵢ that is a number; −inf if there is none
+    # dgamma[c] += Σ g (x − mean) rstd, dbeta[c] += Σ g over the rows of (rows, n); either may be NULL.
+    void norm_columns(double* dgamma, double* dbeta, const void* g, const void* x, const void* mean, const void* rstd, Py_ssize_t rows,
+                      Py_ssize_t n)
 
 
 cdef inline real exp_of(real x) noexcept nogil:
@@ -91,85 +83,10 @@ cdef inline real log1p_of(real x) noexcept nogil:
         return tl_log1p(x)
 
 
-cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
-    """Σ xᵢ"""
-    if real is float:
-        return row_sum_f32(x, n)
-    else:
-        return row_sum_f64(x, n)
-
-
-cdef inline double row_dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
-    """Σ xᵢ yᵢ"""
-    if real is float:
-        return row_dot_f32(x, y, n)
-    else:
-        return row_dot_f64(x, y, n)
-
-
-cdef inline double row_deviation(const real* x, real center, Py_ssize_t n) noexcept nogil:
-    """Σ (xᵢ − center)"""
-    if real is float:
-        return row_deviation_f32(x, center, n)
-    else:
-        return row_deviation_f64(x, center, n)
-
-
-cdef inline double row_square_deviation(const real* x, real center, Py_ssize_t n) noexcept nogil:
-    """Σ (xᵢ − center)²"""
-    if real is float:
-        return row_square_deviation_f32(x, center, n)
-    else:
-        return row_square_deviation_f64(x, center, n)
-
-
-cdef inline double row_covariation(const real* y, const real* x, real center, Py_ssize_t n) noexcept nogil:
-    """Σ yᵢ (xᵢ − center)"""
-    if real is float:
-        return row_covariation_f32(y, x, center, n)
-    else:
-        return row_covariation_f64(y, x, center, n)
-
-
-cdef inline double row_weighted_covariation(const real* y, const real* w, const real* x, real center, Py_ssize_t n) noexcept nogil:
-    """Σ yᵢ wᵢ (xᵢ − center)"""
-    if real is float:
-        return row_weighted_covariation_f32(y, w, x, center, n)
-    else:
-        return row_weighted_covariation_f64(y, w, x, center, n)
-
-
-cdef inline double row_square_distance(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
-    """Σ (xᵢ − yᵢ)²"""
-    if real is float:
-        return row_square_distance_f32(x, y, n)
-    else:
-        return row_square_distance_f64(x, y, n)
-
-
-cdef inline void norm_columns(
-    double* dgamma, double* dbeta, const real* g, const real* x, const real* mean, const real* rstd, Py_ssize_t rows, Py_ssize_t n
-) noexcept nogil:
-    """dgamma[c] += Σ g (x − mean) rstd, dbeta[c] += Σ g over the rows of (rows, n); either may be NULL."""
-    if real is float:
-        norm_columns_f32(dgamma, dbeta, g, x, mean, rstd, rows, n)
-    else:
-        norm_columns_f64(dgamma, dbeta, g, x, mean, rstd, rows, n)
-
-
-cdef inline real row_max(const real* x, Py_ssize_t n) noexcept nogil:
-    """The greatest xᵢ that is a number; −inf if there is none."""
-    if real is float:
-        return row_max_f32(x, n)
-    else:
-        return row_max_f64(x, n)
-
-
 cdef struct Job
 
-# One chunk's work on the items first … last − 1; y and x are the first output and input.
-ctypedef void (*part_f32)(Job* job, Py_ssize_t first, Py_ssize_t last, float* y, const float* x) noexcept nogil
-ctypedef void (*part_f64)(Job* job, Py_ssize_t first, Py_ssize_t last, double* y, const double* x) noexcept nogil
+# One chunk's work on the items first … last − 1; y and x, the first output and input, are arrays of float or of double.
+ctypedef void (*part_fn)(Job* job, Py_ssize_t first, Py_ssize_t last, void* y, const void* x) noexcept nogil
 
 # A call of a kernel, cut in chunks. Chunk k covers the items k·block … (k + 1)·block − 1: which ones depends on the shapes alone.
 cdef struct Job:
@@ -185,13 +102,12 @@ cdef struct Job:
     int status
     Py_ssize_t together     # long rows that are worked on together, where the kernel does so
     bint streams            # rows are worked out in the first cache, then streamed (streaming.h)
-    part_f32 f32
-    part_f64 f64
+    part_fn part
 
-cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double* floats, Py_ssize_t items, Py_ssize_t size) noexcept nogil:
-    """A job of `items` items, each of `size` elements: about 16K elements a chunk."""
+cdef inline Job job_of(void* out, void** inp, const int64_t* ints, const double* floats, Py_ssize_t items, Py_ssize_t size) noexcept nogil:
+    """A job of `items` items, each of `size` elements: about 16K elements a chunk. out: the outputs of a kernel."""
     cdef Job job
-    job.out = out
+    job.out = <void**>out
     job.inp = inp
     job.ints = ints
     job.floats = floats
@@ -203,8 +119,7 @@ cdef inline Job job_of(void** out, void** inp, const int64_t* ints, const double
     job.status = TL_OK
     job.together = 1
     job.streams = False
-    job.f32 = NULL
-    job.f64 = NULL
+    job.part = NULL
     return job
 
 
@@ -212,24 +127,13 @@ cdef inline Py_ssize_t chunks_of(Job* job) noexcept nogil:
     return (job.items + job.block - 1) // job.block
 
 
-cdef inline void chunk_f32(void* context, Py_ssize_t k) noexcept nogil:
+cdef inline void run_chunk(void* context, Py_ssize_t k) noexcept nogil:
     cdef Job* job = <Job*>context
-    job.f32(job, k * job.block, min(job.items, (k + 1) * job.block), <float*>job.out[0], <const float*>job.inp[0])
+    job.part(job, k * job.block, min(job.items, (k + 1) * job.block), job.out[0], job.inp[0])
 
 
-cdef inline void chunk_f64(void* context, Py_ssize_t k) noexcept nogil:
-    cdef Job* job = <Job*>context
-    job.f64(job, k * job.block, min(job.items, (k + 1) * job.block), <double*>job.out[0], <const double*>job.inp[0])
-
-
-cdef inline int run_f32(Job* job, part_f32 part, double work) noexcept nogil:
+cdef inline int run(Job* job, part_fn part, double work) noexcept nogil:
     """Run every chunk; `work` is the whole job in nanoseconds of one core. Returns the job's status."""
-    job.f32 = part
-    parallel_for(chunk_f32, job, chunks_of(job), work)
-    return job.status
-
-
-cdef inline int run_f64(Job* job, part_f64 part, double work) noexcept nogil:
-    job.f64 = part
-    parallel_for(chunk_f64, job, chunks_of(job), work)
+    job.part = part
+    parallel_for(run_chunk, job, chunks_of(job), work)
     return job.status

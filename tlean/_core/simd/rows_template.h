@@ -1,11 +1,11 @@
 /* Included by rows.h once per float type: T the type, TI the integer of its size, IOTA 0, 1, … for each lane, NAME(x) the
  * suffixed name. */
 
-typedef T NAME(row_vec) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
-typedef TI NAME(row_mask) __attribute__((vector_size(TL_ROW_BYTES), aligned(sizeof(T)), may_alias));
+typedef T NAME(row_vec) __attribute__((vector_size(TL_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+typedef TI NAME(row_mask) __attribute__((vector_size(TL_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
 #define V NAME(row_vec)
 #define M NAME(row_mask)
-#define L ((ptrdiff_t)(TL_ROW_BYTES / sizeof(T)))
+#define L ((ptrdiff_t)(TL_VECTOR_BYTES / sizeof(T)))
 
 /* The lanes turned by w places: lane k of the result is lane k + w. */
 TL_INLINE V NAME(row_turned)(V v, TI w) {

@@ -1,21 +1,21 @@
 /* Vectors of one element type for micro.h: types, partial loads and stores, interleaving, transposes, sums over lanes.
  * Included with TL_T (float, double), TL_SUFFIX (f32, f64) and TL_INT (the integer as wide) defined. X is the suffix.
  *
- *   tl_vec_X, tl_uvec_X         TL_VL_X lanes; the second may be at any address of an element
- *   tl_load_part_X(p, n)        the first n lanes from memory, zero beyond (nothing beyond is touched), 0 <= n <= TL_VL_X
+ *   tl_vec_X, tl_uvec_X         TL_LANES_X lanes; the second may be at any address of an element
+ *   tl_load_part_X(p, n)        the first n lanes from memory, zero beyond (nothing beyond is touched), 0 <= n <= TL_LANES_X
  *   tl_store_part_X(p, v, n)    likewise
  *   tl_shuffle_X(a, b, order)   lanes of a and b in any order
- *   tl_transpose_X(r)           r[i] lane j <-> r[j] lane i, for TL_VL_X vectors
- *   tl_lane_sums_X(r, n)        lane i of the result is the sum over the lanes of r[i], i < n; n is a constant power of two <= TL_VL_X
+ *   tl_transpose_X(r)           r[i] lane j <-> r[j] lane i, for TL_LANES_X vectors
+ *   tl_lane_sums_X(r, n)        lane i of the result is the sum over the lanes of r[i], i < n; n is a constant power of two <= TL_LANES_X
  */
-#define VL TL_X(TL_VL)
+#define VL TL_X(TL_LANES)
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 #define IVEC TL_X(tl_ivec)
 
-typedef TL_T VEC __attribute__((vector_size(TL_VBYTES), may_alias));
-typedef TL_T UVEC __attribute__((vector_size(TL_VBYTES), aligned(sizeof(TL_T)), may_alias));
-typedef TL_INT IVEC __attribute__((vector_size(TL_VBYTES)));
+typedef TL_T VEC __attribute__((vector_size(TL_VECTOR_BYTES), may_alias));
+typedef TL_T UVEC __attribute__((vector_size(TL_VECTOR_BYTES), aligned(sizeof(TL_T)), may_alias));
+typedef TL_INT IVEC __attribute__((vector_size(TL_VECTOR_BYTES)));
 
 #ifndef TL_LO
 #define TL_LO_2 {0, 2}

@@ -13,31 +13,23 @@ from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_ATTENTION_CHUNK, TL_SLOT_ATTENTION_PARTS
 from tlean._core.kernels.gemm.micro cimport (
-    TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_micro_f32, tl_micro_f64, tl_pack_b_f32, tl_pack_b_f64,
+    TL_LANES_f32, TL_LANES_f64, TL_MR, TL_NR_f32, TL_NR_f64, tl_even_panel, tl_micro, tl_pack_b,
 )
-from tlean._core.threads.threads cimport parallel_for, scratch
+from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 ctypedef fused real:
     float
     double
 
 cdef extern from "kernels/attention/rows.h" nogil:
-    float tl_softmax_step_f32(float* s, const unsigned char* mask, int64_t visible, int64_t n, float scale, float* top, float* total)
-    double tl_softmax_step_f64(double* s, const unsigned char* mask, int64_t visible, int64_t n, double scale, double* top, double* total)
-    float tl_softmax_end_f32(float* y, int64_t n, float scale, float top, float total)
-    double tl_softmax_end_f64(double* y, int64_t n, double scale, double top, double total)
-    void tl_softmax_back_f32(float* s, float* d, const unsigned char* mask, int64_t visible, int64_t n, float scale, float lse,
-                             float gy)
-    void tl_softmax_back_f64(double* s, double* d, const unsigned char* mask, int64_t visible, int64_t n, double scale, double lse,
-                             double gy)
-    void tl_scale_row_f32(float* y, int64_t n, float by)
-    void tl_scale_row_f64(double* y, int64_t n, double by)
-    void tl_add_row_f32(float* y, const float* x, int64_t n)
-    void tl_add_row_f64(double* y, const double* x, int64_t n)
-    float tl_row_dot_f32(const float* a, const float* b, int64_t n)
-    double tl_row_dot_f64(const double* a, const double* b, int64_t n)
-    int tl_all_finite_f32(const float* x, int64_t n)
-    int tl_all_finite_f64(const double* x, int64_t n)
+    # Pointers and values of one call are of one float type.
+    double tl_softmax_step(void* s, const unsigned char* mask, int64_t visible, int64_t n, double scale, void* top, void* total)
+    double tl_softmax_end(void* y, int64_t n, double scale, double top, double total)
+    void tl_softmax_back(void* s, void* d, const unsigned char* mask, int64_t visible, int64_t n, double scale, double lse, double gy)
+    void tl_scale_row(void* y, int64_t n, double by)
+    void tl_add_row(void* y, const void* x, int64_t n)
+    double tl_row_dot(const void* a, const void* b, int64_t n)
+    bint tl_all_finite(const void* x, int64_t n)
 
 cdef enum:
     QUERY_CHUNK = 256      # queries per chunk forward: each block of keys is packed once for all of them
@@ -95,10 +87,7 @@ cdef Panels packed(real* to, const real* src, int64_t k_step, int64_t column, in
     b.step = nr * k
     b.row = nr
     while j < n:
-        if real is float:
-            tl_pack_b_f32(to + j * k, src + j * column, k_step, column, k, min(nr, n - j))
-        else:
-            tl_pack_b_f64(to + j * k, src + j * column, k_step, column, k, min(nr, n - j))
+        tl_pack_b(to + j * k, src + j * column, k_step, column, k, min(nr, n - j))
         j += nr
     return b
 
@@ -106,7 +95,7 @@ cdef Panels packed(real* to, const real* src, int64_t k_step, int64_t column, in
 cdef Panels rows_of(real* to, real* src, int64_t k, int64_t n) noexcept nogil:
     # A row-major matrix (k, n) in its place, where its rows end with a whole vector; packed otherwise.
     cdef Panels b
-    if n % (TL_VL_f32 if real is float else TL_VL_f64):
+    if n % (TL_LANES_f32 if real is float else TL_LANES_f64):
         return packed(to, src, n, 1, k, n)
     b.at = <char*>src
     b.step = width(to[0])
@@ -124,10 +113,7 @@ cdef void multiply(int64_t m, int64_t n, int64_t k, const real* a, int64_t a_row
         i = 0
         while i < m:
             rows = min(height, m - i)
-            if real is float:
-                tl_micro_f32(rows, columns, k, a + i * a_row, a_row, a_k, panel, b.row, c + i * ldc, ldc, add)
-            else:
-                tl_micro_f64(rows, columns, k, a + i * a_row, a_row, a_k, panel, b.row, c + i * ldc, ldc, add)
+            tl_micro(rows, columns, k, a + i * a_row, a_row, a_k, panel, b.row, c + i * ldc, ldc, add)
             i += height
         panel += b.step
         c += nr
@@ -156,28 +142,31 @@ cdef void multiply_allowed(Attention* t, int64_t item, int64_t i0, int64_t rows,
                     to[f] += weights[i * ld + j] * from_row[f]
 
 
-cdef inline bint all_finite(const real* x, int64_t n) noexcept nogil:
-    if real is float:
-        return tl_all_finite_f32(x, n)
-    else:
-        return tl_all_finite_f64(x, n)
-
-
 cdef inline int64_t rounded(int64_t elements) noexcept nogil:
     # Keeps the parts of one scratch block 64-byte aligned.
     return (elements + 15) // 16 * 16
 
 
+cdef void add_by_key(Attention* t, int64_t item, int64_t i0, int64_t rows, int64_t j0, int64_t keys, const real* weights, int64_t ld,
+                     real* x, int64_t n, real* room, real* c, bint blocking) noexcept nogil:
+    # c (keys, n) += weights' (keys, rows) x (rows, n), where some pairs may not attend if `blocking`. room: for x as panels.
+    if not blocking or tl_all_finite(x, rows * n):
+        multiply(keys, n, rows, weights, 1, ld, rows_of(room, x, rows, n), c, n, 1)
+    else:
+        multiply_allowed(t, item, i0, rows, j0, keys, weights, ld, x, n, c, True)
+
+
 # Forward -------------------------------------------------------------------------------------------------------------------
 
-cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Attention* t = <Attention*>context
     cdef int64_t item = chunk // t.per_item, i0 = chunk % t.per_item * t.per_chunk
     cdef int64_t i1 = min(i0 + t.per_chunk, t.n), h = t.h, w = t.w
     cdef int64_t sub = tl_even_panel(i1 - i0, 4 * TL_MR if TL_MR > 8 else 8 * TL_MR)
     cdef int64_t key_end = min(t.m, i1) if t.causal else t.m
     cdef int64_t block = min(<int64_t>KEY_BLOCK, key_end)
     cdef int64_t j0, keys, i, rows, columns, visible, r
-    cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(block, w, tag))
+    cdef int64_t k_space = rounded(panel_space(h, block, <real>0)), v_space = rounded(panel_space(block, w, <real>0))
     cdef int64_t s_space = rounded(sub * block)
     cdef real* memory = <real*>scratch(TL_SLOT_ATTENTION_CHUNK, (k_space + v_space + s_space + 2 * rounded(t.per_chunk)) * sizeof(real))
     if memory == NULL:
@@ -204,7 +193,7 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
         kt = packed(memory, k + j0 * h, 1, h, h, keys)
         vs = rows_of(memory + k_space, v + j0 * w, keys, w)
         blocking = t.mask != NULL or (t.causal and j0 + keys > i0 + 1)
-        plain = not blocking or all_finite(v + j0 * w, keys * w)
+        plain = not blocking or tl_all_finite(v + j0 * w, keys * w)
         i = i0 - sub
         while i + sub < i1:
             i += sub
@@ -217,15 +206,9 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
                 if t.mask != NULL:
                     mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
                 visible = i + r - j0 + 1 if t.causal else columns
-                if real is float:
-                    worth = tl_softmax_step_f32(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
-                else:
-                    worth = tl_softmax_step_f64(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
+                worth = tl_softmax_step(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
                 if j0 > 0 and worth != 1:
-                    if real is float:
-                        tl_scale_row_f32(y + (i + r) * w, w, worth)
-                    else:
-                        tl_scale_row_f64(y + (i + r) * w, w, worth)
+                    tl_scale_row(y + (i + r) * w, w, worth)
             if plain:
                 multiply(rows, w, columns, s, block, 1, vs, y + i * w, w, j0 > 0)
             else:
@@ -233,31 +216,22 @@ cdef void forward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil
                     memset(y + i * w, 0, rows * w * sizeof(real))
                 multiply_allowed(t, item, i, rows, j0, columns, s, block, v + j0 * w, w, y + i * w, False)
     for r in range(i1 - i0):
-        if real is float:
-            lse = tl_softmax_end_f32(y + (i0 + r) * w, w, scale, top[r], total[r])
-        else:
-            lse = tl_softmax_end_f64(y + (i0 + r) * w, w, scale, top[r], total[r])
+        lse = tl_softmax_end(y + (i0 + r) * w, w, scale, top[r], total[r])
         if t.lse != NULL:
             (<real*>t.lse)[item * t.n + i0 + r] = lse
 
 
-cdef void forward_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    forward_chunk(<Attention*>context, chunk, <float>0)
-
-
-cdef void forward_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    forward_chunk(<Attention*>context, chunk, <double>0)
-
-
 # Backward ------------------------------------------------------------------------------------------------------------------
 
-cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+cdef void backward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Attention* t = <Attention*>context
     cdef int64_t item = chunk // t.per_item, part = chunk % t.per_item
     cdef int64_t j_begin = part * t.per_chunk, j_end = min(j_begin + t.per_chunk, t.m), n = t.n, h = t.h, w = t.w
     cdef int64_t sub = tl_even_panel(n, 8 * TL_MR if TL_MR > 8 else 16 * TL_MR), block = min(<int64_t>BACK_BLOCK, t.m)
     cdef int64_t j0, keys, i, rows, columns, visible, r
-    cdef int64_t k_space = rounded(panel_space(h, block, tag)), v_space = rounded(panel_space(w, block, tag))
-    cdef int64_t rows_space = rounded(max(panel_space(max(block, sub), h, tag), panel_space(sub, w, tag))), s_space = rounded(sub * block)
+    cdef int64_t k_space = rounded(panel_space(h, block, <real>0)), v_space = rounded(panel_space(w, block, <real>0))
+    cdef int64_t rows_space = rounded(max(panel_space(max(block, sub), h, <real>0), panel_space(sub, w, <real>0)))
+    cdef int64_t s_space = rounded(sub * block)
     cdef size_t room = (k_space + v_space + 3 * rows_space + 2 * s_space + rounded(n)) * sizeof(real)
     cdef real* memory = <real*>scratch(TL_SLOT_ATTENTION_CHUNK, room)
     if memory == NULL:
@@ -280,7 +254,7 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
     cdef real* dv = <real*>t.dv + item * t.m * w
     cdef real scale = <real>t.scale
     cdef unsigned char* mask = NULL
-    cdef Panels kt, vt, ks, qs, gs
+    cdef Panels kt, vt, ks
     cdef bint blocking, with_scores = t.dq != NULL or t.dk != NULL
     if t.dq != NULL:
         dq = <real*>t.dq if t.per_item == 1 else <real*>t.parts + part * t.batch * n * h
@@ -291,10 +265,7 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
     if t.dv != NULL:
         memset(dv + j_begin * w, 0, (j_end - j_begin) * w * sizeof(real))
     for i in range(n):
-        if real is float:
-            gy[i] = tl_row_dot_f32(g + i * w, y + i * w, w)
-        else:
-            gy[i] = tl_row_dot_f64(g + i * w, y + i * w, w)
+        gy[i] = tl_row_dot(g + i * w, y + i * w, w)
     j0 = j_begin - block
     while j0 + block < j_end:
         j0 += block
@@ -318,60 +289,31 @@ cdef void backward_chunk(Attention* t, Py_ssize_t chunk, real tag) noexcept nogi
                 if t.mask != NULL:
                     mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
                 visible = i + r - j0 + 1 if t.causal else columns
-                if real is float:
-                    tl_softmax_back_f32(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
-                else:
-                    tl_softmax_back_f64(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
+                tl_softmax_back(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
             if t.dv != NULL:
                 # dV (keys, w) += P' (keys, rows) g (rows, w)
-                if not blocking or all_finite(g + i * w, rows * w):
-                    gs = rows_of(g_rows, g + i * w, rows, w)
-                    multiply(columns, w, rows, s, 1, block, gs, dv + j0 * w, w, 1)
-                else:
-                    multiply_allowed(t, item, i, rows, j0, columns, s, block, g + i * w, w, dv + j0 * w, True)
+                add_by_key(t, item, i, rows, j0, columns, s, block, g + i * w, w, g_rows, dv + j0 * w, blocking)
             if t.dk != NULL:
                 # dK (keys, h) += dS' (keys, rows) q (rows, h)
-                if not blocking or all_finite(q + i * h, rows * h):
-                    qs = rows_of(q_rows, q + i * h, rows, h)
-                    multiply(columns, h, rows, d, 1, block, qs, dk + j0 * h, h, 1)
-                else:
-                    multiply_allowed(t, item, i, rows, j0, columns, d, block, q + i * h, h, dk + j0 * h, True)
+                add_by_key(t, item, i, rows, j0, columns, d, block, q + i * h, h, q_rows, dk + j0 * h, blocking)
             if t.dq != NULL:
                 # dQ (rows, h) += dS (rows, keys) k (keys, h)
-                if not blocking or all_finite(k + j0 * h, columns * h):
+                if not blocking or tl_all_finite(k + j0 * h, columns * h):
                     multiply(rows, h, columns, d, block, 1, ks, dq + i * h, h, 1)
                 else:
                     multiply_allowed(t, item, i, rows, j0, columns, d, block, k + j0 * h, h, dq + i * h, False)
 
 
-cdef void backward_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    backward_chunk(<Attention*>context, chunk, <float>0)
-
-
-cdef void backward_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    backward_chunk(<Attention*>context, chunk, <double>0)
-
-
-cdef void join_parts(Attention* t, Py_ssize_t chunk, real tag) noexcept nogil:
+cdef void join_parts(real* context, Py_ssize_t chunk) noexcept nogil:
     # Rows of dQ: the chunks' sums, added in their order.
+    cdef Attention* t = <Attention*>context
     cdef int64_t rows = t.batch * t.n, i, p
     cdef real* to
     for i in range(chunk * QUERY_CHUNK, min((chunk + 1) * <int64_t>QUERY_CHUNK, rows)):
         to = <real*>t.dq + i * t.h
         memset(to, 0, t.h * sizeof(real))
         for p in range(t.per_item):
-            if real is float:
-                tl_add_row_f32(to, <float*>t.parts + (p * rows + i) * t.h, t.h)
-            else:
-                tl_add_row_f64(to, <double*>t.parts + (p * rows + i) * t.h, t.h)
-
-
-cdef void join_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    join_parts(<Attention*>context, chunk, <float>0)
-
-
-cdef void join_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    join_parts(<Attention*>context, chunk, <double>0)
+            tl_add_row(to, <real*>t.parts + (p * rows + i) * t.h, t.h)
 
 
 # Kernels -------------------------------------------------------------------------------------------------------------------
@@ -386,22 +328,22 @@ cdef double sizes(Attention* t, const int64_t* ints, real tag) noexcept nogil:
     return (0.012 if real is float else 0.024) * t.batch * t.n * t.m * (t.h + t.w + 16) * (0.5 if t.causal else 1.0)
 
 
-cdef int attend(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
-    # y, lse = f(q, k, v, mask)
+# y, lse = f(q, k, v, mask): (N,n,h), (N,m,h), (N,m,w) -> (N,n,w), (N,n)
+cdef int attend(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Attention t
-    cdef double nanoseconds = sizes(&t, ints, tag)
+    cdef double nanoseconds = sizes(&t, ints, <real>0)
     t.q, t.k, t.v, t.mask = <char*>inp[0], <char*>inp[1], <char*>inp[2], <unsigned char*>inp[3]
     t.y, t.lse = <char*>out[0], <char*>out[1]
     t.per_chunk = tl_even_panel(t.n, QUERY_CHUNK)
     t.per_item = (t.n + t.per_chunk - 1) // t.per_chunk
-    parallel_for(forward_f32 if real is float else forward_f64, &t, t.batch * t.per_item, nanoseconds)
+    parallel_for(<chunk_fn>forward_chunk[real], &t, t.batch * t.per_item, nanoseconds)
     return t.status
 
 
-cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
-    # dq, dk, dv = f(g, y, lse, q, k, v, mask)
+# dq, dk, dv = f(g, y, lse, q, k, v, mask): g as y -> as q, k and v
+cdef int attend_back(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Attention t
-    cdef double nanoseconds = 2.5 * sizes(&t, ints, tag)
+    cdef double nanoseconds = 2.5 * sizes(&t, ints, <real>0)
     cdef int64_t blocks = (t.m + BACK_BLOCK - 1) // BACK_BLOCK
     t.g, t.y, t.lse = <char*>inp[0], <char*>inp[1], <char*>inp[2]
     t.q, t.k, t.v, t.mask = <char*>inp[3], <char*>inp[4], <char*>inp[5], <unsigned char*>inp[6]
@@ -416,18 +358,19 @@ cdef int attend_back(void** out, void** inp, const int64_t* ints, real tag) noex
         t.parts = <char*>scratch(TL_SLOT_ATTENTION_PARTS, t.per_item * t.batch * t.n * t.h * sizeof(real))
         if t.parts == NULL:
             return TL_NO_MEMORY
-    parallel_for(backward_f32 if real is float else backward_f64, &t, t.batch * t.per_item, nanoseconds)
+    parallel_for(<chunk_fn>backward_chunk[real], &t, t.batch * t.per_item, nanoseconds)
     if t.parts != NULL and t.status == TL_OK:
-        parallel_for(join_f32 if real is float else join_f64, &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
+        parallel_for(<chunk_fn>join_parts[real], &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
                      0.1 * t.per_item * t.batch * t.n * t.h)
     return t.status
 
 
-cdef int attention_allowed(void** out, void** inp, const int64_t* ints, real tag) noexcept nogil:
+# (n,m) or (N,n,m), or none -> (N,n,m)
+cdef int attention_allowed(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     # ints: batch, n, m, whether each batch item has its own mask, causal
     cdef Attention t
     cdef int64_t item, i, j
-    cdef real* y = <real*>out[0]
+    cdef real* y = out[0]
     t.n, t.m = ints[1], ints[2]
     t.mask = <unsigned char*>inp[0]
     t.mask_step = t.n * t.m if ints[3] else 0
@@ -439,36 +382,10 @@ cdef int attention_allowed(void** out, void** inp, const int64_t* ints, real tag
     return TL_OK
 
 
-cdef int scaled_dot_product_attention_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attend(out, inp, ints, <float>0)
-
-
-cdef int scaled_dot_product_attention_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attend(out, inp, ints, <double>0)
-
-
-cdef int sdpa_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attend_back(out, inp, ints, <float>0)
-
-
-cdef int sdpa_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attend_back(out, inp, ints, <double>0)
-
-
-cdef int attention_allowed_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attention_allowed(out, inp, ints, <float>0)
-
-
-cdef int attention_allowed_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return attention_allowed(out, inp, ints, <double>0)
-
-
 KERNELS = {
-    "_attention_allowed:f32": <size_t>&attention_allowed_f32,
-    "_attention_allowed:f64": <size_t>&attention_allowed_f64,
-    "scaled_dot_product_attention:f32": <size_t>&scaled_dot_product_attention_f32,
-    "scaled_dot_product_attention:f64": <size_t>&scaled_dot_product_attention_f64,
-    "_sdpa_grad:f32": <size_t>&sdpa_grad_f32,
-    "_sdpa_grad:f64": <size_t>&sdpa_grad_f64,
+    "_attention_allowed:f32": <size_t>&attention_allowed[float], "_attention_allowed:f64": <size_t>&attention_allowed[double],
+    "scaled_dot_product_attention:f32": <size_t>&attend[float],
+    "scaled_dot_product_attention:f64": <size_t>&attend[double],
+    "_sdpa_grad:f32": <size_t>&attend_back[float], "_sdpa_grad:f64": <size_t>&attend_back[double],
 }
 ACCUMULATES = set()

@@ -25,4 +25,11 @@
 #undef TL_EXP
 #undef TL_LOG
 
+#define tl_softmax_step(s, ...) TL_CALL(tl_softmax_step, s, __VA_ARGS__)
+#define tl_softmax_end(y, ...) TL_CALL(tl_softmax_end, y, __VA_ARGS__)
+#define tl_softmax_back(s, ...) TL_CALL(tl_softmax_back, s, __VA_ARGS__)
+#define tl_scale_row(y, ...) TL_CALL(tl_scale_row, y, __VA_ARGS__)
+#define tl_add_row(y, ...) TL_CALL(tl_add_row, y, __VA_ARGS__)
+#define tl_row_dot(a, ...) TL_CALL(tl_row_dot, a, __VA_ARGS__)
+#define tl_all_finite(x, ...) TL_CALL(tl_all_finite, x, __VA_ARGS__)
 #endif

@@ -3,7 +3,7 @@
  * A row holds the raw products q_i . k_j of `n` keys, of which the first `visible` may be attended to (causal), and of those the ones with
  * mask[j] != 0 (mask may be NULL). Blocked scores are replaced by selection, so that nothing of theirs survives, a NaN neither.
  */
-#define VL TL_X(TL_VL)
+#define VL TL_X(TL_LANES)
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 #define IVEC TL_X(tl_ivec)

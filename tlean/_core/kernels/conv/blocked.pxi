@@ -16,7 +16,7 @@ cdef int blocked(float* to, const float* source, const float* w, const float* bi
 
 cdef const float* in_planes(int slot, const float* values, Py_ssize_t blocks, Py_ssize_t plane) noexcept nogil:
     # A plain copy, or NULL.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, k
+    cdef Py_ssize_t lane_count = TL_LANES_f32, k
     cdef float* copy = <float*>scratch(slot, <size_t>(blocks * plane * lane_count * 4))
     if copy != NULL:
         for k in range(blocks):
@@ -26,7 +26,7 @@ cdef const float* in_planes(int slot, const float* values, Py_ssize_t blocks, Py
 
 cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Geometry geo
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    cdef Py_ssize_t lane_count = TL_LANES_f32
     cdef const float* g = <const float*>inp[0]
     cdef const float* x = <const float*>inp[1]
     cdef int status
@@ -41,7 +41,7 @@ cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const 
         x = in_planes(TL_SLOT_CONV_PLANES_X, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
     if g == NULL or x == NULL:
         return TL_NO_MEMORY
-    return weight_gradient[float](<float*>out[0], g, x, ints, True)
+    return weight_by_tiles(<float*>out[0], g, x, &geo)
 
 
 cdef int conv_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -65,7 +65,7 @@ cdef int produce_conv_grad_x_blocked(void** out, void** inp, const int64_t* ints
 
 
 # Channels of a block.
-LANES = CONV_VECTOR_BYTES // 4
+LANES = TL_LANES_f32
 
 
 def takes_blocks(ints, bint adjoint):

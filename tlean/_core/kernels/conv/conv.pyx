@@ -21,8 +21,8 @@ from tlean._core.kernel cimport (
     TL_SLOT_CONV_PLANES_X, TL_SLOT_CONV_PRODUCTS, TL_SLOT_CONV_REPAIR, TL_SLOT_CONV_SHARED, TL_SLOT_CONV_SHARED_SOURCE,
     TL_SLOT_CONV_SHARED_SUMS, TL_SLOT_CONV_SOURCE, TL_SLOT_CONV_TILE, tl_finish, tl_finished,
 )
-from tlean._core.kernels.gemm.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro_f32
-from tlean._core.threads.threads cimport parallel_for, scratch
+from tlean._core.kernels.gemm.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro
+from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 ctypedef fused real:
     float
@@ -30,7 +30,8 @@ ctypedef fused real:
 
 cdef extern from "kernels/conv/micro.h" nogil:
     enum:
-        CONV_VECTOR_BYTES
+        TL_VECTOR_BYTES
+        TL_LANES_f32
         CONV_PART
         CONV_OB_MAX
         CONV_Q_MAX
@@ -40,58 +41,30 @@ cdef extern from "kernels/conv/micro.h" nogil:
     void conv_expect_read(const void*) noexcept
     const int* conv_nv_max
     const int* conv_kb_max
-    ctypedef void (*conv_block_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, const int32_t*,
-                                       float*, Py_ssize_t, const int32_t*, const float*) noexcept
-    ctypedef void (*conv_block_fn_f64)(Py_ssize_t, const double*, const int32_t*, const double*, Py_ssize_t, const int32_t*,
-                                       const int32_t*, double*, Py_ssize_t, const int32_t*, const double*) noexcept
-    ctypedef void (*conv_few_fn_f32)(Py_ssize_t, const float*, const int32_t*, const float*, Py_ssize_t, const int32_t*, float*, Py_ssize_t,
-                                     const int32_t*, const float*, Py_ssize_t) noexcept
-    ctypedef void (*conv_few_fn_f64)(Py_ssize_t, const double*, const int32_t*, const double*, Py_ssize_t, const int32_t*, double*,
-                                     Py_ssize_t, const int32_t*, const double*, Py_ssize_t) noexcept
-    ctypedef void (*dw_block_fn_f32)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const float*, Py_ssize_t, const float*,
-                                     const int32_t*, float*) noexcept
-    ctypedef void (*dw_block_fn_f64)(Py_ssize_t, const int32_t*, const int32_t*, Py_ssize_t, const double*, Py_ssize_t, const double*,
-                                     const int32_t*, double*) noexcept
-    ctypedef void (*cv_block_fn_f32)(Py_ssize_t, const float*, Py_ssize_t, const int32_t*, const float*, const float*, Py_ssize_t,
-                                     float*, Py_ssize_t) noexcept
-    ctypedef void (*cv_block_fn_f64)(Py_ssize_t, const double*, Py_ssize_t, const int32_t*, const double*, const double*, Py_ssize_t,
-                                     double*, Py_ssize_t) noexcept
-    cv_block_fn_f32 cv_block_f32[3][3][15]
-    cv_block_fn_f64 cv_block_f64[3][3][15]
-    void cv_weight_1_f32(Py_ssize_t, const int32_t*, Py_ssize_t, const float*, const float*, const int32_t*, float*) noexcept
-    void cv_weight_2_f32(Py_ssize_t, const int32_t*, Py_ssize_t, const float*, const float*, const int32_t*, float*) noexcept
-    void cv_weight_1_f64(Py_ssize_t, const int32_t*, Py_ssize_t, const double*, const double*, const int32_t*, double*) noexcept
-    void cv_weight_2_f64(Py_ssize_t, const int32_t*, Py_ssize_t, const double*, const double*, const int32_t*, double*) noexcept
-    void conv_turn_padded_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_turn_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_turn_padded_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_turn_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    conv_block_fn_f32 conv_block_f32[9][9]
-    conv_block_fn_f64 conv_block_f64[9][9]
-    conv_few_fn_f32 conv_few_f32[10]
-    conv_few_fn_f64 conv_few_f64[10]
-    dw_block_fn_f32 dw_block_f32[9]
-    dw_block_fn_f64 dw_block_f64[9]
-    void conv_take_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_take_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_put_f32(float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_put_f64(double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense_f32(int, float*, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, const float*, float, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                   Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense_f64(int, double*, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, const double*, double, Py_ssize_t, Py_ssize_t,
-                   Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_weight_f32(void*, const float*, Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_total_f32(float*, const void*) noexcept
-    void dense3_weight_f64(void*, const double*, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                           Py_ssize_t, Py_ssize_t) noexcept
-    void dense3_total_f64(double*, const void*) noexcept
-    bint conv_unpack_f32(float*, const float*, Py_ssize_t, Py_ssize_t) noexcept
-    bint conv_unpack_f64(double*, const double*, Py_ssize_t, Py_ssize_t) noexcept
-    void conv_zero_f32(float*, Py_ssize_t) noexcept
-    void conv_zero_f64(double*, Py_ssize_t) noexcept
-    bint conv_all_finite_f32(const float*, Py_ssize_t) noexcept
-    bint conv_all_finite_f64(const double*, Py_ssize_t) noexcept
+    # Pointers to numbers are to one float type.
+    void conv_block(Py_ssize_t channels, Py_ssize_t vectors, Py_ssize_t terms, const void* x, const int32_t*, const void* w, Py_ssize_t,
+                    const int32_t*, const int32_t*, void* out, Py_ssize_t, const int32_t*, const void* bias)
+    void conv_few(Py_ssize_t terms, Py_ssize_t channels, const void* x, const int32_t*, const void* w, Py_ssize_t, const int32_t*,
+                  void* out, Py_ssize_t, const int32_t*, const void* bias, Py_ssize_t)
+    void dw_block(Py_ssize_t channels, Py_ssize_t slices, const int32_t*, const int32_t*, Py_ssize_t, const void* g, Py_ssize_t,
+                  const void* x, const int32_t*, void* part)
+    void cv_block(Py_ssize_t vectors, Py_ssize_t rows, Py_ssize_t positions, Py_ssize_t terms, const void* x, Py_ssize_t, const int32_t*,
+                  const void* w, const void* start, Py_ssize_t, void* out, Py_ssize_t)
+    void cv_weight_1(Py_ssize_t, const int32_t*, Py_ssize_t, const void* g, const void* x, const int32_t*, void* part)
+    void cv_weight_2(Py_ssize_t, const int32_t*, Py_ssize_t, const void* g, const void* x, const int32_t*, void* part)
+    void conv_turn(void* to, Py_ssize_t to_pitch, const void* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns)
+    void conv_turn_padded(void* to, Py_ssize_t to_pitch, const void* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns)
+    void conv_take(void* to, Py_ssize_t to_pitch, const void* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns,
+                   Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step)
+    void conv_put(void* to, Py_ssize_t to_pitch, const void* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t step)
+    void dense(int size, void* to, Py_ssize_t, const void* source, Py_ssize_t, Py_ssize_t, const void* taps, double start, Py_ssize_t,
+               Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t)
+    void dense3_weight(void* sums, const void* g, Py_ssize_t, Py_ssize_t, const void* x, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                       Py_ssize_t, Py_ssize_t)
+    void dense3_total(void* to, const void* sums)
+    bint conv_unpack(void* to, const void* part, Py_ssize_t, Py_ssize_t)
+    void conv_zero(void* to, Py_ssize_t n)
+    bint conv_all_finite(const void* x, Py_ssize_t n)
 
 cdef extern from "simd/streaming.h" nogil:
     bint tl_streams(int64_t nbytes)
@@ -137,70 +110,77 @@ include "blocked.pxi"
 include "weights.pxi"
 
 
-cdef int conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, NULL)
+cdef int convolve(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, bint adjoint,
+                  tl_finish* finish) noexcept nogil:
+    # The way of one direction: `to` is the narrow side, or, of the adjoint, the wide one.
+    cdef Geometry geo
+    read_geometry(&geo, ints)
+    if geo.batch * (wide_plane(&geo) if adjoint else narrow_plane(&geo)) == 0:
+        return TL_OK
+    # With four or more output channels conv_block shares each load of x among them.
+    if one_by_one(&geo) and (geo.narrow if adjoint else geo.wide) == 1 and (geo.wide if adjoint else geo.narrow) < 4:
+        return depthwise(to, source, w, bias, &geo, adjoint, finish)
+    if real is float:
+        if winograd_pays(&geo, adjoint):
+            return winograd(to, source, w, bias, &geo, adjoint, finish)
+        if depth_pays(&geo, adjoint):
+            return winograd_depth(to, source, w, bias, &geo, adjoint, finish)
+    return gather(to, source, w, bias, &geo, adjoint, finish)
 
-cdef int conv_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, NULL)
 
-cdef int conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return adjoint[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, NULL)
+cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints) noexcept nogil:
+    cdef Geometry geo
+    cdef int status
+    read_geometry(&geo, ints)
+    if one_by_one(&geo) and dense_window(&geo) == 3 and geo.wide == 1 and geo.narrow == 1:
+        return depthwise_weight(to, g, x, &geo)
+    if real is float:
+        status = winograd_weight(to, g, x, &geo)
+        if status != TL_NOT_TAKEN:
+            return status
+    return weight_by_tiles(to, g, x, &geo)
 
-cdef int conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return adjoint[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, NULL)
 
-cdef int conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return adjoint[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, NULL)
+# (N,C,D,H,W) ⋆ (O,C/G,KD,KH,KW) + (O) -> (N,O,D',H',W')
+cdef int produce_conv(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return convolve(out[0], <const real*>inp[2], <const real*>inp[0], <const real*>inp[1], ints, False, finish)
 
-cdef int conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return adjoint[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, NULL)
+# (N,O,D',H',W') ⋆ᵀ (O,C/G,KD,KH,KW) + (C) -> (N,C,D,H,W)
+cdef int produce_conv_transpose(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return adjoint(out[0], <const real*>inp[2], <const real*>inp[0], <const real*>inp[1], ints, finish)
 
-cdef int conv_grad_w_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return weight_gradient[float](<float*>out[0], <const float*>inp[0], <const float*>inp[1], ints)
+# The same without a bias: w, g -> dx
+cdef int produce_conv_grad_x(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return adjoint(out[0], <const real*>inp[1], <const real*>inp[0], <const real*>NULL, ints, finish)
 
-cdef int conv_grad_w_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return weight_gradient[double](<double*>out[0], <const double*>inp[0], <const double*>inp[1], ints)
+# g (N,O,D',H',W'), x (N,C,D,H,W) -> dw (O,C/G,KD,KH,KW)
+cdef int conv_grad_w(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return weight_gradient(out[0], <const real*>inp[0], <const real*>inp[1], ints)
 
-cdef int produce_conv_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, False, finish)
+cdef int conv(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return produce_conv(out, inp, ints, floats, NULL)
 
-cdef int produce_conv_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return gather[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, False, finish)
+cdef int conv_transpose(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return produce_conv_transpose(out, inp, ints, floats, NULL)
 
-cdef int produce_conv_transpose_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return adjoint[float](<float*>out[0], <const float*>inp[2], <const float*>inp[0], <const float*>inp[1], ints, finish)
-
-cdef int produce_conv_transpose_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return adjoint[double](<double*>out[0], <const double*>inp[2], <const double*>inp[0], <const double*>inp[1], ints, finish)
-
-cdef int produce_conv_grad_x_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return adjoint[float](<float*>out[0], <const float*>inp[1], <const float*>inp[0], NULL, ints, finish)
-
-cdef int produce_conv_grad_x_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return adjoint[double](<double*>out[0], <const double*>inp[1], <const double*>inp[0], NULL, ints, finish)
+cdef int conv_grad_x(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return produce_conv_grad_x(out, inp, ints, floats, NULL)
 
 
 KERNELS = {
-    "conv:f32": <size_t>&conv_f32,
-    "conv:f64": <size_t>&conv_f64,
-    "conv_transpose:f32": <size_t>&conv_transpose_f32,
-    "conv_transpose:f64": <size_t>&conv_transpose_f64,
-    "_conv_grad_x:f32": <size_t>&conv_grad_x_f32,
-    "_conv_grad_x:f64": <size_t>&conv_grad_x_f64,
-    "_conv_grad_w:f32": <size_t>&conv_grad_w_f32,
-    "_conv_grad_w:f64": <size_t>&conv_grad_w_f64,
+    "conv:f32": <size_t>&conv[float], "conv:f64": <size_t>&conv[double],
+    "conv_transpose:f32": <size_t>&conv_transpose[float], "conv_transpose:f64": <size_t>&conv_transpose[double],
+    "_conv_grad_x:f32": <size_t>&conv_grad_x[float], "_conv_grad_x:f64": <size_t>&conv_grad_x[double],
+    "_conv_grad_w:f32": <size_t>&conv_grad_w[float], "_conv_grad_w:f64": <size_t>&conv_grad_w[double],
     "conv_blocked:f32": <size_t>&conv_blocked,
     "conv_transpose_blocked:f32": <size_t>&conv_transpose_blocked,
     "_conv_grad_x_blocked:f32": <size_t>&conv_grad_x_blocked,
     "_conv_grad_w_blocked:f32": <size_t>&conv_grad_w_blocked,
 }
 PRODUCERS = {
-    "conv:f32": <size_t>&produce_conv_f32,
-    "conv:f64": <size_t>&produce_conv_f64,
-    "conv_transpose:f32": <size_t>&produce_conv_transpose_f32,
-    "conv_transpose:f64": <size_t>&produce_conv_transpose_f64,
-    "_conv_grad_x:f32": <size_t>&produce_conv_grad_x_f32,
-    "_conv_grad_x:f64": <size_t>&produce_conv_grad_x_f64,
+    "conv:f32": <size_t>&produce_conv[float], "conv:f64": <size_t>&produce_conv[double],
+    "conv_transpose:f32": <size_t>&produce_conv_transpose[float], "conv_transpose:f64": <size_t>&produce_conv_transpose[double],
+    "_conv_grad_x:f32": <size_t>&produce_conv_grad_x[float], "_conv_grad_x:f64": <size_t>&produce_conv_grad_x[double],
     "conv_blocked:f32": <size_t>&produce_conv_blocked,
     "conv_transpose_blocked:f32": <size_t>&produce_conv_transpose_blocked,
     "_conv_grad_x_blocked:f32": <size_t>&produce_conv_grad_x_blocked,

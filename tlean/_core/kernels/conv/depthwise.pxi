@@ -52,16 +52,17 @@ cdef inline void plane_rows(PlaneJob* job, Py_ssize_t plane, real* to, const rea
                             Py_ssize_t last, Py_ssize_t next) noexcept nogil:
     # Rows first … last − 1 of one plane; `to` is where its row 0 goes.
     cdef Py_ssize_t ahead = job.height * job.width if job.fan == 1 else 0
-    if real is float:
-        dense_f32(job.size, to, job.columns, source + plane // job.fan * job.height * job.width, job.height, job.width, taps, start,
-                  job.top, job.left, first, last, ahead, next)
-    else:
-        dense_f64(job.size, to, job.columns, source + plane // job.fan * job.height * job.width, job.height, job.width, taps, start,
-                  job.top, job.left, first, last, ahead, next)
+    dense(job.size, to, job.columns, source + plane // job.fan * job.height * job.width, job.height, job.width, taps, start,
+          job.top, job.left, first, last, ahead, next)
 
 
-cdef void plane_chunk(PlaneJob* job, Py_ssize_t chunk, real* to, const real* source, const real* w, const real* bias) noexcept nogil:
+cdef void plane_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     # Units are parts of planes, in order; a chunk's are neighbours, so what it finishes is one range.
+    cdef PlaneJob* job = <PlaneJob*>context
+    cdef real* to = <real*>job.to
+    cdef const real* source = <const real*>job.source
+    cdef const real* w = <const real*>job.other
+    cdef const real* bias = <const real*>job.bias
     cdef Py_ssize_t begin = job.planes * job.cuts * chunk // job.chunks, end = job.planes * job.cuts * (chunk + 1) // job.chunks
     cdef Py_ssize_t unit, plane, channel, first, last, t, cells = job.size * job.size, done, area = job.rows * job.columns
     cdef Py_ssize_t reported = (begin // job.cuts * job.rows + job.rows * (begin % job.cuts) // job.cuts) * job.columns
@@ -95,16 +96,6 @@ cdef void plane_chunk(PlaneJob* job, Py_ssize_t chunk, real* to, const real* sou
         tl_stream_end()
 
 
-cdef void plane_chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef PlaneJob* job = <PlaneJob*>context
-    plane_chunk(job, chunk, <float*>job.to, <const float*>job.source, <const float*>job.other, <const float*>job.bias)
-
-
-cdef void plane_chunk_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef PlaneJob* job = <PlaneJob*>context
-    plane_chunk(job, chunk, <double*>job.to, <const double*>job.source, <const double*>job.other, <const double*>job.bias)
-
-
 cdef int depthwise(real* to, const real* source, const real* w, const real* bias, Geometry* geo, bint adjoint,
                    tl_finish* finish) noexcept nogil:
     cdef PlaneJob job
@@ -115,47 +106,31 @@ cdef int depthwise(real* to, const real* source, const real* w, const real* bias
     job.chunks = minimum(job.planes * job.cuts, 64)
     # What an epilogue reads next stays in the caches.
     job.streams = finish == NULL and tl_streams(job.planes * (job.rows * job.columns + job.height * job.width // job.fan) * sizeof(real))
-    work = 1.0 * job.planes * job.rows * (job.columns + 16) * job.size * job.size / (CONV_VECTOR_BYTES // sizeof(real)) / 5
-    if real is float:
-        parallel_for(plane_chunk_f32, &job, job.chunks, work)
-    else:
-        parallel_for(plane_chunk_f64, &job, job.chunks, work)
+    work = 1.0 * job.planes * job.rows * (job.columns + 16) * job.size * job.size / (TL_VECTOR_BYTES // sizeof(real)) / 5
+    parallel_for(<chunk_fn>plane_chunk[real], &job, job.chunks, work)
     return TL_OK
 
 
-cdef void plane_weight_chunk(PlaneJob* job, Py_ssize_t chunk, const real* g, const real* x, real* partial) noexcept nogil:
+cdef void plane_weight_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     # A few groups over some of the images: planes that are neighbours in memory one after another, each group with its sums.
+    cdef PlaneJob* job = <PlaneJob*>context
+    cdef const real* g = <const real*>job.source
+    cdef const real* x = <const real*>job.other
+    cdef real* partial = <real*>job.partial
     cdef Py_ssize_t ranges = ceil_div(job.planes, DEPTHWISE_GROUPS), cut = chunk // ranges, n, k, plane, next_plane
     cdef Py_ssize_t first = chunk % ranges * DEPTHWISE_GROUPS, count = minimum(DEPTHWISE_GROUPS, job.planes - first)
-    cdef Py_ssize_t g_plane = job.rows * job.columns, x_plane = job.height * job.width, size = 9 * CONV_VECTOR_BYTES // sizeof(real)
-    cdef char room[DEPTHWISE_GROUPS * 9 * CONV_VECTOR_BYTES + 64]
+    cdef Py_ssize_t g_plane = job.rows * job.columns, x_plane = job.height * job.width, size = 9 * TL_VECTOR_BYTES // sizeof(real)
+    cdef char room[DEPTHWISE_GROUPS * 9 * TL_VECTOR_BYTES + 64]
     cdef real* sums = <real*>(<size_t>(room + 63) // 64 * 64)
-    fill_zero(sums, count * size)
+    conv_zero(sums, count * size)
     for n in range(job.images * cut // job.cuts, job.images * (cut + 1) // job.cuts):
         for k in range(count):
             plane = n * job.planes + first + k
             next_plane = 1 if k + 1 < count else job.planes + 1 - count
-            if real is float:
-                dense3_weight_f32(sums + k * size, g + plane * g_plane, job.rows, job.columns, x + plane * x_plane, job.height, job.width,
-                                  job.top, job.left, next_plane * g_plane, next_plane * x_plane)
-            else:
-                dense3_weight_f64(sums + k * size, g + plane * g_plane, job.rows, job.columns, x + plane * x_plane, job.height, job.width,
-                                  job.top, job.left, next_plane * g_plane, next_plane * x_plane)
+            dense3_weight(sums + k * size, g + plane * g_plane, job.rows, job.columns, x + plane * x_plane, job.height, job.width,
+                          job.top, job.left, next_plane * g_plane, next_plane * x_plane)
     for k in range(count):
-        if real is float:
-            dense3_total_f32(partial + (cut * job.planes + first + k) * 9, sums + k * size)
-        else:
-            dense3_total_f64(partial + (cut * job.planes + first + k) * 9, sums + k * size)
-
-
-cdef void plane_weight_chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef PlaneJob* job = <PlaneJob*>context
-    plane_weight_chunk(job, chunk, <const float*>job.source, <const float*>job.other, <float*>job.partial)
-
-
-cdef void plane_weight_chunk_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef PlaneJob* job = <PlaneJob*>context
-    plane_weight_chunk(job, chunk, <const double*>job.source, <const double*>job.other, <double*>job.partial)
+        dense3_total(partial + (cut * job.planes + first + k) * 9, sums + k * size)
 
 
 cdef int depthwise_weight(real* to, const real* g, const real* x, Geometry* geo) noexcept nogil:
@@ -171,11 +146,8 @@ cdef int depthwise_weight(real* to, const real* g, const real* x, Geometry* geo)
     if partial == NULL:
         return TL_NO_MEMORY
     job.partial = partial
-    work = 9.0 * job.images * job.planes * job.rows * (job.columns + 16) / (CONV_VECTOR_BYTES // sizeof(real)) / 5
-    if real is float:
-        parallel_for(plane_weight_chunk_f32, &job, job.cuts * ranges, work)
-    else:
-        parallel_for(plane_weight_chunk_f64, &job, job.cuts * ranges, work)
+    work = 9.0 * job.images * job.planes * job.rows * (job.columns + 16) / (TL_VECTOR_BYTES // sizeof(real)) / 5
+    parallel_for(<chunk_fn>plane_weight_chunk[real], &job, job.cuts * ranges, work)
     for k in range(job.planes * 9):
         to[k] = partial[k]
         for cut in range(1, job.cuts):

@@ -1,4 +1,4 @@
-# Forward convolution and input gradient: one gathering engine, told apart by its source, its terms and the step of its destination.
+# Forward convolution and input gradient of any geometry: one gathering engine, told apart by its source, its terms and the step of its destination.
 
 # Positions of a strip: the results of one block of channels stay in the first-level cache until they are written out.
 cdef enum:
@@ -62,12 +62,7 @@ cdef void few_terms(const real* src, const real* w, const real* bias, real* to, 
         bias = &zero
     for part in range(ceil_div(vec.count, 3)):
         v = minimum(3 * part, vec.count - 3)
-        if real is float:
-            conv_few_f32[one.terms](channels, src, one.xoff, w, job.ws, vec.pos + v, to, job.out_plane, vec.opos + v, bias,
-                                    bias_step)
-        else:
-            conv_few_f64[one.terms](channels, src, one.xoff, w, job.ws, vec.pos + v, to, job.out_plane, vec.opos + v, bias,
-                                    bias_step)
+        conv_few(one.terms, channels, src, one.xoff, w, job.ws, vec.pos + v, to, job.out_plane, vec.opos + v, bias, bias_step)
 
 
 cdef void gather_strip(const real* src, const real* w, const real* bias, real* to, real* temporary, GatherJob* job, Pass* one,
@@ -93,17 +88,12 @@ cdef void gather_strip(const real* src, const real* w, const real* bias, real* t
             skipped, terms = 0, one.terms
             if job.skips:
                 next_v = alike(job, vec, row, v, minimum(vec.count, v + conv_nv_max[n]), &skipped, &terms)
-            if real is float:
-                conv_block_f32[n][next_v - v](
-                    terms, src, one.xoff + skipped, w + c * job.ws, job.ws, one.woff + skipped, vec.pos + v,
-                    out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
-            else:
-                conv_block_f64[n][next_v - v](
-                    terms, src, one.xoff + skipped, w + c * job.ws, job.ws, one.woff + skipped, vec.pos + v,
-                    out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
+            conv_block(
+                n, next_v - v, terms, src, one.xoff + skipped, w + c * job.ws, job.ws, one.woff + skipped, vec.pos + v,
+                out, job.out_plane if vec.in_place else vec.out_pitch, vec.opos + v, bias + c if bias != NULL else NULL)
         if not vec.in_place:
             for i in range(n):
-                put_rows(to + (c + i) * job.out_plane, job.step[1] * job.size[2], temporary + i * vec.out_pitch, vec.row_pitch,
+                conv_put(to + (c + i) * job.out_plane, job.step[1] * job.size[2], temporary + i * vec.out_pitch, vec.row_pitch,
                          vec.rows, vec.columns, job.step[2])
 
 
@@ -141,7 +131,7 @@ cdef void gather_tile(const real* src, real* to, const real* w, const real* pack
                 h = s * strip
                 rows = minimum(strip, height - h)
                 if vec.each != one or vec.rows != rows or vec.columns != columns:
-                    list_vectors(vec, job, one, rows, columns, CONV_VECTOR_BYTES // sizeof(real))
+                    list_vectors(vec, job, one, rows, columns, TL_VECTOR_BYTES // sizeof(real))
                 gather_strip(
                     src + d * slab + h * extent, w, bias,
                     to + (((origin[0] + d) * job.step[0] + one.first[0]) * job.size[1]
@@ -160,21 +150,14 @@ cdef void locate(GatherJob* job, Py_ssize_t box, Py_ssize_t* image, Py_ssize_t* 
     group[0] = box // tiles % job.geo.groups
 
 
-cdef void copy_shared(GatherJob* job, Py_ssize_t index, const real* source) noexcept nogil:
+cdef void copy_shared(real* context, Py_ssize_t index) noexcept nogil:
     # One channel of one box.
+    cdef GatherJob* job = <GatherJob*>context
     cdef Py_ssize_t box = index // job.in_channels, channel = index % job.in_channels, image, group
     cdef Py_ssize_t origin[3]
     locate(job, box, &image, &group, origin)
     copy_box(<real*>job.shared + index * job.pitch,
-             source + ((image * job.geo.groups + group) * job.in_channels + channel) * job.in_plane, &job.src, origin)
-
-
-cdef void copy_shared_f32(void* job, Py_ssize_t index) noexcept nogil:
-    copy_shared(<GatherJob*>job, index, <const float*>(<GatherJob*>job).source)
-
-
-cdef void copy_shared_f64(void* job, Py_ssize_t index) noexcept nogil:
-    copy_shared(<GatherJob*>job, index, <const double*>(<GatherJob*>job).source)
+             <const real*>job.source + ((image * job.geo.groups + group) * job.in_channels + channel) * job.in_plane, &job.src, origin)
 
 
 cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
@@ -200,8 +183,10 @@ cdef void report_tile(GatherJob* job, Py_ssize_t g, const Py_ssize_t* origin, Py
                 tl_finished(job.finish, at + row * job.size[2] + low[2], at + row * job.size[2] + high[2])
 
 
-cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noexcept nogil:
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
+cdef void gather_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef GatherJob* job = <GatherJob*>context
+    cdef const real* source = <const real*>job.source
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), unit, rest, share, group, image, copied = -1, c, g
     cdef Py_ssize_t columns = job.src.extent[2], strip = maximum(job.strip // columns, 1)
     cdef Py_ssize_t origin[3]
     cdef Py_ssize_t most = strip * ceil_div(columns, lane_count) + 2
@@ -213,7 +198,7 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
     # One block: the lists of vectors, then the results of a block of channels.
     cdef Py_ssize_t share_of = panel_count(job, lane_count) if job.panels else job.out_channels
     cdef Py_ssize_t per_share = 2 * lane_count if job.panels else 1
-    cdef size_t room = 2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * CONV_VECTOR_BYTES
+    cdef size_t room = 2 * odd_lines(4 * most, 64) + CONV_OB_MAX * most * TL_VECTOR_BYTES
     if job.panels:
         room += 3 * PANEL_POSITIONS * lane_count * sizeof(real)
     cdef char* memory = <char*>scratch(TL_SLOT_CONV_PRODUCTS, room)
@@ -252,14 +237,6 @@ cdef void gather_chunk(GatherJob* job, Py_ssize_t chunk, const real* source) noe
         if job.finish != NULL:
             report_tile(job, g, origin, minimum(share_of * share // job.ranges * per_share, job.out_channels),
                         minimum(share_of * (share + 1) // job.ranges * per_share, job.out_channels))
-
-
-cdef void gather_chunk_f32(void* job, Py_ssize_t chunk) noexcept nogil:
-    gather_chunk(<GatherJob*>job, chunk, <const float*>(<GatherJob*>job).source)
-
-
-cdef void gather_chunk_f64(void* job, Py_ssize_t chunk) noexcept nogil:
-    gather_chunk(<GatherJob*>job, chunk, <const double*>(<GatherJob*>job).source)
 
 
 cdef void forward_pass(GatherJob* job) noexcept nogil:
@@ -305,28 +282,12 @@ cdef bint readable_in_place(GatherJob* job, const Py_ssize_t* over, Py_ssize_t l
     return job.counts[2] > lane_count or (job.passes == 1 and (last - 1) * job.src.size[2] + job.counts[2] >= lane_count)
 
 
-cdef int gather(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, bint adjoint,
-                tl_finish* finish) noexcept nogil:
-    # out and wide change places between the two directions; see the structs for what else differs.
-    cdef GatherJob job
+cdef void describe(GatherJob* job, Py_ssize_t lane_count, bint adjoint) noexcept nogil:
+    # The sizes of both sides, how the sums are taken, and the tiles.
     cdef Geometry* geo = &job.geo
-    cdef Py_ssize_t over[3]
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), terms, passes = 1, room, a
     cdef Axis* axis
-    cdef char* memory
-    cdef double work
-    read_geometry(geo, ints)
-    if geo.batch * (wide_plane(geo) if adjoint else narrow_plane(geo)) == 0:
-        return TL_OK
-    # With four or more output channels conv_block shares each load of x among them.
-    if one_by_one(geo) and (geo.narrow if adjoint else geo.wide) == 1 and (geo.wide if adjoint else geo.narrow) < 4:
-        return depthwise(to, source, w, bias, geo, adjoint, finish)
-    if real is float:
-        if winograd_pays(geo, adjoint):
-            return winograd(to, source, w, bias, geo, adjoint, finish)
-        if depth_pays(geo, adjoint):
-            return winograd_depth(to, source, w, bias, geo, adjoint, finish)
-    job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
+    cdef Py_ssize_t over[3]
+    cdef Py_ssize_t a
     job.in_channels, job.out_channels = geo.wide, geo.narrow
     job.in_plane, job.out_plane = wide_plane(geo), narrow_plane(geo)
     job.ws = geo.wide * geo.cells
@@ -334,28 +295,28 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         job.in_channels, job.out_channels = job.out_channels, job.in_channels
         job.in_plane, job.out_plane = job.out_plane, job.in_plane
         job.ws = geo.cells
+    job.passes = 1
     for a in range(3):
         axis = &geo.axis[a]
         job.size[a] = axis.wide if adjoint else axis.narrow
         job.step[a] = axis.stride if adjoint else 1
         job.counts[a] = ceil_div(axis.wide, axis.stride) if adjoint else axis.narrow
         job.src.tile[a] = job.counts[a]
-        passes *= minimum(axis.stride, axis.wide) if adjoint else 1
+        job.passes *= minimum(axis.stride, axis.wide) if adjoint else 1
     if adjoint:
-        source_of_narrow(&job, over)
+        source_of_narrow(job, over)
     else:
         source_of_wide(&job.src, geo)
         for a in range(3):
             over[a] = reach(&geo.axis[a])
-    job.passes = passes
     job.adjoint = adjoint
-    job.few = few_pays(&job, lane_count)
-    job.panels = not job.few and panels_pay(&job, over, lane_count)
-    job.skips = not job.panels and skipping_pays(&job, over, lane_count)
+    job.few = few_pays(job, lane_count)
+    job.panels = not job.few and panels_pay(job, over, lane_count)
+    job.skips = not job.panels and skipping_pays(job, over, lane_count)
     job.strip = 4 * STRIP if job.few else STRIP
     if job.few and job.counts[1] > 1 and job.counts[2] % lane_count != 0 and job.counts[2] <= 2 * STRIP:
         shift(&job.src, geo, over)
-    job.direct = readable_in_place(&job, over, lane_count)
+    job.direct = readable_in_place(job, over, lane_count)
     if job.direct:
         set_tile(&job.src, over)
         for a in range(3):
@@ -364,21 +325,33 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         job.pitch = job.in_plane
     else:
         job.src.tile[2] = even_tile(job.counts[2], 2 * STRIP)
-        shrink_tile(&job.src, job.counts, over, maximum(TILE_BYTES // <Py_ssize_t>sizeof(real) // job.in_channels, 1))
+        shrink_tile(&job.src, job.counts, over, maximum(TILE_BYTES // (TL_VECTOR_BYTES // lane_count) // job.in_channels, 1))
         job.pitch = odd_lines(job.src.box, lane_count)
+
+
+cdef int gather(real* to, const real* source, const real* w, const real* bias, Geometry* geo, bint adjoint,
+                tl_finish* finish) noexcept nogil:
+    # out and wide change places between the two directions; see the structs for what else differs.
+    cdef GatherJob job
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), terms, room, a
+    cdef char* memory
+    cdef double work
+    job.geo = geo[0]
+    job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
+    describe(&job, lane_count, adjoint)
     # Lists: the passes, then the two offsets of every term.
     terms = job.in_channels * geo.cells
-    room = ceil_div(passes * sizeof(Pass), 64) * 64
+    room = ceil_div(job.passes * sizeof(Pass), 64) * 64
     room += ceil_div(2 * terms * sizeof(int32_t), 64) * 64
     job.packed_group = 0
     if job.panels:
-        job.packed_group = (terms + passes) * ceil_div(job.out_channels, lane_count) * lane_count
+        job.packed_group = (terms + job.passes) * ceil_div(job.out_channels, lane_count) * lane_count
     memory = <char*>scratch(TL_SLOT_CONV_SHARED, <size_t>(room + geo.groups * job.packed_group * sizeof(real)))
     if memory == NULL:
         return TL_NO_MEMORY
     job.each = <Pass*>memory
     job.packed = memory + room
-    job.each[0].xoff = <int32_t*>(memory + ceil_div(passes * sizeof(Pass), 64) * 64)
+    job.each[0].xoff = <int32_t*>(memory + ceil_div(job.passes * sizeof(Pass), 64) * 64)
     job.each[0].woff = job.each[0].xoff + terms
     if adjoint:
         adjoint_passes(&job)
@@ -386,14 +359,11 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         forward_pass(&job)
     if job.panels:
         job.packed_group = 0
-        for a in range(passes):
+        for a in range(job.passes):
             job.each[a].panels = job.packed_group
             job.packed_group += (job.each[a].terms + 1) * ceil_div(job.out_channels, lane_count) * lane_count
         work = 1.0 * terms * job.out_channels * geo.groups
-        if real is float:
-            parallel_for(pack_panel_f32, &job, geo.groups * passes * panel_count(&job, lane_count), work)
-        else:
-            parallel_for(pack_panel_f64, &job, geo.groups * passes * panel_count(&job, lane_count), work)
+        parallel_for(<chunk_fn>pack_panel[real], &job, geo.groups * job.passes * panel_count(&job, lane_count), work)
     # A few dozen chunks; where images and tiles are few, the output channels are cut too.
     job.units = geo.batch * geo.groups
     for a in range(3):
@@ -408,15 +378,9 @@ cdef int gather(real* to, const real* source, const real* w, const real* bias, c
         if job.shared == NULL:
             return TL_NO_MEMORY
         work = 0.5 * job.units * job.in_channels * job.pitch
-        if real is float:
-            parallel_for(copy_shared_f32, &job, job.units * job.in_channels, work)
-        else:
-            parallel_for(copy_shared_f64, &job, job.units * job.in_channels, work)
+        parallel_for(<chunk_fn>copy_shared[real], &job, job.units * job.in_channels, work)
     job.units *= job.ranges
     job.chunks = minimum(job.units, 64)
     work = <double>geo.batch * geo.groups * narrow_plane(geo) * geo.narrow * geo.wide * geo.cells / 25.0
-    if real is float:
-        parallel_for(gather_chunk_f32, &job, job.chunks, work)
-    else:
-        parallel_for(gather_chunk_f64, &job, job.chunks, work)
+    parallel_for(<chunk_fn>gather_chunk[real], &job, job.chunks, work)
     return TL_NO_MEMORY if job.units < 0 else TL_OK

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel.h"
+#include "simd/by_type.h"
+#include "simd/width.h"
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -24,14 +26,6 @@
 #define CONV_MASKED(x, type) _mm512_##x##_##type
 #else
 #define CONV_MASKED(x, type) _mm256_##x##_##type
-#endif
-
-#if defined(__AVX512F__)
-#define CONV_VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define CONV_VECTOR_BYTES 32
-#else
-#define CONV_VECTOR_BYTES 16
 #endif
 
 /* Output channels that one block of partial weight gradients holds, whatever the instruction set. */
@@ -119,7 +113,7 @@ TL_INLINE void conv_expect_soon(const void *at) { __builtin_prefetch(at, 0, 2); 
 
 #define REAL float
 #define INTEGER int32_t
-#define LANES (CONV_VECTOR_BYTES / 4)
+#define LANES TL_LANES_f32
 #define MASKED(x) CONV_MASKED(x, ps)
 #define NAME(x) x##_f32
 #include "kernels/conv/micro_template.h"
@@ -130,7 +124,7 @@ TL_INLINE void conv_expect_soon(const void *at) { __builtin_prefetch(at, 0, 2); 
 #undef NAME
 #define REAL double
 #define INTEGER int64_t
-#define LANES (CONV_VECTOR_BYTES / 8)
+#define LANES TL_LANES_f64
 #define MASKED(x) CONV_MASKED(x, pd)
 #define NAME(x) x##_f64
 #include "kernels/conv/micro_template.h"
@@ -140,4 +134,20 @@ TL_INLINE void conv_expect_soon(const void *at) { __builtin_prefetch(at, 0, 2); 
 #undef MASKED
 #undef NAME
 
+#define conv_block(channels, vectors, terms, x, ...) TL_OF(conv_block, x)[channels][vectors](terms, x, __VA_ARGS__)
+#define conv_few(terms, channels, x, ...) TL_OF(conv_few, x)[terms](channels, x, __VA_ARGS__)
+#define dw_block(channels, slices, gslice, xslice, run, g, ...) TL_OF(dw_block, g)[channels](slices, gslice, xslice, run, g, __VA_ARGS__)
+#define cv_block(vectors, rows, positions, terms, x, ...) TL_OF(cv_block, x)[vectors][rows][positions](terms, x, __VA_ARGS__)
+#define cv_weight_1(rows, xrow, columns, g, ...) TL_OF(cv_weight_1, g)(rows, xrow, columns, g, __VA_ARGS__)
+#define cv_weight_2(rows, xrow, columns, g, ...) TL_OF(cv_weight_2, g)(rows, xrow, columns, g, __VA_ARGS__)
+#define conv_turn(to, ...) TL_CALL(conv_turn, to, __VA_ARGS__)
+#define conv_turn_padded(to, ...) TL_CALL(conv_turn_padded, to, __VA_ARGS__)
+#define conv_take(to, ...) TL_CALL(conv_take, to, __VA_ARGS__)
+#define conv_put(to, ...) TL_CALL(conv_put, to, __VA_ARGS__)
+#define dense(size, to, ...) TL_OF(dense, to)(size, to, __VA_ARGS__)
+#define dense3_weight(sums, g, ...) TL_OF(dense3_weight, g)(sums, g, __VA_ARGS__)
+#define dense3_total(to, sums) TL_CALL(dense3_total, to, sums)
+#define conv_unpack(to, ...) TL_CALL(conv_unpack, to, __VA_ARGS__)
+#define conv_zero(to, n) TL_CALL(conv_zero, to, n)
+#define conv_all_finite(x, n) TL_CALL(conv_all_finite, x, n)
 #endif

@@ -1,10 +1,10 @@
 /* The body of kernels/conv/micro.h, included once per real type: REAL is the type, NAME(x) its suffix. */
 #define VEC NAME(conv_vec)
 #define VECU NAME(conv_vecu)
-typedef REAL VEC __attribute__((vector_size(CONV_VECTOR_BYTES)));
-typedef REAL VECU __attribute__((vector_size(CONV_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef REAL VEC __attribute__((vector_size(TL_VECTOR_BYTES)));
+typedef REAL VECU __attribute__((vector_size(TL_VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 #define SHUFFLE(a, b, ...) CONV_SHUFFLE(a, b, NAME(conv_lanes), __VA_ARGS__)
-typedef INTEGER NAME(conv_lanes) __attribute__((vector_size(CONV_VECTOR_BYTES)));
+typedef INTEGER NAME(conv_lanes) __attribute__((vector_size(TL_VECTOR_BYTES)));
 
 typedef void (*NAME(conv_block_fn))(ptrdiff_t terms, const REAL *x, const int32_t *xoff, const REAL *w, ptrdiff_t ws, const int32_t *woff,
                                     const int32_t *pos, REAL *out, ptrdiff_t os, const int32_t *opos, const REAL *bias);

@@ -56,9 +56,13 @@ cdef inline Py_ssize_t panel_width(GatherJob* job, Py_ssize_t panel, Py_ssize_t 
     return minimum(ceil_div(job.out_channels - 2 * panel * lane_count, lane_count), 2) * lane_count
 
 
-cdef void pack_panel(GatherJob* job, Py_ssize_t index, const real* w, const real* bias, real* packed) noexcept nogil:
+cdef void pack_panel(real* context, Py_ssize_t index) noexcept nogil:
     # One panel of one pass and group: the row of biases, then a row of output channels for each term.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), panels = panel_count(job, lane_count)
+    cdef GatherJob* job = <GatherJob*>context
+    cdef const real* w = <const real*>job.w
+    cdef const real* bias = <const real*>job.bias
+    cdef real* packed = <real*>job.packed
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), panels = panel_count(job, lane_count)
     cdef Py_ssize_t panel = index % panels, group = index // panels // job.passes
     cdef Py_ssize_t c = 2 * panel * lane_count, width = panel_width(job, panel, lane_count), left = minimum(job.out_channels - c, width)
     cdef Py_ssize_t k = 0, run, v, i, n
@@ -66,9 +70,9 @@ cdef void pack_panel(GatherJob* job, Py_ssize_t index, const real* w, const real
     packed += group * job.packed_group + one.panels + panel * (one.terms + 1) * 2 * lane_count
     w += group * job.geo.wide * job.geo.narrow * job.geo.cells + c * job.ws
     if left < width:
-        fill_zero(packed, (one.terms + 1) * width)
+        conv_zero(packed, (one.terms + 1) * width)
     if bias == NULL:
-        fill_zero(packed, width)
+        conv_zero(packed, width)
     else:
         for i in range(left):
             packed[i] = bias[group * job.out_channels + c + i]
@@ -83,19 +87,9 @@ cdef void pack_panel(GatherJob* job, Py_ssize_t index, const real* w, const real
                 for i in range(n):
                     packed[v * lane_count + i] = w[(v * lane_count + i) * job.ws + one.woff[k]]
             else:
-                turn(packed + v * lane_count, width, w + v * lane_count * job.ws + one.woff[k], job.ws, n, run)
+                conv_turn(packed + v * lane_count, width, w + v * lane_count * job.ws + one.woff[k], job.ws, n, run)
         packed += run * width
         k += run
-
-
-cdef void pack_panel_f32(void* job, Py_ssize_t index) noexcept nogil:
-    pack_panel(<GatherJob*>job, index, <const float*>(<GatherJob*>job).w, <const float*>(<GatherJob*>job).bias,
-               <float*>(<GatherJob*>job).packed)
-
-
-cdef void pack_panel_f64(void* job, Py_ssize_t index) noexcept nogil:
-    pack_panel(<GatherJob*>job, index, <const double*>(<GatherJob*>job).w, <const double*>(<GatherJob*>job).bias,
-               <double*>(<GatherJob*>job).packed)
 
 
 cdef void sum_strip(const real* src, const real* panel, real* sums, GatherJob* job, Pass* one, Py_ssize_t vectors, Py_ssize_t width,
@@ -116,19 +110,15 @@ cdef void sum_strip(const real* src, const real* panel, real* sums, GatherJob* j
                 q = columns * part // parts
                 n = columns * (part + 1) // parts - q
                 start = panel if k == 0 else sums + (r * columns + q) * width
-                if real is float:
-                    cv_block_f32[vectors][height][n](count, src + r * pitch + q, pitch, one.xoff + k, panel + (k + 1) * width, start, k,
-                                                     sums + (r * columns + q) * width, columns * width)
-                else:
-                    cv_block_f64[vectors][height][n](count, src + r * pitch + q, pitch, one.xoff + k, panel + (k + 1) * width, start, k,
-                                                     sums + (r * columns + q) * width, columns * width)
+                cv_block(vectors, height, n, count, src + r * pitch + q, pitch, one.xoff + k, panel + (k + 1) * width, start, k,
+                         sums + (r * columns + q) * width, columns * width)
             r += height
 
 
 cdef void gather_panels(const real* src, const real* packed, real* to, real* sums, GatherJob* job, Pass* one, Py_ssize_t rows,
                         Py_ssize_t columns, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     # Panels first … last − 1 at the positions of one strip; `to` is the strip's place in channel 0.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), positions = rows * columns, panel, width, c, v, n, r, p, i
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), positions = rows * columns, panel, width, c, v, n, r, p, i
     cdef real* turned = sums + 2 * lane_count * positions
     cdef real* at
     for panel in range(first, last):
@@ -146,18 +136,18 @@ cdef void gather_panels(const real* src, const real* packed, real* to, real* sum
             if job.step[2] != 1 or job.step[1] != 1:
                 for p in range(ceil_div(positions, lane_count)):
                     i = p * lane_count
-                    turn(turned + i, positions, sums + i * width + v * lane_count, width, minimum(positions - i, lane_count), n)
+                    conv_turn(turned + i, positions, sums + i * width + v * lane_count, width, minimum(positions - i, lane_count), n)
                 for i in range(n):
-                    put_rows(at + i * job.out_plane, job.step[1] * job.size[2], turned + i * positions, columns, rows, columns, job.step[2])
+                    conv_put(at + i * job.out_plane, job.step[1] * job.size[2], turned + i * positions, columns, rows, columns, job.step[2])
             elif columns == job.size[2]:
                 for p in range(ceil_div(positions, lane_count)):
                     i = p * lane_count
-                    turn(at + i, job.out_plane, sums + i * width + v * lane_count, width, minimum(positions - i, lane_count), n)
+                    conv_turn(at + i, job.out_plane, sums + i * width + v * lane_count, width, minimum(positions - i, lane_count), n)
             else:
                 for r in range(rows):
                     for p in range(ceil_div(columns, lane_count)):
                         i = p * lane_count
-                        turn(at + r * job.size[2] + i, job.out_plane, sums + (r * columns + i) * width + v * lane_count, width,
+                        conv_turn(at + r * job.size[2] + i, job.out_plane, sums + (r * columns + i) * width + v * lane_count, width,
                              minimum(columns - i, lane_count), n)
 
 

@@ -198,55 +198,14 @@ cdef void copy_box(real* to, const real* channel, Source* src, const Py_ssize_t*
                 shift2 = r2 * src.dilation[2] if src.shifted or r2 == 0 else r2 * src.dilation[2] % src.step[2]
                 shift2 += origin[2] * src.step[2] + src.base[2]
                 inside(shift2, src.step[2], src.size[2], columns, &row, &column)
-                fill_zero(to, begin0 * rows * columns)
+                conv_zero(to, begin0 * rows * columns)
                 for i0 in range(begin0, end0):
-                    fill_zero(to + i0 * rows * columns, begin1 * columns)
-                    take_rows(
+                    conv_zero(to + i0 * rows * columns, begin1 * columns)
+                    conv_take(
                         to + (i0 * rows + begin1) * columns, columns,
                         channel + ((i0 * src.step[0] + shift0) * src.size[1] + begin1 * src.step[1] + shift1) * src.size[2]
                         + row * src.step[2] + shift2,
                         src.step[1] * src.size[2], end1 - begin1, columns, row, column, src.step[2])
-                    fill_zero(to + (i0 * rows + end1) * columns, (rows - end1) * columns)
-                fill_zero(to + end0 * rows * columns, (src.extent[0] - end0) * rows * columns)
+                    conv_zero(to + (i0 * rows + end1) * columns, (rows - end1) * columns)
+                conv_zero(to + end0 * rows * columns, (src.extent[0] - end0) * rows * columns)
                 to += src.extent[0] * rows * columns
-
-
-cdef inline void fill_zero(real* to, Py_ssize_t n) noexcept nogil:
-    if real is float:
-        conv_zero_f32(to, n)
-    else:
-        conv_zero_f64(to, n)
-
-
-cdef inline void take_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns,
-                           Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step) noexcept nogil:
-    if real is float:
-        conv_take_f32(to, to_pitch, values, pitch, rows, columns, begin, end, step)
-    else:
-        conv_take_f64(to, to_pitch, values, pitch, rows, columns, begin, end, step)
-
-
-cdef inline void put_rows(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows, Py_ssize_t columns,
-                          Py_ssize_t step) noexcept nogil:
-    if real is float:
-        conv_put_f32(to, to_pitch, values, pitch, rows, columns, step)
-    else:
-        conv_put_f64(to, to_pitch, values, pitch, rows, columns, step)
-
-
-cdef inline void turn(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows,
-                      Py_ssize_t columns) noexcept nogil:
-    # to[c, r] = values[r, c], at most a vector of each.
-    if real is float:
-        conv_turn_f32(to, to_pitch, values, pitch, rows, columns)
-    else:
-        conv_turn_f64(to, to_pitch, values, pitch, rows, columns)
-
-
-cdef inline void turn_padded(real* to, Py_ssize_t to_pitch, const real* values, Py_ssize_t pitch, Py_ssize_t rows,
-                             Py_ssize_t columns) noexcept nogil:
-    # turn, and zeros in the lanes behind the last row.
-    if real is float:
-        conv_turn_padded_f32(to, to_pitch, values, pitch, rows, columns)
-    else:
-        conv_turn_padded_f64(to, to_pitch, values, pitch, rows, columns)

@@ -44,16 +44,16 @@ cdef void copy_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* orig
     cdef const real* g_rows
     for d in range(depth):
         g_rows = g + ((origin[0] + d) * axis[1].narrow + origin[1]) * axis[2].narrow + origin[2]
-        take_rows(to, pitch, g_rows, axis[2].narrow, rows - 1, pitch, 0, columns, 1)
-        take_rows(to + (rows - 1) * pitch, pitch, g_rows + (rows - 1) * axis[2].narrow, pitch, 1, columns, 0, columns, 1)
-        fill_zero(to + (rows - 1) * pitch + columns, job.run - (rows - 1) * pitch - columns)
+        conv_take(to, pitch, g_rows, axis[2].narrow, rows - 1, pitch, 0, columns, 1)
+        conv_take(to + (rows - 1) * pitch, pitch, g_rows + (rows - 1) * axis[2].narrow, pitch, 1, columns, 0, columns, 1)
+        conv_zero(to + (rows - 1) * pitch + columns, job.run - (rows - 1) * pitch - columns)
         to += job.run
 
 
 cdef void turn_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* origin, Py_ssize_t depth, Py_ssize_t rows,
                  Py_ssize_t columns, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
     # The same with channels as lanes: `count` channels of one image, position by position, `width` apart.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), plane = narrow_plane(&job.geo), d, r, v, p, n, lines = rows
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), plane = narrow_plane(&job.geo), d, r, v, p, n, lines = rows
     cdef Py_ssize_t run = columns
     cdef Axis* axis = job.geo.axis
     cdef const real* line
@@ -65,7 +65,7 @@ cdef void turn_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* orig
             for v in range(width // lane_count):
                 n = minimum(count - v * lane_count, lane_count)
                 for p in range(ceil_div(run, lane_count)):
-                    turn_padded(to + (p * width + v) * lane_count, width, line + (v * plane + p) * lane_count, plane, n,
+                    conv_turn_padded(to + (p * width + v) * lane_count, width, line + (v * plane + p) * lane_count, plane, n,
                                 minimum(run - p * lane_count, lane_count))
             to += run * width
 
@@ -91,11 +91,8 @@ cdef void products_by_position(real* part, const real* xbox, const real* gbox, c
         sums = part + k * CONV_PART
         if count - k < step:
             sums = spare
-            fill_zero(spare, 9 * CONV_PART)
-        if real is float:
-            dw_block_f32[size](slices, gslice, xslice, job.run, gbox, job.g_pitch, xbox, job.xoff + k, sums)
-        else:
-            dw_block_f64[size](slices, gslice, xslice, job.run, gbox, job.g_pitch, xbox, job.xoff + k, sums)
+            conv_zero(spare, 9 * CONV_PART)
+        dw_block(size, slices, gslice, xslice, job.run, gbox, job.g_pitch, xbox, job.xoff + k, sums)
         if count - k < step:
             for n in range((count - k) * CONV_PART):
                 part[k * CONV_PART + n] += spare[n]
@@ -105,7 +102,7 @@ cdef void products_by_channel(real* part, const real* xbox, const real* gbox, co
                               Py_ssize_t columns, Py_ssize_t width, Py_ssize_t count) noexcept nogil:
     # One panel against `count` terms of x.
     cdef Py_ssize_t i, k, n, step = CONV_TERMS
-    cdef real spare[CONV_TERMS * CONV_VECTOR_BYTES]
+    cdef real spare[CONV_TERMS * TL_VECTOR_BYTES]
     cdef real* sums
     for i in range(ceil_div(count, step)):
         k = i * step
@@ -113,16 +110,10 @@ cdef void products_by_channel(real* part, const real* xbox, const real* gbox, co
         if count - k < step:
             sums = spare
             memset(spare, 0, <size_t>(step * width) * sizeof(real))
-        if real is float:
-            if width * sizeof(real) == CONV_VECTOR_BYTES:
-                cv_weight_1_f32(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
-            else:
-                cv_weight_2_f32(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+        if width * sizeof(real) == TL_VECTOR_BYTES:
+            cv_weight_1(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
         else:
-            if width * sizeof(real) == CONV_VECTOR_BYTES:
-                cv_weight_1_f64(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
-            else:
-                cv_weight_2_f64(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
+            cv_weight_2(rows, xrow, columns, gbox, xbox, job.xoff + k, sums)
         if count - k < step:
             for n in range((count - k) * width):
                 part[k * width + n] += spare[n]
@@ -133,7 +124,7 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
     # Add one tile's contribution to the blocks first … last − 1 of a group.
     cdef Geometry* geo = &job.geo
     cdef Source* src = &job.src
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), boxes = job.tiles[0] * job.tiles[1] * job.tiles[2]
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), boxes = job.tiles[0] * job.tiles[1] * job.tiles[2]
     cdef Py_ssize_t image = tile // boxes * job.images, images = minimum(job.images, geo.batch - image)
     cdef Py_ssize_t origin[3]
     cdef Py_ssize_t n, d, r, o, c, b, k, j, width, depth, rows, columns, slices = 0, channels, begin = block_begin(job, first)
@@ -183,9 +174,9 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                 copy_box(xbox + k * job.x_pitch + n * src.box,
                          x + (((image + n) * geo.groups + group) * geo.wide + c + k) * wide_plane(geo), src, origin)
             # The last vector of a run reaches beyond the box; what it meets there is multiplied by zero and must be finite.
-            fill_zero(xbox + k * job.x_pitch + images * src.box, job.x_pitch - images * src.box)
+            conv_zero(xbox + k * job.x_pitch + images * src.box, job.x_pitch - images * src.box)
         if not job.direct:
-            fill_zero(xbox + channels * job.x_pitch, lane_count)
+            conv_zero(xbox + channels * job.x_pitch, lane_count)
             at = xbox
         for b in range(first, last):
             o = block_begin(job, b)
@@ -199,31 +190,24 @@ cdef void weight_tile(real* part, real* xbox, real* gbox, int32_t* gslice, int32
                                      block_begin(job, b + 1) - o, channels * geo.cells)
 
 
-cdef void weight_unit(WeightJob* job, Py_ssize_t unit, const real* g, const real* x) noexcept nogil:
+cdef void weight_unit(real* context, Py_ssize_t unit) noexcept nogil:
     # One group of tiles, one group of channels, one range of blocks.
+    cdef WeightJob* job = <WeightJob*>context
     cdef Py_ssize_t share = unit % job.ranges, group = unit // job.ranges % job.geo.groups, sums = unit // job.ranges // job.geo.groups
     cdef Py_ssize_t first = job.blocks * share // job.ranges, last = job.blocks * (share + 1) // job.ranges, tile
     cdef Py_ssize_t slices = job.images * job.src.tile[0] * (job.src.tile[1] if job.panels else 1)
     cdef Py_ssize_t blocks = ceil_div(job.blocks, job.ranges) * (1 if job.panels else CONV_PART)
     cdef real* part = <real*>job.partial + ((sums * job.geo.groups + group) * job.blocks + first) * job.terms * job.part
-    cdef Py_ssize_t x_room = 0 if job.direct else job.channels * job.x_pitch + CONV_VECTOR_BYTES
+    cdef Py_ssize_t x_room = 0 if job.direct else job.channels * job.x_pitch + TL_VECTOR_BYTES
     cdef real* xbox = <real*>scratch(TL_SLOT_CONV_SOURCE, <size_t>(x_room * sizeof(real) + 64))
     cdef real* gbox = <real*>scratch(TL_SLOT_CONV_PRODUCTS, <size_t>(0 if job.whole else blocks * job.g_pitch * sizeof(real)))
     cdef int32_t* gslice = <int32_t*>scratch(TL_SLOT_CONV_TILE, <size_t>(2 * slices * sizeof(int32_t)))
     if xbox == NULL or gbox == NULL or gslice == NULL:
         job.partial = NULL
         return
-    fill_zero(part, (last - first) * job.terms * job.part)
+    conv_zero(part, (last - first) * job.terms * job.part)
     for tile in range(job.tiles_all * sums // job.sums, job.tiles_all * (sums + 1) // job.sums):
-        weight_tile(part, xbox, gbox, gslice, gslice + slices, g, x, job, tile, group, first, last)
-
-
-cdef void weight_unit_f32(void* job, Py_ssize_t unit) noexcept nogil:
-    weight_unit(<WeightJob*>job, unit, <const float*>(<WeightJob*>job).g, <const float*>(<WeightJob*>job).x)
-
-
-cdef void weight_unit_f64(void* job, Py_ssize_t unit) noexcept nogil:
-    weight_unit(<WeightJob*>job, unit, <const double*>(<WeightJob*>job).g, <const double*>(<WeightJob*>job).x)
+        weight_tile(part, xbox, gbox, gslice, gslice + slices, <const real*>job.g, <const real*>job.x, job, tile, group, first, last)
 
 
 cdef real exact_entry(Geometry* geo, const real* g, const real* x, Py_ssize_t o, Py_ssize_t c, Py_ssize_t cell) noexcept nogil:
@@ -247,48 +231,35 @@ cdef real exact_entry(Geometry* geo, const real* g, const real* x, Py_ssize_t o,
     return total
 
 
-cdef void finish_block(WeightJob* job, Py_ssize_t index, const real* g, const real* x, real* to) noexcept nogil:
+cdef void finish_block(real* context, Py_ssize_t index) noexcept nogil:
     # Add the partial sums of one block of output channels, in order, and write its rows of dw.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), block = index % job.blocks, group = index // job.blocks, k, i, s, n, v
+    cdef WeightJob* job = <WeightJob*>context
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // sizeof(real), block = index % job.blocks, group = index // job.blocks, k, i, s, n, v
     cdef Py_ssize_t o = block_begin(job, block), size = block_begin(job, block + 1) - o, width
     cdef Py_ssize_t stride = job.geo.groups * job.blocks * job.terms * job.part
     cdef real* part = <real*>job.partial + index * job.terms * job.part
-    cdef bint numbers
+    cdef real* to = <real*>job.to + (group * job.geo.narrow + o) * job.terms
     for s in range(1, job.sums):
         for k in range(job.terms * job.part):
             part[k] += part[s * stride + k]
-    to += (group * job.geo.narrow + o) * job.terms
     if job.panels:
         width = block_width(job, block, lane_count)
         for v in range(width // lane_count):
             n = minimum(size - v * lane_count, lane_count)
             for i in range(ceil_div(job.terms, lane_count)):
                 k = i * lane_count
-                turn(to + v * lane_count * job.terms + k, job.terms, part + k * width + v * lane_count, width,
+                conv_turn(to + v * lane_count * job.terms + k, job.terms, part + k * width + v * lane_count, width,
                      minimum(job.terms - k, lane_count), n)
         return
-    if real is float:
-        numbers = conv_unpack_f32(to, part, size, job.terms)
-    else:
-        numbers = conv_unpack_f64(to, part, size, job.terms)
-    if numbers:
+    if conv_unpack(to, part, size, job.terms):
         return
     # Gaps of the tile carry a zero of g against some x; where that x is not finite the sum is spoilt and is taken again.
     for k in range(size * job.terms):
         if to[k] != to[k]:
             i = k // job.terms
             s = k - i * job.terms
-            to[k] = exact_entry(&job.geo, g, x, group * job.geo.narrow + o + i, group * job.geo.wide + s // job.geo.cells,
-                                s % job.geo.cells)
-
-
-cdef void finish_block_f32(void* job, Py_ssize_t index) noexcept nogil:
-    finish_block(<WeightJob*>job, index, <const float*>(<WeightJob*>job).g, <const float*>(<WeightJob*>job).x, <float*>(<WeightJob*>job).to)
-
-
-cdef void finish_block_f64(void* job, Py_ssize_t index) noexcept nogil:
-    finish_block(<WeightJob*>job, index, <const double*>(<WeightJob*>job).g, <const double*>(<WeightJob*>job).x,
-                 <double*>(<WeightJob*>job).to)
+            to[k] = exact_entry(&job.geo, <const real*>job.g, <const real*>job.x, group * job.geo.narrow + o + i,
+                                group * job.geo.wide + s // job.geo.cells, s % job.geo.cells)
 
 
 cdef bint weight_panels_pay(WeightJob* job, const Py_ssize_t* over, Py_ssize_t lane_count, Py_ssize_t positions) noexcept nogil:
@@ -320,24 +291,13 @@ cdef bint rows_run_on(WeightJob* job, Py_ssize_t lane_count, Py_ssize_t position
             and geo.batch * geo.groups * geo.narrow * narrow_plane(geo) < INT32_MAX)
 
 
-cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* ints, bint by_definition=False) noexcept nogil:
-    cdef WeightJob job
+cdef void describe_weights(WeightJob* job, Py_ssize_t item) noexcept nogil:
+    # The way, the tiles of both sides and the blocks of channels; item: the size of an element.
     cdef Geometry* geo = &job.geo
     cdef Source* src = &job.src
     cdef Py_ssize_t counts[3]
     cdef Py_ssize_t over[3]
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // sizeof(real), positions = WEIGHT_POSITIONS * 4 // sizeof(real), a, c, t, k, bytes
-    cdef double work
-    cdef char* memory
-    cdef int status
-    read_geometry(geo, ints)
-    if one_by_one(geo) and dense_window(geo) == 3 and geo.wide == 1 and geo.narrow == 1:
-        return depthwise_weight(to, g, x, geo)
-    if real is float and not by_definition:
-        status = winograd_weight(to, g, x, geo)
-        if status != TL_NOT_TAKEN:
-            return status
-    job.to, job.g, job.x = to, g, x
+    cdef Py_ssize_t lane_count = TL_VECTOR_BYTES // item, positions = WEIGHT_POSITIONS * 4 // item, a
     job.terms = geo.wide * geo.cells
     source_of_wide(src, geo)
     for a in range(3):
@@ -345,12 +305,12 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         over[a] = reach(&geo.axis[a])
         src.tile[a] = counts[a]
     job.part = CONV_PART
-    job.whole = rows_run_on(&job, lane_count, positions)
-    job.panels = not job.whole and weight_panels_pay(&job, over, lane_count, positions)
+    job.whole = rows_run_on(job, lane_count, positions)
+    job.panels = not job.whole and weight_panels_pay(job, over, lane_count, positions)
     if job.whole and counts[1] > 1:
         shift(src, geo, over)
     if job.panels:
-        positions = PANEL_WEIGHT_POSITIONS * 4 // sizeof(real)
+        positions = PANEL_WEIGHT_POSITIONS * 4 // item
         job.part = 2 * lane_count
     # A tile of about `positions` cells: several images, or a box of one.
     src.tile[2] = even_tile(counts[2], positions)
@@ -375,9 +335,9 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
             job.images = even_tile(geo.batch, job.images)
     job.tiles_all *= ceil_div(geo.batch, job.images)
     job.x_pitch = odd_lines(job.images * src.box, lane_count)
-    job.channels = maximum(minimum(TILE_BYTES // (job.x_pitch * sizeof(real)), geo.wide), 1)
+    job.channels = maximum(minimum(TILE_BYTES // (job.x_pitch * item), geo.wide), 1)
     job.x_image = src.box
-    job.direct = job.panels and wide_plane(geo) * <Py_ssize_t>sizeof(real) % 2048 != 0
+    job.direct = job.panels and wide_plane(geo) * item % 2048 != 0
     for a in range(3):
         job.direct = job.direct and src.step[a] == 1 and src.base[a] == 0
     if job.direct and geo.groups * geo.wide * wide_plane(geo) * job.images < INT32_MAX:
@@ -397,6 +357,16 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
         # Where g comes from far, every term takes it at once.
         job.blocks = ceil_div(geo.narrow, 3 if job.whole and job.terms <= WEIGHT_TERMS else CONV_OB_MAX)
         job.ranges = ceil_div(job.blocks, 8)
+
+
+cdef int weight_by_tiles(real* to, const real* g, const real* x, Geometry* geo) noexcept nogil:
+    cdef WeightJob job
+    cdef Py_ssize_t c, t, k, bytes
+    cdef double work
+    cdef char* memory
+    job.geo = geo[0]
+    job.to, job.g, job.x = to, g, x
+    describe_weights(&job, sizeof(real))
     # Partial sums: enough groups of tiles to keep several threads busy, in little memory. One thread alone pays up to 3 % for them where
     # one channel comes in, nothing measurable where more do.
     bytes = geo.groups * job.blocks * job.terms * job.part * sizeof(real)
@@ -410,21 +380,15 @@ cdef int weight_gradient(real* to, const real* g, const real* x, const int64_t* 
     k = 0
     for c in range(job.channels):
         for t in range(geo.cells):
-            job.xoff[k] = <int32_t>(c * job.x_pitch + cell_offset(src, geo.axis, t))
+            job.xoff[k] = <int32_t>(c * job.x_pitch + cell_offset(&job.src, geo.axis, t))
             k += 1
     for t in range(16):
         job.xoff[k + t] = job.xoff[k - 1]
     job.units = job.sums * geo.groups * job.ranges
     work = <double>geo.batch * geo.groups * narrow_plane(geo) * geo.narrow * geo.wide * geo.cells / 25.0
-    if real is float:
-        parallel_for(weight_unit_f32, &job, job.units, work)
-    else:
-        parallel_for(weight_unit_f64, &job, job.units, work)
+    parallel_for(<chunk_fn>weight_unit[real], &job, job.units, work)
     if job.partial == NULL:
         return TL_NO_MEMORY
     work = <double>bytes * job.sums / 8.0
-    if real is float:
-        parallel_for(finish_block_f32, &job, geo.groups * job.blocks, work)
-    else:
-        parallel_for(finish_block_f64, &job, geo.groups * job.blocks, work)
+    parallel_for(<chunk_fn>finish_block[real], &job, geo.groups * job.blocks, work)
     return TL_OK

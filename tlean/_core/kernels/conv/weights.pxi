@@ -22,6 +22,9 @@ cdef enum:
     MEND_CHUNK = 65536          # elements that one thread looks at at a time
 
 
+ctypedef void (*finish_fn)(tl_finish* finish, int64_t first, int64_t last) noexcept nogil
+
+
 cdef struct Mend:
     tl_finish finish            # first: the address of one is that of the other
     tl_finish* others
@@ -33,13 +36,6 @@ cdef struct Mend:
     Py_ssize_t to_lanes         # of a block of channels; 1 where they are in planes
     Py_ssize_t source_lanes
     int doubtful                # whether w has a NaN or an infinity; −1 before the first look
-
-
-cdef inline bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
-    if real is float:
-        return conv_all_finite_f32(x, n)
-    else:
-        return conv_all_finite_f64(x, n)
 
 
 cdef inline Py_ssize_t weights_of(Geometry* geo) noexcept nogil:
@@ -92,12 +88,12 @@ cdef void mend(Mend* job, Py_ssize_t first, Py_ssize_t last, real tag) noexcept 
     cdef real* to = <real*>job.to
     cdef Py_ssize_t i
     cdef int doubtful
-    if all_finite(to + first, last - first):
+    if conv_all_finite(to + first, last - first):
         return
     doubtful = tl_noted(&job.doubtful)
     if doubtful < 0:
         # Another thread that looks meanwhile finds the same.
-        doubtful = not all_finite(<const real*>job.w, weights_of(&job.geo))
+        doubtful = not conv_all_finite(<const real*>job.w, weights_of(&job.geo))
         tl_note(&job.doubtful, doubtful)
     if doubtful:
         for i in range(first, last):
@@ -105,26 +101,15 @@ cdef void mend(Mend* job, Py_ssize_t first, Py_ssize_t last, real tag) noexcept 
                 to[i] = over_windows(job, i, tag)
 
 
-cdef void mend_part_f32(tl_finish* finish, int64_t first, int64_t last) noexcept nogil:
+cdef void mend_part(real* finish, int64_t first, int64_t last) noexcept nogil:
     cdef Mend* job = <Mend*>finish
-    mend(job, first, last, <float>0)
+    mend(job, first, last, <real>0)
     tl_finished(job.others, first, last)
 
 
-cdef void mend_part_f64(tl_finish* finish, int64_t first, int64_t last) noexcept nogil:
-    cdef Mend* job = <Mend*>finish
-    mend(job, first, last, <double>0)
-    tl_finished(job.others, first, last)
-
-
-cdef void mend_chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+cdef void mend_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Mend* job = <Mend*>context
-    mend(job, chunk * MEND_CHUNK, minimum((chunk + 1) * MEND_CHUNK, cells_of(&job.geo)), <float>0)
-
-
-cdef void mend_chunk_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Mend* job = <Mend*>context
-    mend(job, chunk * MEND_CHUNK, minimum((chunk + 1) * MEND_CHUNK, cells_of(&job.geo)), <double>0)
+    mend(job, chunk * MEND_CHUNK, minimum((chunk + 1) * MEND_CHUNK, cells_of(&job.geo)), <real>0)
 
 
 cdef inline Py_ssize_t cells_of(Geometry* geo) noexcept nogil:
@@ -140,16 +125,16 @@ cdef bint right_anyway(Mend* job, real* to, const real* source, const real* w, c
     job.to_lanes = job.source_lanes = 1
     job.others = finish
     job.finish.reported = 0
-    job.finish.run = mend_part_f32 if real is float else mend_part_f64
+    job.finish.run = <finish_fn>mend_part[real]
     if weights_of(&job.geo) > cells_of(&job.geo):
         return False
-    job.doubtful = not all_finite(w, weights_of(&job.geo))
+    job.doubtful = not conv_all_finite(w, weights_of(&job.geo))
     return not job.doubtful
 
 
 cdef void mend_all(Mend* job, real tag) noexcept nogil:
     cdef Py_ssize_t cells = cells_of(&job.geo)
-    parallel_for(mend_chunk_f32 if real is float else mend_chunk_f64, job, ceil_div(cells, MEND_CHUNK), 0.1 * cells)
+    parallel_for(<chunk_fn>mend_chunk[real], job, ceil_div(cells, MEND_CHUNK), 0.1 * cells)
 
 
 cdef int adjoint(real* to, const real* source, const real* w, const real* bias, const int64_t* ints, tl_finish* finish) noexcept nogil:
@@ -157,8 +142,8 @@ cdef int adjoint(real* to, const real* source, const real* w, const real* bias, 
     cdef Mend job
     cdef int status
     if right_anyway(&job, to, source, w, bias, ints, finish):
-        return gather[real](to, source, w, bias, ints, True, finish)
-    status = gather[real](to, source, w, bias, ints, True, &job.finish)
+        return convolve(to, source, w, bias, ints, True, finish)
+    status = convolve(to, source, w, bias, ints, True, &job.finish)
     if status == TL_OK and not job.finish.reported:
         mend_all(&job, <real>0)
     return status
@@ -172,9 +157,9 @@ cdef int adjoint_blocked(float* to, const float* source, const float* w, const f
     if right_anyway(&job, to, source, w, bias, ints, finish):
         return blocked(to, source, w, bias, ints, True, finish)
     if ints[BLOCKED_AT] & BLOCKED_TO:
-        job.to_lanes = CONV_VECTOR_BYTES // 4
+        job.to_lanes = TL_LANES_f32
     if ints[BLOCKED_AT] & BLOCKED_SOURCE:
-        job.source_lanes = CONV_VECTOR_BYTES // 4
+        job.source_lanes = TL_LANES_f32
     status = blocked(to, source, w, bias, ints, True, &job.finish)
     if status == TL_OK and not job.finish.reported:
         mend_all(&job, <float>0)

@@ -13,7 +13,6 @@
 #include "kernels/conv/micro.h"
 #include "kernels/gemm/micro.h"
 
-#define WINO_LANES (CONV_VECTOR_BYTES / 4)
 #define WINO_A 0.75f
 #define WINO_B 1.5f
 #define WINO_A2 0.5625f
@@ -93,34 +92,34 @@ TL_INLINE void wino_weight_back_axis(wino_vec *w, const wino_vec *s) { /* G', 6 
     } while (0)
 
 /* A row of tiles: box holds 6 rows (4 of a cotangent) of `pitch` elements, position by position, lanes being channels. */
-#define LOAD_BOX(i, j) *(const wino_vec *)(box + (i)*pitch + (j)*WINO_LANES)
+#define LOAD_BOX(i, j) *(const wino_vec *)(box + (i)*pitch + (j)*TL_LANES_f32)
 #define STORE_POINT(i, j, value) *(wino_vec *)(v + (6 * (i) + (j)) * step) = (value)
 static void wino_source(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t tile_step, const float *TL_RESTRICT box, ptrdiff_t pitch,
                         ptrdiff_t tiles) {
-    for (; tiles > 0; tiles--, box += 4 * WINO_LANES, v += tile_step) WINO_BOTH_AXES(wino_source_axis, 6, 6, LOAD_BOX, STORE_POINT);
+    for (; tiles > 0; tiles--, box += 4 * TL_LANES_f32, v += tile_step) WINO_BOTH_AXES(wino_source_axis, 6, 6, LOAD_BOX, STORE_POINT);
 }
 
 static void wino_cotangent(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t tile_step, const float *TL_RESTRICT box, ptrdiff_t pitch,
                            ptrdiff_t tiles) {
-    for (; tiles > 0; tiles--, box += 4 * WINO_LANES, v += tile_step) WINO_BOTH_AXES(wino_cotangent_axis, 4, 6, LOAD_BOX, STORE_POINT);
+    for (; tiles > 0; tiles--, box += 4 * TL_LANES_f32, v += tile_step) WINO_BOTH_AXES(wino_cotangent_axis, 4, 6, LOAD_BOX, STORE_POINT);
 }
 
 /* `count` kernels, 9 vectors each, `flip`ped for the input gradient; taps[k, l] += sum of squares of cell k. */
 static void wino_weights(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t kernel_step, const float *TL_RESTRICT w, ptrdiff_t count, int flip,
                          float *TL_RESTRICT taps) {
-    const ptrdiff_t first = flip ? 8 * WINO_LANES : 0, next = flip ? -WINO_LANES : WINO_LANES;
+    const ptrdiff_t first = flip ? 8 * TL_LANES_f32 : 0, next = flip ? -TL_LANES_f32 : TL_LANES_f32;
     wino_vec sum[9];
-    _Pragma("GCC unroll 9") for (int k = 0; k < 9; k++) sum[k] = *(const wino_vecu *)(taps + k * WINO_LANES);
-    for (; count > 0; count--, w += 9 * WINO_LANES, v += kernel_step) {
+    _Pragma("GCC unroll 9") for (int k = 0; k < 9; k++) sum[k] = *(const wino_vecu *)(taps + k * TL_LANES_f32);
+    for (; count > 0; count--, w += 9 * TL_LANES_f32, v += kernel_step) {
         _Pragma("GCC unroll 9") for (int k = 0; k < 9; k++) {
-            const wino_vec cell = *(const wino_vec *)(w + k * WINO_LANES);
+            const wino_vec cell = *(const wino_vec *)(w + k * TL_LANES_f32);
             sum[k] += cell * cell;
         }
 #define LOAD_CELL(i, j) *(const wino_vec *)(w + first + (3 * (i) + (j)) * next)
         WINO_BOTH_AXES(wino_weight_axis, 3, 6, LOAD_CELL, STORE_POINT);
 #undef LOAD_CELL
     }
-    _Pragma("GCC unroll 9") for (int k = 0; k < 9; k++) *(wino_vecu *)(taps + k * WINO_LANES) = sum[k];
+    _Pragma("GCC unroll 9") for (int k = 0; k < 9; k++) *(wino_vecu *)(taps + k * TL_LANES_f32) = sum[k];
 }
 #undef LOAD_BOX
 #undef STORE_POINT
@@ -132,9 +131,9 @@ static void wino_result(float *TL_RESTRICT to, ptrdiff_t pitch, const float *TL_
                         const float *TL_RESTRICT bias, ptrdiff_t tiles) {
     const wino_vec b = *(const wino_vecu *)bias;
     m += (tiles - 1) * tile_step;
-    to += (tiles - 1) * 4 * WINO_LANES;
-    for (; tiles > 0; tiles--, m -= tile_step, to -= 4 * WINO_LANES) {
-#define STORE_RESULT(i, j, value) *(wino_vec *)(to + (i)*pitch + (j)*WINO_LANES) = (value) + b
+    to += (tiles - 1) * 4 * TL_LANES_f32;
+    for (; tiles > 0; tiles--, m -= tile_step, to -= 4 * TL_LANES_f32) {
+#define STORE_RESULT(i, j, value) *(wino_vec *)(to + (i)*pitch + (j)*TL_LANES_f32) = (value) + b
         WINO_BOTH_AXES(wino_result_axis, 6, 4, LOAD_POINT, STORE_RESULT);
 #undef STORE_RESULT
     }
@@ -142,8 +141,8 @@ static void wino_result(float *TL_RESTRICT to, ptrdiff_t pitch, const float *TL_
 
 /* Weight gradients, 9 vectors each. */
 static void wino_weights_back(float *TL_RESTRICT w, const float *TL_RESTRICT m, ptrdiff_t step, ptrdiff_t kernel_step, ptrdiff_t count) {
-    for (; count > 0; count--, m += kernel_step, w += 9 * WINO_LANES) {
-#define STORE_CELL(i, j, value) *(wino_vec *)(w + (3 * (i) + (j)) * WINO_LANES) = (value)
+    for (; count > 0; count--, m += kernel_step, w += 9 * TL_LANES_f32) {
+#define STORE_CELL(i, j, value) *(wino_vec *)(w + (3 * (i) + (j)) * TL_LANES_f32) = (value)
         WINO_BOTH_AXES(wino_weight_back_axis, 6, 3, LOAD_POINT, STORE_CELL);
 #undef STORE_CELL
     }
@@ -170,7 +169,7 @@ TL_INLINE wino_part wino_lanes(ptrdiff_t low, ptrdiff_t high) {
     return low < high ? (wino_part)(((1u << high) - 1) & ~((1u << low) - 1)) : 0;
 #else
     wino_part part;
-    for (int l = 0; l < WINO_LANES; l++) part[l] = l >= low && l < high ? -1 : 0;
+    for (int l = 0; l < TL_LANES_f32; l++) part[l] = l >= low && l < high ? -1 : 0;
     return part;
 #endif
 }
@@ -181,7 +180,7 @@ TL_INLINE wino_vec wino_load(const float *from, wino_part part) {
     return (wino_vec)_mm256_maskload_ps(from, (__m256i)part);
 #else
     wino_vec y;
-    for (int l = 0; l < WINO_LANES; l++) y[l] = part[l] ? from[l] : 0;
+    for (int l = 0; l < TL_LANES_f32; l++) y[l] = part[l] ? from[l] : 0;
     return y;
 #endif
 }
@@ -193,7 +192,7 @@ TL_INLINE wino_vec wino_min(wino_vec a, wino_vec b) {
 #elif defined(__AVX2__)
     return (wino_vec)_mm256_min_ps((__m256)a, (__m256)b);
 #else
-    for (int l = 0; l < WINO_LANES; l++) a[l] = a[l] < b[l] ? a[l] : b[l];
+    for (int l = 0; l < TL_LANES_f32; l++) a[l] = a[l] < b[l] ? a[l] : b[l];
     return a;
 #endif
 }
@@ -203,7 +202,7 @@ TL_INLINE wino_vec wino_max(wino_vec a, wino_vec b) {
 #elif defined(__AVX2__)
     return (wino_vec)_mm256_max_ps((__m256)a, (__m256)b);
 #else
-    for (int l = 0; l < WINO_LANES; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
+    for (int l = 0; l < TL_LANES_f32; l++) a[l] = a[l] > b[l] ? a[l] : b[l];
     return a;
 #endif
 }
@@ -211,18 +210,18 @@ TL_INLINE wino_vec wino_max(wino_vec a, wino_vec b) {
 TL_INLINE wino_vec wino_no_nan(wino_vec e) { return wino_min(e, INFINITY - (wino_vec){0}); }
 
 TL_INLINE wino_vec wino_even_lanes(wino_vec a, wino_vec b) {
-#if WINO_LANES == 16
+#if TL_LANES_f32 == 16
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-#elif WINO_LANES == 8
+#elif TL_LANES_f32 == 8
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 4, 6, 8, 10, 12, 14);
 #else
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 4, 6);
 #endif
 }
 TL_INLINE wino_vec wino_odd_lanes(wino_vec a, wino_vec b) {
-#if WINO_LANES == 16
+#if TL_LANES_f32 == 16
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-#elif WINO_LANES == 8
+#elif TL_LANES_f32 == 8
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 5, 7, 9, 11, 13, 15);
 #else
     return CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 5, 7);
@@ -231,12 +230,12 @@ TL_INLINE wino_vec wino_odd_lanes(wino_vec a, wino_vec b) {
 
 /* The first, or the second, of each two lanes, four by four from a and from b; and of each two fours, those of a before those of b. Within
  * fours lanes move at half the cost. */
-#if WINO_LANES == 16
+#if TL_LANES_f32 == 16
 #define WINO_PAIRS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
 #define WINO_PAIRS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
 #define WINO_FOURS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
 #define WINO_FOURS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
-#elif WINO_LANES == 8
+#elif TL_LANES_f32 == 8
 #define WINO_PAIRS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 2, 8, 10, 4, 6, 12, 14)
 #define WINO_PAIRS_HIGH(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 1, 3, 9, 11, 5, 7, 13, 15)
 #define WINO_FOURS_LOW(a, b) CONV_SHUFFLE(a, b, conv_lanes_f32, 0, 1, 2, 3, 8, 9, 10, 11)
@@ -250,19 +249,19 @@ TL_INLINE wino_vec wino_odd_lanes(wino_vec a, wino_vec b) {
 
 /* e[p] (+)= sum of squares at `n` places side by side, up to a vector, of one block of channels. */
 TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x, int add, ptrdiff_t n) {
-    wino_vec sum[WINO_LANES];
-    _Pragma("GCC unroll 16") for (int p = 0; p < WINO_LANES; p++) {
+    wino_vec sum[TL_LANES_f32];
+    _Pragma("GCC unroll 16") for (int p = 0; p < TL_LANES_f32; p++) {
         sum[p] = (wino_vec){0};
-        if (p < n) sum[p] = *(const wino_vec *)(x + p * WINO_LANES);
+        if (p < n) sum[p] = *(const wino_vec *)(x + p * TL_LANES_f32);
     }
     /* Half as many vectors each time: neighbours are added up, the first time their squares, then neighbouring fours. Lane p ends as the
      * sum over the squares of sum[p]. */
-    _Pragma("GCC unroll 4") for (int half = WINO_LANES / 2; half > 0; half /= 2) {
+    _Pragma("GCC unroll 4") for (int half = TL_LANES_f32 / 2; half > 0; half /= 2) {
         _Pragma("GCC unroll 8") for (int p = 0; p < half; p++) {
             const wino_vec a = sum[2 * p], b = sum[2 * p + 1];
-            const wino_vec low = half > WINO_LANES / 8 ? WINO_PAIRS_LOW(a, b) : WINO_FOURS_LOW(a, b);
-            const wino_vec high = half > WINO_LANES / 8 ? WINO_PAIRS_HIGH(a, b) : WINO_FOURS_HIGH(a, b);
-            sum[p] = half == WINO_LANES / 2 ? low * low + high * high : low + high;
+            const wino_vec low = half > TL_LANES_f32 / 8 ? WINO_PAIRS_LOW(a, b) : WINO_FOURS_LOW(a, b);
+            const wino_vec high = half > TL_LANES_f32 / 8 ? WINO_PAIRS_HIGH(a, b) : WINO_FOURS_HIGH(a, b);
+            sum[p] = half == TL_LANES_f32 / 2 ? low * low + high * high : low + high;
         }
     }
     if (add) sum[0] += *(const wino_vecu *)e;
@@ -271,20 +270,20 @@ TL_INLINE void wino_blocked_add(float *TL_RESTRICT e, const float *TL_RESTRICT x
 
 /* The same of `n` places in a row; and the same part of the next block of channels, which comes next, is fetched meanwhile. */
 static void wino_blocked_row(float *TL_RESTRICT e, const float *TL_RESTRICT x, ptrdiff_t next, int add, ptrdiff_t n) {
-    for (ptrdiff_t j = 0; j < n; j++) conv_expect_read(x + next + j * WINO_LANES);
-    for (ptrdiff_t j = 0; j < n && e; j += WINO_LANES) wino_blocked_add(e + j, x + j * WINO_LANES, add, n - j);
+    for (ptrdiff_t j = 0; j < n; j++) conv_expect_read(x + next + j * TL_LANES_f32);
+    for (ptrdiff_t j = 0; j < n && e; j += TL_LANES_f32) wino_blocked_add(e + j, x + j * TL_LANES_f32, add, n - j);
 }
 
 /* conv_turn_padded, and e[p] (+)= sum of squares at its places; zeros are added behind them. Not inlined: it needs all registers. */
 static __attribute__((noinline)) void wino_turn_add(float *TL_RESTRICT box, const float *TL_RESTRICT from, ptrdiff_t step,
                                                     ptrdiff_t channels, ptrdiff_t n, float *TL_RESTRICT e, int add) {
-    conv_turn_into_f32(box, WINO_LANES, from, step, channels, n, WINO_LANES, e, add);
+    conv_turn_into_f32(box, TL_LANES_f32, from, step, channels, n, TL_LANES_f32, e, add);
     *(wino_vecu *)e = wino_no_nan(*(const wino_vecu *)e);
 }
 
 /* Elements from row to row of the energies that `columns` outputs in a row meet: what vectors of windows read. Behind the last row there is
  * room for a vector. */
-TL_INLINE ptrdiff_t wino_pitch(ptrdiff_t columns) { return (columns + WINO_LANES - 1) / WINO_LANES * WINO_LANES + 2; }
+TL_INLINE ptrdiff_t wino_pitch(ptrdiff_t columns) { return (columns + TL_LANES_f32 - 1) / TL_LANES_f32 * TL_LANES_f32 + 2; }
 
 /* box[i, j, l] = from[l, top + i, left + j], zero outside the image and in the lanes behind the last channel; and, while they are in the
  * first-level cache, e[i, j] (+)= the sum of their squares, where e is not NULL. */
@@ -294,34 +293,34 @@ static void wino_box(float *TL_RESTRICT box, ptrdiff_t rows, ptrdiff_t columns, 
     ptrdiff_t begin = left < 0 ? -left : 0, end = columns < width - left ? columns : width - left;
     if (begin > columns) begin = columns;
     if (end < begin) end = begin;
-    for (ptrdiff_t i = 0; i < rows; i++, box += columns * WINO_LANES) {
-        const float *row = from + ((top + i) * width + left) * (blocked ? WINO_LANES : 1);
+    for (ptrdiff_t i = 0; i < rows; i++, box += columns * TL_LANES_f32) {
+        const float *row = from + ((top + i) * width + left) * (blocked ? TL_LANES_f32 : 1);
         if (top + i < 0 || top + i >= height) {
-            conv_zero_f32(box, columns * WINO_LANES);
+            conv_zero_f32(box, columns * TL_LANES_f32);
             if (e && !add) conv_zero_f32(e + i * pitch, pitch);
             continue;
         }
-        conv_zero_f32(box, begin * WINO_LANES);
+        conv_zero_f32(box, begin * TL_LANES_f32);
         if (blocked) {
             /* from[top + i, left + j, l]. The same part of the next block of channels comes next: fetched meanwhile. */
             for (ptrdiff_t j = begin; j < end; j++) {
-                *(wino_vec *)(box + j * WINO_LANES) = *(const wino_vec *)(row + j * WINO_LANES);
-                conv_expect_read(row + (height * width + j) * WINO_LANES);
+                *(wino_vec *)(box + j * TL_LANES_f32) = *(const wino_vec *)(row + j * TL_LANES_f32);
+                conv_expect_read(row + (height * width + j) * TL_LANES_f32);
             }
         }
         float *to = e + i * pitch;
         if (e && !add) conv_zero_f32(to, pitch);
-        for (ptrdiff_t j = begin; j < end && !blocked; j += WINO_LANES) {
-            const ptrdiff_t n = end - j < WINO_LANES ? end - j : WINO_LANES;
+        for (ptrdiff_t j = begin; j < end && !blocked; j += TL_LANES_f32) {
+            const ptrdiff_t n = end - j < TL_LANES_f32 ? end - j : TL_LANES_f32;
             if (e) {
-                wino_turn_add(box + j * WINO_LANES, row + j, height * width, channels, n, to + j, add);
+                wino_turn_add(box + j * TL_LANES_f32, row + j, height * width, channels, n, to + j, add);
             } else {
-                conv_turn_padded_f32(box + j * WINO_LANES, WINO_LANES, row + j, height * width, channels, n);
+                conv_turn_padded_f32(box + j * TL_LANES_f32, TL_LANES_f32, row + j, height * width, channels, n);
             }
         }
-        conv_zero_f32(box + end * WINO_LANES, (columns - end) * WINO_LANES);
-        for (ptrdiff_t j = begin; j < end && e && blocked; j += WINO_LANES) {
-            wino_blocked_add(to + j, row + j * WINO_LANES, add, end - j < WINO_LANES ? end - j : WINO_LANES);
+        conv_zero_f32(box + end * TL_LANES_f32, (columns - end) * TL_LANES_f32);
+        for (ptrdiff_t j = begin; j < end && e && blocked; j += TL_LANES_f32) {
+            wino_blocked_add(to + j, row + j * TL_LANES_f32, add, end - j < TL_LANES_f32 ? end - j : TL_LANES_f32);
         }
     }
 }
@@ -335,8 +334,8 @@ static void wino_blocked_source(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t 
     for (ptrdiff_t i = fresh; i < 6; i++) {
         if (e && !add) conv_zero_f32(e + i * pitch, pitch);
         if (top + i < 0 || top + i >= height) continue;
-        wino_blocked_row(e ? e + i * pitch + begin : NULL, from + ((top + i) * width + left + begin) * WINO_LANES,
-                         height * width * WINO_LANES, add, end - begin);
+        wino_blocked_row(e ? e + i * pitch + begin : NULL, from + ((top + i) * width + left + begin) * TL_LANES_f32,
+                         height * width * TL_LANES_f32, add, end - begin);
     }
     /* The tiles inside. */
     ptrdiff_t low = begin ? 1 : 0, high = end < 6 ? 0 : (end - 6) / 4 + 1;
@@ -344,9 +343,9 @@ static void wino_blocked_source(float *TL_RESTRICT v, ptrdiff_t step, ptrdiff_t 
     for (int k = 0; k < 2; k++) {
         const ptrdiff_t first = k ? high : 0, count = k ? tiles - high : low, columns = 4 * count + 2;
         if (count == 0) continue;
-        wino_box(box, 6, columns, from, WINO_LANES, height, width, top, left + 4 * first, 1, NULL, 0, 0);
-        wino_source(v + first * tile_step, step, tile_step, box, columns * WINO_LANES, count);
+        wino_box(box, 6, columns, from, TL_LANES_f32, height, width, top, left + 4 * first, 1, NULL, 0, 0);
+        wino_source(v + first * tile_step, step, tile_step, box, columns * TL_LANES_f32, count);
     }
-    wino_source(v + low * tile_step, step, tile_step, from + (top * width + left + 4 * low) * WINO_LANES, width * WINO_LANES, high - low);
+    wino_source(v + low * tile_step, step, tile_step, from + (top * width + left + 4 * low) * TL_LANES_f32, width * TL_LANES_f32, high - low);
 }
 #endif

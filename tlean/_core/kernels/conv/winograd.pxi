@@ -71,7 +71,7 @@ cdef Py_ssize_t wino_room(WinoJob* job, Py_ssize_t lane_count) noexcept nogil:
 cdef inline Py_ssize_t wino_run(WinoJob* job) noexcept nogil:
     # Tile rows that are read at once, as many as a box holds: the rows of the source that two of them share are turned once.
     cdef Py_ssize_t columns = 4 * ceil_div(job.columns, job.cuts) + 2
-    return maximum((WINO_BOX_BYTES // (CONV_VECTOR_BYTES * columns) - 2) // 4, 1)
+    return maximum((WINO_BOX_BYTES // (TL_VECTOR_BYTES * columns) - 2) // 4, 1)
 
 
 cdef inline Py_ssize_t wino_band_pitch(WinoJob* job, Band* band) noexcept nogil:
@@ -81,7 +81,7 @@ cdef inline Py_ssize_t wino_band_pitch(WinoJob* job, Band* band) noexcept nogil:
 
 cdef inline Py_ssize_t wino_map(Py_ssize_t rows, Py_ssize_t pitch) noexcept nogil:
     # Elements of the energies of so many tile rows: each has room for 6 rows of places and for a vector behind them.
-    return rows * (6 * pitch + CONV_VECTOR_BYTES // 4)
+    return rows * (6 * pitch + TL_LANES_f32)
 
 
 cdef inline Py_ssize_t wino_together(WinoJob* job, Py_ssize_t row, Py_ssize_t last) noexcept nogil:
@@ -93,7 +93,7 @@ cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vecto
                     bint add) noexcept nogil:
     # The transforms of a band for one vector of channels; and the energies of what is read, if e is not NULL. Those of the first row
     # read at once have their place in the map, those of the next ones four rows of places after those of the one before.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, c = vector * lane_count, row = band.first, image, at, n, r
+    cdef Py_ssize_t lane_count = TL_LANES_f32, c = vector * lane_count, row = band.first, image, at, n, r
     cdef Py_ssize_t wide = band.right - band.left, columns = 4 * wide + 2
     cdef Py_ssize_t pitch = wino_band_pitch(job, band)
     cdef float* at_e = NULL
@@ -123,11 +123,11 @@ cdef void wino_read(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t vecto
 
 cdef void wino_turn(WinoJob* job, Py_ssize_t group, Py_ssize_t o, Py_ssize_t channel, Py_ssize_t count, float* cells) noexcept nogil:
     # cells[c, cell, lane]: the kernels of `count` input channels, lanes being the output channels from o on.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, n = minimum(job.out_channels - o, lane_count), k, c
+    cdef Py_ssize_t lane_count = TL_LANES_f32, n = minimum(job.out_channels - o, lane_count), k, c
     cdef const float* at = job.w + group * job.in_channels * job.out_channels * 9 + o * job.lane_step + channel * job.term_step
     if not job.adjoint:
         for k in range(ceil_div(9 * count, lane_count)):
-            turn_padded(cells + k * lane_count * lane_count, lane_count, at + k * lane_count, job.lane_step, n,
+            conv_turn_padded(cells + k * lane_count * lane_count, lane_count, at + k * lane_count, job.lane_step, n,
                         minimum(9 * count - k * lane_count, lane_count))
         return
     for c in range(count):
@@ -135,14 +135,14 @@ cdef void wino_turn(WinoJob* job, Py_ssize_t group, Py_ssize_t o, Py_ssize_t cha
         for k in range(ceil_div(9 * lane_count, 16) + 1):
             conv_expect_read(at + (c + 8) * job.term_step + k * 16)
         for k in range(ceil_div(9, lane_count)):
-            turn_padded(cells + (9 * c + k * lane_count) * lane_count, lane_count, at + c * job.term_step + k * lane_count, job.lane_step,
+            conv_turn_padded(cells + (9 * c + k * lane_count) * lane_count, lane_count, at + c * job.term_step + k * lane_count, job.lane_step,
                         n, minimum(9 - k * lane_count, lane_count))
 
 
 cdef void wino_make_weights(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t channel, Py_ssize_t count, float* u,
                             float* cells, float* taps) noexcept nogil:
     # The weights of one panel for channels channel … channel + count − 1; adds to the energies taps[vector, cell, output channel].
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, v, c, some
+    cdef Py_ssize_t lane_count = TL_LANES_f32, width = 2 * lane_count, v, c, some
     for v in range(panel_lanes(job.out_channels, panel) // lane_count):
         c = 0
         while c < count:
@@ -155,7 +155,7 @@ cdef void wino_make_weights(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, Py
 
 cdef inline Py_ssize_t panel_lanes(Py_ssize_t channels, Py_ssize_t panel) noexcept nogil:
     # Lanes of a panel, whole vectors: two, or the one that is left over.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    cdef Py_ssize_t lane_count = TL_LANES_f32
     return minimum(ceil_div(channels - 2 * panel * lane_count, lane_count), 2) * lane_count
 
 
@@ -173,15 +173,15 @@ cdef void wino_multiply(float* m, Py_ssize_t m_step, const float* v, Py_ssize_t 
 
 cdef void wino_plain(float* to, Py_ssize_t plane, const float* values, Py_ssize_t count, Py_ssize_t channels) noexcept nogil:
     # to[channel, i] = values[i, channel], i < count.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, i = 0
+    cdef Py_ssize_t lane_count = TL_LANES_f32, i = 0
     while i < count:
-        turn(to + i, plane, values + i * lane_count, lane_count, minimum(count - i, lane_count), channels)
+        conv_turn(to + i, plane, values + i * lane_count, lane_count, minimum(count - i, lane_count), channels)
         i += lane_count
 
 
 cdef void wino_put(WinoJob* job, float* to, const float* rows, Py_ssize_t columns, Py_ssize_t height, Py_ssize_t channels) noexcept nogil:
     # Rows of results to where they belong.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = job.out_size[1], pitch = columns, r
+    cdef Py_ssize_t lane_count = TL_LANES_f32, width = job.out_size[1], pitch = columns, r
     if columns == width:
         # They lie one behind the other on both sides.
         columns, height = height * columns, 1
@@ -203,7 +203,7 @@ cdef inline void wino_expect(const float* to, Py_ssize_t pitch, Py_ssize_t count
 cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t panel, const float* m, Py_ssize_t step, float* rows,
                      const unsigned char* marks, const unsigned char* uneven, float* room) noexcept nogil:
     # Transform the sums of a panel back and write them, channels turned into planes where the destination is plain.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, wide = band.right - band.left
+    cdef Py_ssize_t lane_count = TL_LANES_f32, width = 2 * lane_count, wide = band.right - band.left
     cdef Py_ssize_t row, image, at, o, n, v, i, x = 4 * band.left, height, across = lane_count if job.to_blocked else 1
     cdef Py_ssize_t columns = minimum(4 * wide, job.out_size[1] - x)
     cdef bint repair
@@ -240,7 +240,7 @@ cdef void wino_write(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t pane
 cdef void wino_report(WinoJob* job, Band* band, Py_ssize_t group, Py_ssize_t o) noexcept nogil:
     # The output channels of a panel from o on are final at the tiles of a band.
     cdef Py_ssize_t n = minimum(job.out_channels - o, TL_NR_f32), plane = job.out_size[0] * job.out_size[1]
-    cdef Py_ssize_t together = CONV_VECTOR_BYTES // 4 if job.to_blocked else 1, width = together * job.out_size[1]
+    cdef Py_ssize_t together = TL_LANES_f32 if job.to_blocked else 1, width = together * job.out_size[1]
     cdef Py_ssize_t row = band.first, image, low, high, c, y, at
     while row < band.last:
         image = row // job.rows
@@ -270,7 +270,7 @@ cdef void wino_weights_chunk(void* context, Py_ssize_t index) noexcept nogil:
     if cells == NULL:
         job.status = TL_NO_MEMORY
         return
-    conv_zero_f32(taps, 9 * width)
+    conv_zero(taps, 9 * width)
     wino_make_weights(job, index // job.panels, index % job.panels, 0, job.in_channels,
                       job.u + index * 36 * odd_step(job.in_channels * width), cells, taps)
     wino_judge(job, index // job.panels, index % job.panels, taps, job.uneven + index * (width + 2))
@@ -312,7 +312,7 @@ cdef void wino_band_chunk(void* context, Py_ssize_t index) noexcept nogil:
 cdef void wino_source_chunk(void* context, Py_ssize_t index) noexcept nogil:
     # A run of tile rows of one vector of channels, into the tiles that all panels share; with the first vector, their marks.
     cdef WinoJob* job = <WinoJob*>context
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, rows = job.last - job.first, run = wino_run(job), runs = ceil_div(rows, run)
+    cdef Py_ssize_t lane_count = TL_LANES_f32, rows = job.last - job.first, run = wino_run(job), runs = ceil_div(rows, run)
     cdef Py_ssize_t step = odd_step(rows * job.columns * job.block), group = index // job.vectors // runs
     cdef Band band
     cdef float* box = <float*>scratch(TL_SLOT_CONV_TILE, <size_t>wino_room(job, lane_count) * 4)
@@ -346,7 +346,7 @@ cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
     if u == NULL or m == NULL or temporary == NULL or room == NULL:
         job.status = TL_NO_MEMORY
         return
-    conv_zero_f32(taps, 9 * width)
+    conv_zero(taps, 9 * width)
     for k in range(job.blocks):
         n = minimum(job.block, job.in_channels - k * job.block)
         wino_make_weights(job, group, panel, k * job.block, n, u, temporary, taps)
@@ -359,7 +359,7 @@ cdef void wino_panel_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 cdef void wino_describe(WinoJob* job, Geometry* geo, bint adjoint) noexcept nogil:
     # The convolution of x, or of g with the kernels turned round: dx[c, q] = Σ_{o,t} w[o, c, 2 − t] g[o, q + t − (2 − padding)].
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, a
+    cdef Py_ssize_t lane_count = TL_LANES_f32, a
     job.adjoint, job.images, job.groups, job.status = adjoint, geo.batch, geo.groups, TL_OK
     job.source_blocked = job.to_blocked = False
     job.in_channels, job.out_channels = geo.wide, geo.narrow
@@ -379,7 +379,7 @@ cdef void wino_describe(WinoJob* job, Geometry* geo, bint adjoint) noexcept nogi
 
 cdef void in_blocks(WinoJob* job, Py_ssize_t most) noexcept nogil:
     # Cut the input channels into blocks of about `most`.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4
+    cdef Py_ssize_t lane_count = TL_LANES_f32
     job.block = ceil_div(even_tile(job.in_channels, most), lane_count) * lane_count
     job.blocks = ceil_div(job.in_channels, job.block)
 
@@ -399,8 +399,8 @@ cdef bint wino_pays(WinoJob* job) noexcept nogil:
     # Cycles, about, as measured: products, transforms of tiles and of weights, against the products of the definition and what its edges
     # waste.
     cdef double tiles = <double>job.images * job.rows * job.columns, positions = <double>job.images * job.out_size[0] * job.out_size[1]
-    cdef double pairs = <double>job.in_channels * job.out_channels, lane_count = CONV_VECTOR_BYTES // 4
-    cdef double transforms = 300.0 * job.vectors + 250.0 * ceil_div(job.out_channels, CONV_VECTOR_BYTES // 4)
+    cdef double pairs = <double>job.in_channels * job.out_channels, lane_count = TL_LANES_f32
+    cdef double transforms = 300.0 * job.vectors + 250.0 * ceil_div(job.out_channels, TL_LANES_f32)
     return tiles * (1.2 * 18 * pairs / lane_count + transforms) + 200 * pairs / lane_count < 1.8 * 4.5 * positions * pairs / lane_count
 
 

@@ -19,7 +19,7 @@
 #endif
 
 TL_INLINE void depth_store(float *to, wino_vec y, ptrdiff_t count) {
-    if (count >= WINO_LANES) {
+    if (count >= TL_LANES_f32) {
         *(wino_vecu *)to = y;
         return;
     }
@@ -80,7 +80,7 @@ typedef void (*depth_sums_fn)(float *m, ptrdiff_t m_step, const float *v, ptrdif
                 _Pragma("GCC unroll 8") for (int d = 0; d < D; d++) sum[o][d] = (wino_vec){0};                                          \
             }                                                                                                                           \
             for (ptrdiff_t c = 0; c < channels; c++) {                                                                                  \
-                const float *at = v + c * WINO_LANES;                                                                                   \
+                const float *at = v + c * TL_LANES_f32;                                                                                   \
                 _Pragma("GCC unroll 1") for (int t = 0; t < 3; t++, u += OB) {                                                          \
                     wino_vec x[D];                                                                                                      \
                     _Pragma("GCC unroll 8") for (int d = 0; d < D; d++) {                                                               \
@@ -95,7 +95,7 @@ typedef void (*depth_sums_fn)(float *m, ptrdiff_t m_step, const float *v, ptrdif
                 }                                                                                                                       \
             }                                                                                                                           \
             _Pragma("GCC unroll 8") for (int o = 0; o < OB; o++) {                                                                      \
-                _Pragma("GCC unroll 8") for (int d = 0; d < D; d++) *(wino_vec *)(m + (o * D + d) * WINO_LANES) = sum[o][d];            \
+                _Pragma("GCC unroll 8") for (int d = 0; d < D; d++) *(wino_vec *)(m + (o * D + d) * TL_LANES_f32) = sum[o][d];            \
             }                                                                                                                           \
         }                                                                                                                               \
     }

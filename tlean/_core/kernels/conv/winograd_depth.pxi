@@ -55,11 +55,11 @@ cdef inline const float* depth_cells(DepthJob* job, Py_ssize_t o, Py_ssize_t c, 
 
 cdef void depth_weights(DepthJob* job, float* u, float* cells) noexcept nogil:
     # Lanes are the kernels of a block in the order of u: their energies, mixed, say nothing.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, per_block = 3 * job.in_channels * job.block, b, at, n, lane, i, o
+    cdef Py_ssize_t lane_count = TL_LANES_f32, per_block = 3 * job.in_channels * job.block, b, at, n, lane, i, o
     cdef const float* w
     cdef float* room = cells + 9 * lane_count
     cdef float* taps = cells + 45 * lane_count
-    conv_zero_f32(taps, 9 * lane_count)
+    conv_zero(taps, 9 * lane_count)
     for b in range(depth_blocks(job)):
         at = 0
         while at < per_block:
@@ -103,12 +103,12 @@ cdef inline void depth_place(DepthJob* job, DepthUnit* unit, Py_ssize_t vector, 
     for k in range(4):
         row = (4 * vector + k) // job.chunks
         top[k] = 4 * (unit.first + row) if row < unit.rows else job.out_size[1] + 2
-        left[k] = ((4 * vector + k) % job.chunks) * (CONV_VECTOR_BYTES // 4)
+        left[k] = ((4 * vector + k) % job.chunks) * TL_LANES_f32
 
 
 cdef inline Py_ssize_t depth_map(DepthJob* job) noexcept nogil:
     # Elements of the energies of one plane of a band.
-    return (4 * job.band + 2) * job.pitch + CONV_VECTOR_BYTES // 4
+    return (4 * job.band + 2) * job.pitch + TL_LANES_f32
 
 
 cdef inline Py_ssize_t depth_tiles(DepthJob* job) noexcept nogil:
@@ -140,7 +140,7 @@ cdef float* depth_measure(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexc
         return e
     unit.measured[slot] = True
     if slab < 0 or slab >= job.in_size[0]:
-        conv_zero_f32(e, rows * job.pitch)
+        conv_zero(e, rows * job.pitch)
         return e
     depth_image(job, unit.image, slab, 1, &x)
     wino_energies(e, unit.e + kept * size, &x, 4 * unit.first - job.pad[1], -job.pad[2], rows, job.out_size[2] + 2, job.pitch)
@@ -216,7 +216,7 @@ cdef void depth_repair(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t 
 
 cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept nogil:
     # The transforms of one plane of the source, all channels, into its place among those that are kept.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, in_plane = job.in_size[1] * job.in_size[2], c, k, i
+    cdef Py_ssize_t lane_count = TL_LANES_f32, in_plane = job.in_size[1] * job.in_size[2], c, k, i
     cdef float* v = unit.v + (slab + job.pad[0]) % (job.most + 2) * job.in_channels * lane_count
     cdef Py_ssize_t kept = job.most + 2, low, high
     cdef float* line = unit.e + kept * depth_map(job)
@@ -227,7 +227,7 @@ cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept n
     if slab < 0 or slab >= job.in_size[0]:
         unit.extent[(slab + job.pad[0]) % kept].low = unit.extent[(slab + job.pad[0]) % kept].high = 0
         for k in range(36 * unit.vectors):
-            conv_zero_f32(v + k * job.step, job.in_channels * lane_count)
+            conv_zero(v + k * job.step, job.in_channels * lane_count)
         return
     for k in range(unit.vectors):
         depth_place(job, unit, k, top, left)
@@ -251,7 +251,7 @@ cdef void depth_read(DepthJob* job, DepthUnit* unit, Py_ssize_t slab) noexcept n
 
 cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z, Py_ssize_t depth) noexcept nogil:
     # Planes z … z + depth − 1 of a block of output channels.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, height = job.out_size[1], width = job.out_size[2], plane = height * width
+    cdef Py_ssize_t lane_count = TL_LANES_f32, height = job.out_size[1], width = job.out_size[2], plane = height * width
     cdef Py_ssize_t channels = minimum(job.out_channels - b * job.block, job.block), m_step = depth_m_step(job), k, o, d, at, r
     cdef Py_ssize_t top[4]
     cdef Py_ssize_t left[4]
@@ -289,7 +289,7 @@ cdef void depth_write(DepthJob* job, DepthUnit* unit, Py_ssize_t b, Py_ssize_t z
 
 
 cdef inline Py_ssize_t depth_m_step(DepthJob* job) noexcept nogil:
-    return odd_step(job.block * job.most * (CONV_VECTOR_BYTES // 4))
+    return odd_step(job.block * job.most * TL_LANES_f32)
 
 
 cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
@@ -325,7 +325,7 @@ cdef void depth_chunk(void* context, Py_ssize_t index) noexcept nogil:
 
 cdef bint depth_describe(DepthJob* job, Geometry* geo, bint adjoint) noexcept nogil:
     # Whether this is a 3 x 3 x 3 window at stride 1 whose adjoint is one too, whose planes and weights stay in the second-level cache.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, per_vector, a
+    cdef Py_ssize_t lane_count = TL_LANES_f32, per_vector, a
     for a in range(3):
         if geo.axis[a].stride != 1 or geo.axis[a].dilation != 1 or geo.axis[a].kernel != 3 or geo.axis[a].padding > 2:
             return False
@@ -357,7 +357,7 @@ cdef bint depth_describe(DepthJob* job, Geometry* geo, bint adjoint) noexcept no
 cdef bint depth_pays(Geometry* geo, bint adjoint) noexcept nogil:
     # Cycles, about, as measured: sums and transforms, against the products of the definition.
     cdef DepthJob job
-    cdef double lane_count = CONV_VECTOR_BYTES // 4, outputs, vectors, direct
+    cdef double lane_count = TL_LANES_f32, outputs, vectors, direct
     if not depth_describe(&job, geo, adjoint):
         return False
     outputs = depth_blocks(&job) * job.block
@@ -370,7 +370,7 @@ cdef bint depth_pays(Geometry* geo, bint adjoint) noexcept nogil:
 cdef int winograd_depth(float* to, const float* source, const float* w, const float* bias, Geometry* geo, bint adjoint,
                         tl_finish* finish) noexcept nogil:
     cdef DepthJob job
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, elements, o
+    cdef Py_ssize_t lane_count = TL_LANES_f32, elements, o
     depth_describe(&job, geo, adjoint)
     job.to, job.source, job.w, job.bias, job.finish = to, source, w, bias, finish
     elements = depth_blocks(&job) * depth_u_block(&job)

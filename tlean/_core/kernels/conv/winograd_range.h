@@ -37,7 +37,7 @@
 #define WINO_MOST_W 0x1p64
 
 /* Output channels that the definition computes at once: with a tile each they fill eight vectors. */
-#define WINO_OB (WINO_LANES / 2)
+#define WINO_OB (TL_LANES_f32 / 2)
 /* Elements of a tile's places, for one channel and plane: each row three times, from columns 0, 1 and 2 on. */
 #define WINO_PATCH 72
 
@@ -54,7 +54,7 @@ TL_INLINE float wino_least(wino_vec a) {
     return _mm512_reduce_min_ps((__m512)a);
 #else
     float y = a[0];
-    for (int l = 1; l < WINO_LANES; l++) y = a[l] < y ? a[l] : y;
+    for (int l = 1; l < TL_LANES_f32; l++) y = a[l] < y ? a[l] : y;
     return y;
 #endif
 }
@@ -63,7 +63,7 @@ TL_INLINE float wino_most(wino_vec a) {
     return _mm512_reduce_max_ps((__m512)a);
 #else
     float y = a[0];
-    for (int l = 1; l < WINO_LANES; l++) y = a[l] > y ? a[l] : y;
+    for (int l = 1; l < TL_LANES_f32; l++) y = a[l] > y ? a[l] : y;
     return y;
 #endif
 }
@@ -72,7 +72,7 @@ TL_INLINE float wino_most(wino_vec a) {
 
 /* line[i] (+)= sum of squares of `count` channels, whole vectors. */
 TL_INLINE void wino_line_add(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, int count, int add, ptrdiff_t whole) {
-    for (ptrdiff_t i = 0; i < whole; i += WINO_LANES) {
+    for (ptrdiff_t i = 0; i < whole; i += TL_LANES_f32) {
         wino_vec sum = (wino_vec){0};
         if (add) sum = *(const wino_vecu *)(line + i);
         _Pragma("GCC unroll 16") for (int k = 0; k < count; k++) {
@@ -87,7 +87,7 @@ TL_INLINE void wino_line_add(float *TL_RESTRICT line, const float *TL_RESTRICT x
  * vector is written behind them. */
 static __attribute__((noinline)) void wino_line(float *TL_RESTRICT line, const float *TL_RESTRICT x, ptrdiff_t step, ptrdiff_t channels,
                                                 ptrdiff_t n) {
-    const ptrdiff_t whole = n / WINO_LANES * WINO_LANES;
+    const ptrdiff_t whole = n / TL_LANES_f32 * TL_LANES_f32;
     ptrdiff_t c = channels & 3 ? channels & 3 : channels & 7 ? 4 : 8;
     if (c == 1) wino_line_add(line, x, step, 1, 0, whole);
     if (c == 2) wino_line_add(line, x, step, 2, 0, whole);
@@ -132,10 +132,10 @@ static void wino_energies(float *TL_RESTRICT e, float *TL_RESTRICT line, const w
     for (ptrdiff_t y = y0; y < y1; y += together) {
         const ptrdiff_t from = (top + y) * x->width + left + x0, n = together * wide;
         if (x->blocked) {
-            for (ptrdiff_t at = 0; at < n; at += WINO_LANES) {
-                for (ptrdiff_t c = 0; c < x->channels; c += WINO_LANES) {
-                    wino_blocked_add(line + at, x->slab[0] + c * x->channel_step + (from + at) * WINO_LANES, c > 0,
-                                     n - at < WINO_LANES ? n - at : WINO_LANES);
+            for (ptrdiff_t at = 0; at < n; at += TL_LANES_f32) {
+                for (ptrdiff_t c = 0; c < x->channels; c += TL_LANES_f32) {
+                    wino_blocked_add(line + at, x->slab[0] + c * x->channel_step + (from + at) * TL_LANES_f32, c > 0,
+                                     n - at < TL_LANES_f32 ? n - at : TL_LANES_f32);
                 }
             }
         } else {
@@ -154,13 +154,13 @@ static void wino_energies(float *TL_RESTRICT e, float *TL_RESTRICT line, const w
 /* A plane of channel c, under tap s of depth. */
 TL_INLINE const float *wino_plane(const wino_planes *x, ptrdiff_t s, ptrdiff_t c) {
     if (!x->blocked) return x->slab[s] + c * x->channel_step;
-    return x->slab[s] + c / WINO_LANES * WINO_LANES * x->channel_step + c % WINO_LANES;
+    return x->slab[s] + c / TL_LANES_f32 * TL_LANES_f32 * x->channel_step + c % TL_LANES_f32;
 }
 
 /* Energies in double, e[rows, columns]: the same whatever the layout. */
 static void wino_energies_exactly(double *TL_RESTRICT e, const wino_planes *TL_RESTRICT x, ptrdiff_t top, ptrdiff_t left, ptrdiff_t rows,
                                   ptrdiff_t columns) {
-    const ptrdiff_t across = x->blocked ? WINO_LANES : 1;
+    const ptrdiff_t across = x->blocked ? TL_LANES_f32 : 1;
     const ptrdiff_t y0 = top < 0 ? -top : 0, y1 = top + rows < x->height ? rows : x->height - top;
     const ptrdiff_t x0 = left < 0 ? -left : 0, x1 = left + columns < x->width ? columns : x->width - left;
     for (ptrdiff_t k = 0; k < rows * columns; k++) e[k] = 0;
@@ -206,12 +206,12 @@ typedef struct {
 static __attribute__((noinline)) wino_extent wino_extent_of(const float *TL_RESTRICT e, ptrdiff_t pitch, ptrdiff_t rows,
                                                             ptrdiff_t columns) {
     /* Behind the last column no window is asked for. */
-    float lanes[2 * WINO_LANES];
-    for (int l = 0; l < WINO_LANES; l++) lanes[l] = 0, lanes[WINO_LANES + l] = INFINITY;
+    float lanes[2 * TL_LANES_f32];
+    for (int l = 0; l < TL_LANES_f32; l++) lanes[l] = 0, lanes[TL_LANES_f32 + l] = INFINITY;
     wino_vec low = INFINITY - (wino_vec){0}, high = (wino_vec){0}, least, most, most2;
-    for (ptrdiff_t at = 0; at < columns; at += WINO_LANES) {
+    for (ptrdiff_t at = 0; at < columns; at += TL_LANES_f32) {
         wino_window_rows(&least, &most, &most2, e + at, pitch, rows);
-        if (columns - at < WINO_LANES) least += *(const wino_vecu *)(lanes + WINO_LANES - (columns - at));
+        if (columns - at < TL_LANES_f32) least += *(const wino_vecu *)(lanes + TL_LANES_f32 - (columns - at));
         low = wino_min(low, least);
         high = wino_max(high, wino_max(most, most2));
     }
@@ -224,9 +224,9 @@ static __attribute__((noinline)) wino_extent wino_extent_of(const float *TL_REST
 static __attribute__((noinline)) wino_extent wino_extent_of_blocks(const float *TL_RESTRICT line, ptrdiff_t rows, ptrdiff_t width) {
     const ptrdiff_t count = (rows - 1) * width - 1;
     wino_vec low = INFINITY - (wino_vec){0}, high = (wino_vec){0}, high2 = high;
-    if (count < WINO_LANES) return (wino_extent){0, INFINITY};
-    for (ptrdiff_t i = 0; i < count; i += WINO_LANES) {
-        const float *at = line + (i < count - WINO_LANES ? i : count - WINO_LANES);
+    if (count < TL_LANES_f32) return (wino_extent){0, INFINITY};
+    for (ptrdiff_t i = 0; i < count; i += TL_LANES_f32) {
+        const float *at = line + (i < count - TL_LANES_f32 ? i : count - TL_LANES_f32);
         const wino_vec a = *(const wino_vecu *)at, b = *(const wino_vecu *)(at + width + 1);
         low = wino_min(low, (a + *(const wino_vecu *)(at + 1)) + (b + *(const wino_vecu *)(at + width)));
         high = wino_max(high, a);
@@ -264,9 +264,9 @@ static __attribute__((noinline)) int wino_mark(unsigned char *TL_RESTRICT marks,
                                                const wino_planes *TL_RESTRICT x, ptrdiff_t top, ptrdiff_t left, ptrdiff_t rows,
                                                ptrdiff_t columns) {
     int any = 0;
-    float low[WINO_LANES], high[WINO_LANES], high2[WINO_LANES];
+    float low[TL_LANES_f32], high[TL_LANES_f32], high2[TL_LANES_f32];
     for (ptrdiff_t at = 0; at < columns; at += 4) {
-        const ptrdiff_t lane = at % WINO_LANES, wide = columns - at < 4 ? columns - at : 4;
+        const ptrdiff_t lane = at % TL_LANES_f32, wide = columns - at < 4 ? columns - at : 4;
         if (lane == 0) {
             wino_vec least, most, most2;
             wino_window_rows(&least, &most, &most2, e + at, pitch, rows);
@@ -311,18 +311,18 @@ static int wino_filter_is_even(const float *w, ptrdiff_t step, ptrdiff_t channel
 
 /* The same of three kernels one behind the other, each by itself. */
 static int wino_filters_are_even(const float *w, ptrdiff_t step, ptrdiff_t channels) {
-    enum { PARTS = (27 + WINO_LANES - 1) / WINO_LANES };
-    float energies[PARTS * WINO_LANES];
+    enum { PARTS = (27 + TL_LANES_f32 - 1) / TL_LANES_f32 };
+    float energies[PARTS * TL_LANES_f32];
     wino_vec sum[PARTS];
     int even = 1;
     _Pragma("GCC unroll 7") for (int k = 0; k < PARTS; k++) {
-        const wino_part part = wino_lanes(0, 27 - k * WINO_LANES);
+        const wino_part part = wino_lanes(0, 27 - k * TL_LANES_f32);
         sum[k] = (wino_vec){0};
         for (ptrdiff_t c = 0; c < channels; c++) {
-            const wino_vec v = wino_load(w + c * step + k * WINO_LANES, part);
+            const wino_vec v = wino_load(w + c * step + k * TL_LANES_f32, part);
             sum[k] += v * v;
         }
-        *(wino_vecu *)(energies + k * WINO_LANES) = wino_no_nan(sum[k]);
+        *(wino_vecu *)(energies + k * TL_LANES_f32) = wino_no_nan(sum[k]);
     }
     for (int t = 0; t < 27 && even; t += 9) {
         float low = energies[t], high = low;
@@ -342,12 +342,12 @@ static int wino_filters(unsigned char *TL_RESTRICT uneven, const float *TL_RESTR
     wino_vec high = wino_no_nan(*(const wino_vecu *)taps), low = high;
     int any = 0;
     for (int k = 1; k < 9; k++) {
-        const wino_vec e = wino_no_nan(*(const wino_vecu *)(taps + k * WINO_LANES));
+        const wino_vec e = wino_no_nan(*(const wino_vecu *)(taps + k * TL_LANES_f32));
         high = wino_max(high, e);
         low = wino_min(low, e);
     }
-    for (int l = 0; l < WINO_LANES; l++) uneven[l] = !wino_surely_alike(low[l], high[l]);
-    for (ptrdiff_t l = 0; l < WINO_LANES; l++) {
+    for (int l = 0; l < TL_LANES_f32; l++) uneven[l] = !wino_surely_alike(low[l], high[l]);
+    for (ptrdiff_t l = 0; l < TL_LANES_f32; l++) {
         if (uneven[l]) uneven[l] = l < n && !wino_filter_is_even(w + l * lane_step, term_step, channels);
         any |= uneven[l];
     }
@@ -359,7 +359,7 @@ static int wino_filters(unsigned char *TL_RESTRICT uneven, const float *TL_RESTR
 /* patch[c, s, j, i, q] = x[c, s, top + i, left + j + q], zero outside: for cell (i, j) the 16 numbers that a tile's outputs meet are next
  * to each other. */
 static void wino_patch(float *TL_RESTRICT patch, const wino_planes *TL_RESTRICT x, ptrdiff_t top, ptrdiff_t left) {
-    const ptrdiff_t across = x->blocked ? WINO_LANES : 1;
+    const ptrdiff_t across = x->blocked ? TL_LANES_f32 : 1;
     for (ptrdiff_t c = 0; c < x->channels; c++) {
         for (ptrdiff_t s = 0; s < x->slabs; s++, patch += WINO_PATCH) {
             const float *plane = x->slab[s] ? wino_plane(x, s, c) : NULL;
@@ -388,7 +388,7 @@ static void wino_patch(float *TL_RESTRICT patch, const wino_planes *TL_RESTRICT 
 static void wino_direct(float *TL_RESTRICT to, const float *TL_RESTRICT patch, ptrdiff_t channels, ptrdiff_t slabs,
                         const float *TL_RESTRICT w, ptrdiff_t o_step, ptrdiff_t c_step, ptrdiff_t s_step, int flip,
                         const float *TL_RESTRICT bias, ptrdiff_t count) {
-    enum { PARTS = 16 / WINO_LANES };
+    enum { PARTS = 16 / TL_LANES_f32 };
     const ptrdiff_t next = flip ? -1 : 1;
     const float *at[WINO_OB];
     wino_vec sum[WINO_OB][PARTS];
@@ -404,7 +404,7 @@ static void wino_direct(float *TL_RESTRICT to, const float *TL_RESTRICT patch, p
                 _Pragma("GCC unroll 3") for (int i = 0; i < 3; i++) {
                     wino_vec x[PARTS];
                     _Pragma("GCC unroll 4") for (int k = 0; k < PARTS; k++) {
-                        x[k] = *(const wino_vecu *)(patch + 24 * j + 4 * i + k * WINO_LANES);
+                        x[k] = *(const wino_vecu *)(patch + 24 * j + 4 * i + k * TL_LANES_f32);
                     }
                     _Pragma("GCC unroll 8") for (int o = 0; o < WINO_OB; o++) {
                         const wino_vec v = at[o][kernel + (3 * i + j) * next] - (wino_vec){0};
@@ -415,7 +415,7 @@ static void wino_direct(float *TL_RESTRICT to, const float *TL_RESTRICT patch, p
         }
     }
     for (ptrdiff_t o = 0; o < count; o++) {
-        for (int k = 0; k < PARTS; k++) *(wino_vecu *)(to + 16 * o + k * WINO_LANES) = sum[o][k];
+        for (int k = 0; k < PARTS; k++) *(wino_vecu *)(to + 16 * o + k * TL_LANES_f32) = sum[o][k];
     }
 }
 
@@ -430,9 +430,9 @@ static void wino_pair_sums(double *TL_RESTRICT sums, float *TL_RESTRICT e, float
     const ptrdiff_t rows = (height + 3) / 4 * 4;
     wino_vec sum[9];
     for (ptrdiff_t i = 0; i < height; i += 4) {
-        for (ptrdiff_t j = 0; j < width; j += WINO_LANES) {
+        for (ptrdiff_t j = 0; j < width; j += TL_LANES_f32) {
             /* Columns of a row of tiles; the two that a tile shares with the next are summed beside them. */
-            float x[WINO_LANES], x2[WINO_LANES], g[WINO_LANES];
+            float x[TL_LANES_f32], x2[TL_LANES_f32], g[TL_LANES_f32];
             wino_vec a = (wino_vec){0}, b = (wino_vec){0}, c = (wino_vec){0};
             for (ptrdiff_t k = 0; k < 6; k++) {
                 a += *(const wino_vecu *)(e + (i + k) * pitch + j);
@@ -442,7 +442,7 @@ static void wino_pair_sums(double *TL_RESTRICT sums, float *TL_RESTRICT e, float
             *(wino_vecu *)x = a;
             *(wino_vecu *)x2 = b;
             *(wino_vecu *)g = c;
-            for (int l = 0; l < WINO_LANES; l += 4) {
+            for (int l = 0; l < TL_LANES_f32; l += 4) {
                 sums[0] += sqrtf((x[l] + x[l + 1]) + (x[l + 2] + x[l + 3]) + (x2[l + 2] + x2[l + 3])) *
                            sqrtf((g[l] + g[l + 1]) + (g[l + 2] + g[l + 3]));
             }
@@ -452,13 +452,13 @@ static void wino_pair_sums(double *TL_RESTRICT sums, float *TL_RESTRICT e, float
     for (ptrdiff_t k = 0; k < rows * pitch; k++) h[k] = sqrtf(h[k]);
     for (int t = 0; t < 9; t++) sum[t] = (wino_vec){0};
     for (ptrdiff_t i = 0; i < height; i++) {
-        for (ptrdiff_t j = 0; j < width; j += WINO_LANES) {
+        for (ptrdiff_t j = 0; j < width; j += TL_LANES_f32) {
             const wino_vec g = *(const wino_vecu *)(h + i * pitch + j);
             _Pragma("GCC unroll 9") for (int t = 0; t < 9; t++) sum[t] += g * *(const wino_vecu *)(e + (i + t / 3) * pitch + j + t % 3);
         }
     }
     for (int t = 0; t < 9; t++) {
-        for (int l = 0; l < WINO_LANES; l++) sums[1 + t] += sum[t][l];
+        for (int l = 0; l < TL_LANES_f32; l++) sums[1 + t] += sum[t][l];
     }
 }
 

@@ -38,7 +38,7 @@ cdef inline void wino_image(WinoJob* job, Py_ssize_t image, Py_ssize_t group, wi
 cdef inline Py_ssize_t wino_repair_room(WinoJob* job, Py_ssize_t rows) noexcept nogil:
     # Elements of the temporary: the energies of so many tile rows and a line, or a tile's places and results.
     cdef Py_ssize_t columns = 4 * ceil_div(job.columns, job.cuts) + 2
-    return maximum(wino_map(rows, wino_pitch(columns - 2)) + (4 * wino_run(job) + 2) * columns + CONV_VECTOR_BYTES // 4,
+    return maximum(wino_map(rows, wino_pitch(columns - 2)) + (4 * wino_run(job) + 2) * columns + TL_LANES_f32,
                    job.in_channels * WINO_PATCH + 16 * WINO_OB)
 
 
@@ -84,7 +84,7 @@ cdef void wino_mark_band(WinoJob* job, Band* band, Py_ssize_t group, unsigned ch
 
 cdef void wino_judge(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, const float* taps, unsigned char* uneven) noexcept nogil:
     # The output channels of a panel, by the energies of their taps.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, v, o
+    cdef Py_ssize_t lane_count = TL_LANES_f32, v, o
     for v in range(panel_lanes(job.out_channels, panel) // lane_count):
         o = (2 * panel + v) * lane_count
         uneven[lane_count] = wino_filters(uneven, taps + v * 9 * lane_count,
@@ -97,7 +97,7 @@ cdef void wino_repair(WinoJob* job, Py_ssize_t image, Py_ssize_t group, Py_ssize
                       const unsigned char* marks, const unsigned char* uneven, const float* bias, float* rows, Py_ssize_t columns,
                       Py_ssize_t height, float* room) noexcept nogil:
     # The marked tiles of a tile row, and in all of them the uneven ones of a vector of output channels, by the definition.
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, n = minimum(job.out_channels - o, lane_count), t, at, some, k, r, q
+    cdef Py_ssize_t lane_count = TL_LANES_f32, n = minimum(job.out_channels - o, lane_count), t, at, some, k, r, q
     cdef bint asked
     cdef float* results = room + job.in_channels * WINO_PATCH
     cdef const float* w = job.w + group * job.in_channels * job.out_channels * 9 + o * job.lane_step
@@ -141,7 +141,7 @@ cdef void pair_map(WinoJob* job, Py_ssize_t index, Py_ssize_t top, Py_ssize_t le
     wino_image(job, index // job.groups, index % job.groups, &x)
     wino_energies_exactly(exact, &x, top, left, rows, columns)
     for i in range(rows):
-        conv_zero_f32(e + i * pitch, pitch)
+        conv_zero(e + i * pitch, pitch)
         for j in range(columns):
             e[i * pitch + j] = <float>exact[i * columns + j]
 
@@ -149,7 +149,7 @@ cdef void pair_map(WinoJob* job, Py_ssize_t index, Py_ssize_t top, Py_ssize_t le
 cdef void pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     cdef PairJob* job = <PairJob*>context
     cdef Py_ssize_t rows = 4 * job.x.rows, columns = 4 * job.x.columns, pitch = wino_pitch(columns), k
-    cdef Py_ssize_t map = odd_step((rows + 2) * pitch + CONV_VECTOR_BYTES // 4)
+    cdef Py_ssize_t map = odd_step((rows + 2) * pitch + TL_LANES_f32)
     cdef float* e = <float*>scratch(TL_SLOT_CONV_MAP, <size_t>(2 * map * 4 + (rows + 2) * (columns + 2) * 8))
     if e == NULL:
         job.status = TL_NO_MEMORY

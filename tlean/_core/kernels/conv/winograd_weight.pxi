@@ -28,7 +28,7 @@ cdef inline Py_ssize_t wino_tiles(WinoWeightJob* job) noexcept nogil:
 cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
     # Transform a run of tile rows: one vector of channels of x, or one of g.
     cdef WinoWeightJob* job = <WinoWeightJob*>context
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, rows = job.x.last - job.x.first
+    cdef Py_ssize_t lane_count = TL_LANES_f32, width = 2 * lane_count, rows = job.x.last - job.x.first
     cdef Py_ssize_t run = wino_run(&job.x), runs = ceil_div(rows, run), vectors = job.x.vectors + job.g.vectors, vector = index % vectors
     cdef Py_ssize_t tiles = rows * job.x.columns, row = index // vectors % runs * run, last = minimum(row + run, rows)
     cdef Py_ssize_t group = index // vectors // runs, channels, image, at
@@ -62,7 +62,7 @@ cdef void wino_pair_chunk(void* context, Py_ssize_t index) noexcept nogil:
             # Whole tiles are read in place.
             from_ += 4 * at * job.g.in_size[1] * lane_count
             for i in range(4):
-                conv_zero_f32(to + i * job.pitch, job.pitch)
+                conv_zero(to + i * job.pitch, job.pitch)
                 wino_blocked_row(to + i * job.pitch, from_ + i * job.g.in_size[1] * lane_count, plane * lane_count, False,
                                  job.g.in_size[1])
             wino_cotangent(h, g_step, width, from_, job.g.in_size[1] * lane_count, job.x.columns)
@@ -98,7 +98,7 @@ cdef void wino_pair_rows(WinoWeightJob* job, Py_ssize_t group) noexcept nogil:
 cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
     # One panel of output channels and one block of input channels over all tiles that are there.
     cdef WinoWeightJob* job = <WinoWeightJob*>context
-    cdef Py_ssize_t lane_count = CONV_VECTOR_BYTES // 4, width = 2 * lane_count, block = index % job.x.blocks
+    cdef Py_ssize_t lane_count = TL_LANES_f32, width = 2 * lane_count, block = index % job.x.blocks
     cdef Py_ssize_t panel = index // job.x.blocks % job.g.panels, group = index // job.x.blocks // job.g.panels, tiles = wino_tiles(job)
     cdef Py_ssize_t x_step = odd_step(tiles * job.x.block), g_step = odd_step(tiles * width * job.g.panels)
     cdef Py_ssize_t begin = block * job.x.block, count = minimum(job.x.block, job.x.in_channels - begin)
@@ -122,7 +122,7 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
         c = 0
         while c < count:
             # s[c, o] (+)= Σ_t x[t, c] h[t, o]
-            tl_micro_f32(minimum(most, count - c), lanes, tiles, x + p * x_step + c, 1, job.x.block, h + p * g_step, width,
+            tl_micro(minimum(most, count - c), lanes, tiles, x + p * x_step + c, 1, job.x.block, h + p * g_step, width,
                          s + p * step + c * width, width, job.x.first > 0)
             c += most
     if job.x.last < job.x.images * job.x.rows:
@@ -133,7 +133,7 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
         wino_weights_back(cells, s + v * lane_count, step, width, count)
         to = job.to + ((group * job.g.in_channels + o) * job.x.in_channels + begin) * 9
         for k in range(ceil_div(9 * count, lane_count)):
-            turn(to + k * lane_count, 9 * job.x.in_channels, cells + k * lane_count * lane_count, lane_count,
+            conv_turn(to + k * lane_count, 9 * job.x.in_channels, cells + k * lane_count * lane_count, lane_count,
                  minimum(9 * count - k * lane_count, lane_count), n)
 
 

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
-from tlean._core.threads.threads cimport parallel_for
+from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 ctypedef fused real:
     float
@@ -32,7 +32,6 @@ cdef struct Rows:
     const void* x              # gathers: the table; scatters: what the output starts from (NULL: zeros)
     const void* v              # scatters: the rows to add
     const int64_t* at
-    int itemsize
     int64_t rows
     int64_t length
     int64_t count
@@ -47,7 +46,10 @@ cdef bint all_within(const int64_t* at, int64_t count, int64_t rows) noexcept no
     return True
 
 
-cdef inline void gather_typed(Rows* c, real* out, const real* x, int64_t chunk) noexcept nogil:
+cdef void gather_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Rows* c = <Rows*>context
+    cdef real* out = <real*>c.out
+    cdef const real* x = <const real*>c.x
     cdef int64_t j, i
     for j in range(chunk * c.part, least((chunk + 1) * c.part, c.count)):
         i = c.at[j]
@@ -59,15 +61,11 @@ cdef inline void gather_typed(Rows* c, real* out, const real* x, int64_t chunk) 
             memset(out + j * c.length, 0, c.length * sizeof(real))
 
 
-cdef void gather_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
+cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Rows* c = <Rows*>context
-    if c.itemsize == 4:
-        gather_typed(c, <float*>c.out, <const float*>c.x, chunk)
-    else:
-        gather_typed(c, <double*>c.out, <const double*>c.x, chunk)
-
-
-cdef inline void scatter_typed(Rows* c, real* out, const real* x, const real* v, int64_t chunk) noexcept nogil:
+    cdef real* out = <real*>c.out
+    cdef const real* x = <const real*>c.x
+    cdef const real* v = <const real*>c.v
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk * c.part, stop = least(first + c.part, c.rows), n = c.length, j, i, k
     if x != NULL:
@@ -81,20 +79,11 @@ cdef inline void scatter_typed(Rows* c, real* out, const real* x, const real* v,
                 out[i * n + k] += v[j * n + k]
 
 
-cdef void scatter_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Rows* c = <Rows*>context
-    if c.itemsize == 4:
-        scatter_typed(c, <float*>c.out, <const float*>c.x, <const float*>c.v, chunk)
-    else:
-        scatter_typed(c, <double*>c.out, <const double*>c.x, <const double*>c.v, chunk)
-
-
-cdef int gather_rows(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int gather_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Rows c
     c.out = out[0]
     c.x = inp[0]
     c.at = <const int64_t*>inp[1]
-    c.itemsize = itemsize
     c.rows = ints[0]
     c.length = ints[1]
     c.count = ints[2]
@@ -103,18 +92,17 @@ cdef int gather_rows(void** out, void** inp, const int64_t* ints, int itemsize) 
     if c.count * c.length == 0:
         return TL_OK
     c.part = CHUNK // c.length if c.length < CHUNK else 1
-    parallel_for(gather_chunk, &c, (c.count + c.part - 1) // c.part, c.count * (c.length * itemsize * NS_PER_BYTE + 2))
+    parallel_for(<chunk_fn>gather_chunk[real], &c, (c.count + c.part - 1) // c.part, c.count * (c.length * sizeof(real) * NS_PER_BYTE + 2))
     return TL_OK
 
 
-cdef int scatter(void* out, const void* x, const void* v, const int64_t* at, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int scatter(real* out, const void* x, const void* v, const int64_t* at, const int64_t* ints) noexcept nogil:
     cdef Rows c
     cdef int64_t parts
     c.out = out
     c.x = x
     c.v = v
     c.at = at
-    c.itemsize = itemsize
     c.rows = ints[0]
     c.length = ints[1]
     c.count = ints[2]
@@ -124,32 +112,16 @@ cdef int scatter(void* out, const void* x, const void* v, const int64_t* at, con
         return TL_OK
     parts = least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
     c.part = (c.rows + parts - 1) // parts
-    parallel_for(scatter_chunk, &c, (c.rows + c.part - 1) // c.part, ((c.rows + c.count) * c.length * itemsize) * NS_PER_BYTE)
+    parallel_for(<chunk_fn>scatter_chunk[real], &c, (c.rows + c.part - 1) // c.part, ((c.rows + c.count) * c.length * sizeof(real)) * NS_PER_BYTE)
     return TL_OK
 
 
-cdef int gather_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather_rows(out, inp, ints, 4)
+cdef int scatter_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], NULL, inp[0], <const int64_t*>inp[1], ints)
 
 
-cdef int gather_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return gather_rows(out, inp, ints, 8)
-
-
-cdef int scatter_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return scatter(out[0], NULL, inp[0], <const int64_t*>inp[1], ints, 4)
-
-
-cdef int scatter_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return scatter(out[0], NULL, inp[0], <const int64_t*>inp[1], ints, 8)
-
-
-cdef int scatter_add_rows_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints, 4)
-
-
-cdef int scatter_add_rows_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints, 8)
+cdef int scatter_add_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints)
 
 
 # One element per reduced run -------------------------------------------------------------------------------------------------
@@ -161,7 +133,6 @@ cdef struct Points:
     const void* src
     const int32_t* index
     const int64_t* ints
-    int itemsize
     bint taking
     int64_t count
 
@@ -184,23 +155,17 @@ cdef inline int64_t point(const int64_t* ints, int64_t kept, int64_t index) noex
     return at if index == 0 else -1
 
 
-cdef inline void points_typed(Points* c, real* out, const real* src, int64_t first, int64_t stop) noexcept nogil:
-    cdef int64_t o, at
-    for o in range(first, stop):
+cdef void points_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Points* c = <Points*>context
+    cdef real* out = <real*>c.out
+    cdef const real* src = <const real*>c.src
+    cdef int64_t first = chunk * CHUNK, o, at
+    for o in range(first, least(first + CHUNK, c.count)):
         at = point(c.ints, o, c.index[o])
         if c.taking:
             out[o] = src[at] if at >= 0 else 0
         elif at >= 0:
             out[at] = src[o]
-
-
-cdef void points_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Points* c = <Points*>context
-    cdef int64_t first = chunk * CHUNK, stop = least(first + CHUNK, c.count)
-    if c.itemsize == 4:
-        points_typed(c, <float*>c.out, <const float*>c.src, first, stop)
-    else:
-        points_typed(c, <double*>c.out, <const double*>c.src, first, stop)
 
 
 cdef struct Zeros:
@@ -214,7 +179,7 @@ cdef void zero_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     memset(c.out + first, 0, least(CHUNK * 8, c.nbytes - first))
 
 
-cdef int points(void** out, void** inp, const int64_t* ints, int itemsize, bint taking) noexcept nogil:
+cdef int points(real** out, void** inp, const int64_t* ints, bint taking) noexcept nogil:
     cdef Points c
     cdef Zeros z
     cdef int64_t k
@@ -222,42 +187,33 @@ cdef int points(void** out, void** inp, const int64_t* ints, int itemsize, bint 
     c.src = inp[0]
     c.index = <const int32_t*>inp[1]
     c.ints = ints
-    c.itemsize = itemsize
     c.taking = taking
     c.count = 1
     z.out = <char*>out[0]
-    z.nbytes = itemsize
+    z.nbytes = sizeof(real)
     for k in range(ints[0]):
         z.nbytes *= ints[2 + k]
         if k % 2 == ints[1]:
             c.count *= ints[2 + k]
     if not taking:
         parallel_for(zero_chunk, &z, (z.nbytes + CHUNK * 8 - 1) // (CHUNK * 8), z.nbytes * 0.05)
-    parallel_for(points_chunk, &c, (c.count + CHUNK - 1) // CHUNK, c.count * 8.0)
+    parallel_for(<chunk_fn>points_chunk[real], &c, (c.count + CHUNK - 1) // CHUNK, c.count * 8.0)
     return TL_OK
 
 
-cdef int take_at_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return points(out, inp, ints, 4, True)
+cdef int take_at(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, True)
 
 
-cdef int take_at_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return points(out, inp, ints, 8, True)
-
-
-cdef int place_at_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return points(out, inp, ints, 4, False)
-
-
-cdef int place_at_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return points(out, inp, ints, 8, False)
+cdef int place_at(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return points(out, inp, ints, False)
 
 
 KERNELS = {
-    "gather_rows:f32": <size_t>&gather_rows_f32, "gather_rows:f64": <size_t>&gather_rows_f64,
-    "scatter_rows:f32": <size_t>&scatter_rows_f32, "scatter_rows:f64": <size_t>&scatter_rows_f64,
-    "scatter_add_rows:f32": <size_t>&scatter_add_rows_f32, "scatter_add_rows:f64": <size_t>&scatter_add_rows_f64,
-    "take_at:f32": <size_t>&take_at_f32, "take_at:f64": <size_t>&take_at_f64,
-    "place_at:f32": <size_t>&place_at_f32, "place_at:f64": <size_t>&place_at_f64,
+    "gather_rows:f32": <size_t>&gather_rows[float], "gather_rows:f64": <size_t>&gather_rows[double],
+    "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
+    "scatter_add_rows:f32": <size_t>&scatter_add_rows[float], "scatter_add_rows:f64": <size_t>&scatter_add_rows[double],
+    "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],
+    "place_at:f32": <size_t>&place_at[float], "place_at:f64": <size_t>&place_at[double],
 }
 ACCUMULATES = set()

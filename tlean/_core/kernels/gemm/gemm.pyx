@@ -15,20 +15,18 @@ from libc.string cimport memset
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_GEMM_A, TL_SLOT_GEMM_B, tl_finish, tl_finished
 from tlean._core.kernels.gemm.micro cimport (
-    TL_MR, TL_NR_f32, TL_NR_f64, TL_VL_f32, TL_VL_f64, tl_even_panel, tl_expect, tl_micro_f32, tl_micro_f64, tl_pack_a_f32, tl_pack_a_f64,
-    tl_pack_b_f32, tl_pack_b_f64, tl_pack_panels_f32, tl_pack_panels_f64,
+    TL_LANES_f32, TL_LANES_f64, TL_MR, TL_NR_f32, TL_NR_f64, tl_even_panel, tl_expect, tl_micro, tl_pack_a, tl_pack_b, tl_pack_panels,
 )
-from tlean._core.threads.threads cimport parallel_for, scratch
+from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 ctypedef fused real:
     float
     double
 
 cdef extern from "kernels/gemm/thin.h" nogil:
-    void tl_dots_f32(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc)
-    void tl_dots_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b, int64_t ldb, double* c, int64_t ldc)
-    void tl_row_sum_f32(int64_t n, int64_t k, const float* a, int64_t a_step, const float* b, int64_t ldb, float* c)
-    void tl_row_sum_f64(int64_t n, int64_t k, const double* a, int64_t a_step, const double* b, int64_t ldb, double* c)
+    # a, b and c are of one float type.
+    void tl_dots(int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, int64_t ldb, void* c, int64_t ldc)
+    void tl_row_sum(int64_t n, int64_t k, const void* a, int64_t a_step, const void* b, int64_t ldb, void* c)
 
 cdef enum:
     K_BLOCK = 512          # a panel of B (K_BLOCK x TL_NR) is 64 KiB with AVX-512, 32 KiB with AVX2
@@ -127,17 +125,17 @@ cdef int product(Product* t, real tag) noexcept nogil:
     if t.k == 1:
         t.nanoseconds = 0.04 * t.m * t.n
         t.rows_per_chunk = max(<int64_t>1, 16384 // t.n)
-        parallel_for(outer_f32 if real is float else outer_f64, t, (t.m + t.rows_per_chunk - 1) // t.rows_per_chunk, t.nanoseconds)
+        parallel_for(<chunk_fn>outer_rows[real], t, (t.m + t.rows_per_chunk - 1) // t.rows_per_chunk, t.nanoseconds)
     elif t.b_k == 1 and t.b_col != 1 and t.a_k == 1 and t.m <= DOT_ROWS and 10 * t.m <= t.k + 16:
         if t.m == 1:
             t.nanoseconds *= 4
         chunk = max(<int64_t>1, 65536 // (t.m * t.k))
         t.columns_per_chunk = (chunk + 7) // 8 * 8
-        parallel_for(dots_f32 if real is float else dots_f64, t, (t.n + t.columns_per_chunk - 1) // t.columns_per_chunk, t.nanoseconds)
+        parallel_for(<chunk_fn>dots[real], t, (t.n + t.columns_per_chunk - 1) // t.columns_per_chunk, t.nanoseconds)
     elif t.m == 1 and t.b_col == 1:
         t.nanoseconds *= 4
         t.columns_per_chunk = LINE_COLUMNS
-        parallel_for(row_sum_f32 if real is float else row_sum_f64, t, (t.n + LINE_COLUMNS - 1) // LINE_COLUMNS, t.nanoseconds)
+        parallel_for(<chunk_fn>row_sum[real], t, (t.n + LINE_COLUMNS - 1) // LINE_COLUMNS, t.nanoseconds)
     elif t.n <= nr and t.m <= SMALL_ROWS and t.k <= K_BLOCK and (t.a_row == 1 or t.a_k == 1):
         return by_one_column_of_tiles(t, tag)
     else:
@@ -155,7 +153,8 @@ ctypedef struct Batch:
     int status
 
 
-cdef void batch_chunk(Batch* all, Py_ssize_t chunk, real tag) noexcept nogil:
+cdef void batch_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Batch* all = <Batch*>context
     cdef int64_t i
     cdef Product t
     cdef int status
@@ -165,20 +164,12 @@ cdef void batch_chunk(Batch* all, Py_ssize_t chunk, real tag) noexcept nogil:
         t.b += i * t.k * t.n * sizeof(real)
         t.c += i * t.m * t.n * sizeof(real)
         t.base = i * t.m * t.n
-        status = product(&t, tag)
+        status = product(&t, <real>0)
         if status != TL_OK:
             all.status = status
 
 
-cdef void batch_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    batch_chunk(<Batch*>context, chunk, <float>0)
-
-
-cdef void batch_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    batch_chunk(<Batch*>context, chunk, <double>0)
-
-
-cdef int matmul(void** out, void** inp, const int64_t* ints, tl_finish* finish, real tag) noexcept nogil:
+cdef int produce_matmul(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     # ints: batch, m, n, k, transpose_a, transpose_b
     cdef Batch all
     cdef int64_t m = ints[1], n = ints[2], k = ints[3]
@@ -202,19 +193,19 @@ cdef int matmul(void** out, void** inp, const int64_t* ints, tl_finish* finish, 
         tl_finished(finish, 0, all.count * m * n)
         return TL_OK
     if all.count == 1:
-        return product(&all.first, tag)
+        return product(&all.first, <real>0)
     if all.count < 4 and terms > 1e6:
         # Few large products: each is divided among the threads.
         all.per_chunk = all.count
-        batch_chunk(&all, 0, tag)
+        batch_chunk(<real*>&all, 0)
     elif all.count > 0:
         all.per_chunk = max(<int64_t>1, min(all.count, <int64_t>(1e6 / (terms + 500.0))))
-        parallel_for(batch_f32 if real is float else batch_f64, &all, (all.count + all.per_chunk - 1) // all.per_chunk,
+        parallel_for(<chunk_fn>batch_chunk[real], &all, (all.count + all.per_chunk - 1) // all.per_chunk,
                      all.count * (terms * 0.012 + 20.0))
     return all.status
 
 
-cdef int linear(void** out, void** inp, const int64_t* ints, tl_finish* finish, real tag) noexcept nogil:
+cdef int produce_linear(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     # y (rows, out) = x (rows, in) w' + b; ints: rows, out, in
     cdef Product t
     t.m, t.n, t.k = ints[0], ints[1], ints[2]
@@ -224,51 +215,23 @@ cdef int linear(void** out, void** inp, const int64_t* ints, tl_finish* finish, 
     t.ldc = t.n
     t.bias = <char*>inp[1]
     t.finish, t.base = finish, 0
-    return product(&t, tag)
+    return product(&t, <real>0)
 
 
-cdef int matmul_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return matmul(out, inp, ints, NULL, <float>0)
+cdef int matmul(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return produce_matmul(out, inp, ints, floats, NULL)
 
 
-cdef int matmul_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return matmul(out, inp, ints, NULL, <double>0)
-
-
-cdef int linear_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return linear(out, inp, ints, NULL, <float>0)
-
-
-cdef int linear_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return linear(out, inp, ints, NULL, <double>0)
-
-
-cdef int produce_matmul_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return matmul(out, inp, ints, finish, <float>0)
-
-
-cdef int produce_matmul_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return matmul(out, inp, ints, finish, <double>0)
-
-
-cdef int produce_linear_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return linear(out, inp, ints, finish, <float>0)
-
-
-cdef int produce_linear_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return linear(out, inp, ints, finish, <double>0)
+cdef int linear(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return produce_linear(out, inp, ints, floats, NULL)
 
 
 KERNELS = {
-    "matmul:f32": <size_t>&matmul_f32,
-    "matmul:f64": <size_t>&matmul_f64,
-    "linear:f32": <size_t>&linear_f32,
-    "linear:f64": <size_t>&linear_f64,
+    "matmul:f32": <size_t>&matmul[float], "matmul:f64": <size_t>&matmul[double],
+    "linear:f32": <size_t>&linear[float], "linear:f64": <size_t>&linear[double],
 }
 PRODUCERS = {
-    "matmul:f32": <size_t>&produce_matmul_f32,
-    "matmul:f64": <size_t>&produce_matmul_f64,
-    "linear:f32": <size_t>&produce_linear_f32,
-    "linear:f64": <size_t>&produce_linear_f64,
+    "matmul:f32": <size_t>&produce_matmul[float], "matmul:f64": <size_t>&produce_matmul[double],
+    "linear:f32": <size_t>&produce_linear[float], "linear:f64": <size_t>&produce_linear[double],
 }
 ACCUMULATES = set()

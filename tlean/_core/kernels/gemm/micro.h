@@ -10,12 +10,12 @@
  *       a_row = 1 is a packed panel or a transposed operand; any other a_row takes a_k = 1 too (rows of a row-major matrix, unpacked).
  *       Every element's sum runs over p in ascending order in one accumulator, so its bits depend on its row of A and its column of B
  *       alone, not on mr, nr, or its place in a tile.
- *       Reads of B are whole vectors: B[p*b_k + j] must be readable up to j rounded up to TL_VL_X (packed panels are).
+ *       Reads of B are whole vectors: B[p*b_k + j] must be readable up to j rounded up to TL_LANES_X (packed panels are).
  *       Neither operand needs alignment; packed panels of B at 64-byte addresses are fastest.
  *
  *   void tl_pack_a_X(T *dst, src, row, k_step, mr, k)      dst[p*mr + i] = src[i*row + p*k_step]: a panel k x mr for `a_row = 1, a_k = mr`.
  *   void tl_pack_b_X(T *dst, src, k_step, col, k, nr)      dst[p*TL_NR_X + j] = src[p*k_step + j*col], zero for nr <= j < nr rounded up to
- *       TL_VL_X: a panel k x TL_NR_X for `b_k = TL_NR_X`. Both are fast when either stride is 1.
+ *       TL_LANES_X: a panel k x TL_NR_X for `b_k = TL_NR_X`. Both are fast when either stride is 1.
  *   void tl_pack_panels_X(T *dst, panel, src, k_step, width, panels, k)      Several neighbouring panels of one width where the source runs
  *       along it: dst[q*panel + p*width + i] = src[p*k_step + q*width + i], q < panels. A line of memory that panels share is read once;
  *       at a stride of a power of two it would be gone from the caches before the next panel came by.
@@ -27,30 +27,17 @@
 #ifndef TLEAN_MICRO_H
 #define TLEAN_MICRO_H
 #include "kernel.h"
+#include "simd/by_type.h"
+#include "simd/width.h"
 #include <string.h>
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
-#if defined(__AVX512F__)
-#define TL_VBYTES 64
-#define TL_VL_f32 16
-#define TL_VL_f64 8
-#define TL_MR 14
-#elif defined(__AVX2__)
-#define TL_VBYTES 32
-#define TL_VL_f32 8
-#define TL_VL_f64 4
-#define TL_MR 6
-#else
-#define TL_VBYTES 16
-#define TL_VL_f32 4
-#define TL_VL_f64 2
-#define TL_MR 6
-#endif
+#define TL_MR (TL_VECTOR_BYTES == 64 ? 14 : 6)
 #define TL_NV 2
-#define TL_NR_f32 (TL_NV * TL_VL_f32)
-#define TL_NR_f64 (TL_NV * TL_VL_f64)
+#define TL_NR_f32 (TL_NV * TL_LANES_f32)
+#define TL_NR_f64 (TL_NV * TL_LANES_f64)
 
 TL_INLINE int64_t tl_even_panel(int64_t n, int64_t most) {
     if (n <= most) return n > 0 ? n : 1;
@@ -62,8 +49,6 @@ TL_INLINE int64_t tl_even_panel(int64_t n, int64_t most) {
  * rows of C a power of two apart share their places there. */
 TL_INLINE void tl_expect(const void *at) { __builtin_prefetch(at, 0, 2); }
 
-#define TL_JOIN_(a, b) a##_##b
-#define TL_JOIN(a, b) TL_JOIN_(a, b)
 #define TL_X(name) TL_JOIN(name, TL_SUFFIX)
 
 #define TL_T float
@@ -84,4 +69,8 @@ TL_INLINE void tl_expect(const void *at) { __builtin_prefetch(at, 0, 2); }
 #undef TL_SUFFIX
 #undef TL_INT
 
+#define tl_micro(mr, nr, k, a, ...) TL_OF(tl_micro, a)(mr, nr, k, a, __VA_ARGS__)
+#define tl_pack_a(dst, ...) TL_CALL(tl_pack_a, dst, __VA_ARGS__)
+#define tl_pack_b(dst, ...) TL_CALL(tl_pack_b, dst, __VA_ARGS__)
+#define tl_pack_panels(dst, ...) TL_CALL(tl_pack_panels, dst, __VA_ARGS__)
 #endif

@@ -1,6 +1,6 @@
 /* The body of micro.h for one element type: included with TL_T (float, double) and TL_SUFFIX (f32, f64) defined. */
 
-#define VL TL_X(TL_VL)
+#define VL TL_X(TL_LANES)
 #define NR TL_X(TL_NR)
 
 #define VEC TL_X(tl_vec)

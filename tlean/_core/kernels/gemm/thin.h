@@ -15,4 +15,6 @@
 #undef TL_T
 #undef TL_SUFFIX
 
+#define tl_dots(m, n, k, a, ...) TL_OF(tl_dots, a)(m, n, k, a, __VA_ARGS__)
+#define tl_row_sum(n, k, a, ...) TL_OF(tl_row_sum, a)(n, k, a, __VA_ARGS__)
 #endif

@@ -5,14 +5,14 @@
  *   tl_row_sum_X(n, k, a, a_step, b, ldb, c)          c[j] = sum over p of a[p*a_step] * B[p*ldb + j]
  * The order of every sum depends on k alone.
  */
-#define VL TL_X(TL_VL)
+#define VL TL_X(TL_LANES)
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 
 /* Rows of A at once: the sums of 4 x 4, with what they are made from, fit in 32 registers; of 3 x 4 in 16; of 2 x 4 without fma. */
-#if TL_VBYTES == 64
+#if TL_VECTOR_BYTES == 64
 #define DOT_M 4
-#elif TL_VBYTES == 32
+#elif TL_VECTOR_BYTES == 32
 #define DOT_M 3
 #else
 #define DOT_M 2

@@ -1,7 +1,8 @@
 # Packing -------------------------------------------------------------------------------------------------------------------
 
-cdef void pack(Product* t, Py_ssize_t group, real tag) noexcept nogil:
+cdef void pack(real* context, Py_ssize_t group) noexcept nogil:
     # PACK_GROUP panels of A, or further on of those of B that are packed; each for all terms of the block.
+    cdef Product* t = <Product*>context
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t a_groups = groups_of(t.row_panels) if t.pack_a else 0
     cdef int64_t i = group * PACK_GROUP * t.height, j = (t.first_packed_b + (group - a_groups) * PACK_GROUP) * nr, p = t.p0, kb
@@ -27,16 +28,10 @@ cdef void pack_a(real* to, const real* a, int64_t a_row, int64_t a_k, int64_t he
     cdef int64_t i = 0
     if a_row == 1 and rows > height:
         i = rows // height
-        if real is float:
-            tl_pack_panels_f32(to, height * kb, a, a_k, height, i, kb)
-        else:
-            tl_pack_panels_f64(to, height * kb, a, a_k, height, i, kb)
+        tl_pack_panels(to, height * kb, a, a_k, height, i, kb)
         i *= height
     while i < rows:
-        if real is float:
-            tl_pack_a_f32(to + i * kb, a + i * a_row, a_row, a_k, min(height, rows - i), kb)
-        else:
-            tl_pack_a_f64(to + i * kb, a + i * a_row, a_row, a_k, min(height, rows - i), kb)
+        tl_pack_a(to + i * kb, a + i * a_row, a_row, a_k, min(height, rows - i), kb)
         i += height
 
 
@@ -44,25 +39,11 @@ cdef void pack_b(real* to, const real* b, int64_t b_k, int64_t b_col, int64_t co
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64, j = 0
     if b_col == 1 and columns > nr:
         j = columns // nr
-        if real is float:
-            tl_pack_panels_f32(to, nr * kb, b, b_k, nr, j, kb)
-        else:
-            tl_pack_panels_f64(to, nr * kb, b, b_k, nr, j, kb)
+        tl_pack_panels(to, nr * kb, b, b_k, nr, j, kb)
         j *= nr
     while j < columns:
-        if real is float:
-            tl_pack_b_f32(to + j * kb, b + j * b_col, b_k, b_col, kb, min(nr, columns - j))
-        else:
-            tl_pack_b_f64(to + j * kb, b + j * b_col, b_k, b_col, kb, min(nr, columns - j))
+        tl_pack_b(to + j * kb, b + j * b_col, b_k, b_col, kb, min(nr, columns - j))
         j += nr
-
-
-cdef void pack_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    pack(<Product*>context, chunk, <float>0)
-
-
-cdef void pack_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    pack(<Product*>context, chunk, <double>0)
 
 
 # Tiles ---------------------------------------------------------------------------------------------------------------------
@@ -88,8 +69,9 @@ cdef inline bint last_columns(Product* t) noexcept nogil:
     return t.p1 == t.k and t.j0 + t.nb == t.n
 
 
-cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
+cdef void tiles(real* context, Py_ssize_t chunk) noexcept nogil:
     # A chunk is a rectangle of panels. B's panel stays in the first-level cache while A's panels pass by.
+    cdef Product* t = <Product*>context
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
     cdef int64_t ip0 = chunk % t.row_chunks * t.rows_per_chunk, jp0 = chunk // t.row_chunks * t.columns_per_chunk
     cdef int64_t ip1 = min(ip0 + t.rows_per_chunk, t.row_panels), jp1 = min(jp0 + t.columns_per_chunk, t.column_panels)
@@ -123,24 +105,13 @@ cdef void tiles(Product* t, Py_ssize_t chunk, real tag) noexcept nogil:
                 c = <real*>t.c + (t.i0 + i) * t.ldc + t.j0 + j
                 if fetch:
                     expect(c, t.ldc, mt, nt)
-                if real is float:
-                    tl_micro_f32(mt, nt, kb, a, a_row, a_k, b, b_k, c, t.ldc, p > 0)
-                else:
-                    tl_micro_f64(mt, nt, kb, a, a_row, a_k, b, b_k, c, t.ldc, p > 0)
+                tl_micro(mt, nt, kb, a, a_row, a_k, b, b_k, c, t.ldc, p > 0)
                 if t.bias != NULL and p + kb == t.k:
                     add_bias(c, t.ldc, <real*>t.bias + t.j0 + j, mt, nt)
         p += kb
     if t.finish != NULL and last_columns(t):
         i = (t.i0 + ip0 * t.height) * t.n
         tl_finished(t.finish, t.base + i, t.base + i + (min(ip1 * t.height, t.mb) - ip0 * t.height) * t.n)
-
-
-cdef void tiles_f32(void* context, Py_ssize_t chunk) noexcept nogil:
-    tiles(<Product*>context, chunk, <float>0)
-
-
-cdef void tiles_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    tiles(<Product*>context, chunk, <double>0)
 
 
 cdef bint crowded(int64_t rows, int64_t step, int64_t period, int64_t ways) noexcept nogil:
@@ -168,7 +139,7 @@ cdef bint packs_a(Product* t, int64_t nr, int64_t size) noexcept nogil:
 
 cdef int by_tiles(Product* t, real tag) noexcept nogil:
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
-    cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
+    cdef int64_t vl = TL_LANES_f32 if real is float else TL_LANES_f64
     cdef int64_t m_block = tl_even_panel(t.m, M_BLOCK), n_block = min(t.n, <int64_t>N_BLOCK), terms, space, packs, column_chunks, least
     cdef bint pack_b
     cdef double share = t.nanoseconds / (<double>t.m * t.n * t.k)
@@ -207,7 +178,7 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
                 if t.i0 == 0:
                     packs += groups_of(t.column_panels - t.first_packed_b)
                 if packs:
-                    parallel_for(pack_f32 if real is float else pack_f64, t, packs, 0.06 * packs * PACK_GROUP * nr * (t.p1 - t.p0))
+                    parallel_for(<chunk_fn>pack[real], t, packs, 0.06 * packs * PACK_GROUP * nr * (t.p1 - t.p0))
                 t.rows_per_chunk = tl_even_panel(t.row_panels, CHUNK_PANELS)
                 t.row_chunks = (t.row_panels + t.rows_per_chunk - 1) // t.rows_per_chunk
                 column_chunks = min(t.column_panels, max(<int64_t>1, (CHUNKS + t.row_chunks - 1) // t.row_chunks))
@@ -218,7 +189,7 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
                     column_chunks = 1
                 t.columns_per_chunk = (t.column_panels + column_chunks - 1) // column_chunks
                 column_chunks = (t.column_panels + t.columns_per_chunk - 1) // t.columns_per_chunk
-                parallel_for(tiles_f32 if real is float else tiles_f64, t, t.row_chunks * column_chunks,
+                parallel_for(<chunk_fn>tiles[real], t, t.row_chunks * column_chunks,
                              share * t.mb * t.nb * (t.p1 - t.p0))
                 t.i0 += m_block
             t.p0 += terms
@@ -229,7 +200,7 @@ cdef int by_tiles(Product* t, real tag) noexcept nogil:
 cdef int by_one_column_of_tiles(Product* t, real tag) noexcept nogil:
     # A small product, as there are many in a batch: one panel of B, no division into blocks or chunks.
     cdef int64_t nr = TL_NR_f32 if real is float else TL_NR_f64
-    cdef int64_t vl = TL_VL_f32 if real is float else TL_VL_f64
+    cdef int64_t vl = TL_LANES_f32 if real is float else TL_LANES_f64
     cdef int64_t height = t.m if t.m <= TL_MR else tl_even_panel(t.m, TL_MR), b_k = t.b_k, i = 0, rows
     cdef real* a = <real*>t.a
     cdef real* b = <real*>t.b
@@ -238,17 +209,11 @@ cdef int by_one_column_of_tiles(Product* t, real tag) noexcept nogil:
         b = <real*>scratch(TL_SLOT_GEMM_B, nr * t.k * sizeof(real))
         if b == NULL:
             return TL_NO_MEMORY
-        if real is float:
-            tl_pack_b_f32(b, <float*>t.b, b_k, t.b_col, t.k, t.n)
-        else:
-            tl_pack_b_f64(b, <double*>t.b, b_k, t.b_col, t.k, t.n)
+        tl_pack_b(b, <real*>t.b, b_k, t.b_col, t.k, t.n)
         b_k = nr
     while i < t.m:
         rows = min(height, t.m - i)
-        if real is float:
-            tl_micro_f32(rows, t.n, t.k, a + i * t.a_row, t.a_row, t.a_k, b, b_k, c + i * t.ldc, t.ldc, 0)
-        else:
-            tl_micro_f64(rows, t.n, t.k, a + i * t.a_row, t.a_row, t.a_k, b, b_k, c + i * t.ldc, t.ldc, 0)
+        tl_micro(rows, t.n, t.k, a + i * t.a_row, t.a_row, t.a_k, b, b_k, c + i * t.ldc, t.ldc, 0)
         i += rows
     if t.bias != NULL:
         add_bias(c, t.ldc, <real*>t.bias, t.m, t.n)

@@ -8,12 +8,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
-from tlean._core.threads.threads cimport parallel_for
+from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 cdef extern from "simd/moves.h" nogil:
     void tl_copy(void* dst, const void* src, int64_t nbytes)
-    const int TILE4 "TL_TILE4"
-    const int TILE8 "TL_TILE8"
+    const int TILE4 "TL_LANES_f32"
+    const int TILE8 "TL_LANES_f64"
     void tl_tile4(uint32_t* dst, int64_t dst_stride, const uint32_t* src, int64_t src_stride)
     void tl_tile8(uint64_t* dst, int64_t dst_stride, const uint64_t* src, int64_t src_stride)
     void tl_narrow_tile4(uint32_t* dst, int64_t dst_stride, const uint32_t* src, int64_t src_stride, int64_t m)
@@ -57,7 +57,6 @@ cdef inline void fill_run(word* dst, word value, int64_t n) noexcept nogil:
 cdef struct Copy:
     const void* src
     void* dst
-    int itemsize
     int axes
     const int64_t* size
     const int64_t* stride
@@ -136,7 +135,10 @@ cdef void copy_piece(Copy* c, word* dst, const word* src, int64_t row, int64_t p
 include "transpose.pxi"
 
 
-cdef inline void copy_typed(Copy* c, word* dst, const word* src, int64_t chunk) noexcept nogil:
+cdef void copy_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Copy* c = <Copy*>context
+    cdef word* dst = <word*>c.dst
+    cdef const word* src = <const word*>c.src
     cdef int64_t u
     if c.along >= 0:
         for u in range(chunk * c.units_per_chunk, least((chunk + 1) * c.units_per_chunk, c.units)):
@@ -147,21 +149,12 @@ cdef inline void copy_typed(Copy* c, word* dst, const word* src, int64_t chunk) 
         copy_range(c, dst, src, chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.rows))
 
 
-cdef void copy_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Copy* c = <Copy*>context
-    if c.itemsize == 4:
-        copy_typed(c, <uint32_t*>c.dst, <const uint32_t*>c.src, chunk)
-    else:
-        copy_typed(c, <uint64_t*>c.dst, <const uint64_t*>c.src, chunk)
-
-
-cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int strided_copy(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Copy c
     cdef int64_t chunks, n, total, blocks
     cdef int k
-    c.itemsize = itemsize
     c.dst = out[0]
-    c.src = <char*>inp[0] + ints[0] * itemsize
+    c.src = <word*>inp[0] + ints[0]
     c.axes = <int>ints[1]
     c.size = ints + 2
     c.stride = ints + 2 + c.axes
@@ -193,7 +186,7 @@ cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize)
         else:
             c.rows_per_chunk = CHUNK // n
             chunks = (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk
-    parallel_for(copy_chunk, &c, chunks, total * itemsize * NS_PER_BYTE)
+    parallel_for(<chunk_fn>copy_chunk[word], &c, chunks, total * sizeof(word) * NS_PER_BYTE)
     return TL_OK
 
 
@@ -204,7 +197,6 @@ cdef int strided_copy(void** out, void** inp, const int64_t* ints, int itemsize)
 cdef struct Place:
     const void* src
     void* dst
-    int itemsize
     int axes
     const int64_t* size
     const int64_t* out
@@ -279,7 +271,10 @@ cdef inline void place_rows(Place* c, word* dst, const word* src, int64_t row, i
         plane += 1
 
 
-cdef inline void place_typed(Place* c, word* dst, const word* src, int64_t chunk) noexcept nogil:
+cdef void place_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Place* c = <Place*>context
+    cdef word* dst = <word*>c.dst
+    cdef const word* src = <const word*>c.src
     cdef int64_t n = c.out[c.axes - 1], first, row
     if c.pieces > 1:
         row = chunk // c.pieces
@@ -289,30 +284,17 @@ cdef inline void place_typed(Place* c, word* dst, const word* src, int64_t chunk
         place_rows(c, dst, src, chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.rows), 0, n)
 
 
-cdef void place_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Place* c = <Place*>context
-    if c.itemsize == 4:
-        place_typed(c, <uint32_t*>c.dst, <const uint32_t*>c.src, chunk)
-    else:
-        place_typed(c, <uint64_t*>c.dst, <const uint64_t*>c.src, chunk)
-
-
 cdef inline uint64_t bits_of(double value, int itemsize) noexcept nogil:
     cdef float single = <float>value
-    cdef uint32_t narrow
-    cdef uint64_t wide
-    if itemsize == 4:
-        memcpy(&narrow, &single, 4)
-        return narrow
-    memcpy(&wide, &value, 8)
-    return wide
+    cdef uint64_t bits = 0
+    memcpy(&bits, <void*>&single if itemsize == 4 else <void*>&value, itemsize)
+    return bits
 
 
-cdef int place(void** out, void** inp, const int64_t* ints, const double* floats, int itemsize) noexcept nogil:
+cdef int place(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Place c
     cdef int64_t chunks, n
     cdef int k
-    c.itemsize = itemsize
     c.dst = out[0]
     c.src = inp[0]
     c.axes = <int>ints[0]
@@ -320,7 +302,7 @@ cdef int place(void** out, void** inp, const int64_t* ints, const double* floats
     c.out = c.size + c.axes
     c.start = c.out + c.axes
     c.step = c.start + c.axes
-    c.value = bits_of(floats[0], itemsize)
+    c.value = bits_of(floats[0], sizeof(word))
     c.rows = 1
     for k in range(c.axes - 1):
         c.rows *= c.out[k]
@@ -333,7 +315,7 @@ cdef int place(void** out, void** inp, const int64_t* ints, const double* floats
     else:
         c.rows_per_chunk = CHUNK // n
         chunks = (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk
-    parallel_for(place_chunk, &c, chunks, c.rows * n * itemsize * NS_PER_BYTE)
+    parallel_for(<chunk_fn>place_chunk[word], &c, chunks, c.rows * n * sizeof(word) * NS_PER_BYTE)
     return TL_OK
 
 
@@ -343,7 +325,6 @@ cdef int place(void** out, void** inp, const int64_t* ints, const double* floats
 cdef struct Concat:
     void** src
     void* dst
-    int itemsize
     int64_t inputs
     const int64_t* width
     int64_t row                # Σ widths
@@ -352,7 +333,9 @@ cdef struct Concat:
     bint narrow
 
 
-cdef inline void concat_typed(Concat* c, word* dst, int64_t chunk) noexcept nogil:
+cdef void concat_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Concat* c = <Concat*>context
+    cdef word* dst = <word*>c.dst
     cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.total), o = at // c.row, within = at % c.row, k = 0, run, i
     cdef const word* src
     if c.narrow:
@@ -379,20 +362,11 @@ cdef inline void concat_typed(Concat* c, word* dst, int64_t chunk) noexcept nogi
             o += 1
 
 
-cdef void concat_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Concat* c = <Concat*>context
-    if c.itemsize == 4:
-        concat_typed(c, <uint32_t*>c.dst, chunk)
-    else:
-        concat_typed(c, <uint64_t*>c.dst, chunk)
-
-
-cdef int concat(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int concat(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Concat c
     cdef int64_t k
     c.src = inp
     c.dst = out[0]
-    c.itemsize = itemsize
     c.inputs = ints[1]
     c.width = ints + 2
     c.row = 0
@@ -403,39 +377,13 @@ cdef int concat(void** out, void** inp, const int64_t* ints, int itemsize) noexc
         return TL_OK
     c.narrow = c.row < 8 * c.inputs and c.row <= CHUNK
     c.part = CHUNK // c.row * c.row if c.narrow else CHUNK
-    parallel_for(concat_chunk, &c, (c.total + c.part - 1) // c.part, c.total * itemsize * NS_PER_BYTE)
+    parallel_for(<chunk_fn>concat_chunk[word], &c, (c.total + c.part - 1) // c.part, c.total * sizeof(word) * NS_PER_BYTE)
     return TL_OK
 
 
-# Entry points -----------------------------------------------------------------------------------------------------------
-
-cdef int strided_copy_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return strided_copy(out, inp, ints, 4)
-
-
-cdef int strided_copy_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return strided_copy(out, inp, ints, 8)
-
-
-cdef int place_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return place(out, inp, ints, floats, 4)
-
-
-cdef int place_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return place(out, inp, ints, floats, 8)
-
-
-cdef int concat_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return concat(out, inp, ints, 4)
-
-
-cdef int concat_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return concat(out, inp, ints, 8)
-
-
 KERNELS = {
-    "strided_copy:f32": <size_t>&strided_copy_f32, "strided_copy:f64": <size_t>&strided_copy_f64,
-    "place:f32": <size_t>&place_f32, "place:f64": <size_t>&place_f64,
-    "concat:f32": <size_t>&concat_f32, "concat:f64": <size_t>&concat_f64,
+    "strided_copy:f32": <size_t>&strided_copy[uint32_t], "strided_copy:f64": <size_t>&strided_copy[uint64_t],
+    "place:f32": <size_t>&place[uint32_t], "place:f64": <size_t>&place[uint64_t],
+    "concat:f32": <size_t>&concat[uint32_t], "concat:f64": <size_t>&concat[uint64_t],
 }
 ACCUMULATES = set()

@@ -8,8 +8,8 @@ from tlean._core.simd.lanes cimport (
     BATCH, LANES, PIECE, SHORT, from_lanes, lanes_exp_sum, lanes_max, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
 from tlean._core.simd.rows cimport (
-    Job, chunks_of, exp_shifted, job_of, log1p_of, log_of, part_f32, part_f64, real, row_covariation, row_deviation,
-    row_square_distance, row_sum, run_f32, run_f64, scratch, sigmoid_of,
+    Job, chunks_of, exp_shifted, job_of, log1p_of, log_of, part_fn, real, row_covariation, row_deviation,
+    row_square_distance, row_sum, run, scratch, sigmoid_of,
 )
 
 # The codes of the reductions, as in tlean.ops.loss.
@@ -158,7 +158,7 @@ cdef inline Py_ssize_t rows_per_item(const int64_t* ints) noexcept nogil:
     return LANES if ints[1] <= SHORT else rows_together(ints[1], BATCH)
 
 
-cdef Job job_of_rows(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
+cdef Job job_of_rows(void* out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
     cdef Py_ssize_t each = rows_per_item(ints)
     return job_of(out, inp, ints, floats, (ints[0] + each - 1) // each, each * ints[1])
 
@@ -287,7 +287,7 @@ cdef void sum_weights(Job* job, const int64_t* labels, const real* weight) noexc
 
 
 # Entries ----------------------------------------------------------------------------------------------------------------
-# The estimates of time are of one core, per element.
+# The estimates of time are of one core, per byte of an array.
 
 
 cdef inline bint take_partials(Job* job) noexcept nogil:
@@ -303,34 +303,19 @@ cdef inline double total_of(Job* job) noexcept nogil:
     return total
 
 
-cdef int paired_f32(part_f32 part, void** out, void** inp, const int64_t* ints, double ns) noexcept nogil:
+cdef int paired(part_fn part, real** out, void** inp, const int64_t* ints, double byte_ns) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, NULL, ints[0], 1)
     if not take_partials(&job):
         return TL_NO_MEMORY
-    run_f32(&job, part, ns * ints[0])
+    run(&job, part, byte_ns * sizeof(real) * ints[0])
     if ints[1] != NONE:
-        (<float*>out[0])[0] = <float>(total_of(&job) / (ints[0] if ints[1] == MEAN else 1))
+        out[0][0] = <real>(total_of(&job) / (ints[0] if ints[1] == MEAN else 1))
     return TL_OK
 
 
-cdef int paired_f64(part_f64 part, void** out, void** inp, const int64_t* ints, double ns) noexcept nogil:
+cdef int paired_grad(part_fn part, real** out, void** inp, const int64_t* ints, double byte_ns) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, NULL, ints[0], 1)
-    if not take_partials(&job):
-        return TL_NO_MEMORY
-    run_f64(&job, part, 2.0 * ns * ints[0])
-    if ints[1] != NONE:
-        (<double*>out[0])[0] = total_of(&job) / (ints[0] if ints[1] == MEAN else 1)
-    return TL_OK
-
-
-cdef int paired_grad_f32(part_f32 part, void** out, void** inp, const int64_t* ints, double ns) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, NULL, ints[0], 1)
-    return run_f32(&job, part, ns * ints[0])
-
-
-cdef int paired_grad_f64(part_f64 part, void** out, void** inp, const int64_t* ints, double ns) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, NULL, ints[0], 1)
-    return run_f64(&job, part, 2.0 * ns * ints[0])
+    return run(&job, part, byte_ns * sizeof(real) * ints[0])
 
 
 cdef inline double cross_entropy_total(Job* job) noexcept nogil:
@@ -338,128 +323,67 @@ cdef inline double cross_entropy_total(Job* job) noexcept nogil:
     return total_of(job) / (job.given[1] if job.ints[4] == MEAN else 1.0)
 
 
-cdef int mse_loss_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_f32(mse_part[float], out, inp, ints, 0.1)
+cdef int mse_loss(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return paired(<part_fn>mse_part[real], out, inp, ints, 0.025)
 
 
-cdef int mse_loss_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_f64(mse_part[double], out, inp, ints, 0.1)
+cdef int mse_loss_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return paired_grad(<part_fn>mse_grad_part[real], out, inp, ints, 0.0375)
 
 
-cdef int mse_loss_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_grad_f32(mse_grad_part[float], out, inp, ints, 0.15)
+cdef int bce_with_logits(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return paired(<part_fn>bce_part[real], out, inp, ints, 0.2)
 
 
-cdef int mse_loss_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_grad_f64(mse_grad_part[double], out, inp, ints, 0.15)
+cdef int bce_with_logits_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return paired_grad(<part_fn>bce_grad_part[real], out, inp, ints, 0.15)
 
 
-cdef int bce_with_logits_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_f32(bce_part[float], out, inp, ints, 0.8)
-
-
-cdef int bce_with_logits_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_f64(bce_part[double], out, inp, ints, 0.8)
-
-
-cdef int bce_with_logits_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_grad_f32(bce_grad_part[float], out, inp, ints, 0.6)
-
-
-cdef int bce_with_logits_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return paired_grad_f64(bce_grad_part[double], out, inp, ints, 0.6)
-
-
-cdef int one_hot_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int one_hot(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    return run_f32(&job, one_hot_part[float], 0.1 * ints[0] * ints[1])
+    return run(&job, <part_fn>one_hot_part[real], 0.025 * sizeof(real) * ints[0] * ints[1])
 
 
-cdef int one_hot_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    return run_f64(&job, one_hot_part[double], 0.2 * ints[0] * ints[1])
-
-
-cdef int pick_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int pick(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], 1)
-    return run_f32(&job, pick_part[float], 1.0 * ints[0])
+    return run(&job, <part_fn>pick_part[real], 0.25 * sizeof(real) * ints[0])
 
 
-cdef int pick_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, floats, ints[0], 1)
-    return run_f64(&job, pick_part[double], 2.0 * ints[0])
-
-
-cdef int unpick_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int unpick(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    return run_f32(&job, unpick_part[float], 0.1 * ints[0] * ints[1])
+    return run(&job, <part_fn>unpick_part[real], 0.025 * sizeof(real) * ints[0] * ints[1])
 
 
-cdef int unpick_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    return run_f64(&job, unpick_part[double], 0.2 * ints[0] * ints[1])
-
-
-cdef int cross_entropy_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int cross_entropy(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of_rows(out, inp, ints, floats)
-    sum_weights(&job, <const int64_t*>inp[1], <const float*>inp[2])
+    sum_weights(&job, <const int64_t*>inp[1], <const real*>inp[2])
     if job.status != TL_OK:
         return job.status
     if not take_partials(&job):
         return TL_NO_MEMORY
-    run_f32(&job, cross_entropy_part[float], 0.5 * ints[0] * ints[1])
+    run(&job, <part_fn>cross_entropy_part[real], 0.125 * sizeof(real) * ints[0] * ints[1])
     if ints[4] != NONE:
-        (<float*>out[0])[0] = <float>cross_entropy_total(&job)
+        out[0][0] = <real>cross_entropy_total(&job)
     return TL_OK
 
 
-cdef int cross_entropy_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int cross_entropy_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of_rows(out, inp, ints, floats)
-    sum_weights(&job, <const int64_t*>inp[1], <const double*>inp[2])
+    sum_weights(&job, <const int64_t*>inp[2], <const real*>inp[3])
     if job.status != TL_OK:
         return job.status
-    if not take_partials(&job):
-        return TL_NO_MEMORY
-    run_f64(&job, cross_entropy_part[double], ints[0] * ints[1])
-    if ints[4] != NONE:
-        (<double*>out[0])[0] = cross_entropy_total(&job)
-    return TL_OK
-
-
-cdef int cross_entropy_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of_rows(out, inp, ints, floats)
-    sum_weights(&job, <const int64_t*>inp[2], <const float*>inp[3])
-    if job.status != TL_OK:
-        return job.status
-    return run_f32(&job, cross_entropy_grad_part[float], 0.5 * ints[0] * ints[1])
-
-
-cdef int cross_entropy_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of_rows(out, inp, ints, floats)
-    sum_weights(&job, <const int64_t*>inp[2], <const double*>inp[3])
-    if job.status != TL_OK:
-        return job.status
-    return run_f64(&job, cross_entropy_grad_part[double], ints[0] * ints[1])
+    return run(&job, <part_fn>cross_entropy_grad_part[real], 0.125 * sizeof(real) * ints[0] * ints[1])
 
 
 KERNELS = {
-    "mse_loss:f32": <size_t>&mse_loss_f32,
-    "mse_loss:f64": <size_t>&mse_loss_f64,
-    "_mse_loss_grad:f32": <size_t>&mse_loss_grad_f32,
-    "_mse_loss_grad:f64": <size_t>&mse_loss_grad_f64,
-    "bce_with_logits:f32": <size_t>&bce_with_logits_f32,
-    "bce_with_logits:f64": <size_t>&bce_with_logits_f64,
-    "_bce_with_logits_grad:f32": <size_t>&bce_with_logits_grad_f32,
-    "_bce_with_logits_grad:f64": <size_t>&bce_with_logits_grad_f64,
-    "_one_hot:f32": <size_t>&one_hot_f32,
-    "_one_hot:f64": <size_t>&one_hot_f64,
-    "_pick:f32": <size_t>&pick_f32,
-    "_pick:f64": <size_t>&pick_f64,
-    "_unpick:f32": <size_t>&unpick_f32,
-    "_unpick:f64": <size_t>&unpick_f64,
-    "cross_entropy:f32": <size_t>&cross_entropy_f32,
-    "cross_entropy:f64": <size_t>&cross_entropy_f64,
-    "_cross_entropy_grad:f32": <size_t>&cross_entropy_grad_f32,
-    "_cross_entropy_grad:f64": <size_t>&cross_entropy_grad_f64,
+    "mse_loss:f32": <size_t>&mse_loss[float], "mse_loss:f64": <size_t>&mse_loss[double],
+    "_mse_loss_grad:f32": <size_t>&mse_loss_grad[float], "_mse_loss_grad:f64": <size_t>&mse_loss_grad[double],
+    "bce_with_logits:f32": <size_t>&bce_with_logits[float], "bce_with_logits:f64": <size_t>&bce_with_logits[double],
+    "_bce_with_logits_grad:f32": <size_t>&bce_with_logits_grad[float], "_bce_with_logits_grad:f64": <size_t>&bce_with_logits_grad[double],
+    "_one_hot:f32": <size_t>&one_hot[float], "_one_hot:f64": <size_t>&one_hot[double],
+    "_pick:f32": <size_t>&pick[float], "_pick:f64": <size_t>&pick[double],
+    "_unpick:f32": <size_t>&unpick[float], "_unpick:f64": <size_t>&unpick[double],
+    "cross_entropy:f32": <size_t>&cross_entropy[float], "cross_entropy:f64": <size_t>&cross_entropy[double],
+    "_cross_entropy_grad:f32": <size_t>&cross_entropy_grad[float], "_cross_entropy_grad:f64": <size_t>&cross_entropy_grad[double],
 }
 ACCUMULATES = set()

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from tlean._core.kernel cimport tl_finish, tl_finished
 from tlean._core.simd.rows cimport (
-    Job, job_of, part_f32, part_f64, real, row_covariation, row_square_deviation, row_sum, run_f32, run_f64,
+    Job, job_of, part_fn, real, row_covariation, row_square_deviation, row_sum, run,
 )
 
 cdef enum:
@@ -48,7 +48,7 @@ cdef inline Slabs slabs_at(const int64_t* ints, Py_ssize_t item) noexcept nogil:
     return s
 
 
-cdef inline Job job_of_slabs(void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
+cdef inline Job job_of_slabs(void* out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
     cdef Py_ssize_t group = group_of(ints)
     return job_of(out, inp, ints, floats, (ints[1] + group - 1) // group, ints[0] * group * ints[2])
 
@@ -282,95 +282,54 @@ cdef void var_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* y, const r
             y[s.first + c] = <real>variance[c]
 
 
-# Entries: the estimates of time are of one core, per element ----------------------------------------------------------------
+# Entries: the estimates of time are of one core, per byte of an array ------------------------------------------------------------
 
 
-cdef int over_slabs_f32(part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish,
-                        double ns) noexcept nogil:
+cdef int over_slabs(part_fn part, real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish,
+                    double byte_ns) noexcept nogil:
     cdef Job job = job_of_slabs(out, inp, ints, floats)
     job.finish = finish if ints[2] >= REPORTED_SLAB else NULL
-    return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
+    return run(&job, part, byte_ns * sizeof(real) * ints[0] * ints[1] * ints[2])
 
 
-cdef int over_slabs_f64(part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish,
-                        double ns) noexcept nogil:
-    cdef Job job = job_of_slabs(out, inp, ints, floats)
-    job.finish = finish if ints[2] >= REPORTED_SLAB else NULL
-    return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
+cdef int batchnorm(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return over_slabs(<part_fn>batchnorm_part[real], out, inp, ints, floats, NULL, 0.0625)
 
 
-cdef int batchnorm_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_part[float], out, inp, ints, floats, NULL, 0.25)
+cdef int batchnorm_eval(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return over_slabs(<part_fn>batchnorm_eval_part[real], out, inp, ints, floats, NULL, 0.0375)
 
 
-cdef int batchnorm_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_part[double], out, inp, ints, floats, NULL, 0.25)
+cdef int batchnorm_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return over_slabs(<part_fn>batchnorm_grad_part[real], out, inp, ints, floats, NULL, 0.075)
 
 
-cdef int batchnorm_eval_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_eval_part[float], out, inp, ints, floats, NULL, 0.15)
+cdef int batch_mean(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return over_slabs(<part_fn>mean_part[real], out, inp, ints, floats, NULL, 0.025)
 
 
-cdef int batchnorm_eval_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_eval_part[double], out, inp, ints, floats, NULL, 0.15)
+cdef int batch_var(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return over_slabs(<part_fn>var_part[real], out, inp, ints, floats, NULL, 0.0375)
 
 
-cdef int batchnorm_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(batchnorm_grad_part[float], out, inp, ints, floats, NULL, 0.3)
+cdef int produce_batchnorm(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs(<part_fn>batchnorm_part[real], out, inp, ints, floats, finish, 0.0625)
 
 
-cdef int batchnorm_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(batchnorm_grad_part[double], out, inp, ints, floats, NULL, 0.3)
-
-
-cdef int batch_mean_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(mean_part[float], out, inp, ints, floats, NULL, 0.1)
-
-
-cdef int batch_mean_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(mean_part[double], out, inp, ints, floats, NULL, 0.1)
-
-
-cdef int batch_var_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f32(var_part[float], out, inp, ints, floats, NULL, 0.15)
-
-
-cdef int batch_var_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return over_slabs_f64(var_part[double], out, inp, ints, floats, NULL, 0.15)
-
-
-cdef int produce_batchnorm_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return over_slabs_f32(batchnorm_part[float], out, inp, ints, floats, finish, 0.25)
-
-
-cdef int produce_batchnorm_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return over_slabs_f64(batchnorm_part[double], out, inp, ints, floats, finish, 0.25)
-
-
-cdef int produce_batchnorm_eval_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return over_slabs_f32(batchnorm_eval_part[float], out, inp, ints, floats, finish, 0.15)
-
-
-cdef int produce_batchnorm_eval_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    return over_slabs_f64(batchnorm_eval_part[double], out, inp, ints, floats, finish, 0.15)
+cdef int produce_batchnorm_eval(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+    return over_slabs(<part_fn>batchnorm_eval_part[real], out, inp, ints, floats, finish, 0.0375)
 
 
 KERNELS = {
-    "batchnorm_channel_first:f32": <size_t>&batchnorm_f32,
-    "batchnorm_channel_first:f64": <size_t>&batchnorm_f64,
-    "batchnorm_channel_first_eval:f32": <size_t>&batchnorm_eval_f32,
-    "batchnorm_channel_first_eval:f64": <size_t>&batchnorm_eval_f64,
-    "_batchnorm_grad:f32": <size_t>&batchnorm_grad_f32,
-    "_batchnorm_grad:f64": <size_t>&batchnorm_grad_f64,
-    "_batch_mean:f32": <size_t>&batch_mean_f32,
-    "_batch_mean:f64": <size_t>&batch_mean_f64,
-    "_batch_var:f32": <size_t>&batch_var_f32,
-    "_batch_var:f64": <size_t>&batch_var_f64,
+    "batchnorm_channel_first:f32": <size_t>&batchnorm[float], "batchnorm_channel_first:f64": <size_t>&batchnorm[double],
+    "batchnorm_channel_first_eval:f32": <size_t>&batchnorm_eval[float], "batchnorm_channel_first_eval:f64": <size_t>&batchnorm_eval[double],
+    "_batchnorm_grad:f32": <size_t>&batchnorm_grad[float], "_batchnorm_grad:f64": <size_t>&batchnorm_grad[double],
+    "_batch_mean:f32": <size_t>&batch_mean[float], "_batch_mean:f64": <size_t>&batch_mean[double],
+    "_batch_var:f32": <size_t>&batch_var[float], "_batch_var:f64": <size_t>&batch_var[double],
 }
 PRODUCERS = {
-    "batchnorm_channel_first:f32": <size_t>&produce_batchnorm_f32,
-    "batchnorm_channel_first:f64": <size_t>&produce_batchnorm_f64,
-    "batchnorm_channel_first_eval:f32": <size_t>&produce_batchnorm_eval_f32,
-    "batchnorm_channel_first_eval:f64": <size_t>&produce_batchnorm_eval_f64,
+    "batchnorm_channel_first:f32": <size_t>&produce_batchnorm[float], "batchnorm_channel_first:f64": <size_t>&produce_batchnorm[double],
+    "batchnorm_channel_first_eval:f32": <size_t>&produce_batchnorm_eval[float],
+    "batchnorm_channel_first_eval:f64": <size_t>&produce_batchnorm_eval[double],
 }
 ACCUMULATES = set()

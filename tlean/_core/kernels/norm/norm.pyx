@@ -7,8 +7,8 @@ from libc.string cimport memset
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_ROWS, tl_finish, tl_finished
 from tlean._core.simd.lanes cimport BATCH, FEW, LANES, rows_together
 from tlean._core.simd.rows cimport (
-    Job, chunks_of, job_of, norm_columns, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation, run_f32,
-    run_f64, scratch, tl_fetch, tl_stream, tl_stream_end, tl_streams,
+    Job, chunks_of, job_of, norm_columns, part_fn, real, row_covariation, row_dot, row_square_deviation, row_sum, row_weighted_covariation,
+    run, scratch, tl_fetch, tl_stream, tl_stream_end, tl_streams,
 )
 
 cdef enum:
@@ -165,7 +165,7 @@ cdef inline void add_chunks(Job* job, real* total, Py_ssize_t which) noexcept no
         total[i] = <real>sums[i]
 
 
-cdef bint layer_norm_grad_job(Job* job, void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
+cdef bint layer_norm_grad_job(Job* job, real** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
     job[0] = job_of(out, inp, ints, floats, ints[0], ints[1])
     if out[1] == NULL and out[2] == NULL:
         return True
@@ -182,59 +182,33 @@ cdef void choose_way(Job* job, int arrays, size_t item) noexcept nogil:
     job.together = rows_together(max(<int64_t>1, n), FEW if job.streams or arrays > 2 else BATCH)
 
 
-cdef int layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int layer_norm(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    choose_way(&job, 2, sizeof(float))
-    return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
+    choose_way(&job, 2, sizeof(real))
+    return run(&job, <part_fn>layer_norm_part[real], 0.05 * sizeof(real) * ints[0] * ints[1])
 
 
-cdef int layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    choose_way(&job, 2, sizeof(double))
-    return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
-
-
-cdef int layer_norm_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int layer_norm_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Job job
     if not layer_norm_grad_job(&job, out, inp, ints, floats):
         return TL_NO_MEMORY
-    choose_way(&job, 3, sizeof(float))
-    run_f32(&job, layer_norm_grad_part[float], 0.4 * ints[0] * ints[1])
-    add_chunks(&job, <float*>out[1], 0)
-    add_chunks(&job, <float*>out[2], 1)
+    choose_way(&job, 3, sizeof(real))
+    run(&job, <part_fn>layer_norm_grad_part[real], 0.1 * sizeof(real) * ints[0] * ints[1])
+    add_chunks(&job, out[1], 0)
+    add_chunks(&job, out[2], 1)
     return TL_OK
 
 
-cdef int layer_norm_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job
-    if not layer_norm_grad_job(&job, out, inp, ints, floats):
-        return TL_NO_MEMORY
-    choose_way(&job, 3, sizeof(double))
-    run_f64(&job, layer_norm_grad_part[double], 0.8 * ints[0] * ints[1])
-    add_chunks(&job, <double*>out[1], 0)
-    add_chunks(&job, <double*>out[2], 1)
-    return TL_OK
-
-
-cdef int produce_layer_norm_f32(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
+cdef int produce_layer_norm(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
     job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
     job.together = rows_together(max(<int64_t>1, ints[1]), BATCH)
-    return run_f32(&job, layer_norm_part[float], 0.2 * ints[0] * ints[1])
-
-
-cdef int produce_layer_norm_f64(void** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    cdef Job job = job_of(out, inp, ints, floats, ints[0], ints[1])
-    job.finish = finish if ints[1] >= LONG_ENOUGH else NULL
-    job.together = rows_together(max(<int64_t>1, ints[1]), BATCH)
-    return run_f64(&job, layer_norm_part[double], 0.4 * ints[0] * ints[1])
+    return run(&job, <part_fn>layer_norm_part[real], 0.05 * sizeof(real) * ints[0] * ints[1])
 
 
 KERNELS = {
-    "layer_norm:f32": <size_t>&layer_norm_f32,
-    "layer_norm:f64": <size_t>&layer_norm_f64,
-    "_layer_norm_grad:f32": <size_t>&layer_norm_grad_f32,
-    "_layer_norm_grad:f64": <size_t>&layer_norm_grad_f64,
+    "layer_norm:f32": <size_t>&layer_norm[float], "layer_norm:f64": <size_t>&layer_norm[double],
+    "_layer_norm_grad:f32": <size_t>&layer_norm_grad[float], "_layer_norm_grad:f64": <size_t>&layer_norm_grad[double],
 }
-PRODUCERS = {"layer_norm:f32": <size_t>&produce_layer_norm_f32, "layer_norm:f64": <size_t>&produce_layer_norm_f64}
+PRODUCERS = {"layer_norm:f32": <size_t>&produce_layer_norm[float], "layer_norm:f64": <size_t>&produce_layer_norm[double]}
 ACCUMULATES = set()

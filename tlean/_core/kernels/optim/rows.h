@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 #include "kernel.h"
+#include "simd/by_type.h"
 
 #define T float
 #define SQRT sqrtf
@@ -21,4 +22,14 @@
 #undef SQRT
 #undef NAME
 
+#define tl_sgd(p) TL_OF(tl_sgd, p)
+#define tl_momentum(p) TL_OF(tl_momentum, p)
+#define tl_adam(p) TL_OF(tl_adam, p)
+#define tl_amsgrad(p) TL_OF(tl_amsgrad, p)
+#define tl_rmsprop(p) TL_OF(tl_rmsprop, p)
+#define tl_rmsprop_momentum(p) TL_OF(tl_rmsprop_momentum, p)
+#define tl_rmsprop_centred(p) TL_OF(tl_rmsprop_centred, p)
+#define tl_rmsprop_centred_momentum(p) TL_OF(tl_rmsprop_centred_momentum, p)
+#define tl_adagrad(p) TL_OF(tl_adagrad, p)
+#define tl_adadelta(p) TL_OF(tl_adadelta, p)
 #endif

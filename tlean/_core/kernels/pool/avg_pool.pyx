@@ -27,23 +27,17 @@ from tlean._core.kernels.pool.geometry cimport (
     window_rows,
 )
 
+# Pointers are to one float type, or, `rows` and `taps`, to pointers to it.
 cdef extern from "kernels/pool/rows.h" nogil:
-    void tl_sum_rows_f32(float* dst, const float** rows, Py_ssize_t count, float divisor, Py_ssize_t n)
-    void tl_sum_rows_f64(double* dst, const double** rows, Py_ssize_t count, double divisor, Py_ssize_t n)
-    void tl_split_f32(float* phase, Py_ssize_t pitch, const float* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_split_f64(double* phase, Py_ssize_t pitch, const double* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_merge_f32(float* row, const float* phase, Py_ssize_t pitch, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t n)
-    void tl_merge_f64(double* row, const double* phase, Py_ssize_t pitch, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t n)
-    void tl_spread_f32(float* row, const float** taps, Py_ssize_t n)
-    void tl_spread_f64(double* row, const double** taps, Py_ssize_t n)
-    void tl_avg_2x2_f32(float* y, const float* r0, const float* r1, Py_ssize_t n)
-    void tl_avg_2x2_f64(double* y, const double* r0, const double* r1, Py_ssize_t n)
-    void tl_avg_2x2_grad_f32(float* d0, float* d1, const float* g, Py_ssize_t n)
-    void tl_avg_2x2_grad_f64(double* d0, double* d1, const double* g, Py_ssize_t n)
+    void tl_sum_rows(void* dst, const void* rows, Py_ssize_t count, double divisor, Py_ssize_t n)
+    void tl_split(void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
+    void tl_merge(void* row, const void* phase, Py_ssize_t pitch, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t n)
+    void tl_spread(void* row, const void* taps, Py_ssize_t n)
+    void tl_avg_2x2(void* y, const void* r0, const void* r1, Py_ssize_t n)
+    void tl_avg_2x2_grad(void* d0, void* d1, const void* g, Py_ssize_t n)
 
 cdef extern from "kernels/pool/columns.h" nogil:
-    void tl_avg_columns_f32(float* y, const float* x, const float* zeros, float divisor, const tl_columns* s)
-    void tl_avg_columns_f64(double* y, const double* x, const double* zeros, double divisor, const tl_columns* s)
+    void tl_avg_columns(void* y, const void* x, const void* zeros, double divisor, const tl_columns* s)
 
 
 cdef int64_t avg_scratch(const Windows* w) noexcept nogil:
@@ -69,20 +63,14 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
         for o in range(rows_out):
             i = (o // w.out[1] * w.size[1] + 2 * (o % w.out[1])) * W
             fetch_ahead(w, x + i)
-            if real is float:
-                tl_avg_2x2_f32(y + o * ow, x + i, x + i + W, ow)
-            else:
-                tl_avg_2x2_f64(y + o * ow, x + i, x + i + W, ow)
+            tl_avg_2x2(y + o * ow, x + i, x + i + W, ow)
         return
     if as_columns(w, &columns):
         line = <real*>carve(&slab, W * sizeof(real))
         memset(line, 0, W * sizeof(real))
         for o in range(w.out[0]):
             i = o * w.size[1] * W
-            if real is float:
-                tl_avg_columns_f32(y + o * w.out[1] * ow, x + i, line, divisor, &columns)
-            else:
-                tl_avg_columns_f64(y + o * w.out[1] * ow, x + i, line, divisor, &columns)
+            tl_avg_columns(y + o * w.out[1] * ow, x + i, line, divisor, &columns)
         return
     rows = <const real**>carve(&slab, most * 8)
     start = <int64_t*>carve(&slab, most * 8)
@@ -97,23 +85,14 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
             o = first + b
             count = window_rows(w, x, rows, start, o // w.out[1], o % w.out[1], NULL)
             fetch_ahead(w, rows[count - 1])
-            if real is float:
-                tl_sum_rows_f32(line + b * length + p, rows, count, 1, cells)
-            else:
-                tl_sum_rows_f64(line + b * length + p, rows, count, 1, cells)
+            tl_sum_rows(line + b * length + p, rows, count, 1, cells)
         if s > 1:
-            if real is float:
-                tl_split_f32(phase, STRIP * pitch, line, s, m * pitch)
-            else:
-                tl_split_f64(phase, STRIP * pitch, line, s, m * pitch)
+            tl_split(phase, STRIP * pitch, line, s, m * pitch)
         for b in range(m):
             for k in range(kw):
                 taps[k] = phase + k % s * STRIP * pitch + b * pitch + k // s
             o = (first + b) * ow
-            if real is float:
-                tl_sum_rows_f32(y + o, taps, kw, divisor, ow)
-            else:
-                tl_sum_rows_f64(y + o, taps, kw, divisor, ow)
+            tl_sum_rows(y + o, taps, kw, divisor, ow)
 
 
 cdef void avg_one(PlaneJob* job, int64_t i, char* slab, real* spare) noexcept nogil:
@@ -139,10 +118,7 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
             memset(dx, 0, volume(w.size) * sizeof(real))
         for o in range(w.out[0] * w.out[1]):
             i = (o // w.out[1] * H + 2 * (o % w.out[1])) * W
-            if real is float:
-                tl_avg_2x2_grad_f32(dx + i, dx + i + W, g + o * ow, ow)
-            else:
-                tl_avg_2x2_grad_f64(dx + i, dx + i + W, g + o * ow, ow)
+            tl_avg_2x2_grad(dx + i, dx + i + W, g + o * ow, ow)
         return
     memset(lines, 0, (STRIP + 1) * length * sizeof(real))
     for strip in range((w.size[0] * H + STRIP - 1) // STRIP):
@@ -161,10 +137,8 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
                     count += 1
             if count == 0:
                 memset(line, 0, span * sizeof(real))
-            elif real is float:
-                tl_sum_rows_f32(line, rows, count, divisor, span)
             else:
-                tl_sum_rows_f64(line, rows, count, divisor, span)
+                tl_sum_rows(line, rows, count, divisor, span)
         for b in range(m):
             line = lines + b * length + margin
             i = (first + b) * W
@@ -173,10 +147,7 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
                 for k in range(4):
                     r = (p + k // 2) & 1
                     taps[k] = line + (p + k // 2) // 2 - k % 2 if r + k % 2 * 2 < kw else lines + STRIP * length
-                if real is float:
-                    tl_spread_f32(dx + i, taps, W)
-                else:
-                    tl_spread_f64(dx + i, taps, W)
+                tl_spread(dx + i, taps, W)
                 continue
             for r in range(s):
                 if r >= kw:
@@ -185,15 +156,9 @@ cdef void avg_grad_plane(const Windows* w, const real* g, real* dx, char* slab) 
                 count = (kw - 1 - r) // s + 1
                 for k in range(count):
                     taps[k] = line - k
-                if real is float:
-                    tl_sum_rows_f32(dx + i if s == 1 and p == 0 else phase + r * pitch, taps, count, 1, pitch)
-                else:
-                    tl_sum_rows_f64(dx + i if s == 1 and p == 0 else phase + r * pitch, taps, count, 1, pitch)
+                tl_sum_rows(dx + i if s == 1 and p == 0 else phase + r * pitch, taps, count, 1, pitch)
             if s > 1 or p > 0:
-                if real is float:
-                    tl_merge_f32(dx + i, phase, pitch, s, p, W)
-                else:
-                    tl_merge_f64(dx + i, phase, pitch, s, p, W)
+                tl_merge(dx + i, phase, pitch, s, p, W)
 
 
 cdef void avg_grad_one(PlaneJob* job, int64_t i, char* slab, real* spare) noexcept nogil:
@@ -203,7 +168,7 @@ cdef void avg_grad_one(PlaneJob* job, int64_t i, char* slab, real* spare) noexce
 
 # Kernels ---------------------------------------------------------------------------------------------------------------------
 
-cdef int average(plane_fn plane, void** out, const void* x, const void* g, const int64_t* ints) noexcept nogil:
+cdef int average(plane_fn plane, real** out, const void* x, const void* g, const int64_t* ints) noexcept nogil:
     cdef PlaneJob job
     job.w = read_windows(ints)
     job.plane = plane
@@ -212,24 +177,16 @@ cdef int average(plane_fn plane, void** out, const void* x, const void* g, const
     return over_planes(&job, row_cost(&job.w, 0.1))
 
 
-cdef int avg_pool_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_one[float], out, inp[0], NULL, ints)
+cdef int avg_pool(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return average(<plane_fn>avg_one[real], out, inp[0], NULL, ints)
 
 
-cdef int avg_pool_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_one[double], out, inp[0], NULL, ints)
-
-
-cdef int avg_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[float], out, NULL, inp[0], ints)
-
-
-cdef int avg_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return average(<plane_fn>avg_grad_one[double], out, NULL, inp[0], ints)
+cdef int avg_pool_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return average(<plane_fn>avg_grad_one[real], out, NULL, inp[0], ints)
 
 
 KERNELS = {
-    "avg_pool:f32": <size_t>&avg_pool_f32, "avg_pool:f64": <size_t>&avg_pool_f64,
-    "_avg_pool_grad:f32": <size_t>&avg_pool_grad_f32, "_avg_pool_grad:f64": <size_t>&avg_pool_grad_f64,
+    "avg_pool:f32": <size_t>&avg_pool[float], "avg_pool:f64": <size_t>&avg_pool[double],
+    "_avg_pool_grad:f32": <size_t>&avg_pool_grad[float], "_avg_pool_grad:f64": <size_t>&avg_pool_grad[double],
 }
 ACCUMULATES = set()

@@ -6,6 +6,8 @@
 #define TLEAN_POOL_COLUMNS_H
 #include <stddef.h>
 #include "kernel.h"
+#include "simd/by_type.h"
+#include "simd/width.h"
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #endif
@@ -22,10 +24,6 @@
 #define TL_EVEN_2 0, 2
 #define TL_ODD_2 1, 3
 #define TL_LATE_2 0, 3
-#define TL_ORDER_2 0, 1
-#define TL_ORDER_4 0, 1, 2, 3
-#define TL_ORDER_8 TL_ORDER_4, 4, 5, 6, 7
-#define TL_ORDER_16 TL_ORDER_8, 8, 9, 10, 11, 12, 13, 14, 15
 #define TL_COLUMNS_AHEAD 4096 /* bytes */
 
 /* Windows o of a plane of rows × width cells: its rows begin at o·stride − padding; its columns, at 2·o − first, of which the windows
@@ -34,71 +32,38 @@ typedef struct {
     int64_t rows, width, rows_out, out, kernel, stride, padding, first, count;
 } tl_columns;
 
-#define TL_GLUE_(a, b) a##b
-#define TL_GLUE(a, b) TL_GLUE_(a, b)
-
 /* v where v > m, else m. */
 #define TL_GREATER(v, m) __extension__({ const NAME(lanes) mask_ = (v) > (m); (NAME(cells))((mask_ & (NAME(lanes))(v)) | (~mask_ & (NAME(lanes))(m))); })
 
 #define T float
 #define TI int32_t
-#if defined(__AVX512F__)
-#define N 16
-#define NAME(x) x##_f32x16
-#define TL_MAX_OF(v, m) (NAME(cells))_mm512_max_ps((__m512)(v), (__m512)(m))
-#include "kernels/pool/columns_template.h"
-#endif
-#if defined(__AVX2__)
-#define N 8
-#define NAME(x) x##_f32x8
-#define TL_MAX_OF(v, m) (NAME(cells))_mm256_max_ps((__m256)(v), (__m256)(m))
-#include "kernels/pool/columns_template.h"
-#endif
-#define N 4
-#define NAME(x) x##_f32x4
-#if defined(__SSE2__)
-#define TL_MAX_OF(v, m) (NAME(cells))_mm_max_ps((__m128)(v), (__m128)(m))
-#else
-#define TL_MAX_OF TL_GREATER
-#endif
-#include "kernels/pool/columns_template.h"
-#undef T
-#undef TI
+#define TYPED(x, bits) x##_f32_##bits
+#define REGISTER(bits) __m##bits
+#define MAX(prefix) prefix##_max_ps
+#define N_512 16
+#define N_256 8
+#define N_128 4
+#include "kernels/pool/columns_widths.h"
 
 #define T double
 #define TI int64_t
-#if defined(__AVX512F__)
-#define N 8
-#define NAME(x) x##_f64x8
-#define TL_MAX_OF(v, m) (NAME(cells))_mm512_max_pd((__m512d)(v), (__m512d)(m))
-#include "kernels/pool/columns_template.h"
-#endif
-#if defined(__AVX2__)
-#define N 4
-#define NAME(x) x##_f64x4
-#define TL_MAX_OF(v, m) (NAME(cells))_mm256_max_pd((__m256d)(v), (__m256d)(m))
-#include "kernels/pool/columns_template.h"
-#endif
-#define N 2
-#define NAME(x) x##_f64x2
-#if defined(__SSE2__)
-#define TL_MAX_OF(v, m) (NAME(cells))_mm_max_pd((__m128d)(v), (__m128d)(m))
-#else
-#define TL_MAX_OF TL_GREATER
-#endif
-#include "kernels/pool/columns_template.h"
-#undef T
-#undef TI
+#define TYPED(x, bits) x##_f64_##bits
+#define REGISTER(bits) __m##bits##d
+#define MAX(prefix) prefix##_max_pd
+#define N_512 8
+#define N_256 4
+#define N_128 2
+#include "kernels/pool/columns_widths.h"
 
+/* The function of vectors that `windows` fill. */
+#define TL_FILLS(bytes, y, windows) ((windows) >= (bytes) / (ptrdiff_t)sizeof(*(y)))
 #if defined(__AVX512F__)
-#define TL_BY_WIDTH(name, n, ...) ((n) >= 16 ? name##_f32x16(__VA_ARGS__) : (n) >= 8 ? name##_f32x8(__VA_ARGS__) : name##_f32x4(__VA_ARGS__))
-#define TL_BY_WIDTH_64(name, n, ...) ((n) >= 8 ? name##_f64x8(__VA_ARGS__) : (n) >= 4 ? name##_f64x4(__VA_ARGS__) : name##_f64x2(__VA_ARGS__))
+#define TL_BY_WIDTH(name, windows, y, ...)                                                                                       \
+    (TL_FILLS(64, y, windows) ? name##_512(y, __VA_ARGS__) : TL_FILLS(32, y, windows) ? name##_256(y, __VA_ARGS__) : name##_128(y, __VA_ARGS__))
 #elif defined(__AVX2__)
-#define TL_BY_WIDTH(name, n, ...) ((n) >= 8 ? name##_f32x8(__VA_ARGS__) : name##_f32x4(__VA_ARGS__))
-#define TL_BY_WIDTH_64(name, n, ...) ((n) >= 4 ? name##_f64x4(__VA_ARGS__) : name##_f64x2(__VA_ARGS__))
+#define TL_BY_WIDTH(name, windows, y, ...) (TL_FILLS(32, y, windows) ? name##_256(y, __VA_ARGS__) : name##_128(y, __VA_ARGS__))
 #else
-#define TL_BY_WIDTH(name, n, ...) name##_f32x4(__VA_ARGS__)
-#define TL_BY_WIDTH_64(name, n, ...) name##_f64x2(__VA_ARGS__)
+#define TL_BY_WIDTH(name, windows, y, ...) name##_128(y, __VA_ARGS__)
 #endif
 
 /* The fewest windows of a row that these functions take. */
@@ -107,17 +72,19 @@ enum { TL_FEWEST_WINDOWS = 4 };
 /* y = the maxima of one plane, at = the plane positions of the first maximum of each window in row-major order, unless at is NULL. Nonzero
  * if there may be a NaN: then y is not to be used. */
 static int tl_max_columns_f32(float *y, int32_t *at, const float *x, const tl_columns *s) {
-    return TL_BY_WIDTH(max_plane, s->count, y, at, x, s);
+    return TL_BY_WIDTH(max_plane_f32, s->count, y, at, x, s);
 }
 static int tl_max_columns_f64(double *y, int32_t *at, const double *x, const tl_columns *s) {
-    return TL_BY_WIDTH_64(max_plane, s->count, y, at, x, s);
+    return TL_BY_WIDTH(max_plane_f64, s->count, y, at, x, s);
 }
 
 /* y = the sums, first down the rows, over the divisor. zeros: a row of them. */
 static void tl_avg_columns_f32(float *y, const float *x, const float *zeros, float divisor, const tl_columns *s) {
-    TL_BY_WIDTH(avg_plane, s->count, y, x, zeros, divisor, s);
+    TL_BY_WIDTH(avg_plane_f32, s->count, y, x, zeros, divisor, s);
 }
 static void tl_avg_columns_f64(double *y, const double *x, const double *zeros, double divisor, const tl_columns *s) {
-    TL_BY_WIDTH_64(avg_plane, s->count, y, x, zeros, divisor, s);
+    TL_BY_WIDTH(avg_plane_f64, s->count, y, x, zeros, divisor, s);
 }
+#define tl_max_columns(y, ...) TL_CALL(tl_max_columns, y, __VA_ARGS__)
+#define tl_avg_columns(y, ...) TL_CALL(tl_avg_columns, y, __VA_ARGS__)
 #endif

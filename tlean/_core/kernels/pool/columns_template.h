@@ -1,4 +1,4 @@
-/* Included by kernels/pool/columns.h once per element type T (TI the integer as wide) and vector length N; undefines N and NAME. */
+/* Included by kernels/pool/columns_widths.h once per element type T (TI the integer as wide) and vector length N; undefines N and NAME. */
 typedef T NAME(cells) __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 typedef TI NAME(lanes) __attribute__((vector_size(N * sizeof(T)), aligned(sizeof(T)), may_alias));
 #define V NAME(cells)
@@ -13,9 +13,9 @@ typedef TI NAME(lanes) __attribute__((vector_size(N * sizeof(T)), aligned(sizeof
 TL_INLINE void NAME(columns)(V *c, const T *row) {
     const V u = *(const V *)row, v = *(const V *)(row + N);
     const V late = *(const V *)(row + 2), last = *(const V *)(row + N + 1);
-    c[0] = TL_TAKE(u, v, TL_GLUE(TL_EVEN_, N));
-    c[1] = TL_TAKE(u, v, TL_GLUE(TL_ODD_, N));
-    c[2] = TL_TAKE(late, last, TL_GLUE(TL_LATE_, N));
+    c[0] = TL_TAKE(u, v, TL_JOIN(TL_EVEN, N));
+    c[1] = TL_TAKE(u, v, TL_JOIN(TL_ODD, N));
+    c[2] = TL_TAKE(late, last, TL_JOIN(TL_LATE, N));
 }
 
 /* Runs BODY for windows of one row, `first` of which begins at column 0 of r[], until `count` are done; j is the number of the window, cell
@@ -57,7 +57,7 @@ TL_INLINE void NAME(edge)(T *y, int32_t *at, const T *const *r, const TI *p, ptr
 static int NAME(max_plane)(T *y, int32_t *at, const T *x, const tl_columns *s) {
     V seen = {0};
     T edges = 0;
-    const I order = 2 * (I){TL_GLUE(TL_ORDER_, N)};
+    const I order = 2 * (I){TL_ORDER(N)};
     for (ptrdiff_t o = 0; o < s->rows_out; o++, y += s->out, at = at ? at + s->out : at) {
         const T *r[3];
         TI p[3];

@@ -26,27 +26,19 @@ from tlean._core.kernels.pool.geometry cimport (
     window_rows,
 )
 
+# y, dst, line, x, r0, d0 and g are of one float type; so are what `rows` and `taps` point to. `at` and `where` of the first three functions
+# are positions: int32 beside float, int64 beside double.
 cdef extern from "kernels/pool/rows.h" nogil:
-    int tl_max_rows_f32(float* dst, const float** rows, Py_ssize_t count, Py_ssize_t n)
-    int tl_max_rows_f64(double* dst, const double** rows, Py_ssize_t count, Py_ssize_t n)
-    int tl_argmax_rows_f32(float* dst, int32_t* at, const float** rows, const int64_t* start, Py_ssize_t count, Py_ssize_t n)
-    int tl_argmax_rows_f64(double* dst, int64_t* at, const double** rows, const int64_t* start, Py_ssize_t count, Py_ssize_t n)
-    void tl_argmax_taps_f32(float* y, int32_t* at, const float** taps, const int32_t** where, Py_ssize_t count, int32_t* best,
-                            Py_ssize_t n)
-    void tl_argmax_taps_f64(double* y, int32_t* at, const double** taps, const int64_t** where, Py_ssize_t count, int64_t* best,
-                            Py_ssize_t n)
-    void tl_split_f32(float* phase, Py_ssize_t pitch, const float* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_split_f64(double* phase, Py_ssize_t pitch, const double* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_split_at_f32(int32_t* phase, Py_ssize_t pitch, const int32_t* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_split_at_f64(int64_t* phase, Py_ssize_t pitch, const int64_t* row, Py_ssize_t stride, Py_ssize_t count)
-    int tl_max_2x2_f32(float* y, int32_t* at, const float* r0, const float* r1, int64_t p0, int64_t p1, Py_ssize_t n)
-    int tl_max_2x2_f64(double* y, int32_t* at, const double* r0, const double* r1, int64_t p0, int64_t p1, Py_ssize_t n)
-    void tl_max_2x2_grad_f32(float* d0, float* d1, const float* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
-    void tl_max_2x2_grad_f64(double* d0, double* d1, const double* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
+    int tl_max_rows(void* dst, const void* rows, Py_ssize_t count, Py_ssize_t n)
+    int tl_argmax_rows(void* dst, void* at, const void* rows, const int64_t* start, Py_ssize_t count, Py_ssize_t n)
+    void tl_argmax_taps(void* y, int32_t* at, const void* taps, const void* where, Py_ssize_t count, void* best, Py_ssize_t n)
+    void tl_split(void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
+    void tl_split_at(const void* line, void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
+    int tl_max_2x2(void* y, int32_t* at, const void* r0, const void* r1, int64_t p0, int64_t p1, Py_ssize_t n)
+    void tl_max_2x2_grad(void* d0, void* d1, const void* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
 
 cdef extern from "kernels/pool/columns.h" nogil:
-    bint tl_max_columns_f32(float* y, int32_t* at, const float* x, const tl_columns* s)
-    bint tl_max_columns_f64(double* y, int32_t* at, const double* x, const tl_columns* s)
+    bint tl_max_columns(void* y, int32_t* at, const void* x, const tl_columns* s)
 
 # A position that comes after every cell of a plane, for the columns beside it.
 cdef enum:
@@ -113,99 +105,100 @@ cdef void max_plane(const Windows* w, const real* x, real* y, int32_t* at, doubl
         max_strips(w, x, y, at, pad_value, slab)
 
 
-cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, double pad_value, char* slab) noexcept nogil:
-    """A plane of any windows, a strip of rows of windows at a time.
+# The working memory of max_strips. `line` holds, for each row of windows of a strip, the maximum of every column over the rows of the
+# window; what is beside the columns never wins, or is the pad value. `phase` is the strip cut by residue of the stride. Positions run along
+# in arrays of the same layout, of int32 beside float and int64 beside double.
+cdef struct Strip:
+    int64_t pitch
+    int64_t length
+    int64_t* start
+    const void** rows
+    const void** taps
+    const void** where
+    char* pad_row           # NULL where nothing is padded
+    char* best
+    char* line
+    char* phase
+    char* at_line
+    char* at_phase
 
-    `line` holds, for each row of windows of a strip, the maximum of every column over the rows of the window; what is beside the
-    columns never wins, or is the pad value. `phase` is the strip cut by residue of the stride. Positions run along in arrays of the same
-    layout, of int32 beside float and int64 beside double.
-    """
-    cdef int64_t W = w.size[2], ow = w.out[2], s = w.stride[2], p = w.padding[2], kw = w.kernel[2]
-    cdef int64_t pitch = phase_pitch(w), length = pitch * s, rows_out = w.out[0] * w.out[1], most = w.kernel[0] * w.kernel[1]
-    cdef int64_t cells = W if W < length - p else length - p
-    cdef int64_t strip, first, m, b, j, k, o, shift, count
-    cdef bint padded = pad_value != -INFINITY
-    cdef int nan[STRIP]
-    cdef const real** rows
-    cdef const real** taps
-    cdef const void** where
-    cdef int64_t* start
-    cdef real *line
-    cdef real *phase
-    cdef real *pad_row
-    cdef char *best
-    cdef char *at_line
-    cdef char *at_phase
-    rows = <const real**>carve(&slab, most * 8)
-    start = <int64_t*>carve(&slab, most * 8)
-    taps = <const real**>carve(&slab, kw * 8)
-    where = <const void**>carve(&slab, kw * 8)
-    pad_row = <real*>carve(&slab, W * sizeof(real))
-    best = carve(&slab, ow * sizeof(real))
+
+cdef void carve_strip(Strip* strip, const Windows* w, const real* x, bint positions, double pad_value, char* slab) noexcept nogil:
+    cdef int64_t W = w.size[2], s = w.stride[2], p = w.padding[2], most = w.kernel[0] * w.kernel[1], j
+    strip.pitch = phase_pitch(w)
+    strip.length = strip.pitch * s
+    strip.rows = <const void**>carve(&slab, most * 8)
+    strip.start = <int64_t*>carve(&slab, most * 8)
+    strip.taps = <const void**>carve(&slab, w.kernel[2] * 8)
+    strip.where = <const void**>carve(&slab, w.kernel[2] * 8)
+    strip.pad_row = carve(&slab, W * sizeof(real))
+    strip.best = carve(&slab, w.out[2] * sizeof(real))
     # The columns themselves begin on a cache line.
-    line = <real*>carve(&slab, (STRIP * length + 16) * sizeof(real)) + (-p & 15)
-    phase = <real*>carve(&slab, STRIP * length * sizeof(real)) if s > 1 else line
-    at_line = carve(&slab, (STRIP * length + 16) * sizeof(real)) + (-p & 15) * sizeof(real)
-    at_phase = carve(&slab, STRIP * length * sizeof(real)) if s > 1 else at_line
-    for j in range(STRIP * length):
-        line[j] = <real>pad_value
-        if at != NULL:
-            put_position(at_line, j, BEYOND, sizeof(real))
-    if padded:
-        for j in range(W):
-            pad_row[j] = <real>pad_value
-    for strip in range((rows_out + STRIP - 1) // STRIP):
-        first = strip * STRIP
+    strip.line = carve(&slab, (STRIP * strip.length + 16) * sizeof(real)) + (-p & 15) * sizeof(real)
+    strip.phase = carve(&slab, STRIP * strip.length * sizeof(real)) if s > 1 else strip.line
+    strip.at_line = carve(&slab, (STRIP * strip.length + 16) * sizeof(real)) + (-p & 15) * sizeof(real)
+    strip.at_phase = carve(&slab, STRIP * strip.length * sizeof(real)) if s > 1 else strip.at_line
+    for j in range(STRIP * strip.length):
+        (<real*>strip.line)[j] = <real>pad_value
+        if positions:
+            put_position(strip.at_line, j, BEYOND, sizeof(real))
+    if pad_value == -INFINITY:
+        strip.pad_row = NULL
+    for j in range(W if strip.pad_row != NULL else 0):
+        (<real*>strip.pad_row)[j] = <real>pad_value
+
+
+cdef bint max_of_columns(Strip* strip, const Windows* w, const real* x, bint positions, int64_t b, int64_t o) noexcept nogil:
+    # Row b of a strip, the columns under row o of windows; whether there may be a NaN.
+    cdef int64_t p = w.padding[2], k = b * strip.length + p, cells = min(w.size[2], strip.length - p), j
+    cdef real* line = <real*>strip.line + k
+    cdef int64_t count = window_rows(w, x, <const real**>strip.rows, strip.start, o // w.out[1], o % w.out[1], <const real*>strip.pad_row)
+    fetch_ahead(w, <const real*>strip.rows[count - 1])
+    if not positions:
+        return tl_max_rows(line, <const real**>strip.rows, count, cells)
+    if strip.pad_row != NULL:
+        # Equal pad values beside the first row of the window come at their place in it.
+        for j in range(strip.length):
+            if j < p or j >= p + w.size[2]:
+                put_position(strip.at_line, b * strip.length + j, strip.start[0] - p + j, sizeof(real))
+    return tl_argmax_rows(line, strip.at_line + k * sizeof(real), <const real**>strip.rows, strip.start, count, cells)
+
+
+cdef void max_of_taps(Strip* strip, const Windows* w, real* y, int32_t* at, int64_t b) noexcept nogil:
+    # Row b of a strip, its row of windows.
+    cdef int64_t shift, k
+    for k in range(w.kernel[2]):
+        shift = k % w.stride[2] * STRIP * strip.pitch + b * strip.pitch + k // w.stride[2]
+        strip.taps[k] = <real*>strip.phase + shift
+        strip.where[k] = strip.at_phase + shift * sizeof(real)
+    if at == NULL:
+        tl_max_rows(y, <const real**>strip.taps, w.kernel[2], w.out[2])
+    else:
+        tl_argmax_taps(y, at, <const real**>strip.taps, strip.where, w.kernel[2], strip.best, w.out[2])
+
+
+cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, double pad_value, char* slab) noexcept nogil:
+    """A plane of any windows, a strip of rows of windows at a time."""
+    cdef int64_t ow = w.out[2], s = w.stride[2], rows_out = w.out[0] * w.out[1], first = 0, m, b, o
+    cdef bint nan[STRIP]
+    cdef Strip strip
+    carve_strip(&strip, w, x, at != NULL, pad_value, slab)
+    while first < rows_out:
         m = min(<int64_t>STRIP, rows_out - first)
         for b in range(m):
-            o = first + b
-            count = window_rows(w, x, rows, start, o // w.out[1], o % w.out[1], pad_row if padded else NULL)
-            fetch_ahead(w, rows[count - 1])
-            k = b * length + p
-            if at == NULL:
-                if real is float:
-                    nan[b] = tl_max_rows_f32(line + k, rows, count, cells)
-                else:
-                    nan[b] = tl_max_rows_f64(line + k, rows, count, cells)
-                continue
-            if padded:
-                # Equal pad values beside the first row of the window come at their place in it.
-                for j in range(length):
-                    if j < p or j >= p + W:
-                        put_position(at_line, b * length + j, start[0] - p + j, sizeof(real))
-            if real is float:
-                nan[b] = tl_argmax_rows_f32(line + k, <int32_t*>at_line + k, rows, start, count, cells)
-            else:
-                nan[b] = tl_argmax_rows_f64(line + k, <int64_t*>at_line + k, rows, start, count, cells)
+            nan[b] = max_of_columns(&strip, w, x, at != NULL, b, first + b)
         if s > 1:
-            if real is float:
-                tl_split_f32(phase, STRIP * pitch, line, s, m * pitch)
-                if at != NULL:
-                    tl_split_at_f32(<int32_t*>at_phase, STRIP * pitch, <const int32_t*>at_line, s, m * pitch)
-            else:
-                tl_split_f64(phase, STRIP * pitch, line, s, m * pitch)
-                if at != NULL:
-                    tl_split_at_f64(<int64_t*>at_phase, STRIP * pitch, <const int64_t*>at_line, s, m * pitch)
+            tl_split(<real*>strip.phase, STRIP * strip.pitch, <const real*>strip.line, s, m * strip.pitch)
+            if at != NULL:
+                tl_split_at(<const real*>strip.line, strip.at_phase, STRIP * strip.pitch, strip.at_line, s, m * strip.pitch)
         for b in range(m):
             o = (first + b) * ow
-            for k in range(kw):
-                shift = k % s * STRIP * pitch + b * pitch + k // s
-                taps[k] = phase + shift
-                where[k] = at_phase + shift * sizeof(real)
-            if real is float:
-                if at == NULL:
-                    tl_max_rows_f32(y + o, taps, kw, ow)
-                else:
-                    tl_argmax_taps_f32(y + o, at + o, taps, <const int32_t**>where, kw, <int32_t*>best, ow)
-            else:
-                if at == NULL:
-                    tl_max_rows_f64(y + o, taps, kw, ow)
-                else:
-                    tl_argmax_taps_f64(y + o, at + o, taps, <const int64_t**>where, kw, <int64_t*>best, ow)
+            max_of_taps(&strip, w, y + o, at + o if at else NULL, b)
             if nan[b]:
                 max_row_scalar(w, x, y + o, at + o if at else NULL, (first + b) // w.out[1], (first + b) % w.out[1], pad_value)
-            elif padded and at != NULL:
+            elif strip.pad_row != NULL and at != NULL:
                 to_plane_positions(w, at + o, ow)
+        first += STRIP
 
 
 cdef inline void put_position(char* positions, int64_t j, int64_t position, size_t item) noexcept nogil:
@@ -217,31 +210,21 @@ cdef inline void put_position(char* positions, int64_t j, int64_t position, size
 
 cdef void max_2x2(const Windows* w, const real* x, real* y, int32_t* at) noexcept nogil:
     cdef int64_t H = w.size[1], W = w.size[2], ow = w.out[2], o0, o1, i, o
-    cdef int nan
     for o0 in range(w.out[0]):
         for o1 in range(w.out[1]):
             i = (o0 * H + 2 * o1) * W
             o = (o0 * w.out[1] + o1) * ow
             fetch_ahead(w, x + i)
-            if real is float:
-                nan = tl_max_2x2_f32(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow)
-            else:
-                nan = tl_max_2x2_f64(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow)
-            if nan:
+            if tl_max_2x2(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow):
                 max_row_scalar(w, x, y + o, at + o if at else NULL, o0, o1, -INFINITY)
 
 
 cdef void max_columns(const Windows* w, const tl_columns* s, const real* x, real* y, int32_t* at) noexcept nogil:
     cdef int64_t o, o0, plane = w.size[1] * w.size[2], outs = w.out[1] * w.out[2], i
     cdef int32_t* chosen
-    cdef bint nan
     for o0 in range(w.out[0]):
         chosen = at + o0 * outs if at else NULL
-        if real is float:
-            nan = tl_max_columns_f32(y + o0 * outs, chosen, x + o0 * plane, s)
-        else:
-            nan = tl_max_columns_f64(y + o0 * outs, chosen, x + o0 * plane, s)
-        if nan:
+        if tl_max_columns(y + o0 * outs, chosen, x + o0 * plane, s):
             for o in range(w.out[1]):
                 max_row_scalar(w, x, y + o0 * outs + o * w.out[2], chosen + o * w.out[2] if at else NULL, o0, o, -INFINITY)
         elif at != NULL and o0 > 0:
@@ -269,10 +252,7 @@ cdef void max_grad_plane(const Windows* w, const int32_t* at, const real* g, rea
         for o1 in range(w.out[1]):
             i = (o0 * H + 2 * o1) * W
             o = (o0 * w.out[1] + o1) * ow
-            if real is float:
-                tl_max_2x2_grad_f32(dx + i, dx + i + W, g + o, at + o, i, i + W, ow)
-            else:
-                tl_max_2x2_grad_f64(dx + i, dx + i + W, g + o, at + o, i, i + W, ow)
+            tl_max_2x2_grad(dx + i, dx + i + W, g + o, at + o, i, i + W, ow)
 
 
 cdef const int32_t* chosen_cells(PlaneJob* job, int64_t i, char* slab, real* spare) noexcept nogil:
@@ -301,54 +281,38 @@ cdef void max_gather_one(PlaneJob* job, int64_t i, char* slab, real* spare) noex
 
 # Kernels ---------------------------------------------------------------------------------------------------------------------
 
-cdef int max_pool(plane_fn plane, void** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
-    # (y, argmax) <- (x)
+# (y, argmax) <- (x): (N,C,D,H,W) -> (N,C,D',H',W')
+cdef int max_pool(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef PlaneJob job
     job.w = read_windows(ints)
-    job.plane = plane
+    job.plane = <plane_fn>max_one[real]
     job.x, job.y, job.at, job.number = inp[0], out[0], <int32_t*>out[1], floats[0]
     job.slab_bytes, job.spare_bytes = max_scratch(&job.w), 0
     return over_planes(&job, row_cost(&job.w, 0.1))
 
 
-cdef int max_chosen(plane_fn plane, void** out, void** inp, const int64_t* ints, const double* floats, size_t item) noexcept nogil:
+cdef int max_chosen(plane_fn plane, real** out, void** inp, const int64_t* ints, const double* floats) noexcept nogil:
     # (dx) <- (g, x, argmax or NULL), or its transpose (gathered) <- (h, x, argmax or NULL)
     cdef PlaneJob job
     job.w = read_windows(ints)
     job.plane = plane
     job.g, job.x, job.hint, job.y, job.number = inp[0], inp[1], <const int32_t*>inp[2], out[0], floats[0]
     job.slab_bytes = max_scratch(&job.w)
-    job.spare_bytes = 0 if job.hint else volume(job.w.out) * (item + 4)
+    job.spare_bytes = 0 if job.hint else volume(job.w.out) * (sizeof(real) + 4)
     return over_planes(&job, row_cost(&job.w, 0.1 if job.hint else 0.2))
 
 
-cdef int max_pool_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_pool(<plane_fn>max_one[float], out, inp, ints, floats)
+cdef int max_pool_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return max_chosen(<plane_fn>max_grad_one[real], out, inp, ints, floats)
 
 
-cdef int max_pool_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_pool(<plane_fn>max_one[double], out, inp, ints, floats)
-
-
-cdef int max_pool_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[float], out, inp, ints, floats, 4)
-
-
-cdef int max_pool_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_grad_one[double], out, inp, ints, floats, 8)
-
-
-cdef int max_pool_gather_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_gather_one[float], out, inp, ints, floats, 4)
-
-
-cdef int max_pool_gather_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return max_chosen(<plane_fn>max_gather_one[double], out, inp, ints, floats, 8)
+cdef int max_pool_gather(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return max_chosen(<plane_fn>max_gather_one[real], out, inp, ints, floats)
 
 
 KERNELS = {
-    "max_pool:f32": <size_t>&max_pool_f32, "max_pool:f64": <size_t>&max_pool_f64,
-    "_max_pool_grad:f32": <size_t>&max_pool_grad_f32, "_max_pool_grad:f64": <size_t>&max_pool_grad_f64,
-    "_max_pool_gather:f32": <size_t>&max_pool_gather_f32, "_max_pool_gather:f64": <size_t>&max_pool_gather_f64,
+    "max_pool:f32": <size_t>&max_pool[float], "max_pool:f64": <size_t>&max_pool[double],
+    "_max_pool_grad:f32": <size_t>&max_pool_grad[float], "_max_pool_grad:f64": <size_t>&max_pool_grad[double],
+    "_max_pool_gather:f32": <size_t>&max_pool_gather[float], "_max_pool_gather:f64": <size_t>&max_pool_gather[double],
 }
 ACCUMULATES = set()

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include "kernel.h"
+#include "simd/by_type.h"
 
 /* Runs BODY for j = 0 … n-1 in blocks of a fixed length, so that the compiler leaves no scalar tail: the last block is moved back to end at
  * n and does a few elements a second time. BODY must not read what it writes, unless doing it twice changes nothing. */
@@ -36,4 +37,17 @@
 #undef TI
 #undef NAME
 
+#define tl_max_rows(y, ...) TL_CALL(tl_max_rows, y, __VA_ARGS__)
+#define tl_max_2x2(y, ...) TL_CALL(tl_max_2x2, y, __VA_ARGS__)
+#define tl_max_2x2_grad(y, ...) TL_CALL(tl_max_2x2_grad, y, __VA_ARGS__)
+#define tl_split(y, ...) TL_CALL(tl_split, y, __VA_ARGS__)
+#define tl_sum_rows(y, ...) TL_CALL(tl_sum_rows, y, __VA_ARGS__)
+#define tl_merge(y, ...) TL_CALL(tl_merge, y, __VA_ARGS__)
+#define tl_spread(y, ...) TL_CALL(tl_spread, y, __VA_ARGS__)
+#define tl_avg_2x2(y, ...) TL_CALL(tl_avg_2x2, y, __VA_ARGS__)
+#define tl_avg_2x2_grad(y, ...) TL_CALL(tl_avg_2x2_grad, y, __VA_ARGS__)
+/* Positions come as addresses of bytes. */
+#define tl_argmax_rows(y, at, ...) TL_CALL(tl_argmax_rows, y, (void *)(at), __VA_ARGS__)
+#define tl_argmax_taps(y, at, taps, where, count, best, n) TL_CALL(tl_argmax_taps, y, at, taps, (void *)(where), count, (void *)(best), n)
+#define tl_split_at(line, phase, pitch, row, ...) TL_OF(tl_split_at, line)((void *)(phase), pitch, (const void *)(row), __VA_ARGS__)
 #endif

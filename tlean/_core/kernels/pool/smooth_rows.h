@@ -3,6 +3,7 @@
 #define TLEAN_SMOOTH_ROWS_H
 #include <stddef.h>
 #include "kernel.h"
+#include "simd/by_type.h"
 #include "simd/vmath.h"
 
 #define TL_SMOOTH_LANES 16
@@ -27,4 +28,10 @@
 #undef EXP
 #undef LOG
 
+#define tl_scaled_copy(y, ...) TL_CALL(tl_scaled_copy, y, __VA_ARGS__)
+#define tl_max_into(y, ...) TL_CALL(tl_max_into, y, __VA_ARGS__)
+#define tl_exp_into(y, ...) TL_CALL(tl_exp_into, y, __VA_ARGS__)
+#define tl_log_sum(y, ...) TL_CALL(tl_log_sum, y, __VA_ARGS__)
+#define tl_divide(y, ...) TL_CALL(tl_divide, y, __VA_ARGS__)
+#define tl_add_product(y, ...) TL_CALL(tl_add_product, y, __VA_ARGS__)
 #endif

@@ -4,19 +4,20 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
-from tlean._core.threads.threads cimport parallel_for
+from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 cdef extern from "simd/philox.h" nogil:
-    int TL_PHILOX_LANES
-    int TL_UNIFORMS_f32
-    int TL_UNIFORMS_f64
+    enum:
+        TL_PHILOX_LANES
     void tl_philox_block(uint32_t* counter, uint32_t k0, uint32_t k1)
-    void tl_uniforms_f32(float* u, uint64_t seed, uint64_t block)
-    void tl_uniforms_f64(double* u, uint64_t seed, uint64_t block)
-    void tl_mask_f32(float* y, const float* u, float keep, Py_ssize_t n)
-    void tl_mask_f64(double* y, const double* u, double keep, Py_ssize_t n)
-    void tl_dropout_f32(float* y, const float* x, const float* u, float keep, float factor, Py_ssize_t n)
-    void tl_dropout_f64(double* y, const double* x, const double* u, double keep, double factor, Py_ssize_t n)
+    # y, x and u are of one float type.
+    void tl_uniforms(void* u, uint64_t seed, uint64_t block)
+    void tl_mask(void* y, const void* u, double keep, Py_ssize_t n)
+    void tl_dropout(void* y, const void* x, const void* u, double keep, double factor, Py_ssize_t n)
+
+ctypedef fused real:
+    float
+    double
 
 # Elements of one chunk of parallel work: a multiple of what one call of the generator makes, in either dtype.
 cdef enum:
@@ -38,106 +39,64 @@ cdef struct Job:
     double factor
 
 
-cdef void chunk_f32(void* context, Py_ssize_t chunk) noexcept nogil:
+cdef void fill_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Job* job = <Job*>context
-    cdef float u[64]
-    cdef float* y = <float*>job.y
-    cdef int64_t i = chunk * CHUNK, last = min(i + CHUNK, job.n), m
+    cdef real u[4 * TL_PHILOX_LANES]
+    cdef real* y = <real*>job.y
+    # A block of the generator is 16 bytes.
+    cdef int64_t each = 16 // sizeof(real), most = TL_PHILOX_LANES * each, i = chunk * CHUNK, last = min(i + CHUNK, job.n), m
     while i < last:
-        m = min(<int64_t>TL_UNIFORMS_f32, last - i)
-        if job.kind == UNIFORM and m == TL_UNIFORMS_f32:
-            tl_uniforms_f32(y + i, job.seed, i // 4)
+        m = min(most, last - i)
+        if job.kind == UNIFORM and m == most:
+            tl_uniforms(y + i, job.seed, i // each)
         else:
-            tl_uniforms_f32(u, job.seed, i // 4)
+            tl_uniforms(&u[0], job.seed, i // each)
             if job.kind == UNIFORM:
-                memcpy(y + i, u, m * sizeof(float))
+                memcpy(y + i, u, m * sizeof(real))
             elif job.kind == MASK:
-                tl_mask_f32(y + i, u, <float>job.keep, m)
+                tl_mask(y + i, &u[0], <real>job.keep, m)
             else:
-                tl_dropout_f32(y + i, <const float*>job.x + i, u, <float>job.keep, <float>job.factor, m)
+                tl_dropout(y + i, <const real*>job.x + i, &u[0], <real>job.keep, <real>job.factor, m)
         i += m
 
 
-cdef void chunk_f64(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Job* job = <Job*>context
-    cdef double u[32]
-    cdef double* y = <double*>job.y
-    cdef int64_t i = chunk * CHUNK, last = min(i + CHUNK, job.n), m
-    while i < last:
-        m = min(<int64_t>TL_UNIFORMS_f64, last - i)
-        if job.kind == UNIFORM and m == TL_UNIFORMS_f64:
-            tl_uniforms_f64(y + i, job.seed, i // 2)
-        else:
-            tl_uniforms_f64(u, job.seed, i // 2)
-            if job.kind == UNIFORM:
-                memcpy(y + i, u, m * sizeof(double))
-            elif job.kind == MASK:
-                tl_mask_f64(y + i, u, job.keep, m)
-            else:
-                tl_dropout_f64(y + i, <const double*>job.x + i, u, job.keep, job.factor, m)
-        i += m
-
-
-cdef int run(Job* job, bint single) noexcept nogil:
-    parallel_for(chunk_f32 if single else chunk_f64, job, (job.n + CHUNK - 1) // CHUNK, 0.5 * <double>job.n * (1 if single else 2))
+cdef int fill(Job* job, real* y) noexcept nogil:
+    job.y = y
+    parallel_for(<chunk_fn>fill_chunk[real], job, (job.n + CHUNK - 1) // CHUNK, 0.125 * <double>job.n * sizeof(real))
     return TL_OK
 
 
-cdef int rand_uniform(void** out, void** inp, const int64_t* ints, bint single) noexcept nogil:
+cdef int rand_uniform(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     # (y) <- (seed)
     cdef Job job
-    job.kind, job.n, job.seed, job.y = UNIFORM, ints[0], (<const uint64_t*>inp[0])[0], out[0]
-    return run(&job, single)
+    job.kind, job.n, job.seed = UNIFORM, ints[0], (<const uint64_t*>inp[0])[0]
+    return fill(&job, out[0])
 
 
-cdef int rand_uniform_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return rand_uniform(out, inp, ints, True)
-
-
-cdef int rand_uniform_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return rand_uniform(out, inp, ints, False)
-
-
-cdef int bernoulli_mask_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int bernoulli_mask(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     # (y) <- (keep_prob, seed)
     cdef Job job
-    job.kind, job.n, job.seed, job.y = MASK, ints[0], (<const uint64_t*>inp[1])[0], out[0]
-    job.keep = (<const float*>inp[0])[0]
-    return run(&job, True)
+    job.kind, job.n, job.seed, job.keep = MASK, ints[0], (<const uint64_t*>inp[1])[0], (<const real*>inp[0])[0]
+    return fill(&job, out[0])
 
 
-cdef int bernoulli_mask_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Job job
-    job.kind, job.n, job.seed, job.y = MASK, ints[0], (<const uint64_t*>inp[1])[0], out[0]
-    job.keep = (<const double*>inp[0])[0]
-    return run(&job, False)
-
-
-cdef int dropout(void** out, void** inp, const int64_t* ints, const double* floats, bint single) noexcept nogil:
+cdef int dropout(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     # (y) <- (x, seed)
     cdef Job job
     if floats[0] == 0.0:
         if out[0] != inp[0]:
-            memcpy(out[0], inp[0], ints[0] * (sizeof(float) if single else sizeof(double)))
+            memcpy(out[0], inp[0], ints[0] * sizeof(real))
         return TL_OK
-    job.kind, job.n, job.seed, job.x, job.y = DROPOUT, ints[0], (<const uint64_t*>inp[1])[0], inp[0], out[0]
+    job.kind, job.n, job.seed, job.x = DROPOUT, ints[0], (<const uint64_t*>inp[1])[0], inp[0]
     job.keep = 1.0 - floats[0]
     job.factor = 1.0 / job.keep
-    return run(&job, single)
-
-
-cdef int dropout_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return dropout(out, inp, ints, floats, True)
-
-
-cdef int dropout_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return dropout(out, inp, ints, floats, False)
+    return fill(&job, out[0])
 
 
 KERNELS = {
-    "rand_uniform:f32": <size_t>&rand_uniform_f32, "rand_uniform:f64": <size_t>&rand_uniform_f64,
-    "bernoulli_mask:f32": <size_t>&bernoulli_mask_f32, "bernoulli_mask:f64": <size_t>&bernoulli_mask_f64,
-    "dropout:f32": <size_t>&dropout_f32, "dropout:f64": <size_t>&dropout_f64,
+    "rand_uniform:f32": <size_t>&rand_uniform[float], "rand_uniform:f64": <size_t>&rand_uniform[double],
+    "bernoulli_mask:f32": <size_t>&bernoulli_mask[float], "bernoulli_mask:f64": <size_t>&bernoulli_mask[double],
+    "dropout:f32": <size_t>&dropout[float], "dropout:f64": <size_t>&dropout[double],
 }
 ACCUMULATES = set()
 
@@ -181,9 +140,7 @@ def fill_uniform(y, seed):
         return
     if flat.format == "f":
         single = flat
-        job.y = &single[0]
-        run(&job, True)
+        fill(&job, &single[0])
     else:
         wide = flat
-        job.y = &wide[0]
-        run(&job, False)
+        fill(&job, &wide[0])

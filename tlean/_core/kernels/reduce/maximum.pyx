@@ -11,15 +11,13 @@ from libc.string cimport memcpy, memset
 from tlean._core.kernel cimport (
     TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B, TL_SLOT_REDUCE_VALUES,
 )
-from tlean._core.threads.threads cimport parallel_for, scratch
+from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 cdef extern from "kernels/reduce/maxima.h" nogil:
-    void tl_row_maxima_f32(float* top, int32_t* index, const float* x, int64_t rows, int64_t n)
-    void tl_row_maxima_f64(double* top, int32_t* index, const double* x, int64_t rows, int64_t n)
-    void tl_panel_max_f32(float* top, int32_t* index, const float* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
-                          int64_t first, int64_t scale)
-    void tl_panel_max_f64(double* top, int32_t* index, const double* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
-                          int64_t first, int64_t scale)
+    # top and x are of one float type.
+    void tl_row_maxima(void* top, int32_t* index, const void* x, int64_t rows, int64_t n)
+    void tl_panel_max(void* top, int32_t* index, const void* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
+                      int64_t first, int64_t scale)
 
 ctypedef fused real:
     float
@@ -47,7 +45,6 @@ cdef struct Pass:
     const int32_t* under       # the indices that the elements of src represent; NULL: none yet
     void* dst
     int32_t* index             # NULL: not asked for
-    int itemsize
     int64_t length
     int64_t width
     int64_t scale              # how much the index grows with one step along `length`
@@ -63,16 +60,16 @@ cdef inline void row_maxima(
     # Neighbouring rows of n elements from src[at] on, each from position `first` on of its run.
     cdef int32_t* index = p.index + to if p.index != NULL else NULL
     cdef int64_t r
-    if real is float:
-        tl_row_maxima_f32(dst + to, index, src + at, rows, n)
-    else:
-        tl_row_maxima_f64(dst + to, index, src + at, rows, n)
+    tl_row_maxima(dst + to, index, src + at, rows, n)
     if index != NULL and (first != 0 or p.scale != 1 or p.under != NULL):
         for r in range(rows):
             index[r] = <int32_t>((first + index[r]) * p.scale) + (p.under[at + r * n + index[r]] if p.under != NULL else 0)
 
 
-cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
+cdef void pass_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Pass* p = <Pass*>context
+    cdef real* dst = <real*>p.dst
+    cdef const real* src = <const real*>p.src
     cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), at, rest, first, n, column, to
     cdef int32_t* index
     cdef const int32_t* under
@@ -91,21 +88,10 @@ cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) 
             continue
         index = p.index + to if p.index != NULL else NULL
         under = p.under + at if p.under != NULL else NULL
-        if real is float:
-            tl_panel_max_f32(dst + to, index, src + at, under, n, p.width, least(PANEL, p.width - column), first, p.scale)
-        else:
-            tl_panel_max_f64(dst + to, index, src + at, under, n, p.width, least(PANEL, p.width - column), first, p.scale)
+        tl_panel_max(dst + to, index, src + at, under, n, p.width, least(PANEL, p.width - column), first, p.scale)
 
 
-cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Pass* p = <Pass*>context
-    if p.itemsize == 4:
-        pass_typed(p, <float*>p.dst, <const float*>p.src, chunk)
-    else:
-        pass_typed(p, <double*>p.dst, <const double*>p.src, chunk)
-
-
-cdef void* room(int slot, int64_t elements, int itemsize, int32_t** index) noexcept nogil:
+cdef void* room(int slot, int64_t elements, size_t itemsize, int32_t** index) noexcept nogil:
     # Scratch for values and, where *index is not NULL, indices behind them.
     cdef char* p = <char*>scratch(slot, elements * (itemsize + 4))
     if index[0] != NULL:
@@ -113,7 +99,7 @@ cdef void* room(int slot, int64_t elements, int itemsize, int32_t** index) noexc
     return p
 
 
-cdef int max_run(Pass* p, int64_t outer, void* dst, int32_t* index) noexcept nogil:
+cdef int max_run(Pass* p, int64_t outer, real* dst, int32_t* index) noexcept nogil:
     # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
     cdef int slot = TL_SLOT_REDUCE_PASS_A
     p.panels = (p.width + PANEL - 1) // PANEL
@@ -125,11 +111,11 @@ cdef int max_run(Pass* p, int64_t outer, void* dst, int32_t* index) noexcept nog
         p.dst = dst
         p.index = index
         if p.segments > 1:
-            p.dst = room(slot, outer * p.segments * p.width, p.itemsize, &p.index)
+            p.dst = room(slot, outer * p.segments * p.width, sizeof(real), &p.index)
             if p.dst == NULL:
                 return TL_NO_MEMORY
-        parallel_for(pass_chunk, p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
-                     outer * p.length * p.width * p.itemsize * NS_PER_BYTE)
+        parallel_for(<chunk_fn>pass_chunk[real], p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
+                     outer * p.length * p.width * sizeof(real) * NS_PER_BYTE)
         if p.segments == 1:
             return TL_OK
         # Segments' maxima carry whole indices already.
@@ -150,12 +136,12 @@ cdef int64_t kept_size(const int64_t* ints) noexcept nogil:
     return n
 
 
-cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int maximum(real* values, int32_t* indices, const void* src, const int64_t* ints) noexcept nogil:
     # `values` and `indices` have room for every kept element; `indices` may be NULL.
     cdef int64_t runs = ints[0], first = 1 - ints[1], k = runs - 1, kept = kept_size(ints), outer, width = 1, within = 1, i
     cdef const int64_t* size = ints + 2
     cdef int32_t* index
-    cdef void* dst
+    cdef real* dst
     cdef Pass p
     cdef int slot = TL_SLOT_REDUCE_AXIS_A, code
     if kept == 0:
@@ -165,13 +151,12 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
         k -= 1
     if k < 0:
         # Every reduced axis has size 1.
-        memcpy(values, src, kept * itemsize)
+        memcpy(values, src, kept * sizeof(real))
         if indices != NULL:
             memset(indices, 0, kept * sizeof(int32_t))
         return TL_OK
     p.src = src
     p.under = NULL
-    p.itemsize = itemsize
     outer = 1
     for i in range(k + 1):
         outer *= size[i]
@@ -183,7 +168,7 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
         if k < 2:
             return max_run(&p, outer, values, indices)
         index = indices
-        dst = room(slot, outer * width, itemsize, &index)
+        dst = <real*>room(slot, outer * width, sizeof(real), &index)
         if dst == NULL:
             return TL_NO_MEMORY
         code = max_run(&p, outer, dst, index)
@@ -200,54 +185,40 @@ cdef int maximum(void* values, int32_t* indices, const void* src, const int64_t*
 
 # max_index: the positions of the maxima, int32. argmax: the same, int64.
 
-cdef int index_only(void** out, void** inp, const int64_t* ints, int itemsize, bint wide) noexcept nogil:
+cdef int index_only(real** out, void** inp, const int64_t* ints, bint wide) noexcept nogil:
     cdef int64_t kept = kept_size(ints), k
-    cdef char* values = <char*>scratch(TL_SLOT_REDUCE_VALUES, kept * (itemsize + 4))
+    cdef real* values = <real*>scratch(TL_SLOT_REDUCE_VALUES, kept * (sizeof(real) + 4))
     cdef int32_t* narrow
     cdef int code
     if values == NULL:
         return TL_NO_MEMORY
-    narrow = <int32_t*>(values + kept * itemsize) if wide else <int32_t*>out[0]
-    code = maximum(values, narrow, inp[0], ints, itemsize)
+    narrow = <int32_t*>(values + kept) if wide else <int32_t*>out[0]
+    code = maximum(values, narrow, inp[0], ints)
     if wide and code == TL_OK:
         for k in range(kept):
             (<int64_t*>out[0])[k] = narrow[k]
     return code
 
 
-cdef int max_index_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return index_only(out, inp, ints, 4, False)
+cdef int max_index(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return index_only(out, inp, ints, False)
 
 
-cdef int max_index_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return index_only(out, inp, ints, 8, False)
-
-
-cdef int argmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return index_only(out, inp, ints, 4, True)
-
-
-cdef int argmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return index_only(out, inp, ints, 8, True)
+cdef int argmax(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return index_only(out, inp, ints, True)
 
 
 # reduce_max: the maxima and their positions, each only if it is read.
 
-cdef int reduce_max_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int reduce_max(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     if out[0] == NULL:
-        return index_only(out + 1, inp, ints, 4, False)
-    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 4)
-
-
-cdef int reduce_max_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    if out[0] == NULL:
-        return index_only(out + 1, inp, ints, 8, False)
-    return maximum(out[0], <int32_t*>out[1], inp[0], ints, 8)
+        return index_only(out + 1, inp, ints, False)
+    return maximum(out[0], <int32_t*>out[1], inp[0], ints)
 
 
 KERNELS = {
-    "reduce_max:f32": <size_t>&reduce_max_f32, "reduce_max:f64": <size_t>&reduce_max_f64,
-    "max_index:f32": <size_t>&max_index_f32, "max_index:f64": <size_t>&max_index_f64,
-    "argmax:f32": <size_t>&argmax_f32, "argmax:f64": <size_t>&argmax_f64,
+    "reduce_max:f32": <size_t>&reduce_max[float], "reduce_max:f64": <size_t>&reduce_max[double],
+    "max_index:f32": <size_t>&max_index[float], "max_index:f64": <size_t>&max_index[double],
+    "argmax:f32": <size_t>&argmax[float], "argmax:f64": <size_t>&argmax[double],
 }
 ACCUMULATES = set()

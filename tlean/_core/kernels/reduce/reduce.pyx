@@ -11,17 +11,16 @@ from libc.string cimport memcpy, memset
 from tlean._core.kernel cimport (
     TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B,
 )
-from tlean._core.threads.threads cimport parallel_for, scratch
+from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
+# Pointers are to one float type.
 cdef extern from "kernels/reduce/sums.h" nogil:
-    void tl_row_sums_f32(float* sum, const float* x, int64_t rows, int64_t n)
-    void tl_row_sums_f64(double* sum, const double* x, int64_t rows, int64_t n)
-    void tl_panel_sum_f32(float* total, float* part, const float* x, int64_t rows, int64_t stride, int64_t w)
-    void tl_panel_sum_f64(double* total, double* part, const double* x, int64_t rows, int64_t stride, int64_t w)
+    void tl_row_sums(void* sum, const void* x, int64_t rows, int64_t n)
+    void tl_panel_sum(void* total, void* part, const void* x, int64_t rows, int64_t stride, int64_t w)
 
 cdef extern from "kernels/reduce/sums_blocked.h" nogil:
     enum:
-        TL_TILE4
+        TL_LANES_f32
     void tl_row_sums_blocked(float* sum, const float* x, int64_t n)
 
 ctypedef fused real:
@@ -44,20 +43,6 @@ cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
     return a if a > b else b
 
 
-cdef inline void row_sums(real* total, const real* x, int64_t rows, int64_t n) noexcept nogil:
-    if real is float:
-        tl_row_sums_f32(total, x, rows, n)
-    else:
-        tl_row_sums_f64(total, x, rows, n)
-
-
-cdef inline void panel_sum(real* total, real* part, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
-    if real is float:
-        tl_panel_sum_f32(total, part, x, rows, stride, w)
-    else:
-        tl_panel_sum_f64(total, part, x, rows, stride, w)
-
-
 cdef inline void divide(real* x, int64_t n, real by) noexcept nogil:
     cdef int64_t i
     if by != 1:
@@ -70,7 +55,6 @@ cdef inline void divide(real* x, int64_t n, real by) noexcept nogil:
 cdef struct Pass:
     const void* src
     void* dst
-    int itemsize
     int64_t outer
     int64_t length
     int64_t width
@@ -91,11 +75,11 @@ cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t s
         while beside * w < NARROW and rows >= 16 * beside:
             beside *= 2
     if beside == 1:
-        panel_sum(total, part, x, rows, stride, w)
+        tl_panel_sum(total, &part[0], x, rows, stride, w)
         return
     # `beside` neighbouring rows make one wide row; the sums of the wide rows are folded in half until one row is left.
     wide = beside * w
-    panel_sum(side, part, x, rows // beside, wide, wide)
+    tl_panel_sum(&side[0], &part[0], x, rows // beside, wide, wide)
     x += rows // beside * wide
     for j in range(rows % beside * w):
         side[j] += x[j]
@@ -107,10 +91,13 @@ cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t s
         total[j] = side[j]
 
 
-cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) noexcept nogil:
+cdef void pass_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Pass* p = <Pass*>context
+    cdef real* dst = <real*>p.dst
+    cdef const real* src = <const real*>p.src
     cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), rest, first, n, at, column, w
     if p.width == 1 and p.segments == 1:
-        row_sums(dst + unit, src + unit * p.length, stop - unit, p.length)
+        tl_row_sums(dst + unit, src + unit * p.length, stop - unit, p.length)
         divide(dst + unit, stop - unit, <real>p.divisor)
         return
     for unit in range(unit, stop):
@@ -120,27 +107,18 @@ cdef inline void pass_typed(Pass* p, real* dst, const real* src, int64_t chunk) 
         n = least(p.segment, p.length - first)
         at = (rest // p.segments * p.length + first) * p.width + column
         if p.width == 1:
-            row_sums(dst + rest, src + at, 1, n)
+            tl_row_sums(dst + rest, src + at, 1, n)
         else:
             w = least(PANEL, p.width - column)
             sum_columns(dst + rest * p.width + column, src + at, n, p.width, w)
             divide(dst + rest * p.width + column, w, <real>p.divisor)
 
 
-cdef void pass_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Pass* p = <Pass*>context
-    if p.itemsize == 4:
-        pass_typed(p, <float*>p.dst, <const float*>p.src, chunk)
-    else:
-        pass_typed(p, <double*>p.dst, <const double*>p.src, chunk)
-
-
-cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor, int itemsize) noexcept nogil:
+cdef int sum_run(real* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor) noexcept nogil:
     # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
     cdef Pass p
     cdef int slot = TL_SLOT_REDUCE_PASS_A
     p.src = src
-    p.itemsize = itemsize
     p.outer = outer
     p.length = length
     p.width = width
@@ -154,12 +132,12 @@ cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int6
             p.dst = dst
             p.divisor = divisor
         else:
-            p.dst = scratch(slot, outer * p.segments * width * itemsize)
+            p.dst = scratch(slot, outer * p.segments * width * sizeof(real))
             if p.dst == NULL:
                 return TL_NO_MEMORY
             p.divisor = 1
-        parallel_for(pass_chunk, &p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
-                     outer * p.length * width * itemsize * NS_PER_BYTE)
+        parallel_for(<chunk_fn>pass_chunk[real], &p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
+                     outer * p.length * width * sizeof(real) * NS_PER_BYTE)
         if p.segments == 1:
             return TL_OK
         p.src = p.dst
@@ -170,11 +148,11 @@ cdef int sum_run(void* dst, const void* src, int64_t outer, int64_t length, int6
 # reduce_sum -----------------------------------------------------------------------------------------------------------------
 # ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating; floats: (divisor,).
 
-cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* floats, int itemsize) noexcept nogil:
+cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef int64_t runs = ints[0], first = 1 - ints[1], k, kept = 1, reduced = 1, outer, width = 1
     cdef const int64_t* size = ints + 2
     cdef const void* src = inp[0]
-    cdef void* dst
+    cdef real* dst
     cdef int slot = TL_SLOT_REDUCE_AXIS_A, code
     for k in range(runs):
         if k % 2 == first:
@@ -184,7 +162,7 @@ cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* f
     if kept == 0:
         return TL_OK
     if reduced == 0:
-        memset(out[0], 0, kept * itemsize)
+        memset(out[0], 0, kept * sizeof(real))
         return TL_OK
     k = runs - 1
     if k >= 0 and k % 2 != first:
@@ -192,17 +170,17 @@ cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* f
         k -= 1
     if k < 0:
         # Every reduced axis has size 1.
-        memcpy(out[0], src, kept * itemsize)
+        memcpy(out[0], src, kept * sizeof(real))
         return TL_OK
     outer = kept * reduced // width
     while True:
         outer //= size[k]
         if k < 2:
-            return sum_run(out[0], src, outer, size[k], width, floats[0], itemsize)
-        dst = scratch(slot, outer * width * itemsize)
+            return sum_run(out[0], src, outer, size[k], width, floats[0])
+        dst = <real*>scratch(slot, outer * width * sizeof(real))
         if dst == NULL:
             return TL_NO_MEMORY
-        code = sum_run(dst, src, outer, size[k], width, 1, itemsize)
+        code = sum_run(dst, src, outer, size[k], width, 1)
         if code != TL_OK:
             return code
         src = dst
@@ -210,14 +188,6 @@ cdef int reduce_sum(void** out, void** inp, const int64_t* ints, const double* f
         width *= size[k - 1]
         k -= 2
         slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
-
-
-cdef int reduce_sum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return reduce_sum(out, inp, ints, floats, 4)
-
-
-cdef int reduce_sum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return reduce_sum(out, inp, ints, floats, 8)
 
 
 # The sum over images and positions of an array whose channels are in blocks, (N, C / lanes, P, lanes), with the bits of reduce_sum on
@@ -231,7 +201,7 @@ cdef struct Blocked:
 
 cdef void blocked_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Blocked* b = <Blocked*>context
-    tl_row_sums_blocked(b.dst + chunk * TL_TILE4, b.src + chunk * b.length * TL_TILE4, b.length)
+    tl_row_sums_blocked(b.dst + chunk * TL_LANES_f32, b.src + chunk * b.length * TL_LANES_f32, b.length)
 
 
 cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -241,9 +211,9 @@ cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const d
         b.dst = <float*>scratch(TL_SLOT_REDUCE_AXIS_A, ints[0] * ints[1] * 4)
         if b.dst == NULL:
             return TL_NO_MEMORY
-    parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_TILE4, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
+    parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_LANES_f32, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
     if ints[0] > 1:
-        return sum_run(out[0], b.dst, 1, ints[0], ints[1], floats[0], 4)
+        return sum_run(<float*>out[0], b.dst, 1, ints[0], ints[1], floats[0])
     divide(b.dst, ints[1], <float>floats[0])
     return TL_OK
 
@@ -255,7 +225,6 @@ cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const d
 cdef struct Running:
     const void* src
     void* dst
-    int itemsize
     int64_t length
     int64_t width
     bint reverse
@@ -302,7 +271,10 @@ cdef inline void running_panel(real* y, const real* x, int64_t n, int64_t step, 
         y += step
 
 
-cdef inline void running_typed(Running* c, real* dst, const real* src, int64_t chunk) noexcept nogil:
+cdef void running_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Running* c = <Running*>context
+    cdef real* dst = <real*>c.dst
+    cdef const real* src = <const real*>c.src
     cdef int64_t unit = chunk * c.units_per_chunk, end = least(unit + c.units_per_chunk, c.units)
     cdef int64_t at, column, step = -c.width if c.reverse else c.width
     while c.width == 1 and unit + 4 <= end:
@@ -320,44 +292,27 @@ cdef inline void running_typed(Running* c, real* dst, const real* src, int64_t c
             running_panel(dst + at, src + at, c.length, step, least(PANEL, c.width - column))
 
 
-cdef void running_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Running* c = <Running*>context
-    if c.itemsize == 4:
-        running_typed(c, <float*>c.dst, <const float*>c.src, chunk)
-    else:
-        running_typed(c, <double*>c.dst, <const double*>c.src, chunk)
-
-
-cdef int cumsum(void** out, void** inp, const int64_t* ints, int itemsize) noexcept nogil:
+cdef int cumsum(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Running c
     cdef int64_t total = ints[0] * ints[1] * ints[2]
     if total == 0:
         return TL_OK
     c.src = inp[0]
     c.dst = out[0]
-    c.itemsize = itemsize
     c.length = ints[1]
     c.width = ints[2]
     c.reverse = ints[3]
     c.panels = (c.width + PANEL - 1) // PANEL
     c.units = ints[0] * c.panels
     c.units_per_chunk = most(SEGMENT // (c.length * least(c.width, PANEL)), 1)
-    parallel_for(running_chunk, &c, (c.units + c.units_per_chunk - 1) // c.units_per_chunk, total * 0.7)
+    parallel_for(<chunk_fn>running_chunk[real], &c, (c.units + c.units_per_chunk - 1) // c.units_per_chunk, total * 0.7)
     return TL_OK
 
 
-cdef int cumsum_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return cumsum(out, inp, ints, 4)
-
-
-cdef int cumsum_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return cumsum(out, inp, ints, 8)
-
-
 KERNELS = {
-    "reduce_sum:f32": <size_t>&reduce_sum_f32, "reduce_sum:f64": <size_t>&reduce_sum_f64,
+    "reduce_sum:f32": <size_t>&reduce_sum[float], "reduce_sum:f64": <size_t>&reduce_sum[double],
     "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
-    "cumsum:f32": <size_t>&cumsum_f32, "cumsum:f64": <size_t>&cumsum_f64,
+    "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],
 }
 ACCUMULATES = set()
 # Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.

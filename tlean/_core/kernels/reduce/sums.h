@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "simd/by_type.h"
 #include "simd/moves.h"
 
 #define TL_HALVE(e, w, n) ((e) ^ ((w) % (n)))
@@ -16,13 +17,15 @@
 
 #define TL_T float
 #define TL_INT int32_t
-#define TL_LANES TL_TILE4
+#define TL_LANES TL_LANES_f32
 #define TL_NAME(name) name##_f32
 #include "kernels/reduce/sums_template.h"
 
 #define TL_T double
 #define TL_INT int64_t
-#define TL_LANES TL_TILE8
+#define TL_LANES TL_LANES_f64
 #define TL_NAME(name) name##_f64
 #include "kernels/reduce/sums_template.h"
+#define tl_row_sums(y, ...) TL_CALL(tl_row_sums, y, __VA_ARGS__)
+#define tl_panel_sum(y, ...) TL_CALL(tl_panel_sum, y, __VA_ARGS__)
 #endif

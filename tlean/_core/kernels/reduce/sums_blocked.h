@@ -4,7 +4,7 @@
 #define TLEAN_SUMS_BLOCKED_H
 #include "kernels/reduce/sums.h"
 
-#define LANES TL_TILE4
+#define LANES TL_LANES_f32
 static void tl_row_sums_blocked(float *restrict sum, const float *restrict x, int64_t n) {
     typedef tl_sum_vec_f32 vec;
     vec total[LANES] = {{0}};

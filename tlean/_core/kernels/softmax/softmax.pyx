@@ -12,8 +12,7 @@ from tlean._core.simd.lanes cimport (
     BATCH, FEW, LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
 from tlean._core.simd.rows cimport (
-    Job, exp_of, exp_shifted, job_of, log_of, part_f32, part_f64, real, row_dot, row_sum, run_f32, run_f64, tl_fetch, tl_stream,
-    tl_stream_end, tl_streams,
+    Job, exp_of, exp_shifted, job_of, log_of, part_fn, real, row_dot, row_sum, run, tl_fetch, tl_stream, tl_stream_end, tl_streams,
 )
 
 cdef enum Function:
@@ -68,7 +67,7 @@ cdef inline Group group_at(Axis a, Py_ssize_t item) noexcept nogil:
 
 
 # `arrays` of the size of x are read and written.
-cdef Job job_along(void** out, void** inp, const int64_t* ints, const double* floats, size_t item, int arrays) noexcept nogil:
+cdef Job job_along(void* out, void** inp, const int64_t* ints, const double* floats, size_t item, int arrays) noexcept nogil:
     cdef bint streams = ints[1] <= BATCH and tl_streams(arrays * ints[0] * ints[1] * ints[2] * item)
     cdef Py_ssize_t together = rows_together(max(<int64_t>1, ints[1]), FEW if streams or arrays > 2 else BATCH)
     cdef Axis a = axis_of(ints, together)
@@ -335,83 +334,44 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
 
 
 # Entries ----------------------------------------------------------------------------------------------------------------
-# ints: outer, n, inner. The estimates of time are of one core, per element.
+# ints: outer, n, inner. The estimates of time are of one core, per byte of an array.
 
 
-cdef int along_f32(
-    part_f32 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2
-) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats, sizeof(float), arrays)
-    return run_f32(&job, part, ns * ints[0] * ints[1] * ints[2])
+cdef int along(part_fn part, real** out, void** inp, const int64_t* ints, const double* floats, double byte_ns, int arrays=2) noexcept nogil:
+    cdef Job job = job_along(out, inp, ints, floats, sizeof(real), arrays)
+    return run(&job, part, byte_ns * sizeof(real) * ints[0] * ints[1] * ints[2])
 
 
-cdef int along_f64(
-    part_f64 part, void** out, void** inp, const int64_t* ints, const double* floats, double ns, int arrays=2
-) noexcept nogil:
-    cdef Job job = job_along(out, inp, ints, floats, sizeof(double), arrays)
-    return run_f64(&job, part, 2.0 * ns * ints[0] * ints[1] * ints[2])
+cdef int softmax(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>softmax_part[real], out, inp, ints, floats, 0.125)
 
 
-cdef int softmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(softmax_part[float], out, inp, ints, floats, 0.5)
+cdef int softmax_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>softmax_grad_part[real], out, inp, ints, floats, 0.05, 3)
 
 
-cdef int softmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(softmax_part[double], out, inp, ints, floats, 0.5)
+cdef int log_softmax(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>log_softmax_part[real], out, inp, ints, floats, 0.125)
 
 
-cdef int softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(softmax_grad_part[float], out, inp, ints, floats, 0.2, 3)
+cdef int log_softmax_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>log_softmax_grad_part[real], out, inp, ints, floats, 0.125, 3)
 
 
-cdef int softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(softmax_grad_part[double], out, inp, ints, floats, 0.2, 3)
+cdef int logsumexp(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>logsumexp_part[real], out, inp, ints, floats, 0.1)
 
 
-cdef int log_softmax_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(log_softmax_part[float], out, inp, ints, floats, 0.5)
-
-
-cdef int log_softmax_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(log_softmax_part[double], out, inp, ints, floats, 0.5)
-
-
-cdef int log_softmax_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(log_softmax_grad_part[float], out, inp, ints, floats, 0.5, 3)
-
-
-cdef int log_softmax_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(log_softmax_grad_part[double], out, inp, ints, floats, 0.5, 3)
-
-
-cdef int logsumexp_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(logsumexp_part[float], out, inp, ints, floats, 0.4)
-
-
-cdef int logsumexp_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(logsumexp_part[double], out, inp, ints, floats, 0.4)
-
-
-cdef int logsumexp_grad_f32(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f32(logsumexp_grad_part[float], out, inp, ints, floats, 0.4)
-
-
-cdef int logsumexp_grad_f64(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along_f64(logsumexp_grad_part[double], out, inp, ints, floats, 0.4)
+cdef int logsumexp_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return along(<part_fn>logsumexp_grad_part[real], out, inp, ints, floats, 0.1)
 
 
 KERNELS = {
-    "softmax:f32": <size_t>&softmax_f32,
-    "softmax:f64": <size_t>&softmax_f64,
-    "_softmax_grad:f32": <size_t>&softmax_grad_f32,
-    "_softmax_grad:f64": <size_t>&softmax_grad_f64,
-    "log_softmax:f32": <size_t>&log_softmax_f32,
-    "log_softmax:f64": <size_t>&log_softmax_f64,
-    "_log_softmax_grad:f32": <size_t>&log_softmax_grad_f32,
-    "_log_softmax_grad:f64": <size_t>&log_softmax_grad_f64,
-    "logsumexp:f32": <size_t>&logsumexp_f32,
-    "logsumexp:f64": <size_t>&logsumexp_f64,
-    "_logsumexp_grad:f32": <size_t>&logsumexp_grad_f32,
-    "_logsumexp_grad:f64": <size_t>&logsumexp_grad_f64,
+    "softmax:f32": <size_t>&softmax[float], "softmax:f64": <size_t>&softmax[double],
+    "_softmax_grad:f32": <size_t>&softmax_grad[float], "_softmax_grad:f64": <size_t>&softmax_grad[double],
+    "log_softmax:f32": <size_t>&log_softmax[float], "log_softmax:f64": <size_t>&log_softmax[double],
+    "_log_softmax_grad:f32": <size_t>&log_softmax_grad[float], "_log_softmax_grad:f64": <size_t>&log_softmax_grad[double],
+    "logsumexp:f32": <size_t>&logsumexp[float], "logsumexp:f64": <size_t>&logsumexp[double],
+    "_logsumexp_grad:f32": <size_t>&logsumexp_grad[float], "_logsumexp_grad:f64": <size_t>&logsumexp_grad[double],
 }
 ACCUMULATES = set()
