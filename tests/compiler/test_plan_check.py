@@ -15,6 +15,7 @@ from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import KERNELS
 from tlean.compiler import plan_check
 from tlean.compiler.arrange import arrange
+from tlean.compiler.chain_code import ChainCode, Header
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -152,7 +153,8 @@ def test_good_plans_pass_and_are_of_every_kind(arrangements):
     assert {chain.ADDRESS, epilogue.ADDRESS, outer_update.ADDRESS, callback.ADDRESS} <= codes
     steps = [s for a in arrangements.values() for s in a.program.steps]
     assert any(s.blocked for s in steps) and any(s.shares for s in steps) and any(not s.nodes for s in steps)
-    assert any(s.code == chain.ADDRESS and s.ints[10] for s in steps) and any(s.code == chain.ADDRESS and s.ints[5] for s in steps)
+    programs = [ChainCode.decode(s.ints) for s in steps if s.code == chain.ADDRESS]
+    assert any(p.runs for p in programs) and any(p.sums for p in programs)
 
 
 def with_steps(a: Arrangement, steps: list[Step]) -> Arrangement:
@@ -280,11 +282,12 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
     monkeypatch.setattr(plan_check, "NUMBERS", True)
     a = arrangements[name]
     for k, step in enumerate(a.program.steps):
-        start = {chain.ADDRESS: 0, epilogue.ADDRESS: 5 + (step.ints[3] if step.code == epilogue.ADDRESS else 0)}.get(step.code)
+        start = {chain.ADDRESS: 0, epilogue.ADDRESS: epilogue.EPILOGUE_HEADER + sum(step.ints[3:4])}.get(step.code)
         free: set[int] = set()
         if start is not None:
-            far, count = step.ints[start + 8 : start + 10]
-            free = {start + 2, *range(start + far, start + far + count)}
+            header = Header(*step.ints[start : start + chain.CHAIN_HEADER])
+            fetched = start + header.fetched_at
+            free = {start + chain.CHAIN_BLOCK, *range(fetched, fetched + header.fetched)}
         for j in range(len(step.ints)):
             if j in free or (step.code == callback.ADDRESS and j == 0):
                 continue

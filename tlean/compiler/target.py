@@ -16,6 +16,7 @@ from tlean.ops import OpDef, Spec
 from .graph import Graph, GraphNode
 
 if TYPE_CHECKING:
+    from .chain_code import ChainCode
     from .plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
@@ -54,7 +55,7 @@ class Bound(NamedTuple):
     def spreads(self) -> bool:
         """Whether it spreads a number over an array."""
         record = self.node.record
-        return record.name == "broadcast_to" and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
+        return record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
 
     def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
@@ -79,6 +80,8 @@ class Step:
     accumulates: bool = False
     #: Input values whose memory output k may take over.
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: The program of a fused group, which `ints` end with; None once it is encoded there, and for other kernels.
+    chain: ChainCode | None = None
     #: Values that live in the memory of another value of the same instruction.
     shares: dict[int, int] = field(default_factory=dict)
     #: Those of its values whose channels are in blocks (`blocked`).
