@@ -282,10 +282,10 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
     monkeypatch.setattr(plan_check, "NUMBERS", True)
     a = arrangements[name]
     for k, step in enumerate(a.program.steps):
-        start = {chain.ADDRESS: 0, epilogue.ADDRESS: epilogue.EPILOGUE_HEADER + sum(step.ints[3:4])}.get(step.code)
+        start = {chain.ADDRESS: 0, epilogue.ADDRESS: epilogue.EPILOGUE_SIZE + sum(step.ints[3:4])}.get(step.code)
         free: set[int] = set()
         if start is not None:
-            header = Header(*step.ints[start : start + chain.CHAIN_HEADER])
+            header = Header(*step.ints[start : start + chain.CHAIN_SIZE])
             fetched = start + header.fetched_at
             free = {start + chain.CHAIN_BLOCK, *range(fetched, fetched + header.fetched)}
         for j in range(len(step.ints)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,79 +13,24 @@ OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SU
 #: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
 MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
 
+#: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, fetched_at, fetched and runs.
+Header = namedtuple("Header", "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip")
+#: A sum over all elements: its output, and where its divisor is among the floats.
+Sum = namedtuple("Sum", "output floats")
+#: An op as a loop over a block: the loop's address (0: spread a number), its first float, where its value goes, what it reads.
+Op = namedtuple("Op", "loop floats target operands")
+#: An op as a step of the register machine; where it stores its value is the last operand.
+RunStep = namedtuple("RunStep", "address floats operands")
+#: What an instruction with an epilogue begins with: its kernel's entry, and how many operands and numbers the kernel has.
+EpilogueHeader = namedtuple("EpilogueHeader", "entry outputs inputs ints floats")
+#: An optimiser's step whose gradient is an outer product.
+OuterUpdate = namedtuple("OuterUpdate", "kernel scale rows columns itemsize states")
 
-class Header(NamedTuple):
-    """What a group begins with; `ChainCode.encode` fills in the counts and places that may be left out."""
-
-    elements: int = 0
-    itemsize: int = 0
-    block: int = 0
-    ops: int = 0
-    slots: int = 0
-    sums: int = 0
-    segment: int = 0
-    reduce_sum: int = 0
-    fetched_at: int = 0
-    fetched: int = 0
-    runs: int = 0
-    machine: int = 0
-    strip: int = 0
-
-
-class Sum(NamedTuple):
-    """A sum over all elements: its output, and where its divisor is among the floats."""
-
-    output: int
-    floats: int
-
-
-class Op(NamedTuple):
-    """An op as a loop over a block: the loop's address (0: spread a number), its first float, where its value goes, what it reads."""
-
-    loop: int
-    floats: int
-    target: int
-    operands: tuple[int, ...]
-
-
-class RunStep(NamedTuple):
-    """An op as a step of the register machine; where it stores its value is the last operand."""
-
-    address: int
-    floats: int
-    operands: tuple[int, ...]
-
-
-class EpilogueHeader(NamedTuple):
-    """What an instruction with an epilogue begins with: its kernel's entry, and how many operands and numbers the kernel has."""
-
-    entry: int
-    outputs: int
-    inputs: int
-    ints: int
-    floats: int
-
-
-class OuterUpdate(NamedTuple):
-    """The ints of an optimiser's step whose gradient is an outer product."""
-
-    kernel: int
-    scale: int
-    rows: int
-    columns: int
-    itemsize: int
-    states: int
-
-
-for _module, _prefix, _layout, _size in (
-    (chain, "CHAIN_", Header, "HEADER"),
-    (chain, "CHAIN_SUM_", Sum, "SIZE"),
-    (chain, "CHAIN_OP_", Op, "SIZE"),
-    (chain, "CHAIN_STEP_", RunStep, "SIZE"),
-    (epilogue, "EPILOGUE_", EpilogueHeader, "HEADER"),
-    (outer_update, "OUTER_", OuterUpdate, "HEADER"),
-):
-    if [getattr(_module, _prefix + f.upper()) for f in (*_layout._fields, _size)] != list(range(len(_layout._fields) + 1)):
+_PREFIXES = ("CHAIN_", "CHAIN_SUM_", "CHAIN_OP_", "CHAIN_STEP_", "EPILOGUE_", "OUTER_")
+_NUMBERS = vars(chain) | vars(epilogue) | vars(outer_update)
+_layout: Any
+for _prefix, _layout in zip(_PREFIXES, (Header, Sum, Op, RunStep, EpilogueHeader, OuterUpdate), strict=True):
+    if [_NUMBERS[_prefix + field.upper()] for field in (*_layout._fields, "SIZE")] != list(range(len(_layout._fields) + 1)):
         raise ImportError(f"tlean: {_layout.__name__} must have the fields of plan/chain_abi.h in their order; build the package again")
 
 _Item = TypeVar("_Item", Op, RunStep)

@@ -186,7 +186,8 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
     block = max(256, min(2048, block))
     segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
-    header = Header(elements, item, block, slots=slots, segment=segment, reduce_sum=reduce_sum, machine=machine, strip=strip)
+    sizes = {"elements": elements, "itemsize": item, "block": block, "slots": slots, "segment": segment, "strip": strip}
+    header = Header(ops=0, sums=0, fetched_at=0, fetched=0, runs=0, reduce_sum=reduce_sum, machine=machine, **sizes)
     chain = ChainCode(header, tuple(tails), tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums.values()))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"

@@ -7,6 +7,7 @@ reads what its node reads, and what the group is to make is where it should be a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
@@ -14,7 +15,7 @@ from tlean.dtypes import SIZES, SUFFIX, WORDS
 
 from .chain_code import OUTPUT, SCALAR, SLOT, SUM, ChainCode, EpilogueHeader, OuterUpdate, RunStep
 from .graph import GraphNode
-from .passes.channel_blocks import CONVOLUTIONS
+from .passes.channel_blocks import blocked_ints
 from .plan_check import PlanCheck
 from .target import Step
 
@@ -39,7 +40,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     if not step.nodes:
         _copy(check, step)
     elif step.code == chain.ADDRESS:
-        _Group(check, step.inputs, step.outputs, step.nodes, step.ints, step.floats, shared).check(step.accumulates)
+        _Group(check, step, shared).check()
     elif step.code == epilogue.ADDRESS:
         _epilogue(check, step, shared)
     elif step.code == outer_update.ADDRESS:
@@ -47,7 +48,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     elif len(step.nodes) != 1:
         check.fault("an instruction of several ops is a group", f"it is of {len(step.nodes)}")
     else:
-        _kernel(check, step.nodes[0], step.kernel, step.code, step.ints, step.floats, KERNELS, step.blocked)
+        _kernel(check, step, KERNELS)
         updates = step.nodes[0].record.updates
         if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == callback.ADDRESS):
             check.fault("a kernel that adds into its output, or writes onto an input, goes element by element", f"{step.kernel} does not")
@@ -59,35 +60,22 @@ def _copy(check: PlanCheck, step: Step) -> None:
         check.fault("a copy is of the whole value", f"it has the numbers {step.ints} for {spec}")
 
 
-def _kernel(
-    check: PlanCheck,
-    node: GraphNode,
-    kernel: str,
-    code: int,
-    ints: tuple[int, ...],
-    floats: tuple[float, ...],
-    table: Mapping[str, int],
-    blocked: tuple[int, ...] = (),
-) -> None:
+def _kernel(check: PlanCheck, step: Step, table: Mapping[str, int]) -> None:
     # One op by a kernel of its own; in `table` are the addresses.
-    record, suffix = node.record, SUFFIX[check.graph.dtype]
-    specs = tuple([None if i is None else check.graph.specs[i] for i in node.inputs])
+    (node,), ints, floats = step.nodes, step.ints, step.floats
+    record, specs = node.record, check.graph._specs_of(node.inputs)
     if record.host is not None:
-        wanted = callback.numbers(ints[0], _pairs([check.graph.specs[v] for v in node.outputs]), _pairs(specs))
-        if code != callback.ADDRESS or ints != wanted or floats:
+        wanted = callback.numbers(ints[0], _pairs(check.graph._specs_of(node.outputs)), _pairs(specs))
+        if step.code != callback.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
     own_ints, own_floats = record.kernel_params(specs, node.options)
     name = record.kernel
-    if blocked and kernel == f"{name}_blocked":
-        # The kernel for blocks takes the same numbers and which operands are in blocks; a sum to channels (images, channels, positions).
-        name = kernel
+    if step.blocked and step.kernel == f"{name}_blocked":
         operands = (*node.outputs, *(None if i is None else check.root[i] for i in node.inputs))
-        _, places = CONVOLUTIONS.get(record.kernel, (False, ()))
-        which = sum(1 << bit for bit, (k, _) in enumerate(places) if operands[k] in blocked)
-        own_ints = (*own_ints, which) if places else (1, *own_ints[2:])[-3:]
-    if kernel != name or code != table.get(f"{name}:{suffix}"):
-        check.fault("a node runs by its record's kernel", f"{record.name} runs by {kernel}")
+        own_ints, name = blocked_ints(name, own_ints, operands, step.blocked), step.kernel
+    if step.kernel != name or step.code != table.get(f"{name}:{SUFFIX[check.graph.dtype]}"):
+        check.fault("a node runs by its record's kernel", f"{record.name} runs by {step.kernel}")
     if ints != own_ints or len(floats) != len(own_floats) or any(a != b and a == a for a, b in zip(floats, own_floats, strict=True)):
         check.fault("a kernel gets its record's numbers", f"{record.name} gets {ints}, {floats} for {own_ints}, {own_floats}")
 
@@ -98,10 +86,9 @@ def _pairs(specs: Sequence) -> list:
 
 def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     # A kernel and the group that runs over each part of its result: the group writes nothing that the kernel still reads.
-    node, *rest = step.nodes
-    width = len(EpilogueHeader._fields)
+    node, width = step.nodes[0], len(EpilogueHeader._fields)
     entry, n_out, n_in, n_ints, n_floats = EpilogueHeader(*step.ints[:width])
-    ints = step.ints[width : width + n_ints]
+    ints, operands = step.ints[width : width + n_ints], step.inputs[:n_in]
     name = f"{node.record.kernel}:{SUFFIX[check.graph.dtype]}"
     blocked = f"{node.record.kernel}_blocked:{SUFFIX[check.graph.dtype]}"
     kernel = node.record.kernel if entry == PRODUCERS.get(name) else f"{node.record.kernel}_blocked"
@@ -109,25 +96,25 @@ def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         check.fault("a kernel with an epilogue reports its parts", f"{node.record.name} does not")
     if min(n_out, n_in, n_ints, n_floats) < 0 or len(step.floats) < n_floats:
         check.fault("a kernel gets its record's numbers", f"{node.record.name} gets {step.ints[:width]}")
-    _kernel(check, node, kernel, entry, ints, step.floats[:n_floats], PRODUCERS, step.blocked)
+    producer = replace(step, nodes=(node,), kernel=kernel, code=entry, ints=ints, floats=step.floats[:n_floats])
+    _kernel(check, producer, PRODUCERS)
     wanted = tuple([-1 if i is None else check.root[i] for i in node.inputs])
-    if step.inputs[:n_in] != wanted or len(node.outputs) != n_out or step.outputs[0] != node.outputs[0]:
-        check.fault("an instruction has its node's operands", f"{node.record.name} has {step.inputs[:n_in]} for {wanted}")
-    result = node.outputs[0]
-    outputs = step.outputs[n_out:]
-    if any(v in outputs or v in node.outputs[1:] for v in step.inputs) or result in step.inputs[:n_in]:
-        check.fault("an epilogue reads its kernel's result and what others made", f"it reads {step.inputs[n_in:]}")
-    first_group_input = {v: k for k, v in reversed(list(enumerate(step.inputs[n_in:])))}
+    if operands != wanted or len(node.outputs) != n_out or step.outputs[0] != node.outputs[0]:
+        check.fault("an instruction has its node's operands", f"{node.record.name} has {operands} for {wanted}")
+    result, inputs, outputs = node.outputs[0], step.inputs[n_in:], step.outputs[n_out:]
+    if any(v in outputs or v in node.outputs[1:] for v in step.inputs) or result in operands:
+        check.fault("an epilogue reads its kernel's result and what others made", f"it reads {inputs}")
     inside: dict[int, int] = {}
     for j, v in shared.items():
-        if j < n_out or v in wanted or v not in first_group_input:
+        if j < n_out or v in wanted or v not in inputs:
             check.fault("an epilogue writes onto nothing that its kernel reads", f"%{step.outputs[j]} lies on %{v}")
         inside[j - n_out] = v
     for v, other in step.shares.items():
-        if v != result or other not in outputs or result not in first_group_input:
+        if v != result or other not in outputs or result not in inputs:
             check.fault("only a result that its epilogue alone reads lives in the epilogue's output", f"%{v} lives in %{other}")
         inside[outputs.index(other)] = v
-    _Group(check, step.inputs[n_in:], outputs, rest, step.ints[width + n_ints :], step.floats[n_floats:], inside).check(False)
+    ints, floats = step.ints[width + n_ints :], step.floats[n_floats:]
+    _Group(check, replace(step, nodes=step.nodes[1:], inputs=inputs, outputs=outputs, ints=ints, floats=floats), inside).check()
 
 
 def _outer(check: PlanCheck, step: Step) -> None:
@@ -150,56 +137,44 @@ def _outer(check: PlanCheck, step: Step) -> None:
 
 class _Group:
     # The program of a fused group.
-    def __init__(
-        self,
-        check: PlanCheck,
-        inputs: tuple[int, ...],
-        outputs: tuple[int, ...],
-        nodes: Sequence[GraphNode],
-        ints: tuple[int, ...],
-        floats: tuple[float, ...],
-        shared: Mapping[int, int],
-    ) -> None:
+    def __init__(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         self.plan = check
-        self.inputs = inputs
-        self.outputs = outputs
-        self.code = ChainCode.decode(ints)
-        self.floats = floats
+        self.step = step
+        self.code = ChainCode.decode(step.ints)
         self.suffix = SUFFIX[check.graph.dtype]
         count = len(self.code.ops)
-        self.nodes, self.sums = nodes[:count], nodes[count:]
-        self.visible = len(outputs) - len(self.sums)
+        self.nodes, self.sums = step.nodes[:count], step.nodes[count:]
+        self.visible = len(step.outputs) - len(self.sums)
         if len(self.code.sums) != len(self.sums) or len(self.nodes) != count or not self.nodes:
-            self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(nodes)} nodes")
+            self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(step.nodes)} nodes")
         self.elements = check.graph.specs[self.nodes[0].outputs[0]].size
         # The values by operand, and how many slots hold some.
         self.holds: dict[int, int] = {}
         self.slots = 0
         # The operands that are written onto where an output is.
-        self.lost = {OUTPUT + j: [k for k, v in enumerate(inputs) if v == lost] for j, lost in shared.items()}
+        self.lost = {OUTPUT + j: [k for k, v in enumerate(step.inputs) if v == lost] for j, lost in shared.items()}
         if any(j >= self.visible for j in shared) or any(check.graph.specs[v].size != self.elements for v in shared.values()):
             self.fault(f"outputs {shared} on inputs")
 
     def fault(self, got: str) -> None:
         self.plan.fault("the numbers of a group do what its nodes do", got)
 
-    def check(self, accumulates: bool) -> None:
+    def check(self) -> None:
         self._header()
         specs, dtype = self.plan.graph.specs, self.plan.graph.dtype
-        for k, v in enumerate(self.inputs):
+        for k, v in enumerate(self.step.inputs):
             if v < 0 or specs[v].dtype != dtype:
                 self.fault(f"input {k} is %{v}")
             if specs[v].size == self.elements:
                 self.holds[k] = v
             if specs[v].size == 1:
                 self.holds[SCALAR + k] = v
-        blocked = self.plan.steps[self.plan.at].blocked
-        if blocked:
-            layouts = {v in blocked for v in (*self.inputs, *self.outputs) if specs[v].size == self.elements}
+        if self.step.blocked:
+            layouts = {v in self.step.blocked for v in (*self.step.inputs, *self.step.outputs) if specs[v].size == self.elements}
             if len(layouts) > 1 or (True in layouts and self.sums):
                 self.fault("values in different layouts")
         before = dict(self.holds)
-        self._ops(accumulates)
+        self._ops()
         self._made()
         if any(not (code in before or OUTPUT <= code < OUTPUT + self.visible) for code in self.code.fetched):
             self.fault(f"operands {self.code.fetched} are fetched ahead")
@@ -210,18 +185,12 @@ class _Group:
 
     def _header(self) -> None:
         header, item = self.code.header, SIZES[self.plan.graph.dtype]
-        wanted = header._replace(
-            elements=self.elements,
-            itemsize=item,
-            segment=_SEGMENT,
-            reduce_sum=KERNELS[f"reduce_sum:{self.suffix}"],
-            machine=STEPS[f"run:{self.suffix}"],
-            strip=_STRIP // item,
-        )
-        if header != wanted or header.block < 1:
+        reduce_sum, machine = KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"]
+        wanted = header._replace(elements=self.elements, itemsize=item, segment=_SEGMENT, strip=_STRIP // item)
+        if header != wanted._replace(reduce_sum=reduce_sum, machine=machine) or header.block < 1:
             self.fault(f"the header {header} for {wanted}")
 
-    def _ops(self, accumulates: bool) -> None:
+    def _ops(self) -> None:
         # The loops, one after another.
         specs, used = self.plan.graph.specs, 0
         for node, op in zip(self.nodes, self.code.ops, strict=True):
@@ -233,25 +202,25 @@ class _Group:
                 right = op.loop == INNER.get(f"{record.kernel}:{self.suffix}") and op.loop != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
-                own = () if record.spreads else record.kernel_params(tuple([specs[i] for i in node.inputs]), node.options)[1]  # type: ignore[index]
+                own = () if record.spreads else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
                 takes = _FLOATS[record.name] = len(own)
-                right &= all(a == b or b != b for a, b in zip(self.floats[op.floats : op.floats + takes], own, strict=False))
+                right &= all(a == b or b != b for a, b in zip(self.step.floats[op.floats : op.floats + takes], own, strict=False))
             if not right or op.floats != used or specs[node.outputs[0]].size != self.elements:
                 self.fault(f"{record.name} runs by {op.loop} with floats from {op.floats} on, not {used}")
-            if accumulates and OUTPUT in op.operands:
+            if self.step.accumulates and OUTPUT in op.operands:
                 self.fault(f"{record.name} reads what the group adds to what is there")
             used += takes
             self._put(op.target, node.outputs[0])
         for k, (node, (output, first)) in enumerate(zip(self.sums, self.code.sums, strict=True)):
             total = node.record.kernel_params((specs[node.inputs[0]],), node.options)  # type: ignore[index]
-            if output != self.visible + k or first != used or total != ((1, 1, self.elements), self.floats[first : first + 1]):
+            if output != self.visible + k or first != used or total != ((1, 1, self.elements), self.step.floats[first : first + 1]):
                 self.fault(f"sum {k} goes to output {output} with floats from {first} on")
-            if self.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
+            if self.step.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
                 self.fault(f"sum {k} is {node.record.name}, %{node.outputs[0]}")
             used += 1
         # One after another they are numbered from 0 on.
-        if self.slots != self.code.header.slots or used != len(self.floats):
-            self.fault(f"{self.slots} slots and {used} floats for {self.code.header.slots} and {len(self.floats)}")
+        if self.slots != self.code.header.slots or used != len(self.step.floats):
+            self.fault(f"{self.slots} slots and {used} floats for {self.code.header.slots} and {len(self.step.floats)}")
 
     def _put(self, target: int, made: int) -> None:
         # A value is written: to a slot, an output, or where a sum finds it.
@@ -266,7 +235,7 @@ class _Group:
 
     def _made(self) -> None:
         # What the group is to make is where others find it, and what it sums is where the sums find it.
-        for j, v in enumerate(self.outputs[: self.visible]):
+        for j, v in enumerate(self.step.outputs[: self.visible]):
             if self.holds.get(OUTPUT + j) != v:
                 self.fault(f"output {j} holds %{self.holds.get(OUTPUT + j)}, not %{v}")
         for k, node in enumerate(self.sums):

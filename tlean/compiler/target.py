@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from tlean._core.plan import plan as core
 from tlean.dtypes import SIZES
 from tlean.ops import OpDef, Spec
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from .plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
-INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
+INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_SCRATCH, core.AT_CONST, core.AT_NOWHERE
 #: What an output is: absent, computed into separate memory, or one of the inputs.
-NONE, COMPUTED, IS_INPUT = range(3)
+NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 
 
 def nbytes(spec: Spec) -> int:
@@ -105,8 +106,7 @@ class Program:
         if not self.steps[k].nodes:
             return ""
         node = self.steps[k].nodes[0]
-        specs = tuple(None if i is None else self.graph.specs[i] for i in node.inputs)
-        return ", ".join(node.record.describe_arguments(specs))
+        return ", ".join(node.record.describe_arguments(self.graph._specs_of(node.inputs)))
 
     def __str__(self) -> str:
         # A value with its channels in blocks is marked.

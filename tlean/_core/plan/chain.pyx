@@ -24,7 +24,7 @@ cdef extern from *:
 cdef extern from "plan/chain_abi.h":
     cpdef enum:
         CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
-        CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_HEADER
+        CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_SIZE
         CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
@@ -135,7 +135,7 @@ cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, cha
             ahead = min(ints[CHAIN_BLOCK], ints[CHAIN_ELEMENTS] - b.at - b.count) if ints[CHAIN_FETCHED] else 0
             run_strips(chain, &b, ahead)
         else:
-            op = ints + CHAIN_HEADER + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
+            op = ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
             for _k in range(ints[CHAIN_OPS]):
                 run_op(chain, &b, op)
                 op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
@@ -165,7 +165,7 @@ cdef void total(const int64_t* ints, void* target, void* values, int64_t count, 
 
 cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) noexcept nogil:
     cdef const int64_t* ints = chain.ints
-    cdef const int64_t* sum_ = ints + CHAIN_HEADER
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
     cdef int64_t item = ints[CHAIN_ITEMSIZE], k, chunks = (ints[CHAIN_ELEMENTS] + chain.step - 1) // chain.step
     cdef double one = 1.0
     for k in range(ints[CHAIN_SUMS]):
@@ -205,7 +205,7 @@ cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
 
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Chain chain
-    cdef const int64_t* sum_ = ints + CHAIN_HEADER
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
     cdef int64_t n = ints[CHAIN_ELEMENTS], item = ints[CHAIN_ITEMSIZE], room = slot_bytes(ints), k, chunks
     chain.out = <char**>out
     chain.inp = <char**>inp

@@ -11,7 +11,7 @@ from tlean._core.kernel cimport TL_OK, tl_finish, tl_producer
 
 cdef extern from "plan/chain_abi.h":
     cpdef enum:
-        EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_HEADER
+        EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE
 
 
 cdef struct Epilogue:
@@ -34,12 +34,12 @@ cdef int with_epilogue(void** out, void** inp, const int64_t* ints, const double
     job.finish.reported = 0
     job.chain.out = <char**>out + ints[EPILOGUE_OUTPUTS]
     job.chain.inp = <char**>inp + ints[EPILOGUE_INPUTS]
-    job.chain.ints = ints + EPILOGUE_HEADER + ints[EPILOGUE_INTS]
+    job.chain.ints = ints + EPILOGUE_SIZE + ints[EPILOGUE_INTS]
     job.chain.floats = floats + ints[EPILOGUE_FLOATS]
     job.chain.accumulate = 0
     job.chain.partial = NULL
     job.status = TL_OK
-    status = (<tl_producer><size_t>ints[EPILOGUE_ENTRY])(out, inp, ints + EPILOGUE_HEADER, floats, &job.finish)
+    status = (<tl_producer><size_t>ints[EPILOGUE_ENTRY])(out, inp, ints + EPILOGUE_SIZE, floats, &job.finish)
     if status != TL_OK:
         return status
     if not job.finish.reported:

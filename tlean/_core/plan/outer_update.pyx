@@ -13,7 +13,7 @@ ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats
 
 cdef extern from "plan/chain_abi.h":
     cpdef enum:
-        OUTER_KERNEL, OUTER_SCALE, OUTER_ROWS, OUTER_COLUMNS, OUTER_ITEMSIZE, OUTER_STATES, OUTER_HEADER, OUTER_MOST_STATES
+        OUTER_KERNEL, OUTER_SCALE, OUTER_ROWS, OUTER_COLUMNS, OUTER_ITEMSIZE, OUTER_STATES, OUTER_SIZE, OUTER_MOST_STATES
 
 # Inputs: parameter, u, v, states, hyper. Outputs: parameter, states.
 cdef enum:
