@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_programs import program_of
 
 import tlean as tl
 from tlean.compiler import lower
-from tlean.compiler.chain_code import ChainCode
 from tlean.compiler.target import SCRATCH
 
 UNARY = ("sin", "cos", "tanh", "sigmoid", "relu", "neg", "abs", "square")
@@ -120,7 +120,7 @@ def test_the_programs_have_what_they_are_for(monkeypatch):
             if step.kernel.startswith("fused"):
                 own = {v for node in step.nodes for v in node.outputs}
                 seen.update(w for w in ("sum", "mean", "broadcast_to") if w in step.kernel)
-                code = ChainCode.decode(step.ints)
+                code = program_of(step)
                 seen.update(["slots"] if code.header.slots else [])
                 seen.update(["strips"] if code.runs else [])
                 inside = {i for node in step.nodes for i in node.inputs} - own - set(step.inputs)

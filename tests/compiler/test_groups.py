@@ -6,23 +6,17 @@ import runpy
 from typing import Any
 
 import pytest
+from chain_programs import program_of
 
 from tlean._core.plan import chain as chain_module
 from tlean._core.plan import epilogue
 from tlean.compiler import chain_code
-from tlean.compiler.chain_code import ChainCode, EpilogueHeader
 from tlean.compiler.cpu import CPU, Cpu
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.compiler.target import Step
 from tlean.errors import DeviceError
 from tlean.ops import Spec, get
-
-
-def group(step: Step) -> ChainCode:
-    """The program of a fused group, which an epilogue has behind the integers of its kernel."""
-    head = EpilogueHeader(*step.ints[:5])
-    return ChainCode.decode(step.ints[5 + head.ints :] if step.code == epilogue.ADDRESS else step.ints)
 
 
 def steps(graph: Graph, target: Any = CPU) -> tuple[Step, ...]:
@@ -45,7 +39,7 @@ def chain(elements: int, ops: tuple[str, ...] = ("exp", "sin", "neg", "tanh")) -
 def test_a_group_uses_its_slots_again():
     """Each value of a chain is dead when the next is made."""
     [step] = steps(chain(100, ("exp", "sin", "neg") * 10))
-    assert group(step).header.slots == 1
+    assert program_of(step).header.slots == 1
 
 
 def test_a_group_writes_onto_the_inputs_that_it_has_read():
@@ -64,13 +58,13 @@ def test_long_arrays_run_in_registers_and_short_ones_in_loops():
     ops = ("neg", "square", "neg", "square")
     [long] = steps(chain(100_000, ops))
     [short] = steps(chain(10, ops))
-    assert len(group(long).runs) == 1 and not group(short).runs
+    assert len(program_of(long).runs) == 1 and not program_of(short).runs
 
 
 def test_a_value_that_only_the_next_step_reads_stays_in_a_register():
     [step] = steps(chain(100_000, ("neg", "square")))
     # Two steps with one operand each (what is read, what is written), and the stop.
-    assert [[len(s.operands) for s in run] for run in group(step).runs] == [[1, 1, 0]]
+    assert [[len(s.operands) for s in run] for run in program_of(step).runs] == [[1, 1, 0]]
 
 
 def test_a_target_bounds_the_ops_of_a_group():
@@ -102,9 +96,9 @@ def test_what_is_fetched_ahead_with_a_producer_is_what_it_does_not_make():
     graph.outputs = [graph.square(graph.add(graph.matmul(w, x), z)).id]
     [step] = steps(graph)
     assert step.kernel == "matmul + fused(add square)"
-    inputs = EpilogueHeader(*step.ints[:5]).inputs
-    assert [step.inputs[inputs + k] for k in group(step).fetched] == [z.id]
-    assert [len(run) for run in group(step).runs] == [3]
+    inputs = step.inputs[step.ints[epilogue.EPILOGUE_INPUTS] :]
+    assert [inputs[k] for k in program_of(step).fetched] == [z.id]
+    assert [len(run) for run in program_of(step).runs] == [3]
 
 
 def test_chains_and_producers_of_other_sizes_stay_apart():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_programs import program_of, start_of
 
 import tlean as tl
 from tlean._core.array import as_tensor
@@ -15,7 +16,6 @@ from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import KERNELS
 from tlean.compiler import plan_check
 from tlean.compiler.arrange import arrange
-from tlean.compiler.chain_code import ChainCode, Header
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -153,7 +153,7 @@ def test_good_plans_pass_and_are_of_every_kind(arrangements):
     assert {chain.ADDRESS, epilogue.ADDRESS, outer_update.ADDRESS, callback.ADDRESS} <= codes
     steps = [s for a in arrangements.values() for s in a.program.steps]
     assert any(s.blocked for s in steps) and any(s.shares for s in steps) and any(not s.nodes for s in steps)
-    programs = [ChainCode.decode(s.ints) for s in steps if s.code == chain.ADDRESS]
+    programs = [program_of(s) for s in steps if s.code == chain.ADDRESS]
     assert any(p.runs for p in programs) and any(p.sums for p in programs)
 
 
@@ -282,10 +282,9 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
     monkeypatch.setattr(plan_check, "NUMBERS", True)
     a = arrangements[name]
     for k, step in enumerate(a.program.steps):
-        start = {chain.ADDRESS: 0, epilogue.ADDRESS: epilogue.EPILOGUE_SIZE + sum(step.ints[3:4])}.get(step.code)
         free: set[int] = set()
-        if start is not None:
-            header = Header(*step.ints[start : start + chain.CHAIN_SIZE])
+        if (start := start_of(step)) is not None:
+            header = program_of(step).header
             fetched = start + header.fetched_at
             free = {start + chain.CHAIN_BLOCK, *range(fetched, fetched + header.fetched)}
         for j in range(len(step.ints)):
