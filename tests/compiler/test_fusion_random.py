@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_programs import program_of
 
 import tlean as tl
 from tlean.compiler import lower
@@ -119,8 +120,9 @@ def test_the_programs_have_what_they_are_for(monkeypatch):
             if step.kernel.startswith("fused"):
                 own = {v for node in step.nodes for v in node.outputs}
                 seen.update(w for w in ("sum", "mean", "broadcast_to") if w in step.kernel)
-                seen.update(["slots"] if step.ints[4] else [])
-                seen.update(["strips"] if step.ints[10] else [])
+                code = program_of(step)
+                seen.update(["slots"] if code.header.slots else [])
+                seen.update(["strips"] if code.runs else [])
                 inside = {i for node in step.nodes for i in node.inputs} - own - set(step.inputs)
                 seen.update(["views"] if inside else [])
                 places = [a.places[v] for v in step.inputs]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
 import pytest
+from chain_programs import program_of
 
+from tlean._core.plan import chain as chain_module
+from tlean._core.plan import epilogue
+from tlean.compiler import chain_code
 from tlean.compiler.cpu import CPU, Cpu
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.compiler.target import Step
 from tlean.errors import DeviceError
 from tlean.ops import Spec, get
-
-#: Places in a group's ints; see fused.pyx.
-SLOTS, RUNS_AT, FETCHED, RUNS = 4, 8, 9, 10
 
 
 def steps(graph: Graph, target: Any = CPU) -> tuple[Step, ...]:
@@ -37,7 +39,7 @@ def chain(elements: int, ops: tuple[str, ...] = ("exp", "sin", "neg", "tanh")) -
 def test_a_group_uses_its_slots_again():
     """Each value of a chain is dead when the next is made."""
     [step] = steps(chain(100, ("exp", "sin", "neg") * 10))
-    assert step.ints[SLOTS] == 1
+    assert program_of(step).header.slots == 1
 
 
 def test_a_group_writes_onto_the_inputs_that_it_has_read():
@@ -56,16 +58,13 @@ def test_long_arrays_run_in_registers_and_short_ones_in_loops():
     ops = ("neg", "square", "neg", "square")
     [long] = steps(chain(100_000, ops))
     [short] = steps(chain(10, ops))
-    assert long.ints[RUNS] == 1 and long.ints[RUNS_AT] < len(long.ints)
-    assert short.ints[RUNS] == 0
+    assert len(program_of(long).runs) == 1 and not program_of(short).runs
 
 
 def test_a_value_that_only_the_next_step_reads_stays_in_a_register():
     [step] = steps(chain(100_000, ("neg", "square")))
-    fetched = step.ints[RUNS_AT] + step.ints[FETCHED]
-    # The count of steps, two with one operand each (what is read, what is written), and the stop.
-    assert step.ints[fetched] == 3
-    assert len(step.ints) - fetched == 1 + 4 + 4 + 3
+    # Two steps with one operand each (what is read, what is written), and the stop.
+    assert [[len(s.operands) for s in run] for run in program_of(step).runs] == [[1, 1, 0]]
 
 
 def test_a_target_bounds_the_ops_of_a_group():
@@ -97,11 +96,9 @@ def test_what_is_fetched_ahead_with_a_producer_is_what_it_does_not_make():
     graph.outputs = [graph.square(graph.add(graph.matmul(w, x), z)).id]
     [step] = steps(graph)
     assert step.kernel == "matmul + fused(add square)"
-    ints = step.ints[5 + step.ints[3] :]
-    at, count = ints[RUNS_AT : RUNS_AT + 2]
-    assert [step.inputs[step.ints[2] + k] for k in ints[at : at + count]] == [z.id]
-    # The runs follow.
-    assert ints[RUNS] == 1 and ints[at + count] == 3
+    inputs = step.inputs[step.ints[epilogue.EPILOGUE_INPUTS] :]
+    assert [inputs[k] for k in program_of(step).fetched] == [z.id]
+    assert [len(run) for run in program_of(step).runs] == [3]
 
 
 def test_chains_and_producers_of_other_sizes_stay_apart():
@@ -183,3 +180,9 @@ def test_a_boolean_that_is_returned_as_it_is_is_refused():
     graph.outputs = [x.id, graph.const([True, False]).id]
     with pytest.raises(DeviceError, match="dtype bool"):
         lower(graph)
+
+
+def test_a_layout_other_than_the_core_reads_is_refused(monkeypatch):
+    monkeypatch.setattr(chain_module, "CHAIN_BLOCK", 3)
+    with pytest.raises(ImportError, match=r"Header must have the fields of plan/chain_abi\.h in their order"):
+        runpy.run_path(chain_code.__file__)

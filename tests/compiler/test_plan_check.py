@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain_programs import program_of, start_of
 
 import tlean as tl
 from tlean._core.array import as_tensor
@@ -152,7 +153,8 @@ def test_good_plans_pass_and_are_of_every_kind(arrangements):
     assert {chain.ADDRESS, epilogue.ADDRESS, outer_update.ADDRESS, callback.ADDRESS} <= codes
     steps = [s for a in arrangements.values() for s in a.program.steps]
     assert any(s.blocked for s in steps) and any(s.shares for s in steps) and any(not s.nodes for s in steps)
-    assert any(s.code == chain.ADDRESS and s.ints[10] for s in steps) and any(s.code == chain.ADDRESS and s.ints[5] for s in steps)
+    programs = [program_of(s) for s in steps if s.code == chain.ADDRESS]
+    assert any(p.runs for p in programs) and any(p.sums for p in programs)
 
 
 def with_steps(a: Arrangement, steps: list[Step]) -> Arrangement:
@@ -280,11 +282,11 @@ def test_kernels_get_the_numbers_of_their_records(arrangements, name, monkeypatc
     monkeypatch.setattr(plan_check, "NUMBERS", True)
     a = arrangements[name]
     for k, step in enumerate(a.program.steps):
-        start = {chain.ADDRESS: 0, epilogue.ADDRESS: 5 + (step.ints[3] if step.code == epilogue.ADDRESS else 0)}.get(step.code)
         free: set[int] = set()
-        if start is not None:
-            far, count = step.ints[start + 8 : start + 10]
-            free = {start + 2, *range(start + far, start + far + count)}
+        if (start := start_of(step)) is not None:
+            header = program_of(step).header
+            fetched = start + header.fetched_at
+            free = {start + chain.CHAIN_BLOCK, *range(fetched, fetched + header.fetched)}
         for j in range(len(step.ints)):
             if j in free or (step.code == callback.ADDRESS and j == 0):
                 continue

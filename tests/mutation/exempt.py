@@ -89,8 +89,8 @@ EQUIVALENT: dict[str, str] = {
         _keys(
             "compiler/passes/fuse.py::_elements",
             "condition removed",
-            "len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS"
-            " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS)",
+            "len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > MOST_OPERANDS"
+            " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > MOST_OPERANDS)",
         ),
         "an integer that is spread is made right before its first reader, and no chain reads it",
     ),

@@ -17,6 +17,7 @@ from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
+from .chain_code import OUTPUT, SCALAR, SLOT, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .passes.chain_runs import Runs, in_chains, is_step
@@ -28,13 +29,10 @@ from .target import Arrangement, Bound, Step, Target
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
 
-_OUTPUT, _SLOT, _SUM, _SCALAR = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024
 #: The same where operands come from beyond the caches: a block ahead of what is fetched for it.
 _FAR_BLOCK_BYTES = 24 * 1024
-#: How many numbers precede a group's sums and ops; see fused.pyx.
-_HEADER = 13
 #: A group's arrays of so many bytes in all are fetched ahead: half a second-level cache.
 _FAR_BYTES = 512 * 1024
 #: Inputs that an output of a group may choose from when it takes over memory.
@@ -90,8 +88,11 @@ class Cpu(Target):
         return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{WORDS[spec.dtype]}"])
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
-        steps = channel_blocks(graph, outer_updates(graph, steps, kept), kept, self)
-        return epilogues(graph, steps, kept, self)
+        steps = epilogues(graph, channel_blocks(graph, outer_updates(graph, steps, kept), kept, self), kept, self)
+        for step in steps:
+            if step.chain is not None:
+                step.ints, step.chain = (*step.ints, *step.chain.encode()), None
+        return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         check_instruction(check, step, shared)
@@ -136,11 +137,11 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         last_read |= dict.fromkeys(op.reads, k)
         inputs |= dict.fromkeys(v for v in op.reads if v not in own)
     scalars = {op.reads[0] for op in group if op.spreads}
-    place = {v: k + (_SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
-    place |= {v: _OUTPUT + j for j, v in enumerate(visible)} | {v: _SUM + t for t, v in enumerate(sums)}
+    place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
+    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
     slots = 0
-    code: list[int] = []
+    code: list[Op] = []
     floats: list[float] = []
     runs = Runs(suffix, place, {*visible, *sums})
     item = SIZES[graph.dtype]
@@ -151,17 +152,17 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        arguments = [place[v] for v in op.reads]
+        operands = tuple([place[v] for v in op.reads])
         for v in set(op.reads):
-            if last_read[v] == k and _SLOT <= place[v] < _SUM:
-                free.append(place[v] - _SLOT)
+            if last_read[v] == k and SLOT <= place[v] < SUM:
+                free.append(place[v] - SLOT)
         made = op.made
         if made not in place:
             if free:
                 slot = free.pop()
             else:
                 slot, slots = slots, slots + 1
-            place[made] = _SLOT + slot
+            place[made] = SLOT + slot
             if made not in last_read:
                 free.append(slot)
         elif made in number:
@@ -169,29 +170,28 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         inner = 0 if op.spreads else INNER[f"{op.record.kernel}:{suffix}"]
         numbers = () if inner == 0 else op.numbers()[1]
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
-        runs.add(op, _HEADER + 2 * len(sums) + len(code), len(floats), following, last_read.get(made, k) <= k + 1)
-        code += [inner, len(floats), place[made], len(arguments), *arguments]
+        runs.add(op, k, len(floats), following, last_read.get(made, k) <= k + 1)
+        code.append(Op(inner, len(floats), place[made], operands))
         floats += numbers
-    tails: list[int] = []
+    tails: list[Sum] = []
     for t, total in enumerate(sums.values()):
-        tails += [len(visible) + t, len(floats)]
+        tails.append(Sum(len(visible) + t, len(floats)))
         floats += total.numbers()[1]
     streams = slots + len(inputs) + len(visible) + len(sums)
     strip = MODULES["elementwise"].STRIP_BYTES // item
-    program = runs.finish() if elements >= strip else []
-    far = [*(place[v] for v in inputs if graph.specs[v].size == elements), *(place[v] for v in visible)]
+    program = runs.finish() if elements >= strip else ()
+    far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
     if not program or elements * item * len(far) < _FAR_BYTES:
-        far = []
+        far = ()
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
     block = max(256, min(2048, block))
-    after = _HEADER + 2 * len(sums) + len(code)
-    reduce = KERNELS[f"reduce_sum:{suffix}"]
-    header = (elements, item, block, len(group), slots, len(sums), MODULES["reduce"].SEGMENT_LENGTH, reduce)
-    machine = (after, len(far), runs.count if program else 0, STEPS[f"run:{suffix}"], strip)
-    ints = (*header, *machine, *tails, *code, *far, *program)
+    segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
+    sizes = {"elements": elements, "itemsize": item, "block": block, "slots": slots, "segment": segment, "strip": strip}
+    header = Header(ops=0, sums=0, fetched_at=0, fetched=0, runs=0, reduce_sum=reduce_sum, machine=machine, **sizes)
+    chain = ChainCode(header, tuple(tails), tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums.values()))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(total.made for total in sums.values()))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
-    return Step(name, tuple(inputs), outputs, nodes, ints, tuple(floats), ADDRESS, (), accumulates, in_place)
+    return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

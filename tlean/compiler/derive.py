@@ -162,8 +162,7 @@ def reverse(
         needs = tuple(i is not None and i in active for i in node.inputs)
         if not any(needs) or all(g is None for g in gs) or not active.intersection(node.outputs):
             continue
-        specs = [None if i is None else graph.specs[i] for i in node.inputs]
-        rule = vjp_graph(node.record, specs, node.options, graph.dtype, needs, tuple(g is not None for g in gs))
+        rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
         known = [GraphRef(graph, v) for v in node.outputs]
         ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
         for i, contribution in zip(node.inputs, graph._inline(rule, [*gs, *known, *ins]), strict=True):
@@ -185,8 +184,7 @@ def forward(
         if all(t is None for t in ts):
             continue
         n_out = len(node.record.outputs)
-        specs = [None if i is None else graph.specs[i] for i in node.inputs]
-        rule = jvp_graph(node.record, specs, node.options, graph.dtype, tuple(t is not None for t in ts))
+        rule = jvp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, tuple(t is not None for t in ts))
         known = [GraphRef(graph, v) for v in node.outputs[:n_out]]
         ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
         for v, t in zip(node.outputs, graph._inline(rule, [*ts, *known, *ins]), strict=False):

@@ -185,7 +185,7 @@ class Graph(OpsMethods):
             key = known = None
         if known is not None and (self.merge or inlined):
             return known
-        clean, outs = record.infer(tuple(None if i is None else self.specs[i] for i in ids), options)
+        clean, outs = record.infer(self._specs_of(ids), options)
         made = tuple(self._value(spec).id for spec in outs)
         self.nodes.append(GraphNode(record, ids, made, clean, name))
         if key is not None:
@@ -211,6 +211,10 @@ class Graph(OpsMethods):
             made = self._record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
             where.update(zip(node.outputs, made, strict=True))
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
+
+    def _specs_of(self, values: Iterable[int | None]) -> tuple[Any, ...]:
+        """The specs of values; None for an absent one."""
+        return tuple([None if v is None else self.specs[v] for v in values])
 
     # Reading ------------------------------------------------------------------------------------------------------------
 
@@ -248,7 +252,7 @@ class Graph(OpsMethods):
             for i in node.inputs:
                 if i is not None and i not in ready:
                     raise NodeError(f"{node.record.name} reads %{i} before it is made")
-            _, outs = node.record.infer(tuple(None if i is None else self.specs[i] for i in node.inputs), node.options)
+            _, outs = node.record.infer(self._specs_of(node.inputs), node.options)
             for made, spec in zip(node.outputs, outs, strict=True):
                 if self.specs[made] != spec.resolved(self.dtype):
                     raise NodeError(f"{node.record.name} makes %{made} of {spec}, recorded as {self.specs[made]}")

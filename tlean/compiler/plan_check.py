@@ -89,7 +89,7 @@ class PlanCheck:
                 continue
             for v in made:
                 self.maker[v] = node
-            if node.record.name == "broadcast_to" and specs[node.inputs[0]].size == 1:  # type: ignore[index]
+            if node.record.spreads and specs[node.inputs[0]].size == 1:  # type: ignore[index]
                 source = root[node.inputs[0]]  # type: ignore[index]
                 self.number[made[0]] = self.number.get(source, source)
 

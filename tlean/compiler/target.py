@@ -10,18 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from tlean._core.plan import plan as core
 from tlean.dtypes import SIZES
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph, GraphNode
 
 if TYPE_CHECKING:
+    from .chain_code import ChainCode
     from .plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
-INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = range(5)
+INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_SCRATCH, core.AT_CONST, core.AT_NOWHERE
 #: What an output is: absent, computed into separate memory, or one of the inputs.
-NONE, COMPUTED, IS_INPUT = range(3)
+NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 
 
 def nbytes(spec: Spec) -> int:
@@ -54,7 +56,7 @@ class Bound(NamedTuple):
     def spreads(self) -> bool:
         """Whether it spreads a number over an array."""
         record = self.node.record
-        return record.name == "broadcast_to" and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
+        return record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
 
     def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
@@ -79,6 +81,8 @@ class Step:
     accumulates: bool = False
     #: Input values whose memory output k may take over.
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    #: The program of a fused group, which `ints` end with; None once it is encoded there, and for other kernels.
+    chain: ChainCode | None = None
     #: Values that live in the memory of another value of the same instruction.
     shares: dict[int, int] = field(default_factory=dict)
     #: Those of its values whose channels are in blocks (`blocked`).
@@ -102,8 +106,7 @@ class Program:
         if not self.steps[k].nodes:
             return ""
         node = self.steps[k].nodes[0]
-        specs = tuple(None if i is None else self.graph.specs[i] for i in node.inputs)
-        return ", ".join(node.record.describe_arguments(specs))
+        return ", ".join(node.record.describe_arguments(self.graph._specs_of(node.inputs)))
 
     def __str__(self) -> str:
         # A value with its channels in blocks is marked.

@@ -113,6 +113,11 @@ class OpDef:
             object.__setattr__(self, "kernel", HOST_KERNEL)
 
     @property
+    def spreads(self) -> bool:
+        """Whether the op repeats its input along axes; of a number it makes an array."""
+        return self.name == "broadcast_to"
+
+    @property
     def internal(self) -> bool:
         """Whether the op exists for rules only (its name starts with an underscore) and is on no public interface."""
         return self.name.startswith("_")

@@ -21,6 +21,15 @@ cdef extern from *:
     """
     void tl_fetch(const void* p, int write) nogil
 
+cdef extern from "plan/chain_abi.h":
+    cpdef enum:
+        CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
+        CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_SIZE
+        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE
+        CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
+        CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
+        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
+
 cdef extern from "plan/chain_machine.h" nogil:
     ctypedef struct tl_code:
         void* step
@@ -30,23 +39,7 @@ cdef extern from "plan/chain_machine.h" nogil:
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 ctypedef void (*run_fn)(const tl_code* code, int64_t nbytes) noexcept nogil
 
-# Layout of `ints`:
-#   n, itemsize, block, ops, slots, sums, segment, the address of `reduce_sum`, where the operands to fetch begin, how many they are,
-#   runs, the address that starts a run, elements of a strip;
-#   for every sum its output and its first float (the divisor);
-#   for every op: inner loop (an address; 0 = spread the scalar argument), first float, destination, number of arguments, arguments;
-#   the operands to fetch ahead;
-#   the runs, which together do what the ops do, on whole strips: 0 and the place of an op, or a number of steps and for every step its
-#   address, first float, number of operands, operands.
-# An operand is input k as k, output k as OUTPUT + k, slot k as SLOT + k, the value of sum k as SUM + k, input k as a scalar as SCALAR + k.
 cdef enum:
-    OUTPUT = 1 << 20
-    SLOT = 1 << 21
-    SUM = 1 << 22
-    SCALAR = 1 << 23
-    HEADER = 13
-    MOST_ARGUMENTS = 8
-    MOST_STEPS = 64
     # Slots of short chains live on the stack.
     NEAR_BYTES = 8192
     # Blocks in one unit of work of a thread, where nothing is summed.
@@ -54,15 +47,15 @@ cdef enum:
 
 
 cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
-    cdef int64_t item = chain.ints[1]
-    if code >= SCALAR:
-        return chain.inp[code - SCALAR]
-    if code >= SUM:
-        return summed + ((code - SUM) * chain.step + at - start) * item
-    if code >= SLOT:
-        return slots + (code - SLOT) * chain.ints[2] * item
-    if code >= OUTPUT:
-        return chain.out[code - OUTPUT] + at * item
+    cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
+    if code >= CHAIN_SCALAR:
+        return chain.inp[code - CHAIN_SCALAR]
+    if code >= CHAIN_SUM:
+        return summed + ((code - CHAIN_SUM) * chain.step + at - start) * item
+    if code >= CHAIN_SLOT:
+        return slots + (code - CHAIN_SLOT) * chain.ints[CHAIN_BLOCK] * item
+    if code >= CHAIN_OUTPUT:
+        return chain.out[code - CHAIN_OUTPUT] + at * item
     return chain.inp[code] + at * item
 
 
@@ -76,29 +69,30 @@ cdef struct Block:
 
 
 cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
-    cdef void* arguments[MOST_ARGUMENTS]
-    cdef void* target = operand(chain, op[2], b.slots, b.summed, b.at, b.start)
+    cdef void* arguments[CHAIN_MOST_OPERANDS]
+    cdef void* target = operand(chain, op[CHAIN_OP_TARGET], b.slots, b.summed, b.at, b.start)
     cdef int64_t j
-    if op[0] == 0:
-        spread(<char*>target, operand(chain, op[4], b.slots, b.summed, b.at, b.start), b.count, chain.ints[1])
+    if op[CHAIN_OP_LOOP] == 0:
+        spread(<char*>target, operand(chain, op[CHAIN_OP_SIZE], b.slots, b.summed, b.at, b.start), b.count, chain.ints[CHAIN_ITEMSIZE])
         return
-    for j in range(op[3]):
-        arguments[j] = operand(chain, op[4 + j], b.slots, b.summed, b.at, b.start)
-    (<inner_fn><size_t>op[0])(target, arguments, b.count, chain.floats + op[1], chain.accumulate and op[2] == OUTPUT)
+    for j in range(op[CHAIN_OP_OPERANDS]):
+        arguments[j] = operand(chain, op[CHAIN_OP_SIZE + j], b.slots, b.summed, b.at, b.start)
+    (<inner_fn><size_t>op[CHAIN_OP_LOOP])(target, arguments, b.count, chain.floats + op[CHAIN_OP_FLOATS],
+                                          chain.accumulate and op[CHAIN_OP_TARGET] == CHAIN_OUTPUT)
 
 
 cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, int64_t shares) noexcept nogil:
     # One share of the cache lines that the block at `at` will use. What is written is fetched where loops of functions hide its way; a
     # single run of arithmetic has no time for more than what it reads.
-    cdef const int64_t* far = chain.ints + chain.ints[8]
-    cdef int64_t item = chain.ints[1], first = share * count * item // shares, last = (share + 1) * count * item // shares, k, i
+    cdef const int64_t* far = chain.ints + chain.ints[CHAIN_FETCHED_AT]
+    cdef int64_t size = count * chain.ints[CHAIN_ITEMSIZE], first = share * size // shares, last = (share + 1) * size // shares, k, i
     cdef char* p
-    for k in range(chain.ints[9]):
+    for k in range(chain.ints[CHAIN_FETCHED]):
         p = operand(chain, far[k], NULL, NULL, at, 0)
-        if far[k] >= OUTPUT and shares == 1:
+        if far[k] >= CHAIN_OUTPUT and shares == 1:
             continue
         for i in range(first, last, 64):
-            if far[k] < OUTPUT:
+            if far[k] < CHAIN_OUTPUT:
                 tl_fetch(p + i, 0)
             else:
                 tl_fetch(p + i, 1)
@@ -107,12 +101,12 @@ cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, in
 cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
     # The runs of a block of whole strips; `ahead` elements of the next one are fetched meanwhile.
     cdef const int64_t* ints = chain.ints
-    cdef const int64_t* p = ints + ints[8] + ints[9]
-    cdef tl_code code[MOST_STEPS]
+    cdef const int64_t* p = ints + ints[CHAIN_FETCHED_AT] + ints[CHAIN_FETCHED]
+    cdef tl_code code[CHAIN_MOST_STEPS]
     cdef int64_t run, k, j, steps
-    for run in range(ints[10]):
+    for run in range(ints[CHAIN_RUNS]):
         if ahead > 0:
-            fetch_share(chain, b.at + b.count, ahead, run, ints[10])
+            fetch_share(chain, b.at + b.count, ahead, run, ints[CHAIN_RUNS])
         steps = p[0]
         p += 1
         if steps == 0:
@@ -120,31 +114,31 @@ cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
             p += 1
             continue
         for k in range(steps):
-            code[k].step = <void*><size_t>p[0]
-            code[k].floats = chain.floats + p[1]
-            for j in range(p[2]):
-                code[k].at[j] = operand(chain, p[3 + j], b.slots, b.summed, b.at, b.start)
-            p += 3 + p[2]
-        (<run_fn><size_t>ints[11])(code, b.count * ints[1])
+            code[k].step = <void*><size_t>p[CHAIN_STEP_ADDRESS]
+            code[k].floats = chain.floats + p[CHAIN_STEP_FLOATS]
+            for j in range(p[CHAIN_STEP_OPERANDS]):
+                code[k].at[j] = operand(chain, p[CHAIN_STEP_SIZE + j], b.slots, b.summed, b.at, b.start)
+            p += CHAIN_STEP_SIZE + p[CHAIN_STEP_OPERANDS]
+        (<run_fn><size_t>ints[CHAIN_MACHINE])(code, b.count * ints[CHAIN_ITEMSIZE])
 
 
 cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, char* summed) noexcept nogil:
     cdef const int64_t* ints = chain.ints
     cdef const int64_t* op
-    cdef int64_t strips = ints[12] if ints[10] and not chain.accumulate else 0, ahead, _k
+    cdef int64_t strips = ints[CHAIN_STRIP] if ints[CHAIN_RUNS] and not chain.accumulate else 0, ahead, _k
     cdef Block b
     b.at, b.start, b.slots, b.summed = start, start, slots, summed
     while b.at < stop:
-        b.count = min(ints[2], stop - b.at)
+        b.count = min(ints[CHAIN_BLOCK], stop - b.at)
         if strips and b.count >= strips:
             b.count -= b.count % strips
-            ahead = min(ints[2], ints[0] - b.at - b.count) if ints[9] else 0
+            ahead = min(ints[CHAIN_BLOCK], ints[CHAIN_ELEMENTS] - b.at - b.count) if ints[CHAIN_FETCHED] else 0
             run_strips(chain, &b, ahead)
         else:
-            op = ints + HEADER + 2 * ints[5]
-            for _k in range(ints[3]):
+            op = ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
+            for _k in range(ints[CHAIN_OPS]):
                 run_op(chain, &b, op)
-                op += 4 + op[3]
+                op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
         b.at += b.count
 
 
@@ -166,32 +160,34 @@ cdef void total(const int64_t* ints, void* target, void* values, int64_t count, 
     # One run of `reduce_sum` over all elements.
     cdef int64_t shape[3]
     shape[0], shape[1], shape[2] = 1, 1, count
-    (<tl_kernel><size_t>ints[7])(&target, &values, shape, divisor, 0)
+    (<tl_kernel><size_t>ints[CHAIN_REDUCE_SUM])(&target, &values, shape, divisor, 0)
 
 
 cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) noexcept nogil:
     cdef const int64_t* ints = chain.ints
-    cdef int64_t k, chunks = (ints[0] + chain.step - 1) // chain.step
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t item = ints[CHAIN_ITEMSIZE], k, chunks = (ints[CHAIN_ELEMENTS] + chain.step - 1) // chain.step
     cdef double one = 1.0
-    for k in range(ints[5]):
+    for k in range(ints[CHAIN_SUMS]):
         if chunks == 1:
-            total(ints, chain.out[ints[HEADER + 2 * k]], summed + k * chain.step * ints[1], count, chain.floats + ints[HEADER + 2 * k + 1])
+            total(ints, chain.out[sum_[CHAIN_SUM_OUTPUT]], summed + k * chain.step * item, count, chain.floats + sum_[CHAIN_SUM_FLOATS])
         else:
-            total(ints, chain.partial + (k * chunks + chunk) * ints[1], summed + k * chain.step * ints[1], count, &one)
+            total(ints, chain.partial + (k * chunks + chunk) * item, summed + k * chain.step * item, count, &one)
+        sum_ += CHAIN_SUM_SIZE
 
 
 cdef inline int64_t slot_bytes(const int64_t* ints) noexcept nogil:
-    return (ints[4] * ints[2] * ints[1] + 63) & ~63
+    return (ints[CHAIN_SLOTS] * ints[CHAIN_BLOCK] * ints[CHAIN_ITEMSIZE] + 63) & ~63
 
 
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Chain* chain = <Chain*>context
     cdef const int64_t* ints = chain.ints
-    cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[0])
+    cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[CHAIN_ELEMENTS])
     cdef int64_t room = slot_bytes(ints)
-    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + ints[5] * chain.step * ints[1])
+    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + ints[CHAIN_SUMS] * chain.step * ints[CHAIN_ITEMSIZE])
     run_blocks(chain, start, stop, slots, slots + room)
-    if ints[5]:
+    if ints[CHAIN_SUMS]:
         sum_chunk(chain, chunk, stop - start, slots + room)
 
 
@@ -209,30 +205,31 @@ cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
 
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Chain chain
-    cdef int64_t n = ints[0], k, chunks
-    cdef int64_t room = slot_bytes(ints)
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t n = ints[CHAIN_ELEMENTS], item = ints[CHAIN_ITEMSIZE], room = slot_bytes(ints), k, chunks
     chain.out = <char**>out
     chain.inp = <char**>inp
     chain.ints = ints
     chain.floats = floats
     chain.accumulate = accumulate
     chain.partial = NULL
-    chain.step = ints[6] if ints[5] else BLOCKS * ints[2]
-    if ints[5] == 0 and n <= ints[2] and room <= NEAR_BYTES:
+    chain.step = ints[CHAIN_SEGMENT] if ints[CHAIN_SUMS] else BLOCKS * ints[CHAIN_BLOCK]
+    if ints[CHAIN_SUMS] == 0 and n <= ints[CHAIN_BLOCK] and room <= NEAR_BYTES:
         return run_range(&chain, 0, n)
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
-    # Every thread asks for its own; the caller finds out here whether there is that much.
-    if scratch(TL_SLOT_CHAIN, room + ints[5] * chain.step * ints[1]) == NULL:
+    # Every thread requests memory for itself; the caller finds out here whether there is that much.
+    if scratch(TL_SLOT_CHAIN, room + ints[CHAIN_SUMS] * chain.step * item) == NULL:
         return TL_NO_MEMORY
-    if ints[5] and chunks > 1:
-        chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[5] * chunks * ints[1])
+    if ints[CHAIN_SUMS] and chunks > 1:
+        chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[CHAIN_SUMS] * chunks * item)
         if chain.partial == NULL:
             return TL_NO_MEMORY
-    parallel_for(run_chunk, &chain, chunks, <double>n * ints[3] * 0.3)
+    parallel_for(run_chunk, &chain, chunks, <double>n * ints[CHAIN_OPS] * 0.3)
     if chunks > 1:
-        for k in range(ints[5]):
-            total(ints, out[ints[HEADER + 2 * k]], chain.partial + k * chunks * ints[1], chunks, floats + ints[HEADER + 2 * k + 1])
+        for k in range(ints[CHAIN_SUMS]):
+            total(ints, out[sum_[CHAIN_SUM_OUTPUT]], chain.partial + k * chunks * item, chunks, floats + sum_[CHAIN_SUM_FLOATS])
+            sum_ += CHAIN_SUM_SIZE
     return TL_OK
 
 

@@ -2,14 +2,14 @@
  *
  * A strip is as many elements as eight vectors hold. A step works on one strip: it takes the eight vectors as arguments, computes one
  * formula on them and on operands in memory, and ends by calling the next step, which the compiler makes a jump. So a chain is a list of
- * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions (emit_strips.py): one
- * for each input that may be in the registers and one for none, each storing its result or not, since a jump costs as much as eight
- * operations. `spread` makes a strip of a number, `stop` ends the list.
+ * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions
+ * (tools/codegen/chain_steps.py): one for each input that may be in the registers and one for none, each storing its result or not, since
+ * a jump costs as much as eight operations. `spread` makes a strip of a number, `stop` ends the list.
  *
  * The arithmetic is that of the loops in elementwise_kernels.h, operation for operation, so the bits are the same.
  */
-#ifndef TLEAN_STRIPS_H
-#define TLEAN_STRIPS_H
+#ifndef TLEAN_CHAIN_MACHINE_H
+#define TLEAN_CHAIN_MACHINE_H
 #include "kernel.h"
 #include "simd/width.h"
 

@@ -9,10 +9,9 @@ from libc.stdint cimport int64_t
 from tlean._core.plan.chain cimport Chain, fused, run_range
 from tlean._core.kernel cimport TL_OK, tl_finish, tl_producer
 
-# Layout of `ints`: the producer's entry (an address), how many outputs, inputs, ints and floats are its own; its ints, then the chain's.
-# Outputs, inputs and floats likewise: the producer's, then the chain's. The chain reads the producer's output as one of its inputs.
-cdef enum:
-    HEADER = 5
+cdef extern from "plan/chain_abi.h":
+    cpdef enum:
+        EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE
 
 
 cdef struct Epilogue:
@@ -33,14 +32,14 @@ cdef int with_epilogue(void** out, void** inp, const int64_t* ints, const double
     cdef int status
     job.finish.run = run_part
     job.finish.reported = 0
-    job.chain.out = <char**>out + ints[1]
-    job.chain.inp = <char**>inp + ints[2]
-    job.chain.ints = ints + HEADER + ints[3]
-    job.chain.floats = floats + ints[4]
+    job.chain.out = <char**>out + ints[EPILOGUE_OUTPUTS]
+    job.chain.inp = <char**>inp + ints[EPILOGUE_INPUTS]
+    job.chain.ints = ints + EPILOGUE_SIZE + ints[EPILOGUE_INTS]
+    job.chain.floats = floats + ints[EPILOGUE_FLOATS]
     job.chain.accumulate = 0
     job.chain.partial = NULL
     job.status = TL_OK
-    status = (<tl_producer><size_t>ints[0])(out, inp, ints + HEADER, floats, &job.finish)
+    status = (<tl_producer><size_t>ints[EPILOGUE_ENTRY])(out, inp, ints + EPILOGUE_SIZE, floats, &job.finish)
     if status != TL_OK:
         return status
     if not job.finish.reported:

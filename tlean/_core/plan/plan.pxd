@@ -5,7 +5,7 @@ from tlean._core.array cimport AnyTensor
 from tlean._core.kernel cimport tl_kernel
 
 # Where the memory of a value of a plan is.
-cdef enum:
+cpdef enum:
     AT_INPUT = 0      # the caller's input number n
     AT_OUTPUT = 1     # the caller's output number n
     AT_SCRATCH = 2    # n bytes into the scratch block
@@ -13,7 +13,7 @@ cdef enum:
     AT_NOWHERE = 4    # never read: the kernel gets NULL
 
 # How output number j comes about.
-cdef enum:
+cpdef enum:
     OUT_NONE = 0      # there is none (no gradient)
     OUT_COMPUTED = 1  # an instruction writes it
     OUT_INPUT = 2     # it is input number n itself, under the output's shape

@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tlean._core.table import STEPS
 
+from ..chain_code import MOST_STEPS, RunStep
 from ..target import Bound
-
-#: Steps in one run at most, the last one included.
-_MOST_STEPS = 64
 
 
 def in_chains(ops: Sequence[Bound], suffix: str) -> list[Bound]:
@@ -43,13 +41,11 @@ def is_step(op: Bound, suffix: str) -> bool:
 
 
 class Runs:
-    """The program of a group as numbers: (0, place of an op in the group's ints) for a loop, or a count of steps and the steps.
-
-    A step is (address, first float, number of operands, operands). Values that only the next step reads are not stored.
+    """The runs of a group (`ChainCode.runs`). Values that only the next step reads are not stored.
 
     Args:
         suffix: of the dtype in the names of kernels.
-        operands: for every value what represents its memory in the group's ints.
+        operands: for every value what represents its memory in the group's program.
         kept: the values that are read in memory after the group.
     """
 
@@ -57,30 +53,26 @@ class Runs:
         self.suffix = suffix
         self.operands = operands
         self.kept = kept
-        self.numbers: list[int] = []
-        self.count = 0
-        self._open: list[int] = []
-        self._steps = 0
+        self._runs: list[int | tuple[RunStep, ...]] = []
+        self._open: list[RunStep] = []
         self._held = -1
-        self._any = False
 
-    def add(self, op: Bound, place: int, first: int, following: Sequence[int] | None, last: bool) -> None:
+    def add(self, op: Bound, number: int, first: int, following: Sequence[int] | None, last: bool) -> None:
         """The next op.
 
         Args:
-            place: its position in the group's ints; its numbers are the floats from `first` on.
+            number: which op of the group it is; its numbers are the floats from `first` on.
             following: what the next op reads; None if that is no step.
             last: whether nothing reads the value after the next op.
         """
         if not is_step(op, self.suffix):
             self.close()
-            self.numbers += [0, place]
-            self.count += 1
+            self._runs.append(number)
             return
-        if self._steps == _MOST_STEPS - 1:
+        if len(self._open) == MOST_STEPS - 1:
             self.close()
         made = op.made
-        passed_on = following is not None and list(following).count(made) == 1 and self._steps < _MOST_STEPS - 2
+        passed_on = following is not None and list(following).count(made) == 1 and len(self._open) < MOST_STEPS - 2
         stores = not passed_on or not last or made in self.kept
         operands = list(op.reads)
         if op.spreads:
@@ -94,20 +86,17 @@ class Runs:
         self._step(name, first, [*operands, made] if stores else operands)
         self._held = made if passed_on else -1
 
-    def finish(self) -> list[int]:
-        """The numbers of the whole program; none if it has no steps."""
+    def finish(self) -> tuple[int | tuple[RunStep, ...], ...]:
+        """All runs; none if they have no steps."""
         self.close()
-        return self.numbers if self._any else []
+        return () if all(isinstance(run, int) for run in self._runs) else tuple(self._runs)
 
     def close(self) -> None:
         """End the run of steps that is open."""
-        if self._steps:
+        if self._open:
             self._step(f"stop:{self.suffix}", 0, ())
-            self.numbers += [self._steps, *self._open]
-            self.count += 1
-            self._any = True
-        self._open, self._steps, self._held = [], 0, -1
+            self._runs.append(tuple(self._open))
+        self._open, self._held = [], -1
 
     def _step(self, name: str, first: int, operands: Sequence[int]) -> None:
-        self._open += [STEPS[name], first, len(operands), *(self.operands[v] for v in operands)]
-        self._steps += 1
+        self._open.append(RunStep(STEPS[name], first, tuple([self.operands[v] for v in operands])))

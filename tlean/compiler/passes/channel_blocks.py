@@ -8,7 +8,7 @@ others have kernels for it that give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from tlean._core.table import KERNELS, MODULES
@@ -88,14 +88,17 @@ def _in_blocks(step: Step, chosen: set[int]) -> Step:
     if not blocked:
         return step
     name = f"{step.kernel}_blocked"
-    if step.kernel in CONVOLUTIONS:
-        _, places = CONVOLUTIONS[step.kernel]
-        which = sum(1 << bit for bit, (k, _) in enumerate(places) if values[k] in chosen)
-        return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=(*step.ints, which), blocked=blocked)
-    if step.kernel == "reduce_sum":
-        images, *rest = (1, *step.ints[2:])[-3:]
-        return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=(images, *rest), blocked=blocked)
-    return replace(step, blocked=blocked)
+    if step.kernel not in CONVOLUTIONS and step.kernel != "reduce_sum":
+        return replace(step, blocked=blocked)
+    ints = blocked_ints(step.kernel, step.ints, values, chosen)
+    return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=ints, blocked=blocked)
+
+
+def blocked_ints(kernel: str, ints: tuple[int, ...], operands: Sequence[int | None], blocked: Collection[int]) -> tuple[int, ...]:
+    """The integers of a kernel for blocks: of a convolution also which operands are in blocks; of a sum (images, channels, positions)."""
+    _, places = CONVOLUTIONS.get(kernel, (False, ()))
+    which = sum(1 << bit for bit, (k, _) in enumerate(places) if operands[k] in blocked)
+    return (*ints, which) if places else (1, *ints[2:])[-3:]
 
 
 class _Ties:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlean._core.plan.chain import ADDRESS as FUSED
 from tlean._core.plan.epilogue import ADDRESS
 from tlean._core.table import PRODUCERS
 from tlean.dtypes import SUFFIX
 
+from ..chain_code import OUTPUT, ChainCode, EpilogueHeader
 from ..graph import Graph
 from ..target import Bound, Step, Target
-
-#: Where the number of sums stands in a group's ints.
-_SUMS_AT = 5
-#: The place of the first of the operands to fetch ahead, followed by their number.
-_FETCHED_AT = 8
 
 
 def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
@@ -53,8 +48,8 @@ def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Targe
 
 def elementwise(graph: Graph, step: Step, target: Target) -> bool:
     """Whether the step is a fused group without sums, or a single elementwise op that could be one."""
-    if step.code == FUSED:
-        return step.ints[_SUMS_AT] == 0
+    if step.chain is not None:
+        return not step.chain.sums
     if len(step.nodes) != 1 or not target.fuses(step.nodes[0].record, graph.dtype) or min(step.inputs, default=-1) < 0:
         return False
     made = graph.specs[step.outputs[0]]
@@ -65,11 +60,10 @@ def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
     # The step as a fused group, a single elementwise op as a group of one; None if it is neither.
     if not elementwise(graph, step, target):
         return None
-    if step.code == FUSED:
+    if step.chain is not None:
         return step
     node = step.nodes[0]
-    op = Bound(node, step.inputs, tuple(None if i is None else graph.specs[i] for i in node.inputs))
-    return target.fused(graph, [op], step.outputs, {})
+    return target.fused(graph, [Bound(node, step.inputs, graph._specs_of(node.inputs))], step.outputs, {})
 
 
 def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: Step, at: int, k: int) -> bool:
@@ -104,24 +98,20 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
         shares[result] = group.outputs[heir]
         del in_place[heir + len(producer.outputs)]
     entry = PRODUCERS[f"{producer.kernel}:{SUFFIX[graph.dtype]}"]
-    counts = (len(producer.outputs), len(producer.inputs), len(producer.ints), len(producer.floats))
+    head = EpilogueHeader(entry, len(producer.outputs), len(producer.inputs), len(producer.ints), len(producer.floats))
+    # The result, and what the group makes of it, is in a cache anyway.
+    chain: ChainCode = group.chain  # type: ignore[assignment]
+    fetched = tuple([k for k in chain.fetched if k < OUTPUT and group.inputs[k] != result])
     return Step(
         " + ".join((p.nodes[0].record.name if len(p.nodes) == 1 else p.kernel).lstrip("_") for p in parts),
         (*producer.inputs, *group.inputs),
         (*producer.outputs, *group.outputs),
         (*producer.nodes, *group.nodes),
-        (entry, *counts, *producer.ints, *_fetching_others(group, result)),
+        (*head, *producer.ints),
         (*producer.floats, *group.floats),
         ADDRESS,
         in_place=in_place,
+        chain=chain._replace(fetched=fetched),
         shares=shares,
         blocked=tuple(dict.fromkeys((*producer.blocked, *parts[1].blocked))),
     )
-
-
-def _fetching_others(group: Step, result: int) -> tuple[int, ...]:
-    # The chain's ints (fused.pyx) without what is in a cache anyway among the operands to fetch ahead: the result, and what is made of it.
-    at, count = group.ints[_FETCHED_AT : _FETCHED_AT + 2]
-    kept = [k for k in group.ints[at : at + count] if k < len(group.inputs) and group.inputs[k] != result]
-    head = (*group.ints[: _FETCHED_AT + 1], len(kept), *group.ints[_FETCHED_AT + 2 : at])
-    return (*head, *kept, *group.ints[at + count :])

@@ -29,10 +29,9 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
         if node.record.view or target.has_kernel(node.record, graph.dtype):
             made: Sequence[int] = out._record(node.record, inputs, node.options, node.name)
         else:
-            specs = [None if i is None else graph.specs[i] for i in node.inputs]
             if node.record.rules.decompose is None:
                 raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {graph.dtype}")
-            inner = expand(decomposition(node.record, specs, node.options, graph.dtype), target)
+            inner = expand(decomposition(node.record, graph._specs_of(node.inputs), node.options, graph.dtype), target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))

@@ -10,17 +10,15 @@ from bisect import bisect, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
 from ..target import Bound, Step, Target
-
-#: The most inputs of an op that joins a group.
-_MOST_ARGUMENTS = 8
 
 
 def _elements(graph: Graph, op: Bound, target: Target) -> int | None:
     # The number of elements if the op can be part of a chain, else None.
     out = graph.specs[op.made]
-    if len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > _MOST_ARGUMENTS:
+    if len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > MOST_OPERANDS:
         return None
     if op.spreads:
         return out.size

@@ -8,10 +8,9 @@ from tlean._core.plan.outer_update import ADDRESS
 from tlean._core.table import INNER
 from tlean.dtypes import SIZES, SUFFIX
 
+from ..chain_code import MOST_STATES, OuterUpdate
 from ..graph import Graph
 from ..target import Step
-
-_MOST_STATES = 5
 
 
 def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[Step]:
@@ -29,12 +28,11 @@ def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[S
         at = readers[gradient][0]
         update = steps[at]
         states = len(update.outputs) - 1
-        if len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient or states > _MOST_STATES:
+        if len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient or states > MOST_STATES:
             continue
         u, v = steps[maker].inputs[:2]
         rows, columns = graph.specs[gradient].shape
-        item = SIZES[graph.dtype]
-        ints = (update.code, INNER[f"scale:{SUFFIX[graph.dtype]}"], rows, columns, item, states)
+        ints = OuterUpdate(update.code, INNER[f"scale:{SUFFIX[graph.dtype]}"], rows, columns, SIZES[graph.dtype], states)
         inputs = (update.inputs[0], u, v, *update.inputs[2:])
         out[maker] = None
         out[at] = Step(f"{update.kernel} of an outer product", inputs, update.outputs, update.nodes, ints, (), ADDRESS)

@@ -1,0 +1,32 @@
+/* The integers of instructions that hold others: written by tlean/compiler/chain_code.py, read by the modules of this folder.
+ *
+ * A fused group: its header; its sums; its ops; the operands to fetch ahead; the runs, which together do what the ops do, on whole strips. A
+ * run is 0 and the place of an op among the integers, or a number of steps and the steps. Behind an op or a step follow its operands. An
+ * operand is input k as k, output k as CHAIN_OUTPUT + k, slot k as CHAIN_SLOT + k, the value of sum k as CHAIN_SUM + k, and input k as a scalar
+ * as CHAIN_SCALAR + k.
+ *
+ * A kernel with an epilogue: its header, the kernel's integers, the group. Outputs, inputs and floats likewise: the kernel's, then the
+ * group's. The group reads the kernel's result as one of its inputs.
+ */
+#ifndef TLEAN_CHAIN_ABI_H
+#define TLEAN_CHAIN_ABI_H
+/* Of the header: elements of a block, of a run of `reduce_sum` and of a strip; addresses of `reduce_sum` and of what starts a run; where the
+ * operands to fetch ahead begin. */
+enum {
+    CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM,
+    CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_SIZE
+};
+/* FLOATS is the place of the first: of a sum its divisor. An op is a loop's address, or 0: spread the scalar operand. */
+enum { CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE };
+enum { CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE };
+enum { CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE };
+enum { CHAIN_OUTPUT = 1 << 20, CHAIN_SLOT = 1 << 21, CHAIN_SUM = 1 << 22, CHAIN_SCALAR = 1 << 23 };
+/* Operands of an op; steps of a run, the last one included. */
+enum { CHAIN_MOST_OPERANDS = 8, CHAIN_MOST_STEPS = 64 };
+
+/* The kernel's entry (`tl_producer`), and how many of the outputs, inputs, ints and floats are its. */
+enum { EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE };
+
+/* An optimiser's step whose gradient is an outer product: the addresses of its kernel and of the loop of `scale`. */
+enum { OUTER_KERNEL, OUTER_SCALE, OUTER_ROWS, OUTER_COLUMNS, OUTER_ITEMSIZE, OUTER_STATES, OUTER_SIZE, OUTER_MOST_STATES = 5 };
+#endif

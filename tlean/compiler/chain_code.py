@@ -1,0 +1,111 @@
+"""The integers of instructions that hold others, as `_core/plan/chain_abi.h` lays them out: fused groups, epilogues, outer products."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from tlean._core.plan import chain, epilogue, outer_update
+
+#: What operand k of each kind is counted from; input k is k itself.
+OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
+#: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
+MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
+
+#: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, fetched_at, fetched and runs.
+Header = namedtuple("Header", "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip")
+#: A sum over all elements: its output, and where its divisor is among the floats.
+Sum = namedtuple("Sum", "output floats")
+#: An op as a loop over a block: the loop's address (0: spread a number), its first float, where its value goes, what it reads.
+Op = namedtuple("Op", "loop floats target operands")
+#: An op as a step of the register machine; where it stores its value is the last operand.
+RunStep = namedtuple("RunStep", "address floats operands")
+#: What an instruction with an epilogue begins with: its kernel's entry, and how many operands and numbers the kernel has.
+EpilogueHeader = namedtuple("EpilogueHeader", "entry outputs inputs ints floats")
+#: An optimiser's step whose gradient is an outer product.
+OuterUpdate = namedtuple("OuterUpdate", "kernel scale rows columns itemsize states")
+
+_PREFIXES = ("CHAIN_", "CHAIN_SUM_", "CHAIN_OP_", "CHAIN_STEP_", "EPILOGUE_", "OUTER_")
+_NUMBERS = vars(chain) | vars(epilogue) | vars(outer_update)
+_layout: Any
+for _prefix, _layout in zip(_PREFIXES, (Header, Sum, Op, RunStep, EpilogueHeader, OuterUpdate), strict=True):
+    if [_NUMBERS[_prefix + field.upper()] for field in (*_layout._fields, "SIZE")] != list(range(len(_layout._fields) + 1)):
+        raise ImportError(f"tlean: {_layout.__name__} must have the fields of plan/chain_abi.h in their order; build the package again")
+
+_Item = TypeVar("_Item", Op, RunStep)
+
+
+class ChainCode(NamedTuple):
+    """The program of a fused group.
+
+    Attributes:
+        fetched: the operands that are fetched ahead.
+        runs: the same ops on whole strips: the number of an op that is a loop, or the steps of a run.
+    """
+
+    header: Header
+    sums: tuple[Sum, ...]
+    ops: tuple[Op, ...]
+    fetched: tuple[int, ...]
+    runs: tuple[int | tuple[RunStep, ...], ...]
+
+    def encode(self) -> tuple[int, ...]:
+        """The integers that the CPU's interpreter of groups reads."""
+        places, fetched_at = _places(len(self.sums), self.ops)
+        counts = {"ops": len(self.ops), "sums": len(self.sums), "fetched": len(self.fetched), "runs": len(self.runs)}
+        out = [*self.header._replace(fetched_at=fetched_at, **counts)]
+        for total in self.sums:
+            out += total
+        out += (*_flat(self.ops), *self.fetched)
+        for run in self.runs:
+            out += (0, places[run]) if isinstance(run, int) else (len(run), *_flat(run))
+        return tuple(out)
+
+    @classmethod
+    def decode(cls, ints: Sequence[int]) -> ChainCode:
+        """The program with these integers. Raises: IndexError, ValueError for integers that `encode` does not write."""
+        header = Header(*[ints[k] for k in range(len(Header._fields))])
+        at = len(header) + len(Sum._fields) * header.sums
+        sums = tuple([Sum(ints[k], ints[k + 1]) for k in range(len(header), at, len(Sum._fields))])
+        ops, at = _items(Op, ints, at, header.ops)
+        places, _ = _places(len(sums), ops)
+        fetched = tuple(ints[at : at + max(header.fetched, 0)])
+        at += len(fetched)
+        runs: list[int | tuple[RunStep, ...]] = []
+        for _ in range(header.runs):
+            if ints[at]:
+                steps, at = _items(RunStep, ints, at + 1, ints[at])
+                runs.append(steps)
+            else:
+                runs.append(places.index(ints[at + 1]))
+                at += 2
+        code = cls(header, sums, ops, fetched, tuple(runs))
+        if code.encode() != tuple(ints):
+            raise ValueError("the counts and places of a group do not fit its integers")
+        return code
+
+
+def _places(sums: int, ops: Iterable[Op]) -> tuple[list[int], int]:
+    # Where each op is among the integers, and where they end.
+    places, at = [], len(Header._fields) + len(Sum._fields) * sums
+    for op in ops:
+        places.append(at)
+        at += len(op) + len(op.operands)
+    return places, at
+
+
+def _flat(items: Iterable[Any]) -> list[int]:
+    # The numbers of each, how many operands it has, and those.
+    return [n for *numbers, operands in items for n in (*numbers, len(operands), *operands)]
+
+
+def _items(kind: type[_Item], ints: Sequence[int], at: int, count: int) -> tuple[tuple[_Item, ...], int]:
+    # So many of them from `at` on, and where they end.
+    items = []
+    width: int = len(kind._fields)
+    for _ in range(count):
+        end = at + width + max(ints[at + width - 1], 0)
+        items.append(kind._make((*ints[at : at + width - 1], tuple(ints[at + width : end]))))
+        at = end
+    return tuple(items), at
