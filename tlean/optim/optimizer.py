@@ -116,6 +116,13 @@ class Optimizer(Update):
         self._last[id(group)] = (key, made)
         return made
 
+    def _binding(self) -> Any:
+        alike = type(self).kernel is Optimizer.kernel and type(self).hyper is Optimizer.hyper
+        return (self, len(self._group)) if alike else None
+
+    def _group_of(self, p: Param) -> Any:
+        return id(self._group[p])
+
     # Steps ------------------------------------------------------------------------------------------------------------------
 
     @property

@@ -114,6 +114,14 @@ class Update:
         """
         return 0.0
 
+    def _binding(self) -> Any:
+        """What says, while it is equal, that each parameter is in the group that it was in (`_group_of`); None where nothing does."""
+        return None
+
+    def _group_of(self, p: Param) -> Any:
+        """What parameters have in common that move by the same kernel, and at the same step by the same numbers."""
+        raise NotImplementedError
+
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step, which `Commit.count` counts.
 
@@ -227,6 +235,12 @@ class SGDUpdate(Update):
         self.state = UpdateState()
         self._hyper = (number("lr", lr, -float("inf")), factor, weight_decay)
 
+    def _binding(self) -> Any:
+        return SGDUpdate if type(self) is SGDUpdate else None
+
+    def _group_of(self, p: Param) -> Any:
+        return None
+
     def kernel(self, p: Param) -> str:
         """`_sgd_step`."""
         return "_sgd_step"
@@ -249,6 +263,12 @@ class AdamUpdate(Update):
         self.state = state
         rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
         self._hyper = (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
+
+    def _binding(self) -> Any:
+        return AdamUpdate if type(self) is AdamUpdate else None
+
+    def _group_of(self, p: Param) -> Any:
+        return None
 
     def kernel(self, p: Param) -> str:
         """`_adam_step`."""

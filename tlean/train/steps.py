@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.plan.bound import BoundStep
 from tlean._core.plan.commit import Commit
 from tlean.caching import Cache
 from tlean.compiler.cpu import CPU
@@ -145,6 +146,14 @@ class _Step(Traced):
         return super().use(p) if own is None else own
 
 
+class _Bound(NamedTuple):
+    # A step that is repeated: its plan, the parameters that move, one of each group with its kernel, and what gathers the inputs.
+    trace: Trace
+    moved: list[Param]
+    leaders: Sequence[tuple[Param, str]] = ()
+    step: Any = None
+
+
 class CompiledSteps:
     """The whole step is one plan, with the parameters and the optimiser's states as state slots; Python is entered once per step."""
 
@@ -156,6 +165,8 @@ class CompiledSteps:
         self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made = Cache(MOST_KEPT)
+        # Repeated steps, of a few optimisers and shapes of the inputs.
+        self._bound = Cache(4)
         self._checked = check_capture()
         #: What the latest plan took of the loss's surroundings for good, by name.
         self.captured: Mapping[str, Any] = {}
@@ -278,28 +289,59 @@ class CompiledSteps:
         self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
     ) -> tuple[AnyTensor, Any, list[Param]]:
         """The whole step in one plan: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
-        trace = self._plan("step", inputs, update, clip_norm, finite)
-        structure, which, stored = trace.more
-        moved = [self.params[k] for k in which]
-        extra = self._states(update, moved)
+        key = (self._binding(update), clip_norm, finite, *[(t.shape, t.dtype) for t in inputs])
+        bound = self._bound.get(key)
+        tensors = None if bound is None else self._repeated(bound, update, inputs)
+        repeated = tensors is not None
+        if bound is None or tensors is None:
+            trace = self._plan("step", inputs, update, clip_norm, finite)
+            bound = _Bound(trace, [self.params[k] for k in trace.more[1]])
+            extra = self._states(update, bound.moved)
+            tensors = [*self._tensors(inputs), *extra]
+        structure, _, stored = bound.trace.more
         changes = Commit()
-        self._note(changes, update, moved, stored)
-        made = self._run(trace, [*self._tensors(inputs), *extra], changes)
-        return made[0], None if structure is None else tree.unflatten(structure, made[1:]), moved
+        self._note(changes, update, bound.moved, stored)
+        made = self._run(bound.trace, tensors, changes)
+        if not repeated and key[0] is not None and bound.moved:
+            self._bound.keep(key, self._bind(bound, update, len(inputs)))
+        return made[0], None if structure is None else tree.unflatten(structure, made[1:]), bound.moved
+
+    def _binding(self, update: Update) -> Any:
+        # None where steps are prepared from the beginning each time.
+        return None if self._checked else update._binding()
+
+    def _bind(self, bound: _Bound, update: Update, inputs: int) -> _Bound:
+        groups = [update._group_of(p) for p in bound.moved]
+        leaders = dict(zip(groups, bound.moved, strict=True))
+        number = {group: k for k, group in enumerate(leaders)}
+        states = [update.state.moments.get(p) for p in bound.moved]
+        step = BoundStep(list(self.params), bound.trace.more[1], states, [number[g] for g in groups], inputs)
+        return bound._replace(leaders=[(p, str(update.kernel(p))) for p in leaders.values()], step=step)
+
+    def _repeated(self, bound: _Bound, update: Update, inputs: Sequence[AnyTensor]) -> list[Any] | None:
+        # All inputs of a step like an earlier one, or None where something differs.
+        counts = bound.step.counts(update.state.steps, update.state.moments)
+        if counts is None or any(update.kernel(p) != kernel for p, kernel in bound.leaders):
+            return None
+        hypers = [update.hyper(p, t + 1) for (p, _), t in zip(bound.leaders, counts, strict=True)]
+        before, self._vectors = self._vectors, {}
+        return bound.step.tensors(inputs, [self._vector(hyper, before) for hyper in hypers])
+
+    def _vector(self, hyper: tuple[float, ...], before: Mapping[tuple[float, ...], AnyTensor]) -> AnyTensor:
+        vector = self._vectors.get(hyper)
+        if vector is None:
+            vector = before.get(hyper)
+            self._vectors[hyper] = vector = as_tensor(hyper, "float64") if vector is None else vector
+        return vector
 
     def _states(self, update: Update, moved: Sequence[Param]) -> list[Any]:
         # The states and `hyper` of each parameter, whose memory and theirs the plan may write to.
         extra: list[AnyTensor] = []
-        vectors: dict[tuple[float, ...], AnyTensor] = {}
+        before, self._vectors = self._vectors, {}
         for p in moved:
             p._tensor = alone(p._tensor)
             states, hyper = update.peek(p, str(update.kernel(p)))
-            vector = vectors.get(hyper)
-            if vector is None:
-                vector = self._vectors.get(hyper)
-                vectors[hyper] = vector = as_tensor(hyper, "float64") if vector is None else vector
-            extra += (*states, vector)
-        self._vectors = vectors
+            extra += (*states, self._vector(hyper, before))
         return extra
 
     def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
@@ -331,6 +373,9 @@ class DeviceSteps(CompiledSteps):
                 vectors[hyper] = as_tensor(hyper, "float64")
             extra += [*states, vectors[hyper]]
         return extra
+
+    def _binding(self, update: Update) -> Any:
+        return None
 
     def _note(self, changes: Commit, update: Update, moved: Sequence[Param], stored: Sequence[tuple[Param, int]]) -> None:
         # The parameters' memory stays: the plan writes to it.
