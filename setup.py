@@ -23,7 +23,16 @@ DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 COLD = ["arena", "array", "refs", "tape", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
 COLD += [f"plan/{name}" for name in ("bound", "callback", "chain", "commit", "epilogue", "guard", "outer_update", "plan", "update")]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
-HOT = ["elementwise/elementwise", "reduce/reduce", "reduce/maximum", "layout/layout", "pool/pool", "pool/avg_pool", "pool/smooth", "pool/unfold"]
+HOT = [
+    "elementwise/elementwise",
+    "reduce/reduce",
+    "reduce/maximum",
+    "layout/layout",
+    "pool/pool",
+    "pool/avg_pool",
+    "pool/smooth",
+    "pool/unfold",
+]
 HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim"]
 HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention"]
 

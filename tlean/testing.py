@@ -6,18 +6,25 @@ Both raise AssertionError with a message that says what disagreed, by how much, 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import errors, tree
 from ._core.array import AnyTensor, as_tensor
+from ._core.plan.plan import run
+from ._core.threads import get_num_threads, set_num_threads
 from .autodiff import grad, jvp, vjp
+from .compiler.cpu import kernel_address
+from .compiler.derive import decomposition
+from .compiler.graph import Graph
+from .compiler.lower import lower
 from .dtypes import FLOATS
 from .errors import OptionError, ShapeError
+from .interpreters.dual import Dual
 from .interpreters.eager import EagerOps
-from .ops import OpDef, get
+from .ops import OpDef, Spec, get
 from .ops.samples import Arr, Sample
 from .programs.jit import jit
 from .reference.interpreter import Reference
@@ -120,8 +127,9 @@ def _check_order(
         t = rng.standard_normal(x.shape)
         ends = [run(*xs[:k], x + sign * eps * t, *xs[k + 1 :]) for sign in (1, -1)]
         differences = [(_array(a) - _array(b)) / (2 * eps) if g is not None else None for a, b, g in zip(*ends, gs, strict=True)]
-        # Each end is rounded: 2⁻⁵² of the values, divided by 2·eps, and something for the ops in between.
-        noise = [16 * np.finfo(np.float64).eps * _largest(y) / eps if g is not None else 0.0 for y, g in zip(ys, gs, strict=True)]
+        # Each end is rounded: 2⁻⁵² of the values, or of the terms of which they are what is left, divided by 2·eps; and something for the
+        # ops in between.
+        noise = [16 * np.finfo(np.float64).eps * max(_largest(y), 1.0) / eps if g is not None else 0.0 for y, g in zip(ys, gs, strict=True)]
         about = f"the {which} derivative by {name}, {x.shape}"
         moved = None
         if "fwd" in modes:
@@ -130,7 +138,7 @@ def _check_order(
             for j, (m, d) in enumerate(zip(moved, differences, strict=True)):
                 if d is not None:
                     where = f" of output {j}" if len(ys) > 1 else ""
-                    _compare(m, d, tol, noise[j], f"{about}{where}, forward mode", "the central difference", "check_grads")
+                    _compare(m, d, tol, noise[j], f"check_grads: {about}{where}, forward mode", "the central difference")
         if "rev" in modes:
             right = _inner([pulled[k]], [t])
             if moved is not None:
@@ -139,7 +147,7 @@ def _check_order(
             else:
                 left, bound, other = _inner(differences, gs), tol, "the central difference"
                 scale = max(abs(left), abs(right)) + sum(noise) * _norm(gs) / tol
-            if not abs(left - right) <= bound * scale + 1e-300:
+            if not abs(left - right) <= bound * scale + 16 * np.finfo(np.float64).eps * _norm(gs) * _norm([t]):
                 raise AssertionError(
                     f"check_grads: {about}, reverse mode: <J'g, t> = {right:.10g}, while {other} gives <g, J t> = {left:.10g} "
                     f"(off by {abs(left - right):.3g})"
@@ -160,23 +168,30 @@ def check_op(
     order: int = 2,
     modes: Sequence[str] = _MODES,
     dtypes: Sequence[str] = FLOATS,
-    tol: float | None = None,
+    tol: float | Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> None:
     """Check an op, one of the library's or one declared with `tl.defop`, on every sample of its calls.
 
-    For a good sample: the shape rule says the shape that is made; the value is the reference's; the eager tape and the compiled program
-    give the same bits, forward and backward; and, where the sample is smooth, `check_grads`. For a bad sample: the error that it names is
-    raised, its message names the op, and the tape is as it was.
+    For a good sample, in each dtype:
+
+    - shapes and dtypes of outputs and residuals are those of the shape rule; the value is the reference's, and where there are a kernel
+      and a decomposition, the decomposition's;
+    - the eager tape and the compiled program give the same bits, forward and backward, and so do one thread and two;
+    - the two rules are each other's transposes, <J t, g> = <t, J' g>, and dual numbers give the tangent of the `jvp`;
+    - where the sample is smooth, `check_grads`, in float64.
+
+    For a bad sample: the error that it names is raised, its message names the op and the shapes, and the tape is as it was.
 
     Args:
         op: the record or its name.
         samples: `Sample`s, or tuples of arrays; by default those that the op was declared with.
         reference: `reference(*arrays, **options)` on NumPy arrays gives the value; by default the library's definition, which for an op
             with `decompose` alone is that.
-        order, modes: as for `check_grads`.
-        dtypes: "float32", "float64" or both; derivatives are checked in float64.
-        tol: how far off a value may be, relative to the largest; by default 2e-5 in float32 and 1e-10 in float64.
+        order, modes: as for `check_grads`; the transposes need both modes.
+        dtypes: "float32", "float64" or both.
+        tol: how far off a value may be, relative to the largest, or a mapping of dtypes to that; by default 2e-5 in float32 and 1e-10 in
+            float64.
         seed: of the arrays and directions.
 
     Raises: AssertionError where something disagrees; OptionError where there is no sample.
@@ -185,6 +200,7 @@ def check_op(
     given = list(samples) if samples is not None else list(record.samples() if record.samples else ())
     if not given:
         raise OptionError(f"check_op: {record.name} has no samples; pass some")
+    tolerances = tol if isinstance(tol, Mapping) else _TOLERANCE if not tol else dict.fromkeys(_TOLERANCE, tol)
     for number, one in enumerate(given):
         sample = one if isinstance(one, Sample) else Sample(tuple(one if isinstance(one, tuple | list) else (one,)))
         rng = np.random.default_rng((seed, number))
@@ -192,7 +208,8 @@ def check_op(
         if not record.variadic:
             arrays += [None] * (len(record.inputs) - len(arrays))
         # A literal array of a float input may be written in integers.
-        whole = [n.partition("[")[0] in record.integer for n in record.input_names(len(arrays))]
+        integer = (*record.integer, *(["seed"] if record.random else []))
+        whole = [n.partition("[")[0] in integer for n in record.input_names(len(arrays))]
         arrays = [
             a.astype(np.float64) if a is not None and not w and a.dtype.kind in "iu" else a for a, w in zip(arrays, whole, strict=True)
         ]
@@ -200,68 +217,130 @@ def check_op(
         if sample.raises:
             _check_raises(record, arrays, sample, label)
             continue
-        for dtype in dtypes:
-            _check_values(record, arrays, sample.options, reference, dtype, tol or _TOLERANCE[dtype], f"{label}, {dtype}", rng)
-        if sample.smooth and record.differentiable and record.out_dtype == "float":
-            _check_rules(record, arrays, sample.options, order, modes, seed, label)
+        calls = [_Call(record, arrays, whole, sample.options, dtype, tolerances[dtype], f"{label}, {dtype}", rng) for dtype in dtypes]
+        for call in calls:
+            _check_values(call, reference)
+            _check_bits(call)
+        if not record.differentiable or not any(call.floats for call in calls):
+            continue
+        if sample.smooth and record.out_dtype == "float":
+            try:
+                check_grads(calls[0].program, calls[0].points, order, modes, tol=1e-7, seed=seed)
+            except AssertionError as error:
+                raise AssertionError(f"check_op: {label}: {error}") from None
+        if set(modes) == set(_MODES):
+            for call in calls:
+                _check_transposes(call)
 
 
-def _check_values(
-    record: OpDef, arrays: list[Any], options: dict[str, Any], reference: Any, dtype: str, tol: float, label: str, rng: np.random.Generator
-) -> None:
-    tensors = [None if a is None else as_tensor(a, dtype if a.dtype.kind == "f" else None) for a in arrays]
-    names = record.input_names(len(tensors))
-    ops = EagerOps(dtype)
-    refs = [t if t is None or n in record.integer else ops.add_leaf(t, True) for t, n in zip(tensors, names, strict=True)]
-    y = ops.apply(record, tuple(refs), options)
-    ys = y if isinstance(y, tuple) else (y,)
-    # What the shape rule says is what the backend allocates; the reference says whether it is right.
+class _Call:
+    """A call of an op in one dtype: its arrays, its plan, and the program of its floating-point inputs."""
+
+    def __init__(
+        self, record: OpDef, arrays: list[Any], whole: list[bool], options: dict[str, Any], dtype: str, tol: float, label: str, rng: Any
+    ) -> None:
+        self.record, self.options, self.dtype, self.tol, self.label = record, options, dtype, tol, f"check_op: {label}"
+        self.tensors = [None if a is None else as_tensor(a, dtype if a.dtype.kind == "f" else None) for a in arrays]
+        #: Which inputs are variables, and these, before they were rounded to the dtype.
+        self.moves = [t is not None and not w for t, w in zip(self.tensors, whole, strict=True)]
+        self.points = [a for a, moves in zip(arrays, self.moves, strict=True) if moves]
+        self.floats: list[Any] = [t for t, moves in zip(self.tensors, self.moves, strict=True) if moves]
+        self.specs = tuple(None if t is None else Spec(t.shape, t.dtype) for t in self.tensors)
+        self.clean, outs = record.infer(self.specs, options)
+        self.outs = [(o.shape, o.resolved(dtype).dtype) for o in outs]
+        graph = Graph(dtype)
+        refs = [graph.arg(s) for s in self.specs]
+        graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
+        self.plan = lower(graph)
+        self.values = self.forward()
+        self.ys = self.values[: len(record.outputs)]
+        self.directions, self.cotangents = self._random(self.floats, rng), self._random(self.ys, rng)
+
+    def _random(self, tensors: Sequence[Any], rng: Any) -> list[Any]:
+        return [as_tensor(rng.standard_normal(t.shape), self.dtype) if t.dtype == self.dtype else None for t in tensors]
+
+    def forward(self) -> list[Any]:
+        """Outputs and residuals, by the op's plan."""
+        return list(run(self.plan, self.tensors, self.outs))
+
+    def program(self, ops: Any, *xs: Any) -> list[Any]:
+        """The op as a program of its variables."""
+        return self.apply(ops, xs, ops.const)
+
+    def apply(self, ops: Any, xs: Iterable[Any], constant: Callable[[Any], Any]) -> list[Any]:
+        """The outputs on any backend, for these references in place of the variables."""
+        given = iter(xs)
+        # All else becomes a reference too, of its own dtype: positions are int32, and integers that an op is called with become int64.
+        pairs = zip(self.tensors, self.moves, strict=True)
+        y = ops.apply(self.record, tuple(next(given) if moves else None if t is None else constant(t) for t, moves in pairs), self.options)
+        return list(y) if isinstance(y, tuple) else [y]
+
+
+def _check_values(call: _Call, reference: Callable[..., Any] | None) -> None:
+    arrays = [None if t is None else t.numpy() for t in call.tensors]
     if reference is not None:
-        wanted = reference(*(None if t is None else t.numpy() for t in tensors), **options)
-        expected = list(wanted) if isinstance(wanted, tuple) else [wanted]
+        expected = reference(*arrays, **call.options)
     else:
-        made = Reference("float64").apply(record, tuple(None if t is None else t.numpy() for t in tensors), options)
-        expected = [r.value for r in (made if isinstance(made, tuple) else (made,))]
-    for found, e in zip(ys, expected, strict=True):
-        value, e = found.value.numpy(), np.asarray(e)
-        if value.shape != e.shape:
-            raise AssertionError(f"check_op: {label}: the shape rule says {value.shape}, the reference has {e.shape}")
-        _compare(value, e, tol, 0.0, f"{label}: the value", "the reference", "check_op")
-
-    def program(g: Any, *xs: Any) -> Any:
-        given = iter(xs)
-        full = [r if r is None or isinstance(r, AnyTensor) else next(given) for r in refs]
-        return g.apply(record, tuple(full), options)
-
-    floats = [t for t, r in zip(tensors, refs, strict=True) if r is not None and not isinstance(r, AnyTensor)]
-    if not floats or len(ys) > 1 or not ys[0].dtype.startswith("float"):
-        return
-    again, pull = vjp(program, *floats)
-    _same_bits(again, ys[0].value, f"{label}: the values of the compiled program and of the eager tape")
-    g = as_tensor(rng.standard_normal(ys[0].shape), dtype)
-    found = ops.store.backward(ys[0].id, g)
-    leaves = [r for r in refs if r is not None and not isinstance(r, AnyTensor)]
-    for k, (r, pulled) in enumerate(zip(leaves, pull(g), strict=True)):
-        if found[r.id] is not None:
-            _same_bits(pulled, found[r.id], f"{label}: the gradients by input {k}, compiled and eager,")
+        expected = Reference(call.dtype if call.record.random else "float64").apply(call.record, tuple(arrays), call.options)
+    for value, e in zip(call.ys, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        exact = np.asarray(getattr(e, "value", e))
+        if value.shape != exact.shape:
+            raise AssertionError(f"{call.label}: the shape rule says {value.shape}, the reference has {exact.shape}")
+        _compare(value.numpy(), exact, call.tol, 0.0, f"{call.label}: the value", "the reference")
+    for value, out in zip(call.values, call.outs, strict=True):
+        if (value.shape, value.dtype) != out:
+            raise AssertionError(f"{call.label}: the shape rule says {out}, an output or residual has {(value.shape, value.dtype)}")
+    if call.record.rules.decompose is not None and kernel_address(call.record, call.dtype):
+        graph = decomposition(call.record, call.specs, call.clean, call.dtype)
+        for value, part in zip(call.ys, run(lower(graph), call.tensors, call.outs[: len(call.ys)]), strict=True):
+            _compare(value.numpy(), part.numpy(), call.tol, 0.0, f"{call.label}: the kernel's value", "the decomposition")
 
 
-def _check_rules(
-    record: OpDef, arrays: list[Any], options: dict[str, Any], order: int, modes: Sequence[str], seed: int, label: str
-) -> None:
-    present = [a for a in arrays if a is not None]
-    if not any(a.dtype.kind == "f" for a in present):
-        return
-
-    def program(ops: Any, *xs: Any) -> Any:
-        given = iter(xs)
-        y = ops.apply(record, tuple(None if a is None else next(given) for a in arrays), options)
-        return list(y) if isinstance(y, tuple) else y
-
+def _check_bits(call: _Call) -> None:
+    # An op of several outputs has no place on a tape.
+    single = len(call.ys) == 1
+    backward = single and bool(call.floats) and call.cotangents[0] is not None
+    if single:
+        ops = EagerOps(call.dtype)
+        leaves = [ops.add_leaf(t, True) for t in call.floats]
+        (y,) = call.apply(ops, leaves, lambda t: ops.add_leaf(t, False) if t.dtype == "int32" else t)
+        _same_bits([y.value], call.ys, f"{call.label}: the values of the eager tape and of the plan")
+    if backward:
+        again, pull = vjp(call.program, *call.floats)
+        _same_bits(again, call.ys, f"{call.label}: the values of the compiled program and of the plan")
+        pulled = pull(call.cotangents)
+        found = ops.store.backward(y.id, call.cotangents[0])
+        for k, (r, compiled) in enumerate(zip(leaves, pulled, strict=True)):
+            eager = found[r.id] if found[r.id] is not None else as_tensor(np.zeros(r.shape), call.dtype)
+            _same_bits([compiled], [eager], f"{call.label}: the gradients by input {k}, compiled and eager,")
+    before = get_num_threads()
     try:
-        check_grads(program, present, order, modes, seed=seed)
-    except AssertionError as error:
-        raise AssertionError(f"check_op: {label}: {error}") from None
+        set_num_threads(2 if before == 1 else 1)
+        _same_bits(call.forward(), call.values, f"{call.label}: the values on one thread and two")
+        if backward:
+            _same_bits(pull(call.cotangents), pulled, f"{call.label}: the gradients on one thread and two")
+    finally:
+        set_num_threads(before)
+
+
+def _check_transposes(call: _Call) -> None:
+    if all(g is None for g in call.cotangents):
+        return
+    moved = jvp(call.program, tuple(call.floats), tuple(call.directions))[1]
+    pulled = vjp(call.program, *call.floats)[1](call.cotangents)
+    left, right = _inner(moved, call.cotangents), _inner(pulled, call.directions)
+    size = sum(float(np.abs(_array(x).astype(np.float64)).sum()) for x in (*moved, *pulled)) + 1.0
+    if (np.isfinite(left) or np.isfinite(right)) and not abs(left - right) <= 10 * call.tol * size:
+        raise AssertionError(f"{call.label}: the rules are each other's transposes: <J t, g> = {left:.10g}, but <t, J' g> = {right:.10g}")
+    if call.dtype == "float64" and len(call.ys) == 1:
+        inner = EagerOps(call.dtype)
+        ops = Dual(inner)
+        duals = [ops.lift(inner.add_leaf(x, False), inner.add_leaf(t, False)) for x, t in zip(call.floats, call.directions, strict=True)]
+        ys = call.apply(ops, duals, lambda t: ops.lift(inner.add_leaf(t, False)))
+        _same_bits([y.primal.value for y in ys], call.ys, f"{call.label}: the values of dual numbers and of the plan")
+        for y, m in zip(ys, moved, strict=True):
+            tangent = np.zeros(y.shape) if y.tangent is None else y.tangent.numpy()
+            _compare(tangent, _array(m), 0.1 * call.tol, 0.0, f"{call.label}: the tangent of dual numbers", "the jvp")
 
 
 def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) -> None:
@@ -273,8 +352,9 @@ def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) 
     try:
         ops.apply(record, tuple(refs), sample.options)
     except wanted as error:
-        if record.name.lstrip("_") not in str(error):
-            raise AssertionError(f"check_op: {label}: the {sample.raises} does not name the op: {error}") from None
+        for part in (record.name.lstrip("_"), *(str(a.shape) for a in arrays if a is not None)):
+            if part not in str(error):
+                raise AssertionError(f"check_op: {label}: the {sample.raises} does not say {part}: {error}") from None
     except Exception as error:
         raise AssertionError(f"check_op: {label}: expected {sample.raises}, got {type(error).__name__}: {error}") from error
     else:
@@ -296,14 +376,15 @@ def _largest(x: np.ndarray) -> float:
 
 
 def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> float:
-    return float(sum(np.sum(x * y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None))
+    pairs = [(_array(x), _array(y)) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
+    return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
 
 
 def _norm(xs: Sequence[Any]) -> float:
     return float(np.sqrt(sum(np.sum(np.square(x)) for x in xs if x is not None)))
 
 
-def _compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, what: str, other: str, who: str) -> None:
+def _compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, what: str, other: str) -> None:
     if found.size == 0:
         return
     found, expected = found.astype(np.float64), expected.astype(np.float64)
@@ -315,14 +396,19 @@ def _compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, 
     if off[at] > tol * scale + noise:
         place = f"element {tuple(map(int, at))} of {found.shape}" if found.ndim else "it"
         raise AssertionError(
-            f"{who}: {what}: {place} is {found[at]:.10g}, {other} says {expected[at]:.10g} "
+            f"{what}: {place} is {found[at]:.10g}, {other} says {expected[at]:.10g} "
             f"(off by {off[at]:.3g}, allowed {tol * scale + noise:.3g})"
         )
 
 
-def _same_bits(a: Any, b: Any, what: str) -> None:
-    if a.numpy().tobytes() != b.numpy().tobytes():
-        raise AssertionError(f"check_op: {what} differ by up to {np.nanmax(np.abs(a.numpy() - b.numpy())):.3g}; they have the same bits")
+def _same_bits(xs: Sequence[Any], ys: Sequence[Any], what: str) -> None:
+    for x, y in zip(xs, ys, strict=True):
+        a, b = _array(x), _array(y)
+        if (a.dtype, a.shape) != (b.dtype, b.shape):
+            raise AssertionError(f"{what} are {a.shape} {a.dtype} and {b.shape} {b.dtype}; they must be the same")
+        if a.tobytes() != b.tobytes():
+            off = np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0.0)
+            raise AssertionError(f"{what} differ by up to {off:.3g}; they must have the same bits")
 
 
 def _described(record: OpDef, arrays: list[Any], options: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import threading
 import cuda_plans
 import numpy as np
 import pytest
-from test_ops import BAD, case, cast
+from op_calls import BAD, case, cast
 
 import tlean as tl
 from tlean import errors

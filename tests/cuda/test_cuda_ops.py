@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from op_calls import BAD, GOOD, assert_close, case, cast, clean, forward, specs_of
 from test_kernels_optim import CASES as STEPS
-from test_ops import BAD, GOOD, assert_close, case, cast, clean, forward, specs_of
 
 import tlean as tl
 from tlean import errors

@@ -7,7 +7,7 @@ import gc
 
 import numpy as np
 import pytest
-from test_ops import BAD, GOOD, assert_close, case
+from op_calls import BAD, GOOD, assert_close, case
 
 import tlean as tl
 from tlean import errors

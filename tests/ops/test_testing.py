@@ -6,31 +6,15 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.ops import all_ops, get
+from tlean import testing
+from tlean._core.array import as_tensor
+from tlean._core.plan.plan import run
+from tlean.compiler.derive import decomposition
+from tlean.interpreters.dual import Dual
+from tlean.ops import get
 from tlean.ops.samples import Arr, bad, good
 from tlean.reference.interpreter import Reference
 from tlean.testing import check_grads, check_op
-
-OPS = [r for r in all_ops(internal=False) if r.samples and not r.random]
-
-
-@pytest.mark.parametrize(
-    "name", ["conv2d", "layer_norm", "scaled_dot_product_attention", "concat", "cross_entropy", "gather_rows_nat", "div"]
-)
-def test_ops_of_the_library(name):
-    check_op(name, dtypes=("float64",))
-
-
-@pytest.mark.parametrize("name", ["tanh", "max_pool2d", "logsumexp", "argmax", "linear"])
-def test_both_dtypes(name):
-    check_op(get(name), order=1)
-
-
-def test_every_op_passes_to_first_order():
-    assert len(OPS) > 80
-    for record in OPS:
-        check_op(record, order=1, dtypes=("float64",))
-
 
 # An op of the user's own -----------------------------------------------------------------------------------------------------
 
@@ -175,6 +159,66 @@ def test_bad_samples():
         check_op(op, [good((2, 2), c=1.0)])
     with pytest.raises(tl.OptionError, match="no samples"):
         check_op(op, [])
+
+
+def test_rules_are_compared_where_differences_mean_nothing():
+    op = cube("_cube_with_a_wrong_vjp_at_kinks", **WRONG["vjp"][0])
+    kinks = [good((2, 3), smooth=False, c=2.0)]
+    for dtype in ("float32", "float64"):
+        with pytest.raises(AssertionError, match=rf"sample 0 .*, {dtype}: the rules are each other's transposes: <J t, g> = "):
+            check_op(op, kinks, dtypes=(dtype,))
+    check_op(op, kinks, modes=("fwd",))
+
+
+def test_tolerances_of_each_dtype():
+    def other(x):
+        return np.tanh(x) * (1 + 1e-8)
+
+    check_op("tanh", [good((3,))], reference=other, tol={"float32": 1e-5, "float64": 1e-7})
+    with pytest.raises(AssertionError, match="float64: the value: element"):
+        check_op("tanh", [good((3,))], reference=other, tol={"float32": 1e-5, "float64": 1e-9})
+    with pytest.raises(AssertionError, match="float32: the value: element"):
+        check_op("tanh", [good((3,))], reference=other, tol={"float32": 1e-12, "float64": 1e-7})
+
+
+class FaultyDual(Dual):
+    def _tangents(self, record, *call):
+        return [self.inner.scale(t, 2.0) for t in super()._tangents(record, *call)]
+
+
+def run_with_threads_that_differ(plan, *call):
+    values = run(plan, *call)
+    return values if tl.get_num_threads() == THREADS else [as_tensor(v.numpy() * 1.0001) for v in values]
+
+
+def run_with_a_residual_of_another_shape(plan, *call):
+    *values, last = run(plan, *call)
+    return [*values, as_tensor(last.numpy()[None])]
+
+
+def vjp_with_another_gradient(f, *xs):
+    y, pull = tl.vjp(f, *xs)
+    return y, lambda g: [as_tensor(d.numpy() * 1.0001) for d in pull(g)]
+
+
+THREADS = tl.get_num_threads()
+FAULTS = [
+    ("decomposition", lambda record, *call: decomposition(get("log_softmax"), *call), "the kernel's value: .* the decomposition says"),
+    ("Dual", FaultyDual, "the tangent of dual numbers: .* the jvp says"),
+    ("run", run_with_threads_that_differ, "the values on one thread and two differ by"),
+    ("run", run_with_a_residual_of_another_shape, "an output or residual has"),
+    ("vjp", vjp_with_another_gradient, "the gradients by input 0, compiled and eager, differ by"),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "said"), FAULTS)
+def test_faults_of_the_library_are_caught(name, fault, said, monkeypatch):
+    """Each part of the machinery, made wrong as the checks see it."""
+    op = "max_pool2d" if "residual" in said else "softmax"
+    check_op(op)
+    monkeypatch.setattr(testing, name, fault)
+    with pytest.raises(AssertionError, match=said):
+        check_op(op)
 
 
 # Programs --------------------------------------------------------------------------------------------------------------------

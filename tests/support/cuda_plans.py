@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from test_ops import GOOD, case, cast, clean, random_like, specs_of
-from test_ops import forward as forward_on_cpu
+from op_calls import GOOD, case, cast, clean, random_like, specs_of
+from op_calls import forward as forward_on_cpu
 
 from tlean._core.array import as_tensor
 from tlean.compiler.arrange import arrange

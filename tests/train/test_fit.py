@@ -19,7 +19,7 @@ import pytest
 import tlean as tl
 from tlean import nn
 from tlean.errors import NumericsError, OptionError
-from tlean.train.fit import Meter
+from tlean.train.loop import Meter
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(90, 4)).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,84 @@ from . import checkpoint
 PLAIN = ("epoch", "step", "loss", "lr", "seconds")
 
 
+@dataclass
+class Files:
+    """What a run writes, checked, and whether it goes on from its checkpoint: arguments of `fit`.
+
+    Raises: OptionError, OSError where a file could not be written in the end; ImportError where a package for it is missing.
+    """
+
+    checkpoint: Any
+    every: int | None
+    resume: bool
+    log: Any
+    tensorboard: Any
+    curves: Any
+
+    def __post_init__(self) -> None:
+        check_counts(checkpoint_every=self.every)
+        self.resume = truth("fit: resume", self.resume)
+        if self.checkpoint is None and self.resume:
+            raise OptionError("fit: resume needs a checkpoint to go on from")
+        if self.checkpoint is None and self.every is not None:
+            raise OptionError("fit: checkpoint_every needs a checkpoint to write")
+        if self.checkpoint is not None:
+            checkpoint.package()
+            writable("fit: checkpoint", self.checkpoint)
+        if self.log is not None:
+            target = Path(os.path.realpath(as_path("fit: log", self.log)))
+            if not target.parent.is_dir():
+                raise FileNotFoundError(f"{target.parent}: no such folder")
+            if target.is_dir():
+                raise OptionError(f"fit: log is a file, {target} is a folder")
+            if target.is_fifo() or target.is_socket():
+                raise OptionError(f"fit: log is a file, and {target} is a pipe or a socket, which may wait for a reader for ever")
+            if not os.access(target if target.exists() else target.parent, os.W_OK):
+                raise PermissionError(f"{target}: cannot be written to")
+        if self.tensorboard is not None:
+            folder = as_path("fit: tensorboard", self.tensorboard)
+            if folder.exists() and not folder.is_dir():
+                raise OptionError(f"fit: tensorboard is a folder, {folder} is none")
+        if self.curves is not None:
+            check_picture("fit: curves", self.curves)
+
+
+@dataclass
+class Settings:
+    """How a run trains, checked: arguments of `fit`.
+
+    Raises: OptionError.
+    """
+
+    loss: Any
+    epochs: int
+    metrics: Any
+    inputs: int
+    accumulate: int
+    clip_norm: float | None
+    callbacks: Any
+    verbose: bool
+    unit: str
+    patience: int | None
+    monitor: str
+    mode: Any
+    held: InitVar[bool]
+
+    def __post_init__(self, held: bool) -> None:
+        check_counts(epochs=self.epochs, accumulate=self.accumulate, patience=self.patience)
+        if self.clip_norm is not None:
+            limit("fit: clip_norm", self.clip_norm)
+        if self.metrics is None:
+            self.metrics = {"accuracy": accuracy} if isinstance(self.loss, str) and self.loss == "cross_entropy" else {}
+        self.metrics = check_metrics(self.metrics)
+        if self.mode is not None and (not isinstance(self.mode, str) or self.mode not in ("min", "max")):
+            raise OptionError(f"fit: mode is 'min' or 'max', got {self.mode!r}")
+        #: Whether more of the watched value is better.
+        self.rising = self.patience is not None and check_monitor(self.monitor, self.mode, self.metrics, held)
+        self.callbacks = check_callbacks(self.callbacks)
+        self.verbose = truth("fit: verbose", self.verbose)
+
+
 def check_counts(**counts: Any) -> None:
     """Raise OptionError for a number that is no int of at least 1; None is left out."""
     for name, value in counts.items():
@@ -42,22 +121,6 @@ def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
         if not callable(f):
             raise OptionError(f"fit: metric {name} is a function (output, *targets), got {f!r}")
     return metrics
-
-
-def check_mode(mode: Any) -> None:
-    """Raise OptionError for something that is no direction."""
-    if mode is not None and (not isinstance(mode, str) or mode not in ("min", "max")):
-        raise OptionError(f"fit: mode is 'min' or 'max', got {mode!r}")
-
-
-def check_checkpoint(path: Any, every: Any, resume: Any) -> bool:
-    """Whether to go on from a checkpoint. Raises: OptionError for what makes sense with one alone."""
-    resume = truth("fit: resume", resume)
-    if path is None and resume:
-        raise OptionError("fit: resume needs a checkpoint to go on from")
-    if path is None and every is not None:
-        raise OptionError("fit: checkpoint_every needs a checkpoint to write")
-    return resume
 
 
 def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: bool) -> bool:
@@ -85,29 +148,6 @@ def check_callbacks(callbacks: Any) -> list[Any]:
         if not callable(one) and not any(callable(getattr(one, name, None)) for name in ("on_step", "on_epoch", "on_end")):
             raise OptionError(f"fit: a callback is a function of the run, or has on_step, on_epoch or on_end; got {one!r}")
     return list(callbacks)
-
-
-def check_files(path: Any, log: Any, tensorboard: Any, curves: Any) -> None:
-    """Raise where a file cannot be written in the end: OptionError, OSError; ImportError where a package for it is missing."""
-    if path is not None:
-        checkpoint.package()
-        writable("fit: checkpoint", path)
-    if log is not None:
-        target = Path(os.path.realpath(as_path("fit: log", log)))
-        if not target.parent.is_dir():
-            raise FileNotFoundError(f"{target.parent}: no such folder")
-        if target.is_dir():
-            raise OptionError(f"fit: log is a file, {target} is a folder")
-        if target.is_fifo() or target.is_socket():
-            raise OptionError(f"fit: log is a file, and {target} is a pipe or a socket, which may wait for a reader for ever")
-        if not os.access(target if target.exists() else target.parent, os.W_OK):
-            raise PermissionError(f"{target}: cannot be written to")
-    if tensorboard is not None:
-        folder = as_path("fit: tensorboard", tensorboard)
-        if folder.exists() and not folder.is_dir():
-            raise OptionError(f"fit: tensorboard is a folder, {folder} is none")
-    if curves is not None:
-        check_picture("fit: curves", curves)
 
 
 def check_batch(batch: Sequence[np.ndarray], loss: Any, inputs: Any) -> None:
@@ -159,9 +199,3 @@ def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Sc
     if schedule.optimizer is not optimizer:
         raise OptionError("fit: the schedule is not over this optimizer, whose rates it would leave alone")
     return schedule
-
-
-def check_norm(clip_norm: Any) -> None:
-    """Raise OptionError for a norm that is no number of at least 0; infinity means no bound."""
-    if clip_norm is not None:
-        limit("fit: clip_norm", clip_norm)

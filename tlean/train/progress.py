@@ -15,7 +15,7 @@ INTERVAL = 2.0
 
 
 def _stream() -> Any:
-    """Standard error where it can be written to; a service or a notebook may have none, or one that was closed."""
+    """Standard error where it can be written to; a service or a notebook may have none, or a closed one."""
     stream = sys.stderr
     return None if stream is None or getattr(stream, "closed", False) else stream
 
