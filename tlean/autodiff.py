@@ -40,7 +40,7 @@ class DerivedProgram(Compiled):
         self, name: str, record: Callable[..., Any], backend: str, program: Any = None, seed: int | None = None, made_by: Any = None
     ) -> None:
         if not isinstance(backend, str) or backend not in ("compiled", "eager"):
-            raise OptionError(f"{name}: backend is 'compiled' or 'eager', got {backend!r}")
+            raise OptionError(f"{name}: backend must be 'compiled' or 'eager', got {backend!r}")
         # Without the program nothing says what it captures: such a plan runs once.
         super().__init__(record, seed, program=program, kept=backend == "compiled" and program is not None)
         self.__name__ = name
@@ -57,7 +57,7 @@ class DerivedProgram(Compiled):
 
 def _program(name: str, f: Any) -> Any:
     if not callable(f):
-        raise OptionError(f"{name}: a program is a function f(ops, *xs), got {type(f).__name__}")
+        raise OptionError(f"{name}: a program must be a function f(ops, *xs), got {type(f).__name__}")
     return f
 
 
@@ -99,7 +99,7 @@ def _argnums(name: str, argnums: Any) -> tuple[int, ...]:
     try:
         return tuple(operator.index(k) for k in numbers)
     except TypeError:
-        raise OptionError(f"{name}: argnums is an int or a tuple of ints, got {argnums!r}") from None
+        raise OptionError(f"{name}: argnums must be an int or a tuple of ints, got {argnums!r}") from None
 
 
 def _select(name: str, args: Sequence[Any], argnums: Any) -> tuple[int, ...]:
@@ -137,7 +137,7 @@ def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
     _program(name, f)
     _argnums(name, argnums)
     if not isinstance(has_aux, bool):
-        raise OptionError(f"{name}: has_aux is True or False, got {has_aux!r}")
+        raise OptionError(f"{name}: has_aux must be True or False, got {has_aux!r}")
 
     def record(graph: Graph, *args: Any) -> Any:
         picked = _select(name, args, argnums)
@@ -227,9 +227,9 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
         ys = _results(graph, found)
         if structure != given:
             shown, got = tree.describe(structure), tree.describe(given)
-            raise ShapeError(f"vjp: the cotangent has the output's structure, {shown}, got {got}")
+            raise ShapeError(f"vjp: the cotangent must have the output's structure, {shown}, got {got}")
         if any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
-            raise ShapeError(f"vjp: the cotangent has the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
+            raise ShapeError(f"vjp: the cotangent must have the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
         return _pull(graph, ys, gs, own)
 
     run = DerivedProgram("vjp", value, backend)
@@ -298,7 +298,7 @@ def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[An
     # The arguments and a direction for each, integers among the directions cast to the dtype of the program.
     for what, given in (("xs", xs), ("the directions", dxs)):
         if not isinstance(given, tuple | list):
-            raise OptionError(f"{name}: {what} are a tuple with one entry for each argument, got {type(given).__name__}")
+            raise OptionError(f"{name}: {what} must be a tuple with one entry for each argument, got {type(given).__name__}")
     if len(xs) != len(dxs):
         raise ShapeError(f"{name}: one direction for each of the {len(xs)} arguments, got {len(dxs)}")
     wide = any(str(getattr(x, "dtype", "")) == "float64" for x in tree.flatten((list(xs), list(dxs)))[0])
@@ -334,14 +334,14 @@ def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
             (points, structure), (moves, given) = tree.flatten(x), tree.flatten(dx)
             if structure != given:
                 shown, got = tree.describe(structure), tree.describe(given)
-                raise ShapeError(f"{name}: a direction has its argument's structure {shown}, got {got}")
+                raise ShapeError(f"{name}: a direction must have its argument's structure {shown}, got {got}")
             for a, b in zip(points, moves, strict=True):
                 if not a.dtype.startswith("float"):
                     raise DTypeError(f"{name}: an argument that holds no floating-point numbers has no direction; pass None")
                 if not b.dtype.startswith("float"):
                     raise DTypeError(f"{name}: a direction holds floating-point numbers, got {b.dtype}")
                 if a.shape != b.shape:
-                    raise ShapeError(f"{name}: a direction has its argument's shape {a.shape}, got {b.shape}")
+                    raise ShapeError(f"{name}: a direction must have its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
         found, structure = tree.flatten(f(graph, *own))
         ys = _results(graph, found)
@@ -411,7 +411,7 @@ def hvp_params(
     """
     for what, given in (("params", params), ("inputs", inputs), ("v", v)):
         if not isinstance(given, tuple | list):
-            raise OptionError(f"hvp_params: {what} is a tuple or a list, got {type(given).__name__}")
+            raise OptionError(f"hvp_params: {what} must be a tuple or a list, got {type(given).__name__}")
     if len(params) != len(v):
         raise ShapeError(f"hvp_params: one direction for each of the {len(params)} parameters, got {len(v)}")
     return _hvp("hvp_params", loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend, seed)[: len(params)]
@@ -514,7 +514,7 @@ def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> li
 
 def _one_array(name: str, r: Any) -> None:
     if not isinstance(r, GraphRef):
-        raise OptionError(f"{name}: the argument and the result are single arrays, got {type(r).__name__}")
+        raise OptionError(f"{name}: the argument and the result must be single arrays, got {type(r).__name__}")
 
 
 def _size(r: GraphRef) -> int:

@@ -95,7 +95,7 @@ def test_options():
     x, seed = Spec((3,)), Spec((), "int64")
     dropout = get("dropout")
     for p in (1.0, -0.5, float("nan")):
-        with pytest.raises(OptionError, match=r"p is in \[0, 1\)"):
+        with pytest.raises(OptionError, match=r"p must be in \[0, 1\)"):
             dropout.infer((x, seed), {"p": p})
     assert dropout.infer((x, seed), {"p": 0})[0] == dropout.infer((x, None), {"p": 0.3, "train": False})[0]
     with pytest.raises(ShapeError, match=r"seed has shape \(\)"):

@@ -334,7 +334,7 @@ def test_arrays_of_others_are_used_where_they_are():
 def test_refusals(monkeypatch):
     with pytest.raises(tl.DTypeError, match="float32, got dtype='float64'"):
         tl.compile_scalar(net, SHAPES, dtype="float64", device="cuda")
-    with pytest.raises(tl.OptionError, match="device is 'cpu', 'cuda'"):
+    with pytest.raises(tl.OptionError, match="device must be 'cpu', 'cuda'"):
         tl.compile_scalar(net, SHAPES, device="gpu")
     with pytest.raises(tl.DeviceError, match="there is no device 3"):
         tl.jit(lambda ops, x: x, device="cuda:3")

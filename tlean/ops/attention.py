@@ -24,9 +24,9 @@ def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
     if not q[:-2] == k[:-2] == v[:-2]:
         raise ShapeError("q, k and v have the same leading axes")
     if q[-1] != k[-1]:
-        raise ShapeError(f"q and k have the same number of features, not {q[-1]} and {k[-1]}")
+        raise ShapeError(f"q and k must have the same number of features, not {q[-1]} and {k[-1]}")
     if k[-2] != v[-2]:
-        raise ShapeError(f"k and v have the same length, not {k[-2]} and {v[-2]}")
+        raise ShapeError(f"k and v must have the same length, not {k[-2]} and {v[-2]}")
     if min(q[-2], k[-2], q[-1], v[-1]) < 1:
         raise ShapeError("sequences and features have at least one element")
     scores = (*q[:-1], k[-2])

@@ -61,7 +61,7 @@ def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
             raise ShapeError(f"spec gives {len(word)} letters {word!r} for {len(x.shape)} axes")
         for c, d in zip(word, x.shape, strict=True):
             if sizes.setdefault(c, d) != d:
-                raise ShapeError(f"letter {c!r} has one size, not {sizes[c]} and {d}")
+                raise ShapeError(f"letter {c!r} must have one size, not {sizes[c]} and {d}")
     return words[0], words[1], out
 
 
@@ -74,7 +74,7 @@ def einsum(ops: Any, spec: str, a: Any, b: Any, name: str | None = None) -> Any:
     """
     a, b = array(ops, a, "einsum: a"), array(ops, b, "einsum: b")
     if not isinstance(spec, str):
-        raise OptionError(f'einsum: spec is a text such as "ij,jk->ik", got {type(spec).__name__}')
+        raise OptionError(f'einsum: spec must be a text such as "ij,jk->ik", got {type(spec).__name__}')
     try:
         wa, wb, out = _parse(spec, a, b)
     except (OptionError, ShapeError) as error:

@@ -24,14 +24,14 @@ def _spatial(w: Shape) -> int:
     # The number of spatial axes, which w's rank gives.
     d = len(w) - 2
     if not 1 <= d <= 3:
-        raise ShapeError(f"w has two channel axes and 1, 2 or 3 spatial ones, not {len(w)} axes")
+        raise ShapeError(f"w must have two channel axes and 1, 2 or 3 spatial ones, not {len(w)} axes")
     return d
 
 
 def _positive_int(value: object, name: str) -> int:
     (number,) = per_axis(value, 1, name)  # type: ignore[arg-type]
     if number < 1:
-        raise OptionError(f"{name} is at least 1, not {number}")
+        raise OptionError(f"{name} must be at least 1, not {number}")
     return number
 
 
@@ -51,12 +51,12 @@ def _check_rank(name: str, shape: Shape, d: int) -> None:
 
 def _check_two_d(w: Shape) -> None:
     if len(w) != 4:
-        raise ShapeError(f"w has 4 axes (two channel, two spatial), not {len(w)}")
+        raise ShapeError(f"w must have 4 axes (two channel, two spatial), not {len(w)}")
 
 
 def _check_channels(w: Shape, groups: int, first: str, second: str) -> None:
     if w[0] < 1 or w[1] < 1:
-        raise ShapeError(f"w has at least one channel on each of its channel axes, not {w[0]} and {w[1]}")
+        raise ShapeError(f"w must have at least one channel on each of its channel axes, not {w[0]} and {w[1]}")
     if w[0] % groups:
         raise ShapeError(f"groups={groups} divides w's {first} channels ({w[0]}); {second} is given per group")
 
@@ -87,18 +87,18 @@ def _transpose_shape(
         raise ShapeError(f"w takes {w[0]} input channels")
     _check_bias(b, w[1] * groups)
     if min(*stride, *dilation) < 1:
-        raise ShapeError(f"stride and dilation are at least 1, not {stride} and {dilation}")
+        raise ShapeError(f"stride and dilation must be at least 1, not {stride} and {dilation}")
     if min(w[2:]) < 1:
-        raise ShapeError(f"a kernel has at least one cell along each axis, not {w[2:]}")
+        raise ShapeError(f"a kernel must have at least one cell along each axis, not {w[2:]}")
     if min(padding) < 0:
-        raise ShapeError(f"padding is at least 0, not {padding}")
+        raise ShapeError(f"padding must be at least 0, not {padding}")
     if min(x[-d:]) < 1:
         raise ShapeError("x has at least one cell along each spatial axis")
     if any(not 0 <= o < max(s, r) for o, s, r in zip(output_padding, stride, dilation, strict=True)):
-        raise ShapeError(f"output_padding is at least 0 and smaller than stride or dilation, not {output_padding}")
+        raise ShapeError(f"output_padding must be at least 0 and smaller than stride or dilation, not {output_padding}")
     out = tuple(map(conv_transpose_out, x[-d:], w[2:], stride, padding, output_padding, dilation))
     if min(out) < 1:
-        raise ShapeError(f"the output has at least one cell along each spatial axis, not {out}")
+        raise ShapeError(f"the output must have at least one cell along each spatial axis, not {out}")
     return (*x[: -d - 1], w[1] * groups, *out)
 
 

@@ -19,11 +19,11 @@ def _product_sizes(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> 
     if len(a) < 2 or len(b) < 2:
         raise ShapeError("a and b have at least two axes")
     if a[:-2] != b[:-2]:
-        raise ShapeError(f"a and b have the same leading axes, not {a[:-2]} and {b[:-2]}")
+        raise ShapeError(f"a and b must have the same leading axes, not {a[:-2]} and {b[:-2]}")
     m, k = a[-2:][::-1] if transpose_a else a[-2:]
     inner, n = b[-2:][::-1] if transpose_b else b[-2:]
     if k != inner:
-        raise ShapeError(f"the inner sizes are equal, not {k} and {inner}")
+        raise ShapeError(f"the inner sizes must be equal, not {k} and {inner}")
     return a[:-2], m, n, k
 
 

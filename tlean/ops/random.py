@@ -130,7 +130,7 @@ class Dropout:
     def options(x, seed, *, p, train=True):
         p = float(p)
         if not 0.0 <= p < 1.0:
-            raise OptionError(f"p is in [0, 1), not {p}")
+            raise OptionError(f"p must be in [0, 1), not {p}")
         return {"p": p, "train": True} if train and p > 0.0 else {"p": 0.0, "train": False}
 
     def shape(x, seed, *, p, train):

@@ -244,9 +244,9 @@ def fit(
     check_counts(epochs=epochs, accumulate=accumulate, patience=patience, checkpoint_every=checkpoint_every)
     check_norm(clip_norm)
     if not isinstance(model, Module):
-        raise OptionError(f"fit: the model is a tl.nn.Module, got a {type(model).__name__}")
+        raise OptionError(f"fit: the model must be a tl.nn.Module, got a {type(model).__name__}")
     if not isinstance(options, Options | None):
-        raise OptionError(f"fit: options are a tl.Options, got a {type(options).__name__}")
+        raise OptionError(f"fit: options must be a tl.Options, got a {type(options).__name__}")
     if metrics is None:
         metrics = {"accuracy": accuracy} if isinstance(loss, str) and loss == "cross_entropy" else {}
     metrics = check_metrics(metrics)
