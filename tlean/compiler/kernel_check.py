@@ -73,7 +73,7 @@ def _kernel(
     table: Mapping[str, int],
     blocked: tuple[int, ...] = (),
 ) -> None:
-    # One op by a kernel of its own; in `table` are the addresses.
+    # One op by its own kernel; in `table` are the addresses.
     record, suffix = node.record, SUFFIX[check.graph.dtype]
     specs = tuple([None if i is None else check.graph.specs[i] for i in node.inputs])
     if record.host is not None:

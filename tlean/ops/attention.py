@@ -35,7 +35,7 @@ def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
 
 
 def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
-    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has a mask of its own, causal."""
+    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has its own mask, causal."""
     own = mask is not None and len(mask) > 2
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
 
@@ -86,7 +86,7 @@ class AttentionAllowed:
         return shape
 
     def kernel_params(mask, *, shape, causal):
-        """Ints: batch, n, m, whether each batch item has a mask of its own, causal."""
+        """Ints: batch, n, m, whether each batch item has its own mask, causal."""
         return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
 
 

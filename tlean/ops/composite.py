@@ -115,7 +115,7 @@ def _product(sizes: Any) -> int:
 
 
 def _checked(op: str, reduction: Any) -> str:
-    """The reduction of a composite, whose errors nobody else completes."""
+    """The reduction of a composite, whose errors are completed here."""
     try:
         return reduction_name(reduction)
     except OptionError as error:

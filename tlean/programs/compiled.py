@@ -132,6 +132,9 @@ class GraphM(Graph):
     def finish(self, out: Any) -> tree.Structure:
         """Make a tree of references the result, and what is no argument the last inputs: captured arrays, then the seeds of random ops.
 
+        Args:
+            out: the result.
+
         Returns: the structure of the result.
         """
         leaves, structure = tree.flatten(out)
@@ -214,7 +217,7 @@ class CompiledOut:
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the program took of its surroundings for good, by name. Arrays that ops were given are read again by each call."""
         return types.MappingProxyType({} if self._trace.captured is None else self._trace.captured.frozen)
 
     def cost(self) -> Cost:

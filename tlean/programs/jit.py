@@ -166,7 +166,7 @@ class Jitted(Compiled):
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read again by each call."""
         return types.MappingProxyType(self._called().captured.frozen)
 
     @property

@@ -222,7 +222,7 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
         return run_range(&chain, 0, n)
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
-    # Every thread asks for its own; the caller finds out here whether there is that much.
+    # Every thread requests its own; the caller finds out here whether there is that much.
     if scratch(TL_SLOT_CHAIN, room + ints[5] * chain.step * ints[1]) == NULL:
         return TL_NO_MEMORY
     if ints[5] and chunks > 1:

@@ -12,7 +12,7 @@ from tlean.dtypes import SUFFIX
 from ..graph import Graph
 from ..target import Bound, Step, Target
 
-#: Where the number of sums stands in a group's ints.
+#: The place of the number of sums in a group's ints.
 _SUMS_AT = 5
 #: The place of the first of the operands to fetch ahead, followed by their number.
 _FETCHED_AT = 8
