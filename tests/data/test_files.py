@@ -156,7 +156,7 @@ class TestDamagedFiles:
         with pytest.raises(DataError, match=r"b\.npz: it unpacks to more than 1,500,000 bytes"):
             read_npz(tmp_path / "b.npz", max_bytes=1_500_000)
         for wrong in (-1, "1", None, 2.0, True):
-            with pytest.raises(OptionError, match="max_bytes is an int"):
+            with pytest.raises(OptionError, match="max_bytes must be an int"):
                 read_npz(tmp_path / "b.npz", max_bytes=wrong)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("read", [read_csv, read_idx, read_npy, read_npz, tl.load])

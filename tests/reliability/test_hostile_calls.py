@@ -47,7 +47,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "program of an array": (lambda: tl.CompiledOut(np.ones(3), ()), tl.OptionError, "CompiledOut: .* got ndarray"),
     "captured": (lambda: tl.GraphM(captured=5), tl.OptionError, "GraphM: captured must be None .* got int"),
-    "array copy": (lambda: tl.AnyTensor([1.0]).__array__(copy=FLAGS), tl.OptionError, "copy is True, False or None, got ndarray"),
+    "array copy": (lambda: tl.AnyTensor([1.0]).__array__(copy=FLAGS), tl.OptionError, "copy must be True, False or None, got ndarray"),
     "array cast": (lambda: tl.AnyTensor([1.0]).__array__("f2", copy=False), tl.OptionError, "copy=False, but reading float64 as float16"),
     "position": (lambda: tl.AnyTensor([1.0])[2**63], tl.IndexRangeError, "no such elements"),
     "node name": (lambda: tl.Session().relu([1.0], name=FLAGS), tl.OptionError, "relu: a name must be a text, got ndarray"),

@@ -265,7 +265,7 @@ class TestOneCycle:
                 schedule.step()
         assert schedule.last_step == 308
         for name in ("div_factor", "final_div_factor"):
-            with pytest.raises(OptionError, match=f"{name} is above 0"):
+            with pytest.raises(OptionError, match=f"{name} must be above 0"):
                 tl.optim.OneCycleLR(None, 0.1, 10, **{name: 0.0})
         with pytest.raises(OptionError, match="base_lrs of a state"):
             schedule.load_state_dict({"schedule": "ExponentialLR", "step": 1, "base_lrs": 3})
