@@ -45,11 +45,11 @@ def global_avg_pool2d_nchw(ops: Any, x: Any, name: str | None = None) -> Any:
 def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
     # "ij,jk->ik" as three words; every letter once within a word, one size per letter.
     if not isinstance(spec, str):
-        raise OptionError('spec is a string of the form "ij,jk->ik"')
+        raise OptionError('spec must be a string of the form "ij,jk->ik"')
     inputs, arrow, out = spec.replace(" ", "").partition("->")
     words = inputs.split(",")
     if not arrow or len(words) != 2:
-        raise OptionError('spec is of the form "ij,jk->ik", with two operands and the result named')
+        raise OptionError('spec must be of the form "ij,jk->ik", with two operands and the result named')
     for word in (*words, out):
         if not all(c.isascii() and c.isalpha() for c in word) or len(set(word)) != len(word):
             raise OptionError(f"spec names each axis by one letter, once in each operand, not {word!r}")

@@ -46,7 +46,7 @@ def _window_options(d: int, stride: Any, padding: Any, dilation: Any, groups: An
 
 def _check_rank(name: str, shape: Shape, d: int) -> None:
     if len(shape) not in (d + 1, d + 2):
-        raise ShapeError(f"{name} has {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with w's rank")
+        raise ShapeError(f"{name} must have {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with w's rank")
 
 
 def _check_two_d(w: Shape) -> None:
@@ -58,12 +58,12 @@ def _check_channels(w: Shape, groups: int, first: str, second: str) -> None:
     if w[0] < 1 or w[1] < 1:
         raise ShapeError(f"w must have at least one channel on each of its channel axes, not {w[0]} and {w[1]}")
     if w[0] % groups:
-        raise ShapeError(f"groups={groups} divides w's {first} channels ({w[0]}); {second} is given per group")
+        raise ShapeError(f"groups={groups} must divide w's {first} channels ({w[0]}); {second} is given per group")
 
 
 def _check_bias(b: Shape | None, channels: int) -> None:
     if b is not None and b != (channels,):
-        raise ShapeError(f"b has shape ({channels},): one entry per output channel")
+        raise ShapeError(f"b must have shape ({channels},): one entry per output channel")
 
 
 def _conv_shape(w: Shape, b: Shape | None, x: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Shape:
@@ -93,7 +93,7 @@ def _transpose_shape(
     if min(padding) < 0:
         raise ShapeError(f"padding must be at least 0, not {padding}")
     if min(x[-d:]) < 1:
-        raise ShapeError("x has at least one cell along each spatial axis")
+        raise ShapeError("x must have at least one cell along each spatial axis")
     if any(not 0 <= o < max(s, r) for o, s, r in zip(output_padding, stride, dilation, strict=True)):
         raise ShapeError(f"output_padding must be at least 0 and smaller than stride or dilation, not {output_padding}")
     out = tuple(map(conv_transpose_out, x[-d:], w[2:], stride, padding, output_padding, dilation))
@@ -379,7 +379,7 @@ class ConvGradX:
         _check_rank("g", g, d)
         wide = (*g[: -d - 1], w[1] * groups, *in_shape)
         if _conv_shape(w, None, wide, stride, padding, dilation, groups) != g:
-            raise ShapeError(f"g has the shape that conv makes of w and an input {wide}")
+            raise ShapeError(f"g must have the shape that conv makes of w and an input {wide}")
         return wide
 
     def kernel_params(w, g, *, in_shape, stride, padding, dilation, groups):
@@ -410,10 +410,10 @@ class ConvGradW:
         _check_rank("x", x, d)
         _check_rank("g", g, d)
         if x[-d - 1] % groups or g[-d - 1] % groups:
-            raise ShapeError(f"groups={groups} divides the channels of x and of g")
+            raise ShapeError(f"groups={groups} must divide the channels of x and of g")
         w = (g[-d - 1], x[-d - 1] // groups, *kernel)
         if _conv_shape(w, None, x, stride, padding, dilation, groups) != g:
-            raise ShapeError(f"g has the shape that conv makes of x and a kernel {w}")
+            raise ShapeError(f"g must have the shape that conv makes of x and a kernel {w}")
         return w
 
     def kernel_params(g, x, *, kernel, stride, padding, dilation, groups):

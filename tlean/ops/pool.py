@@ -31,7 +31,7 @@ from .samples import Arr, bad, good
 
 def _pad_value(window: dict[str, Any], pad_value: Any) -> dict[str, Any]:
     if "padding" not in window:
-        raise OptionError("padding is an int, or one for each spatial axis, not None")
+        raise OptionError("padding must be an int, or one for each spatial axis, not None")
     value = float(pad_value)
     if not value < math.inf:
         raise OptionError(f"pad_value must be -inf or a finite number, not {value}")

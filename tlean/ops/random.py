@@ -19,7 +19,7 @@ def _seed(value: int) -> Arr:
 
 def _check_seed(seed: Shape | None) -> None:
     if seed not in (None, ()):
-        raise ShapeError("seed has shape ()")
+        raise ShapeError("seed must have shape ()")
 
 
 def _uniform_samples() -> list:
@@ -88,7 +88,7 @@ class BernoulliMask:
     def shape(keep_prob, seed, *, shape):
         _check_seed(seed)
         if keep_prob != ():
-            raise ShapeError("keep_prob has shape ()")
+            raise ShapeError("keep_prob must have shape ()")
         return shape
 
     def kernel_params(keep_prob, seed, *, shape):
