@@ -16,7 +16,7 @@ def node_id(who: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise NodeError(f"{who}: a node id is an int, got {type(value).__name__}; put arrays on the tape with leaf()") from None
+        raise NodeError(f"{who}: a node id must be an int, got {type(value).__name__}; put arrays on the tape with leaf()") from None
 
 
 def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:
@@ -35,20 +35,20 @@ def shape(who: str, value: Iterable[Any]) -> tuple[int, ...]:
     try:
         return tuple(map(operator.index, sizes))
     except TypeError:
-        raise ShapeError(f"{who}: a shape is a sequence of ints, got {value!r}") from None
+        raise ShapeError(f"{who}: a shape must be a sequence of ints, got {value!r}") from None
 
 
 def label(who: str, value: Any) -> str | None:
     """The name of a node or a parameter. Raises: OptionError."""
     if value is not None and not isinstance(value, str):
-        raise OptionError(f"{who}: a name is a text, got {type(value).__name__}")
+        raise OptionError(f"{who}: a name must be a text, got {type(value).__name__}")
     return value
 
 
 def function(who: str, what: str, value: Any) -> Any:
     """Something to call. Raises: OptionError."""
     if not callable(value):
-        raise OptionError(f"{who}: {what} is a function, got {type(value).__name__}")
+        raise OptionError(f"{who}: {what} must be a function, got {type(value).__name__}")
     return value
 
 
@@ -63,7 +63,7 @@ def flag(who: str, name: str, value: Any) -> bool:
         # NumPy's Booleans are no integers.
         if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
             return bool(value)
-    raise OptionError(f"{who}: {name} is True or False, got {type(value).__name__}")
+    raise OptionError(f"{who}: {name} must be True or False, got {type(value).__name__}")
 
 
 def seed(who: str, value: Any) -> int:
@@ -73,21 +73,21 @@ def seed(who: str, value: Any) -> int:
     except TypeError:
         number = 1 << 64
     if not -(1 << 63) <= number < 1 << 64:
-        raise OptionError(f"{who}: the seed is an int of 64 bits, got {value!r}")
+        raise OptionError(f"{who}: the seed must be an int of 64 bits, got {value!r}")
     return number
 
 
 def float_dtype(who: str, value: Any) -> str:
     """A float dtype by name. Raises: DTypeError."""
     if not isinstance(value, str) or value not in FLOATS:
-        raise DTypeError(f"{who}: dtype is float32 or float64, got {value!r}")
+        raise DTypeError(f"{who}: dtype must be float32 or float64, got {value!r}")
     return value
 
 
 def device(who: str, value: Any) -> str:
     """A device by name. Raises: OptionError."""
     if not isinstance(value, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", value):
-        raise OptionError(f"{who}: device is 'cpu', 'cuda' or 'cuda:<number>', got {value!r}")
+        raise OptionError(f"{who}: device must be 'cpu', 'cuda' or 'cuda:<number>', got {value!r}")
     return value
 
 
@@ -96,9 +96,9 @@ def whole(what: str, value: Any, low: int | None = None) -> int:
     try:
         found = operator.index(value)
     except TypeError:
-        raise OptionError(f"{what} is an int, got {value!r}") from None
+        raise OptionError(f"{what} must be an int, got {value!r}") from None
     if low is not None and found < low:
-        raise OptionError(f"{what} is at least {low}, got {found}")
+        raise OptionError(f"{what} must be at least {low}, got {found}")
     return found
 
 
@@ -107,4 +107,4 @@ def truth(what: str, value: Any) -> bool:
     try:
         return bool(value)
     except (TypeError, ValueError):
-        raise OptionError(f"{what} is True or False, got {value!r}") from None
+        raise OptionError(f"{what} must be True or False, got {value!r}") from None

@@ -73,6 +73,6 @@ def target_of(device: str, precision: str = "fp32", deterministic: bool = True, 
         return CPU if fast_kernels else DEFINED
     match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if match is None:
-        raise OptionError(f"device is 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
+        raise OptionError(f"device must be 'cpu', 'cuda' or 'cuda:<number>', got {device!r}")
     load = cuda()
     return load.target(load.context(int(match[1] or 0)).device, load.Mode(precision, deterministic), fast_kernels)

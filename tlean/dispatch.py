@@ -68,7 +68,7 @@ def set_num_threads(n: int) -> None:
     try:
         count = operator.index(n)
     except TypeError:
-        raise OptionError(f"set_num_threads: n is an int, got {n!r}") from None
+        raise OptionError(f"set_num_threads: n must be an int, got {n!r}") from None
     if count < 1:
-        raise OptionError(f"set_num_threads: n is at least 1, got {n!r}")
+        raise OptionError(f"set_num_threads: n must be at least 1, got {n!r}")
     threads.set_num_threads(count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Stands for "the float dtype of the program" wherever a dtype is declared.
+#: Means "the float dtype of the program" wherever a dtype is declared.
 FLOAT = "float"
 #: The float dtypes that programs compute in.
 FLOATS = ("float32", "float64")

@@ -32,7 +32,7 @@ def as_path(what: str, path: Any) -> Path:
             raise ValueError
         os.fsencode(text)
     except (TypeError, ValueError):
-        raise OptionError(f"{what} is a path: a text that can name a file, or an os.PathLike; got {path!r}") from None
+        raise OptionError(f"{what} must be a path: a text that can name a file, or an os.PathLike; got {path!r}") from None
     return Path(text)
 
 

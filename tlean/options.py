@@ -50,9 +50,9 @@ class Options:
 
     def __post_init__(self) -> None:
         if not isinstance(self.backend, str) or self.backend not in ("eager", "compiled"):
-            raise OptionError(f"Options: backend is 'eager' or 'compiled', got {self.backend!r}")
+            raise OptionError(f"Options: backend must be 'eager' or 'compiled', got {self.backend!r}")
         if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise OptionError(f"Options: device is 'cpu', 'cuda' or 'cuda:<number>', got {self.device!r}")
+            raise OptionError(f"Options: device must be 'cpu', 'cuda' or 'cuda:<number>', got {self.device!r}")
         for name in ("requires_grad_by_default", "fast_kernels", "use_gpu", "strict_cuda", "check_numerics", "deterministic"):
             value = getattr(self, name)
             if not (value is None and name == "use_gpu"):
@@ -65,11 +65,13 @@ class Options:
         if self.use_gpu is False and self.device != "cpu":
             raise OptionError(f"Options: use_gpu=False contradicts device={self.device!r}")
         if not isinstance(self.dtype, str) or self.dtype not in FLOATS:
-            raise OptionError(f"Options: dtype is 'float32' or 'float64', got {self.dtype!r}")
+            raise OptionError(f"Options: dtype must be 'float32' or 'float64', got {self.dtype!r}")
         if self.device != "cpu" and self.dtype == "float64":
             raise DTypeError("Options: CUDA computes in float32, got dtype='float64'")
         if not isinstance(self.fast_gpu_matmul_precision, str) or self.fast_gpu_matmul_precision not in ("fp32", "tf32", "fp64"):
-            raise OptionError(f"Options: fast_gpu_matmul_precision is 'fp32', 'tf32' or 'fp64', got {self.fast_gpu_matmul_precision!r}")
+            raise OptionError(
+                f"Options: fast_gpu_matmul_precision must be 'fp32', 'tf32' or 'fp64', got {self.fast_gpu_matmul_precision!r}"
+            )
         for name, low, high in (("num_threads", 1, 1 << 31), ("seed", -(1 << 63), 1 << 64)):
             value = getattr(self, name)
             if value is None:
@@ -79,7 +81,7 @@ class Options:
             except TypeError:
                 fits = False
             if not fits:
-                raise OptionError(f"Options: {name} is an int from {low} to {high - 1}, got {value!r}")
+                raise OptionError(f"Options: {name} must be an int from {low} to {high - 1}, got {value!r}")
 
     def first_seed(self) -> int:
         """The seed, or where there is none that of the next program (`tl.seed`)."""

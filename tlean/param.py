@@ -41,7 +41,7 @@ class Param(ParamBase):
 
     def __init__(self, value: Any, name: str | None = None, requires_grad: bool | None = None, *, dtype: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
-            raise OptionError(f"Param: a name is a text, got {name!r}")
+            raise OptionError(f"Param: a name must be a text, got {name!r}")
         if dtype is None:
             dtype = "float64" if getattr(value, "dtype", None) == "float64" else "float32"
         self._tensor = as_tensor(value, dtype)
@@ -153,11 +153,11 @@ class Param(ParamBase):
         self._check(value.shape)
         if value.dtype != self.dtype:
             at = "" if isinstance(value, AnyTensor) else f" on {value.device}"
-            raise DTypeError(f"Param.set: {self.name or 'the parameter'} is {self.dtype}, got {value.dtype}{at}")
+            raise DTypeError(f"Param.set: {self.name or 'the parameter'} must be {self.dtype}, got {value.dtype}{at}")
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.shape:
-            raise ShapeError(f"Param.set: {self.name or 'the parameter'} has shape {self.shape}, got {shape}")
+            raise ShapeError(f"Param.set: {self.name or 'the parameter'} must have shape {self.shape}, got {shape}")
 
     # The device's copy ------------------------------------------------------------------------------------------------------
 

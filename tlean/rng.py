@@ -111,7 +111,7 @@ def checked_seed(name: str, number: Any) -> int:
     try:
         return operator.index(number) & MASK64
     except TypeError:
-        raise OptionError(f"{name}: a seed is an int, got {number!r}") from None
+        raise OptionError(f"{name}: a seed must be an int, got {number!r}") from None
 
 
 def program_seed() -> int:
@@ -131,7 +131,7 @@ def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
     if n >= 1 << 60:
         raise ShapeError(f"uniform: numbers of shape {dims} are more than memory holds")
     if not isinstance(dtype, str):
-        raise DTypeError(f"uniform: dtype is 'float32' or 'float64', got {dtype!r}")
+        raise DTypeError(f"uniform: dtype must be 'float32' or 'float64', got {dtype!r}")
     if dtype == "float32":
         words = philox(seed & MASK64, np.arange(-(-n // 4))).reshape(-1)[:n]
         return ((words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(dims)
@@ -139,7 +139,7 @@ def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
         pairs = philox(seed & MASK64, np.arange(-(-n // 2))).reshape(-1, 2)[:n]
         high, low = (pairs[:, 0] >> np.uint32(5)).astype(np.float64), (pairs[:, 1] >> np.uint32(6)).astype(np.float64)
         return ((high * 2.0**26 + low) * 2.0**-53).reshape(dims)
-    raise DTypeError(f"uniform: dtype is float32 or float64, got {dtype!r}")
+    raise DTypeError(f"uniform: dtype must be float32 or float64, got {dtype!r}")
 
 
 def _count(what: str, value: Any) -> int:
@@ -148,7 +148,7 @@ def _count(what: str, value: Any) -> int:
     except TypeError:
         found = -1
     if not 0 <= found < 1 << 60:
-        raise OptionError(f"Rng: {what} is an int of at least 0, below 2**60, got {value!r}")
+        raise OptionError(f"Rng: {what} must be an int of at least 0, below 2**60, got {value!r}")
     return found
 
 
@@ -226,7 +226,7 @@ class Rng:
         try:
             low, high = float(low), float(high)
         except (TypeError, ValueError, OverflowError):
-            raise OptionError(f"Rng: low and high are numbers, got {low!r} and {high!r}") from None
+            raise OptionError(f"Rng: low and high must be numbers, got {low!r} and {high!r}") from None
         u = uniform(shape, self.next_seed(), dtype)
         return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
 

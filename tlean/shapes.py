@@ -28,11 +28,11 @@ def as_shape(value: object) -> Shape:
         dims = (int(value),) if isinstance(value, int) else tuple(_exact_int(d) for d in value)  # type: ignore[attr-defined]
     except (TypeError, NotImplementedError):
         # A memoryview of several axes cannot be iterated over.
-        raise ShapeError(f"a shape is a sequence of ints, not {value!r}") from None
+        raise ShapeError(f"a shape must be a sequence of ints, not {value!r}") from None
     if len(dims) > _MOST_AXES:
-        raise ShapeError(f"an array has at most {_MOST_AXES} axes, not {len(dims)}")
+        raise ShapeError(f"an array must have at most {_MOST_AXES} axes, not {len(dims)}")
     if any(d < 0 for d in dims):
-        raise ShapeError(f"a size is never negative, not {dims}")
+        raise ShapeError(f"a size must be at least 0, not {dims}")
     return dims
 
 
@@ -113,10 +113,10 @@ def per_axis(value: int | Sequence[int], d: int, name: str) -> Shape:
     else:
         values = tuple(_exact_int(v) for v in value)
     if len(values) != d:
-        raise OptionError(f"{name} is an int or {d} ints, not {values}")
+        raise OptionError(f"{name} must be an int or {d} ints, not {values}")
     # Positions along an axis are computed in 64 bits.
     if any(abs(v) >= 1 << 31 for v in values):
-        raise ShapeError(f"{name} is below 2^31, not {values}")
+        raise ShapeError(f"{name} must be below 2^31, not {values}")
     return values
 
 
@@ -126,11 +126,11 @@ def conv_out(size_in: int, kernel: int, stride: int, padding: int, dilation: int
     Raises: ShapeError for a stride or dilation < 1, a zero kernel, or a kernel larger than the padded input.
     """
     if stride < 1 or dilation < 1:
-        raise ShapeError(f"stride and dilation are at least 1, not {stride} and {dilation}")
+        raise ShapeError(f"stride and dilation must be at least 1, not {stride} and {dilation}")
     if kernel < 1:
-        raise ShapeError(f"a kernel has at least one cell along each axis, not {kernel}")
+        raise ShapeError(f"a kernel must have at least one cell along each axis, not {kernel}")
     if padding < 0:
-        raise ShapeError(f"padding is at least 0, not {padding}")
+        raise ShapeError(f"padding must be at least 0, not {padding}")
     span = dilation * (kernel - 1) + 1
     if span > size_in + 2 * padding:
         raise ShapeError(f"a kernel that spans {span} does not fit an input of {size_in} padded to {size_in + 2 * padding}")

@@ -67,9 +67,9 @@ def check_grads(
     Source: the directional check is that of HIPS autograd's `test_util.py`.
     """
     if isinstance(modes, str) or not modes or not set(modes) <= set(_MODES):
-        raise OptionError(f"check_grads: modes are {_MODES}, got {modes!r}")
+        raise OptionError(f"check_grads: modes must be {_MODES}, got {modes!r}")
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise OptionError(f"check_grads: order is an int of at least 1, got {order!r}")
+        raise OptionError(f"check_grads: order must be an int of at least 1, got {order!r}")
     arrays = [as_tensor(a).numpy() for a in args]
     free = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
     if not free:

@@ -46,7 +46,7 @@ def unflatten(structure: Structure, leaves: Any) -> Any:
                 raise ShapeError("unflatten: there are fewer leaves than the structure has")
             return leaf
         if not isinstance(s, tuple) or len(s) != 3:
-            raise OptionError(f"unflatten: the structure is one that flatten gave, got {type(s).__name__}")
+            raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(s).__name__}")
         kind, keys, children = s
         made = [build(c) for c in children]
         if kind == "dict":
@@ -91,5 +91,5 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     others = [flatten(t)[0] for t in rest]
     for other in others:
         if len(other) != len(leaves):
-            raise ShapeError(f"map: the trees have one number of leaves, got {len(leaves)} and {len(other)}")
+            raise ShapeError(f"map: the trees must have one number of leaves, got {len(leaves)} and {len(other)}")
     return unflatten(structure, [function(*xs) for xs in zip(leaves, *others, strict=True)])

@@ -95,9 +95,9 @@ def test_options():
     x, seed = Spec((3,)), Spec((), "int64")
     dropout = get("dropout")
     for p in (1.0, -0.5, float("nan")):
-        with pytest.raises(OptionError, match=r"p is in \[0, 1\)"):
+        with pytest.raises(OptionError, match=r"p must be in \[0, 1\)"):
             dropout.infer((x, seed), {"p": p})
     assert dropout.infer((x, seed), {"p": 0})[0] == dropout.infer((x, None), {"p": 0.3, "train": False})[0]
-    with pytest.raises(ShapeError, match=r"seed has shape \(\)"):
+    with pytest.raises(ShapeError, match=r"seed must have shape \(\)"):
         dropout.infer((x, Spec((1,), "int64")), {"p": 0.5})
     assert get("rand_uniform").infer((seed,), {"shape": 4})[0] == {"shape": (4,)}

@@ -113,8 +113,8 @@ def test_fit_is_fixed_by_its_own_seed():
 
 @pytest.mark.parametrize("wrong", [None, 1.5, "1", [1]])
 def test_no_seed(wrong):
-    with pytest.raises(tl.OptionError, match="a seed is an int"):
+    with pytest.raises(tl.OptionError, match="a seed must be an int"):
         tl.seed(wrong)
     if wrong is not None:
-        with pytest.raises(tl.OptionError, match="a seed is an int"):
+        with pytest.raises(tl.OptionError, match="a seed must be an int"):
             tl.jit(lambda ops, x: x, seed=wrong)

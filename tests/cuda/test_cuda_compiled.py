@@ -334,13 +334,13 @@ def test_arrays_of_others_are_used_where_they_are():
 def test_refusals(monkeypatch):
     with pytest.raises(tl.DTypeError, match="float32, got dtype='float64'"):
         tl.compile_scalar(net, SHAPES, dtype="float64", device="cuda")
-    with pytest.raises(tl.OptionError, match="device is 'cpu', 'cuda'"):
+    with pytest.raises(tl.OptionError, match="device must be 'cpu', 'cuda'"):
         tl.compile_scalar(net, SHAPES, device="gpu")
     with pytest.raises(tl.DeviceError, match="there is no device 3"):
         tl.jit(lambda ops, x: x, device="cuda:3")
     with pytest.raises(tl.DTypeError, match="float32 is expected, got float64 on cuda:0"):
         tl.compile_out(lambda ops, x: ops.exp(x), [(3,)], device="cuda")(tl.cuda.to_device(np.ones(3)))
-    with pytest.raises(tl.ShapeError, match="has shape"):
+    with pytest.raises(tl.ShapeError, match="must have shape"):
         tl.compile_out(lambda ops, x: ops.exp(x), [(3,)], device="cuda")(tl.cuda.to_device(np.ones(4, "float32")))
     op = tl.custom_op(lambda x: 2 * x, lambda x, y, g: 2 * g, name="double")
     with pytest.raises(tl.DeviceError, match=r"double .*a Python function on arrays cannot run on a CUDA device"):

@@ -246,7 +246,7 @@ class TestRng:
         assert np.abs(counts - 500).max() < 100
 
     def test_seeds_that_are_none(self) -> None:
-        with pytest.raises(OptionError, match="a seed is an int"):
+        with pytest.raises(OptionError, match="a seed must be an int"):
             Rng("0")  # type: ignore[arg-type]
 
 

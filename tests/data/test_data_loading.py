@@ -62,7 +62,7 @@ class TestLoader:
         assert first != second and first != listed(DataLoader((IMAGES, LABELS), 4, seed=2, transform=SHIFTED))
         assert [a.tolist() for a in loader.batch(1, 2)] == second[2]
         assert [b[1] for b in first] == [b[1] for b in second]
-        with pytest.raises(IndexRangeError, match="batches 0 to 2"):
+        with pytest.raises(IndexRangeError, match="from 0 to 2"):
             loader.batch(0, 3)
 
     @pytest.mark.parametrize("prefetch", [0, 2])
@@ -148,7 +148,7 @@ class TestAugment:
 
     @pytest.mark.parametrize("step", [augment.shift(1), augment.crop(2), augment.flip(), augment.normalise(0.0, 1.0)])
     def test_images_have_four_axes(self, step: Any) -> None:
-        with pytest.raises(ShapeError, match=r"images are \(N, C, H, W\), got \(10,\)"):
+        with pytest.raises(ShapeError, match=r"images must be \(N, C, H, W\), got \(10,\)"):
             step(tl.Rng(0), LABELS)
 
 

@@ -88,10 +88,10 @@ class TestTables:
 
     def test_options(self, tmp_path: Path) -> None:
         for delimiter in ("", ",,", "\n", '"', 3, None, "1"):
-            with pytest.raises(OptionError, match="delimiter is one character"):
+            with pytest.raises(OptionError, match="delimiter must be one character"):
                 table(tmp_path / "t.csv", "1,2\n", delimiter=delimiter)
         for dtype in ("complex64", "str", "nonsense", None, 3, "M8[s]"):
-            with pytest.raises(DTypeError, match="dtype is that of floats"):
+            with pytest.raises(DTypeError, match="dtype must be that of floats"):
                 table(tmp_path / "t.csv", "1,2\n", dtype=dtype)
 
 
@@ -156,13 +156,13 @@ class TestDamagedFiles:
         with pytest.raises(DataError, match=r"b\.npz: it unpacks to more than 1,500,000 bytes"):
             read_npz(tmp_path / "b.npz", max_bytes=1_500_000)
         for wrong in (-1, "1", None, 2.0, True):
-            with pytest.raises(OptionError, match="max_bytes is an int"):
+            with pytest.raises(OptionError, match="max_bytes must be an int"):
                 read_npz(tmp_path / "b.npz", max_bytes=wrong)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("read", [read_csv, read_idx, read_npy, read_npz, tl.load])
     def test_paths_that_are_none(self, tmp_path: Path, read: Any) -> None:
         for path in (None, 3, "", "a\0b", "\udcff\ud800", b"\0", [], object()):
-            with pytest.raises(OptionError, match="is a path"):
+            with pytest.raises(OptionError, match="must be a path"):
                 read(path)
         with pytest.raises(FileNotFoundError, match="no such file"):
             read(tmp_path / "absent")
@@ -196,7 +196,7 @@ class TestWriting:
         with pytest.raises(OptionError, match=r"is a regular file, or a new one; .* is a folder"):
             write(tmp_path)
         for path in (None, 3, "", "a\0b"):
-            with pytest.raises(OptionError, match="is a path"):
+            with pytest.raises(OptionError, match="must be a path"):
                 write(path)
         with pytest.raises(FileNotFoundError, match="no such folder"):
             write(tmp_path / "no" / "a")
@@ -255,7 +255,7 @@ class TestCheckpoints:
         assert np.asarray(layer.weight).tolist() == [[1, 2]] and np.asarray(layer.bias).tolist() == [3]
         with pytest.raises(DataError, match=r"no checkpoint of tl\.save; .*give names=.*missing: 0\.bias, 0\.weight"):
             tl.load(path, model=nn.Sequential(nn.Linear(2, 1)))
-        with pytest.raises(tl.ShapeError, match="weight has shape"):
+        with pytest.raises(tl.ShapeError, match="weight must have shape"):
             tl.load(path, model=nn.Linear(2, 2))
         for targets in ({}, {"a": layer, "b": layer}):
             with pytest.raises(DataError, match=r"no checkpoint of tl\.save"):

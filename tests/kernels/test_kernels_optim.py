@@ -140,5 +140,5 @@ def test_shapes():
     assert [s.shape for s in adam_step.infer((p, p, p, p, h), {})[1]] == [(3,)] * 3
     with pytest.raises(ShapeError, match="the parameter's shape"):
         adam_step.infer((p, Spec((4,)), p, p, h), {})
-    with pytest.raises(ShapeError, match="hyper has 8 entries"):
+    with pytest.raises(ShapeError, match="hyper must have 8 entries"):
         adam_step.infer((p, p, p, p, Spec((7,), "float64")), {})

@@ -169,7 +169,7 @@ class TestPredict:
             with pytest.raises(ShapeError, match="first axis of one length"):
                 both.predict(*inputs, batch_size=4)
         for size in (0, -1, 2.5, "4", np.array([4])):
-            with pytest.raises(OptionError, match="predict: batch_size is"):
+            with pytest.raises(OptionError, match="predict: batch_size must be"):
                 both.predict(X, X, batch_size=size)  # type: ignore[arg-type]
 
     def test_inputs_that_are_no_arrays_of_numbers(self) -> None:
@@ -192,7 +192,7 @@ class TestStates:
                 model.set_buffers(values)
 
     def test_rules_that_are_none(self) -> None:
-        with pytest.raises(OptionError, match="weight is a rule"):
+        with pytest.raises(OptionError, match="weight must be a rule"):
             nn.Linear(1, 1).init(0, weight=3)  # type: ignore[arg-type]
 
 

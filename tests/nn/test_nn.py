@@ -225,7 +225,7 @@ class TestModule:
         before = other.state_dict()
         with pytest.raises(OptionError, match=r"missing: 5\.weight.*unknown: extra"):
             other.load_state_dict({k: 0 * v for k, v in state.items() if k != "5.weight"} | {"extra": 1})
-        with pytest.raises(ShapeError, match=r"5\.bias has shape \(4,\), got \(3,\)"):
+        with pytest.raises(ShapeError, match=r"5\.bias must have shape \(4,\), got \(3,\)"):
             other.load_state_dict({k: 0 * v for k, v in state.items()} | {"5.bias": np.zeros(3)})
         assert all(np.array_equal(v, before[k]) for k, v in other.state_dict().items())
         other.load_state_dict({"5.bias": np.ones(4)}, strict=False)
@@ -298,12 +298,12 @@ class TestModule:
         whole = model.predict(x).numpy()
         for size in (1, 3, 7, 100):
             np.testing.assert_allclose(model.predict(x, batch_size=size).numpy(), whole, rtol=1e-5, atol=1e-6)
-        with pytest.raises(OptionError, match="batch_size is at least 1"):
+        with pytest.raises(OptionError, match="batch_size must be at least 1"):
             model.predict(x, batch_size=0)
 
     def test_mistakes(self) -> None:
         model, s = nn.Linear(3, 2), tl.Session()
-        with pytest.raises(OptionError, match="first argument is a backend"):
+        with pytest.raises(OptionError, match="first argument must be a backend"):
             model(numbers(4, 3))
         with pytest.raises(ShapeError, match=r"each of the 2 parameters \(and 0 buffers\), got 1"):
             model.bind(s, [s.const(0.0)])
@@ -315,7 +315,7 @@ class TestModule:
             model(g := tl.GraphM(), g.arg(0, (3,)))
         x = numbers(3)
         np.testing.assert_array_equal(tl.compile_out(lambda ops, x: model(ops, x), [(3,)])(x), model.predict(x))
-        with pytest.raises(OptionError, match="layer 1 is a Module, got function"):
+        with pytest.raises(OptionError, match="layer 1 must be a Module, got function"):
             nn.Sequential(nn.ReLU(), lambda ops, x: x)
         with pytest.raises(NotImplementedError, match="Module has no forward"):
             nn.Module()(s, s.const(0.0))

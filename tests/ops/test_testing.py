@@ -52,7 +52,7 @@ def test_it_runs_on_every_backend():
     s = tl.Session(backend="compiled", dtype="float64")
     assert s.get_value(s.apply(CUBE, (s.input(x),), {"c": 2.0})).tolist() == [2, -16]
     assert tl.jit(lambda ops, x: ops.apply("_cube_of_the_tests", (x,), {"c": 2.0}))(x).tolist() == [2, -16]
-    with pytest.raises(tl.OptionError, match="options are"):
+    with pytest.raises(tl.OptionError, match="options must be"):
         m.apply("_cube_of_the_tests", (m.leaf(x),), {"d": 2.0})
     with pytest.raises(tl.OptionError, match="no op named"):
         m.apply("hypercube", (m.leaf(x),), {})

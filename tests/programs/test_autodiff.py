@@ -49,7 +49,7 @@ def test_value_and_grad(backend):
 
 
 def test_an_unknown_backend_is_refused():
-    with pytest.raises(tl.OptionError, match="backend is 'compiled' or 'eager', got 'lazy'"):
+    with pytest.raises(tl.OptionError, match="backend must be 'compiled' or 'eager', got 'lazy'"):
         tl.grad(cubic, backend="lazy")
 
 
@@ -198,7 +198,7 @@ def test_vjp(backend):
 def test_vjp_refuses_other_cotangents():
     _, pull = tl.vjp(lambda ops, x: ops.tanh(x), X)
     for wrong in (np.ones(4), (np.ones(5),), 1.0):
-        with pytest.raises(tl.ShapeError, match="vjp: the cotangent has the output's"):
+        with pytest.raises(tl.ShapeError, match="vjp: the cotangent must have the output's"):
             pull(wrong)
 
 
@@ -230,13 +230,13 @@ def test_jvp_refuses_other_directions():
     f = lambda ops, x: ops.exp(x)  # noqa: E731
     with pytest.raises(tl.ShapeError, match="one direction for each of the 1 arguments, got 2"):
         tl.jvp(f, (X,), (X, X))
-    with pytest.raises(tl.ShapeError, match=r"a direction has its argument's shape \(5,\), got \(4,\)"):
+    with pytest.raises(tl.ShapeError, match=r"a direction must have its argument's shape \(5,\), got \(4,\)"):
         tl.jvp(f, (X,), (X[:4],))
     with pytest.raises(tl.DTypeError, match="no floating-point numbers has no direction; pass None"):
         tl.jvp(lambda ops, x, i: ops.gather_vec_nat(x, i), (X, np.array([1])), (X, np.array([1])))
-    with pytest.raises(tl.ShapeError, match="a direction has its argument's structure"):
+    with pytest.raises(tl.ShapeError, match="a direction must have its argument's structure"):
         tl.jvp(lambda ops, p: ops.exp(p[0]), ([X],), ([X, X],))
-    with pytest.raises(tl.ShapeError, match="a direction has its argument's structure"):
+    with pytest.raises(tl.ShapeError, match="a direction must have its argument's structure"):
         tl.jvp(lambda ops, p: ops.exp(p["a"]), ({"a": X},), ([X],))
 
 
@@ -255,9 +255,9 @@ def test_jacobians(jacobian, backend):
 
 @pytest.mark.parametrize("jacobian", [tl.jacrev, tl.jacfwd])
 def test_jacobians_are_of_one_array(jacobian):
-    with pytest.raises(tl.OptionError, match="the argument and the result are single arrays"):
+    with pytest.raises(tl.OptionError, match="the argument and the result must be single arrays"):
         jacobian(lambda ops, x: (x, x))(X)
-    with pytest.raises(tl.OptionError, match="the argument and the result are single arrays"):
+    with pytest.raises(tl.OptionError, match="the argument and the result must be single arrays"):
         jacobian(lambda ops, x: x[0])([X])
 
 
@@ -290,7 +290,7 @@ def test_hvp_holds_what_has_no_direction():
 def test_hvp_refuses_other_directions():
     with pytest.raises(tl.ShapeError, match="hvp: one direction for each of the 1 arguments, got 2"):
         tl.hvp(cubic, (X,), (X, X))
-    with pytest.raises(tl.ShapeError, match=r"a direction has its argument's shape \(5,\), got \(4,\)"):
+    with pytest.raises(tl.ShapeError, match=r"a direction must have its argument's shape \(5,\), got \(4,\)"):
         tl.hvp(cubic, (X,), (X[:4],))
 
 

@@ -144,17 +144,17 @@ def test_integers_labels_and_masks():
 
 def test_wrong_calls_raise(scalar):
     for call in (scalar.forward, scalar.backward, scalar.value_and_grad):
-        with pytest.raises(tl.ShapeError, match=r"argument 2 of the program has shape \(4,\), got \(3,\)"):
+        with pytest.raises(tl.ShapeError, match=r"argument 2 of the program must have shape \(4,\), got \(3,\)"):
             call(W, B, B)
         with pytest.raises(tl.ShapeError, match="the program takes 3 arguments, got 2"):
             call(W, B)
-    with pytest.raises(tl.ShapeError, match=r"the seed has the result's shape \(\), got \(3,\)"):
+    with pytest.raises(tl.ShapeError, match=r"the seed must have the result's shape \(\), got \(3,\)"):
         scalar.backward_with_seed((W, B, X), B)
     with pytest.raises(tl.ShapeError, match="the seed has the structure of the result"):
         scalar.vjp_with_seed((W, B, X), (1.0, 2.0))
     with pytest.raises(tl.ShapeError, match="one direction for each of the 3 arguments, got 1"):
         scalar.jvp((W, B, X), (W,))
-    with pytest.raises(tl.ShapeError, match=r"direction 1 of the program has shape \(3,\), got \(4,\)"):
+    with pytest.raises(tl.ShapeError, match=r"direction 1 of the program must have shape \(3,\), got \(4,\)"):
         scalar.jvp((W, B, X), (None, X, None))
     close(scalar.forward(W, B, X), H.sum())
 
@@ -164,7 +164,7 @@ def test_programs_that_cannot_be():
         tl.compile_scalar(lambda ops, x: x, [(4,)])
     with pytest.raises(tl.ShapeError, match=r"matmul: .*got a: \(2, 3\) float32, b: \(2, 3\) float32"):
         tl.compile_out(lambda ops, a, b: ops.matmul(a, b), [(2, 3), (2, 3)])
-    with pytest.raises(tl.DTypeError, match="dtype is float32 or float64, got 'float16'"):
+    with pytest.raises(tl.DTypeError, match="dtype must be float32 or float64, got 'float16'"):
         tl.compile_out(lambda ops, x: x, [(4,)], dtype="float16")
     other = Graph().arg(tl.Spec((4,)))
     with pytest.raises(tl.NodeError, match="a reference belongs to another graph"):
@@ -181,7 +181,7 @@ def test_graphs_built_by_hand():
         g.arg(2, (4,))
     labels = g.arg(1, tl.Spec((2,), "int64"), name="rows")
     assert g.arg(0).id == x.id and g.arg(0, (4,)).id == x.id
-    with pytest.raises(tl.OptionError, match=r"argument 0 is Spec\(shape=\(4,\), dtype='float64'\), got \(5,\)"):
+    with pytest.raises(tl.OptionError, match=r"argument 0 must be Spec\(shape=\(4,\), dtype='float64'\), got \(5,\)"):
         g.arg(0, (5,))
     built = g.build(g.gather_vec_nat(g.exp(x), labels))
     close(built.forward(X, [3, 0]), np.exp(X)[[3, 0]])

@@ -1,8 +1,12 @@
-"""Error messages are plain ASCII: a stream that takes no more can print them. Docstrings, tables and drawings may hold what they like."""
+"""Error messages are plain ASCII, since a stream may take nothing else, and state what must hold before what they got.
+
+Docstrings, tables and drawings may hold what they like.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +85,46 @@ def test_messages_are_ascii(which: str) -> None:
                 wrong.append(f"{path.relative_to(PACKAGE.parent)}:{line}: {text}")
     assert seen > (1000 if which == "python" else 100)
     assert not wrong, "\n".join(wrong)
+
+
+#: What a message says before "got" states a requirement, or a fact that is one.
+FACT = re.compile(r" (is|are|has|have) ")
+REQUIREMENT = re.compile(r"\bmust\b|expected|needed|required|declared|out of range|another ")
+
+
+def templates(which: str, text: str) -> Iterator[tuple[int, str]]:
+    """(line, message with {} for what it fills in) of every error."""
+    if which == "cython":
+        yield from ((line, re.sub(r"\{[^{}]*\}", "{}", message)) for line, message in in_cython(text))
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and is_error(node) and node.args and isinstance(node.args[0], ast.JoinedStr | ast.Constant):
+            parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else [node.args[0]]
+            yield node.lineno, "".join(str(p.value) if isinstance(p, ast.Constant) else "{}" for p in parts)
+
+
+def states_a_requirement(message: str) -> bool:
+    """Whether what comes before "got" says what must hold."""
+    before, got, _ = re.sub(r"; got\b", ", got", message).partition(", got")
+    return not got or not FACT.search(before) or bool(REQUIREMENT.search(before))
+
+
+@pytest.mark.parametrize("which", ["python", "cython"])
+def test_the_requirement_comes_first(which: str) -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}:{line}: {message}"
+        for path in (PYTHON if which == "python" else CYTHON)
+        for line, message in templates(which, path.read_text(encoding="utf-8"))
+        if not states_a_requirement(message)
+    ]
+    assert not wrong, "say what must hold, then what it got:\n" + "\n".join(wrong)
+
+
+def test_a_fact_is_no_requirement() -> None:
+    assert [m for _, m in templates("python", 'ShapeError(f"p: {n} is an int, got {x!r}")')] == ["p: {} is an int, got {}"]
+    assert not states_a_requirement("p: {} is an int, got {}")
+    assert states_a_requirement("p: {} must be an int, got {}") and states_a_requirement("p: a Param is expected, got {}")
+    assert states_a_requirement("p: the file is damaged") and states_a_requirement("p: one value for each parameter, got 3")
 
 
 def test_the_check_itself() -> None:

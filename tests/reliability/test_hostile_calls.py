@@ -40,50 +40,62 @@ def steps(**options: Any) -> Any:
 
 
 CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "program by hand": (lambda: tl.CompiledOut(1.5, None), tl.OptionError, "CompiledOut: a program is recorded in a GraphM.*got float"),
+    "program by hand": (
+        lambda: tl.CompiledOut(1.5, None),
+        tl.OptionError,
+        "CompiledOut: a program must be recorded in a GraphM.*got float",
+    ),
     "program of an array": (lambda: tl.CompiledOut(np.ones(3), ()), tl.OptionError, "CompiledOut: .* got ndarray"),
-    "captured": (lambda: tl.GraphM(captured=5), tl.OptionError, "GraphM: captured is None .* got int"),
-    "array copy": (lambda: tl.AnyTensor([1.0]).__array__(copy=FLAGS), tl.OptionError, "copy is True, False or None, got ndarray"),
+    "captured": (lambda: tl.GraphM(captured=5), tl.OptionError, "GraphM: captured must be None .* got int"),
+    "array copy": (lambda: tl.AnyTensor([1.0]).__array__(copy=FLAGS), tl.OptionError, "copy must be True, False or None, got ndarray"),
     "array cast": (lambda: tl.AnyTensor([1.0]).__array__("f2", copy=False), tl.OptionError, "copy=False, but reading float64 as float16"),
     "position": (lambda: tl.AnyTensor([1.0])[2**63], tl.IndexRangeError, "no such elements"),
-    "node name": (lambda: tl.Session().relu([1.0], name=FLAGS), tl.OptionError, "relu: a name is a text, got ndarray"),
-    "leaf name": (lambda: tl.TapeM().leaf([1.0], name=3), tl.OptionError, "leaf: a name is a text, got int"),
-    "compiled node name": (lambda: tl.Session(backend="compiled").relu([1.0], name=3), tl.OptionError, "relu: a name is a text, got int"),
-    "graph node name": (lambda: graph().relu([1.0], name=3), tl.OptionError, "relu: a name is a text, got int"),
+    "node name": (lambda: tl.Session().relu([1.0], name=FLAGS), tl.OptionError, "relu: a name must be a text, got ndarray"),
+    "leaf name": (lambda: tl.TapeM().leaf([1.0], name=3), tl.OptionError, "leaf: a name must be a text, got int"),
+    "compiled node name": (
+        lambda: tl.Session(backend="compiled").relu([1.0], name=3),
+        tl.OptionError,
+        "relu: a name must be a text, got int",
+    ),
+    "graph node name": (lambda: graph().relu([1.0], name=3), tl.OptionError, "relu: a name must be a text, got int"),
     "stack": (lambda: tl.Session().stack(VIEW), tl.ShapeError, "stack: a sequence of arrays is expected, got memoryview"),
     "concat": (lambda: tl.concat(VIEW), tl.ShapeError, "concat: a sequence of arrays is expected, got memoryview"),
     "recorded stack": (lambda: graph().stack(VIEW), tl.ShapeError, "stack: a sequence of arrays is expected, got memoryview"),
     "pad": (lambda: graph().pad([1.0], VIEW), tl.OptionError, "pad: an option is of another kind than the op takes"),
-    "shapes": (lambda: tl.compile_out(square, VIEW), tl.ShapeError, "compile_out: shapes are a sequence with a shape or a Spec"),
-    "betas": (lambda: tl.optim.Adam([tl.Param(1.0)], betas=VIEW), tl.OptionError, "betas are two numbers"),
-    "bias rule": (lambda: nn.Linear(2, 2, bias_init=np.ones(2)), tl.OptionError, "Linear: a first value is drawn by a rule"),
-    "bias rule of a convolution": (lambda: nn.Conv2d(1, 2, 3, bias_init=np.ones(2)), tl.OptionError, "Conv2d: a first value is drawn by"),
-    "rows": (lambda: nn.Embedding(2, 2, weight_init=np.ones(2)), tl.OptionError, "Embedding: a first value is drawn by a rule"),
+    "shapes": (lambda: tl.compile_out(square, VIEW), tl.ShapeError, "compile_out: shapes must be a sequence with a shape or a Spec"),
+    "betas": (lambda: tl.optim.Adam([tl.Param(1.0)], betas=VIEW), tl.OptionError, "betas must be two numbers"),
+    "bias rule": (lambda: nn.Linear(2, 2, bias_init=np.ones(2)), tl.OptionError, "Linear: a first value must be drawn by a rule"),
+    "bias rule of a convolution": (
+        lambda: nn.Conv2d(1, 2, 3, bias_init=np.ones(2)),
+        tl.OptionError,
+        "Conv2d: a first value must be drawn by",
+    ),
+    "rows": (lambda: nn.Embedding(2, 2, weight_init=np.ones(2)), tl.OptionError, "Embedding: a first value must be drawn by a rule"),
     "groups": (lambda: nn.ConvTranspose2d(2**70, 3, 2, groups=np.int64(2)), tl.ShapeError, "groups divides both channel counts"),
     "heads": (lambda: nn.MultiHeadAttention(2**70 + 1, np.int64(2)), tl.ShapeError, "heads divides size"),
-    "check_finite": (lambda: steps(check_finite=[[1.0]]), tl.OptionError, "optim_step: check_finite is True or False, got list"),
+    "check_finite": (lambda: steps(check_finite=[[1.0]]), tl.OptionError, "optim_step: check_finite must be True or False, got list"),
     "backend": (
         lambda: nn.Linear(2, 2).apply(None, [], [1.0]),
         tl.OptionError,
-        "Linear: the first argument is a backend or session, got NoneType",
+        "Linear: the first argument must be a backend or session, got NoneType",
     ),
-    "bind": (lambda: nn.Linear(2, 2).bind(3), tl.OptionError, "Linear: the first argument is a backend or session, got int"),
+    "bind": (lambda: nn.Linear(2, 2).bind(3), tl.OptionError, "Linear: the first argument must be a backend or session, got int"),
     "loss of a sample": (
         lambda: tl.train.tapem.mean_scalar_over(used(), "samples", [np.ones(2)], type),
         tl.NodeError,
-        "samples: the loss of a sample is a reference, got type",
+        "samples: the loss of a sample must be a reference, got type",
     ),
     "picture of a folder": (
         lambda: used().tape.show(path="."),
         tl.OptionError,
         "show: path is a regular file, or a new one; .* is a folder",
     ),
-    "picture of nothing": (lambda: used().tape.show(path=""), tl.OptionError, "show: path is a path"),
+    "picture of nothing": (lambda: used().tape.show(path=""), tl.OptionError, "show: path must be a path"),
     "leaves": (lambda: tl.tree.unflatten("*", VIEW), tl.ShapeError, "unflatten: a sequence of leaves is expected"),
     "names of classes": (
         lambda: nn.plot_confusion(np.eye(2), "a.png", names=5),
         tl.OptionError,
-        "plot_confusion: the names are a sequence",
+        "plot_confusion: the names must be a sequence",
     ),
 }
 
@@ -102,7 +114,7 @@ def test_a_refused_name_leaves_no_node(make: Callable[[], Any]) -> None:
     m = make()
     x = m.leaf(np.array([1.0, -2.0], "f4"))
     for bad in (lambda: m.relu(x, name=3), lambda: m.leaf([1.0], name=3), lambda: m.const([1.0], name=3)):
-        with pytest.raises(tl.OptionError, match="a name is a text"):
+        with pytest.raises(tl.OptionError, match="a name must be a text"):
             bad()
     y = m.relu(x, name="y")
     assert y.id == x.id + 1 and np.asarray(y).tolist() == [1.0, 0.0]

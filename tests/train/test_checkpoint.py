@@ -114,8 +114,8 @@ def test_what_cannot_be_saved_leaves_the_old_file(tmp_path):
     for bad, words in [
         ({"x": object()}, "x is a object"),
         ({"x": {"deep": {1, 2}}}, "x.deep is a set"),
-        ({"x": {1: 2}}, "keys are texts"),
-        ({"x": {"$array": 2}}, "keys are texts"),
+        ({"x": {1: 2}}, "keys must be texts"),
+        ({"x": {"$array": 2}}, "keys must be texts"),
         ({"x": np.array([1j])}, "complex128"),
         ({"x": np.array(["a"])}, "<U1"),
     ]:

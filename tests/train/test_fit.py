@@ -331,14 +331,14 @@ class TestMistakes:
         ("options", "said"),
         [
             ({"epochs": 0}, "at least 1"),
-            ({"accumulate": 0}, "accumulate is at least 1, got 0"),
-            ({"checkpoint_every": 0}, "checkpoint_every is at least 1, got 0"),
+            ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
+            ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, got 0"),
             ({"patience": 2}, "val_loss needs validation data"),
-            ({"patience": 2, "monitor": "los"}, "monitor is an entry of epoch, step, loss, accuracy, lr, seconds, got 'los'"),
+            ({"patience": 2, "monitor": "los"}, "monitor must be an entry of epoch, step, loss, accuracy, lr, seconds, got 'los'"),
             ({"resume": True}, "resume needs a checkpoint"),
             ({"checkpoint_every": 3}, "checkpoint_every needs a checkpoint"),
-            ({"mode": "up"}, "mode is 'min' or 'max', got 'up'"),
-            ({"mode": np.ones(2)}, "mode is 'min' or 'max', got array"),
+            ({"mode": "up"}, "mode must be 'min' or 'max', got 'up'"),
+            ({"mode": np.ones(2)}, "mode must be 'min' or 'max', got array"),
         ],
     )
     def test_options(self, options: dict[str, Any], said: str) -> None:

@@ -54,35 +54,35 @@ class TestBeforeTheFirstStep:
     @pytest.mark.parametrize(
         ("options", "error", "said"),
         [
-            ({"optimizer": 3}, OptionError, "optimizer is one of tl.optim, or a function"),
+            ({"optimizer": 3}, OptionError, "optimizer must be one of tl.optim, or a function"),
             ({"optimizer": lambda ps: None}, OptionError, "it made a NoneType"),
             ({"optimizer": tl.optim.Adam([tl.Param([1.0])])}, OptionError, "the optimiser moves parameters of the model alone"),
-            ({"schedule": 3}, OptionError, "schedule is one of tl.optim"),
+            ({"schedule": 3}, OptionError, "schedule must be one of tl.optim"),
             ({"schedule": lambda o, n: None}, OptionError, "it made a NoneType"),
             ({"schedule": tl.optim.StepLR(0.1, 3)}, OptionError, "not over this optimizer"),
-            ({"model": 3}, OptionError, "the model is a tl.nn.Module"),
-            ({"options": 3}, OptionError, "options are a tl.Options"),
-            ({"loss": 3}, OptionError, "the loss is the name of an op"),
-            ({"loss": "no_such"}, OptionError, "the loss is the name of an op.*'no_such'"),
-            ({"epochs": "3"}, OptionError, "epochs is an int"),
-            ({"epochs": 1.5}, OptionError, "epochs is an int"),
+            ({"model": 3}, OptionError, "the model must be a tl.nn.Module"),
+            ({"options": 3}, OptionError, "options must be a tl.Options"),
+            ({"loss": 3}, OptionError, "the loss must be the name of an op"),
+            ({"loss": "no_such"}, OptionError, "the loss must be the name of an op.*'no_such'"),
+            ({"epochs": "3"}, OptionError, "epochs must be an int"),
+            ({"epochs": 1.5}, OptionError, "epochs must be an int"),
             ({"batch_size": 0}, OptionError, "batch_size"),
-            ({"inputs": 0}, OptionError, "inputs is at least 1"),
+            ({"inputs": 0}, OptionError, "inputs must be at least 1"),
             ({"inputs": 3}, OptionError, "takes 3 arrays of a batch, and a batch has 2"),
             ({"inputs": 2}, OptionError, "cross_entropy of the output and 0 targets"),
-            ({"seed": "a"}, OptionError, "seed is an int"),
-            ({"clip_norm": "a"}, OptionError, "clip_norm is a number"),
-            ({"metrics": [mae]}, OptionError, "metrics are functions by name"),
+            ({"seed": "a"}, OptionError, "seed must be an int"),
+            ({"clip_norm": "a"}, OptionError, "clip_norm must be a number"),
+            ({"metrics": [mae]}, OptionError, "metrics must be functions by name"),
             ({"metrics": {"loss": mae}}, OptionError, "a metric needs a name other than"),
             ({"metrics": {"val_mae": mae}}, OptionError, "a metric needs a name other than"),
-            ({"metrics": {"mae": 3}}, OptionError, "metric mae is a function"),
-            ({"callbacks": lambda run: None}, OptionError, "callbacks are a list"),
-            ({"callbacks": [3]}, OptionError, "a callback is a function of the run"),
-            ({"patience": 2, "monitor": "loss", "mode": "least"}, OptionError, "mode is 'min' or 'max'"),
+            ({"metrics": {"mae": 3}}, OptionError, "metric mae must be a function"),
+            ({"callbacks": lambda run: None}, OptionError, "callbacks must be a list"),
+            ({"callbacks": [3]}, OptionError, "a callback must be a function of the run"),
+            ({"patience": 2, "monitor": "loss", "mode": "least"}, OptionError, "mode must be 'min' or 'max'"),
             ({"patience": 2, "monitor": "val_accuracy"}, OptionError, "val_accuracy needs validation"),
             ({"patience": 2, "monitor": "mae", "metrics": {"mae": mae}}, OptionError, "give mode='min' or mode='max'"),
             ({"patience": 2, "monitor": "accuracy", "metrics": {"accuracy": mae}}, OptionError, "give mode='min' or mode='max'"),
-            ({"patience": 2, "monitor": 3}, OptionError, "monitor is an entry of"),
+            ({"patience": 2, "monitor": 3}, OptionError, "monitor must be an entry of"),
             ({"validation": (X[:, :2], Y)}, ShapeError, "declared as .*got"),
             ({"validation": (X,)}, ShapeError, "2 inputs are declared, got 1"),
             ({"validation": (X[:0], Y[:0])}, OptionError, "no batch"),
@@ -95,9 +95,9 @@ class TestBeforeTheFirstStep:
             ({"data": [(X, Y), (X, Y)]}, OptionError, "may hold batches or samples"),
             ({"data": iter([])}, OptionError, "no batch"),
             ({"data": iter([(X, Y)]), "epochs": 2}, OptionError, "an iterator, which gives one epoch, not 2"),
-            ({"data": iter([3])}, ShapeError, "the arrays of a batch have one length"),
-            ({"data": iter([{"x": X}])}, OptionError, "a batch is a tuple of arrays"),
-            ({"data": iter([(X, Y[:3])])}, ShapeError, "the arrays of a batch have one length"),
+            ({"data": iter([3])}, ShapeError, "the arrays of a batch must have one length"),
+            ({"data": iter([{"x": X}])}, OptionError, "a batch must be a tuple of arrays"),
+            ({"data": iter([(X, Y[:3])])}, ShapeError, "the arrays of a batch must have one length"),
             ({"data": ((x, y) for x, y in [(X, Y)]), "schedule": lambda o, n: None}, OptionError, "do not say how many batches"),
         ],
     )
@@ -265,7 +265,7 @@ class TestOneCycle:
                 schedule.step()
         assert schedule.last_step == 308
         for name in ("div_factor", "final_div_factor"):
-            with pytest.raises(OptionError, match=f"{name} is above 0"):
+            with pytest.raises(OptionError, match=f"{name} must be above 0"):
                 tl.optim.OneCycleLR(None, 0.1, 10, **{name: 0.0})
         with pytest.raises(OptionError, match="base_lrs of a state"):
             schedule.load_state_dict({"schedule": "ExponentialLR", "step": 1, "base_lrs": 3})
@@ -377,7 +377,7 @@ class TestDatasets:
         data = tl.data.Dataset(np.arange(5))
         assert data[[True, False, True, False, False]][0].tolist() == [0, 2] and data[[]][0].tolist() == [] and data[np.int8(-1)] == (4,)
         for wrong in ("a", None, 1.5, [0.5], True, (0, "a"), {}, slice("a"), object()):
-            with pytest.raises(OptionError, match="a position is an int"):
+            with pytest.raises(OptionError, match="a position must be an int"):
                 data[wrong]
         for wrong in (5, -6, [9], 2**70):
             with pytest.raises(TleanError):

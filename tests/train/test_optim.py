@@ -295,7 +295,7 @@ def test_groups_have_options_of_their_own():
         (lambda p: tl.optim.AdaGrad([p], lr_decay=-1), "lr_decay"),
         (lambda p: tl.optim.RMSProp([p], alpha=-1), "alpha"),
         (lambda p: tl.optim.Adadelta([p], rho=1.5), "rho"),
-        (lambda p: tl.optim.Adam([p], lr="fast"), "lr is a number"),
+        (lambda p: tl.optim.Adam([p], lr="fast"), "lr must be a number"),
     ],
 )
 def test_bad_options(make, words):

@@ -170,11 +170,11 @@ def test_the_last_step_of_one_cycle():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: tl.optim.StepLR("fast", 3), "lr is a number"),
+        (lambda: tl.optim.StepLR("fast", 3), "lr must be a number"),
         (lambda: tl.optim.StepLR(0.1, 0), "step_size"),
         (lambda: tl.optim.ExponentialLR(0.1, -1), "gamma"),
         (lambda: tl.optim.CosineAnnealingLR(0.1, 2.5), "T_max"),
-        (lambda: tl.optim.WarmupCosineLR(0.1, 5, 5), "warmup_steps is less"),
+        (lambda: tl.optim.WarmupCosineLR(0.1, 5, 5), "warmup_steps must be less"),
         (lambda: tl.optim.OneCycleLR(None, 0.1), "epochs"),
         (lambda: tl.optim.OneCycleLR(None, 0.1, 10, anneal_strategy="wave"), "anneal_strategy"),
         (lambda: tl.optim.OneCycleLR(None, 0.1, 10, pct_start=2), "pct_start"),

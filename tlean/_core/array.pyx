@@ -33,7 +33,7 @@ cdef ShapeInfo intern_shape(tuple dims):
         return s
     cdef Py_ssize_t n = 1, i, k, item
     if len(dims) > TL_MAX_NDIM:
-        raise_error("ShapeError", f"an array has at most {TL_MAX_NDIM} axes, got shape {dims}")
+        raise_error("ShapeError", f"an array must have at most {TL_MAX_NDIM} axes, got shape {dims}")
     s = ShapeInfo.__new__(ShapeInfo)
     dims = tuple([int(d) for d in dims])
     s.dims = dims
@@ -41,7 +41,7 @@ cdef ShapeInfo intern_shape(tuple dims):
     for i in range(s.ndim):
         s.sizes[i] = dims[i]
         if s.sizes[i] < 0:
-            raise_error("ShapeError", f"a size is never negative, got shape {dims}")
+            raise_error("ShapeError", f"a size must be at least 0, got shape {dims}")
         if s.sizes[i] and n > (<Py_ssize_t>1 << 58) // s.sizes[i]:
             raise_error("ShapeError", f"shape {dims} has too many elements")
         n *= s.sizes[i]
@@ -382,7 +382,7 @@ cdef class AnyTensor:
 
     def __array__(self, dtype=None, copy=None):
         if copy is not None and copy is not False and copy is not True:
-            raise_error("OptionError", f"__array__: copy is True, False or None, got {type(copy).__name__}")
+            raise_error("OptionError", f"__array__: copy must be True, False or None, got {type(copy).__name__}")
         view = self.numpy()
         if dtype is not None:
             try:
@@ -465,7 +465,7 @@ cdef class AnyTensor:
         try:
             wanted = tuple([int(n) for n in shape]) if hasattr(shape, "__iter__") else (int(shape),)
         except Exception:
-            raise_error("ShapeError", f"cast: a shape is a tuple of integers, got {type(shape).__name__}")
+            raise_error("ShapeError", f"cast: a shape must be a tuple of integers, got {type(shape).__name__}")
         if wanted != self.info.dims:
             raise_error("ShapeError", f"cast: the array must have the shape asked for, {wanted}, but has shape {self.info.dims}")
         return self

@@ -111,7 +111,7 @@ cdef class RefBase:
         number = plain(other)
         if modulo is not None or number is None:
             got = f"{type(other).__name__}" if modulo is None else "a modulus too"
-            raise_error("OptionError", f"pow: the exponent is a plain number, got {got}")
+            raise_error("OptionError", f"pow: the exponent must be a plain number, got {got}")
         return self.ops.pow(self, number)
 
     def __matmul__(self, other):
@@ -170,16 +170,16 @@ cdef class RefBase:
                 try:
                     start, stop, step = k.indices(n)
                 except (TypeError, ValueError) as error:
-                    raise_error("OptionError", f"x[...]: a slice has ints or nothing, and a step other than 0, got {k} ({error})")
+                    raise_error("OptionError", f"x[...]: a slice must hold ints or nothing, and a step other than 0, got {k} ({error})")
                 if step < 1:
-                    raise_error("OptionError", f"x[...]: a step is at least 1, got {step}")
+                    raise_error("OptionError", f"x[...]: a step must be at least 1, got {step}")
                 stop = max(start, stop)
                 kept.append(len(range(start, stop, step)))
             else:
                 try:
                     i = operator.index(k)
                 except TypeError:
-                    raise_error("DTypeError", f"x[...]: an index is an int or a slice, got {type(k).__name__}")
+                    raise_error("DTypeError", f"x[...]: an index must be an int or a slice, got {type(k).__name__}")
                 if not -n <= i < n:
                     raise_error("IndexRangeError", f"x[...]: index {i} is out of range on axis {axis}, got x: {shape}")
                 start = i + n if i < 0 else i
@@ -234,5 +234,5 @@ cdef object _inverse(object c):
     try:
         d = c
     except OverflowError:
-        raise_error("OptionError", "x / c: the divisor is a number that a float holds, got a longer integer")
+        raise_error("OptionError", "x / c: the divisor must be a number that a float holds, got a longer integer")
     return 1.0 / d

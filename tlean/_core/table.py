@@ -23,7 +23,7 @@ def choose():
     forced = os.environ.get("TLEAN_ISA", "").lower()
     if forced:
         if forced not in ISAS:
-            raise ImportError(f"TLEAN_ISA is one of {', '.join(ISAS)}, not {forced!r}")
+            raise ImportError(f"TLEAN_ISA must be one of {', '.join(ISAS)}, not {forced!r}")
         if not cpu_supports(forced):
             raise ImportError(f"TLEAN_ISA={forced}: this processor does not have it")
         if not _families(forced):

@@ -90,7 +90,7 @@ cdef inline bint is_label(object name) noexcept:
 
 
 cdef int refuse_label(str who, object name) except -1:
-    raise_error("OptionError", f"{who}: a name is a text, got {type(name).__name__}")
+    raise_error("OptionError", f"{who}: a name must be a text, got {type(name).__name__}")
 
 
 cdef int64_t append_node(
@@ -208,7 +208,7 @@ cdef class TapeStore:
         collect_if_grown()
         value.check()
         if not isinstance(parents, (tuple, list)):
-            raise_error("NodeError", f"node: the parents are a sequence of node ids, got {type(parents).__name__}")
+            raise_error("NodeError", f"node: the parents must be a sequence of node ids, got {type(parents).__name__}")
         if not is_label(name):
             refuse_label("node", name)
         parents = [node_of(given) for given in parents]
@@ -301,7 +301,7 @@ cdef class TapeStore:
         if len(grads) != size:
             raise_error("ShapeError", f"backward: one gradient for each of the {size} nodes, got {len(grads)}")
         if not 0 <= n <= size:
-            raise_error("NodeError", f"backward: n is between 0 and {size}, got {n}")
+            raise_error("NodeError", f"backward: n must be between 0 and {size}, got {n}")
         cdef TLBuffer** slots = <TLBuffer**>grab(size * sizeof(TLBuffer*))
         try:
             for i in range(size):
@@ -318,7 +318,7 @@ cdef class TapeStore:
 cdef require_like(TLNode* nd, AnyTensor g, int64_t i):
     g.check()
     if g.info is not <ShapeInfo>nd.shape or g.code != nd.dtype:
-        raise_error("ShapeError", f"backward: a cotangent of node {i} has shape {(<ShapeInfo>nd.shape).dims}, got {g.info.dims} {g.dtype}")
+        raise_error("ShapeError", f"backward: a cotangent of node {i} must be {(<ShapeInfo>nd.shape).dims}, got {g.info.dims} {g.dtype}")
 
 
 cdef void free_slots(TLBuffer** slots, int64_t size) noexcept:

@@ -5,7 +5,7 @@ def node_of(value):
     try:
         i = operator.index(value)
     except TypeError:
-        raise_error("NodeError", f"a node id is an int, got {type(value).__name__}")
+        raise_error("NodeError", f"a node id must be an int, got {type(value).__name__}")
     return i if 0 <= i < 1 << 62 else -1
 
 
@@ -24,7 +24,7 @@ cdef int step_custom(TapeStore store, int64_t i, TLBuffer** slots) except -1:
         t = tensor_from_object(value, nd.dtype, True)
         if t.info is not <ShapeInfo>nd.shape:
             wanted = (<ShapeInfo>nd.shape).dims
-            raise_error("ShapeError", f"backward of node {i}: the contribution to node {p} has shape {wanted}, got {t.info.dims}")
+            raise_error("ShapeError", f"backward of node {i}: the contribution to node {p} must have shape {wanted}, got {t.info.dims}")
         contributions.append((p, t))
     for p, value in contributions:
         if node_at(store, p).requires_grad:

@@ -61,7 +61,7 @@ def _copy(check: PlanCheck, step: Step) -> None:
 
 
 def _kernel(check: PlanCheck, step: Step, table: Mapping[str, int]) -> None:
-    # One op by a kernel of its own; in `table` are the addresses.
+    # One op by its own kernel; in `table` are the addresses.
     (node,), ints, floats = step.nodes, step.ints, step.floats
     record, specs = node.record, check.graph._specs_of(node.inputs)
     if record.host is not None:

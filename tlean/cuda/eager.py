@@ -81,7 +81,13 @@ class DeviceRef(RefBase):
 
 
 def Cuda(session: CudaEager) -> CudaEager:
-    """The `Ops` of a session on a device: the session itself. Raises: DeviceError for a session that is not on a device."""
+    """The `Ops` of a session on a device: the session itself.
+
+    Args:
+        session: a session or tape.
+
+    Raises: DeviceError for a session that is not on a device.
+    """
     if not isinstance(session, CudaEager):
         raise DeviceError(f"Cuda: a session on a device is expected, got {session!r}; make it with device='cuda'")
     return session

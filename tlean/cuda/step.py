@@ -49,7 +49,7 @@ def step_all_at(
     for p, g, s in zip(params, grads, states, strict=True):
         if len(s) != count or any(a.shape != p.shape for a in (g, *s)):
             shapes = ", ".join(str(a.shape) for a in (p, g, *s))
-            raise ShapeError(f"{op}: the gradient and {count} states have the parameter's shape; got {shapes}")
+            raise ShapeError(f"{op}: the gradient and {count} states must have the parameter's shape; got {shapes}")
         addresses = [require_here(a, where).address for a in (p, g, *s)]
         table += [*addresses, *(0,) * (3 - count), p.size]
     chunks = np.array(chunks_of([p.size for p in params]), "int32")

@@ -132,7 +132,7 @@ class DeviceTape:
         if len(grads) != len(self):
             raise ShapeError(f"backward: one gradient for each of the {len(self)} nodes, got {len(grads)}")
         if not 0 <= n <= len(self):
-            raise NodeError(f"backward: n is between 0 and {len(self)}, got {n}")
+            raise NodeError(f"backward: n must be between 0 and {len(self)}, got {n}")
         slots = [None if g is None else self._like(g, i) for i, g in enumerate(grads)]
         self._sweep(slots, n, first, False, -1)
         return slots
@@ -141,7 +141,7 @@ class DeviceTape:
         value = self.at(i).value
         g = device_array(g, value.dtype, self.context)
         if g.shape != value.shape:
-            raise ShapeError(f"backward: a cotangent of node {i} has shape {value.shape}, got {g.shape} {g.dtype}")
+            raise ShapeError(f"backward: a cotangent of node {i} must have shape {value.shape}, got {g.shape} {g.dtype}")
         return g.shared()
 
     def _sweep(self, slots: list[DeviceArray | None], high: int, low: int, free_interior: bool, seeded: int) -> None:
@@ -175,7 +175,7 @@ class DeviceTape:
             parent = self._nodes[p].value
             found = device_array(value, parent.dtype, self.context)
             if found.shape != parent.shape:
-                raise ShapeError(f"backward of node {i}: the contribution to node {p} has shape {parent.shape}, got {found.shape}")
+                raise ShapeError(f"backward of node {i}: the contribution to node {p} must have shape {parent.shape}, got {found.shape}")
             contributions.append((p, found))
         for p, found in contributions:
             if self._nodes[p].requires_grad:

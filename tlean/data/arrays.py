@@ -21,7 +21,7 @@ def as_array(what: str, value: Any, numbers: bool = False) -> np.ndarray:
         `numbers`, for other elements; ShapeError where rows differ in length.
     """
     if isinstance(value, np.ma.MaskedArray):
-        raise DTypeError(f"{what} is an array without a mask, got a masked array: fill it, or leave the masked samples out")
+        raise DTypeError(f"{what} must be an array without a mask, got a masked array: fill it, or leave the masked samples out")
     try:
         found = read_array(value)
     except (ShapeError, DTypeError) as error:
@@ -29,5 +29,5 @@ def as_array(what: str, value: Any, numbers: bool = False) -> np.ndarray:
     if found.dtype == np.uint64 and found.size and found.max() >> np.uint64(63):
         raise DTypeError(f"{what} holds {found.max()}, and ops compute with int64: up to {(1 << 63) - 1}")
     if numbers and found.dtype.kind not in "biuf":
-        raise DTypeError(f"{what} is an array of numbers or Booleans, got {found.dtype} of shape {found.shape}")
+        raise DTypeError(f"{what} must be an array of numbers or Booleans, got {found.dtype} of shape {found.shape}")
     return found

@@ -31,7 +31,7 @@ def _integers(rng: Rng, count: int, high: int) -> np.ndarray:
 def _need_images(name: str, images: np.ndarray) -> None:
     shape = getattr(images, "shape", None)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
-        raise ShapeError(f"{name}: images are (N, C, H, W), got {shape if shape is not None else type(images).__name__}")
+        raise ShapeError(f"{name}: images must be (N, C, H, W), got {shape if shape is not None else type(images).__name__}")
 
 
 def _windows(images: np.ndarray, top: np.ndarray, left: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -75,7 +75,7 @@ def crop(size: int | tuple[int, int], padding: int = 0, value: float = 0.0) -> S
     """
     sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2:
-        raise OptionError(f"crop: size is an int, or height and width, got {size!r}")
+        raise OptionError(f"crop: size must be an int, or height and width, got {size!r}")
     height, width = (_count("crop", "a size", n, 1) for n in sides)
     return Crop(height, width, _count("crop", "padding", padding, 0), number("crop: value", value, -math.inf))
 
@@ -147,7 +147,7 @@ def normalise(mean: Any, std: Any) -> Step:
     """(x − mean) / std, with a number, or one for each channel. Raises: OptionError if a std is not above 0."""
     center, spread = (as_array(f"normalise: {n}", v, numbers=True).astype(np.float32) for n, v in (("mean", mean), ("std", std)))
     if not (spread > 0).all():
-        raise OptionError(f"normalise: std is above 0, got {std!r}")
+        raise OptionError(f"normalise: std must be above 0, got {std!r}")
     return Normalise(center, spread)
 
 
@@ -157,13 +157,13 @@ class Augment:
     def __init__(self, *steps: Step) -> None:
         for step in steps:
             if not callable(step):
-                raise OptionError(f"Augment: a step is a function (rng, images) -> images, got {step!r}")
+                raise OptionError(f"Augment: a step must be a function (rng, images) -> images, got {step!r}")
         self.steps = steps
 
     def __call__(self, rng: Rng, images: np.ndarray, *rest: np.ndarray) -> tuple[np.ndarray, ...]:
         """The batch with its images changed."""
         if not isinstance(rng, Rng):
-            raise OptionError(f"Augment: the first argument is a tl.Rng, got {rng!r}")
+            raise OptionError(f"Augment: the first argument must be a tl.Rng, got {rng!r}")
         for step in self.steps:
             # A stream for each step: adding one changes nothing of the others before it.
             images = step(rng.split(), images)

@@ -115,11 +115,11 @@ class Batches:
 def as_batch(batch: Any) -> tuple[np.ndarray, ...]:
     """A batch as a tuple of arrays. Raises: OptionError, ShapeError, DTypeError."""
     if isinstance(batch, Mapping | str | bytes) or batch is None:
-        raise OptionError(f"fit: a batch is a tuple of arrays, got a {type(batch).__name__}")
+        raise OptionError(f"fit: a batch must be a tuple of arrays, got a {type(batch).__name__}")
     arrays = tuple(as_array(f"fit: array {k} of a batch", a) for k, a in enumerate(batch if isinstance(batch, tuple | list) else (batch,)))
     for k, a in enumerate(arrays):
         if a.dtype.kind not in "biuf":
             raise DTypeError(f"fit: array {k} of a batch holds numbers or Booleans, got {a.dtype}")
     if not arrays or any(a.ndim == 0 for a in arrays) or len({len(a) for a in arrays}) > 1:
-        raise ShapeError(f"fit: the arrays of a batch have one length, got {', '.join(str(a.shape) for a in arrays) or 'none'}")
+        raise ShapeError(f"fit: the arrays of a batch must have one length, got {', '.join(str(a.shape) for a in arrays) or 'none'}")
     return arrays

@@ -39,7 +39,7 @@ class Dataset:
         if not self.arrays or any(a.ndim == 0 for a in self.arrays):
             raise ShapeError(f"Dataset: takes arrays with a first axis, got {shapes or 'none'}")
         if len({len(a) for a in self.arrays}) > 1:
-            raise ShapeError(f"Dataset: the arrays have one length, got {shapes}")
+            raise ShapeError(f"Dataset: the arrays must have one length, got {shapes}")
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -51,7 +51,7 @@ class Dataset:
         except (IndexError, OverflowError):
             raise IndexRangeError(f"Dataset: position {index} is out of range for {len(self)} samples") from None
         except (TypeError, ValueError):
-            raise OptionError(f"Dataset: a position is an int, a slice, or an array of ints or Booleans, got {index!r}") from None
+            raise OptionError(f"Dataset: a position must be an int, a slice, or an array of ints or Booleans, got {index!r}") from None
 
     def take(self, positions: Any) -> Dataset:
         """The samples at these positions (a slice or an array of positions) as a data set.
@@ -74,12 +74,12 @@ class Dataset:
         if not len(self):
             raise ShapeError("Dataset.map: there is no sample to learn the result's shape from")
         if not callable(f):
-            raise OptionError(f"Dataset.map: f is a function of a sample's arrays, got {f!r}")
+            raise OptionError(f"Dataset.map: f must be a function of a sample's arrays, got {f!r}")
         made = [r if isinstance(r := f(*self[k]), tuple) else (r,) for k in range(len(self))]
         columns = [[as_array("Dataset.map: a result", x) for x in column] for column in zip(*made, strict=False)]
         shapes = sorted({str(x.shape) for column in columns for x in column}) if columns else []
         if len({len(r) for r in made}) > 1 or any(len({x.shape for x in column}) > 1 for column in columns):
-            raise ShapeError(f"Dataset.map: the results have one shape for all samples, got {', '.join(shapes)}")
+            raise ShapeError(f"Dataset.map: the results must have one shape for all samples, got {', '.join(shapes)}")
         return Dataset(*map(np.stack, columns))
 
     def append(self, other: Dataset) -> Dataset:
@@ -94,7 +94,7 @@ class Dataset:
             raise OptionError(f"Dataset.append: another Dataset, got a {type(other).__name__}; Dataset(*arrays) makes one")
         mine, others = [a.shape[1:] for a in self.arrays], [a.shape[1:] for a in other.arrays]
         if mine != others:
-            raise ShapeError(f"Dataset.append: the samples have one form, got {mine} and {others}")
+            raise ShapeError(f"Dataset.append: the samples must have one form, got {mine} and {others}")
         return Dataset(*(np.concatenate(pair) for pair in zip(self.arrays, other.arrays, strict=True)))
 
     def split_at(self, count: int) -> tuple[Dataset, Dataset]:
@@ -178,12 +178,12 @@ def _dataset(data: Any) -> Dataset:
 
 def _of_samples(samples: list[tuple[Any, ...]]) -> Dataset:
     if len({len(sample) for sample in samples}) > 1:
-        raise ShapeError(f"DataLoader: samples are tuples of one length, got {sorted({len(sample) for sample in samples})}")
+        raise ShapeError(f"DataLoader: samples must be tuples of one length, got {sorted({len(sample) for sample in samples})}")
     columns = []
     for k, column in enumerate(zip(*samples, strict=True)):
         arrays = [as_array(f"DataLoader: entry {k} of a sample", x) for x in column]
         if len({a.shape for a in arrays}) > 1:
-            raise ShapeError(f"DataLoader: entry {k} of the samples has one shape, got {sorted({a.shape for a in arrays})}")
+            raise ShapeError(f"DataLoader: entry {k} of the samples must have one shape, got {sorted({a.shape for a in arrays})}")
         columns.append(np.stack(arrays))
     return Dataset(*columns)
 
@@ -227,9 +227,11 @@ class DataLoader:
         except TypeError:
             size = lead = -1
         if size < 1 or lead < 0:
-            raise OptionError(f"DataLoader: batch_size is an int of at least 1, prefetch of at least 0, got {batch_size!r}, {prefetch!r}")
+            raise OptionError(
+                f"DataLoader: batch_size must be an int of at least 1, prefetch of at least 0, got {batch_size!r}, {prefetch!r}"
+            )
         if transform is not None and not callable(transform):
-            raise OptionError(f"DataLoader: transform is a function (rng, *arrays), got {transform!r}")
+            raise OptionError(f"DataLoader: transform must be a function (rng, *arrays), got {transform!r}")
         self.dataset = _dataset(dataset)
         self.batch_size = size
         self.shuffle = truth("DataLoader: shuffle", shuffle)
@@ -272,7 +274,7 @@ class DataLoader:
         Raises: IndexRangeError if the epoch has no such batch.
         """
         if not 0 <= whole("DataLoader: the number of a batch", number) < len(self):
-            raise IndexRangeError(f"DataLoader: an epoch has batches 0 to {len(self) - 1}, got {number}")
+            raise IndexRangeError(f"DataLoader: the number of a batch must be from 0 to {len(self) - 1}, got {number}")
         order = self.order(whole("DataLoader: an epoch", epoch)) if order is None else order
         rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
         # Without a shuffle a batch is a view: nothing is copied until an op takes it in.

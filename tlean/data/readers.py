@@ -62,7 +62,7 @@ def _contents(path: Path, limit: int) -> bytes:
 
 def _limit(reader: str, max_bytes: Any) -> int:
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int | np.integer) or max_bytes < 0:
-        raise OptionError(f"{reader}: max_bytes is an int of at least 0, got {max_bytes!r}")
+        raise OptionError(f"{reader}: max_bytes must be an int of at least 0, got {max_bytes!r}")
     return min(int(max_bytes), (1 << 62))
 
 
@@ -125,7 +125,7 @@ def write_idx(path: PathLike, array: Any) -> None:
     if code is None:
         raise OptionError(f"write_idx: IDX holds uint8, int8, int16, int32, float32 or float64, got {a.dtype}")
     if any(length >> 32 for length in a.shape):
-        raise OptionError(f"write_idx: an axis of an IDX file is shorter than {1 << 32}, got {a.shape}")
+        raise OptionError(f"write_idx: an axis of an IDX file must be shorter than {1 << 32}, got {a.shape}")
     header = bytes([0, 0, code, a.ndim]) + b"".join(length.to_bytes(4, "big") for length in a.shape)
     data = header + a.astype(_IDX_DTYPES[code]).tobytes()
     with replacing("write_idx: the target", path) as partial:

@@ -37,7 +37,9 @@ def read_csv(path: str | os.PathLike[str], dtype: Any = "float32", delimiter: st
     """
     path = readable("read_csv: the file", path)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"\0 0123456789+-.eE':
-        raise OptionError(f"read_csv: the delimiter is one character that is in no number, no space, quote or line end; got {delimiter!r}")
+        raise OptionError(
+            f"read_csv: the delimiter must be one character that is in no number, no space, quote or line end; got {delimiter!r}"
+        )
     convert, kind = _converter(dtype)
     rows: list[list[Any]] = []
     first = True
@@ -147,9 +149,9 @@ def _converter(dtype: Any) -> tuple[Callable[[str], Any], np.dtype]:
         kind = np.dtype(dtype)
     except Exception:
         # An invalid dtype fails in as many ways as there are ways to write one.
-        raise DTypeError(f"read_csv: dtype is that of floats, integers or Booleans, got {dtype!r}") from None
+        raise DTypeError(f"read_csv: dtype must be that of floats, integers or Booleans, got {dtype!r}") from None
     if dtype is None or kind.kind not in "fiub":
-        raise DTypeError(f"read_csv: dtype is that of floats, integers or Booleans, got {dtype!r}")
+        raise DTypeError(f"read_csv: dtype must be that of floats, integers or Booleans, got {dtype!r}")
     if kind.kind == "f":
         return _floats(kind), kind
     low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))

@@ -30,7 +30,7 @@ def positive(layer: str, **sizes: int) -> tuple[int, ...]:
     found = tuple([whole(f"{layer}: {name}", size) for name, size in sizes.items()])
     for name, size in zip(sizes, found, strict=True):
         if size < 1:
-            raise ShapeError(f"{layer}: {name} is at least 1, got {size}")
+            raise ShapeError(f"{layer}: {name} must be at least 1, got {size}")
     return found
 
 
@@ -159,7 +159,7 @@ class Flatten(Module):
         """
         shape = shape_of(self, x)
         if not 0 <= self.start < len(shape):
-            raise ShapeError(f"Flatten: x has an axis {self.start}, got x: {shape}")
+            raise ShapeError(f"Flatten: x must have an axis {self.start}, got x: {shape}")
         return ops.reshape(x, (*shape[: self.start], math.prod(shape[self.start :])))
 
 
@@ -174,7 +174,7 @@ class Function(Module):
 
     def __init__(self, f: Callable[..., Any]) -> None:
         if not callable(f):
-            raise OptionError(f"Function: f is a function (ops, *inputs), got {f!r}")
+            raise OptionError(f"Function: f must be a function (ops, *inputs), got {f!r}")
         self.f = f
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
@@ -317,7 +317,7 @@ def entry(owner: Any, items: list[Any], k: Any) -> Any:
     except IndexError:
         raise IndexRangeError(f"{type(owner).__name__}: index {k} is out of range for {len(items)} entries") from None
     except (TypeError, ValueError):
-        raise OptionError(f"{type(owner).__name__}: an index is an int or a slice, got {k!r}") from None
+        raise OptionError(f"{type(owner).__name__}: an index must be an int or a slice, got {k!r}") from None
 
 
 class Sequential(Module):
@@ -332,7 +332,7 @@ class Sequential(Module):
     def __init__(self, *layers: Module) -> None:
         for k, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise OptionError(f"Sequential: layer {k} is a Module, got {type(layer).__name__}; see Function")
+                raise OptionError(f"Sequential: layer {k} must be a Module, got {type(layer).__name__}; see Function")
         self.layers = list(layers)
 
     def members(self) -> Iterator[tuple[str, Any]]:
@@ -373,7 +373,7 @@ class Residual(Module):
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:
         if not isinstance(body, Module) or not isinstance(shortcut, Module | None):
-            raise OptionError(f"Residual: body and shortcut are Modules, got {type(body).__name__} and {type(shortcut).__name__}")
+            raise OptionError(f"Residual: body and shortcut must be Modules, got {type(body).__name__} and {type(shortcut).__name__}")
         self.body = body
         self.shortcut = shortcut
 

@@ -134,7 +134,7 @@ class ModuleDict(Module):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
-            raise OptionError(f"{type(self).__name__}: a name is a text without a dot, got {name!r}")
+            raise OptionError(f"{type(self).__name__}: a name must be a text without a dot, got {name!r}")
         self.named[name] = _part(self, value)
 
     def __delitem__(self, name: str) -> None:

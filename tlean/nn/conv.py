@@ -23,9 +23,9 @@ def spread(name: str, value: Ints, d: int) -> tuple[int, ...]:
         values = (operator.index(value),) * d if hasattr(value, "__index__") else tuple(map(operator.index, value))  # type: ignore[arg-type]
     except (TypeError, NotImplementedError):
         # The second is what a memoryview of several axes raises.
-        raise OptionError(f"{name} is an int, or {d} of them, got {value!r}") from None
+        raise OptionError(f"{name} must be an int, or {d} of them, got {value!r}") from None
     if len(values) != d:
-        raise OptionError(f"{name} has {d} entries, got {value!r}")
+        raise OptionError(f"{name} must have {d} entries, got {value!r}")
     return values
 
 
@@ -63,7 +63,7 @@ class _Conv(Module):
         """The output."""
         if len(shape_of(self, x)) not in (self.d + 1, self.d + 2):
             raise ShapeError(
-                f"{type(self).__name__}: x has {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}"
+                f"{type(self).__name__}: x must have {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}"
             )
         return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
 
@@ -214,7 +214,7 @@ class _GlobalPool(Module):
         """The output."""
         rank = len(shape_of(self, x))
         if rank <= self.d:
-            raise ShapeError(f"{type(self).__name__}: x has channels before {self.d} spatial axes, got x: {shape_of(self, x)}")
+            raise ShapeError(f"{type(self).__name__}: x must have channels before {self.d} spatial axes, got x: {shape_of(self, x)}")
         return getattr(ops, self.op)(x, tuple(range(rank - self.d, rank)))
 
     def extra(self) -> str:

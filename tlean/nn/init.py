@@ -40,16 +40,16 @@ def gain(nonlinearity: str, slope: float = 0.01) -> float:
         (slope,) = _finite("gain", slope=slope)
         return math.sqrt(2 / (1 + slope * slope))
     if not isinstance(nonlinearity, str) or nonlinearity not in _GAINS:
-        raise OptionError(f"gain: nonlinearity is one of {', '.join([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}")
+        raise OptionError(f"gain: nonlinearity must be one of {', '.join([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}")
     return _GAINS[nonlinearity]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan-in, fan-out) of a weight of this shape. Raises: ShapeError if it has fewer than two axes."""
     if not isinstance(shape, tuple | list) or not all(isinstance(n, int | np.integer) for n in shape):
-        raise OptionError(f"fans: a shape is a tuple of ints, got {shape!r}")
+        raise OptionError(f"fans: a shape must be a tuple of ints, got {shape!r}")
     if len(shape) < 2:
-        raise ShapeError(f"fans: a weight has at least two axes, got {shape}")
+        raise ShapeError(f"fans: a weight must have at least two axes, got {shape}")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -57,7 +57,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 def as_dtype(dtype: Any) -> str:
     """The name of a dtype of parameters. Raises: DTypeError for another one."""
     if not isinstance(dtype, str) or dtype not in FLOATS:
-        raise DTypeError(f"a parameter's dtype is float32 or float64, got {dtype!r}")
+        raise DTypeError(f"a parameter's dtype must be float32 or float64, got {dtype!r}")
     return dtype
 
 
@@ -142,7 +142,7 @@ def _finite(rule: str, **values: Any) -> list[float]:
         except (TypeError, ValueError, OverflowError):
             found.append(math.nan)
         if not math.isfinite(found[-1]):
-            raise OptionError(f"{rule}: {name} is a finite number, got {value!r}")
+            raise OptionError(f"{rule}: {name} must be a finite number, got {value!r}")
     return found
 
 
@@ -177,7 +177,7 @@ def xavier_normal(gain: float = 1.0) -> Initialiser:
 
 def _kaiming(nonlinearity: str, slope: float, mode: str, even: bool) -> Kaiming:
     if not isinstance(mode, str) or mode not in ("fan_in", "fan_out"):
-        raise OptionError(f"kaiming: mode is 'fan_in' or 'fan_out', got {mode!r}")
+        raise OptionError(f"kaiming: mode must be 'fan_in' or 'fan_out', got {mode!r}")
     return Kaiming(gain(nonlinearity, slope), mode, even)
 
 

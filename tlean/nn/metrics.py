@@ -19,7 +19,7 @@ from tlean.optim.param_list import listed
 def _classes(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     scores, labels = as_array("scores", scores, numbers=True), as_array("labels", labels, numbers=True)
     if scores.ndim == labels.ndim + 1 and not scores.shape[-1]:
-        raise ShapeError(f"there is a score for at least one class, got scores of shape {scores.shape}")
+        raise ShapeError(f"scores must be for at least one class, got scores of shape {scores.shape}")
     found = scores.argmax(axis=-1) if scores.ndim == labels.ndim + 1 else scores
     if found.shape != labels.shape:
         raise ShapeError(f"a score for each class, or one class, for each label; got {scores.shape} and {labels.shape}")

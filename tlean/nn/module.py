@@ -46,13 +46,13 @@ def shape_of(layer: Module, x: Any) -> tuple[int, ...]:
     """The shape of an input. Raises: NodeError for something that is no reference and no array."""
     shape = getattr(x, "shape", None)
     if not isinstance(shape, tuple):
-        raise NodeError(f"{type(layer).__name__}: x is a reference of the program or an array, got a {type(x).__name__}")
+        raise NodeError(f"{type(layer).__name__}: x must be a reference of the program or an array, got a {type(x).__name__}")
     return shape
 
 
 def _check_backend(layer: Module, ops: Any, more: str = "") -> None:
     if not callable(getattr(ops, "linear", None)) or not callable(getattr(ops, "const", None)):
-        raise OptionError(f"{type(layer).__name__}: the first argument is a backend or session, got {type(ops).__name__}{more}")
+        raise OptionError(f"{type(layer).__name__}: the first argument must be a backend or session, got {type(ops).__name__}{more}")
 
 
 class Module:
@@ -110,7 +110,7 @@ class Module:
         """
         kind = Buffer if truth("parameter: buffer", buffer) else Param
         if not callable(initialiser):
-            raise OptionError(f"{type(self).__name__}: a first value is drawn by a rule of nn.init, got {initialiser!r}")
+            raise OptionError(f"{type(self).__name__}: a first value must be drawn by a rule of nn.init, got {initialiser!r}")
         dims = as_shape(shape)
         if math.prod(n for n in dims if n) >= 1 << 60:
             raise ShapeError(f"{type(self).__name__}: a parameter of shape {dims} is larger than memory")
@@ -137,7 +137,7 @@ class Module:
         Raises: OptionError that names the attribute where a layer or parameter is kept in a plain dict, or a list in a list.
         """
         if not isinstance(prefix, str):
-            raise OptionError(f"named_modules: a prefix is a text, got {prefix!r}")
+            raise OptionError(f"named_modules: a prefix must be a text, got {prefix!r}")
         found: list[tuple[str, Module]] = []
         known: set[int] = set()
 
@@ -223,7 +223,7 @@ class Module:
             )
         for name, rule in rules.items():
             if not callable(rule):
-                raise OptionError(f"init: {name} is a rule (rng, shape, dtype) -> array, as those of nn.init; got {rule!r}")
+                raise OptionError(f"init: {name} must be a rule (rng, shape, dtype) -> array, as those of nn.init; got {rule!r}")
         rng = Rng(seed)
         for _, module in self.named_modules():
             for p, own in vars(module).get("_first_values", ()):
@@ -278,7 +278,7 @@ class Module:
         changed.
         """
         if not isinstance(values, Mapping):
-            raise OptionError(f"load_state_dict: a state is a mapping of names to arrays, got {type(values).__name__}")
+            raise OptionError(f"load_state_dict: a state must be a mapping of names to arrays, got {type(values).__name__}")
         named = self.named_state()
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
         if truth("load_state_dict: strict", strict) and (missing or unknown):
@@ -289,7 +289,7 @@ class Module:
         ready = {name: as_tensor(values[name], p.dtype) for name, p in named.items() if name in values}
         for name, value in ready.items():
             if value.shape != named[name].shape:
-                raise ShapeError(f"load_state_dict: {name} has shape {named[name].shape}, got {value.shape}")
+                raise ShapeError(f"load_state_dict: {name} must have shape {named[name].shape}, got {value.shape}")
         for name, value in ready.items():
             named[name].set(value)
 
@@ -323,9 +323,9 @@ class Module:
             given = dict(zip(targets, refs, strict=False))
         for p, ref in given.items():
             if not isinstance(getattr(ref, "shape", None), tuple):
-                raise NodeError(f"bind: {p.name or 'a parameter'} is bound to a reference, got a {type(ref).__name__}")
+                raise NodeError(f"bind: {p.name or 'a parameter'} must be bound to a reference, got a {type(ref).__name__}")
             if tuple(ref.shape) != p.shape:
-                raise ShapeError(f"bind: {p.name or 'the parameter'} has shape {p.shape}, got {tuple(ref.shape)}")
+                raise ShapeError(f"bind: {p.name or 'the parameter'} must have shape {p.shape}, got {tuple(ref.shape)}")
         return Bound(ops, given, training)
 
     def apply(self, ops: Any, refs: Any, *inputs: Any, training: bool | None = None) -> Any:
@@ -414,7 +414,7 @@ class Module:
         batch_size = whole("predict: batch_size", batch_size, 1)
         if not values or any(x.ndim == 0 for x in values) or len({len(x) for x in values}) > 1:
             raise ShapeError(
-                f"predict: in batches the inputs have a first axis of one length, got {', '.join(str(x.shape) for x in values)}"
+                f"predict: in batches the inputs must have a first axis of one length, got {', '.join(str(x.shape) for x in values)}"
             )
         parts = []
         for k in range(0, max(len(values[0]), 1), batch_size):

@@ -42,7 +42,7 @@ class LayerNorm(Module):
         Raises: ShapeError unless the last axis has the layer's size.
         """
         if not shape_of(self, x) or x.shape[-1] != self.size:
-            raise ShapeError(f"LayerNorm: the last axis has size {self.size}, got x: {shape_of(self, x)}")
+            raise ShapeError(f"LayerNorm: the last axis must have size {self.size}, got x: {shape_of(self, x)}")
         return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
 
     def extra(self) -> str:
@@ -71,7 +71,7 @@ class BatchNorm(Module):
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         positive("BatchNorm", channels=channels)
         if number("BatchNorm: momentum", momentum) > 1:
-            raise OptionError(f"BatchNorm: momentum is in [0, 1], got {momentum}")
+            raise OptionError(f"BatchNorm: momentum must be in [0, 1], got {momentum}")
         self.channels = channels
         self.eps = number(f"{type(self).__name__}: eps", eps)
         self.momentum = float(momentum)
@@ -90,7 +90,7 @@ class BatchNorm(Module):
         """
         shape = shape_of(self, x)
         if len(shape) < 2 or shape[1] != self.channels:
-            raise ShapeError(f"BatchNorm: x is (N, {self.channels}, ...), got x: {shape}")
+            raise ShapeError(f"BatchNorm: x must be (N, {self.channels}, ...), got x: {shape}")
         # The ops take three axes as one image: a batch has at least four.
         wide = x if len(shape) >= 4 else ops.reshape(x, (*shape, *[1] * (4 - len(shape))))
         if ops.training(self):

@@ -29,11 +29,11 @@ class Program:
     def __init__(self, model: Any, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
         if isinstance(loss, str):
             if loss.startswith("_") or not callable(getattr(Ops, loss, None)):
-                raise OptionError(f"the loss is the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
+                raise OptionError(f"the loss must be the name of an op, such as 'cross_entropy' or 'mse_loss', or a function; got {loss!r}")
         elif not callable(loss):
-            raise OptionError(f"the loss is the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
+            raise OptionError(f"the loss must be the name of an op, or a function (ops, output, *targets), got {type(loss).__name__}")
         if not callable(getattr(model, "named_state", None)):
-            raise OptionError(f"Program: the model is a Module, got {model!r}")
+            raise OptionError(f"Program: the model must be a Module, got {model!r}")
         inputs = whole("the number of arrays that the model takes", inputs, 0)
         named = model.named_state()
         for name, p in named.items():
@@ -53,12 +53,12 @@ class Program:
             of the model.
         """
         if not callable(getattr(ops, "const", None)):
-            raise OptionError(f"a program's first argument is a backend or session, got {ops!r}")
+            raise OptionError(f"a program's first argument must be a backend or session, got {ops!r}")
         count = len(self.state)
         bound = Bound(ops, dict(zip(self.state, refs, strict=False)), self.training, closed=True)
         xs, targets = refs[count : count + self.inputs], refs[count + self.inputs :]
         output = self.model(bound, *xs)
         value = getattr(bound, self.loss)(output, *targets) if isinstance(self.loss, str) else self.loss(bound, output, *targets)
         if not hasattr(value, "shape"):
-            raise NodeError(f"the loss is a reference to a scalar, got {type(value).__name__}: what ops return is one")
+            raise NodeError(f"the loss must be a reference to a scalar, got {type(value).__name__}: what ops return is one")
         return value, {"loss": value, "output": output, "buffers": [bound.updates.get(b) for b in self.buffers]}

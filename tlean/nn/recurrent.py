@@ -42,7 +42,7 @@ class _Recurrent(Module):
     def forward(self, ops: Any, x: Any) -> Any:
         """The states, or the last one."""
         if len(shape_of(self, x)) != 3 or x.shape[2] != self.inputs or x.shape[1] < 1:
-            raise ShapeError(f"{type(self).__name__}: x is (N, T, {self.inputs}) with T at least 1, got x: {shape_of(self, x)}")
+            raise ShapeError(f"{type(self).__name__}: x must be (N, T, {self.inputs}) with T at least 1, got x: {shape_of(self, x)}")
         batch, length, _ = x.shape
         state, outputs = self.start(ops, batch), []
         for t in range(length):

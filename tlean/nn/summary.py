@@ -62,7 +62,7 @@ def summary(model: Module, *input_shapes: Any) -> Summary:
     Raises: OptionError for something that is no `Module`.
     """
     if not isinstance(model, Module):
-        raise OptionError(f"summary: the model is a Module, got {model!r}")
+        raise OptionError(f"summary: the model must be a Module, got {model!r}")
     state = model.state()
     dtype = state[0].dtype if state else "float32"
     paths = {id(m): path for path, m in model.named_modules()}

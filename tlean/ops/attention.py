@@ -20,22 +20,22 @@ _LOW = -3e38
 
 def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
     if not len(q) == len(k) == len(v) >= 2:
-        raise ShapeError("q, k and v have equally many axes, at least two")
+        raise ShapeError("q, k and v must have equally many axes, at least two")
     if not q[:-2] == k[:-2] == v[:-2]:
-        raise ShapeError("q, k and v have the same leading axes")
+        raise ShapeError("q, k and v must have the same leading axes")
     if q[-1] != k[-1]:
-        raise ShapeError(f"q and k have the same number of features, not {q[-1]} and {k[-1]}")
+        raise ShapeError(f"q and k must have the same number of features, not {q[-1]} and {k[-1]}")
     if k[-2] != v[-2]:
-        raise ShapeError(f"k and v have the same length, not {k[-2]} and {v[-2]}")
+        raise ShapeError(f"k and v must have the same length, not {k[-2]} and {v[-2]}")
     if min(q[-2], k[-2], q[-1], v[-1]) < 1:
-        raise ShapeError("sequences and features have at least one element")
+        raise ShapeError("sequences and features must have at least one element")
     scores = (*q[:-1], k[-2])
     if mask is not None and mask not in (scores[-2:], scores):
-        raise ShapeError(f"mask has shape {scores[-2:]}" + (f" or {scores}" if len(scores) > 2 else ""))
+        raise ShapeError(f"mask must have shape {scores[-2:]}" + (f" or {scores}" if len(scores) > 2 else ""))
 
 
 def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
-    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has a mask of its own, causal."""
+    """Ints: batch, n, m, features of q and k, features of v, whether each batch item has its own mask, causal."""
     own = mask is not None and len(mask) > 2
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
 
@@ -86,7 +86,7 @@ class AttentionAllowed:
         return shape
 
     def kernel_params(mask, *, shape, causal):
-        """Ints: batch, n, m, whether each batch item has a mask of its own, causal."""
+        """Ints: batch, n, m, whether each batch item has its own mask, causal."""
         return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
 
 
@@ -217,22 +217,22 @@ class MultiHeadAttention:
     def options(wq, wk, wv, wo, x, mask=None, *, num_heads):
         heads = operator.index(num_heads)
         if heads < 1:
-            raise OptionError("num_heads is at least 1")
+            raise OptionError("num_heads must be at least 1")
         if len(wq) == 2 and wq[1] % heads:
-            raise OptionError(f"num_heads divides the {wq[1]} columns of wq")
+            raise OptionError(f"num_heads must divide the {wq[1]} columns of wq")
         return {"num_heads": heads}
 
     def shape(wq, wk, wv, wo, x, mask, *, num_heads):
         if len(wq) != 2 or not wq == wk == wv:
-            raise ShapeError("wq, wk and wv have one shape with two axes: (D, heads * features)")
+            raise ShapeError("wq, wk and wv must have one shape with two axes: (D, heads * features)")
         if wo != wq[::-1]:
-            raise ShapeError(f"wo has shape {wq[::-1]}")
+            raise ShapeError(f"wo must have shape {wq[::-1]}")
         if len(x) not in (2, 3) or x[-1] != wq[0]:
-            raise ShapeError(f"x has shape (n, {wq[0]}) or (N, n, {wq[0]})")
+            raise ShapeError(f"x must have shape (n, {wq[0]}) or (N, n, {wq[0]})")
         if min(*wq, x[-2]) < 1:
-            raise ShapeError("sequences and features have at least one element")
+            raise ShapeError("sequences and features must have at least one element")
         if mask is not None and mask != (x[-2], x[-2]):
-            raise ShapeError(f"mask has shape ({x[-2]}, {x[-2]})")
+            raise ShapeError(f"mask must have shape ({x[-2]}, {x[-2]})")
         return x
 
     def decompose(ops, wq, wk, wv, wo, x, mask, *, num_heads):

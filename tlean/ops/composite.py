@@ -45,11 +45,11 @@ def global_avg_pool2d_nchw(ops: Any, x: Any, name: str | None = None) -> Any:
 def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
     # "ij,jk->ik" as three words; every letter once within a word, one size per letter.
     if not isinstance(spec, str):
-        raise OptionError('spec is a string of the form "ij,jk->ik"')
+        raise OptionError('spec must be a string of the form "ij,jk->ik"')
     inputs, arrow, out = spec.replace(" ", "").partition("->")
     words = inputs.split(",")
     if not arrow or len(words) != 2:
-        raise OptionError('spec is of the form "ij,jk->ik", with two operands and the result named')
+        raise OptionError('spec must be of the form "ij,jk->ik", with two operands and the result named')
     for word in (*words, out):
         if not all(c.isascii() and c.isalpha() for c in word) or len(set(word)) != len(word):
             raise OptionError(f"spec names each axis by one letter, once in each operand, not {word!r}")
@@ -61,7 +61,7 @@ def _parse(spec: str, a: Any, b: Any) -> tuple[str, str, str]:
             raise ShapeError(f"spec gives {len(word)} letters {word!r} for {len(x.shape)} axes")
         for c, d in zip(word, x.shape, strict=True):
             if sizes.setdefault(c, d) != d:
-                raise ShapeError(f"letter {c!r} has one size, not {sizes[c]} and {d}")
+                raise ShapeError(f"letter {c!r} must have one size, not {sizes[c]} and {d}")
     return words[0], words[1], out
 
 
@@ -74,7 +74,7 @@ def einsum(ops: Any, spec: str, a: Any, b: Any, name: str | None = None) -> Any:
     """
     a, b = array(ops, a, "einsum: a"), array(ops, b, "einsum: b")
     if not isinstance(spec, str):
-        raise OptionError(f'einsum: spec is a text such as "ij,jk->ik", got {type(spec).__name__}')
+        raise OptionError(f'einsum: spec must be a text such as "ij,jk->ik", got {type(spec).__name__}')
     try:
         wa, wb, out = _parse(spec, a, b)
     except (OptionError, ShapeError) as error:
@@ -115,7 +115,7 @@ def _product(sizes: Any) -> int:
 
 
 def _checked(op: str, reduction: Any) -> str:
-    """The reduction of a composite, whose errors nobody else completes."""
+    """The reduction of a composite, whose errors are completed here."""
     try:
         return reduction_name(reduction)
     except OptionError as error:

@@ -24,14 +24,14 @@ def _spatial(w: Shape) -> int:
     # The number of spatial axes, which w's rank gives.
     d = len(w) - 2
     if not 1 <= d <= 3:
-        raise ShapeError(f"w has two channel axes and 1, 2 or 3 spatial ones, not {len(w)} axes")
+        raise ShapeError(f"w must have two channel axes and 1, 2 or 3 spatial ones, not {len(w)} axes")
     return d
 
 
 def _positive_int(value: object, name: str) -> int:
     (number,) = per_axis(value, 1, name)  # type: ignore[arg-type]
     if number < 1:
-        raise OptionError(f"{name} is at least 1, not {number}")
+        raise OptionError(f"{name} must be at least 1, not {number}")
     return number
 
 
@@ -46,24 +46,24 @@ def _window_options(d: int, stride: Any, padding: Any, dilation: Any, groups: An
 
 def _check_rank(name: str, shape: Shape, d: int) -> None:
     if len(shape) not in (d + 1, d + 2):
-        raise ShapeError(f"{name} has {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with w's rank")
+        raise ShapeError(f"{name} must have {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with w's rank")
 
 
 def _check_two_d(w: Shape) -> None:
     if len(w) != 4:
-        raise ShapeError(f"w has 4 axes (two channel, two spatial), not {len(w)}")
+        raise ShapeError(f"w must have 4 axes (two channel, two spatial), not {len(w)}")
 
 
 def _check_channels(w: Shape, groups: int, first: str, second: str) -> None:
     if w[0] < 1 or w[1] < 1:
-        raise ShapeError(f"w has at least one channel on each of its channel axes, not {w[0]} and {w[1]}")
+        raise ShapeError(f"w must have at least one channel on each of its channel axes, not {w[0]} and {w[1]}")
     if w[0] % groups:
-        raise ShapeError(f"groups={groups} divides w's {first} channels ({w[0]}); {second} is given per group")
+        raise ShapeError(f"groups={groups} must divide w's {first} channels ({w[0]}); {second} is given per group")
 
 
 def _check_bias(b: Shape | None, channels: int) -> None:
     if b is not None and b != (channels,):
-        raise ShapeError(f"b has shape ({channels},): one entry per output channel")
+        raise ShapeError(f"b must have shape ({channels},): one entry per output channel")
 
 
 def _conv_shape(w: Shape, b: Shape | None, x: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Shape:
@@ -87,18 +87,18 @@ def _transpose_shape(
         raise ShapeError(f"w takes {w[0]} input channels")
     _check_bias(b, w[1] * groups)
     if min(*stride, *dilation) < 1:
-        raise ShapeError(f"stride and dilation are at least 1, not {stride} and {dilation}")
+        raise ShapeError(f"stride and dilation must be at least 1, not {stride} and {dilation}")
     if min(w[2:]) < 1:
-        raise ShapeError(f"a kernel has at least one cell along each axis, not {w[2:]}")
+        raise ShapeError(f"a kernel must have at least one cell along each axis, not {w[2:]}")
     if min(padding) < 0:
-        raise ShapeError(f"padding is at least 0, not {padding}")
+        raise ShapeError(f"padding must be at least 0, not {padding}")
     if min(x[-d:]) < 1:
-        raise ShapeError("x has at least one cell along each spatial axis")
+        raise ShapeError("x must have at least one cell along each spatial axis")
     if any(not 0 <= o < max(s, r) for o, s, r in zip(output_padding, stride, dilation, strict=True)):
-        raise ShapeError(f"output_padding is at least 0 and smaller than stride or dilation, not {output_padding}")
+        raise ShapeError(f"output_padding must be at least 0 and smaller than stride or dilation, not {output_padding}")
     out = tuple(map(conv_transpose_out, x[-d:], w[2:], stride, padding, output_padding, dilation))
     if min(out) < 1:
-        raise ShapeError(f"the output has at least one cell along each spatial axis, not {out}")
+        raise ShapeError(f"the output must have at least one cell along each spatial axis, not {out}")
     return (*x[: -d - 1], w[1] * groups, *out)
 
 
@@ -379,7 +379,7 @@ class ConvGradX:
         _check_rank("g", g, d)
         wide = (*g[: -d - 1], w[1] * groups, *in_shape)
         if _conv_shape(w, None, wide, stride, padding, dilation, groups) != g:
-            raise ShapeError(f"g has the shape that conv makes of w and an input {wide}")
+            raise ShapeError(f"g must have the shape that conv makes of w and an input {wide}")
         return wide
 
     def kernel_params(w, g, *, in_shape, stride, padding, dilation, groups):
@@ -410,10 +410,10 @@ class ConvGradW:
         _check_rank("x", x, d)
         _check_rank("g", g, d)
         if x[-d - 1] % groups or g[-d - 1] % groups:
-            raise ShapeError(f"groups={groups} divides the channels of x and of g")
+            raise ShapeError(f"groups={groups} must divide the channels of x and of g")
         w = (g[-d - 1], x[-d - 1] // groups, *kernel)
         if _conv_shape(w, None, x, stride, padding, dilation, groups) != g:
-            raise ShapeError(f"g has the shape that conv makes of x and a kernel {w}")
+            raise ShapeError(f"g must have the shape that conv makes of x and a kernel {w}")
         return w
 
     def kernel_params(g, x, *, kernel, stride, padding, dilation, groups):

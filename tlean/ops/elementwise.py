@@ -60,7 +60,7 @@ _REQUIRED = object()
 def number(value: Any, name: str) -> float:
     """An option that is a plain number, as a float. Raises: OptionError."""
     if not isinstance(value, Real):
-        raise OptionError(f"{name} is a plain number")
+        raise OptionError(f"{name} must be a plain number")
     # Options are part of a key: one NaN object, since two of them are never equal.
     return float(value) if value == value else math.nan
 
@@ -143,7 +143,7 @@ def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any
 def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any]:
     def shape(first: Shape, *rest: Shape, **given: Any) -> Shape:
         if any(s != first for s in rest):
-            raise ShapeError(f"{' and '.join(formula.inputs)} have the same shape (broadcast_to stretches one explicitly)")
+            raise ShapeError(f"{' and '.join(formula.inputs)} must have the same shape (broadcast_to stretches one explicitly)")
         return first
 
     def kernel_params(first: Shape, *rest: Shape, **given: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -314,7 +314,7 @@ elementwise(
 
 def _check_clamp(options: dict[str, Any]) -> None:
     if not options["lo"] <= options["hi"]:
-        raise OptionError("lo is at most hi")
+        raise OptionError("lo must be at most hi")
 
 
 _RAISED = "select(x < lo, lo, x)"
@@ -404,7 +404,7 @@ _NORMAL_PDF = f"{1 / math.sqrt(2 * math.pi)!r}*exp(-0.5*(x*x))"
 
 def _check_gelu(options: dict[str, Any]) -> None:
     if options["approximate"] not in ("tanh", "none"):
-        raise OptionError('approximate is "tanh" or "none"')
+        raise OptionError('approximate must be "tanh" or "none"')
 
 
 elementwise(

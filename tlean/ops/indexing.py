@@ -37,9 +37,9 @@ def _per_axis(values: Sequence[int], x: Shape, name: str) -> Shape:
     try:
         found = tuple(index(v) for v in values)
     except TypeError:
-        raise OptionError(f"{name} is a sequence of ints") from None
+        raise OptionError(f"{name} must be a sequence of ints") from None
     if len(found) != len(x):
-        raise OptionError(f"{name} has one entry for each of the {len(x)} axes of x")
+        raise OptionError(f"{name} must have one entry for each of the {len(x)} axes of x")
     return found
 
 
@@ -56,7 +56,7 @@ class SliceRange0:
 
     def shape(x, *, start, length):
         if not x:
-            raise ShapeError("x has at least one axis")
+            raise ShapeError("x must have at least one axis")
         if start < 0 or length < 0 or start + length > x[0]:
             raise IndexRangeError(f"0 <= start, 0 <= length and start + length <= {x[0]}")
         return (length, *x[1:])
@@ -89,7 +89,7 @@ class Slice:
         first, ends = _per_axis(starts, x, "starts"), _per_axis(stops, x, "stops")
         strides = (1,) * len(x) if steps is None else _per_axis(steps, x, "steps")
         if any(s < 1 for s in strides):
-            raise OptionError("steps are at least 1")
+            raise OptionError("steps must be at least 1")
         if not all(0 <= a <= b <= n for a, b, n in zip(first, ends, x, strict=True)):
             raise IndexRangeError("0 <= start <= stop <= size along every axis")
         # The stop right behind the last entry taken: one form for every call that takes the same entries.
@@ -149,9 +149,9 @@ class Pad:
         try:
             pairs = tuple(tuple(index(v) for v in pair) for pair in widths)
         except TypeError:
-            raise OptionError("widths is a sequence of pairs of ints") from None
+            raise OptionError("widths must be a sequence of pairs of ints") from None
         if len(pairs) != len(x) or any(len(p) != 2 or min(p) < 0 for p in pairs):
-            raise OptionError(f"widths has one pair (before, after) of numbers of at least 0 for each of the {len(x)} axes of x")
+            raise OptionError(f"widths must have one pair (before, after) of numbers of at least 0 for each of the {len(x)} axes of x")
         return {"widths": pairs, "value": float(value)}
 
     def shape(x, *, widths, value):
@@ -183,7 +183,7 @@ def rows_numbers(x: Shape, at: Shape, strict: bool) -> tuple[tuple[int, ...], tu
 
 def _need(shape: Shape, axes: int, name: str) -> None:
     if len(shape) != axes:
-        raise ShapeError(f"{name} has {axes} {'axis' if axes == 1 else 'axes'}")
+        raise ShapeError(f"{name} must have {axes} {'axis' if axes == 1 else 'axes'}")
 
 
 class _Gather:
@@ -390,5 +390,5 @@ class ScatterAddRow(_ScatterAdd):
         _need(x, 2, "x")
         _need(i, 0, "i")
         if v != x[1:]:
-            raise ShapeError(f"v is one row of x, of shape {x[1:]}")
+            raise ShapeError(f"v must be one row of x, of shape {x[1:]}")
         return x

@@ -99,7 +99,7 @@ def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[
 
         def shape(x):
             if len(x) != len(axes):
-                raise ShapeError(f"x has {len(axes)} axes")
+                raise ShapeError(f"x must have {len(axes)} axes")
             return tuple(x[a] for a in axes)
 
         def kernel_params(x):
@@ -191,9 +191,9 @@ class Permute:
         try:
             found = tuple(index(a) + len(x) if a < 0 else index(a) for a in axes)
         except TypeError:
-            raise OptionError("axes is a sequence of ints") from None
+            raise OptionError("axes must be a sequence of ints") from None
         if sorted(found) != list(range(len(x))):
-            raise OptionError(f"axes is a permutation of the {len(x)} axes of x")
+            raise OptionError(f"axes must be a permutation of the {len(x)} axes of x")
         return {"axes": found}
 
     def shape(x, *, axes):
@@ -261,7 +261,7 @@ def _concat_shape(xs: tuple[Shape, ...], axis: int) -> Shape:
     first = xs[0]
     for x in xs[1:]:
         if len(x) != len(first) or any(i != axis and d != e for i, (d, e) in enumerate(zip(x, first, strict=True))):
-            raise ShapeError(f"inputs have equal sizes along every axis but axis {axis}")
+            raise ShapeError(f"inputs must have equal sizes along every axis but axis {axis}")
     return (*first[:axis], sum(x[axis] for x in xs), *first[axis + 1 :])
 
 
@@ -329,7 +329,7 @@ class Stack:
 
     def shape(*xs, axis):
         if any(x != xs[0] for x in xs):
-            raise ShapeError("inputs have one shape")
+            raise ShapeError("inputs must have one shape")
         return (*xs[0][:axis], len(xs), *xs[0][axis:])
 
     def kernel_params(*xs, axis):
@@ -365,7 +365,7 @@ class ConcatVectors(_ConcatPair):
 
     def shape(a, b):
         if len(a) != 1 or len(b) != 1:
-            raise ShapeError("a and b are vectors")
+            raise ShapeError("a and b must be vectors")
         return (a[0] + b[0],)
 
 
@@ -377,5 +377,5 @@ class ConcatDim0(_ConcatPair):
 
     def shape(a, b):
         if not a:
-            raise ShapeError("a and b have at least one axis")
+            raise ShapeError("a and b must have at least one axis")
         return _concat_shape((a, b), 0)

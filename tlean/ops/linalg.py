@@ -17,13 +17,13 @@ from .samples import bad, good
 def _product_sizes(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[Shape, int, int, int]:
     """(leading axes, m, n, k) of the product (*lead, m, k) (*lead, k, n)."""
     if len(a) < 2 or len(b) < 2:
-        raise ShapeError("a and b have at least two axes")
+        raise ShapeError("a and b must have at least two axes")
     if a[:-2] != b[:-2]:
-        raise ShapeError(f"a and b have the same leading axes, not {a[:-2]} and {b[:-2]}")
+        raise ShapeError(f"a and b must have the same leading axes, not {a[:-2]} and {b[:-2]}")
     m, k = a[-2:][::-1] if transpose_a else a[-2:]
     inner, n = b[-2:][::-1] if transpose_b else b[-2:]
     if k != inner:
-        raise ShapeError(f"the inner sizes are equal, not {k} and {inner}")
+        raise ShapeError(f"inner dimensions must match, but are {k} and {inner}")
     return a[:-2], m, n, k
 
 
@@ -110,7 +110,7 @@ class Bmm:
 
     def shape(a, b):
         if len(a) != 3 or len(b) != 3:
-            raise ShapeError("a and b have three axes: (batch, rows, columns)")
+            raise ShapeError("a and b must have three axes: (batch, rows, columns)")
         lead, m, n, _ = _product_sizes(a, b, False, False)
         return (*lead, m, n)
 
@@ -169,11 +169,11 @@ class Linear:
 
     def shape(w, b, x):
         if len(w) != 2:
-            raise ShapeError("w has two axes: (out, in)")
+            raise ShapeError("w must have two axes: (out, in)")
         if not x or x[-1] != w[1]:
-            raise ShapeError(f"the last axis of x has w's {w[1]} inputs")
+            raise ShapeError(f"the last axis of x must have w's {w[1]} inputs")
         if b is not None and b != (w[0],):
-            raise ShapeError(f"b has shape ({w[0]},): one entry per output")
+            raise ShapeError(f"b must have shape ({w[0]},): one entry per output")
         return (*x[:-1], w[0])
 
     def kernel_params(w, b, x):

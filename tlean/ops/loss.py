@@ -17,16 +17,16 @@ _REDUCTIONS = ("none", "mean", "sum")
 
 def reduction_name(reduction: Any) -> str:
     if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
-        raise OptionError(f"reduction is one of {', '.join(_REDUCTIONS)}")
+        raise OptionError(f"reduction must be one of {', '.join(_REDUCTIONS)}")
     return reduction
 
 
 def _paired(a, b, reduction, names):
     # The output's shape, for a loss of two arrays of one shape.
     if a != b:
-        raise ShapeError(f"{names} have one shape")
+        raise ShapeError(f"{names} must have one shape")
     if reduction == "mean" and size(a) == 0:
-        raise ShapeError("a mean is over at least one element")
+        raise ShapeError("a mean must be over at least one element")
     return a if reduction == "none" else ()
 
 
@@ -163,13 +163,13 @@ def label_options(ignore_index, reduction):
 
 def check_labelled(scores, labels, weight, name):
     if not scores:
-        raise ShapeError(f"{name} has a last axis of classes")
+        raise ShapeError(f"{name} must have a last axis of classes")
     if labels != scores[:-1]:
-        raise ShapeError(f"labels have the shape of {name} without its last axis, {scores[:-1]}")
+        raise ShapeError(f"labels must have the shape of {name} without its last axis, {scores[:-1]}")
     if scores[-1] == 0:
-        raise ShapeError(f"{name} has at least one class")
+        raise ShapeError(f"{name} must have at least one class")
     if weight not in (None, (scores[-1],)):
-        raise ShapeError(f"weight has one factor a class, {(scores[-1],)}")
+        raise ShapeError(f"weight must have one factor a class, {(scores[-1],)}")
 
 
 def _one_hot_samples():
@@ -227,7 +227,7 @@ class Pick(_AtLabel):
 
     def shape(x, labels, *, depth, ignore_index):
         if x != (*labels, depth):
-            raise ShapeError("labels have the shape of x without its last axis")
+            raise ShapeError("labels must have the shape of x without its last axis")
         return labels
 
     def vjp(ops, g, y, x, labels, *, depth, ignore_index):
@@ -250,7 +250,7 @@ class Unpick(_AtLabel):
 
     def shape(x, labels, *, depth, ignore_index):
         if x != labels:
-            raise ShapeError("x and labels have one shape")
+            raise ShapeError("x and labels must have one shape")
         return (*labels, depth)
 
     def vjp(ops, g, y, x, labels, *, depth, ignore_index):
@@ -358,7 +358,7 @@ class CrossEntropy:
     def options(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
         smoothing = float(label_smoothing)
         if not 0.0 <= smoothing <= 1.0:
-            raise OptionError("label_smoothing is at least 0 and at most 1")
+            raise OptionError("label_smoothing must be at least 0 and at most 1")
         return {"label_smoothing": smoothing, **label_options(ignore_index, reduction)}
 
     def shape(logits, labels, weight=None, *, label_smoothing, ignore_index, reduction):

@@ -14,7 +14,7 @@ from .samples import Arr, bad, good
 def _eps(eps: Any) -> dict[str, float]:
     value = float(eps)
     if not 0.0 <= value < math.inf:
-        raise OptionError("eps is finite and at least 0")
+        raise OptionError("eps must be finite and at least 0")
     return {"eps": value}
 
 
@@ -101,10 +101,10 @@ class LayerNorm:
 
     def shape(x, gamma=None, beta=None, *, eps):
         if not x or x[-1] == 0:
-            raise ShapeError("x has a last axis with at least one element")
+            raise ShapeError("x must have a last axis with at least one element")
         for name, v in (("gamma", gamma), ("beta", beta)):
             if v not in (None, (x[-1],)):
-                raise ShapeError(f"{name} has the size of x's last axis, {(x[-1],)}")
+                raise ShapeError(f"{name} must have the size of x's last axis, {(x[-1],)}")
         return x
 
     def residual_specs(x, gamma, beta, *, eps):
@@ -158,13 +158,13 @@ def _channel_axis(x):
 
 def _check_channels(x, statistics, **per_channel):
     if len(x) < 2:
-        raise ShapeError("x is (C, H, W) or (N, C, ...)")
+        raise ShapeError("x must be (C, H, W) or (N, C, ...)")
     channel = _channel_axis(x)
     if statistics and size(x) == 0:
-        raise ShapeError("x has at least one element along each axis")
+        raise ShapeError("x must have at least one element along each axis")
     for name, v in per_channel.items():
         if v != (x[channel],):
-            raise ShapeError(f"{name} has one number for each of the {x[channel]} channels")
+            raise ShapeError(f"{name} must have one number for each of the {x[channel]} channels")
 
 
 def _slabs(x):

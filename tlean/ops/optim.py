@@ -20,9 +20,9 @@ from .unregistered import plain_op
 def _shapes(hyper: Shape, length: int, p: Shape, *others: Shape) -> list[Shape]:
     # One shape for the parameter and one for each state; `others` are the gradient and the states.
     if any(s != p for s in others):
-        raise ShapeError("the gradient and the states have the parameter's shape")
+        raise ShapeError("the gradient and the states must have the parameter's shape")
     if hyper != (length,):
-        raise ShapeError(f"hyper has {length} entries")
+        raise ShapeError(f"hyper must have {length} entries")
     return [p] * len(others)
 
 

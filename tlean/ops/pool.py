@@ -31,10 +31,10 @@ from .samples import Arr, bad, good
 
 def _pad_value(window: dict[str, Any], pad_value: Any) -> dict[str, Any]:
     if "padding" not in window:
-        raise OptionError("padding is an int, or one for each spatial axis, not None")
+        raise OptionError("padding must be an int, or one for each spatial axis, not None")
     value = float(pad_value)
     if not value < math.inf:
-        raise OptionError(f"pad_value is -inf or a finite number, not {value}")
+        raise OptionError(f"pad_value must be -inf or a finite number, not {value}")
     # Without padding it means nothing, so two calls that differ in it alone are the same call.
     return {**window, "pad_value": value if any(window["padding"]) else -math.inf}
 
@@ -42,7 +42,7 @@ def _pad_value(window: dict[str, Any], pad_value: Any) -> dict[str, Any]:
 def _beta(window: dict[str, Any], beta: Any) -> dict[str, Any]:
     value = float(beta)
     if not math.isfinite(value) or value == 0.0:
-        raise OptionError(f"beta is finite and not 0, not {value}")
+        raise OptionError(f"beta must be finite and not 0, not {value}")
     return {**window, "beta": value}
 
 
@@ -54,7 +54,7 @@ def _chosen(x: Shape, **window: Any) -> Shape:
     """As `pooled`, for pools that name cells by 32-bit numbers."""
     d = len(window["kernel"])
     if size(x[-d:]) >= 1 << 30:
-        raise ShapeError(f"x has fewer than 2^30 cells along its spatial axes, not {size(x[-d:])}")
+        raise ShapeError(f"x must have fewer than 2^30 cells along its spatial axes, not {size(x[-d:])}")
     return pooled(x, **window)
 
 

@@ -19,10 +19,10 @@ def _kernel(kernel: Any, d: int | None) -> Shape:
     if d is not None:
         return per_axis(kernel, d, "kernel")
     if hasattr(kernel, "__index__"):
-        raise OptionError(f"kernel is a tuple of 1, 2 or 3 ints, one for each spatial axis, not {kernel!r}")
+        raise OptionError(f"kernel must be a tuple of 1, 2 or 3 ints, one for each spatial axis, not {kernel!r}")
     kernel = tuple(kernel)
     if not 1 <= len(kernel) <= 3:
-        raise OptionError(f"kernel is a tuple of 1, 2 or 3 ints, one for each spatial axis, not {kernel!r}")
+        raise OptionError(f"kernel must be a tuple of 1, 2 or 3 ints, one for each spatial axis, not {kernel!r}")
     return per_axis(kernel, len(kernel), "kernel")
 
 
@@ -40,9 +40,9 @@ def whole_window(kernel: Shape, stride: Shape, padding: Shape | None = None, **r
 
 def spatial_out(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape) -> Shape:
     if min(sizes) < 1:
-        raise ShapeError(f"x has at least one cell along each spatial axis, not {sizes}")
+        raise ShapeError(f"x must have at least one cell along each spatial axis, not {sizes}")
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ShapeError(f"padding is at most half the kernel: {padding} for {kernel}")
+        raise ShapeError(f"padding must be at most half the kernel: {padding} for {kernel}")
     return tuple(conv_out(n, k, s, p, 1) for n, k, s, p in zip(sizes, kernel, stride, padding, strict=True))
 
 
@@ -50,9 +50,9 @@ def pooled(x: Shape, kernel: Shape, stride: Shape, padding: Shape | None = None,
     """The shape of a pool of x."""
     d = len(kernel)
     if len(x) not in (d + 1, d + 2):
-        raise ShapeError(f"x has {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with a kernel of {d}")
+        raise ShapeError(f"x must have {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with a kernel of {d}")
     if x[-d - 1] < 1:
-        raise ShapeError("x has at least one channel")
+        raise ShapeError("x must have at least one channel")
     return (*x[:-d], *spatial_out(x[-d:], kernel, stride, (0,) * d if padding is None else padding))
 
 
@@ -72,7 +72,7 @@ def window_params(
 
 def require_same(found: Shape, wanted: Shape, name: str) -> None:
     if found != wanted:
-        raise ShapeError(f"{name} has shape {wanted}")
+        raise ShapeError(f"{name} must have shape {wanted}")
 
 
 # Samples -----------------------------------------------------------------------------------------------------------------

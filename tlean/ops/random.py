@@ -19,7 +19,7 @@ def _seed(value: int) -> Arr:
 
 def _check_seed(seed: Shape | None) -> None:
     if seed not in (None, ()):
-        raise ShapeError("seed has shape ()")
+        raise ShapeError("seed must have shape ()")
 
 
 def _uniform_samples() -> list:
@@ -88,7 +88,7 @@ class BernoulliMask:
     def shape(keep_prob, seed, *, shape):
         _check_seed(seed)
         if keep_prob != ():
-            raise ShapeError("keep_prob has shape ()")
+            raise ShapeError("keep_prob must have shape ()")
         return shape
 
     def kernel_params(keep_prob, seed, *, shape):
@@ -130,7 +130,7 @@ class Dropout:
     def options(x, seed, *, p, train=True):
         p = float(p)
         if not 0.0 <= p < 1.0:
-            raise OptionError(f"p is in [0, 1), not {p}")
+            raise OptionError(f"p must be in [0, 1), not {p}")
         return {"p": p, "train": True} if train and p > 0.0 else {"p": 0.0, "train": False}
 
     def shape(x, seed, *, p, train):

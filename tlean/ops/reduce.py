@@ -237,7 +237,7 @@ class Argmax:
 def _points_axis(x: Shape, axis: int | tuple[int, ...], index: Shape) -> Shape:
     axes = normalize_axes(axis, len(x))
     if size(index) != size(reduced(x, axes, False)):
-        raise ShapeError("index has one entry for each element left after reducing over axis")
+        raise ShapeError("index must have one entry for each element left after reducing over axis")
     return axes
 
 
@@ -280,7 +280,7 @@ class PlaceAt:
 
     def shape(v, index, *, shape, axis):
         if v != index:
-            raise ShapeError("v and index have one shape")
+            raise ShapeError("v and index must have one shape")
         return shape
 
     def kernel_params(v, index, *, shape, axis):

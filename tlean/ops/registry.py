@@ -155,7 +155,7 @@ class OpDef:
                 outs += [_as_spec(o, FLOAT) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
-                    raise ShapeError(f"a result has at most 2^48 elements, not {o.size}")
+                    raise ShapeError(f"a result must have at most 2^48 elements, not {o.size}")
             return clean, outs
         except TleanError as error:
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(specs), options) from None
@@ -369,7 +369,7 @@ def whole(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise OptionError(f"{name} is an int, not {value!r}") from None
+        raise OptionError(f"{name} must be an int, not {value!r}") from None
 
 
 def is_positive(value: Any) -> bool:

@@ -21,7 +21,7 @@ def _axis(shape, axis):
 
 def _check(shape, axis):
     if shape and shape[axis] == 0:
-        raise ShapeError(f"axis {axis} has at least one element")
+        raise ShapeError(f"axis {axis} must have at least one element")
 
 
 def _layout(shape, axis):

@@ -44,7 +44,7 @@ def host_op(
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 
     Args:
-        inputs: the shape and dtype of every input; any float dtype stands for the program's.
+        inputs: the shape and dtype of every input; any float dtype means the program's.
         outputs: the shape of every output, each of the program's float dtype.
     """
 

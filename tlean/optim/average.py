@@ -34,11 +34,11 @@ class ExponentialMovingAverage:
     def __init__(self, params: Iterable[Param], decay: float = 0.999) -> None:
         self.params = listed("ExponentialMovingAverage: the parameters", params)
         if not all(isinstance(p, Param) for p in self.params):
-            raise OptionError(f"ExponentialMovingAverage: parameters are tl.Params, got {[type(p).__name__ for p in self.params]}")
+            raise OptionError(f"ExponentialMovingAverage: parameters must be tl.Params, got {[type(p).__name__ for p in self.params]}")
         if not self.params:
             raise OptionError("ExponentialMovingAverage: there are no parameters")
         if number("decay", decay) > 1:
-            raise OptionError(f"decay is in [0, 1], got {decay!r}")
+            raise OptionError(f"decay must be in [0, 1], got {decay!r}")
         self.decay = float(decay)
         #: How many updates there were.
         self.count = 0

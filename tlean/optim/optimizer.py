@@ -50,14 +50,14 @@ class Optimizer(Update):
         """
         name = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:
-            raise OptionError(f"{name}: a group is a dict with 'params' and options, got {group!r}")
+            raise OptionError(f"{name}: a group must be a dict with 'params' and options, got {group!r}")
         unknown = group.keys() - self.defaults.keys() - {"params"}
         if unknown:
             raise OptionError(f"{name}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(self.defaults)}")
         params = [group["params"]] if isinstance(group["params"], Param) else list(group["params"])
         for p in params:
             if not isinstance(p, Param):
-                raise OptionError(f"{name}: parameters are tl.Params, got {type(p).__name__}")
+                raise OptionError(f"{name}: parameters must be tl.Params, got {type(p).__name__}")
             if p in self._group:
                 raise OptionError(f"{name}: {p!r} is listed twice")
         if len(set(params)) != len(params):

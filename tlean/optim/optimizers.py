@@ -231,7 +231,7 @@ class Adam(Optimizer):
         super().check(group)
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise OptionError(f"betas are two numbers, got {betas!r}")
+            raise OptionError(f"betas must be two numbers, got {betas!r}")
         for k, beta in enumerate(betas, start=1):
             number(f"beta{k}", beta, 0.0, 1.0)
         number("eps", group["eps"])
@@ -297,7 +297,7 @@ class Adadelta(Optimizer):
         """Raise OptionError for an option outside its range."""
         super().check(group)
         if number("rho", group["rho"]) > 1:
-            raise OptionError(f"rho is in [0, 1], got {group['rho']!r}")
+            raise OptionError(f"rho must be in [0, 1], got {group['rho']!r}")
         number("eps", group["eps"])
 
     def rule(self, group: Mapping[str, Any]) -> str:

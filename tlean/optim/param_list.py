@@ -20,7 +20,7 @@ def listed(what: str, values: Any) -> list[Any]:
         return list(values)
     except (TypeError, NotImplementedError):
         # The second is what a memoryview of several axes raises.
-        raise OptionError(f"{what} are a sequence, got {values!r}") from None
+        raise OptionError(f"{what} must be a sequence, got {values!r}") from None
 
 
 class ParamList(Sequence):
@@ -57,7 +57,7 @@ class ParamList(Sequence):
         except IndexError:
             raise IndexRangeError(f"ParamList: position {i} is out of range for {len(self)} parameters") from None
         except TypeError:
-            raise OptionError(f"ParamList: a position is an int or a slice, got {i!r}") from None
+            raise OptionError(f"ParamList: a position must be an int or a slice, got {i!r}") from None
 
     def __iter__(self) -> Iterator[Param]:
         return iter(self._params)
@@ -85,7 +85,7 @@ class ParamList(Sequence):
         ready = [v if there else as_tensor(v, p.dtype) for p, v, there in zip(self._params, values, on_device, strict=True)]
         for p, v in zip(self._params, ready, strict=True):
             if tuple(v.shape) != p.shape:
-                raise ShapeError(f"ParamList.set: {p.name} has shape {p.shape}, got {v.shape}")
+                raise ShapeError(f"ParamList.set: {p.name} must have shape {p.shape}, got {v.shape}")
         # All at once, where an array of the host makes it possible: an exception between two would leave half of them.
         changes = Commit()
         for p, v, given, there in zip(self._params, ready, values, on_device, strict=True):
@@ -114,7 +114,7 @@ class ParamList(Sequence):
         Raises: OptionError for other names, ShapeError; then no parameter was changed.
         """
         if not isinstance(values, Mapping):
-            raise OptionError(f"ParamList: a state is a mapping of names to arrays, got a {type(values).__name__}")
+            raise OptionError(f"ParamList: a state must be a mapping of names to arrays, got a {type(values).__name__}")
         names = self.names()
         if values.keys() != set(names):
             missing, unknown = [n for n in names if n not in values], sorted(map(str, values.keys() - set(names)))

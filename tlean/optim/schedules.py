@@ -26,14 +26,14 @@ def _count(name: str, value: Any, low: int = 1) -> int:
     except TypeError:
         n = low - 1
     if n < low:
-        raise OptionError(f"{name} is an int of at least {low}, got {value!r}")
+        raise OptionError(f"{name} must be an int of at least {low}, got {value!r}")
     return n
 
 
 def _above_zero(name: str, value: Any) -> float:
     x = number(name, value)
     if not x > 0:
-        raise OptionError(f"{name} is above 0, got {value!r}")
+        raise OptionError(f"{name} must be above 0, got {value!r}")
     return x
 
 
@@ -134,7 +134,7 @@ class Schedule:
         if not isinstance(state, Mapping) or state.keys() != {"schedule", "step", "base_lrs"}:
             raise OptionError(f"{name}: this is no state of a schedule")
         if not isinstance(state["base_lrs"], list | tuple):
-            raise OptionError(f"{name}: base_lrs of a state are a list, got {state['base_lrs']!r}")
+            raise OptionError(f"{name}: base_lrs of a state must be a list, got {state['base_lrs']!r}")
         if state["schedule"] != name or len(state["base_lrs"]) != len(self.base_lrs):
             raise OptionError(
                 f"{name} of {len(self.base_lrs)} groups: the state is of {state['schedule']} of {len(state['base_lrs'])} groups"
@@ -264,7 +264,7 @@ class WarmupCosineLR(Schedule):
     def __init__(self, base: Any, warmup_steps: int, total_steps: int, start_factor: float = 0.01, eta_min: float = 0.0) -> None:
         self.warmup_steps, self.total_steps = _count("warmup_steps", warmup_steps, 0), _count("total_steps", total_steps)
         if self.warmup_steps >= self.total_steps:
-            raise OptionError(f"warmup_steps is less than total_steps, got {warmup_steps} and {total_steps}")
+            raise OptionError(f"warmup_steps must be less than total_steps, got {warmup_steps} and {total_steps}")
         self.start_factor, self.eta_min = number("start_factor", start_factor), number("eta_min", eta_min)
         super().__init__(base)
 
@@ -331,9 +331,9 @@ class OneCycleLR(_Cycles):
             total_steps = _count("epochs", epochs) * _count("steps_per_epoch", steps_per_epoch)
         self.total_steps = n = _count("total_steps", total_steps)
         if not isinstance(anneal_strategy, str) or anneal_strategy not in ("cos", "linear"):
-            raise OptionError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
+            raise OptionError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
         if number("pct_start", pct_start) > 1:
-            raise OptionError(f"pct_start is in [0, 1], got {pct_start!r}")
+            raise OptionError(f"pct_start must be in [0, 1], got {pct_start!r}")
         self.anneal_strategy, self.cycle_momentum = anneal_strategy, truth("cycle_momentum", cycle_momentum)
         top, low, high = number("max_lr", max_lr), number("base_momentum", base_momentum), number("max_momentum", max_momentum)
         first = top / _above_zero("div_factor", div_factor)
@@ -401,7 +401,7 @@ class CyclicLR(_Cycles):
         max_momentum: float = 0.9,
     ) -> None:
         if not isinstance(mode, str) or mode not in ("triangular", "triangular2", "exp_range"):
-            raise OptionError(f"mode is 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
+            raise OptionError(f"mode must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
         self.base_lr, self.max_lr = number("base_lr", base_lr), number("max_lr", max_lr)
         self.up = _count("step_size_up", step_size_up)
         self.down = self.up if step_size_down is None else _count("step_size_down", step_size_down)

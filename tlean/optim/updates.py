@@ -27,9 +27,9 @@ def number(name: str, value: Any, low: float = 0.0, high: float = float("inf")) 
     try:
         x = float(value)
     except (TypeError, ValueError):
-        raise OptionError(f"{name} is a number, got {value!r}") from None
+        raise OptionError(f"{name} must be a number, got {value!r}") from None
     if not low <= x < high:
-        raise OptionError(f"{name} is in [{low:g}, {high:g}), got {value!r}")
+        raise OptionError(f"{name} must be in [{low:g}, {high:g}), got {value!r}")
     return x
 
 
@@ -166,9 +166,11 @@ class Update:
             made; then, as with any exception, nothing was updated.
         """
         if not isinstance(changes, Commit | None):
-            raise OptionError(f"apply: changes are a Commit, got {type(changes).__name__}")
+            raise OptionError(f"apply: changes must be a Commit, got {type(changes).__name__}")
         if not isinstance(grads, Mapping):
-            raise OptionError(f"apply: gradients are a dict from Param to array, got {type(grads).__name__}; step takes one array for each")
+            raise OptionError(
+                f"apply: gradients must be a dict from Param to array, got {type(grads).__name__}; step takes one array for each"
+            )
         changes = Commit() if changes is None else changes
         calls: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
@@ -259,7 +261,7 @@ class AdamUpdate(Update):
 
     def __init__(self, state: AdamState, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
         if not isinstance(state, AdamState):
-            raise OptionError(f"adam: state is an AdamState, got {type(state).__name__}")
+            raise OptionError(f"adam: state must be an AdamState, got {type(state).__name__}")
         self.state = state
         rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
         self._hyper = (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))

@@ -36,7 +36,7 @@ def as_spec(value: Any) -> Spec:
         dtype = getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)
         dtype = "bool" if dtype == "bool_" else dtype
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise DTypeError(f"Spec: dtype is one of {', '.join(sorted(_DTYPES))}, got {value.dtype!r}")
+        raise DTypeError(f"Spec: dtype must be one of {', '.join(sorted(_DTYPES))}, got {value.dtype!r}")
     if isinstance(value, Spec) and dtype is value.dtype and type(shape) is tuple:
         return value
     return Spec(as_shape(shape), dtype)
@@ -53,7 +53,7 @@ class GraphM(Graph):
 
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
         if captured is not None and not isinstance(captured, Captured):
-            raise OptionError(f"GraphM: captured is None in a program that is recorded by hand, got {type(captured).__name__}")
+            raise OptionError(f"GraphM: captured must be None in a program that is recorded by hand, got {type(captured).__name__}")
         super().__init__(float_dtype("GraphM", dtype), merge=False)
         self.captured = captured
         self._arguments: dict[int, GraphRef] = {}
@@ -77,7 +77,7 @@ class GraphM(Graph):
         """
         if isinstance(i, int) and i in self._arguments:
             if spec is not None and as_spec(spec).resolved(self.dtype) != self._arguments[i].spec:
-                raise OptionError(f"GraphM.arg: argument {i} is {self._arguments[i].spec}, got {spec}")
+                raise OptionError(f"GraphM.arg: argument {i} must be {self._arguments[i].spec}, got {spec}")
             return self._arguments[i]
         if not isinstance(i, int) or i != len(self._arguments) or spec is None:
             raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
@@ -132,6 +132,9 @@ class GraphM(Graph):
     def finish(self, out: Any) -> tree.Structure:
         """Make a tree of references the result, and what is no argument the last inputs: captured arrays, then the seeds of random ops.
 
+        Args:
+            out: the result.
+
         Returns: the structure of the result.
         """
         leaves, structure = tree.flatten(out)
@@ -182,7 +185,7 @@ class CompiledOut:
     def __init__(self, graph: GraphM, out: Any, device: str = "cpu", seed: int | None = None) -> None:
         if not isinstance(graph, GraphM):
             raise OptionError(
-                f"{type(self).__name__}: a program is recorded in a GraphM, whose build() makes this of it; got {type(graph).__name__}."
+                f"{type(self).__name__}: a program must be recorded in a GraphM, whose build() makes this; got {type(graph).__name__}."
                 " Of a function, compile_out makes it"
             )
         self._target = target_of(device)
@@ -214,7 +217,7 @@ class CompiledOut:
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the program took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the program took of its surroundings for good, by name. Arrays that ops were given are read again by each call."""
         return types.MappingProxyType({} if self._trace.captured is None else self._trace.captured.frozen)
 
     def cost(self) -> Cost:
@@ -276,7 +279,7 @@ class CompiledOut:
         for s, spec in zip(seeds, specs, strict=True):
             g = self._target.array(s, spec.dtype)
             if g.shape != spec.shape:
-                raise ShapeError(f"vjp_with_seed: the seed has the result's shape {spec.shape}, got {g.shape}")
+                raise ShapeError(f"vjp_with_seed: the seed must have the result's shape {spec.shape}, got {g.shape}")
             gs.append(g)
         made = self._executable("vjp", self._vjp_graph)([*self._tensors(xs), *gs], self.stream)
         n = len(specs)
@@ -303,7 +306,7 @@ class CompiledOut:
             spec = self.graph.specs[value]  # type: ignore[index]
             t = self._target.array(x, spec.dtype)
             if t.shape != spec.shape:
-                raise ShapeError(f"{what} {k} of the program has shape {spec.shape}, got {t.shape}")
+                raise ShapeError(f"{what} {k} of the program must have shape {spec.shape}, got {t.shape}")
             tensors.append(t)
         return tensors
 
@@ -389,7 +392,7 @@ class CompiledScalar(CompiledOut):
 
 def _sequence(what: str, given: Any) -> Sequence[Any]:
     if not isinstance(given, tuple | list):
-        raise OptionError(f"{what} are a tuple with one entry for each argument, got {type(given).__name__}")
+        raise OptionError(f"{what} must be a tuple with one entry for each argument, got {type(given).__name__}")
     return given
 
 
@@ -402,9 +405,9 @@ def _compiled(
 ) -> Any:
     name = make.__name__
     if not callable(f):
-        raise OptionError(f"{name}: a program is a function f(ops, *refs), got {type(f).__name__}")
+        raise OptionError(f"{name}: a program must be a function f(ops, *refs), got {type(f).__name__}")
     if not isinstance(shapes, Iterable) or isinstance(shapes, memoryview):
-        raise ShapeError(f"{name}: shapes are a sequence with a shape or a Spec for each argument, got {shapes!r}")
+        raise ShapeError(f"{name}: shapes must be a sequence with a shape or a Spec for each argument, got {shapes!r}")
     specs = [as_spec(s) for s in shapes]
     if target_of(device) is not CPU and dtype == "float64":
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")

@@ -155,7 +155,7 @@ class Jitted(Compiled):
 
     def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
         if not callable(f):
-            raise OptionError(f"jit: a program is a function f(ops, *xs), got {type(f).__name__}")
+            raise OptionError(f"jit: a program must be a function f(ops, *xs), got {type(f).__name__}")
         super().__init__(f, seed, device, frozen=True)
         self._given = (f, seed, device)
 
@@ -166,7 +166,7 @@ class Jitted(Compiled):
 
     @property
     def captured(self) -> Mapping[str, Any]:
-        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read anew by each call."""
+        """What the latest trace took of its surroundings for good, by name. Arrays that ops were given are read again by each call."""
         return types.MappingProxyType(self._called().captured.frozen)
 
     @property

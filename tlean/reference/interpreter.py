@@ -102,7 +102,7 @@ class Reference(OpsMethods):
             except TypeError:
                 self._dtype = np.dtype(object)
             if self._dtype.kind != "f":
-                raise DTypeError(f"Reference: scalar is a floating-point dtype or fractions.Fraction, not {scalar!r}")
+                raise DTypeError(f"Reference: scalar must be a floating-point dtype or fractions.Fraction, not {scalar!r}")
         else:
             self._dtype = np.dtype(object)
         self._seed = seed

@@ -248,13 +248,13 @@ class Session:
                 raise NodeError(f"backward: {p!r} was updated after node {id} read it; record the step again (reset_tape)")
         g = self.array(seed, out.dtype)
         if g.shape != out.shape:
-            raise ShapeError(f"backward: the cotangent has the output's shape {out.shape}, got {g.shape}")
+            raise ShapeError(f"backward: the cotangent must have the output's shape {out.shape}, got {g.shape}")
         return g
 
     def _check_scalar(self, loss: Any) -> Any:
         self.require(loss)  # type: ignore[attr-defined]
         if loss.shape != ():
-            raise ShapeError(f"backward_scalar: the loss is a scalar, got shape {loss.shape}; reduce it or use backward_dense_all")
+            raise ShapeError(f"backward_scalar: the loss must be a scalar, got shape {loss.shape}; reduce it or use backward_dense_all")
         return self._check_backward(loss, 1.0)
 
     def backward_dense_all(self, out: Any, seed: Any) -> Gradients:
@@ -320,7 +320,7 @@ class Session:
         if isinstance(grads, list | tuple):
             return [grads[i] if i < len(grads) else None for i in ids]
         raise OptionError(
-            "gradients are what a backward pass returned, a dict by parameter or by node id, or a list by node id, "
+            "gradients must be what a backward pass returned, a dict by parameter or by node id, or a list by node id, "
             f"got {type(grads).__name__}"
         )
 
@@ -482,5 +482,5 @@ def options_of(options: Options | None, changes: dict[str, Any]) -> Options:
     """The options of a session: a keyword argument replaces a field. Raises: OptionError."""
     options = Options() if options is None else options
     if not isinstance(options, Options):
-        raise OptionError(f"Session: options are an Options, got {type(options).__name__}")
+        raise OptionError(f"Session: options must be an Options, got {type(options).__name__}")
     return options.replace(**changes) if changes else options

@@ -143,7 +143,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         try:
             call = at.next.get(entry)
         except (TypeError, ValueError):
-            raise OptionError(f"{record.name}: an option is a number, a string or a sequence of them, got {options}") from None
+            raise OptionError(f"{record.name}: an option must be a number, a string or a sequence of them, got {options}") from None
         if call is None:
             clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options)
             made = tuple(range(at.values, at.values + len(specs)))

@@ -96,7 +96,7 @@ def index_of(who: str, ref: Any, kind: type[NatRef]) -> NatRef:
 def _naturals(value: Any, shape: tuple[int, ...] | None) -> AnyTensor:
     tensor = as_tensor(value, "int64")
     if (shape is not None and tensor.shape != shape) or (shape is None and len(tensor.shape) != 1):
-        raise ShapeError(f"an index is {'one integer' if shape == () else 'a vector of integers'}, got shape {tensor.shape}")
+        raise ShapeError(f"an index must be {'one integer' if shape == () else 'a vector of integers'}, got shape {tensor.shape}")
     if tensor.size and int(tensor.numpy().min()) < 0:
-        raise OptionError(f"an index is a natural number, got {tensor.numpy().min()}")
+        raise OptionError(f"an index must be a natural number, got {tensor.numpy().min()}")
     return tensor

@@ -105,7 +105,7 @@ class TapeM(StatefulTape, EagerOps):
 
     def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> Any:
         if tape is not None and not isinstance(tape, Tape):
-            raise NodeError(f"TapeM: the tape to continue is a Tape, got {type(tape).__name__}")
+            raise NodeError(f"TapeM: the tape to continue must be a Tape, got {type(tape).__name__}")
         store = new_store(dtype, device) if tape is None else tape._store
         if not isinstance(store, TapeStore):
             cuda()

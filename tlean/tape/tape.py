@@ -250,7 +250,7 @@ class Tape(TapeMethods):
         id = self._require(id, "require_value")
         value = self._store.value(id)
         if value.shape != arguments.shape("require_value", shape):
-            raise ShapeError(f"require_value: node {id} has another shape, got {value.shape}, asked for {tuple(shape)}")
+            raise ShapeError(f"require_value: node {id} must have shape {tuple(shape)}, got {value.shape}")
         return value
 
     def item(self, id: SupportsIndex) -> float:
@@ -320,7 +320,7 @@ class Tape(TapeMethods):
         if len(grads) != self._size:
             raise ShapeError(f"backward: one gradient for each of the {self._size} nodes, got {len(grads)}")
         if not 0 <= n <= self._size:
-            raise NodeError(f"backward: n is between 0 and {self._size}, got {n}")
+            raise NodeError(f"backward: n must be between 0 and {self._size}, got {n}")
         full = [require_grad(_cast(g, self._store.value(i)), self._store.value(i).shape) for i, g in enumerate(grads)]
         rest = len(self._store) - self._size
         return self._store.backward_from([*full, *[None] * rest], n, first)[: self._size]
@@ -346,7 +346,7 @@ class Tape(TapeMethods):
         """
         value = self.get_value(out)
         if value is not None and value.shape != ():
-            raise ShapeError(f"backward_scalar: the output is a scalar, got shape {value.shape}; use backward(out, seed)")
+            raise ShapeError(f"backward_scalar: the output must be a scalar, got shape {value.shape}; use backward(out, seed)")
         return self.backward(out, 1.0)
 
     # Showing --------------------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class Tape(TapeMethods):
         Raises: OptionError for gradients of another kind, or a path that cannot be written to.
         """
         if isinstance(grads, str | bytes) or not isinstance(grads, Mapping | Sequence | None):
-            raise OptionError(f"show: gradients are what a backward pass returned, got {type(grads).__name__}")
+            raise OptionError(f"show: gradients must be what a backward pass returned, got {type(grads).__name__}")
         return to_svg(self, path, grads)
 
     def __copy__(self) -> Tape:
@@ -434,7 +434,7 @@ def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
     """
     g = g if context_at(g) else as_tensor(g)
     if g.shape != arguments.shape("require_grad", shape):
-        raise ShapeError(f"a cotangent has the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
+        raise ShapeError(f"a cotangent must have the shape of the value it belongs to, got {g.shape}, expected {tuple(shape)}")
     return g
 
 

@@ -65,7 +65,7 @@ def _encode(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise OptionError(f"save: keys are texts that do not begin with $, got {key!r} in {path or 'the state'}")
+                raise OptionError(f"save: keys must be texts that do not begin with $, got {key!r} in {path or 'the state'}")
         return {key: _encode(v, inside + key, arrays) for key, v in value.items()}
     if isinstance(value, list | tuple):
         items = [_encode(v, f"{inside}{k}", arrays) for k, v in enumerate(value)]
@@ -92,7 +92,7 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
     """
     safetensors = package()
     if not isinstance(tree, Mapping | None):
-        raise OptionError(f"save: the parts are given by name, in a mapping or by keyword; got {type(tree).__name__}")
+        raise OptionError(f"save: the parts must be given by name, in a mapping or by keyword; got {type(tree).__name__}")
     both = parts.keys() & (tree or {}).keys()
     if both:
         raise OptionError(f"save: given twice: {', '.join(sorted(both))}")
@@ -226,7 +226,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     if absent:
         raise DataError(f"{path}: it has no {', '.join(absent)}; it has {_listed(present)}")
     if len(targets) > 1:
-        raise OptionError(f"load: with names there is one target at most, got {', '.join(targets)}")
+        raise OptionError(f"load: with names there must be at most one target, got {', '.join(targets)}")
     found = {ours: arrays[theirs] for ours, theirs in names.items()}
     _restore(path, {key: (target, found) for key, target in targets.items()})
     return found

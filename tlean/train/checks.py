@@ -97,7 +97,7 @@ class Settings:
             self.metrics = {"accuracy": accuracy} if isinstance(self.loss, str) and self.loss == "cross_entropy" else {}
         self.metrics = check_metrics(self.metrics)
         if self.mode is not None and (not isinstance(self.mode, str) or self.mode not in ("min", "max")):
-            raise OptionError(f"fit: mode is 'min' or 'max', got {self.mode!r}")
+            raise OptionError(f"fit: mode must be 'min' or 'max', got {self.mode!r}")
         #: Whether more of the watched value is better.
         self.rising = self.patience is not None and check_monitor(self.monitor, self.mode, self.metrics, held)
         self.callbacks = check_callbacks(self.callbacks)
@@ -114,12 +114,12 @@ def check_counts(**counts: Any) -> None:
 def check_metrics(metrics: Any) -> Mapping[str, Callable[..., float]]:
     """The metrics. Raises: OptionError unless they are functions by names that a row has no other use for."""
     if not isinstance(metrics, Mapping):
-        raise OptionError(f"fit: metrics are functions by name, as in {{'mae': mae}}, got a {type(metrics).__name__}")
+        raise OptionError(f"fit: metrics must be functions by name, as in {{'mae': mae}}, got a {type(metrics).__name__}")
     for name, f in metrics.items():
         if not isinstance(name, str) or name in PLAIN or name.startswith("val_"):
             raise OptionError(f"fit: a metric needs a name other than {', '.join(PLAIN)} or val_*; got {name!r}")
         if not callable(f):
-            raise OptionError(f"fit: metric {name} is a function (output, *targets), got {f!r}")
+            raise OptionError(f"fit: metric {name} must be a function (output, *targets), got {f!r}")
     return metrics
 
 
@@ -129,7 +129,7 @@ def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: boo
     if not held and isinstance(monitor, str) and monitor.startswith("val_"):
         raise OptionError(f"fit: {monitor} needs validation data")
     if not isinstance(monitor, str) or monitor not in names:
-        raise OptionError(f"fit: monitor is an entry of {', '.join(names)}, got {monitor!r}")
+        raise OptionError(f"fit: monitor must be an entry of {', '.join(names)}, got {monitor!r}")
     if mode is not None:
         return bool(mode == "max")
     name = monitor.removeprefix("val_")
@@ -143,10 +143,10 @@ def check_monitor(monitor: Any, mode: Any, metrics: Mapping[str, Any], held: boo
 def check_callbacks(callbacks: Any) -> list[Any]:
     """The callbacks. Raises: OptionError unless each can be told of something."""
     if not isinstance(callbacks, list | tuple):
-        raise OptionError(f"fit: callbacks are a list of functions or objects, got {callbacks!r}")
+        raise OptionError(f"fit: callbacks must be a list of functions or objects, got {callbacks!r}")
     for one in callbacks:
         if not callable(one) and not any(callable(getattr(one, name, None)) for name in ("on_step", "on_epoch", "on_end")):
-            raise OptionError(f"fit: a callback is a function of the run, or has on_step, on_epoch or on_end; got {one!r}")
+            raise OptionError(f"fit: a callback must be a function of the run, or have on_step, on_epoch or on_end; got {one!r}")
     return list(callbacks)
 
 
@@ -168,7 +168,7 @@ def check_optimizer(model: Any, optimizer: Any) -> Optimizer:
     """The optimiser. Raises: OptionError for something that is none, or one that moves parameters of another model."""
     if not isinstance(optimizer, Optimizer):
         if not callable(optimizer):
-            raise OptionError(f"fit: optimizer is one of tl.optim, or a function of the parameters that makes one; got {optimizer!r}")
+            raise OptionError(f"fit: optimizer must be one of tl.optim, or a function of the parameters that makes one; got {optimizer!r}")
         optimizer = optimizer(model.parameters())
         if not isinstance(optimizer, Optimizer):
             raise OptionError(f"fit: the function given as optimizer makes one of tl.optim, it made a {type(optimizer).__name__}")
@@ -190,7 +190,7 @@ def check_schedule(schedule: Any, optimizer: Optimizer, steps: int | None) -> Sc
     """The schedule. Raises: OptionError for something that is none, or one that sets the rates of another optimiser or of none."""
     if not isinstance(schedule, Schedule):
         if not callable(schedule):
-            raise OptionError(f"fit: schedule is one of tl.optim, or a function (optimizer, steps) that makes one; got {schedule!r}")
+            raise OptionError(f"fit: schedule must be one of tl.optim, or a function (optimizer, steps) that makes one; got {schedule!r}")
         if steps is None:
             raise OptionError("fit: the data do not say how many batches they have, so a schedule is made beforehand, not by a function")
         schedule = schedule(optimizer, steps)

@@ -121,9 +121,9 @@ def _begin(
 ) -> Run:
     """The run before its first step, or where its checkpoint left it."""
     if not isinstance(model, Module):
-        raise OptionError(f"fit: the model is a tl.nn.Module, got a {type(model).__name__}")
+        raise OptionError(f"fit: the model must be a tl.nn.Module, got a {type(model).__name__}")
     if not isinstance(options, Options | None):
-        raise OptionError(f"fit: options are a tl.Options, got a {type(options).__name__}")
+        raise OptionError(f"fit: options must be a tl.Options, got a {type(options).__name__}")
     loss, epochs, inputs = settings.loss, settings.epochs, settings.inputs
     loader = _loader(data, epochs, batch, True, seed)
     held = None if validation is None else _loader(validation, epochs, getattr(loader, "batch_size", batch), False, 0)

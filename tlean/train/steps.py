@@ -45,7 +45,7 @@ _GRADIENT, _NORM = "a gradient", "the norm of the gradients"
 def _scalar(result: Any) -> tuple[Any, Any]:
     value, aux = result if isinstance(result, tuple) else (result, None)
     if tuple(value.shape) != ():
-        raise ShapeError(f"ScalarTrainer: the loss is a scalar, got shape {tuple(value.shape)}")
+        raise ShapeError(f"ScalarTrainer: the loss must be a scalar, got shape {tuple(value.shape)}")
     return value, aux
 
 

@@ -16,7 +16,7 @@ __all__ = ["const", "mean_scalar_over", "mean_scalar_over_array", "mean_scalar_o
 
 def _backend(m: Any, method: str) -> Any:
     if not callable(getattr(m, method, None)):
-        raise OptionError(f"the first argument is a TapeM or another backend, got {m!r}")
+        raise OptionError(f"the first argument must be a TapeM or another backend, got {m!r}")
     return m
 
 
@@ -60,17 +60,17 @@ def mean_scalar_over(m: Any, tag: str, xs: Iterable[Any], loss_of: Callable[[Any
         samples before that.
     """
     if not callable(loss_of):
-        raise OptionError(f"{tag}: loss_of is a function of a sample, got {loss_of!r}")
+        raise OptionError(f"{tag}: loss_of must be a function of a sample, got {loss_of!r}")
     if not hasattr(xs, "__iter__"):
-        raise OptionError(f"{tag}: the samples are an iterable, got {xs!r}")
+        raise OptionError(f"{tag}: the samples must be an iterable, got {xs!r}")
     _backend(m, "scale")
     total, count = None, 0
     for x in xs:
         loss = loss_of(x)
         if not isinstance(getattr(loss, "shape", None), tuple):
-            raise NodeError(f"{tag}: the loss of a sample is a reference, got {type(loss).__name__} for sample {count}")
+            raise NodeError(f"{tag}: the loss of a sample must be a reference, got {type(loss).__name__} for sample {count}")
         if loss.shape != ():
-            raise ShapeError(f"{tag}: the loss of a sample is a scalar, got shape {loss.shape} for sample {count}")
+            raise ShapeError(f"{tag}: the loss of a sample must be a scalar, got shape {loss.shape} for sample {count}")
         total = loss if total is None else m.add(total, loss)
         count += 1
     if total is None:
@@ -91,7 +91,7 @@ def mean_scalar_over_array(m: Any, tag: str, xs: Any, loss_of: Callable[[Any], A
     """
     array = xs if isinstance(xs, np.ndarray) else as_tensor(xs).numpy()
     if array.ndim == 0:
-        raise ShapeError(f"{tag}: an array of samples has a first axis, got shape ()")
+        raise ShapeError(f"{tag}: an array of samples must have a first axis, got shape ()")
     return mean_scalar_over(m, tag, (array[k] for k in range(len(array))), loss_of)
 
 

@@ -50,7 +50,7 @@ class ScalarTrainer:
         self, options: Options, init_params: Sequence[Any], input_shapes: Sequence[Any], loss: Callable[..., Any], requires_grad: Any = None
     ) -> None:
         if not isinstance(options, Options):
-            raise OptionError(f"ScalarTrainer: options are an Options, got {type(options).__name__}")
+            raise OptionError(f"ScalarTrainer: options must be an Options, got {type(options).__name__}")
         self.options = options
         self.params = ParamList(init_params, requires_grad, dtype=options.dtype)
         check_dtypes("ScalarTrainer", self.params, options.dtype)

@@ -51,9 +51,9 @@ def add(AnyTensor a, AnyTensor b):
     a.check()
     b.check()
     if a.info is not b.info:
-        raise_error("ShapeError", f"add: both arrays have one shape, got a: {a.info.dims}, b: {b.info.dims}")
+        raise_error("ShapeError", f"add: both arrays must have one shape, got a: {a.info.dims}, b: {b.info.dims}")
     if a.code != b.code or a.code > 1:
-        raise_error("DTypeError", f"add: both arrays have one float dtype, got a: {a.dtype}, b: {b.dtype}")
+        raise_error("DTypeError", f"add: both arrays must have one float dtype, got a: {a.dtype}, b: {b.dtype}")
     cdef size_t nbytes = a.info.size * itemsize_of(a.code)
     cdef TLBuffer* out = buffer_new(nbytes)
     memcpy(out.data, a.buffer.data, nbytes)

@@ -60,7 +60,7 @@ cdef bint flag_of(object value) except -1:
         return value == 1
     if getattr(value, "dtype", None) == "bool" and getattr(value, "shape", None) == ():
         return bool(value)
-    raise_error("OptionError", f"leaf: requires_grad is True or False, got {type(value).__name__}")
+    raise_error("OptionError", f"leaf: requires_grad must be True or False, got {type(value).__name__}")
 
 
 cdef AnyTensor array_of(object value, str who):
@@ -136,7 +136,7 @@ cdef class EagerCore:
 
     def __init__(self, dtype="float32", store=None, seed=0):
         if dtype not in ("float32", "float64"):
-            raise_error("DTypeError", f"dtype is float32 or float64, got {dtype!r}")
+            raise_error("DTypeError", f"dtype must be float32 or float64, got {dtype!r}")
         self.code = TL_F32 if dtype == "float32" else TL_F64
         self.store = TapeStore() if store is None else store
         self.session_seed = seed
@@ -455,7 +455,7 @@ cdef class EagerCore:
         extra = [n for n in options if n not in info.option_names]
         absent = [n for n in info.option_names if n not in options and n not in info.defaults]
         if extra or absent:
-            raise_error("OptionError", f"{info.name}: options are {info.option_names}, got {tuple(options)}")
+            raise_error("OptionError", f"{info.name}: options must be {info.option_names}, got {tuple(options)}")
         values = tuple([options[n] if n in options else info.defaults[n] for n in info.option_names])
         return self.call(info, tuple(inputs), values, name)
 

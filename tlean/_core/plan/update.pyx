@@ -32,7 +32,7 @@ def first_not_finite(size_t address, tensors):
         for k, t in enumerate(tensors):
             (<AnyTensor?>t).check()
             if (<AnyTensor>t).code != (<AnyTensor?>tensors[0]).code:
-                raise_error("DTypeError", f"the arrays have one dtype, got {t.dtype} and {tensors[0].dtype}")
+                raise_error("DTypeError", f"the arrays must have one dtype, got {t.dtype} and {tensors[0].dtype}")
             ins[1 + k], ints[2 + k] = (<AnyTensor>t).buffer.data, (<AnyTensor>t).info.size
         status = (<tl_kernel><size_t>address)(&out, ins, ints, NULL, 0)
         return (int(found[0]), found[1]) if status == TL_NOT_FINITE else None

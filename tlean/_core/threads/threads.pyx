@@ -141,7 +141,7 @@ def set_num_threads(n):
     """Use at most n ≥ 1 threads in every kernel from now on. Results do not depend on n."""
     global tl_threads
     if n < 1:
-        raise ValueError(f"set_num_threads: n is at least 1, got {n!r}")
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n!r}")
     tl_threads = min(n, MOST_THREADS)
 
 

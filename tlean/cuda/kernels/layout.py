@@ -86,7 +86,7 @@ extern "C" __global__ void k_put_columns(float *out, const float *in, i64 width,
 
 def _padded(values: Sequence[int], fill: int) -> tuple[int, ...]:
     if len(values) > MOST_AXES:
-        raise ShapeError(f"CUDA: a copy has at most {MOST_AXES} axes that cannot be merged, not {len(values)}")
+        raise ShapeError(f"CUDA: a copy must have at most {MOST_AXES} axes that cannot be merged, not {len(values)}")
     return (*values, *(fill,) * (MOST_AXES - len(values)))
 
 

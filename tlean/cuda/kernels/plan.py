@@ -35,7 +35,7 @@ class Mode:
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "tf32", "fp64"):
-            raise OptionError(f"CUDA: the precision of products is 'fp32', 'tf32' or 'fp64', got {self.precision!r}")
+            raise OptionError(f"CUDA: the precision of products must be 'fp32', 'tf32' or 'fp64', got {self.precision!r}")
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _limit_from_environment() -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        raise DeviceError(f"CUDA: TLEAN_CUDA_MEMORY_LIMIT is a number of bytes, not {text!r}")
+        raise DeviceError(f"CUDA: TLEAN_CUDA_MEMORY_LIMIT must be a number of bytes, not {text!r}")
     return int(text)
 
 

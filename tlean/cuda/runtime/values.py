@@ -79,7 +79,7 @@ class Values:
     def cast(self, shape: Any) -> Any:
         """The same array, checked to have this shape. Raises: ShapeError if it has another."""
         if tuple(shape) != self.shape:
-            raise ShapeError(f"cast: the array has another shape, got {self.shape}, asked for {tuple(shape)}")
+            raise ShapeError(f"cast: the array must have shape {tuple(shape)}, got {self.shape}")
         return self
 
     def release(self) -> None:

@@ -33,7 +33,7 @@ class LinalgOps(Protocol):
             transpose_a, transpose_b: whether the last two axes of a, of b, are read swapped.
 
         Returns: `(*k, m, p)`.
-        Raises: ShapeError if the inner sizes or the leading axes differ, or an argument has fewer than two axes.
+        Raises: ShapeError if the inner dimensions or the leading axes differ, or an argument has fewer than two axes.
         Derivative: dA = g Bᵀ, dB = Aᵀ g.
         """
         ...

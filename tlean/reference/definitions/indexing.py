@@ -11,7 +11,7 @@ from .scalars import zeros
 
 def _checked(x, i):
     if not 0 <= i < x.shape[0]:
-        raise IndexRangeError(f"i is at least 0 and less than {x.shape[0]}, not {int(i)}")
+        raise IndexRangeError(f"i must be at least 0 and less than {x.shape[0]}, not {int(i)}")
     return int(i)
 
 

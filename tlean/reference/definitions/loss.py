@@ -78,7 +78,7 @@ def _counted(labels, classes, ignore_index, strict=True):
         if 0 <= label < classes:
             yield i, label
         elif strict:
-            raise IndexRangeError(f"labels are at least 0 and less than {classes}, not {label}")
+            raise IndexRangeError(f"labels must be at least 0 and less than {classes}, not {label}")
 
 
 def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):

@@ -1,117 +1,33 @@
-"""Functional differentiation: transformations of programs `f(ops, *xs)`, of any order.
-
-A transformation is a function on graphs: it records f, then appends the reverse or the forward sweep. Called on arrays it compiles the
-whole (once per structure, shapes and dtype) and runs it; called with a backend first, `g(ops, *xs)`, it records into that program,
-so transformations nest. References of the enclosing program that f uses are constants inside and stay differentiable outside.
-"""
+"""Gradients and products with derivatives: one sweep forward, one backward, or one of each."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from tlean import tree
 from tlean._core.array import AnyTensor, as_input, as_tensor, shared
 from tlean._core.refs import RefBase
+from tlean.compiler.derive import forward
+from tlean.compiler.graph import Graph
+from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.programs.captured import Captured
+from tlean.programs.compiled import Traced
+from tlean.programs.executable import FixedStream
+from tlean.programs.inline import is_backend, program_of
 
-from . import tree
-from .compiler.derive import forward, reverse
-from .compiler.graph import Graph, GraphRef
-from .errors import DTypeError, OptionError, ShapeError
-from .programs.captured import Captured
-from .programs.compiled import Traced
-from .programs.executable import FixedStream
-from .programs.inline import is_backend, program_of
-from .programs.jit import Compiled
-
-
-class DerivedProgram(Compiled):
-    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program).
-
-    Args:
-        record: `record(graph, *args)` records it.
-        program: the user's function that it was made from. What that captures is looked at before each call.
-        made_by: the call that made it, (function, arguments): what a copy or a pickle calls again.
-    """
-
-    def __init__(
-        self, name: str, record: Callable[..., Any], backend: str, program: Any = None, seed: int | None = None, made_by: Any = None
-    ) -> None:
-        if not isinstance(backend, str) or backend not in ("compiled", "eager"):
-            raise OptionError(f"{name}: backend is 'compiled' or 'eager', got {backend!r}")
-        # Without the program nothing says what it captures: such a plan runs once.
-        super().__init__(record, seed, program=program, kept=backend == "compiled" and program is not None)
-        self.__name__ = name
-        self._made_by = made_by
-
-    def __reduce__(self) -> Any:
-        if self._made_by is None:
-            raise OptionError(f"{self.__name__}: this program belongs to a value that was computed here, and is not copied")
-        return self._made_by
-
-    def __repr__(self) -> str:
-        return f"<{self.__name__} of a program>"
-
-
-def _program(name: str, f: Any) -> Any:
-    if not callable(f):
-        raise OptionError(f"{name}: a program is a function f(ops, *xs), got {type(f).__name__}")
-    return f
-
-
-def _variables(graph: Graph, xs: Any) -> Any:
-    # Each argument under its own identity, so that a reference f finds elsewhere stays a constant of this differentiation.
-    return tree.map(lambda r: graph._variable(r) if isinstance(r, GraphRef) and r.dtype.startswith("float") else r, xs)
-
-
-def _scalar(name: str, graph: Graph, y: Any) -> GraphRef:
-    if not isinstance(y, RefBase):
-        more = "; has_aux=True is for programs that return (scalar, aux)" if isinstance(y, tuple) else ""
-        raise OptionError(f"{name}: the program returns a reference, got {type(y).__name__}{more}")
-    (y,) = _results(graph, [y])
-    if y.shape != ():
-        raise ShapeError(f"{name}: the program returns a scalar, got shape {tuple(y.shape)}")
-    return y
-
-
-def _results(graph: Graph, leaves: Sequence[Any]) -> list[GraphRef]:
-    # What a program returned as references of the graph: also numbers, and references of the enclosing program that it only hands on.
-    return [graph.ref(r) for r in leaves]  # type: ignore[misc]
-
-
-def _zero_like(graph: Graph, r: Any) -> Any:
-    return graph._full(shape=tuple(r.shape), value=0.0)
-
-
-def _pull(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:
-    # Cotangents in the structure of xs: an explicit zero where nothing arrives, None for integers.
-    leaves, structure = tree.flatten(xs)
-    wrt = [r if isinstance(r, GraphRef) and r.dtype.startswith("float") else None for r in leaves]
-    found = reverse(graph, list(zip(ys, gs, strict=True)), wrt, nodes)
-    filled = [None if w is None else (g if g is not None else _zero_like(graph, w)) for g, w in zip(found, wrt, strict=True)]
-    return tree.unflatten(structure, filled)
-
-
-def _argnums(name: str, argnums: Any) -> tuple[int, ...]:
-    numbers = argnums if isinstance(argnums, tuple | list) else (argnums,)
-    try:
-        return tuple(operator.index(k) for k in numbers)
-    except TypeError:
-        raise OptionError(f"{name}: argnums is an int or a tuple of ints, got {argnums!r}") from None
-
-
-def _select(name: str, args: Sequence[Any], argnums: Any) -> tuple[int, ...]:
-    picked = _argnums(name, argnums)
-    for k in picked:
-        if not -len(args) <= k < len(args):
-            raise OptionError(f"{name}: argnums names argument {k}, the program has {len(args)}")
-    return tuple(k % len(args) for k in picked)
-
-
-def _one(argnums: Any) -> bool:
-    return not isinstance(argnums, tuple | list)
+from .derived import (
+    DerivedProgram,
+    checked_argnums,
+    checked_program,
+    is_one,
+    pulled_back,
+    results_of,
+    scalar_of,
+    selected,
+    variables,
+    zero_like,
+)
 
 
 def value_and_grad(
@@ -129,31 +45,32 @@ def value_and_grad(
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """
-    record = _value_and_grad("value_and_grad", f, argnums, has_aux)
+    record = gradient_record("value_and_grad", f, argnums, has_aux)
     return DerivedProgram("value_and_grad", record, backend, f, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
 
 
-def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
-    _program(name, f)
-    _argnums(name, argnums)
+def gradient_record(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
+    """What records value and gradient of a scalar program."""
+    checked_program(name, f)
+    checked_argnums(name, argnums)
     if not isinstance(has_aux, bool):
-        raise OptionError(f"{name}: has_aux is True or False, got {has_aux!r}")
+        raise OptionError(f"{name}: has_aux must be True or False, got {has_aux!r}")
 
     def record(graph: Graph, *args: Any) -> Any:
-        picked = _select(name, args, argnums)
+        picked = selected(name, args, argnums)
         own = list(args)
         for k in picked:
-            own[k] = _variables(graph, args[k])
+            own[k] = variables(graph, args[k])
         y, aux = f(graph, *own), None
         if has_aux:
             if not isinstance(y, tuple | list) or len(y) != 2:
                 got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
                 raise OptionError(f"{name}: has_aux=True, so the program returns (scalar, aux), got {got}")
             y, aux = y
-        y = _scalar(name, graph, y)
-        grads = tuple(_pull(graph, [y], [graph._full(shape=(), value=1.0)], tuple(own[k] for k in picked)))
+        y = scalar_of(name, graph, y)
+        grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
-        return value, grads[0] if _one(argnums) else grads
+        return value, grads[0] if is_one(argnums) else grads
 
     return record
 
@@ -166,7 +83,7 @@ def grad(
     Args:
         f, argnums, has_aux, backend, seed: as for `value_and_grad`.
     """
-    inner = _value_and_grad("grad", f, argnums, has_aux)
+    inner = gradient_record("grad", f, argnums, has_aux)
 
     def record(graph: Graph, *args: Any) -> Any:
         value, g = inner(graph, *args)
@@ -209,7 +126,7 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
     Returns: `(y, pull)`; `pull(g)` gives a tuple with a cotangent for each argument, in input order.
     Raises: ShapeError if g has not the structure and shapes of y.
     """
-    _program("vjp", f)
+    checked_program("vjp", f)
     inside = program_of(xs) is not None
     program = f if inside else _Fixed(f)
     xs = xs if inside else tree.map(_own, xs)
@@ -217,20 +134,20 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
 
     def value(graph: Graph, *args: Any) -> Any:
         y = program(graph, *args)
-        made[:] = [r.dtype for r in _results(graph, tree.flatten(y)[0])]
+        made[:] = [r.dtype for r in results_of(graph, tree.flatten(y)[0])]
         return y
 
     def record(graph: Graph, g: Any, *args: Any) -> Any:
-        own = tuple(_variables(graph, a) for a in args)
+        own = tuple(variables(graph, a) for a in args)
         found, structure = tree.flatten(program(graph, *own))
         gs, given = tree.flatten(g)
-        ys = _results(graph, found)
+        ys = results_of(graph, found)
         if structure != given:
             shown, got = tree.describe(structure), tree.describe(given)
-            raise ShapeError(f"vjp: the cotangent has the output's structure, {shown}, got {got}")
+            raise ShapeError(f"vjp: the cotangent must have the output's structure, {shown}, got {got}")
         if any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
-            raise ShapeError(f"vjp: the cotangent has the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
-        return _pull(graph, ys, gs, own)
+            raise ShapeError(f"vjp: the cotangent must have the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
+        return pulled_back(graph, ys, gs, own)
 
     run = DerivedProgram("vjp", value, backend)
     back = DerivedProgram("pull", record, backend, record)
@@ -298,7 +215,7 @@ def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[An
     # The arguments and a direction for each, integers among the directions cast to the dtype of the program.
     for what, given in (("xs", xs), ("the directions", dxs)):
         if not isinstance(given, tuple | list):
-            raise OptionError(f"{name}: {what} are a tuple with one entry for each argument, got {type(given).__name__}")
+            raise OptionError(f"{name}: {what} must be a tuple with one entry for each argument, got {type(given).__name__}")
     if len(xs) != len(dxs):
         raise ShapeError(f"{name}: one direction for each of the {len(xs)} arguments, got {len(dxs)}")
     wide = any(str(getattr(x, "dtype", "")) == "float64" for x in tree.flatten((list(xs), list(dxs)))[0])
@@ -323,10 +240,10 @@ def jvp(
 
 
 def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    _program(name, f)
+    checked_program(name, f)
 
     def record(graph: Graph, xs: Any, dxs: Any) -> Any:
-        own = tuple(_variables(graph, x) for x in xs)
+        own = tuple(variables(graph, x) for x in xs)
         seeds = []
         for x, dx in zip(own, dxs, strict=True):
             if dx is None:
@@ -334,19 +251,19 @@ def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
             (points, structure), (moves, given) = tree.flatten(x), tree.flatten(dx)
             if structure != given:
                 shown, got = tree.describe(structure), tree.describe(given)
-                raise ShapeError(f"{name}: a direction has its argument's structure {shown}, got {got}")
+                raise ShapeError(f"{name}: a direction must have its argument's structure {shown}, got {got}")
             for a, b in zip(points, moves, strict=True):
                 if not a.dtype.startswith("float"):
                     raise DTypeError(f"{name}: an argument that holds no floating-point numbers has no direction; pass None")
                 if not b.dtype.startswith("float"):
                     raise DTypeError(f"{name}: a direction holds floating-point numbers, got {b.dtype}")
                 if a.shape != b.shape:
-                    raise ShapeError(f"{name}: a direction has its argument's shape {a.shape}, got {b.shape}")
+                    raise ShapeError(f"{name}: a direction must have its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
         found, structure = tree.flatten(f(graph, *own))
-        ys = _results(graph, found)
+        ys = results_of(graph, found)
         ts = forward(graph, seeds, ys)
-        filled = [_zero_like(graph, y) if t is None else t for y, t in zip(ys, ts, strict=True)]
+        filled = [zero_like(graph, y) if t is None else t for y, t in zip(ys, ts, strict=True)]
         return tree.unflatten(structure, ys), tree.unflatten(structure, filled)
 
     return record
@@ -373,7 +290,7 @@ def _hvp(name: str, f: Callable[..., Any], xs: Any, vs: Any, backend: str, seed:
     xs, vs = _directions(name, xs, vs)
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
-    gradients = _value_and_grad(name, f, free)
+    gradients = gradient_record(name, f, free)
 
     def record(graph: Graph, xs: Any, vs: Any) -> Any:
         def gradient(ops: Graph, *moved: Any) -> Any:
@@ -411,117 +328,7 @@ def hvp_params(
     """
     for what, given in (("params", params), ("inputs", inputs), ("v", v)):
         if not isinstance(given, tuple | list):
-            raise OptionError(f"hvp_params: {what} is a tuple or a list, got {type(given).__name__}")
+            raise OptionError(f"hvp_params: {what} must be a tuple or a list, got {type(given).__name__}")
     if len(params) != len(v):
         raise ShapeError(f"hvp_params: one direction for each of the {len(params)} parameters, got {len(v)}")
     return _hvp("hvp_params", loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend, seed)[: len(params)]
-
-
-def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
-    """The Jacobian of a program, by reverse mode: shape y.shape + x.shape. One reverse sweep per element of y.
-
-    Args:
-        f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
-        argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
-    """
-    _program("jacrev", f)
-    _argnums("jacrev", argnums)
-
-    def record(graph: Graph, *args: Any) -> Any:
-        own, xs = _moved("jacrev", graph, args, argnums)
-        y = f(graph, *own)
-        _one_array("jacrev", y)
-        nodes = graph._needed([y.id])
-        rows = [_pull(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
-        found = []
-        for k, x in enumerate(xs):
-            shape = (*y.shape, *x.shape)
-            stacked = graph.stack([r[k] for r in rows], axis=0) if rows else None
-            found.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
-        return found[0] if _one(argnums) else tuple(found)
-
-    return DerivedProgram("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
-
-
-def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
-    """The Jacobian of a program, by forward mode: shape y.shape + x.shape. One forward sweep per element of x.
-
-    Args:
-        f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
-        argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
-    """
-    _program("jacfwd", f)
-    _argnums("jacfwd", argnums)
-
-    def record(graph: Graph, *args: Any) -> Any:
-        own, xs = _moved("jacfwd", graph, args, argnums)
-        y = f(graph, *own)
-        _one_array("jacfwd", y)
-        found = _columns(graph, [y], xs)[0]
-        return found[0] if _one(argnums) else tuple(found)
-
-    return DerivedProgram("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
-
-
-def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
-    """The Hessian of a scalar program, forward over reverse: shape x.shape + x.shape.
-
-    Args:
-        f, backend, seed: as for `value_and_grad`.
-        argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
-    """
-    gradients = _value_and_grad("hessian", f, _argnums("hessian", argnums))
-
-    def record(graph: Graph, *args: Any) -> Any:
-        own, xs = _moved("hessian", graph, args, argnums)
-        blocks = _columns(graph, gradients(graph, *own)[1], xs)
-        return blocks[0][0] if _one(argnums) else tuple(tuple(row) for row in blocks)
-
-    return DerivedProgram("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
-
-
-hessian1 = hessian
-
-
-def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[list[Any], list[GraphRef]]:
-    # The arguments, those to differentiate by as variables, and these alone.
-    picked = _select(name, args, argnums)
-    own = list(args)
-    for k in picked:
-        _one_array(name, args[k])
-        if not args[k].dtype.startswith("float"):
-            raise DTypeError(f"{name}: argument {k} holds no floating-point numbers, got {args[k].dtype}")
-        own[k] = _variables(graph, args[k])
-    return own, [own[k] for k in picked]
-
-
-def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> list[list[GraphRef]]:
-    # The Jacobian of every y by every x, forward.
-    nodes = graph._needed([y.id for y in ys])
-    found: list[list[Any]] = [[] for _ in ys]
-    for x in xs:
-        columns = [forward(graph, [(x, _basis(graph, x, i))], ys, nodes) for i in range(_size(x))]
-        for k, y in enumerate(ys):
-            shape = (*y.shape, *x.shape)
-            if not columns:
-                found[k].append(graph._full(shape=shape, value=0.0))
-                continue
-            column = [_zero_like(graph, y) if c[k] is None else c[k] for c in columns]
-            stacked = graph.stack(column, axis=0)  # type: ignore[arg-type]
-            found[k].append(graph.reshape(graph.transpose2d(graph.reshape(stacked, (len(columns), _size(y)))), shape))
-    return found
-
-
-def _one_array(name: str, r: Any) -> None:
-    if not isinstance(r, GraphRef):
-        raise OptionError(f"{name}: the argument and the result are single arrays, got {type(r).__name__}")
-
-
-def _size(r: GraphRef) -> int:
-    return r.spec.size
-
-
-def _basis(graph: Graph, like: GraphRef, i: int) -> GraphRef:
-    e = np.zeros(_size(like))
-    e[i] = 1.0
-    return graph.const(as_tensor(e.reshape(like.shape)))
