@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arguments", "files", "shapes"),
     ("rng", "tree"),
     ("ops",),
-    ("_generated", "gradients", "options", "profile"),
+    ("_generated", "options", "profile"),
     ("reference",),
     ("compiler",),
     ("cuda", "interpreters"),
@@ -52,7 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 CORE_FROM = "profile"
 #: Rooms that use arrays and threads of the core, never a kernel.
 NO_KERNELS = ("data", "nn", "train")
-CORE_WITHOUT_KERNELS = ("tlean._core.array", "tlean._core.plan.commit", "tlean._core.threads")
+CORE_WITHOUT_KERNELS = ("tlean._core.array", "tlean._core.plan.bound", "tlean._core.plan.commit", "tlean._core.threads")
 #: The imports allowed inside functions: (module, imported module) -> reason.
 LAZY: dict[tuple[str, str], str] = {
     ("tlean.devices", "tlean.cuda.device"): "CUDA doubles the time of `import tlean`, so it is loaded with the first device",

@@ -8,8 +8,8 @@ from typing import Any
 
 from tlean import arguments
 from tlean.devices import array_at, context_at, cuda
-from tlean.gradients import Gradients
 from tlean.interpreters.eager import EagerOps, without_tape
+from tlean.optim.gradients import Gradients
 
 from .updates import limit, number
 

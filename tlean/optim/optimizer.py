@@ -7,7 +7,7 @@ from typing import Any
 
 from tlean import arguments
 from tlean.errors import OptionError, ShapeError
-from tlean.gradients import Gradients
+from tlean.optim.gradients import Gradients
 from tlean.param import Param
 
 from .state import STATE_NAMES, UpdateState

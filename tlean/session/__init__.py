@@ -1,6 +1,6 @@
 """Sessions: the PyTorch-like face. `Session` makes the one that its options name; those of CUDA are loaded with the first device."""
 
-from tlean.gradients import Gradients
+from tlean.optim.gradients import Gradients
 
 from .base import Session
 from .compiled import CompiledSession

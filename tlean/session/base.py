@@ -10,7 +10,7 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean.arguments import each
 from tlean.devices import cuda
 from tlean.errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
-from tlean.gradients import Gradients
+from tlean.optim.gradients import Gradients
 from tlean.optim.updates import AdamUpdate, SGDUpdate, Update
 from tlean.options import Options
 from tlean.param import Param

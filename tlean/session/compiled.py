@@ -26,8 +26,8 @@ from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype
 from tlean.compiler.target import Target
 from tlean.devices import context_at, target_of
 from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
-from tlean.gradients import Gradients
 from tlean.ops import OpDef, Spec, get
+from tlean.optim.gradients import Gradients
 from tlean.options import Options
 from tlean.param import Param
 from tlean.programs.executable import Executable, signed_seed

@@ -11,7 +11,7 @@ from tlean.cuda.kernels.plan import Mode
 from tlean.cuda.runtime.array import DeviceArray
 from tlean.devices import context_of, device_array, target_of
 from tlean.errors import DeviceError
-from tlean.gradients import Gradients
+from tlean.optim.gradients import Gradients
 from tlean.options import Options
 from tlean.param import Param
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import use
-from tlean.gradients import Gradients
 from tlean.interpreters.eager import EagerOps
+from tlean.optim.gradients import Gradients
 from tlean.options import Options
 
 from .base import Session, options_of

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._core.array import AnyTensor
-from .arguments import node_id
-from .errors import NodeError, OptionError
+from tlean._core.array import AnyTensor
+from tlean.arguments import node_id
+from tlean.errors import NodeError, OptionError
 
 
 class Gradients(Sequence):
