@@ -6,15 +6,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import tlean as tl
-from tlean.cuda.calls.packing import signature
+from tlean.cuda.calls.packing import Packed
 from tlean.cuda.calls.table import plan_of
 from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
@@ -113,7 +115,12 @@ def test_plans_name_functions_and_buffers_that_exist(name):
 
 def test_arguments_and_lanes():
     launch = Launch("f", (Out(0), In(1), 3, 0.5, (1, 2, 3), Fault()), (1, 1, 1))
-    assert signature(launch) == "qqqfqqqq"
+    where = SimpleNamespace(function=lambda family, name: SimpleNamespace(_launch_kernel=name), stream=7)
+    packed = Packed(where, None, launch, lambda a: 99 if isinstance(a, Fault) else (int(isinstance(a, In)), a.number))
+    for addresses in ([[10], [0, 20]], [[30], [0, 40]]):
+        ((function, (grid, block, arguments, shared, stream)),) = packed.calls(addresses)
+        assert (function, grid, block, shared, stream) == ("f", launch.grid, launch.block, 0, 7)
+        assert struct.unpack("qqqfqqqq", arguments) == (addresses[0][0], addresses[1][1], 3, 0.5, 1, 2, 3, 99)
     assert Plan((launch,)).checked and not Plan(()).checked
     assert [lanes(n) for n in (0, 1, 2, 3, 64, 65, 1000)] == [1, 1, 2, 4, 64, 128, 256]
     assert Launch("f", (), (0, 1, 1)).empty and not launch.empty

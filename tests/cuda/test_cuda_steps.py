@@ -3,7 +3,9 @@ emulation that `.ci/cuda` builds."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import os
 import threading
 
@@ -19,6 +21,8 @@ if not tl.cuda.is_available():
     reason = "needs a CUDA device; `bash .ci/cuda` builds an emulation of one and runs this file on it"
     pytest.skip(reason, allow_module_level=True)
 
+from tlean._core.plan.commit import run_calls
+from tlean.cuda.runtime import graphs
 from tlean.cuda.step import first_not_finite
 
 ERRORS = (KeyboardInterrupt, MemoryError)
@@ -215,16 +219,66 @@ def test_the_first_number_that_is_not_finite():
         assert number == k and str(got) == str(float(value))
 
 
+def test_an_exception_while_a_graph_is_recorded_leaks_no_handle():
+    library, where = ctypes.CDLL("libcuda.so.1"), tl.cuda.ops().context
+    if not hasattr(library, "emulated_graphs"):
+        pytest.skip("the emulation counts graphs")
+    a = tl.cuda.to_device(X[0])
+
+    def record():
+        with where.current():
+            calls = [(where.module.memcpy_dtod_async, (a.address, a.address, a.nbytes, where.stream))]
+            return graphs.capture(where, lambda: run_calls(calls))
+
+    def alive():
+        gc.collect()
+        tl.cuda.synchronize()
+        return library.emulated_graphs()
+
+    before = alive()
+    graph = record()
+    assert graph.launch() and alive() > before
+    del graph
+    lines = lines_of(record)
+    assert alive() == before
+    for k in range(len(lines)):
+        with contextlib.suppress(*ERRORS), exception_at(k, ERRORS[k % 2], blocks=False):
+            record()
+        assert alive() == before and not where.recording, lines[k]
+
+
+def test_an_exception_loses_no_report_of_an_index_out_of_range():
+    ops = tl.cuda.ops()
+    z, good, bad = (tl.cuda.to_device(x) for x in (np.ones((2, 3), "float32"), np.array([0, 1]), np.array([0, 9])))
+
+    def elsewhere():
+        thread = threading.Thread(target=ops.cross_entropy, args=(z, good))
+        thread.start()
+        thread.join()
+
+    elsewhere()
+    lines = lines_of(lambda: ops.cross_entropy(z, good))
+    places = [k for k, (file, _) in enumerate(lines) if file.endswith("flags.py")]
+    assert places
+    for k in places:
+        elsewhere()
+        with contextlib.suppress(*ERRORS), exception_at(k, ERRORS[k % 2], blocks=False):
+            ops.cross_entropy(z, bad)
+        result = ops.cross_entropy(z, bad)
+        with pytest.raises(tl.IndexRangeError, match="out of range"):
+            result.numpy()
+        assert np.isfinite(ops.cross_entropy(z, good).item())
+
+
 def test_a_driver_that_does_not_queue_a_graph(monkeypatch):
     t, opt = trainer("compiled")
     undisturbed, other = trainer("compiled")
-    from tlean.cuda.runtime import graphs as capture
 
     for k, x in enumerate(X):
         step(undisturbed, other, x)
         with monkeypatch.context() as patch:
             if k == 5:
-                patch.setattr(capture.CapturedGraph, "call", property(lambda graph: (int, 1)))
+                patch.setattr(graphs.CapturedGraph, "call", property(lambda graph: (int, 1)))
             step(t, opt, x)
     (plan,) = (trace.run for trace in t._steps._made.values())
     assert not plan.plan._replay.captured

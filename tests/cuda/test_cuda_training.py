@@ -193,11 +193,11 @@ def test_one_launch_updates_all_parameters():
     t.adam_step(0.01, 0.9, 0.999, 1e-8, X[:8], Y[:8])
     (plan,) = (trace.run for trace in t._steps._made.values())
     assert [s.kernel for s in plan.plan.program.steps].count("_adam_step of 4 parameters") == 1
-    (updates,) = [c for c in plan.plan._calls if isinstance(c, Updates)]
-    assert len(updates._calls) == 1
-    written = updates._tables
+    (updates,) = [c for _, c in plan.plan._calls if isinstance(c, Updates)]
+    assert len(updates._steps) == 1
+    written = updates._steps
     t.adam_step(0.02, 0.9, 0.999, 1e-8, X[:8], Y[:8])
-    assert updates._tables is written, "the table of addresses is written once"
+    assert updates._steps is written, "the table of addresses is written once"
 
 
 def test_parameters_with_rates_of_their_own():
@@ -209,8 +209,8 @@ def test_parameters_with_rates_of_their_own():
             t.optim_step(opt, *b)
     same(*pair)
     (plan,) = (trace.run for trace in pair[1]._steps._made.values())
-    (updates,) = [c for c in plan.plan._calls if isinstance(c, Updates)]
-    assert len(updates._calls) == 2
+    (updates,) = [c for _, c in plan.plan._calls if isinstance(c, Updates)]
+    assert len(updates._steps) == 2
 
 
 def test_labels_out_of_range_are_reported_at_a_read():

@@ -8,8 +8,8 @@ host next waits for it: at a read, or at `synchronize`.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,20 +17,21 @@ import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean._core.plan.commit import Commit
-from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, nbytes
+from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, Step, nbytes
 from tlean.errors import DeviceError, IndexRangeError, NumericsError
 
-from .calls.packing import signature
+from .calls.packing import Addresses, DriverCall, Packed, Place, address_at
 from .code import Code, module
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import LOOKED, STEPS
-from .kernels.plan import Argument, Family, Fault, Faults, In, Launch, Out, Scratch, Verdict
+from .kernels.plan import Address, Argument, Fault, Faults, In, Launch, Out, Scratch
 from .runtime.array import DeviceArray, empty, to_device
 from .runtime.context import Block, Context
 from .runtime.flags import FaultFlags
 from .runtime.graphs import Replay
 from .runtime.values import require_here
-from .updates import Place, Row, Updates
+from .step import verdict_of
+from .updates import Row, Updates
 
 _ALIGNMENT = 256
 #: What vector loads ask of an array's address.
@@ -42,33 +43,17 @@ _SMALL_OUTPUT = 1 << 16
 _SMALL_INPUT = 1 << 24
 
 
-#: A call of the driver: a function of C, and its arguments.
-_DriverCall = tuple[Any, tuple[Any, ...]]
-
-
-class _Call:
-    # One launch of an instruction: its arguments, packed, and the places of the addresses that may change: (offset, kind, number).
-    __slots__ = ("arguments", "block", "function", "grid", "instruction", "moving")
-
-    def __init__(
-        self, instruction: int, function: Any, grid: tuple[int, ...], block: tuple[int, ...], arguments: bytearray, moving: list[Any]
-    ) -> None:
-        self.instruction = instruction
-        self.function = function
-        self.grid = grid
-        self.block = block
-        self.arguments = arguments
-        self.moving = moving
-
-
+@dataclass(frozen=True)
 class _Copy:
-    # A copy within the device: places of source and target, bytes.
-    __slots__ = ("size", "source", "target")
+    # A copy within the device.
+    where: Context
+    source: Place
+    target: Place
+    size: int
 
-    def __init__(self, source: Place, target: Place, size: int) -> None:
-        self.source = source
-        self.target = target
-        self.size = size
+    def calls(self, addresses: Addresses) -> tuple[DriverCall]:
+        source, target = address_at(self.source, addresses), address_at(self.target, addresses)
+        return ((self.where.module.memcpy_dtod_async, (target, source, self.size, self.where.stream)),)
 
 
 class DevicePlan:
@@ -88,7 +73,6 @@ class DevicePlan:
         self.scratch_bytes = arrangement.scratch_bytes
         self.work = arrangement.work
         self._outputs = arrangement.outputs
-        self._places = arrangement.places
         self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs
@@ -118,10 +102,13 @@ class DevicePlan:
         self._look = next((s for s in self.program.steps if s.kernel == "_finite"), None)
         self._memory = self.context.allocate(at + (0 if self._look is None else LOOKED))
         base = self._memory.address
+        self._faults = base + flags
         self._verdict = 0 if self._look is None else base + at
-        self._constants = [base + offset for offset in offsets]
+        constants = [base + offset for offset in offsets]
+        fixed = {SCRATCH: lambda offset: base + offset, CONST: constants.__getitem__}
+        self._places: list[Place] = [fixed[kind](n) if kind in fixed else (kind, n) for kind, n in arrangement.places]
         with self.context.current() as driver:
-            for host, address in zip(hosts, self._constants, strict=True):
+            for host, address in zip(hosts, constants, strict=True):
                 self.context.uploads.copy(address, host, driver)
         # An index out of range is reported with the instruction that met it.
         self._flags = (
@@ -130,71 +117,55 @@ class DevicePlan:
             else None
         )
 
-    def _prepare(self, arrangement: Arrangement) -> list[_Call | _Copy | Updates]:
+    def _prepare(self, arrangement: Arrangement) -> list[tuple[int, Packed | _Copy | Updates]]:
+        # What a run queues, in order, each with the instruction that it is named after, or -1.
         own, codes = module(arrangement), [step.code for step in self.program.steps]
         families = [family or own for code in codes for family, _ in code.launches]
         self.context.load([*families, *([OPTIM] if any(code.update for code in codes) else [])])
-        calls: list[_Call | _Copy | Updates] = []
+        calls: list[tuple[int, Packed | _Copy | Updates]] = []
         for k, (step, code) in enumerate(zip(self.program.steps, codes, strict=True)):
             if code.copied:
-                source, target = (arrangement.places[v] for v in (*step.inputs, *step.outputs))
-                calls.append(_Copy(source, target, code.copied))
+                source, target = (self._places[v] for v in (*step.inputs, *step.outputs))
+                calls.append((-1, _Copy(self.context, source, target, code.copied)))
+            launches = [*code.launches]
             if code.update:
-                calls += self._update(k, code.update, arrangement)
-            calls += [self._call(k, family or own, launch, arrangement) for family, launch in code.launches if not launch.empty]
+                op, rows = code.update
+                together, apart = self._update(step, op, rows)
+                if together:
+                    calls.append((-1, Updates(self.context, op, together, self._verdict)))
+                launches += [(OPTIM, launch) for launch in apart]
+            place = partial(self._place, k, arrangement.temporaries[k])
+            calls += [(k, Packed(self.context, family or own, launch, place)) for family, launch in launches if not launch.empty]
         return calls
 
-    def _call(self, k: int, family: Family, launch: Launch, arrangement: Arrangement) -> _Call:
-        letters = signature(launch)
-        function = self.context.function(family, launch.function, letters)
-        values, moving = self._values(launch.args, k, arrangement)
-        packed = bytearray(struct.pack(letters, *values))
-        spots = [(struct.calcsize(letters[: n + 1]) - 8, kind, number) for n, kind, number in moving]
-        return _Call(k, function, launch.grid, launch.block, packed, spots)
-
-    def _update(self, k: int, update: tuple[str, tuple[Row, ...]], arrangement: Arrangement) -> list[_Call | Updates]:
-        # Parameters that change in place go together.
-        op, rows = update
-        step, states = self.program.steps[k], STEPS[op].states
-        together, calls = [], []
+    def _update(self, step: Step, op: str, rows: Sequence[Row]) -> tuple[list[Any], list[Launch]]:
+        # The parameters that change in place go together; the launches of the others.
+        states = STEPS[op].states
+        together: list[tuple[list[Place], int]] = []
+        apart: list[Launch] = []
         for row in rows:
-            p, g, *rest = (arrangement.places[v] for v in step.inputs[row.inputs : row.inputs + states + 3])
-            made = [arrangement.places[v] for v in step.outputs[row.outputs : row.outputs + states + 1]]
-            if made == [p, *rest[:-1]]:
-                together.append(((p, g, *rest[:-1]), rest[-1], row.size))
+            read = [self._places[v] for v in step.inputs[row.inputs : row.inputs + states + 3]]
+            written = [self._places[v] for v in step.outputs[row.outputs : row.outputs + states + 1]]
+            if written == [read[0], *read[2:-1]]:
+                together.append((read, row.size))
             else:
-                calls += [self._call(k, OPTIM, launch, arrangement) for launch in row.launches if not launch.empty]
-        return [*([Updates(self.context, op, together, self._verdict)] if together else []), *calls]
+                apart += row.launches
+        return together, apart
 
-    def _values(self, arguments: Sequence[Argument], k: int, arrangement: Arrangement) -> tuple[list[Any], list[tuple[int, int, int]]]:
-        # The arguments as numbers, and (position, kind, number) of the addresses that each run writes.
-        step, base = self.program.steps[k], self._memory.address
-        values: list[Any] = []
-        moving = []
-        for a in arguments:
-            match a:
-                case In(n) | Out(n):
-                    value = (step.inputs if isinstance(a, In) else step.outputs)[n]
-                    kind, number = arrangement.places[value] if value >= 0 else (CONST, -1)
-                    if kind in (INPUT, OUTPUT):
-                        moving.append((len(values), kind, number))
-                    values.append(0 if value < 0 or kind in (INPUT, OUTPUT) else self._fixed(kind, number))
-                case Scratch(n):
-                    values.append(base + arrangement.temporaries[k][n])
-                case Fault():
-                    values.append(0 if self._flags is None else self._flags.address + 4 * self._checked.index(k))
-                case Faults(count):
-                    values.append(len(self._checked) if count else 0 if self._flags is None else self._flags.address)
-                case Verdict():
-                    values.append(self._verdict)
-                case tuple():
-                    values += a
-                case _:
-                    values.append(a)
-        return values, moving
-
-    def _fixed(self, kind: int, number: int) -> int:
-        return self._memory.address + number if kind == SCRATCH else self._constants[number]
+    def _place(self, k: int, temporaries: Sequence[int], a: Address) -> Place:
+        # Where an argument of instruction k is.
+        step = self.program.steps[k]
+        match a:
+            case In(n) | Out(n):
+                v = (step.inputs if isinstance(a, In) else step.outputs)[n]
+                return self._places[v] if v >= 0 else 0
+            case Scratch(n):
+                return self._memory.address + temporaries[n]
+            case Fault():
+                return self._faults + 4 * self._checked.index(k)
+            case Faults(count):
+                return len(self._checked) if count else self._faults
+        return self._verdict
 
     def _settle_addresses(self) -> None:
         # A plan of few and small outputs is replayed as a graph. For that the addresses stay: its outputs are made in the plan's memory and
@@ -231,7 +202,7 @@ class DevicePlan:
             addresses = self._take(inputs, driver)
             results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
             made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
-            queued = self._calls_of(addresses, made if self._replay is None else self._made, driver)
+            queued = self._calls_of({INPUT: addresses, OUTPUT: made if self._replay is None else self._made})
             calls = [call for call, _ in queued]
             graph = None if self._replay is None else self._replay.graph(tuple(addresses), calls)
             if graph is not None:
@@ -269,16 +240,15 @@ class DevicePlan:
     def _tell(self, results: Sequence[DeviceArray | None], verdict: bytearray) -> None:
         # The device was waited for. What it met before is told first, as it may be the reason.
         step: Any = self._look
-        found, loss, _ = struct.unpack("QfI", verdict)
-        if not found:
+        found, loss = verdict_of(verdict)
+        if found is None:
             for v, result in zip(self.program.graph.outputs, results, strict=True):
                 if v == step.inputs[1] and result is not None:
                     result.known = np.full(result.shape, loss, result.dtype)
         self.context.settle()
-        if found:
-            (number,) = struct.unpack("f", verdict[:4])
-            what = step.nodes[0].name if 0xFFFFFFFF - (found >> 32) else "the loss"
-            raise NumericsError(f"{what} became {number}; nothing was updated")
+        if found is not None:
+            what = step.nodes[0].name if found[0] else "the loss"
+            raise NumericsError(f"{what} became {found[1]}; nothing was updated")
 
     def _result(self, k: int, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str) -> DeviceArray | None:
         kind, given, _ = self._outputs[k]
@@ -286,29 +256,12 @@ class DevicePlan:
             return to_device(_host(inputs[given]), self.context).reshape(shape)
         return empty(shape, dtype, self.context) if kind == COMPUTED else None
 
-    def _calls_of(self, inputs: list[int], outputs: list[int], driver: Any) -> list[tuple[_DriverCall, int]]:
+    def _calls_of(self, addresses: Addresses) -> list[tuple[DriverCall, int]]:
         # One launch after the other, as calls of the driver, each with the instruction that it is of, or -1.
-        found: list[tuple[_DriverCall, int]] = []
-        stream, known = self.context.stream, {INPUT: inputs, OUTPUT: outputs}
-
-        def address(place: Place) -> int:
-            return known[place[0]][place[1]] if place[0] in known else self._fixed(*place)
-
-        for call in self._calls:
-            if isinstance(call, _Call):
-                for at, kind, number in call.moving:
-                    struct.pack_into("q", call.arguments, at, known[kind][number])
-                # What `prepared_async_call` does once it has packed the arguments.
-                launch = call.function._launch_kernel, (call.grid, call.block, call.arguments, 0, stream)
-                found.append((launch, call.instruction))
-            elif isinstance(call, _Copy):
-                copy = driver.memcpy_dtod_async, (address(call.target), address(call.source), call.size, stream)
-                found.append((copy, -1))
-            else:
-                found += [(launch, -1) for launch in call.calls(address, driver)]
+        found = [(call, k) for k, part in self._calls for call in part.calls(addresses)]
         if self.context.blocking:
             # Each launch is waited for, so that a fault is met by the instruction that made it.
-            return [entry for call, k in found for entry in ((call, k), ((stream.synchronize, ()), k))]
+            return [entry for call, k in found for entry in ((call, k), ((self.context.stream.synchronize, ()), k))]
         return found
 
     def _take(self, inputs: Sequence[Any], driver: Any) -> list[int]:

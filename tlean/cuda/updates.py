@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Step
 
-from .kernels.optim import FAMILY, STEPS, chunks_of, step_all
+from .calls.packing import Addresses, DriverCall, Packed, Place, address_at
+from .kernels.optim import STEPS
 from .kernels.plan import Argument, In, Launch, Out
-from .runtime.context import Block, Context
-
-#: Where a value is: (kind, number), as in `Arrangement.places`.
-Place = tuple[int, int]
+from .runtime.array import DeviceArray
+from .runtime.context import Context
+from .step import packed_step
 
 
 @dataclass(frozen=True)
@@ -79,52 +76,36 @@ def _shifted(launch: Launch, inputs: int, outputs: int) -> Launch:
 class Updates:
     """One optimiser's step over parameters that change in place: a launch for those that move by the same numbers.
 
-    The tables of addresses are on the device and are written again when an address changes, which in a planned program none does.
+    The tables of addresses are on the device. They are written again when an address changes, which in a planned program none does.
 
     Args:
-        rows: for each parameter the places of p, g and the states, of hyper, and its elements.
+        where: the device.
+        op: the optimiser's op, such as `_adam_step`.
+        rows: for each parameter the places of p, g, the states and hyper, and its elements.
         verdict: the address of the verdict that the launches read, or 0.
     """
 
-    def __init__(self, where: Context, op: str, rows: Sequence[tuple[tuple[Place, ...], Place, int]], verdict: int) -> None:
-        self.where = where
-        self.op = op
-        self.rows = rows
+    def __init__(self, where: Context, op: str, rows: Sequence[tuple[Sequence[Place], int]], verdict: int) -> None:
+        self._where = where
+        self._op = op
+        self._rows = rows
         self._verdict = verdict
-        self._addresses: list[int] = []
-        self._tables: list[Block] = []
-        self._calls: list[tuple[Launch, bytes]] = []
-        self._function = where.function(FAMILY, f"{STEPS[op].function}_all", "qqqq")
+        self._addresses: list[list[int]] = []
+        self._steps: list[tuple[Packed, DeviceArray]] = []
 
-    def calls(self, address: Callable[[Place], int], driver: Any) -> list[tuple[Any, tuple[Any, ...]]]:
-        """What queues it, as calls of the driver; `address` says where a value is in this run."""
-        addresses = [address(p) for places, hyper, _ in self.rows for p in (*places, hyper)]
-        if addresses != self._addresses:
-            self._write(addresses, driver)
-        queue = self._function._launch_kernel
-        return [(queue, (launch.grid, launch.block, packed, 0, self.where.stream)) for launch, packed in self._calls]
+    def calls(self, addresses: Addresses) -> list[DriverCall]:
+        """What queues it."""
+        rows = [[address_at(place, addresses) for place in places] for places, _ in self._rows]
+        if rows != self._addresses:
+            self._write(rows)
+        return [call for packed, _ in self._steps for call in packed.calls()]
 
-    def _write(self, addresses: list[int], driver: Any) -> None:
-        tables: list[Block] = []
-        calls: list[tuple[Launch, bytes]] = []
-        width = len(self.rows[0][0]) + 1
+    def _write(self, addresses: list[list[int]]) -> None:
         by_hyper: dict[int, list[list[int]]] = {}
-        for k, (_, _, size) in enumerate(self.rows):
-            *values, hyper = addresses[k * width : (k + 1) * width]
-            by_hyper.setdefault(hyper, []).append([*values, *(0,) * (6 - width), size])
-        for hyper, table in by_hyper.items():
-            chunks = chunks_of([row[-1] for row in table])
-            if chunks:
-                rows, of_chunk = (self._upload(np.array(x, d), driver) for x, d in ((table, "int64"), (chunks, "int32")))
-                tables += (rows, of_chunk)
-                launch = step_all(self.op, len(chunks), rows.address, of_chunk.address, hyper, self._verdict)
-                calls.append((launch, struct.pack("qqqq", *launch.args)))
+        for (*arrays, hyper), (_, size) in zip(addresses, self._rows, strict=True):
+            by_hyper.setdefault(hyper, []).append([*arrays, size])
         # The addresses last: whatever stops this before leaves tables that are written again.
         self._addresses = []
-        self._tables, self._calls = tables, calls
+        steps = [packed_step(self._where, self._op, rows, hyper, self._verdict) for hyper, rows in by_hyper.items()]
+        self._steps = [step for step in steps if step is not None]
         self._addresses = addresses
-
-    def _upload(self, host: np.ndarray, driver: Any) -> Block:
-        block = self.where.allocate(host.nbytes)
-        self.where.uploads.copy(block.address, host, driver)
-        return block

@@ -81,8 +81,9 @@ class Faults:
     count: bool = False
 
 
+Address = Out | In | Scratch | Fault | Faults | Verdict
 #: An int is passed as `long long`, a float as `float`, a tuple of ints as a struct of `long long` by value.
-Argument = Out | In | Scratch | Fault | Faults | Verdict | int | float | tuple
+Argument = Address | int | float | tuple
 
 
 @dataclass(frozen=True)

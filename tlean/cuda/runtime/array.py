@@ -11,7 +11,7 @@ from tlean._core.array import as_tensor
 from tlean.dtypes import SIZES
 from tlean.errors import DeviceError, DTypeError, ShapeError
 
-from ..calls.packing import launch, signature
+from ..calls.packing import launch_once
 from ..kernels.elementwise import FAMILY as ELEMENTWISE
 from ..kernels.elementwise import accumulation
 from . import dlpack
@@ -69,9 +69,8 @@ class DeviceArray(Values):
             return self.known.copy()
         found = np.empty(self.shape, self.dtype)
         if found.nbytes:
-            with self.context.current() as driver:
-                driver.memcpy_dtoh_async(found, self.address, self.context.stream)
-                self.context.stream.synchronize()
+            with self.context.current():
+                self.context.read(found, self.address)
             self.context.settle()
         return found
 
@@ -287,5 +286,4 @@ def accumulate(into: DeviceArray, contribution: DeviceArray) -> None:
     if into.shape != contribution.shape:
         raise ShapeError(f"accumulate: a contribution of shape {into.shape}, not {contribution.shape}")
     where = into.context
-    found = accumulation(into.size, into.address, require_here(contribution, where).address)
-    launch(where, where.function(ELEMENTWISE, found.function, signature(found)), found)
+    launch_once(where, ELEMENTWISE, accumulation(into.size, into.address, require_here(contribution, where).address))

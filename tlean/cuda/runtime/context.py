@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tlean._core.plan.commit import Section
+from tlean._core.plan.commit import Section, run_calls
 from tlean.errors import DeviceError, TleanError
 from tlean.locks import Lock
 
@@ -135,6 +135,7 @@ class Context(Section):
         lost: why the device cannot be used any more; empty while it can.
         blocking: whether the host waits after each launch (`TLEAN_CUDA_BLOCKING=1`), so that a fault is met by the op that made it.
         recording: whether the stream records a graph now.
+        watched: (thread, check) of work that was queued: `settle` calls the check, which raises what the work met.
     """
 
     def __init__(self, device: int) -> None:
@@ -156,7 +157,7 @@ class Context(Section):
         self.recording = False
         self.blocking = os.environ.get("TLEAN_CUDA_BLOCKING", "0") not in ("", "0")
         self.limit = _limit_from_environment()
-        self._watched: list[tuple[int, Callable[[], None]]] = []
+        self.watched: list[tuple[int, Callable[[], None]]] = []
         #: What waits for other libraries' work or for ours: (what to do then, what it keeps, streams to wait for, an event of ours).
         self._retired: deque[tuple[Any, ...]] = deque()
         self.stream: Any = None
@@ -202,8 +203,8 @@ class Context(Section):
         return error
 
     def check_launch(self) -> None:
-        """Where `blocking`, wait for what was queued last. The context is current. Raises: DeviceError."""
-        if self.blocking and not self.recording:
+        """Wait for what was queued last, unless it was recorded. The context is current. Raises: DeviceError."""
+        if not self.recording:
             try:
                 self.stream.synchronize()
             except self._driver.Error as error:
@@ -257,6 +258,11 @@ class Context(Section):
             self.reap()
             self.pool.free_held()
 
+    def read(self, host: Any, address: int) -> None:
+        """Fill a host array from the device, once all work queued before is done. The context is current."""
+        # One call: a copy that is queued but not waited for would write to memory that may be gone by then.
+        run_calls([(self._driver.memcpy_dtoh_async, (host, address, self.stream)), (self.stream.synchronize, ())])
+
     def synchronize(self) -> None:
         """Wait until all queued work is done. Raises: what that work met, such as IndexRangeError."""
         with self.current():
@@ -266,22 +272,17 @@ class Context(Section):
 
     # What comes later ---------------------------------------------------------------------------------------------------------
 
-    def watch(self, check: Callable[[], None]) -> None:
-        """Call this once, when this thread next waits for the device: it raises what queued work met there."""
-        with self.lock:
-            self._watched.append((threading.get_ident(), check))
-
     def settle(self) -> None:
         """Call what waits for this thread's queued work to be done, or for that of threads that have ended.
 
         Raises: what they raise, the first of them; the rest is what came of it.
         """
-        if not self._watched:
+        if not self.watched:
             return
         others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
         with self.lock:
-            mine = [check for thread, check in self._watched if thread not in others]
-            self._watched = [entry for entry in self._watched if entry[0] in others]
+            mine = [check for thread, check in self.watched if thread not in others]
+            self.watched = [entry for entry in self.watched if entry[0] in others]
         met: list[Exception] = []
         for check in mine:
             try:
@@ -362,15 +363,13 @@ class Context(Section):
                 if family.name not in self._modules:
                     self._modules[family.name] = driver.module_from_buffer(cubin)
 
-    def function(self, family: Family, name: str, signature: str) -> Any:
-        """A kernel of a family, loaded and prepared; the family is compiled at the first call for one."""
+    def function(self, family: Family, name: str) -> Any:
+        """A kernel of a family, loaded; the family is compiled at the first call for one. Raises: as `load`."""
         key = (family.name, name)
         if key not in self._functions:
             self.load([family])
             with self.current():
-                found = self._modules[family.name].get_function(name)
-                found.prepare(signature)
-            self._functions[key] = found
+                self._functions[key] = self._modules[family.name].get_function(name)
         return self._functions[key]
 
     def close(self) -> None:

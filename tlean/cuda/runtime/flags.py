@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.plan.commit import Commit
+
 from .context import Block, Context
 
 
@@ -39,14 +41,16 @@ class FaultFlags:
 
     def expect(self, driver: Any) -> None:
         """A run of this thread follows. The context is current."""
-        thread = threading.get_ident()
-        pending = self._pending
-        if pending is not None and pending.thread != thread:
-            pending.part(driver)
-            pending = None
-        if pending is None:
-            self._pending = _Pending(self, thread)
-            self.where.watch(self._pending)
+        thread, pending = threading.get_ident(), self._pending
+        if pending is not None and pending.thread == thread:
+            return
+        # All of it or nothing, whatever comes between two lines: a report that is only half expected would be lost.
+        changes, follower = Commit(), _Pending(self, thread)
+        changes.call(self.where.watched.append, (thread, follower))
+        if pending is not None:
+            pending.part(changes, driver)
+        changes.set(self, "_pending", follower)
+        changes.now()
 
     def seen(self, pending: _Pending) -> None:
         """These runs were looked after."""
@@ -62,18 +66,18 @@ class _Pending:
         self.thread = thread
         self._parted: Block | None = None
 
-    def part(self, driver: Any) -> None:
+    def part(self, changes: Commit, driver: Any) -> None:
         flags = self.flags
-        self._parted = flags.where.allocate(4 * flags.count)
-        driver.memcpy_dtod_async(self._parted.address, flags.address, 4 * flags.count, flags.where.stream)
-        flags.clear(driver)
+        block = flags.where.allocate(4 * flags.count)
+        changes.call(driver.memcpy_dtod_async, block.address, flags.address, block.size, flags.where.stream)
+        changes.call(driver.memset_d32_async, flags.address, 0, flags.count, flags.where.stream)
+        changes.set(self, "_parted", block)
 
     def __call__(self) -> None:
         flags, found = self.flags, np.empty(self.flags.count, np.int32)
         with flags.where.current() as driver:
             flags.seen(self)
-            driver.memcpy_dtoh_async(found, flags.address if self._parted is None else self._parted.address, flags.where.stream)
-            flags.where.stream.synchronize()
+            flags.where.read(found, flags.address if self._parted is None else self._parted.address)
             if not found.any():
                 return
             if self._parted is None:

@@ -36,17 +36,20 @@ def wanted(where: Context) -> bool:
 
 
 class CapturedGraph:
-    """Launches that were recorded, ready to be queued. Made by `capture`."""
+    """Launches that were recorded, ready to be queued. Made by `capture`.
 
-    def __init__(self, where: Context, handle: int) -> None:
+    It has the driver's handles from the moment that the driver writes them, so whatever ends a recording leaks none.
+    """
+
+    def __init__(self, where: Context) -> None:
         self._where = where
-        self._handle: int | None = handle
+        self.recorded, self.executable = ctypes.c_void_p(), ctypes.c_void_p()
         where.own(self)
 
     @property
     def call(self) -> tuple[Any, ...]:
         """What queues them, as a function of C and its arguments; it answers 0 if the driver did."""
-        return native("cuGraphLaunch"), self._handle, self._where.stream.handle
+        return native("cuGraphLaunch"), self.executable.value, self._where.stream.handle
 
     def launch(self) -> bool:
         """Queue them; whether the driver did."""
@@ -55,37 +58,31 @@ class CapturedGraph:
 
     def free(self) -> None:
         """Give the driver's memory back, once the device is done with it."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            destroy = native("cuGraphExecDestroy")
-            self._where.retire(lambda: destroy(handle))
+        for handle, destroy in ((self.executable, "cuGraphExecDestroy"), (self.recorded, "cuGraphDestroy")):
+            value, handle.value = handle.value, None
+            if value is not None:
+                self._where.retire(functools.partial(native(destroy), value))
 
     def __del__(self) -> None:
-        if self._handle is not None:
+        if hasattr(self, "executable"):
             self.free()
 
 
 def capture(where: Context, queue: Callable[[], None]) -> CapturedGraph | None:
     """What `queue` queues on the device's stream, recorded and not run; None where the driver cannot. The context is current."""
-    stream = where.stream.handle
     if where.recording:
         return None
-    graph, made, whole = ctypes.c_void_p(), ctypes.c_void_p(), False
+    stream, graph = where.stream.handle, CapturedGraph(where)
     begin = functools.partial(native("cuStreamBeginCapture_v2"), stream, _THREAD_LOCAL)
-    end = functools.partial(native("cuStreamEndCapture"), stream, ctypes.byref(graph))
+    end = functools.partial(native("cuStreamEndCapture"), stream, ctypes.byref(graph.recorded))
     try:
-        # One call of C: a stream that goes on recording would be of no use to anybody.
+        # One call of C: a stream that went on recording would be of no use.
         status = enclosed(where, "recording", begin, queue, end)
-        whole = True
+        status = status or native("cuGraphInstantiateWithFlags")(ctypes.byref(graph.executable), graph.recorded, 0)
     except (where.error, DeviceError):
         # The recording is no longer valid. Whatever else went wrong happens again without it.
-        status = None
-    finally:
-        if whole and not status and graph.value:
-            status = native("cuGraphInstantiateWithFlags")(ctypes.byref(made), graph, 0)
-        if graph.value:
-            native("cuGraphDestroy")(graph)
-    return None if status or made.value is None else CapturedGraph(where, made.value)
+        return None
+    return None if status else graph
 
 
 class Replay:

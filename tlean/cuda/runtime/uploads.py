@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..calls.packing import Packed
 from ..kernels.elementwise import FAMILY, MOST_WORDS, words
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ class Uploads:
     def _as_arguments(self, address: int, host: np.ndarray, size: int) -> None:
         padded = np.zeros(MOST_WORDS, np.int64)
         padded.view(np.uint8)[:size] = host.reshape(-1).view(np.uint8)
-        values = padded.tolist()
-        found = words(address, values, size)
-        function = self._where.function(FAMILY, found.function, "q" * (MOST_WORDS + 2))
-        function.prepared_async_call(found.grid, found.block, self._where.stream, address, *values, size)
+        ((function, arguments),) = Packed(self._where, FAMILY, words(address, padded.tolist(), size)).calls()
+        function(*arguments)
 
     def _next(self, driver: Any) -> None:
         if self._chunk is not None and not (self._full and self._full[-1][0] is self._chunk):
