@@ -58,7 +58,7 @@ cdef class BoundStep:
             p = self.moved[k]
             t = p._tensor
             t.check()
-            # The plan writes to its memory, which no other array may share.
+            # The plan writes to its memory, which must be held by nothing else.
             if t.code != self.code or t.buffer.refs != 1 or t.buffer.size_class < 0:
                 return None
             kept, count = PyDict_GetItem(moments, p), PyDict_GetItem(steps, p)
