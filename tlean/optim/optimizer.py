@@ -117,7 +117,9 @@ class Optimizer(Update):
         return made
 
     def _binding(self) -> Any:
-        alike = type(self).kernel is Optimizer.kernel and type(self).hyper is Optimizer.hyper
+        # A subclass may decide by parameter.
+        kind = type(self)
+        alike = kind.kernel is Optimizer.kernel and kind.hyper is Optimizer.hyper and kind.peek is Optimizer.peek
         return (self, len(self._group)) if alike else None
 
     def _group_of(self, p: Param) -> Any:
