@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean import testing
 from tlean._core.array import as_tensor
 from tlean._core.plan.plan import run
 from tlean.compiler.derive import decomposition
@@ -15,6 +14,7 @@ from tlean.ops import get
 from tlean.ops.samples import Arr, bad, good
 from tlean.reference.interpreter import Reference
 from tlean.testing import check_grads, check_op
+from tlean.testing import ops as engine
 
 # An op of the user's own -----------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ def test_faults_of_the_library_are_caught(name, fault, said, monkeypatch):
     """Each part of the machinery, made wrong as the checks see it."""
     op = "max_pool2d" if "residual" in said else "softmax"
     check_op(op)
-    monkeypatch.setattr(testing, name, fault)
+    monkeypatch.setattr(engine, name, fault)
     with pytest.raises(AssertionError, match=said):
         check_op(op)
 

@@ -55,7 +55,7 @@ def test_the_elementwise_example(tmp_path):
         "PYTHONPATH": str(tmp_path),
         "TLEAN_ISA": ISA,
         "TLEAN_BUILD_ISA": ISA,
-        "TLEAN_BUILD_ONLY": "elementwise,chain",
+        "TLEAN_BUILD_ONLY": "elementwise,chain,eager",
     }
     for command in (["setup.py", "--quiet", "build_ext", "--inplace"], ["-c", CHECK]):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -101,7 +101,7 @@ def test_a_number_beyond_the_dtype_is_no_infinity(tmp_path, dtype):
         (lambda: tl.optim.SGD([tl.Param(np.ones(2))], momentum=0.5, nesterov=np.ones(2)), tl.OptionError, "nesterov must be True or False"),
         (lambda: tl.optim.Adam(memoryview(np.ones((2, 2)))), tl.OptionError, "memoryview of 2 axes"),
         (lambda: tl.optim.clip_by_norm(3.0, 1.0), tl.OptionError, "a sequence of gradients"),
-        (lambda: tl.max_pool2d_pad(np.ones((1, 1, 4, 4)), (2, 2), padding=None), tl.OptionError, "padding is an int"),
+        (lambda: tl.max_pool2d_pad(np.ones((1, 1, 4, 4)), (2, 2), padding=None), tl.OptionError, "padding must be an int"),
         (lambda: tl.tree.map(np.ones(2), np.ones(2)), tl.OptionError, "the function must be a function"),
         (lambda: tl.tree.unflatten("*", 3), tl.ShapeError, "a sequence of leaves"),
         (lambda: tl.Options(use_gpu=np.ones(2)), tl.OptionError, "use_gpu must be True or False"),

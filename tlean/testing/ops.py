@@ -1,163 +1,34 @@
-"""Checks of ops and programs, for the library's own tests and for users who write ops: `check_op`, `check_grads`.
-
-Both raise AssertionError with a message that says what disagreed, by how much, and for which input.
-"""
+"""`check_op`: an op against its definition, on every backend, and its derivatives."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import errors, tree
-from ._core.array import AnyTensor, as_tensor
-from ._core.plan.plan import run
-from ._core.threads import get_num_threads, set_num_threads
-from .autodiff import grad, jvp, vjp
-from .compiler.cpu import kernel_address
-from .compiler.derive import decomposition
-from .compiler.graph import Graph
-from .compiler.lower import lower
-from .dtypes import FLOATS
-from .errors import OptionError, ShapeError
-from .interpreters.dual import Dual
-from .interpreters.eager import EagerOps
-from .ops import OpDef, Spec, get
-from .ops.samples import Arr, Sample
-from .programs.jit import jit
-from .reference.interpreter import Reference
+from tlean import errors
+from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.plan.plan import run
+from tlean._core.threads import get_num_threads, set_num_threads
+from tlean.autodiff import jvp, vjp
+from tlean.compiler.cpu import kernel_address
+from tlean.compiler.derive import decomposition
+from tlean.compiler.graph import Graph
+from tlean.compiler.lower import lower
+from tlean.dtypes import FLOATS
+from tlean.errors import OptionError
+from tlean.interpreters.dual import Dual
+from tlean.interpreters.eager import EagerOps
+from tlean.ops import OpDef, Spec, get
+from tlean.ops.samples import Arr, Sample
+from tlean.reference.interpreter import Reference
 
-__all__ = ["Arr", "Sample", "check_grads", "check_op"]
+from .compare import compare, inner_product, numbers_of, same_bits
+from .grads import MODES, check_grads
 
 #: Relative tolerances of values, in units of the largest: kernels sum in another order than a reference.
 _TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
-_MODES = ("fwd", "rev")
-
-
-# Gradients ----------------------------------------------------------------------------------------------------------------
-
-
-def check_grads(
-    f: Callable[..., Any],
-    args: Sequence[Any],
-    order: int = 2,
-    modes: Sequence[str] = _MODES,
-    *,
-    eps: float = 1e-6,
-    tol: float = 1e-6,
-    seed: int = 0,
-) -> None:
-    """Check the derivatives of a program against central differences, each mode and order, in float64.
-
-    For every floating-point argument: forward mode along a random direction t against (f(x + eps·t) − f(x − eps·t)) / (2·eps); reverse
-    mode by ⟨g, J t⟩ = ⟨Jᵀ g, t⟩ for a random cotangent g; then the same for the gradient program, up to `order`.
-
-    Args:
-        f: `f(ops, *args)` returns a reference, or a tree of them.
-        args: arrays; integers and Booleans are held fixed. Away from kinks and ties: a central difference means nothing there.
-        order: how often to differentiate, at least 1.
-        modes: "fwd", "rev" or both.
-        eps: the step of the central difference.
-        tol: how far off a derivative may be, relative to the largest value of the two; rounding of f is added.
-        seed: of the random directions.
-
-    Raises: AssertionError where a derivative is wrong; OptionError for a bad order or mode; ShapeError where no argument is floating-point.
-    Source: the directional check is that of HIPS autograd's `test_util.py`.
-    """
-    if isinstance(modes, str) or not modes or not set(modes) <= set(_MODES):
-        raise OptionError(f"check_grads: modes must be {_MODES}, got {modes!r}")
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise OptionError(f"check_grads: order must be an int of at least 1, got {order!r}")
-    arrays = [as_tensor(a).numpy() for a in args]
-    free = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
-    if not free:
-        raise ShapeError("check_grads: there is no floating-point argument to differentiate by")
-
-    def program(ops: Any, *moved: Any) -> Any:
-        full = list(arrays)
-        for k, x in zip(free, moved, strict=True):
-            full[k] = x
-        return tree.flatten(f(ops, *full))[0]
-
-    points = [arrays[k].astype(np.float64) for k in free]
-    names = [_argument_name(f, k) for k in free]
-    _check_order(program, points, names, order, 1, modes, eps, tol, np.random.default_rng(seed))
-
-
-def _argument_name(f: Callable[..., Any], k: int) -> str:
-    # The name of argument k of f(ops, *args), where its signature has one.
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        return f"argument {k}"
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return f"argument {k} ({named[k + 1]})" if k + 1 < len(named) else f"argument {k}"
-
-
-def _check_order(
-    f: Callable[..., Any],
-    xs: list[np.ndarray],
-    names: list[str],
-    order: int,
-    level: int,
-    modes: Sequence[str],
-    eps: float,
-    tol: float,
-    rng: np.random.Generator,
-) -> None:
-    run = jit(f)
-    ys = [_array(y) for y in run(*xs)]
-    gs = [rng.standard_normal(y.shape) if y.dtype.kind == "f" else None for y in ys]
-    if all(g is None for g in gs):
-        return
-
-    def weighed(ops: Any, *moved: Any) -> Any:
-        # ⟨g, f(x)⟩: its gradient is the vector-Jacobian product, as a program that can be differentiated again.
-        terms = [ops.sum(ops.mul(y, ops.const(g))) for y, g in zip(f(ops, *moved), gs, strict=True) if g is not None]
-        total = terms[0]
-        for t in terms[1:]:
-            total = ops.add(total, t)
-        return total
-
-    pulled = [_array(d) for d in grad(weighed, tuple(range(len(xs))))(*xs)] if "rev" in modes else []
-    which = {1: "first", 2: "second", 3: "third"}.get(level, f"{level}th")
-    for k, (x, name) in enumerate(zip(xs, names, strict=True)):
-        t = rng.standard_normal(x.shape)
-        ends = [run(*xs[:k], x + sign * eps * t, *xs[k + 1 :]) for sign in (1, -1)]
-        differences = [(_array(a) - _array(b)) / (2 * eps) if g is not None else None for a, b, g in zip(*ends, gs, strict=True)]
-        # Each end is rounded: 2⁻⁵² of the values, or of the terms of which they are what is left, divided by 2·eps; and something for the
-        # ops in between.
-        noise = [16 * np.finfo(np.float64).eps * max(_largest(y), 1.0) / eps if g is not None else 0.0 for y, g in zip(ys, gs, strict=True)]
-        about = f"the {which} derivative by {name}, {x.shape}"
-        moved = None
-        if "fwd" in modes:
-            directions = [t if j == k else np.zeros_like(z) for j, z in enumerate(xs)]
-            moved = [_array(d) for d in jvp(f, tuple(xs), tuple(directions))[1]]
-            for j, (m, d) in enumerate(zip(moved, differences, strict=True)):
-                if d is not None:
-                    where = f" of output {j}" if len(ys) > 1 else ""
-                    _compare(m, d, tol, noise[j], f"check_grads: {about}{where}, forward mode", "the central difference")
-        if "rev" in modes:
-            right = _inner([pulled[k]], [t])
-            if moved is not None:
-                left, bound, other = _inner(moved, gs), 1e-10, "forward mode"
-                scale = _norm(moved) * _norm(gs) + _norm([pulled[k]]) * _norm([t])
-            else:
-                left, bound, other = _inner(differences, gs), tol, "the central difference"
-                scale = max(abs(left), abs(right)) + sum(noise) * _norm(gs) / tol
-            if not abs(left - right) <= bound * scale + 16 * np.finfo(np.float64).eps * _norm(gs) * _norm([t]):
-                raise AssertionError(
-                    f"check_grads: {about}, reverse mode: <J'g, t> = {right:.10g}, while {other} gives <g, J t> = {left:.10g} "
-                    f"(off by {abs(left - right):.3g})"
-                )
-    if level < order:
-        gradient = grad(weighed, tuple(range(len(xs))))
-        _check_order(lambda ops, *moved: list(gradient(ops, *moved)), xs, names, order, level + 1, modes, max(eps, 1e-6), 10 * tol, rng)
-
-
-# Ops ------------------------------------------------------------------------------------------------------------------------
 
 
 def check_op(
@@ -166,7 +37,7 @@ def check_op(
     *,
     reference: Callable[..., Any] | None = None,
     order: int = 2,
-    modes: Sequence[str] = _MODES,
+    modes: Sequence[str] = MODES,
     dtypes: Sequence[str] = FLOATS,
     tol: float | Mapping[str, float] | None = None,
     seed: int = 0,
@@ -228,7 +99,7 @@ def check_op(
                 check_grads(calls[0].program, calls[0].points, order, modes, tol=1e-7, seed=seed)
             except AssertionError as error:
                 raise AssertionError(f"check_op: {label}: {error}") from None
-        if set(modes) == set(_MODES):
+        if set(modes) == set(MODES):
             for call in calls:
                 _check_transposes(call)
 
@@ -286,14 +157,14 @@ def _check_values(call: _Call, reference: Callable[..., Any] | None) -> None:
         exact = np.asarray(getattr(e, "value", e))
         if value.shape != exact.shape:
             raise AssertionError(f"{call.label}: the shape rule says {value.shape}, the reference has {exact.shape}")
-        _compare(value.numpy(), exact, call.tol, 0.0, f"{call.label}: the value", "the reference")
+        compare(value.numpy(), exact, call.tol, 0.0, f"{call.label}: the value", "the reference")
     for value, out in zip(call.values, call.outs, strict=True):
         if (value.shape, value.dtype) != out:
             raise AssertionError(f"{call.label}: the shape rule says {out}, an output or residual has {(value.shape, value.dtype)}")
     if call.record.rules.decompose is not None and kernel_address(call.record, call.dtype):
         graph = decomposition(call.record, call.specs, call.clean, call.dtype)
         for value, part in zip(call.ys, run(lower(graph), call.tensors, call.outs[: len(call.ys)]), strict=True):
-            _compare(value.numpy(), part.numpy(), call.tol, 0.0, f"{call.label}: the kernel's value", "the decomposition")
+            compare(value.numpy(), part.numpy(), call.tol, 0.0, f"{call.label}: the kernel's value", "the decomposition")
 
 
 def _check_bits(call: _Call) -> None:
@@ -304,21 +175,21 @@ def _check_bits(call: _Call) -> None:
         ops = EagerOps(call.dtype)
         leaves = [ops.add_leaf(t, True) for t in call.floats]
         (y,) = call.apply(ops, leaves, lambda t: ops.add_leaf(t, False) if t.dtype == "int32" else t)
-        _same_bits([y.value], call.ys, f"{call.label}: the values of the eager tape and of the plan")
+        same_bits([y.value], call.ys, f"{call.label}: the values of the eager tape and of the plan")
     if backward:
         again, pull = vjp(call.program, *call.floats)
-        _same_bits(again, call.ys, f"{call.label}: the values of the compiled program and of the plan")
+        same_bits(again, call.ys, f"{call.label}: the values of the compiled program and of the plan")
         pulled = pull(call.cotangents)
         found = ops.store.backward(y.id, call.cotangents[0])
         for k, (r, compiled) in enumerate(zip(leaves, pulled, strict=True)):
             eager = found[r.id] if found[r.id] is not None else as_tensor(np.zeros(r.shape), call.dtype)
-            _same_bits([compiled], [eager], f"{call.label}: the gradients by input {k}, compiled and eager,")
+            same_bits([compiled], [eager], f"{call.label}: the gradients by input {k}, compiled and eager,")
     before = get_num_threads()
     try:
         set_num_threads(2 if before == 1 else 1)
-        _same_bits(call.forward(), call.values, f"{call.label}: the values on one thread and two")
+        same_bits(call.forward(), call.values, f"{call.label}: the values on one thread and two")
         if backward:
-            _same_bits(pull(call.cotangents), pulled, f"{call.label}: the gradients on one thread and two")
+            same_bits(pull(call.cotangents), pulled, f"{call.label}: the gradients on one thread and two")
     finally:
         set_num_threads(before)
 
@@ -328,8 +199,8 @@ def _check_transposes(call: _Call) -> None:
         return
     moved = jvp(call.program, tuple(call.floats), tuple(call.directions))[1]
     pulled = vjp(call.program, *call.floats)[1](call.cotangents)
-    left, right = _inner(moved, call.cotangents), _inner(pulled, call.directions)
-    size = sum(float(np.abs(_array(x).astype(np.float64)).sum()) for x in (*moved, *pulled)) + 1.0
+    left, right = inner_product(moved, call.cotangents), inner_product(pulled, call.directions)
+    size = sum(float(np.abs(numbers_of(x).astype(np.float64)).sum()) for x in (*moved, *pulled)) + 1.0
     if (np.isfinite(left) or np.isfinite(right)) and not abs(left - right) <= 10 * call.tol * size:
         raise AssertionError(f"{call.label}: the rules are each other's transposes: <J t, g> = {left:.10g}, but <t, J' g> = {right:.10g}")
     if call.dtype == "float64" and len(call.ys) == 1:
@@ -337,10 +208,10 @@ def _check_transposes(call: _Call) -> None:
         ops = Dual(inner)
         duals = [ops.lift(inner.add_leaf(x, False), inner.add_leaf(t, False)) for x, t in zip(call.floats, call.directions, strict=True)]
         ys = call.apply(ops, duals, lambda t: ops.lift(inner.add_leaf(t, False)))
-        _same_bits([y.primal.value for y in ys], call.ys, f"{call.label}: the values of dual numbers and of the plan")
+        same_bits([y.primal.value for y in ys], call.ys, f"{call.label}: the values of dual numbers and of the plan")
         for y, m in zip(ys, moved, strict=True):
             tangent = np.zeros(y.shape) if y.tangent is None else y.tangent.numpy()
-            _compare(tangent, _array(m), 0.1 * call.tol, 0.0, f"{call.label}: the tangent of dual numbers", "the jvp")
+            compare(tangent, numbers_of(m), 0.1 * call.tol, 0.0, f"{call.label}: the tangent of dual numbers", "the jvp")
 
 
 def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) -> None:
@@ -361,54 +232,6 @@ def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) 
         raise AssertionError(f"check_op: {label}: expected {sample.raises}, but the call worked")
     if len(ops.store) != size:
         raise AssertionError(f"check_op: {label}: the tape has grown by {len(ops.store) - size} nodes although the call failed")
-
-
-# Comparing ------------------------------------------------------------------------------------------------------------------
-
-
-def _array(x: Any) -> np.ndarray:
-    return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
-
-
-def _largest(x: np.ndarray) -> float:
-    finite = np.abs(x[np.isfinite(x)])
-    return float(finite.max(initial=0.0))
-
-
-def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> float:
-    pairs = [(_array(x), _array(y)) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
-    return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
-
-
-def _norm(xs: Sequence[Any]) -> float:
-    return float(np.sqrt(sum(np.sum(np.square(x)) for x in xs if x is not None)))
-
-
-def _compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, what: str, other: str) -> None:
-    if found.size == 0:
-        return
-    found, expected = found.astype(np.float64), expected.astype(np.float64)
-    scale = max(_largest(found), _largest(expected))
-    off = np.abs(found - expected)
-    # NaN agrees with NaN, an infinity with itself.
-    off = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, np.where(np.isnan(off), np.inf, off))
-    at = np.unravel_index(int(np.argmax(off)), off.shape)
-    if off[at] > tol * scale + noise:
-        place = f"element {tuple(map(int, at))} of {found.shape}" if found.ndim else "it"
-        raise AssertionError(
-            f"{what}: {place} is {found[at]:.10g}, {other} says {expected[at]:.10g} "
-            f"(off by {off[at]:.3g}, allowed {tol * scale + noise:.3g})"
-        )
-
-
-def _same_bits(xs: Sequence[Any], ys: Sequence[Any], what: str) -> None:
-    for x, y in zip(xs, ys, strict=True):
-        a, b = _array(x), _array(y)
-        if (a.dtype, a.shape) != (b.dtype, b.shape):
-            raise AssertionError(f"{what} are {a.shape} {a.dtype} and {b.shape} {b.dtype}; they must be the same")
-        if a.tobytes() != b.tobytes():
-            off = np.nanmax(np.abs(a.astype(np.float64) - b.astype(np.float64)), initial=0.0)
-            raise AssertionError(f"{what} differ by up to {off:.3g}; they must have the same bits")
 
 
 def _described(record: OpDef, arrays: list[Any], options: dict[str, Any]) -> str:
