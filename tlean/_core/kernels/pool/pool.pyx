@@ -209,12 +209,14 @@ cdef inline void put_position(char* positions, int64_t j, int64_t position, size
 
 cdef void max_2x2(const Windows* w, const real* x, real* y, int32_t* at) noexcept nogil:
     cdef int64_t H = w.size[1], W = w.size[2], ow = w.out[2], o0, o1, i, o
+    cdef int nan
     for o0 in range(w.out[0]):
         for o1 in range(w.out[1]):
             i = (o0 * H + 2 * o1) * W
             o = (o0 * w.out[1] + o1) * ow
             fetch_ahead(w, x + i)
-            if tl_max_2x2(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow):
+            nan = tl_max_2x2(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow)
+            if nan:
                 max_row_scalar(w, x, y + o, at + o if at else NULL, o0, o1, -INFINITY)
 
 
