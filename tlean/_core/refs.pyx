@@ -54,6 +54,17 @@ cdef inline object operate(RefBase ref, int which, object other):
     return ref.combine_number(REF_ADD if which <= REF_SUB else REF_MUL, number)
 
 
+cdef object operate_on_right(RefBase ref, int which, object other):
+    number = plain(other)
+    if number is None:
+        return getattr(ref.ops, _operators[which])(other, ref)
+    if which == REF_SUB:
+        return ref.ops.shift(ref.ops.neg(ref), number)
+    if which == REF_DIV:
+        return ref.ops.scale(ref.ops.inv(ref), number)
+    return ref.combine_number(which, number)
+
+
 cdef class RefBase:
     """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
 
@@ -75,37 +86,25 @@ cdef class RefBase:
         return operate(self, REF_ADD, other)
 
     def __radd__(self, other):
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_ADD, number)
-        return self.ops.add(other, self)
+        return operate_on_right(self, REF_ADD, other)
 
     def __sub__(self, other):
         return operate(self, REF_SUB, other)
 
     def __rsub__(self, other):
-        number = plain(other)
-        if number is not None:
-            return self.ops.shift(self.ops.neg(self), number)
-        return self.ops.sub(other, self)
+        return operate_on_right(self, REF_SUB, other)
 
     def __mul__(self, other):
         return operate(self, REF_MUL, other)
 
     def __rmul__(self, other):
-        number = plain(other)
-        if number is not None:
-            return self.combine_number(REF_MUL, number)
-        return self.ops.mul(other, self)
+        return operate_on_right(self, REF_MUL, other)
 
     def __truediv__(self, other):
         return operate(self, REF_DIV, other)
 
     def __rtruediv__(self, other):
-        number = plain(other)
-        if number is not None:
-            return self.ops.scale(self.ops.inv(self), number)
-        return self.ops.div(other, self)
+        return operate_on_right(self, REF_DIV, other)
 
     def __pow__(self, other, modulo):
         number = plain(other)

@@ -2,12 +2,8 @@
 from libc.stdint cimport int64_t
 
 from tlean._core.kernel cimport TL_OK, tl_finish
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
-
-ctypedef fused real:
-    float
-    double
-
 
 cdef extern from "simd/vmath.h" nogil:
     float tl_expf(float x)

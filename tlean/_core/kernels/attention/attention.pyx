@@ -15,11 +15,8 @@ from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_ATTENTION_CHUNK, TL
 from tlean._core.kernels.gemm.micro cimport (
     TL_LANES_f32, TL_LANES_f64, TL_MR, TL_NR_f32, TL_NR_f64, tl_even_panel, tl_micro, tl_pack_b,
 )
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
-
-ctypedef fused real:
-    float
-    double
 
 cdef extern from "kernels/attention/rows.h" nogil:
     # Pointers and values of one call are of one float type.
@@ -388,4 +385,3 @@ KERNELS = {
     "scaled_dot_product_attention:f64": <size_t>&attend[double],
     "_sdpa_grad:f32": <size_t>&attend_back[float], "_sdpa_grad:f64": <size_t>&attend_back[double],
 }
-ACCUMULATES = set()

@@ -22,11 +22,8 @@ from tlean._core.kernel cimport (
     TL_SLOT_CONV_SHARED_SUMS, TL_SLOT_CONV_SOURCE, TL_SLOT_CONV_TILE, tl_finish, tl_finished,
 )
 from tlean._core.kernels.gemm.micro cimport TL_MR, TL_NR_f32, tl_even_panel, tl_micro
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
-
-ctypedef fused real:
-    float
-    double
 
 cdef extern from "kernels/conv/micro.h" nogil:
     enum:
@@ -185,4 +182,3 @@ PRODUCERS = {
     "conv_transpose_blocked:f32": <size_t>&produce_conv_transpose_blocked,
     "_conv_grad_x_blocked:f32": <size_t>&produce_conv_grad_x_blocked,
 }
-ACCUMULATES = set()

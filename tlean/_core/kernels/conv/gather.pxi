@@ -1,4 +1,5 @@
-# Forward convolution and input gradient of any geometry: one gathering engine, told apart by its source, its terms and the step of its destination.
+# Forward convolution and input gradient of any geometry: one gathering engine, told apart by its source, its terms and the step of its
+# destination.
 
 # Positions of a strip: the results of one block of channels stay in the first-level cache until they are written out.
 cdef enum:

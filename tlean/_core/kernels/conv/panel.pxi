@@ -148,7 +148,7 @@ cdef void gather_panels(const real* src, const real* packed, real* to, real* sum
                     for p in range(ceil_div(columns, lane_count)):
                         i = p * lane_count
                         conv_turn(at + r * job.size[2] + i, job.out_plane, sums + (r * columns + i) * width + v * lane_count, width,
-                             minimum(columns - i, lane_count), n)
+                                  minimum(columns - i, lane_count), n)
 
 
 cdef bint panels_pay(GatherJob* job, const Py_ssize_t* over, Py_ssize_t lane_count) noexcept nogil:

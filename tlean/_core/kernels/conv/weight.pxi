@@ -66,7 +66,7 @@ cdef void turn_g(real* to, const real* g, WeightJob* job, const Py_ssize_t* orig
                 n = minimum(count - v * lane_count, lane_count)
                 for p in range(ceil_div(run, lane_count)):
                     conv_turn_padded(to + (p * width + v) * lane_count, width, line + (v * plane + p) * lane_count, plane, n,
-                                minimum(run - p * lane_count, lane_count))
+                                     minimum(run - p * lane_count, lane_count))
             to += run * width
 
 
@@ -249,7 +249,7 @@ cdef void finish_block(real* context, Py_ssize_t index) noexcept nogil:
             for i in range(ceil_div(job.terms, lane_count)):
                 k = i * lane_count
                 conv_turn(to + v * lane_count * job.terms + k, job.terms, part + k * width + v * lane_count, width,
-                     minimum(job.terms - k, lane_count), n)
+                          minimum(job.terms - k, lane_count), n)
         return
     if conv_unpack(to, part, size, job.terms):
         return

@@ -128,15 +128,15 @@ cdef void wino_turn(WinoJob* job, Py_ssize_t group, Py_ssize_t o, Py_ssize_t cha
     if not job.adjoint:
         for k in range(ceil_div(9 * count, lane_count)):
             conv_turn_padded(cells + k * lane_count * lane_count, lane_count, at + k * lane_count, job.lane_step, n,
-                        minimum(9 * count - k * lane_count, lane_count))
+                             minimum(9 * count - k * lane_count, lane_count))
         return
     for c in range(count):
         # Kernels of one input channel are far from those of the next, too far for the processor to foresee.
         for k in range(ceil_div(9 * lane_count, 16) + 1):
             conv_expect_read(at + (c + 8) * job.term_step + k * 16)
         for k in range(ceil_div(9, lane_count)):
-            conv_turn_padded(cells + (9 * c + k * lane_count) * lane_count, lane_count, at + c * job.term_step + k * lane_count, job.lane_step,
-                        n, minimum(9 - k * lane_count, lane_count))
+            conv_turn_padded(cells + (9 * c + k * lane_count) * lane_count, lane_count, at + c * job.term_step + k * lane_count,
+                             job.lane_step, n, minimum(9 - k * lane_count, lane_count))
 
 
 cdef void wino_make_weights(WinoJob* job, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t channel, Py_ssize_t count, float* u,

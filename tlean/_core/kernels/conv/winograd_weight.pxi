@@ -123,7 +123,7 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
         while c < count:
             # s[c, o] (+)= Σ_t x[t, c] h[t, o]
             tl_micro(minimum(most, count - c), lanes, tiles, x + p * x_step + c, 1, job.x.block, h + p * g_step, width,
-                         s + p * step + c * width, width, job.x.first > 0)
+                     s + p * step + c * width, width, job.x.first > 0)
             c += most
     if job.x.last < job.x.images * job.x.rows:
         return
@@ -134,7 +134,7 @@ cdef void wino_weight_chunk(void* context, Py_ssize_t index) noexcept nogil:
         to = job.to + ((group * job.g.in_channels + o) * job.x.in_channels + begin) * 9
         for k in range(ceil_div(9 * count, lane_count)):
             conv_turn(to + k * lane_count, 9 * job.x.in_channels, cells + k * lane_count * lane_count, lane_count,
-                 minimum(9 * count - k * lane_count, lane_count), n)
+                      minimum(9 * count - k * lane_count, lane_count), n)
 
 
 cdef int winograd_weight(float* to, const float* g, const float* x, Geometry* geo, bint g_blocked=False,

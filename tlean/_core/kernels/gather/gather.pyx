@@ -7,21 +7,14 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
+from tlean._core.simd.real cimport least, real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     CHUNK = 32768          # elements of one chunk
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
 
 cdef double NS_PER_BYTE = 0.1
-
-
-cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------------
@@ -112,7 +105,8 @@ cdef int scatter(real* out, const void* x, const void* v, const int64_t* at, con
         return TL_OK
     parts = least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
     c.part = (c.rows + parts - 1) // parts
-    parallel_for(<chunk_fn>scatter_chunk[real], &c, (c.rows + c.part - 1) // c.part, ((c.rows + c.count) * c.length * sizeof(real)) * NS_PER_BYTE)
+    parallel_for(<chunk_fn>scatter_chunk[real], &c, (c.rows + c.part - 1) // c.part,
+                 ((c.rows + c.count) * c.length * sizeof(real)) * NS_PER_BYTE)
     return TL_OK
 
 
@@ -216,4 +210,3 @@ KERNELS = {
     "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],
     "place_at:f32": <size_t>&place_at[float], "place_at:f64": <size_t>&place_at[double],
 }
-ACCUMULATES = set()

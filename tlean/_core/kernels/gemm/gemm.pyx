@@ -17,11 +17,8 @@ from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_GEMM_A, TL_SLOT_GEM
 from tlean._core.kernels.gemm.micro cimport (
     TL_LANES_f32, TL_LANES_f64, TL_MR, TL_NR_f32, TL_NR_f64, tl_even_panel, tl_expect, tl_micro, tl_pack_a, tl_pack_b, tl_pack_panels,
 )
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
-
-ctypedef fused real:
-    float
-    double
 
 cdef extern from "kernels/gemm/thin.h" nogil:
     # a, b and c are of one float type.
@@ -169,6 +166,7 @@ cdef void batch_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
             all.status = status
 
 
+# (*,m,k) (*,k,n) -> (*,m,n), either operand transposed or not
 cdef int produce_matmul(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
     # ints: batch, m, n, k, transpose_a, transpose_b
     cdef Batch all
@@ -234,4 +232,3 @@ PRODUCERS = {
     "matmul:f32": <size_t>&produce_matmul[float], "matmul:f64": <size_t>&produce_matmul[double],
     "linear:f32": <size_t>&produce_linear[float], "linear:f64": <size_t>&produce_linear[double],
 }
-ACCUMULATES = set()

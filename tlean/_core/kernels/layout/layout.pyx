@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
+from tlean._core.simd.real cimport least, most
 from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 cdef extern from "simd/moves.h" nogil:
@@ -31,14 +32,6 @@ cdef enum:
     MAX_AXES = 64          # after collapsing every axis is at least 2 long, so no array in memory has more
 
 cdef double NS_PER_BYTE = 0.06
-
-
-cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
-    return a if a > b else b
 
 
 cdef inline void copy_run(word* dst, const word* src, int64_t n) noexcept nogil:
@@ -386,4 +379,3 @@ KERNELS = {
     "place:f32": <size_t>&place[uint32_t], "place:f64": <size_t>&place[uint64_t],
     "concat:f32": <size_t>&concat[uint32_t], "concat:f64": <size_t>&concat[uint64_t],
 }
-ACCUMULATES = set()

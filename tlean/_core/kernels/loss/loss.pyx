@@ -386,4 +386,3 @@ KERNELS = {
     "cross_entropy:f32": <size_t>&cross_entropy[float], "cross_entropy:f64": <size_t>&cross_entropy[double],
     "_cross_entropy_grad:f32": <size_t>&cross_entropy_grad[float], "_cross_entropy_grad:f64": <size_t>&cross_entropy_grad[double],
 }
-ACCUMULATES = set()

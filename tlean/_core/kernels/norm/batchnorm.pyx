@@ -332,4 +332,3 @@ PRODUCERS = {
     "batchnorm_channel_first_eval:f32": <size_t>&produce_batchnorm_eval[float],
     "batchnorm_channel_first_eval:f64": <size_t>&produce_batchnorm_eval[double],
 }
-ACCUMULATES = set()

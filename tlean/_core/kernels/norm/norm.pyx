@@ -211,4 +211,3 @@ KERNELS = {
     "_layer_norm_grad:f32": <size_t>&layer_norm_grad[float], "_layer_norm_grad:f64": <size_t>&layer_norm_grad[double],
 }
 PRODUCERS = {"layer_norm:f32": <size_t>&produce_layer_norm[float], "layer_norm:f64": <size_t>&produce_layer_norm[double]}
-ACCUMULATES = set()

@@ -12,6 +12,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
 from tlean._core.kernel cimport TL_NOT_FINITE, TL_OK
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 ctypedef void (*step_fn)(void** out, void** inp, const double* c, Py_ssize_t first, Py_ssize_t last) noexcept nogil
@@ -49,10 +50,6 @@ cdef extern from *:
     #define tl_not_finite(p, n) TL_CALL(tl_not_finite, p, n)
     """
     bint tl_not_finite(const void* p, Py_ssize_t n) nogil
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     CHUNK = 16384
@@ -213,11 +210,11 @@ KERNELS = {
     "_adam_step:f32": <size_t>&adam_step[float], "_adam_step:f64": <size_t>&adam_step[double],
     "_amsgrad_step:f32": <size_t>&amsgrad_step[float], "_amsgrad_step:f64": <size_t>&amsgrad_step[double],
     "_rmsprop_step:f32": <size_t>&rmsprop_step[float], "_rmsprop_step:f64": <size_t>&rmsprop_step[double],
-    "_rmsprop_momentum_step:f32": <size_t>&rmsprop_momentum_step[float], "_rmsprop_momentum_step:f64": <size_t>&rmsprop_momentum_step[double],
+    "_rmsprop_momentum_step:f32": <size_t>&rmsprop_momentum_step[float],
+    "_rmsprop_momentum_step:f64": <size_t>&rmsprop_momentum_step[double],
     "_rmsprop_centred_step:f32": <size_t>&rmsprop_centred_step[float], "_rmsprop_centred_step:f64": <size_t>&rmsprop_centred_step[double],
     "_rmsprop_centred_momentum_step:f32": <size_t>&rmsprop_centred_momentum_step[float],
     "_rmsprop_centred_momentum_step:f64": <size_t>&rmsprop_centred_momentum_step[double],
     "_adagrad_step:f32": <size_t>&adagrad_step[float], "_adagrad_step:f64": <size_t>&adagrad_step[double],
     "_adadelta_step:f32": <size_t>&adadelta_step[float], "_adadelta_step:f64": <size_t>&adadelta_step[double],
 }
-ACCUMULATES = set()

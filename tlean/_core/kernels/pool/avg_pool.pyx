@@ -30,7 +30,7 @@ from tlean._core.kernels.pool.geometry cimport (
 # Pointers are to one float type, or, `rows` and `taps`, to pointers to it.
 cdef extern from "kernels/pool/rows.h" nogil:
     void tl_sum_rows(void* dst, const void* rows, Py_ssize_t count, double divisor, Py_ssize_t n)
-    void tl_split(void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
+    void tl_split(const void* y, void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
     void tl_merge(void* row, const void* phase, Py_ssize_t pitch, Py_ssize_t stride, Py_ssize_t skip, Py_ssize_t n)
     void tl_spread(void* row, const void* taps, Py_ssize_t n)
     void tl_avg_2x2(void* y, const void* r0, const void* r1, Py_ssize_t n)
@@ -87,7 +87,7 @@ cdef void avg_plane(const Windows* w, const real* x, real* y, char* slab) noexce
             fetch_ahead(w, rows[count - 1])
             tl_sum_rows(line + b * length + p, rows, count, 1, cells)
         if s > 1:
-            tl_split(phase, STRIP * pitch, line, s, m * pitch)
+            tl_split(y, phase, STRIP * pitch, line, s, m * pitch)
         for b in range(m):
             for k in range(kw):
                 taps[k] = phase + k % s * STRIP * pitch + b * pitch + k // s
@@ -177,6 +177,7 @@ cdef int average(plane_fn plane, real** out, const void* x, const void* g, const
     return over_planes(&job, row_cost(&job.w, 0.1))
 
 
+# (N,C,D,H,W) -> (N,C,D',H',W')
 cdef int avg_pool(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return average(<plane_fn>avg_one[real], out, inp[0], NULL, ints)
 
@@ -189,4 +190,3 @@ KERNELS = {
     "avg_pool:f32": <size_t>&avg_pool[float], "avg_pool:f64": <size_t>&avg_pool[double],
     "_avg_pool_grad:f32": <size_t>&avg_pool_grad[float], "_avg_pool_grad:f64": <size_t>&avg_pool_grad[double],
 }
-ACCUMULATES = set()

@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 from tlean._core.kernel cimport TL_NO_MEMORY, TL_OK, TL_SLOT_POOL_SLAB, TL_SLOT_POOL_SPARE
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport parallel_for, scratch
 
 cdef extern from *:
@@ -26,10 +27,6 @@ cdef extern from "kernels/pool/columns.h" nogil:
         int64_t padding
         int64_t first
         int64_t count
-
-ctypedef fused real:
-    float
-    double
 
 
 cdef struct Windows:

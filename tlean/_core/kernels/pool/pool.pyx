@@ -32,8 +32,7 @@ cdef extern from "kernels/pool/rows.h" nogil:
     int tl_max_rows(void* dst, const void* rows, Py_ssize_t count, Py_ssize_t n)
     int tl_argmax_rows(void* dst, void* at, const void* rows, const int64_t* start, Py_ssize_t count, Py_ssize_t n)
     void tl_argmax_taps(void* y, int32_t* at, const void* taps, const void* where, Py_ssize_t count, void* best, Py_ssize_t n)
-    void tl_split(void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
-    void tl_split_at(const void* line, void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
+    void tl_split(const void* y, void* phase, Py_ssize_t pitch, const void* row, Py_ssize_t stride, Py_ssize_t count)
     int tl_max_2x2(void* y, int32_t* at, const void* r0, const void* r1, int64_t p0, int64_t p1, Py_ssize_t n)
     void tl_max_2x2_grad(void* d0, void* d1, const void* g, const int32_t* at, int64_t p0, int64_t p1, Py_ssize_t n)
 
@@ -188,9 +187,9 @@ cdef void max_strips(const Windows* w, const real* x, real* y, int32_t* at, doub
         for b in range(m):
             nan[b] = max_of_columns(&strip, w, x, at != NULL, b, first + b)
         if s > 1:
-            tl_split(<real*>strip.phase, STRIP * strip.pitch, <const real*>strip.line, s, m * strip.pitch)
+            tl_split(y, strip.phase, STRIP * strip.pitch, strip.line, s, m * strip.pitch)
             if at != NULL:
-                tl_split_at(<const real*>strip.line, strip.at_phase, STRIP * strip.pitch, strip.at_line, s, m * strip.pitch)
+                tl_split(y, strip.at_phase, STRIP * strip.pitch, strip.at_line, s, m * strip.pitch)
         for b in range(m):
             o = (first + b) * ow
             max_of_taps(&strip, w, y + o, at + o if at else NULL, b)
@@ -210,12 +209,14 @@ cdef inline void put_position(char* positions, int64_t j, int64_t position, size
 
 cdef void max_2x2(const Windows* w, const real* x, real* y, int32_t* at) noexcept nogil:
     cdef int64_t H = w.size[1], W = w.size[2], ow = w.out[2], o0, o1, i, o
+    cdef int nan
     for o0 in range(w.out[0]):
         for o1 in range(w.out[1]):
             i = (o0 * H + 2 * o1) * W
             o = (o0 * w.out[1] + o1) * ow
             fetch_ahead(w, x + i)
-            if tl_max_2x2(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow):
+            nan = tl_max_2x2(y + o, at + o if at else NULL, x + i, x + i + W, i, i + W, ow)
+            if nan:
                 max_row_scalar(w, x, y + o, at + o if at else NULL, o0, o1, -INFINITY)
 
 
@@ -315,4 +316,3 @@ KERNELS = {
     "_max_pool_grad:f32": <size_t>&max_pool_grad[float], "_max_pool_grad:f64": <size_t>&max_pool_grad[double],
     "_max_pool_gather:f32": <size_t>&max_pool_gather[float], "_max_pool_gather:f64": <size_t>&max_pool_gather[double],
 }
-ACCUMULATES = set()

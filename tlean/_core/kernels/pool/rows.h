@@ -40,14 +40,13 @@
 #define tl_max_rows(y, ...) TL_CALL(tl_max_rows, y, __VA_ARGS__)
 #define tl_max_2x2(y, ...) TL_CALL(tl_max_2x2, y, __VA_ARGS__)
 #define tl_max_2x2_grad(y, ...) TL_CALL(tl_max_2x2_grad, y, __VA_ARGS__)
-#define tl_split(y, ...) TL_CALL(tl_split, y, __VA_ARGS__)
 #define tl_sum_rows(y, ...) TL_CALL(tl_sum_rows, y, __VA_ARGS__)
 #define tl_merge(y, ...) TL_CALL(tl_merge, y, __VA_ARGS__)
 #define tl_spread(y, ...) TL_CALL(tl_spread, y, __VA_ARGS__)
 #define tl_avg_2x2(y, ...) TL_CALL(tl_avg_2x2, y, __VA_ARGS__)
 #define tl_avg_2x2_grad(y, ...) TL_CALL(tl_avg_2x2_grad, y, __VA_ARGS__)
-/* Positions come as addresses of bytes. */
+/* Positions come as addresses of bytes, and y of tl_split only says how large an element is. */
 #define tl_argmax_rows(y, at, ...) TL_CALL(tl_argmax_rows, y, (void *)(at), __VA_ARGS__)
 #define tl_argmax_taps(y, at, taps, where, count, best, n) TL_CALL(tl_argmax_taps, y, at, taps, (void *)(where), count, (void *)(best), n)
-#define tl_split_at(line, phase, pitch, row, ...) TL_OF(tl_split_at, line)((void *)(phase), pitch, (const void *)(row), __VA_ARGS__)
+#define tl_split(y, phase, pitch, row, ...) TL_OF(tl_split, y)((void *)(phase), pitch, (const void *)(row), __VA_ARGS__)
 #endif

@@ -213,22 +213,8 @@ static void NAME(tl_sum_rows)(T *TL_RESTRICT dst, const T *const *rows, ptrdiff_
         for (ptrdiff_t j = 0; j < n; j++) dst[j] /= divisor;
 }
 
-/* phase[r*pitch + q] = row[q*stride + r] for q < count: a row of count*stride elements cut by residue. */
-static void NAME(tl_split)(T *TL_RESTRICT phase, ptrdiff_t pitch, const T *TL_RESTRICT row, ptrdiff_t stride, ptrdiff_t count) {
-    if (stride == 2) {
-        T *TL_RESTRICT odd = phase + pitch;
-#define BODY                    \
-    phase[j] = row[2 * j];      \
-    odd[j] = row[2 * j + 1];
-        TL_IN_BLOCKS(count)
-#undef BODY
-        return;
-    }
-    for (ptrdiff_t r = 0; r < stride; r++)
-        for (ptrdiff_t q = 0; q < count; q++) phase[r * pitch + q] = row[q * stride + r];
-}
-
-static void NAME(tl_split_at)(TI *TL_RESTRICT phase, ptrdiff_t pitch, const TI *TL_RESTRICT row, ptrdiff_t stride, ptrdiff_t count) {
+/* phase[r*pitch + q] = row[q*stride + r] for q < count: a row of count*stride elements, or their positions, cut by residue. */
+static void NAME(tl_split)(TI *TL_RESTRICT phase, ptrdiff_t pitch, const TI *TL_RESTRICT row, ptrdiff_t stride, ptrdiff_t count) {
     if (stride == 2) {
         TI *TL_RESTRICT odd = phase + pitch;
 #define BODY                    \

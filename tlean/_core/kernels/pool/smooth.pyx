@@ -152,4 +152,3 @@ KERNELS = {
     "smooth_max_pool:f32": <size_t>&smooth_max_pool[float], "smooth_max_pool:f64": <size_t>&smooth_max_pool[double],
     "_smooth_max_pool_grad:f32": <size_t>&smooth_max_pool_grad[float], "_smooth_max_pool_grad:f64": <size_t>&smooth_max_pool_grad[double],
 }
-ACCUMULATES = set()

@@ -58,7 +58,8 @@ cdef void windows_adjoint_one(PlaneJob* job, int64_t i, char* slab, real* spare)
 
 # Kernels ---------------------------------------------------------------------------------------------------------------------
 
-cdef int launch(plane_fn plane, real** out, const void* x, const void* g, const int64_t* ints, double pad_value, double tap_ns) noexcept nogil:
+cdef int launch(plane_fn plane, real** out, const void* x, const void* g, const int64_t* ints, double pad_value,
+                double tap_ns) noexcept nogil:
     cdef PlaneJob job
     job.w = read_windows(ints)
     job.plane = plane
@@ -80,4 +81,3 @@ KERNELS = {
     "_windows:f32": <size_t>&windows[float], "_windows:f64": <size_t>&windows[double],
     "_windows_adjoint:f32": <size_t>&windows_adjoint[float], "_windows_adjoint:f64": <size_t>&windows_adjoint[double],
 }
-ACCUMULATES = set()

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
+from tlean._core.simd.real cimport real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 cdef extern from "simd/philox.h" nogil:
@@ -14,10 +15,6 @@ cdef extern from "simd/philox.h" nogil:
     void tl_uniforms(void* u, uint64_t seed, uint64_t block)
     void tl_mask(void* y, const void* u, double keep, Py_ssize_t n)
     void tl_dropout(void* y, const void* x, const void* u, double keep, double factor, Py_ssize_t n)
-
-ctypedef fused real:
-    float
-    double
 
 # Elements of one chunk of parallel work: a multiple of what one call of the generator makes, in either dtype.
 cdef enum:
@@ -98,7 +95,6 @@ KERNELS = {
     "bernoulli_mask:f32": <size_t>&bernoulli_mask[float], "bernoulli_mask:f64": <size_t>&bernoulli_mask[double],
     "dropout:f32": <size_t>&dropout[float], "dropout:f64": <size_t>&dropout[double],
 }
-ACCUMULATES = set()
 
 
 # From Python -------------------------------------------------------------------------------------------------------------------

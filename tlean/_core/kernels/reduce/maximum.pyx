@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 from tlean._core.kernel cimport (
     TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B, TL_SLOT_REDUCE_VALUES,
 )
+from tlean._core.simd.real cimport least, most, real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 cdef extern from "kernels/reduce/maxima.h" nogil:
@@ -19,23 +20,11 @@ cdef extern from "kernels/reduce/maxima.h" nogil:
     void tl_panel_max(void* top, int32_t* index, const void* x, const int32_t* under, int64_t rows, int64_t stride, int64_t w,
                       int64_t first, int64_t scale)
 
-ctypedef fused real:
-    float
-    double
-
 cdef enum:
     SEGMENT = 32768        # elements of one segment, and of one chunk
     PANEL = 1024           # columns searched together
 
 cdef double NS_PER_BYTE = 0.06
-
-
-cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
-    return a if a > b else b
 
 
 # One pass: (outer, length, width) -> (outer, segments, width) --------------------------------------------------------------
@@ -221,4 +210,3 @@ KERNELS = {
     "max_index:f32": <size_t>&max_index[float], "max_index:f64": <size_t>&max_index[double],
     "argmax:f32": <size_t>&argmax[float], "argmax:f64": <size_t>&argmax[double],
 }
-ACCUMULATES = set()

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 from tlean._core.kernel cimport (
     TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B,
 )
+from tlean._core.simd.real cimport least, most, real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
 # Pointers are to one float type.
@@ -23,24 +24,12 @@ cdef extern from "kernels/reduce/sums_blocked.h" nogil:
         TL_LANES_f32
     void tl_row_sums_blocked(float* sum, const float* x, int64_t n)
 
-ctypedef fused real:
-    float
-    double
-
 cdef enum:
     SEGMENT = 32768        # elements of one segment, and of one chunk
     PANEL = 1024           # columns summed together
     NARROW = 128           # columns are widened to this by summing several rows side by side
 
 cdef double NS_PER_BYTE = 0.05
-
-
-cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline int64_t most(int64_t a, int64_t b) noexcept nogil:
-    return a if a > b else b
 
 
 cdef inline void divide(real* x, int64_t n, real by) noexcept nogil:
@@ -314,6 +303,5 @@ KERNELS = {
     "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
     "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],
 }
-ACCUMULATES = set()
 # Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
 SEGMENT_LENGTH = SEGMENT

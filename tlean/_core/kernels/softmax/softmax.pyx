@@ -337,7 +337,8 @@ cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real*
 # ints: outer, n, inner. The estimates of time are of one core, per byte of an array.
 
 
-cdef int along(part_fn part, real** out, void** inp, const int64_t* ints, const double* floats, double byte_ns, int arrays=2) noexcept nogil:
+cdef int along(part_fn part, real** out, void** inp, const int64_t* ints, const double* floats, double byte_ns,
+               int arrays=2) noexcept nogil:
     cdef Job job = job_along(out, inp, ints, floats, sizeof(real), arrays)
     return run(&job, part, byte_ns * sizeof(real) * ints[0] * ints[1] * ints[2])
 
@@ -374,4 +375,3 @@ KERNELS = {
     "logsumexp:f32": <size_t>&logsumexp[float], "logsumexp:f64": <size_t>&logsumexp[double],
     "_logsumexp_grad:f32": <size_t>&logsumexp_grad[float], "_logsumexp_grad:f64": <size_t>&logsumexp_grad[double],
 }
-ACCUMULATES = set()
