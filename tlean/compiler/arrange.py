@@ -65,7 +65,8 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
         if step.accumulates and len(step.outputs) == 1 and step.outputs[0] in owner and step.outputs[0] not in last_use:
             outputs[owner[step.outputs[0]]] = (COMPUTED, 0, k)
         for node in step.nodes:
-            work += work_of(node.record, graph._specs_of(node.inputs), graph._specs_of(node.outputs), node.options)
+            specs = [None if i is None else graph.specs[i] for i in node.inputs]
+            work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
     scratch_bytes = buffers.assign()
     for v, buffer in home.items():
         places[v] = (SCRATCH, buffer.at)
@@ -176,4 +177,4 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
 
 def _bound(graph: Graph, node: GraphNode, root: Sequence[int]) -> Bound:
     reads = tuple([-1 if i is None else root[i] for i in node.inputs])
-    return Bound(node, reads, graph._specs_of(node.inputs))
+    return Bound(node, reads, tuple([None if i is None else graph.specs[i] for i in node.inputs]))

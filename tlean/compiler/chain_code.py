@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from tlean._core.plan import chain, epilogue, outer_update
@@ -52,14 +52,23 @@ class ChainCode(NamedTuple):
 
     def encode(self) -> tuple[int, ...]:
         """The integers that the CPU's interpreter of groups reads."""
-        places, fetched_at = _places(len(self.sums), self.ops)
-        counts = {"ops": len(self.ops), "sums": len(self.sums), "fetched": len(self.fetched), "runs": len(self.runs)}
-        out = [*self.header._replace(fetched_at=fetched_at, **counts)]
+        out = [*self.header]
         for total in self.sums:
             out += total
-        out += (*_flat(self.ops), *self.fetched)
+        places = []
+        for loop, floats, target, operands in self.ops:
+            places.append(len(out))
+            out += (loop, floats, target, len(operands), *operands)
+        out[chain.CHAIN_OPS], out[chain.CHAIN_SUMS], out[chain.CHAIN_FETCHED_AT] = len(self.ops), len(self.sums), len(out)
+        out[chain.CHAIN_FETCHED], out[chain.CHAIN_RUNS] = len(self.fetched), len(self.runs)
+        out += self.fetched
         for run in self.runs:
-            out += (0, places[run]) if isinstance(run, int) else (len(run), *_flat(run))
+            if isinstance(run, int):
+                out += (0, places[run])
+                continue
+            out.append(len(run))
+            for address, floats, operands in run:
+                out += (address, floats, len(operands), *operands)
         return tuple(out)
 
     @classmethod
@@ -68,14 +77,13 @@ class ChainCode(NamedTuple):
         header = Header(*[ints[k] for k in range(len(Header._fields))])
         at = len(header) + len(Sum._fields) * header.sums
         sums = tuple([Sum(ints[k], ints[k + 1]) for k in range(len(header), at, len(Sum._fields))])
-        ops, at = _items(Op, ints, at, header.ops)
-        places, _ = _places(len(sums), ops)
+        ops, places, at = _items(Op, ints, at, header.ops)
         fetched = tuple(ints[at : at + max(header.fetched, 0)])
         at += len(fetched)
         runs: list[int | tuple[RunStep, ...]] = []
         for _ in range(header.runs):
             if ints[at]:
-                steps, at = _items(RunStep, ints, at + 1, ints[at])
+                steps, _, at = _items(RunStep, ints, at + 1, ints[at])
                 runs.append(steps)
             else:
                 runs.append(places.index(ints[at + 1]))
@@ -86,26 +94,13 @@ class ChainCode(NamedTuple):
         return code
 
 
-def _places(sums: int, ops: Iterable[Op]) -> tuple[list[int], int]:
-    # Where each op is among the integers, and where they end.
-    places, at = [], len(Header._fields) + len(Sum._fields) * sums
-    for op in ops:
-        places.append(at)
-        at += len(op) + len(op.operands)
-    return places, at
-
-
-def _flat(items: Iterable[Any]) -> list[int]:
-    # The numbers of each, how many operands it has, and those.
-    return [n for *numbers, operands in items for n in (*numbers, len(operands), *operands)]
-
-
-def _items(kind: type[_Item], ints: Sequence[int], at: int, count: int) -> tuple[tuple[_Item, ...], int]:
-    # So many of them from `at` on, and where they end.
-    items = []
+def _items(kind: type[_Item], ints: Sequence[int], at: int, count: int) -> tuple[tuple[_Item, ...], list[int], int]:
+    # So many of them from `at` on, the place of each, and where they end.
+    items, places = [], []
     width: int = len(kind._fields)
     for _ in range(count):
+        places.append(at)
         end = at + width + max(ints[at + width - 1], 0)
         items.append(kind._make((*ints[at : at + width - 1], tuple(ints[at + width : end]))))
         at = end
-    return tuple(items), at
+    return tuple(items), places, at

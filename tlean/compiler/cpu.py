@@ -106,10 +106,7 @@ class Cpu(Target):
         return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
 
     # The core's own function: no line of Python is between a run and what its caller does with it.
-    run = staticmethod(core.run)  # type: ignore[assignment]
-
-    def step(self, plan: Any, inputs: Sequence[Any], out_specs: Sequence[tuple[tuple[int, ...], str]], changes: Any) -> list[Any]:
-        return core.run(plan, inputs, out_specs, changes)
+    run = step = staticmethod(core.run)  # type: ignore[assignment]
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         return as_tensor(value) if dtype is None else as_input(value, dtype)
@@ -186,8 +183,8 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
     block = max(256, min(2048, block))
     segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
-    sizes = {"elements": elements, "itemsize": item, "block": block, "slots": slots, "segment": segment, "strip": strip}
-    header = Header(ops=0, sums=0, fetched_at=0, fetched=0, runs=0, reduce_sum=reduce_sum, machine=machine, **sizes)
+    # Zeros for what `encode` counts.
+    header = Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip)
     chain = ChainCode(header, tuple(tails), tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums.values()))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"

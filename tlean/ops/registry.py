@@ -93,6 +93,8 @@ class OpDef:
     flops: Callable[..., float] | None = None
     #: What was derived from a record that is not registered (plans, rules, calls into Python): it is freed with the record.
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    #: Whether the op repeats its input along axes; of a number it makes an array.
+    spreads: bool = field(default=False, init=False, repr=False)
 
     @property
     def registered(self) -> bool:
@@ -107,15 +109,11 @@ class OpDef:
     integer: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "spreads", self.name == "broadcast_to")
         object.__setattr__(self, "integer", frozenset(n for n, dtype in self.dtypes.items() if dtype in INTEGERS))
         if self.host is not None:
             # No kernel runs, whatever record this was made from; passes know instructions by their kernel.
             object.__setattr__(self, "kernel", HOST_KERNEL)
-
-    @property
-    def spreads(self) -> bool:
-        """Whether the op repeats its input along axes; of a number it makes an array."""
-        return self.name == "broadcast_to"
 
     @property
     def internal(self) -> bool:
