@@ -11,6 +11,7 @@ from test_kernels_optim import CASES as STEPS
 
 import tlean as tl
 from tlean import errors
+from tlean.caching import Cache
 from tlean.cuda.calls import table
 from tlean.ops import get
 from tlean.reference.interpreter import Reference
@@ -319,6 +320,7 @@ def test_corners(ops):
 
 def test_no_op_falls_back(ops, monkeypatch):
     monkeypatch.delitem(table.KERNELS, "relu")
+    monkeypatch.setattr("tlean.cuda.calls.call._CALLS", Cache(8))
     with pytest.raises(tl.DeviceError, match="relu: there is no CUDA kernel"):
         ops.relu(np.ones(3, "float32"))
     with pytest.raises(tl.DTypeError, match="float32, not float64"):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._generated.methods import OpsMethods
-from tlean.errors import DTypeError, OptionError, complete
+from tlean.errors import OptionError, complete
 from tlean.ops import OpDef, Spec, get
 
 from ..kernels.plan import Mode
@@ -55,17 +55,11 @@ class CudaOps(OpsMethods):
         record = get(op)
         arrays = [None if x is None else self.leaf(x) for x in inputs]
         specs = tuple(None if a is None else Spec(a.shape, a.dtype) for a in arrays)
-        clean, outs = record.infer(specs, options)
-        shown = record.name.lstrip("_")
         if record.random and arrays[record.inputs.index("seed")] is None:
-            raise complete(OptionError("takes a seed: there is no stream of random numbers on the device"), shown, [], options)
-        for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
-            if spec is not None and spec.dtype == "float64" and name not in record.dtypes:
-                raise DTypeError(f"{shown}: on CUDA {name} is float32, not float64")
-        if record.view and arrays[0] is not None:
-            return [arrays[0].reshape(outs[0].shape)]
-        if record.rules.kernel_params is None and record.rules.decompose is not None:
-            parts = record.rules.decompose(self, *arrays, **clean)
-            return list(parts) if isinstance(parts, tuple) else [parts]
-        family_of(record, self.mode)
-        return call_of(record, specs, options, self.mode).run(self.context, arrays)
+            error = OptionError("takes a seed: there is no stream of random numbers on the device")
+            raise complete(error, record.name.lstrip("_"), [], options)
+        call = call_of(record, specs, options, self.mode)
+        if record.host is not None:
+            # It has no kernel, which this reports.
+            family_of(record, self.mode)
+        return call.run(self.context, arrays)
