@@ -31,13 +31,13 @@ _COLUMNS = ("op", "result", "kernel", "VJP", "JVP", "batch", "exact", "what it d
 
 def _families() -> list[tuple[str, str, list[str]]]:
     # (title, module, names) in the order in which the protocol declares them.
-    found = []
+    families = []
     for base in Ops.__mro__:
         names = [n for n, f in vars(base).items() if inspect.isfunction(f) and not n.startswith("_")]
         if base.__module__.startswith(protocol.__name__ + ".") and names:
             title = (sys.modules[base.__module__].__doc__ or "").splitlines()[0].partition(". ")[0].rstrip(".")
-            found.append((title, base.__module__, names))
-    return found
+            families.append((title, base.__module__, names))
+    return families
 
 
 def _signature(name: str) -> str:
@@ -49,8 +49,8 @@ def _signature(name: str) -> str:
 
 
 def _section(text: str, title: str) -> str:
-    found = re.search(rf"^{title}:(.*?)(?=^\S|\Z)", text, re.M | re.S)
-    return " ".join(found.group(1).split()) if found else ""
+    section = re.search(rf"^{title}:(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    return " ".join(section.group(1).split()) if section else ""
 
 
 def _derivative(record: OpDef | None, which: str) -> str:

@@ -98,9 +98,9 @@ def einsum(ops: Any, spec: str, a: Any, b: Any, name: str | None = None) -> Any:
         return ops.reshape(x, tuple(_product(size[c] for c in group) for group in groups))
 
     product = ops.matmul(grouped(a, wa, [batch, rows, contracted]), grouped(b, wb, [batch, contracted, columns]))
-    made = [*batch, *rows, *columns]
-    order = tuple(made.index(c) for c in out)
-    shaped = ops.reshape(product, tuple(size[c] for c in made), name=name if order == tuple(range(len(order))) else None)
+    letters = [*batch, *rows, *columns]
+    order = tuple(letters.index(c) for c in out)
+    shaped = ops.reshape(product, tuple(size[c] for c in letters), name=name if order == tuple(range(len(order))) else None)
     return shaped if order == tuple(range(len(order))) else ops.permute(shaped, order, name=name)
 
 
@@ -138,10 +138,8 @@ def nll_loss(ops, log_probs, labels, weight=None, ignore_index=None, reduction="
     shape = tuple(log_probs.shape)
     try:
         options = label_options(ignore_index, reduction)
-        given = getattr(labels, "shape", None)
-        check_labelled(
-            shape, given if isinstance(given, tuple) else shape[:-1], None if weight is None else tuple(weight.shape), "log_probs"
-        )
+        label_shape = labels.shape if isinstance(getattr(labels, "shape", None), tuple) else shape[:-1]
+        check_labelled(shape, label_shape, None if weight is None else tuple(weight.shape), "log_probs")
     except TleanError as error:
         raise complete(error, "nll_loss", [describe("log_probs", shape, log_probs.dtype)], {"reduction": reduction}) from None
     at_label = {"depth": shape[-1], "ignore_index": options["ignore_index"]}

@@ -101,15 +101,15 @@ def elementwise(
     formula_of = Formula(name, inputs, parameters, ex.parse(formula), values)
     FORMULAS[name] = formula_of
 
-    def options(*shapes: Shape, **given: Any) -> dict[str, Any]:
+    def options(*shapes: Shape, **remaining: Any) -> dict[str, Any]:
         clean = {}
         for key, default in defaults.items():
-            value = given.pop(key, default)
+            value = remaining.pop(key, default)
             if value is _REQUIRED:
                 raise OptionError(f"{key} is required")
             clean[key] = number(value, key) if plain else value
-        if given:
-            raise OptionError(f"takes no option {next(iter(given))}")
+        if remaining:
+            raise OptionError(f"takes no option {next(iter(remaining))}")
         if check:
             check(clean)
         return clean
@@ -141,19 +141,19 @@ def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any
 
 
 def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any]:
-    def shape(first: Shape, *rest: Shape, **given: Any) -> Shape:
+    def shape(first: Shape, *rest: Shape, **options: Any) -> Shape:
         if any(s != first for s in rest):
             raise ShapeError(f"{' and '.join(formula.inputs)} must have the same shape (broadcast_to stretches one explicitly)")
         return first
 
-    def kernel_params(first: Shape, *rest: Shape, **given: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(first: Shape, *rest: Shape, **options: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
         # ints = (elements,); floats = the parameters.
-        found = formula.values(given)
-        return (size(first),), tuple(found[p] for p in formula.parameters)
+        values = formula.values(options)
+        return (size(first),), tuple(values[p] for p in formula.parameters)
 
     calls = sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree)))
 
-    def flops(first: Shape, *rest: Shape, **given: Any) -> float:
+    def flops(first: Shape, *rest: Shape, **options: Any) -> float:
         return float(size(first) * calls)
 
     # The registry reads inputs and options off the rule `shape`.
@@ -168,8 +168,8 @@ def _signature(inputs: tuple[str, ...], options: tuple[str, ...]) -> Any:
 
 
 def _decomposition(formula: Formula) -> Callable:
-    def decompose(ops: Any, *inputs: Any, **given: Any) -> Any:
-        return ex.to_ops(formula.tree, ops, {**dict(zip(formula.inputs, inputs, strict=True)), **formula.values(given)})
+    def decompose(ops: Any, *inputs: Any, **options: Any) -> Any:
+        return ex.to_ops(formula.tree, ops, {**dict(zip(formula.inputs, inputs, strict=True)), **formula.values(options)})
 
     return decompose
 
@@ -201,9 +201,9 @@ def _pullback(
     _declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
 
     def pull_fused(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        found = dict(zip(names, (g, y, *inputs), strict=True))
-        given = formula.values(options)
-        return getattr(ops, internal)(*(found[n] for n in used), **{p: given[p] for p in parameters})
+        variables = dict(zip(names, (g, y, *inputs), strict=True))
+        values = formula.values(options)
+        return getattr(ops, internal)(*(variables[n] for n in used), **{p: values[p] for p in parameters})
 
     return pull_fused
 
@@ -245,14 +245,14 @@ def _derivative_rules(pullbacks: list[Pullback | None]) -> dict[str, Any]:
 
 def _samples(inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None) -> list[Sample]:
     shapes: list[Shape] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
-    found = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
-    found += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
+    samples = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
+    samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
     if len(inputs) > 1:
-        found.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
-        found.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3,), **calls[0]))
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3,), **calls[0]))
     if option:
-        found.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
-    return found
+        samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
+    return samples
 
 
 # The table --------------------------------------------------------------------------------------------------------------

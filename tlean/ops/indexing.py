@@ -35,12 +35,12 @@ def place_numbers(shape: Shape, target: Shape, starts: Shape, steps: Shape, valu
 
 def _per_axis(values: Sequence[int], x: Shape, name: str) -> Shape:
     try:
-        found = tuple(index(v) for v in values)
+        entries = tuple(index(v) for v in values)
     except TypeError:
         raise OptionError(f"{name} must be a sequence of ints") from None
-    if len(found) != len(x):
+    if len(entries) != len(x):
         raise OptionError(f"{name} must have one entry for each of the {len(x)} axes of x")
-    return found
+    return entries
 
 
 @defop("slice_range0", kernel="strided_copy", samples=lambda: [

@@ -189,12 +189,12 @@ class Permute:
 
     def options(x, *, axes):
         try:
-            found = tuple(index(a) + len(x) if a < 0 else index(a) for a in axes)
+            order = tuple(index(a) + len(x) if a < 0 else index(a) for a in axes)
         except TypeError:
             raise OptionError("axes must be a sequence of ints") from None
-        if sorted(found) != list(range(len(x))):
+        if sorted(order) != list(range(len(x))):
             raise OptionError(f"axes must be a permutation of the {len(x)} axes of x")
-        return {"axes": found}
+        return {"axes": order}
 
     def shape(x, *, axes):
         return tuple(x[a] for a in axes)

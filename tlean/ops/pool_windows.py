@@ -70,8 +70,8 @@ def window_params(
     return ints, floats
 
 
-def require_same(found: Shape, wanted: Shape, name: str) -> None:
-    if found != wanted:
+def require_same(shape: Shape, wanted: Shape, name: str) -> None:
+    if shape != wanted:
         raise ShapeError(f"{name} must have shape {wanted}")
 
 

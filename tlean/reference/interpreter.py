@@ -132,8 +132,8 @@ class Reference(OpsMethods):
             value: anything array-like.
             name: ignored: there is no tape to show it.
         """
-        given = np.asarray(value)
-        return ReferenceRef(self, _integers(given) if given.dtype.kind in "iub" else self._numbers(value))
+        array = np.asarray(value)
+        return ReferenceRef(self, _integers(array) if array.dtype.kind in "iub" else self._numbers(value))
 
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op.
@@ -166,26 +166,26 @@ class Reference(OpsMethods):
             raise complete(NumericsError("exact numbers have no infinity"), shown, record.describe_arguments(specs), options) from None
         except TleanError as error:
             raise complete(error, shown, record.describe_arguments(specs), options) from None
-        made = tuple(ReferenceRef(self, self._cast(y, spec)) for y, spec in zip(results, outs, strict=False))
-        return made if len(record.outputs) > 1 else made[0]
+        outputs = tuple(ReferenceRef(self, self._cast(y, spec)) for y, spec in zip(results, outs, strict=False))
+        return outputs if len(record.outputs) > 1 else outputs[0]
 
     def _compute(self, record: OpDef, refs: list[ReferenceRef | None], options: dict[str, Any]) -> tuple[Any, ...]:
         arrays = tuple(None if r is None else r.value for r in refs)
         formula = formula_of(record.name)
         if record.name in DEFINITIONS:
-            made = DEFINITIONS[record.name](*arrays, **options)
+            outputs = DEFINITIONS[record.name](*arrays, **options)
         elif record.name in CREATORS:
-            made = CREATORS[record.name](self._dtype, *arrays, **options)
+            outputs = CREATORS[record.name](self._dtype, *arrays, **options)
         elif formula is not None:
-            made = evaluate(formula, arrays, options)  # type: ignore[arg-type]
+            outputs = evaluate(formula, arrays, options)  # type: ignore[arg-type]
         else:
             self._inside += 1
             try:
-                made = record.rules.decompose(self, *refs, **options)
+                outputs = record.rules.decompose(self, *refs, **options)
             finally:
                 self._inside -= 1
-            made = tuple(None if r is None else r.value for r in (made if isinstance(made, tuple) else (made,)))
-        return made if isinstance(made, tuple) else (made,)
+            outputs = tuple(None if r is None else r.value for r in (outputs if isinstance(outputs, tuple) else (outputs,)))
+        return outputs if isinstance(outputs, tuple) else (outputs,)
 
     def _next_seed(self) -> int:
         self._drawn += 1
@@ -203,18 +203,18 @@ class Reference(OpsMethods):
         if isinstance(value, int) and not isinstance(value, bool):
             # Seeds fill 64 bits: read them as int64 does, in two's complement.
             value = (value + 2**63) % 2**64 - 2**63
-        given = np.asarray(value)
+        array = np.asarray(value)
         # Numbers of another kind go on as they are, for the op to reject.
-        return ReferenceRef(self, _integers(given)) if given.dtype.kind in "iub" else self.leaf(given)
+        return ReferenceRef(self, _integers(array)) if array.dtype.kind in "iub" else self.leaf(array)
 
     def _numbers(self, value: Any) -> np.ndarray:
-        given = np.asarray(value)
+        array = np.asarray(value)
         try:
-            if given.dtype.kind not in "fiubO":
+            if array.dtype.kind not in "fiubO":
                 raise TypeError
-            return fractions(given) if self.exact else given.astype(self._dtype)
+            return fractions(array) if self.exact else array.astype(self._dtype)
         except (NotExactError, TypeError, ValueError):
-            raise DTypeError(f"Reference: {self.dtype} numbers cannot hold {given.dtype} {given!r}") from None
+            raise DTypeError(f"Reference: {self.dtype} numbers cannot hold {array.dtype} {array!r}") from None
 
     def _cast(self, value: Any, spec: Spec) -> np.ndarray:
         if spec.dtype != FLOAT:
@@ -222,5 +222,5 @@ class Reference(OpsMethods):
         return fractions(value) if self.exact else np.array(value, dtype=self._dtype)
 
 
-def _integers(given: np.ndarray) -> np.ndarray:
-    return given if given.dtype.kind == "b" else given.astype(np.int64)
+def _integers(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.kind == "b" else array.astype(np.int64)

@@ -75,7 +75,7 @@ def faces(internal: bool = False) -> list[Face]:
 
     The protocol and the records are written in different files. Raises: TypeError where they differ, which fails the build.
     """
-    found = []
+    result = []
     aliases, composites = registry.aliases(), registry.composites()
     methods = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
     records = {r.name: r for r in registry.all_ops(internal=False)}
@@ -87,12 +87,12 @@ def faces(internal: bool = False) -> list[Face]:
         record = records.get(aliases.get(name, name))
         if record is not None:
             _check(name, parameters, record)
-        found.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
+        result.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
     if internal:
         for record in registry.all_ops():
             if record.internal:
-                found.append(Face(record.name, _internal_parameters(record), record, ""))
-    return found
+                result.append(Face(record.name, _internal_parameters(record), record, ""))
+    return result
 
 
 def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...]:
@@ -150,8 +150,8 @@ def eager() -> str:
     named = {f.record.name: f for f in every if f.record is not None}
     records = [f.record for f in named.values() if f.record is not None]
     for name, face in named.items():
-        given = [p for p in face.parameters if p.name in face.options and p.default is not p.empty]
-        defaults = "{" + ", ".join(f"{p.name!r}: {_literal(p.default)}" for p in given) + "}"
+        optional = [p for p in face.parameters if p.name in face.options and p.default is not p.empty]
+        defaults = "{" + ", ".join(f"{p.name!r}: {_literal(p.default)}" for p in optional) + "}"
         out.append(f"cdef OpInfo OP_{name} = OpInfo({name!r}, {tuple(face.options)!r}, {defaults})\n")
     out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
     out.append('cdef class EagerOps(EagerCore):\n    """Every op, run at once; the node goes to the tape."""\n\n')

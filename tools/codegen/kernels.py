@@ -77,10 +77,10 @@ def files() -> dict[str, str]:
     parts += [f"TL_KERNEL({f.name}_{dtype}, {i})\n" for i, (f, dtype) in enumerate(entries)]
     parts += [_ACCUMULATE.format(dtype=dtype) for dtype in DTYPES]
     parts += ["static const tl_entry tl_entries[TL_ENTRIES] = {\n", *(_entry(f, dtype) for f, dtype in entries), "};\n#endif\n"]
-    made = {f"{FOLDER}/elementwise_kernels.h": "".join(parts)}
+    texts = {f"{FOLDER}/elementwise_kernels.h": "".join(parts)}
     for dtype in DTYPES:
-        made[f"{FOLDER}/elementwise_{dtype}.h"] = "".join(inner(f, dtype) for f in formulas)
-    return made
+        texts[f"{FOLDER}/elementwise_{dtype}.h"] = "".join(inner(f, dtype) for f in formulas)
+    return texts
 
 
 def inner(formula: Formula, dtype: str) -> str:

@@ -42,9 +42,9 @@ def multi_head_attention(wq, wk, wv, wo, x, mask=None, *, num_heads):
     h = wq.shape[1] // num_heads
     heads = []
     for i in range(num_heads):
-        own = slice(i * h, (i + 1) * h)
+        head = slice(i * h, (i + 1) * h)
         # (…, n, D) · (D, h): the head's columns of each projection.
-        q, k, v = (_project(x, w[:, own]) for w in (wq, wk, wv))
+        q, k, v = (_project(x, w[:, head]) for w in (wq, wk, wv))
         heads.append(scaled_dot_product_attention(q, k, v, mask))
     return _project(np.concatenate(heads, axis=-1), wo)
 

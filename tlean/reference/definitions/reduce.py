@@ -54,8 +54,8 @@ def _groups(shape, axes):
 
 
 def max_index(x, *, axis, keepdims=False):
-    found = [np.argmax(np.array([x[i] for i in group], dtype=x.dtype)) for group in _groups(x.shape, axis)]
-    return np.reshape(found, np.sum(np.zeros(x.shape), axis=axis, keepdims=keepdims).shape)
+    positions = [np.argmax(np.array([x[i] for i in group], dtype=x.dtype)) for group in _groups(x.shape, axis)]
+    return np.reshape(positions, np.sum(np.zeros(x.shape), axis=axis, keepdims=keepdims).shape)
 
 
 def take_at(x, index, *, axis):

@@ -37,10 +37,10 @@ def fraction(value: Any) -> Fraction:
 
 def fractions(values: Any) -> np.ndarray:
     """An object array of Fractions, from numbers of any kind."""
-    given = np.asarray(values)
-    out = np.empty(given.shape, dtype=object)
-    for i in np.ndindex(given.shape):
-        out[i] = fraction(given[i])
+    array = np.asarray(values)
+    out = np.empty(array.shape, dtype=object)
+    for i in np.ndindex(array.shape):
+        out[i] = fraction(array[i])
     return out
 
 
@@ -78,18 +78,18 @@ def erf(x: Any) -> np.ndarray:
 
     Source: Abramowitz & Stegun 1964, equation 7.1.6.
     """
-    given = np.asarray(x)
-    if given.dtype == object:
+    array = np.asarray(x)
+    if array.dtype == object:
         raise NotExactError("erf is not a rational function")
     # Beyond 7 the result is ±1 in every float format up to 80 bits. The sum is taken in the widest format there is.
-    t: Any = np.clip(given.astype(np.longdouble), -7, 7)
+    t: Any = np.clip(array.astype(np.longdouble), -7, 7)
     term: Any = np.ones_like(t)
     total: Any = term
     for n in range(1, 400):
         term = term * (2 * t * t) / (2 * n + 1)
         total = total + term
     pi = np.longdouble("3.14159265358979323846264338327950288")
-    return np.where(np.isnan(given), np.nan, 2 * t / np.sqrt(pi) * np.exp(-t * t) * total).astype(given.dtype)
+    return np.where(np.isnan(array), np.nan, 2 * t / np.sqrt(pi) * np.exp(-t * t) * total).astype(array.dtype)
 
 
 def sigmoid(x: Any) -> np.ndarray:
