@@ -11,38 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tlean.ops.samples import Arr
+from tlean.testing import _drawn
 
 
 def draw(declared: Any, rng: np.random.Generator, dtype: str = "float64") -> np.ndarray | None:
-    """The array that an argument of a sample declares: an `Arr`, a shape for a normal array, or None."""
-    if declared is None:
-        return None
-    arr = declared if isinstance(declared, Arr) else Arr(tuple(declared))
-    n = math.prod(arr.shape)
-    match arr.kind:
-        case "values":
-            given = np.asarray(arr.data)
-            return given.reshape(arr.shape).astype(dtype) if given.dtype.kind == "f" else given.reshape(arr.shape)
-        case "int":
-            return rng.integers(arr.low, arr.high, arr.shape)
-        case "int32":
-            return rng.integers(arr.low, arr.high, arr.shape, dtype=np.int32)
-        case "bool":
-            return rng.random(arr.shape) < 0.6 if arr.data is None else np.asarray(arr.data, dtype=bool)
-        case "normal":
-            x = rng.standard_normal(arr.shape)
-        case "positive":
-            x = rng.uniform(0.5, 2.5, arr.shape)
-        case "unit":
-            x = rng.uniform(-0.9, 0.9, arr.shape)
-        case "away":
-            x = rng.uniform(0.3, 2.0, arr.shape) * rng.choice([-1.0, 1.0], arr.shape)
-        case "distinct":
-            x = (rng.permutation(n).reshape(arr.shape) - n / 2) * 0.1
-        case _:
-            raise ValueError(f"no such kind of array: {arr.kind}")
-    return np.asarray(x, dtype=dtype)
+    """The array that an argument of a sample declares, floats in this dtype: an `Arr`, a shape for a normal array, or None."""
+    x = _drawn(declared, rng)
+    return x if x is None or x.dtype.kind != "f" else x.astype(dtype)
 
 
 def _each(function):

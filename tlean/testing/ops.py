@@ -141,7 +141,7 @@ class _Call:
     def apply(self, ops: Any, xs: Iterable[Any], constant: Callable[[Any], Any]) -> list[Any]:
         """The outputs on any backend, for these references in place of the variables."""
         given = iter(xs)
-        # All else becomes a reference too, with its own dtype: positions are int32, and integers that an op is called with become int64.
+        # All else is passed as references, which keep their dtype: positions are int32, while raw integers would become int64.
         pairs = zip(self.tensors, self.moves, strict=True)
         y = ops.apply(self.record, tuple(next(given) if moves else None if t is None else constant(t) for t, moves in pairs), self.options)
         return list(y) if isinstance(y, tuple) else [y]
