@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.testing import _drawn
+from tlean.testing.ops import _drawn
 
 
 def draw(declared: Any, rng: np.random.Generator, dtype: str = "float64") -> np.ndarray | None:
