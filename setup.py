@@ -136,6 +136,14 @@ def translate(built: list[Extension], jobs: int) -> None:
         extension.sources = [str(made)]
 
 
+def remove_stale() -> None:
+    """Remove modules of an earlier build that no source has any more: every module of kernels that is there is loaded."""
+    paths = {f"{CORE}/{p}" for p in COLD} | {f"{CORE}/isa_{i}/{Path(p).name}" for i in ISA_FLAGS for p in HOT + HOT_CONTRACTED}
+    for built in [*CORE.rglob("*.so"), *CORE.rglob("*.pyd")]:
+        if built.as_posix().partition(".")[0] not in paths:
+            built.unlink()
+
+
 class BuildExt(build_ext):
     """build_ext on every core, which translates the Cython first."""
 
@@ -148,6 +156,8 @@ class BuildExt(build_ext):
         if self.extensions:
             translate(self.extensions, int(self.parallel))
         super().run()
+        if self.inplace and not os.environ.get("TLEAN_BUILD_ONLY"):
+            remove_stale()
 
 
 def generate() -> None:
