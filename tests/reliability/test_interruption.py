@@ -14,9 +14,9 @@ from tlean.compiler import derive
 
 PACKAGE = str(Path(tl.__file__).parent)
 #: Files of other rooms: what they promise after an interruption is their tests'.
-ELSEWHERE = (str(Path(PACKAGE, "train")),)
+ELSEWHERE = tuple(str(Path(PACKAGE, room)) for room in ("optim", "train"))
 #: A program is compiled apart from all that lasts: of these thousands of lines every so-manieth is tried. TLEAN_EVERY_LINE=1 tries all.
-COMPILER = str(Path(PACKAGE, "backends"))
+COMPILER = tuple(str(Path(PACKAGE, room)) for room in ("compiler", "interpreters", "programs", "reference"))
 STRIDE = 1 if os.environ.get("TLEAN_EVERY_LINE") else 41
 
 
