@@ -19,7 +19,7 @@ def work_of(row: Row | StepRow) -> dict[str, Work]:
     specs = [tl.Spec(a.shape, "int64") if a.dtype.kind == "i" else a.shape for a in arrays]
     program = tl.compile_out(row.ours, specs)
     frozen = {i for i, a in enumerate(arrays) if i in row.frozen or a.dtype.kind == "i"}
-    forward = _traffic(program._forward_graph())
+    forward = _traffic(program.graph)
     found = {FORWARD: forward, RECORDED: forward}
     if BOTH in row.modes:
         graph = program._vjp_graph()
