@@ -58,6 +58,14 @@ class Lock:
         return Lock, ()
 
 
+def plain_lock() -> Any:
+    """A lock taken and given back by C alone, with no line of Python where a signal's handler could run; its owner renews it after a fork.
+
+    Returns: a lock that the thread that holds it may take again.
+    """
+    return threading.RLock()
+
+
 def _after_fork() -> None:
     for lock in list(_locks):
         lock.after_fork()
