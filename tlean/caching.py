@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .locks import Lock
-
 
 class Cache(dict[Any, Any]):
-    """Values by key. A full cache drops the value that was kept first; reading takes no lock.
+    """Values by key. A full cache drops the value that was kept first.
+
+    There is no lock, which an interruption could leave taken: each step is one operation on a dictionary, right in several threads.
 
     Args:
         most: how many values are kept.
     """
 
-    __slots__ = ("_lock", "most")
+    __slots__ = ("most",)
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._lock = Lock()
 
     def keep(self, key: Any, value: Any) -> list[Any]:
         """Keep a value as the newest. Returns: the values that were dropped for it."""
-        dropped = []
-        with self._lock:
-            self.pop(key, None)
-            self[key] = value
-            while len(self) > self.most:
-                dropped.append(self.pop(next(iter(self))))
+        dropped: list[Any] = []
+        self.pop(key, None)
+        self[key] = value
+        while len(self) > self.most:
+            try:
+                oldest = self.pop(next(iter(self)))
+            except (KeyError, RuntimeError, StopIteration):
+                # Another thread has just dropped it, or is changing the cache: it drops what is too much.
+                break
+            dropped.append(oldest)
         return dropped
 
     def make(self, key: Any, build: Callable[[], Any]) -> Any:
