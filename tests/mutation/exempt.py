@@ -18,7 +18,6 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    Rule(r"cost\.py::work_of", r".*", "an estimate of time, by which a run decides whether other threads of Python may go on meanwhile"),
     Rule(r"(derive|instances|fold)\.py::", r"4_096|4096", "the size of a cache, and of the constants worth computing ahead"),
     Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
     Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
@@ -99,7 +98,7 @@ EQUIVALENT: dict[str, str] = {
         "where there is no place there is no number of it",
     ),
     **dict.fromkeys(
-        _keys("interpreters/instances.py::instantiate", "constant", "0 -> 1", number=5),
+        _keys("interpreters/instances.py::_instance", "constant", "0 -> 1", number=5),
         "a view calls no kernel, so that its address is never used",
     ),
     **dict.fromkeys(

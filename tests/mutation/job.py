@@ -23,7 +23,7 @@ from .stages import Stage, failing_programs, run_stage
 MODULES = tuple(
     f"tlean/{path}.py"
     for path in (
-        *(f"compiler/{name}" for name in ("arrange", "cpu", "derive", "graph", "lower", "memory", "target")),
+        *(f"compiler/{name}" for name in ("arrange", "chain_code", "cpu", "derive", "graph", "lower", "memory", "target")),
         *(f"compiler/passes/{name}" for name in ("chain_runs", "channel_blocks", "epilogues", "expand", "fold", "fuse", "merge")),
         "compiler/passes/outer_updates",
         "interpreters/dual",

@@ -84,7 +84,7 @@ def test_mutants_of_the_compiler_differ_from_it_and_have_names_of_their_own() ->
     for file in MODULES:
         source = (ROOT / file).read_text()
         made = mutants(source, file)
-        assert len({m.key for m in made}) == len(made) > 20
+        assert len({m.key for m in made}) == len(made) > 4
         original = ast.dump(ast.parse(source))
         assert all(ast.dump(ast.parse(m.source)) != original for m in made[::20])
 
@@ -119,7 +119,7 @@ def planted() -> Mutant:
 
 
 def test_a_planted_mutant_is_killed_and_the_package_is_not(tmp_path: Path) -> None:
-    stage = Stage("memory", 10.0, ("test_plan_memory.py",))
+    stage = Stage("memory", 10.0, ("compiler/test_plan_memory.py",))
     report = Report(tmp_path / "report.jsonl")
     mutant = planted()
     Job([stage], report, 1).run([mutant])
