@@ -24,7 +24,7 @@ from typing import Any
 
 from tlean._core.plan.commit import Section, run_calls
 from tlean.errors import DeviceError, TleanError
-from tlean.locks import Lock, plain_lock
+from tlean.locks import Lock
 
 from ..kernels.plan import Family
 from .driver import captures, order
@@ -150,7 +150,7 @@ class Context(Section):
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._owned: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.lock = plain_lock()
+        self.lock = Lock()
         self.module, self.push, self.pop = self._driver, self._primary.push, self._primary.pop
         self._live = self._peak = 0
         self.lost = ""
@@ -406,7 +406,7 @@ class Context(Section):
 
     def forked(self) -> None:
         """In a child: the parent's device is not the child's, and the holder of the lock is not there to let it go."""
-        self.lock, self.depth, self.lost = plain_lock(), 0, _FORKED
+        self.lock, self.depth, self.lost = Lock(), 0, _FORKED
         atexit.unregister(self.close)
         self._abandon()
 
