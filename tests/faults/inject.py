@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import sys
 from collections.abc import Callable, Iterator
@@ -101,6 +102,9 @@ def no_heap_at(number: int) -> Iterator[None]:
     """Refuse allocation `number` of Python's own heap, from 0 on. It needs CPython's `_testcapi`."""
     import _testcapi
 
+    # Python's collector reports to its callbacks, which other tests have set, and what it is refused is no caller's.
+    collects = gc.isenabled()
+    gc.disable()
     _testcapi.set_nomemory(number, number + 1)
     try:
         yield
@@ -110,6 +114,8 @@ def no_heap_at(number: int) -> Iterator[None]:
         except MemoryError:
             # It was this call's own turn; there is no second.
             _testcapi.remove_mem_hooks()
+        if collects:
+            gc.enable()
 
 
 def scratch_requests_of(run: Callable[[], Any]) -> int:
