@@ -28,7 +28,7 @@ class Trace:
         more: what its recorder keeps with it.
     """
 
-    __slots__ = ("_lock", "captured", "executables", "graph", "more", "seeds", "structure", "target")
+    __slots__ = ("_lock", "_run", "captured", "executables", "graph", "more", "seeds", "structure", "target")
 
     def __init__(self, graph: Any, out: Any, target: Target = CPU, more: Any = None) -> None:
         #: The structure of the result.
@@ -41,11 +41,15 @@ class Trace:
         self.more = more
         self.executables = Cache(MOST_KEPT)
         self._lock = Lock()
+        self._run: Executable | None = None
 
     @property
     def run(self) -> Executable:
         """The program itself."""
-        return self.executable("forward")
+        made = self._run
+        if made is None:
+            made = self._run = self.executable("forward")
+        return made
 
     def executable(self, key: Any, derive: Callable[[], Graph] | None = None) -> Executable:
         """The executable of a key, made once; of the program itself, or of the graph that `derive` makes of it."""
