@@ -55,7 +55,9 @@ class CustomOp:
         specs = tuple((tuple(a.shape), a.dtype) for a in arguments)
         try:
             shape = self._shape(specs, arguments)
-            return ops.apply(self._record(specs, shape), tuple(arguments), {})
+            # An array is handed on as it is, so that a kept program sees when it changes.
+            given = [x if isinstance(x, np.ndarray) else a for x, a in zip(xs, arguments, strict=True)]
+            return ops.apply(self._record(specs, shape), tuple(given), {})
         finally:
             self._learned.value = None
 

@@ -224,3 +224,14 @@ def test_functions_are_freed_with_their_owner():
         gc.collect()
         gc.collect()
         assert sum(r() is not None for r in kept) == 0
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "float32"])
+def test_arrays_that_a_kept_program_captures_are_read_at_each_call(dtype):
+    x = np.arange(4, dtype="float32")
+    captured = np.array([2, 0, 1, 3], dtype)
+    op = tl.custom_op(lambda a, k: a + k, lambda a, k, y, g: (g, None if dtype.startswith("int") else g))
+    kept = tl.jit(lambda ops, a: op(a, captured))
+    assert kept(x).tolist() == (x + captured).tolist()
+    captured[:] = [5, 6, 7, 8]
+    assert kept(x).tolist() == (x + captured).tolist()
