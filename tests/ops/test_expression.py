@@ -9,7 +9,7 @@ import pytest
 
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import expression as ex
-from tlean.ops.elementwise import FORMULAS, PRIMITIVES
+from tlean.ops.elementwise import FORMULAS, PRIMITIVES, elementwise
 from tlean.ops.registry import Spec, all_ops, get
 
 NAN, INF = math.nan, math.inf
@@ -221,3 +221,17 @@ def test_options_that_mean_the_same_are_equal():
     for bad in ({}, {"c": "2"}, {"c": [2.0]}, {"c": 2.0, "d": 1.0}):
         with pytest.raises(OptionError):
             scale.infer(specs, bad)
+
+
+@pytest.mark.parametrize(
+    ("formula", "gradients", "words"),
+    [
+        ("x*z", {"x": "g"}, r"got z in 'x\*z'"),
+        ("x*c", {"x": "g*d"}, r"got d in 'g\*d'"),
+        ("x*c", {"z": "g"}, "belong to an input"),
+    ],
+)
+def test_a_row_whose_names_are_none_of_its_own_is_refused(formula, gradients, words):
+    with pytest.raises(OptionError, match="misspelt: .*" + words):
+        elementwise("misspelt(x, *, c=1.0)", formula, gradients, "A row of the table.")
+    assert "misspelt" not in FORMULAS

@@ -99,6 +99,11 @@ def elementwise(
     values = values or dict
     parameters = tuple(values({**defaults, **calls[0]}))
     formula_of = Formula(name, inputs, parameters, ex.parse(formula), values)
+    _check_names(name, formula, {*inputs, *parameters})
+    for x, text in (gradients or {}).items():
+        _check_names(name, text, {"g", "y", *inputs, *parameters})
+        if x not in inputs:
+            raise OptionError(f"{name}: a cotangent must belong to an input ({', '.join(inputs)}), got one for {x!r}")
     FORMULAS[name] = formula_of
 
     def options(*shapes: Shape, **remaining: Any) -> dict[str, Any]:
@@ -129,6 +134,11 @@ def elementwise(
         algebraic=algebraic,
         differentiable=gradients is not None,
     )(type(name, (), rules))
+
+
+def _check_names(op: str, text: str, names: set[str]) -> None:
+    if unknown := ex.variables(ex.parse(text)) - names:
+        raise OptionError(f"{op}: a formula must be made of {', '.join(sorted(names))}, got {', '.join(sorted(unknown))} in {text!r}")
 
 
 def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any]]:

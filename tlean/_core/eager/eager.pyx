@@ -42,6 +42,10 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
     _make_spec = make_spec
     _stream_seed = stream_seed
     composites.update(composite_functions)
+    if OPS.keys() != records.keys():
+        raise ImportError(
+            f"the compiled part of tlean belongs to other records of ops: build it again; they differ in {', '.join(sorted(OPS.keys() ^ records.keys()))}"
+        )
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
     install_op_names([n for n in [*OPS, *composites] if n[0] != "_"])
