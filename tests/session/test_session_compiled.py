@@ -72,7 +72,7 @@ def calls_and_plans(s):
     found = [s._calls.start]
     for call in found:
         found += call.next.values()
-    return len(found), sum(len(call.plans) for call in found)
+    return len(found), sum(len(call.plans or ()) for call in found)
 
 
 def test_a_program_that_comes_again_is_not_recorded_again():
