@@ -376,7 +376,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str, lanes: bool = False) 
         tree: what `parse` returned.
         names: the C expression of every variable.
         dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`: `vmath.h` has them for the CPU, `CUDA_PRELUDE` for CUDA.
-        lanes: the variables are vectors (`strips.h`); arithmetic, comparisons and `select` alone are there for them.
+        lanes: the variables are vectors (`plan/chain_machine.h`); arithmetic, comparisons and `select` alone are there for them.
     """
     ctype, suffix = ("float", "f") if dtype == "f32" else ("double", "")
     if lanes:
