@@ -11,9 +11,13 @@ import pytest
 from kernel_calls import KERNEL, Call, usable_instruction_sets
 
 import tlean as tl
+from tlean.ops import get
 
 ISAS = usable_instruction_sets("conv")
 each = pytest.mark.parametrize("isa", ISAS)
+
+
+WINDOW = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
 # Kernels -----------------------------------------------------------------------------------------------------------------
@@ -85,6 +89,30 @@ def arguments(op, w, b, c, x, g):
         "_conv_grad_x": ((w, g), {"in_shape": x.shape[2:]}),
         "_conv_grad_w": ((g, x), {"kernel": (3, 3)}),
     }[op]
+
+
+@each
+def test_the_kernels_take_as_many_integers_as_the_record_gives(isa):
+    ints, _ = get("conv").kernel_params((tl.Spec((32, 32, 3, 3)), None, tl.Spec((2, 32, 14, 12))), WINDOW)
+    assert module(isa, "conv").blocked_planes(ints, False) == (14 * 12, 12 * 10)
+    for wrong in (ints[:-1], (*ints, 0)):
+        with pytest.raises(IndexError, match="expected 22"):
+            module(isa, "conv").blocked_planes(wrong, False)
+
+
+@each
+def test_sums_to_channels_have_images_channels_and_positions(isa):
+    params = module(isa, "reduce").blocked_params
+    for shape, axis, expected in (
+        ((3, 32, 5, 7), (0, 2, 3), (3, 32, 35)),
+        ((1, 32, 5, 7), (0, 2, 3), (1, 32, 35)),
+        ((3, 31, 5, 7), (0, 2, 3), None),
+        ((3, 32, 1 << 20), (0, 2), None),
+        ((3, 32, 5, 7), (1,), None),
+        ((3, 32), (0,), None),
+    ):
+        ints, _ = get("reduce_sum").kernel_params((tl.Spec(shape),), {"axis": axis, "keepdims": False})
+        assert params(ints) == expected
 
 
 @each

@@ -93,11 +93,6 @@ class Program:
             self.nodes[at.nodes :] = (call,)
         self.at = call
 
-    @property
-    def graph(self) -> Graph:
-        """All its calls as a graph."""
-        return self.graph_to(self.at)
-
     def graph_to(self, to: Call, outputs: Sequence[int] = ()) -> Graph:
         """The calls up to this one, as a separate graph with these outputs that rules may be appended to."""
         graph = Graph(self.dtype, merge=False)

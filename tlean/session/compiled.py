@@ -17,7 +17,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, ValueRef
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import node_id
 from tlean.compiler.cpu import CPU
@@ -41,7 +41,7 @@ from .calls import Call, Calls, Program
 _ALONE = 4
 
 
-class SessionRef(RefBase):
+class SessionRef(ValueRef):
     """A value of a compiled session."""
 
     __slots__ = ("call", "generation", "ops")
@@ -67,30 +67,6 @@ class SessionRef(RefBase):
     @property
     def requires_grad(self) -> bool:
         return self.call.flows
-
-    @property
-    def value(self) -> AnyTensor:
-        """The value, as an AnyTensor."""
-        return self.ops.get_value(self)
-
-    def numpy(self) -> Any:
-        """The value, as a read-only NumPy view."""
-        return self.value.numpy()
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        return self.value.item()
-
-    def __index__(self) -> int:
-        if self.call.id is None:
-            raise NodeError("a value computed under no_grad has no node id")
-        return self.call.id
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return self.value.__array__(dtype, copy)
-
-    def __repr__(self) -> str:
-        return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"
 
 
 class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
