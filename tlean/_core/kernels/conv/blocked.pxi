@@ -10,7 +10,8 @@ cdef int blocked(float* to, const float* source, const float* w, const float* bi
                  tl_finish* finish) noexcept nogil:
     cdef Geometry geo
     read_geometry(&geo, ints)
-    return winograd(to, source, w, bias, &geo, adjoint, finish, ints[INT_BLOCKED] & BLOCKED_TO != 0, ints[INT_BLOCKED] & BLOCKED_SOURCE != 0)
+    return winograd(to, source, w, bias, &geo, adjoint, finish, ints[INT_BLOCKED] & BLOCKED_TO != 0,
+                    ints[INT_BLOCKED] & BLOCKED_SOURCE != 0)
 
 
 cdef const float* in_planes(int slot, const float* values, Py_ssize_t blocks, Py_ssize_t plane) noexcept nogil:
@@ -68,8 +69,7 @@ LANES = TL_LANES_f32
 
 
 def blocked_planes(ints, bint adjoint):
-    """Which arrays of a convolution with these ints can be in blocks: the positions of a plane on the wide side and on the narrow side,
-    0 for an array that cannot.
+    """Which arrays of a convolution with these ints can be in blocks: (positions of a plane on the wide side, on the narrow side), 0: cannot.
 
     Args:
         adjoint: whether it computes the wide side.

@@ -215,7 +215,7 @@ cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const d
 
 
 def blocked_params(ints):
-    """(images, channels, positions), the ints of the sum of an array in blocks, given those of `reduce_sum`; None where there is no such sum."""
+    """(images, channels, positions): the ints for an array in blocks, given those of `reduce_sum`; None where there is no such sum."""
     runs, first, *sizes = ints
     if (runs, first) not in ((3, 1), (2, 0)):
         return None
