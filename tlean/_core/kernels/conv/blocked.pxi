@@ -69,7 +69,7 @@ LANES = TL_LANES_f32
 
 
 def blocked_planes(ints, bint adjoint):
-    """Which arrays of a convolution with these ints can be in blocks: (positions of a plane on the wide side, on the narrow side), 0: cannot.
+    """Which arrays of a convolution with these ints can be in blocks: positions of a plane on the wide and on the narrow side, or 0.
 
     Args:
         adjoint: whether it computes the wide side.
