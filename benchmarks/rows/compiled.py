@@ -278,6 +278,24 @@ def _fuse_jax(a: Any, b: Any, c: Any) -> Any:
     return jnp.mean((jnp.tanh(a * b + c) * jax.nn.sigmoid(a) - b) ** 2)
 
 
+#: Parameters of a model whose step is the work of gathering them: each has four numbers.
+MANY = 200
+
+
+def _many(mean: Any, square: Any, *refs: Any) -> Any:
+    *params, x = refs
+    total = mean(square(params[0] * x))
+    for p in params[1:]:
+        total = total + mean(square(p * x))
+    return total
+
+
+def _many_jax(*refs: Any) -> Any:
+    import jax.numpy as jnp
+
+    return _many(jnp.mean, jnp.square, *refs)
+
+
 def _small_mlp(rng: np.random.Generator) -> list[np.ndarray]:
     weights = [_normal(rng, 16, 10), _normal(rng, 16), _normal(rng, 4, 16), _normal(rng, 4)]
     return [*weights, _normal(rng, 32, 10), rng.integers(0, 4, 32)]
@@ -291,6 +309,15 @@ def all_rows() -> list[CompiledRow]:
         CompiledRow("lstm_50_step", "step", _sequence, 3, _lstm_ours, _lstm_torch, _lstm_jax),
         CompiledRow("transformer_block_step", "step", _tokens, 12, _block_ours, _block_torch, _block_jax),
         CompiledRow("pinn_step", "step", _points, 5, _pinn_ours, _pinn_torch, _pinn_jax),
+        CompiledRow(
+            f"params_{MANY}_step",
+            "step",
+            lambda rng: [_normal(rng, 4) for _ in range(MANY + 1)],
+            MANY,
+            lambda ops, *refs: _many(ops.mean, ops.square, *refs),
+            lambda t, *refs: _many(t.mean, t.square, *refs),
+            _many_jax,
+        ),
         CompiledRow("mlp_hvp_N32", "hvp", _digits(MLP, 32), 4, mlp_ours, mlp_theirs, _mlp_jax),
         CompiledRow("mlp_hessian_160", "hessian", _small_mlp, 1, mlp_ours, mlp_theirs, _mlp_jax),
         CompiledRow(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from math import prod
 
 import numpy as np
 import pytest
 from kernel_calls import KERNEL, Call, usable_instruction_sets
 
 import tlean as tl
+from tlean.ops import get
 
 ISAS = usable_instruction_sets("conv")
 each = pytest.mark.parametrize("isa", ISAS)
+
+
+WINDOW = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
 # Kernels -----------------------------------------------------------------------------------------------------------------
@@ -87,6 +92,30 @@ def arguments(op, w, b, c, x, g):
 
 
 @each
+def test_the_kernels_take_as_many_integers_as_the_record_gives(isa):
+    ints, _ = get("conv").kernel_params((tl.Spec((32, 32, 3, 3)), None, tl.Spec((2, 32, 14, 12))), WINDOW)
+    assert module(isa, "conv").blocked_planes(ints, False) == (14 * 12, 12 * 10)
+    for wrong in (ints[:-1], (*ints, 0)):
+        with pytest.raises(IndexError, match="expected 22"):
+            module(isa, "conv").blocked_planes(wrong, False)
+
+
+@each
+def test_sums_to_channels_have_images_channels_and_positions(isa):
+    params = module(isa, "reduce").blocked_params
+    for shape, axis, expected in (
+        ((3, 32, 5, 7), (0, 2, 3), (3, 32, 35)),
+        ((1, 32, 5, 7), (0, 2, 3), (1, 32, 35)),
+        ((3, 31, 5, 7), (0, 2, 3), None),
+        ((3, 32, 1 << 20), (0, 2), None),
+        ((3, 32, 5, 7), (1,), None),
+        ((3, 32), (0,), None),
+    ):
+        ints, _ = get("reduce_sum").kernel_params((tl.Spec(shape),), {"axis": axis, "keepdims": False})
+        assert params(ints) == expected
+
+
+@each
 @pytest.mark.parametrize("finite", [True, False])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("op", OPS)
@@ -101,7 +130,7 @@ def test_kernels_have_the_bits_of_the_plain_ones(isa, op, geometry, finite):
     window = {"stride": (1, 1), "padding": padding, "dilation": (1, 1), "groups": groups}
     args, options = arguments(op, w, b, c, x, g)
     plain = Call(isa, "conv", op, "f32", args, **options, **window)
-    assert module(isa, "conv").takes_blocks(list(plain.ints), op in ("conv_transpose", "_conv_grad_x")) == (True, True)
+    assert module(isa, "conv").blocked_planes(plain.ints, op in ("conv_transpose", "_conv_grad_x")) == (prod(size), prod(out))
     assert plain() == 0
     for which in (1, 2, 3):
         got = run_blocked(isa, op, OPS[op], which, *args, **options, **window)

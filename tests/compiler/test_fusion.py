@@ -48,7 +48,7 @@ def test_a_sum_joins_the_chain():
 
 
 class Code(ctypes.Structure):
-    """`tl_code` of strips.h."""
+    """`tl_code` of plan/chain_machine.h."""
 
     _fields_ = [("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 4), ("floats", ctypes.c_void_p)]
 

@@ -2,7 +2,7 @@
  *
  *   out         the op's outputs, then its residuals. An output that is never read is NULL (fused gradients, residuals without backward).
  *   in          the op's inputs in order; NULL for an optional input that is absent.
- *   ints        the numbers of this instance (sizes, strides, flags), as the op's `numbers` rule gave them.
+ *   ints        the numbers of this instance (sizes, strides, flags), as the op's `kernel_params` rule gave them.
  *   floats      likewise, scalars (c of `scale`, eps of a norm).
  *   accumulate  1: add the complete result to out[0], which is in use. Asked only of kernels whose module lists them in ACCUMULATES.
  *

@@ -235,3 +235,33 @@ cdef object _inverse(object c):
     except OverflowError:
         raise_error("OptionError", "x / c: the divisor must be a number that a float holds, got a longer integer")
     return 1.0 / d
+
+
+class ValueRef(RefBase):
+    """A reference of a session that has its value: a subclass has `id` too, None for a value computed under `no_grad`."""
+
+    __slots__ = ()
+
+    @property
+    def value(self):
+        """The value, as an array where the session computes."""
+        return self.ops.get_value(self)
+
+    def numpy(self):
+        """The value, as a NumPy array."""
+        return self.value.numpy()
+
+    def item(self):
+        """The only element, as a Python number."""
+        return self.value.item()
+
+    def __index__(self):
+        if self.id is None:
+            raise_error("NodeError", "a value computed under no_grad has no node id")
+        return self.id
+
+    def __array__(self, dtype=None, copy=None):
+        return self.value.__array__(dtype, copy)
+
+    def __repr__(self):
+        return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"

@@ -8,7 +8,6 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.refs import RefBase
-from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import OptionError, ShapeError
 from tlean.programs.jit import Compiled
@@ -68,20 +67,6 @@ def scalar_of(name: str, graph: Graph, y: Any) -> GraphRef:
 def results_of(graph: Graph, leaves: Sequence[Any]) -> list[GraphRef]:
     """What a program returned, as references of the graph: also numbers, and references of the enclosing program that it only hands on."""
     return [graph.ref(r) for r in leaves]  # type: ignore[misc]
-
-
-def zero_like(graph: Graph, r: Any) -> Any:
-    """Zeros of the shape of a reference."""
-    return graph._full(shape=tuple(r.shape), value=0.0)
-
-
-def pulled_back(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:
-    """Cotangents in the structure of xs: an explicit zero where nothing arrives, None for integers."""
-    leaves, structure = tree.flatten(xs)
-    wrt = [r if isinstance(r, GraphRef) and r.dtype.startswith("float") else None for r in leaves]
-    found = reverse(graph, list(zip(ys, gs, strict=True)), wrt, nodes)
-    filled = [None if w is None else (g if g is not None else zero_like(graph, w)) for g, w in zip(found, wrt, strict=True)]
-    return tree.unflatten(structure, filled)
 
 
 def checked_argnums(name: str, argnums: Any) -> tuple[int, ...]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
-from tlean.compiler.derive import forward
+from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import DTypeError, OptionError
 
-from .derived import DerivedProgram, checked_argnums, checked_program, is_one, pulled_back, selected, variables, zero_like
+from .derived import DerivedProgram, checked_argnums, checked_program, is_one, selected, variables
 from .products import gradient_record
 
 
@@ -23,23 +23,7 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
-    checked_program("jacrev", f)
-    checked_argnums("jacrev", argnums)
-
-    def record(graph: Graph, *args: Any) -> Any:
-        own, xs = _moved("jacrev", graph, args, argnums)
-        y = f(graph, *own)
-        _one_array("jacrev", y)
-        nodes = graph._needed([y.id])
-        rows = [pulled_back(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
-        found = []
-        for k, x in enumerate(xs):
-            shape = (*y.shape, *x.shape)
-            stacked = graph.stack([r[k] for r in rows], axis=0) if rows else None
-            found.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
-        return found[0] if is_one(argnums) else tuple(found)
-
-    return DerivedProgram("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
+    return _jacobian(jacrev, _rows, f, argnums, backend, seed)
 
 
 def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -49,17 +33,24 @@ def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
-    checked_program("jacfwd", f)
-    checked_argnums("jacfwd", argnums)
+    return _jacobian(jacfwd, lambda graph, y, xs: _columns(graph, [y], xs)[0], f, argnums, backend, seed)
+
+
+def _jacobian(
+    made_by: Callable[..., Any], derive: Callable[..., list[GraphRef]], f: Callable[..., Any], argnums: Any, backend: str, seed: int | None
+) -> DerivedProgram:
+    name = made_by.__name__
+    checked_program(name, f)
+    checked_argnums(name, argnums)
 
     def record(graph: Graph, *args: Any) -> Any:
-        own, xs = _moved("jacfwd", graph, args, argnums)
+        own, xs = _moved(name, graph, args, argnums)
         y = f(graph, *own)
-        _one_array("jacfwd", y)
-        found = _columns(graph, [y], xs)[0]
-        return found[0] if is_one(argnums) else tuple(found)
+        _one_array(name, y)
+        blocks = derive(graph, y, xs)
+        return blocks[0] if is_one(argnums) else tuple(blocks)
 
-    return DerivedProgram("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
+    return DerivedProgram(name, record, backend, f, seed, (made_by, (f, argnums, backend, seed)))
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -94,6 +85,18 @@ def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[
     return own, [own[k] for k in picked]
 
 
+def _rows(graph: Graph, y: GraphRef, xs: Sequence[GraphRef]) -> list[GraphRef]:
+    # The Jacobian of y by every x, in reverse.
+    nodes = graph._needed([y.id])
+    rows = [pulled_back(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
+    blocks = []
+    for k, x in enumerate(xs):
+        shape = (*y.shape, *x.shape)
+        stacked = graph.stack([r[k] for r in rows], axis=0) if rows else None
+        blocks.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
+    return blocks
+
+
 def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> list[list[GraphRef]]:
     # The Jacobian of every y by every x, forward.
     nodes = graph._needed([y.id for y in ys])
@@ -105,7 +108,7 @@ def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> li
             if not columns:
                 found[k].append(graph._full(shape=shape, value=0.0))
                 continue
-            column = [zero_like(graph, y) if c[k] is None else c[k] for c in columns]
+            column = with_zeros(graph, [c[k] for c in columns], [y] * len(columns))
             stacked = graph.stack(column, axis=0)  # type: ignore[arg-type]
             found[k].append(graph.reshape(graph.transpose2d(graph.reshape(stacked, (len(columns), _size(y)))), shape))
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor, as_input, as_tensor, shared
 from tlean._core.refs import RefBase
-from tlean.compiler.derive import forward
+from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.programs.captured import Captured
@@ -21,12 +21,10 @@ from .derived import (
     checked_argnums,
     checked_program,
     is_one,
-    pulled_back,
     results_of,
     scalar_of,
     selected,
     variables,
-    zero_like,
 )
 
 
@@ -263,8 +261,7 @@ def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         found, structure = tree.flatten(f(graph, *own))
         ys = results_of(graph, found)
         ts = forward(graph, seeds, ys)
-        filled = [zero_like(graph, y) if t is None else t for y, t in zip(ys, ts, strict=True)]
-        return tree.unflatten(structure, ys), tree.unflatten(structure, filled)
+        return tree.unflatten(structure, ys), tree.unflatten(structure, with_zeros(graph, ts, ys))
 
     return record
 

@@ -165,7 +165,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         inner = 0 if op.spreads else INNER[f"{op.record.kernel}:{suffix}"]
-        numbers = () if inner == 0 else op.numbers()[1]
+        numbers = () if inner == 0 else op.kernel_params()[1]
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
         runs.add(op, k, len(floats), following, last_read.get(made, k) <= k + 1)
         code.append(Op(inner, len(floats), place[made], operands))
@@ -173,7 +173,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     tails: list[Sum] = []
     for t, total in enumerate(sums.values()):
         tails.append(Sum(len(visible) + t, len(floats)))
-        floats += total.numbers()[1]
+        floats += total.kernel_params()[1]
     streams = slots + len(inputs) + len(visible) + len(sums)
     strip = MODULES["elementwise"].STRIP_BYTES // item
     program = runs.finish() if elements >= strip else ()

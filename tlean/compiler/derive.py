@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tlean import tree
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
 from tlean.dtypes import FLOATS
@@ -191,3 +192,17 @@ def forward(
             if t is not None:
                 tangents[v] = t
     return [None if o is None else tangents.get(o.id) for o in outputs]
+
+
+def pulled_back(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:
+    """Cotangents in the structure of xs: an explicit zero where nothing arrives, None for integers."""
+    leaves, structure = tree.flatten(xs)
+    wrt = [r if isinstance(r, GraphRef) and r.dtype.startswith("float") else None for r in leaves]
+    return tree.unflatten(structure, with_zeros(graph, reverse(graph, list(zip(ys, gs, strict=True)), wrt, nodes), wrt))
+
+
+def with_zeros(graph: Graph, derivatives: Sequence[Any], refs: Sequence[Any]) -> list[Any]:
+    """The derivatives that belong to references, zeros for those that are None; None where there is no reference."""
+    return [
+        graph._full(shape=tuple(r.shape), value=0.0) if d is None and r is not None else d for d, r in zip(derivatives, refs, strict=True)
+    ]

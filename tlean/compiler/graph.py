@@ -13,7 +13,7 @@ from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
-from tlean.ops import FLOAT, OpDef, Spec, get
+from tlean.ops import OpDef, Spec, get
 
 
 class GraphNode(NamedTuple):
@@ -306,8 +306,3 @@ def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
         made = ops.apply(node.record.name, tuple(None if i is None else where[i] for i in node.inputs), node.options)
         where.update(zip(node.outputs, made if len(node.record.outputs) > 1 else (made,), strict=False))
     return [None if v is None else where[v] for v in graph.outputs]
-
-
-def float_spec(shape: Sequence[int]) -> Spec:
-    """A spec of the program's float dtype."""
-    return Spec(tuple(shape), FLOAT)

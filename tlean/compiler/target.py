@@ -58,7 +58,7 @@ class Bound(NamedTuple):
         record = self.node.record
         return record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
 
-    def numbers(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
         return self.node.record.kernel_params(self.specs, self.node.options)
 

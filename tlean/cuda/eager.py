@@ -9,7 +9,7 @@ import numpy as np
 
 from tlean._core.array import as_tensor
 from tlean._core.eager.eager import recording
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, ValueRef
 
 from .._generated.methods import OpsMethods
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
@@ -25,7 +25,7 @@ from .tape import DeviceTape, TapeNode
 _MASK64 = (1 << 64) - 1
 
 
-class DeviceRef(RefBase):
+class DeviceRef(ValueRef):
     """A value on a device's tape: `.id`, `.shape`, `.dtype`, and the operators of every reference."""
 
     __slots__ = ("_value", "generation", "id", "ops")
@@ -55,29 +55,8 @@ class DeviceRef(RefBase):
         self.ops.require(self)
         return self.ops.store.at(self.id).requires_grad
 
-    @property
-    def value(self) -> DeviceArray:
-        """The value, on the device."""
-        return self.ops.get_value(self)
-
-    def numpy(self) -> np.ndarray:
-        """The value, read back."""
-        return self.value.numpy()
-
-    def item(self) -> Any:
-        """The only element, as a Python number, read back."""
-        return self.value.item()
-
-    def __index__(self) -> int:
-        if self.id is None:
-            raise NodeError("a value computed under no_grad has no node id")
-        return self.id
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return self.value.__array__(dtype, copy)
-
     def __repr__(self) -> str:
-        return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype} on {self._value.device}>"
+        return f"{super().__repr__()[:-1]} on {self._value.device}>"
 
 
 def Cuda(session: CudaEager) -> CudaEager:

@@ -66,7 +66,7 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
             continue
         formula = FORMULAS[op.record.kernel]
         given = dict(zip(formula.inputs, arguments, strict=True))
-        for parameter, value in zip(formula.parameters, op.numbers()[1], strict=True):
+        for parameter, value in zip(formula.parameters, op.kernel_params()[1], strict=True):
             given[parameter] = f"p{len(numbers)}"
             numbers.append(value)
         declarations, value_text = ex.to_cuda(formula.tree, given)
@@ -82,7 +82,7 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
     inputs = (*full, *scalars)
     pointers: list[Argument] = [Out(k) for k in range(len(visible))]
     floats = [float(x) for x in numbers]
-    divisors = [float(total.numbers()[1][0]) for total in sums.values()]
+    divisors = [float(total.kernel_params()[1][0]) for total in sums.values()]
     slices = ceil_div(n, SLICE)
     if not sums:
         grid = min(ceil_div(max(n // _WIDTH, n % _WIDTH), THREADS), 1 << 16)

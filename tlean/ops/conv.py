@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, conv_out, conv_transpose_out, per_axis, size
-from .registry import defop
+from .registry import defop, multilinear_jvp
 from .samples import bad, good
 
 _DUMOULIN = "Dumoulin & Visin 2016, A guide to convolution arithmetic for deep learning"
@@ -130,15 +130,8 @@ def _sum_to_bias(ops: Any, g: Any, d: int) -> Any:
     return ops.reduce_sum(g, axis=tuple(i for i in range(len(g.shape)) if i != channel))
 
 
-def _spread_bias(ops: Any, t: Any, shape: Shape, d: int) -> Any:
-    return ops.broadcast_to(t, shape=shape, axis_map=(_channel_axis(d, len(shape)),))
-
-
-def _total(ops: Any, terms: list) -> Any:
-    total = None
-    for term in terms:
-        total = term if total is None else ops.add(total, term)
-    return total
+def _spread_bias(ops: Any, t: Any, shape: Shape, w: Any, *_: Any) -> Any:
+    return ops.broadcast_to(t, shape=shape, axis_map=(_channel_axis(len(w.shape) - 2, len(shape)),))
 
 
 def _conv_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) -> tuple:
@@ -146,18 +139,6 @@ def _conv_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) 
     dw = ops._conv_grad_w(g, x, kernel=w.shape[2:], **window)
     db = None if b is None else _sum_to_bias(ops, g, d)
     return dw, db, ops._conv_grad_x(w, g, in_shape=x.shape[-d:], **window)
-
-
-def _conv_jvp(ops: Any, t: tuple, y: Any, w: Any, x: Any, window: dict[str, Any]) -> Any:
-    tw, tb, tx = t
-    terms = []
-    if tw is not None:
-        terms.append(ops.conv(tw, None, x, **window))
-    if tx is not None:
-        terms.append(ops.conv(w, None, tx, **window))
-    if tb is not None:
-        terms.append(_spread_bias(ops, tb, y.shape, len(w.shape) - 2))
-    return _total(ops, terms)
 
 
 def _narrow_to(ops: Any, x: Any, spatial: Shape) -> Any:
@@ -189,18 +170,6 @@ def _transpose_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, A
     dw = ops._conv_grad_w(_widen_to(ops, x, fit), g, kernel=w.shape[2:], **window)
     db = None if b is None else _sum_to_bias(ops, g, d)
     return dw, db, _narrow_to(ops, ops.conv(w, None, g, **window), x.shape[-d:])
-
-
-def _transpose_jvp(ops: Any, t: tuple, y: Any, w: Any, x: Any, output_padding: Shape, window: dict[str, Any]) -> Any:
-    tw, tb, tx = t
-    terms = []
-    if tw is not None:
-        terms.append(ops.conv_transpose(tw, None, x, output_padding=output_padding, **window))
-    if tx is not None:
-        terms.append(ops.conv_transpose(w, None, tx, output_padding=output_padding, **window))
-    if tb is not None:
-        terms.append(_spread_bias(ops, tb, y.shape, len(w.shape) - 2))
-    return _total(ops, terms)
 
 
 def _conv_flops(w: Shape, narrow: Shape) -> float:
@@ -313,8 +282,7 @@ class _Convolution:
     def vjp(ops, g, y, w, b, x, **window):
         return _conv_vjp(ops, g, w, b, x, window)
 
-    def jvp(ops, t, y, w, b, x, **window):
-        return _conv_jvp(ops, t, y, w, x, window)
+    jvp = multilinear_jvp("conv", (0, 2), addend=1, spread=_spread_bias)
 
     def flops(w, b, x, *, stride, padding, dilation, groups):
         return _conv_flops(w, _conv_shape(w, b, x, stride, padding, dilation, groups))
@@ -349,8 +317,7 @@ class _Transposed:
     def vjp(ops, g, y, w, b, x, *, output_padding, **window):
         return _transpose_vjp(ops, g, w, b, x, window)
 
-    def jvp(ops, t, y, w, b, x, *, output_padding, **window):
-        return _transpose_jvp(ops, t, y, w, x, output_padding, window)
+    jvp = multilinear_jvp("conv_transpose", (0, 2), addend=1, spread=_spread_bias)
 
     def flops(w, b, x, *, stride, padding, output_padding, dilation, groups):
         return _conv_flops(w, x)
@@ -389,13 +356,7 @@ class ConvGradX:
     def vjp(ops, g, y, w, h, *, in_shape, **window):
         return ops._conv_grad_w(h, g, kernel=w.shape[2:], **window), ops.conv(w, None, g, **window)
 
-    def jvp(ops, t, y, w, g, *, in_shape, **window):
-        terms = []
-        if t[0] is not None:
-            terms.append(ops._conv_grad_x(t[0], g, in_shape=in_shape, **window))
-        if t[1] is not None:
-            terms.append(ops._conv_grad_x(w, t[1], in_shape=in_shape, **window))
-        return _total(ops, terms)
+    jvp = multilinear_jvp("_conv_grad_x", (0, 1))
 
     def flops(w, g, *, in_shape, stride, padding, dilation, groups):
         return _conv_flops(w, g)
@@ -424,13 +385,7 @@ class ConvGradW:
         d = len(kernel)
         return ops.conv(v, None, x, **window), ops._conv_grad_x(v, g, in_shape=x.shape[-d:], **window)
 
-    def jvp(ops, t, y, g, x, *, kernel, **window):
-        terms = []
-        if t[0] is not None:
-            terms.append(ops._conv_grad_w(t[0], x, kernel=kernel, **window))
-        if t[1] is not None:
-            terms.append(ops._conv_grad_w(g, t[1], kernel=kernel, **window))
-        return _total(ops, terms)
+    jvp = multilinear_jvp("_conv_grad_w", (0, 1))
 
     def flops(g, x, *, kernel, stride, padding, dilation, groups):
         d = len(kernel)

@@ -182,6 +182,19 @@ def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callab
     Where a `select`'s condition is a plain bool, the branch not taken is not evaluated, so that exact numbers need not survive it.
     """
     meaning = SCALAR if vocabulary is None else vocabulary
+
+    def call(t: Call, value: Callable[[Tree], Any]) -> Any:
+        if t.function == "select":
+            condition = value(t.args[0])
+            if isinstance(condition, bool):
+                return value(t.args[1] if condition else t.args[2])
+        return meaning[t.function](*(value(a) for a in t.args))
+
+    return _walked(tree, env, call)
+
+
+def _walked(tree: Tree, env: Mapping[str, Any], call: Callable[[Call, Callable[[Tree], Any]], Any]) -> Any:
+    # The value of the formula; `call(t, value)` computes that of a call, once, and `value` those of its parts.
     done: dict[Tree, Any] = {}
 
     def value(t: Tree) -> Any:
@@ -190,12 +203,7 @@ def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callab
         if isinstance(t, Variable):
             return env[t.name]
         if t not in done:
-            if t.function == "select":
-                condition = value(t.args[0])
-                if isinstance(condition, bool):
-                    done[t] = value(t.args[1] if condition else t.args[2])
-                    return done[t]
-            done[t] = meaning[t.function](*(value(a) for a in t.args))
+            done[t] = call(t, value)
         return done[t]
 
     return value(expanded(tree))
@@ -290,22 +298,12 @@ def to_ops(tree: Tree, ops: Any, env: Mapping[str, Any]) -> Any:
 
     Returns: a ref.
     """
-    done: dict[Tree, Any] = {}
     shape = next(v.shape for v in env.values() if not _is_number(v))
 
     def ref(value: Any) -> Any:
         return ops._full(shape=shape, value=float(value)) if _is_number(value) else value
 
-    def value(t: Tree) -> Any:
-        if isinstance(t, Number):
-            return t.value
-        if isinstance(t, Variable):
-            return env[t.name]
-        if t not in done:
-            done[t] = call(t)
-        return done[t]
-
-    def call(t: Call) -> Any:
+    def call(t: Call, value: Callable[[Tree], Any]) -> Any:
         if t.function == "select":
             condition = value(t.args[0])
             if _is_number(condition):
@@ -322,7 +320,7 @@ def to_ops(tree: Tree, ops: Any, env: Mapping[str, Any]) -> Any:
             return getattr(ops, _SWAPPED[t.function])(*map(ref, reversed(args)))
         return getattr(ops, t.function)(*map(ref, args))
 
-    return ref(value(expanded(tree)))
+    return ref(_walked(tree, env, call))
 
 
 def _is_number(value: Any) -> bool:
@@ -376,7 +374,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str, lanes: bool = False) 
         tree: what `parse` returned.
         names: the C expression of every variable.
         dtype: `"f32"` or `"f64"`; functions are called as `tl_expf` and `tl_exp`: `vmath.h` has them for the CPU, `CUDA_PRELUDE` for CUDA.
-        lanes: the variables are vectors (`strips.h`); arithmetic, comparisons and `select` alone are there for them.
+        lanes: the variables are vectors (`plan/chain_machine.h`); arithmetic, comparisons and `select` alone are there for them.
     """
     ctype, suffix = ("float", "f") if dtype == "f32" else ("double", "")
     if lanes:

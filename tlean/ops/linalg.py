@@ -139,7 +139,7 @@ def _like(ops: Any, x: Any, shape: Shape) -> Any:
     return x if x.shape == shape else ops.reshape(x, shape=shape)
 
 
-def _spread_bias(ops: Any, t: Any, shape: Shape) -> Any:
+def _spread_bias(ops: Any, t: Any, shape: Shape, *_: Any) -> Any:
     return t if t.shape == shape else ops.broadcast_to(t, shape=shape)
 
 

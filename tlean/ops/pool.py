@@ -23,7 +23,7 @@ from .pool_windows import (
     window_options,
     window_params,
 )
-from .registry import Spec, defop
+from .registry import Spec, defop, linear_jvp
 from .samples import Arr, bad, good
 
 # Options and shapes ------------------------------------------------------------------------------------------------------
@@ -164,8 +164,7 @@ class MaxPoolGrad(_ChosenRules):
     def vjp(ops, h, y, g, x, argmax, **window):
         return ops._max_pool_gather(h, x, argmax, **window), None, None
 
-    def jvp(ops, t, y, g, x, argmax, **window):
-        return None if t[0] is None else ops._max_pool_grad(t[0], x, argmax, **window)
+    jvp = linear_jvp("_max_pool_grad")
 
 
 def _gather_samples() -> list:
@@ -187,8 +186,7 @@ class MaxPoolGather(_ChosenRules):
     def vjp(ops, g, y, h, x, argmax, **window):
         return ops._max_pool_grad(g, x, argmax, **window), None, None
 
-    def jvp(ops, t, y, h, x, argmax, **window):
-        return None if t[0] is None else ops._max_pool_gather(t[0], x, argmax, **window)
+    jvp = linear_jvp("_max_pool_gather")
 
 
 # Mean --------------------------------------------------------------------------------------------------------------------
@@ -274,8 +272,7 @@ class AvgPoolGrad:
     def vjp(ops, h, y, g, *, in_sizes, **window):
         return (ops.avg_pool(h, **window),)
 
-    def jvp(ops, t, y, g, **options):
-        return None if t[0] is None else ops._avg_pool_grad(t[0], **options)
+    jvp = linear_jvp("_avg_pool_grad")
 
 
 # Smooth maximum ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, conv_out, per_axis, size
-from .registry import defop
+from .registry import defop, linear_jvp
 from .samples import Arr, bad, good
 
 DUMOULIN = "Dumoulin & Visin 2016, A guide to convolution arithmetic for deep learning, chapter 3"
@@ -181,5 +181,4 @@ class WindowsAdjoint:
     def vjp(ops, h, y, g, *, in_sizes, **window):
         return (ops._windows(h, **window, pad_value=0.0),)
 
-    def jvp(ops, t, y, g, **options):
-        return None if t[0] is None else ops._windows_adjoint(t[0], **options)
+    jvp = linear_jvp("_windows_adjoint")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
 from .registry import defop, linear_jvp, no_gradient, no_tangent
@@ -22,6 +24,10 @@ def _check_seed(seed: Shape | None) -> None:
         raise ShapeError("seed must have shape ()")
 
 
+#: What all random ops are.
+_RANDOM: dict[str, Any] = {"optional": ("seed",), "dtypes": {"seed": "int64"}, "random": True, "algebraic": False}
+
+
 def _uniform_samples() -> list:
     return [
         good(_seed(0), shape=(7,)),
@@ -32,16 +38,7 @@ def _uniform_samples() -> list:
     ]
 
 
-@defop(
-    "rand_uniform",
-    samples=_uniform_samples,
-    source=_SALMON,
-    optional=("seed",),
-    dtypes={"seed": "int64"},
-    random=True,
-    algebraic=False,
-    differentiable=False,
-)
+@defop("rand_uniform", samples=_uniform_samples, source=_SALMON, differentiable=False, **_RANDOM)
 class RandUniform:
     """Uniform random numbers in [0, 1), by Philox4x32-10."""
 
@@ -69,16 +66,7 @@ def _mask_samples() -> list:
     ]
 
 
-@defop(
-    "bernoulli_mask",
-    samples=_mask_samples,
-    source=_SALMON,
-    optional=("seed",),
-    dtypes={"seed": "int64"},
-    random=True,
-    algebraic=False,
-    differentiable=False,
-)
+@defop("bernoulli_mask", samples=_mask_samples, source=_SALMON, differentiable=False, **_RANDOM)
 class BernoulliMask:
     """1 where the uniform number of the element is below keep_prob, else 0."""
 
@@ -116,10 +104,7 @@ def _dropout_samples() -> list:
     "dropout",
     samples=_dropout_samples,
     source="Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting",
-    optional=("seed",),
-    dtypes={"seed": "int64"},
-    random=True,
-    algebraic=False,
+    **_RANDOM,
 )
 class Dropout:
     """x·mask/(1 − p) with mask = bernoulli_mask(1 − p, x.shape, seed); x itself with train=False.

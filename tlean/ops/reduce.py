@@ -164,8 +164,19 @@ def max_samples() -> list:
     ]  # fmt: skip
 
 
+class _Maximum:
+    options = _axis_options
+
+    def shape(x, *, axis, keepdims):
+        _need_indexable(x, axis)
+        return reduced(x, axis, keepdims)
+
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), ()
+
+
 @defop("reduce_max", residuals=("index",), samples=max_samples)
-class ReduceMax:
+class ReduceMax(_Maximum):
     """Maximum over the given axes (an int or a tuple); NaN where an element is NaN.
 
     The first maximum in row-major order takes the gradient (the first NaN, where there is one).
@@ -173,17 +184,8 @@ class ReduceMax:
     Raises: ShapeError for a maximum over nothing.
     """
 
-    options = _axis_options
-
-    def shape(x, *, axis, keepdims):
-        _need_indexable(x, axis)
-        return reduced(x, axis, keepdims)
-
     def residual_specs(x, *, axis, keepdims):
         return [Spec(reduced(x, axis, keepdims), "int32")]
-
-    def kernel_params(x, *, axis, keepdims):
-        return runs_params(x, axis), ()
 
     def vjp(ops, g, y, x, *, axis, keepdims, index):
         return (ops._place_at(g, index, shape=x.shape, axis=axis),)
@@ -193,17 +195,8 @@ class ReduceMax:
 
 
 @defop("_max_index", kernel="max_index", out_dtype="int32", differentiable=False, samples=max_samples)
-class MaxIndex:
+class MaxIndex(_Maximum):
     """The position of the first maximum (or the first NaN) over the given axes, counted along them in row-major order."""
-
-    options = _axis_options
-
-    def shape(x, *, axis, keepdims):
-        _need_indexable(x, axis)
-        return reduced(x, axis, keepdims)
-
-    def kernel_params(x, *, axis, keepdims):
-        return runs_params(x, axis), ()
 
     vjp = no_gradient
     jvp = no_tangent
@@ -295,8 +288,12 @@ class PlaceAt:
 # Running sums --------------------------------------------------------------------------------------------------------------
 
 
-def _cumsum_options(x, *, axis):
-    return {"axis": normalize_axis(axis, len(x))}
+class _Running:
+    def options(x, *, axis):
+        return {"axis": normalize_axis(axis, len(x))}
+
+    def shape(x, *, axis):
+        return x
 
 
 def cumsum_samples() -> list:
@@ -308,13 +305,8 @@ def cumsum_samples() -> list:
 
 
 @defop("cumsum", samples=cumsum_samples)
-class Cumsum:
+class Cumsum(_Running):
     """Running sum along an axis: y[j] = x[0] + … + x[j]."""
-
-    options = _cumsum_options
-
-    def shape(x, *, axis):
-        return x
 
     def kernel_params(x, *, axis):
         return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 0), ()
@@ -326,13 +318,8 @@ class Cumsum:
 
 
 @defop("_reverse_cumsum", kernel="cumsum", samples=cumsum_samples)
-class ReverseCumsum:
+class ReverseCumsum(_Running):
     """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
-
-    options = _cumsum_options
-
-    def shape(x, *, axis):
-        return x
 
     def kernel_params(x, *, axis):
         return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 1), ()

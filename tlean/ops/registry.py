@@ -408,7 +408,7 @@ def no_tangent(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> None:
 
 
 def linear_jvp(name: str, arg: int = 0) -> Callable:
-    """The `jvp` of an op that is linear in input `arg` and depends on no other float input: the op, applied to the tangent."""
+    """The `jvp` of an op that is linear in input `arg` and, almost everywhere, constant in every other: the op, applied to the tangent."""
 
     def jvp(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> Any:
         if t[arg] is None:
@@ -418,13 +418,11 @@ def linear_jvp(name: str, arg: int = 0) -> Callable:
     return jvp
 
 
-def multilinear_jvp(
-    name: str, factors: tuple[int, ...], addend: int | None = None, spread: Callable[[Any, Any, Shape], Any] | None = None
-) -> Callable:
+def multilinear_jvp(name: str, factors: tuple[int, ...], addend: int | None = None, spread: Callable[..., Any] | None = None) -> Callable:
     """The `jvp` of an op that is linear in each of `factors` when the others are held, plus an optional linear `addend` (a bias).
 
     By the product rule the tangent is the sum over the factors of the op with that factor replaced by its tangent and without the
-    addend, plus the addend's own tangent spread over the output: `spread(ops, tangent, output_shape)`.
+    addend, plus the addend's own tangent spread over the output: `spread(ops, tangent, output_shape, *inputs)`.
     """
 
     def jvp(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> Any:
@@ -434,7 +432,7 @@ def multilinear_jvp(
                 args = [None if i == addend else t[k] if i == k else x for i, x in enumerate(inputs)]
                 terms.append(ops.apply(name, tuple(args), options))
         if addend is not None and t[addend] is not None and spread is not None:
-            terms.append(spread(ops, t[addend], y.shape))
+            terms.append(spread(ops, t[addend], y.shape, *inputs))
         total = None
         for term in terms:
             total = term if total is None else ops.add(total, term)

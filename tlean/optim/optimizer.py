@@ -24,6 +24,9 @@ class Optimizer(Update):
     Raises: OptionError for an unknown option or one outside its range, for no parameters, or one that is listed twice.
     """
 
+    #: Options that must be at least 0.
+    _nonnegative: tuple[str, ...] = ("lr", "weight_decay")
+
     def __init__(self, params: Any, **options: Any) -> None:
         self.defaults = options
         self.state = UpdateState()
@@ -75,8 +78,8 @@ class Optimizer(Update):
         Args:
             group: the options, one of `param_groups`.
         """
-        number("lr", group["lr"])
-        number("weight_decay", group["weight_decay"])
+        for name in self._nonnegative:
+            number(name, group[name])
 
     def rule(self, group: Mapping[str, Any]) -> str:
         """The kernel of a group.

@@ -107,6 +107,8 @@ class AdaGrad(Optimizer):
     Source: Duchi, Hazan, Singer 2011, figure 1.
     """
 
+    _nonnegative = ("lr", "weight_decay", "lr_decay", "initial_accumulator_value", "eps")
+
     def __init__(
         self,
         params: Any,
@@ -120,12 +122,6 @@ class AdaGrad(Optimizer):
     ) -> None:
         options = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
         super().__init__(params, **options, initial_accumulator_value=initial_accumulator_value, maximize=maximize)
-
-    def check(self, group: Mapping[str, Any]) -> None:
-        """Raise OptionError for an option outside its range."""
-        super().check(group)
-        for name in ("lr_decay", "initial_accumulator_value", "eps"):
-            number(name, group[name])
 
     def initial(self, p: Param) -> float:
         """`initial_accumulator_value`."""
@@ -160,6 +156,8 @@ class RMSProp(Optimizer):
     Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38 to 45.
     """
 
+    _nonnegative = ("lr", "weight_decay", "alpha", "eps", "momentum")
+
     def __init__(
         self,
         params: Any,
@@ -174,12 +172,6 @@ class RMSProp(Optimizer):
     ) -> None:
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, **options, centered=centered, maximize=maximize)
-
-    def check(self, group: Mapping[str, Any]) -> None:
-        """Raise OptionError for an option outside its range."""
-        super().check(group)
-        for name in ("alpha", "eps", "momentum"):
-            number(name, group[name])
 
     def rule(self, group: Mapping[str, Any]) -> str:
         """`_rmsprop_step` or its variant with centred squares, a momentum, or both."""

@@ -120,7 +120,7 @@ class Update:
 
     def _group_of(self, p: Param) -> Any:
         """What parameters have in common that move by the same kernel, and at the same step by the same numbers."""
-        raise NotImplementedError
+        return None
 
     def peek(self, p: Param, kernel: str, where: Any = None) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The states of a parameter, on the host or on the device `where`, and `hyper` for its next step, which `Commit.count` counts.
@@ -240,9 +240,6 @@ class SGDUpdate(Update):
     def _binding(self) -> Any:
         return SGDUpdate if type(self) is SGDUpdate else None
 
-    def _group_of(self, p: Param) -> Any:
-        return None
-
     def kernel(self, p: Param) -> str:
         """`_sgd_step`."""
         return "_sgd_step"
@@ -268,9 +265,6 @@ class AdamUpdate(Update):
 
     def _binding(self) -> Any:
         return AdamUpdate if type(self) is AdamUpdate else None
-
-    def _group_of(self, p: Param) -> Any:
-        return None
 
     def kernel(self, p: Param) -> str:
         """`_adam_step`."""

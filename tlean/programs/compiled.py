@@ -12,7 +12,7 @@ from tlean._core.eager.eager import ParamBase
 from tlean.arguments import float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
-from tlean.compiler.derive import forward, reverse
+from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
@@ -324,19 +324,13 @@ class CompiledOut:
         specs = [self.graph.specs[v] if p else None for v, p in zip(self.graph.inputs, present, strict=False)]  # type: ignore[index]
         graph, args, ys, moved = self._start(specs)
         ts = forward(graph, [(a, t) for a, t in zip(args, moved, strict=True) if t is not None], ys)
-        graph.outputs = [*(y.id for y in ys), *((_zeros(graph, y) if t is None else t).id for y, t in zip(ys, ts, strict=True))]
+        graph.outputs = _ids([*ys, *with_zeros(graph, ts, ys)])
         return graph
 
     def _vjp_graph(self) -> Graph:
         graph, args, ys, gs = self._start([self.graph.specs[v] for v in self.graph.outputs])  # type: ignore[index]
-        graph.outputs = [*(y.id for y in ys), *self._cotangents(graph, args, ys, gs)]
+        graph.outputs = _ids([*ys, *pulled_back(graph, ys, gs, args)])
         return graph
-
-    @staticmethod
-    def _cotangents(graph: Graph, args: Sequence[GraphRef], ys: Sequence[GraphRef], gs: Sequence[Any]) -> list[int | None]:
-        floats = [a if a.dtype.startswith("float") else None for a in args]
-        found = reverse(graph, list(zip(ys, gs, strict=True)), floats)
-        return [None if a is None else (_zeros(graph, a) if c is None else c).id for a, c in zip(floats, found, strict=True)]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.graph)} nodes, {self._arguments} arguments, {self.graph.dtype}>"
@@ -386,7 +380,7 @@ class CompiledScalar(CompiledOut):
 
     def _grad_graph(self) -> Graph:
         graph, args, ys, _ = self._start()
-        graph.outputs = [ys[0].id, *self._cotangents(graph, args, ys, [graph._full(shape=(), value=1.0)])]
+        graph.outputs = _ids([*ys, *pulled_back(graph, ys, [graph._full(shape=(), value=1.0)], args)])
         return graph
 
 
@@ -396,8 +390,8 @@ def _sequence(what: str, given: Any) -> Sequence[Any]:
     return given
 
 
-def _zeros(graph: Graph, like: GraphRef) -> Any:
-    return graph._full(shape=like.shape, value=0.0)
+def _ids(refs: Sequence[GraphRef | None]) -> list[int | None]:
+    return [None if r is None else r.id for r in refs]
 
 
 def _compiled(

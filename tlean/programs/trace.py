@@ -11,11 +11,36 @@ from tlean.compiler.graph import Graph
 from tlean.compiler.target import Target
 from tlean.locks import Lock
 
-from .captured import changed, same_program
+from .captured import Captured, changed, same_program
 from .executable import Executable
 
 #: Programs that are kept for arguments of different shapes, and executables of one of them.
 MOST_KEPT = 1024
+
+
+class Executables(Cache):
+    """What is compiled of one program, by key: of itself, and of what is derived from it.
+
+    Args:
+        target: where it runs.
+        seeds: how many of its last inputs are seeds of random ops.
+        captured: what gives the inputs before them.
+    """
+
+    __slots__ = ("_lock", "captured", "seeds", "target")
+
+    def __init__(self, target: Target, seeds: int = 0, captured: Captured | None = None) -> None:
+        super().__init__(MOST_KEPT)
+        self.target, self.seeds, self.captured = target, seeds, captured
+        self._lock = Lock()
+
+    def executable(self, key: Any, derive: Callable[[], Graph]) -> Executable:
+        """The executable of a key, made once of the graph that `derive` makes."""
+        made = self.get(key)
+        if made is None:
+            with self._lock:
+                made = self.make(key, lambda: Executable(derive(), self.seeds, self.target, self.captured))
+        return made
 
 
 class Trace:
@@ -28,19 +53,15 @@ class Trace:
         more: what its recorder keeps with it.
     """
 
-    __slots__ = ("_lock", "_run", "captured", "executables", "graph", "more", "seeds", "structure", "target")
+    __slots__ = ("_run", "captured", "executables", "graph", "more", "structure")
 
     def __init__(self, graph: Any, out: Any, target: Target = CPU, more: Any = None) -> None:
         #: The structure of the result.
         self.structure = graph.finish(out)
         self.graph: Graph = graph.prune()
         self.captured = graph.captured
-        #: How many of the last inputs are seeds of random ops.
-        self.seeds: int = len(graph._seeds)
-        self.target = target
         self.more = more
-        self.executables = Cache(MOST_KEPT)
-        self._lock = Lock()
+        self.executables = Executables(target, len(graph._seeds), graph.captured)
         self._run: Executable | None = None
 
     @property
@@ -53,13 +74,7 @@ class Trace:
 
     def executable(self, key: Any, derive: Callable[[], Graph] | None = None) -> Executable:
         """The executable of a key, made once; of the program itself, or of the graph that `derive` makes of it."""
-        made = self.executables.get(key)
-        if made is None:
-            with self._lock:
-                made = self.executables.make(
-                    key, lambda: Executable(self.graph if derive is None else derive(), self.seeds, self.target, self.captured)
-                )
-        return made
+        return self.executables.executable(key, derive or (lambda: self.graph))
 
     def check(self, name: str, record: Callable[[], Trace]) -> None:
         """Record the program once more. Raises: OptionError if it is another by now (`TLEAN_CHECK_CAPTURE`)."""

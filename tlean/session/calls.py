@@ -16,6 +16,7 @@ from tlean.ops import Spec
 if TYPE_CHECKING:
     from tlean._core.array import AnyTensor
     from tlean.param import Param
+    from tlean.programs.trace import Executables
 
 #: Programs that a session keeps; a session that alternates between training and evaluation needs two.
 _MOST_PROGRAMS = 16
@@ -54,7 +55,7 @@ class Call:
         #: The calls that were made after it, by their entry.
         self.next: dict[Any, Call] = {}
         #: What was compiled of the calls up to it.
-        self.plans: dict[Any, Any] = {}
+        self.plans: Executables | None = None
 
     @property
     def spec(self) -> Spec:
@@ -92,13 +93,8 @@ class Program:
             self.nodes[at.nodes :] = (call,)
         self.at = call
 
-    @property
-    def graph(self) -> Graph:
-        """All its calls as a graph."""
-        return self.graph_to(self.at)
-
-    def graph_to(self, to: Call) -> Graph:
-        """The calls up to this one, as a separate graph that rules may be appended to."""
+    def graph_to(self, to: Call, outputs: Sequence[int] = ()) -> Graph:
+        """The calls up to this one, as a separate graph with these outputs that rules may be appended to."""
         graph = Graph(self.dtype, merge=False)
         for call in self.calls[: to.number]:
             graph.specs += call.specs
@@ -106,6 +102,7 @@ class Program:
                 graph.inputs.append(call.value)
             else:
                 graph.nodes.append(call.node)
+        graph.outputs += outputs
         return graph
 
 

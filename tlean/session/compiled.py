@@ -7,7 +7,7 @@ once per program and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, ValueRef
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import node_id
 from tlean.compiler.cpu import CPU
@@ -31,6 +31,7 @@ from tlean.optim.gradients import Gradients
 from tlean.options import Options
 from tlean.param import Param
 from tlean.programs.executable import Executable, signed_seed
+from tlean.programs.trace import Executables
 from tlean.rng import op_seed
 
 from .base import Session, options_of
@@ -40,7 +41,7 @@ from .calls import Call, Calls, Program
 _ALONE = 4
 
 
-class SessionRef(RefBase):
+class SessionRef(ValueRef):
     """A value of a compiled session."""
 
     __slots__ = ("call", "generation", "ops")
@@ -66,30 +67,6 @@ class SessionRef(RefBase):
     @property
     def requires_grad(self) -> bool:
         return self.call.flows
-
-    @property
-    def value(self) -> AnyTensor:
-        """The value, as an AnyTensor."""
-        return self.ops.get_value(self)
-
-    def numpy(self) -> Any:
-        """The value, as a read-only NumPy view."""
-        return self.value.numpy()
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        return self.value.item()
-
-    def __index__(self) -> int:
-        if self.call.id is None:
-            raise NodeError("a value computed under no_grad has no node id")
-        return self.call.id
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return self.value.__array__(dtype, copy)
-
-    def __repr__(self) -> str:
-        return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"
 
 
 class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
@@ -249,21 +226,15 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
 
     # Running ----------------------------------------------------------------------------------------------------------------
 
-    def _plan(self, to: Call, key: Any, build: Callable[[], Any]) -> Any:
+    def _executable(self, to: Call, key: Any, derive: Callable[[], Graph]) -> Executable:
         # What is compiled of the calls up to this one: kept with it.
-        found = to.plans.get(key)
-        if found is None:
-            found = to.plans[key] = build()
-        return found
+        if to.plans is None:
+            to.plans = Executables(self._target)
+        return to.plans.executable(key, derive)
 
     def _run(self, to: Call, plan: Executable, extra: Sequence[AnyTensor] = ()) -> list[Any]:
         tensors = [*self._program.tensors[: to.inputs], *extra]
         return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0)
-
-    def _executable(self, to: Call, outputs: Sequence[int]) -> Executable:
-        graph = self._program.graph_to(to)
-        graph.outputs = list(outputs)
-        return Executable(graph, target=self._target)
 
     def _compute(self, call: Call) -> AnyTensor:
         computed = self._program.computed
@@ -273,7 +244,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             if self.options.check_numerics:
                 self._look_for_nonfinite()
             if call not in computed:
-                plan = self._plan(call, "value", lambda: self._executable(call, [call.value]))
+                plan = self._executable(call, "value", lambda: self._program.graph_to(call, [call.value]))
                 computed[call] = self._run(call, plan)[0]
         return computed[call]
 
@@ -284,7 +255,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         made = [c for c in calls if c.node is not None and c.spec.dtype.startswith("float")]
         if not made:
             return
-        plan = self._plan(now.at, "numerics", lambda: self._executable(now.at, [c.value for c in made]))
+        plan = self._executable(now.at, "numerics", lambda: now.graph_to(now.at, [c.value for c in made]))
         for call, tensor in zip(made, self._run(now.at, plan), strict=True):
             now.computed[call] = tensor
             values = tensor.numpy().ravel()
@@ -347,13 +318,16 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             kernel = update.kernel(p) if nodes[i].flows and p.requires_grad is not False else None
             if kernel is not None:
                 kernels[i] = kernel
-        moved, plan = self._plan(out, ("step", tuple(kernels.items())), lambda: self._step_plan(kernels, update, out))
-        params = [used[i] for i in moved]
+        plan = self._executable(out, ("step", tuple(kernels.items())), lambda: self._step_graph(kernels, update, out))
+        moved: dict[Param, int] = {}
         extra: list[AnyTensor] = [grads.seed]
-        for i, p in zip(moved, params, strict=True):
-            states, hyper = self._states(update, p, kernels[i])
-            extra += [*states, as_tensor(hyper, "float64")]
-        made = self._take(update, params, plan, [*self._program.tensors[: out.inputs], *extra])
+        for number, (i, value) in enumerate(zip(kernels, plan.graph.outputs[1:], strict=True), start=1):
+            if value is not None:
+                p = used[i]
+                moved[p] = number
+                states, hyper = self._states(update, p, kernels[i])
+                extra += [*states, as_tensor(hyper, "float64")]
+        made = self._take(update, moved, plan, [*self._program.tensors[: out.inputs], *extra])
         self._program.computed[out] = made[0]
         self._program.pending = None
         return True
@@ -362,35 +336,35 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         # The optimiser's states of a parameter, which the plan writes to, and its numbers.
         return update.peek(p, kernel)
 
-    def _take(self, update: Any, params: Sequence[Param], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        # The plan writes to the states. The parameters' new values, its last outputs, have separate memory: what this tape has read
-        # stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
+    def _take(self, update: Any, moved: Mapping[Param, int], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
+        # The plan writes to the states. The parameters' new values, outputs with these numbers, have separate memory: what this tape has
+        # read stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
         changes = Commit()
-        for k, p in enumerate(params, start=len(plan.out_specs) - len(params)):
-            self._place(changes, p, k)
-        changes.count(params, update.state.steps)
+        for p, number in moved.items():
+            self._place(changes, p, number)
+        changes.count(list(moved), update.state.steps)
         return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, changes)
 
     def _place(self, changes: Commit, p: Param, number: int) -> None:
         # The parameter's new value is output `number` of the plan.
         changes.output(p, "_tensor", number)
 
-    def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> tuple[list[int], Executable]:
-        # The nodes whose parameters move, and the plan.
-        graph = self._program.graph_to(out)
-        grads = {i: g for i, g in zip(kernels, self._reverse(graph, out, list(kernels)), strict=True) if g is not None}
-        updated = []
-        for i, g in grads.items():
+    def _step_graph(self, kernels: dict[int, str], update: Any, out: Call) -> Graph:
+        # Its outputs: the value, and for each of these nodes the parameter's new value, or None where no gradient arrives.
+        graph = self._program.graph_to(out, [out.value])
+        for i, g in zip(kernels, self._reverse(graph, out, list(kernels)), strict=True):
+            if g is None:
+                graph.outputs.append(None)
+                continue
             p = GraphRef(graph, self._program.nodes[i].value)
             before = [graph.arg(p.spec) for _ in range(len(get(kernels[i]).outputs) - 1)]
             hyper = graph.arg(Spec((len(update.hyper(self._uses[i][0], 1)),), "float64"))
             step = graph.apply(kernels[i], (p, g, *before, hyper), {})
             after = step if isinstance(step, tuple) else (step,)
-            updated.append(after[0].id)
+            graph.outputs.append(after[0].id)
             pairs: list[Any] = list(zip(before, after[1:], strict=True))
             graph.states += [(f"node {i} state {k}", b.id, a.id) for k, (b, a) in enumerate(pairs)]
-        graph.outputs = [out.value, *updated]
-        return list(grads), Executable(graph, target=self._target)
+        return graph
 
     def __repr__(self) -> str:
         size = f"{self._program.at.nodes} nodes, {len(self._calls.programs)} programs"
@@ -423,19 +397,22 @@ class LazyGradients(Gradients):
             self.check_tape()
             s, out = self._session, self.out
             ids = tuple([i for i, _, _ in self.leaves() if s._program.nodes[i].flows])
-            plan = s._plan(out, ("params", ids), lambda: self._build(ids, True))
-            made = s._run(out, plan, [self.seed])
-            s._program.computed[out] = made[0]
-            self._parameters = dict(zip(ids, made[1:], strict=True))
-            self.read = True
+            s._program.computed[out], *gradients = self._run(("params", ids), ids, [out.value])
+            self._parameters = dict(zip(ids, gradients, strict=True))
         return self._parameters
 
-    def _build(self, ids: Sequence[int], with_value: bool) -> Executable:
+    def _run(self, key: Any, ids: Sequence[int], values: Sequence[int] = ()) -> list[Any]:
+        # Values of the program, then the gradients of nodes.
         s = self._session
-        graph = s._program.graph_to(self.out)
-        found = s._reverse(graph, self.out, ids)
-        graph.outputs = [*([self.out.value] if with_value else []), *(None if g is None else g.id for g in found)]
-        return Executable(graph, target=s._target)
+
+        def derive() -> Graph:
+            graph = s._program.graph_to(self.out, values)
+            graph.outputs += [None if g is None else g.id for g in s._reverse(graph, self.out, ids)]
+            return graph
+
+        made = s._run(self.out, s._executable(self.out, key, derive), [self.seed])
+        self.read = True
+        return made
 
     def _entries_of(self, ids: Iterable[int]) -> list[AnyTensor | None]:
         """The gradients of some nodes, None where nothing arrived and for nodes newer than the pass."""
@@ -448,10 +425,8 @@ class LazyGradients(Gradients):
             s, out = self._session, self.out
             last: Any = out.id
             ids = [i for i in range(last) if s._program.nodes[i].flows]
-            plan = s._plan(out, "every", lambda: self._build(ids, False))
-            found = dict(zip(ids, s._run(out, plan, [self.seed]), strict=True)) | {last: self.seed}
+            found = dict(zip(ids, self._run("every", ids), strict=True)) | {last: self.seed}
             self._every = [found.get(i) for i in range(len(self))]
-            self.read = True
         return self._every
 
     def reached(self, i: int) -> AnyTensor | None:
@@ -477,9 +452,8 @@ class LazyGradients(Gradients):
             return None
         if i in s._uses:
             return self.params()[i]
-        if ("grad", i) not in out.plans and sum(type(key) is tuple and key[0] == "grad" for key in out.plans) >= _ALONE:
+        plans = out.plans or ()
+        if ("grad", i) not in plans and sum(key[0] == "grad" for key in plans) >= _ALONE:
             return self.every()[i]
-        plan = s._plan(out, ("grad", i), lambda: self._build((i,), False))
-        self._alone[i] = s._run(out, plan, [self.seed])[0]
-        self.read = True
+        self._alone[i] = self._run(("grad", i), (i,))[0]
         return self._alone[i]

@@ -1,4 +1,5 @@
-"""Writes the steps of the register machine (`strips.h`): for each arithmetic formula one for each input that may be in the registers."""
+"""Writes the steps of the register machine (`plan/chain_machine.h`): for each arithmetic formula one for each input that may be in
+the registers."""
 
 from __future__ import annotations
 

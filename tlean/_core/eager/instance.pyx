@@ -113,10 +113,6 @@ cdef class Instance:
         """The plans of vector-Jacobian products that were made so far."""
         return list(self.vjp_plans.values())
 
-    def vjp_plan(self, mask):
-        """The plan of the vector-Jacobian product for the inputs whose bits are set in `mask`."""
-        return self.vjp_of(mask)
-
     @property
     def out_shape(self):
         """The output's shape."""

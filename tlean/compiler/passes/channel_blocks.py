@@ -17,7 +17,8 @@ from ..graph import Graph
 from ..target import Step, Target
 from .epilogues import elementwise
 
-#: Whether the kernel computes the wide side; its operands, output first, as (place among the step's outputs and inputs, whether wide).
+#: Whether the kernel computes the wide side; the two arrays that may be in blocks, in the order in which `blocked_params` of the kernels
+#: has them, as (place among the step's outputs and inputs, whether wide).
 CONVOLUTIONS = {
     "conv": (False, ((0, False), (3, True))),
     "conv_transpose": (True, ((0, True), (3, False))),
@@ -64,22 +65,17 @@ def _convolved(step: Step) -> dict[int, int]:
     adjoint, places = CONVOLUTIONS.get(step.kernel, (False, ()))
     if not places:
         return {}
-    wide, narrow = MODULES["conv"].takes_blocks(step.ints, adjoint)
-    return {k: _positions(step, is_wide) for k, is_wide in places if (wide if is_wide else narrow)}
-
-
-def _positions(step: Step, wide: bool) -> int:
-    a, b, c = step.ints[4:7] if wide else step.ints[7:10]
-    return a * b * c
+    wide, narrow = MODULES["conv"].blocked_planes(step.ints, adjoint)
+    return {k: plane for k, is_wide in places if (plane := wide if is_wide else narrow)}
 
 
 def _summed(step: Step) -> dict[int, int]:
-    # The same for the operand of a sum to one number for each channel. Of one image there is no run of images.
-    if step.kernel != "reduce_sum" or step.ints[:2] not in ((3, 1), (2, 0)):
+    # The same for the operand of a sum to one number for each channel.
+    params = MODULES["reduce"].blocked_params(step.ints) if step.kernel == "reduce_sum" else None
+    if params is None:
         return {}
-    channels, positions = step.ints[-2:]
-    fits = channels % MODULES["conv"].LANES == 0 and positions <= MODULES["reduce"].SEGMENT_LENGTH
-    return {1: positions} if fits else {}
+    _, _, positions = params
+    return {1: positions}
 
 
 def _in_blocks(step: Step, chosen: set[int]) -> Step:
@@ -95,10 +91,11 @@ def _in_blocks(step: Step, chosen: set[int]) -> Step:
 
 
 def blocked_ints(kernel: str, ints: tuple[int, ...], operands: Sequence[int | None], blocked: Collection[int]) -> tuple[int, ...]:
-    """The integers of a kernel for blocks: of a convolution also which operands are in blocks; of a sum (images, channels, positions)."""
-    _, places = CONVOLUTIONS.get(kernel, (False, ()))
-    which = sum(1 << bit for bit, (k, _) in enumerate(places) if operands[k] in blocked)
-    return (*ints, which) if places else (1, *ints[2:])[-3:]
+    """The integers of a kernel for blocks, given those of the plain one, its operands and which values are in blocks."""
+    if kernel not in CONVOLUTIONS:
+        return MODULES["reduce"].blocked_params(ints)
+    _, places = CONVOLUTIONS[kernel]
+    return MODULES["conv"].blocked_params(ints, *(operands[k] in blocked for k, _ in places))
 
 
 class _Ties:

@@ -169,6 +169,5 @@ class _Grouping:
 
 def _is_total(graph: Graph, op: Bound, elements: int) -> bool:
     # Whether the op is one sum over as many elements as the group has.
-    if op.record.kernel != "reduce_sum" or graph.specs[op.made].dtype != graph.dtype:
-        return False
-    return op.numbers()[0] == (1, 1, elements)
+    out, x = graph.specs[op.made], op.specs[0]
+    return op.record.kernel == "reduce_sum" and out.dtype == graph.dtype and out.size == 1 and x is not None and x.size == elements > 1

@@ -1,6 +1,6 @@
 """The kernels that there are, by name, and the launches of a call.
 
-Kernels are looked up by the names, and get the integers and floats, that they have on the CPU (`OpDef.kernel`, `OpDef.numbers`).
+Kernels are looked up by the names, and get the integers and floats, that they have on the CPU (`OpDef.kernel`, `OpDef.kernel_params`).
 """
 
 from __future__ import annotations

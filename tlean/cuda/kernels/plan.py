@@ -123,7 +123,7 @@ class Plan:
         return any(isinstance(a, Fault) for launch in self.launches for a in launch.args)
 
 
-#: (ints, floats) as `OpDef.numbers` gives them -> the launches.
+#: (ints, floats) as `OpDef.kernel_params` gives them -> the launches.
 Planner = Callable[[Sequence[int], Sequence[float]], Plan]
 
 

@@ -1,17 +1,17 @@
 # Convolutions by Winograd whose arrays have their channels in blocks: (N, C, H, W) as (N, C / lanes, H, W, lanes). Plans use them for
-# values that nothing else reads. The ints of the plain kernels are followed by which arrays are so: BLOCKED_TO + BLOCKED_SOURCE.
+# values that nothing else reads. The ints of the plain kernels are followed by which arrays are so (`blocked_params`).
 
 cdef enum:
     BLOCKED_TO = 1              # of the weight gradient: g
     BLOCKED_SOURCE = 2          # of the weight gradient: x
-    BLOCKED_AT = 22             # the place of that
 
 
 cdef int blocked(float* to, const float* source, const float* w, const float* bias, const int64_t* ints, bint adjoint,
                  tl_finish* finish) noexcept nogil:
     cdef Geometry geo
     read_geometry(&geo, ints)
-    return winograd(to, source, w, bias, &geo, adjoint, finish, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
+    return winograd(to, source, w, bias, &geo, adjoint, finish, ints[INT_BLOCKED] & BLOCKED_TO != 0,
+                    ints[INT_BLOCKED] & BLOCKED_SOURCE != 0)
 
 
 cdef const float* in_planes(int slot, const float* values, Py_ssize_t blocks, Py_ssize_t plane) noexcept nogil:
@@ -31,13 +31,13 @@ cdef int conv_grad_w_blocked(void** out, void** inp, const int64_t* ints, const 
     cdef const float* x = <const float*>inp[1]
     cdef int status
     read_geometry(&geo, ints)
-    status = winograd_weight(<float*>out[0], g, x, &geo, ints[BLOCKED_AT] & BLOCKED_TO != 0, ints[BLOCKED_AT] & BLOCKED_SOURCE != 0)
+    status = winograd_weight(<float*>out[0], g, x, &geo, ints[INT_BLOCKED] & BLOCKED_TO != 0, ints[INT_BLOCKED] & BLOCKED_SOURCE != 0)
     if status != TL_NOT_TAKEN:
         return status
     # The definition reads planes.
-    if ints[BLOCKED_AT] & BLOCKED_TO:
+    if ints[INT_BLOCKED] & BLOCKED_TO:
         g = in_planes(TL_SLOT_CONV_PLANES_G, g, geo.batch * geo.groups * geo.narrow // lane_count, narrow_plane(&geo))
-    if ints[BLOCKED_AT] & BLOCKED_SOURCE:
+    if ints[INT_BLOCKED] & BLOCKED_SOURCE:
         x = in_planes(TL_SLOT_CONV_PLANES_X, x, geo.batch * geo.groups * geo.wide // lane_count, wide_plane(&geo))
     if g == NULL or x == NULL:
         return TL_NO_MEMORY
@@ -68,18 +68,20 @@ cdef int produce_conv_grad_x_blocked(void** out, void** inp, const int64_t* ints
 LANES = TL_LANES_f32
 
 
-def takes_blocks(ints, bint adjoint):
-    """Whether a convolution with these ints can have its arrays in blocks: (that on the wide side, that on the narrow side).
+def blocked_planes(ints, bint adjoint):
+    """Which arrays of a convolution with these ints can be in blocks: positions of a plane on the wide and on the narrow side, or 0.
 
     Args:
         adjoint: whether it computes the wide side.
     """
-    cdef int64_t numbers[BLOCKED_AT]
+    cdef int64_t[INT_COUNT] numbers = ints
     cdef Geometry geo
-    cdef int k
-    for k in range(BLOCKED_AT):
-        numbers[k] = ints[k]
     read_geometry(&geo, numbers)
     if not winograd_pays(&geo, adjoint):
-        return False, False
-    return geo.wide % LANES == 0, geo.narrow % LANES == 0
+        return 0, 0
+    return (wide_plane(&geo) if geo.wide % LANES == 0 else 0), (narrow_plane(&geo) if geo.narrow % LANES == 0 else 0)
+
+
+def blocked_params(ints, bint to, bint source):
+    """The ints of the kernel for blocks, given those of the plain one and which arrays are in blocks (of the weight gradient: g and x)."""
+    return (*ints, BLOCKED_TO * to + BLOCKED_SOURCE * source)

@@ -64,18 +64,34 @@ cdef inline Py_ssize_t odd_lines(Py_ssize_t elements, Py_ssize_t lane_count) noe
     return (ceil_div(elements, lane_count) | 1) * lane_count
 
 
+# The ints of every kernel, as `_params` of tlean/ops/conv.py lists them; of an axis property one for each of three axes.
+cdef enum:
+    INT_BATCH = 0
+    INT_WIDE_CHANNELS = 1
+    INT_NARROW_CHANNELS = 2
+    INT_GROUPS = 3
+    INT_WIDE = 4
+    INT_NARROW = 7
+    INT_KERNEL = 10
+    INT_STRIDE = 13
+    INT_PADDING = 16
+    INT_DILATION = 19
+    INT_COUNT = 22
+    INT_BLOCKED = 22            # of kernels for blocks alone: BLOCKED_TO + BLOCKED_SOURCE
+
+
 cdef void read_geometry(Geometry* geo, const int64_t* ints) noexcept nogil:
     cdef int a
     cdef Axis* axis
-    geo.batch = ints[0]
-    geo.groups = ints[3]
-    geo.wide = ints[1] // geo.groups
-    geo.narrow = ints[2] // geo.groups
+    geo.batch = ints[INT_BATCH]
+    geo.groups = ints[INT_GROUPS]
+    geo.wide = ints[INT_WIDE_CHANNELS] // geo.groups
+    geo.narrow = ints[INT_NARROW_CHANNELS] // geo.groups
     geo.cells = 1
     for a in range(3):
         axis = &geo.axis[a]
-        axis.wide, axis.narrow, axis.kernel = ints[4 + a], ints[7 + a], ints[10 + a]
-        axis.stride, axis.padding, axis.dilation = ints[13 + a], ints[16 + a], ints[19 + a]
+        axis.wide, axis.narrow, axis.kernel = ints[INT_WIDE + a], ints[INT_NARROW + a], ints[INT_KERNEL + a]
+        axis.stride, axis.padding, axis.dilation = ints[INT_STRIDE + a], ints[INT_PADDING + a], ints[INT_DILATION + a]
         axis.period = axis.stride // shared_factor(axis.stride, axis.dilation)
         geo.cells *= axis.kernel
 

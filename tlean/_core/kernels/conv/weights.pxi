@@ -156,9 +156,9 @@ cdef int adjoint_blocked(float* to, const float* source, const float* w, const f
     cdef int status
     if right_anyway(&job, to, source, w, bias, ints, finish):
         return blocked(to, source, w, bias, ints, True, finish)
-    if ints[BLOCKED_AT] & BLOCKED_TO:
+    if ints[INT_BLOCKED] & BLOCKED_TO:
         job.to_lanes = TL_LANES_f32
-    if ints[BLOCKED_AT] & BLOCKED_SOURCE:
+    if ints[INT_BLOCKED] & BLOCKED_SOURCE:
         job.source_lanes = TL_LANES_f32
     status = blocked(to, source, w, bias, ints, True, &job.finish)
     if status == TL_OK and not job.finish.reported:

@@ -180,7 +180,13 @@ cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* f
 
 
 # The sum over images and positions of an array whose channels are in blocks, (N, C / lanes, P, lanes), with the bits of reduce_sum on
-# (N, C, P). ints: (N, C, P); P is at most a segment. floats: (divisor,).
+# (N, C, P); P is at most a segment. floats: (divisor,).
+
+cdef enum:                      # its ints, as `blocked_params` gives them
+    INT_IMAGES = 0
+    INT_CHANNELS = 1
+    INT_POSITIONS = 2
+
 
 cdef struct Blocked:
     const float* src
@@ -194,17 +200,28 @@ cdef void blocked_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 
 
 cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef int64_t images = ints[INT_IMAGES], channels = ints[INT_CHANNELS]
     cdef Blocked b
-    b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[2]
-    if ints[0] > 1:
-        b.dst = <float*>scratch(TL_SLOT_REDUCE_AXIS_A, ints[0] * ints[1] * 4)
+    b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[INT_POSITIONS]
+    if images > 1:
+        b.dst = <float*>scratch(TL_SLOT_REDUCE_AXIS_A, images * channels * 4)
         if b.dst == NULL:
             return TL_NO_MEMORY
-    parallel_for(blocked_chunk, &b, ints[0] * ints[1] // TL_LANES_f32, ints[0] * ints[1] * ints[2] * 4 * NS_PER_BYTE)
-    if ints[0] > 1:
-        return sum_run(<float*>out[0], b.dst, 1, ints[0], ints[1], floats[0])
-    divide(b.dst, ints[1], <float>floats[0])
+    parallel_for(blocked_chunk, &b, images * channels // TL_LANES_f32, images * channels * b.length * 4 * NS_PER_BYTE)
+    if images > 1:
+        return sum_run(<float*>out[0], b.dst, 1, images, channels, floats[0])
+    divide(b.dst, channels, <float>floats[0])
     return TL_OK
+
+
+def blocked_params(ints):
+    """(images, channels, positions): the ints for an array in blocks, given those of `reduce_sum`; None where there is no such sum."""
+    runs, first, *sizes = ints
+    if (runs, first) not in ((3, 1), (2, 0)):
+        return None
+    # Of one image there is no run of images.
+    *images, channels, positions = sizes
+    return (*(images or (1,)), channels, positions) if channels % TL_LANES_f32 == 0 and positions <= SEGMENT else None
 
 
 # cumsum ---------------------------------------------------------------------------------------------------------------------
