@@ -19,5 +19,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def without_capture_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what a call costs or how often a program is traced: under `TLEAN_CHECK_CAPTURE` that is every call, by design."""
+    """For tests of what a call costs or does, line by line, or of how often it traces: with `TLEAN_CHECK_CAPTURE` every call does."""
     monkeypatch.delenv("TLEAN_CHECK_CAPTURE", raising=False)

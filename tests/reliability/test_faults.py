@@ -19,6 +19,8 @@ import tlean as tl
 ERRORS = (KeyboardInterrupt, MemoryError)
 
 
+# Tracing again is tens of thousands of lines a step.
+@pytest.mark.usefixtures("without_capture_check")
 @pytest.mark.parametrize("name", TRAINERS)
 def test_an_exception_at_every_line_of_a_step(name):
     make = TRAINERS[name]
@@ -131,6 +133,8 @@ def test_ctrl_c_ends_a_long_step_with_nothing_updated(backend):
     p = t.params[0]
     before, steps = p.get().numpy().copy(), opt.state.steps[p]
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    # A shell's background job ignores Ctrl-C.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -139,6 +143,7 @@ def test_ctrl_c_ends_a_long_step_with_nothing_updated(backend):
             time.sleep(10)
     finally:
         timer.join()
+        signal.signal(signal.SIGINT, handler)
     assert opt.state.steps[p] == steps
     assert (p.get().numpy() == before).all()
     t.optim_step(opt, x)
