@@ -1,4 +1,4 @@
-"""What every test file shares: the marker of the tests that compare with PyTorch, and the check of plans."""
+"""What every test file shares: the marker of the tests that compare with PyTorch, the check of plans, and what lifts that of captures."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem.endswith("_torch"):
             item.add_marker(pytest.mark.torch)
+
+
+@pytest.fixture
+def without_capture_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what a call costs or does, line by line, or of how often it traces: with `TLEAN_CHECK_CAPTURE` every call does."""
+    monkeypatch.delenv("TLEAN_CHECK_CAPTURE", raising=False)

@@ -13,6 +13,8 @@ from typing import Any
 
 import tlean
 from tlean._core import arena, threads
+from tlean._core.eager.eager import forget_instances
+from tlean.caching import Cache
 
 #: The library's own files: lines elsewhere are not counted.
 PACKAGE = str(Path(tlean.__file__).parent)
@@ -75,6 +77,16 @@ def exception_at(number: int, error: type[BaseException], blocks: bool = True) -
         yield
     finally:
         sys.settrace(before)
+
+
+def forget() -> None:
+    """Empty the caches of the process: the next step makes again what a process makes once, instances, derivatives and their plans."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tlean"):
+            for value in vars(module).values():
+                if isinstance(value, Cache):
+                    value.clear()
+    forget_instances()
 
 
 def requests_of(run: Callable[[], Any]) -> int:

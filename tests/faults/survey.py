@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from .inject import forget
 from .subjects import Subject
 
 Injection = Callable[[], AbstractContextManager[None]]
@@ -26,6 +27,13 @@ class Course:
         return self._states[k]
 
 
+def new(make: Callable[[], Subject]) -> Subject:
+    """A subject that meets a process as if new: all is made again but what no step makes twice, as the form of a function's code."""
+    make().step()
+    forget()
+    return make()
+
+
 class Broken(AssertionError):
     """A fault after which the state is neither that of before the step nor that of after it, or a later step is wrong."""
 
@@ -37,7 +45,7 @@ def survey(
 
     Args:
         faults: (name, what injects it) in turn.
-        fresh: whether each fault meets a new subject, that has yet to record and compile.
+        fresh: whether each fault meets a new subject in a process as if new, where all is yet to be recorded and compiled.
 
     Returns: how many faults there were, and how many of them ended the step.
     Raises: Broken.
@@ -49,6 +57,7 @@ def survey(
         at = 1
     for name, fault in faults:
         if fresh:
+            forget()
             subject, at = make(), 0
         count += 1
         error: BaseException | None = None

@@ -215,8 +215,8 @@ def test_what_changes_beside_the_program_traces_nothing():
 # jit, compile_* and trainers -----------------------------------------------------------------------------------------------------
 
 
-def test_jit_reads_arrays_and_freezes_the_rest(monkeypatch):
-    monkeypatch.delenv("TLEAN_CHECK_CAPTURE", raising=False)
+@pytest.mark.usefixtures("without_capture_check")
+def test_jit_reads_arrays_and_freezes_the_rest():
     rate, c, m, name = 2.0, np.ones(3), Model(), "w"
     f = tl.jit(lambda ops, x: ops.scale(ops.mul(ops.mul(x, c), m.w), rate * m.rate if name == "w" else 0.0))
     with pytest.raises(tl.OptionError, match="not called yet"):

@@ -309,8 +309,8 @@ def test_a_broken_graph_is_found():
 # jit -----------------------------------------------------------------------------------------------------------------------------
 
 
-def test_jit_compiles_once_for_each_signature(monkeypatch):
-    monkeypatch.delenv("TLEAN_CHECK_CAPTURE", raising=False)
+@pytest.mark.usefixtures("without_capture_check")
+def test_jit_compiles_once_for_each_signature():
     traced = []
 
     def f(ops, x, rest):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.inject import forget
 
 import tlean as tl
-from tlean.compiler import derive
 
 PACKAGE = str(Path(tl.__file__).parent)
 #: Files of other rooms: what they promise after an interruption is their tests'.
@@ -48,13 +48,13 @@ def lines_of(call, at=None, error=None):
 def stops(build):
     """For every line that a call reaches, a new program that was stopped there: (the line's number, how the program goes on)."""
     program, step = build()
-    derive._CACHE.clear()
+    forget()
     files = lines_of(step)
     tried = [at for at, file in enumerate(files) if not file.startswith(COMPILER) or at % STRIDE == 0]
     assert len(tried) > 20
     for at in tried:
         program, step = build()
-        derive._CACHE.clear()
+        forget()
         error = (KeyboardInterrupt, MemoryError)[at % 2]("stopped here")
         try:
             lines_of(step, at, error)

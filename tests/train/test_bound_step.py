@@ -47,6 +47,7 @@ def lines(call):
     return count
 
 
+@pytest.mark.usefixtures("without_capture_check")
 @pytest.mark.parametrize("kind", ["sgd", "adam", "optimizer", "groups"])
 def test_a_repeated_step_runs_as_many_lines_for_many_parameters_as_for_few(kind):
     counts = []

@@ -194,6 +194,8 @@ class CompiledSteps:
         trace = self._made.get(key)
         if trace is None:
             trace = self._record(kind, inputs, kernels, update, clip_norm, finite)
+            # Made now: a plan that cannot be made is not kept.
+            _ = trace.run
             self._made.keep(key, trace)
             self.captured = trace.captured.frozen
         elif self._checked:
@@ -241,10 +243,7 @@ class CompiledSteps:
                     look = None
         places = tree.unflatten(structure, range(1, 1 + len(leaves)))
         stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
-        trace = Trace(graph, outputs, self._target, (structure, moved, stored))
-        # Made now: a plan that cannot be made is not kept.
-        _ = trace.run
-        return trace
+        return Trace(graph, outputs, self._target, (structure, moved, stored))
 
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.

@@ -52,6 +52,8 @@ def install(
     instantiate: Any, make_spec: Any, stream_seed: Any, find_record: Any, records: Any, composite_functions: Any
 ) -> None: ...
 
+def forget_instances() -> None: ...
+
 class ParamBase:
     _tensor: AnyTensor
     _version: int

@@ -164,6 +164,13 @@ cdef void forget_slots() noexcept:
         Py_XDECREF(values)
 
 
+def forget_instances():
+    """Drop every instance that calls of registered ops have met: each is made again. For tests of what happens while one is made."""
+    global _known, _older
+    _known, _older = {}, {}
+    forget_slots()
+
+
 cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple values):
     global _known, _older
     # No list comprehensions: where the list cannot grow, what Cython 3.3 makes of one releases the item twice.
