@@ -10,12 +10,11 @@ from .graph import Graph
 from .passes.expand import expand
 from .passes.fold import fold
 from .passes.merge import merged
-from .passes.stretch import stretched
 from .plan_check import checked
 from .target import Target
 
 
 def lower(graph: Graph, target: Target = CPU) -> Any:
     """A plan that computes the graph's outputs and updates its states in place."""
-    ready = fold(merged(stretched(expand(target.program(graph), target))), target)
+    ready = fold(merged(expand(target.program(graph), target)), target)
     return target.plan(checked(arrange(ready, target), target))

@@ -97,8 +97,8 @@ class _Grouping:
         #: The groups of some size that read a value, by position.
         self.readers: dict[tuple[int, int], list[_Group]] = {}
         self.latest: dict[int, _Group] = {}
-        #: Numbers to spread and arrays to stretch: done inside each group that reads them, and in memory only for readers of another kind. What one of these
-        #: reads is in memory, never itself still to be spread.
+        #: Numbers to spread and arrays to stretch: done inside each group that reads them, and in memory only for readers of another
+        #: kind. What one of these reads is in memory, never itself still to be spread.
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:

@@ -1,4 +1,4 @@
-"""Arithmetic, comparison and selection, element by element. Arguments broadcast by NumPy's rule; an explicit `Tape` takes equal shapes only."""
+"""Arithmetic, comparison and selection, element by element. Arguments broadcast as NumPy's do; those of a `Tape` have one shape."""
 
 from __future__ import annotations
 
