@@ -220,3 +220,33 @@ def test_definitions_broadcast():
     np.testing.assert_allclose(s.max(x, y).numpy(), np.maximum(a, b))
     np.testing.assert_allclose(grads[y.id], np.sum(b > a, axis=(0, 2)).reshape(4, 1))
     assert as_tensor(grads[x.id]).shape == a.shape
+
+
+def test_strict_shapes():
+    """An option of everything that records: then a shape is stretched by `broadcast_to` alone."""
+    x, y = np.ones((2, 3)), np.ones(3)
+
+    def f(ops, a, b):
+        return ops.sum(ops.square(ops.sub(a, b)))
+
+    def trained(backend, strict):
+        options = tl.Options(backend=backend, strict_shapes=strict)
+        trainer = tl.ScalarTrainer(options, [y], [(2, 3)], lambda ops, p, a: f(ops, a, p))
+        return trainer.step(0.1, x).item()
+
+    def session(backend, strict):
+        s = tl.Session(backend=backend, strict_shapes=strict)
+        return f(s, s.input(x), s.input(y)).item()
+
+    faces = [lambda strict, b=b: session(b, strict) for b in ("eager", "compiled")]
+    faces += [lambda strict, b=b: trained(b, strict) for b in ("eager", "compiled")]
+    faces += [lambda strict: tl.compile_scalar(f, [(2, 3), (3,)], strict_shapes=strict).forward(x, y).item()]
+    faces += [lambda strict: (lambda m: f(m, m.leaf(x), m.leaf(y)).item())(tl.TapeM(strict_shapes=strict))]
+    for face in faces:
+        assert face(False) == 0.0
+        with pytest.raises(tl.ShapeError, match=r"^sub: a and b must have the same shape .*, got a: \(2, 3\).*, b: \(3,\)"):
+            face(True)
+    # Rules stretch what they need all the same.
+    m = tl.TapeM(strict_shapes=True)
+    a = m.leaf(x)
+    assert m.backward_scalar(m.sum(m.mul(a, m.broadcast_to(m.leaf(y), (2, 3)))))[a.id].tolist() == x.tolist()

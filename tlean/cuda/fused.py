@@ -88,7 +88,8 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
     read_at: list[Argument] = [In(k) for k in range(len(full) + len(scalars))]
     sources = [In(inputs.index(op.reads[0])) for op in ops if op.stretches]
     floats: list[Argument] = [float(x) for x in numbers]
-    floats += [a for s, source in zip(shape.stretched, sources, strict=True) for a in (source, *s.numbers)]
+    for s, source in zip(shape.stretched, sources, strict=True):
+        floats += [source, *s.numbers]
     divisors = [float(total.numbers()[1][0]) for total in sums.values()]
     slices = ceil_div(n, SLICE)
     if not sums:
@@ -109,8 +110,8 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
 
 @dataclass(frozen=True)
 class _Stretched:
-    # Where a smaller array has the value of element i: the sum over its axes of (i / inner) % size · stride, a term each. What is 1, and the
-    # size of the outermost axis, is left out. Of fewer than 2^31 elements the arithmetic is in 32 bits.
+    # Where a smaller array has the value of element i: the sum over its axes of (i / inner) % size · stride, a term each. What is 1, and
+    # the size of the outermost axis, is left out. Of fewer than 2^31 elements the arithmetic is in 32 bits.
     terms: tuple[str, ...]
     numbers: tuple[int, ...]
 
@@ -118,7 +119,9 @@ class _Stretched:
     def of(op: Bound, n: int) -> _Stretched:
         count, *axes = op.numbers()[0][1:]
         word = "unsigned" if n < MOST_COUNTED else "i64"
-        terms, numbers, inner = [], [], n
+        terms: list[str] = []
+        numbers: list[int] = []
+        inner = n
         for k, (size, stride) in enumerate(zip(axes[:count], axes[count:], strict=True)):
             inner //= size
             if stride == 0:
@@ -160,11 +163,11 @@ class _Shape:
 
     def element(self, lines: Sequence[str]) -> str:
         # The group's ops on one element.
-        values = (("const float ", "a", self.full), ("const float ", "s", self.scalars), ("const float ", "p", self.numbers))
-        values += (("const float ", "b", len(self.stretched)),)
-        results = (("float &", "o", self.outputs), ("float &", "r", self.sums))
+        counts = (("a", self.full), ("s", self.scalars), ("p", self.numbers), ("b", len(self.stretched)))
+        values = self._list(*(("const float ", letter, count) for letter, count in counts))
+        results = self._list(("float &", "o", self.outputs), ("float &", "r", self.sums))
         body = "".join(f"    {line}\n" for line in lines)
-        return f"static __device__ __forceinline__ void e_NAME({self._list(*values, *results)}) {{\n{body}}}\n"
+        return f"static __device__ __forceinline__ void e_NAME({', '.join(filter(None, (values, results)))}) {{\n{body}}}\n"
 
     def _head(self, *tail: tuple[str, str, int]) -> str:
         pointers = (("float *", "out", self.outputs), ("float *", "sum", self.sums), ("const float *", "in", self.full))
