@@ -31,6 +31,7 @@ class Options:
         check_numerics: raise NumericsError at the first op that makes a NaN or an infinity.
         num_threads: a cap on this session's threads; None = the library's.
         deterministic: False lets a GPU add up the gradients of gathers in any order; all else repeats bit for bit, on the CPU always.
+        strict_shapes: elementwise ops take inputs of one shape only; otherwise they broadcast.
 
     Raises: OptionError for a value outside its range or a contradiction, DTypeError for CUDA with float64.
     """
@@ -47,13 +48,15 @@ class Options:
     check_numerics: bool = False
     num_threads: int | None = None
     deterministic: bool = True
+    strict_shapes: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.backend, str) or self.backend not in ("eager", "compiled"):
             raise OptionError(f"Options: backend must be 'eager' or 'compiled', got {self.backend!r}")
         if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise OptionError(f"Options: device must be 'cpu', 'cuda' or 'cuda:<number>', got {self.device!r}")
-        for name in ("requires_grad_by_default", "fast_kernels", "use_gpu", "strict_cuda", "check_numerics", "deterministic"):
+        flags = ("requires_grad_by_default", "fast_kernels", "use_gpu", "strict_cuda", "check_numerics", "deterministic", "strict_shapes")
+        for name in flags:
             value = getattr(self, name)
             if not (value is None and name == "use_gpu"):
                 object.__setattr__(self, name, flag("Options", name, value))

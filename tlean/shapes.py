@@ -106,6 +106,28 @@ def broadcast_axes(shape: Shape, target: Shape, axis_map: Sequence[int] | None =
     return where, tuple(sorted(expanded))
 
 
+def broadcast_shapes(names: Sequence[str], shapes: Sequence[Shape]) -> Shape:
+    """The shape to which these broadcast by NumPy's rule: axes are aligned at the right, an axis of size 1 or that is not there stretches.
+
+    Args:
+        names: of the arrays, for the message.
+        shapes: theirs.
+
+    Raises: ShapeError that names the axis and the sizes that clash.
+    """
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return first
+    result = []
+    for axis in range(-max(map(len, shapes)), 0):
+        sizes = {name: s[axis] for name, s in zip(names, shapes, strict=True) if -axis <= len(s) and s[axis] != 1}
+        if len(set(sizes.values())) > 1:
+            found = ", ".join(f"{n} for {name}" for name, n in sizes.items())
+            raise ShapeError(f"{' and '.join(names)} must broadcast: along axis {axis} each size must be the same or 1, not {found}")
+        result.append(next(iter(sizes.values()), 1))
+    return tuple(result)
+
+
 def per_axis(value: int | Sequence[int], d: int, name: str) -> Shape:
     """One int per spatial axis, from an int or a sequence of d ints. Raises: OptionError."""
     if isinstance(value, int) or hasattr(value, "__index__"):

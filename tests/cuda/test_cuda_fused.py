@@ -52,6 +52,19 @@ def test_a_group_says_what_it_does():
     assert "const float v1 = s0;" in text and "((float4 *)out0)[i] = o0;" in text
 
 
+def test_a_group_reads_a_stretched_operand_where_it_is():
+    graph = Graph("float32")
+    x, row, column, inner = (graph.arg(Spec(s)) for s in ((6, 5, 4), (4,), (6, 1, 1), (5, 1)))
+    graph.outputs = [graph.add(graph.mul(graph.sub(x, row), column), inner).id]
+    (step,) = arranged(graph).program.steps
+    (_, found), text = step.code.launches[0], step.code.source
+    assert step.inputs[0] == x.id and set(step.inputs[1:]) == {row.id, column.id, inner.id}
+    # Each operand's address comes with the numbers of its index: modulo 4; over 20; over 4 modulo 5.
+    assert [a for a in found.args[2:] if not isinstance(a, In)] == [4, 20, 4, 5, 120]
+    assert "from0[(unsigned)(i) % (unsigned)b0_0]" in text and "from1[(unsigned)(4 * i + 3) / (unsigned)b1_0]" in text
+    assert "from2[(unsigned)(i) / (unsigned)b2_0 % (unsigned)b2_1]" in text
+
+
 def test_a_missing_kernel_is_named_when_the_program_is_lowered(monkeypatch):
     monkeypatch.delitem(table.KERNELS, "matmul")
     graph = Graph("float32")

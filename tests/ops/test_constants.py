@@ -50,8 +50,8 @@ def test_a_numpy_scalar_keeps_its_sign_and_its_bits():
 
 
 def test_an_array_without_axes_is_an_array():
-    with pytest.raises(tl.ShapeError, match="same shape"):
-        tl.TapeM().leaf(X) * np.array(2.0)
+    m = tl.TapeM()
+    assert (m.leaf(X) * np.array(2.0)).numpy().tolist() == (np.float32(2) * X.astype("f4")).tolist() and len(m.tape) == 3
     assert faces(lambda ops, x: x * np.array(2.0), np.array(3.0))[0] == (6.0, 2.0)
 
 

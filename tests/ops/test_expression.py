@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from tlean.errors import DTypeError, OptionError, ShapeError
@@ -208,7 +209,7 @@ def test_samples_are_what_they_say(name):
                 op.infer(specs, sample.options)
         else:
             options, outs = op.infer(specs, sample.options)
-            assert not specs or outs[0].shape == specs[0].shape
+            assert not specs or outs[0].shape == np.broadcast_shapes(*(s.shape for s in specs))
             ints, floats = op.kernel_params(specs, options)
             assert ints == (outs[0].size,) and len(floats) == len(FORMULAS[name].parameters)
 

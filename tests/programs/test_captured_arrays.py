@@ -228,7 +228,7 @@ def test_jit_reads_arrays_and_freezes_the_rest():
     assert np.asarray(f(ONES)).tolist() == [8, 8, 8]
     m.w = np.full(3, 0.5)
     assert np.asarray(f(ONES)).tolist() == [4, 4, 4]
-    c = np.ones((3, 1))
+    c = np.ones(2)
     with pytest.raises(tl.ShapeError):
         f(ONES)
 

@@ -68,7 +68,7 @@ cdef object operate_on_right(RefBase ref, int which, object other):
 cdef class RefBase:
     """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
 
-    The operators need identical shapes, as the ops do; with a plain number they are `shift`, `scale` and `pow`.
+    The operators broadcast, as the ops do; with a plain number they are `shift`, `scale` and `pow`.
     Any op can be called as a method: `x.relu()` is `x.ops.relu(x)`.
     """
 

@@ -10,6 +10,8 @@ from tlean._core.plan import chain, epilogue, outer_update
 
 #: What operand k of each kind is counted from; input k is k itself.
 OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
+#: What stands for the loop of an op that stretches its input; its further operands are the number of axes, their sizes, their strides.
+STRETCH = chain.CHAIN_STRETCH
 #: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
 MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
 
@@ -17,7 +19,7 @@ MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_
 Header = namedtuple("Header", "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip")
 #: A sum over all elements: its output, and where its divisor is among the floats.
 Sum = namedtuple("Sum", "output floats")
-#: An op as a loop over a block: the loop's address (0: spread a number), its first float, where its value goes, what it reads.
+#: An op as a loop over a block: the loop's address (0: spread a number; STRETCH), its first float, where its value goes, what it reads.
 Op = namedtuple("Op", "loop floats target operands")
 #: An op as a step of the register machine; where it stores its value is the last operand.
 RunStep = namedtuple("RunStep", "address floats operands")
@@ -49,6 +51,11 @@ class ChainCode(NamedTuple):
     ops: tuple[Op, ...]
     fetched: tuple[int, ...]
     runs: tuple[int | tuple[RunStep, ...], ...]
+
+    @property
+    def stretches(self) -> bool:
+        """Whether an operand is stretched: then elements are counted in row-major order."""
+        return any(op.loop == STRETCH for op in self.ops)
 
     def encode(self) -> tuple[int, ...]:
         """The integers that the CPU's interpreter of groups reads."""

@@ -17,7 +17,7 @@ from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
-from .chain_code import OUTPUT, SCALAR, SLOT, SUM, ChainCode, Header, Op, Sum
+from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .passes.chain_runs import Runs, in_chains, is_step
@@ -63,6 +63,7 @@ class Cpu(Target):
     most_in_group = 1 << 30
     small = 1024
     skips_unread = True
+    stretches = True
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return kernel_address(record, dtype) is not None
@@ -123,9 +124,17 @@ CPU = Cpu()
 DEFINED = Defined()
 
 
+def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
+    # The loop of an op of a group, and its numbers.
+    if op.record.spreads:
+        return (0 if op.spreads else STRETCH), ()
+    return INNER[f"{op.record.kernel}:{suffix}"], op.kernel_params()[1]
+
+
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
     suffix = SUFFIX[graph.dtype]
-    group = in_chains(group, suffix)
+    # Stretched operands first: between two steps they would end a run.
+    group = [*(op for op in group if op.stretches), *in_chains([op for op in group if not op.stretches], suffix)]
     own = {op.made for op in group}
     elements = graph.specs[group[-1].made].size
     inputs: dict[int, None] = {}
@@ -133,7 +142,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     for k, op in enumerate(group):
         last_read |= dict.fromkeys(op.reads, k)
         inputs |= dict.fromkeys(v for v in op.reads if v not in own)
-    scalars = {op.reads[0] for op in group if op.spreads}
+    scalars = {op.reads[0] for op in group if op.record.spreads}
     place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
     place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
@@ -164,8 +173,9 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
                 free.append(slot)
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
-        inner = 0 if op.spreads else INNER[f"{op.record.kernel}:{suffix}"]
-        numbers = () if inner == 0 else op.kernel_params()[1]
+        inner, numbers = _loop(op, suffix)
+        if op.stretches:
+            operands += op.kernel_params()[0][1:]
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
         runs.add(op, k, len(floats), following, last_read.get(made, k) <= k + 1)
         code.append(Op(inner, len(floats), place[made], operands))

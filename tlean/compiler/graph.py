@@ -71,6 +71,8 @@ class Graph(OpsMethods):
     def __init__(self, dtype: str = "float32", merge: bool = True) -> None:
         self.dtype = dtype
         self.merge = merge
+        #: Whether the inputs of an elementwise op that is recorded must have equal shapes; else they broadcast.
+        self.strict_shapes = False
         self.specs: list[Spec] = []
         self.nodes: list[GraphNode] = []
         self.inputs: list[int | None] = []
@@ -169,6 +171,8 @@ class Graph(OpsMethods):
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
             inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
+        if self.strict_shapes:
+            record.require_equal_shapes([None if r is None else r.spec for r in refs])
         made = self._record(record, [None if r is None else r.id for r in refs], options, name)
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]

@@ -13,7 +13,7 @@ from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX, WORDS
 
-from .chain_code import OUTPUT, SCALAR, SLOT, SUM, ChainCode, EpilogueHeader, OuterUpdate, RunStep
+from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, EpilogueHeader, Op, OuterUpdate, RunStep
 from .graph import GraphNode
 from .passes.channel_blocks import blocked_ints
 from .plan_check import PlanCheck
@@ -167,7 +167,7 @@ class _Group:
                 self.fault(f"input {k} is %{v}")
             if specs[v].size == self.elements:
                 self.holds[k] = v
-            if specs[v].size == 1:
+            if specs[v].size != self.elements or self.elements == 1:
                 self.holds[SCALAR + k] = v
         if self.step.blocked:
             layouts = {v in self.step.blocked for v in (*self.step.inputs, *self.step.outputs) if specs[v].size == self.elements}
@@ -195,8 +195,12 @@ class _Group:
         specs, used = self.plan.graph.specs, 0
         for node, op in zip(self.nodes, self.code.ops, strict=True):
             record = node.record
-            self._same(node, [self.holds.get(code) for code in op.operands])
-            if record.spreads:
+            stretches = record.spreads and specs[node.inputs[0]].size > 1  # type: ignore[index]
+            self._same(node, self._read(op))
+            if stretches:
+                axes = record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0][1:]
+                right = op.loop == STRETCH and op.operands[0] >= SCALAR and op.operands[1:] == axes
+            elif record.spreads:
                 right = op.loop == 0 and all(code >= SCALAR or self.elements == 1 for code in op.operands)
             else:
                 right = op.loop == INNER.get(f"{record.kernel}:{self.suffix}") and op.loop != 0 and record.host is None
@@ -221,6 +225,10 @@ class _Group:
         # One after another they are numbered from 0 on.
         if self.slots != self.code.header.slots or used != len(self.step.floats):
             self.fault(f"{self.slots} slots and {used} floats for {self.code.header.slots} and {len(self.step.floats)}")
+
+    def _read(self, op: Op) -> list[int | None]:
+        # The values that a loop reads; behind the operand of one that stretches stand the axes.
+        return [self.holds.get(code) for code in (op.operands[:1] if op.loop == STRETCH else op.operands)]
 
     def _put(self, target: int, made: int) -> None:
         # A value is written: to a slot, an output, or where a sum finds it.
@@ -249,7 +257,7 @@ class _Group:
             if isinstance(run, int):
                 if run != k:
                     self.fault(f"op {run} runs for number {k}")
-                self._same(self.nodes[k], [self.holds.get(code) for code in self.code.ops[k].operands])
+                self._same(self.nodes[k], self._read(self.code.ops[k]))
                 self._put(self.code.ops[k].target, self.nodes[k].outputs[0])
                 k += 1
                 continue

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from tlean._core.plan import plan as core
 from tlean.dtypes import SIZES
 from tlean.ops import OpDef, Spec
+from tlean.shapes import size
 
 from .graph import Graph, GraphNode
 
@@ -57,6 +58,12 @@ class Bound(NamedTuple):
         """Whether it spreads a number over an array."""
         record = self.node.record
         return record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
+
+    @property
+    def stretches(self) -> bool:
+        """Whether it repeats an array of several elements over a larger one."""
+        record, spec = self.node.record, self.specs[0] if self.specs else None
+        return record.spreads and record.host is None and spec is not None and 1 < spec.size < size(self.node.options["shape"])
 
     def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
@@ -155,6 +162,8 @@ class Target:
     small: ClassVar[int]
     #: Whether kernels leave out outputs that are never read.
     skips_unread: ClassVar[bool]
+    #: Whether a fused group repeats arrays itself (`Bound.stretches`).
+    stretches: ClassVar[bool]
 
     @property
     def single(self) -> Target:

@@ -98,6 +98,8 @@ class CudaEager(OpsMethods):
         self.check_numerics = False
         self.mode = mode
         self.fused = fused
+        #: Whether the inputs of an elementwise op must have equal shapes; else they broadcast.
+        self.strict_shapes = False
 
     # Leaves -----------------------------------------------------------------------------------------------------------------
 
@@ -242,6 +244,8 @@ class CudaEager(OpsMethods):
             found = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=False)]
             parents, arrays = tuple([p for p, _ in found]), tuple([a for _, a in found])
             specs = tuple([None if a is None else Spec(a.shape, a.dtype) for a in arrays])
+            if self.strict_shapes:
+                record.require_equal_shapes(specs)
             call = call_of(record, specs, options, self.mode, self.fused)
             made = call.run(self.context, arrays)
             if self.check_numerics and made[0].dtype == self.dtype:

@@ -15,7 +15,7 @@ from tlean.compiler.target import Bound
 
 from ..ops import expression as ex
 from ..ops.elementwise import FORMULAS
-from .kernels.plan import ACROSS, COMMON, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div
+from .kernels.plan import ACROSS, COMMON, MOST_COUNTED, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div
 from .kernels.reduce import SLICE, finish_slices
 
 #: Elements that a thread loads and stores at once, by one instruction: arrays begin at multiples of 16 bytes.
@@ -53,12 +53,16 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
     own = {op.made for op in ops}
     read = dict.fromkeys(v for op in ops for v in op.reads if v >= 0 and v not in own)
     # A scalar is read once by each thread.
+    stretched = {op.made: _Stretched.of(op, n) for op in ops if op.stretches}
     full = [v for v in read if graph.specs[v].size == n]
-    scalars = [v for v in read if graph.specs[v].size != n]
+    scalars = [v for v in read if graph.specs[v].size == 1 < n]
     names = {v: f"a{k}" for k, v in enumerate(full)} | {v: f"s{k}" for k, v in enumerate(scalars)}
     numbers: list[float] = []
     lines: list[str] = []
     for k, op in enumerate(ops):
+        if op.made in stretched:
+            names[op.made] = f"b{list(stretched).index(op.made)}"
+            continue
         names[op.made] = f"v{k}"
         arguments = [names[v] for v in op.reads if v >= 0]
         if op.spreads:
@@ -75,29 +79,68 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
         else:
             lines.append(f"const float v{k} = {value_text};")
     lines += [f"o{k} = {names[v]};" for k, v in enumerate(visible)] + [f"r{k} = {names[v]};" for k, v in enumerate(sums)]
-    shape = _Shape(len(full), len(scalars), len(numbers), len(visible), len(sums))
+    shape = _Shape(len(full), len(scalars), len(numbers), len(visible), len(sums), tuple(stretched.values()))
     body = shape.element(lines) + (shape.summing() if sums else shape.wide())
     # The name says what the kernel does, so that equal groups share it.
     name = f"group_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
-    inputs = (*full, *scalars)
+    inputs = (*full, *scalars, *(v for v in read if 1 < graph.specs[v].size != n))
     pointers: list[Argument] = [Out(k) for k in range(len(visible))]
-    floats = [float(x) for x in numbers]
+    read_at: list[Argument] = [In(k) for k in range(len(full) + len(scalars))]
+    sources = [In(inputs.index(op.reads[0])) for op in ops if op.stretches]
+    floats: list[Argument] = [float(x) for x in numbers]
+    for s, source in zip(shape.stretched, sources, strict=True):
+        floats += [source, *s.numbers]
     divisors = [float(total.kernel_params()[1][0]) for total in sums.values()]
     slices = ceil_div(n, SLICE)
     if not sums:
         grid = min(ceil_div(max(n // _WIDTH, n % _WIDTH), THREADS), 1 << 16)
-        launch = Launch(f"k_{name}", (*pointers, *(In(k) for k in range(len(inputs))), *floats, n), (grid, 1, 1))
+        launch = Launch(f"k_{name}", (*pointers, *read_at, *floats, n), (grid, 1, 1))
         return Group(inputs, body.replace("NAME", name), ((True, launch),), ())
     whole = slices <= 1
     totals: list[Argument] = [Out(len(visible) + k) if whole else Scratch(k) for k in range(len(sums))]
     parts = Launch(
         f"k_{name}",
-        (*pointers, *totals, *(In(k) for k in range(len(inputs))), *floats, *(d if whole else 1.0 for d in divisors), SLICE, n),
+        (*pointers, *totals, *read_at, *floats, *(d if whole else 1.0 for d in divisors), SLICE, n),
         (slices, 1, 1),
     )
     rest = [] if whole else [finish_slices(Out(len(visible) + k), Scratch(k), 1, slices, d) for k, d in enumerate(divisors)]
     scratch = () if whole else (4 * slices,) * len(sums)
     return Group(inputs, body.replace("NAME", name), ((True, parts), *((False, launch) for launch in rest)), scratch)
+
+
+@dataclass(frozen=True)
+class _Stretched:
+    # Where a smaller array has the value of element i: the sum over its axes of (i / inner) % size · stride, a term each. What is 1, and
+    # the size of the outermost axis, is left out. Of fewer than 2^31 elements the arithmetic is in 32 bits.
+    terms: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    @staticmethod
+    def of(op: Bound, n: int) -> _Stretched:
+        count, *axes = op.kernel_params()[0][1:]
+        word = "unsigned" if n < MOST_COUNTED else "i64"
+        terms: list[str] = []
+        numbers: list[int] = []
+        inner = n
+        for k, (size, stride) in enumerate(zip(axes[:count], axes[count:], strict=True)):
+            inner //= size
+            if stride == 0:
+                continue
+            term = f"({word})(INDEX)"
+            for sign, number, wanted in (("/", inner, inner > 1), ("%", size, k > 0), ("*", stride, stride > 1)):
+                if wanted:
+                    term += f" {sign} ({word})bK_{len(numbers)}"
+                    numbers.append(number)
+            terms.append(term)
+        return _Stretched(tuple(terms), tuple(numbers))
+
+    def declared(self, k: int) -> str:
+        # The parameters of a kernel whose stretched operand number k it is.
+        return ", ".join([f"const float *from{k}", *(f"i64 b{k}_{j}" for j in range(len(self.numbers)))])
+
+    def read(self, k: int, index: str) -> str:
+        # The value for an element.
+        return f"from{k}[{' + '.join(self.terms)}]".replace("INDEX", index).replace("bK_", f"b{k}_")
 
 
 @dataclass(frozen=True)
@@ -108,6 +151,8 @@ class _Shape:
     numbers: int
     outputs: int
     sums: int
+    #: The operands that are stretched, b.
+    stretched: tuple[_Stretched, ...] = ()
 
     def _list(self, *parts: tuple[str, str, int]) -> str:
         # ("const float *", "a", 2) -> "const float *a0, const float *a1"
@@ -118,15 +163,17 @@ class _Shape:
 
     def element(self, lines: Sequence[str]) -> str:
         # The group's ops on one element.
-        values = (("const float ", "a", self.full), ("const float ", "s", self.scalars), ("const float ", "p", self.numbers))
-        results = (("float &", "o", self.outputs), ("float &", "r", self.sums))
+        counts = (("a", self.full), ("s", self.scalars), ("p", self.numbers), ("b", len(self.stretched)))
+        values = self._list(*(("const float ", letter, count) for letter, count in counts))
+        results = self._list(("float &", "o", self.outputs), ("float &", "r", self.sums))
         body = "".join(f"    {line}\n" for line in lines)
-        return f"static __device__ __forceinline__ void e_NAME({self._list(*values, *results)}) {{\n{body}}}\n"
+        return f"static __device__ __forceinline__ void e_NAME({', '.join(filter(None, (values, results)))}) {{\n{body}}}\n"
 
     def _head(self, *tail: tuple[str, str, int]) -> str:
         pointers = (("float *", "out", self.outputs), ("float *", "sum", self.sums), ("const float *", "in", self.full))
         scalars = (("const float *", "at", self.scalars), ("float ", "p", self.numbers))
-        return f'extern "C" __global__ void k_NAME({self._list(*pointers, *scalars, *tail)}, '
+        operands = [self._list(*pointers, *scalars), *(s.declared(k) for k, s in enumerate(self.stretched)), self._list(*tail)]
+        return f'extern "C" __global__ void k_NAME({", ".join(filter(None, operands))}, '
 
     def _scalars(self) -> str:
         return "".join(f"    const float s{k} = *at{k};\n" for k in range(self.scalars))
@@ -134,6 +181,7 @@ class _Shape:
     def _one(self) -> str:
         # One element, at i.
         arguments = [f"in{k}[i]" for k in range(self.full)] + [self._list(*self._rest())] * bool(self.scalars + self.numbers)
+        arguments += [s.read(k, "i") for k, s in enumerate(self.stretched)]
         results = self._list(("", "o", self.outputs), ("", "r", self.sums))
         stores = "".join(f" out{k}[i] = o{k};" for k in range(self.outputs)) + "".join(f" total{k} += r{k};" for k in range(self.sums))
         return f"float {results}; e_NAME({', '.join([*arguments, results])});{stores}"
@@ -144,8 +192,10 @@ class _Shape:
         stores = "".join(f" ((float4 *)out{k})[i] = o{k};" for k in range(self.outputs))
         rest = [self._list(*self._rest())] * bool(self.scalars + self.numbers)
         calls = ""
-        for lane in "xyzw":
-            arguments = [f"a{k}.{lane}" for k in range(self.full)] + rest + [f"o{k}.{lane}" for k in range(self.outputs)]
+        for number, lane in enumerate("xyzw"):
+            arguments = [f"a{k}.{lane}" for k in range(self.full)] + rest
+            arguments += [s.read(k, f"4 * i + {number}") for k, s in enumerate(self.stretched)]
+            arguments += [f"o{k}.{lane}" for k in range(self.outputs)]
             calls += f"\n        e_NAME({', '.join(arguments)});"
         return (
             f"{self._head()}i64 n) {{\n{self._scalars()}    TL_EACH(i, n / 4) {{\n"

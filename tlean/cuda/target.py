@@ -52,6 +52,7 @@ class Cuda(Target):
     # In the time of a launch a device moves megabytes.
     small = 1 << 18
     skips_unread = False
+    stretches = True
 
     @property
     def single(self) -> Target:

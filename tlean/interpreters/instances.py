@@ -39,13 +39,14 @@ def _instance(
     address = kernel_address(record, dtype)
     residuals = [(o.shape, o.dtype) for o in outs[1:]]
     work = work_of(record, specs, outs, clean)
-    if reference and not record.view:
+    if (reference and not record.view) or record.stretches(specs, outs[0]):
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs]
         graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], clean))
-        plan = lower(graph, DEFINED)
+        plan = lower(graph, DEFINED if reference else CPU)
         return Instance(
-            record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, lambda i, m: make_vjp(i, m, True), plan.work
+            *(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), ()),
+            *(plan, lambda i, m: make_vjp(i, m, reference), plan.work),
         )
     if address or record.view:
         ints, floats = kernel_numbers(record, specs, outs, clean)

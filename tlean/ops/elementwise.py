@@ -21,8 +21,8 @@ from inspect import Parameter, Signature
 from numbers import Real
 from typing import Any
 
-from ..errors import OptionError, ShapeError
-from ..shapes import as_shape, size
+from ..errors import OptionError
+from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
 from . import expression as ex
 from .registry import OpDef, defop, no_gradient, no_tangent
 from .samples import Arr, Sample, bad, good
@@ -133,6 +133,7 @@ def elementwise(
         source=source,
         algebraic=algebraic,
         differentiable=gradients is not None,
+        broadcasts=len(inputs) > 1,
     )(type(name, (), rules))
 
 
@@ -151,20 +152,18 @@ def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any
 
 
 def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any]:
-    def shape(first: Shape, *rest: Shape, **options: Any) -> Shape:
-        if any(s != first for s in rest):
-            raise ShapeError(f"{' and '.join(formula.inputs)} must have the same shape (broadcast_to stretches one explicitly)")
-        return first
+    def shape(*shapes: Shape, **options: Any) -> Shape:
+        return broadcast_shapes(formula.inputs, shapes)
 
-    def kernel_params(first: Shape, *rest: Shape, **options: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        # ints = (elements,); floats = the parameters.
+    def kernel_params(*shapes: Shape, **options: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        # ints = (elements,); floats = the parameters. Inputs that have other shapes are stretched before a kernel gets them.
         values = formula.values(options)
-        return (size(first),), tuple(values[p] for p in formula.parameters)
+        return (size(broadcast_shapes(formula.inputs, shapes)),), tuple(values[p] for p in formula.parameters)
 
     calls = sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree)))
 
-    def flops(first: Shape, *rest: Shape, **options: Any) -> float:
-        return float(size(first) * calls)
+    def flops(*shapes: Shape, **options: Any) -> float:
+        return float(size(broadcast_shapes(formula.inputs, shapes)) * calls)
 
     # The registry reads inputs and options off the rule `shape`.
     shape.__signature__ = _signature(formula.inputs, tuple(options))  # type: ignore[attr-defined]
@@ -179,6 +178,9 @@ def _signature(inputs: tuple[str, ...], options: tuple[str, ...]) -> Any:
 
 def _decomposition(formula: Formula) -> Callable:
     def decompose(ops: Any, *inputs: Any, **options: Any) -> Any:
+        # Stretched first: so the gradient of each input is summed once, however often the formula has it.
+        shape = broadcast_shapes(formula.inputs, [tuple(x.shape) for x in inputs])
+        inputs = tuple(_stretched(ops, x, shape) for x in inputs)
         return ex.to_ops(formula.tree, ops, {**dict(zip(formula.inputs, inputs, strict=True)), **formula.values(options)})
 
     return decompose
@@ -235,12 +237,29 @@ def _declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         formula.name,
         samples=lambda: _samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None),
         algebraic=algebraic,
+        broadcasts=len(formula.inputs) > 1,
     )(type(formula.name, (), rules))
 
 
+def _stretched(ops: Any, x: Any, shape: Shape) -> Any:
+    return x if tuple(x.shape) == shape else ops.broadcast_to(x, shape=shape)
+
+
+def _summed(ops: Any, g: Any, shape: Shape) -> Any:
+    # The cotangent of an input of that shape: that of its stretched copy, summed once over all axes along which it was stretched.
+    if tuple(g.shape) == shape:
+        return g
+    total = ops.reduce_sum(g, axis=broadcast_axes(shape, tuple(g.shape))[1])
+    return total if tuple(total.shape) == shape else ops.reshape(total, shape=shape)
+
+
 def _derivative_rules(pullbacks: list[Pullback | None]) -> dict[str, Any]:
+    # Every pullback has g among its factors, so a cotangent has y's shape; a tangent may be smaller than y.
     def vjp(ops: Any, g: Any, y: Any, *inputs: Any, **options: Any) -> tuple[Any, ...]:
-        return tuple(None if pull is None else pull(ops, g, y, inputs, options) for pull in pullbacks)
+        return tuple(
+            None if pull is None else _summed(ops, pull(ops, g, y, inputs, options), tuple(x.shape))
+            for pull, x in zip(pullbacks, inputs, strict=True)
+        )
 
     def jvp(ops: Any, t: tuple[Any, ...], y: Any, *inputs: Any, **options: Any) -> Any:
         total = None
@@ -248,9 +267,16 @@ def _derivative_rules(pullbacks: list[Pullback | None]) -> dict[str, Any]:
             if pull is not None and tangent is not None:
                 term = pull(ops, tangent, y, inputs, options)
                 total = term if total is None else ops.add(total, term)
-        return total
+        return None if total is None else _stretched(ops, total, tuple(y.shape))
 
     return {"vjp": vjp, "jvp": jvp}
+
+
+# Shapes that broadcast: rows, columns, numbers, both at once, inner axes, more axes than the others, size 0.
+_STRETCHED: list[tuple[Shape, ...]] = [
+    ((), (3, 5), (5,)), ((3, 5), (3, 1), (3, 5)), ((1,), (), (7, 3)), ((1, 1), (4, 1), (1, 6)), ((3,), (2, 5, 1, 3), (2, 1, 4, 1)),
+    ((2, 0, 3), (1, 1, 1), (0, 1)), ((40, 50), (50,), (40, 1)),
+]  # fmt: skip
 
 
 def _samples(inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None) -> list[Sample]:
@@ -259,7 +285,8 @@ def _samples(inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], .
     samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
     if len(inputs) > 1:
         samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
-        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3,), **calls[0]))
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (2,), **calls[0]))
+        samples += [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
     if option:
         samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
     return samples

@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -83,6 +83,8 @@ class OpDef:
     view: bool = False
     random: bool = False
     updates: bool = False
+    #: Whether its inputs may have shapes that broadcast to the output's.
+    broadcasts: bool = False
     #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
     aliases: tuple[str, ...] = ()
@@ -129,6 +131,18 @@ class OpDef:
         """The options that may be left out, with what they are then: the defaults of the rule `options`, or else of `shape`."""
         parameters = inspect.signature(self.rules.options or self.rules.shape).parameters
         return {n: p.default for n, p in parameters.items() if n in self.options_names and p.default is not p.empty}
+
+    def stretches(self, specs: Sequence[Spec | None], out: Spec) -> bool:
+        """Whether a call with these inputs stretches one to the output's shape."""
+        return self.broadcasts and any(s is not None and s.shape != out.shape for s in specs)
+
+    def require_equal_shapes(self, specs: Sequence[Spec | None]) -> None:
+        """Refuse a call that stretches an input. Raises: ShapeError."""
+        shapes = [s.shape for s in specs if s is not None]
+        if self.broadcasts and any(s != shapes[0] for s in shapes):
+            names = " and ".join(self.input_names(len(specs)))
+            error = ShapeError(f"{names} must have the same shape (broadcast_to stretches one explicitly)")
+            raise complete(error, self.name.lstrip("_"), self.describe_arguments(tuple(specs)), {})
 
     def rule(self, which: str) -> Callable | None:
         """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
@@ -270,6 +284,7 @@ def defop(
     view: bool = False,
     random: bool = False,
     updates: bool = False,
+    broadcasts: bool = False,
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
     differentiable: bool = True,
@@ -288,6 +303,7 @@ def defop(
         kernel: the kernel's name, where it is not the op's.
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
+        broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
         aliases: further names of the op.
         algebraic: whether the op can be computed in exact rational arithmetic.
@@ -319,6 +335,7 @@ def defop(
             view=view,
             random=random,
             updates=updates,
+            broadcasts=broadcasts,
             aliases=aliases,
             samples=samples,
             source=source,

@@ -9,7 +9,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
-from tlean.arguments import float_dtype
+from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, pulled_back, with_zeros
@@ -395,7 +395,14 @@ def _ids(refs: Sequence[GraphRef | None]) -> list[int | None]:
 
 
 def _compiled(
-    kind: type[CompiledOut], make: Callable[..., Any], f: Callable[..., Any], shapes: Any, dtype: str, device: str, seed: int | None
+    kind: type[CompiledOut],
+    make: Callable[..., Any],
+    f: Callable[..., Any],
+    shapes: Any,
+    dtype: str,
+    device: str,
+    seed: int | None,
+    strict_shapes: bool,
 ) -> Any:
     name = make.__name__
     if not callable(f):
@@ -403,22 +410,29 @@ def _compiled(
     if not isinstance(shapes, Iterable) or isinstance(shapes, memoryview):
         raise ShapeError(f"{name}: shapes must be a sequence with a shape or a Spec for each argument, got {shapes!r}")
     specs = [as_spec(s) for s in shapes]
+    strict_shapes = flag(name, "strict_shapes", strict_shapes)
     if target_of(device) is not CPU and dtype == "float64":
         raise DTypeError("compile: CUDA computes in float32, got dtype='float64'")
 
     def trace() -> tuple[Traced, Any]:
         graph = Traced(dtype, Captured(f, frozen=True, own=device != "cpu"))
+        graph.strict_shapes = strict_shapes
         return graph, f(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
 
     made = kind(*trace(), device, seed)
-    made._made_by = make, (f, specs, dtype, device, seed)
+    made._made_by = make, (f, specs, dtype, device, seed, strict_shapes)
     if check_capture():
         made._again = trace
     return made
 
 
 def compile_scalar(
-    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+    f: Callable[..., Any],
+    shapes: Sequence[Any],
+    dtype: str = "float32",
+    device: str = "cpu",
+    seed: int | None = None,
+    strict_shapes: bool = False,
 ) -> CompiledScalar:
     """Compile a program `f(ops, *refs) -> scalar`.
 
@@ -431,24 +445,30 @@ def compile_scalar(
         dtype: the program's float dtype.
         device: "cpu", "cuda" or "cuda:<number>". On a GPU results are device arrays; arguments may be, and host arrays are copied there.
         seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
+        strict_shapes: elementwise ops take inputs of one shape only; otherwise they broadcast.
 
     Returns: the compiled program, with its value and gradients.
     Raises: ShapeError if the result is not a scalar; DeviceError without such a device, or for an op that cannot run there; DTypeError for
         float64 on a GPU; OptionError if f is no function; what the ops raise.
     """
-    return _compiled(CompiledScalar, compile_scalar, f, shapes, dtype, device, seed)
+    return _compiled(CompiledScalar, compile_scalar, f, shapes, dtype, device, seed, strict_shapes)
 
 
 def compile_out(
-    f: Callable[..., Any], shapes: Sequence[Any], dtype: str = "float32", device: str = "cpu", seed: int | None = None
+    f: Callable[..., Any],
+    shapes: Sequence[Any],
+    dtype: str = "float32",
+    device: str = "cpu",
+    seed: int | None = None,
+    strict_shapes: bool = False,
 ) -> CompiledOut:
     """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`.
 
     Args:
         f: the program.
-        shapes, dtype, device, seed: as for `compile_scalar`.
+        shapes, dtype, device, seed, strict_shapes: as for `compile_scalar`.
 
     Returns: the compiled program; its `forward` runs it.
     Raises: as `compile_scalar` does, for a result of any shape.
     """
-    return _compiled(CompiledOut, compile_out, f, shapes, dtype, device, seed)
+    return _compiled(CompiledOut, compile_out, f, shapes, dtype, device, seed, strict_shapes)

@@ -172,6 +172,8 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             given = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
             if self._program is not now:
                 raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
+            if self.options.strict_shapes:
+                record.require_equal_shapes([None if a is None else a.spec for a in given])
             return SessionRef(self, self._op(record, given, options, name, recording()))
         except BaseException:
             # The step is as before the op.

@@ -30,6 +30,7 @@ class CudaSession(Session, CudaEager, runs=("eager", "cuda")):
         mode = Mode(self.options.fast_gpu_matmul_precision, self.options.deterministic)
         CudaEager.__init__(self, where, seed=self.options.first_seed(), mode=mode, fused=self.options.fast_kernels)
         self.check_numerics = self.options.check_numerics
+        self.strict_shapes = self.options.strict_shapes
         self._uses = {}
         self._one = device_array(1.0, self.dtype, where)
 

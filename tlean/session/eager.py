@@ -22,6 +22,7 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
         self.check_numerics = self.options.check_numerics
         self.thread_cap = self.options.num_threads or 0
         self.by_definition = not self.options.fast_kernels
+        self.strict_shapes = self.options.strict_shapes
         self._uses = {}
 
     add_leaf = EagerOps.add_leaf

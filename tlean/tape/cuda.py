@@ -15,12 +15,14 @@ class CudaTapeM(StatefulTape, CudaEager):
         store: the nodes to continue.
         size: how many of them.
         stream: seed and position of the random numbers.
+        strict_shapes: whether the inputs of an elementwise op must have equal shapes.
     """
 
-    def __init__(self, store: DeviceTape, size: int, stream: tuple[int, int]) -> None:
+    def __init__(self, store: DeviceTape, size: int, stream: tuple[int, int], strict_shapes: bool) -> None:
         super().__init__(store.context, store)
         self.use_store(store.continued(size, self))
         self.session_seed, self.stream_position = stream
+        self.strict_shapes = strict_shapes
 
 
 TapeM._on_device = CudaTapeM

@@ -90,6 +90,7 @@ class TapeM(StatefulTape, EagerOps):
         tape: the tape to continue; an empty one by default.
         dtype: of a new tape.
         seed: of its random numbers; None goes on with those of the tape that is continued, and gives a new tape its own stream.
+        strict_shapes: elementwise ops take inputs of one shape only; otherwise they broadcast.
         device: of a new tape. On a device, or for a tape that is on one, the backend of that device is made, with the same methods.
 
     Example::
@@ -103,16 +104,31 @@ class TapeM(StatefulTape, EagerOps):
     #: The threaded tape of a device, set by `tlean.tape.cuda`.
     _on_device: ClassVar[Any]
 
-    def __new__(cls, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> Any:
+    def __new__(
+        cls,
+        tape: Tape | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        seed: int | None = None,
+        strict_shapes: bool = False,
+    ) -> Any:
         if tape is not None and not isinstance(tape, Tape):
             raise NodeError(f"TapeM: the tape to continue must be a Tape, got {type(tape).__name__}")
         store = new_store(dtype, device) if tape is None else tape._store
         if not isinstance(store, TapeStore):
             cuda()
-            return TapeM._on_device(store, 0 if tape is None else tape.size, _stream_of(tape, seed))
+            strict = arguments.flag("TapeM", "strict_shapes", strict_shapes)
+            return TapeM._on_device(store, 0 if tape is None else tape.size, _stream_of(tape, seed), strict)
         return super().__new__(cls)
 
-    def __init__(self, tape: Tape | None = None, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> None:
+    def __init__(
+        self,
+        tape: Tape | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        seed: int | None = None,
+        strict_shapes: bool = False,
+    ) -> None:
         if tape is None:
             super().__init__(arguments.float_dtype("TapeM", dtype))
             self.use_store(self.store.continued(0, self))
@@ -120,6 +136,7 @@ class TapeM(StatefulTape, EagerOps):
             super().__init__(tape.dtype, tape._store)
             self.use_store(tape._store.continued(tape.size, self))
         self.session_seed, self.stream_position = _stream_of(tape, seed)
+        self.strict_shapes = arguments.flag("TapeM", "strict_shapes", strict_shapes)
 
     @classmethod
     def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:

@@ -94,6 +94,7 @@ class Tape(TapeMethods):
     def _builder(self) -> Any:
         # Continues the shared nodes where this tape ends; a fork if another tape has gone on from there, or is about to in another thread.
         ops: Any = EagerOps(self._dtype, self._store) if self._where is None else cuda().CudaEager(self._where, self._store)
+        ops.strict_shapes = True
         ops.use_store(self._store.continued(self._size, ops))
         ops.session_seed, ops.stream_position = self._stream
         return ops

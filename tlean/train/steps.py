@@ -215,6 +215,7 @@ class CompiledSteps:
         # structure of aux, which parameters are moved (those that have a gradient), and the outputs that are stored.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
         graph = _Step(self.options.dtype, Captured(self.loss, frozen=True, own=self.options.device != "cpu"))
+        graph.strict_shapes = self.options.strict_shapes
         names = [f"parameter {n}" for n in self.params.names()] + [f"input {k}" for k in range(len(inputs))]
         specs = [Spec(p.shape, p.dtype) for p in self.params] + [Spec(t.shape, t.dtype) for t in inputs]
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]

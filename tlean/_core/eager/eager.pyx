@@ -154,11 +154,20 @@ cdef class EagerCore:
     @property
     def by_definition(self):
         """Whether ops run by their reference definitions instead of the kernels."""
-        return self.mode != 0
+        return self.mode & BY_DEFINITION != 0
 
     @by_definition.setter
     def by_definition(self, value):
-        self.mode = BY_DEFINITION if value else 0
+        self.mode = (self.mode & STRICT) | (BY_DEFINITION if value else 0)
+
+    @property
+    def strict_shapes(self):
+        """Whether the inputs of an elementwise op must have equal shapes; else they broadcast."""
+        return self.mode & STRICT != 0
+
+    @strict_shapes.setter
+    def strict_shapes(self, value):
+        self.mode = (self.mode & BY_DEFINITION) | (STRICT if value else 0)
 
     def use_store(self, store):
         """Append to these nodes from now on; references made before stay valid only if the store continues theirs."""

@@ -3,6 +3,8 @@
 cdef enum:
     # Added to the dtype code in the keys of instances that run by definition.
     BY_DEFINITION = 64
+    # The same for tapes on which shapes must be equal.
+    STRICT = 128
     SLOTS = 2048
     SLOT_INPUTS = 3
     KNOWN_LIMIT = 4096
@@ -197,7 +199,9 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
     parts = []
     for x in infos:
         parts.append(None if x is None else _make_spec((<ShapeInfo>x[0]).dims, dtype_name(x[1])))
-    inst = _instantiate(op.record, dtype_name(code), tuple(parts), dict(zip(op.option_names, values)), mode != 0)
+    if mode & STRICT:
+        op.record.require_equal_shapes(parts)
+    inst = _instantiate(op.record, dtype_name(code), tuple(parts), dict(zip(op.option_names, values)), mode & BY_DEFINITION != 0)
     if len(known) >= KNOWN_LIMIT:
         if known is _known:
             _older, _known = _known, {}

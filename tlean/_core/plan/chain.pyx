@@ -28,7 +28,11 @@ cdef extern from "plan/chain_abi.h":
         CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
-        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
+        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_STRETCH, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
+
+cdef extern from "plan/stretch.h" nogil:
+    void tl_stretch_32(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count)
+    void tl_stretch_64(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count)
 
 cdef extern from "plan/chain_machine.h" nogil:
     ctypedef struct tl_code:
@@ -75,10 +79,20 @@ cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogi
     if op[CHAIN_OP_LOOP] == 0:
         spread(<char*>target, operand(chain, op[CHAIN_OP_SIZE], b.slots, b.summed, b.at, b.start), b.count, chain.ints[CHAIN_ITEMSIZE])
         return
+    if op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
+        stretch(<char*>target, operand(chain, op[CHAIN_OP_SIZE], NULL, NULL, 0, 0), op + CHAIN_OP_SIZE + 1, b, chain.ints[CHAIN_ITEMSIZE])
+        return
     for j in range(op[CHAIN_OP_OPERANDS]):
         arguments[j] = operand(chain, op[CHAIN_OP_SIZE + j], b.slots, b.summed, b.at, b.start)
     (<inner_fn><size_t>op[CHAIN_OP_LOOP])(target, arguments, b.count, chain.floats + op[CHAIN_OP_FLOATS],
                                           chain.accumulate and op[CHAIN_OP_TARGET] == CHAIN_OUTPUT)
+
+
+cdef inline void stretch(char* target, const char* x, const int64_t* axes, const Block* b, int64_t item) noexcept nogil:
+    if item == 4:
+        tl_stretch_32(target, x, axes, b.at, b.count)
+    else:
+        tl_stretch_64(target, x, axes, b.at, b.count)
 
 
 cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, int64_t shares) noexcept nogil:

@@ -16,11 +16,13 @@ enum {
     CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM,
     CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_SIZE
 };
-/* FLOATS is the place of the first: of a sum its divisor. An op is a loop's address, or 0: spread the scalar operand. */
+/* FLOATS is the place of the first: of a sum its divisor. An op is a loop's address; or 0: spread the scalar operand; or CHAIN_STRETCH: repeat
+ * it along axes, of which the number, the sizes and the strides follow (stretch.h). */
 enum { CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE };
 enum { CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE };
 enum { CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE };
 enum { CHAIN_OUTPUT = 1 << 20, CHAIN_SLOT = 1 << 21, CHAIN_SUM = 1 << 22, CHAIN_SCALAR = 1 << 23 };
+enum { CHAIN_STRETCH = 1 };
 /* Operands of an op; steps of a run, the last one included. */
 enum { CHAIN_MOST_OPERANDS = 8, CHAIN_MOST_STEPS = 64 };
 

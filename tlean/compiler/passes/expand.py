@@ -1,4 +1,4 @@
-"""Expansion: every op that has no kernel on the target becomes its decomposition."""
+"""Expansion: every op that has no kernel on the target becomes its decomposition, and an op that broadcasts the op on stretched copies."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from ..cpu import CPU
 from ..derive import decomposition
 from ..graph import Graph, GraphRef
 from ..target import Target
+from .stretch import stretched
 
 
 def expand(graph: Graph, target: Target = CPU) -> Graph:
-    """The same program with every op that has no kernel on the target replaced by its decomposition. Raises: DeviceError if it has none."""
+    """The same program with kernels for all of its ops. Raises: DeviceError for an op that has neither a kernel nor a decomposition."""
+    return stretched(_expand(graph, target))
+
+
+def _expand(graph: Graph, target: Target) -> Graph:
     if all(n.record.view or target.has_kernel(n.record, graph.dtype) for n in graph.nodes):
         return graph
     out = Graph(graph.dtype)

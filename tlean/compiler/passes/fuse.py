@@ -1,7 +1,8 @@
 """Fusion: which elementwise ops run together.
 
 A group is a set of elementwise ops over the same number of elements whose inputs from outside are all ready before the group starts. The
-group runs the very loops of its ops, so fusing changes no bit.
+group runs the very loops of its ops, so fusing changes no bit. A smaller array that its ops read stretched (`broadcast_to`) is stretched
+inside the group, block by block, in each group that reads it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def _elements(graph: Graph, op: Bound, target: Target) -> int | None:
     out = graph.specs[op.made]
     if len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > MOST_OPERANDS:
         return None
-    if op.spreads:
+    if op.spreads or (op.stretches and target.stretches):
         return out.size
     if not target.fuses(op.record, graph.dtype):
         return None
@@ -35,7 +36,7 @@ class _Group:
     position: int
     elements: int
     ops: list[Bound] = field(default_factory=list)
-    #: Numbers that are spread inside.
+    #: Numbers that are spread, and arrays that are stretched, inside.
     spread: set[int] = field(default_factory=set)
 
 
@@ -96,13 +97,17 @@ class _Grouping:
         #: The groups of some size that read a value, by position.
         self.readers: dict[tuple[int, int], list[_Group]] = {}
         self.latest: dict[int, _Group] = {}
-        #: Numbers to spread: done inside each group that reads them, and in memory only for readers of another kind. What one of these
-        #: reads is in memory, never itself still to be spread.
+        #: Numbers to spread and arrays to stretch: done inside each group that reads them, and in memory only for readers of another
+        #: kind. What one of these reads is in memory, never itself still to be spread.
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:
         n = _elements(self.graph, op, self.target)
         reads = [v for v in op.reads if v >= 0]
+        if n is not None and op.stretches:
+            self.materialize(op.reads[0])
+            self.pending[op.made] = op
+            return
         if n is not None and op.spreads:
             # A number that is still to be spread over one element is that number.
             source = self.pending.get(op.reads[0])
@@ -157,7 +162,7 @@ class _Grouping:
         return self.ready.get(value, -1)
 
     def materialize(self, value: int) -> None:
-        """Put a number that is still to be spread into memory."""
+        """Put what is still to be spread or stretched into memory."""
         op = self.pending.pop(value, None)
         if op is not None:
             group = _Group(len(self.items), self.graph.specs[value].size)

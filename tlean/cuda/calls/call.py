@@ -15,6 +15,7 @@ from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
 from tlean.compiler.derive import decomposition, reverse, vjp_graph
 from tlean.compiler.graph import Graph
+from tlean.compiler.passes.stretch import stretched
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
 from tlean.ops import OpDef, Spec
 
@@ -76,7 +77,9 @@ class Call:
         self._plan = self._family = self._parts = None
         if record.view or record.host is not None:
             return
-        if record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
+        if record.stretches(specs, self.outs[0]) and (fused or record.rules.decompose is None):
+            self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
+        elif record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
             self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
         else:
             self._family = family_of(record, mode)
@@ -141,6 +144,14 @@ class Call:
         wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
         graph.outputs = [None if r is None else r.id for r in reverse(graph, [(y, g)], wrt)]  # type: ignore[list-item]
         return graph.prune()
+
+
+def _alone(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> Graph:
+    # The program of one op.
+    graph = Graph(DTYPE)
+    refs = [graph.arg(s) for s in specs]
+    graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
+    return graph
 
 
 class Program:

@@ -1,4 +1,4 @@
-"""Arithmetic, comparison and selection, element by element. The result has the shape of the arguments."""
+"""Arithmetic, comparison and selection, element by element. Arguments broadcast as NumPy's do; those of a `Tape` have one shape."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ElementwiseOps(Protocol):
         """Sum: y = a + b.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         """
         ...
 
@@ -25,10 +25,10 @@ class ElementwiseOps(Protocol):
         """Difference: y = a − b.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         """
         ...
 
@@ -36,10 +36,10 @@ class ElementwiseOps(Protocol):
         """Elementwise product: y = a·b.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         """
         ...
 
@@ -47,10 +47,10 @@ class ElementwiseOps(Protocol):
         """Quotient: y = a / b, IEEE: x/0 is ±inf, 0/0 is NaN.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: g/b to a, −g·a/b² to b, IEEE where b = 0.
         """
         ...
@@ -135,10 +135,10 @@ class ElementwiseOps(Protocol):
         """Comparison: y = 1 where a > b, else 0 (also where either is NaN).
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`, of the float dtype.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
@@ -147,10 +147,10 @@ class ElementwiseOps(Protocol):
         """Comparison: y = 1 where a ≥ b, else 0 (also where either is NaN).
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`, of the float dtype.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
@@ -159,10 +159,10 @@ class ElementwiseOps(Protocol):
         """Comparison: y = 1 where a = b, else 0 (also where either is NaN).
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`, of the float dtype.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
@@ -172,10 +172,10 @@ class ElementwiseOps(Protocol):
 
         Args:
             c: the condition, `s`, of the float dtype; it has no gradient.
-            a, b: arrays of the same shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: g to the branch taken; the other gets an exact 0, even where its value is NaN or infinite.
         """
         ...
@@ -197,10 +197,10 @@ class ElementwiseOps(Protocol):
         """Elementwise maximum: y = max(a, b); NaN where either is NaN. For the maximum along an axis see `reduce_max`.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: g to the larger; g/2 to each where they are equal.
         """
         ...
@@ -209,10 +209,10 @@ class ElementwiseOps(Protocol):
         """Elementwise minimum: y = min(a, b); NaN where either is NaN.
 
         Args:
-            a, b: arrays of one shape `s`.
+            a, b: arrays that broadcast to a shape `s`.
 
         Returns: `s`.
-        Raises: ShapeError if the shapes differ.
+        Raises: ShapeError if they do not broadcast.
         Derivative: g to the smaller; g/2 to each where they are equal.
         """
         ...
@@ -221,7 +221,7 @@ class ElementwiseOps(Protocol):
         """Alias of `max`.
 
         Args:
-            a, b: arrays of one shape.
+            a, b: arrays that broadcast.
         """
         ...
 
@@ -229,7 +229,7 @@ class ElementwiseOps(Protocol):
         """Alias of `min`.
 
         Args:
-            a, b: arrays of one shape.
+            a, b: arrays that broadcast.
         """
         ...
 

@@ -24,10 +24,12 @@ def formula_of(name: str) -> Formula | None:
 def evaluate(formula: Formula, inputs: tuple[np.ndarray, ...], options: dict[str, Any]) -> np.ndarray:
     """The value of an elementwise op, in the numbers that its inputs hold."""
     parameters = formula.values(options)
+    shape = np.broadcast_shapes(*(x.shape for x in inputs))
     if not scalars.is_exact(inputs[0]):
         env = {**dict(zip(formula.inputs, inputs, strict=True)), **parameters}
-        return np.broadcast_to(expression.evaluate(formula.tree, env, _ARRAYS), inputs[0].shape)
-    out = np.empty(inputs[0].shape, dtype=object)
+        return np.broadcast_to(expression.evaluate(formula.tree, env, _ARRAYS), shape)
+    inputs = tuple(np.broadcast_to(x, shape) for x in inputs)
+    out = np.empty(shape, dtype=object)
     for i in np.ndindex(out.shape):
         env = {**{n: x[i] for n, x in zip(formula.inputs, inputs, strict=True)}, **parameters}
         out[i] = fraction(expression.evaluate(formula.tree, env, _FRACTIONS))
