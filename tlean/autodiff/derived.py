@@ -10,6 +10,7 @@ from tlean import tree
 from tlean._core.refs import RefBase
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph, GraphRef
+from tlean.dtypes import FLOATS
 from tlean.errors import OptionError, ShapeError
 from tlean.programs.jit import Compiled
 
@@ -72,7 +73,7 @@ def results_of(graph: Graph, leaves: Sequence[Any]) -> list[GraphRef]:
 
 def zero_like(graph: Graph, r: Any) -> Any:
     """Zeros of the shape of a reference."""
-    return graph._full(shape=tuple(r.shape), value=0.0)
+    return graph._full(shape=tuple(r.shape), value=0.0, dtype=r.dtype if r.dtype in FLOATS else None)
 
 
 def pulled_back(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:

@@ -16,7 +16,7 @@ from tlean.compiler.derive import forward, reverse
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
-from tlean.dtypes import SIZES
+from tlean.dtypes import FLOATS, SIZES
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import FLOAT, Spec
 from tlean.shapes import as_shape
@@ -82,11 +82,6 @@ class GraphM(Graph):
         if not isinstance(i, int) or i != len(self._arguments) or spec is None:
             raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
         spec = as_spec(spec).resolved(self.dtype)
-        if spec.dtype.startswith("float") and spec.dtype != self.dtype:
-            raise DTypeError(
-                f"a program computes in one float dtype, but {name or f'argument {i}'} is declared as {spec.dtype} and the program is"
-                f" {self.dtype}; declare the shape alone, or compile with dtype={spec.dtype!r}"
-            )
         return self._slot(spec, name)
 
     def _slot(self, spec: Spec, name: str | None = None) -> GraphRef:
@@ -386,7 +381,7 @@ class CompiledScalar(CompiledOut):
 
     def _grad_graph(self) -> Graph:
         graph, args, ys, _ = self._start()
-        graph.outputs = [ys[0].id, *self._cotangents(graph, args, ys, [graph._full(shape=(), value=1.0)])]
+        graph.outputs = [ys[0].id, *self._cotangents(graph, args, ys, [graph._full(shape=(), value=1.0, dtype=ys[0].dtype)])]
         return graph
 
 
@@ -397,7 +392,7 @@ def _sequence(what: str, given: Any) -> Sequence[Any]:
 
 
 def _zeros(graph: Graph, like: GraphRef) -> Any:
-    return graph._full(shape=like.shape, value=0.0)
+    return graph._full(shape=like.shape, value=0.0, dtype=like.dtype if like.dtype in FLOATS else None)
 
 
 def _compiled(
