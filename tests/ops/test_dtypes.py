@@ -64,7 +64,9 @@ def expected_dtypes(record, tensors, default):
     moved = [t.dtype for t, k in zip(tensors, kinds, strict=True) if t is not None and k == "any"]
     together = own if any(d.startswith("float") for d in moved) else np.result_type(*moved).name if moved else own
     names = {"float": own, "any": together}
-    return [None if t is None else names.get(k, k) for t, k in zip(tensors, kinds, strict=True)], names.get(record.out_dtype, record.out_dtype)
+    return [None if t is None else names.get(k, k) for t, k in zip(tensors, kinds, strict=True)], names.get(
+        record.out_dtype, record.out_dtype
+    )
 
 
 def planned(record, tensors, options, default):
@@ -247,7 +249,13 @@ def test_created_arrays_keep_their_dtype_in_other_programs():
     for default in ("float32", "float64"):
         program = tl.compile_scalar(lambda ops, v: ops.sum(ops.log_softmax(v, axis=1)), [Spec((2, 3), "float64")], dtype=default)
         assert program.backward(x)[0].dtype == "float64"
-    graphs = [vjp_graph(r, [Spec((2, 3), "float64")], {"axis": 1, "keepdims": False}, "float32", (True,)) for r in CHECKED if r.name == "reduce_max"]
-    graphs.append(jvp_graph(next(r for r in CHECKED if r.name == "concat"), [Spec((2, 3), "float64")] * 2, {"axis": 0}, "float32", (True, False)))
+    graphs = [
+        vjp_graph(r, [Spec((2, 3), "float64")], {"axis": 1, "keepdims": False}, "float32", (True,))
+        for r in CHECKED
+        if r.name == "reduce_max"
+    ]
+    graphs.append(
+        jvp_graph(next(r for r in CHECKED if r.name == "concat"), [Spec((2, 3), "float64")] * 2, {"axis": 0}, "float32", (True, False))
+    )
     for graph in graphs:
         assert {s.dtype for s in graph.specs} <= {"float64", "int32", "int64"}

@@ -363,7 +363,13 @@ class _ConcatPair:
         return None if t[0] is None and t[1] is None else ops.concat(_with_zeros(ops, t, (a, b)), axis=0)
 
 
-@defop("concat_vectors", kernel="concat", dtypes={"a": ANY, "b": ANY}, out_dtype=ANY, samples=lambda: [good((2,), (3,)), good((0,), (3,)), bad("ShapeError", (2,), (2, 1))])
+@defop(
+    "concat_vectors",
+    kernel="concat",
+    dtypes={"a": ANY, "b": ANY},
+    out_dtype=ANY,
+    samples=lambda: [good((2,), (3,)), good((0,), (3,)), bad("ShapeError", (2,), (2, 1))],
+)
 class ConcatVectors(_ConcatPair):
     """One vector after the other: (n,), (m,) → (n + m,)."""
 

@@ -41,9 +41,7 @@ class Dtypes(NamedTuple):
     converted: bool
 
 
-def dtypes_of(
-    names: Sequence[str], kinds: Sequence[str], result: str, view: bool, dtypes: Sequence[str | None], default: str
-) -> Dtypes:
+def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, view: bool, dtypes: Sequence[str | None], default: str) -> Dtypes:
     """The dtypes of a call.
 
     Args:

@@ -137,9 +137,7 @@ class OpDef:
         """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
         return getattr(self.rules, which, None)
 
-    def infer(
-        self, specs: tuple[Spec | None, ...], options: dict[str, Any], dtype: str = FLOAT
-    ) -> tuple[dict[str, Any], list[Spec]]:
+    def infer(self, specs: tuple[Spec | None, ...], options: dict[str, Any], dtype: str = FLOAT) -> tuple[dict[str, Any], list[Spec]]:
         """Check a call and say what it makes: the options in canonical form, and the specs of outputs, then residuals.
 
         Args:

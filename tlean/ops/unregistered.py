@@ -31,9 +31,7 @@ def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
     return OpDef(name=f"{name}@{next(_made)}", options_names=(), rules=rules, kernel="", out_dtype=out.dtype, **inputs)
 
 
-def plain_op(
-    name: str, doc: str, shape: Callable[..., Any], kernel_params: Callable[..., Any], dtypes: Mapping[str, str]
-) -> OpDef:
+def plain_op(name: str, doc: str, shape: Callable[..., Any], kernel_params: Callable[..., Any], dtypes: Mapping[str, str]) -> OpDef:
     """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered.
 
     Args:

@@ -16,7 +16,6 @@ from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
 from ..target import Bound, Step, Target
 
-
 #: What the ops of a group have in common: the number of elements, and the dtype.
 _Kind = tuple[int, str]
 
