@@ -28,6 +28,7 @@ HOT = [
     "reduce/reduce",
     "reduce/maximum",
     "layout/layout",
+    "layout/convert",
     "pool/pool",
     "pool/avg_pool",
     "pool/smooth",

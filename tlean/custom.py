@@ -131,7 +131,7 @@ class CustomOp:
         def jvp(ops: Any, t: Any, y: Any, *xs: Any) -> Any:
             if self.jvp is None:
                 raise OptionError(f"{self.name}: a directional derivative needs the op's jvp; pass jvp= to custom_op")
-            moved = [ops._full(shape=xs[k].shape, value=0.0) if t[k] is None else t[k] for k in floats]
+            moved = [ops._full(shape=xs[k].shape, value=0.0, dtype=xs[k].dtype) if t[k] is None else t[k] for k in floats]
             return ops.apply(pushed, (*xs, *moved), {})
 
         return host_op(f"{self.name} #{number}", forward, list(specs), [shape], vjp, jvp)

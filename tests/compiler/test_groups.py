@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from chain_programs import program_of
 
+from tlean._core.array import as_tensor
 from tlean._core.plan import chain as chain_module
 from tlean._core.plan import epilogue
+from tlean._core.plan.plan import run
 from tlean.compiler import chain_code
 from tlean.compiler.cpu import CPU, Cpu
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.compiler.target import Step
-from tlean.errors import DeviceError
 from tlean.ops import Spec, get
 
 
@@ -174,12 +175,12 @@ def test_two_states_with_one_new_value_both_get_it():
     assert kernels(graph) == ["cumsum", "exp", "copy"]
 
 
-def test_a_boolean_that_is_returned_as_it_is_is_refused():
+def test_booleans_and_integers_are_returned_as_they_are():
     graph = Graph()
     x = graph.arg(Spec((3,), "bool"))
-    graph.outputs = [x.id, graph.const([True, False]).id]
-    with pytest.raises(DeviceError, match="dtype bool"):
-        lower(graph)
+    graph.outputs = [x.id, graph.const([True, False]).id, graph.const([1, 2]).id, x.id]
+    values = run(lower(graph), [as_tensor([True, False, True])], [((3,), "bool"), ((2,), "bool"), ((2,), "int64"), ((3,), "bool")])
+    assert [v.tolist() for v in values] == [[True, False, True], [True, False], [1, 2], [True, False, True]]
 
 
 def test_a_layout_other_than_the_core_reads_is_refused(monkeypatch):

@@ -358,7 +358,7 @@ def test_a_spread_of_a_spread_that_nothing_makes_is_found(monkeypatch):
     """What fusion did: the second spread read the first, which no instruction made."""
 
     def add(self, op):
-        if fuse._elements(self.graph, op, self.target) is not None and op.spreads:
+        if fuse._kind(self.graph, op, self.target) is not None and op.spreads:
             self.pending[op.made] = op
         else:
             known(self, op)

@@ -100,4 +100,4 @@ def test_options():
     assert dropout.infer((x, seed), {"p": 0})[0] == dropout.infer((x, None), {"p": 0.3, "train": False})[0]
     with pytest.raises(ShapeError, match=r"seed must have shape \(\)"):
         dropout.infer((x, Spec((1,), "int64")), {"p": 0.5})
-    assert get("rand_uniform").infer((seed,), {"shape": 4})[0] == {"shape": (4,)}
+    assert get("rand_uniform").infer((seed,), {"shape": 4}, "float64")[0] == {"shape": (4,), "dtype": "float64"}

@@ -10,7 +10,9 @@ import numpy as np
 from tlean._core.array import as_tensor
 from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
+from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError
+from tlean.ops.convert import converted
 
 from .derived import DerivedProgram, checked_argnums, checked_program, is_one, selected, variables
 from .products import gradient_record
@@ -93,7 +95,7 @@ def _rows(graph: Graph, y: GraphRef, xs: Sequence[GraphRef]) -> list[GraphRef]:
     for k, x in enumerate(xs):
         shape = (*y.shape, *x.shape)
         stacked = graph.stack([r[k] for r in rows], axis=0) if rows else None
-        blocks.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
+        blocks.append(graph._full(shape=shape, value=0.0, dtype=x.dtype) if stacked is None else graph.reshape(stacked, shape))
     return blocks
 
 
@@ -106,7 +108,7 @@ def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> li
         for k, y in enumerate(ys):
             shape = (*y.shape, *x.shape)
             if not columns:
-                found[k].append(graph._full(shape=shape, value=0.0))
+                found[k].append(graph._full(shape=shape, value=0.0, dtype=y.dtype if y.dtype in FLOATS else None))
                 continue
             column = with_zeros(graph, [c[k] for c in columns], [y] * len(columns))
             stacked = graph.stack(column, axis=0)  # type: ignore[arg-type]
@@ -126,4 +128,4 @@ def _size(r: GraphRef) -> int:
 def _basis(graph: Graph, like: GraphRef, i: int) -> GraphRef:
     e = np.zeros(_size(like))
     e[i] = 1.0
-    return graph.const(as_tensor(e.reshape(like.shape)))
+    return converted(graph, graph.const(as_tensor(e.reshape(like.shape))), like.dtype)

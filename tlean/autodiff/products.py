@@ -66,7 +66,7 @@ def gradient_record(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
                 raise OptionError(f"{name}: has_aux=True, so the program returns (scalar, aux), got {got}")
             y, aux = y
         y = scalar_of(name, graph, y)
-        grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0)], tuple(own[k] for k in picked)))
+        grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
         return value, grads[0] if is_one(argnums) else grads
 

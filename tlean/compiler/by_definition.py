@@ -27,13 +27,14 @@ def by_definition(graph: Graph) -> Graph:
             # What is no op has no definition: calls of Python, and instructions of the library's own programs.
             out.nodes.append(node)
             continue
+        own = node.record.dtypes_at(out._specs_of(inputs), node.options, graph.dtype).own
         made = node.outputs[: len(node.record.outputs)]
         if node.record.residuals:
             out.nodes.append(node)
             fresh = tuple(out._value(graph.specs[v]).id for v in made)
             same.update(zip(made, fresh, strict=True))
             made = fresh
-        out.nodes.append(GraphNode(_defined(node.record, graph.dtype), inputs, made, node.options, node.name))
+        out.nodes.append(GraphNode(_defined(node.record, own), inputs, made, node.options, node.name))
     out.outputs = [None if v is None else same.get(v, v) for v in graph.outputs]
     return out
 
@@ -42,7 +43,8 @@ def _defined(record: OpDef, dtype: str) -> OpDef:
     def host(outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
         from tlean.reference.interpreter import Reference
 
-        made = Reference(dtype).apply(record, tuple(ins), options)
+        ops = Reference(dtype)
+        made = ops.apply(record, tuple(None if x is None else ops.const(x) for x in ins), options)
         for target, value in zip(outs, made if isinstance(made, tuple) else (made,), strict=True):
             if target is not None:
                 target[...] = value.value

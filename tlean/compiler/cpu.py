@@ -12,8 +12,7 @@ from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
-from tlean.dtypes import SIZES, SUFFIX, WORDS
-from tlean.errors import DeviceError
+from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
@@ -24,7 +23,7 @@ from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
-from .target import Arrangement, Bound, Step, Target
+from .target import Arrangement, Bound, Step, Target, works_in
 
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
@@ -37,11 +36,10 @@ _FAR_BLOCK_BYTES = 24 * 1024
 _FAR_BYTES = 512 * 1024
 #: Inputs that an output of a group may choose from when it takes over memory.
 _HEIRS = 8
-#: The kernel that copies words as wide as the dtype's.
 
 
 def kernel_address(record: OpDef, dtype: str) -> int | None:
-    """The address of an op's kernel for programs of that float dtype, or None if the op has none."""
+    """The address of an op's kernel that works in that dtype, or None if the op has none."""
     return HOST if record.host is not None else KERNELS.get(f"{record.kernel}:{SUFFIX[dtype]}")
 
 
@@ -76,7 +74,7 @@ class Cpu(Target):
         ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
-        address = kernel_address(record, graph.dtype) or 0
+        address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
@@ -84,9 +82,7 @@ class Cpu(Target):
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
-        if spec.dtype not in WORDS:
-            raise DeviceError(f"a value of dtype {spec.dtype} cannot be returned as it is")
-        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{WORDS[spec.dtype]}"])
+        return Step("copy", (source,), (target,), (), (spec.size,), (), KERNELS[f"copy:{SUFFIX[spec.dtype]}"])
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
         steps = epilogues(graph, channel_blocks(graph, outer_updates(graph, steps, kept), kept, self), kept, self)
@@ -132,7 +128,8 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
 
 
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
-    suffix = SUFFIX[graph.dtype]
+    dtype = graph.specs[group[-1].made].dtype
+    suffix = SUFFIX[dtype]
     # Stretched operands first: between two steps they would end a run.
     group = [*(op for op in group if op.stretches), *in_chains([op for op in group if not op.stretches], suffix)]
     own = {op.made for op in group}
@@ -150,7 +147,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     code: list[Op] = []
     floats: list[float] = []
     runs = Runs(suffix, place, {*visible, *sums})
-    item = SIZES[graph.dtype]
+    item = SIZES[dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
     dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])

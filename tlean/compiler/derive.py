@@ -17,6 +17,7 @@ from tlean.caching import Cache
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
+from tlean.ops.convert import converted
 
 from .graph import Graph, GraphNode, GraphRef
 
@@ -36,13 +37,40 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
     """The op as a graph of primitives: inputs the op's inputs, outputs the op's outputs."""
 
     def build() -> Graph:
-        graph = Graph(dtype)
+        graph = Graph(record.dtypes_at(specs, options, dtype).own)
         refs = [graph.arg(s) for s in specs]
         out = record.rules.decompose(graph, *refs, **options)
         graph.outputs = [r.id for r in (out if isinstance(out, tuple | list) else (out,))]
         return graph.prune()
 
     return _cached(record, _key("decompose", record, specs, options, dtype), build)
+
+
+def conversion(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str) -> Graph | None:
+    """The call with its operands converted to the dtypes that the op takes, as a graph: its inputs the call's operands, its outputs the
+    call's outputs, then residuals. None where all operands are as the op takes them.
+    """
+    if not record.dtypes_at(specs, options, dtype).converted:
+        return None
+
+    def build() -> Graph:
+        dtypes = record.dtypes_at(specs, options, dtype)
+        graph = Graph(dtypes.own)
+        refs = _taken([graph.arg(s) for s in specs], dtypes.wanted)
+        made = graph._record(record, [None if r is None else r.id for r in refs], options)
+        _, outs = record.infer(tuple(specs), options, dtype)
+        graph.outputs = [converted(graph, GraphRef(graph, v), o.dtype).id for v, o in zip(made, outs, strict=True)]
+        return graph
+
+    return _cached(record, _key("conversion", record, specs, options, dtype), build)
+
+
+def _taken(refs: Sequence[GraphRef | None], dtypes: Sequence[str | None]) -> list[GraphRef | None]:
+    return [None if r is None else converted(r.ops, r, d) for r, d in zip(refs, dtypes, strict=True)]
+
+
+def _at(specs: Sequence[Spec | None], dtypes: Sequence[str | None]) -> list[Spec | None]:
+    return [None if s is None or d is None else Spec(s.shape, d) for s, d in zip(specs, dtypes, strict=True)]
 
 
 def vjp_graph(
@@ -60,16 +88,25 @@ def vjp_graph(
     """
 
     def build() -> Graph:
-        _, outs = record.infer(tuple(specs), options)
-        outs = [o.resolved(dtype) for o in outs]
+        _, outs = record.infer(tuple(specs), options, dtype)
+        dtypes = record.dtypes_at(specs, options, dtype)
         n_out = len(record.outputs)
-        graph = Graph(dtype)
+        graph = Graph(dtypes.own)
         gs = [graph.arg(o if p else None) for o, p in zip(outs[:n_out], present, strict=True)]
         made = [graph.arg(o) for o in outs]
         ins = [graph.arg(s) for s in specs]
         if not record.differentiable:
             graph.outputs = [None] * len(ins)
             return graph
+        if dtypes.converted:
+            # The rule at the dtypes that the op takes; each cotangent goes back to its operand's.
+            inner = vjp_graph(record, _at(specs, dtypes.wanted), options, dtypes.own, needs, present)
+            found = graph._inline(inner, [*gs, *made, *_taken(ins, dtypes.wanted)])
+            graph.outputs = [
+                None if r is None or x is None or x.dtype not in FLOATS else converted(graph, r, x.dtype).id
+                for r, x in zip(found, ins, strict=True)
+            ]
+            return graph.prune()
         rule = record.rules.vjp
         if rule is not None:
             g = gs[0] if n_out == 1 else tuple(gs)
@@ -89,9 +126,11 @@ def vjp_graph(
             raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
         graph.outputs = [None if r is None or not n else r.id for r, n in zip(found, needs, strict=True)]
         for out, spec in zip(graph.outputs, specs, strict=True):
-            if out is not None and spec is not None and graph.specs[out].shape != spec.shape:
-                found = graph.specs[out].shape
-                raise OptionError(f"{record.name}: its vjp gives a cotangent of shape {found} for an input of {spec.shape}")
+            if out is not None and spec is not None and graph.specs[out] != spec.resolved(dtype):
+                got, wanted = graph.specs[out], spec.resolved(dtype)
+                raise OptionError(
+                    f"{record.name}: its vjp gives a cotangent of shape {got.shape} {got.dtype} for an input of {wanted.shape} {wanted.dtype}"
+                )
         return graph.prune()
 
     return _cached(record, _key("vjp", record, specs, options, dtype, needs, present), build)
@@ -105,15 +144,18 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
     """
 
     def build() -> Graph:
-        _, outs = record.infer(tuple(specs), options)
-        outs = [o.resolved(dtype) for o in outs[: len(record.outputs)]]
-        graph = Graph(dtype)
+        outs = record.infer(tuple(specs), options, dtype)[1][: len(record.outputs)]
+        dtypes = record.dtypes_at(specs, options, dtype)
+        graph = Graph(dtypes.own)
         ts = tuple(graph.arg(s if p else None) for s, p in zip(specs, present, strict=True))
         made = [graph.arg(o) for o in outs]
         ins = [graph.arg(s) for s in specs]
         rule = record.rules.jvp
-        if not record.differentiable:
-            found: list[Any] = [None] * len(made)
+        if dtypes.converted and record.differentiable:
+            inner = jvp_graph(record, _at(specs, dtypes.wanted), options, dtypes.own, present)
+            found: list[Any] = graph._inline(inner, [*_taken(ts, dtypes.wanted), *made, *_taken(ins, dtypes.wanted)])
+        elif not record.differentiable:
+            found = [None] * len(made)
         elif rule is not None:
             result = rule(graph, ts, made[0] if len(made) == 1 else tuple(made), *ins, **options)
             found = list(result) if isinstance(result, tuple | list) else [result]
@@ -156,7 +198,7 @@ def reverse(
     for ref, g in seeds:
         # An integer output has no cotangent, whatever was given for it.
         if graph.specs[ref.id].dtype in FLOATS:
-            add(ref.id, g)
+            add(ref.id, converted(graph, g, ref.dtype))
     for node in reversed(nodes):
         n_out = len(node.record.outputs)
         gs = [cotangents.get(v) for v in node.outputs[:n_out]]
@@ -179,7 +221,7 @@ def forward(
 
     Several sweeps over one program name its `nodes`, so that none walks through what the others appended.
     """
-    tangents: dict[int, GraphRef] = {x.id: t for x, t in seeds}
+    tangents: dict[int, GraphRef] = {x.id: converted(graph, t, x.dtype) for x, t in seeds}
     for node in graph._needed([o.id for o in outputs if o is not None]) if nodes is None else nodes:
         ts = [None if i is None else tangents.get(i) for i in node.inputs]
         if all(t is None for t in ts):
@@ -197,12 +239,13 @@ def forward(
 def pulled_back(graph: Graph, ys: Sequence[GraphRef], gs: Sequence[GraphRef], xs: Any, nodes: Any = None) -> Any:
     """Cotangents in the structure of xs: an explicit zero where nothing arrives, None for integers."""
     leaves, structure = tree.flatten(xs)
-    wrt = [r if isinstance(r, GraphRef) and r.dtype.startswith("float") else None for r in leaves]
+    wrt = [r if isinstance(r, GraphRef) and r.dtype in FLOATS else None for r in leaves]
     return tree.unflatten(structure, with_zeros(graph, reverse(graph, list(zip(ys, gs, strict=True)), wrt, nodes), wrt))
 
 
 def with_zeros(graph: Graph, derivatives: Sequence[Any], refs: Sequence[Any]) -> list[Any]:
     """The derivatives that belong to references, zeros for those that are None; None where there is no reference."""
     return [
-        graph._full(shape=tuple(r.shape), value=0.0) if d is None and r is not None else d for d, r in zip(derivatives, refs, strict=True)
+        graph._full(shape=tuple(r.shape), value=0.0, dtype=r.dtype if r.dtype in FLOATS else None) if d is None and r is not None else d
+        for d, r in zip(derivatives, refs, strict=True)
     ]

@@ -11,7 +11,7 @@ from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
-from tlean.dtypes import FLOATS
+from tlean.dtypes import ANY, FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 
@@ -27,9 +27,9 @@ class GraphNode(NamedTuple):
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an op takes an array in, whatever it was; None for a mask, which is taken as it is."""
-    dtype = record.dtypes.get(name, float_dtype)
-    return None if dtype == "bool" else dtype
+    """The dtype that an array becomes a constant of where an op takes it; None for a mask, which is taken as it is."""
+    kind = record.dtypes.get(name.partition("[")[0], ANY)
+    return None if kind == "bool" else float_dtype if kind == ANY else kind
 
 
 class GraphRef(RefBase):
@@ -63,7 +63,7 @@ class Graph(OpsMethods):
     Values are numbered in the order they appear; a node reads and makes values.
 
     Args:
-        dtype: what `"float"` means in this program.
+        dtype: of Python numbers and of what is given without a dtype; arguments have their own, and ops that of their operands.
         merge: record the same call on the same values once (ops are pure, so the bits are the same). Programs that are still to be
             differentiated keep repeated calls apart: their contributions to a gradient are added one by one, as on the eager tape.
     """
@@ -116,8 +116,10 @@ class Graph(OpsMethods):
             name: shown in printed graphs.
         """
         tensor = as_tensor(value)
-        if tensor.dtype in FLOATS:
-            tensor = as_tensor(value, self.dtype)
+        return self._constant(as_tensor(value, self.dtype) if tensor.dtype in FLOATS else tensor)
+
+    def _constant(self, tensor: AnyTensor) -> GraphRef:
+        """A constant of the array's own dtype."""
         ref = self._value(Spec(tuple(tensor.shape), tensor.dtype))
         self.constants[ref.id] = tensor
         return ref
@@ -189,7 +191,7 @@ class Graph(OpsMethods):
             key = known = None
         if known is not None and (self.merge or inlined):
             return known
-        clean, outs = record.infer(self._specs_of(ids), options)
+        clean, outs = record.infer(self._specs_of(ids), options, self.dtype)
         made = tuple(self._value(spec).id for spec in outs)
         self.nodes.append(GraphNode(record, ids, made, clean, name))
         if key is not None:
@@ -210,7 +212,7 @@ class Graph(OpsMethods):
             if theirs is not None and mine is not None:
                 where[theirs] = mine.id
         for theirs, constant in graph.constants.items():
-            where[theirs] = self.const(constant).id
+            where[theirs] = (self._constant if constant.dtype in FLOATS and constant.dtype != self.dtype else self.const)(constant).id
         for node in graph.nodes:
             made = self._record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
             where.update(zip(node.outputs, made, strict=True))
@@ -256,7 +258,7 @@ class Graph(OpsMethods):
             for i in node.inputs:
                 if i is not None and i not in ready:
                     raise NodeError(f"{node.record.name} reads %{i} before it is made")
-            _, outs = node.record.infer(self._specs_of(node.inputs), node.options)
+            _, outs = node.record.infer(self._specs_of(node.inputs), node.options, self.dtype)
             for made, spec in zip(node.outputs, outs, strict=True):
                 if self.specs[made] != spec.resolved(self.dtype):
                     raise NodeError(f"{node.record.name} makes %{made} of {spec}, recorded as {self.specs[made]}")

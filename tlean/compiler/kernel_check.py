@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
-from tlean.dtypes import SIZES, SUFFIX, WORDS
+from tlean.dtypes import SIZES, SUFFIX
 
 from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, EpilogueHeader, Op, OuterUpdate, RunStep
 from .graph import GraphNode
 from .passes.channel_blocks import blocked_ints
 from .plan_check import PlanCheck
-from .target import Step
+from .target import Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}
@@ -56,7 +56,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
 
 def _copy(check: PlanCheck, step: Step) -> None:
     spec = check.spec_of(step.inputs[0])
-    if step.code != KERNELS[f"copy:{WORDS.get(spec.dtype, '')}"] or step.ints != (spec.size,) or step.floats:
+    if step.code != KERNELS[f"copy:{SUFFIX[spec.dtype]}"] or step.ints != (spec.size,) or step.floats:
         check.fault("a copy is of the whole value", f"it has the numbers {step.ints} for {spec}")
 
 
@@ -69,12 +69,15 @@ def _kernel(check: PlanCheck, step: Step, table: Mapping[str, int]) -> None:
         if step.code != callback.ADDRESS or ints != wanted or floats:
             check.fault("a call into Python gets the numbers of its operands", f"{record.name} has {ints} for {wanted}")
         return
+    dtypes = record.dtypes_at(specs, node.options, check.graph.dtype)
+    if dtypes.converted:
+        check.fault("a kernel's operands have the dtypes of its record", f"{record.name} gets {[s and s.dtype for s in specs]}")
     own_ints, own_floats = record.kernel_params(specs, node.options)
     name = record.kernel
     if step.blocked and step.kernel == f"{name}_blocked":
         operands = (*node.outputs, *(None if i is None else check.root[i] for i in node.inputs))
         own_ints, name = blocked_ints(name, own_ints, operands, step.blocked), step.kernel
-    if step.kernel != name or step.code != table.get(f"{name}:{SUFFIX[check.graph.dtype]}"):
+    if step.kernel != name or step.code != table.get(f"{name}:{SUFFIX[dtypes.works]}"):
         check.fault("a node runs by its record's kernel", f"{record.name} runs by {step.kernel}")
     if ints != own_ints or len(floats) != len(own_floats) or any(a != b and a == a for a, b in zip(floats, own_floats, strict=True)):
         check.fault("a kernel gets its record's numbers", f"{record.name} gets {ints}, {floats} for {own_ints}, {own_floats}")
@@ -89,8 +92,9 @@ def _epilogue(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     node, width = step.nodes[0], len(EpilogueHeader._fields)
     entry, n_out, n_in, n_ints, n_floats = EpilogueHeader(*step.ints[:width])
     ints, operands = step.ints[width : width + n_ints], step.inputs[:n_in]
-    name = f"{node.record.kernel}:{SUFFIX[check.graph.dtype]}"
-    blocked = f"{node.record.kernel}_blocked:{SUFFIX[check.graph.dtype]}"
+    suffix = SUFFIX[works_in(check.graph, node)]
+    name = f"{node.record.kernel}:{suffix}"
+    blocked = f"{node.record.kernel}_blocked:{suffix}"
     kernel = node.record.kernel if entry == PRODUCERS.get(name) else f"{node.record.kernel}_blocked"
     if entry not in (PRODUCERS.get(name), PRODUCERS.get(blocked)) or node.record.host is not None:
         check.fault("a kernel with an epilogue reports its parts", f"{node.record.name} does not")
@@ -127,9 +131,9 @@ def _outer(check: PlanCheck, step: Step) -> None:
             "the step of an outer product is an optimiser's, its gradient a product", f"it is {[n.record.name for n in step.nodes]}"
         )
     u, v = [root[i] for i in product.inputs[:2]]
-    shape, suffix = graph.specs[gradient].shape, SUFFIX[graph.dtype]
+    (shape, dtype), suffix = (graph.specs[gradient].shape, graph.specs[gradient].dtype), SUFFIX[graph.specs[gradient].dtype]
     kernel, scale = KERNELS[f"{node.record.kernel}:{suffix}"], INNER[f"scale:{suffix}"]
-    wanted = OuterUpdate._make((kernel, scale, *shape, SIZES[graph.dtype], len(node.outputs) - 1))
+    wanted = OuterUpdate._make((kernel, scale, *shape, SIZES[dtype], len(node.outputs) - 1))
     sizes = (graph.specs[u].size, graph.specs[v].size)
     if step.inputs != (parameter, u, v, *others) or step.outputs != node.outputs or step.ints != wanted or step.floats or sizes != shape:
         check.fault("the step of an outer product has its operands and numbers", f"it has {step.inputs}, {step.ints} for {wanted}")
@@ -141,13 +145,15 @@ class _Group:
         self.plan = check
         self.step = step
         self.code = ChainCode.decode(step.ints)
-        self.suffix = SUFFIX[check.graph.dtype]
         count = len(self.code.ops)
         self.nodes, self.sums = step.nodes[:count], step.nodes[count:]
         self.visible = len(step.outputs) - len(self.sums)
         if len(self.code.sums) != len(self.sums) or len(self.nodes) != count or not self.nodes:
             self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(step.nodes)} nodes")
         self.elements = check.graph.specs[self.nodes[0].outputs[0]].size
+        #: A group computes in one dtype.
+        self.dtype = check.graph.specs[self.nodes[0].outputs[0]].dtype
+        self.suffix = SUFFIX[self.dtype]
         # The values by operand, and how many slots hold some.
         self.holds: dict[int, int] = {}
         self.slots = 0
@@ -161,10 +167,11 @@ class _Group:
 
     def check(self) -> None:
         self._header()
-        specs, dtype = self.plan.graph.specs, self.plan.graph.dtype
-        for k, v in enumerate(self.step.inputs):
-            if v < 0 or specs[v].dtype != dtype:
+        specs = self.plan.graph.specs
+        for k, v in enumerate((*self.step.inputs, *(n.outputs[0] for n in self.step.nodes))):
+            if v < 0 or specs[v].dtype != self.dtype:
                 self.fault(f"input {k} is %{v}")
+        for k, v in enumerate(self.step.inputs):
             if specs[v].size == self.elements:
                 self.holds[k] = v
             if specs[v].size != self.elements or self.elements == 1:
@@ -184,7 +191,7 @@ class _Group:
             self._made()
 
     def _header(self) -> None:
-        header, item = self.code.header, SIZES[self.plan.graph.dtype]
+        header, item = self.code.header, SIZES[self.dtype]
         reduce_sum, machine = KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"]
         wanted = header._replace(elements=self.elements, itemsize=item, segment=_SEGMENT, strip=_STRIP // item)
         if header != wanted._replace(reduce_sum=reduce_sum, machine=machine) or header.block < 1:

@@ -27,6 +27,11 @@ INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_
 NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 
 
+def works_in(graph: Graph, node: GraphNode) -> str:
+    """The dtype that a node's kernel is named by."""
+    return node.record.dtypes_at(graph._specs_of(node.inputs), node.options, graph.dtype).works
+
+
 def nbytes(spec: Spec) -> int:
     """Bytes of an array of that spec."""
     return spec.size * SIZES[spec.dtype]
@@ -175,7 +180,7 @@ class Target:
         return graph
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
-        """Whether an op has its own kernel for programs of that float dtype. Raises: DeviceError for an op that cannot run here."""
+        """Whether an op has its own kernel that works in that dtype. Raises: DeviceError for an op that cannot run here."""
         raise NotImplementedError
 
     def fuses(self, record: OpDef, dtype: str) -> bool:

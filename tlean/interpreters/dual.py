@@ -96,11 +96,16 @@ class Dual(OpsMethods):
 
     def _tangents(self, record: OpDef, primals: Any, tangents: Any, ys: Any, options: dict[str, Any]) -> Sequence[Any]:
         shapes = tuple(None if p is None else tuple(p.shape) if hasattr(p, "shape") else () for p in primals)
+        kinds = [record.dtypes.get(n, "") for n in record.input_names(len(primals))]
+        specs = [
+            None if p is None else Spec(shape, p.dtype if isinstance(p, RefBase) else kind)
+            for p, shape, kind in zip(primals, shapes, kinds, strict=True)
+        ]
         clean = record.rules.options(*shapes, **options) if record.rules.options else options
-        if record.rules.jvp is not None:
+        dtypes = record.dtypes_at(specs, clean, self.inner.dtype)
+        if record.rules.jvp is not None and dtypes.own == self.inner.dtype and not dtypes.converted:
             found = record.rules.jvp(self.inner, tangents, ys if len(record.outputs) > 1 else ys[0], *primals, **clean)
             return found if isinstance(found, tuple | list) else [found]
-        specs = [None if p is None else Spec(tuple(p.shape), p.dtype) for p in primals]
         graph = jvp_graph(record, specs, clean, self.inner.dtype, tuple(t is not None for t in tangents))
         return replay(graph, self.inner, [*tangents, *ys, *primals])
 

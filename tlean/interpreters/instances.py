@@ -10,7 +10,7 @@ from tlean._core.plan import plan as core
 from tlean.caching import Cache
 from tlean.compiler.cost import work_of
 from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
-from tlean.compiler.derive import decomposition, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.errors import DeviceError
@@ -25,7 +25,7 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
 
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say.
     """
-    clean, outs = record.infer(specs, options)
+    clean, outs = record.infer(specs, options, dtype)
     key = (record.name, dtype, specs, reference, options_key(clean))
     return record.kept("instances", _INSTANCES).make(key, lambda: _instance(record, dtype, specs, clean, outs, reference))
 
@@ -33,10 +33,10 @@ def instantiate(record: OpDef, dtype: str, specs: tuple[Spec | None, ...], optio
 def _instance(
     record: OpDef, dtype: str, specs: tuple[Spec | None, ...], clean: dict[str, Any], outs: Sequence[Spec], reference: bool
 ) -> Instance:
-    outs = [o.resolved(dtype) for o in outs]
     if len(record.outputs) > 1:
         raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
-    address = kernel_address(record, dtype)
+    works = record.dtypes_at(specs, clean, dtype).works
+    address = kernel_address(record, works)
     residuals = [(o.shape, o.dtype) for o in outs[1:]]
     work = work_of(record, specs, outs, clean)
     if (reference and not record.view) or record.stretches(specs, outs[0]):
@@ -48,13 +48,17 @@ def _instance(
             *(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), ()),
             *(plan, lambda i, m: make_vjp(i, m, reference), plan.work),
         )
+    converted = conversion(record, specs, clean, dtype)
+    if converted is not None:
+        plan = lower(converted)
+        return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
     if address or record.view:
         ints, floats = kernel_numbers(record, specs, outs, clean)
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
     if record.rules.decompose is not None:
         plan = lower(decomposition(record, specs, clean, dtype))
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
-    raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {dtype}")
+    raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {works}")
 
 
 def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:

@@ -82,10 +82,13 @@ def _mask_samples() -> list:
 class AttentionAllowed:
     """1 where a query (row) may attend to a key (column), else 0."""
 
-    def shape(mask, *, shape, causal):
+    def options(mask, *, shape, causal, dtype=None):
+        return {"shape": shape, "causal": causal, "dtype": dtype}
+
+    def shape(mask, *, shape, causal, dtype):
         return shape
 
-    def kernel_params(mask, *, shape, causal):
+    def kernel_params(mask, *, shape, causal, dtype):
         """Ints: batch, n, m, whether each batch item has its own mask, causal."""
         return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
 

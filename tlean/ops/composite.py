@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import ANY
 from ..errors import OptionError, ShapeError, TleanError, complete, describe
 from .loss import check_labelled, label_options, reduction_name
 from .registry import Shape, array, composite, defop, is_positive
 
 
-@defop("_identity", view=True)
+@defop("_identity", view=True, dtypes={"x": ANY}, out_dtype=ANY)
 class Identity:
     """The same value under its own name: two identities of one value are two variables of differentiation."""
 

@@ -21,6 +21,7 @@ from inspect import Parameter, Signature
 from numbers import Real
 from typing import Any
 
+from ..dtypes import ANY
 from ..errors import OptionError
 from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
 from . import expression as ex
@@ -463,6 +464,8 @@ elementwise(
 @defop(
     "detach",
     view=True,
+    dtypes={"x": ANY},
+    out_dtype=ANY,
     aliases=("stop_gradient",),
     samples=lambda: [good((2, 3), smooth=False), good((), smooth=False)],
     differentiable=False,
@@ -484,13 +487,13 @@ FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)
 class Full:
     """A constant array: every element is `value`."""
 
-    def options(*, shape: Any, value: Any) -> dict[str, Any]:
-        return {"shape": as_shape(shape), "value": number(value, "value")}
+    def options(*, shape: Any, value: Any, dtype: str | None = None) -> dict[str, Any]:
+        return {"shape": as_shape(shape), "value": number(value, "value"), "dtype": dtype}
 
-    def shape(*, shape: Shape, value: float) -> Shape:
+    def shape(*, shape: Shape, value: float, dtype: str | None) -> Shape:
         return shape
 
-    def kernel_params(*, shape: Shape, value: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def kernel_params(*, shape: Shape, value: float, dtype: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
         # ints = (elements,); floats = (value,).
         return (size(shape),), (value,)
 

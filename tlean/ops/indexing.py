@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
+from ..dtypes import ANY
 from ..errors import IndexRangeError, OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
-from .layout import row_strides, strided_numbers
+from .layout import MOVED, row_strides, strided_numbers
 from .registry import defop, linear_jvp
 from .samples import Arr, bad, good
 
@@ -43,7 +44,7 @@ def _per_axis(values: Sequence[int], x: Shape, name: str) -> Shape:
     return entries
 
 
-@defop("slice_range0", kernel="strided_copy", samples=lambda: [
+@defop("slice_range0", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((5, 3), start=1, length=3), good((5,), start=0, length=5), good((4, 2, 2), start=4, length=0), good((4, 2), start=3, length=1),
     bad("IndexRangeError", (5, 3), start=3, length=3), bad("IndexRangeError", (5, 3), start=-1, length=2),
     bad("IndexRangeError", (5,), start=0, length=-1), bad("ShapeError", (), start=0, length=0),
@@ -71,7 +72,7 @@ class SliceRange0:
     jvp = linear_jvp("slice_range0")
 
 
-@defop("slice", kernel="strided_copy", samples=lambda: [
+@defop("slice", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((5, 4), starts=(1, 0), stops=(4, 2)), good((5, 4), starts=(0, 1), stops=(5, 4), steps=(2, 3)), good((5,), starts=(2,), stops=(5,)),
     good((), starts=(), stops=()), good((3, 4), starts=(1, 2), stops=(1, 3)), good((2, 3, 4), starts=(0, 1, 0), stops=(2, 2, 3)),
     good((7, 2), starts=(1, 0), stops=(7, 2), steps=(3, 1)),
@@ -111,7 +112,7 @@ class Slice:
     jvp = linear_jvp("slice")
 
 
-@defop("_place", kernel="place", samples=lambda: [
+@defop("_place", kernel="place", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((2, 2), shape=(4, 5), starts=(1, 2), steps=(1, 1)), good((2, 2), shape=(5, 5), starts=(1, 0), steps=(3, 2)),
     good((3,), shape=(3,), starts=(0,), steps=(1,)), good((), shape=(), starts=(), steps=()),
     good((0, 2), shape=(3, 2), starts=(1, 0), steps=(1, 1)),
@@ -135,7 +136,7 @@ class Place:
     jvp = linear_jvp("_place")
 
 
-@defop("pad", kernel="place", samples=lambda: [
+@defop("pad", kernel="place", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((2, 3), widths=((1, 0), (0, 2))), good((2, 3), widths=((1, 1), (2, 2)), value=-1.5), good((3,), widths=((0, 0),)),
     good((), widths=()),
     good((0,), widths=((2, 1),), value=3.0), good((2, 3, 3), widths=((0, 0), (1, 1), (1, 1))),
@@ -202,7 +203,7 @@ def at_one(value: int) -> Arr:
     return Arr((), "values", data=value)
 
 
-@defop("gather_scalar", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("gather_scalar", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
     good((5,), at_one(0)), good((5,), at_one(4)), bad("IndexRangeError", (5,), at_one(5)), bad("IndexRangeError", (5,), at_one(-1)),
     bad("IndexRangeError", (0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)), bad("ShapeError", (5,), at(1, 2)),
 ])  # fmt: skip
@@ -223,7 +224,7 @@ class GatherScalar(_Gather):
     jvp = linear_jvp("gather_scalar")
 
 
-@defop("gather_row", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("gather_row", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
     good((5, 3), at_one(0)), good((5, 3), at_one(4)), bad("IndexRangeError", (5, 3), at_one(5)), bad("IndexRangeError", (5, 3), at_one(-1)),
     bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -244,7 +245,7 @@ class GatherRow(_Gather):
     jvp = linear_jvp("gather_row")
 
 
-@defop("gather_scalar_nat", kernel="gather_rows", dtypes={"i": "int64"}, aliases=("gather_scalar_ref",), samples=lambda: [
+@defop("gather_scalar_nat", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, aliases=("gather_scalar_ref",), samples=lambda: [
     good((5,), at_one(2)), good((5,), at_one(5)), good((5,), at_one(-1)), good((0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)),
 ])  # fmt: skip
 class GatherScalarNat(_Gather):
@@ -261,7 +262,7 @@ class GatherScalarNat(_Gather):
     jvp = linear_jvp("gather_scalar_nat")
 
 
-@defop("gather_row_ref", kernel="gather_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("gather_row_ref", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
     good((5, 3), at_one(2)), good((5, 3), at_one(5)), good((5, 3), at_one(-1)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
 class GatherRowRef(_Gather):
@@ -278,7 +279,7 @@ class GatherRowRef(_Gather):
     jvp = linear_jvp("gather_row_ref")
 
 
-@defop("gather_vec_nat", kernel="gather_rows", dtypes={"idx": "int64"}, aliases=("gather_vec_ref",), samples=lambda: [
+@defop("gather_vec_nat", kernel="gather_rows", dtypes={"x": ANY, "idx": "int64"}, out_dtype=ANY, aliases=("gather_vec_ref",), samples=lambda: [
     good((5,), at(0, 4, 0)), good((5,), at(-1, 5, 2)), good((5,), Arr((0,), "int", 0, 5)), good((3,), at(*range(3), *range(3), 9)),
     bad("ShapeError", (5, 2), at(0)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -296,7 +297,7 @@ class GatherVecNat(_Gather):
     jvp = linear_jvp("gather_vec_nat")
 
 
-@defop("gather_rows_nat", kernel="gather_rows", dtypes={"idx": "int64"}, aliases=("gather_rows_ref",), samples=lambda: [
+@defop("gather_rows_nat", kernel="gather_rows", dtypes={"x": ANY, "idx": "int64"}, out_dtype=ANY, aliases=("gather_rows_ref",), samples=lambda: [
     good((5, 3), at(0, 4, 0)), good((5, 3), at(-1, 5, 2)), good((5, 3), Arr((0,), "int", 0, 5)), good((4, 70), at(1, 1, 3, 1)),
     bad("ShapeError", (5,), at(0)), bad("ShapeError", (5, 3), at_one(0)),
 ])  # fmt: skip

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from operator import index
 from typing import Any
 
+from ..dtypes import ANY
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, broadcast_axes, normalize_axis, resolve_reshape, size
 from .registry import OpDef, defop, linear_jvp
 from .samples import bad, good
+
+#: The kinds of the inputs of an op that moves x.
+MOVED = {"x": ANY}
 
 
 def row_strides(shape: Shape) -> Shape:
@@ -59,7 +63,7 @@ def reshape_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("reshape", view=True, samples=reshape_samples)
+@defop("reshape", view=True, dtypes=MOVED, out_dtype=ANY, samples=reshape_samples)
 class Reshape:
     """The same elements in row-major order under another shape; one size may be -1 and is then worked out."""
 
@@ -75,7 +79,7 @@ class Reshape:
     jvp = linear_jvp("reshape")
 
 
-@defop("flatten", view=True, samples=lambda: [good((2, 3, 4)), good(()), good((5,)), good((0, 3))])
+@defop("flatten", view=True, dtypes=MOVED, out_dtype=ANY, samples=lambda: [good((2, 3, 4)), good(()), good((5,)), good((0, 3))])
 class Flatten:
     """All elements in row-major order as one vector."""
 
@@ -110,7 +114,7 @@ def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[
 
         jvp = linear_jvp(name)
 
-    return defop(name, kernel="strided_copy", samples=samples)(Permutation)
+    return defop(name, kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=samples)(Permutation)
 
 
 def transpose2d_samples() -> list:
@@ -152,7 +156,7 @@ def _swap_axes(ndim: int, depth: int) -> Shape:
     return tuple(axes)
 
 
-@defop("swap_adjacent_at_depth", kernel="strided_copy", samples=lambda: [
+@defop("swap_adjacent_at_depth", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((2, 3, 4), depth=0), good((2, 3, 4), depth=1), good((2, 3, 4), depth=2), good((5,), depth=0), good((), depth=0),
     good((2, 3), depth=9),
 ])  # fmt: skip
@@ -183,7 +187,7 @@ def permute_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("permute", kernel="strided_copy", samples=permute_samples)
+@defop("permute", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=permute_samples)
 class Permute:
     """Axes in another order: output axis i is input axis axes[i]."""
 
@@ -221,7 +225,7 @@ def broadcast_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("broadcast_to", kernel="strided_copy", samples=broadcast_samples)
+@defop("broadcast_to", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=broadcast_samples)
 class BroadcastTo:
     """Repeats x along new axes and along axes of size 1.
 
@@ -293,7 +297,7 @@ def concat_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("concat", samples=concat_samples)
+@defop("concat", dtypes={"xs": ANY}, out_dtype=ANY, samples=concat_samples)
 class Concat:
     """Joins arrays along an axis that they have."""
 
@@ -315,7 +319,7 @@ class Concat:
         return None if all(d is None for d in t) else ops.concat(_with_zeros(ops, t, xs), axis=axis)
 
 
-@defop("stack", kernel="concat", samples=lambda: [
+@defop("stack", kernel="concat", dtypes={"xs": ANY}, out_dtype=ANY, samples=lambda: [
     good((2, 3), (2, 3), axis=0), good((2, 3), (2, 3), (2, 3), axis=-1), good((), ()), good((4,), axis=1), good((2, 3), (2, 3), axis=1),
     bad("ShapeError", (2, 3), (3, 2)), bad("IndexRangeError", (2,), (2,), axis=3), bad("ShapeError"),
 ])  # fmt: skip
@@ -359,7 +363,13 @@ class _ConcatPair:
         return None if t[0] is None and t[1] is None else ops.concat(_with_zeros(ops, t, (a, b)), axis=0)
 
 
-@defop("concat_vectors", kernel="concat", samples=lambda: [good((2,), (3,)), good((0,), (3,)), bad("ShapeError", (2,), (2, 1))])
+@defop(
+    "concat_vectors",
+    kernel="concat",
+    dtypes={"a": ANY, "b": ANY},
+    out_dtype=ANY,
+    samples=lambda: [good((2,), (3,)), good((0,), (3,)), bad("ShapeError", (2,), (2, 1))],
+)
 class ConcatVectors(_ConcatPair):
     """One vector after the other: (n,), (m,) → (n + m,)."""
 
@@ -369,7 +379,7 @@ class ConcatVectors(_ConcatPair):
         return (a[0] + b[0],)
 
 
-@defop("concat_dim0", kernel="concat", samples=lambda: [
+@defop("concat_dim0", kernel="concat", dtypes={"a": ANY, "b": ANY}, out_dtype=ANY, samples=lambda: [
     good((2, 3), (4, 3)), good((1, 2, 2), (0, 2, 2)), good((2,), (1,)), bad("ShapeError", (2, 3), (2, 4)), bad("ShapeError", (), ()),
 ])  # fmt: skip
 class ConcatDim0(_ConcatPair):

@@ -189,13 +189,13 @@ class OneHot:
     All zeros for the label `ignore_index`, and for one outside [0, depth), unless `strict`: then that raises an IndexRangeError.
     """
 
-    def options(labels, *, depth, ignore_index=None, strict=False):
-        return {"depth": depth, "ignore_index": ignore_index, "strict": bool(strict)}
+    def options(labels, *, depth, ignore_index=None, strict=False, dtype=None):
+        return {"depth": depth, "ignore_index": ignore_index, "strict": bool(strict), "dtype": dtype}
 
-    def shape(labels, *, depth, ignore_index, strict):
+    def shape(labels, *, depth, ignore_index, strict, dtype):
         return (*labels, depth)
 
-    def kernel_params(labels, *, depth, ignore_index, strict):  # (labels, depth, is one ignored?, which, strict)
+    def kernel_params(labels, *, depth, ignore_index, strict, dtype):  # (labels, depth, is one ignored?, which, strict)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0, strict), ()
 
     vjp = no_gradient

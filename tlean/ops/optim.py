@@ -158,4 +158,5 @@ FINITE = plain_op(
     " NumericsError, before anything was updated.",
     _finite_shape,
     _finite_params,
+    {"xs[0]": "float64"},
 )

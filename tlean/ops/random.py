@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
+from .promotion import float_option
 from .registry import defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 
@@ -42,14 +43,14 @@ def _uniform_samples() -> list:
 class RandUniform:
     """Uniform random numbers in [0, 1), by Philox4x32-10."""
 
-    def options(seed, *, shape):
-        return {"shape": as_shape(shape)}
+    def options(seed, *, shape, dtype=None):
+        return {"shape": as_shape(shape), "dtype": float_option(dtype)}
 
-    def shape(seed, *, shape):
+    def shape(seed, *, shape, dtype):
         _check_seed(seed)
         return shape
 
-    def kernel_params(seed, *, shape):
+    def kernel_params(seed, *, shape, dtype):
         """Ints: elements."""
         return (size(shape),), ()
 

@@ -26,6 +26,7 @@ from typing import Any
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
+from .promotion import Dtypes, dtypes_of
 
 Shape = tuple[int, ...]
 
@@ -74,7 +75,7 @@ class OpDef:
     rules: Any
     variadic: bool = False
     optional: frozenset[str] = frozenset()
-    #: The dtypes of the inputs that are not of the program's float dtype.
+    #: The kinds of the inputs that are not "float" (`promotion`).
     dtypes: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("y",)
     residuals: tuple[str, ...] = ()
@@ -95,6 +96,8 @@ class OpDef:
     flops: Callable[..., float] | None = None
     #: What was derived from a record that is not registered (plans, rules, calls into Python): it is freed with the record.
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    #: The dtypes of calls that were met, by those of their operands.
+    _dtypes: dict[Any, Dtypes] = field(default_factory=dict, init=False, repr=False)
     #: Whether the op repeats its input along axes; of a number it makes an array.
     spreads: bool = field(default=False, init=False, repr=False)
 
@@ -148,8 +151,13 @@ class OpDef:
         """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
         return getattr(self.rules, which, None)
 
-    def infer(self, specs: tuple[Spec | None, ...], options: dict[str, Any]) -> tuple[dict[str, Any], list[Spec]]:
+    def infer(self, specs: tuple[Spec | None, ...], options: dict[str, Any], dtype: str = FLOAT) -> tuple[dict[str, Any], list[Spec]]:
         """Check a call and say what it makes: the options in canonical form, and the specs of outputs, then residuals.
+
+        Args:
+            specs: of the operands, None for an absent one.
+            options: as the caller wrote them.
+            dtype: the program's float dtype.
 
         Raises: ShapeError, OptionError, DTypeError, IndexRangeError, completed with the op's name and its arguments.
         """
@@ -160,11 +168,14 @@ class OpDef:
             _check_numbers(options.values())
             canonical = self.rules.options
             clean = canonical(*shapes, **options) if canonical else options
+            if clean.get("dtype", FLOAT) is None:
+                clean["dtype"] = dtype
+            dtypes = self.dtypes_at(specs, clean, dtype)
             out = self.rules.shape(*shapes, **clean)
-            outs = [_as_spec(o, self.out_dtype) for o in (out if len(self.outputs) > 1 else [out])]
+            outs = [_as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
             if self.residuals:
                 rest = self.rules.residual_specs(*shapes, **clean)
-                outs += [_as_spec(o, FLOAT) for o in rest]
+                outs += [_as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
                     raise ShapeError(f"a result must have at most 2^48 elements, not {o.size}")
@@ -176,19 +187,23 @@ class OpDef:
             reason = OptionError(f"an option is of another kind than the op takes ({error})")
             raise complete(reason, self.name.lstrip("_"), self.describe_arguments(specs), options) from error
 
+    def dtypes_at(self, specs: Iterable[Spec | None], options: dict[str, Any], dtype: str = FLOAT) -> Dtypes:
+        """The dtypes of a call (`promotion`), whose options are in canonical form, in programs of that float dtype. Raises: DTypeError."""
+        # What makes an array of no float operand says itself of which dtype.
+        key = tuple([None if s is None else s.dtype for s in specs]), options.get("dtype", dtype)
+        known = self._dtypes.get(key)
+        if known is None:
+            names = self.input_names(len(key[0]))
+            kinds = [self.dtypes.get(n) or self.dtypes.get(n.partition("[")[0], FLOAT) for n in names]
+            known = self._dtypes[key] = dtypes_of(names, kinds, self.out_dtype, self.view, *key)
+        return known
+
     def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:
         if not self.variadic and len(specs) != len(self.inputs):
             raise ShapeError(f"takes {len(self.inputs)} inputs ({', '.join(self.inputs)})")
         for name, spec in zip(self.input_names(len(specs)), specs, strict=True):
-            if spec is None:
-                if name not in self.optional:
-                    raise ShapeError(f"{name} is required")
-            elif (spec.dtype in INTEGERS) != (name in self.integer):
-                kind = "integers or Booleans" if name in self.integer else "floating-point numbers"
-                raise DTypeError(f"{name} holds {kind}")
-            elif name in self.integer and not self.internal and spec.dtype != self.dtypes[name]:
-                # Kernels read the memory as it is. Rules hand on what they got, and int32 is for residuals: those need no check.
-                raise DTypeError(f"{name} holds {_KINDS[self.dtypes[name]]}, not {spec.dtype}")
+            if spec is None and name not in self.optional:
+                raise ShapeError(f"{name} is required")
 
     def input_names(self, count: int) -> tuple[str, ...]:
         """The inputs' names for a call with `count` of them (`xs[0]`, `xs[1]`, … for a variadic op)."""
@@ -231,8 +246,6 @@ class OpDef:
         return f"<op {self.name}({', '.join(self.inputs)}{', *, ' + ', '.join(self.options_names) if self.options_names else ''})>"
 
 
-#: Dtypes as messages name their values.
-_KINDS = {"int64": "integers of 64 bits", "int32": "integers of 32 bits", "bool": "Booleans"}
 _PLAIN_TYPES = frozenset((int, float, bool, str, type(None)))
 
 
@@ -296,10 +309,10 @@ def defop(
         samples: a function that returns the `Sample`s (good and bad) that the tests run.
         source: paper and equation, where the op has one.
         optional: inputs that may be None.
-        dtypes: the dtypes of the inputs that are not of the program's float dtype, such as `{"mask": "bool"}`.
+        dtypes: the kinds of the inputs that are not "float" (see `promotion`), such as `{"mask": "bool"}`.
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
-        out_dtype: dtype of the output where it is not the program's float dtype.
+        out_dtype: the kind of the output where it is not "float".
         kernel: the kernel's name, where it is not the op's.
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..dtypes import INTEGERS
+from ..dtypes import FLOATS, INTEGERS
 from ..errors import OptionError
 from .registry import OpDef, Rules, Shape, Spec, no_gradient, no_tangent
 
@@ -26,15 +26,28 @@ def dynamic_op(name: str, graph: Any, decompose: Callable[..., Any]) -> OpDef:
         return out
 
     rules = Rules(f"A recorded program of {len(graph)} ops.", shape=shape, decompose=decompose)
-    inputs = _inputs(None if s is None else s.dtype for s in specs)
+    # A recorded program has its dtypes: nothing is converted.
+    inputs = _inputs((None if s is None else s.dtype for s in specs), (*FLOATS, *INTEGERS))
     return OpDef(name=f"{name}@{next(_made)}", options_names=(), rules=rules, kernel="", out_dtype=out.dtype, **inputs)
 
 
-def plain_op(name: str, doc: str, shape: Callable[..., Any], kernel_params: Callable[..., Any]) -> OpDef:
-    """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered."""
+def plain_op(name: str, doc: str, shape: Callable[..., Any], kernel_params: Callable[..., Any], dtypes: Mapping[str, str]) -> OpDef:
+    """A record of any number of inputs for an instruction of the library's own programs, with no derivative. It is not registered.
+
+    Args:
+        dtypes: the kinds of the inputs xs[0], xs[1], … that are not "float".
+    """
     rules = Rules(doc, shape=shape, kernel_params=kernel_params, vjp=no_gradient, jvp=no_tangent)
     return OpDef(
-        name=name, inputs=("xs",), options_names=(), rules=rules, variadic=True, kernel=name, algebraic=False, differentiable=False
+        name=name,
+        inputs=("xs",),
+        options_names=(),
+        rules=rules,
+        variadic=True,
+        dtypes=dtypes,
+        kernel=name,
+        algebraic=False,
+        differentiable=False,
     )
 
 
@@ -56,11 +69,11 @@ def host_op(
 
     rules = Rules("A Python function on arrays.", shape=shape, vjp=vjp, jvp=jvp)
     results = tuple(f"y{k}" for k in range(len(outputs)))
-    named = _inputs(dtype for _, dtype in inputs)
+    named = _inputs((dtype for _, dtype in inputs), INTEGERS)
     return OpDef(name=name, options_names=(), rules=rules, outputs=results, kernel="", host=host, algebraic=False, **named)
 
 
-def _inputs(dtypes: Iterable[str | None]) -> dict[str, Any]:
-    # The inputs x0, x1, …, and those of another dtype than the program's.
+def _inputs(dtypes: Iterable[str | None], fixed: tuple[str, ...]) -> dict[str, Any]:
+    # The inputs x0, x1, …, and the kinds of those of a fixed dtype.
     names = {f"x{k}": dtype for k, dtype in enumerate(dtypes)}
-    return {"inputs": tuple(names), "dtypes": {n: d for n, d in names.items() if d in INTEGERS}}
+    return {"inputs": tuple(names), "dtypes": {n: d for n, d in names.items() if d in fixed}}

@@ -52,11 +52,22 @@ def check_dtypes(where: str, params: Iterable[Param], dtype: str) -> None:
 def check_finite(value: Any, others: Sequence[Any], what: str) -> None:
     """Look at the loss, and at the gradients or their norm. Raises: NumericsError that says which is a NaN or an infinity."""
     if type(value) is AnyTensor:
-        found = first_not_finite(KERNELS[f"_finite:{SUFFIX[value.dtype]}"], [value, *others])
+        found = _first_not_finite([value, *others])
     else:
         found = cuda().first_not_finite([value, *others])
     if found is not None:
         raise NumericsError(f"{what if found[0] else 'the loss'} became {found[1]}; nothing was updated")
+
+
+def _first_not_finite(arrays: Sequence[AnyTensor]) -> tuple[int, float] | None:
+    # The loss may have another dtype than the gradients.
+    found = []
+    for dtype in dict.fromkeys(t.dtype for t in arrays):
+        same = [k for k, t in enumerate(arrays) if t.dtype == dtype]
+        wrong = first_not_finite(KERNELS[f"_finite:{SUFFIX[dtype]}"], [arrays[k] for k in same])
+        if wrong is not None:
+            found.append((same[wrong[0]], wrong[1]))
+    return min(found, key=lambda each: each[0], default=None)
 
 
 def alone(t: AnyTensor) -> AnyTensor:

@@ -82,11 +82,6 @@ class GraphM(Graph):
         if not isinstance(i, int) or i != len(self._arguments) or spec is None:
             raise OptionError(f"GraphM.arg: argument {len(self._arguments)} comes next, with its shape, got {i}")
         spec = as_spec(spec).resolved(self.dtype)
-        if spec.dtype.startswith("float") and spec.dtype != self.dtype:
-            raise DTypeError(
-                f"a program computes in one float dtype, but {name or f'argument {i}'} is declared as {spec.dtype} and the program is"
-                f" {self.dtype}; declare the shape alone, or compile with dtype={spec.dtype!r}"
-            )
         return self._slot(spec, name)
 
     def _slot(self, spec: Spec, name: str | None = None) -> GraphRef:
@@ -380,7 +375,7 @@ class CompiledScalar(CompiledOut):
 
     def _grad_graph(self) -> Graph:
         graph, args, ys, _ = self._start()
-        graph.outputs = _ids([*ys, *pulled_back(graph, ys, [graph._full(shape=(), value=1.0)], args)])
+        graph.outputs = _ids([*ys, *pulled_back(graph, ys, [graph._full(shape=(), value=1.0, dtype=ys[0].dtype)], args)])
         return graph
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
+from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
-from tlean.ops import FLOAT, OpDef, Spec, get
+from tlean.ops import OpDef, Spec, get
 
 from .definitions import CREATORS, DEFINITIONS
 from .definitions.elementwise import evaluate, formula_of
@@ -154,7 +155,10 @@ class Reference(OpsMethods):
         integer = record.integer
         refs = [self._ref(x, n.partition("[")[0] in integer) for n, x in zip(names, inputs, strict=len(names) == len(inputs))]
         specs = tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs)
-        clean, outs = record.infer(specs, options)
+        clean, outs = record.infer(specs, options, self.dtype)
+        # Numbers have one float type here, and integers one width: only between these is anything converted.
+        taken = record.dtypes_at(specs, clean, self.dtype).wanted
+        refs = [self._taken(r, d) for r, d in zip(refs, taken, strict=True)]
         try:
             with np.errstate(all="ignore"):
                 results = self._compute(record, refs, clean)
@@ -169,13 +173,18 @@ class Reference(OpsMethods):
         outputs = tuple(ReferenceRef(self, self._cast(y, spec)) for y, spec in zip(results, outs, strict=False))
         return outputs if len(record.outputs) > 1 else outputs[0]
 
+    def _taken(self, ref: ReferenceRef | None, dtype: str | None) -> ReferenceRef | None:
+        whole = ref is not None and ref.value.dtype.kind in "biu"
+        return self.leaf(ref.value) if whole and dtype not in INTEGERS else ref  # type: ignore[union-attr]
+
     def _compute(self, record: OpDef, refs: list[ReferenceRef | None], options: dict[str, Any]) -> tuple[Any, ...]:
         arrays = tuple(None if r is None else r.value for r in refs)
         formula = formula_of(record.name)
         if record.name in DEFINITIONS:
             outputs = DEFINITIONS[record.name](*arrays, **options)
         elif record.name in CREATORS:
-            outputs = CREATORS[record.name](self._dtype, *arrays, **options)
+            dtype = self._dtype if self.exact or options["dtype"] not in FLOATS else np.dtype(options["dtype"])
+            outputs = CREATORS[record.name](dtype, *arrays, **{k: v for k, v in options.items() if k != "dtype"})
         elif formula is not None:
             outputs = evaluate(formula, arrays, options)  # type: ignore[arg-type]
         else:
@@ -217,7 +226,7 @@ class Reference(OpsMethods):
             raise DTypeError(f"Reference: {self.dtype} numbers cannot hold {array.dtype} {array!r}") from None
 
     def _cast(self, value: Any, spec: Spec) -> np.ndarray:
-        if spec.dtype != FLOAT:
+        if spec.dtype in INTEGERS:
             return np.array(value, dtype=spec.dtype)
         return fractions(value) if self.exact else np.array(value, dtype=self._dtype)
 

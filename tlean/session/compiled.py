@@ -122,7 +122,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         except (TypeError, ValueError):
             raise OptionError(f"{record.name}: an option must be a number, a string or a sequence of them, got {options}") from None
         if call is None:
-            clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options)
+            clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options, self.dtype)
             made = tuple(range(at.values, at.values + len(specs)))
             flows = record.differentiable and any(a.flows for a in arguments if a is not None)
             call = self._append(entry, specs, GraphNode(record, ids, made, clean, name), flows, kept)

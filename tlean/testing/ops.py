@@ -117,8 +117,8 @@ class _Call:
         self.points = [a for a, moves in zip(arrays, self.moves, strict=True) if moves]
         self.floats: list[Any] = [t for t, moves in zip(self.tensors, self.moves, strict=True) if moves]
         self.specs = tuple(None if t is None else Spec(t.shape, t.dtype) for t in self.tensors)
-        self.clean, outs = record.infer(self.specs, options)
-        self.outs = [(o.shape, o.resolved(dtype).dtype) for o in outs]
+        self.clean, outs = record.infer(self.specs, options, dtype)
+        self.outs = [(o.shape, o.dtype) for o in outs]
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in self.specs]
         graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))

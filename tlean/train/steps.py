@@ -227,7 +227,7 @@ class CompiledSteps:
         moved: list[int] = []
         if kind != "forward":
             wrt = [None if k is None else r for r, k in zip(params, kernels, strict=True)]
-            grads = reverse(graph, [(value, graph._full(shape=(), value=1.0))], wrt)
+            grads = reverse(graph, [(value, graph._full(shape=(), value=1.0, dtype=value.dtype))], wrt)
             moved = [k for k, g in enumerate(grads) if g is not None]
             found = [grads[k] for k in moved]
             if update is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlean import arguments
 from tlean._core.array import AnyTensor
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.errors import OptionError, ShapeError
 from tlean.ops import FLOAT
 from tlean.optim.param_list import ParamList
 from tlean.optim.state import STATE_NAMES, AdamState
@@ -30,7 +30,7 @@ class ScalarTrainer:
     Args:
         options: an `Options`.
         init_params: initial values, or `Param`s.
-        input_shapes: for each input a shape, or a `Spec(shape, dtype)` for integers and Booleans. The first axis of an input may have
+        input_shapes: for each input a shape, or a `Spec(shape, dtype)` for another dtype than the options name. The first axis of an input may have
             another size in a call than declared here (a last, smaller batch); the compiled backend keeps a plan for each.
         loss: `loss(ops, *params, *inputs)` returns a scalar reference, or `(loss, aux)` with any tree of references as `aux`.
         requires_grad: one flag for each parameter.
@@ -38,7 +38,7 @@ class ScalarTrainer:
     A step is taken whole or not at all: an exception in it, Ctrl-C and a lack of memory among them, leaves the parameters, the optimiser's
     states and counts and the random stream as they were before it, or as they are after it.
 
-    Raises: OptionError, DTypeError for a `Param` or a `Spec` of another float dtype than the options name: these are never cast.
+    Raises: OptionError, DTypeError for a `Param` of another float dtype than the options name: it is never cast.
 
     Example::
 
@@ -58,12 +58,6 @@ class ScalarTrainer:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
         self.input_specs = [as_spec(s) for s in input_shapes]
-        for k, s in enumerate(self.input_specs):
-            if s.dtype.startswith("float") and s.dtype not in (FLOAT, options.dtype):
-                raise DTypeError(
-                    f"ScalarTrainer: a program computes in one float dtype, but input {k} is declared as {s.dtype} and the options say"
-                    f" {options.dtype}; declare the shape alone, or choose dtype={s.dtype!r}"
-                )
         self._input_dtypes = [options.dtype if s.dtype == FLOAT else s.dtype for s in self.input_specs]
         # Numbers are looked at after each op, so the ops run one by one: the same bits.
         compiled = CompiledSteps if options.device == "cpu" else DeviceSteps

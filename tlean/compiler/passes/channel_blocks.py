@@ -31,7 +31,8 @@ _ENOUGH = 2
 
 def channel_blocks(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
     """The same instructions, those values in blocks for which it pays. `kept` are values that others than instructions read."""
-    if graph.dtype != "float32" or not any(s.kernel in CONVOLUTIONS for s in steps):
+    dtypes = {graph.specs[v].dtype for s in steps if s.kernel in CONVOLUTIONS for v in s.outputs if v >= 0}
+    if dtypes != {"float32"}:
         return list(steps)
     plain = {*kept, *graph.constants, *(v for v in graph.inputs if v is not None)}
     tied = _Ties()

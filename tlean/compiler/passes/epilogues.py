@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from tlean._core.plan.epilogue import ADDRESS
 from tlean._core.table import PRODUCERS
-from tlean.dtypes import SUFFIX
+from tlean.dtypes import FLOATS, SUFFIX
 
 from ..chain_code import OUTPUT, ChainCode, EpilogueHeader
 from ..graph import Graph
-from ..target import Bound, Step, Target
+from ..target import Bound, Step, Target, works_in
 
 
 def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Target) -> list[Step]:
@@ -50,10 +50,12 @@ def elementwise(graph: Graph, step: Step, target: Target) -> bool:
     """Whether the step is a fused group without sums, or a single elementwise op that could be one."""
     if step.chain is not None:
         return not step.chain.sums
-    if len(step.nodes) != 1 or not target.fuses(step.nodes[0].record, graph.dtype) or min(step.inputs, default=-1) < 0:
+    if len(step.nodes) != 1 or min(step.inputs, default=-1) < 0:
         return False
     made = graph.specs[step.outputs[0]]
-    return made.size > 0 and all(graph.specs[v].size == made.size and graph.specs[v].dtype == graph.dtype for v in step.inputs)
+    if made.dtype not in FLOATS or not target.fuses(step.nodes[0].record, made.dtype):
+        return False
+    return made.size > 0 and all(graph.specs[v].size == made.size and graph.specs[v].dtype == made.dtype for v in step.inputs)
 
 
 def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
@@ -73,14 +75,19 @@ def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: St
 
 
 def _reports(graph: Graph, step: Step | None) -> bool:
-    return step is not None and f"{step.kernel}:{SUFFIX[graph.dtype]}" in PRODUCERS
+    return step is not None and len(step.nodes) == 1 and f"{step.kernel}:{_suffix(graph, step)}" in PRODUCERS
+
+
+def _suffix(graph: Graph, producer: Step) -> str:
+    return SUFFIX[works_in(graph, producer.nodes[0])]
 
 
 def _reads_result(graph: Graph, producer: Step, group: Step) -> bool:
     # Whether the group reads the producer's result, and nothing else that it makes, element by element.
     result, *others = producer.outputs
     spec = graph.specs[result]
-    same = spec.dtype == graph.dtype and spec.size == graph.specs[group.outputs[0]].size
+    whole = graph.specs[group.outputs[0]]
+    same = (spec.dtype, spec.size) == (whole.dtype, whole.size)
     return same and result in group.inputs and not any(v in group.inputs for v in others)
 
 
@@ -97,7 +104,7 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
     if heir is not None:
         shares[result] = group.outputs[heir]
         del in_place[heir + len(producer.outputs)]
-    entry = PRODUCERS[f"{producer.kernel}:{SUFFIX[graph.dtype]}"]
+    entry = PRODUCERS[f"{producer.kernel}:{_suffix(graph, producer)}"]
     head = EpilogueHeader(entry, len(producer.outputs), len(producer.inputs), len(producer.ints), len(producer.floats))
     # The result, and what the group makes of it, is in a cache anyway.
     chain: ChainCode = group.chain  # type: ignore[assignment]

@@ -11,30 +11,33 @@ from bisect import bisect, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tlean.dtypes import FLOATS
+
 from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
 from ..target import Bound, Step, Target
 
+#: What the ops of a group have in common: the number of elements, and the dtype.
+_Kind = tuple[int, str]
 
-def _elements(graph: Graph, op: Bound, target: Target) -> int | None:
-    # The number of elements if the op can be part of a chain, else None.
+
+def _kind(graph: Graph, op: Bound, target: Target) -> _Kind | None:
+    # The kind of group that the op can be part of; None if it runs alone.
     out = graph.specs[op.made]
-    if len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > MOST_OPERANDS:
+    if len(op.node.outputs) != 1 or out.dtype not in FLOATS or out.size == 0 or len(op.reads) > MOST_OPERANDS:
         return None
+    kind = out.size, out.dtype
     if op.spreads or (op.stretches and target.stretches):
-        return out.size
-    if not target.fuses(op.record, graph.dtype):
+        return kind
+    if not target.fuses(op.record, out.dtype) or any(s is None or (s.size, s.dtype) != kind for s in op.specs):
         return None
-    for spec in op.specs:
-        if spec is None or spec.dtype != graph.dtype or spec.size != out.size:
-            return None
-    return out.size
+    return kind
 
 
 @dataclass(eq=False)
 class _Group:
     position: int
-    elements: int
+    kind: _Kind
     ops: list[Bound] = field(default_factory=list)
     #: Numbers that are spread, and arrays that are stretched, inside.
     spread: set[int] = field(default_factory=set)
@@ -66,7 +69,7 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
             sums: dict[int, Bound] = {}
             for v in visible:
                 reader = items[readers[v]] if v not in returned and readers[v] >= 0 else None
-                if isinstance(reader, Bound) and _is_total(graph, reader, item.elements):
+                if isinstance(reader, Bound) and _is_total(graph, reader, item.kind):
                     sums[v] = reader
                     summed.add(readers[v])
             steps.append(target.fused(graph, item.ops, [v for v in visible if v not in sums], sums))
@@ -94,33 +97,33 @@ class _Grouping:
         self.ready: dict[int, int] = {}
         #: The group that makes a value for all to read.
         self.home: dict[int, _Group] = {}
-        #: The groups of some size that read a value, by position.
-        self.readers: dict[tuple[int, int], list[_Group]] = {}
-        self.latest: dict[int, _Group] = {}
+        #: The groups of some kind that read a value, by position.
+        self.readers: dict[tuple[int, _Kind], list[_Group]] = {}
+        self.latest: dict[_Kind, _Group] = {}
         #: Numbers to spread and arrays to stretch: done inside each group that reads them, and in memory only for readers of another
         #: kind. What one of these reads is in memory, never itself still to be spread.
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:
-        n = _elements(self.graph, op, self.target)
+        kind = _kind(self.graph, op, self.target)
         reads = [v for v in op.reads if v >= 0]
-        if n is not None and op.stretches:
+        if kind is not None and op.stretches:
             self.materialize(op.reads[0])
             self.pending[op.made] = op
             return
-        if n is not None and op.spreads:
+        if kind is not None and op.spreads:
             # A number that is still to be spread over one element is that number.
             source = self.pending.get(op.reads[0])
             self.pending[op.made] = op if source is None else op._replace(reads=source.reads)
             return
-        if n is None:
+        if kind is None:
             for r in reads:
                 self.materialize(r)
             self.items.append(op)
             for v in op.node.outputs:
                 self.ready[v] = len(self.items) - 1
             return
-        group = self._group_for(n, reads)
+        group = self._group_for(kind, reads)
         for r in reads:
             if r in self.pending and r not in group.spread:
                 group.ops.append(self.pending[r])
@@ -128,31 +131,31 @@ class _Grouping:
         group.ops.append(op)
         self.home[op.made] = group
         self.ready[op.made] = group.position
-        self.latest[n] = group
+        self.latest[kind] = group
         for r in reads:
-            known = self.readers.setdefault((r, n), [])
+            known = self.readers.setdefault((r, kind), [])
             at = bisect(known, group.position, key=_position)
             if at == 0 or known[at - 1] is not group:
                 insort(known, group, key=_position)
 
-    def _group_for(self, n: int, reads: Sequence[int]) -> _Group:
-        # The earliest group of that size that shares a value with the op and starts after all else that the op reads is ready.
-        related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.elements == n}
+    def _group_for(self, kind: _Kind, reads: Sequence[int]) -> _Group:
+        # The earliest group of that kind that shares a value with the op and starts after all else that the op reads is ready.
+        related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.kind == kind}
         # A group that makes none of them starts after all of them: of those that read one, the first such.
         ready = max((self._ready_at(r) for r in reads), default=-1)
         for r in reads:
-            known = self.readers.get((r, n), [])
+            known = self.readers.get((r, kind), [])
             at = bisect(known, ready, key=_position)
             if at < len(known):
                 related[known[at].position] = known[at]
-        if n <= self.target.small and n in self.latest:
-            related[self.latest[n].position] = self.latest[n]
+        if kind[0] <= self.target.small and kind in self.latest:
+            related[self.latest[kind].position] = self.latest[kind]
         for _, candidate in sorted(related.items()):
             if len(candidate.ops) < self.target.most_in_group and all(
                 self.home.get(r) is candidate or self._ready_at(r) < candidate.position for r in reads
             ):
                 return candidate
-        group = _Group(len(self.items), n)
+        group = _Group(len(self.items), kind)
         self.items.append(group)
         return group
 
@@ -165,14 +168,15 @@ class _Grouping:
         """Put what is still to be spread or stretched into memory."""
         op = self.pending.pop(value, None)
         if op is not None:
-            group = _Group(len(self.items), self.graph.specs[value].size)
+            group = _Group(len(self.items), (self.graph.specs[value].size, self.graph.specs[value].dtype))
             group.ops.append(op)
             self.items.append(group)
             self.home[value] = group
             self.ready[value] = group.position
 
 
-def _is_total(graph: Graph, op: Bound, elements: int) -> bool:
+def _is_total(graph: Graph, op: Bound, kind: _Kind) -> bool:
     # Whether the op is one sum over as many elements as the group has.
     out, x = graph.specs[op.made], op.specs[0]
-    return op.record.kernel == "reduce_sum" and out.dtype == graph.dtype and out.size == 1 and x is not None and x.size == elements > 1
+    elements, dtype = kind
+    return op.record.kernel == "reduce_sum" and out.dtype == dtype and out.size == 1 and x is not None and x.size == elements > 1

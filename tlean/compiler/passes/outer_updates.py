@@ -31,8 +31,8 @@ def outer_updates(graph: Graph, steps: Sequence[Step], kept: set[int]) -> list[S
         if len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient or states > MOST_STATES:
             continue
         u, v = steps[maker].inputs[:2]
-        rows, columns = graph.specs[gradient].shape
-        ints = OuterUpdate(update.code, INNER[f"scale:{SUFFIX[graph.dtype]}"], rows, columns, SIZES[graph.dtype], states)
+        (rows, columns), dtype = graph.specs[gradient].shape, graph.specs[gradient].dtype
+        ints = OuterUpdate(update.code, INNER[f"scale:{SUFFIX[dtype]}"], rows, columns, SIZES[dtype], states)
         inputs = (update.inputs[0], u, v, *update.inputs[2:])
         out[maker] = None
         out[at] = Step(f"{update.kernel} of an outer product", inputs, update.outputs, update.nodes, ints, (), ADDRESS)

@@ -66,11 +66,11 @@ class Call:
         self.specs = specs
         self.mode = mode
         self.fused = fused
-        self.options, outs = record.infer(specs, options)
+        self.options, outs = record.infer(specs, options, DTYPE)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
-            if spec is not None and spec.dtype == "float64" and name not in record.dtypes:
+            if spec is not None and spec.dtype == "float64" and record.dtypes.get(name) != "float64":
                 raise DTypeError(f"{self.shown}: on CUDA {name} is float32, not float64")
-        self.outs = [o.resolved(DTYPE) for o in outs]
+        self.outs = outs
         self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
         self._backward: dict[tuple[bool, ...], Program] = {}
         self._prepared: dict[Context, Prepared] = {}

@@ -10,7 +10,7 @@ from .ref import Index, Ints, Ref
 class RandomOps(Protocol):
     """Random numbers. A `seed` is an int or an integer ref; None takes the next seed of the session's stream."""
 
-    def rand_uniform(self, shape: Ints, seed: Index | None = None, *, name: str | None = None) -> Ref:
+    def rand_uniform(self, shape: Ints, seed: Index | None = None, dtype: str | None = None, *, name: str | None = None) -> Ref:
         """Uniform random numbers in [0, 1); never 1.
 
         Element i, in row-major order, comes from Philox4x32-10 with the seed as key and the block's index as counter: in float32 the upper
@@ -19,6 +19,7 @@ class RandomOps(Protocol):
         Args:
             shape: the shape of the result.
             seed: `()`, integer, or None.
+            dtype: "float32" or "float64"; None for the program's.
 
         Returns: `shape`.
         Derivative: none.

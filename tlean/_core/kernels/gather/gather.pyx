@@ -3,12 +3,17 @@
 
 Sums at repeated positions are taken in the order of the positions, so they do not depend on how the work is cut.
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
 from tlean._core.simd.real cimport least, real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for
+
+# What is moved and not added up, by its length.
+ctypedef fused word:
+    uint32_t
+    uint64_t
 
 cdef enum:
     CHUNK = 32768          # elements of one chunk
@@ -39,19 +44,19 @@ cdef bint all_within(const int64_t* at, int64_t count, int64_t rows) noexcept no
     return True
 
 
-cdef void gather_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+cdef void gather_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
     cdef Rows* c = <Rows*>context
-    cdef real* out = <real*>c.out
-    cdef const real* x = <const real*>c.x
+    cdef word* out = <word*>c.out
+    cdef const word* x = <const word*>c.x
     cdef int64_t j, i
     for j in range(chunk * c.part, least((chunk + 1) * c.part, c.count)):
         i = c.at[j]
         if c.length == 1:
             out[j] = x[i] if 0 <= i < c.rows else 0
         elif 0 <= i < c.rows:
-            memcpy(out + j * c.length, x + i * c.length, c.length * sizeof(real))
+            memcpy(out + j * c.length, x + i * c.length, c.length * sizeof(word))
         else:
-            memset(out + j * c.length, 0, c.length * sizeof(real))
+            memset(out + j * c.length, 0, c.length * sizeof(word))
 
 
 cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
@@ -72,7 +77,7 @@ cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
                 out[i * n + k] += v[j * n + k]
 
 
-cdef int gather_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int gather_rows(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Rows c
     c.out = out[0]
     c.x = inp[0]
@@ -85,7 +90,7 @@ cdef int gather_rows(real** out, void** inp, const int64_t* ints, const double* 
     if c.count * c.length == 0:
         return TL_OK
     c.part = CHUNK // c.length if c.length < CHUNK else 1
-    parallel_for(<chunk_fn>gather_chunk[real], &c, (c.count + c.part - 1) // c.part, c.count * (c.length * sizeof(real) * NS_PER_BYTE + 2))
+    parallel_for(<chunk_fn>gather_chunk[word], &c, (c.count + c.part - 1) // c.part, c.count * (c.length * sizeof(word) * NS_PER_BYTE + 2))
     return TL_OK
 
 
@@ -204,7 +209,8 @@ cdef int place_at(real** out, void** inp, const int64_t* ints, const double* flo
 
 
 KERNELS = {
-    "gather_rows:f32": <size_t>&gather_rows[float], "gather_rows:f64": <size_t>&gather_rows[double],
+    "gather_rows:f32": <size_t>&gather_rows[uint32_t], "gather_rows:f64": <size_t>&gather_rows[uint64_t],
+    "gather_rows:i32": <size_t>&gather_rows[uint32_t], "gather_rows:i64": <size_t>&gather_rows[uint64_t],
     "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
     "scatter_add_rows:f32": <size_t>&scatter_add_rows[float], "scatter_add_rows:f64": <size_t>&scatter_add_rows[double],
     "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Kernels that move elements and compute nothing: strided copies, placement in a larger array, concatenation.
 
-They see elements of 4 or 8 bytes, not numbers, so float32 and float64 share everything but the entry points. Work is cut into chunks of
+They see elements of 4 or 8 bytes, not numbers, so the dtypes share everything but the entry points. Work is cut into chunks of
 about CHUNK elements of the output.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -285,17 +285,25 @@ cdef inline uint64_t bits_of(double value, int itemsize) noexcept nogil:
 
 
 cdef int place(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return placed(out[0], inp[0], ints, bits_of(floats[0], sizeof(word)))
+
+
+cdef int place_integers(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return placed(out[0], inp[0], ints, <uint64_t><int64_t>floats[0])
+
+
+cdef int placed(word* dst, const void* src, const int64_t* ints, uint64_t value) noexcept nogil:
     cdef Place c
     cdef int64_t chunks, n
     cdef int k
-    c.dst = out[0]
-    c.src = inp[0]
+    c.dst = dst
+    c.src = src
     c.axes = <int>ints[0]
     c.size = ints + 1
     c.out = c.size + c.axes
     c.start = c.out + c.axes
     c.step = c.start + c.axes
-    c.value = bits_of(floats[0], sizeof(word))
+    c.value = value
     c.rows = 1
     for k in range(c.axes - 1):
         c.rows *= c.out[k]
@@ -376,6 +384,9 @@ cdef int concat(word** out, void** inp, const int64_t* ints, const double* float
 
 KERNELS = {
     "strided_copy:f32": <size_t>&strided_copy[uint32_t], "strided_copy:f64": <size_t>&strided_copy[uint64_t],
+    "strided_copy:i32": <size_t>&strided_copy[uint32_t], "strided_copy:i64": <size_t>&strided_copy[uint64_t],
     "place:f32": <size_t>&place[uint32_t], "place:f64": <size_t>&place[uint64_t],
+    "place:i32": <size_t>&place_integers[uint32_t], "place:i64": <size_t>&place_integers[uint64_t],
     "concat:f32": <size_t>&concat[uint32_t], "concat:f64": <size_t>&concat[uint64_t],
+    "concat:i32": <size_t>&concat[uint32_t], "concat:i64": <size_t>&concat[uint64_t],
 }

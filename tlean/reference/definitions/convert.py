@@ -1,0 +1,45 @@
+"""Definitions of the conversions between dtypes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def as_float32(x):
+    return x.astype(np.float32)
+
+
+def as_float64(x):
+    return x.astype(np.float64)
+
+
+def as_int64(x):
+    return _whole(x, np.int64)
+
+
+def as_int32(x):
+    return _whole(x, np.int32)
+
+
+def as_bool(x):
+    return x != 0
+
+
+def _whole(x, dtype):
+    # Cut off towards 0; what the integer cannot hold, NaN included, is the least one. Between integers upper bits are lost.
+    if x.dtype.kind in "biu":
+        return x.astype(dtype)
+    y = np.full(x.shape, np.iinfo(dtype).min, dtype)
+    for i in np.ndindex(x.shape):
+        if x[i] == x[i] and np.iinfo(dtype).min <= int(np.clip(x[i], -1e19, 1e19)) <= np.iinfo(dtype).max:
+            y[i] = int(x[i])
+    return y
+
+
+DEFINITIONS = {
+    "_as_float32": as_float32,
+    "_as_float64": as_float64,
+    "_as_int64": as_int64,
+    "_as_int32": as_int32,
+    "_as_bool": as_bool,
+}
