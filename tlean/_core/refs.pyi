@@ -1,5 +1,17 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
+
+def install_arrays(
+    methods: Mapping[str, Callable[..., Any]],
+    same: Collection[str],
+    product: Callable[..., Any],
+    transposed: Callable[..., Any],
+    ufunc: Callable[..., Any],
+    function: Callable[..., Any],
+) -> None: ...
+def install_op_names(names: Iterable[str]) -> None: ...
+def id_of(value: Any) -> Any: ...
+def node_id(who: str, value: Any) -> int: ...
 
 class RefBase:
     def __add__(self, other: Any) -> Any: ...

@@ -68,14 +68,6 @@ class DeviceRef(RefBase):
         """The only element, as a Python number, read back."""
         return self.value.item()
 
-    def __index__(self) -> int:
-        if self.id is None:
-            raise NodeError("a value computed under no_grad has no node id")
-        return self.id
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return self.value.__array__(dtype, copy)
-
     def __repr__(self) -> str:
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype} on {self._value.device}>"
 

@@ -17,9 +17,8 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, node_id
 from tlean._generated.methods import OpsMethods
-from tlean.arguments import node_id
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype
@@ -79,14 +78,6 @@ class SessionRef(RefBase):
     def item(self) -> Any:
         """The only element, as a Python number."""
         return self.value.item()
-
-    def __index__(self) -> int:
-        if self.call.id is None:
-            raise NodeError("a value computed under no_grad has no node id")
-        return self.call.id
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return self.value.__array__(dtype, copy)
 
     def __repr__(self) -> str:
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"
