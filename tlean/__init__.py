@@ -8,6 +8,7 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
 from . import cuda, optim, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor

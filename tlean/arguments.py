@@ -8,15 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .dtypes import FLOATS
-from .errors import DTypeError, NodeError, OptionError, ShapeError
-
-
-def node_id(who: str, value: Any) -> int:
-    """A node's id as an int; a reference means its node. Raises: NodeError."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise NodeError(f"{who}: a node id must be an int, got {type(value).__name__}; put arrays on the tape with leaf()") from None
+from .errors import DTypeError, OptionError, ShapeError
 
 
 def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:

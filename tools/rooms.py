@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("optim",),
     ("session", "tape"),
     ("autodiff", "backends", "dispatch"),
-    ("data", "functions"),
+    ("arrays", "data", "functions"),
     ("nn",),
     ("testing", "train"),
     ("tlean",),

@@ -45,10 +45,16 @@ def test_references_work_as_ids():
     m = tl.TapeM()
     x = m.leaf([1.0, 2.0])
     y = m.square(x)
-    assert (x.id, y.id) == (0, 1) and [10, 20][y] == 20 and range(5)[y] == 1
+    assert (x.id, y.id) == (0, 1)
+    with pytest.raises(TypeError, match="integer"):
+        [10, 20][y]
     assert m.tape.get_value(y).tolist() == [1, 4] and m.value(y).tolist() == [1, 4] and m.value(1).tolist() == [1, 4]
-    assert m.tape.backward(y, [1.0, 1.0])[x.id].tolist() == [2, 4]
+    grads = m.tape.backward(y, [1.0, 1.0])
+    assert grads[x.id].tolist() == [2, 4] and grads[x] is grads[x.id] and x in grads and grads.get(x) is grads[0]
     assert m.backward(y, [1.0, 0.0])[0].tolist() == [2, 0]
+    dense = m.tape.backward_dense_all(y, [1.0, 1.0])
+    assert isinstance(dense, list) and dense[x] is dense[0] and dense[-1] is dense[y] and dense[:1] == [dense[0]]
+    assert m.tape.backward_dense(y, [1.0, 1.0])[x].tolist() == [2, 4]
     tape, z = m.tape.neg(y)
     assert tape.get_value(z).tolist() == [-1, -4]
 
@@ -59,7 +65,7 @@ def test_attributes_of_references():
     assert (x.shape, x.dtype, x.ndim, x.size, len(x), x.requires_grad) == ((2, 3), "float64", 2, 6, 2, True)
     assert not m.const([1.0]).requires_grad
     assert repr(x) == "<%0: (2, 3) float64>" and x.numpy().sum() == 6 and np.asarray(x).shape == (2, 3)
-    with pytest.raises(TypeError, match="truth value"):
+    with pytest.raises(ValueError, match="one element"):
         bool(x)
     with pytest.raises(AttributeError, match="no_such_op"):
         x.no_such_op()
@@ -137,11 +143,11 @@ def test_operators(ours, numpys):
         (lambda m, a: a[0, 0, 0], tl.IndexRangeError),
         (lambda m, a: a[::-1], tl.OptionError),
         (lambda m, a: a[1.0], TypeError),
-        (lambda m, a: m.leaf([1.0]).T, tl.ShapeError),
+        (lambda m, a: m.leaf([1.0]).mT, tl.ShapeError),
         (lambda m, a: a + tl.TapeM().leaf(np.ones((2, 3))), tl.NodeError),
         (lambda m, a: a + "b", tl.DTypeError),
         (lambda m, a: a * None, tl.TleanError),
-        (lambda m, a: np.exp(a), TypeError),
+        (lambda m, a: np.tan(a), TypeError),
         (lambda m, a: m.add(a, [99, 98]), tl.ShapeError),
     ],
 )
@@ -202,7 +208,7 @@ def test_no_grad_records_nothing():
     assert len(m.tape) == 1 and y.id is None and z.id is None and not y.requires_grad
     assert w.numpy().tolist() == [2, 8] and repr(y) == "<no_grad: (2,) float32>" and m.value(y).tolist() == [1, 4]
     with pytest.raises(tl.NodeError, match="no_grad"):
-        [1][y]
+        m.backward(y, [1.0, 1.0])
 
 
 def test_a_value_made_under_no_grad_becomes_a_constant():

@@ -1,21 +1,56 @@
 """The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
 cimport cython
-from cpython.object cimport PyObject_GenericGetAttr
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject, PyObject_GenericGetAttr
 
 import operator
 
-from numpy import bool_, floating, integer
+from numpy import asarray, bool_, floating, integer, ndarray
 
 from tlean._core.arena cimport raise_error
 
-# The names of the ops, all of them methods of every reference.
-cdef frozenset _op_names = frozenset()
+# What every reference has as a method: an op's name -> None, or the name of one of NumPy's methods -> what the method calls.
+cdef dict _methods = {}
 
 
 def install_op_names(names):
     """Take these for ops where a reference is asked for them."""
-    global _op_names
-    _op_names = frozenset(names)
+    for name in names:
+        _methods.setdefault(name, None)
+
+
+# Installed by tlean.arrays: `a @ b`, `x.T`, and what NumPy's functions do with references.
+cdef object _product = None
+cdef object _transposed = None
+cdef object _ufunc = None
+cdef object _function = None
+
+
+def install_arrays(methods, same, product, transposed, ufunc, function):
+    """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
+    its products, its transpose, and NumPy's functions of it."""
+    global _product, _transposed, _ufunc, _function
+    _methods.update({name: (method, name in same) for name, method in methods.items()})
+    _product, _transposed, _ufunc, _function = product, transposed, ufunc, function
+
+
+def id_of(value):
+    """The id of the node that a tape's reference means; anything else as it is. Raises: NodeError for a reference without a node."""
+    if not isinstance(value, RefBase):
+        return value
+    node = getattr(value, "id", None) if has_value(<RefBase>value) else None
+    if node is None:
+        why = "a value computed under no_grad has no node id" if hasattr(type(value), "id") else "a reference of a tape is expected"
+        raise_error("NodeError", f"{why}, got {value!r}")
+    return node
+
+
+def node_id(who, value):
+    """A node's id as an int; a reference means its node. Raises: NodeError."""
+    try:
+        return operator.index(id_of(value))
+    except TypeError:
+        raise_error("NodeError", f"{who}: a node id must be an int, got {type(value).__name__}; put arrays on the tape with leaf()")
 
 
 cdef inline object plain(object value):
@@ -65,15 +100,47 @@ cdef object operate_on_right(RefBase ref, int which, object other):
     return ref.combine_number(which, number)
 
 
+cdef bint has_value(RefBase ref):
+    # Whether references of this kind have values now: those of programs that are recorded or differentiated have none.
+    return hasattr(type(ref), "value")
+
+
+cdef object value_of(RefBase ref):
+    if not has_value(ref):
+        raise_error(
+            "NodeError",
+            f"a reference of a program, {ref!r}, has no value while the program is recorded; give it to an op or to a transformation,"
+            " not to what takes an array",
+        )
+    return ref.value
+
+
+cdef object only_element(RefBase ref, str what):
+    if not has_value(ref):
+        hint = "choose with where(c, a, b)" if what == "bool" else "use ops, or return it from the program"
+        raise_error(
+            "DTypeError",
+            f"{what}: a number is needed, and a value of a program that is recorded or differentiated has none yet, got {ref!r}; {hint}",
+        )
+    if ref.size != 1:
+        raise_error("ShapeError", f"{what}: one element is needed, got shape {tuple(ref.shape)}")
+    return ref.value.item()
+
+
+cdef object by_op(RefBase ref, str name, str form, first, second=None):
+    # An operator whose op a backend may lack.
+    op = getattr(ref.ops, name, None)
+    if op is None:
+        raise_error("DTypeError", f"{form}: an operator that has an op is needed, got {ref!r}; there is no op {name}")
+    return op(first) if second is None else op(first, second)
+
+
 cdef class RefBase:
     """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
 
     The operators broadcast, as the ops do; with a plain number they are `shift`, `scale` and `pow`.
     Any op can be called as a method: `x.relu()` is `x.ops.relu(x)`.
     """
-
-    # NumPy leaves `array - x` to the operators here: it would compute a plain array, past the program.
-    __array_ufunc__ = None
 
     cdef object combine(self, int which, RefBase other):
         return by_name(self, which, other)
@@ -113,11 +180,49 @@ cdef class RefBase:
             raise_error("OptionError", f"pow: the exponent must be a plain number, got {got}")
         return self.ops.pow(self, number)
 
+    def __rpow__(self, other, modulo):
+        if modulo is None and hasattr(other, "dtype"):
+            return by_op(self, "power", "a ** b", other, self)
+        raise_error("OptionError", f"pow: the base must be an array, got {other!r} ** {self!r}; write exp(x * math.log(c))")
+
+    def __mod__(self, other):
+        return by_op(self, "remainder", "a % b", self, other)
+
+    def __rmod__(self, other):
+        return by_op(self, "remainder", "a % b", other, self)
+
+    def __floordiv__(self, other):
+        return by_op(self, "floor_divide", "a // b", self, other)
+
+    def __rfloordiv__(self, other):
+        return by_op(self, "floor_divide", "a // b", other, self)
+
+    def __and__(self, other):
+        return by_op(self, "logical_and", "a & b", self, other)
+
+    def __rand__(self, other):
+        return by_op(self, "logical_and", "a & b", other, self)
+
+    def __or__(self, other):
+        return by_op(self, "logical_or", "a | b", self, other)
+
+    def __ror__(self, other):
+        return by_op(self, "logical_or", "a | b", other, self)
+
+    def __xor__(self, other):
+        return by_op(self, "logical_xor", "a ^ b", self, other)
+
+    def __rxor__(self, other):
+        return by_op(self, "logical_xor", "a ^ b", other, self)
+
+    def __invert__(self):
+        return by_op(self, "logical_not", "~a", self)
+
     def __matmul__(self, other):
-        return self.ops.matmul(self, other)
+        return _product(self.ops, self, other)
 
     def __rmatmul__(self, other):
-        return self.ops.matmul(other, self)
+        return _product(self.ops, other, self)
 
     def __neg__(self):
         return self.ops.neg(self)
@@ -130,8 +235,15 @@ cdef class RefBase:
 
     @property
     def T(self):
-        """The transpose of a matrix."""
-        return self.ops.transpose2d(self)
+        """The axes reversed: of a matrix the transpose."""
+        return _transposed(self)
+
+    @property
+    def mT(self):
+        """The last two axes exchanged."""
+        if len(self.shape) < 2:
+            raise_error("ShapeError", f"mT: two axes are needed, got x: {tuple(self.shape)}")
+        return self.swapaxes(-2, -1)
 
     @property
     def ndim(self):
@@ -154,8 +266,55 @@ cdef class RefBase:
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
+    def __contains__(self, item):
+        values = value_of(self)
+        number = only_element(item, "in") if isinstance(item, RefBase) else plain(item)
+        if number is None:
+            raise_error("DTypeError", f"in: a number is needed, got {type(item).__name__}")
+        return number in asarray(values)
+
+    # Conversions of a value of one element.
+
+    def item(self):
+        """The only element, as a Python number. Raises: DTypeError while the program is recorded, ShapeError for more elements."""
+        return only_element(self, "item")
+
     def __bool__(self):
-        raise_error("DTypeError", "a reference has no truth value; read its value first")
+        return bool(only_element(self, "bool"))
+
+    def __float__(self):
+        return float(only_element(self, "float"))
+
+    def __int__(self):
+        return int(only_element(self, "int"))
+
+    def __complex__(self):
+        return complex(only_element(self, "complex"))
+
+    def __round__(self, digits=None):
+        return round(only_element(self, "round"), digits)
+
+    def __trunc__(self):
+        return int(only_element(self, "trunc"))
+
+    def __format__(self, form):
+        return format(only_element(self, "format"), form) if form or not self.shape and has_value(self) else str(self)
+
+    def __index__(self):
+        if has_value(self) and not self.shape and self.dtype in ("int64", "int32"):
+            return int(only_element(self, "index"))
+        raise_error("DTypeError", f"an index must be an integer or a value of an integer dtype and no axes, got {self!r}")
+
+    # NumPy's functions, and `array - x`: ops of the program that the reference belongs to.
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        return _ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function, types, args, options):
+        return _function(function, args, options)
+
+    def __array__(self, dtype=None, copy=None):
+        return value_of(self).__array__(dtype, copy)
 
     def __getitem__(self, key):
         keys = key if isinstance(key, tuple) else (key,)
@@ -191,29 +350,39 @@ cdef class RefBase:
 
     def __getattribute__(self, name):
         # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.
-        if name in _op_names:
-            return _Bound(getattr(self.ops, name), self)
-        return PyObject_GenericGetAttr(self, name)
+        cdef PyObject* entry = PyDict_GetItem(_methods, name)
+        if entry == NULL:
+            return PyObject_GenericGetAttr(self, name)
+        if <object>entry is None:
+            return _Bound(getattr(self.ops, name), self, None)
+        function, same = <object>entry
+        return _Bound(getattr(self.ops, name) if same else function, self, function)
+
+    def __dir__(self):
+        return sorted({*object.__dir__(self), *_methods})
 
     def __getattr__(self, name):
         if name[:1] == "_" or name == "ops":
             raise AttributeError(name)
         method = getattr(self.ops, name, None)
         if method is None or not callable(method):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return _Bound(method, self)
+            of_numpy = f": no op of a program is NumPy's method; its value is array.{name} of x.numpy()" if hasattr(ndarray, name) else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{of_numpy}")
+        return _Bound(method, self, None)
 
 
 @cython.final
 @cython.freelist(8)
 cdef class _Bound:
-    # An op with its first argument given. A class, so that it prints as what it is.
+    # An op with its first argument given. A class, so that it prints as what it is. With further arguments it is `form`, if there is one.
     cdef object method
     cdef object ref
+    cdef object form
 
-    def __cinit__(self, method, ref):
+    def __cinit__(self, method, ref, form):
         self.method = method
         self.ref = ref
+        self.form = form
 
     def __reduce__(self):
         raise_error("OptionError", "an op of a reference cannot be pickled or copied: the reference belongs to a program of this process")
@@ -221,7 +390,7 @@ cdef class _Bound:
     def __call__(self, *args, **options):
         if not args and not options:
             return self.method(self.ref)
-        return self.method(self.ref, *args, **options)
+        return (self.method if self.form is None else self.form)(self.ref, *args, **options)
 
     def __repr__(self):
         return f"<{self.method.__name__} of {self.ref!r}>"
@@ -250,18 +419,6 @@ class ValueRef(RefBase):
     def numpy(self):
         """The value, as a NumPy array."""
         return self.value.numpy()
-
-    def item(self):
-        """The only element, as a Python number."""
-        return self.value.item()
-
-    def __index__(self):
-        if self.id is None:
-            raise_error("NodeError", "a value computed under no_grad has no node id")
-        return self.id
-
-    def __array__(self, dtype=None, copy=None):
-        return self.value.__array__(dtype, copy)
 
     def __repr__(self):
         return f"<{'no_grad' if self.id is None else f'%{self.id}'}: {self.shape} {self.dtype}>"

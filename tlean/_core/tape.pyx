@@ -22,6 +22,7 @@ from tlean._core.eager.accum cimport accumulate, own
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, live_bytes, raise_error
 from tlean._core.array cimport TL_F64, AnyTensor, ShapeInfo, itemsize_of, tensor_from_buffer, tensor_from_object
 from tlean._core.eager.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
+from tlean._core.refs import id_of
 from tlean._core.plan.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
 
 # The store ------------------------------------------------------------------------------------------------------------

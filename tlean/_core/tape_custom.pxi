@@ -3,7 +3,7 @@
 def node_of(value):
     """A node's id as an int of 64 bits; −1 where it fits none. Raises: NodeError for what is no integer."""
     try:
-        i = operator.index(value)
+        i = operator.index(id_of(value))
     except TypeError:
         raise_error("NodeError", f"a node id must be an int, got {type(value).__name__}")
     return i if 0 <= i < 1 << 62 else -1

@@ -253,6 +253,9 @@ def _plain_option(value: Any) -> Any:
     # NumPy's scalars are the numbers that they are.
     if type(value) in (tuple, list):
         return value if all(type(v) in _PLAIN_TYPES for v in value) else type(value)(_plain_option(v) for v in value)
+    if hasattr(value, "ops"):
+        # Its number would be a constant of the program, without a gradient.
+        raise OptionError("an option is a plain number, no reference")
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__"):
         return value.item()
     return value

@@ -8,8 +8,40 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import AnyTensor
-from tlean.arguments import node_id
+from tlean._core.refs import RefBase, id_of, node_id
 from tlean.errors import NodeError, OptionError
+
+
+class GradientList(list):
+    """Gradients by node id, an entry for every node; a reference means its node: `grads[x]` is `grads[x.id]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, i: Any) -> Any:
+        return list.__getitem__(self, i if type(i) is int else id_of(i))
+
+
+class GradientDict(dict):
+    """Gradients by node id, of the nodes that something reached; a reference means its node: `grads[x]` is `grads[x.id]`."""
+
+    __slots__ = ()
+
+    def __missing__(self, key: Any) -> Any:
+        if isinstance(key, RefBase):
+            return self[id_of(key)]
+        raise KeyError(key)
+
+    def __contains__(self, key: Any) -> bool:
+        return dict.__contains__(self, id_of(key))
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The gradient of a node, or the default where nothing arrived.
+
+        Args:
+            key: the id or the reference of a node.
+            default: what is returned for other nodes.
+        """
+        return dict.get(self, id_of(key), default)
 
 
 class Gradients(Sequence):
@@ -30,6 +62,8 @@ class Gradients(Sequence):
             if isinstance(i, slice):
                 self.every()
                 return [self[k] for k in range(*i.indices(len(self)))]
+            if isinstance(i, RefBase) and i.ops is not self._session:
+                raise NodeError("gradients: a reference belongs to another session or tape")
             k = node_id("gradients", i)
             i = k + len(self) if k < 0 else k
         g = self.reached(i)

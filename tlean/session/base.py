@@ -10,7 +10,7 @@ from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean.arguments import each
 from tlean.devices import cuda
 from tlean.errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
-from tlean.optim.gradients import Gradients
+from tlean.optim.gradients import GradientDict, Gradients
 from tlean.optim.updates import AdamUpdate, SGDUpdate, Update
 from tlean.options import Options
 from tlean.param import Param
@@ -286,7 +286,7 @@ class Session:
 
         Raises: as `backward_scalar_dense_all` does.
         """
-        return {i: g for i, g in enumerate(self.backward_scalar_dense_all(loss).every()) if g is not None}
+        return GradientDict((i, g) for i, g in enumerate(self.backward_scalar_dense_all(loss).every()) if g is not None)
 
     def backward_params(self, loss: Any) -> dict[Param, AnyTensor]:
         """Gradients of a scalar for the parameters alone; the memory of all others is given back as the sweep passes.

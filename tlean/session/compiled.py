@@ -17,9 +17,8 @@ from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase, ValueRef
+from tlean._core.refs import RefBase, ValueRef, node_id
 from tlean._generated.methods import OpsMethods
-from tlean.arguments import node_id
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlean import arguments
 from tlean._core.array import AnyTensor
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, node_id
 from tlean._core.tape import TapeStore
-from tlean.arguments import node_id
 from tlean.devices import cuda
 from tlean.errors import NodeError, OptionError
 from tlean.interpreters.eager import EagerOps

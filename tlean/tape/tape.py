@@ -11,13 +11,14 @@ import numpy as np
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import recording
+from tlean._core.refs import node_id
 from tlean._core.tape import TapeStore
 from tlean._generated.tape_methods import TapeMethods
-from tlean.arguments import node_id
 from tlean.devices import array_at, context_at, context_of, cuda
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import EagerOps
+from tlean.optim.gradients import GradientDict, GradientList
 from tlean.rng import checked_seed, program_seed
 
 from .show import to_dot, to_svg
@@ -279,7 +280,7 @@ class Tape(TapeMethods):
             seed: the cotangent, of the shape of `out`.
         """
         out = self._require(out, "backward")
-        return self._store.backward(out, self._seed(out, seed), self._size)
+        return GradientList(self._store.backward(out, self._seed(out, seed), self._size))
 
     def backward_dense_all(self, out: SupportsIndex, seed: Any) -> list[AnyTensor]:
         """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run).
@@ -290,7 +291,8 @@ class Tape(TapeMethods):
 
         Raises: NodeError, ShapeError.
         """
-        return [g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(self.backward_dense(out, seed))]
+        dense = self.backward_dense(out, seed)
+        return GradientList([g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(dense)])
 
     def backward_dense_from(self, grads: Sequence[Any], n: int | None = None) -> list[AnyTensor]:
         """Reverse over the first n nodes (default: all), starting from a gradient for every node; every rule is run.
@@ -324,7 +326,7 @@ class Tape(TapeMethods):
             raise NodeError(f"backward: n must be between 0 and {self._size}, got {n}")
         full = [require_grad(_cast(g, self._store.value(i)), self._store.value(i).shape) for i, g in enumerate(grads)]
         rest = len(self._store) - self._size
-        return self._store.backward_from([*full, *[None] * rest], n, first)[: self._size]
+        return GradientList(self._store.backward_from([*full, *[None] * rest], n, first)[: self._size])
 
     def backward(self, out: SupportsIndex, seed: Any) -> dict[int, AnyTensor]:
         """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached.
@@ -445,4 +447,4 @@ def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
     Args:
         grads: one entry for each node.
     """
-    return {i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None}
+    return GradientDict((i, g) for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None)

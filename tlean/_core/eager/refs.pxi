@@ -53,11 +53,6 @@ cdef class TensorRef(RefBase):
             return RefBase.combine_number(self, which, number)
         return self.ops.call(OP_shift if which == REF_ADD else OP_scale, (self,), (number,), None)
 
-    def __index__(self):
-        if self.node < 0:
-            raise_error("NodeError", "a value computed under no_grad has no node id")
-        return self.node
-
     def numpy(self):
         """The value, as a read-only NumPy view."""
         return self.ops.get_value(self).numpy()
@@ -65,9 +60,6 @@ cdef class TensorRef(RefBase):
     def item(self):
         """The only element, as a Python number."""
         return self.ops.get_value(self).item()
-
-    def __array__(self, dtype=None, copy=None):
-        return self.ops.get_value(self).__array__(dtype, copy)
 
     def __repr__(self):
         where = f"%{self.node}" if self.node >= 0 else "no_grad"

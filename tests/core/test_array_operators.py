@@ -1,0 +1,150 @@
+"""Results are arrays: the operators and methods of an AnyTensor, which are those of a reference, with a program's bits and no tape."""
+
+from __future__ import annotations
+
+import math
+import operator
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tlean as tl
+
+X = np.array([[0.3, -1.7, 2.9], [4.1, 0.7, -0.2]], "float32")
+V = np.array([0.3, 1.7, 2.9], "float32")
+CALLS: list[Callable[[Any, Any], Any]] = [
+    lambda x, v: x + x,
+    lambda x, v: x - 0.1 * x,
+    lambda x, v: 1 / v,
+    lambda x, v: 3 - v,
+    lambda x, v: v / 3,
+    lambda x, v: -x,
+    lambda x, v: abs(x),
+    lambda x, v: v**3,
+    lambda x, v: x @ v,
+    lambda x, v: v @ v,
+    lambda x, v: x.T,
+    lambda x, v: x.sum(axis=0),
+    lambda x, v: x.mean(),
+    lambda x, v: x.std(axis=1, keepdims=True),
+    lambda x, v: x.max(1),
+    lambda x, v: x.reshape(3, 2),
+    lambda x, v: x.clip(0, 1),
+    lambda x, v: x.argmax(),
+    lambda x, v: np.exp(x),
+    lambda x, v: np.log1p(v),
+    lambda x, v: np.sum(x, axis=(0, 1)),
+    lambda x, v: np.concatenate([v, v]),
+    lambda x, v: np.where(np.array([1.0, 0.0, 1.0]), v, 2.0),
+    lambda x, v: np.maximum(x, 0.25) if not isinstance(x, tl.TensorRef) else x.max(0.25),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("call", CALLS, ids=range(len(CALLS)))
+def test_bits_of_a_program(call: Callable[[Any, Any], Any], dtype: str) -> None:
+    m = tl.TapeM(dtype=dtype)
+    x, v = (a.astype(dtype) for a in (X, V))
+    result = call(tl.AnyTensor(x), tl.AnyTensor(v))
+    expected = call(m.leaf(x), m.leaf(v)).value
+    assert type(result) is tl.AnyTensor and result.dtype == expected.dtype and result.shape == expected.shape
+    assert result.numpy().tobytes() == expected.numpy().tobytes()
+    compiled = tl.jit(lambda ops, x, v: call(x, v))(x, v)
+    assert result.numpy().tobytes() == compiled.numpy().tobytes()
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_arrays_of_numpy_beside(op: Callable[[Any, Any], Any]) -> None:
+    t = tl.AnyTensor(V)
+    for a, b in ((t, V), (V, t), (t, V.tolist()), (t, V.astype("float64")), (V.astype("float64"), t)):
+        result = op(a, b)
+        wide = any(getattr(x, "dtype", None) == "float64" for x in (a, b))
+        assert type(result) is tl.AnyTensor and result.dtype == ("float64" if wide else "float32")
+        np.testing.assert_allclose(result.numpy(), op(V, V), rtol=1e-6)
+
+
+def test_numbers_of_numpy_are_weak() -> None:
+    t = tl.AnyTensor(V)
+    for c in (np.float64(2), np.float32(2), np.int64(2), 2, 2.0):
+        assert (t * c).dtype == (c * t).dtype == "float32" and (c * t).tolist() == (V * 2).tolist()
+
+
+def test_integers_stay_integers() -> None:
+    i, b = tl.AnyTensor([3, 1, 2]), tl.AnyTensor([True, False, True])
+    for result, expected in (
+        (i + 1, [4, 2, 3]),
+        (2 - i, [-1, 1, 0]),
+        (i * i, [9, 1, 4]),
+        (i // 2, [1, 0, 1]),
+        (i % 2, [1, 1, 0]),
+        (np.add(i, 1), [4, 2, 3]),
+        (i.reshape(3, 1).T, [[3, 1, 2]]),
+        (np.concatenate([i, i]), [3, 1, 2, 3, 1, 2]),
+        (i.sum(), 6),
+        (b.sum(), 2),
+    ):
+        assert type(result) is tl.AnyTensor and (result.dtype, result.tolist()) == ("int64", expected)
+    big = tl.AnyTensor([2**53 + 1])
+    assert (big + 1).tolist() == [2**53 + 2] and (~b).tolist() == [False, True, False] and (b & b).dtype == "bool"
+    for result, expected in ((i / 2, [1.5, 0.5, 1.0]), (i + 0.5, [3.5, 1.5, 2.5]), (i * tl.AnyTensor(V) / V, [3, 1, 2]), (i.mean(), 2.0)):
+        assert result.dtype == "float32"
+        np.testing.assert_allclose(result.numpy(), expected, rtol=1e-6)
+
+
+def test_beside_a_reference_it_is_a_constant() -> None:
+    m = tl.TapeM()
+    x, t = m.leaf(V), tl.AnyTensor(V)
+    for y in (x - 0.1 * t, t * x, np.multiply(t, x), np.add(x, t), t.mul(x)):
+        assert isinstance(y, tl.TensorRef)
+    assert m.backward_scalar((t * x).sum())[x].tolist() == V.tolist()
+
+
+def test_conversions() -> None:
+    t = tl.AnyTensor(2.5)
+    assert (float(t), int(t), complex(t), round(t), math.floor(t), math.trunc(t)) == (2.5, 2, 2.5 + 0j, 2, 2, 2)
+    assert f"{t:.2f} {t}" == "2.50 2.5" and math.sin(t) == math.sin(2.5)
+    assert [10, 20][tl.AnyTensor(1)] == 20
+    for wrong in (t, tl.AnyTensor([1]), tl.AnyTensor(True)):
+        with pytest.raises(tl.DTypeError, match="index must be an integer"):
+            operator.index(wrong)
+    with pytest.raises(tl.ShapeError):
+        float(tl.AnyTensor(V))
+
+
+def test_what_arrays_of_numpy_do() -> None:
+    t = tl.AnyTensor(X)
+    assert 4.1 in tl.AnyTensor([4.1]) and 9 not in t and [float(r.sum()) for r in t] == [float(r.sum()) for r in X]
+    assert (t > 0).tolist() == (X > 0).tolist() and (t == X).all() and not (t != t).any() and (t > 0).sum() == 4
+    assert bool(t.all()) and t.prod() == X.prod() and t.astype("float64").dtype == "float64" and t.astype("float32") is t
+    assert pickle.loads(pickle.dumps(t)).tolist() == memoryview(t).tolist() == np.from_dlpack(t).tolist() == X.tolist()
+    np.testing.assert_array_equal(np.median(t, axis=0), np.median(X, axis=0))
+    np.testing.assert_array_equal(np.tan(t), np.tan(X))
+    copy = np.copy(t)
+    copy += t
+    assert copy.tolist() == (2 * X).tolist() and t.tolist() == X.tolist()
+    assert {"sum", "relu", "T", "numpy"} <= set(dir(t))
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda t: t + "a", tl.DTypeError),
+        (lambda t: t + None, tl.TleanError),
+        (lambda t: t + np.ones((4, 4, 4)), tl.ShapeError),
+        (lambda t: t.sum(axis=5), tl.IndexRangeError),
+        (lambda t: t.astype("complex128"), tl.DTypeError),
+        (lambda t: t.astype("no dtype"), tl.DTypeError),
+        (lambda t: np.exp(t, out=t), tl.OptionError),
+        (lambda t: t.no_such_method(), AttributeError),
+        (lambda t: t.reshape(7), tl.ShapeError),
+        (lambda t: tl.AnyTensor([1, 2]) + tl.AnyTensor([1, 2, 3]), tl.ShapeError),
+        (lambda t: tl.AnyTensor([1, 2]).sum(axis=3), tl.IndexRangeError),
+        (lambda t: -tl.AnyTensor([True]), tl.DTypeError),
+    ],
+)
+def test_errors(call: Callable[[Any], Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        call(tl.AnyTensor(X))

@@ -1,0 +1,9 @@
+"""How arrays follow NumPy: the methods and operators of references and results, and NumPy's own functions of them."""
+
+from tlean._core.array import install_operators
+from tlean._core.refs import install_arrays
+
+from . import methods, numpy_calls, values
+
+install_arrays(methods.METHODS, methods.SAME, methods.product, methods.transposed, numpy_calls.ufunc, numpy_calls.function)
+install_operators(values.operate, values.attribute, values.ufunc, values.function)

@@ -1,0 +1,298 @@
+"""NumPy's functions of references: `np.sin(x)`, `np.sum(x, axis=0)`, `np.concatenate([x, y])` record the op that they name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tlean._core.refs import RefBase
+from tlean.errors import DTypeError, OptionError
+from tlean.ops import all_ops, composites
+from tlean.ops.registry import aliases
+from tlean.shapes import normalize_axis
+
+from . import methods
+from .methods import METHODS, refuse
+
+#: NumPy's functions of one array that are an op.
+_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg"}
+_UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
+#: Those that are an operator.
+_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
+_PAIRS = {np.maximum: "max", np.minimum: "min"}
+_REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
+#: Questions about values, which have no gradient: answered by NumPy where there are values.
+_QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
+_QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
+_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argsort, np.argwhere, np.nonzero, np.flatnonzero}
+_QUESTIONS |= {np.histogram, np.unique, np.searchsorted, np.digitize, np.bincount, np.argpartition}
+#: What to write for a function that no op is.
+_INSTEAD = {
+    "tan": "sin(x) / cos(x)",
+    "log2": "log(x) / math.log(2)",
+    "log10": "log(x) / math.log(10)",
+    "exp2": "exp(x * math.log(2))",
+    "cbrt": "x ** (1 / 3)",
+    "sinh": "(exp(x) - exp(-x)) / 2",
+    "cosh": "(exp(x) + exp(-x)) / 2",
+    "greater": "greater(a, b)",
+    "greater_equal": "greater_equal(a, b)",
+    "less": "greater(b, a)",
+    "less_equal": "greater_equal(b, a)",
+    "equal": "equal(a, b)",
+    "float_power": "x ** c with a plain number c",
+}
+
+#: Every op's name.
+OPS = frozenset({*(r.name for r in all_ops(internal=False)), *aliases(), *composites()})
+
+
+def is_op(function: Any, method: str) -> bool:
+    """Whether a universal function is an op of a program."""
+    if method != "__call__":
+        return (function, method) in _REDUCED
+    return function in _UNARY or function in _OPERATORS or function in _PAIRS or function is np.positive
+
+
+def is_inexact(function: Any) -> bool:
+    """Whether a function that is an op has floats for integers."""
+    return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square))
+
+
+def _unsupported(name: str, x: RefBase) -> DTypeError:
+    hint = _INSTEAD.get(name)
+    if hint is None:
+        hint = "the ops that there are, tl.Ops" + (f", or np.{name}(x.numpy()) for the value alone" if hasattr(type(x), "value") else "")
+    return DTypeError(f"np.{name}: the function must be an op of the program, got {x!r}; use {hint}")
+
+
+def _references(values: Any) -> Iterator[RefBase]:
+    for x in values:
+        if isinstance(x, RefBase):
+            yield x
+        elif isinstance(x, list | tuple):
+            yield from _references(x)
+
+
+def _values(values: Any) -> Any:
+    return type(values)(np.asarray(x) if isinstance(x, RefBase) else _values(x) if isinstance(x, list | tuple) else x for x in values)
+
+
+def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What a universal function of NumPy's does with references among its inputs.
+
+    Args:
+        function: the ufunc.
+        method: "__call__", "reduce" and so on.
+        inputs: its inputs.
+        options: its keyword arguments.
+
+    Raises: DTypeError, a TypeError, that names what to use where no op is this function.
+    """
+    name = function.__name__
+    refs = list(_references((*inputs, *(options.get("out") or ()))))
+    if options.get("out") is not None:
+        raise OptionError(
+            f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
+        )
+    if (function, method) in _REDUCED:
+        return METHODS[_REDUCED[function, method]](*inputs, **{"axis": 0, **options})
+    if method != "__call__":
+        raise _unsupported(f"{name}.{method}", refs[0])
+    if function in _QUESTIONS:
+        return function(*_values(inputs), **options)
+    # NumPy's other options are how it computes: types and casts, of which a program has its own rules.
+    refuse(f"np.{name}", {k: v for k, v in options.items() if k not in ("casting", "subok")})
+    if function is np.positive:
+        return refs[0]
+    if function in _UNARY:
+        return getattr(refs[0].ops, _UNARY[function])(refs[0])
+    if function in _OPERATORS:
+        operator = _OPERATORS[function]
+        a, b = inputs
+        return getattr(type(a), f"__{operator}__")(a, b) if isinstance(a, RefBase) else getattr(type(b), f"__r{operator}__")(b, a)
+    if function in _PAIRS:
+        a, b = (methods.like(refs[0], x) for x in inputs)
+        return getattr(refs[0].ops, _PAIRS[function])(a, b)
+    raise _unsupported(name, refs[0])
+
+
+def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What another function of NumPy's does with references among its arguments.
+
+    Args:
+        called: the function.
+        args: its arguments.
+        options: its keyword arguments.
+
+    Raises: DTypeError, a TypeError, that names what to use where no op is this function.
+    """
+    known = FUNCTIONS.get(called)
+    if known is not None:
+        return known(*args, **options)
+    x = next(_references((*args, *options.values())))
+    if called in _QUESTIONS:
+        return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
+    raise _unsupported(called.__name__, x)
+
+
+# Functions that are ops, or made of them --------------------------------------------------------------------------------
+
+
+def _ops(xs: Any) -> Any:
+    return next(_references(xs)).ops
+
+
+def _of_axes(name: str) -> Callable[..., Any]:
+    # NumPy's function of a method: its second argument is the axis, and the positional ones after it are never given.
+    method = METHODS[name]
+
+    def run(a: Any, axis: Any = None, *, keepdims: Any = False, **options: Any) -> Any:
+        options.update({"keepdims": True} if keepdims is True else {})
+        return method(a, **{"axis": axis, **options})
+
+    return run
+
+
+def _concatenate(arrays: Any, axis: Any = 0, **unused: Any) -> Any:
+    refuse("np.concatenate", {k: v for k, v in unused.items() if k != "casting"})
+    ops = _ops(arrays)
+    return ops.concat([ops.flatten(x) for x in arrays], 0) if axis is None else ops.concat(list(arrays), axis)
+
+
+def _stack(arrays: Any, axis: int = 0, **unused: Any) -> Any:
+    refuse("np.stack", {k: v for k, v in unused.items() if k != "casting"})
+    return _ops(arrays).stack(list(arrays), axis)
+
+
+def _at_least(x: Any, ndim: int) -> Any:
+    shape = methods.shape_of(x)
+    return methods.reshape(x, (1,) * (ndim - len(shape)) + shape) if isinstance(x, RefBase) and len(shape) < ndim else x
+
+
+def _vstack(tup: Any, **unused: Any) -> Any:
+    return _concatenate([_at_least(x, 2) if isinstance(x, RefBase) else np.atleast_2d(x) for x in tup], 0, **unused)
+
+
+def _hstack(tup: Any, **unused: Any) -> Any:
+    xs = [_at_least(x, 1) if isinstance(x, RefBase) else np.atleast_1d(x) for x in tup]
+    return _concatenate(xs, 0 if len(methods.shape_of(xs[0])) == 1 else 1, **unused)
+
+
+def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    n = len(a.shape)
+    pairs = [[normalize_axis(k, n) for k in (v if isinstance(v, list | tuple) else (v,))] for v in (source, destination)]
+    order = [k for k in range(n) if k not in pairs[0]]
+    for to, k in sorted(zip(*reversed(pairs), strict=True)):
+        order.insert(to, k)
+    return methods.transpose(a, order)
+
+
+def _einsum(subscripts: Any, *operands: Any, **unused: Any) -> Any:
+    refuse("np.einsum", {k: v for k, v in unused.items() if k != "optimize"})
+    if len(operands) != 2:
+        raise OptionError(f"np.einsum: the operands must be two, got {len(operands)}")
+    return _ops(operands).einsum(subscripts, *operands)
+
+
+def _where(condition: Any, *branches: Any) -> Any:
+    if len(branches) != 2:
+        raise OptionError(f"np.where: a condition and two arrays are needed, got {1 + len(branches)} arguments")
+    x = next(_references((condition, *branches)))
+    mask = condition if isinstance(condition, RefBase) else np.asarray(condition)
+    if mask.dtype == "bool" and not isinstance(mask, RefBase):
+        mask = mask.astype(x.ops.dtype)
+    return x.ops.where(mask, *(methods.like(x, b) for b in branches))
+
+
+def _outer(a: Any, b: Any) -> Any:
+    column, row = (methods.reshape(x, -1) if isinstance(x, RefBase) else np.ravel(x) for x in (a, b))
+    return _ops((a, b)).matmul(column.reshape(-1, 1), row.reshape(1, -1))
+
+
+def _inner(a: Any, b: Any) -> Any:
+    if len(methods.shape_of(a)) == len(methods.shape_of(b)) == 1:
+        return methods.product(_ops((a, b)), a, b)
+    raise OptionError(f"np.inner: the arguments must be two vectors, got {methods.shape_of(a)} and {methods.shape_of(b)}; see einsum")
+
+
+def _diff(a: Any, n: int = 1, axis: int = -1, **unused: Any) -> Any:
+    if any(v is not np._NoValue for v in unused.values()):
+        raise OptionError(f"np.diff: prepend and append must be left at their defaults, got {unused}")
+    k = normalize_axis(axis, len(a.shape))
+    for _ in range(n):
+        after, before = ((slice(None),) * k + (s,) for s in (slice(1, None), slice(None, max(a.shape[k] - 1, 0))))
+        a = a[after] - a[before]
+    return a
+
+
+def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
+    if mode != "constant" or not isinstance(constant_values, int | float | np.number):
+        raise OptionError(f"np.pad: mode must be 'constant', with one plain number, got {mode!r} and {constant_values!r}")
+    widths = np.broadcast_to(np.asarray(pad_width), (len(array.shape), 2)).tolist()
+    return array.ops.pad(array, widths, float(constant_values))
+
+
+def _roll(a: Any, shift: int, axis: int | None = None) -> Any:
+    if axis is None:
+        return methods.reshape(_roll(methods.ravel(a), shift, 0), tuple(a.shape))
+    k = normalize_axis(axis, len(a.shape))
+    cut = -shift % a.shape[k] if a.shape[k] else 0
+    lead = (slice(None),) * k
+    return a.ops.concat([a[(*lead, slice(cut, None))], a[(*lead, slice(None, cut))]], k) if cut else a
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if not (ord is None or (ord in (2, "fro") and (axis is not None or len(x.shape) == 1))):
+        raise OptionError(f"np.linalg.norm: the norm must be the Euclidean one, got ord={ord!r}")
+    return x.ops.sqrt(METHODS["sum"](x.ops.square(x), axis, keepdims=keepdims))
+
+
+def _full_like(a: Any, fill_value: Any, **unused: Any) -> Any:
+    refuse("np.full_like", {k: v for k, v in unused.items() if k != "subok"})
+    return a.ops.const(np.full(tuple(a.shape), fill_value))
+
+
+def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
+    k = normalize_axis(axis, len(a.shape))
+    edges = np.cumsum([len(p) for p in np.split(np.arange(a.shape[k]), parts)]).tolist()
+    return [a[(*(slice(None),) * k, slice(low, high))] for low, high in zip([0, *edges], edges, strict=False)]
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
+    np.amax: _of_axes("max"),
+    np.amin: _of_axes("min"),
+    **{getattr(np, n): METHODS[n] for n in ("transpose", "swapaxes", "squeeze", "ravel", "clip", "copy", "dot", "astype")},
+    np.reshape: lambda a, shape=None, order="C", **options: methods.reshape(a, shape, order=order, **options),
+    np.matrix_transpose: lambda x: x.mT,
+    np.permute_dims: METHODS["transpose"],
+    np.expand_dims: methods.expand_dims,
+    np.concatenate: _concatenate,
+    np.stack: _stack,
+    np.vstack: _vstack,
+    np.hstack: _hstack,
+    np.moveaxis: _moveaxis,
+    np.einsum: _einsum,
+    np.where: _where,
+    np.outer: _outer,
+    np.inner: _inner,
+    np.diff: _diff,
+    np.pad: _pad,
+    np.roll: _roll,
+    np.split: _split,
+    np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
+    np.linalg.norm: _norm,
+    np.full_like: _full_like,
+    np.zeros_like: lambda a, **options: _full_like(a, 0.0, **options),
+    np.ones_like: lambda a, **options: _full_like(a, 1.0, **options),
+    np.atleast_1d: lambda *xs: _at_least(xs[0], 1) if len(xs) == 1 else tuple(_at_least(x, 1) for x in xs),
+    np.atleast_2d: lambda *xs: _at_least(xs[0], 2) if len(xs) == 1 else tuple(_at_least(x, 2) for x in xs),
+    np.shape: lambda a: tuple(a.shape),
+    np.ndim: lambda a: len(a.shape),
+    np.size: lambda a, axis=None: math.prod(a.shape) if axis is None else a.shape[axis],
+    np.vdot: lambda a, b: _inner(*(methods.ravel(x) if isinstance(x, RefBase) else np.ravel(x) for x in (a, b))),
+}
