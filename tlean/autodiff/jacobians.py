@@ -11,8 +11,9 @@ from tlean._core.array import as_tensor
 from tlean.compiler.derive import forward
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import DTypeError, OptionError
+from tlean.programs.recorder import Recorder
 
-from .derived import DerivedProgram, checked_argnums, checked_program, is_one, pulled_back, selected, variables, zero_like
+from .derived import DerivedProgram, checked_argnums, is_one, pulled_back, selected, variables, zero_like
 from .products import gradient_record
 
 
@@ -23,12 +24,12 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
-    checked_program("jacrev", f)
+    recorder = Recorder("jacrev", f)
     checked_argnums("jacrev", argnums)
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         own, xs = _moved("jacrev", graph, args, argnums)
-        y = f(graph, *own)
+        y = recorder(graph, *own, **keywords)
         _one_array("jacrev", y)
         nodes = graph._needed([y.id])
         rows = [pulled_back(graph, [y], [_basis(graph, y, i)], tuple(xs), nodes) for i in range(_size(y))]
@@ -39,7 +40,7 @@ def jacrev(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
             found.append(graph._full(shape=shape, value=0.0) if stacked is None else graph.reshape(stacked, shape))
         return found[0] if is_one(argnums) else tuple(found)
 
-    return DerivedProgram("jacrev", record, backend, f, seed, (jacrev, (f, argnums, backend, seed)))
+    return DerivedProgram("jacrev", record, backend, recorder, seed, (jacrev, (f, argnums, backend, seed)))
 
 
 def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -49,17 +50,17 @@ def jacfwd(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", s
         f, backend, seed: as for `value_and_grad`; f returns one array, of any shape.
         argnums: which argument to differentiate by: an int, or a tuple of ints for a tuple of Jacobians.
     """
-    checked_program("jacfwd", f)
+    recorder = Recorder("jacfwd", f)
     checked_argnums("jacfwd", argnums)
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         own, xs = _moved("jacfwd", graph, args, argnums)
-        y = f(graph, *own)
+        y = recorder(graph, *own, **keywords)
         _one_array("jacfwd", y)
         found = _columns(graph, [y], xs)[0]
         return found[0] if is_one(argnums) else tuple(found)
 
-    return DerivedProgram("jacfwd", record, backend, f, seed, (jacfwd, (f, argnums, backend, seed)))
+    return DerivedProgram("jacfwd", record, backend, recorder, seed, (jacfwd, (f, argnums, backend, seed)))
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -69,14 +70,15 @@ def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", 
         f, backend, seed: as for `value_and_grad`.
         argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
     """
-    gradients = gradient_record("hessian", f, checked_argnums("hessian", argnums))
+    recorder = Recorder("hessian", f)
+    gradients = gradient_record(recorder, checked_argnums("hessian", argnums))
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         own, xs = _moved("hessian", graph, args, argnums)
-        blocks = _columns(graph, gradients(graph, *own)[1], xs)
+        blocks = _columns(graph, gradients(graph, *own, **keywords)[1], xs)
         return blocks[0][0] if is_one(argnums) else tuple(tuple(row) for row in blocks)
 
-    return DerivedProgram("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
+    return DerivedProgram("hessian", record, backend, recorder, seed, (hessian, (f, argnums, backend, seed)))
 
 
 hessian1 = hessian

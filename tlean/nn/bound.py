@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tlean.errors import NodeError
 from tlean.param import Param
 from tlean.programs.compiled import GraphM
+from tlean.programs.running import Wrapped
 
 if TYPE_CHECKING:
     from .module import Module
@@ -22,7 +23,7 @@ class Buffer(Param):
         super().__init__(value, name, False, dtype=dtype)
 
 
-class Bound:
+class Bound(Wrapped):
     """A backend that takes a layer's own parameters as arguments of its ops: what `Module.forward` computes on.
 
     Every op of the backend is here. A `Param` as argument means its value in this program: the reference it was bound to, or,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
@@ -16,7 +16,9 @@ from tlean.compiler.graph import Graph, GraphNode, GraphRef, replay
 from tlean.ops import OpDef, Spec
 from tlean.ops.unregistered import dynamic_op
 
+from .calls import Form
 from .executable import signed_seed
+from .running import program_among
 
 
 def is_backend(value: Any) -> bool:
@@ -27,28 +29,32 @@ def is_backend(value: Any) -> bool:
 _BACKENDS = (OpsMethods, EagerCore)
 
 
-def program_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any]] | None:
-    """The backend that a call with these arguments records into, and the arguments after it; None for a call on arrays.
+def program_of(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The backend that a call with these arguments records into, None for a call on arrays, and the arguments after it.
 
-    The backend is the first argument, or the one that a reference among the arguments belongs to.
+    The backend is the first argument; or else the innermost of the running program and those that references among the arguments belong to.
     """
     if args and is_backend(args[0]):
         return args[0], args[1:]
-    for x in tree.flatten(args)[0]:
-        if isinstance(x, RefBase):
-            return x.ops, args  # type: ignore[attr-defined]
-    return None
+    return program_among((args, keywords) if keywords else args), args
 
 
-def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Record a graph-level program into the program of any backend; returns its results as that backend's references."""
+def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Form) -> Any:
+    """Record a graph-level program into the program of any backend; returns its results as that backend's references.
+
+    Args:
+        ops: the backend.
+        record: `record(graph, *args, **keywords)`.
+        xs: the arrays and references of the call.
+        form: its arguments without them.
+    """
     if isinstance(ops, Graph):
-        return record(ops, *tree.map(ops.ref, tuple(args)))
-    leaves, structure = tree.flatten(tuple(args))
-    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in leaves]
+        args, keywords = form.build([ops.ref(x) for x in xs])
+        return record(ops, *args, **keywords)
+    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
     graph = _Capturing(ops)
-    mine = [graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs]
-    out, out_structure = tree.flatten(record(graph, *tree.unflatten(structure, mine)))
+    args, keywords = form.build([graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs])
+    out, out_structure = tree.flatten(record(graph, *args, **keywords))
     made = []
     for r in out:
         graph.outputs = [graph.ref(r).id]  # type: ignore[union-attr]
