@@ -12,7 +12,7 @@ import tlean as tl
 from tlean import nn
 from tlean.ops.protocol import Ops
 from tlean.programs.recorder import Recorder
-from tlean.programs.running import running
+from tlean.programs.running import frame
 
 X = np.array([1.0, 2.0, 3.0])
 Y = np.array([0.5, -1.0, 2.0])
@@ -87,7 +87,7 @@ CONVENTIONS = {
     "partial that takes ops away": (functools.partial(lambda ops, x: tl.sum(x), None), 1, False),
     "decorated": (decorated(lambda ops, x: ops.sum(x)), 1, True),
     "decorated plain": (decorated(lambda x: tl.sum(x)), 1, False),
-    "a decorator of its own": (with_one_more(lambda x, y: tl.sum(tl.mul(x, y))), 1, False),
+    "a decorator that adds an argument": (with_one_more(lambda x, y: tl.sum(tl.mul(x, y))), 1, False),
     "a free function": (tl.sum, 1, False),
     "another transformation": (tl.value_and_grad(lambda x: tl.sum(x)), 1, False),
     "another transformation, with ops": (tl.jit(lambda ops, x: ops.sum(x)), 1, True),
@@ -265,11 +265,11 @@ def test_the_innermost_program():
 
 
 def test_outside_of_a_program_values_are_computed():
-    assert isinstance(tl.sin(X), tl.AnyTensor) and running() is None
+    assert isinstance(tl.sin(X), tl.AnyTensor) and frame() is None
     seen = []
 
     def program(x):
-        seen.append(running())
+        seen.append(frame())
         thread = threading.Thread(target=lambda: seen.append(tl.sin(X)))
         thread.start()
         thread.join()
@@ -278,14 +278,14 @@ def test_outside_of_a_program_values_are_computed():
     with pytest.raises(ZeroDivisionError):
         tl.jit(program)(X)
     assert seen[0] is not None and isinstance(seen[1], tl.AnyTensor)
-    assert running() is None and isinstance(tl.rand_uniform((2,)), tl.AnyTensor)
+    assert frame() is None and isinstance(tl.rand_uniform((2,)), tl.AnyTensor)
 
 
 @pytest.mark.parametrize("backend", ["compiled", "eager"])
 def test_custom_ops_compute_outside(backend):
     # Its functions run while an eager program does, and get arrays.
     def forward(x):
-        assert running() is None
+        assert frame() is None
         return np.asarray(tl.square(x))
 
     square = tl.custom_op(forward, lambda x, y, g: np.asarray(tl.mul(tl.scale(x, 2.0), g)))

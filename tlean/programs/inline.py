@@ -7,7 +7,7 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean._core.eager.eager import EagerCore
+from tlean._core.eager.eager import EagerCore, ParamBase
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
@@ -18,7 +18,7 @@ from tlean.ops.unregistered import dynamic_op
 
 from .calls import Form
 from .executable import signed_seed
-from .running import program_among
+from .running import Wrapped, backend_itself, innermost_among, run_in
 
 
 def is_backend(value: Any) -> bool:
@@ -26,7 +26,12 @@ def is_backend(value: Any) -> bool:
     return isinstance(value, _BACKENDS)
 
 
-_BACKENDS = (OpsMethods, EagerCore)
+def has_ops(value: Any) -> bool:
+    """Whether a value has the methods of a backend, whatever its class, and is no reference, which has them too."""
+    return not isinstance(value, RefBase) and callable(getattr(value, "linear", None)) and callable(getattr(value, "const", None))
+
+
+_BACKENDS = (OpsMethods, EagerCore, Wrapped)
 
 
 def program_of(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
@@ -36,7 +41,7 @@ def program_of(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any,
     """
     if args and is_backend(args[0]):
         return args[0], args[1:]
-    return program_among((args, keywords) if keywords else args), args
+    return innermost_among((args, keywords) if keywords else args), args
 
 
 def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Form) -> Any:
@@ -48,11 +53,12 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
         xs: the arrays and references of the call.
         form: its arguments without them.
     """
+    program, ops = ops, backend_itself(ops)
     if isinstance(ops, Graph):
         args, keywords = form.build([ops.ref(x) for x in xs])
-        return record(ops, *args, **keywords)
+        return record(ops, *args, **keywords) if program is ops else run_in(program, record, (ops, *args), keywords)
     refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
-    graph = _Capturing(ops)
+    graph = _Capturing(ops, program if isinstance(program, Wrapped) else None)
     args, keywords = form.build([graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs])
     out, out_structure = tree.flatten(record(graph, *args, **keywords))
     made = []
@@ -67,9 +73,11 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
 
 class _Capturing(Graph):
     # A graph inside another backend's program: references of that program, constants and seeds become further inputs.
-    def __init__(self, outer: Any) -> None:
+    def __init__(self, outer: Any, layer: Wrapped | None) -> None:
         super().__init__(outer.dtype, merge=False)
         self._outer = outer
+        # What says which values parameters have, inside a layer.
+        self._layer = layer
         self.captured: list[Any] = []
         self._seen: dict[int, GraphRef] = {}
         if hasattr(outer, "next_seed"):
@@ -83,9 +91,13 @@ class _Capturing(Graph):
             if id(value) not in self._seen:
                 self._seen[id(value)] = self._capture(value)
             return self._seen[id(value)]
+        if self._layer is not None and isinstance(value, ParamBase):
+            return self.ref(self._layer.value(value))
         return super().ref(value, dtype)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
+        if self._layer is not None and isinstance(value, ParamBase):
+            return self.ref(self._layer.value(value))  # type: ignore[return-value]
         ref = super().const(value, name)
         return self._capture(self.constants.pop(ref.id))
 
@@ -93,7 +105,7 @@ class _Capturing(Graph):
 
     def forget(self) -> None:
         """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
-        self.captured, self._seen, self.next_seed = [], {}, None
+        self.captured, self._seen, self.next_seed, self._layer = [], {}, None, None
         self.__dict__.pop("use", None)
 
     def _capture(self, value: Any) -> GraphRef:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tlean.errors import OptionError
@@ -51,9 +52,9 @@ class Recorder:
             self._accept(len(args), keywords)
             self._accepted.add(call)
         if not self._by_count:
-            return run_in(program, self.__wrapped__, (program, *args) if self.with_ops else args, keywords)
+            return run_in(program, self.__wrapped__, args, keywords, bool(self.with_ops))
         try:
-            return run_in(program, self.__wrapped__, (program, *args), keywords)
+            return run_in(program, self.__wrapped__, args, keywords, True)
         except Exception as error:
             error.add_note(f"{self.name}: {self.shown()} takes one argument more than the call has, so the first was the program (ops)")
             raise
@@ -108,6 +109,14 @@ class Recorder:
         """The function's name and how it is called, for `repr`."""
         how = {None: "", True: ", called with ops", False: ", a plain function"}[self.with_ops]
         return f"{name_of(self.__wrapped__)}{how}"
+
+
+@functools.lru_cache(maxsize=1024)
+def method_takes_ops(method: Callable[..., Any], count: int, keywords: tuple[str, ...]) -> bool:
+    """Whether a class's method takes the program after `self`, in a call with so many arguments and these keyword arguments."""
+    recorder = Recorder(name_of(method), functools.partial(method, None))
+    recorder.positional(count, dict.fromkeys(keywords))
+    return bool(recorder.with_ops)
 
 
 def name_of(function: Any) -> str:

@@ -5,7 +5,7 @@ A context variable holds it while a user's function runs, with the programs arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,22 +14,44 @@ from tlean._core.refs import RefBase
 
 
 class Wrapped:
-    """A backend around another, `ops`, whose references it gives out."""
+    """A backend around another, `ops`, whose references it gives out: there a parameter means its value in the program."""
 
     ops: Any
 
+    def value(self, p: Any) -> Any:
+        """The reference that a parameter means.
 
-#: (what a function was called for, the backend that its references belong to, the same of the program around it), or None.
+        Args:
+            p: the parameter.
+
+        Raises: NodeError if it means none.
+        """
+        raise NotImplementedError
+
+
+#: (what a function was called for, the backend that its references belong to, the frame of the program around it), or None.
 _Frame = tuple[Any, Any, Any]
 _frame: ContextVar[_Frame | None] = ContextVar("the running program", default=None)
 frame = _frame.get
 
 
-def run_in(program: Any, function: Callable[..., Any], args: Iterable[Any], keywords: dict[str, Any]) -> Any:
-    """The function's result, with that program as the running one."""
-    token = _frame.set((program, program.ops if isinstance(program, Wrapped) else program, _frame.get()))
+def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], first: bool = False) -> Any:
+    """The function's result, with that program as the running one.
+
+    Args:
+        program: what the function records into.
+        function: the user's.
+        args, keywords: of the call.
+        first: whether the program is its first argument.
+    """
+    outer = _frame.get()
+    own = backend_itself(program)
+    if outer is not None and outer[1] is own and program is own:
+        # A transformation inside a layer: the layer's parameters mean what they do around it.
+        program = outer[0]
+    token = _frame.set((program, own, outer))
     try:
-        return function(*args, **keywords)
+        return function(program, *args, **keywords) if first else function(*args, **keywords)
     finally:
         _frame.reset(token)
 
@@ -45,12 +67,6 @@ def run_outside(function: Callable[..., Any], *args: Any) -> Any:
         _frame.reset(token)
 
 
-def running() -> Any:
-    """What the innermost running function was called for, or None."""
-    found = _frame.get()
-    return None if found is None else found[0]
-
-
 def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
     """The innermost of the running program and those of some references; None where there is no program at all.
 
@@ -61,19 +77,23 @@ def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
     found = _frame.get()
     if found is None:
         return first
-    own = found[1]
+    program, own, outer = found
     if first is None or first is own or any(r.ops is own for r in others):
-        return own
+        return program
     # A reference of a program around the running one is captured by it.
-    outer = found[2]
     while outer is not None:
         if outer[1] is first:
-            return own
+            return program
         outer = outer[2]
     return first
 
 
-def program_among(values: Any) -> Any:
-    """The program that a call with these arguments (a tree) records into, or None."""
+def innermost_among(values: Any) -> Any:
+    """The program that a call with these arguments (a tree) records into, or None. It may be `Wrapped`."""
     refs = [x for x in tree.flatten(values)[0] if isinstance(x, RefBase)]
     return innermost(refs[0].ops, refs) if refs else innermost(None)  # type: ignore[attr-defined]
+
+
+def backend_itself(program: Any) -> Any:
+    """What a program's references belong to."""
+    return program.ops if isinstance(program, Wrapped) else program
