@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from .errors import DTypeError, OptionError, ShapeError
 from .interpreters.dual import DualRef
 from .ops.registry import OpDef
 from .ops.unregistered import host_op
+from .programs.running import backend_itself, innermost_among, run_outside
 from .reference.interpreter import Reference
 
 _numbers = itertools.count()
@@ -39,6 +41,10 @@ class CustomOp:
         self.forward = forward
         self.backward = backward
         self.jvp = jvp
+        # They compute on arrays, whatever program is running.
+        self._forward = functools.partial(run_outside, forward)
+        self._backward = functools.partial(run_outside, backward)
+        self._jvp = None if jvp is None else functools.partial(run_outside, jvp)
         self.name = name
         self.shape = shape
         self._records: dict[tuple[_Specs, Shape], OpDef] = {}
@@ -46,11 +52,11 @@ class CustomOp:
         self._learned = threading.local()
 
     def __call__(self, *xs: Any) -> Any:
-        ops = next((x.ops for x in xs if isinstance(x, RefBase)), None)
+        ops = backend_itself(innermost_among(xs))
         if ops is None:
-            return as_tensor(self._value(self.forward(*[as_tensor(x).numpy() for x in xs])))
+            return as_tensor(self._value(self._forward(*[as_tensor(x).numpy() for x in xs])))
         if isinstance(ops, Reference):
-            return ops.leaf(self._value(self.forward(*[(x if isinstance(x, RefBase) else ops.const(x)).value for x in xs])))
+            return ops.leaf(self._value(self._forward(*[(x if isinstance(x, RefBase) else ops.const(x)).value for x in xs])))
         arguments = [x if isinstance(x, RefBase) else self._array(x, ops.dtype) for x in xs]
         specs = tuple((tuple(a.shape), a.dtype) for a in arguments)
         try:
@@ -76,7 +82,7 @@ class CustomOp:
                 raise OptionError(f"{self.name}: shape= must give a tuple of integers for inputs of shapes {shapes} ({error})") from error
         values = [a if not isinstance(a, RefBase) else _value_of(a) for a in arguments]
         if all(v is not None for v in values):
-            self._learned.value = value = self._value(self.forward(*[v.numpy() for v in values]))
+            self._learned.value = value = self._value(self._forward(*[v.numpy() for v in values]))
             return value.shape
         try:
             return np.broadcast_shapes(*shapes)
@@ -97,11 +103,11 @@ class CustomOp:
 
         def forward(outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
             learned, self._learned.value = getattr(self._learned, "value", None), None
-            outs[0][...] = self._checked(self.forward(*ins) if learned is None else learned, shape, "forward")
+            outs[0][...] = self._checked(self._forward(*ins) if learned is None else learned, shape, "forward")
 
         def pull(outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
             g, y, *xs = ins
-            found = self.backward(*xs, y, g)
+            found = self._backward(*xs, y, g)
             found = found if isinstance(found, tuple | list) else (found,)
             if len(found) != count:
                 raise ShapeError(f"{self.name}: backward gives one cotangent for each of the {count} inputs, got {len(found)}")
@@ -110,11 +116,11 @@ class CustomOp:
                     target[...] = 0.0 if found[k] is None else self._checked(found[k], specs[k][0], "backward")
 
         def push(outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
-            assert self.jvp is not None
             tangents = [np.zeros(s, d) for s, d in specs]
             for k, t in zip(floats, ins[count:], strict=True):
                 tangents[k] = t
-            outs[0][...] = self._checked(self.jvp(*ins[:count], *tangents), shape, "jvp")
+            assert self._jvp is not None
+            outs[0][...] = self._checked(self._jvp(*ins[:count], *tangents), shape, "jvp")
 
         number = next(_numbers)
         again = self._second_order
@@ -208,7 +214,7 @@ def custom_op(
 
     Example:
         >>> cube = tl.custom_op(lambda x: x**3, lambda x, y, g: 3 * x**2 * g)
-        >>> tl.grad(lambda ops, x: ops.sum(cube(x)))(np.array([1.0, 2.0])).tolist()
+        >>> tl.grad(lambda x: tl.sum(cube(x)))(np.array([1.0, 2.0])).tolist()
         [3.0, 12.0]
     """
     return CustomOp(forward, backward, jvp, str(getattr(forward, "__name__", "custom")) if name is None else name, shape)

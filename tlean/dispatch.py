@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 from tlean._core import threads
@@ -12,19 +13,36 @@ from .devices import context_at, cuda
 from .errors import OptionError
 from .interpreters.eager import EagerOps, no_grad
 from .ops import all_ops
+from .programs.running import frame, innermost
 from .rng import program_seed
 
 
 def backend_of(*arguments: Any) -> Any:
-    """The backend of the first reference among the arguments; for plain arrays, one that returns values: on a device where one is."""
-    for a in arguments:
-        for x in a if isinstance(a, list | tuple) else (a,):
-            if isinstance(x, RefBase):
-                return x.ops
+    """The innermost of the running program and those of the references among the arguments.
+
+    Without any it is a backend that returns values: on a device where an argument is on one.
+    """
+    for k, a in enumerate(arguments):
+        if isinstance(a, RefBase):
+            return a.ops if frame() is None else innermost(a.ops, _references(arguments[k:]))  # type: ignore[attr-defined]
+        if isinstance(a, list | tuple):
+            for x in a:
+                if isinstance(x, RefBase):
+                    return innermost(x.ops, _references(arguments))  # type: ignore[attr-defined]
+    if frame() is not None:
+        return innermost(None)
     where = next(filter(None, map(context_at, arguments)), None)
     if where is not None:
         return Values(cuda().CudaEager(where))
     return Values(EagerOps("float64" if any(_is_float64(x) for x in arguments) else "float32"))
+
+
+def _references(arguments: Any) -> Iterator[Any]:
+    for a in arguments:
+        if isinstance(a, list | tuple):
+            yield from _references(a)
+        elif isinstance(a, RefBase):
+            yield a
 
 
 def _is_float64(x: Any) -> bool:

@@ -1,64 +1,42 @@
-"""Trees: lists, tuples and dictionaries (in an order of their keys, not of insertion) with arrays or references at the leaves."""
+"""Trees: containers with arrays or references at the leaves.
+
+Containers are lists, tuples, NamedTuples, dictionaries (in an order of their keys, not of insertion), `OrderedDict` (in its own order),
+`defaultdict`, dataclasses, None, which has no leaf, and what `register` adds. `unflatten` gives back the same types.
+"""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from . import arguments
 from .errors import OptionError, ShapeError
 
-#: The structure of a tree, hashable: "*" for a leaf, None for no leaf, (kind, keys, children) for a container.
+#: The structure of a tree, hashable: "*" for a leaf, None for no leaf, (kind, data, children) for a container.
 Structure = Any
 
 
-def flatten(tree: Any) -> tuple[list[Any], Structure]:
-    """The leaves from left to right, and the structure that `unflatten` needs. None counts as no leaf."""
-    leaves: list[Any] = []
-
-    def walk(node: Any) -> Structure:
-        if node is None:
-            return None
-        if isinstance(node, dict):
-            keys = _ordered(node)
-            return ("dict", keys, tuple(walk(node[k]) for k in keys))
-        if isinstance(node, tuple) and hasattr(node, "_fields"):
-            return (type(node), node._fields, tuple(walk(v) for v in node))
-        if isinstance(node, list | tuple):
-            return ("list" if isinstance(node, list) else "tuple", len(node), tuple(walk(v) for v in node))
-        leaves.append(node)
-        return "*"
-
-    return leaves, walk(tree)
+@dataclasses.dataclass(frozen=True)
+class _Container:
+    # How trees of one type are taken apart and put together. The structure has `kind`, what `split` says, and the children's own.
+    kind: type
+    split: Callable[[Any], tuple[Any, Any]]  # node -> (data, children)
+    join: Callable[[Any, list[Any]], Any]  # data, children -> node
+    show: Callable[[Any, list[str]], str]
 
 
-def unflatten(structure: Structure, leaves: Any) -> Any:
-    """The tree of that structure with these leaves. Raises: ShapeError if there are too few or too many."""
-    rest = arguments.each("unflatten", "leaves", leaves, ShapeError)
-    missing = object()
+def _keyed(kind: type, title: str = "") -> Callable[[Any, list[str]], str]:
+    def show(keys: Any, inside: list[str]) -> str:
+        items = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(keys, inside, strict=True)) + "}"
+        return f"{title}({items})" if title else items
 
-    def build(s: Structure) -> Any:
-        if s is None:
-            return None
-        if isinstance(s, str) and s == "*":
-            leaf = next(rest, missing)
-            if leaf is missing:
-                raise ShapeError("unflatten: there are fewer leaves than the structure has")
-            return leaf
-        if not isinstance(s, tuple) or len(s) != 3:
-            raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(s).__name__}")
-        kind, keys, children = s
-        made = [build(c) for c in children]
-        if kind == "dict":
-            return dict(zip(keys, made, strict=True))
-        if kind == "list":
-            return made
-        return tuple(made) if kind == "tuple" else kind(*made)
+    return show
 
-    tree = build(structure)
-    if next(rest, missing) is not missing:
-        raise ShapeError("unflatten: there are more leaves than the structure has")
-    return tree
+
+def _named(kind: type) -> Callable[[Any, list[str]], str]:
+    return lambda fields, inside: f"{kind.__name__}({', '.join(f'{f}={c}' for f, c in zip(fields, inside, strict=False))})"
 
 
 def _ordered(keys: Any) -> tuple[Any, ...]:
@@ -69,19 +47,217 @@ def _ordered(keys: Any) -> tuple[Any, ...]:
     return tuple(sorted(keys, key=lambda k: (type(k).__qualname__, repr(k))))
 
 
+def _split_dict(node: Any) -> tuple[Any, Any]:
+    keys = _ordered(node)
+    return keys, [node[k] for k in keys]
+
+
+def _split_default(node: Any) -> tuple[Any, Any]:
+    keys = _ordered(node)
+    return (node.default_factory, keys), [node[k] for k in keys]
+
+
+_LIST = _Container(list, lambda v: (len(v), v), lambda n, made: made, lambda n, inside: f"[{', '.join(inside)}]")
+_TUPLE = _Container(
+    tuple,
+    lambda v: (len(v), v),
+    lambda n, made: tuple(made),
+    lambda n, inside: f"({', '.join(inside)}{',' if len(inside) == 1 else ''})",
+)
+_DICT = _Container(dict, _split_dict, lambda keys, made: dict(zip(keys, made, strict=True)), _keyed(dict))
+_ORDERED = _Container(
+    collections.OrderedDict,
+    lambda v: (tuple(v), list(v.values())),
+    lambda keys, made: collections.OrderedDict(zip(keys, made, strict=True)),
+    _keyed(collections.OrderedDict, "OrderedDict"),
+)
+_DEFAULT = _Container(
+    collections.defaultdict,
+    _split_default,
+    lambda data, made: collections.defaultdict(data[0], zip(data[1], made, strict=True)),
+    lambda data, inside: _keyed(collections.defaultdict, "defaultdict")(data[1], inside),
+)
+
+#: type → how its trees are taken apart; None for a leaf. Types that were met are added.
+_CONTAINERS: dict[type, _Container | None] = {
+    list: _LIST,
+    tuple: _TUPLE,
+    dict: _DICT,
+    collections.OrderedDict: _ORDERED,
+    collections.defaultdict: _DEFAULT,
+}
+_MOST_TYPES = 4096
+
+
+def _container(kind: type) -> _Container | None:
+    # Of a type that was not met before.
+    found = next((_CONTAINERS[base] for base in kind.__mro__ if base in _REGISTERED), None)
+    if found is None:
+        if issubclass(kind, collections.OrderedDict):
+            found = _ORDERED
+        elif issubclass(kind, collections.defaultdict):
+            found = _DEFAULT
+        elif issubclass(kind, dict):
+            found = _DICT
+        elif issubclass(kind, tuple):
+            fields = getattr(kind, "_fields", None)
+            found = _TUPLE if fields is None else _Container(kind, lambda v: (fields, v), lambda n, made: kind(*made), _named(kind))
+        elif issubclass(kind, list):
+            found = _LIST
+        elif dataclasses.is_dataclass(kind) and not _describes_an_array(kind):
+            found = _dataclass(kind)
+    if len(_CONTAINERS) < _MOST_TYPES:
+        _CONTAINERS[kind] = found
+    return found
+
+
+def _describes_an_array(kind: type) -> bool:
+    # A `Spec`, or an array of another library's.
+    return hasattr(kind, "__array__") or {"shape", "dtype"} <= {*dir(kind), *(f.name for f in dataclasses.fields(kind))}
+
+
+def _dataclass(kind: type) -> _Container:
+    # A field with `metadata={"static": True}` is part of the structure.
+    fields = dataclasses.fields(kind)
+    moving = tuple(f.name for f in fields if not f.metadata.get("static"))
+    fixed = tuple(f.name for f in fields if f.metadata.get("static"))
+
+    def split(node: Any) -> tuple[Any, Any]:
+        data = tuple(getattr(node, n) for n in fixed)
+        for name, value in zip(fixed, data, strict=True):
+            _hashable(f"the static field {kind.__name__}.{name}", value)
+        return (moving, data), [getattr(node, n) for n in moving]
+
+    def join(data: Any, made: list[Any]) -> Any:
+        # Without `__init__`, which may check or convert what a trace has no numbers for.
+        node: Any = object.__new__(kind)
+        for name, value in zip((*moving, *fixed), (*made, *data[1]), strict=True):
+            object.__setattr__(node, name, value)
+        return node
+
+    return _Container(kind, split, join, lambda data, inside: _named(kind)(data[0], inside))
+
+
+def _hashable(what: str, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise OptionError(f"tree: {what} must be hashable, got {type(value).__name__}") from None
+
+
+_REGISTERED: set[type] = set()
+
+
+def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: Callable[[Any, Any], Any]) -> type:
+    """Take objects of a type, and of its subclasses, for trees.
+
+    Args:
+        kind: the type.
+        flatten: `flatten(node) -> (children, data)`: a sequence of trees, and what else there is, which must be hashable: programs are
+            kept by it.
+        unflatten: `unflatten(data, children) -> node`. Children may be references, or any other objects.
+
+    Returns: the type.
+    Raises: OptionError for something that is no type or no function, or a type that is a tree already.
+
+    Example:
+        >>> class Point:
+        ...     def __init__(self, x, y):
+        ...         self.x, self.y = x, y
+        >>> _ = tl.tree.register(Point, lambda p: ((p.x, p.y), None), lambda data, xy: Point(*xy))
+        >>> tl.grad(lambda p: p.x * p.y)(Point(2.0, 3.0)).x.item()
+        3.0
+    """
+    if not isinstance(kind, type):
+        raise OptionError(f"tree.register: a type is expected, got {type(kind).__name__}")
+    arguments.function("tree.register", "flatten", flatten)
+    arguments.function("tree.register", "unflatten", unflatten)
+    if kind in _REGISTERED or kind in (list, tuple, dict, collections.OrderedDict, collections.defaultdict, type(None)):
+        raise OptionError(f"tree.register: {kind.__name__} must be a type that is no tree yet")
+
+    def split(node: Any) -> tuple[Any, Any]:
+        parts = flatten(node)
+        if not isinstance(parts, tuple) or len(parts) != 2:
+            raise OptionError(f"tree: flatten of {kind.__name__} must return (children, data), got {type(parts).__name__}")
+        children, data = parts
+        _hashable(f"the data of {kind.__name__}", data)
+        return data, list(arguments.each(f"tree: flatten of {kind.__name__}", "children", children))
+
+    container = _Container(kind, split, unflatten, lambda data, inside: f"{kind.__name__}({', '.join(inside)})")
+    _REGISTERED.add(kind)
+    # Its subclasses may have been met as leaves.
+    for known in [k for k in _CONTAINERS if issubclass(k, kind)]:
+        del _CONTAINERS[known]
+    _CONTAINERS[kind] = container
+    return kind
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves from left to right, and the structure that `unflatten` needs. None counts as no leaf."""
+    leaves: list[Any] = []
+
+    def walk(node: Any) -> Structure:
+        if node is None:
+            return None
+        kind = type(node)
+        container = _CONTAINERS[kind] if kind in _CONTAINERS else _container(kind)
+        if container is None:
+            leaves.append(node)
+            return "*"
+        data, children = container.split(node)
+        return (container.kind, data, tuple([walk(c) for c in children]))
+
+    return leaves, walk(tree)
+
+
+def unflatten(structure: Structure, leaves: Any) -> Any:
+    """The tree of that structure with these leaves. Raises: ShapeError if there are too few or too many."""
+    if type(leaves) is list:
+        # What most programs return: an array, or one container of arrays.
+        if structure == "*" and len(leaves) == 1:
+            return leaves[0]
+        if type(structure) is tuple and structure[2:] == (("*",) * len(leaves),) and isinstance(structure[0], type):
+            container = _CONTAINERS.get(structure[0])
+            if container is not None:
+                return container.join(structure[1], list(leaves))
+    rest = arguments.each("unflatten", "leaves", leaves, ShapeError)
+    missing = object()
+
+    def build(s: Structure) -> Any:
+        if s is None:
+            return None
+        if s == "*":
+            leaf = next(rest, missing)
+            if leaf is missing:
+                raise ShapeError("unflatten: there are fewer leaves than the structure has")
+            return leaf
+        known = isinstance(s, tuple) and len(s) == 3 and isinstance(s[0], type)
+        container = (_CONTAINERS.get(s[0]) or _container(s[0])) if known else None
+        if container is None:
+            raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(s).__name__}")
+        return container.join(s[1], [build(c) for c in s[2]])
+
+    tree = build(structure)
+    if next(rest, missing) is not missing:
+        raise ShapeError("unflatten: there are more leaves than the structure has")
+    return tree
+
+
+def count(structure: Structure) -> int:
+    """The number of leaves of a structure."""
+    if structure is None:
+        return 0
+    return 1 if isinstance(structure, str) else sum(count(c) for c in structure[2])
+
+
 def describe(structure: Structure) -> str:
     """A structure as messages show it: `[*, {'a': *}]`, with a star for each leaf."""
     if structure is None or structure == "*":
         return str(structure)
-    kind, keys, children = structure
-    inside = [describe(c) for c in children]
-    if kind == "dict":
-        return "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(keys, inside, strict=True)) + "}"
-    if kind == "list":
-        return f"[{', '.join(inside)}]"
-    if kind == "tuple":
-        return f"({', '.join(inside)}{',' if len(inside) == 1 else ''})"
-    return f"{kind.__name__}({', '.join(f'{k}={c}' for k, c in zip(keys, inside, strict=True))})"
+    kind, data, children = structure
+    container = _CONTAINERS.get(kind) or _container(kind)
+    assert container is not None
+    return container.show(data, [describe(c) for c in children])
 
 
 def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:

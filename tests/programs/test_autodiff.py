@@ -495,5 +495,5 @@ def test_recording_onto_a_tape():
 
 
 def test_repr():
-    assert repr(tl.grad(cubic)) == "<grad of a program>"
-    assert repr(tl.hessian(cubic)) == "<hessian of a program>"
+    assert repr(tl.grad(cubic)) == "<grad of cubic, called with ops>"
+    assert repr(tl.hessian(cubic)) == "<hessian of cubic, called with ops>"

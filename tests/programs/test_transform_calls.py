@@ -128,7 +128,7 @@ def test_a_jitted_program_is_a_program(backend):
         (lambda: tl.grad(lambda o, x: (o.sum(x), 1, 2), has_aux=True)(X), tl.OptionError, "got 3 results"),
         (lambda: tl.grad(lambda o, x: (o.sum(x), x))(X), tl.OptionError, r"got tuple; has_aux=True is for programs"),
         (lambda: tl.grad(lambda o, x: None)(X), tl.OptionError, "grad: the program returns a reference, got NoneType"),
-        (lambda: tl.grad(3), tl.OptionError, r"grad: a program must be a function f\(ops, \*xs\), got int"),
+        (lambda: tl.grad(3), tl.OptionError, r"grad: a program must be a function f\(\*xs\) or f\(ops, \*xs\), got int"),
         (lambda: tl.jit("f"), tl.OptionError, "jit: a program must be a function"),
         (lambda: tl.compile_out(None, [(2,)]), tl.OptionError, "compile_out: a program must be a function"),
         (lambda: tl.grad(total, argnums="x"), tl.OptionError, "argnums must be an int or a tuple of ints, got 'x'"),

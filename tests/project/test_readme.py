@@ -1,4 +1,4 @@
-"""The README's programs run, in order, and print what it says they print; its figures of speed are those of the measurement."""
+"""The programs of the README and of pages run, in order, and print what is said; figures of speed are those of the measurement."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", README.read_text(), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = ("README.md", "docs/plain_functions.md")
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @pytest.fixture(scope="module")
-def names() -> dict[str, object]:
-    """What the programs share: they are one session at the prompt."""
-    return {}
+def names() -> dict[str, dict[str, object]]:
+    """What the programs of a page share: they are one session at the prompt."""
+    return {page: {} for page in PAGES}
 
 
-@pytest.mark.parametrize("block", range(len(BLOCKS)))
-def test_block(block: int, names: dict[str, object]) -> None:
-    program, expected = BLOCKS[block]
+@pytest.mark.parametrize(("page", "block", "program", "expected"), BLOCKS, ids=[f"{page}-{k}" for page, k, _, _ in BLOCKS])
+def test_block(page: str, block: int, program: str, expected: str, names: dict[str, dict[str, object]]) -> None:
     printed = io.StringIO()
+    # A dataclass looks its module up.
+    names[page].setdefault("__name__", __name__)
     with contextlib.redirect_stdout(printed):
-        exec(compile(program, f"README.md, program {block + 1}", "exec"), names)
+        exec(compile(program, f"{page}, program {block + 1}", "exec"), names[page])
     found = printed.getvalue()
     # The words exactly; the numbers to 2 %: an instruction set may round another way.
     assert NUMBER.sub("#", found) == NUMBER.sub("#", expected)

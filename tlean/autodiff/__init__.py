@@ -1,8 +1,9 @@
-"""Functional differentiation: transformations of programs `f(ops, *xs)`, of any order.
+"""Functional differentiation: transformations of programs, `f(*xs)` or `f(ops, *xs)`, of any order.
 
 A transformation is a function on graphs: it records f, then appends the reverse or the forward sweep. Called on arrays it compiles the
-whole (once per structure, shapes and dtype) and runs it; called with a backend first, `g(ops, *xs)`, it records into that program,
-so transformations nest. References of the enclosing program that f uses are constants inside and stay differentiable outside.
+whole (once per structure, shapes and dtype) and runs it; called with a backend first, `g(ops, *xs)`, or while a program runs, it records
+into that program, so transformations nest. References of the enclosing program that f uses are constants inside and stay differentiable
+outside.
 """
 
 from .jacobians import hessian, hessian1, jacfwd, jacrev

@@ -11,25 +11,36 @@ from tlean._core.refs import RefBase
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import OptionError, ShapeError
 from tlean.programs.jit import Compiled
+from tlean.programs.recorder import Recorder
 
 
 class DerivedProgram(Compiled):
-    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it (as does any call with references of a program).
+    """A program made from another: `g(*xs)` runs it, `g(ops, *xs)` records it, as does any call with references, or while a program runs.
 
     Args:
         record: `record(graph, *args)` records it.
-        program: the user's function that it was made from. What that captures is looked at before each call.
+        recorder: of the user's function that it was made from. What that captures is looked at before each call.
         made_by: the call that made it, (function, arguments): what a copy or a pickle calls again.
+        program: where there is no recorder, what is looked at before each call.
     """
 
     def __init__(
-        self, name: str, record: Callable[..., Any], backend: str, program: Any = None, seed: int | None = None, made_by: Any = None
+        self,
+        name: str,
+        record: Callable[..., Any],
+        backend: str,
+        recorder: Recorder | None = None,
+        seed: int | None = None,
+        made_by: Any = None,
+        program: Callable[..., Any] | None = None,
     ) -> None:
         if not isinstance(backend, str) or backend not in ("compiled", "eager"):
             raise OptionError(f"{name}: backend must be 'compiled' or 'eager', got {backend!r}")
         # Without the program nothing says what it captures: such a plan runs once.
+        program = recorder.__wrapped__ if recorder is not None else program
         super().__init__(record, seed, program=program, kept=backend == "compiled" and program is not None)
-        self.__name__ = name
+        self._name = self.__name__ = name
+        self._recorder = recorder
         self._made_by = made_by
 
     def __reduce__(self) -> Any:
@@ -38,14 +49,7 @@ class DerivedProgram(Compiled):
         return self._made_by
 
     def __repr__(self) -> str:
-        return f"<{self.__name__} of a program>"
-
-
-def checked_program(name: str, f: Any) -> Any:
-    """The program itself. Raises: OptionError for something that cannot be called."""
-    if not callable(f):
-        raise OptionError(f"{name}: a program must be a function f(ops, *xs), got {type(f).__name__}")
-    return f
+        return f"<{self.__name__} of {'a program' if self._recorder is None else self._recorder.convention()}>"
 
 
 def variables(graph: Graph, xs: Any) -> Any:
@@ -83,7 +87,7 @@ def selected(name: str, args: Sequence[Any], argnums: Any) -> tuple[int, ...]:
     picked = checked_argnums(name, argnums)
     for k in picked:
         if not -len(args) <= k < len(args):
-            raise OptionError(f"{name}: argnums names argument {k}, the program has {len(args)}")
+            raise OptionError(f"{name}: argnums names argument {k}, the program has {len(args)} by position")
     return tuple(k % len(args) for k in picked)
 
 

@@ -13,8 +13,9 @@ from tlean.compiler.graph import Graph, GraphRef
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError
 from tlean.ops.convert import converted
+from tlean.programs.recorder import Recorder
 
-from .derived import DerivedProgram, checked_argnums, checked_program, is_one, selected, variables
+from .derived import DerivedProgram, checked_argnums, is_one, selected, variables
 from .products import gradient_record
 
 
@@ -42,17 +43,17 @@ def _jacobian(
     made_by: Callable[..., Any], derive: Callable[..., list[GraphRef]], f: Callable[..., Any], argnums: Any, backend: str, seed: int | None
 ) -> DerivedProgram:
     name = made_by.__name__
-    checked_program(name, f)
+    recorder = Recorder(name, f)
     checked_argnums(name, argnums)
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         own, xs = _moved(name, graph, args, argnums)
-        y = f(graph, *own)
+        y = recorder(graph, *own, **keywords)
         _one_array(name, y)
         blocks = derive(graph, y, xs)
         return blocks[0] if is_one(argnums) else tuple(blocks)
 
-    return DerivedProgram(name, record, backend, f, seed, (made_by, (f, argnums, backend, seed)))
+    return DerivedProgram(name, record, backend, recorder, seed, (made_by, (f, argnums, backend, seed)))
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -62,14 +63,15 @@ def hessian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", 
         f, backend, seed: as for `value_and_grad`.
         argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
     """
-    gradients = gradient_record("hessian", f, checked_argnums("hessian", argnums))
+    recorder = Recorder("hessian", f)
+    gradients = gradient_record(recorder, checked_argnums("hessian", argnums))
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         own, xs = _moved("hessian", graph, args, argnums)
-        blocks = _columns(graph, gradients(graph, *own)[1], xs)
+        blocks = _columns(graph, gradients(graph, *own, **keywords)[1], xs)
         return blocks[0][0] if is_one(argnums) else tuple(tuple(row) for row in blocks)
 
-    return DerivedProgram("hessian", record, backend, f, seed, (hessian, (f, argnums, backend, seed)))
+    return DerivedProgram("hessian", record, backend, recorder, seed, (hessian, (f, argnums, backend, seed)))
 
 
 hessian1 = hessian

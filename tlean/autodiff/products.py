@@ -11,15 +11,16 @@ from tlean._core.refs import RefBase
 from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph
 from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.programs.calls import taken_apart
 from tlean.programs.captured import Captured
 from tlean.programs.compiled import Traced
 from tlean.programs.executable import FixedStream
 from tlean.programs.inline import is_backend, program_of
+from tlean.programs.recorder import Recorder
 
 from .derived import (
     DerivedProgram,
     checked_argnums,
-    checked_program,
     is_one,
     results_of,
     scalar_of,
@@ -34,7 +35,7 @@ def value_and_grad(
     """The value and the gradient of a scalar program.
 
     Args:
-        f: `f(ops, *xs)` returns a scalar, or `(scalar, aux)` with `has_aux`.
+        f: `f(*xs)`, or `f(ops, *xs)`, returns a scalar, or `(scalar, aux)` with `has_aux`. Keyword arguments of a call go to it.
         argnums: which arguments to differentiate by: an int (the gradient has that argument's structure) or several (a tuple).
         has_aux: whether f returns something beside the scalar.
         backend: "compiled" keeps the program and traces it again when something that it captures has changed (`docs/captured_values.md`);
@@ -43,23 +44,24 @@ def value_and_grad(
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
     """
-    record = gradient_record("value_and_grad", f, argnums, has_aux)
-    return DerivedProgram("value_and_grad", record, backend, f, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
+    recorder = Recorder("value_and_grad", f)
+    record = gradient_record(recorder, argnums, has_aux)
+    return DerivedProgram("value_and_grad", record, backend, recorder, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
 
 
-def gradient_record(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
+def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
     """What records value and gradient of a scalar program."""
-    checked_program(name, f)
+    name = recorder.name
     checked_argnums(name, argnums)
     if not isinstance(has_aux, bool):
         raise OptionError(f"{name}: has_aux must be True or False, got {has_aux!r}")
 
-    def record(graph: Graph, *args: Any) -> Any:
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
         picked = selected(name, args, argnums)
         own = list(args)
         for k in picked:
             own[k] = variables(graph, args[k])
-        y, aux = f(graph, *own), None
+        y, aux = recorder(graph, *own, **keywords), None
         if has_aux:
             if not isinstance(y, tuple | list) or len(y) != 2:
                 got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
@@ -81,28 +83,29 @@ def grad(
     Args:
         f, argnums, has_aux, backend, seed: as for `value_and_grad`.
     """
-    inner = gradient_record("grad", f, argnums, has_aux)
+    recorder = Recorder("grad", f)
+    inner = gradient_record(recorder, argnums, has_aux)
 
-    def record(graph: Graph, *args: Any) -> Any:
-        value, g = inner(graph, *args)
+    def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
+        value, g = inner(graph, *args, **keywords)
         return (g, value[1]) if has_aux else g
 
-    return DerivedProgram("grad", record, backend, f, seed, (grad, (f, argnums, has_aux, backend, seed)))
+    return DerivedProgram("grad", record, backend, recorder, seed, (grad, (f, argnums, has_aux, backend, seed)))
 
 
 class _Fixed:
     # A program as it was at its first call: traced then, with the values that its captured arrays had.
-    def __init__(self, f: Callable[..., Any]) -> None:
-        self._f = f
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._traced: tuple[Traced, Any, list[AnyTensor | None]] | None = None
 
-    def __call__(self, graph: Graph, *args: Any) -> Any:
-        leaves, structure = tree.flatten(args)
+    def __call__(self, graph: Graph, *args: Any, **keywords: Any) -> Any:
+        leaves, form = taken_apart("vjp", args, keywords)
         if self._traced is None:
             captured = Captured()
             own = Traced(graph.dtype, captured)
-            refs = [own.arg(k, r.spec) for k, r in enumerate(leaves)]
-            made = own.finish(self._f(own, *tree.unflatten(structure, refs)))
+            moved, named = form.build([own.arg(k, r.spec) for k, r in enumerate(leaves)])
+            made = own.finish(self._recorder(own, *moved, **named))
             held: list[AnyTensor | None] = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
             self._traced = own, made, held + [None] * len(own._seeds)
         own, made, rest = self._traced
@@ -110,7 +113,9 @@ class _Fixed:
         return tree.unflatten(made, graph._inline(own, [*leaves, *more], merge=False))
 
 
-def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None) -> tuple[Any, Callable[..., Any]]:
+def vjp(
+    f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None, **keywords: Any
+) -> tuple[Any, Callable[..., Any]]:
     """The value of a program and its pull-back.
 
     The pull-back is the derivative at the point that gave the value: later changes of the arguments, or of anything that f captures, do not
@@ -120,24 +125,26 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
         f: a program.
         xs: its arguments.
         backend, seed: as for `value_and_grad`.
+        keywords: its keyword arguments.
 
     Returns: `(y, pull)`; `pull(g)` gives a tuple with a cotangent for each argument, in input order.
     Raises: ShapeError if g has not the structure and shapes of y.
     """
-    checked_program("vjp", f)
-    inside = program_of(xs) is not None
-    program = f if inside else _Fixed(f)
-    xs = xs if inside else tree.map(_own, xs)
+    recorder = Recorder("vjp", f)
+    inside = program_of(xs, keywords)[0] is not None
+    program = recorder if inside else _Fixed(recorder)
+    if not inside:
+        xs, keywords = tree.map(_own, xs), tree.map(_own, keywords)
     made: list[str] = []
 
-    def value(graph: Graph, *args: Any) -> Any:
-        y = program(graph, *args)
+    def value(graph: Graph, *args: Any, **named: Any) -> Any:
+        y = program(graph, *args, **named)
         made[:] = [r.dtype for r in results_of(graph, tree.flatten(y)[0])]
         return y
 
-    def record(graph: Graph, g: Any, *args: Any) -> Any:
+    def record(graph: Graph, g: Any, *args: Any, **named: Any) -> Any:
         own = tuple(variables(graph, a) for a in args)
-        found, structure = tree.flatten(program(graph, *own))
+        found, structure = tree.flatten(program(graph, *own, **named))
         gs, given = tree.flatten(g)
         ys = results_of(graph, found)
         if structure != given:
@@ -148,11 +155,11 @@ def vjp(f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | 
         return pulled_back(graph, ys, gs, own)
 
     run = DerivedProgram("vjp", value, backend)
-    back = DerivedProgram("pull", record, backend, record)
+    back = DerivedProgram("pull", record, backend, program=record)
     # The cotangents belong to the very value that was returned, so random numbers are drawn alike in each run.
     run.stream = back.stream = FixedStream(seed)
-    y = run(*xs)
-    return y, PullBack(back, xs, made)
+    y = run(*xs, **keywords)
+    return y, PullBack(back, xs, keywords, made)
 
 
 class PullBack:
@@ -161,9 +168,9 @@ class PullBack:
     It never changes, so a copy is itself.
     """
 
-    def __init__(self, back: DerivedProgram, xs: tuple[Any, ...], dtypes: Sequence[str]) -> None:
+    def __init__(self, back: DerivedProgram, xs: tuple[Any, ...], keywords: dict[str, Any], dtypes: Sequence[str]) -> None:
         self._back = back
-        self._xs = xs
+        self._xs, self._keywords = xs, keywords
         self._dtypes = dtypes
 
     def __call__(self, g: Any) -> tuple[Any, ...]:
@@ -173,7 +180,7 @@ class PullBack:
         if len(leaves) == len(self._dtypes):
             cast = [_cotangent(x, d) if d.startswith("float") else x for x, d in zip(leaves, self._dtypes, strict=True)]
             g = tree.unflatten(structure, cast)
-        return self._back(g, *self._xs)
+        return self._back(g, *self._xs, **self._keywords)
 
     def __copy__(self) -> PullBack:
         return self
@@ -221,7 +228,7 @@ def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[An
 
 
 def jvp(
-    f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled", seed: int | None = None
+    f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled", seed: int | None = None, **keywords: Any
 ) -> tuple[Any, Any]:
     """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed).
 
@@ -230,17 +237,16 @@ def jvp(
         xs: its arguments.
         dxs: a direction for each, of its shape.
         backend, seed: as for `value_and_grad`.
+        keywords: its keyword arguments.
 
     Raises: ShapeError, DTypeError for directions that do not fit.
     """
     xs, dxs = _directions("jvp", xs, dxs)
-    return DerivedProgram("jvp", _jvp_record("jvp", f), backend, seed=seed)(xs, dxs)
+    return DerivedProgram("jvp", _jvp_record("jvp", Recorder("jvp", f)), backend, seed=seed)(xs, dxs, **keywords)
 
 
-def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
-    checked_program(name, f)
-
-    def record(graph: Graph, xs: Any, dxs: Any) -> Any:
+def _jvp_record(name: str, program: Callable[..., Any]) -> Callable[..., Any]:
+    def record(graph: Graph, xs: Any, dxs: Any, **keywords: Any) -> Any:
         own = tuple(variables(graph, x) for x in xs)
         seeds = []
         for x, dx in zip(own, dxs, strict=True):
@@ -258,7 +264,7 @@ def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
                 if a.shape != b.shape:
                     raise ShapeError(f"{name}: a direction must have its argument's shape {a.shape}, got {b.shape}")
                 seeds.append((a, b))
-        found, structure = tree.flatten(f(graph, *own))
+        found, structure = tree.flatten(program(graph, *own, **keywords))
         ys = results_of(graph, found)
         ts = forward(graph, seeds, ys)
         return tree.unflatten(structure, ys), tree.unflatten(structure, with_zeros(graph, ts, ys))
@@ -266,39 +272,41 @@ def _jvp_record(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     return record
 
 
-def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed: int | None = None) -> Any:
+def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed: int | None = None, **keywords: Any) -> Any:
     """The Hessian of a scalar program times a vector, forward over reverse.
 
     A call traces and compiles f. For many products make the call part of a program that is kept:
-    `product = tl.jit(lambda ops, x, v: tl.hvp(f, (x,), (v,))[0])`. The same holds for `jvp` and `vjp`.
+    `product = tl.jit(lambda x, v: tl.hvp(f, (x,), (v,))[0])`. The same holds for `jvp` and `vjp`.
 
     Args:
         f, backend, seed: as for `value_and_grad`.
         xs: the arguments, a tuple.
         vs: a direction for each argument; None holds that argument fixed (its entry of the result is None).
+        keywords: its keyword arguments.
 
     Returns: a tuple aligned with `xs`.
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
-    return _hvp("hvp", f, xs, vs, backend, seed)
+    return _hvp(Recorder("hvp", f), xs, vs, backend, seed, keywords)
 
 
-def _hvp(name: str, f: Callable[..., Any], xs: Any, vs: Any, backend: str, seed: int | None) -> Any:
+def _hvp(recorder: Recorder, xs: Any, vs: Any, backend: str, seed: int | None, keywords: dict[str, Any]) -> Any:
+    name = recorder.name
     xs, vs = _directions(name, xs, vs)
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
-    gradients = gradient_record(name, f, free)
+    gradients = gradient_record(recorder, free)
 
-    def record(graph: Graph, xs: Any, vs: Any) -> Any:
-        def gradient(ops: Graph, *moved: Any) -> Any:
+    def record(graph: Graph, xs: Any, vs: Any, **keywords: Any) -> Any:
+        def gradient(graph: Graph, *moved: Any) -> Any:
             full = list(xs)
             for k, x in zip(free, moved, strict=True):
                 full[k] = x
-            return gradients(ops, *full)[1]
+            return gradients(graph, *full, **keywords)[1]
 
         return _jvp_record(name, gradient)(graph, tuple(xs[k] for k in free), tuple(v for v in vs if v is not None))[1]
 
-    found = iter(DerivedProgram(name, record, backend, seed=seed)(xs, tuple(v for v in vs if v is not None)))
+    found = iter(DerivedProgram(name, record, backend, seed=seed)(xs, tuple(v for v in vs if v is not None), **keywords))
     return tuple(None if h else next(found) for h in held)
 
 
@@ -312,14 +320,16 @@ def hvp_params(
     v: Sequence[Any],
     backend: str = "compiled",
     seed: int | None = None,
+    **keywords: Any,
 ) -> Any:
-    """The Hessian of `loss(ops, *params, *inputs)` in the parameters, times `v` (one direction per parameter).
+    """The Hessian of `loss(*params, *inputs)` in the parameters, times `v` (one direction per parameter).
 
     Args:
         loss: a scalar program.
         params, inputs: its arguments.
         v: the directions, of the parameters' shapes.
         backend, seed: as for `value_and_grad`.
+        keywords: its keyword arguments.
 
     Raises: ShapeError for another number of directions; OptionError for something that is no tuple or list.
     """
@@ -328,4 +338,5 @@ def hvp_params(
             raise OptionError(f"hvp_params: {what} must be a tuple or a list, got {type(given).__name__}")
     if len(params) != len(v):
         raise ShapeError(f"hvp_params: one direction for each of the {len(params)} parameters, got {len(v)}")
-    return _hvp("hvp_params", loss, (*params, *inputs), (*v, *[None] * len(inputs)), backend, seed)[: len(params)]
+    directions = (*v, *[None] * len(inputs))
+    return _hvp(Recorder("hvp_params", loss), (*params, *inputs), directions, backend, seed, keywords)[: len(params)]

@@ -45,7 +45,7 @@ def _op(name: str, amount: float, unit: str, shapes: list[tuple[int, ...]], prog
     def build() -> Callable[[], Any]:
         arrays = [tl.AnyTensor(v) for v in _values(*shapes)]
         if gradient:
-            f = tl.compile_scalar(lambda o, *xs: o.sum(program(o, *xs)), shapes)
+            f = tl.compile_scalar(lambda ops, *xs: ops.sum(program(ops, *xs)), shapes)
             return lambda: f.value_and_grad(*arrays)
         s: Any = tl.Session()
         with tl.no_grad():
@@ -101,7 +101,11 @@ def jobs() -> Iterator[Job]:
     yield _op("conv2d 3 x 3, 64 to 64, 8 x 56 x 56", flop, "FLOP", conv, lambda o, w, b, x: o.conv2d(w, b, x, padding=1))
     yield _op("the same with gradients", 3 * flop, "FLOP", conv, lambda o, w, b, x: o.conv2d(w, b, x, padding=1), True)
     yield _op(
-        "attention, 8 heads, 512 x 64", 4 * 8 * 512 * 512 * 64, "FLOP", [(8, 512, 64)] * 3, lambda o, *x: o.scaled_dot_product_attention(*x)
+        "attention, 8 heads, 512 x 64",
+        4 * 8 * 512 * 512 * 64,
+        "FLOP",
+        [(8, 512, 64)] * 3,
+        lambda ops, *x: ops.scaled_dot_product_attention(*x),
     )
     n = 10**7
     yield _op("add, 10 million", 12 * n, "B", [(n,), (n,)], lambda o, a, b: o.add(a, b))

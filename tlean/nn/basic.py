@@ -11,6 +11,7 @@ import numpy as np
 from tlean.arguments import truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.optim.updates import number
+from tlean.programs.recorder import Recorder
 
 from .init import Initialiser, kaiming_uniform, normal, uniform
 from .module import Module, shape_of
@@ -164,18 +165,19 @@ class Flatten(Module):
 
 
 class Function(Module):
-    """A layer without parameters from any `f(ops, x)`.
+    """A layer without parameters from any function of references.
 
     Args:
-        f: called as `f(ops, *inputs)`.
+        f: called as `f(*inputs)`, or as `f(ops, *inputs)`, as a program is.
 
     Raises: OptionError for something that is no function.
     """
 
     def __init__(self, f: Callable[..., Any]) -> None:
         if not callable(f):
-            raise OptionError(f"Function: f must be a function (ops, *inputs), got {f!r}")
+            raise OptionError(f"Function: f must be a function of (*inputs) or (ops, *inputs), got {f!r}")
         self.f = f
+        self._recorder = Recorder("Function", f)
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
         """The output.
@@ -183,7 +185,7 @@ class Function(Module):
         Args:
             inputs: what the function takes.
         """
-        return self.f(ops, *inputs)
+        return self._recorder(ops, *inputs)
 
     def extra(self) -> str:
         """The function's name."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tlean.errors import NodeError
+from tlean.errors import NodeError, OptionError
 from tlean.param import Param
 from tlean.programs.compiled import GraphM
+from tlean.programs.inline import has_ops
+from tlean.programs.running import Wrapped, innermost_among
 
 if TYPE_CHECKING:
     from .module import Module
@@ -22,7 +24,7 @@ class Buffer(Param):
         super().__init__(value, name, False, dtype=dtype)
 
 
-class Bound:
+class Bound(Wrapped):
     """A backend that takes a layer's own parameters as arguments of its ops: what `Module.forward` computes on.
 
     Every op of the backend is here. A `Param` as argument means its value in this program: the reference it was bound to, or,
@@ -108,3 +110,21 @@ class Bound:
             new: a reference to its value from now on.
         """
         self.refs[buffer] = self.updates[buffer] = new
+
+
+def check_backend(layer: Module, ops: Any, more: str = "") -> None:
+    """Raises: OptionError for something that is no backend."""
+    if not has_ops(ops):
+        raise OptionError(f"{type(layer).__name__}: the first argument must be a backend or session, got {type(ops).__name__}{more}")
+
+
+def backend_among(layer: Module, args: tuple[Any, ...], more: str = "") -> tuple[Any, tuple[Any, ...]]:
+    """The backend that a call of a layer records into, and the arguments after it: the first, or the innermost of what runs.
+
+    Raises: OptionError where there is none.
+    """
+    ops = None if has_ops(args[0]) else innermost_among(args)
+    if ops is not None:
+        return ops, args
+    check_backend(layer, args[0], more)
+    return args[0], args[1:]

@@ -19,11 +19,13 @@ from tlean.interpreters.eager import no_grad
 from tlean.optim.param_list import listed
 from tlean.optim.updates import check_dtypes
 from tlean.param import Param
+from tlean.programs.recorder import method_takes_ops
+from tlean.programs.running import run_in
 from tlean.rng import Rng, with_seed
 from tlean.session.base import Session
 from tlean.shapes import as_shape
 
-from .bound import Bound, Buffer
+from .bound import Bound, Buffer, backend_among, check_backend
 from .init import Initialiser
 from .program import Program
 
@@ -50,13 +52,8 @@ def shape_of(layer: Module, x: Any) -> tuple[int, ...]:
     return shape
 
 
-def _check_backend(layer: Module, ops: Any, more: str = "") -> None:
-    if not callable(getattr(ops, "linear", None)) or not callable(getattr(ops, "const", None)):
-        raise OptionError(f"{type(layer).__name__}: the first argument must be a backend or session, got {type(ops).__name__}{more}")
-
-
 class Module:
-    """A layer or a model: parameters, buffers and other layers as attributes, and `forward(ops, *inputs)`, a program over `Ops`.
+    """A layer or a model: parameters, buffers and other layers as attributes, and a program `forward(ops, *inputs)`, or without `ops`.
 
         class Net(tl.nn.Module):
             def __init__(self):
@@ -65,6 +62,8 @@ class Module:
 
             def forward(self, ops, x):
                 return self.scores(ops, ops.relu(self.hidden(ops, x)))
+
+    or, without `ops`, `def forward(self, x): return self.scores(tl.relu(self.hidden(x)))`.
 
     A model is called in one of three ways; each gives the same bits:
 
@@ -79,6 +78,13 @@ class Module:
 
     #: A kept program that captures a layer looks at all its attributes, except for these.
     __tlean_unwatched__ = frozenset(("_first_values",))
+
+    #: Whether `forward` is the library's own: it takes `ops`, and hands it on.
+    __tlean_own__ = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__tlean_own__ = getattr(cls.forward, "__module__", "").startswith(f"{__package__}.")
 
     #: Whether the layer behaves as in training (dropout drops, batch normalisation uses the batch).
     training = True
@@ -305,7 +311,7 @@ class Module:
 
         Raises: ShapeError if the count or a shape is not the model's, OptionError for an unknown name.
         """
-        _check_backend(self, ops)
+        check_backend(self, ops)
         named = self.named_state()
         if isinstance(refs, Mapping):
             unknown = refs.keys() - named.keys()
@@ -332,18 +338,19 @@ class Module:
         """The output with these values of the parameters, as `bind` takes them: a pure function, buffers do not move.
 
         Args:
-            ops: a backend.
+            ops: a backend; may be left out while a program runs, and where the values or inputs are references.
             refs: the values, as `bind` takes them.
             inputs: references.
             training: the mode; None takes each layer's own.
         """
-        return self(self.bind(ops, refs, training), *inputs)
+        ops, (refs, *xs) = backend_among(self, (ops, refs, *inputs))
+        return self(self.bind(ops, refs, training), *xs)
 
     def __call__(self, ops: Any, *inputs: Any, **options: Any) -> Any:
         """The output for these inputs; running statistics move in training mode.
 
         Args:
-            ops: a backend or session.
+            ops: a backend or session; may be left out while a program runs, and where an input is a reference.
             inputs: references.
             options: of `forward`.
 
@@ -351,13 +358,14 @@ class Module:
         Raises: what `forward` raises; OptionError in training mode where running statistics would have to move inside a transformed or
             compiled program.
         """
+        if not isinstance(ops, Bound):
+            ops, inputs = backend_among(self, (ops, *inputs), "; see predict")
         if isinstance(ops, Bound):
             if ops.watch is not None:
-                return ops.watch(self, lambda: self.forward(ops, *inputs, **options), inputs)
-            return self.forward(ops, *inputs, **options)
-        _check_backend(self, ops, "; see predict")
+                return ops.watch(self, lambda: self._forward(ops, inputs, options), inputs)
+            return self._forward(ops, inputs, options)
         bound = Bound(ops, {})
-        y = self.forward(bound, *inputs, **options)
+        y = self._forward(bound, inputs, options)
         if bound.updates and isinstance(ops, Graph):
             raise OptionError(
                 f"{type(self).__name__}: running statistics do not move inside a transformed or compiled program; call the model in"
@@ -366,6 +374,13 @@ class Module:
         for buffer, new in bound.updates.items():
             buffer.set(ops.get_value(new) if hasattr(ops, "get_value") else new.value)
         return y
+
+    def _forward(self, bound: Bound, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        # As a program is called: with the backend first, or with the inputs alone, which then is the running one.
+        if self.__tlean_own__:
+            return self.forward(bound, *inputs, **options)
+        first = method_takes_ops(type(self).forward, len(inputs), tuple(options))
+        return run_in(bound, self.forward, inputs, options, first)
 
     def program(self, loss: Any, inputs: int = 1, training: bool | None = None) -> Callable[..., Any]:
         """The loss of this model as a program for a `ScalarTrainer` over `state()`.

@@ -27,6 +27,7 @@ from tlean._core.refs import RefBase
 from tlean.errors import OptionError
 
 from .reads import IDENTITY, holds_values, is_fixed, reads
+from .recorder import name_of
 
 #: Immutable values that are compared, not identified.
 _PLAIN = (int, float, complex, str, bytes, np.generic, slice, range, frozenset, np.dtype)
@@ -98,6 +99,10 @@ class Captured:
         self._alive: list[Any] = []
         if program is not None:
             self._callable(program, "", 0)
+
+    def follow(self, value: Any) -> None:
+        """Look at what an argument that is part of the program captures, too."""
+        self._value(_Place("fixed", value), name_of(value), value, (), 0, True)
 
     # Places -----------------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from tlean.shapes import as_shape
 
 from .captured import Captured, check_capture, is_array
 from .executable import Executable, Stream
+from .recorder import Recorder
 from .trace import Trace
 
 _DTYPES = frozenset((FLOAT, *SIZES))
@@ -174,6 +175,8 @@ class CompiledOut:
 
     #: The call that made it, (function, arguments): what a copy or a pickle calls again.
     _made_by: Any = None
+    #: How it was recorded, where it was made of a function.
+    _recorder: Recorder | None = None
     #: Traces the function once more, where kept programs are checked (`TLEAN_CHECK_CAPTURE`).
     _again: Any = None
 
@@ -328,7 +331,8 @@ class CompiledOut:
         return graph
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self.graph)} nodes, {self._arguments} arguments, {self.graph.dtype}>"
+        function = "" if self._recorder is None else f" of {self._recorder.convention()}:"
+        return f"<{type(self).__name__}{function or ' of'} {len(self.graph)} nodes, {self._arguments} arguments, {self.graph.dtype}>"
 
 
 class CompiledScalar(CompiledOut):
@@ -400,8 +404,7 @@ def _compiled(
     strict_shapes: bool,
 ) -> Any:
     name = make.__name__
-    if not callable(f):
-        raise OptionError(f"{name}: a program must be a function f(ops, *refs), got {type(f).__name__}")
+    recorder = Recorder(name, f)
     if not isinstance(shapes, Iterable) or isinstance(shapes, memoryview):
         raise ShapeError(f"{name}: shapes must be a sequence with a shape or a Spec for each argument, got {shapes!r}")
     specs = [as_spec(s) for s in shapes]
@@ -412,10 +415,10 @@ def _compiled(
     def trace() -> tuple[Traced, Any]:
         graph = Traced(dtype, Captured(f, frozen=True, own=device != "cpu"))
         graph.strict_shapes = strict_shapes
-        return graph, f(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
+        return graph, recorder(graph, *(graph.arg(i, s) for i, s in enumerate(specs)))
 
     made = kind(*trace(), device, seed)
-    made._made_by = make, (f, specs, dtype, device, seed, strict_shapes)
+    made._made_by, made._recorder = (make, (f, specs, dtype, device, seed, strict_shapes)), recorder
     if check_capture():
         made._again = trace
     return made
@@ -429,7 +432,7 @@ def compile_scalar(
     seed: int | None = None,
     strict_shapes: bool = False,
 ) -> CompiledScalar:
-    """Compile a program `f(ops, *refs) -> scalar`.
+    """Compile a program `f(*refs) -> scalar`, or `f(ops, *refs) -> scalar`.
 
     Arrays and parameters that f captures are read again at each call. All else that it captures stays as it was: `captured` lists it.
     A program made of a function of a module pickles, by its name.
@@ -457,7 +460,7 @@ def compile_out(
     seed: int | None = None,
     strict_shapes: bool = False,
 ) -> CompiledOut:
-    """Compile a program `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`.
+    """Compile a program `f(*refs)` or `f(ops, *refs)` whose result is a reference or a tree of references; see `compile_scalar`.
 
     Args:
         f: the program.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean._core.eager.eager import EagerCore
+from tlean._core.eager.eager import EagerCore, ParamBase
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
@@ -16,7 +16,9 @@ from tlean.compiler.graph import Graph, GraphNode, GraphRef, replay
 from tlean.ops import OpDef, Spec
 from tlean.ops.unregistered import dynamic_op
 
+from .calls import Form
 from .executable import signed_seed
+from .running import Wrapped, backend_itself, innermost_among, run_in
 
 
 def is_backend(value: Any) -> bool:
@@ -24,31 +26,41 @@ def is_backend(value: Any) -> bool:
     return isinstance(value, _BACKENDS)
 
 
-_BACKENDS = (OpsMethods, EagerCore)
+def has_ops(value: Any) -> bool:
+    """Whether a value has the methods of a backend, whatever its class, and is no reference, which has them too."""
+    return not isinstance(value, RefBase) and callable(getattr(value, "linear", None)) and callable(getattr(value, "const", None))
 
 
-def program_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any]] | None:
-    """The backend that a call with these arguments records into, and the arguments after it; None for a call on arrays.
+_BACKENDS = (OpsMethods, EagerCore, Wrapped)
 
-    The backend is the first argument, or the one that a reference among the arguments belongs to.
+
+def program_of(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The backend that a call with these arguments records into, None for a call on arrays, and the arguments after it.
+
+    The backend is the first argument; or else the innermost of the running program and those that references among the arguments belong to.
     """
     if args and is_backend(args[0]):
         return args[0], args[1:]
-    for x in tree.flatten(args)[0]:
-        if isinstance(x, RefBase):
-            return x.ops, args  # type: ignore[attr-defined]
-    return None
+    return innermost_among((args, keywords) if keywords else args), args
 
 
-def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Record a graph-level program into the program of any backend; returns its results as that backend's references."""
+def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Form) -> Any:
+    """Record a graph-level program into the program of any backend; returns its results as that backend's references.
+
+    Args:
+        ops: the backend.
+        record: `record(graph, *args, **keywords)`.
+        xs: the arrays and references of the call.
+        form: its arguments without them.
+    """
+    program, ops = ops, backend_itself(ops)
     if isinstance(ops, Graph):
-        return record(ops, *tree.map(ops.ref, tuple(args)))
-    leaves, structure = tree.flatten(tuple(args))
-    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in leaves]
-    graph = _Capturing(ops)
-    mine = [graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs]
-    out, out_structure = tree.flatten(record(graph, *tree.unflatten(structure, mine)))
+        args, keywords = form.build([ops.ref(x) for x in xs])
+        return record(ops, *args, **keywords) if program is ops else run_in(program, record, (ops, *args), keywords)
+    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
+    graph = _Capturing(ops, program if isinstance(program, Wrapped) else None)
+    args, keywords = form.build([graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs])
+    out, out_structure = tree.flatten(record(graph, *args, **keywords))
     made = []
     for r in out:
         graph.outputs = [graph.ref(r).id]  # type: ignore[union-attr]
@@ -61,9 +73,11 @@ def trace_into(ops: Any, record: Callable[..., Any], args: Sequence[Any]) -> Any
 
 class _Capturing(Graph):
     # A graph inside another backend's program: references of that program, constants and seeds become further inputs.
-    def __init__(self, outer: Any) -> None:
+    def __init__(self, outer: Any, layer: Wrapped | None) -> None:
         super().__init__(outer.dtype, merge=False)
         self._outer = outer
+        # What says which values parameters have, inside a layer.
+        self._layer = layer
         self.captured: list[Any] = []
         self._seen: dict[int, GraphRef] = {}
         if hasattr(outer, "next_seed"):
@@ -77,9 +91,13 @@ class _Capturing(Graph):
             if id(value) not in self._seen:
                 self._seen[id(value)] = self._capture(value)
             return self._seen[id(value)]
+        if self._layer is not None and isinstance(value, ParamBase):
+            return self.ref(self._layer.value(value))
         return super().ref(value, dtype)
 
     def const(self, value: Any, name: str | None = None) -> GraphRef:
+        if self._layer is not None and isinstance(value, ParamBase):
+            return self.ref(self._layer.value(value))  # type: ignore[return-value]
         ref = super().const(value, name)
         return self._capture(self.constants.pop(ref.id))
 
@@ -87,7 +105,7 @@ class _Capturing(Graph):
 
     def forget(self) -> None:
         """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
-        self.captured, self._seen, self.next_seed = [], {}, None
+        self.captured, self._seen, self.next_seed, self._layer = [], {}, None, None
         self.__dict__.pop("use", None)
 
     def _capture(self, value: Any) -> GraphRef:

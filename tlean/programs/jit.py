@@ -17,13 +17,16 @@ from tlean.compiler.graph import Graph
 from tlean.compiler.target import Target
 from tlean.devices import device_of, target_of
 from tlean.dtypes import FLOATS
-from tlean.errors import OptionError
+from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import Spec
 
+from .calls import Form, StaticArguments, taken_apart
 from .captured import Captured, check_capture
 from .compiled import Traced
 from .executable import Stream
 from .inline import program_of, trace_into
+from .recorder import Recorder
+from .running import frame
 from .trace import MOST_KEPT, Trace
 
 
@@ -63,7 +66,11 @@ class Compiled:
         program: the user's function that `record` calls, where it is another: what that captures is looked at before each call.
         frozen: only captured arrays are looked at; all else stays as it was when the program was traced.
         kept: False traces it at each call.
+        statics: which arguments are part of the program; None for none but strings, Booleans, functions and None among those by keyword.
     """
+
+    #: What made it, for messages.
+    _name = "the program"
 
     def __init__(
         self,
@@ -73,8 +80,10 @@ class Compiled:
         program: Callable[..., Any] | None = None,
         frozen: bool = False,
         kept: bool = True,
+        statics: StaticArguments | None = None,
     ) -> None:
         self._record = record
+        self._statics = statics
         self.__wrapped__ = record if program is None else program
         self._frozen, self._kept = frozen, kept
         self._target = None if device is None else target_of(device)
@@ -93,30 +102,37 @@ class Compiled:
                 self._latest = trace
                 tensors = [as_tensor(a, d) for a, d in zip(args, dtypes, strict=True)]
                 return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
-        return self._call(args, True)
+        leaves, form = taken_apart(self._name, args, {})
+        return self._call(args, leaves, form, True)
 
-    def __call__(self, *args: Any) -> Any:
-        quick = self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
-        if quick is not None:
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        if len(args) == 1:
+            (a,) = args
+            quick = self._arrays.get(((a.shape, a.dtype),)) if type(a) in _ARRAYS else None
+        else:
+            quick = self._arrays.get(tuple([(a.shape, a.dtype) if type(a) in _ARRAYS else None for a in args]))
+        if quick is not None and not keywords and frame() is None:
             return self._call_known(quick, args)
-        found = program_of(args)
-        if found is not None:
-            return trace_into(found[0], self._record, found[1])
-        return self._call(args, self._kept)
+        program, args = program_of(args, keywords)
+        if self._statics:
+            args, keywords = self._statics.mark(args, keywords)
+        leaves, form = taken_apart(self._name, args, keywords)
+        if program is not None:
+            return trace_into(program, self._record, leaves, form)
+        return self._call(args, leaves, form, self._kept)
 
-    def _call(self, args: tuple[Any, ...], keep: bool) -> Any:
-        leaves, structure = tree.flatten(args)
+    def _call(self, args: tuple[Any, ...], leaves: Sequence[Any], form: Form, keep: bool) -> Any:
         target = self._target or target_of(device_of(leaves))
-        tensors, specs, dtype = specs_of(leaves, target)
-        key = (structure, tuple(specs), dtype, target)
+        tensors, specs, dtype = self._specs(leaves, form, target)
+        key = (form, tuple(specs), dtype, target)
         traces = self._known.get(key, [])
         trace, more = self._valid(traces)
         checked = check_capture()
         if trace is not None and checked:
             name = getattr(self.__wrapped__, "__name__", "the program")
-            trace.check(name, lambda: self._trace(structure, specs, dtype, target, keep))
+            trace.check(name, lambda: self._trace(form, specs, dtype, target, keep))
         elif trace is None:
-            trace = self._trace(structure, specs, dtype, target, keep)
+            trace = self._trace(form, specs, dtype, target, keep)
             more = trace.captured.guard.check()
             if more is None:
                 # The program changes what it reads: it runs on what it was traced with, this once.
@@ -124,10 +140,30 @@ class Compiled:
             elif keep:
                 self._keep(key, trace)
             trace.captured.settle()
-        if keep and not checked and self._known.get(key) and all(type(a) in _ARRAYS for a in args):
+        if keep and not checked and self._known.get(key) and not form.has_keywords and all(type(a) in _ARRAYS for a in args):
             self._arrays.keep(tuple((a.shape, a.dtype) for a in args), (self._known[key], [s.dtype for s in specs]))
         self._latest = trace
         return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
+
+    def _specs(self, leaves: Sequence[Any], form: Form, target: Target) -> tuple[list[Any], list[Spec], str]:
+        try:
+            return specs_of(leaves, target)
+        except (DTypeError, ShapeError, OptionError) as error:
+            raise self._named(error, leaves, form, target) from None
+
+    def _named(self, error: Exception, leaves: Sequence[Any], form: Form, target: Target) -> Exception:
+        # The error of a call with the argument that it is about.
+        for x, name in zip(leaves, form.names(), strict=True):
+            try:
+                specs_of([x], target)
+            except type(error) as own:
+                what = (
+                    "; a keyword argument, or one of static_argnums of jit, may be part of the program"
+                    if isinstance(x, str) or callable(x)
+                    else ""
+                )
+                return type(error)(f"{self._name}: {name}: {own}{what}")
+        return error
 
     @staticmethod
     def _valid(traces: Sequence[Trace]) -> tuple[Trace | None, list[AnyTensor] | None]:
@@ -143,22 +179,30 @@ class Compiled:
         traces.insert(0, trace)
         del traces[_MOST_TRACES:]
 
-    def _trace(self, structure: Any, specs: Sequence[Spec], dtype: str, target: Target, keep: bool) -> Trace:
+    def _trace(self, form: Form, specs: Sequence[Spec], dtype: str, target: Target, keep: bool) -> Trace:
         # A program that runs once is looked at no further: what it reads is what it is.
         captured = Captured(self.__wrapped__ if keep else None, self._frozen or not keep, target is not CPU)
+        if keep:
+            for _, static in form.statics:
+                captured.follow(static.value)
         graph = Traced(dtype, captured)
-        refs = [graph.arg(i, s) for i, s in enumerate(specs)]
-        return Trace(graph, self._record(graph, *tree.unflatten(structure, refs)), target)
+        args, keywords = form.build([graph.arg(i, s) for i, s in enumerate(specs)])
+        return Trace(graph, self._record(graph, *args, **keywords), target)
 
 
 class Jitted(Compiled):
     """What `jit` returns: a program that is kept, and can be looked at."""
 
-    def __init__(self, f: Callable[..., Any], seed: int | None, device: str | None) -> None:
-        if not callable(f):
-            raise OptionError(f"jit: a program must be a function f(ops, *xs), got {type(f).__name__}")
-        super().__init__(f, seed, device, frozen=True)
-        self._given = (f, seed, device)
+    _name = "jit"
+
+    def __init__(
+        self, f: Callable[..., Any], seed: int | None, device: str | None, static_argnums: Any = None, static_argnames: Any = None
+    ) -> None:
+        recorder = Recorder("jit", f)
+        statics = StaticArguments("jit", recorder, static_argnums, static_argnames)
+        super().__init__(recorder, seed, device, f, frozen=True, statics=statics if statics else None)
+        self._recorder = recorder
+        self._given = (f, seed, device, static_argnums, static_argnames)
 
     def _called(self) -> Trace:
         if self._latest is None:
@@ -188,22 +232,27 @@ class Jitted(Compiled):
         return Jitted, self._given
 
     def __repr__(self) -> str:
-        return f"<jit of {getattr(self._record, '__name__', type(self._record).__name__)}>"
+        return f"<jit of {self._recorder.convention()}>"
 
 
-def jit(f: Callable[..., Any], device: str | None = None, seed: int | None = None) -> Jitted:
-    """The program `f(ops, *xs)` as a function of arrays, compiled once for each structure, shapes and dtypes of its arguments.
+def jit(
+    f: Callable[..., Any], device: str | None = None, seed: int | None = None, static_argnums: Any = None, static_argnames: Any = None
+) -> Jitted:
+    """The program `f(*xs)`, or `f(ops, *xs)`, as a function of arrays, compiled once for each structure, shapes and dtypes of arguments.
 
     Arrays and parameters that f captures are read again at each call. All else that it captures stays as it was when f was traced:
     `captured` lists it. A function of a module pickles, by its name.
 
     Args:
-        f: the program.
+        f: the program. It may have keyword arguments; of these strings, Booleans, None and functions are part of the program.
         device: where it runs, "cpu", "cuda" or "cuda:<number>"; None for where the first device array among the arguments is, the CPU
             where there is none. On a GPU results are device arrays.
         seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
+        static_argnums: the number of an argument, or several, counted without `ops`, that is part of the program too: hashable, and
+            compiled for each value.
+        static_argnames: the same by name.
 
     Raises: OptionError for another device, or if f is no function; DeviceError without such a device; when called, DeviceError for an op
-        that cannot run there.
+        that cannot run there, OptionError for arguments that f does not take.
     """
-    return Jitted(f, seed, device)
+    return Jitted(f, seed, device, static_argnums, static_argnames)

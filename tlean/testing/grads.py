@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from tlean._core.array import as_tensor
 from tlean.autodiff import grad, jvp
 from tlean.errors import OptionError, ShapeError
 from tlean.programs.jit import jit
+from tlean.programs.recorder import Recorder
 
 from .compare import compare, inner_product, largest, norm, numbers_of
 
@@ -35,7 +35,7 @@ def check_grads(
     mode by ⟨g, J t⟩ = ⟨Jᵀ g, t⟩ for a random cotangent g; then the same for the gradient program, up to `order`.
 
     Args:
-        f: `f(ops, *args)` returns a reference, or a tree of them.
+        f: `f(*args)`, or `f(ops, *args)`, returns a reference, or a tree of them.
         args: arrays; integers and Booleans are held fixed. Away from kinks and ties: a central difference means nothing there.
         order: how often to differentiate, at least 1.
         modes: "fwd", "rev" or both.
@@ -50,6 +50,7 @@ def check_grads(
         raise OptionError(f"check_grads: modes must be {MODES}, got {modes!r}")
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise OptionError(f"check_grads: order must be an int of at least 1, got {order!r}")
+    recorder = Recorder("check_grads", f)
     arrays = [as_tensor(a).numpy() for a in args]
     free = [k for k, a in enumerate(arrays) if a.dtype.kind == "f"]
     if not free:
@@ -59,21 +60,12 @@ def check_grads(
         full = list(arrays)
         for k, x in zip(free, moved, strict=True):
             full[k] = x
-        return tree.flatten(f(ops, *full))[0]
+        return tree.flatten(recorder(ops, *full))[0]
 
     points = [arrays[k].astype(np.float64) for k in free]
-    names = [_argument_name(f, k) for k in free]
+    known = dict(enumerate(recorder.positional(len(arrays), {})))
+    names = [f"argument {k} ({known[k]})" if k in known else f"argument {k}" for k in free]
     _check_order(program, points, names, order, 1, modes, eps, tol, np.random.default_rng(seed))
-
-
-def _argument_name(f: Callable[..., Any], k: int) -> str:
-    # The name of argument k of f(ops, *args), where its signature has one.
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        return f"argument {k}"
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return f"argument {k} ({named[k + 1]})" if k + 1 < len(named) else f"argument {k}"
 
 
 def _check_order(

@@ -67,7 +67,8 @@ def fit(
         model: a `tl.nn.Module`; training steps run each layer in the mode it has, evaluation runs all in evaluation mode.
         data: a `Dataset`, or a tuple of arrays of inputs and targets, of which shuffled batches are made; a `DataLoader`; or any iterable
             of batches, such as a loader of another library (see `tl.data.Batches`).
-        loss: the name of an op (`"cross_entropy"`, `"mse_loss"`), or `loss(ops, output, *targets)`; a mean over samples.
+        loss: the name of an op (`"cross_entropy"`, `"mse_loss"`), or a function `loss(output, *targets)` or `loss(ops, output, *targets)`;
+            a mean over samples.
         optimizer: of `tl.optim`, over the model's parameters, or a function of them that makes it; Adam by default.
         epochs: passes over the data, those before a resumed run included.
         batch_size: where `data` is no loader.

@@ -27,6 +27,7 @@ from tlean.param import Param
 from tlean.programs.captured import Captured, check_capture
 from tlean.programs.compiled import Traced
 from tlean.programs.executable import Stream
+from tlean.programs.recorder import Recorder
 from tlean.programs.trace import MOST_KEPT, Trace
 from tlean.session.base import Session
 
@@ -59,6 +60,7 @@ class EagerSteps:
         self.session = Session(options.replace(backend="eager"))
         self.params = params
         self.loss = loss
+        self.recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self._where = context_of(options.device)
         # Where the random stream is between the calls. The session's own moves with its ops, and counts once the call has succeeded.
@@ -82,7 +84,7 @@ class EagerSteps:
         s.reset_tape()
         s.stream_position = self._position
         refs = s.use_all(list(self.params))
-        value, aux = _scalar(self.loss(s, *refs, *[s.add_leaf(x, False) for x in inputs]))
+        value, aux = _scalar(self.recorder(s, *refs, *[s.add_leaf(x, False) for x in inputs]))
         return value, tree.map(lambda r: getattr(r, "value", r), aux)
 
     def forward(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any]:
@@ -161,6 +163,7 @@ class CompiledSteps:
         self.options = options
         self.params = params
         self.loss = loss
+        self.recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self.stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
@@ -221,7 +224,7 @@ class CompiledSteps:
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
         params = refs[: len(self.params)]
         graph.own = dict(zip(map(id, self.params), params, strict=True))
-        value, aux = _scalar(self.loss(graph, *refs))
+        value, aux = _scalar(self.recorder(graph, *refs))
         leaves, structure = tree.flatten(aux)
         outputs = [value, *map(graph.ref, leaves)]
         moved: list[int] = []

@@ -32,7 +32,8 @@ class ScalarTrainer:
         init_params: initial values, or `Param`s.
         input_shapes: for each input a shape, or a `Spec(shape, dtype)` for another dtype than the options name. The first axis of an input may have
             another size in a call than declared here (a last, smaller batch); the compiled backend keeps a plan for each.
-        loss: `loss(ops, *params, *inputs)` returns a scalar reference, or `(loss, aux)` with any tree of references as `aux`.
+        loss: `loss(*params, *inputs)`, or `loss(ops, *params, *inputs)`, returns a scalar reference, or `(loss, aux)` with any tree of
+            references as `aux`.
         requires_grad: one flag for each parameter.
 
     A step is taken whole or not at all: an exception in it, Ctrl-C and a lack of memory among them, leaves the parameters, the optimiser's
@@ -222,6 +223,10 @@ class ScalarTrainer:
     def get_params(self) -> list[AnyTensor]:
         """The parameters now, as copies."""
         return self.params.get()
+
+    def __repr__(self) -> str:
+        backend, loss = self.options.backend, self._steps.recorder.convention()
+        return f"<ScalarTrainer of {loss}: {len(self.params)} parameters, {backend}>"
 
     def __reduce__(self) -> Any:
         # Plans and tapes are made again where it arrives; the loss is pickled by name, or by its own state.

@@ -1,0 +1,99 @@
+"""The program that runs: what a call records into where none of its arguments says so.
+
+A context variable holds it while a user's function runs, with the programs around it. Other threads do not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from tlean import tree
+from tlean._core.refs import RefBase
+
+
+class Wrapped:
+    """A backend around another, `ops`, whose references it gives out: there a parameter means its value in the program."""
+
+    ops: Any
+
+    def value(self, p: Any) -> Any:
+        """The reference that a parameter means.
+
+        Args:
+            p: the parameter.
+
+        Raises: NodeError if it means none.
+        """
+        raise NotImplementedError
+
+
+#: (what a function was called for, the backend that its references belong to, the frame of the program around it), or None.
+_Frame = tuple[Any, Any, Any]
+_frame: ContextVar[_Frame | None] = ContextVar("the running program", default=None)
+frame = _frame.get
+
+
+def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], first: bool = False) -> Any:
+    """The function's result, with that program as the running one.
+
+    Args:
+        program: what the function records into.
+        function: the user's.
+        args, keywords: of the call.
+        first: whether the program is its first argument.
+    """
+    outer = _frame.get()
+    own = backend_itself(program)
+    if outer is not None and outer[1] is own and program is own:
+        # A transformation inside a layer: the layer's parameters mean what they do around it.
+        program = outer[0]
+    token = _frame.set((program, own, outer))
+    try:
+        return function(program, *args, **keywords) if first else function(*args, **keywords)
+    finally:
+        _frame.reset(token)
+
+
+def run_outside(function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a function on arrays, which runs while a program does and is no part of it."""
+    if _frame.get() is None:
+        return function(*args)
+    token = _frame.set(None)
+    try:
+        return function(*args)
+    finally:
+        _frame.reset(token)
+
+
+def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
+    """The innermost of the running program and those of some references; None where there is no program at all.
+
+    Args:
+        first: the backend of the first reference, or None.
+        others: the other references.
+    """
+    found = _frame.get()
+    if found is None:
+        return first
+    program, own, outer = found
+    if first is None or first is own or any(r.ops is own for r in others):
+        return program
+    # A reference of a program around the running one is captured by it.
+    while outer is not None:
+        if outer[1] is first:
+            return program
+        outer = outer[2]
+    return first
+
+
+def innermost_among(values: Any) -> Any:
+    """The program that a call with these arguments (a tree) records into, or None. It may be `Wrapped`."""
+    refs = [x for x in tree.flatten(values)[0] if isinstance(x, RefBase)]
+    return innermost(refs[0].ops, refs) if refs else innermost(None)  # type: ignore[attr-defined]
+
+
+def backend_itself(program: Any) -> Any:
+    """What a program's references belong to."""
+    return program.ops if isinstance(program, Wrapped) else program
