@@ -5,11 +5,19 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pytest
 
 import tlean as tl
+from tests.faults.inject import forget
 from tlean.compiler import derive
 
 X = np.array([1.0, -2.0])
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches():
+    # What other tests left in them is none of what is counted here.
+    forget()
 
 
 def test_eager_calls_remember_the_latest():
