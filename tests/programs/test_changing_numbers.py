@@ -6,9 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from faults.inject import forget
 
 import tlean as tl
-from tests.faults.inject import forget
 from tlean.compiler import derive
 
 X = np.array([1.0, -2.0])
