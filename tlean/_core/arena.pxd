@@ -5,9 +5,13 @@ ctypedef struct TLBuffer:
     void* data
     size_t nbytes
     Py_ssize_t refs
-    int size_class
+    int size_class    # below 0 for memory of another owner: FOREIGN, or LENT for the length of a call
     void* owner
     TLBuffer* next
+
+cdef enum:
+    FOREIGN = -1
+    LENT = -2
 
 # A fresh buffer of at least nbytes, 64-byte aligned, refs = 1; raises MemoryError. All of these need the GIL.
 cdef TLBuffer* buffer_new(size_t nbytes) except NULL

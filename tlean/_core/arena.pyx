@@ -169,7 +169,7 @@ cdef TLBuffer* buffer_foreign(void* data, size_t nbytes, object owner) except NU
         raise MemoryError()
     b.data = data
     b.nbytes = nbytes
-    b.size_class = -1
+    b.size_class = FOREIGN
     b.next = NULL
     b.refs = 1
     Py_INCREF(owner)

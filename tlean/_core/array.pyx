@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_foreign, buffer_incref, buffer_new, raise_error
+from tlean._core.arena cimport LENT, TLBuffer, buffer_decref, buffer_foreign, buffer_incref, buffer_new, raise_error
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1

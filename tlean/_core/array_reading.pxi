@@ -131,6 +131,51 @@ def read_array(value):
     return array_from_object(value)
 
 
+# A copy of fewer bytes takes no longer than a buffer that refers to the array.
+cdef Py_ssize_t _lent_from = 16384
+
+
+def lend_from(nbytes):
+    """Arrays of so many bytes and more are lent to a call rather than copied; returns the number until now. For tests."""
+    global _lent_from
+    before = _lent_from
+    _lent_from = nbytes
+    return before
+
+
+cdef AnyTensor lent(object array, int dtype):
+    # The array of NumPy under its own memory, or None where that takes a copy. Kernels read elements where they lie, aligned as elements.
+    cdef Py_buffer view
+    cdef TLBuffer* b
+    if _native.get(array.dtype, -1) != dtype or array.nbytes < _lent_from:
+        return None
+    flags = array.flags
+    if not flags.c_contiguous or not flags.aligned:
+        return None
+    info = intern_shape(array.shape)
+    PyObject_GetBuffer(array, &view, PyBUF_ND)
+    try:
+        if <size_t>view.len != info.size * _itemsizes[dtype]:
+            return None
+        b = buffer_foreign(view.buf, view.len, array)
+        b.size_class = LENT
+    finally:
+        PyBuffer_Release(&view)
+    return tensor_from_buffer(b, info, dtype)
+
+
+def as_argument(value, dtype=None):
+    """`as_input`, or `as_tensor` where there is no dtype, for a value that is read while a call runs and not after it: a large array of
+    NumPy's stays where it is.
+    """
+    cdef AnyTensor t
+    if type(value) is _numpy.ndarray:
+        t = lent(value, dtype_code(dtype) if dtype is not None else <int>_native.get(value.dtype, -1))
+        if t is not None:
+            return t
+    return as_tensor(value) if dtype is None else as_input(value, dtype)
+
+
 def as_input(value, dtype):
     """An input of a call as an array of the dtype that the program has: cast between the float dtypes, from integers and Booleans to
     floats, from narrower integers to wider ones, and not otherwise.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlean._core.array import as_input, as_tensor
+from tlean._core.array import as_argument, as_input, as_tensor
 from tlean._core.plan import plan as core
 from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
@@ -107,6 +107,8 @@ class Cpu(Target):
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         return as_tensor(value) if dtype is None else as_input(value, dtype)
+
+    argument = staticmethod(as_argument)  # type: ignore[assignment]
 
 
 class Defined(Cpu):

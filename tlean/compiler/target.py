@@ -235,3 +235,7 @@ class Target:
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """A value as an array that `run` takes. Raises: DTypeError."""
         raise NotImplementedError
+
+    def argument(self, value: Any, dtype: str | None = None) -> Any:
+        """The same for a value that a run reads, and nobody after it. Raises: DTypeError."""
+        return self.array(value, dtype)

@@ -275,7 +275,7 @@ class CompiledOut:
         specs = [self.graph.specs[v] for v in self.graph.outputs]  # type: ignore[index]
         gs = []
         for s, spec in zip(seeds, specs, strict=True):
-            g = self._target.array(s, spec.dtype)
+            g = self._target.argument(s, spec.dtype)
             if g.shape != spec.shape:
                 raise ShapeError(f"vjp_with_seed: the seed must have the result's shape {spec.shape}, got {g.shape}")
             gs.append(g)
@@ -302,7 +302,7 @@ class CompiledOut:
                 tensors.append(None)
                 continue
             spec = self.graph.specs[value]  # type: ignore[index]
-            t = self._target.array(x, spec.dtype)
+            t = self._target.argument(x, spec.dtype)
             if t.shape != spec.shape:
                 raise ShapeError(f"{what} {k} of the program must have shape {spec.shape}, got {t.shape}")
             tensors.append(t)

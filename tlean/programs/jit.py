@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_argument
 from tlean.caching import Cache
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
@@ -36,7 +36,7 @@ def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], li
     Arrays keep their dtype; only integers are widened to int64. The float dtype, that of Python numbers, is float64 if any array is, else
     float32. On a GPU all floats are float32.
     """
-    raw = [x if isinstance(x, AnyTensor) else target.array(x) for x in leaves]
+    raw = [x if isinstance(x, AnyTensor) else target.argument(x) for x in leaves]
     strong = [hasattr(x, "dtype") for x in leaves]
     wide = target is CPU and any(t.dtype == "float64" and s for t, s in zip(raw, strong, strict=True))
     dtype = "float64" if wide else "float32"
@@ -100,7 +100,7 @@ class Compiled:
             more = trace.captured.guard.check()
             if more is not None:
                 self._latest = trace
-                tensors = [as_tensor(a, d) for a, d in zip(args, dtypes, strict=True)]
+                tensors = [as_argument(a, d) for a, d in zip(args, dtypes, strict=True)]
                 return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
         leaves, form = taken_apart(self._name, args, {})
         return self._call(args, leaves, form, True)

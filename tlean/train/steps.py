@@ -178,7 +178,7 @@ class CompiledSteps:
 
     def array(self, x: Any, dtype: str) -> Any:
         """An input as the steps take it; the plan copies what is not on its device. Raises: DTypeError, ShapeError."""
-        return self._target.array(x, dtype)
+        return self._target.argument(x, dtype)
 
     @property
     def stream_state(self) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from libc.string cimport memset
 
 from threading import get_ident
 
-from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
-from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer
+from tlean._core.arena cimport LENT, TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
+from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name, shared
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.plan.commit cimport Commit
@@ -333,6 +333,9 @@ def run(Plan plan, inputs, out_specs, Commit changes=None):
                 results.append(t)
             elif plan.out_kind[i] == OUT_INPUT:
                 t = <AnyTensor>inputs[plan.out_input[i]]
+                if t.buffer.size_class == LENT:
+                    # Its memory is the caller's, which changes it as it likes.
+                    t = tensor_from_object(t.numpy(), t.code, True)
                 t.buffer.refs += 1
                 results.append(tensor_from_buffer(t.buffer, intern_shape(tuple(shape)), t.code))
             else:
