@@ -142,6 +142,8 @@ class Builder:
                 record = get(op)
                 specs = tuple(None if a is None else self.specs[a] for a in args)
                 _, outs = record.infer(specs, dict(options))
+                if not _plain(record, specs):
+                    return None
                 # Windows are loops in the reference.
                 if outs[0].size > (min(self.limit, 16_384) if "stride" in options or "kernel" in options else self.limit):
                     return None
@@ -247,6 +249,8 @@ class Builder:
             record.infer(specs, dict(options))
         except TleanError:
             return None
+        if not _plain(record, specs):
+            return None
         args: list[int | None] = []
         for name, shape, arr in zip(names, shapes, arrs, strict=False):
             absent = name in record.optional and rng.random() < (0.5 if record.random else 0.2)
@@ -297,6 +301,15 @@ class Builder:
         count = len(shapes) if rng.random() < 0.6 else int(rng.integers(1, 6)) if rng.random() < 0.7 else int(rng.integers(60, 140))
         picks = [k % len(shapes) if k < len(shapes) else int(rng.integers(len(shapes))) for k in range(count)]
         return [shapes[k] for k in picks], [arrs[k] for k in picks]
+
+
+def _plain(record: OpDef, specs: Sequence[Spec | None]) -> bool:
+    # Whether nothing is converted: integers are where the op takes just these, floats elsewhere.
+    names = record.input_names(len(specs))
+    return all(
+        s is None or (s.dtype == record.dtypes[n] if n in record.integer else s.dtype not in INTEGERS)
+        for n, s in zip(names, specs, strict=True)
+    )
 
 
 def _dtype(arr: Arr | None) -> str:

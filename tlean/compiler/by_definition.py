@@ -22,8 +22,8 @@ def by_definition(graph: Graph) -> Graph:
     for node in graph.nodes:
         inputs = tuple(None if i is None else same.get(i, i) for i in node.inputs)
         node = GraphNode(node.record, inputs, node.outputs, node.options, node.name)
-        own = not node.record.registered and node.record.rules.decompose is None
-        if node.record.view or node.record.updates or own:
+        ours = not node.record.registered and node.record.rules.decompose is None
+        if node.record.view or node.record.updates or ours:
             # What is no op has no definition: calls of Python, and instructions of the library's own programs.
             out.nodes.append(node)
             continue

@@ -56,7 +56,7 @@ def conversion(record: OpDef, specs: Sequence[Spec | None], options: dict[str, A
     def build() -> Graph:
         dtypes = record.dtypes_at(specs, options, dtype)
         graph = Graph(dtypes.own)
-        refs = _taken([graph.arg(s) for s in specs], dtypes.wanted)
+        refs = taken([graph.arg(s) for s in specs], dtypes.wanted)
         made = graph._record(record, [None if r is None else r.id for r in refs], options)
         _, outs = record.infer(tuple(specs), options, dtype)
         graph.outputs = [converted(graph, GraphRef(graph, v), o.dtype).id for v, o in zip(made, outs, strict=True)]
@@ -65,11 +65,13 @@ def conversion(record: OpDef, specs: Sequence[Spec | None], options: dict[str, A
     return _cached(record, _key("conversion", record, specs, options, dtype), build)
 
 
-def _taken(refs: Sequence[GraphRef | None], dtypes: Sequence[str | None]) -> list[GraphRef | None]:
+def taken(refs: Sequence[GraphRef | None], dtypes: Sequence[str | None]) -> list[GraphRef | None]:
+    """References in these dtypes."""
     return [None if r is None else converted(r.ops, r, d) for r, d in zip(refs, dtypes, strict=True)]
 
 
-def _at(specs: Sequence[Spec | None], dtypes: Sequence[str | None]) -> list[Spec | None]:
+def specs_at(specs: Sequence[Spec | None], dtypes: Sequence[str | None]) -> list[Spec | None]:
+    """The same shapes in these dtypes."""
     return [None if s is None or d is None else Spec(s.shape, d) for s, d in zip(specs, dtypes, strict=True)]
 
 
@@ -100,8 +102,8 @@ def vjp_graph(
             return graph
         if dtypes.converted:
             # The rule at the dtypes that the op takes; each cotangent goes back to its operand's.
-            inner = vjp_graph(record, _at(specs, dtypes.wanted), options, dtypes.own, needs, present)
-            found = graph._inline(inner, [*gs, *made, *_taken(ins, dtypes.wanted)])
+            inner = vjp_graph(record, specs_at(specs, dtypes.wanted), options, dtypes.own, needs, present)
+            found = graph._inline(inner, [*gs, *made, *taken(ins, dtypes.wanted)])
             graph.outputs = [
                 None if r is None or x is None or x.dtype not in FLOATS else converted(graph, r, x.dtype).id
                 for r, x in zip(found, ins, strict=True)
@@ -129,7 +131,8 @@ def vjp_graph(
             if out is not None and spec is not None and graph.specs[out] != spec.resolved(dtype):
                 got, wanted = graph.specs[out], spec.resolved(dtype)
                 raise OptionError(
-                    f"{record.name}: its vjp gives a cotangent of shape {got.shape} {got.dtype} for an input of {wanted.shape} {wanted.dtype}"
+                    f"{record.name}: its vjp gives a cotangent of shape {got.shape} {got.dtype}"
+                    f" for an input of {wanted.shape} {wanted.dtype}"
                 )
         return graph.prune()
 
@@ -152,8 +155,8 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
         ins = [graph.arg(s) for s in specs]
         rule = record.rules.jvp
         if dtypes.converted and record.differentiable:
-            inner = jvp_graph(record, _at(specs, dtypes.wanted), options, dtypes.own, present)
-            found: list[Any] = graph._inline(inner, [*_taken(ts, dtypes.wanted), *made, *_taken(ins, dtypes.wanted)])
+            inner = jvp_graph(record, specs_at(specs, dtypes.wanted), options, dtypes.own, present)
+            found: list[Any] = graph._inline(inner, [*taken(ts, dtypes.wanted), *made, *taken(ins, dtypes.wanted)])
         elif not record.differentiable:
             found = [None] * len(made)
         elif rule is not None:

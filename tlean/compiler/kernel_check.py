@@ -131,7 +131,8 @@ def _outer(check: PlanCheck, step: Step) -> None:
             "the step of an outer product is an optimiser's, its gradient a product", f"it is {[n.record.name for n in step.nodes]}"
         )
     u, v = [root[i] for i in product.inputs[:2]]
-    (shape, dtype), suffix = (graph.specs[gradient].shape, graph.specs[gradient].dtype), SUFFIX[graph.specs[gradient].dtype]
+    shape, dtype = graph.specs[gradient].shape, graph.specs[gradient].dtype
+    suffix = SUFFIX[dtype]
     kernel, scale = KERNELS[f"{node.record.kernel}:{suffix}"], INNER[f"scale:{suffix}"]
     wanted = OuterUpdate._make((kernel, scale, *shape, SIZES[dtype], len(node.outputs) - 1))
     sizes = (graph.specs[u].size, graph.specs[v].size)

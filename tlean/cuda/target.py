@@ -17,7 +17,7 @@ from .._core.array import AnyTensor, as_tensor
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS
-from .calls.table import EXACT, KERNELS, family_of, plan_of
+from .calls.table import EXACT, KERNELS, family_of, plan_of, works_in
 from .code import Code
 from .fused import group_of
 from .kernels.plan import Mode
@@ -73,7 +73,7 @@ class Cuda(Target):
         in_parts = not self.whole and not record.residuals
         if record.rules.decompose is not None and (no_kernel or in_parts):
             return False
-        family_of(record, self.mode)
+        family_of(record, self.mode, dtype)
         return True
 
     def fuses(self, record: OpDef, dtype: str) -> bool:
@@ -81,7 +81,8 @@ class Cuda(Target):
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
         record = op.record
-        family, plan = family_of(record, self.mode), plan_of(record, op.specs, op.node.options, self.mode)
+        works = works_in(record, op.specs, op.node.options)
+        family, plan = family_of(record, self.mode, works), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if record.kernel in FORMULAS else {}
         code = Code(tuple((family, launch) for launch in plan.launches))

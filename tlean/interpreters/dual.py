@@ -98,7 +98,7 @@ class Dual(OpsMethods):
         shapes = tuple(None if p is None else tuple(p.shape) if hasattr(p, "shape") else () for p in primals)
         kinds = [record.dtypes.get(n, "") for n in record.input_names(len(primals))]
         specs = [
-            None if p is None else Spec(shape, p.dtype if isinstance(p, RefBase) else kind)
+            None if shape is None else Spec(shape, p.dtype if isinstance(p, RefBase) else kind)
             for p, shape, kind in zip(primals, shapes, kinds, strict=True)
         ]
         clean = record.rules.options(*shapes, **options) if record.rules.options else options

@@ -187,6 +187,10 @@ def _need(shape: Shape, axes: int, name: str) -> None:
         raise ShapeError(f"{name} must have {axes} {'axis' if axes == 1 else 'axes'}")
 
 
+#: The dtypes of a gather: rows are moved, whatever they hold.
+_ROWS: dict[str, Any] = {"dtypes": {"x": ANY, "i": "int64", "idx": "int64"}, "out_dtype": ANY}
+
+
 class _Gather:
     # Linear in x; the adjoint adds each row of g to the row it came from.
     def vjp(ops, g, y, x, i):
@@ -203,7 +207,7 @@ def at_one(value: int) -> Arr:
     return Arr((), "values", data=value)
 
 
-@defop("gather_scalar", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
+@defop("gather_scalar", kernel="gather_rows", **_ROWS, samples=lambda: [
     good((5,), at_one(0)), good((5,), at_one(4)), bad("IndexRangeError", (5,), at_one(5)), bad("IndexRangeError", (5,), at_one(-1)),
     bad("IndexRangeError", (0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)), bad("ShapeError", (5,), at(1, 2)),
 ])  # fmt: skip
@@ -224,7 +228,7 @@ class GatherScalar(_Gather):
     jvp = linear_jvp("gather_scalar")
 
 
-@defop("gather_row", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
+@defop("gather_row", kernel="gather_rows", **_ROWS, samples=lambda: [
     good((5, 3), at_one(0)), good((5, 3), at_one(4)), bad("IndexRangeError", (5, 3), at_one(5)), bad("IndexRangeError", (5, 3), at_one(-1)),
     bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -245,7 +249,7 @@ class GatherRow(_Gather):
     jvp = linear_jvp("gather_row")
 
 
-@defop("gather_scalar_nat", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, aliases=("gather_scalar_ref",), samples=lambda: [
+@defop("gather_scalar_nat", kernel="gather_rows", **_ROWS, aliases=("gather_scalar_ref",), samples=lambda: [
     good((5,), at_one(2)), good((5,), at_one(5)), good((5,), at_one(-1)), good((0,), at_one(0)), bad("ShapeError", (5, 2), at_one(0)),
 ])  # fmt: skip
 class GatherScalarNat(_Gather):
@@ -262,7 +266,7 @@ class GatherScalarNat(_Gather):
     jvp = linear_jvp("gather_scalar_nat")
 
 
-@defop("gather_row_ref", kernel="gather_rows", dtypes={"x": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
+@defop("gather_row_ref", kernel="gather_rows", **_ROWS, samples=lambda: [
     good((5, 3), at_one(2)), good((5, 3), at_one(5)), good((5, 3), at_one(-1)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
 class GatherRowRef(_Gather):
@@ -279,7 +283,7 @@ class GatherRowRef(_Gather):
     jvp = linear_jvp("gather_row_ref")
 
 
-@defop("gather_vec_nat", kernel="gather_rows", dtypes={"x": ANY, "idx": "int64"}, out_dtype=ANY, aliases=("gather_vec_ref",), samples=lambda: [
+@defop("gather_vec_nat", kernel="gather_rows", **_ROWS, aliases=("gather_vec_ref",), samples=lambda: [
     good((5,), at(0, 4, 0)), good((5,), at(-1, 5, 2)), good((5,), Arr((0,), "int", 0, 5)), good((3,), at(*range(3), *range(3), 9)),
     bad("ShapeError", (5, 2), at(0)), bad("ShapeError", (5,), at_one(0)),
 ])  # fmt: skip
@@ -297,7 +301,7 @@ class GatherVecNat(_Gather):
     jvp = linear_jvp("gather_vec_nat")
 
 
-@defop("gather_rows_nat", kernel="gather_rows", dtypes={"x": ANY, "idx": "int64"}, out_dtype=ANY, aliases=("gather_rows_ref",), samples=lambda: [
+@defop("gather_rows_nat", kernel="gather_rows", **_ROWS, aliases=("gather_rows_ref",), samples=lambda: [
     good((5, 3), at(0, 4, 0)), good((5, 3), at(-1, 5, 2)), good((5, 3), Arr((0,), "int", 0, 5)), good((4, 70), at(1, 1, 3, 1)),
     bad("ShapeError", (5,), at(0)), bad("ShapeError", (5, 3), at_one(0)),
 ])  # fmt: skip

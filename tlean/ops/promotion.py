@@ -7,8 +7,8 @@ A record declares the kind of each input (`dtypes=`) and of its outputs (`out_dt
 - `"any"`: an operand that is moved and not computed with. Several of them are promoted together, integers and Booleans included.
 - `"int64"`, `"int32"`: integers, of either width. `"bool"`: Booleans. `"float32"`, `"float64"`: that dtype.
 
-Operands of other dtypes are converted inside the call: it is one node, whose parents are the operands as they are, and a cotangent comes back
-in its operand's dtype. What makes an array of no float operand has an option `dtype`; None means the program's.
+Operands of other dtypes are converted inside the call: it is one node, whose parents are the operands as they are, and a cotangent comes
+back in its operand's dtype. What makes an array of no float operand has an option `dtype`; None means the program's.
 """
 
 from __future__ import annotations

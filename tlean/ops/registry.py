@@ -190,7 +190,8 @@ class OpDef:
     def dtypes_at(self, specs: Iterable[Spec | None], options: dict[str, Any], dtype: str = FLOAT) -> Dtypes:
         """The dtypes of a call (`promotion`), whose options are in canonical form, in programs of that float dtype. Raises: DTypeError."""
         # What makes an array of no float operand says itself of which dtype.
-        key = tuple([None if s is None else s.dtype for s in specs]), options.get("dtype", dtype)
+        made = options.get("dtype", FLOAT)
+        key = tuple([None if s is None else s.dtype for s in specs]), dtype if made == FLOAT else made
         known = self._dtypes.get(key)
         if known is None:
             names = self.input_names(len(key[0]))

@@ -30,8 +30,8 @@ class ScalarTrainer:
     Args:
         options: an `Options`.
         init_params: initial values, or `Param`s.
-        input_shapes: for each input a shape, or a `Spec(shape, dtype)` for another dtype than the options name. The first axis of an input may have
-            another size in a call than declared here (a last, smaller batch); the compiled backend keeps a plan for each.
+        input_shapes: for each input a shape, or a `Spec(shape, dtype)` for another dtype than the options name. The first axis of an input
+            may have another size in a call than declared here (a last, smaller batch); the compiled backend keeps a plan for each.
         loss: `loss(*params, *inputs)`, or `loss(ops, *params, *inputs)`, returns a scalar reference, or `(loss, aux)` with any tree of
             references as `aux`.
         requires_grad: one flag for each parameter.

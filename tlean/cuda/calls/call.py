@@ -13,7 +13,7 @@ import numpy as np
 
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
-from tlean.compiler.derive import decomposition, reverse, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, reverse, specs_at, taken, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.stretch import stretched
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
@@ -23,10 +23,7 @@ from ..kernels.plan import Mode
 from ..runtime.array import DeviceArray, empty, to_device
 from ..runtime.context import Context
 from .prepared import Prepared
-from .table import EXACT, family_of, plan_of
-
-#: What float is on a device.
-DTYPE = "float32"
+from .table import DTYPE, EXACT, family_of, plan_of, works_in
 
 
 class Call:
@@ -52,6 +49,7 @@ class Call:
         "_parts",
         "_plan",
         "_prepared",
+        "_whole",
         "differentiable",
         "fused",
         "mode",
@@ -75,20 +73,32 @@ class Call:
         self._backward: dict[tuple[bool, ...], Program] = {}
         self._prepared: dict[Context, Prepared] = {}
         self._plan = self._family = self._parts = None
+        self._whole = True
+        parts = conversion(record, specs, self.options, DTYPE)
+        if parts is not None:
+            self._whole = call_of(record, tuple(self._taken), self.options, mode, fused)._whole
+            self._parts = Program(parts, mode, fused)
+            return
         if record.view or record.host is not None:
             return
         if record.stretches(specs, self.outs[0]) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
         elif record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
+            self._whole = False
             self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
         else:
-            self._family = family_of(record, mode)
+            self._family = family_of(record, mode, works_in(record, specs, self.options))
             self._plan = plan_of(record, specs, self.options, mode)
 
     @property
     def shown(self) -> str:
         """The op's name in messages."""
         return self.record.name.partition("@")[0].lstrip("_")
+
+    @property
+    def _taken(self) -> list[Spec | None]:
+        # The specs of the operands as the op takes them.
+        return specs_at(self.specs, self.record.dtypes_at(self.specs, self.options, DTYPE).wanted)
 
     def run(self, where: Context, inputs: Sequence[DeviceArray | None]) -> list[DeviceArray]:
         """Queue it: outputs, then residuals (an op that runs by its parts has none). An index out of range is raised by the next read."""
@@ -127,7 +137,7 @@ class Call:
         """
         found = self._backward.get(needs)
         if found is None:
-            if self.record.residuals and self._parts is not None:
+            if self.record.residuals and not self._whole:
                 graph = self._vjp_of_parts(needs)
             else:
                 graph = vjp_graph(self.record, self.specs, self.options, DTYPE, needs)
@@ -140,7 +150,8 @@ class Call:
         g = graph.arg(self.outs[0])
         graph.arg(self.outs[0])
         ins = [graph.arg(s) for s in self.specs]
-        (y,) = graph._inline(decomposition(self.record, self.specs, self.options, DTYPE), ins)
+        own = taken(ins, self.record.dtypes_at(self.specs, self.options, DTYPE).wanted)
+        (y,) = graph._inline(decomposition(self.record, self._taken, self.options, DTYPE), own)
         wrt = [r if n else None for r, n in zip(ins, needs, strict=True)]
         graph.outputs = [None if r is None else r.id for r in reverse(graph, [(y, g)], wrt)]  # type: ignore[list-item]
         return graph.prune()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import COMMON, Argument, Family, Fault, In, Launch, Out, Plan, ceil_div, flat
+from .plan import COMMON, MOVED, Argument, Family, Fault, In, Launch, Out, Plan, ceil_div, flat, moved, moving
 
 #: Blocks of rows that share the scan over the indices of a scatter.
 PARTS = 64
 
-_SOURCE = """
+_GATHER = """
 extern "C" __global__ void k_gather_rows(float *y, const float *x, const i64 *index, int *fault, i64 rows, i64 width, i64 strict, i64 n) {
     TL_EACH(i, n) {
         const i64 row = index[i / width];
@@ -19,6 +19,9 @@ extern "C" __global__ void k_gather_rows(float *y, const float *x, const i64 *in
     }
 }
 
+"""
+
+_SOURCE = """
 /* x, or zeros where x is absent. */
 extern "C" __global__ void k_start(float *y, const float *x, i64 n) { TL_EACH(i, n) y[i] = x ? x[i] : 0; }
 
@@ -89,8 +92,8 @@ def scatter_add_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Pla
 
 FAMILY = Family(
     "gather",
-    COMMON + _SOURCE,
-    {"gather_rows": gather_rows, "scatter_rows": scatter_rows, "scatter_add_rows": scatter_add_rows},
+    COMMON + _GATHER + "".join(moving(_GATHER, suffix) for suffix in MOVED) + _SOURCE,
+    {**moved({"gather_rows": gather_rows}), "scatter_rows": scatter_rows, "scatter_add_rows": scatter_add_rows},
     variants={
         "atomic": Family(
             "gather_atomic",

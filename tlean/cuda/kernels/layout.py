@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from math import prod
 
 from ...errors import ShapeError
-from .plan import COMMON, Family, In, Launch, Out, Plan, ceil_div, flat
+from .plan import COMMON, MOVED, Family, In, Launch, Out, Plan, ceil_div, flat, moved, moving
 
 #: Axes that are left after neighbours were merged.
 MOST_AXES = 12
 #: The shortest axes that are transposed by tiles.
 WIDE = 8
 
-_SOURCE = (
+_AXES = (
     f"""
 enum {{ AXES = {MOST_AXES} }};
 """
     + """
 struct Strides { i64 sizes[AXES], strides[AXES]; };
 struct Box { i64 in[AXES], out[AXES], start[AXES], step[AXES]; };
+"""
+)
 
+_SOURCE = """
 /* out[i0, i1, ...] = in[offset + sum of ik * stride k] */
 extern "C" __global__ void k_strided_copy(float *out, const float *in, Strides s, i64 axes, i64 offset, i64 n) {
     TL_EACH(i, n) {
@@ -81,7 +84,6 @@ extern "C" __global__ void k_put_columns(float *out, const float *in, i64 width,
     TL_EACH(i, n) out[i / width * pitch + first + i % width] = in[i];
 }
 """
-)
 
 
 def _padded(values: Sequence[int], fill: int) -> tuple[int, ...]:
@@ -117,4 +119,8 @@ def concat(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan(tuple(launches))
 
 
-FAMILY = Family("layout", COMMON + _SOURCE, {"strided_copy": strided_copy, "place": place, "concat": concat})
+FAMILY = Family(
+    "layout",
+    COMMON + _AXES + _SOURCE + "".join(moving(_SOURCE, suffix) for suffix in MOVED),
+    moved({"strided_copy": strided_copy, "place": place, "concat": concat}),
+)

@@ -5,8 +5,10 @@ Nothing here knows a device: a plan is plain data, so it can be tested, recorded
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...errors import OptionError, ShapeError
 
@@ -148,6 +150,34 @@ class Family:
             if variant is not None and kernel in variant.kernels:
                 return variant
         return self
+
+
+#: The endings of kernels that move integers, with the type of what they move.
+MOVED = {"i32": "int", "i64": "i64"}
+
+
+def moving(source: str, suffix: str) -> str:
+    """The source of kernels that move floats, for integers: their names end so, and numbers come as `i64`."""
+    source = re.sub(r"\bfloat (?=value\b)", "i64 ", source)
+    return re.sub(r"\b(k_\w+)", rf"\1_{suffix}", re.sub(r"\bfloat\b", MOVED[suffix], source))
+
+
+def moved(planners: Mapping[str, Planner]) -> dict[str, Planner]:
+    """The kernels that move floats, and the same for integers."""
+    found = dict(planners)
+    for suffix in MOVED:
+        for kernel, planner in planners.items():
+            found[f"{kernel}:{suffix}"] = functools.partial(_moved, planner, suffix)
+    return found
+
+
+def _moved(planner: Planner, suffix: str, ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    plan = planner(ints, floats)
+    launches = []
+    for launch in plan.launches:
+        args = tuple(int(a) if type(a) is float else a for a in launch.args)
+        launches.append(replace(launch, function=f"{launch.function}_{suffix}", args=args))
+    return replace(plan, launches=tuple(launches))
 
 
 def ceil_div(a: int, b: int) -> int:
