@@ -17,13 +17,14 @@ from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
-from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
+from .chain_code import COLUMN, OUTPUT, REPEATED, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
+from .passes.stretch_kinds import is_written, placed, stretched_inputs
 from .target import Arrangement, Bound, Step, Target
 
 if TYPE_CHECKING:
@@ -133,10 +134,12 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
 
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
     suffix = SUFFIX[graph.dtype]
-    # Stretched operands first: between two steps they would end a run.
-    group = [*(op for op in group if op.stretches), *in_chains([op for op in group if not op.stretches], suffix)]
-    own = {op.made for op in group}
     elements = graph.specs[group[-1].made].size
+    stretched = stretched_inputs(group, elements, {*visible, *sums})
+    # What is no step first: between two steps it would end a run.
+    ahead = [op for op in group if op.made in stretched and stretched[op.made].kind != COLUMN]
+    group = [*ahead, *in_chains([op for op in group if op not in ahead], suffix)]
+    own = {op.made for op in group}
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
     for k, op in enumerate(group):
@@ -144,12 +147,14 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         inputs |= dict.fromkeys(v for v in op.reads if v not in own)
     scalars = {op.reads[0] for op in group if op.record.spreads}
     place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
+    repeated = {v: REPEATED + j for j, v in enumerate(stretched)}
+    place |= {v: code for v, code in repeated.items() if not is_written(stretched[v])}
     place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for t, v in enumerate(sums)}
     free: list[int] = []
     slots = 0
     code: list[Op] = []
     floats: list[float] = []
-    runs = Runs(suffix, place, {*visible, *sums})
+    runs = Runs(suffix, place, {*visible, *sums}, repeated)
     item = SIZES[graph.dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
@@ -158,7 +163,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        operands = tuple([place[v] for v in op.reads])
+        operands = (repeated[op.made],) if op.stretches else tuple([place[v] for v in op.reads])
         for v in set(op.reads):
             if last_read[v] == k and SLOT <= place[v] < SUM:
                 free.append(place[v] - SLOT)
@@ -174,8 +179,6 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         inner, numbers = _loop(op, suffix)
-        if op.stretches:
-            operands += op.numbers()[0][1:]
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
         runs.add(op, k, len(floats), following, last_read.get(made, k) <= k + 1)
         code.append(Op(inner, len(floats), place[made], operands))
@@ -188,14 +191,17 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     strip = MODULES["elementwise"].STRIP_BYTES // item
     program = runs.finish() if elements >= strip else ()
     far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
-    if not program or elements * item * len(far) < _FAR_BYTES:
+    # Stretched inputs come from nearer caches, and would wait behind what is fetched ahead.
+    if not program or stretched or elements * item * len(far) < _FAR_BYTES:
         far = ()
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
     block = max(256, min(2048, block))
     segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
+    rows, room = placed(stretched, list(inputs), block, elements, group)
     # Zeros for what `encode` counts.
-    header = Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip)
-    chain = ChainCode(header, tuple(tails), tuple(code), far, program)
+    stretcher = STEPS[f"stretch:{suffix}"]
+    header = Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, room, stretcher)
+    chain = ChainCode(header, tuple(tails), rows, tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums.values()))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(total.made for total in sums.values()))
