@@ -22,10 +22,13 @@ MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_
 #: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, where they begin.
 Header = namedtuple(
     "Header",
-    "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip ops_at stretched room stretcher",
+    "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip ops_at stretched room stretcher"
+    " width tile share values add_rows",
 )
-#: A sum over all elements: its output, and where its divisor is among the floats.
-Sum = namedtuple("Sum", "output floats")
+#: A sum: its output, where its divisor is among the floats, which of the summed values it is of, of what in it, and the kernel.
+Sum = namedtuple("Sum", "output floats value kind kernel")
+#: Of what a sum is: all elements, each row, each column; or the logarithm of each row's sum of exponentials.
+TOTAL, ROWS, COLUMNS, LOGSUMEXP = chain.CHAIN_TOTAL, chain.CHAIN_ROW_SUMS, chain.CHAIN_COLUMN_SUMS, chain.CHAIN_LOGSUMEXP
 #: An input that is repeated along axes: the input's number, how it is read, where among the rows (in elements), the elements of a row or
 #: run, and sizes, then strides of the axes.
 Stretched = namedtuple("Stretched", "input kind room length axes")
@@ -99,7 +102,7 @@ class ChainCode(NamedTuple):
         """The program with these integers. Raises: IndexError, ValueError for integers that `encode` does not write."""
         header = Header(*[ints[k] for k in range(len(Header._fields))])
         at = len(header) + len(Sum._fields) * header.sums
-        sums = tuple([Sum(ints[k], ints[k + 1]) for k in range(len(header), at, len(Sum._fields))])
+        sums = tuple([Sum._make(ints[k : k + len(Sum._fields)]) for k in range(len(header), at, len(Sum._fields))])
         stretched, known = [], {}
         for k in range(header.stretched):
             known[REPEATED + at] = REPEATED + k

@@ -25,6 +25,7 @@ from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
 from .passes.stretch_kinds import is_written, placed, stretched_inputs
+from .passes.tails import row_numbers, tail_kernel, tail_of
 from .target import Arrangement, Bound, Step, Target
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Cpu(Target):
     small = 1024
     skips_unread = True
     stretches = True
+    sums_rows = True
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return kernel_address(record, dtype) is not None
@@ -80,7 +82,7 @@ class Cpu(Target):
         address = kernel_address(record, graph.dtype) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 
-    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         return _fused(graph, ops, visible, sums)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
@@ -132,10 +134,11 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     return INNER[f"{op.record.kernel}:{suffix}"], op.numbers()[1]
 
 
-def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
     suffix = SUFFIX[graph.dtype]
     elements = graph.specs[group[-1].made].size
-    stretched = stretched_inputs(group, elements, {*visible, *sums})
+    summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
+    stretched = stretched_inputs(group, elements, {*visible, *summed})
     # What is no step first: between two steps it would end a run.
     ahead = [op for op in group if op.made in stretched and stretched[op.made].kind != COLUMN]
     group = [*ahead, *in_chains([op for op in group if op not in ahead], suffix)]
@@ -149,12 +152,12 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
     repeated = {v: REPEATED + j for j, v in enumerate(stretched)}
     place |= {v: code for v, code in repeated.items() if not is_written(stretched[v])}
-    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for t, v in enumerate(sums)}
+    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for v, t in summed.items()}
     free: list[int] = []
     slots = 0
     code: list[Op] = []
     floats: list[float] = []
-    runs = Runs(suffix, place, {*visible, *sums}, repeated)
+    runs = Runs(suffix, place, {*visible, *summed}, repeated)
     item = SIZES[graph.dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
@@ -184,10 +187,11 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         code.append(Op(inner, len(floats), place[made], operands))
         floats += numbers
     tails: list[Sum] = []
-    for t, total in enumerate(sums.values()):
-        tails.append(Sum(len(visible) + t, len(floats)))
-        floats += total.numbers()[1]
-    streams = slots + len(inputs) + len(visible) + len(sums)
+    shape = [tail for op in sums if (tail := tail_of(graph, op, elements))]
+    for t, (op, tail) in enumerate(zip(sums, shape, strict=True)):
+        tails.append(Sum(len(visible) + t, len(floats), summed[op.reads[0]], tail.kind, tail_kernel(tail.kind, graph.dtype)))
+        floats += op.numbers()[1]
+    streams = slots + len(inputs) + len(visible) + len(summed)
     strip = MODULES["elementwise"].STRIP_BYTES // item
     program = runs.finish() if elements >= strip else ()
     far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
@@ -200,11 +204,30 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     rows, room = placed(stretched, list(inputs), block, elements, group)
     # Zeros for what `encode` counts.
     stretcher = STEPS[f"stretch:{suffix}"]
-    header = Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, room, stretcher)
+    header = Header(
+        elements,
+        item,
+        block,
+        0,
+        slots,
+        0,
+        segment,
+        reduce_sum,
+        0,
+        0,
+        0,
+        machine,
+        strip,
+        0,
+        0,
+        room,
+        stretcher,
+        *row_numbers(shape, len(summed), graph.dtype),
+    )
     chain = ChainCode(header, tuple(tails), rows, tuple(code), far, program)
-    nodes = tuple(op.node for op in (*group, *sums.values()))
+    nodes = tuple(op.node for op in (*group, *sums))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
-    outputs = (*visible, *(total.made for total in sums.values()))
+    outputs = (*visible, *(total.made for total in sums))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
     return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

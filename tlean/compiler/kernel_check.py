@@ -16,22 +16,28 @@ from tlean.dtypes import SIZES, SUFFIX, WORDS
 from .chain_code import (
     BLOCK,
     COLUMN,
+    COLUMNS,
+    LOGSUMEXP,
     OUTPUT,
     POINTER,
     REPEATED,
     ROW,
+    ROWS,
     SCALAR,
     SLOT,
     STRETCH,
     SUM,
+    TOTAL,
     ChainCode,
     EpilogueHeader,
     Op,
     OuterUpdate,
     RunStep,
+    Sum,
 )
 from .graph import GraphNode
 from .passes.channel_blocks import blocked_ints
+from .passes.tails import tail_kernel, tile_rows
 from .plan_check import PlanCheck
 from .target import Step
 
@@ -190,6 +196,7 @@ class _Group:
             if len(layouts) > 1 or (True in layouts and self.sums):
                 self.fault("values in different layouts")
         self._inputs_that_repeat()
+        self._rows()
         before = dict(self.holds)
         self._ops()
         self._made()
@@ -243,13 +250,13 @@ class _Group:
                 self.fault(f"{record.name} reads what the group adds to what is there")
             used += takes
             self._put(op.target, node.outputs[0])
-        for k, (node, (output, first)) in enumerate(zip(self.sums, self.code.sums, strict=True)):
-            total = node.record.kernel_params((specs[node.inputs[0]],), node.options)  # type: ignore[index]
-            if output != self.visible + k or first != used or total != ((1, 1, self.elements), self.step.floats[first : first + 1]):
-                self.fault(f"sum {k} goes to output {output} with floats from {first} on")
-            if self.step.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
+        for k, (node, tail) in enumerate(zip(self.sums, self.code.sums, strict=True)):
+            own = self._tail(node, tail)
+            if tail.output != self.visible + k or tail.floats != used or self.step.floats[used : used + len(own)] != own:
+                self.fault(f"sum {k} goes to output {tail.output} with floats from {tail.floats} on")
+            if self.step.outputs[tail.output] != node.outputs[0]:
                 self.fault(f"sum {k} is {node.record.name}, %{node.outputs[0]}")
-            used += 1
+            used += len(own)
         # One after another they are numbered from 0 on.
         if self.slots != self.code.header.slots or used != len(self.step.floats):
             self.fault(f"{self.slots} slots and {used} floats for {self.code.header.slots} and {len(self.step.floats)}")
@@ -275,9 +282,48 @@ class _Group:
         fits = s.length == 0 if s.kind == BLOCK else axes[-1] == 0 and s.length == axes[count - 1] >= self.code.header.strip
         return fits and s.kind in (BLOCK, COLUMN) and not in_place and op.loop == STRETCH
 
+    def _tail(self, node: GraphNode, tail: Sum) -> tuple[float, ...]:
+        # The floats of a sum, which is what its node's kernel computes of whole rows.
+        ints, floats = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)
+        header, dtype = self.code.header, self.plan.graph.dtype
+        width, narrow = header.width, MODULES["reduce"].NARROW_ROWS
+        rows = self.elements // width if width else 0
+        wanted = {
+            TOTAL: ("reduce_sum", (1, 1, self.elements)),
+            ROWS: ("reduce_sum", (2, 0, rows, width)),
+            COLUMNS: ("reduce_sum", (2, 1, rows, width)),
+            LOGSUMEXP: ("logsumexp", (rows, width, 1)),
+        }.get(tail.kind)
+        right = (
+            (node.record.kernel, ints) == wanted and (tail.kind == TOTAL) == (width == 0) and tail.kernel == tail_kernel(tail.kind, dtype)
+        )
+        if not right or not 0 <= tail.value < header.values or (tail.kind == COLUMNS and width < narrow):
+            self.fault(f"{node.record.name} of {ints} is {tail} of {header}")
+        return floats
+
+    def _rows(self) -> None:
+        # Rows that are summed are whole, lie in a tile, and none is in two blocks of 64 or in two segments of a sum.
+        header = self.code.header
+        numbers = header.width, header.tile, header.share, header.values, header.add_rows
+        values = len({self.plan.root[node.inputs[0]] for node in self.sums})  # type: ignore[index]
+        right = numbers[3:] == (values, tail_kernel(COLUMNS, self.plan.graph.dtype))
+        if header.width:
+            right &= self.elements % header.width == 0 and header.tile in (8, 16, 32, 64) and self.code.sums != ()
+            right &= header.share == MODULES["reduce"].segment_rows(header.width) and header.width <= _SEGMENT
+            right &= header.tile == tile_rows(header.width, header.itemsize, values)
+        else:
+            right &= header.tile == header.share == 0
+        if not right:
+            self.fault(f"rows of {numbers}")
+
     def _put(self, target: int, made: int) -> None:
         # A value is written: to a slot, an output, or where a sum finds it.
-        rooms = ((OUTPUT, self.visible), (SLOT, self.code.header.slots), (SUM, len(self.sums)), (REPEATED, len(self.code.stretched)))
+        rooms = (
+            (OUTPUT, self.visible),
+            (SLOT, self.code.header.slots),
+            (SUM, self.code.header.values),
+            (REPEATED, len(self.code.stretched)),
+        )
         if not any(first <= target < first + count for first, count in rooms):
             self.fault(f"%{made} goes to operand {target}")
         if SLOT <= target < SUM:
@@ -291,9 +337,9 @@ class _Group:
         for j, v in enumerate(self.step.outputs[: self.visible]):
             if self.holds.get(OUTPUT + j) != v:
                 self.fault(f"output {j} holds %{self.holds.get(OUTPUT + j)}, not %{v}")
-        for k, node in enumerate(self.sums):
-            if self.holds.get(SUM + k) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
-                self.fault(f"sum {k} is of %{self.holds.get(SUM + k)}")
+        for k, (node, tail) in enumerate(zip(self.sums, self.code.sums, strict=True)):
+            if self.holds.get(SUM + tail.value) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
+                self.fault(f"sum {k} is of %{self.holds.get(SUM + tail.value)}")
 
     def _runs(self) -> None:
         # The same in registers: a run hands the value of a step to the next.

@@ -25,10 +25,11 @@ cdef extern from "plan/chain_abi.h":
     cpdef enum:
         CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
         CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER
-        CHAIN_SIZE
+        CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
         STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE
         STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN
-        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE
+        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_KIND, CHAIN_SUM_KERNEL, CHAIN_SUM_SIZE
+        CHAIN_TOTAL, CHAIN_ROW_SUMS, CHAIN_COLUMN_SUMS, CHAIN_LOGSUMEXP
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
         CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
@@ -246,16 +247,90 @@ cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) no
     cdef const int64_t* sum_ = ints + CHAIN_SIZE
     cdef int64_t item = ints[CHAIN_ITEMSIZE], k, chunks = (ints[CHAIN_ELEMENTS] + chain.step - 1) // chain.step
     cdef double one = 1.0
+    cdef char* value
     for k in range(ints[CHAIN_SUMS]):
+        value = summed + sum_[CHAIN_SUM_VALUE] * chain.step * item
         if chunks == 1:
-            total(ints, chain.out[sum_[CHAIN_SUM_OUTPUT]], summed + k * chain.step * item, count, chain.floats + sum_[CHAIN_SUM_FLOATS])
+            total(ints, chain.out[sum_[CHAIN_SUM_OUTPUT]], value, count, chain.floats + sum_[CHAIN_SUM_FLOATS])
         else:
-            total(ints, chain.partial + (k * chunks + chunk) * item, summed + k * chain.step * item, count, &one)
+            total(ints, chain.partial + (k * chunks + chunk) * item, value, count, &one)
         sum_ += CHAIN_SUM_SIZE
 
 
 cdef inline int64_t slot_bytes(const int64_t* ints) noexcept nogil:
     return ((ints[CHAIN_SLOTS] * ints[CHAIN_BLOCK] + ints[CHAIN_ROOM]) * ints[CHAIN_ITEMSIZE] + 63) & ~63
+
+
+# Sums of rows and columns: rows of the summed values are made in a tile, whole ones, and the tile is summed while it is in a cache.
+
+cdef inline int64_t row_shares(const int64_t* ints) noexcept nogil:
+    return (ints[CHAIN_ELEMENTS] // ints[CHAIN_WIDTH] + ints[CHAIN_SHARE] - 1) // ints[CHAIN_SHARE]
+
+
+cdef inline int64_t tile_bytes(const int64_t* ints) noexcept nogil:
+    # The values of a tile, and a row for each sum.
+    return (ints[CHAIN_VALUES] * ints[CHAIN_TILE] + ints[CHAIN_SUMS]) * ints[CHAIN_WIDTH] * ints[CHAIN_ITEMSIZE]
+
+
+cdef void sum_tile(Chain* chain, int64_t share, int64_t row, int64_t rows, bint last, char* tile) noexcept nogil:
+    # `rows` rows from `row` on, which are the last of their share or not.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t item = ints[CHAIN_ITEMSIZE], width = ints[CHAIN_WIDTH], k
+    cdef int64_t line = width * item
+    cdef int64_t numbers[4]
+    cdef void* target[2]
+    cdef void* value
+    for k in range(ints[CHAIN_SUMS]):
+        value = tile + sum_[CHAIN_SUM_VALUE] * chain.step * item
+        target[0] = chain.out[sum_[CHAIN_SUM_OUTPUT]] + row * item
+        numbers[0], numbers[1], numbers[2], numbers[3] = 2, 0, rows, width
+        if sum_[CHAIN_SUM_KIND] == CHAIN_LOGSUMEXP:
+            numbers[0], numbers[1], numbers[2] = rows, width, 1
+        elif sum_[CHAIN_SUM_KIND] == CHAIN_COLUMN_SUMS:
+            target[0] = chain.partial + (k * row_shares(ints) + share) * line
+            target[1] = tile + (ints[CHAIN_VALUES] * ints[CHAIN_TILE] + k) * line
+            numbers[0], numbers[1], numbers[2], numbers[3] = row - share * ints[CHAIN_SHARE], rows, width, last
+        (<tl_kernel><size_t>sum_[CHAIN_SUM_KERNEL])(target, &value, numbers, chain.floats + sum_[CHAIN_SUM_FLOATS], 0)
+        sum_ += CHAIN_SUM_SIZE
+
+
+cdef void run_share(void* context, Py_ssize_t share) noexcept nogil:
+    cdef Chain* chain = <Chain*>context
+    cdef const int64_t* ints = chain.ints
+    cdef int64_t room = slot_bytes(ints), width = ints[CHAIN_WIDTH], row = share * ints[CHAIN_SHARE], rows
+    cdef int64_t stop = min(row + ints[CHAIN_SHARE], ints[CHAIN_ELEMENTS] // width)
+    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + tile_bytes(ints))
+    while row < stop:
+        rows = min(ints[CHAIN_TILE], stop - row)
+        run_blocks(chain, row * width, (row + rows) * width, slots, slots + room)
+        sum_tile(chain, share, row, rows, row + rows == stop, slots + room)
+        row += rows
+
+
+cdef int fused_rows(Chain* chain) noexcept nogil:
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t shares = row_shares(ints), width = ints[CHAIN_WIDTH], line = ints[CHAIN_WIDTH] * ints[CHAIN_ITEMSIZE], k
+    cdef int64_t numbers[4]
+    cdef void* value
+    cdef int status
+    chain.step = ints[CHAIN_TILE] * width
+    # Every thread requests memory for itself; the caller finds out here whether there is that much.
+    chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[CHAIN_SUMS] * shares * line)
+    if chain.partial == NULL or scratch(TL_SLOT_CHAIN, slot_bytes(ints) + tile_bytes(ints)) == NULL:
+        return TL_NO_MEMORY
+    parallel_for(run_share, chain, shares, <double>ints[CHAIN_ELEMENTS] * ints[CHAIN_OPS] * 0.3)
+    numbers[0], numbers[1], numbers[2], numbers[3] = 2, 1, shares, width
+    for k in range(ints[CHAIN_SUMS]):
+        if sum_[CHAIN_SUM_KIND] == CHAIN_COLUMN_SUMS:
+            value = chain.partial + k * shares * line
+            status = (<tl_kernel><size_t>ints[CHAIN_REDUCE_SUM])(
+                <void**>&chain.out[sum_[CHAIN_SUM_OUTPUT]], &value, numbers, chain.floats + sum_[CHAIN_SUM_FLOATS], 0)
+            if status != TL_OK:
+                return status
+        sum_ += CHAIN_SUM_SIZE
+    return TL_OK
 
 
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -291,6 +366,8 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
     chain.floats = floats
     chain.accumulate = accumulate
     chain.partial = NULL
+    if ints[CHAIN_WIDTH]:
+        return fused_rows(&chain)
     chain.step = ints[CHAIN_SEGMENT] if ints[CHAIN_SUMS] else (ROW_BLOCKS if ints[CHAIN_ROOM] else BLOCKS) * ints[CHAIN_BLOCK]
     if ints[CHAIN_SUMS] == 0 and n <= ints[CHAIN_BLOCK] and room <= NEAR_BYTES:
         return run_range(&chain, 0, n)

@@ -15,7 +15,7 @@
 enum {
     CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM,
     CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER,
-    CHAIN_SIZE
+    CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
 };
 /* An input that is repeated along axes; their sizes and strides follow, the outermost first. ROW: its pattern of LENGTH elements is written out
  * once for a range of blocks, ROOM elements behind the slots. POINTER: blocks end where runs of LENGTH elements do, and each reads the input
@@ -23,9 +23,12 @@ enum {
  * strip, which has at most two of them. */
 enum { STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE };
 enum { STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN };
-/* FLOATS is the place of the first: of a sum its divisor. An op is a loop's address; or 0: spread the number at its operand; or CHAIN_STRETCH:
+/* A sum is of value VALUE, to output OUTPUT, by a kernel. With rows a thread takes SHARE of them, a segment of `reduce_sum`'s tree, TILE at a
+ * time. FLOATS is the place of the first: of a sum its divisor. An op is a loop's address; or 0: spread the number at its operand; or CHAIN_STRETCH:
  * write its stretched operand out, unless that is its target. */
-enum { CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE };
+enum { CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_KIND, CHAIN_SUM_KERNEL, CHAIN_SUM_SIZE };
+/* What is summed: everything; or, where WIDTH is the length of a row, rows or columns. A LOGSUMEXP is one of rows. */
+enum { CHAIN_TOTAL, CHAIN_ROW_SUMS, CHAIN_COLUMN_SUMS, CHAIN_LOGSUMEXP };
 enum { CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE };
 enum { CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE };
 enum { CHAIN_OUTPUT = 1 << 20, CHAIN_SLOT = 1 << 21, CHAIN_SUM = 1 << 22, CHAIN_SCALAR = 1 << 23, CHAIN_REPEATED = 1 << 24 };
