@@ -46,6 +46,11 @@ def chains(ops, x, y):
     return ops.add(ops.sum(ops.square(c)), ops.mean(ops.scale(ops.cos(c), 0.3)))
 
 
+def stretched(ops, x, row, column, inner, plane):
+    # Inputs that are repeated in each way that a group reads them in.
+    return ops.sum(ops.exp(ops.sub(ops.mul(ops.add(ops.mul(x, row), column), inner), plane)))
+
+
 def dense(ops, w, b, v, x):
     h = ops.relu(ops.linear(w, b, x))
     return ops.mean(ops.square(ops.sub(ops.matmul(h, v), ops.sigmoid(ops.matmul(h, v)))))
@@ -126,6 +131,7 @@ def called() -> Graph:
 
 GRAPHS = {
     "chains": lambda: gradient(chains, [(2, 3), (6,)]),
+    "stretched": lambda: gradient(stretched, [(3, 200, 40), (40,), (3, 1, 1), (200, 1), (200, 40)]),
     "strips": lambda: gradient(chains, [(50, 60), (3000,)]),
     "dense": lambda: gradient(dense, [(20, 30), (20,), (20, 20), (7, 30)]),
     "images": lambda: gradient(images, [(32, 32, 3, 3), (32, 32, 3, 3), (32,), (2, 32, 20, 20)]),

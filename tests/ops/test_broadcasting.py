@@ -250,3 +250,26 @@ def test_strict_shapes():
     m = tl.TapeM(strict_shapes=True)
     a = m.leaf(x)
     assert m.backward_scalar(m.sum(m.mul(a, m.broadcast_to(m.leaf(y), (2, 3)))))[a.id].tolist() == x.tolist()
+
+
+SHAPES = [
+    ((700, 900), (900,)), ((700, 900), (700, 1)), ((7, 100, 900), (7, 1, 900)), ((7, 100, 900), (100, 1)), ((7, 100, 900), (7, 1, 1)),
+    ((9, 70001), (70001,)), ((9, 70001), (9, 1)), ((30000, 7), (30000, 1)), ((300, 129, 5), (300, 1, 5)), ((500, 129), (500, 1)),
+    ((2, 3, 4, 5, 6, 7, 8), (3, 1, 5, 1, 7, 1)), ((3, 4097), (4097,)), ((1500, 127), (1500, 1)), ((1500, 64), (1500, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("whole", "small"), SHAPES, ids=str)
+def test_each_way_of_reading_a_stretched_input(whole, small, dtype):
+    """By arithmetic in registers, by a loop, and in both, at sizes where blocks, strips, runs and chunks of threads end."""
+    rng = np.random.default_rng(len(whole))
+    x, y = rng.standard_normal(whole).astype(dtype), rng.standard_normal(small).astype(dtype)
+    copy = np.array(np.broadcast_to(y, whole))
+
+    def f(ops, a, b):
+        return ops.sub(ops.exp(ops.mul(a, b)), b), ops.div(b, a), ops.exp(ops.add(b, ops.scale(a, 0.0)))
+
+    program, plain = (tl.compile_out(f, [whole, s], dtype) for s in (small, whole))
+    assert [bits(v) for v in program.forward(x, y)] == [bits(v) for v in plain.forward(x, copy)]
+    np.testing.assert_array_equal(np.asarray(program.forward(x, y)[1]), y / x)

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from tlean._core.plan import chain, epilogue, outer_update
 
 #: What operand k of each kind is counted from; input k is k itself.
 OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
-#: What stands for the loop of an op that stretches its input; its further operands are the number of axes, their sizes, their strides.
+#: The same of stretched inputs, by their number in `ChainCode.stretched`.
+REPEATED = chain.CHAIN_REPEATED
+#: What stands for the loop of an op that stretches its input.
 STRETCH = chain.CHAIN_STRETCH
+#: How a stretched input is read: written out for each block, or once for many; where it is; as runs of one value.
+BLOCK, ROW, POINTER, COLUMN = chain.STRETCHED_BLOCK, chain.STRETCHED_ROW, chain.STRETCHED_POINTER, chain.STRETCHED_COLUMN
 #: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
 MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
 
-#: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, fetched_at, fetched and runs.
-Header = namedtuple("Header", "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip")
-#: A sum over all elements: its output, and where its divisor is among the floats.
-Sum = namedtuple("Sum", "output floats")
+#: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, where they begin.
+Header = namedtuple(
+    "Header",
+    "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip ops_at stretched room stretcher"
+    " width tile share values add_rows",
+)
+#: A sum: its output, where its divisor is among the floats, which of the summed values it is of, of what in it, and the kernel.
+Sum = namedtuple("Sum", "output floats value kind kernel")
+#: Of what a sum is: all elements, each row, each column; or the logarithm of each row's sum of exponentials.
+TOTAL, ROWS, COLUMNS, LOGSUMEXP = chain.CHAIN_TOTAL, chain.CHAIN_ROW_SUMS, chain.CHAIN_COLUMN_SUMS, chain.CHAIN_LOGSUMEXP
+#: An input that is repeated along axes: the input's number, how it is read, where among the rows (in elements), the elements of a row or
+#: run, and sizes, then strides of the axes.
+Stretched = namedtuple("Stretched", "input kind room length axes")
 #: An op as a loop over a block: the loop's address (0: spread a number; STRETCH), its first float, where its value goes, what it reads.
 Op = namedtuple("Op", "loop floats target operands")
 #: An op as a step of the register machine; where it stores its value is the last operand.
@@ -28,10 +41,10 @@ EpilogueHeader = namedtuple("EpilogueHeader", "entry outputs inputs ints floats"
 #: An optimiser's step whose gradient is an outer product.
 OuterUpdate = namedtuple("OuterUpdate", "kernel scale rows columns itemsize states")
 
-_PREFIXES = ("CHAIN_", "CHAIN_SUM_", "CHAIN_OP_", "CHAIN_STEP_", "EPILOGUE_", "OUTER_")
+_PREFIXES = ("CHAIN_", "CHAIN_SUM_", "STRETCHED_", "CHAIN_OP_", "CHAIN_STEP_", "EPILOGUE_", "OUTER_")
 _NUMBERS = vars(chain) | vars(epilogue) | vars(outer_update)
 _layout: Any
-for _prefix, _layout in zip(_PREFIXES, (Header, Sum, Op, RunStep, EpilogueHeader, OuterUpdate), strict=True):
+for _prefix, _layout in zip(_PREFIXES, (Header, Sum, Stretched, Op, RunStep, EpilogueHeader, OuterUpdate), strict=True):
     if [_NUMBERS[_prefix + field.upper()] for field in (*_layout._fields, "SIZE")] != list(range(len(_layout._fields) + 1)):
         raise ImportError(f"tlean: {_layout.__name__} must have the fields of plan/chain_abi.h in their order; build the package again")
 
@@ -48,24 +61,30 @@ class ChainCode(NamedTuple):
 
     header: Header
     sums: tuple[Sum, ...]
+    stretched: tuple[Stretched, ...]
     ops: tuple[Op, ...]
     fetched: tuple[int, ...]
     runs: tuple[int | tuple[RunStep, ...], ...]
-
-    @property
-    def stretches(self) -> bool:
-        """Whether an operand is stretched: then elements are counted in row-major order."""
-        return any(op.loop == STRETCH for op in self.ops)
 
     def encode(self) -> tuple[int, ...]:
         """The integers that the CPU's interpreter of groups reads."""
         out = [*self.header]
         for total in self.sums:
             out += total
+        stretched: list[int] = []
+        for s in self.stretched:
+            stretched.append(REPEATED + len(out))
+            out += (*s[:-1], len(s.axes) // 2, *s.axes)
+
+        def at(codes: Sequence[int]) -> list[int]:
+            # A stretched input is represented by its place.
+            return [code if code < REPEATED else stretched[code - REPEATED] for code in codes]
+
+        out[chain.CHAIN_STRETCHED], out[chain.CHAIN_OPS_AT] = len(stretched), len(out)
         places = []
         for loop, floats, target, operands in self.ops:
             places.append(len(out))
-            out += (loop, floats, target, len(operands), *operands)
+            out += (loop, floats, *at((target,)), len(operands), *at(operands))
         out[chain.CHAIN_OPS], out[chain.CHAIN_SUMS], out[chain.CHAIN_FETCHED_AT] = len(self.ops), len(self.sums), len(out)
         out[chain.CHAIN_FETCHED], out[chain.CHAIN_RUNS] = len(self.fetched), len(self.runs)
         out += self.fetched
@@ -75,7 +94,7 @@ class ChainCode(NamedTuple):
                 continue
             out.append(len(run))
             for address, floats, operands in run:
-                out += (address, floats, len(operands), *operands)
+                out += (address, floats, len(operands), *at(operands))
         return tuple(out)
 
     @classmethod
@@ -83,22 +102,33 @@ class ChainCode(NamedTuple):
         """The program with these integers. Raises: IndexError, ValueError for integers that `encode` does not write."""
         header = Header(*[ints[k] for k in range(len(Header._fields))])
         at = len(header) + len(Sum._fields) * header.sums
-        sums = tuple([Sum(ints[k], ints[k + 1]) for k in range(len(header), at, len(Sum._fields))])
+        sums = tuple([Sum._make(ints[k : k + len(Sum._fields)]) for k in range(len(header), at, len(Sum._fields))])
+        stretched, known = [], {}
+        for k in range(header.stretched):
+            known[REPEATED + at] = REPEATED + k
+            end = at + len(Stretched._fields) + 2 * max(ints[at + len(Stretched._fields) - 1], 0)
+            stretched.append(Stretched._make((*ints[at : at + len(Stretched._fields) - 1], tuple(ints[at + len(Stretched._fields) : end]))))
+            at = end
         ops, places, at = _items(Op, ints, at, header.ops)
+        ops = tuple([op._replace(target=known.get(op.target, op.target), operands=_named(op.operands, known)) for op in ops])
         fetched = tuple(ints[at : at + max(header.fetched, 0)])
         at += len(fetched)
         runs: list[int | tuple[RunStep, ...]] = []
         for _ in range(header.runs):
             if ints[at]:
                 steps, _, at = _items(RunStep, ints, at + 1, ints[at])
-                runs.append(steps)
+                runs.append(tuple([step._replace(operands=_named(step.operands, known)) for step in steps]))
             else:
                 runs.append(places.index(ints[at + 1]))
                 at += 2
-        code = cls(header, sums, ops, fetched, tuple(runs))
+        code = cls(header, sums, tuple(stretched), ops, fetched, tuple(runs))
         if code.encode() != tuple(ints):
             raise ValueError("the counts and places of a group do not fit its integers")
         return code
+
+
+def _named(operands: Sequence[int], known: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple([known.get(code, code) for code in operands])
 
 
 def _items(kind: type[_Item], ints: Sequence[int], at: int, count: int) -> tuple[tuple[_Item, ...], list[int], int]:

@@ -16,13 +16,15 @@ from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
-from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
+from .chain_code import COLUMN, OUTPUT, REPEATED, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
+from .passes.stretch_kinds import is_written, placed, stretched_inputs
+from .passes.tails import row_numbers, tail_kernel, tail_of
 from .target import Arrangement, Bound, Step, Target, works_in
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Cpu(Target):
     small = 1024
     skips_unread = True
     stretches = True
+    sums_rows = True
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return kernel_address(record, dtype) is not None
@@ -77,7 +80,7 @@ class Cpu(Target):
         address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 
-    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         return _fused(graph, ops, visible, sums)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
@@ -129,13 +132,16 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     return INNER[f"{op.record.kernel}:{suffix}"], op.kernel_params()[1]
 
 
-def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
     dtype = graph.specs[group[-1].made].dtype
     suffix = SUFFIX[dtype]
-    # Stretched operands first: between two steps they would end a run.
-    group = [*(op for op in group if op.stretches), *in_chains([op for op in group if not op.stretches], suffix)]
-    own = {op.made for op in group}
     elements = graph.specs[group[-1].made].size
+    summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
+    stretched = stretched_inputs(group, elements, {*visible, *summed})
+    # What is no step first: between two steps it would end a run.
+    ahead = [op for op in group if op.made in stretched and stretched[op.made].kind != COLUMN]
+    group = [*ahead, *in_chains([op for op in group if op not in ahead], suffix)]
+    own = {op.made for op in group}
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
     for k, op in enumerate(group):
@@ -143,12 +149,14 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         inputs |= dict.fromkeys(v for v in op.reads if v not in own)
     scalars = {op.reads[0] for op in group if op.record.spreads}
     place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
-    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for t, v in enumerate(sums)}
+    repeated = {v: REPEATED + j for j, v in enumerate(stretched)}
+    place |= {v: code for v, code in repeated.items() if not is_written(stretched[v])}
+    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for v, t in summed.items()}
     free: list[int] = []
     slots = 0
     code: list[Op] = []
     floats: list[float] = []
-    runs = Runs(suffix, place, {*visible, *sums})
+    runs = Runs(suffix, place, {*visible, *summed}, repeated)
     item = SIZES[dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
@@ -157,7 +165,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        operands = tuple([place[v] for v in op.reads])
+        operands = (repeated[op.made],) if op.stretches else tuple([place[v] for v in op.reads])
         for v in set(op.reads):
             if last_read[v] == k and SLOT <= place[v] < SUM:
                 free.append(place[v] - SLOT)
@@ -173,31 +181,52 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: d
         elif made in number:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         inner, numbers = _loop(op, suffix)
-        if op.stretches:
-            operands += op.kernel_params()[0][1:]
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
         runs.add(op, k, len(floats), following, last_read.get(made, k) <= k + 1)
         code.append(Op(inner, len(floats), place[made], operands))
         floats += numbers
     tails: list[Sum] = []
-    for t, total in enumerate(sums.values()):
-        tails.append(Sum(len(visible) + t, len(floats)))
-        floats += total.kernel_params()[1]
-    streams = slots + len(inputs) + len(visible) + len(sums)
+    shape = [tail for op in sums if (tail := tail_of(graph, op, elements))]
+    for t, (op, tail) in enumerate(zip(sums, shape, strict=True)):
+        tails.append(Sum(len(visible) + t, len(floats), summed[op.reads[0]], tail.kind, tail_kernel(tail.kind, dtype)))
+        floats += op.kernel_params()[1]
+    streams = slots + len(inputs) + len(visible) + len(summed)
     strip = MODULES["elementwise"].STRIP_BYTES // item
     program = runs.finish() if elements >= strip else ()
     far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
-    if not program or elements * item * len(far) < _FAR_BYTES:
+    # Stretched inputs come from nearer caches, and would wait behind what is fetched ahead.
+    if not program or stretched or elements * item * len(far) < _FAR_BYTES:
         far = ()
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
     block = max(256, min(2048, block))
     segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
+    rows, room = placed(stretched, list(inputs), block, elements, group)
     # Zeros for what `encode` counts.
-    header = Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip)
-    chain = ChainCode(header, tuple(tails), tuple(code), far, program)
-    nodes = tuple(op.node for op in (*group, *sums.values()))
+    stretcher = STEPS[f"stretch:{suffix}"]
+    header = Header(
+        elements,
+        item,
+        block,
+        0,
+        slots,
+        0,
+        segment,
+        reduce_sum,
+        0,
+        0,
+        0,
+        machine,
+        strip,
+        0,
+        0,
+        room,
+        stretcher,
+        *row_numbers(shape, len(summed), dtype),
+    )
+    chain = ChainCode(header, tuple(tails), rows, tuple(code), far, program)
+    nodes = tuple(op.node for op in (*group, *sums))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
-    outputs = (*visible, *(total.made for total in sums.values()))
+    outputs = (*visible, *(total.made for total in sums))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
     return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

@@ -13,9 +13,31 @@ from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 
-from .chain_code import OUTPUT, SCALAR, SLOT, STRETCH, SUM, ChainCode, EpilogueHeader, Op, OuterUpdate, RunStep
+from .chain_code import (
+    BLOCK,
+    COLUMN,
+    COLUMNS,
+    LOGSUMEXP,
+    OUTPUT,
+    POINTER,
+    REPEATED,
+    ROW,
+    ROWS,
+    SCALAR,
+    SLOT,
+    STRETCH,
+    SUM,
+    TOTAL,
+    ChainCode,
+    EpilogueHeader,
+    Op,
+    OuterUpdate,
+    RunStep,
+    Sum,
+)
 from .graph import GraphNode
 from .passes.channel_blocks import blocked_ints
+from .passes.tails import tail_kernel, tile_rows
 from .plan_check import PlanCheck
 from .target import Step, works_in
 
@@ -175,12 +197,14 @@ class _Group:
         for k, v in enumerate(self.step.inputs):
             if specs[v].size == self.elements:
                 self.holds[k] = v
-            if specs[v].size != self.elements or self.elements == 1:
+            if specs[v].size == 1:
                 self.holds[SCALAR + k] = v
         if self.step.blocked:
             layouts = {v in self.step.blocked for v in (*self.step.inputs, *self.step.outputs) if specs[v].size == self.elements}
             if len(layouts) > 1 or (True in layouts and self.sums):
                 self.fault("values in different layouts")
+        self._inputs_that_repeat()
+        self._rows()
         before = dict(self.holds)
         self._ops()
         self._made()
@@ -191,10 +215,22 @@ class _Group:
             self._runs()
             self._made()
 
+    def _inputs_that_repeat(self) -> None:
+        # Stretched inputs are inputs, and the rows lie apart behind the slots.
+        end, block = 0, min(self.code.header.block, self.elements)
+        for j, s in enumerate(self.code.stretched):
+            if not 0 <= s.input < len(self.step.inputs) or s.room != (end if s.kind == ROW else 0):
+                self.fault(f"stretched input {j} is {s}")
+            self.holds[REPEATED + j] = self.step.inputs[s.input]
+            end += (s.length + block + 15) // 16 * 16 if s.kind == ROW else 0
+        if end != self.code.header.room:
+            self.fault(f"rows end at {end} of {self.code.header.room}")
+
     def _header(self) -> None:
         header, item = self.code.header, SIZES[self.dtype]
         reduce_sum, machine = KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"]
         wanted = header._replace(elements=self.elements, itemsize=item, segment=_SEGMENT, strip=_STRIP // item)
+        wanted = wanted._replace(stretcher=STEPS[f"stretch:{self.suffix}"])
         if header != wanted._replace(reduce_sum=reduce_sum, machine=machine) or header.block < 1:
             self.fault(f"the header {header} for {wanted}")
 
@@ -203,11 +239,10 @@ class _Group:
         specs, used = self.plan.graph.specs, 0
         for node, op in zip(self.nodes, self.code.ops, strict=True):
             record = node.record
-            stretches = record.spreads and specs[node.inputs[0]].size > 1  # type: ignore[index]
+            stretches = self._stretches(node)
             self._same(node, self._read(op))
             if stretches:
-                axes = record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0][1:]
-                right = op.loop == STRETCH and op.operands[0] >= SCALAR and op.operands[1:] == axes
+                right = self._repeats(node, op)
             elif record.spreads:
                 right = op.loop == 0 and all(code >= SCALAR or self.elements == 1 for code in op.operands)
             else:
@@ -223,24 +258,80 @@ class _Group:
                 self.fault(f"{record.name} reads what the group adds to what is there")
             used += takes
             self._put(op.target, node.outputs[0])
-        for k, (node, (output, first)) in enumerate(zip(self.sums, self.code.sums, strict=True)):
-            total = node.record.kernel_params((specs[node.inputs[0]],), node.options)  # type: ignore[index]
-            if output != self.visible + k or first != used or total != ((1, 1, self.elements), self.step.floats[first : first + 1]):
-                self.fault(f"sum {k} goes to output {output} with floats from {first} on")
-            if self.step.outputs[output] != node.outputs[0] or node.record.kernel != "reduce_sum":
+        for k, (node, tail) in enumerate(zip(self.sums, self.code.sums, strict=True)):
+            own = self._tail(node, tail)
+            if tail.output != self.visible + k or tail.floats != used or self.step.floats[used : used + len(own)] != own:
+                self.fault(f"sum {k} goes to output {tail.output} with floats from {tail.floats} on")
+            if self.step.outputs[tail.output] != node.outputs[0]:
                 self.fault(f"sum {k} is {node.record.name}, %{node.outputs[0]}")
-            used += 1
+            used += len(own)
         # One after another they are numbered from 0 on.
         if self.slots != self.code.header.slots or used != len(self.step.floats):
             self.fault(f"{self.slots} slots and {used} floats for {self.code.header.slots} and {len(self.step.floats)}")
 
     def _read(self, op: Op) -> list[int | None]:
-        # The values that a loop reads; behind the operand of one that stretches stand the axes.
-        return [self.holds.get(code) for code in (op.operands[:1] if op.loop == STRETCH else op.operands)]
+        # The values that a loop reads.
+        return [self.holds.get(code) for code in op.operands]
+
+    def _stretches(self, node: GraphNode) -> bool:
+        return node.record.spreads and self.plan.graph.specs[node.inputs[0]].size > 1  # type: ignore[index]
+
+    def _repeats(self, node: GraphNode, op: Op) -> bool:
+        # Whether the op of a group stretches its input as the node does.
+        s = self.code.stretched[op.operands[0] - REPEATED]
+        count, *axes = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0][1:]
+        if s.axes != tuple(axes) or (op.target >= REPEATED and op.target != op.operands[0]):
+            return False
+        in_place = op.target >= REPEATED
+        if s.kind == ROW:
+            return in_place and axes[count] == 0 and s.length == self.elements // axes[0] and op.loop == STRETCH
+        if s.kind == POINTER:
+            return in_place and axes[-1] == 1 and s.length == axes[count - 1] and op.loop == STRETCH
+        fits = s.length == 0 if s.kind == BLOCK else axes[-1] == 0 and s.length == axes[count - 1] >= self.code.header.strip
+        return fits and s.kind in (BLOCK, COLUMN) and not in_place and op.loop == STRETCH
+
+    def _tail(self, node: GraphNode, tail: Sum) -> tuple[float, ...]:
+        # The floats of a sum, which is what its node's kernel computes of whole rows.
+        ints, floats = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)
+        header, dtype = self.code.header, self.dtype
+        width, narrow = header.width, MODULES["reduce"].NARROW_ROWS
+        rows = self.elements // width if width else 0
+        wanted = {
+            TOTAL: ("reduce_sum", (1, 1, self.elements)),
+            ROWS: ("reduce_sum", (2, 0, rows, width)),
+            COLUMNS: ("reduce_sum", (2, 1, rows, width)),
+            LOGSUMEXP: ("logsumexp", (rows, width, 1)),
+        }.get(tail.kind)
+        right = (
+            (node.record.kernel, ints) == wanted and (tail.kind == TOTAL) == (width == 0) and tail.kernel == tail_kernel(tail.kind, dtype)
+        )
+        if not right or not 0 <= tail.value < header.values or (tail.kind == COLUMNS and width < narrow):
+            self.fault(f"{node.record.name} of {ints} is {tail} of {header}")
+        return floats
+
+    def _rows(self) -> None:
+        # Rows that are summed are whole, lie in a tile, and none is in two blocks of 64 or in two segments of a sum.
+        header = self.code.header
+        numbers = header.width, header.tile, header.share, header.values, header.add_rows
+        values = len({self.plan.root[node.inputs[0]] for node in self.sums})  # type: ignore[index]
+        right = numbers[3:] == (values, tail_kernel(COLUMNS, self.dtype))
+        if header.width:
+            right &= self.elements % header.width == 0 and header.tile in (8, 16, 32, 64) and self.code.sums != ()
+            right &= header.share == MODULES["reduce"].segment_rows(header.width) and header.width <= _SEGMENT
+            right &= header.tile == tile_rows(header.width, header.itemsize, values)
+        else:
+            right &= header.tile == header.share == 0
+        if not right:
+            self.fault(f"rows of {numbers}")
 
     def _put(self, target: int, made: int) -> None:
         # A value is written: to a slot, an output, or where a sum finds it.
-        rooms = ((OUTPUT, self.visible), (SLOT, self.code.header.slots), (SUM, len(self.sums)))
+        rooms = (
+            (OUTPUT, self.visible),
+            (SLOT, self.code.header.slots),
+            (SUM, self.code.header.values),
+            (REPEATED, len(self.code.stretched)),
+        )
         if not any(first <= target < first + count for first, count in rooms):
             self.fault(f"%{made} goes to operand {target}")
         if SLOT <= target < SUM:
@@ -254,9 +345,9 @@ class _Group:
         for j, v in enumerate(self.step.outputs[: self.visible]):
             if self.holds.get(OUTPUT + j) != v:
                 self.fault(f"output {j} holds %{self.holds.get(OUTPUT + j)}, not %{v}")
-        for k, node in enumerate(self.sums):
-            if self.holds.get(SUM + k) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
-                self.fault(f"sum {k} is of %{self.holds.get(SUM + k)}")
+        for k, (node, tail) in enumerate(zip(self.sums, self.code.sums, strict=True)):
+            if self.holds.get(SUM + tail.value) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
+                self.fault(f"sum {k} is of %{self.holds.get(SUM + tail.value)}")
 
     def _runs(self) -> None:
         # The same in registers: a run hands the value of a step to the next.
@@ -284,7 +375,9 @@ class _Group:
         # One step of a run; returns the value that it leaves in the registers.
         name = _STEP_NAMES.get(step.address, [""])
         if node.record.spreads:
-            stores, right, at = name[0] == "spread_s", name[0] in ("spread", "spread_s"), "m"
+            way = "spread" if self.plan.graph.specs[node.inputs[0]].size == 1 else "column"  # type: ignore[index]
+            stores, right, at = name[0] == f"{way}_s", name[0] in (way, f"{way}_s"), "m"
+            right &= way == "spread" or self.code.stretched[step.operands[0] - REPEATED].kind == COLUMN
         else:
             how = name[2] if len(name) == 3 else ""
             stores, right, at = how[-1:] == "s", name[0] == node.record.kernel, how[:1]

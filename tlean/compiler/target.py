@@ -167,6 +167,8 @@ class Target:
     small: ClassVar[int]
     #: Whether kernels leave out outputs that are never read.
     skips_unread: ClassVar[bool]
+    #: Whether a fused group sums rows and columns of what it makes; it sums everything in any case.
+    sums_rows: ClassVar[bool]
     #: Whether a fused group repeats arrays itself (`Bound.stretches`).
     stretches: ClassVar[bool]
 
@@ -191,12 +193,12 @@ class Target:
         """The instruction of one op that makes these values (−1: never read)."""
         raise NotImplementedError
 
-    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         """The instruction of a group.
 
         Args:
             visible: the values of the group that others read.
-            sums: values of the group that are only summed up, with the ops that sum them; their outputs follow the visible ones.
+            sums: ops that sum values of the group which nothing else reads; their outputs follow the visible ones.
         """
         raise NotImplementedError
 

@@ -47,7 +47,7 @@ def module_of(sources: Iterable[str]) -> Family:
     return Family(f"fused_{hashlib.sha256(text.encode()).hexdigest()[:16]}", text, {})
 
 
-def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Group:
+def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Group:
     """The kernel of a group; see `Target.fused` for the arguments."""
     n = graph.specs[ops[-1].made].size
     own = {op.made for op in ops}
@@ -78,7 +78,7 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
             lines.append(f"float v{k}; {{ {' '.join(declarations)} v{k} = {value_text}; }}")
         else:
             lines.append(f"const float v{k} = {value_text};")
-    lines += [f"o{k} = {names[v]};" for k, v in enumerate(visible)] + [f"r{k} = {names[v]};" for k, v in enumerate(sums)]
+    lines += [f"o{k} = {names[v]};" for k, v in enumerate(visible)] + [f"r{k} = {names[op.reads[0]]};" for k, op in enumerate(sums)]
     shape = _Shape(len(full), len(scalars), len(numbers), len(visible), len(sums), tuple(stretched.values()))
     body = shape.element(lines) + (shape.summing() if sums else shape.wide())
     # The name says what the kernel does, so that equal groups share it.
@@ -90,7 +90,7 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: d
     floats: list[Argument] = [float(x) for x in numbers]
     for s, source in zip(shape.stretched, sources, strict=True):
         floats += [source, *s.numbers]
-    divisors = [float(total.kernel_params()[1][0]) for total in sums.values()]
+    divisors = [float(total.kernel_params()[1][0]) for total in sums]
     slices = ceil_div(n, SLICE)
     if not sums:
         grid = min(ceil_div(max(n // _WIDTH, n % _WIDTH), THREADS), 1 << 16)

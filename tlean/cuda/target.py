@@ -53,6 +53,7 @@ class Cuda(Target):
     small = 1 << 18
     skips_unread = False
     stretches = True
+    sums_rows = False
 
     @property
     def single(self) -> Target:
@@ -88,15 +89,15 @@ class Cuda(Target):
         code = Code(tuple((family, launch) for launch in plan.launches))
         return Step(record.kernel, op.reads, outputs, (op.node,), code=code, scratch=plan.scratch, in_place=in_place)
 
-    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: dict[int, Bound]) -> Step:
+    def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         group = group_of(graph, ops, visible, sums)
         reduce = KERNELS["reduce_sum"]
         code = Code(tuple((None if own else reduce, launch) for own, launch in group.launches), group.source)
-        every = tuple(op.node for op in (*ops, *sums.values()))
+        every = tuple(op.node for op in (*ops, *sums))
         name = "fused(" + " ".join(n.record.name.lstrip("_") for n in every) + ")"
         size = graph.specs[ops[-1].made].size
         heirs = tuple(v for v in group.inputs if graph.specs[v].size == size)
-        outputs = (*visible, *(total.made for total in sums.values()))
+        outputs = (*visible, *(total.made for total in sums))
         in_place = dict.fromkeys(range(len(visible)), heirs)
         return Step(name, group.inputs, outputs, every, code=code, scratch=group.scratch, in_place=in_place)
 

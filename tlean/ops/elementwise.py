@@ -211,7 +211,7 @@ def _pullback(
     several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
     internal = f"_{formula.name}_grad" + (f"_{x}" if several else "")
     parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
-    _declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
+    declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
 
     def pull_fused(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         variables = dict(zip(names, (g, y, *inputs), strict=True))
@@ -225,7 +225,8 @@ def _is_single(tree: ex.Tree) -> bool:
     return isinstance(tree, ex.Variable) or (isinstance(tree, ex.Call) and not any(isinstance(a, ex.Call) for a in tree.args))
 
 
-def _declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
+def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
+    """Declare the internal op that is a gradient of an op, `_<op>_grad…`: a formula of the cotangent `g` and of other inputs."""
     FORMULAS[formula.name] = formula
     rules: dict[str, Any] = {"decompose": _decomposition(formula), **_common_rules(formula, dict.fromkeys(formula.parameters))}
     rules["__doc__"] = f"A gradient of the op {formula.name[1:].partition('_grad')[0]}, from the cotangent g; linear in g."

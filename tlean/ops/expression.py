@@ -61,6 +61,7 @@ FUNCTIONS = {
     "select": (3, 1), "max": (2, 2), "min": (2, 2), "abs": (1, 1), "sign": (1, 3), "sqrt": (1, 6),
     "exp": (1, 14), "log": (1, 16), "log1p": (1, 18), "expm1": (1, 18), "sigmoid": (1, 24), "tanh": (1, 28), "erf": (1, 36),
     "sin": (1, 24), "cos": (1, 24), "pow": (2, 60), "bounded": (2, 3), "sigmoid2": (1, 22), "normal_cdf": (1, 22),
+    "exp_shifted": (1, 12),
 }  # fmt: skip
 _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
 
@@ -70,6 +71,8 @@ _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
 DERIVED = {
     "bounded": (("x", "c"), "max(min(x, c), -c)"),
     "sigmoid2": (("x",), f"sigmoid({math.log(2)!r}*x)"),
+    # Where x ≤ 0, as after a maximum was taken out: what would be subnormal may be 0.
+    "exp_shifted": (("x",), "exp(x)"),
     "normal_cdf": (("x",), f"(1 + erf({math.sqrt(0.5)!r}*x))/2"),
 }
 
@@ -441,6 +444,7 @@ def _cuda_prelude() -> str:
             f"{define}min{f}({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
             f"{define}sign{f}({real} x) {{ return x > 0 ? {one} : x < 0 ? -{one} : x == 0 ? 0 : x; }}",
             f"{define}bounded{f}({real} x, {real} c) {{ return fabs{f}(x) > c ? copysign{f}(c, x) : x; }}",
+            f"{define}exp_shifted{f}({real} x) {{ return exp{f}(x); }}",
             f"{define}normal_cdf{f}({real} x) {{ return 0.5{f} * erfc{f}(-{math.sqrt(0.5)!r}{f} * x); }}",
             f"{define}sigmoid2{f}({real} x) {{ {real} e = exp2{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
             f"{define}sigmoid{f}({real} x) {{ {real} e = exp{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",

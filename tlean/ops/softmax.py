@@ -6,6 +6,8 @@ import math
 
 from ..errors import IndexRangeError, ShapeError
 from ..shapes import normalize_axis, reduced, size
+from .elementwise import Formula, declare_gradient
+from .expression import parse
 from .registry import defop
 from .samples import Arr, bad, good
 
@@ -174,7 +176,8 @@ class LogSumExp:
         return _layout(x, axis), ()
 
     def vjp(ops, g, y, x, *, axis):
-        return (ops._logsumexp_grad(g, y, x, axis=axis),)
+        kept = reduced(x.shape, (axis,), True) if x.shape else ()
+        return (ops._logsumexp_grad(ops.reshape(g, kept), ops.reshape(y, kept), x),)
 
     def jvp(ops, t, y, x, *, axis):
         if t[0] is None:
@@ -193,25 +196,5 @@ class LogSumExp:
         return ops.reshape(ops.add(ops.log(total), shift), reduced(z.shape, (axis,), False) if x.shape else ())
 
 
-def _logsumexp_grad_samples():
-    return [good((3,), (3,), (3, 5), axis=1), good((3, 2), (3, 2), (3, 5, 2), axis=1), good((), (), (), axis=0)]
-
-
-@defop("_logsumexp_grad", samples=_logsumexp_grad_samples, algebraic=False)
-class LogSumExpGrad:
-    """g e^(x − y), with y the log of the sum, both g and y spread over the axis."""
-
-    def shape(g, y, x, *, axis):
-        return x
-
-    def kernel_params(g, y, x, *, axis):  # (outer, n, inner)
-        return _layout(x, axis), ()
-
-    def decompose(ops, g, y, x, *, axis):
-        z = _with_axis(ops, x)
-        kept = reduced(z.shape, (axis,), True)
-
-        def spread(a):
-            return ops.broadcast_to(ops.reshape(a, kept), z.shape)
-
-        return _like(ops, ops.mul(spread(g), ops.exp(ops.sub(z, spread(y)))), x)
+# g e^(x − y), with y the log of the sum: g and y stretch along the axis.
+declare_gradient(Formula("_logsumexp_grad", ("g", "y", "x"), (), parse("g*exp_shifted(x - y)"), dict), algebraic=False, kinds="normal")

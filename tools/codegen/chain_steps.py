@@ -25,7 +25,7 @@ def files() -> dict[str, str]:
                     name = _name(f, held, stores)
                     parts.append(step(f, held, stores, dtype))
                     names.append((f"{f.name}:{dtype}:{name[len(f.name) + 1 :]}", f"tl_{name}_{dtype}"))
-        names += [(f"{n}:{dtype}", f"tl_{n}_{dtype}") for n in ("spread", "spread_s", "stop", "run")]
+        names += [(f"{n}:{dtype}", f"tl_{n}_{dtype}") for n in ("spread", "spread_s", "column", "column_s", "stop", "run", "stretch")]
     parts.append("static const tl_named_step tl_steps[] = {\n")
     parts += [f'    {{"{name}", (void *){function}}},\n' for name, function in names]
     parts.append("};\n")

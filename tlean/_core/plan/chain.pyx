@@ -24,15 +24,18 @@ cdef extern from *:
 cdef extern from "plan/chain_abi.h":
     cpdef enum:
         CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
-        CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_SIZE
-        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_SIZE
+        CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER
+        CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
+        STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE
+        STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN
+        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_KIND, CHAIN_SUM_KERNEL, CHAIN_SUM_SIZE
+        CHAIN_TOTAL, CHAIN_ROW_SUMS, CHAIN_COLUMN_SUMS, CHAIN_LOGSUMEXP
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
-        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_STRETCH, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
+        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
 
 cdef extern from "plan/stretch.h" nogil:
-    void tl_stretch_32(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count)
-    void tl_stretch_64(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count)
+    int64_t tl_stretched_at(const int64_t* axes, int64_t first)
 
 cdef extern from "plan/chain_machine.h" nogil:
     ctypedef struct tl_code:
@@ -41,6 +44,7 @@ cdef extern from "plan/chain_machine.h" nogil:
         const double* floats
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
 ctypedef void (*run_fn)(const tl_code* code, int64_t nbytes) noexcept nogil
 
 cdef enum:
@@ -48,10 +52,55 @@ cdef enum:
     NEAR_BYTES = 8192
     # Blocks in one unit of work of a thread, where nothing is summed.
     BLOCKS = 8
+    # The same where rows are written out for them.
+    ROW_BLOCKS = 32
+
+
+cdef char* repeated(Chain* chain, const int64_t* s, char* slots, int64_t at) noexcept nogil:
+    # Where a block that begins at element `at` finds a stretched input.
+    cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
+    if s[STRETCHED_KIND] == STRETCHED_ROW:
+        return slots + (chain.ints[CHAIN_SLOTS] * chain.ints[CHAIN_BLOCK] + s[STRETCHED_ROOM] + at % s[STRETCHED_LENGTH]) * item
+    return chain.inp[s[STRETCHED_INPUT]] + tl_stretched_at(s + STRETCHED_AXES, at) * item
+
+
+cdef inline const int64_t* first_stretched(const int64_t* ints) noexcept nogil:
+    return ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
+
+
+cdef inline const int64_t* next_stretched(const int64_t* s) noexcept nogil:
+    return s + STRETCHED_SIZE + 2 * s[STRETCHED_AXES]
+
+
+cdef void write_rows(Chain* chain, int64_t start, int64_t stop, char* slots) noexcept nogil:
+    # The patterns that blocks of a range read: the part that one block does, or a whole pattern and a block more.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* s = first_stretched(ints)
+    cdef bint one = stop - start <= ints[CHAIN_BLOCK]
+    cdef int64_t first, count, _k
+    for _k in range(ints[CHAIN_STRETCHED]):
+        if s[STRETCHED_KIND] == STRETCHED_ROW:
+            first = start if one else 0
+            count = stop - start if one else s[STRETCHED_LENGTH] + ints[CHAIN_BLOCK]
+            stretch(chain, repeated(chain, s, slots, first), s, first, count)
+        s = next_stretched(s)
+
+
+cdef inline int64_t in_runs(const int64_t* ints, int64_t at, int64_t count) noexcept nogil:
+    # As many of the elements from `at` on as lie in one run of each input that is read where it is.
+    cdef const int64_t* s = first_stretched(ints)
+    cdef int64_t _k
+    for _k in range(ints[CHAIN_STRETCHED]):
+        if s[STRETCHED_KIND] == STRETCHED_POINTER:
+            count = min(count, s[STRETCHED_LENGTH] - at % s[STRETCHED_LENGTH])
+        s = next_stretched(s)
+    return count
 
 
 cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
     cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
+    if code >= CHAIN_REPEATED:
+        return repeated(chain, chain.ints + (code - CHAIN_REPEATED), slots, at)
     if code >= CHAIN_SCALAR:
         return chain.inp[code - CHAIN_SCALAR]
     if code >= CHAIN_SUM:
@@ -74,13 +123,18 @@ cdef struct Block:
 
 cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
     cdef void* arguments[CHAIN_MOST_OPERANDS]
-    cdef void* target = operand(chain, op[CHAIN_OP_TARGET], b.slots, b.summed, b.at, b.start)
+    cdef void* target
+    cdef const int64_t* s
     cdef int64_t j
+    if op[CHAIN_OP_TARGET] >= CHAIN_REPEATED:
+        return
+    target = operand(chain, op[CHAIN_OP_TARGET], b.slots, b.summed, b.at, b.start)
     if op[CHAIN_OP_LOOP] == 0:
         spread(<char*>target, operand(chain, op[CHAIN_OP_SIZE], b.slots, b.summed, b.at, b.start), b.count, chain.ints[CHAIN_ITEMSIZE])
         return
     if op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
-        stretch(<char*>target, operand(chain, op[CHAIN_OP_SIZE], NULL, NULL, 0, 0), op + CHAIN_OP_SIZE + 1, b, chain.ints[CHAIN_ITEMSIZE])
+        s = chain.ints + (op[CHAIN_OP_SIZE] - CHAIN_REPEATED)
+        stretch(chain, <char*>target, s, b.at, b.count)
         return
     for j in range(op[CHAIN_OP_OPERANDS]):
         arguments[j] = operand(chain, op[CHAIN_OP_SIZE + j], b.slots, b.summed, b.at, b.start)
@@ -88,11 +142,8 @@ cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogi
                                           chain.accumulate and op[CHAIN_OP_TARGET] == CHAIN_OUTPUT)
 
 
-cdef inline void stretch(char* target, const char* x, const int64_t* axes, const Block* b, int64_t item) noexcept nogil:
-    if item == 4:
-        tl_stretch_32(target, x, axes, b.at, b.count)
-    else:
-        tl_stretch_64(target, x, axes, b.at, b.count)
+cdef inline void stretch(Chain* chain, char* target, const int64_t* s, int64_t first, int64_t count) noexcept nogil:
+    (<stretch_fn><size_t>chain.ints[CHAIN_STRETCHER])(target, chain.inp[s[STRETCHED_INPUT]], s + STRETCHED_AXES, first, count)
 
 
 cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, int64_t shares) noexcept nogil:
@@ -110,6 +161,14 @@ cdef void fetch_share(Chain* chain, int64_t at, int64_t count, int64_t share, in
                 tl_fetch(p + i, 0)
             else:
                 tl_fetch(p + i, 1)
+
+
+cdef inline void begin_column(Chain* chain, tl_code* code, int64_t operand, int64_t at) noexcept nogil:
+    # A step that fills strips with runs of one value needs to know where; another reads a stretched input as any.
+    cdef const int64_t* s = chain.ints + (operand - CHAIN_REPEATED)
+    if s[STRETCHED_KIND] == STRETCHED_COLUMN:
+        code.at[3] = code.at[1]
+        code.at[0], code.at[1], code.at[2] = <char*>(s + STRETCHED_AXES), chain.inp[s[STRETCHED_INPUT]], <char*>at
 
 
 cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
@@ -132,6 +191,8 @@ cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
             code[k].floats = chain.floats + p[CHAIN_STEP_FLOATS]
             for j in range(p[CHAIN_STEP_OPERANDS]):
                 code[k].at[j] = operand(chain, p[CHAIN_STEP_SIZE + j], b.slots, b.summed, b.at, b.start)
+            if p[CHAIN_STEP_OPERANDS] and p[CHAIN_STEP_SIZE] >= CHAIN_REPEATED:
+                begin_column(chain, &code[k], p[CHAIN_STEP_SIZE], b.at)
             p += CHAIN_STEP_SIZE + p[CHAIN_STEP_OPERANDS]
         (<run_fn><size_t>ints[CHAIN_MACHINE])(code, b.count * ints[CHAIN_ITEMSIZE])
 
@@ -142,14 +203,18 @@ cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, cha
     cdef int64_t strips = ints[CHAIN_STRIP] if ints[CHAIN_RUNS] and not chain.accumulate else 0, ahead, _k
     cdef Block b
     b.at, b.start, b.slots, b.summed = start, start, slots, summed
+    if ints[CHAIN_ROOM]:
+        write_rows(chain, start, stop, slots)
     while b.at < stop:
         b.count = min(ints[CHAIN_BLOCK], stop - b.at)
+        if ints[CHAIN_STRETCHED]:
+            b.count = in_runs(ints, b.at, b.count)
         if strips and b.count >= strips:
             b.count -= b.count % strips
             ahead = min(ints[CHAIN_BLOCK], ints[CHAIN_ELEMENTS] - b.at - b.count) if ints[CHAIN_FETCHED] else 0
             run_strips(chain, &b, ahead)
         else:
-            op = ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
+            op = ints + ints[CHAIN_OPS_AT]
             for _k in range(ints[CHAIN_OPS]):
                 run_op(chain, &b, op)
                 op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
@@ -182,16 +247,90 @@ cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) no
     cdef const int64_t* sum_ = ints + CHAIN_SIZE
     cdef int64_t item = ints[CHAIN_ITEMSIZE], k, chunks = (ints[CHAIN_ELEMENTS] + chain.step - 1) // chain.step
     cdef double one = 1.0
+    cdef char* value
     for k in range(ints[CHAIN_SUMS]):
+        value = summed + sum_[CHAIN_SUM_VALUE] * chain.step * item
         if chunks == 1:
-            total(ints, chain.out[sum_[CHAIN_SUM_OUTPUT]], summed + k * chain.step * item, count, chain.floats + sum_[CHAIN_SUM_FLOATS])
+            total(ints, chain.out[sum_[CHAIN_SUM_OUTPUT]], value, count, chain.floats + sum_[CHAIN_SUM_FLOATS])
         else:
-            total(ints, chain.partial + (k * chunks + chunk) * item, summed + k * chain.step * item, count, &one)
+            total(ints, chain.partial + (k * chunks + chunk) * item, value, count, &one)
         sum_ += CHAIN_SUM_SIZE
 
 
 cdef inline int64_t slot_bytes(const int64_t* ints) noexcept nogil:
-    return (ints[CHAIN_SLOTS] * ints[CHAIN_BLOCK] * ints[CHAIN_ITEMSIZE] + 63) & ~63
+    return ((ints[CHAIN_SLOTS] * ints[CHAIN_BLOCK] + ints[CHAIN_ROOM]) * ints[CHAIN_ITEMSIZE] + 63) & ~63
+
+
+# Sums of rows and columns: rows of the summed values are made in a tile, whole ones, and the tile is summed while it is in a cache.
+
+cdef inline int64_t row_shares(const int64_t* ints) noexcept nogil:
+    return (ints[CHAIN_ELEMENTS] // ints[CHAIN_WIDTH] + ints[CHAIN_SHARE] - 1) // ints[CHAIN_SHARE]
+
+
+cdef inline int64_t tile_bytes(const int64_t* ints) noexcept nogil:
+    # The values of a tile, and a row for each sum.
+    return (ints[CHAIN_VALUES] * ints[CHAIN_TILE] + ints[CHAIN_SUMS]) * ints[CHAIN_WIDTH] * ints[CHAIN_ITEMSIZE]
+
+
+cdef void sum_tile(Chain* chain, int64_t share, int64_t row, int64_t rows, bint last, char* tile) noexcept nogil:
+    # `rows` rows from `row` on, which are the last of their share or not.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t item = ints[CHAIN_ITEMSIZE], width = ints[CHAIN_WIDTH], k
+    cdef int64_t line = width * item
+    cdef int64_t numbers[4]
+    cdef void* target[2]
+    cdef void* value
+    for k in range(ints[CHAIN_SUMS]):
+        value = tile + sum_[CHAIN_SUM_VALUE] * chain.step * item
+        target[0] = chain.out[sum_[CHAIN_SUM_OUTPUT]] + row * item
+        numbers[0], numbers[1], numbers[2], numbers[3] = 2, 0, rows, width
+        if sum_[CHAIN_SUM_KIND] == CHAIN_LOGSUMEXP:
+            numbers[0], numbers[1], numbers[2] = rows, width, 1
+        elif sum_[CHAIN_SUM_KIND] == CHAIN_COLUMN_SUMS:
+            target[0] = chain.partial + (k * row_shares(ints) + share) * line
+            target[1] = tile + (ints[CHAIN_VALUES] * ints[CHAIN_TILE] + k) * line
+            numbers[0], numbers[1], numbers[2], numbers[3] = row - share * ints[CHAIN_SHARE], rows, width, last
+        (<tl_kernel><size_t>sum_[CHAIN_SUM_KERNEL])(target, &value, numbers, chain.floats + sum_[CHAIN_SUM_FLOATS], 0)
+        sum_ += CHAIN_SUM_SIZE
+
+
+cdef void run_share(void* context, Py_ssize_t share) noexcept nogil:
+    cdef Chain* chain = <Chain*>context
+    cdef const int64_t* ints = chain.ints
+    cdef int64_t room = slot_bytes(ints), width = ints[CHAIN_WIDTH], row = share * ints[CHAIN_SHARE], rows
+    cdef int64_t stop = min(row + ints[CHAIN_SHARE], ints[CHAIN_ELEMENTS] // width)
+    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + tile_bytes(ints))
+    while row < stop:
+        rows = min(ints[CHAIN_TILE], stop - row)
+        run_blocks(chain, row * width, (row + rows) * width, slots, slots + room)
+        sum_tile(chain, share, row, rows, row + rows == stop, slots + room)
+        row += rows
+
+
+cdef int fused_rows(Chain* chain) noexcept nogil:
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t shares = row_shares(ints), width = ints[CHAIN_WIDTH], line = ints[CHAIN_WIDTH] * ints[CHAIN_ITEMSIZE], k
+    cdef int64_t numbers[4]
+    cdef void* value
+    cdef int status
+    chain.step = ints[CHAIN_TILE] * width
+    # Every thread requests memory for itself; the caller finds out here whether there is that much.
+    chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[CHAIN_SUMS] * shares * line)
+    if chain.partial == NULL or scratch(TL_SLOT_CHAIN, slot_bytes(ints) + tile_bytes(ints)) == NULL:
+        return TL_NO_MEMORY
+    parallel_for(run_share, chain, shares, <double>ints[CHAIN_ELEMENTS] * ints[CHAIN_OPS] * 0.3)
+    numbers[0], numbers[1], numbers[2], numbers[3] = 2, 1, shares, width
+    for k in range(ints[CHAIN_SUMS]):
+        if sum_[CHAIN_SUM_KIND] == CHAIN_COLUMN_SUMS:
+            value = chain.partial + k * shares * line
+            status = (<tl_kernel><size_t>ints[CHAIN_REDUCE_SUM])(
+                <void**>&chain.out[sum_[CHAIN_SUM_OUTPUT]], &value, numbers, chain.floats + sum_[CHAIN_SUM_FLOATS], 0)
+            if status != TL_OK:
+                return status
+        sum_ += CHAIN_SUM_SIZE
+    return TL_OK
 
 
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
@@ -227,7 +366,9 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
     chain.floats = floats
     chain.accumulate = accumulate
     chain.partial = NULL
-    chain.step = ints[CHAIN_SEGMENT] if ints[CHAIN_SUMS] else BLOCKS * ints[CHAIN_BLOCK]
+    if ints[CHAIN_WIDTH]:
+        return fused_rows(&chain)
+    chain.step = ints[CHAIN_SEGMENT] if ints[CHAIN_SUMS] else (ROW_BLOCKS if ints[CHAIN_ROOM] else BLOCKS) * ints[CHAIN_BLOCK]
     if ints[CHAIN_SUMS] == 0 and n <= ints[CHAIN_BLOCK] and room <= NEAR_BYTES:
         return run_range(&chain, 0, n)
     chain.step = min(chain.step, n)

@@ -4,13 +4,15 @@
  * formula on them and on operands in memory, and ends by calling the next step, which the compiler makes a jump. So a chain is a list of
  * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions
  * (tools/codegen/chain_steps.py): one for each input that may be in the registers and one for none, each storing its result or not, since
- * a jump costs as much as eight operations. `spread` makes a strip of a number, `stop` ends the list.
+ * a jump costs as much as eight operations. `spread` makes a strip of a number, `column` one of the numbers of
+ * a column, `stop` ends the list.
  *
  * The arithmetic is that of the loops in elementwise_kernels.h, operation for operation, so the bits are the same.
  */
 #ifndef TLEAN_CHAIN_MACHINE_H
 #define TLEAN_CHAIN_MACHINE_H
 #include "kernel.h"
+#include "plan/stretch.h"
 #include "simd/width.h"
 
 enum { TL_STRIP_BYTES = 8 * TL_VECTOR_BYTES };
@@ -53,6 +55,17 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     tl_anywhere_##x *p = (tl_anywhere_##x *)(to); \
     p[0] = r0, p[1] = r1, p[2] = r2, p[3] = r3, p[4] = r4, p[5] = r5, p[6] = r6, p[7] = r7; \
 }
+#define TL_COLUMN(x, real) \
+    real value, next = 0; \
+    const int64_t rest = tl_rest_##x(code, i, &value, &next), strip = TL_STRIP_BYTES / sizeof(real); \
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(value); \
+    if (rest < strip) { \
+        real both[TL_STRIP_BYTES / sizeof(real)]; \
+        const char *at = (const char *)both; \
+        for (int64_t j = 0; j < strip; j++) both[j] = j < rest ? value : next; \
+        r0 = tl_at_##x(at, 0), r1 = tl_at_##x(at, 1), r2 = tl_at_##x(at, 2), r3 = tl_at_##x(at, 3); \
+        r4 = tl_at_##x(at, 4), r5 = tl_at_##x(at, 5), r6 = tl_at_##x(at, 6), r7 = tl_at_##x(at, 7); \
+    }
 #define TL_ENDS(x, real) \
     TL_STEP(spread, x) { \
         r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)code->at[0]); \
@@ -63,6 +76,18 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
         TL_PUT(x, code->at[1] + i) \
         TL_NEXT(x) \
     } \
+    /* Runs of one value, of a strip or more each: at[0] are the axes of the input at[1] (stretch.h), at[2] is the element where the list \
+     * starts. A strip has the rest of a run, and of the next one if it ends there. */ \
+    TL_INLINE int64_t tl_rest_##x(const tl_code *code, int64_t i, real *value, real *next) { \
+        const int64_t *axes = (const int64_t *)code->at[0], first = (int64_t)code->at[2] + i / (int64_t)sizeof(real); \
+        const int64_t rest = axes[axes[0]] - first % axes[axes[0]], strip = TL_STRIP_BYTES / sizeof(real); \
+        const real *from = (const real *)code->at[1]; \
+        *value = from[tl_stretched_at(axes, first)]; \
+        if (rest < strip) *next = from[tl_stretched_at(axes, first + rest)]; \
+        return rest; \
+    } \
+    TL_STEP(column, x) { TL_COLUMN(x, real) TL_NEXT(x) } \
+    TL_STEP(column_s, x) { TL_COLUMN(x, real) TL_PUT(x, code->at[3] + i) TL_NEXT(x) } \
     TL_STEP(stop, x) {} \
     /* A list of steps over the first `bytes` of every operand, a whole number of strips. */ \
     static void tl_run_##x(const tl_code *code, int64_t bytes) { \

@@ -1,17 +1,30 @@
 /* A range of an array that is repeated along axes, written out: what a block of a fused group reads of an operand that broadcasts.
  *
- * `axes` are the number of axes, their sizes and their strides in elements, the outermost first; a stride of 0 repeats.
+ * The pattern repeats beyond the last element. `axes` are the number of axes, their sizes and their strides in elements, the outermost first; a stride of 0 repeats.
  */
 #ifndef TLEAN_STRETCH_H
 #define TLEAN_STRETCH_H
 #include <stdint.h>
 #include <string.h>
+#include "simd/width.h"
 
-enum { TL_MOST_AXES = 64, TL_FEW = 16 };
+enum { TL_MOST_AXES = 64 };
+
+/* Where the repeated array has its element number `first`. */
+static inline int64_t tl_stretched_at(const int64_t *axes, int64_t first) {
+    const int64_t *size = axes + 1, *stride = size + axes[0];
+    int64_t at = 0;
+    for (int64_t k = axes[0] - 1; k >= 0; k--) {
+        at += first % size[k] * stride[k];
+        first /= size[k];
+    }
+    return at;
+}
 
 /* Elements first … first + count − 1 of the repeated array. The innermost axis goes run by run: one value repeated, neighbours copied, or
  * others collected. A run that the next axis repeats is written once; the rest is copied from what is there, each time twice as much. */
 #define TL_STRETCH(name, word) \
+    typedef word tl_words_##name __attribute__((vector_size(TL_VECTOR_BYTES), aligned(sizeof(word)), may_alias)); \
     static void name(void *to, const void *from, const int64_t *axes, int64_t first, int64_t count) { \
         word *out = to; \
         const word *x = from; \
@@ -26,12 +39,17 @@ enum { TL_MOST_AXES = 64, TL_FEW = 16 };
         while (count > 0) { \
             int64_t run = size[last] - at[last], k = last - 1; \
             if (run > count) run = count; \
-            if (inner == 0 && run < TL_FEW) { \
-                const word value = *x; \
-                for (int64_t i = 0; i < run; i++) ((volatile word *)out)[i] = value; \
-            } else if (inner == 0) { \
-                const word value = *x; \
-                for (int64_t i = 0; i < run; i++) out[i] = value; \
+            if (inner == 0) { \
+                /* Whole vectors where there is room: what goes beyond the run is written over by the next one. */ \
+                const tl_words_##name value = *x - (tl_words_##name){0}; \
+                const int64_t lanes = TL_VECTOR_BYTES / sizeof(word); \
+                for (int64_t i = 0; i < run; i += lanes) { \
+                    if (i + lanes <= count) { \
+                        *(tl_words_##name *)(out + i) = value; \
+                    } else { \
+                        for (int64_t j = i; j < run; j++) out[j] = *x; \
+                    } \
+                } \
             } else if (inner == 1) { \
                 memcpy(out, x, run * sizeof(word)); \
             } else { \
@@ -58,6 +76,6 @@ enum { TL_MOST_AXES = 64, TL_FEW = 16 };
             } \
         } \
     }
-TL_STRETCH(tl_stretch_32, uint32_t)
-TL_STRETCH(tl_stretch_64, uint64_t)
+TL_STRETCH(tl_stretch_f32, uint32_t)
+TL_STRETCH(tl_stretch_f64, uint64_t)
 #endif

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tlean._core.table import STEPS
 
-from ..chain_code import MOST_STEPS, RunStep
+from ..chain_code import COLUMN, MOST_STEPS, RunStep
 from ..target import Bound
+from .stretch_kinds import stretched_input
 
 
 def in_chains(ops: Sequence[Bound], suffix: str) -> list[Bound]:
@@ -37,7 +38,9 @@ def in_chains(ops: Sequence[Bound], suffix: str) -> list[Bound]:
 
 def is_step(op: Bound, suffix: str) -> bool:
     """Whether an op runs in registers; the others are loops over a block."""
-    return op.spreads or f"{op.record.kernel}:{suffix}:0" in STEPS
+    if op.record.spreads:
+        return op.spreads or (op.stretches and stretched_input(op).kind == COLUMN)
+    return f"{op.record.kernel}:{suffix}:0" in STEPS
 
 
 class Runs:
@@ -47,12 +50,14 @@ class Runs:
         suffix: of the dtype in the names of kernels.
         operands: for every value what represents its memory in the group's program.
         kept: the values that are read in memory after the group.
+        repeated: what represents the stretched input of which an op makes a value.
     """
 
-    def __init__(self, suffix: str, operands: Mapping[int, int], kept: Collection[int]) -> None:
+    def __init__(self, suffix: str, operands: Mapping[int, int], kept: Collection[int], repeated: Mapping[int, int]) -> None:
         self.suffix = suffix
         self.operands = operands
         self.kept = kept
+        self.repeated = repeated
         self._runs: list[int | tuple[RunStep, ...]] = []
         self._open: list[RunStep] = []
         self._held = -1
@@ -75,15 +80,16 @@ class Runs:
         passed_on = following is not None and list(following).count(made) == 1 and len(self._open) < MOST_STEPS - 2
         stores = not passed_on or not last or made in self.kept
         operands = list(op.reads)
-        if op.spreads:
-            name = f"spread_s:{self.suffix}" if stores else f"spread:{self.suffix}"
+        if op.record.spreads:
+            name = f"{'column' if op.stretches else 'spread'}{'_s' if stores else ''}:{self.suffix}"
         else:
             held = "m"
             if self._held in operands:
                 held = str(operands.index(self._held))
                 operands.remove(self._held)
             name = f"{op.record.kernel}:{self.suffix}:{held}{'s' if stores else ''}"
-        self._step(name, first, [*operands, made] if stores else operands)
+        codes = [self.repeated[made]] if op.stretches else [self.operands[v] for v in operands]
+        self._step(name, first, [*codes, self.operands[made]] if stores else codes)
         self._held = made if passed_on else -1
 
     def finish(self) -> tuple[int | tuple[RunStep, ...], ...]:
@@ -99,4 +105,4 @@ class Runs:
         self._open, self._held = [], -1
 
     def _step(self, name: str, first: int, operands: Sequence[int]) -> None:
-        self._open.append(RunStep(STEPS[name], first, tuple([self.operands[v] for v in operands])))
+        self._open.append(RunStep(STEPS[name], first, tuple(operands)))

@@ -40,7 +40,7 @@ def channel_blocks(graph: Graph, steps: Sequence[Step], kept: set[int], target: 
     saved: dict[int, int] = {}
     for step in steps:
         values = (*step.outputs, *step.inputs)
-        if elementwise(graph, step, target) and not (step.chain and step.chain.stretches):
+        if elementwise(graph, step, target) and not (step.chain and step.chain.stretched):
             elements = graph.specs[step.outputs[0]].size
             tied.unite(v for v in values if v >= 0 and graph.specs[v].size == elements)
             continue

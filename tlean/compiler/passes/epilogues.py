@@ -65,7 +65,7 @@ def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
     if step.chain is not None:
         return step
     node = step.nodes[0]
-    return target.fused(graph, [Bound(node, step.inputs, graph._specs_of(node.inputs))], step.outputs, {})
+    return target.fused(graph, [Bound(node, step.inputs, graph._specs_of(node.inputs))], step.outputs, ())
 
 
 def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: Step, at: int, k: int) -> bool:

@@ -16,6 +16,8 @@ from tlean.dtypes import FLOATS
 from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
 from ..target import Bound, Step, Target
+from .remake import remade
+from .tails import MANY, chosen_tails
 
 #: What the ops of a group have in common: the number of elements, and the dtype.
 _Kind = tuple[int, str]
@@ -51,29 +53,34 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
     for value in sorted(returned):
         order.materialize(value)
     items = order.items
+    if target.sums_rows:
+        _make_again(graph, items)
 
-    # The item that reads a value from outside, or −1 where several do.
-    readers: dict[int, int] = {}
+    # The items that read a value from outside.
+    readers: dict[int, list[int]] = {}
     for k, item in enumerate(items):
         inside = {op.made for op in item.ops} if isinstance(item, _Group) else set()
         for op in item.ops if isinstance(item, _Group) else (item,):
             for v in op.reads:
-                if v >= 0 and v not in inside:
-                    readers[v] = k if readers.get(v, k) == k else -1
+                if v >= 0 and v not in inside and k not in readers.setdefault(v, []):
+                    readers[v].append(k)
     steps = []
     summed: set[int] = set()
-    for k, item in enumerate(items):
+    for item in items:
+        made = [op.made for op in item.ops if order.home.get(op.made) is item] if isinstance(item, _Group) else ()
+        visible = [v for v in made if v in returned or v in readers]
+        if isinstance(item, _Group) and not visible:
+            # Those that read its values make them themselves.
+            continue
         if isinstance(item, _Group) and len(item.ops) > 1:
-            visible = [op.made for op in item.ops if order.home.get(op.made) is item and (op.made in returned or op.made in readers)]
-            # A value that is only summed up: the group makes its sum, in place of the item that would.
-            sums: dict[int, Bound] = {}
-            for v in visible:
-                reader = items[readers[v]] if v not in returned and readers[v] >= 0 else None
-                if isinstance(reader, Bound) and _is_total(graph, reader, item.kind):
-                    sums[v] = reader
-                    summed.add(readers[v])
-            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in sums], sums))
-        elif k not in summed:
+            # A value that is only summed: the group makes its sums, in place of the items that would.
+            only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned}
+            only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
+            sums = chosen_tails(graph, item.ops, only, item.kind[0], target.sums_rows)
+            summed.update(id(op) for op in sums)
+            values = {op.reads[0] for op in sums}
+            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in values], sums))
+        elif id(item) not in summed:
             op = item.ops[0] if isinstance(item, _Group) else item
             # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
             written = op.made if len(op.record.outputs) == 1 else -1
@@ -81,6 +88,23 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
             live = tuple(v if r or not target.skips_unread else -1 for v, r in zip(op.node.outputs, read, strict=True))
             steps.append(target.instruction(graph, op, live))
     return steps
+
+
+def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
+    # What a later group reads of an earlier one, and can make of smaller arrays itself, it makes.
+    home: dict[int, _Group] = {}
+    for item in items:
+        if not isinstance(item, _Group):
+            continue
+        own = {op.made for op in item.ops}
+        for source in {id(g): g for op in item.ops for v in op.reads if v not in own and (g := home.get(v)) is not None}.values():
+            read = [v for op in item.ops for v in op.reads if v not in own and home.get(v) is source]
+            for v in dict.fromkeys(read):
+                again = remade(graph, source.ops, [v], item.kind[0]) if source.kind == item.kind else []
+                item.ops[:0] = [op for op in again if op.made not in own]
+                own.update(op.made for op in again)
+        if item.kind[0] >= MANY:
+            home |= {op.made: item for op in item.ops if op.made not in home}
 
 
 def _position(group: _Group) -> int:
@@ -173,10 +197,3 @@ class _Grouping:
             self.items.append(group)
             self.home[value] = group
             self.ready[value] = group.position
-
-
-def _is_total(graph: Graph, op: Bound, kind: _Kind) -> bool:
-    # Whether the op is one sum over as many elements as the group has.
-    out, x = graph.specs[op.made], op.specs[0]
-    elements, dtype = kind
-    return op.record.kernel == "reduce_sum" and out.dtype == dtype and out.size == 1 and x is not None and x.size == elements > 1

@@ -59,16 +59,10 @@ template <bool HOLD> __device__ __forceinline__ void log_softmax_grad(
     total = across<Sum>(total);
     if (mine) line.each([&](i64 j, float v) { d[at + j * inner] = v - expf(y[at + j * inner]) * total; });
 }
-template <bool HOLD> __device__ __forceinline__ void logsumexp_grad(
-    float *d, const float *g, const float *y, const float *x, i64 inner, i64 rows, i64 n
-) {
-    TL_ROW TL_AT
-    if (mine) TL_LANES(j, n) d[at + j * inner] = g[row] * expf(x[at + j * inner] - y[row]);
-}
 """
 
 #: Function -> its inputs.
-_INPUTS = {"softmax": "x", "log_softmax": "x", "logsumexp": "x", "softmax_grad": "gy", "log_softmax_grad": "gy", "logsumexp_grad": "gyx"}
+_INPUTS = {"softmax": "x", "log_softmax": "x", "logsumexp": "x", "softmax_grad": "gy", "log_softmax_grad": "gy"}
 
 
 def _kernel(function: str, ending: str) -> str:

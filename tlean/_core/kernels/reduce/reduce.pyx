@@ -18,6 +18,7 @@ from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 cdef extern from "kernels/reduce/sums.h" nogil:
     void tl_row_sums(void* sum, const void* x, int64_t rows, int64_t n)
     void tl_panel_sum(void* total, void* part, const void* x, int64_t rows, int64_t stride, int64_t w)
+    void tl_add_rows(void* total, void* part, const void* x, int64_t before, int64_t rows, int64_t w, int last)
 
 cdef extern from "kernels/reduce/sums_blocked.h" nogil:
     enum:
@@ -179,6 +180,14 @@ cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* f
         slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
 
 
+# The sum over the rows of a segment that come one after another, wider than NARROW: with the last of them out[0] has what `sum_run` has of the
+# segment. ints: (rows before, rows, width, whether they are the last); out[1] is room for a row.
+
+cdef int add_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    tl_add_rows(out[0], out[1], inp[0], ints[0], ints[1], ints[2], ints[3])
+    return TL_OK
+
+
 # The sum over images and positions of an array whose channels are in blocks, (N, C / lanes, P, lanes), with the bits of reduce_sum on
 # (N, C, P); P is at most a segment. floats: (divisor,).
 
@@ -318,7 +327,15 @@ cdef int cumsum(real** out, void** inp, const int64_t* ints, const double* float
 KERNELS = {
     "reduce_sum:f32": <size_t>&reduce_sum[float], "reduce_sum:f64": <size_t>&reduce_sum[double],
     "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
+    "add_rows:f32": <size_t>&add_rows[float], "add_rows:f64": <size_t>&add_rows[double],
     "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],
 }
 # Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
 SEGMENT_LENGTH = SEGMENT
+# Rows narrower than this are summed in another order.
+NARROW_ROWS = NARROW
+
+
+def segment_rows(width):
+    """The rows of a segment of an array with rows of that width."""
+    return most(SEGMENT // least(<int64_t>width, <int64_t>PANEL) & ~63, 64)

@@ -28,4 +28,5 @@
 #include "kernels/reduce/sums_template.h"
 #define tl_row_sums(y, ...) TL_CALL(tl_row_sums, y, __VA_ARGS__)
 #define tl_panel_sum(y, ...) TL_CALL(tl_panel_sum, y, __VA_ARGS__)
+#define tl_add_rows(y, ...) TL_CALL(tl_add_rows, y, __VA_ARGS__)
 #endif

@@ -104,11 +104,11 @@ static inline void TL_NAME(tl_add8)(TL_T *restrict sum, const TL_T *x, int64_t s
         for (int64_t j = 0; j < w; j++) sum[j] += ((r0[j] + r1[j]) + (r2[j] + r3[j])) + ((r4[j] + r5[j]) + (r6[j] + r7[j]));
 }
 
-/* Up to 64 rows: groups of 8, then the rest row by row. rows ≥ 1. */
-static inline void TL_NAME(tl_block)(TL_T *restrict sum, const TL_T *x, int64_t rows, int64_t stride, int64_t w) {
+/* Up to 64 rows: groups of 8, then the rest row by row. rows ≥ 1. Without `fresh` they follow on others, whole groups of 8. */
+static inline void TL_NAME(tl_block)(TL_T *restrict sum, const TL_T *x, int64_t rows, int64_t stride, int64_t w, int fresh) {
     int64_t r = 0;
-    for (; r + 8 <= rows; r += 8) TL_NAME(tl_add8)(sum, x + r * stride, stride, w, r == 0);
-    if (r == 0) {
+    for (; r + 8 <= rows; r += 8) TL_NAME(tl_add8)(sum, x + r * stride, stride, w, fresh && r == 0);
+    if (r == 0 && fresh) {
         memcpy(sum, x, w * sizeof(TL_T));
         r = 1;
     }
@@ -121,10 +121,23 @@ static inline void TL_NAME(tl_block)(TL_T *restrict sum, const TL_T *x, int64_t 
 /* total[j] = Σ_r x[r·stride + j], j < w, in blocks of 64 rows; `part` is room for w elements. rows ≥ 1. */
 static inline void TL_NAME(tl_panel_sum)(
     TL_T *restrict total, TL_T *restrict part, const TL_T *x, int64_t rows, int64_t stride, int64_t w) {
-    TL_NAME(tl_block)(total, x, rows < 64 ? rows : 64, stride, w);
+    TL_NAME(tl_block)(total, x, rows < 64 ? rows : 64, stride, w, 1);
     for (int64_t r = 64; r < rows; r += 64) {
-        TL_NAME(tl_block)(part, x + r * stride, rows - r < 64 ? rows - r : 64, stride, w);
+        TL_NAME(tl_block)(part, x + r * stride, rows - r < 64 ? rows - r : 64, stride, w, 1);
         for (int64_t j = 0; j < w; j++) total[j] += part[j];
+    }
+}
+
+/* `tl_panel_sum` of rows that come one after another: the next of them, whole groups of 8 unless they are the `last`. */
+static inline void TL_NAME(tl_add_rows)(
+    TL_T *restrict total, TL_T *restrict part, const TL_T *x, int64_t before, int64_t rows, int64_t w, int last) {
+    for (int64_t r = 0, count; r < rows; r += count) {
+        const int64_t in_block = (before + r) % 64;
+        TL_T *sum = before + r < 64 ? total : part;
+        count = rows - r < 64 - in_block ? rows - r : 64 - in_block;
+        TL_NAME(tl_block)(sum, x + r * w, count, w, w, in_block == 0);
+        if (sum == part && (in_block + count == 64 || (last && r + count == rows)))
+            for (int64_t j = 0; j < w; j++) total[j] += part[j];
     }
 }
 

@@ -309,30 +309,6 @@ cdef void log_softmax_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, rea
     grad_part(job, first, last, d, g, LOG_SOFTMAX)
 
 
-# g e^(x − y), g and y one number a row.
-cdef void logsumexp_grad_part(Job* job, Py_ssize_t first, Py_ssize_t last, real* d, const real* g) noexcept nogil:
-    cdef Axis a = axis_of(job.ints, job.together)
-    cdef Group s
-    cdef const real* y = <const real*>job.inp[1]
-    cdef const real* x = <const real*>job.inp[2]
-    cdef real g_row, y_row
-    cdef Py_ssize_t item, i, j, at
-    for item in range(first, last):
-        s = group_at(a, item)
-        if a.inner == 1:
-            for j in range(s.width):
-                g_row = g[s.row + j]
-                y_row = y[s.row + j]
-                at = s.offset + j * a.n
-                for i in range(at, at + a.n):
-                    d[i] = g_row * exp_shifted(x[i] - y_row)
-        else:
-            for i in range(a.n):
-                at = s.offset + i * a.inner
-                for j in range(s.width):
-                    d[at + j] = g[s.row + j] * exp_shifted(x[at + j] - y[s.row + j])
-
-
 # Entries ----------------------------------------------------------------------------------------------------------------
 # ints: outer, n, inner. The estimates of time are of one core, per byte of an array.
 
@@ -363,15 +339,10 @@ cdef int logsumexp(real** out, void** inp, const int64_t* ints, const double* fl
     return along(<part_fn>logsumexp_part[real], out, inp, ints, floats, 0.1)
 
 
-cdef int logsumexp_grad(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    return along(<part_fn>logsumexp_grad_part[real], out, inp, ints, floats, 0.1)
-
-
 KERNELS = {
     "softmax:f32": <size_t>&softmax[float], "softmax:f64": <size_t>&softmax[double],
     "_softmax_grad:f32": <size_t>&softmax_grad[float], "_softmax_grad:f64": <size_t>&softmax_grad[double],
     "log_softmax:f32": <size_t>&log_softmax[float], "log_softmax:f64": <size_t>&log_softmax[double],
     "_log_softmax_grad:f32": <size_t>&log_softmax_grad[float], "_log_softmax_grad:f64": <size_t>&log_softmax_grad[double],
     "logsumexp:f32": <size_t>&logsumexp[float], "logsumexp:f64": <size_t>&logsumexp[double],
-    "_logsumexp_grad:f32": <size_t>&logsumexp_grad[float], "_logsumexp_grad:f64": <size_t>&logsumexp_grad[double],
 }

@@ -1,0 +1,60 @@
+"""How a fused group reads what it stretches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from tlean._core.table import MODULES
+
+from ..chain_code import BLOCK, COLUMN, POINTER, ROW, Stretched
+from ..target import Bound
+
+#: A pattern of more elements is not written out as a whole: a thread would do so for each of its shares of the elements.
+_LONGEST_ROW = 2048
+#: Runs of one value that are shorter are written out: a strip would have more than two of them.
+_SHORTEST_RUN = MODULES["elementwise"].STRIP_BYTES // 4
+
+
+def stretched_input(op: Bound) -> Stretched:
+    """How the input of an op that stretches is read; which input it is, and its room, are not known yet."""
+    count, *axes = op.kernel_params()[0][1:]
+    sizes, strides = axes[:count], axes[count:]
+    pattern = 1
+    for size in sizes[1:]:
+        pattern *= size
+    if strides[0] == 0 and pattern <= _LONGEST_ROW:
+        return Stretched(0, ROW, 0, pattern, tuple(axes))
+    if strides[-1] == 1 and sizes[-1] >= _LONGEST_ROW:
+        return Stretched(0, POINTER, 0, sizes[-1], tuple(axes))
+    if strides[-1] == 0 and sizes[-1] >= _SHORTEST_RUN:
+        return Stretched(0, COLUMN, 0, sizes[-1], tuple(axes))
+    return Stretched(0, BLOCK, 0, 0, tuple(axes))
+
+
+def stretched_inputs(group: Sequence[Bound], elements: int, kept: Collection[int]) -> dict[int, Stretched]:
+    """The same for each op of a group that stretches, by the value that it makes; those in `kept` are wanted in memory."""
+    result = {}
+    for op in group:
+        if op.stretches:
+            stretched = stretched_input(op)
+            written = is_written(stretched) or op.made not in kept
+            result[op.made] = stretched if written else stretched._replace(kind=BLOCK, length=0)
+    return result
+
+
+def is_written(stretched: Stretched) -> bool:
+    """Whether an op of the group writes the values for each block; the others are read where they are."""
+    return stretched.kind in (BLOCK, COLUMN)
+
+
+def placed(
+    stretched: Mapping[int, Stretched], inputs: Sequence[int], block: int, elements: int, group: Sequence[Bound]
+) -> tuple[tuple[Stretched, ...], int]:
+    """The same with the numbers of the inputs and with their rooms, for blocks of so many elements; and the elements of all rooms."""
+    source = {op.made: op.reads[0] for op in group if op.stretches}
+    result, room = [], 0
+    for made, s in stretched.items():
+        result.append(s._replace(input=inputs.index(source[made]), room=room if s.kind == ROW else 0))
+        # Rooms begin at multiples of a vector.
+        room += (s.length + min(block, elements) + 15) // 16 * 16 if s.kind == ROW else 0
+    return tuple(result), room
