@@ -37,6 +37,10 @@ class NodeError(TleanError, IndexError):
     """A node id, tape, session or reference that is not this one's."""
 
 
+class MissingOpError(TleanError, AttributeError):
+    """An attribute of an array that is neither an op nor a method of NumPy's that ops make up."""
+
+
 class DataError(TleanError, ValueError):
     """A data file that is not what it should be; the message names the file and what is wrong with it."""
 

@@ -13,6 +13,7 @@ from tlean._core.eager.instance import profile_instances
 from tlean._core.plan.plan import profile_start, profile_stop
 from tlean._core.table import KERNELS
 
+from .display import preformatted
 from .ops import Spec
 
 _LONGEST = 60
@@ -124,6 +125,9 @@ class Profile:
     def __str__(self) -> str:
         # Printed to a stream that has no such letters, "µ" and "→" are "u" and "->".
         return encodable(self.table(), sys.stdout)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.table())
 
     def __repr__(self) -> str:
         return f"<profile: {len(self.rows)} rows, {self.total * 1e3:.3f} ms in kernels>"

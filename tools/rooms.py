@@ -28,7 +28,7 @@ from sizes import wrong_sizes
 
 #: The rooms from the ground up: a room imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_moved", "caching", "dtypes", "errors", "locks"),
+    ("_moved", "caching", "display", "dtypes", "errors", "locks"),
     ("arguments", "files", "shapes"),
     ("rng", "tree"),
     ("ops",),

@@ -64,7 +64,7 @@ def test_attributes_of_references():
     x = m.leaf(np.ones((2, 3)))
     assert (x.shape, x.dtype, x.ndim, x.size, len(x), x.requires_grad) == ((2, 3), "float64", 2, 6, 2, True)
     assert not m.const([1.0]).requires_grad
-    assert repr(x) == "<%0: (2, 3) float64>" and x.numpy().sum() == 6 and np.asarray(x).shape == (2, 3)
+    assert repr(x) == "<%0: [[1., 1., 1.], [1., 1., 1.]] (2, 3) float64>" and x.numpy().sum() == 6 and np.asarray(x).shape == (2, 3)
     with pytest.raises(ValueError, match="one element"):
         bool(x)
     with pytest.raises(AttributeError, match="no_such_op"):
@@ -206,7 +206,7 @@ def test_no_grad_records_nothing():
         z = m.leaf([5.0])
         w = y + y
     assert len(m.tape) == 1 and y.id is None and z.id is None and not y.requires_grad
-    assert w.numpy().tolist() == [2, 8] and repr(y) == "<no_grad: (2,) float32>" and m.value(y).tolist() == [1, 4]
+    assert w.numpy().tolist() == [2, 8] and repr(y) == "<no_grad: [1., 4.] (2,) float32>" and m.value(y).tolist() == [1, 4]
     with pytest.raises(tl.NodeError, match="no_grad"):
         m.backward(y, [1.0, 1.0])
 

@@ -17,6 +17,7 @@ cdef enum:
     TL_MAX_NDIM = 16
 
 cdef size_t itemsize_of(int dtype) noexcept
+cdef object dtype_of(int code)
 
 
 cdef class ShapeInfo:

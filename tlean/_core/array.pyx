@@ -115,8 +115,8 @@ cdef class AnyTensor:
 
     @property
     def dtype(self):
-        """The name of the dtype."""
-        return _names[self.code]
+        """The dtype: equal to NumPy's and to its name."""
+        return _named[self.code]
 
     @property
     def device(self):
@@ -205,9 +205,14 @@ cdef class AnyTensor:
     def __dlpack_device__(self):
         return (1, 0)
 
-    def item(self):
-        """The only element, as a Python number. Raises: ShapeError if there are more."""
+    def item(self, index=None):
+        """The only element, or the one at an index, as a Python number. Raises: ShapeError if there are more, IndexRangeError."""
         self.check()
+        if index is not None:
+            try:
+                return self.numpy().item(index)
+            except (IndexError, TypeError, ValueError, OverflowError) as error:
+                raise_error("IndexRangeError", f"item: an index of an element of shape {self.info.dims} is needed, got {index!r} ({error})")
         if self.info.size != 1:
             raise_error("ShapeError", f"item: one element is needed, got shape {self.info.dims}")
         cdef void* p = self.buffer.data
@@ -349,6 +354,12 @@ cdef class AnyTensor:
     def __abs__(self): return _operate("__abs__", self)
     def __invert__(self): return _operate("__invert__", self)
 
+    def __divmod__(self, other):
+        return self // other, self % other
+
+    def __rdivmod__(self, other):
+        return other // self, other % self
+
     def __getattr__(self, name):
         if name[:1] == "_":
             raise AttributeError(name)
@@ -365,6 +376,9 @@ cdef class AnyTensor:
 
     def __reduce__(self):
         return AnyTensor, (self.numpy().copy(),)
+
+    def _repr_html_(self):
+        return _attribute(self, "_repr_html_")()
 
     def __repr__(self):
         if self.buffer == NULL:

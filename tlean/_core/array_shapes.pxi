@@ -57,12 +57,51 @@ cdef size_t* _itemsizes = [4, 8, 8, 4, 1]
 cdef int* _logs = [2, 3, 3, 2, 0]
 
 
+class DType(str):
+    """The dtype of an array: a dtype of NumPy's, which is its own name.
+
+    It equals NumPy's dtype, NumPy's type of one element and its name, is found by its name in dictionaries, and has the attributes of the
+    dtype (`kind`, `itemsize`, `name`, `type`, …). Everything in NumPy that takes a dtype takes it.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other):
+        # NumPy finds nothing equal to None: it would read it as its default.
+        return other is not None and bool(_dtypes[str(self)] == other)
+
+    def __ne__(self, other):
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __getattr__(self, name):
+        return getattr(_dtypes[str(self)], name)
+
+    def __reduce__(self):
+        return DType, (str(self),)
+
+
+cdef dict _dtypes = {name: numpy.dtype(name) for name in _codes}
+cdef tuple _named = tuple([DType(name) for name in _names])
+
+
+def named_dtype(name):
+    """The dtype of that name, as arrays and references have it; a name that is none of ours as it is."""
+    code = _codes.get(name)
+    return name if code is None else _named[code]
+
+
+cdef object dtype_of(int code):
+    return _named[code]
+
+
 cdef size_t itemsize_of(int dtype) noexcept:
     return _itemsizes[dtype]
 
 
 cdef int dtype_code(object name) except -1:
-    code = _codes.get(name) if type(name) is str else None
+    code = _codes.get(name) if isinstance(name, str) else None
     if code is None:
         try:
             code = None if name is None else _codes.get(_numpy.dtype(name).name)

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject, PyObject_GenericGetAttr
 
 import operator
 
-from numpy import asarray, bool_, floating, integer, ndarray
+from numpy import array2string, asarray, bool_, floating, integer, ndarray
 
 from tlean._core.arena cimport raise_error
 
@@ -24,14 +24,15 @@ cdef object _product = None
 cdef object _transposed = None
 cdef object _ufunc = None
 cdef object _function = None
+cdef object _html = None
 
 
-def install_arrays(methods, same, product, transposed, ufunc, function):
+def install_arrays(methods, same, product, transposed, ufunc, function, html):
     """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its products, its transpose, and NumPy's functions of it."""
-    global _product, _transposed, _ufunc, _function
+    its products, its transpose, NumPy's functions of it, and what notebooks show."""
+    global _product, _transposed, _ufunc, _function, _html
     _methods.update({name: (method, name in same) for name, method in methods.items()})
-    _product, _transposed, _ufunc, _function = product, transposed, ufunc, function
+    _product, _transposed, _ufunc, _function, _html = product, transposed, ufunc, function, html
 
 
 def id_of(value):
@@ -135,6 +136,28 @@ cdef object by_op(RefBase ref, str name, str form, first, second=None):
     return op(first) if second is None else op(first, second)
 
 
+cdef object compare(RefBase ref, str name, object other):
+    # An op of that name, or made of those that there are.
+    ops = ref.ops
+    if plain(other) is not None:
+        other = ops.broadcast_to(ops.const(float(other)), tuple(ref.shape))
+    op = getattr(ops, name, None)
+    if op is not None:
+        return op(ref, other)
+    if name == "not_equal":
+        return 1 - ops.equal(ref, other)
+    return (ops.greater if name == "less" else ops.greater_equal)(other, ref)
+
+
+def shown(where, values, shape, dtype):
+    """A reference as one line: where it is from, its values (None: there are none yet), shape and dtype."""
+    text = ""
+    if values is not None:
+        text = array2string(asarray(values), separator=", ", threshold=8, edgeitems=2, max_line_width=1 << 20)
+        text = " ".join(text.split()) + " "
+    return f"<{where}: {text}{tuple(shape)} {dtype}>"
+
+
 cdef class RefBase:
     """A value of a program. A subclass has `ops` (the backend that it belongs to), `shape` and `dtype`.
 
@@ -180,6 +203,9 @@ cdef class RefBase:
             raise_error("OptionError", f"pow: the exponent must be a plain number, got {got}")
         return self.ops.pow(self, number)
 
+    def __setitem__(self, key, value):
+        raise_error("DTypeError", f"x[...] = v: values must not be changed in place, got {self!r}; make another array with where or concat")
+
     def __rpow__(self, other, modulo):
         if modulo is None and hasattr(other, "dtype"):
             return by_op(self, "power", "a ** b", other, self)
@@ -196,6 +222,18 @@ cdef class RefBase:
 
     def __rfloordiv__(self, other):
         return by_op(self, "floor_divide", "a // b", other, self)
+
+    def __divmod__(self, other):
+        return self // other, self % other
+
+    def __rdivmod__(self, other):
+        return other // self, other % self
+
+    def __lshift__(self, other):
+        return by_op(self, "bitwise_left_shift", "a << b", self, other)
+
+    def __rshift__(self, other):
+        return by_op(self, "bitwise_right_shift", "a >> b", self, other)
 
     def __and__(self, other):
         return by_op(self, "logical_and", "a & b", self, other)
@@ -275,9 +313,16 @@ cdef class RefBase:
 
     # Conversions of a value of one element.
 
-    def item(self):
-        """The only element, as a Python number. Raises: DTypeError while the program is recorded, ShapeError for more elements."""
-        return only_element(self, "item")
+    def item(self, index=None):
+        """The only element, or the one at an index, as a Python number. Raises: DTypeError while the program is recorded, ShapeError."""
+        if index is None:
+            return only_element(self, "item")
+        try:
+            return asarray(value_of(self)).item(index)
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
+            if type(error).__module__ == "tlean.errors":
+                raise
+            raise_error("IndexRangeError", f"item: an index of an element of shape {tuple(self.shape)} is needed, got {index!r} ({error})")
 
     def __bool__(self):
         return bool(only_element(self, "bool"))
@@ -304,6 +349,34 @@ cdef class RefBase:
         if has_value(self) and not self.shape and self.dtype in ("int64", "int32"):
             return int(only_element(self, "index"))
         raise_error("DTypeError", f"an index must be an integer or a value of an integer dtype and no axes, got {self!r}")
+
+    # Comparisons are by element.
+
+    def __eq__(self, other):
+        if other is None or isinstance(other, (str, tuple)):
+            return NotImplemented
+        return compare(self, "equal", other)
+
+    def __ne__(self, other):
+        if other is None or isinstance(other, (str, tuple)):
+            return NotImplemented
+        return compare(self, "not_equal", other)
+
+    def __lt__(self, other):
+        return compare(self, "less", other)
+
+    def __le__(self, other):
+        return compare(self, "less_equal", other)
+
+    def __gt__(self, other):
+        return compare(self, "greater", other)
+
+    def __ge__(self, other):
+        return compare(self, "greater_equal", other)
+
+    def __hash__(self):
+        # By identity, as `==` is by element.
+        return <Py_hash_t>(<size_t><void*>self >> 4)
 
     # NumPy's functions, and `array - x`: ops of the program that the reference belongs to.
 
@@ -358,6 +431,9 @@ cdef class RefBase:
         function, same = <object>entry
         return _Bound(getattr(self.ops, name) if same else function, self, function)
 
+    def _repr_html_(self):
+        return _html(self)
+
     def __dir__(self):
         return sorted({*object.__dir__(self), *_methods})
 
@@ -367,7 +443,7 @@ cdef class RefBase:
         method = getattr(self.ops, name, None)
         if method is None or not callable(method):
             of_numpy = f": no op of a program is NumPy's method; its value is array.{name} of x.numpy()" if hasattr(ndarray, name) else ""
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{of_numpy}")
+            raise_error("MissingOpError", f"{type(self).__name__} has no attribute {name!r}{of_numpy}")
         return _Bound(method, self, None)
 
 

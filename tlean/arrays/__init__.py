@@ -3,7 +3,7 @@
 from tlean._core.array import install_operators
 from tlean._core.refs import install_arrays
 
-from . import methods, numpy_calls, values
+from . import methods, notebooks, numpy_calls, values
 
-install_arrays(methods.METHODS, methods.SAME, methods.product, methods.transposed, numpy_calls.ufunc, numpy_calls.function)
+install_arrays(methods.METHODS, methods.SAME, methods.product, methods.transposed, numpy_calls.ufunc, numpy_calls.function, notebooks.html)
 install_operators(values.operate, values.attribute, values.ufunc, values.function)

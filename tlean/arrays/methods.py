@@ -206,7 +206,7 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
 def like(x: Any, value: Any) -> Any:
     """A value as an array of x's shape where it is a plain number."""
     if isinstance(value, int | float | np.number):
-        return x.ops.broadcast_to(x.ops.const(value), tuple(x.shape))
+        return x.ops.broadcast_to(x.ops.const(float(value)), tuple(x.shape))
     return value
 
 

@@ -6,16 +6,17 @@ Where no op is a function, NumPy computes it: of a value there is no gradient to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
-from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
+from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError
 from tlean.interpreters.eager import EagerOps, TensorRef, without_tape
 
-from . import numpy_calls
+from . import notebooks, numpy_calls
 from .methods import METHODS
 
 #: The operators that are ops.
@@ -163,6 +164,8 @@ def attribute(x: AnyTensor, name: str) -> Any:
     """
     if not name:
         return {"T", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
+    if name == "_repr_html_":
+        return partial(notebooks.html, x)
     if name in ("T", "mT"):
         if _float_dtype((x,)) is None:
             return _array(_by_numpy(name, lambda a: getattr(a, name), (x,), {}, None))
@@ -171,7 +174,7 @@ def attribute(x: AnyTensor, name: str) -> Any:
         return _Method(x, name)
     if name in _OF_NUMPY:
         return getattr(x.numpy(), name)
-    raise AttributeError(f"AnyTensor has no attribute {name!r}; x.numpy() is an array of NumPy's")
+    raise MissingOpError(f"AnyTensor has no attribute {name!r}; x.numpy() is an array of NumPy's")
 
 
 def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:

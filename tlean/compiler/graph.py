@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_tensor, named_dtype
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
+from tlean.display import preformatted
 from tlean.dtypes import ANY, FLOATS
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
@@ -51,10 +52,11 @@ class GraphRef(RefBase):
 
     @property
     def dtype(self) -> str:
-        return self.ops.specs[self.id].dtype
+        return named_dtype(self.ops.specs[self.id].dtype)
 
     def __repr__(self) -> str:
-        return f"<%{self.id}: {self.shape} {self.dtype}>"
+        made = next((f" = {n.record.name}" for n in reversed(self.ops.nodes) if self.id in n.outputs), "")
+        return f"<%{self.id}{made}: {self.shape} {self.dtype}>"
 
 
 class Graph(OpsMethods):
@@ -277,6 +279,9 @@ class Graph(OpsMethods):
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __str__(self) -> str:
         lines = []

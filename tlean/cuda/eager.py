@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import as_tensor
+from tlean._core.array import as_tensor, named_dtype
 from tlean._core.eager.eager import recording
 from tlean._core.refs import RefBase, ValueRef
 
@@ -44,8 +44,8 @@ class DeviceRef(ValueRef):
 
     @property
     def dtype(self) -> str:
-        """The name of the dtype."""
-        return self._value.dtype
+        """The dtype: equal to NumPy's and to its name."""
+        return named_dtype(self._value.dtype)
 
     @property
     def requires_grad(self) -> bool:

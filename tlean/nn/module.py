@@ -14,6 +14,7 @@ from tlean._core.array import as_tensor
 from tlean.arguments import float_dtype, truth, whole
 from tlean.compiler.graph import Graph
 from tlean.data.arrays import as_array
+from tlean.display import table
 from tlean.errors import NodeError, OptionError, ShapeError
 from tlean.interpreters.eager import no_grad
 from tlean.optim.param_list import listed
@@ -459,6 +460,10 @@ class Module:
     def __repr__(self) -> str:
         inside = [f"{name}={value!r}" for name, value in self.members() if isinstance(value, Module)]
         return f"{type(self).__name__}({self.extra() or ', '.join(inside)})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{tuple(p.shape)}", p.dtype, f"{math.prod(p.shape):,}") for name, p in self.named_state().items()]
+        return table(f"{type(self).__name__}: {self.count():,} parameters", ("state", "shape", "dtype", "elements"), rows)
 
     def extra(self) -> str:
         """What `repr` shows between the brackets, apart from inner modules."""

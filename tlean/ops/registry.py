@@ -56,6 +56,11 @@ class Spec:
     #: The number of elements.
     size = _Size()
 
+    def __post_init__(self) -> None:
+        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
+        if type(self.dtype) is not str and isinstance(self.dtype, str):
+            object.__setattr__(self, "dtype", str(self.dtype))
+
     def resolved(self, float_dtype: str) -> Spec:
         """The same with `"float"` replaced by the program's float dtype.
 

@@ -12,7 +12,7 @@ from tlean._core.refs import RefBase, id_of, node_id
 from tlean.errors import NodeError, OptionError
 
 
-class GradientList(list):
+class GradientList(list[Any]):
     """Gradients by node id, an entry for every node; a reference means its node: `grads[x]` is `grads[x.id]`."""
 
     __slots__ = ()
@@ -21,7 +21,7 @@ class GradientList(list):
         return list.__getitem__(self, i if type(i) is int else id_of(i))
 
 
-class GradientDict(dict):
+class GradientDict(dict[Any, AnyTensor]):
     """Gradients by node id, of the nodes that something reached; a reference means its node: `grads[x]` is `grads[x.id]`."""
 
     __slots__ = ()

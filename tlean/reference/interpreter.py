@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import named_dtype
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.dtypes import FLOATS, INTEGERS
@@ -51,8 +52,8 @@ class ReferenceRef(RefBase):
 
     @property
     def dtype(self) -> str:
-        """The NumPy name of the dtype, or `"fraction"`."""
-        return _dtype_name(self.value)
+        """The dtype: equal to NumPy's and to its name; or `"fraction"`."""
+        return named_dtype(_dtype_name(self.value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.value, dtype=dtype, copy=copy)

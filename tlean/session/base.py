@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor, shared
@@ -18,8 +18,14 @@ from tlean.rng import Rng
 
 from .indices import NatRef, NatVecRef, index_of
 
+if TYPE_CHECKING:
+    from tlean._generated.methods import OpsMethods as _Methods
+else:
+    # A session's ops are those of the backend that it is of.
+    _Methods = object
 
-class Session:
+
+class Session(_Methods):
     """A tape with parameters, inputs and optimiser steps. Every op of the library is a method.
 
     A session belongs to one thread; the work it does on several threads gives the same bits as on one. `Session(Options(backend=…))` makes
@@ -42,14 +48,14 @@ class Session:
     _uses: dict[int, tuple[Param, int]]
     _kinds: ClassVar[dict[tuple[str, str], type[Session]]] = {}
 
-    def __new__(cls, options: Options | None = None, **changes: Any) -> Any:
+    def __new__(cls, options: Options | None = None, **changes: Any) -> Self:
         if cls is Session:
             options = options_of(options, changes)
             device = "cpu" if options.device == "cpu" else "cuda"
             if device == "cuda":
                 cuda()
             kind = Session._kinds[options.backend, device]
-            return kind.__new__(kind)
+            return kind.__new__(kind)  # type: ignore[return-value]
         return super().__new__(cls)
 
     def __init_subclass__(cls, runs: tuple[str, str] | None = None) -> None:
@@ -278,7 +284,7 @@ class Session:
         """
         return self._backward(loss, self._check_scalar(loss), False)
 
-    def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
+    def backward_scalar(self, loss: Any) -> GradientDict:
         """Gradients of a scalar, keyed by node id; only the nodes that something reached.
 
         Args:
@@ -286,7 +292,7 @@ class Session:
 
         Raises: as `backward_scalar_dense_all` does.
         """
-        return GradientDict((i, g) for i, g in enumerate(self.backward_scalar_dense_all(loss).every()) if g is not None)
+        return GradientDict({i: g for i, g in enumerate(self.backward_scalar_dense_all(loss).every()) if g is not None})
 
     def backward_params(self, loss: Any) -> dict[Param, AnyTensor]:
         """Gradients of a scalar for the parameters alone; the memory of all others is given back as the sweep passes.

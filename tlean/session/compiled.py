@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tlean import arguments
-from tlean._core.array import AnyTensor, as_tensor
+from tlean._core.array import AnyTensor, as_tensor, named_dtype
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase, ValueRef, node_id
+from tlean._core.refs import RefBase, ValueRef, node_id, shown
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
@@ -61,11 +61,18 @@ class SessionRef(ValueRef):
 
     @property
     def dtype(self) -> str:
-        return self.call.specs[0].dtype
+        return named_dtype(self.call.specs[0].dtype)
 
     @property
     def requires_grad(self) -> bool:
         return self.call.flows
+
+    def __repr__(self) -> str:
+        # The value of a leaf, and of what has been read; the op of what is to be computed yet.
+        where, node, now = "no_grad" if self.id is None else f"%{self.id}", self.call.node, self.ops._program
+        if self.generation != now.generation or not (node is None or self.call in now.computed):
+            return shown(where if node is None else f"{where} = {node.record.name}", None, self.shape, self.dtype)
+        return shown(where, self.value, self.shape, self.dtype)
 
 
 class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):

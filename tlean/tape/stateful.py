@@ -12,6 +12,7 @@ from tlean._core.tape import TapeStore
 from tlean.devices import cuda
 from tlean.errors import NodeError, OptionError
 from tlean.interpreters.eager import EagerOps
+from tlean.optim.gradients import GradientDict
 from tlean.rng import checked_seed, program_seed
 
 from .tape import Tape, _tape_of, new_store
@@ -41,6 +42,9 @@ class StatefulTape:
         """The tape so far, as a value."""
         return _tape_of(self.store, len(self.store), self.dtype, (self.session_seed, self.stream_position))
 
+    def _repr_svg_(self) -> str | None:
+        return self.tape._repr_svg_()
+
     def value(self, ref: Any) -> AnyTensor:
         """The value of a reference or id.
 
@@ -51,7 +55,7 @@ class StatefulTape:
         """
         return self.get_value(ref if isinstance(ref, RefBase) else self.ref_of(node_id("value", ref)))
 
-    def backward_scalar(self, loss: Any) -> dict[int, AnyTensor]:
+    def backward_scalar(self, loss: Any) -> GradientDict:
         """Gradients of a scalar, keyed by node id.
 
         Args:
@@ -61,7 +65,7 @@ class StatefulTape:
         """
         return self.tape.backward_scalar(self._node(loss, "backward_scalar"))
 
-    def backward(self, out: Any, seed: Any) -> dict[int, AnyTensor]:
+    def backward(self, out: Any, seed: Any) -> GradientDict:
         """Gradients of `out` with the cotangent `seed`, keyed by node id.
 
         Args:
@@ -83,7 +87,7 @@ class StatefulTape:
 
 
 class TapeM(StatefulTape, EagerOps):
-    """A tape threaded for you: an `Ops` backend whose references carry `.id`, work as ids and have operators.
+    """A tape threaded for you: an `Ops` backend whose references have `.id` and the operators and methods of arrays.
 
     Args:
         tape: the tape to continue; an empty one by default.

@@ -270,7 +270,7 @@ class Tape(TapeMethods):
     def _seed(self, out: int, seed: Any) -> AnyTensor:
         return require_grad(array_at(seed, self._dtype, self._where), self._store.value(out).shape)
 
-    def backward_dense(self, out: SupportsIndex, seed: Any) -> list[AnyTensor | None]:
+    def backward_dense(self, out: SupportsIndex, seed: Any) -> GradientList:
         """Gradients of `out` with the cotangent `seed`: one entry per node, None where nothing arrived.
 
         The seed is at `out` whatever its flag. Raises: NodeError, ShapeError.
@@ -282,7 +282,7 @@ class Tape(TapeMethods):
         out = self._require(out, "backward")
         return GradientList(self._store.backward(out, self._seed(out, seed), self._size))
 
-    def backward_dense_all(self, out: SupportsIndex, seed: Any) -> list[AnyTensor]:
+    def backward_dense_all(self, out: SupportsIndex, seed: Any) -> GradientList:
         """The same with an explicit zero for every node that nothing reached (the rules of those nodes are not run).
 
         Args:
@@ -294,7 +294,7 @@ class Tape(TapeMethods):
         dense = self.backward_dense(out, seed)
         return GradientList([g if g is not None else _zeros(self._store.value(i)) for i, g in enumerate(dense)])
 
-    def backward_dense_from(self, grads: Sequence[Any], n: int | None = None) -> list[AnyTensor]:
+    def backward_dense_from(self, grads: Sequence[Any], n: int | None = None) -> GradientList:
         """Reverse over the first n nodes (default: all), starting from a gradient for every node; every rule is run.
 
         Args:
@@ -305,7 +305,7 @@ class Tape(TapeMethods):
         """
         return self._from(grads, self._size if n is None else n, 0)
 
-    def backward_step(self, grads: Sequence[Any], id: SupportsIndex) -> list[AnyTensor]:
+    def backward_step(self, grads: Sequence[Any], id: SupportsIndex) -> GradientList:
         """One step of the reverse sweep: add the contributions of node `id` to its parents' gradients.
 
         Args:
@@ -318,7 +318,7 @@ class Tape(TapeMethods):
         id = self._require(id, "backward_step")
         return self._from(grads, id + 1, id)
 
-    def _from(self, given: Sequence[Any], n: int, first: int) -> list[AnyTensor]:
+    def _from(self, given: Sequence[Any], n: int, first: int) -> GradientList:
         grads, n = list(arguments.each("backward", "gradients", given)), node_id("backward", n)
         if len(grads) != self._size:
             raise ShapeError(f"backward: one gradient for each of the {self._size} nodes, got {len(grads)}")
@@ -328,7 +328,7 @@ class Tape(TapeMethods):
         rest = len(self._store) - self._size
         return GradientList(self._store.backward_from([*full, *[None] * rest], n, first)[: self._size])
 
-    def backward(self, out: SupportsIndex, seed: Any) -> dict[int, AnyTensor]:
+    def backward(self, out: SupportsIndex, seed: Any) -> GradientDict:
         """Gradients of `out` with the cotangent `seed`, keyed by node id; only the nodes that something reached.
 
         Args:
@@ -339,7 +339,7 @@ class Tape(TapeMethods):
         """
         return dense_to_dict(self.backward_dense(out, seed))
 
-    def backward_scalar(self, out: SupportsIndex) -> dict[int, AnyTensor]:
+    def backward_scalar(self, out: SupportsIndex) -> GradientDict:
         """Gradients of the scalar `out` (seed 1), keyed by node id.
 
         Args:
@@ -356,6 +356,10 @@ class Tape(TapeMethods):
 
     def __repr__(self) -> str:
         return f"Tape of {self._size} nodes, {self._dtype}\n" + "\n".join(tape_lines(self))
+
+    def _repr_svg_(self) -> str | None:
+        # Beyond this a picture shows nothing, and its layout takes long.
+        return to_svg(self) if self._size <= 200 else None
 
     def to_dot(self) -> str:
         """The tape as Graphviz text."""
@@ -441,10 +445,10 @@ def require_grad(g: Any, shape: Sequence[int]) -> AnyTensor:
     return g
 
 
-def dense_to_dict(grads: Sequence[AnyTensor | None]) -> dict[int, AnyTensor]:
+def dense_to_dict(grads: Sequence[AnyTensor | None]) -> GradientDict:
     """Gradients keyed by node id, from a dense list; entries that are None are left out.
 
     Args:
         grads: one entry for each node.
     """
-    return GradientDict((i, g) for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None)
+    return GradientDict({i: g for i, g in enumerate(arguments.each("dense_to_dict", "gradients", grads)) if g is not None})

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from tlean._core.array import AnyTensor
+from tlean._core.array import AnyTensor, DType
 from tlean._core.refs import RefBase
 from tlean.ops.protocol import Index, Ints, Mask, Ref
 
@@ -32,14 +32,14 @@ class TensorRef(RefBase):
     @property
     def shape(self) -> tuple[int, ...]: ...
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> DType: ...
     @property
     def requires_grad(self) -> bool: ...
     @property
     def value(self) -> AnyTensor: ...
     def numpy(self) -> np.ndarray: ...
-    def item(self) -> Any: ...
-    def __index__(self) -> int: ...
+    def item(self, index: Any = ...) -> Any: ...
+#METHODS
 
 def without_tape(function: Any, *arguments: Any) -> Any: ...
 class no_grad(contextlib.AbstractContextManager[Any]):
@@ -132,9 +132,25 @@ def methods() -> str:
     return "".join(out)
 
 
+#: NumPy's methods, which `RefBase` has in another form than the op of the name.
+_NUMPY = ("sum", "mean", "max", "min", "argmax", "cumsum", "reshape", "flatten")
+#: What no reference is the first argument of.
+_NO_METHODS = ("concat", "stack", "rand_uniform", "bernoulli_mask", "einsum")
+
+
+def _methods_of_refs() -> str:
+    # Every op as a method of its first argument.
+    out = []
+    for f in faces():
+        if f.name not in _NUMPY + _NO_METHODS:
+            rest = _annotated(f, _same).partition(", ")[2]
+            out.append(f"    def {f.name}(self, {rest}) -> {_result(f, 'TensorRef')}: ...\n")
+    return "".join(out)
+
+
 def eager() -> str:
     """The text of `_core/eager/eager.pyi`."""
-    out = [_HEADER, _EAGER_HEAD.lstrip("\n")]
+    out = [_HEADER, _EAGER_HEAD.lstrip("\n").replace("#METHODS\n", _methods_of_refs())]
     out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'TensorRef')}: ...\n" for f in faces()]
     return "".join(out)
 

@@ -17,10 +17,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
-from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, tensor_from_buffer, tensor_from_object
+from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, dtype_of, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
-from tlean._core.refs import install_op_names
+from tlean._core.refs import install_op_names, shown
 from tlean._core.threads.threads cimport cap_threads
 from tlean._core.eager.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at

@@ -23,6 +23,8 @@ cpdef object option_key(object value):
     kind = type(value)
     if kind is int or kind is str or value is None:
         return value
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, float):
         x = value
         memcpy(&bits, &x, sizeof(double))

@@ -19,8 +19,8 @@ cdef class TensorRef(RefBase):
 
     @property
     def dtype(self):
-        """The name of the dtype."""
-        return dtype_name(self.code)
+        """The dtype: equal to NumPy's and to its name."""
+        return dtype_of(self.code)
 
     @property
     def requires_grad(self):
@@ -57,13 +57,15 @@ cdef class TensorRef(RefBase):
         """The value, as a read-only NumPy view."""
         return self.ops.get_value(self).numpy()
 
-    def item(self):
-        """The only element, as a Python number."""
-        return self.ops.get_value(self).item()
+    def item(self, index=None):
+        """The only element, or the one at an index, as a Python number."""
+        return self.ops.get_value(self).item(index)
 
     def __repr__(self):
         where = f"%{self.node}" if self.node >= 0 else "no_grad"
-        return f"<{where}: {self.info.dims} {dtype_name(self.code)}>"
+        # A reference from before reset_tape, or to an array that was released, has no value any more.
+        gone = self.generation != self.ops.generation if self.node >= 0 else self.held.buffer == NULL
+        return shown(where, None if gone else self.value, self.info.dims, dtype_name(self.code))
 
 
 cdef inline TensorRef new_ref(EagerCore ops, int64_t node, ShapeInfo info, int code, AnyTensor held):
