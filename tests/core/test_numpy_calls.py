@@ -62,6 +62,8 @@ FUNCTIONS: list[Callable[[Any, Any], Any]] = [
     *[lambda x, v, f=f: f(x, axis=1) for f in (np.sum, np.mean, np.max, np.min, np.amax, np.std, np.var, np.cumsum)],
     lambda x, v: np.power(v, 2) + np.float64(3) * v - V,
     lambda x, v: np.matmul(x, v) + x @ V,
+    lambda x, v: (v > 0) * v + (v >= V) * v + (v * v > V) * v + (v != 2.0) * v + (v == V) * v + (v < 0.5) * v,
+    lambda x, v: np.greater(v, 0) * v + np.less(V, v * v) * v + np.not_equal(v, V) * v,
     lambda x, v: np.ones((2, 3)) @ np.reshape(x, (3, 2)),
     lambda x, v: np.add.reduce(x) + np.maximum.reduce(x, axis=0),
     lambda x, v: np.add.accumulate(v),

@@ -22,6 +22,9 @@ _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative:
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
 #: Those that are an operator.
 _OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
+#: Comparisons: the operator, and the one with the sides exchanged.
+_COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
+_COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
 _REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
@@ -38,11 +41,6 @@ _INSTEAD = {
     "cbrt": "x ** (1 / 3)",
     "sinh": "(exp(x) - exp(-x)) / 2",
     "cosh": "(exp(x) + exp(-x)) / 2",
-    "greater": "greater(a, b)",
-    "greater_equal": "greater_equal(a, b)",
-    "less": "greater(b, a)",
-    "less_equal": "greater_equal(b, a)",
-    "equal": "equal(a, b)",
     "float_power": "x ** c with a plain number c",
 }
 
@@ -114,6 +112,10 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
         operator = _OPERATORS[function]
         a, b = inputs
         return getattr(type(a), f"__{operator}__")(a, b) if isinstance(a, RefBase) else getattr(type(b), f"__r{operator}__")(b, a)
+    if function in _COMPARISONS:
+        a, b = inputs
+        here, exchanged = (f"__{name}__" for name in _COMPARISONS[function])
+        return getattr(type(a), here)(a, b) if isinstance(a, RefBase) else getattr(type(b), exchanged)(b, a)
     if function in _PAIRS:
         a, b = (methods.like(refs[0], x) for x in inputs)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
