@@ -232,6 +232,29 @@ np.exp(-x) / (1 + np.exp(-x))
 (x - 1).sum(axis=0) / 2
 np.sqrt(((x - p) ** 2).sum())
 np.sum(np.log(p) * p, axis=1)
+x + v
+v + x
+x + s
+s * x
+x * v[:1]
+x - x.mean(axis=0)
+x - x.mean(axis=1, keepdims=True)
+x / x.sum(axis=1, keepdims=True)
+x.reshape(2, 3, 1) * v
+v.reshape(3, 1) + w
+v.reshape(3, 1) * np.ones((1, 4))
+x + np.ones(3)
+np.maximum(x, v)
+np.greater(x, 0)
+x > 0
+x < p
+x >= 0
+x <= p
+0 < x
+x == x
+x != p
+x == 1
+(x > 0).sum()
 """
 
 #: Behave as NumPy where there are values, and raise while a program is recorded.
@@ -268,19 +291,6 @@ np.histogram(v)[0]
 
 #: Behave as NumPy or raise an error of the library that says what to do.
 AS_NUMPY_OR_CLEAR = """
-x + v
-v + x
-x + s
-s * x
-x * v[:1]
-x - x.mean(axis=0)
-x - x.mean(axis=1, keepdims=True)
-x / x.sum(axis=1, keepdims=True)
-x.reshape(2, 3, 1) * v
-v.reshape(3, 1) + w
-v.reshape(3, 1) * np.ones((1, 4))
-x + np.ones(3)
-np.maximum(x, v)
 x % 2
 2 % p
 x // 2
@@ -377,17 +387,7 @@ np.einsum("ij->j", x)
 np.tensordot(x, m, 1)
 np.nan_to_num(x)
 np.logaddexp(x, p)
-np.greater(x, 0)
 np.logical_not(x)
-x > 0
-x < p
-x >= 0
-x <= p
-0 < x
-x == x
-x != p
-x == 1
-(x > 0).sum()
 [10, 20][s]
 range(s)
 x[s]
