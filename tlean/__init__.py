@@ -18,6 +18,7 @@ from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacf
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
+    CallError,
     DataError,
     DeviceError,
     DTypeError,
@@ -62,6 +63,7 @@ __all__ = [
     *_NAMES,
     "AdamState",
     "AnyTensor",
+    "CallError",
     "CompiledOut",
     "CompiledScalar",
     "DTypeError",

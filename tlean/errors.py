@@ -25,6 +25,10 @@ class OptionError(TleanError, ValueError):
     """An option outside its range, or options that contradict each other."""
 
 
+class CallError(OptionError, TypeError):
+    """Arguments that a program's function does not take: too many, too few, or of a name that it does not have."""
+
+
 class DTypeError(TleanError, TypeError):
     """A dtype that an op or a backend does not take."""
 

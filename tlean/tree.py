@@ -214,7 +214,7 @@ def unflatten(structure: Structure, leaves: Any) -> Any:
     """The tree of that structure with these leaves. Raises: ShapeError if there are too few or too many."""
     if type(leaves) is list:
         # What most programs return: an array, or one container of arrays.
-        if structure == "*" and len(leaves) == 1:
+        if isinstance(structure, str) and structure == "*" and len(leaves) == 1:
             return leaves[0]
         if type(structure) is tuple and structure[2:] == (("*",) * len(leaves),) and isinstance(structure[0], type):
             container = _CONTAINERS.get(structure[0])
@@ -226,7 +226,7 @@ def unflatten(structure: Structure, leaves: Any) -> Any:
     def build(s: Structure) -> Any:
         if s is None:
             return None
-        if s == "*":
+        if isinstance(s, str) and s == "*":
             leaf = next(rest, missing)
             if leaf is missing:
                 raise ShapeError("unflatten: there are fewer leaves than the structure has")
@@ -252,7 +252,7 @@ def count(structure: Structure) -> int:
 
 def describe(structure: Structure) -> str:
     """A structure as messages show it: `[*, {'a': *}]`, with a star for each leaf."""
-    if structure is None or structure == "*":
+    if structure is None or isinstance(structure, str):
         return str(structure)
     kind, data, children = structure
     container = _CONTAINERS.get(kind) or _container(kind)

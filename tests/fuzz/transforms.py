@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tlean as tl
+from tlean import functions
+from tlean.programs.running import frame
 
 from . import faces
 from .faces import FindingError, Result
@@ -34,6 +36,14 @@ def _outputs(program: Program, f: Any, floats: list[int]) -> Any:
     return g
 
 
+class _Free:
+    # Every op as a free function; what is none, such as `const`, is the running program's.
+    def __getattr__(self, name: str) -> Any:
+        found = frame()
+        assert found is not None
+        return getattr(functions if name in functions.NAMES else found[0], name)
+
+
 def nested(graph: Graph) -> None:
     """Transformations of jitted functions and of each other: first derivatives by bits, second ones by their symmetry."""
     from .checks import same_gradients
@@ -53,6 +63,7 @@ def nested(graph: Graph) -> None:
 
     inner = tl.jit(loss)
     compare("value_and_grad of jit", *tl.value_and_grad(lambda ops, *xs: inner(ops, *xs), numbers)(*xs))
+    compare("value_and_grad of a plain function", *tl.value_and_grad(lambda *xs: loss(_Free(), *xs), numbers)(*xs))
     compare("jit of value_and_grad of jit", *tl.jit(tl.value_and_grad(inner, numbers))(*xs))
     value, pull = tl.vjp(inner, *xs)
     compare("vjp of jit", value, pull(np.ones((), program.dtype)))

@@ -117,7 +117,7 @@ def test_it_is_decided_once_and_shown():
     assert repr(f) == "<jit of loss>" and repr(g) == "<grad of plain>"
     f(X), g(X)
     assert repr(f) == "<jit of loss, called with ops>" and repr(g) == "<grad of plain, a plain function>"
-    with pytest.raises(tl.OptionError, match=r"jit: loss\(o, x\) does not take these arguments: too many positional arguments"):
+    with pytest.raises(tl.CallError, match=r"jit: loss\(o, x\) does not take these arguments: too many positional arguments"):
         f(X, X)
     assert repr(tl.hessian(lambda ops, x: x)) == "<hessian of <lambda>, called with ops>"
     made = tl.compile_scalar(plain, [(3,)])
@@ -409,14 +409,14 @@ def test_static_values():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tl.jit(plain)(), tl.OptionError, r"jit: plain\(x, y\) does not take these arguments: missing a required argument: 'x'"),
-        (lambda: tl.grad(plain)(X, Y, z=1), tl.OptionError, r"grad: plain\(x, y\) .* unexpected keyword argument 'z'"),
-        (lambda: tl.grad(with_ops)(X), tl.OptionError, r"grad: with_ops\(ops, x, y\) .* missing a required argument: 'y'"),
-        (lambda: tl.compile_out(plain, [(3,)] * 3), tl.OptionError, r"compile_out: plain\(x, y\) .* too many positional arguments"),
-        (lambda: tl.vjp(plain, X, Y, sed=1), tl.OptionError, r"vjp: plain\(x, y\) .* 'sed'"),
+        (lambda: tl.jit(plain)(), tl.CallError, r"jit: plain\(x, y\) does not take these arguments: missing a required argument: 'x'"),
+        (lambda: tl.grad(plain)(X, Y, z=1), tl.CallError, r"grad: plain\(x, y\) .* unexpected keyword argument 'z'"),
+        (lambda: tl.grad(with_ops)(X), tl.CallError, r"grad: with_ops\(ops, x, y\) .* missing a required argument: 'y'"),
+        (lambda: tl.compile_out(plain, [(3,)] * 3), tl.CallError, r"compile_out: plain\(x, y\) .* too many positional arguments"),
+        (lambda: tl.vjp(plain, X, Y, sed=1), tl.CallError, r"vjp: plain\(x, y\) .* 'sed'"),
         (
             lambda: tl.ScalarTrainer(tl.Options(), [X], [(3,)], lambda w: w).forward(X),
-            tl.OptionError,
+            tl.CallError,
             r"ScalarTrainer: <lambda>\(w\) does not",
         ),
         (lambda: tl.grad(plain)(x=X, y=Y), tl.OptionError, "argnums names argument 0, the program has 0 by position"),

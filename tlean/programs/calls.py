@@ -7,6 +7,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
@@ -89,6 +91,10 @@ class Form(NamedTuple):
         return [name for k, name in enumerate(names) if k not in fixed]
 
 
+#: Keyword arguments of these types are inputs as they are.
+_ARRAYS = frozenset((int, float, np.ndarray, AnyTensor))
+
+
 def taken_apart(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[list[Any], Form]:
     """(arrays and other leaves that become inputs, form) of a call's arguments.
 
@@ -109,6 +115,8 @@ def taken_apart(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -
 
 
 def _marked(name: str, keyword: str, value: Any) -> Any:
+    if type(value) in _ARRAYS:
+        return value
     return tree.map(lambda x: Static(x, f"{name}: argument {keyword!r}") if is_static(x) else x, value)
 
 

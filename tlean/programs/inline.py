@@ -56,7 +56,7 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
     program, ops = ops, backend_itself(ops)
     if isinstance(ops, Graph):
         args, keywords = form.build([ops.ref(x) for x in xs])
-        return record(ops, *args, **keywords) if program is ops else run_in(program, record, (ops, *args), keywords)
+        return record(ops, *args, **keywords) if program is ops else run_in(program, record, (ops, *args), keywords, first=False)
     refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
     graph = _Capturing(ops, program if isinstance(program, Wrapped) else None)
     args, keywords = form.build([graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs])

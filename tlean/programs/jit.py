@@ -253,6 +253,6 @@ def jit(
         static_argnames: the same by name.
 
     Raises: OptionError for another device, or if f is no function; DeviceError without such a device; when called, DeviceError for an op
-        that cannot run there, OptionError for arguments that f does not take.
+        that cannot run there, CallError for arguments that f does not take.
     """
     return Jitted(f, seed, device, static_argnums, static_argnames)

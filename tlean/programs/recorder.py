@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tlean.errors import OptionError
+from tlean.errors import CallError, OptionError
 from tlean.ops.protocol import Ops
 
 from .running import run_in
@@ -27,7 +27,7 @@ class Recorder:
         name: of the transformation, for messages.
         function: the user's.
 
-    Raises: OptionError for something that cannot be called; when called, OptionError for arguments that the function does not take.
+    Raises: OptionError for something that cannot be called; when called, CallError for arguments that the function does not take.
     """
 
     def __init__(self, name: str, function: Any) -> None:
@@ -39,20 +39,18 @@ class Recorder:
         if self._own is not None and _takes_anything(self._own):
             # A decorator's: what it decorates says more. Another may add arguments, or take some away.
             self._signature = _signature(function, follow=True)
-        # The calls that were looked at: number of arguments, and names of keywords.
-        self._accepted: set[tuple[Any, ...]] = set()
+        # The numbers of arguments without keywords that were looked at.
+        self._accepted: set[int] = set()
         # Whether it takes the program first for want of an argument; that may be a mistake.
         self._by_count = False
         #: Whether the function takes the program first; None until a call decides it.
         self.with_ops: bool | None = False if self._signature is None else True if _names_ops(self._signature) else None
 
     def __call__(self, program: Any, *args: Any, **keywords: Any) -> Any:
-        call = (len(args), *keywords)
-        if call not in self._accepted:
+        if keywords or len(args) not in self._accepted:
             self._accept(len(args), keywords)
-            self._accepted.add(call)
         if not self._by_count:
-            return run_in(program, self.__wrapped__, args, keywords, bool(self.with_ops))
+            return run_in(program, self.__wrapped__, args, keywords, self.with_ops)
         try:
             return run_in(program, self.__wrapped__, args, keywords, True)
         except Exception as error:
@@ -66,7 +64,9 @@ class Recorder:
         self._decide(count, keywords)
         refusal = self._refusal(count + bool(self.with_ops), keywords)
         if refusal is not None and self._own is self._signature:
-            raise OptionError(f"{self.name}: {self.shown()} does not take these arguments: {refusal}")
+            raise CallError(f"{self.name}: {self.shown()} does not take these arguments: {refusal}")
+        if not keywords:
+            self._accepted.add(count)
 
     def _decide(self, count: int, keywords: Mapping[str, Any]) -> None:
         if self.with_ops is None:

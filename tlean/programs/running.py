@@ -1,12 +1,13 @@
 """The program that runs: what a call records into where none of its arguments says so.
 
-A context variable holds it while a user's function runs, with the programs around it. Other threads do not see it.
+A context variable holds it while a user's function runs, with the programs around it. Each function runs in a copy of its caller's context:
+leaving that cannot fail and cannot be interrupted, so no program stays behind. Other threads do not see it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from tlean import tree
@@ -32,10 +33,10 @@ class Wrapped:
 #: (what a function was called for, the backend that its references belong to, the frame of the program around it), or None.
 _Frame = tuple[Any, Any, Any]
 _frame: ContextVar[_Frame | None] = ContextVar("the running program", default=None)
-frame = _frame.get
+frame, _enter = _frame.get, _frame.set
 
 
-def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], first: bool = False) -> Any:
+def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], first: bool | None) -> Any:
     """The function's result, with that program as the running one.
 
     Args:
@@ -44,27 +45,24 @@ def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], ke
         args, keywords: of the call.
         first: whether the program is its first argument.
     """
-    outer = _frame.get()
-    own = backend_itself(program)
+    outer = frame()
+    own = program.ops if isinstance(program, Wrapped) else program
     if outer is not None and outer[1] is own and program is own:
         # A transformation inside a layer: the layer's parameters mean what they do around it.
         program = outer[0]
-    token = _frame.set((program, own, outer))
-    try:
-        return function(program, *args, **keywords) if first else function(*args, **keywords)
-    finally:
-        _frame.reset(token)
+    return copy_context().run(_entered, (program, own, outer), function, args, keywords, first)
+
+
+def _entered(
+    found: _Frame | None, function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], first: bool | None
+) -> Any:
+    _enter(found)
+    return function(found[0], *args, **keywords) if first and found is not None else function(*args, **keywords)
 
 
 def run_outside(function: Callable[..., Any], *args: Any) -> Any:
     """The result of a function on arrays, which runs while a program does and is no part of it."""
-    if _frame.get() is None:
-        return function(*args)
-    token = _frame.set(None)
-    try:
-        return function(*args)
-    finally:
-        _frame.reset(token)
+    return function(*args) if frame() is None else copy_context().run(_entered, None, function, args, {}, False)
 
 
 def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
@@ -74,7 +72,7 @@ def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
         first: the backend of the first reference, or None.
         others: the other references.
     """
-    found = _frame.get()
+    found = frame()
     if found is None:
         return first
     program, own, outer = found
