@@ -51,6 +51,12 @@ def stretched(ops, x, row, column, inner, plane):
     return ops.sum(ops.exp(ops.sub(ops.mul(ops.add(ops.mul(x, row), column), inner), plane)))
 
 
+def distances(ops, x, y):
+    # Sums of rows, of columns and of exponentials of what two inputs stretch to.
+    d = ops.square(ops.sub(x, y))
+    return ops.add(ops.sum(ops.logsumexp(d)), ops.sum(ops.square(ops.reduce_sum(ops.exp(ops.neg(d)), 0))))
+
+
 def dense(ops, w, b, v, x):
     h = ops.relu(ops.linear(w, b, x))
     return ops.mean(ops.square(ops.sub(ops.matmul(h, v), ops.sigmoid(ops.matmul(h, v)))))
@@ -132,6 +138,7 @@ def called() -> Graph:
 GRAPHS = {
     "chains": lambda: gradient(chains, [(2, 3), (6,)]),
     "stretched": lambda: gradient(stretched, [(3, 200, 40), (40,), (3, 1, 1), (200, 1), (200, 40)]),
+    "distances": lambda: gradient(distances, [(200, 1), (300,)]),
     "strips": lambda: gradient(chains, [(50, 60), (3000,)]),
     "dense": lambda: gradient(dense, [(20, 30), (20,), (20, 20), (7, 30)]),
     "images": lambda: gradient(images, [(32, 32, 3, 3), (32, 32, 3, 3), (32,), (2, 32, 20, 20)]),

@@ -118,6 +118,10 @@ class _Ref:
         return self.value.numpy()
 
 
+#: Ops whose inputs broadcast.
+BROADCAST = frozenset(r.name for r in all_ops() if r.broadcasts)
+
+
 @functools.cache
 def _whole_inputs(op: str) -> frozenset[str]:
     # The names of an op's integer inputs.
@@ -143,6 +147,19 @@ class Explicit:
     def backward_scalar(self, loss: _Ref) -> dict[int, Any]:
         return self.tape.backward_scalar(loss.id)
 
+    def _of_one_shape(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        # An explicit tape stretches nothing by itself.
+        shapes = [tuple(a.shape) for a in options.values() if isinstance(a, _Ref)]
+        if name not in BROADCAST or len(set(shapes)) <= 1:
+            return options
+        whole = np.broadcast_shapes(*shapes)
+        result = dict(options)
+        for key, a in options.items():
+            if isinstance(a, _Ref) and tuple(a.shape) != whole:
+                self.tape, i = self.tape.broadcast_to(a.id, whole)
+                result[key] = _Ref(self.tape, i)
+        return result
+
     def __getattr__(self, name: str) -> Any:
         if not hasattr(self.tape, name):
             raise AttributeError(name)
@@ -154,6 +171,7 @@ class Explicit:
             # A tape's ids are plain ints: where an op takes integers an int is the number itself, and what an op made goes in by its value.
             whole = _whole_inputs(name)
             options = {k: v.value if k in whole and isinstance(v, _Ref) else v for k, v in options.items()}
+            options = self._of_one_shape(name, options)
             before = self.tape
             after, made = getattr(before, name)(*map(given, args), **{k: given(v) for k, v in options.items()})
             self.count += 1

@@ -12,7 +12,7 @@ from tlean._core.plan import chain, epilogue, outer_update
 OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
 #: The same of stretched inputs, by their number in `ChainCode.stretched`.
 REPEATED = chain.CHAIN_REPEATED
-#: What stands for the loop of an op that stretches its input.
+#: In place of a loop: the op stretches its input.
 STRETCH = chain.CHAIN_STRETCH
 #: How a stretched input is read: written out for each block, or once for many; where it is; as runs of one value.
 BLOCK, ROW, POINTER, COLUMN = chain.STRETCHED_BLOCK, chain.STRETCHED_ROW, chain.STRETCHED_POINTER, chain.STRETCHED_COLUMN

@@ -132,6 +132,21 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     return INNER[f"{op.record.kernel}:{suffix}"], op.kernel_params()[1]
 
 
+def _strip(dtype: str) -> int:
+    # The elements of a strip.
+    return MODULES["elementwise"].STRIP_BYTES // SIZES[dtype]
+
+
+def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, rows: tuple[int, ...]) -> Header:
+    # What a group begins with; zeros for what `encode` counts and for the room.
+    suffix, item, strip = SUFFIX[dtype], SIZES[dtype], _strip(dtype)
+    block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
+    block = max(256, min(2048, block))
+    segment, reduce_sum = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"]
+    machine, stretcher = STEPS[f"run:{suffix}"], STEPS[f"stretch:{suffix}"]
+    return Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, 0, stretcher, *rows)
+
+
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
     dtype = graph.specs[group[-1].made].dtype
     suffix = SUFFIX[dtype]
@@ -139,8 +154,8 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
     stretched = stretched_inputs(group, elements, {*visible, *summed})
     # What is no step first: between two steps it would end a run.
-    ahead = [op for op in group if op.made in stretched and stretched[op.made].kind != COLUMN]
-    group = [*ahead, *in_chains([op for op in group if op not in ahead], suffix)]
+    ahead = {v for v, s in stretched.items() if s.kind != COLUMN}
+    group = [*(op for op in group if op.made in ahead), *in_chains([op for op in group if op.made not in ahead], suffix)]
     own = {op.made for op in group}
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
@@ -186,44 +201,19 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
         code.append(Op(inner, len(floats), place[made], operands))
         floats += numbers
     tails: list[Sum] = []
-    shape = [tail for op in sums if (tail := tail_of(graph, op, elements))]
-    for t, (op, tail) in enumerate(zip(sums, shape, strict=True)):
+    shapes = [tail for op in sums if (tail := tail_of(graph, op, elements))]
+    for t, (op, tail) in enumerate(zip(sums, shapes, strict=True)):
         tails.append(Sum(len(visible) + t, len(floats), summed[op.reads[0]], tail.kind, tail_kernel(tail.kind, dtype)))
         floats += op.kernel_params()[1]
     streams = slots + len(inputs) + len(visible) + len(summed)
-    strip = MODULES["elementwise"].STRIP_BYTES // item
-    program = runs.finish() if elements >= strip else ()
+    program = runs.finish() if elements >= _strip(dtype) else ()
     far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
     # Stretched inputs come from nearer caches, and would wait behind what is fetched ahead.
     if not program or stretched or elements * item * len(far) < _FAR_BYTES:
         far = ()
-    block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
-    block = max(256, min(2048, block))
-    segment, reduce_sum, machine = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"], STEPS[f"run:{suffix}"]
-    rows, room = placed(stretched, list(inputs), block, elements, group)
-    # Zeros for what `encode` counts.
-    stretcher = STEPS[f"stretch:{suffix}"]
-    header = Header(
-        elements,
-        item,
-        block,
-        0,
-        slots,
-        0,
-        segment,
-        reduce_sum,
-        0,
-        0,
-        0,
-        machine,
-        strip,
-        0,
-        0,
-        room,
-        stretcher,
-        *row_numbers(shape, len(summed), dtype),
-    )
-    chain = ChainCode(header, tuple(tails), rows, tuple(code), far, program)
+    header = _header(dtype, elements, slots, streams, bool(far), row_numbers(shapes, len(summed), dtype))
+    rows, room = placed(stretched, list(inputs), header.block, elements, group)
+    chain = ChainCode(header._replace(room=room), tuple(tails), rows, tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(total.made for total in sums))

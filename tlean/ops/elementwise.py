@@ -129,7 +129,7 @@ def elementwise(
         rules["decompose"] = _decomposition(formula_of)
     return defop(
         name,
-        samples=lambda: _samples(inputs, kinds, calls, next(iter(defaults), None)) + (more() if more else []),
+        samples=lambda: _samples(inputs, kinds, calls, next(iter(defaults), None), more() if more else []),
         aliases=aliases,
         source=source,
         algebraic=algebraic,
@@ -237,7 +237,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         )
     defop(
         formula.name,
-        samples=lambda: _samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None),
+        samples=lambda: _samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None, []),
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
     )(type(formula.name, (), rules))
@@ -281,17 +281,20 @@ _STRETCHED: list[tuple[Shape, ...]] = [
 ]  # fmt: skip
 
 
-def _samples(inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None) -> list[Sample]:
+def _samples(
+    inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]
+) -> list[Sample]:
     shapes: list[Shape] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
     samples = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
     samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
     if len(inputs) > 1:
         samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
         samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (2,), **calls[0]))
-        samples += [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
     if option:
         samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
-    return samples
+    if len(inputs) > 1:
+        more = more + [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
+    return samples + more
 
 
 # The table --------------------------------------------------------------------------------------------------------------

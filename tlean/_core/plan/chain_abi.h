@@ -1,9 +1,9 @@
 /* The integers of instructions that hold others: written by tlean/compiler/chain_code.py, read by the modules of this folder.
  *
- * A fused group: its header; its sums; its stretched inputs; its ops; the operands to fetch ahead; the runs, which together do what the ops do, on whole strips. A
- * run is 0 and the place of an op among the integers, or a number of steps and the steps. Behind an op or a step follow its operands. An
+ * A fused group: its header; its sums; its stretched inputs; its ops; the operands to fetch ahead; the runs, which together do what the ops
+ * do, on whole strips. A run is 0 and the place of an op among the integers, or a number of steps and the steps. Behind an op or a step follow its operands. An
  * operand is input k as k, output k as CHAIN_OUTPUT + k, slot k as CHAIN_SLOT + k, the value of sum k as CHAIN_SUM + k, and input k as a scalar
- * as CHAIN_SCALAR + k; a stretched input that stands at integer k as CHAIN_REPEATED + k.
+ * as CHAIN_SCALAR + k; a stretched input that begins at integer k as CHAIN_REPEATED + k.
  *
  * A kernel with an epilogue: its header, the kernel's integers, the group. Outputs, inputs and floats likewise: the kernel's, then the
  * group's. The group reads the kernel's result as one of its inputs.

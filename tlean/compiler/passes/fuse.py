@@ -97,12 +97,14 @@ def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
         if not isinstance(item, _Group):
             continue
         own = {op.made for op in item.ops}
-        for source in {id(g): g for op in item.ops for v in op.reads if v not in own and (g := home.get(v)) is not None}.values():
-            read = [v for op in item.ops for v in op.reads if v not in own and home.get(v) is source]
-            for v in dict.fromkeys(read):
-                again = remade(graph, source.ops, [v], item.kind[0]) if source.kind == item.kind else []
-                item.ops[:0] = [op for op in again if op.made not in own]
-                own.update(op.made for op in again)
+        again: dict[int, Bound] = {}
+        read = {v: home[v] for op in item.ops for v in op.reads if v not in own and v in home}
+        for v, source in read.items():
+            if source.kind == item.kind:
+                again |= {op.made: op for op in remade(graph, source.ops, v, item.kind[0]) if op.made not in own}
+        # In the order of the groups that made them, which is one in which they may run.
+        sources = sorted(set(read.values()), key=_position)
+        item.ops[:0] = [made for source in sources for op in source.ops if (made := again.pop(op.made, None))]
         if item.kind[0] >= MANY:
             home |= {op.made: item for op in item.ops if op.made not in home}
 

@@ -14,10 +14,10 @@ from ..target import Bound
 _MOST_WORK = 200
 
 
-def remade(graph: Graph, group: Sequence[Bound], wanted: Sequence[int], elements: int) -> list[Bound]:
-    """The ops of a group that make these of its values, in order; none where they read arrays of that size or are too much work."""
+def remade(graph: Graph, group: Sequence[Bound], wanted: int, elements: int) -> list[Bound]:
+    """The ops of a group that make one of its values; none where they read arrays of that size or are too much work."""
     makers = {op.made: op for op in group}
-    needed = set(wanted)
+    needed = {wanted}
     result: list[Bound] = []
     work = 0
     for op in reversed(group):
@@ -28,4 +28,4 @@ def remade(graph: Graph, group: Sequence[Bound], wanted: Sequence[int], elements
         needed.update(op.reads)
         result.append(op)
         work += 0 if op.record.spreads else ex.cost(FORMULAS[op.record.kernel].tree)
-    return result[::-1] if work <= _MOST_WORK else []
+    return result if work <= _MOST_WORK else []

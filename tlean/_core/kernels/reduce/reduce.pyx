@@ -180,8 +180,8 @@ cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* f
         slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
 
 
-# The sum over the rows of a segment that come one after another, wider than NARROW: with the last of them out[0] has what `sum_run` has of the
-# segment. ints: (rows before, rows, width, whether they are the last); out[1] is room for a row.
+# The sum over the rows of a segment that come one after another, wider than NARROW: with the last of them out[0] has what `sum_run` has of
+# the segment. ints: (rows before, rows, width, whether they are the last); out[1] is room for a row.
 
 cdef int add_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     tl_add_rows(out[0], out[1], inp[0], ints[0], ints[1], ints[2], ints[3])
