@@ -387,7 +387,11 @@ def test_integers_with_floats(dtype):
         a, b, c = s.leaf(x), s.add_leaf(array(n)), s.add_leaf(array(big))
         y = s.sum(s.mul(s.sin(s.mul(a, b)), a))
         moved = [s.permute(c, axes=(1, 0)), s.concat([c, c], axis=1), s.slice(c, starts=(0, 1), stops=(3, 4)), s.reshape(c, (4, 3))]
-        moved += [s.pad(c, widths=((1, 0), (0, 2)), value=1.0), s.broadcast_to(c, shape=(2, 3, 4)), s.gather_rows_nat(c, np.array([2, 0, 7]))]
+        moved += [
+            s.pad(c, widths=((1, 0), (0, 2)), value=1.0),
+            s.broadcast_to(c, shape=(2, 3, 4)),
+            s.gather_rows_nat(c, np.array([2, 0, 7])),
+        ]
         assert [m.dtype for m in moved] == [dtype] * len(moved)
         grads = s.backward_scalar(y)
         assert set(grads) >= {a.id} and b.id not in grads
@@ -407,7 +411,11 @@ def test_integers_with_floats(dtype):
 @pytest.mark.parametrize("source", ["float32", "int64", "int32", "bool"])
 @pytest.mark.parametrize("target", ["float32", "int64", "int32", "bool"])
 def test_conversions(source, target):
-    values = np.array([0.0, 1.5, -2.7, 3e9, -1e30, np.nan, np.inf, -np.inf]) if source == "float32" else np.array([0, 1, -7, 2**31 - 1, 2**24 + 1])
+    values = (
+        np.array([0.0, 1.5, -2.7, 3e9, -1e30, np.nan, np.inf, -np.inf])
+        if source == "float32"
+        else np.array([0, 1, -7, 2**31 - 1, 2**24 + 1])
+    )
     x = tl.AnyTensor(values.astype(source))
     ops, device = tl.Session(dtype="float32"), tl.Session(device="cuda")
     wanted = ops.apply(f"_as_{target}", (ops.add_leaf(x),), {}).numpy()
@@ -417,7 +425,7 @@ def test_conversions(source, target):
 
 
 def test_float64_is_refused_by_name():
-    with pytest.raises(tl.DeviceError, match="CUDA computes in float32, not float64|no CUDA kernel named 'as_float64'"):
+    with pytest.raises(tl.DeviceError, match=r"CUDA computes in float32, not float64|no CUDA kernel named 'as_float64'"):
         tl.compile_out(lambda ops, a, b: ops.mul(a, b), [tl.Spec((3,), "float32"), tl.Spec((3,), "float64")], device="cuda")
     s = tl.Session(device="cuda")
     with pytest.raises(tl.DTypeError, match="on CUDA b is float32, not float64"):
