@@ -373,3 +373,60 @@ def test_accumulating(ops, n):
     np.testing.assert_array_equal(whole.numpy(), x + y)
     with pytest.raises(tl.ShapeError, match="contribution of shape"):
         accumulate(whole, ops.leaf(np.float32(1)))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "bool"])
+def test_integers_with_floats(dtype):
+    """A mixed call is one node with the CPU's value, and the gradient is the float operand's; integers are moved exactly."""
+    rng = np.random.default_rng(11)
+    x, n = rng.normal(size=(3, 4)).astype("float32"), (np.arange(12).reshape(3, 4) % 5 - 2).astype(dtype)
+    big = (n.astype("int64") * (2**40 + 1) if dtype == "int64" else n).astype(dtype)
+    found = []
+    for s in (tl.Session(dtype="float32"), tl.Session(device="cuda")):
+        array = tl.AnyTensor if s.options.device == "cpu" else tl.cuda.to_device
+        a, b, c = s.leaf(x), s.add_leaf(array(n)), s.add_leaf(array(big))
+        y = s.sum(s.mul(s.sin(s.mul(a, b)), a))
+        moved = [s.permute(c, axes=(1, 0)), s.concat([c, c], axis=1), s.slice(c, starts=(0, 1), stops=(3, 4)), s.reshape(c, (4, 3))]
+        moved += [
+            s.pad(c, widths=((1, 0), (0, 2)), value=1.0),
+            s.broadcast_to(c, shape=(2, 3, 4)),
+            s.gather_rows_nat(c, np.array([2, 0, 7])),
+        ]
+        assert [m.dtype for m in moved] == [dtype] * len(moved)
+        grads = s.backward_scalar(y)
+        assert set(grads) >= {a.id} and b.id not in grads
+        found.append([y.numpy(), grads[a.id].numpy(), *(m.numpy() for m in moved)])
+    for cpu, cuda in zip(*found, strict=True):
+        assert cpu.dtype == cuda.dtype
+        (np.testing.assert_array_equal if cpu.dtype.kind != "f" else lambda p, q: assert_close(p, q, TOLERANCE, dtype))(cpu, cuda)
+    specs = [tl.Spec((3, 4), "float32"), tl.Spec((3, 4), dtype)]
+    programs = [
+        tl.compile_out(lambda ops, a, b: (ops.exp(ops.mul(a, b)), ops.permute(b, axes=(1, 0)), b), specs, device=d) for d in ("cpu", "cuda")
+    ]
+    for cpu, cuda in zip(programs[0](x, n), programs[1](x, n), strict=True):
+        assert cpu.dtype == cuda.dtype
+        assert_close(cuda.numpy(), cpu.numpy(), TOLERANCE, dtype)
+
+
+@pytest.mark.parametrize("source", ["float32", "int64", "int32", "bool"])
+@pytest.mark.parametrize("target", ["float32", "int64", "int32", "bool"])
+def test_conversions(source, target):
+    values = (
+        np.array([0.0, 1.5, -2.7, 3e9, -1e30, np.nan, np.inf, -np.inf])
+        if source == "float32"
+        else np.array([0, 1, -7, 2**31 - 1, 2**24 + 1])
+    )
+    x = tl.AnyTensor(values.astype(source))
+    ops, device = tl.Session(dtype="float32"), tl.Session(device="cuda")
+    wanted = ops.apply(f"_as_{target}", (ops.add_leaf(x),), {}).numpy()
+    made = device.apply(f"_as_{target}", (device.add_leaf(tl.cuda.to_device(x)),), {}).numpy()
+    assert made.dtype == wanted.dtype
+    np.testing.assert_array_equal(made, wanted)
+
+
+def test_float64_is_refused_by_name():
+    with pytest.raises(tl.DeviceError, match=r"CUDA computes in float32, not float64|no CUDA kernel named 'as_float64'"):
+        tl.compile_out(lambda ops, a, b: ops.mul(a, b), [tl.Spec((3,), "float32"), tl.Spec((3,), "float64")], device="cuda")
+    s = tl.Session(device="cuda")
+    with pytest.raises(tl.DTypeError, match="on CUDA b is float32, not float64"):
+        s.mul(s.leaf(np.ones(3)), s.add_leaf(np.ones(3)))

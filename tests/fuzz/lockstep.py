@@ -12,7 +12,7 @@ import tlean as tl
 
 from . import oracle
 from .checks import Graph, attempt, poison, same
-from .faces import Compiled, FindingError, plain, seeded
+from .faces import Compiled, FindingError, plain, seeded, session_of
 from .program import Input, Program, as_function, loss_of, run
 
 BACKENDS = ("eager", "compiled")
@@ -299,3 +299,23 @@ def doors(program: Program, count: Counter[str]) -> None:
         off = oracle.off_by(plain(y), e)
         if tol is not None and off > 4 * tol:
             raise FindingError("doors", f"output {k} of a program with Specs of another dtype is off the reference by {off:.3g}")
+    _mixed(program, arrays, made)
+
+
+def _mixed(program: Program, arrays: list[np.ndarray], made: list[Any]) -> None:
+    # Operands of several dtypes: the same bits eagerly and compiled, gradients in their values' dtypes.
+    s = session_of(program)
+    refs = [s.add_leaf(tl.AnyTensor(a), True) for a in arrays]
+    for k, (x, y) in enumerate(zip(as_function(program)(s, *refs), made, strict=True)):
+        same("doors", f"output {k} of operands of several dtypes, eager and compiled", plain(x.value), plain(y))
+    s = session_of(program)
+    refs = [s.add_leaf(tl.AnyTensor(a), True) for a in arrays]
+    grads = s.backward_scalar(as_function(program, "loss")(s, *refs))
+    specs = [i.spec() for i in program.arguments]
+    _, compiled = seeded(tl.compile_scalar, as_function(program, "loss"), specs, program.dtype).value_and_grad(*arrays)
+    for k, (ref, a, g) in enumerate(zip(refs, arrays, compiled, strict=True)):
+        if a.dtype.kind == "f":
+            eager = grads.get(ref.id)
+            same("doors", f"gradient {k} of operands of several dtypes", np.zeros_like(a) if eager is None else plain(eager), plain(g))
+        elif ref.id in grads or g is not None:
+            raise FindingError("doors", f"argument {k}, {a.dtype}, has a gradient")

@@ -203,8 +203,19 @@ def test_integers_and_booleans_are_moved_exactly():
         (lambda ops, v: ops.gather_rows_nat(v, np.array([1, 0, 9])), lambda a: np.stack([a[1], a[0], 0 * a[0]])),
         (lambda ops, v: ops.detach(v), lambda a: a),
     ]
+    rng = np.random.default_rng(2)
+    moves += [
+        (lambda ops, v: ops.permute(ops.concat([v] * 25, axis=1), axes=(1, 0)), lambda a: np.concatenate([a] * 25, 1).T),
+        (lambda ops, v: ops.transpose2d(ops.broadcast_to(v, (40, 2, 3)).reshape((80, 3))), lambda a: np.tile(a, (40, 1)).T),
+        (lambda ops, v: ops.transpose2d(ops.concat([ops.concat([v] * 30, axis=0)] * 30, axis=1)), lambda a: np.tile(a, (30, 30)).T),
+        (
+            lambda ops, v: ops.pad(ops.concat([v] * 9, axis=1), widths=((2, 2), (3, 21))),
+            lambda a: np.pad(np.tile(a, (1, 9)), ((2, 2), (3, 21))),
+        ),
+    ]
     for dtype in ("int64", "int32", "bool"):
         given = x.astype(dtype)
+        given[1] = (rng.integers(0, 2, 3) * 2**20).astype(dtype)
         for move, expected in moves:
             session = EagerOps("float32")
             eager = move(session, session.add_leaf(as_tensor(given)))

@@ -41,14 +41,13 @@ class Dtypes(NamedTuple):
     converted: bool
 
 
-def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, view: bool, dtypes: Sequence[str | None], default: str) -> Dtypes:
+def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, dtypes: Sequence[str | None], default: str) -> Dtypes:
     """The dtypes of a call.
 
     Args:
         names: of the inputs.
         kinds: of the inputs.
         result: the kind of the outputs.
-        view: whether the result is the first operand's memory.
         dtypes: of the operands, None for an absent one.
         default: the program's float dtype.
 
@@ -62,10 +61,9 @@ def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, view: boo
     own = promoted(floats) if floats else default
     moved = [d for d, kind in zip(given, kinds, strict=True) if kind == ANY and d is not None]
     together = promoted(moved) if moved else own
-    # Kernels move words of 4 and 8 bytes.
-    works = "int32" if together == "bool" and result == ANY and not view else together
-    wanted = tuple(None if d is None else {FLOAT: own, ANY: works}.get(kind, kind) for d, kind in zip(given, kinds, strict=True))
-    return Dtypes(own, works, wanted, {FLOAT: own, ANY: together}.get(result, result), wanted != tuple(given))
+    by_kind = {FLOAT: own, ANY: together}
+    wanted = tuple(None if d is None else by_kind.get(kind, kind) for d, kind in zip(given, kinds, strict=True))
+    return Dtypes(own, together, wanted, by_kind.get(result, result), wanted != tuple(given))
 
 
 def float_option(dtype: str | None) -> str | None:

@@ -201,7 +201,7 @@ class OpDef:
         if known is None:
             names = self.input_names(len(key[0]))
             kinds = [self.dtypes.get(n) or self.dtypes.get(n.partition("[")[0], FLOAT) for n in names]
-            known = self._dtypes[key] = dtypes_of(names, kinds, self.out_dtype, self.view, *key)
+            known = self._dtypes[key] = dtypes_of(names, kinds, self.out_dtype, *key)
         return known
 
     def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:

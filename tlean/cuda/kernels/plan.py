@@ -152,8 +152,8 @@ class Family:
         return self
 
 
-#: The endings of kernels that move integers, with the type of what they move.
-MOVED = {"i32": "int", "i64": "i64"}
+#: The endings of kernels that move integers and Booleans, with the type of what they move.
+MOVED = {"i32": "int", "i64": "i64", "b8": "unsigned char"}
 
 
 def moving(source: str, suffix: str) -> str:

@@ -3,7 +3,7 @@
 
 Sums at repeated positions are taken in the order of the positions, so they do not depend on how the work is cut.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
@@ -12,6 +12,7 @@ from tlean._core.threads.threads cimport chunk_fn, parallel_for
 
 # What is moved and not added up, by its length.
 ctypedef fused word:
+    uint8_t
     uint32_t
     uint64_t
 
@@ -211,6 +212,7 @@ cdef int place_at(real** out, void** inp, const int64_t* ints, const double* flo
 KERNELS = {
     "gather_rows:f32": <size_t>&gather_rows[uint32_t], "gather_rows:f64": <size_t>&gather_rows[uint64_t],
     "gather_rows:i32": <size_t>&gather_rows[uint32_t], "gather_rows:i64": <size_t>&gather_rows[uint64_t],
+    "gather_rows:b8": <size_t>&gather_rows[uint8_t],
     "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
     "scatter_add_rows:f32": <size_t>&scatter_add_rows[float], "scatter_add_rows:f64": <size_t>&scatter_add_rows[double],
     "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],

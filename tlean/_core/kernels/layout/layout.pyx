@@ -1,10 +1,10 @@
 # cython: language_level=3
 """Kernels that move elements and compute nothing: strided copies, placement in a larger array, concatenation.
 
-They see elements of 4 or 8 bytes, not numbers, so the dtypes share everything but the entry points. Work is cut into chunks of
+They see elements of 1, 4 or 8 bytes, not numbers, so the dtypes share everything but the entry points. Work is cut into chunks of
 about CHUNK elements of the output.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
@@ -21,6 +21,7 @@ cdef extern from "simd/moves.h" nogil:
     void tl_narrow_tile8(uint64_t* dst, int64_t dst_stride, const uint64_t* src, int64_t src_stride, int64_t m)
 
 ctypedef fused word:
+    uint8_t
     uint32_t
     uint64_t
 
@@ -35,7 +36,13 @@ cdef double NS_PER_BYTE = 0.06
 
 
 cdef inline void copy_run(word* dst, const word* src, int64_t n) noexcept nogil:
-    tl_copy(dst, src, n * <int64_t>sizeof(word))
+    cdef int64_t i
+    if word is uint8_t and n < 16:
+        # `tl_copy` copies such few bytes by fours.
+        for i in range(n):
+            dst[i] = src[i]
+    else:
+        tl_copy(dst, src, n * <int64_t>sizeof(word))
 
 
 cdef inline void fill_run(word* dst, word value, int64_t n) noexcept nogil:
@@ -292,6 +299,10 @@ cdef int place_integers(word** out, void** inp, const int64_t* ints, const doubl
     return placed(out[0], inp[0], ints, <uint64_t><int64_t>floats[0])
 
 
+cdef int place_bools(uint8_t** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return placed(out[0], inp[0], ints, floats[0] != 0)
+
+
 cdef int placed(word* dst, const void* src, const int64_t* ints, uint64_t value) noexcept nogil:
     cdef Place c
     cdef int64_t chunks, n
@@ -385,8 +396,11 @@ cdef int concat(word** out, void** inp, const int64_t* ints, const double* float
 KERNELS = {
     "strided_copy:f32": <size_t>&strided_copy[uint32_t], "strided_copy:f64": <size_t>&strided_copy[uint64_t],
     "strided_copy:i32": <size_t>&strided_copy[uint32_t], "strided_copy:i64": <size_t>&strided_copy[uint64_t],
+    "strided_copy:b8": <size_t>&strided_copy[uint8_t],
     "place:f32": <size_t>&place[uint32_t], "place:f64": <size_t>&place[uint64_t],
     "place:i32": <size_t>&place_integers[uint32_t], "place:i64": <size_t>&place_integers[uint64_t],
+    "place:b8": <size_t>&place_bools,
     "concat:f32": <size_t>&concat[uint32_t], "concat:f64": <size_t>&concat[uint64_t],
     "concat:i32": <size_t>&concat[uint32_t], "concat:i64": <size_t>&concat[uint64_t],
+    "concat:b8": <size_t>&concat[uint8_t],
 }

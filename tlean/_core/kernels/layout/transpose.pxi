@@ -1,34 +1,47 @@
 # Transposes of one plane, tile by tile in registers.
 
+cdef enum:
+    TILE1 = 16             # a tile of bytes: a compiler's loop over lines that are in the first cache
+
+
+cdef inline void transpose_small(
+    word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t m, int64_t n
+) noexcept nogil:
+    cdef int64_t i, k
+    for i in range(m):
+        for k in range(n):
+            dst[i * dst_stride + k] = src[k * src_stride + i]
+
+
 cdef inline void move_tile(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t i, int64_t j) noexcept nogil:
     dst += i * dst_stride + j
     src += j * src_stride + i
     if word is uint32_t:
         tl_tile4(dst, dst_stride, src, src_stride)
-    else:
+    elif word is uint64_t:
         tl_tile8(dst, dst_stride, src, src_stride)
+    else:
+        transpose_small(dst, dst_stride, src, src_stride, TILE1, TILE1)
 
 
 cdef void transpose_narrow(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t m, int64_t n) noexcept nogil:
     # transpose_block where a side is shorter than a tile. Tiles pay from a quarter of their columns on; they read whole vectors, which must
     # end within the last row.
-    cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8, j = 0, i, k, last = -1
-    if 2 < m < side <= 4 * m:
+    cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8, j = 0, last = -1
+    if sizeof(word) > 1 and 2 < m < side <= 4 * m:
         last = n - side - (side - m + src_stride - 1) // src_stride
     while j <= last:
         if word is uint32_t:
             tl_narrow_tile4(dst + j, dst_stride, src + j * src_stride, src_stride, m)
-        else:
+        elif word is uint64_t:
             tl_narrow_tile8(dst + j, dst_stride, src + j * src_stride, src_stride, m)
         j += side
-    for i in range(m):
-        for k in range(j, n):
-            dst[i * dst_stride + k] = src[k * src_stride + i]
+    transpose_small(dst + j, dst_stride, src + j * src_stride, src_stride, m, n - j)
 
 
 cdef void transpose_block(word* dst, int64_t dst_stride, const word* src, int64_t src_stride, int64_t m, int64_t n) noexcept nogil:
     # dst[i·dst_stride + j] = src[j·src_stride + i], i < m, j < n. The last tile of a side is moved back to end at the edge.
-    cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8
+    cdef int64_t side = TILE4 if sizeof(word) == 4 else TILE8 if sizeof(word) == 8 else TILE1
     cdef int64_t i, j
     if m < side or n < side:
         transpose_narrow(dst, dst_stride, src, src_stride, m, n)
