@@ -239,5 +239,5 @@ class Target:
         raise NotImplementedError
 
     def argument(self, value: Any, dtype: str | None = None) -> Any:
-        """The same for a value that a run reads, and nobody after it. Raises: DTypeError."""
+        """The same for a value that is read by the run alone. Raises: DTypeError."""
         return self.array(value, dtype)
