@@ -12,7 +12,7 @@ from tlean.compiler.derive import forward
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError
-from tlean.ops.convert import converted
+from tlean.ops.layout import converted
 
 from .derived import DerivedProgram, checked_argnums, checked_program, is_one, pulled_back, selected, variables, zero_like
 from .products import gradient_record
