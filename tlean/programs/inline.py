@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean import tree
-from tlean._core.array import as_tensor
+from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import EagerCore
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
@@ -79,11 +79,9 @@ class _Capturing(Graph):
             return self._seen[id(value)]
         return super().ref(value, dtype)
 
-    def const(self, value: Any, name: str | None = None) -> GraphRef:
-        ref = super().const(value, name)
+    def _constant(self, tensor: AnyTensor) -> GraphRef:
+        ref = super()._constant(tensor)
         return self._capture(self.constants.pop(ref.id))
-
-    leaf = const
 
     def forget(self) -> None:
         """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""
