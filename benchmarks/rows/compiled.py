@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rows.broadcasting import norm_jax, norm_ours, norm_theirs, pairs_logsumexp_jax, pairs_logsumexp_ours, pairs_sum_jax, pairs_sum_ours
 from rows.training import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
 
 Timed = Callable[[], Any]
@@ -296,44 +297,7 @@ def _many_jax(*refs: Any) -> Any:
     return _many(jnp.mean, jnp.square, *refs)
 
 
-# What is broadcast and reduced again: a layer norm written by hand, distances of all pairs ----------------------------------------------
-
-
-def _norm_ours(ops: Any, x: Any, w: Any, b: Any) -> Any:
-    d = ops.sub(x, ops.reduce_mean(x, -1, keepdims=True))
-    spread = ops.sqrt(ops.shift(ops.reduce_mean(ops.square(d), -1, keepdims=True), 1e-5))
-    return ops.mean(ops.square(ops.add(ops.mul(ops.div(d, spread), w), b)))
-
-
-def _norm_theirs(library: Any, x: Any, w: Any, b: Any) -> Any:
-    # The same for PyTorch and for jax.numpy.
-    keep = {"keepdims": True}
-    d = x - library.mean(x, -1, **keep)
-    return library.mean((d / library.sqrt(library.mean(d * d, -1, **keep) + 1e-5) * w + b) ** 2)
-
-
-def _norm_jax(x: Any, w: Any, b: Any) -> Any:
-    import jax.numpy as jnp
-
-    return _norm_theirs(jnp, x, w, b)
-
-
-def _pairs_sum_ours(ops: Any, x: Any, y: Any) -> Any:
-    return ops.mean(ops.square(ops.reduce_sum(ops.square(ops.sub(x, y)), 1)))
-
-
-def _pairs_sum_jax(x: Any, y: Any) -> Any:
-    return (((x - y) ** 2).sum(1) ** 2).mean()
-
-
-def _pairs_logsumexp_ours(ops: Any, x: Any, y: Any) -> Any:
-    return ops.mean(ops.logsumexp(ops.neg(ops.square(ops.sub(x, y)))))
-
-
-def _pairs_logsumexp_jax(x: Any, y: Any) -> Any:
-    import jax
-
-    return jax.scipy.special.logsumexp(-((x - y) ** 2), axis=1).mean()
+# What is broadcast and reduced again ------------------------------------------------------------------------------------------------
 
 
 def _broadcasting() -> list[CompiledRow]:
@@ -344,16 +308,16 @@ def _broadcasting() -> list[CompiledRow]:
         return [rng.standard_normal(s, dtype=np.float32) for s in ((4096, 1), (1, 4096))]
 
     return [
-        CompiledRow("layer_norm_by_hand_4096x1024", "grad", norm, 3, _norm_ours, lambda t, *xs: _norm_theirs(t, *xs), _norm_jax),
-        CompiledRow("pairs_4096_sum", "grad", pairs, 2, _pairs_sum_ours, lambda t, *xs: _pairs_sum_jax(*xs), _pairs_sum_jax),
+        CompiledRow("layer_norm_by_hand_4096x1024", "grad", norm, 3, norm_ours, lambda t, *xs: norm_theirs(t, *xs), norm_jax),
+        CompiledRow("pairs_4096_sum", "grad", pairs, 2, pairs_sum_ours, lambda t, *xs: pairs_sum_jax(*xs), pairs_sum_jax),
         CompiledRow(
             "pairs_4096_logsumexp",
             "grad",
             pairs,
             2,
-            _pairs_logsumexp_ours,
+            pairs_logsumexp_ours,
             lambda t, x, y: t.logsumexp(-((x - y) ** 2), 1).mean(),
-            _pairs_logsumexp_jax,
+            pairs_logsumexp_jax,
         ),
     ]
 
