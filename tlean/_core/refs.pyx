@@ -59,7 +59,7 @@ def no_references(who, values):
     """Raise NodeError where a sequence that is read as an array has references in it: their values would be constants of the program."""
     for x in values:
         if isinstance(x, RefBase):
-            raise_error("NodeError", f"{who} must be one array or one reference, got a {type(values).__name__} with {x!r}; stack joins them")
+            raise_error("NodeError", f"{who} must be an array or a reference, got a {type(values).__name__} with {x!r}; stack joins them")
         if isinstance(x, (list, tuple)):
             no_references(who, x)
 

@@ -44,7 +44,8 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
     composites.update(composite_functions)
     if OPS.keys() != records.keys():
         raise ImportError(
-            f"the compiled part of tlean belongs to other records of ops: build it again; they differ in {', '.join(sorted(OPS.keys() ^ records.keys()))}"
+            "the compiled part of tlean belongs to other records of ops: build it again; they differ in "
+            f"{', '.join(sorted(OPS.keys() ^ records.keys()))}"
         )
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
