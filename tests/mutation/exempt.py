@@ -86,9 +86,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys(
-            "compiler/passes/fuse.py::_elements",
+            "compiler/passes/fuse.py::_kind",
             "condition removed",
-            "len(op.node.outputs) != 1 or out.dtype != graph.dtype or out.size == 0 or len(op.reads) > MOST_OPERANDS"
+            "len(op.node.outputs) != 1 or out.dtype not in FLOATS or out.size == 0 or len(op.reads) > MOST_OPERANDS"
             " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > MOST_OPERANDS)",
         ),
         "an integer that is spread is made right before its first reader, and no chain reads it",
