@@ -7,7 +7,7 @@ from typing import Any
 from ..dtypes import ANY
 from ..errors import OptionError, ShapeError, TleanError, complete, describe
 from .loss import check_labelled, label_options, reduction_name
-from .registry import Shape, array, composite, defop, is_positive
+from .registry import Shape, array, composite, defop
 
 
 @defop("_identity", view=True, dtypes={"x": ANY}, out_dtype=ANY)
@@ -115,6 +115,14 @@ def _product(sizes: Any) -> int:
 # Losses ---------------------------------------------------------------------------------------------------------------
 
 
+def _is_positive(value: Any) -> bool:
+    """Whether an option is a number above 0."""
+    try:
+        return not isinstance(value, str | bytes) and float(value) > 0
+    except (TypeError, ValueError):
+        return False
+
+
 def _checked(op: str, reduction: Any) -> str:
     """The reduction of a composite, whose errors are completed here."""
     try:
@@ -168,7 +176,7 @@ def l1_loss(ops, yhat, target, reduction="mean", *, name=None):
 @composite
 def huber_loss(ops, yhat, target, reduction="mean", delta=1.0, *, name=None):
     """Half the square of d = yhat − target where |d| ≤ delta, else delta (|d| − delta/2)."""
-    if not is_positive(delta):
+    if not _is_positive(delta):
         raise complete(OptionError("delta is a number greater than 0"), "huber_loss", [], {"delta": delta})
     delta = float(delta)
     d = ops.sub(yhat, target)

@@ -408,14 +408,6 @@ def whole(name: str, value: Any) -> int:
         raise OptionError(f"{name} must be an int, not {value!r}") from None
 
 
-def is_positive(value: Any) -> bool:
-    """Whether an option is a number above 0."""
-    try:
-        return not isinstance(value, str | bytes) and float(value) > 0
-    except (TypeError, ValueError):
-        return False
-
-
 def array(ops: Any, x: Any, needed: str = "") -> Any:
     """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf.
 
