@@ -304,22 +304,22 @@ cdef class AnyTensor:
     # Comparisons are by element, as NumPy's.
 
     def __eq__(self, other):
-        return self.numpy() == other
+        return _operate("__eq__", self, other)
 
     def __ne__(self, other):
-        return self.numpy() != other
+        return _operate("__ne__", self, other)
 
     def __lt__(self, other):
-        return self.numpy() < other
+        return _operate("__lt__", self, other)
 
     def __le__(self, other):
-        return self.numpy() <= other
+        return _operate("__le__", self, other)
 
     def __gt__(self, other):
-        return self.numpy() > other
+        return _operate("__gt__", self, other)
 
     def __ge__(self, other):
-        return self.numpy() >= other
+        return _operate("__ge__", self, other)
 
     def __hash__(self):
         # By identity, as `==` is by element.
