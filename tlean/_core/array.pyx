@@ -245,6 +245,8 @@ cdef class AnyTensor:
         return int(self.item())
 
     def __format__(self, form):
+        if not isinstance(form, str):
+            raise_error("OptionError", f"format: a text is needed, got {type(form).__name__}")
         return format(self.item(), form) if form or self.info.ndim == 0 else str(self)
 
     def __index__(self):
@@ -294,27 +296,30 @@ cdef class AnyTensor:
             raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
 
     def __contains__(self, item):
-        return item in self.numpy()
+        try:
+            return item in self.numpy()
+        except (TypeError, ValueError) as error:
+            raise_error("DTypeError", f"in: a number is needed, got {type(item).__name__} ({error})")
 
     # Comparisons are by element, as NumPy's.
 
     def __eq__(self, other):
-        return self.numpy() == other
+        return _operate("__eq__", self, other)
 
     def __ne__(self, other):
-        return self.numpy() != other
+        return _operate("__ne__", self, other)
 
     def __lt__(self, other):
-        return self.numpy() < other
+        return _operate("__lt__", self, other)
 
     def __le__(self, other):
-        return self.numpy() <= other
+        return _operate("__le__", self, other)
 
     def __gt__(self, other):
-        return self.numpy() > other
+        return _operate("__gt__", self, other)
 
     def __ge__(self, other):
-        return self.numpy() >= other
+        return _operate("__ge__", self, other)
 
     def __hash__(self):
         # By identity, as `==` is by element.

@@ -340,7 +340,9 @@ cdef class RefBase:
         return int(only_element(self, "trunc"))
 
     def __format__(self, form):
-        return format(only_element(self, "format"), form) if form or not self.shape and has_value(self) else str(self)
+        if isinstance(form, str) and not form and (self.shape or not has_value(self)):
+            return str(self)
+        return format(only_element(self, "format"), form)
 
     def __index__(self):
         if has_value(self) and not self.shape and self.dtype in ("int64", "int32"):
