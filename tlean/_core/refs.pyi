@@ -1,5 +1,7 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+def install_indexing(read: Callable[[Any, Any], Any]) -> None: ...
 
 class RefBase:
     def __add__(self, other: Any) -> Any: ...

@@ -2,8 +2,6 @@
 cimport cython
 from cpython.object cimport PyObject_GenericGetAttr
 
-import operator
-
 from numpy import bool_, floating, integer
 
 from tlean._core.arena cimport raise_error
@@ -16,6 +14,16 @@ def install_op_names(names):
     """Take these for ops where a reference is asked for them."""
     global _op_names
     _op_names = frozenset(names)
+
+
+# What `x[key]` calls.
+cdef object _read = None
+
+
+def install_indexing(read):
+    """Take this function for `x[key]`."""
+    global _read
+    _read = read
 
 
 cdef inline object plain(object value):
@@ -158,36 +166,7 @@ cdef class RefBase:
         raise_error("DTypeError", "a reference has no truth value; read its value first")
 
     def __getitem__(self, key):
-        keys = key if isinstance(key, tuple) else (key,)
-        shape = tuple(self.shape)
-        if len(keys) > len(shape):
-            raise_error("IndexRangeError", f"x[...]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
-        starts, stops, steps, kept = [], [], [], []
-        for axis, n in enumerate(shape):
-            k = keys[axis] if axis < len(keys) else slice(None)
-            if isinstance(k, slice):
-                try:
-                    start, stop, step = k.indices(n)
-                except (TypeError, ValueError) as error:
-                    raise_error("OptionError", f"x[...]: a slice must hold ints or nothing, and a step other than 0, got {k} ({error})")
-                if step < 1:
-                    raise_error("OptionError", f"x[...]: a step must be at least 1, got {step}")
-                stop = max(start, stop)
-                kept.append(len(range(start, stop, step)))
-            else:
-                try:
-                    i = operator.index(k)
-                except TypeError:
-                    raise_error("DTypeError", f"x[...]: an index must be an int or a slice, got {type(k).__name__}")
-                if not -n <= i < n:
-                    raise_error("IndexRangeError", f"x[...]: index {i} is out of range on axis {axis}, got x: {shape}")
-                start = i + n if i < 0 else i
-                stop, step = start + 1, 1
-            starts.append(start)
-            stops.append(stop)
-            steps.append(step)
-        y = self.ops.slice(self, tuple(starts), tuple(stops), tuple(steps))
-        return self.ops.reshape(y, tuple(kept)) if len(kept) != len(shape) else y
+        return _read(self, key)
 
     def __getattribute__(self, name):
         # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.

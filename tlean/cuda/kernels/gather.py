@@ -1,37 +1,78 @@
-"""Rows by number: taking them, and adding to them in the order of the indices."""
+"""Rows by number: taking them, and writing or adding to them in the order of the indices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...errors import ShapeError
 from .plan import COMMON, Argument, Family, Fault, In, Launch, Out, Plan, ceil_div, flat
 
 #: Blocks of rows that share the scan over the indices of a scatter.
 PARTS = 64
 
 _SOURCE = """
-extern "C" __global__ void k_gather_rows(float *y, const float *x, const i64 *index, int *fault, i64 rows, i64 width, i64 strict, i64 n) {
+enum { DROP, STRICT, RAISE, CLIP, FILL };
+enum { ADD, SET, MAXIMUM, MINIMUM };
+
+/* The row that an index names among n, -1 for none; `wrap` is added to a negative one where the mode says so. */
+static __device__ i64 resolve(i64 i, i64 n, i64 wrap, i64 mode, int *fault) {
+    if (mode == CLIP) return i < n ? (i < 0 ? 0 : i) : n - 1;
+    if (i < 0 && (mode == RAISE || mode == FILL)) i += wrap;
+    if (i >= 0 && i < n) return i;
+    if (fault && (mode == STRICT || mode == RAISE)) atomicExch(fault, 1);
+    return -1;
+}
+
+extern "C" __global__ void k_gather_rows(
+    float *y, const float *x, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 n
+) {
     TL_EACH(i, n) {
-        const i64 row = index[i / width];
-        const bool inside = row >= 0 && row < rows;
-        y[i] = inside ? x[row * width + i % width] : 0;
-        if (!inside && strict) atomicExch(fault, 1);
+        const i64 at = i / width, row = resolve(index[at % taken], rows, rows, mode, fault);
+        y[i] = row < 0 ? 0 : x[(at / taken * rows + row) * width + i % width];
     }
 }
 
 /* x, or zeros where x is absent. */
 extern "C" __global__ void k_start(float *y, const float *x, i64 n) { TL_EACH(i, n) y[i] = x ? x[i] : 0; }
 
-/* A thread owns one column of a block of rows and goes through the indices in order, so the order of additions is fixed. */
-extern "C" __global__ void k_add_rows(float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 strict) {
+/* A thread owns one column of some rows of every block and goes through the indices in order, so the order of additions is fixed. */
+extern "C" __global__ void k_put_rows(
+    float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 blocks, i64 what
+) {
     const i64 column = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     const i64 each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each, last = first + each;
-    if (column >= width) return;
+    if (column >= width * blocks) return;
+    y += column / width * rows * width + column % width;
+    v += column / width * taken * width + column % width;
     for (i64 t = 0; t < taken; t++) {
-        const i64 row = index[t];
-        if (row < 0 || row >= rows) {
-            if (strict) atomicExch(fault, 1);
-        } else if (row >= first && row < last) y[row * width + column] += v[t * width + column];
+        const i64 row = resolve(index[t], rows, rows, mode, fault);
+        if (row < first || row >= last || row < 0) continue;
+        float *to = y + row * width;
+        const float old = *to, value = v[t * width];
+        if (what == ADD) *to = old + value;
+        else if (what == SET) *to = value;
+        else if (what == MAXIMUM) *to = old > value || old != old ? old : value;
+        else *to = old < value || old != old ? old : value;
+    }
+}
+
+struct Walk { i64 sizes[16], strides[16], before[16], along[16]; };
+
+/* Positions made of indices: see the CPU's kernel. */
+extern "C" __global__ void k_locate(
+    i64 *y, const i64 *index, const i64 *prior, int *fault, Walk w, i64 axes, i64 size, i64 wrap, i64 step, i64 mode, i64 first, i64 n
+) {
+    TL_EACH(p, n) {
+        i64 rest = p, at = first, before = 0, offset = 0;
+        for (int a = (int)axes - 1; a >= 0; a--) {
+            const i64 k = rest % w.sizes[a];
+            rest /= w.sizes[a];
+            at += k * w.strides[a];
+            before += k * w.before[a];
+            offset += k * w.along[a];
+        }
+        const i64 row = resolve(index[at], size, wrap, mode, fault), added = prior ? prior[before] : 0;
+        y[p] = row < 0 || added < 0 ? -1 : step * row + offset + added;
     }
 }
 """
@@ -39,63 +80,83 @@ extern "C" __global__ void k_add_rows(float *y, const float *v, const i64 *index
 # In whatever order the threads come: for sessions that do not ask for the same bits in every run.
 _ATOMIC = """
 extern "C" __global__ void k_add_rows_atomic(
-    float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 strict, i64 n
+    float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 n
 ) {
     TL_EACH(i, n) {
-        const i64 row = index[i / width];
-        if (row >= 0 && row < rows) atomicAdd(y + row * width + i % width, v[i]);
-        else if (strict) atomicExch(fault, 1);
+        const i64 at = i / width, row = resolve(index[at % taken], rows, rows, mode, fault);
+        if (row >= 0) atomicAdd(y + (at / taken * rows + row) * width + i % width, v[i]);
     }
 }
 """
 
+#: The codes of the modes that find an index out of range to be a fault; see `ops.gather`.
+_FAULTS = (1, 2)
+#: Axes that `k_locate` walks.
+_MOST_AXES = 16
+
+
+def _fault(mode: int) -> Argument:
+    return Fault() if mode in _FAULTS else 0
+
 
 def gather_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    rows, width, taken, strict = ints
-    fault: Argument = Fault() if strict else 0
-    return Plan((flat("k_gather_rows", taken * width, Out(0), In(0), In(1), fault, rows, width, strict),))
+    rows, width, taken, mode, blocks, _ = ints
+    n = blocks * taken * width
+    return Plan((flat("k_gather_rows", n, Out(0), In(0), In(1), _fault(mode), rows, width, taken, mode),))
 
 
-def _add(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
-    rows, width, taken, strict = ints
-    start = flat("k_start", rows * width, Out(0), x)
-    args = (Out(0), v, index, Fault() if strict else 0, rows, width, taken, strict)
+def _put(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
+    rows, width, taken, mode, blocks, what = ints
+    start = flat("k_start", blocks * rows * width, Out(0), x)
+    args = (Out(0), v, index, _fault(mode), rows, width, taken, mode, blocks, what)
     # Without rows there is still an index to refuse.
-    grid = (ceil_div(width, 128) if taken else 0, max(min(rows, PARTS), 1), 1)
-    return Plan((start, Launch("k_add_rows", args, grid, (128, 1, 1))))
+    grid = (ceil_div(width * blocks, 128) if taken else 0, max(min(rows, PARTS), 1), 1)
+    return Plan((start, Launch("k_put_rows", args, grid, (128, 1, 1))))
 
 
 def scatter_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    return _add(ints, 0, In(0), In(1))
+    return _put(ints, 0, In(0), In(1))
 
 
-def scatter_add_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    return _add(ints, In(0), In(1), In(2))
+def scatter_into_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return _put(ints, In(0), In(1), In(2))
 
 
 def _add_atomic(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
-    rows, width, taken, strict = ints
-    start = flat("k_start", rows * width, Out(0), x)
-    return Plan((start, flat("k_add_rows_atomic", taken * width, Out(0), v, index, Fault() if strict else 0, rows, width, strict)))
+    rows, width, taken, mode, blocks, what = ints
+    if what:
+        # Only sums are the same in every order.
+        return _put(ints, x, v, index)
+    start = flat("k_start", blocks * rows * width, Out(0), x)
+    args = (Out(0), v, index, _fault(mode), rows, width, taken, mode)
+    return Plan((start, flat("k_add_rows_atomic", blocks * taken * width, *args)))
 
 
 def scatter_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return _add_atomic(ints, 0, In(0), In(1))
 
 
-def scatter_add_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+def scatter_into_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return _add_atomic(ints, In(0), In(1), In(2))
+
+
+def locate(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    axes, count, size, wrap, step, mode, first, *rest = ints
+    if axes > _MOST_AXES:
+        raise ShapeError(f"CUDA: indices must have at most {_MOST_AXES} axes together, not {axes}")
+    walk = tuple(v for k in range(4) for v in (*rest[k * axes : (k + 1) * axes], *(1 if k == 0 else 0,) * (_MOST_AXES - axes)))
+    return Plan((flat("k_locate", count, Out(0), In(0), In(1), _fault(mode), walk, axes, size, wrap, step, mode, first),))
 
 
 FAMILY = Family(
     "gather",
     COMMON + _SOURCE,
-    {"gather_rows": gather_rows, "scatter_rows": scatter_rows, "scatter_add_rows": scatter_add_rows},
+    {"gather_rows": gather_rows, "scatter_rows": scatter_rows, "scatter_into_rows": scatter_into_rows, "locate": locate},
     variants={
         "atomic": Family(
             "gather_atomic",
             COMMON + _SOURCE + _ATOMIC,
-            {"scatter_rows": scatter_rows_atomic, "scatter_add_rows": scatter_add_rows_atomic},
+            {"scatter_rows": scatter_rows_atomic, "scatter_into_rows": scatter_into_rows_atomic},
         )
     },
 )

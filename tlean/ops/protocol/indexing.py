@@ -10,6 +10,23 @@ from .ref import Index, Ref
 class IndexingOps(Protocol):
     """Reading and adding at indices."""
 
+    def take(self, x: Ref, indices: Index, axis: int | None = None, mode: str = "raise", *, name: str | None = None) -> Ref:
+        """Entries along an axis by number, or of the whole array in row-major order where it is None: y[…, j, …] = x[…, indices[j], …].
+
+        Args:
+            x: `s`.
+            indices: `k`, integer; negative ones count from the end.
+            axis: the axis; negative ones count from the end.
+            mode: what an index out of range does. "raise"; "clip" takes the nearest entry, the first for every negative one, as in NumPy;
+                "fill" takes zeros. "strict" and "drop" are "raise" and "fill" without counting from the end.
+
+        Returns: `s` with the shape `k` in the place of the axis; `k` where the axis is None.
+        Raises: IndexRangeError if an index is out of range (where it is a run-time input: when the program runs); OptionError for
+            another mode.
+        Derivative: at each entry the sum of the g[j] over the j that name it, in their order: repeated indices add up.
+        """
+        ...
+
     def gather_scalar(self, x: Ref, i: Index, *, name: str | None = None) -> Ref:
         """One element of a vector: y = x[i].
 
