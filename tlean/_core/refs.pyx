@@ -16,14 +16,15 @@ def install_op_names(names):
     _op_names = frozenset(names)
 
 
-# What `x[key]` calls.
+# What `x[key]` and `x.at` call.
 cdef object _read = None
+cdef object _at = None
 
 
-def install_indexing(read):
-    """Take this function for `x[key]`."""
-    global _read
-    _read = read
+def install_indexing(read, at):
+    """Take these functions for `x[key]` and `x.at`."""
+    global _read, _at
+    _read, _at = read, at
 
 
 cdef inline object plain(object value):
@@ -167,6 +168,14 @@ cdef class RefBase:
 
     def __getitem__(self, key):
         return _read(self, key)
+
+    def __setitem__(self, key, value):
+        raise_error("DTypeError", "x[...] = v: a value must not change; y = x.at[...].set(v) gives a new one")
+
+    @property
+    def at(self):
+        """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""
+        return _at(self)
 
     def __getattribute__(self, name):
         # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.

@@ -1,4 +1,4 @@
-"""`x[key]` of every backend's references: keys in canonical form, and the ops that they stand for."""
+"""`x[key]` and `x.at[key]` of every backend's references: keys in canonical form, and the ops that they mean."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from tlean._core.refs import install_indexing
 
 from .key import Key, parse
 from .read import read
+from .update import At, Entries
 
-install_indexing(read)
+install_indexing(read, At)
 
-__all__ = ["Key", "parse", "read"]
+__all__ = ["At", "Entries", "Key", "parse", "read"]

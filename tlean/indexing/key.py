@@ -3,7 +3,7 @@
 A key has a basic part, which is a box (slices of any step, and integers where nothing else is an array), and an advanced part: an integer,
 an array of integers, or a reference of integers for each of some axes. Boolean arrays are the arrays of their `nonzero`. The result has the
 axes that slices keep, those that None adds, and the broadcast shape of the advanced part: in the place of the advanced axes where these
-stand next to each other in the key, in front otherwise.
+are next to each other in the key, in front otherwise.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def parse(key: Any, shape: Shape, mode: str = "raise") -> Key:
     """The canonical form of a key for an array of that shape.
 
     Args:
-        key: what stands between the brackets.
+        key: what is between the brackets.
         shape: of the array.
         mode: "raise", or how a constant index out of range is taken: "clip" (the nearest entry; negative ones are 0) or "fill" (none).
 
@@ -129,7 +129,7 @@ class _Parser:
         indices: list[Any] = []
         masks: list[Any] = []
         shape: list[int] = []  # of the result, without the advanced part
-        places: list[tuple[int, int]] = []  # where in it an advanced part stands, and how many of the axes before are x's own
+        places: list[tuple[int, int]] = []  # where in it an advanced part is, and how many of the axes before are x's own
         kept = 0
         apart = ended = False
         for p in self.parts:

@@ -17,7 +17,7 @@ def read(x: Any, key: Any, mode: str = "raise") -> Any:
 
     Args:
         x: a reference.
-        key: what stands between the brackets.
+        key: what is between the brackets.
         mode: what an index out of range does, as `take` has it.
 
     Raises: IndexRangeError, OptionError, DTypeError, ShapeError as `parse` says; DTypeError for a mask that is known at run time only.

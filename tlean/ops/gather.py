@@ -40,8 +40,8 @@ def taken(x: Shape, at: Shape, axis: int | None) -> Shape:
     return at if axis is None else (*x[:axis], *at, *x[axis + 1 :])
 
 
-def _checked(x: Shape, at: Shape, axis: Any, mode: Any) -> tuple[int | None, str]:
-    # The axis counted from 0, and the mode.
+def checked_rows(x: Shape, at: Shape, axis: Any, mode: Any) -> tuple[int | None, str]:
+    """The axis counted from 0, and the mode. Raises: OptionError, IndexRangeError."""
     if not isinstance(mode, str) or mode not in MODES:
         raise OptionError(f"mode must be one of {', '.join(MODES)}")
     k = None if axis is None else normalize_axis(axis, len(x))
@@ -84,7 +84,7 @@ class Take:
     """Entries along an axis by number, or of the whole array in row-major order where axis is None; negative ones count from the end."""
 
     def options(x, indices, *, axis=None, mode="raise"):
-        axis, mode = _checked(x, indices, axis, mode)
+        axis, mode = checked_rows(x, indices, axis, mode)
         return {"axis": axis, "mode": mode}
 
     def shape(x, indices, *, axis, mode):
@@ -116,7 +116,7 @@ class ScatterRows:
 
     def options(v, i, *, shape, axis=0, mode="drop"):
         target = as_shape(shape)
-        axis, mode = _checked(target, i, axis, mode)
+        axis, mode = checked_rows(target, i, axis, mode)
         if v != taken(target, i, axis):
             raise ShapeError(f"v must have the shape {taken(target, i, axis)} of the rows that the indices name")
         return {"shape": target, "axis": axis, "mode": mode}
@@ -175,7 +175,7 @@ class Locate:
     """
 
     def options(i, prior, *, shape, size, pick=None, wrap=None, step=1, along=None, mode="raise"):
-        _, mode = _checked((size,), i, 0, mode)
+        _, mode = checked_rows((size,), i, 0, mode)
         target = as_shape(shape)
         along = (0,) * len(target) if along is None else tuple(index(a) for a in along)
         wrap = size if wrap is None else index(wrap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from ...errors import ShapeError
 from .plan import COMMON, Argument, Family, Fault, In, Launch, Out, Plan, ceil_div, flat
@@ -77,6 +78,76 @@ extern "C" __global__ void k_locate(
 }
 """
 
+_LINKS = """
+enum { PREVIOUS, NEXT, LAST, FIRST, START };
+
+/* Each index looks for the nearest one, before or after it, that names the same entry. */
+extern "C" __global__ void k_neighbours(i64 *y, const i64 *index, int *fault, i64 size, i64 mode, i64 which, i64 n) {
+    TL_EACH(j, n) {
+        const i64 row = resolve(index[j], size, size, mode, fault), by = which == NEXT || which == LAST ? 1 : -1;
+        i64 k = j + by;
+        while (k >= 0 && k < n && resolve(index[k], size, size, mode, 0) != row) k += by;
+        const bool other = k >= 0 && k < n;
+        y[j] = row < 0 ? -1 : which <= NEXT ? (other ? k : -1) : other ? -1 : which == START ? j : row;
+    }
+}
+
+extern "C" __global__ void k_no_links(i64 *y, i64 n) { TL_EACH(j, n) y[j] = -1; }
+extern "C" __global__ void k_inverse_links(i64 *y, const i64 *link, i64 n) {
+    TL_EACH(j, n) if (link[j] >= 0 && link[j] < n) y[link[j]] = j;
+}
+
+/* A thread owns one column of a block and goes through its rows in order. */
+extern "C" __global__ void k_chain_rows(
+    float *y, const float *a, const float *b, const i64 *link, i64 rows, i64 width, i64 backwards, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 first = i / width * rows * width + i % width;
+        for (i64 k = 0; k < rows; k++) {
+            const i64 j = backwards ? rows - 1 - k : k, at = first + j * width, l = link[j];
+            if (l < 0 || l >= rows) y[at] = b[at];
+            else {
+                const float product = __fmul_rn(a[at], y[first + l * width]);
+                y[at] = b[at] == 0 ? product : __fadd_rn(product, b[at]);
+            }
+        }
+    }
+}
+
+extern "C" __global__ void k_flags(float *y, const unsigned char *mask, i64 n) { TL_EACH(i, n) y[i] = mask[i] != 0; }
+
+/* Element i of a box in x; -1 where `at` says nowhere or the box does not lie within. */
+static __device__ i64 boxed(i64 i, const Walk &w, i64 axes, i64 offset, const i64 *at, i64 total, int *fault) {
+    if (at && *at < 0) return -1;
+    i64 place = offset + (at ? *at : 0);
+    for (int a = (int)axes - 1; a >= 0; a--) {
+        place += i % w.sizes[a] * w.strides[a];
+        i /= w.sizes[a];
+    }
+    if (place >= 0 && place < total) return place;
+    if (fault) atomicExch(fault, 1);
+    return -1;
+}
+
+extern "C" __global__ void k_set_box(
+    float *y, const float *v, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 place = boxed(i, w, axes, offset, at, total, fault);
+        if (place >= 0) y[place] = v[i];
+    }
+}
+
+extern "C" __global__ void k_take_box(
+    float *y, const float *x, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 place = boxed(i, w, axes, offset, at, total, fault);
+        y[i] = place < 0 ? 0 : x[place];
+    }
+}
+"""
+
 # In whatever order the threads come: for sessions that do not ask for the same bits in every run.
 _ATOMIC = """
 extern "C" __global__ void k_add_rows_atomic(
@@ -140,18 +211,67 @@ def scatter_into_rows_atomic(ints: Sequence[int], floats: Sequence[float]) -> Pl
     return _add_atomic(ints, In(0), In(1), In(2))
 
 
+def _walk(axes: int, *runs: Sequence[int]) -> tuple[int, ...]:
+    if axes > _MOST_AXES:
+        raise ShapeError(f"CUDA: indices and boxes must have at most {_MOST_AXES} axes that cannot be merged, not {axes}")
+    every = (*runs, *[(0,) * axes] * (4 - len(runs)))
+    return tuple(v for k, run in enumerate(every) for v in (*run, *(0 if k else 1,) * (_MOST_AXES - axes)))
+
+
 def locate(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     axes, count, size, wrap, step, mode, first, *rest = ints
-    if axes > _MOST_AXES:
-        raise ShapeError(f"CUDA: indices must have at most {_MOST_AXES} axes together, not {axes}")
-    walk = tuple(v for k in range(4) for v in (*rest[k * axes : (k + 1) * axes], *(1 if k == 0 else 0,) * (_MOST_AXES - axes)))
+    walk = _walk(axes, *(rest[k * axes : (k + 1) * axes] for k in range(4)))
     return Plan((flat("k_locate", count, Out(0), In(0), In(1), _fault(mode), walk, axes, size, wrap, step, mode, first),))
+
+
+def neighbours(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    count, size, mode, which = ints
+    return Plan((flat("k_neighbours", count, Out(0), In(0), _fault(mode), size, mode, which),))
+
+
+def inverse_links(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return Plan((flat("k_no_links", ints[0], Out(0)), flat("k_inverse_links", ints[0], Out(0), In(0))))
+
+
+def chain_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    blocks, rows, width, backwards = ints
+    n = blocks * width if rows else 0
+    return Plan((flat("k_chain_rows", n, Out(0), In(0), In(1), In(2), rows, width, backwards),))
+
+
+def flags(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return Plan((flat("k_flags", ints[0], Out(0), In(0)),))
+
+
+def _box(function: str, ints: Sequence[int], source: Argument, at: Argument) -> Launch:
+    total, offset, axes, *rest = ints
+    walk = _walk(axes, rest[:axes], rest[axes:])
+    return flat(function, prod(rest[:axes]), Out(0), source, at, Fault(), walk, axes, offset, total)
+
+
+def set_box(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return Plan((flat("k_start", ints[0], Out(0), In(0)), _box("k_set_box", ints, In(1), In(2))))
+
+
+def take_box(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return Plan((_box("k_take_box", ints, In(0), In(1)),))
 
 
 FAMILY = Family(
     "gather",
-    COMMON + _SOURCE,
-    {"gather_rows": gather_rows, "scatter_rows": scatter_rows, "scatter_into_rows": scatter_into_rows, "locate": locate},
+    COMMON + _SOURCE + _LINKS,
+    {
+        "gather_rows": gather_rows,
+        "scatter_rows": scatter_rows,
+        "scatter_into_rows": scatter_into_rows,
+        "locate": locate,
+        "neighbours": neighbours,
+        "_inverse_links": inverse_links,
+        "chain_rows": chain_rows,
+        "_flags": flags,
+        "set_box": set_box,
+        "take_box": take_box,
+    },
     variants={
         "atomic": Family(
             "gather_atomic",

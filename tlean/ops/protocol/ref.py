@@ -56,3 +56,7 @@ class Ref(Protocol):
     def __neg__(self) -> Ref: ...
 
     def __getitem__(self, key: Any) -> Ref: ...
+
+    @property
+    def at(self) -> Any:
+        """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""

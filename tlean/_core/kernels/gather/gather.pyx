@@ -6,9 +6,9 @@ Sums at repeated positions are taken in the order of the positions, so they do n
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK
+from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_SLOT_ROWS
 from tlean._core.simd.real cimport least, most, real
-from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for
+from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for, scratch
 
 cdef extern from *:
     """
@@ -325,6 +325,12 @@ KERNELS = {
     "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
     "scatter_into_rows:f32": <size_t>&scatter_into_rows[float], "scatter_into_rows:f64": <size_t>&scatter_into_rows[double],
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
+    "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
+    "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
+    "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
+    "_flags:f32": <size_t>&flags[float], "_flags:f64": <size_t>&flags[double],
+    "set_box:f32": <size_t>&set_box[float], "set_box:f64": <size_t>&set_box[double],
+    "take_box:f32": <size_t>&take_box[float], "take_box:f64": <size_t>&take_box[double],
     "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],
     "place_at:f32": <size_t>&place_at[float], "place_at:f64": <size_t>&place_at[double],
 }
