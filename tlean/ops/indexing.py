@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import IndexRangeError, OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
-from .gather import at, at_one, rows_numbers
 from .layout import row_strides, strided_numbers
 from .registry import defop, linear_jvp
+from .rows.take import at, at_one, rows_numbers
 from .samples import Arr, bad, good
 
 # Slices and padding --------------------------------------------------------------------------------------------------------

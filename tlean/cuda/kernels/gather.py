@@ -107,8 +107,8 @@ extern "C" __global__ void k_chain_rows(
             const i64 j = backwards ? rows - 1 - k : k, at = first + j * width, l = link[j];
             if (l < 0 || l >= rows) y[at] = b[at];
             else {
-                const float product = __fmul_rn(a[at], y[first + l * width]);
-                y[at] = b[at] == 0 ? product : __fadd_rn(product, b[at]);
+                const float product = a[at] * y[first + l * width];
+                y[at] = b[at] == 0 ? product : product + b[at];
             }
         }
     }

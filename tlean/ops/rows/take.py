@@ -10,10 +10,10 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ..errors import IndexRangeError, OptionError, ShapeError
-from ..shapes import Shape, as_shape, normalize_axis, size
-from .registry import defop, linear_jvp, no_gradient, no_tangent
-from .samples import Arr, bad, good
+from ...errors import IndexRangeError, OptionError, ShapeError
+from ...shapes import Shape, as_shape, normalize_axis, size
+from ..registry import defop, linear_jvp, no_gradient, no_tangent
+from ..samples import Arr, bad, good
 
 #: What an index out of range does, with the kernels' codes. "drop" and "strict" refuse negative ones too.
 MODES = {"drop": 0, "strict": 1, "raise": 2, "clip": 3, "fill": 4}

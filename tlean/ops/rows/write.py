@@ -5,13 +5,13 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ..errors import OptionError, ShapeError
-from ..shapes import Shape, as_shape, size
-from .elementwise import elementwise
-from .gather import MODES, WRITES, at, at_one, checked_rows, geometry, rows_numbers, taken
-from .layout import row_strides, strided_numbers
-from .registry import defop, linear_jvp, no_gradient, no_tangent
-from .samples import Arr, bad, good
+from ...errors import OptionError, ShapeError
+from ...shapes import Shape, as_shape, size
+from ..elementwise import elementwise
+from ..layout import row_strides, strided_numbers
+from ..registry import defop, linear_jvp, no_gradient, no_tangent
+from ..samples import Arr, bad, good
+from .take import MODES, WRITES, at, at_one, checked_rows, geometry, rows_numbers, taken
 
 elementwise(
     "_tied(a, b)",
