@@ -1,5 +1,5 @@
 """Ops on entries, rows and boxes that are named by number."""
 
-from . import take, write
+from . import named, take, write
 
-__all__ = ["take", "write"]
+__all__ = ["named", "take", "write"]
