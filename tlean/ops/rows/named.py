@@ -43,9 +43,14 @@ class _Errors:
         pass
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, TleanError) and not error.completed:
-            told = [describe(n, tuple(x.shape), str(x.dtype)) for n, x in self.arguments.items() if hasattr(x, "dtype")]
-            raise complete(error, self.op, told, {n: x for n, x in self.arguments.items() if not hasattr(x, "dtype")}) from None
+        reason = error
+        if isinstance(error, TypeError | ValueError | OverflowError | NotImplementedError) and not isinstance(error, TleanError):
+            # Something was met that cannot be counted or iterated with.
+            reason = OptionError(f"an argument must be of a kind that the op takes ({error})")
+        if isinstance(reason, TleanError) and not reason.completed:
+            shaped = {n: x for n, x in self.arguments.items() if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")}
+            told = [describe(n, x.shape, str(x.dtype)) for n, x in shaped.items()]
+            raise complete(reason, self.op, told, {n: x for n, x in self.arguments.items() if n not in shaped}) from None
 
 
 def _value_of(ops: Any, v: Any, shape: Shape, name: str) -> Any:

@@ -10,16 +10,23 @@ from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_S
 from tlean._core.simd.real cimport least, most, real
 from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for, scratch
 
-cdef extern from *:
-    """
-    #define TL_FETCH(address) __builtin_prefetch(address)
-    """
-    void TL_FETCH(const void* address) noexcept nogil
+cdef extern from "kernels/gather/rows.h" nogil:
+    bint tl_all_within(const int64_t* at, int64_t count, int64_t n)
+    void tl_take_f32(float* out, const float* x, const int64_t* rows, int64_t count)
+    void tl_take_f64(double* out, const double* x, const int64_t* rows, int64_t count)
+    int64_t tl_rows_ahead(int64_t nbytes)
+    void tl_fetch_row(const char* row, int64_t nbytes, bint write)
+    void tl_copy_lines(char* to, const char* source, int64_t nbytes, bint past)
+    void tl_written_past()
+    void tl_add_ones_f32(float* out, const float* v, const int64_t* rows, int64_t count)
+    void tl_add_ones_f64(double* out, const double* v, const int64_t* rows, int64_t count)
+    void tl_add_row_f32(float* out, const float* v, int64_t n)
+    void tl_add_row_f64(double* out, const double* v, int64_t n)
 
 cdef enum:
     CHUNK = 32768          # elements of one chunk
     BLOCK = 512            # indices that are checked before the rows that they name are touched
-    AHEAD = 8              # rows that are asked for before they are needed
+    LARGE = 16777216       # bytes of an output that is written past the caches
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
     # What an index out of range does. RAISE, FILL: a negative one counts from the end first. CLIP: the nearest row is taken.
     DROP = 0, STRICT = 1, RAISE = 2, CLIP = 3, FILL = 4
@@ -30,6 +37,15 @@ cdef double NS_PER_BYTE = 0.1
 
 
 # Indices --------------------------------------------------------------------------------------------------------------------
+
+cdef inline const int64_t* named(const int64_t* at, int64_t* rows, int64_t count, int64_t n, int64_t mode, bint* every) noexcept nogil:
+    # The rows that indices name: the indices themselves where that is what they are, which is nearly always so.
+    if tl_all_within(at, count, n):
+        every[0] = True
+        return at
+    every[0] = resolve(at, rows, count, n, mode)
+    return rows
+
 
 cdef inline bint resolve(const int64_t* at, int64_t* rows, int64_t count, int64_t n, int64_t mode) noexcept nogil:
     # The rows that indices name among n, -1 for none; whether each names one.
@@ -52,10 +68,12 @@ cdef bint within(const int64_t* at, int64_t count, int64_t n, int64_t mode) noex
     # Whether no index is an error.
     cdef int64_t rows[BLOCK]
     cdef int64_t j = 0
+    cdef bint every
     if mode != STRICT and mode != RAISE:
         return True
     while j < count:
-        if not resolve(at + j, rows, least(BLOCK, count - j), n, mode):
+        named(at + j, rows, least(BLOCK, count - j), n, mode, &every)
+        if not every:
             return False
         j += BLOCK
     return True
@@ -91,24 +109,25 @@ cdef inline void read_numbers(Rows* c, const int64_t* ints) noexcept nogil:
     c.status = TL_OK
 
 
-cdef inline void take_rows(real* out, const real* x, const int64_t* rows, int64_t count, int64_t n, bint every) noexcept nogil:
-    cdef int64_t j, k, nbytes = n * sizeof(real)
+cdef inline void take_rows(
+    real* out, const real* x, const int64_t* rows, int64_t count, int64_t n, bint every, bint past
+) noexcept nogil:
+    cdef int64_t j, k, nbytes = n * sizeof(real), ahead = tl_rows_ahead(nbytes)
     if n == 1 and every:
-        for j in range(count):
-            out[j] = x[rows[j]]
+        if real is float:
+            tl_take_f32(out, x, rows, count)
+        else:
+            tl_take_f64(out, x, rows, count)
         return
+    for j in range(least(ahead, count)):
+        tl_fetch_row(<const char*>(x + rows[j] * n), nbytes, False)
     for j in range(count):
-        if j + AHEAD < count:
-            for k in range(0, least(nbytes, 512), 64):
-                TL_FETCH(<const char*>(x + rows[j + AHEAD] * n) + k)
+        if j + ahead < count:
+            tl_fetch_row(<const char*>(x + rows[j + ahead] * n), nbytes, False)
         if rows[j] < 0:
             memset(out + j * n, 0, nbytes)
-        elif nbytes == 64:
-            memcpy(out + j * n, x + rows[j] * n, 64)
-        elif nbytes == 128:
-            memcpy(out + j * n, x + rows[j] * n, 128)
-        elif nbytes == 256:
-            memcpy(out + j * n, x + rows[j] * n, 256)
+        elif nbytes % 64 == 0:
+            tl_copy_lines(<char*>(out + j * n), <const char*>(x + rows[j] * n), nbytes, past)
         elif nbytes < 64:
             for k in range(n):
                 out[j * n + k] = x[rows[j] * n + k]
@@ -120,25 +139,30 @@ cdef void gather_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Rows* c = <Rows*>context
     cdef real* out = <real*>c.out
     cdef const real* x = <const real*>c.x
-    cdef int64_t rows[BLOCK]
+    cdef int64_t space[BLOCK]
+    cdef const int64_t* rows
     cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.blocks * c.count), j, run
-    cdef bint every
+    cdef bint every, past = c.blocks * c.count * c.length * <int64_t>sizeof(real) >= LARGE and <uint64_t>out % 64 == 0
     while at < stop:
         j = at % c.count
         run = least(least(stop - at, c.count - j), BLOCK)
-        every = resolve(c.at + j, rows, run, c.rows, c.mode)
+        rows = named(c.at + j, space, run, c.rows, c.mode, &every)
         if not every and (c.mode == STRICT or c.mode == RAISE):
             c.status = TL_INDEX_OUT_OF_RANGE
             return
-        take_rows(out + at * c.length, x + at // c.count * c.rows * c.length, rows, run, c.length, every)
+        take_rows(out + at * c.length, x + at // c.count * c.rows * c.length, rows, run, c.length, every, past)
         at += run
+    if past:
+        tl_written_past()
 
 
 cdef inline void put_row(real* out, const real* v, int64_t n, int64_t what) noexcept nogil:
     cdef int64_t k
     if what == ADD:
-        for k in range(n):
-            out[k] += v[k]
+        if real is float:
+            tl_add_row_f32(out, v, n)
+        else:
+            tl_add_row_f64(out, v, n)
     elif what == SET:
         memcpy(out, v, n * sizeof(real))
     elif what == MAXIMUM:
@@ -149,22 +173,16 @@ cdef inline void put_row(real* out, const real* v, int64_t n, int64_t what) noex
             out[k] = out[k] if out[k] < v[k] or out[k] != out[k] else v[k]
 
 
-cdef inline void put_rows(real* out, const real* v, const int64_t* rows, int64_t count, int64_t n, int64_t what, int64_t first,
-                          int64_t stop) noexcept nogil:
+cdef inline void put_rows(
+    real* out, const real* v, const int64_t* rows, int64_t count, int64_t n, int64_t what, int64_t first, int64_t stop
+) noexcept nogil:
     # The rows of v that fall on rows first ... stop - 1 of out, in their order.
-    cdef int64_t j, i, k
-    if n == 1 and what == ADD:
-        for j in range(count):
-            i = rows[j]
-            if first <= i < stop:
-                out[i] += v[j]
-        return
+    cdef int64_t j, i, nbytes = n * sizeof(real), ahead = tl_rows_ahead(nbytes)
     for j in range(count):
-        if j + AHEAD < count:
-            i = rows[j + AHEAD]
+        if j + ahead < count:
+            i = rows[j + ahead]
             if first <= i < stop:
-                for k in range(0, least(n * <int64_t>sizeof(real), 512), 64):
-                    TL_FETCH(<const char*>(out + i * n) + k)
+                tl_fetch_row(<const char*>(out + i * n), nbytes, True)
         i = rows[j]
         if first <= i < stop:
             put_row(out + i * n, v + j * n, n, what)
@@ -176,7 +194,9 @@ cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* out = <real*>c.out + block * c.rows * c.length
     cdef const real* x = <const real*>c.x
     cdef const real* v = <const real*>c.v + block * c.count * c.length
-    cdef int64_t rows[BLOCK]
+    cdef int64_t space[BLOCK]
+    cdef const int64_t* rows
+    cdef bint every
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run
     if x != NULL:
@@ -185,8 +205,14 @@ cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         memset(out + first * n, 0, (stop - first) * n * sizeof(real))
     while j < c.count:
         run = least(BLOCK, c.count - j)
-        resolve(c.at + j, rows, run, c.rows, c.mode)
-        put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
+        rows = named(c.at + j, space, run, c.rows, c.mode, &every)
+        if n == 1 and c.what == ADD and every and c.parts == 1:
+            if real is float:
+                tl_add_ones_f32(out, v + j, rows, run)
+            else:
+                tl_add_ones_f64(out, v + j, rows, run)
+        else:
+            put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
         j += run
 
 
