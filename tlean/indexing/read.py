@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ def read(x: Any, key: Any, mode: str = "raise") -> Any:
     Raises: IndexRangeError, OptionError, DTypeError, ShapeError as `parse` says; DTypeError for a mask that is known at run time only.
     """
     shape = tuple(x.shape)
-    if type(key) is int and mode == "raise" and shape and -shape[0] <= key < shape[0]:
-        start = key + shape[0] if key < 0 else key
-        return x.ops.reshape(x.ops.slice(x, (start, *[0] * (len(shape) - 1)), (start + 1, *shape[1:])), shape[1:])
+    plain = _plain(key)
+    if plain is not None and mode == "raise":
+        box, result = _basic(shape, plain)
+        y = x if box is None else x.ops.slice(x, *box)
+        return y if result is None else x.ops.reshape(y, result)
     parsed = parse(key, shape, mode)
     if parsed.mask is not None:
         raise DTypeError(
@@ -37,6 +40,31 @@ def read(x: Any, key: Any, mode: str = "raise") -> Any:
         rows = Rows(parsed, mode, x.ops)
         y = x.ops.take(rows.arranged(y), rows.indices, axis=rows.axis, mode=rows.mode)
     return y if tuple(y.shape) == parsed.shape and y is not x else x.ops.reshape(y, parsed.shape)
+
+
+def _plain(key: Any) -> tuple[Any, ...] | None:
+    # A key of ints, slices of ints, None and Ellipsis as something that a cache takes; None for any other.
+    parts: list[Any] = []
+    for k in key if type(key) is tuple else (key,):
+        if type(k) is slice:
+            run = (k.start, k.stop, k.step)
+            if not all(v is None or type(v) is int for v in run):
+                return None
+            parts.append(run)
+        elif type(k) is int or k is None or k is Ellipsis:
+            parts.append(k)
+        else:
+            return None
+    return tuple(parts)
+
+
+@lru_cache(maxsize=4096)
+def _basic(shape: Shape, plain: tuple[Any, ...]) -> tuple[tuple[Shape, Shape, Shape] | None, Shape | None]:
+    # The box of a basic key, None for the whole array, and the shape to give it, None for its own.
+    key = parse(tuple(slice(*k) if type(k) is tuple else k for k in plain), shape)
+    whole = key.whole(shape)
+    box = None if whole else (key.starts, key.stops, key.steps)
+    return box, None if key.box == key.shape and not whole else key.shape
 
 
 class Rows:
