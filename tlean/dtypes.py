@@ -1,8 +1,22 @@
-"""The dtypes by name, and what the library must know of each."""
+"""The dtypes by name, what the library must know of each, and the dtypes of a call: what an op takes its operands in, and what it gives.
+
+A record declares the kind of each input (`dtypes=`) and of its outputs (`out_dtype=`):
+
+- `"float"`, what is not declared: an operand of the op's own float dtype. That is the promotion of the dtypes of its float operands,
+  float64 where one is float64; integers and Booleans do not count. Where no operand is a float it is the program's.
+- `"any"`: an operand that is moved and not computed with. Several of them are promoted together, integers and Booleans included.
+- `"int64"`, `"int32"`: integers, of either width. `"bool"`: Booleans. `"float32"`, `"float64"`: that dtype.
+
+Operands of other dtypes are converted inside the call: it is one node, whose parents are the operands as they are, and a cotangent comes
+back in its operand's dtype. What makes an array of no float operand has an option `dtype`; None means the program's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from .errors import DTypeError, OptionError
 
 #: Means "the float dtype of the program" wherever a dtype is declared.
 FLOAT = "float"
@@ -25,3 +39,57 @@ def promoted(dtypes: Iterable[str]) -> str:
     if floats:
         return "float64" if "float64" in several else floats[0]
     return next(d for d in INTEGERS if d in several)
+
+
+#: Dtypes as messages name their values.
+_VALUES = {"int64": "integers", "int32": "integers", "bool": "Booleans"}
+
+
+class Dtypes(NamedTuple):
+    """The dtypes of a call.
+
+    Attributes:
+        own: the op's float dtype.
+        works: what its kernel is named by: `own`, or the dtype of what it moves.
+        wanted: of each operand, as the op takes it; None for an absent one.
+        result: of each output that the shape rule does not name, as callers see it.
+        converted: whether an operand is to be converted.
+    """
+
+    own: str
+    works: str
+    wanted: tuple[str | None, ...]
+    result: str
+    converted: bool
+
+
+def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, dtypes: Sequence[str | None], default: str) -> Dtypes:
+    """The dtypes of a call.
+
+    Args:
+        names: of the inputs.
+        kinds: of the inputs.
+        result: the kind of the outputs.
+        dtypes: of the operands, None for an absent one.
+        default: the program's float dtype.
+
+    Raises: DTypeError for numbers where integers or Booleans are taken.
+    """
+    given = [default if d == FLOAT else d for d in dtypes]
+    for name, kind, d in zip(names, kinds, given, strict=True):
+        if kind in INTEGERS and d is not None and (d not in INTEGERS or (d == "bool") != (kind == "bool")):
+            raise DTypeError(f"{name} holds {_VALUES[kind]}, not {d}")
+    floats = [d for d, kind in zip(given, kinds, strict=True) if kind in (FLOAT, ANY) and d is not None and d not in INTEGERS]
+    own = promoted(floats) if floats else default
+    moved = [d for d, kind in zip(given, kinds, strict=True) if kind == ANY and d is not None]
+    together = promoted(moved) if moved else own
+    by_kind = {FLOAT: own, ANY: together}
+    wanted = tuple(None if d is None else by_kind.get(kind, kind) for d, kind in zip(given, kinds, strict=True))
+    return Dtypes(own, together, wanted, by_kind.get(result, result), wanted != tuple(given))
+
+
+def float_option(dtype: str | None) -> str | None:
+    """The option `dtype` of an op that makes floats. Raises: OptionError."""
+    if dtype not in (None, FLOAT, *FLOATS):
+        raise OptionError(f"dtype must be one of {', '.join(FLOATS)}, or None for the program's")
+    return None if dtype == FLOAT else dtype

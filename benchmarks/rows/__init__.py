@@ -5,7 +5,17 @@ from __future__ import annotations
 from rows.base import Row, StepRow
 from rows.further import indexing, norms_and_attention
 from rows.models import model_rows
-from rows.ops import chains, convolutions, elementwise_ops, layout_and_reductions, linear_algebra, pools, random_ops, softmax_and_losses
+from rows.ops import (
+    broadcasting,
+    chains,
+    convolutions,
+    elementwise_ops,
+    layout_and_reductions,
+    linear_algebra,
+    pools,
+    random_ops,
+    softmax_and_losses,
+)
 from rows.optimizers import optimizer_rows
 from rows.training import step_rows
 
@@ -13,7 +23,7 @@ from rows.training import step_rows
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     groups = (
-        *(chains, step_rows, elementwise_ops, layout_and_reductions, linear_algebra, convolutions, pools),
+        *(chains, step_rows, elementwise_ops, broadcasting, layout_and_reductions, linear_algebra, convolutions, pools),
         *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, optimizer_rows),
     )
     return [row for group in groups for row in group()]

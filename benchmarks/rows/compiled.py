@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rows.broadcasting import norm_jax, norm_ours, norm_theirs, pairs_logsumexp_jax, pairs_logsumexp_ours, pairs_sum_jax, pairs_sum_ours
 from rows.training import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
 
 Timed = Callable[[], Any]
@@ -296,6 +297,31 @@ def _many_jax(*refs: Any) -> Any:
     return _many(jnp.mean, jnp.square, *refs)
 
 
+# What is broadcast and reduced again ------------------------------------------------------------------------------------------------
+
+
+def _broadcasting() -> list[CompiledRow]:
+    def norm(rng: np.random.Generator) -> list[np.ndarray]:
+        return [rng.standard_normal(s, dtype=np.float32) for s in ((4096, 1024), (1024,), (1024,))]
+
+    def pairs(rng: np.random.Generator) -> list[np.ndarray]:
+        return [rng.standard_normal(s, dtype=np.float32) for s in ((4096, 1), (1, 4096))]
+
+    return [
+        CompiledRow("layer_norm_by_hand_4096x1024", "grad", norm, 3, norm_ours, lambda t, *xs: norm_theirs(t, *xs), norm_jax),
+        CompiledRow("pairs_4096_sum", "grad", pairs, 2, pairs_sum_ours, lambda t, *xs: pairs_sum_jax(*xs), pairs_sum_jax),
+        CompiledRow(
+            "pairs_4096_logsumexp",
+            "grad",
+            pairs,
+            2,
+            pairs_logsumexp_ours,
+            lambda t, x, y: t.logsumexp(-((x - y) ** 2), 1).mean(),
+            pairs_logsumexp_jax,
+        ),
+    ]
+
+
 def _small_mlp(rng: np.random.Generator) -> list[np.ndarray]:
     weights = [_normal(rng, 16, 10), _normal(rng, 16), _normal(rng, 4, 16), _normal(rng, 4)]
     return [*weights, _normal(rng, 32, 10), rng.integers(0, 4, 32)]
@@ -346,7 +372,7 @@ def all_rows() -> list[CompiledRow]:
                 _fuse_jax,
             )
         )
-    return rows
+    return rows + _broadcasting()
 
 
 # What is done with a program ---------------------------------------------------------------------------------------------------------

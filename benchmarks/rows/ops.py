@@ -65,6 +65,17 @@ def elementwise_ops() -> list[Row]:
     return rows
 
 
+def broadcasting() -> list[Row]:
+    """A row, a column and a number with a million elements, beside as many."""
+    shapes = {"same": (1000, 1000), "row": (1000,), "column": (1000, 1), "number": ()}
+    rows = []
+    for name, shape in shapes.items():
+        specs = [(1000, 1000), shape]
+        rows.append(op_row(f"add_{name}_1000x1000", "broadcasting", specs, lambda o, x, b: o.add(x, b), lambda t, x, b: x + b))
+        rows.append(op_row(f"mul_{name}_1000x1000", "broadcasting", specs, lambda o, x, s: o.mul(x, s), lambda t, x, s: x * s))
+    return rows
+
+
 def layout_and_reductions() -> list[Row]:
     rows = []
     for r, c in ((8, 8), (128, 128), (1024, 1024), (16384, 1024)):

@@ -382,6 +382,15 @@ def test_a_spread_of_a_spread_that_nothing_makes_is_found(monkeypatch):
         tl.grad(lambda o, x: o.sum(o.sum(x)))(np.ones((2, 2), "f4"))
 
 
+def test_operands_that_nothing_converted_are_found(monkeypatch):
+    """A kernel reads the memory as it is, so operands have the dtypes that its record takes."""
+    monkeypatch.setattr("tlean.compiler.lower.expand", lambda graph, target: graph)
+    specs = [Spec((3,), "float32"), Spec((3,), "float64")]
+    for program in (lambda o, x, y: o.mul(x, y), lambda o, x, y: o.concat([x, y])):
+        with pytest.raises(PlanError, match="operands have the dtypes of its record"):
+            tl.compile_out(program, specs).forward(np.ones(3), np.ones(3))
+
+
 def test_a_chain_that_overlooks_views_is_found(monkeypatch):
     """What fusion did: a view of a value was read before the value was made."""
     bound = strips.in_chains

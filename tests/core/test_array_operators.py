@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typed_program
 
 import tlean as tl
 
@@ -100,6 +101,18 @@ def test_beside_a_reference_it_is_a_constant() -> None:
     for y in (x - 0.1 * t, t * x, np.multiply(t, x), np.add(x, t), t.mul(x)):
         assert isinstance(y, tl.TensorRef)
     assert m.backward_scalar((t * x).sum())[x].tolist() == V.tolist()
+
+
+@pytest.mark.parametrize("x", [V.astype("float64"), tl.AnyTensor(V.astype("float64"))], ids=["NumPy", "array"])
+def test_a_step_of_descent(x: Any) -> None:
+    after = x - 0.1 * tl.grad(lambda ops, x: ops.sum(ops.square(x)))(x)
+    assert type(after) is tl.AnyTensor and after.dtype == "float64"
+    np.testing.assert_allclose(after.numpy(), 0.8 * np.asarray(x), rtol=1e-14)
+
+
+def test_a_typed_program() -> None:
+    assert typed_program.step().shape == (2,)
+    assert float(tl.jit(typed_program.loss)(X, X)) == pytest.approx(float(((0.5 * X) ** 2 / 2 + abs(X)).sum() + (X @ X.T).sum()), rel=1e-5)
 
 
 def test_conversions() -> None:

@@ -90,6 +90,15 @@ def test_no_reference_is_an_option() -> None:
             call()
 
 
+@pytest.mark.parametrize("backend", ["tape", "session", "compiled session"])
+def test_a_list_of_references_is_no_array(backend: str) -> None:
+    ops = BACKENDS[backend]()
+    x, s = ops.leaf([1.0, 2.0]), ops.leaf(3.0)
+    for values in ([s, s], (s, 1.0), [[s], [s]]):
+        with pytest.raises(tl.NodeError, match=r"stack joins them"):
+            ops.mul(x, values)
+
+
 def test_numpy_reads_no_recorded_value() -> None:
     def program(ops: Any, x: Any) -> Any:
         return ops.mul(x, np.asarray(x))

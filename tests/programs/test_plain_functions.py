@@ -149,6 +149,18 @@ def test_transformations(transformation, backend):
     same(tl.jit(lambda x, y: transformation(plain, argnums=(0, 1))(x, y))(X, Y), a)
 
 
+def test_as_a_scientist_writes_it():
+    np.testing.assert_allclose(tl.grad(lambda x: tl.sum(tl.sin(x) ** 2))(X), np.sin(2 * X), rtol=1e-14)
+    f = lambda x, *, rate=1.0, mask=None, flag=False: tl.sum(tl.where(mask, rate * x**2, -x if flag else x))  # noqa: E731
+    mask = np.array([True, False, True])
+    x = X.astype("f4")
+    for _ in range(2):
+        g = tl.grad(f)(x, rate=3.0, mask=mask, flag=True)
+        assert g.tolist() == [6.0, -1.0, 18.0] and g.dtype == "float32"
+        np.testing.assert_array_equal(X - 0.5 * tl.grad(f)(X, mask=mask), [0.0, 1.5, 0.0])
+    assert tl.jit(lambda x, i: x[i] * 2, static_argnums=1)(X, 1).item() == 4.0
+
+
 @both
 def test_products(backend):
     g = np.array(2.0)

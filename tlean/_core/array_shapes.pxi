@@ -67,7 +67,9 @@ class DType(str):
     __slots__ = ()
 
     def __eq__(self, other):
-        # NumPy finds nothing equal to None: it would read it as its default.
+        # Names are compared as names: reading one as a dtype takes longer. None, which NumPy reads as its default, is none.
+        if type(other) is DType or type(other) is str and other in _codes:
+            return str.__eq__(self, other)
         return other is not None and bool(_dtypes[str(self)] == other)
 
     def __ne__(self, other):
@@ -101,6 +103,11 @@ cdef size_t itemsize_of(int dtype) noexcept:
 
 
 cdef int dtype_code(object name) except -1:
+    cdef int k
+    if type(name) is DType:
+        for k in range(TL_BOOL + 1):
+            if name is _named[k]:
+                return k
     code = _codes.get(name) if isinstance(name, str) else None
     if code is None:
         try:

@@ -22,17 +22,18 @@ def install_op_names(names):
 # Installed by tlean.arrays: `a @ b`, `x.T`, and what NumPy's functions do with references.
 cdef object _product = None
 cdef object _transposed = None
+cdef object _compare = None
 cdef object _ufunc = None
 cdef object _function = None
 cdef object _html = None
 
 
-def install_arrays(methods, same, product, transposed, ufunc, function, html):
+def install_arrays(methods, same, product, transposed, compare, ufunc, function, html):
     """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its products, its transpose, NumPy's functions of it, and what notebooks show."""
-    global _product, _transposed, _ufunc, _function, _html
+    its products, its transpose, its comparisons, NumPy's functions of it, and what notebooks show."""
+    global _product, _transposed, _compare, _ufunc, _function, _html
     _methods.update({name: (method, name in same) for name, method in methods.items()})
-    _product, _transposed, _ufunc, _function, _html = product, transposed, ufunc, function, html
+    _product, _transposed, _compare, _ufunc, _function, _html = product, transposed, compare, ufunc, function, html
 
 
 def id_of(value):
@@ -52,6 +53,15 @@ def node_id(who, value):
         return operator.index(id_of(value))
     except TypeError:
         raise_error("NodeError", f"{who}: a node id must be an int, got {type(value).__name__}; put arrays on the tape with leaf()")
+
+
+def no_references(who, values):
+    """Raise NodeError where a sequence that is read as an array has references in it: their values would be constants of the program."""
+    for x in values:
+        if isinstance(x, RefBase):
+            raise_error("NodeError", f"{who} must be an array or a reference, got a {type(values).__name__} with {x!r}; stack joins them")
+        if isinstance(x, (list, tuple)):
+            no_references(who, x)
 
 
 # What `x[key]` and `x.at` call.
@@ -145,19 +155,6 @@ cdef object by_op(RefBase ref, str name, str form, first, second=None):
     if op is None:
         raise_error("DTypeError", f"{form}: an operator that has an op is needed, got {ref!r}; there is no op {name}")
     return op(first) if second is None else op(first, second)
-
-
-cdef object compare(RefBase ref, str name, object other):
-    # An op of that name, or made of those that there are.
-    ops = ref.ops
-    if plain(other) is not None:
-        other = ops.broadcast_to(ops.const(float(other)), tuple(ref.shape))
-    op = getattr(ops, name, None)
-    if op is not None:
-        return op(ref, other)
-    if name == "not_equal":
-        return 1 - ops.equal(ref, other)
-    return (ops.greater if name == "less" else ops.greater_equal)(other, ref)
 
 
 def shown(where, values, shape, dtype):
@@ -366,24 +363,24 @@ cdef class RefBase:
     def __eq__(self, other):
         if other is None or isinstance(other, (str, tuple)):
             return NotImplemented
-        return compare(self, "equal", other)
+        return _compare(self, "equal", other)
 
     def __ne__(self, other):
         if other is None or isinstance(other, (str, tuple)):
             return NotImplemented
-        return compare(self, "not_equal", other)
+        return _compare(self, "not_equal", other)
 
     def __lt__(self, other):
-        return compare(self, "less", other)
+        return _compare(self, "less", other)
 
     def __le__(self, other):
-        return compare(self, "less_equal", other)
+        return _compare(self, "less_equal", other)
 
     def __gt__(self, other):
-        return compare(self, "greater", other)
+        return _compare(self, "greater", other)
 
     def __ge__(self, other):
-        return compare(self, "greater_equal", other)
+        return _compare(self, "greater_equal", other)
 
     def __hash__(self):
         # By identity, as `==` is by element.

@@ -5,5 +5,14 @@ from tlean._core.refs import install_arrays
 
 from . import methods, notebooks, numpy_calls, values
 
-install_arrays(methods.METHODS, methods.SAME, methods.product, methods.transposed, numpy_calls.ufunc, numpy_calls.function, notebooks.html)
+install_arrays(
+    methods.METHODS,
+    methods.SAME,
+    methods.product,
+    methods.transposed,
+    methods.compare,
+    numpy_calls.ufunc,
+    numpy_calls.function,
+    notebooks.html,
+)
 install_operators(values.operate, values.attribute, values.ufunc, values.function)

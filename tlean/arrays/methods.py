@@ -283,6 +283,23 @@ def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int
     return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
 
 
+def compare(x: Any, op: str, other: Any) -> Any:
+    """A comparison of a reference, by the op of that name or by those that there are.
+
+    Args:
+        x: the reference.
+        op: such as "less".
+        other: what it is compared with.
+    """
+    ops, other = x.ops, like(x, other)
+    known = getattr(ops, op, None)
+    if known is not None:
+        return known(x, other)
+    if op == "not_equal":
+        return 1 - ops.equal(x, other)
+    return (ops.greater if op == "less" else ops.greater_equal)(other, x)
+
+
 #: The methods that every reference has, by name.
 METHODS: dict[str, Callable[..., Any]] = {
     "sum": _sum,

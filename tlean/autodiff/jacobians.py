@@ -12,7 +12,7 @@ from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError
-from tlean.ops.convert import converted
+from tlean.ops.layout import converted
 from tlean.programs.recorder import Recorder
 
 from .derived import DerivedProgram, checked_argnums, is_one, selected, variables

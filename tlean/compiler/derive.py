@@ -17,7 +17,7 @@ from tlean.caching import Cache
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
-from tlean.ops.convert import converted
+from tlean.ops.layout import converted
 
 from .graph import Graph, GraphNode, GraphRef
 

@@ -26,7 +26,7 @@ from ..errors import OptionError
 from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
 from . import expression as ex
 from .registry import OpDef, defop, no_gradient, no_tangent
-from .samples import Arr, Sample, bad, good
+from .samples import Arr, Sample, bad, elementwise_samples, good
 
 Shape = tuple[int, ...]
 
@@ -129,7 +129,7 @@ def elementwise(
         rules["decompose"] = _decomposition(formula_of)
     return defop(
         name,
-        samples=lambda: _samples(inputs, kinds, calls, next(iter(defaults), None), more() if more else []),
+        samples=lambda: elementwise_samples(inputs, kinds, calls, next(iter(defaults), None), more() if more else []),
         aliases=aliases,
         source=source,
         algebraic=algebraic,
@@ -237,7 +237,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         )
     defop(
         formula.name,
-        samples=lambda: _samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None, []),
+        samples=lambda: elementwise_samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None, []),
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
     )(type(formula.name, (), rules))
@@ -272,29 +272,6 @@ def _derivative_rules(pullbacks: list[Pullback | None]) -> dict[str, Any]:
         return None if total is None else _stretched(ops, total, tuple(y.shape))
 
     return {"vjp": vjp, "jvp": jvp}
-
-
-# Shapes that broadcast: rows, columns, numbers, both at once, inner axes, more axes than the others, size 0.
-_STRETCHED: list[tuple[Shape, ...]] = [
-    ((), (3, 5), (5,)), ((3, 5), (3, 1), (3, 5)), ((1,), (), (7, 3)), ((1, 1), (4, 1), (1, 6)), ((3,), (2, 5, 1, 3), (2, 1, 4, 1)),
-    ((2, 0, 3), (1, 1, 1), (0, 1)), ((40, 50), (50,), (40, 1)),
-]  # fmt: skip
-
-
-def _samples(
-    inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]
-) -> list[Sample]:
-    shapes: list[Shape] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
-    samples = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
-    samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
-    if len(inputs) > 1:
-        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
-        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (2,), **calls[0]))
-    if option:
-        samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
-    if len(inputs) > 1:
-        more = more + [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
-    return samples + more
 
 
 # The table --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Ops that rearrange, repeat or join elements. All but the views run one kernel, `strided_copy` (or `concat`), on collapsed axes."""
+"""Ops that rearrange, repeat, join or convert elements. Those that move them run one kernel, `strided_copy` (or `concat`), on collapsed
+axes; views run none.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,11 @@ from collections.abc import Callable
 from operator import index
 from typing import Any
 
-from ..dtypes import ANY
+from ..dtypes import ANY, FLOATS, SIZES
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, broadcast_axes, normalize_axis, resolve_reshape, size
 from .registry import OpDef, defop, linear_jvp
-from .samples import bad, good
+from .samples import Arr, bad, good
 
 #: The kinds of the inputs of an op that moves x.
 MOVED = {"x": ANY}
@@ -389,3 +391,50 @@ class ConcatDim0(_ConcatPair):
         if not a:
             raise ShapeError("a and b must have at least one axis")
         return _concat_shape((a, b), 0)
+
+
+# Conversions between dtypes ---------------------------------------------------------------------------------------------------
+# One op for each dtype that is converted to.
+
+
+def conversion_op(dtype: str) -> str:
+    """The name of the op that converts to a dtype."""
+    return f"_as_{dtype}"
+
+
+def converted(ops: Any, x: Any, dtype: str | None) -> Any:
+    """A reference in a dtype: itself where it has it, and where one of both is None."""
+    return x if x is None or dtype is None or x.dtype == dtype else ops.apply(conversion_op(dtype), (x,), {})
+
+
+def _conversion(dtype: str) -> OpDef:
+    class Conversion:
+        def shape(x: Shape) -> Shape:
+            return x
+
+        def kernel_params(x: Shape) -> tuple[tuple[int, ...], tuple[()]]:
+            """Ints: elements."""
+            return (size(x),), ()
+
+        def vjp(ops: Any, g: Any, y: Any, x: Any) -> tuple[Any]:
+            return (converted(ops, g, x.dtype) if x.dtype in FLOATS else None,)
+
+        def jvp(ops: Any, t: Any, y: Any, x: Any) -> Any:
+            return None if t[0] is None else converted(ops, t[0], dtype)
+
+    Conversion.__doc__ = (
+        f"The elements as {dtype}: rounded to the nearest where it is a float dtype, towards 0 from floats to integers; True where not 0."
+    )
+    return defop(
+        conversion_op(dtype),
+        dtypes={"x": ANY},
+        out_dtype=dtype,
+        kernel=f"as_{dtype}",
+        algebraic=False,
+        differentiable=dtype in FLOATS,
+        samples=lambda: [good(Arr(s), smooth=False) for s in ((3, 5), (), (0, 2), (70_001,))],
+    )(Conversion)
+
+
+for _dtype in SIZES:
+    _conversion(_dtype)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import float_option
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
-from .promotion import float_option
 from .registry import defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 

@@ -24,9 +24,8 @@ from functools import lru_cache
 from typing import Any
 
 from ..caching import Cache
-from ..dtypes import FLOAT, INTEGERS
+from ..dtypes import FLOAT, INTEGERS, Dtypes, dtypes_of
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-from .promotion import Dtypes, dtypes_of
 
 Shape = tuple[int, ...]
 
@@ -80,7 +79,7 @@ class OpDef:
     rules: Any
     variadic: bool = False
     optional: frozenset[str] = frozenset()
-    #: The kinds of the inputs that are not "float" (`promotion`).
+    #: The kinds of the inputs that are not "float" (`tlean.dtypes`).
     dtypes: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("y",)
     residuals: tuple[str, ...] = ()
@@ -193,7 +192,7 @@ class OpDef:
             raise complete(reason, self.name.lstrip("_"), self.describe_arguments(specs), options) from error
 
     def dtypes_at(self, specs: Iterable[Spec | None], options: dict[str, Any], dtype: str = FLOAT) -> Dtypes:
-        """The dtypes of a call (`promotion`), whose options are in canonical form, in programs of that float dtype. Raises: DTypeError."""
+        """The dtypes of a call (`tlean.dtypes`) in programs of that float dtype; its options are in canonical form. Raises: DTypeError."""
         # What makes an array of no float operand says itself of which dtype.
         made = options.get("dtype", FLOAT)
         key = tuple([None if s is None else s.dtype for s in specs]), dtype if made == FLOAT else made
@@ -318,7 +317,7 @@ def defop(
         samples: a function that returns the `Sample`s (good and bad) that the tests run.
         source: paper and equation, where the op has one.
         optional: inputs that may be None.
-        dtypes: the kinds of the inputs that are not "float" (see `promotion`), such as `{"mask": "bool"}`.
+        dtypes: the kinds of the inputs that are not "float" (see `tlean.dtypes`), such as `{"mask": "bool"}`.
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
         out_dtype: the kind of the output where it is not "float".

@@ -41,3 +41,27 @@ def good(*args: Any, smooth: bool = True, **options: Any) -> Sample:
 def bad(raises: str, *args: Any, **options: Any) -> Sample:
     """A call that must raise the error of that name, with the shapes in its message."""
     return Sample(args, options, raises)
+
+
+# Shapes that broadcast: rows, columns, numbers, both at once, inner axes, more axes than the others, size 0.
+_STRETCHED: list[tuple[tuple[int, ...], ...]] = [
+    ((), (3, 5), (5,)), ((3, 5), (3, 1), (3, 5)), ((1,), (), (7, 3)), ((1, 1), (4, 1), (1, 6)), ((3,), (2, 5, 1, 3), (2, 1, 4, 1)),
+    ((2, 0, 3), (1, 1, 1), (0, 1)), ((40, 50), (50,), (40, 1)),
+]  # fmt: skip
+
+
+def elementwise_samples(
+    inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]
+) -> list[Sample]:
+    """The calls of an elementwise op, `more` before those that broadcast; an `option`, where there is one, must be a number."""
+    shapes: list[tuple[int, ...]] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
+    samples = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
+    samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
+    if len(inputs) > 1:
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (2,), **calls[0]))
+    if option:
+        samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
+    if len(inputs) > 1:
+        more = more + [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
+    return samples + more

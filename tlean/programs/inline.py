@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlean import tree
-from tlean._core.array import as_tensor
+from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import EagerCore, ParamBase
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
@@ -98,10 +98,13 @@ class _Capturing(Graph):
     def const(self, value: Any, name: str | None = None) -> GraphRef:
         if self._layer is not None and isinstance(value, ParamBase):
             return self.ref(self._layer.value(value))  # type: ignore[return-value]
-        ref = super().const(value, name)
-        return self._capture(self.constants.pop(ref.id))
+        return super().const(value, name)
 
     leaf = const
+
+    def _constant(self, tensor: AnyTensor) -> GraphRef:
+        ref = super()._constant(tensor)
+        return self._capture(self.constants.pop(ref.id))
 
     def forget(self) -> None:
         """Let go of what was captured: a graph and its references hold each other, so its own memory may stay for a while."""

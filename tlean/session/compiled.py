@@ -17,7 +17,7 @@ from tlean._core.array import AnyTensor, as_tensor, named_dtype
 from tlean._core.eager.eager import recording, run_plan
 from tlean._core.eager.instance import options_key
 from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase, ValueRef, node_id, shown
+from tlean._core.refs import RefBase, ValueRef, no_references, node_id, shown
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
@@ -200,6 +200,8 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             raise NodeError(f"{record.name}: a reference belongs to another session or backend")
         if name in record.integer and hasattr(x, "__tlean_value__"):
             x = x.__tlean_value__(self)
+        if isinstance(x, list | tuple):
+            no_references(f"{record.name}: {name}", x)
         try:
             tensor = self.held(x, argument_dtype(record, name, self.dtype))
         except (DTypeError, ShapeError) as error:

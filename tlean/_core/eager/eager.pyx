@@ -20,7 +20,7 @@ from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_err
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, dtype_of, tensor_from_buffer, tensor_from_object
 from tlean._core.array import dtype_name
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
-from tlean._core.refs import install_op_names, shown
+from tlean._core.refs import install_op_names, no_references, shown
 from tlean._core.threads.threads cimport cap_threads
 from tlean._core.eager.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
@@ -44,7 +44,8 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
     composites.update(composite_functions)
     if OPS.keys() != records.keys():
         raise ImportError(
-            f"the compiled part of tlean belongs to other records of ops: build it again; they differ in {', '.join(sorted(OPS.keys() ^ records.keys()))}"
+            "the compiled part of tlean belongs to other records of ops: build it again; they differ in "
+            f"{', '.join(sorted(OPS.keys() ^ records.keys()))}"
         )
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
@@ -253,6 +254,8 @@ cdef class EagerCore:
             if op is not None:
                 name = argument_name(op, k)
             raise_error("ShapeError" if value is None else "NodeError", f"{name} is required, got {value!r}")
+        if type(value) is list or type(value) is tuple:
+            no_references(argument_name(op, k), value)
         try:
             return self.new_leaf(tensor_from_object(value, self.code, True), False, None)
         except (TypeError, ValueError) as error:

@@ -97,19 +97,24 @@ cdef inline int64_t in_runs(const int64_t* ints, int64_t at, int64_t count) noex
     return count
 
 
-cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
-    cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
+cdef char* other_operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
+    # An operand that is neither an input, an output nor a slot.
     if code >= CHAIN_REPEATED:
         return repeated(chain, chain.ints + (code - CHAIN_REPEATED), slots, at)
     if code >= CHAIN_SCALAR:
         return chain.inp[code - CHAIN_SCALAR]
-    if code >= CHAIN_SUM:
-        return summed + ((code - CHAIN_SUM) * chain.step + at - start) * item
-    if code >= CHAIN_SLOT:
-        return slots + (code - CHAIN_SLOT) * chain.ints[CHAIN_BLOCK] * item
-    if code >= CHAIN_OUTPUT:
-        return chain.out[code - CHAIN_OUTPUT] + at * item
-    return chain.inp[code] + at * item
+    return summed + ((code - CHAIN_SUM) * chain.step + at - start) * chain.ints[CHAIN_ITEMSIZE]
+
+
+cdef inline char* operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
+    cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
+    if code < CHAIN_SUM:
+        if code >= CHAIN_SLOT:
+            return slots + (code - CHAIN_SLOT) * chain.ints[CHAIN_BLOCK] * item
+        if code >= CHAIN_OUTPUT:
+            return chain.out[code - CHAIN_OUTPUT] + at * item
+        return chain.inp[code] + at * item
+    return other_operand(chain, code, slots, summed, at, start)
 
 
 # A block: elements at … at + count − 1 of a range that begins at `start`.
@@ -121,21 +126,28 @@ cdef struct Block:
     char* summed
 
 
-cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
-    cdef void* arguments[CHAIN_MOST_OPERANDS]
-    cdef void* target
+cdef void write_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
+    # An op without a loop of its own: it spreads a number, or writes a stretched input out if that is not read where it is.
+    cdef char* target
     cdef const int64_t* s
-    cdef int64_t j
     if op[CHAIN_OP_TARGET] >= CHAIN_REPEATED:
         return
     target = operand(chain, op[CHAIN_OP_TARGET], b.slots, b.summed, b.at, b.start)
-    if op[CHAIN_OP_LOOP] == 0:
-        spread(<char*>target, operand(chain, op[CHAIN_OP_SIZE], b.slots, b.summed, b.at, b.start), b.count, chain.ints[CHAIN_ITEMSIZE])
-        return
     if op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
         s = chain.ints + (op[CHAIN_OP_SIZE] - CHAIN_REPEATED)
-        stretch(chain, <char*>target, s, b.at, b.count)
+        stretch(chain, target, s, b.at, b.count)
+    else:
+        spread(target, operand(chain, op[CHAIN_OP_SIZE], b.slots, b.summed, b.at, b.start), b.count, chain.ints[CHAIN_ITEMSIZE])
+
+
+cdef inline void run_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
+    cdef void* arguments[CHAIN_MOST_OPERANDS]
+    cdef void* target
+    cdef int64_t j
+    if op[CHAIN_OP_LOOP] == 0 or op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
+        write_op(chain, b, op)
         return
+    target = operand(chain, op[CHAIN_OP_TARGET], b.slots, b.summed, b.at, b.start)
     for j in range(op[CHAIN_OP_OPERANDS]):
         arguments[j] = operand(chain, op[CHAIN_OP_SIZE + j], b.slots, b.summed, b.at, b.start)
     (<inner_fn><size_t>op[CHAIN_OP_LOOP])(target, arguments, b.count, chain.floats + op[CHAIN_OP_FLOATS],

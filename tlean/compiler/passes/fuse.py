@@ -16,8 +16,8 @@ from tlean.dtypes import FLOATS
 from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
 from ..target import Bound, Step, Target
-from .remake import remade
-from .tails import MANY, chosen_tails
+from .remake import made_again, remade
+from .tails import MANY, tails_of
 
 #: What the ops of a group have in common: the number of elements, and the dtype.
 _Kind = tuple[int, str]
@@ -76,10 +76,13 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
             # A value that is only summed: the group makes its sums, in place of the items that would.
             only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned}
             only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
-            sums = chosen_tails(graph, item.ops, only, item.kind[0], target.sums_rows)
-            summed.update(id(op) for op in sums)
-            values = {op.reads[0] for op in sums}
-            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in values], sums))
+            sums, *others = tails_of(graph, item.ops, only, item.kind[0], target.sums_rows) or [[]]
+            # What is summed in another way is made once more for that, if it is little work.
+            apart = [(again, tails) for tails in others if (again := made_again(graph, item.ops, tails, item.kind[0]))]
+            taken = {op.reads[0] for tails in (sums, *(tails for _, tails in apart)) for op in tails}
+            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in taken], sums))
+            steps += [target.fused(graph, again, [], tails) for again, tails in apart]
+            summed.update(id(op) for tails in (sums, *(tails for _, tails in apart)) for op in tails)
         elif id(item) not in summed:
             op = item.ops[0] if isinstance(item, _Group) else item
             # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.

@@ -45,8 +45,8 @@ def tail_of(graph: Graph, op: Bound, elements: int) -> Tail | None:
     return None
 
 
-def chosen_tails(graph: Graph, group: Sequence[Bound], readers: dict[int, list[Bound]], elements: int, by_rows: bool) -> list[Bound]:
-    """The ops that become tails of a group.
+def tails_of(graph: Graph, group: Sequence[Bound], readers: dict[int, list[Bound]], elements: int, by_rows: bool) -> list[list[Bound]]:
+    """The ops that can be tails of a group, those together that can be its tails at once; the most values first.
 
     Args:
         readers: for each value of the group that nothing but these ops reads, the ops.
@@ -54,17 +54,20 @@ def chosen_tails(graph: Graph, group: Sequence[Bound], readers: dict[int, list[B
 
     All are totals, or all see the same rows. Rows and columns are for what is stretched: there the value is the largest array.
     """
-    tails = {v: [tail_of(graph, op, elements) for op in ops] for v, ops in readers.items()}
-    totals = [op for v, ops in readers.items() for op in ops if len(ops) == 1 and all(t and t.kind == TOTAL for t in tails[v])]
-    if totals or not by_rows or elements < MANY or not any(op.stretches for op in group):
-        return totals
-    shapes = {(t.rows, t.width) for found in tails.values() for t in found if t and t.kind != TOTAL}
+    by_rows &= elements >= MANY and any(op.stretches for op in group)
+    values: dict[tuple[int, int], list[int]] = {}
+    for v, ops in readers.items():
+        found = {(tail.rows, tail.width) if (tail := tail_of(graph, op, elements)) else None for op in ops}
+        shape = found.pop() if len(found) == 1 else None
+        if shape is not None and (by_rows or shape == (1, elements)):
+            values.setdefault(shape, []).append(v)
     item = SIZES[graph.specs[group[-1].made].dtype]
-    for rows, width in sorted(shapes):
-        values = [v for v, found in tails.items() if all(t and (t.rows, t.width) == (rows, width) for t in found)]
-        if values and width <= MODULES["reduce"].SEGMENT_LENGTH and 8 * width * item * len(values) <= _MOST_TILE_BYTES:
-            return [op for v in values for op in readers[v]]
-    return []
+    sets = []
+    for (rows, width), found_values in values.items():
+        fits = width <= MODULES["reduce"].SEGMENT_LENGTH and 8 * width * item * len(found_values) <= _MOST_TILE_BYTES
+        if rows == 1 or fits:
+            sets.append(found_values)
+    return [[op for v in found_values for op in readers[v]] for found_values in sorted(sets, key=len, reverse=True)]
 
 
 def tile_rows(width: int, item: int, values: int) -> int:

@@ -8,7 +8,7 @@ from libc.stdint cimport INT32_MIN, INT64_MIN, int32_t, int64_t, uint8_t
 
 from tlean._core.kernel cimport TL_OK
 from tlean._core.simd.real cimport least, real
-from tlean._core.threads.threads cimport chunk_fn, parallel_for
+from tlean._core.threads.threads cimport parallel_for
 
 cdef enum:
     CHUNK = 32768          # elements of one chunk
