@@ -226,13 +226,12 @@ def unflatten(structure: Structure, leaves: Any) -> Any:
     def build(s: Structure) -> Any:
         if s is None:
             return None
-        if isinstance(s, str) and s == "*":
+        if type(s) is str and s == "*":
             leaf = next(rest, missing)
             if leaf is missing:
                 raise ShapeError("unflatten: there are fewer leaves than the structure has")
             return leaf
-        known = isinstance(s, tuple) and len(s) == 3 and isinstance(s[0], type)
-        container = (_CONTAINERS.get(s[0]) or _container(s[0])) if known else None
+        container = _CONTAINERS.get(s[0]) or _container(s[0]) if type(s) is tuple and len(s) == 3 and isinstance(s[0], type) else None
         if container is None:
             raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(s).__name__}")
         return container.join(s[1], [build(c) for c in s[2]])

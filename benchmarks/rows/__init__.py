@@ -6,7 +6,7 @@ from rows.base import Row, StepRow
 from rows.further import indexing, norms_and_attention
 from rows.models import model_rows
 from rows.ops import (
-    broadcasting,
+    broadcast_ops,
     chains,
     convolutions,
     elementwise_ops,
@@ -23,7 +23,7 @@ from rows.training import step_rows
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     groups = (
-        *(chains, step_rows, elementwise_ops, broadcasting, layout_and_reductions, linear_algebra, convolutions, pools),
+        *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, linear_algebra, convolutions, pools),
         *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, optimizer_rows),
     )
     return [row for group in groups for row in group()]

@@ -65,7 +65,7 @@ def elementwise_ops() -> list[Row]:
     return rows
 
 
-def broadcasting() -> list[Row]:
+def broadcast_ops() -> list[Row]:
     """A row, a column and a number with a million elements, beside as many."""
     shapes = {"same": (1000, 1000), "row": (1000,), "column": (1000, 1), "number": ()}
     rows = []

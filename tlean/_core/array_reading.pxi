@@ -169,11 +169,15 @@ def as_argument(value, dtype=None):
     NumPy's stays where it is.
     """
     cdef AnyTensor t
+    cdef int code = dtype_code(dtype) if dtype is not None else -1
+    if type(value) is AnyTensor and (dtype is None or (<AnyTensor>value).code == code):
+        (<AnyTensor>value).check()
+        return value
     if type(value) is _numpy.ndarray:
-        t = lent(value, dtype_code(dtype) if dtype is not None else <int>_native.get(value.dtype, -1))
+        t = lent(value, code if dtype is not None else <int>_native.get(value.dtype, -1))
         if t is not None:
             return t
-    return as_tensor(value) if dtype is None else as_input(value, dtype)
+    return tensor_from_object(value, -1, True) if dtype is None else as_input(value, dtype)
 
 
 def as_input(value, dtype):

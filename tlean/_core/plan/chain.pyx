@@ -127,7 +127,7 @@ cdef struct Block:
 
 
 cdef void write_op(Chain* chain, Block* b, const int64_t* op) noexcept nogil:
-    # An op without a loop of its own: it spreads a number, or writes a stretched input out if that is not read where it is.
+    # An op without a separate loop: it spreads a number, or writes a stretched input out if that is not read where it is.
     cdef char* target
     cdef const int64_t* s
     if op[CHAIN_OP_TARGET] >= CHAIN_REPEATED:
