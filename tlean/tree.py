@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -212,34 +213,36 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(structure: Structure, leaves: Any) -> Any:
     """The tree of that structure with these leaves. Raises: ShapeError if there are too few or too many."""
-    if type(leaves) is list:
-        # What most programs return: an array, or one container of arrays.
-        if isinstance(structure, str) and structure == "*" and len(leaves) == 1:
-            return leaves[0]
-        if type(structure) is tuple and structure[2:] == (("*",) * len(leaves),) and isinstance(structure[0], type):
-            container = _CONTAINERS.get(structure[0])
-            if container is not None:
-                return container.join(structure[1], list(leaves))
-    rest = arguments.each("unflatten", "leaves", leaves, ShapeError)
-    missing = object()
+    given = list(arguments.each("unflatten", "leaves", leaves, ShapeError))
+    build, expected = _builder(structure, 0)
+    if len(given) != expected:
+        raise ShapeError(f"unflatten: there are {'fewer' if len(given) < expected else 'more'} leaves than the structure has")
+    return build(given)
 
-    def build(s: Structure) -> Any:
-        if s is None:
-            return None
-        if type(s) is str and s == "*":
-            leaf = next(rest, missing)
-            if leaf is missing:
-                raise ShapeError("unflatten: there are fewer leaves than the structure has")
-            return leaf
-        container = _CONTAINERS.get(s[0]) or _container(s[0]) if type(s) is tuple and len(s) == 3 and isinstance(s[0], type) else None
-        if container is None:
-            raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(s).__name__}")
-        return container.join(s[1], [build(c) for c in s[2]])
 
-    tree = build(structure)
-    if next(rest, missing) is not missing:
-        raise ShapeError("unflatten: there are more leaves than the structure has")
-    return tree
+def builder(structure: Structure) -> Callable[[Any], Any]:
+    """`unflatten` of one structure for many lists of leaves, of which each is as long as it should be."""
+    return _builder(structure, 0)[0]
+
+
+def _builder(structure: Structure, first: int) -> tuple[Callable[[Any], Any], int]:
+    # What puts a tree together whose first leaf has that place among all, and the place behind its last.
+    if structure is None:
+        return (lambda leaves: None), first
+    if isinstance(structure, str) and structure == "*":
+        return operator.itemgetter(first), first + 1
+    known = isinstance(structure, tuple) and len(structure) == 3 and isinstance(structure[0], type)
+    container = (_CONTAINERS.get(structure[0]) or _container(structure[0])) if known else None
+    if container is None:
+        raise OptionError(f"unflatten: the structure must be one that flatten gave, got {type(structure).__name__}")
+    join, data, parts, last = container.join, structure[1], [], first
+    for child in structure[2]:
+        part, last = _builder(child, last)
+        parts.append(part)
+    if all(isinstance(child, str) for child in structure[2]):
+        # Leaves alone, as most programs return.
+        return (lambda leaves: join(data, list(leaves[first:last]))), last
+    return (lambda leaves: join(data, [part(leaves) for part in parts])), last
 
 
 def count(structure: Structure) -> int:

@@ -233,7 +233,7 @@ class CompiledOut:
         Raises: ShapeError, DTypeError, DeviceError for other arrays.
         """
         made = self._executable("forward")(self._tensors(xs), self.stream)
-        return tree.unflatten(self._trace.structure, made)
+        return self._trace.build(made)
 
     __call__ = forward
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tlean import tree
 from tlean._core.array import AnyTensor, as_argument
 from tlean.caching import Cache
 from tlean.compiler.cost import Cost, cost_of
@@ -101,7 +100,7 @@ class Compiled:
             if more is not None:
                 self._latest = trace
                 tensors = [as_argument(a, d) for a, d in zip(args, dtypes, strict=True)]
-                return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
+                return trace.build(trace.run(tensors, self.stream, more))
         leaves, form = taken_apart(self._name, args, {})
         return self._call(args, leaves, form, True)
 
@@ -143,7 +142,7 @@ class Compiled:
         if keep and not checked and self._known.get(key) and not form.has_keywords and all(type(a) in _ARRAYS for a in args):
             self._arrays.keep(tuple((a.shape, a.dtype) for a in args), (self._known[key], [s.dtype for s in specs]))
         self._latest = trace
-        return tree.unflatten(trace.structure, trace.run(tensors, self.stream, more))
+        return trace.build(trace.run(tensors, self.stream, more))
 
     def _specs(self, leaves: Sequence[Any], form: Form, target: Target) -> tuple[list[Any], list[Spec], str]:
         try:

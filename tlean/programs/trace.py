@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tlean import tree
 from tlean.caching import Cache
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
@@ -53,11 +54,13 @@ class Trace:
         more: what its recorder keeps with it.
     """
 
-    __slots__ = ("_run", "captured", "executables", "graph", "more", "structure")
+    __slots__ = ("_run", "build", "captured", "executables", "graph", "more", "structure")
 
     def __init__(self, graph: Any, out: Any, target: Target = CPU, more: Any = None) -> None:
         #: The structure of the result.
         self.structure = graph.finish(out)
+        #: Puts the result together, of the arrays of a run.
+        self.build = tree.builder(self.structure)
         self.graph: Graph = graph.prune()
         self.captured = graph.captured
         self.more = more
