@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arguments", "files", "shapes"),
     ("rng", "tree"),
     ("ops",),
-    ("_generated", "options", "profile"),
+    ("_generated", "indexing", "options", "profile"),
     ("reference",),
     ("compiler",),
     ("cuda", "interpreters"),

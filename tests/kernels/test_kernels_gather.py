@@ -86,6 +86,59 @@ def test_scatters_add_repeated_positions(isa, suffix):
 
 
 @each
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 15, 16, 17, 32, 64, 70, 200])
+def test_rows_of_every_length_in_blocks(isa, suffix, n):
+    rng = np.random.default_rng(n)
+    x, idx = rng.standard_normal((3, 7, n)).astype("f4").astype("f8"), rng.integers(-7, 7, 700)
+    np.testing.assert_array_equal(run_op(isa, "gather", "take", suffix, x, idx, axis=1), x[:, idx])
+    v = rng.standard_normal((3, 700, n)).astype("f4").astype("f8")
+    for what, start, ufunc in (("max", x, np.maximum), ("min", x, np.minimum)):
+        expected = start.copy()
+        for j, i in enumerate(idx):
+            expected[:, i] = ufunc(expected[:, i], v[:, j])
+        np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_into", suffix, x, v, idx, axis=1, what=what), expected)
+    expected = x.copy()
+    for j, i in enumerate(idx):
+        expected[:, i] = v[:, j]
+    np.testing.assert_array_equal(run_op(isa, "gather", "_set_rows", suffix, x, v, idx, axis=1), expected)
+    total = np.zeros((3, 7, n), "f4" if suffix == "f32" else "f8")
+    for j, i in enumerate(idx):
+        total[:, i] += v[:, j].astype(total.dtype)
+    np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_rows", suffix, v, idx, shape=x.shape, axis=1, mode="raise"), total)
+
+
+@each
+@pytest.mark.parametrize("n", [16, 24])
+def test_a_large_output_is_written_past_the_caches(isa, suffix, n):
+    rng = np.random.default_rng(0)
+    x, idx = rng.standard_normal((1000, n)).astype("f4").astype("f8"), rng.integers(-3, 1003, 280_000)
+    y = run_op(isa, "gather", "take", suffix, x, idx, axis=0, mode="drop")
+    np.testing.assert_array_equal(y, np.where(((idx >= 0) & (idx < 1000))[:, None], x[idx % 1000], 0))
+
+
+@each
+def test_modes(isa, suffix):
+    x, idx = normal(5), index(4, -1, -5, 5, -6, 2**62, -(2**62), 0)
+    resolved = {
+        "clip": [4, 0, 0, 4, 0, 4, 0, 0],
+        "fill": [4, 4, 0, None, None, None, None, 0],
+        "drop": [4, None, None, None, None, None, None, 0],
+    }
+    for mode, rows in resolved.items():
+        expected = [0 if r is None else x[r] for r in rows]
+        np.testing.assert_array_equal(run_op(isa, "gather", "take", suffix, x, idx, axis=0, mode=mode), expected)
+        v = np.arange(1.0, 9)
+        total = np.zeros(5)
+        for r, w in zip(rows, v, strict=True):
+            if r is not None:
+                total[r] += w
+        np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_rows", suffix, v, idx, shape=(5,), mode=mode), total)
+    for mode, wrong in (("raise", -6), ("raise", 5), ("strict", -1)):
+        with pytest.raises(IndexRangeError):
+            run_op(isa, "gather", "take", suffix, x, index(*[0] * 600, wrong), axis=0, mode=mode)
+
+
+@each
 def test_scatters_do_not_depend_on_the_thread_count(isa, suffix):
     rng = np.random.default_rng(0)
     call = Call(isa, "gather", "_scatter_rows", suffix, (rng.standard_normal((3000, 64)), rng.integers(0, 900, 3000)), shape=(1000, 64))

@@ -356,6 +356,21 @@ class TestModule:
         s = tl.Session()
         np.testing.assert_array_equal(nn.Embedding.forward(table, table.bind(s), np.array([[0, 1, 1]])).value, w[[[0, 1, 1]]])
 
+    def test_embedding_of_batches_of_tokens(self) -> None:
+        # (N, T) tokens: eagerly, compiled with tokens of the call, and trained.
+        table = nn.Embedding(5, 3).init(0)
+        w, tokens = table.state_dict()["weight"], np.array([[0, 4, 4], [2, 0, 9]])
+        expected = np.where((tokens < 5)[..., None], w[tokens % 5], 0)
+        np.testing.assert_array_equal(table.predict(tokens), expected)
+        f = tl.value_and_grad(lambda ops, w, i: ops.sum(table.apply(ops, [w], i) ** 2), backend="compiled")
+        value, g = f(w, tokens)
+        np.testing.assert_allclose(value, (expected**2).sum(), rtol=1e-6)
+        counts = np.bincount(tokens[tokens < 5], minlength=5)
+        np.testing.assert_allclose(g, 2 * w * counts[:, None], rtol=1e-6)
+        s = tl.Session()
+        grads = s.backward_params(s.sum(s.square(table(s, tokens))))
+        np.testing.assert_array_equal(grads[table.weight].numpy(), np.asarray(g))
+
     def test_sequential_slices_share_layers(self) -> None:
         model = small_net()
         assert len(model[:2]) == 2 and model[:2][0] is model[0] and list(model)[5] is model[5]

@@ -116,6 +116,13 @@ COMPOSITE_CALLS = {
     "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
     "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
     "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),
+    "take_along_axis": ([[1.0, 2.0]], [[1, 0]]),
+    "put_along_axis": ([[1.0, 2.0]], [[1]], [[3.0]]),
+    "gather_nd": ([[1.0, 2.0]], [[0, 1]]),
+    "scatter_nd": ([1.0, 2.0], [[0, 1], [0, 0]], [1, 2]),
+    **{f"segment_{kind}": ([[1.0], [2.0]], [1, 1], 2) for kind in ("sum", "mean", "max", "min")},
+    "dynamic_slice": ([1.0, 2.0], [1], [1]),
+    "dynamic_update_slice": ([1.0, 2.0], [3.0], [1]),
 }
 
 

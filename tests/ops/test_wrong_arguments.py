@@ -158,7 +158,11 @@ def test_what_makes_them(make):
         (lambda: tl.Tape().leaf([1.0])[0].unary("f", 0, None, None), tl.OptionError, "unary f: forward must be a function, got NoneType"),
         (lambda: tl.Node([1.0], 3), tl.NodeError, "Node: a sequence of parents' ids is expected, got int"),
         (lambda: tl.Node([1.0], (0,), 3), tl.OptionError, "Node: backward must be a function, got int"),
-        (lambda: tl.TapeM().leaf([1.0])["a"], tl.DTypeError, "an index must be an int or a slice, got str"),
+        (
+            lambda: tl.TapeM().leaf([1.0])["a"],
+            tl.DTypeError,
+            "an index must be an int, a slice or an array of integers or Booleans, got str",
+        ),
         (lambda: tl.gather_row(memoryview(np.ones((2, 3))), 1.5), tl.DTypeError, "gather_row: i: .*x: memoryview"),
         (lambda: tl.no_grad()(3), tl.OptionError, "no_grad: it decorates a plain function, got 3"),
     ],

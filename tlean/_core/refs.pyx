@@ -54,6 +54,17 @@ def node_id(who, value):
         raise_error("NodeError", f"{who}: a node id must be an int, got {type(value).__name__}; put arrays on the tape with leaf()")
 
 
+# What `x[key]` and `x.at` call.
+cdef object _read = None
+cdef object _at = None
+
+
+def install_indexing(read, at):
+    """Take these functions for `x[key]` and `x.at`."""
+    global _read, _at
+    _read, _at = read, at
+
+
 cdef inline object plain(object value):
     # A number as Python's own, or None for what is none. NumPy's scalars are numbers; its arrays of no axes are arrays.
     if type(value) is float or type(value) is int:
@@ -390,36 +401,15 @@ cdef class RefBase:
         return value_of(self).__array__(dtype, copy)
 
     def __getitem__(self, key):
-        keys = key if isinstance(key, tuple) else (key,)
-        shape = tuple(self.shape)
-        if len(keys) > len(shape):
-            raise_error("IndexRangeError", f"x[...]: {len(keys)} indices for {len(shape)} axes, got x: {shape}")
-        starts, stops, steps, kept = [], [], [], []
-        for axis, n in enumerate(shape):
-            k = keys[axis] if axis < len(keys) else slice(None)
-            if isinstance(k, slice):
-                try:
-                    start, stop, step = k.indices(n)
-                except (TypeError, ValueError) as error:
-                    raise_error("OptionError", f"x[...]: a slice must hold ints or nothing, and a step other than 0, got {k} ({error})")
-                if step < 1:
-                    raise_error("OptionError", f"x[...]: a step must be at least 1, got {step}")
-                stop = max(start, stop)
-                kept.append(len(range(start, stop, step)))
-            else:
-                try:
-                    i = operator.index(k)
-                except TypeError:
-                    raise_error("DTypeError", f"x[...]: an index must be an int or a slice, got {type(k).__name__}")
-                if not -n <= i < n:
-                    raise_error("IndexRangeError", f"x[...]: index {i} is out of range on axis {axis}, got x: {shape}")
-                start = i + n if i < 0 else i
-                stop, step = start + 1, 1
-            starts.append(start)
-            stops.append(stop)
-            steps.append(step)
-        y = self.ops.slice(self, tuple(starts), tuple(stops), tuple(steps))
-        return self.ops.reshape(y, tuple(kept)) if len(kept) != len(shape) else y
+        return _read(self, key)
+
+    def __setitem__(self, key, value):
+        raise_error("DTypeError", "x[...] = v: a value must not change; y = x.at[...].set(v) gives a new one")
+
+    @property
+    def at(self):
+        """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""
+        return _at(self)
 
     def __getattribute__(self, name):
         # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.

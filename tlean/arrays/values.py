@@ -14,6 +14,7 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError
+from tlean.indexing import At, Entries
 from tlean.interpreters.eager import EagerOps, TensorRef, without_tape
 
 from . import notebooks, numpy_calls
@@ -153,6 +154,34 @@ def _astype(x: AnyTensor, dtype: Any, *, copy: bool = True) -> AnyTensor:
     return x if wanted == x.dtype else AnyTensor(x.numpy().astype(wanted))
 
 
+class _Entries(Entries):
+    # The entries of an array.
+    __slots__ = ()
+
+    def get(self, mode: str = "raise") -> Any:
+        return self._of_reference(lambda entries, _: entries.get(mode), None)
+
+    def _updated(self, v: Any, what: str, mode: str) -> Any:
+        return self._of_reference(lambda entries, value: getattr(entries, what)(value, mode), v)
+
+    def _of_reference(self, call: Callable[[Entries, Any], Any], v: Any) -> Any:
+        x, key = self._x, self._key
+        for y in _flat((key, v)):
+            if isinstance(y, RefBase):
+                return call(y.ops.leaf(x).at[key], v)
+        ops = EagerOps(_float_dtype((x,)) or "float32")
+        key, v = _plain((key, v))
+        return without_tape(lambda: _array(call(ops.add_leaf(x, False).at[key], v)))
+
+
+class _At(At):
+    # `x.at` of an array.
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Entries:
+        return _Entries(self._x, key)
+
+
 def attribute(x: AnyTensor, name: str) -> Any:
     """An attribute that an array has as references do: an op, or a method of NumPy's.
 
@@ -163,9 +192,11 @@ def attribute(x: AnyTensor, name: str) -> Any:
     Raises: AttributeError.
     """
     if not name:
-        return {"T", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
+        return {"T", "at", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
     if name == "_repr_html_":
         return partial(notebooks.html, x)
+    if name == "at":
+        return _At(x)
     if name in ("T", "mT"):
         if _float_dtype((x,)) is None:
             return _array(_by_numpy(name, lambda a: getattr(a, name), (x,), {}, None))

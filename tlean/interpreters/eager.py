@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlean import errors
+from tlean import errors, indexing
 from tlean._core.arena import install_errors
 from tlean._core.eager.accum import install_kernels
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
@@ -11,7 +11,7 @@ from tlean.ops import Spec, all_ops, composites, get
 
 from .instances import instantiate
 
-__all__ = ["Eager", "EagerOps", "TensorRef", "no_grad", "without_tape"]
+__all__ = ["Eager", "EagerOps", "TensorRef", "indexing", "no_grad", "without_tape"]
 
 
 def _connect() -> None:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from tlean.arguments import truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.optim.updates import number
@@ -82,8 +80,7 @@ class Embedding(Module):
         length: of the sequences that the indices hold, one after another; None for no sequences.
         weight_init: the rule for the first values; standard normal by default.
 
-    Shapes: indices `(k,)`, integer → `(k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`; an array that is no reference may have any
-    shape `(*k,)` → `(*k, size)`. Weight `(count, size)`.
+    Shapes: indices `k`, integer → `(*k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`. Weight `(count, size)`.
     """
 
     def __init__(self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None) -> None:
@@ -99,16 +96,13 @@ class Embedding(Module):
 
         Raises: ShapeError for sequences of another length.
         """
-        shape, size = shape_of(self, indices), self.weight.shape[1]
-        if not hasattr(indices, "ops") and len(shape) != 1:
-            # References of integers have no reshape: only an array known now can be flattened here.
-            return ops.reshape(ops.gather_rows_nat(self.weight, np.asarray(indices).reshape(-1)), (*shape, size))
-        rows = ops.gather_rows_nat(self.weight, indices)
-        if self.length is None:
+        shape = shape_of(self, indices)
+        rows = ops.take(self.weight, indices, axis=0, mode="drop")
+        if self.length is None or len(shape) != 1:
             return rows
         if shape[0] % self.length:
             raise ShapeError(f"Embedding: whole sequences of {self.length} indices, got {shape[0]} indices")
-        return ops.reshape(rows, (-1, self.length, size))
+        return ops.reshape(rows, (-1, self.length, self.weight.shape[1]))
 
     def extra(self) -> str:
         """Sizes."""

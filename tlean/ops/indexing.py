@@ -11,6 +11,7 @@ from ..errors import IndexRangeError, OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
 from .layout import MOVED, row_strides, strided_numbers
 from .registry import defop, linear_jvp
+from .rows.take import at, at_one, rows_numbers
 from .samples import Arr, bad, good
 
 # Slices and padding --------------------------------------------------------------------------------------------------------
@@ -75,7 +76,11 @@ class SliceRange0:
 @defop("slice", kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
     good((5, 4), starts=(1, 0), stops=(4, 2)), good((5, 4), starts=(0, 1), stops=(5, 4), steps=(2, 3)), good((5,), starts=(2,), stops=(5,)),
     good((), starts=(), stops=()), good((3, 4), starts=(1, 2), stops=(1, 3)), good((2, 3, 4), starts=(0, 1, 0), stops=(2, 2, 3)),
-    good((7, 2), starts=(1, 0), stops=(7, 2), steps=(3, 1)),
+    good((7, 2), starts=(1, 0), stops=(7, 2), steps=(3, 1)), good((5, 4), starts=(4, 0), stops=(-1, 4), steps=(-1, 1)),
+    good((5, 4), starts=(3, 3), stops=(0, -1), steps=(-2, -3)), good((2, 3, 4), starts=(1, 0, 3), stops=(-1, 3, -1), steps=(-1, 1, -1)),
+    good((90, 80), starts=(89, 79), stops=(-1, -1), steps=(-1, -2)), good((3,), starts=(1,), stops=(1,), steps=(-1,)),
+    bad("IndexRangeError", (5,), starts=(5,), stops=(0,), steps=(-1,)), bad("IndexRangeError", (5,), starts=(1,), stops=(2,), steps=(-1,)),
+    bad("IndexRangeError", (5,), starts=(4,), stops=(-2,), steps=(-1,)),
     bad("IndexRangeError", (5, 4), starts=(0, 0), stops=(6, 4)), bad("IndexRangeError", (5,), starts=(3,), stops=(2,)),
     bad("IndexRangeError", (5,), starts=(-1,), stops=(5,)), bad("OptionError", (5, 4), starts=(0,), stops=(5,)),
     bad("OptionError", (5,), starts=(0,), stops=(5,), steps=(0,)), bad("OptionError", (5,), starts=0, stops=5),
@@ -83,33 +88,52 @@ class SliceRange0:
 class Slice:
     """A box of entries: along axis i those at starts[i], starts[i] + steps[i], … before stops[i]; steps are 1 by default.
 
-    Raises: IndexRangeError unless 0 ≤ start ≤ stop ≤ size along every axis.
+    A negative step goes down to the entry above stops[i], which is -1 where the first entry is taken.
+
+    Raises: IndexRangeError unless 0 ≤ start ≤ stop ≤ size along every axis, and -1 ≤ stop ≤ start < size where the step is negative.
     """
 
     def options(x, *, starts, stops, steps=None):
         first, ends = _per_axis(starts, x, "starts"), _per_axis(stops, x, "stops")
         strides = (1,) * len(x) if steps is None else _per_axis(steps, x, "steps")
-        if any(s < 1 for s in strides):
-            raise OptionError("steps must be at least 1")
-        if not all(0 <= a <= b <= n for a, b, n in zip(first, ends, x, strict=True)):
-            raise IndexRangeError("0 <= start <= stop <= size along every axis")
-        # The stop right behind the last entry taken: one form for every call that takes the same entries.
-        after = tuple(a + (b - a - 1) // s * s + 1 if b > a else a for a, b, s in zip(first, ends, strides, strict=True))
-        return {"starts": first, "stops": after, "steps": strides}
+        if 0 in strides:
+            raise OptionError("steps must not be 0")
+        if not all(0 <= a <= b <= n if s > 0 else -1 <= b <= a < n for a, b, s, n in zip(first, ends, strides, x, strict=True)):
+            rule = "0 <= start <= stop <= size along every axis"
+            raise IndexRangeError(rule if min(strides) > 0 else f"{rule}, and -1 <= stop <= start < size where the step is negative")
+        # One form for every call that takes the same entries: nothing from 0 on, one entry by a step of 1, no further than the last entry.
+        runs = [_run(a, b, s) for a, b, s in zip(first, ends, strides, strict=True)]
+        return dict(zip(("starts", "stops", "steps"), (tuple(v) for v in zip(*runs, strict=True)) if runs else ((), (), ()), strict=True))
 
     def shape(x, *, starts, stops, steps):
-        return tuple((b - a + s - 1) // s for a, b, s in zip(starts, stops, steps, strict=True))
+        return _box(starts, stops, steps)
 
     def kernel_params(x, *, starts, stops, steps):
         strides = row_strides(x)
-        sizes = tuple((b - a + s - 1) // s for a, b, s in zip(starts, stops, steps, strict=True))
         offset = sum(a * s for a, s in zip(starts, strides, strict=True))
-        return strided_numbers(sizes, tuple(a * s for a, s in zip(steps, strides, strict=True)), offset)
+        return strided_numbers(_box(starts, stops, steps), tuple(a * s for a, s in zip(steps, strides, strict=True)), offset)
 
     def vjp(ops, g, y, x, *, starts, stops, steps):
-        return (ops._place(g, shape=x.shape, starts=starts, steps=steps),)
+        if any(s < 0 for s in steps):
+            # The same entries upwards, of the cotangent turned round.
+            box, down = g.shape, [s < 0 for s in steps]
+            first = tuple(n - 1 if d else 0 for n, d in zip(box, down, strict=True))
+            g = ops.slice(g, first, tuple(-1 if d else n for n, d in zip(box, down, strict=True)), tuple(-1 if d else 1 for d in down))
+            starts = tuple(a + (n - 1) * s if s < 0 else a for a, n, s in zip(starts, box, steps, strict=True))
+        return (ops._place(g, shape=x.shape, starts=starts, steps=tuple(abs(s) for s in steps)),)
 
     jvp = linear_jvp("slice")
+
+
+def _box(starts: Shape, stops: Shape, steps: Shape) -> Shape:
+    return tuple(len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True))
+
+
+def _run(start: int, stop: int, step: int) -> tuple[int, int, int]:
+    run = range(start, stop, step)
+    if not run:
+        return (min(start, stop), min(start, stop), 1) if step < 0 else (start, start, step)
+    return (start, start + 1, 1 if step < 0 else step) if len(run) == 1 else (start, run[-1] + (1 if step > 0 else -1), step)
 
 
 @defop("_place", kernel="place", dtypes=MOVED, out_dtype=ANY, samples=lambda: [
@@ -174,14 +198,6 @@ class Pad:
 # One kernel takes rows and one adds rows: a vector is a matrix with rows of one element, a single index is a list of one.
 
 
-def rows_numbers(x: Shape, at: Shape, strict: bool) -> tuple[tuple[int, ...], tuple[()]]:
-    """The numbers of kernels `gather_rows`, `scatter_rows` and `scatter_add_rows`.
-
-    (rows of x, elements in a row, rows taken, 1 where an index out of range is an error and 0 where it takes zeros or adds nowhere).
-    """
-    return (x[0], size(x[1:]), size(at), int(strict)), ()
-
-
 def _need(shape: Shape, axes: int, name: str) -> None:
     if len(shape) != axes:
         raise ShapeError(f"{name} must have {axes} {'axis' if axes == 1 else 'axes'}")
@@ -195,16 +211,6 @@ class _Gather:
     # Linear in x; the adjoint adds each row of g to the row it came from.
     def vjp(ops, g, y, x, i):
         return (ops._scatter_rows(g, i, shape=x.shape), None)
-
-
-def at(*values: int) -> Arr:
-    """A vector of indices with these values."""
-    return Arr((len(values),), "values", data=values)
-
-
-def at_one(value: int) -> Arr:
-    """One index with this value."""
-    return Arr((), "values", data=value)
 
 
 @defop("gather_scalar", kernel="gather_rows", **_ROWS, samples=lambda: [
@@ -223,7 +229,7 @@ class GatherScalar(_Gather):
         return ()
 
     def kernel_params(x, i):
-        return rows_numbers(x, i, True)
+        return rows_numbers(x, i, "strict")
 
     jvp = linear_jvp("gather_scalar")
 
@@ -244,7 +250,7 @@ class GatherRow(_Gather):
         return (x[1],)
 
     def kernel_params(x, i):
-        return rows_numbers(x, i, True)
+        return rows_numbers(x, i, "strict")
 
     jvp = linear_jvp("gather_row")
 
@@ -261,7 +267,7 @@ class GatherScalarNat(_Gather):
         return ()
 
     def kernel_params(x, i):
-        return rows_numbers(x, i, False)
+        return rows_numbers(x, i, "drop")
 
     jvp = linear_jvp("gather_scalar_nat")
 
@@ -278,7 +284,7 @@ class GatherRowRef(_Gather):
         return (x[1],)
 
     def kernel_params(x, i):
-        return rows_numbers(x, i, False)
+        return rows_numbers(x, i, "drop")
 
     jvp = linear_jvp("gather_row_ref")
 
@@ -296,7 +302,7 @@ class GatherVecNat(_Gather):
         return idx
 
     def kernel_params(x, idx):
-        return rows_numbers(x, idx, False)
+        return rows_numbers(x, idx, "drop")
 
     jvp = linear_jvp("gather_vec_nat")
 
@@ -314,7 +320,7 @@ class GatherRowsNat(_Gather):
         return (idx[0], x[1])
 
     def kernel_params(x, idx):
-        return rows_numbers(x, idx, False)
+        return rows_numbers(x, idx, "drop")
 
     jvp = linear_jvp("gather_rows_nat")
 
@@ -327,32 +333,10 @@ def _gather(ops: Any, x: Any, i: Any) -> Any:
     return ops.apply(_GATHERS[len(x.shape), len(i.shape)], (x, i), {})
 
 
-@defop("_scatter_rows", kernel="scatter_rows", dtypes={"i": "int64"}, samples=lambda: [
-    good((), at_one(2), shape=(5,)), good((3,), at(1, 1, 0), shape=(4,)), good((3, 2), at(3, -1, 3), shape=(4, 2)),
-    good((2,), at_one(7), shape=(4, 2)), good((0, 2), Arr((0,), "int", 0, 4), shape=(4, 2)),
-])  # fmt: skip
-class ScatterRows:
-    """The adjoint of a gather: zeros of `shape`, with each row of v added at its index, in index order; none where out of range."""
-
-    def options(v, i, *, shape):
-        return {"shape": as_shape(shape)}
-
-    def shape(v, i, *, shape):
-        return shape
-
-    def kernel_params(v, i, *, shape):
-        return rows_numbers(shape, i, False)
-
-    def vjp(ops, g, y, v, i, *, shape):
-        return (_gather(ops, g, i), None)
-
-    jvp = linear_jvp("_scatter_rows")
-
-
 class _ScatterAdd:
     # y = x + scatter(v): linear in x and in v.
     def kernel_params(x, v, i):
-        return rows_numbers(x, i, True)
+        return rows_numbers(x, i, "strict")
 
     def vjp(ops, g, y, x, v, i):
         return (g, _gather(ops, g, i), None)
@@ -364,7 +348,7 @@ class _ScatterAdd:
         return added if t[0] is None else ops.add(t[0], added)
 
 
-@defop("scatter_add_vec", kernel="scatter_add_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("scatter_add_vec", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5,), (), at_one(2)), bad("IndexRangeError", (5,), (), at_one(5)), bad("IndexRangeError", (5,), (), at_one(-1)),
     bad("ShapeError", (5,), (1,), at_one(2)), bad("ShapeError", (5, 2), (), at_one(2)),
 ])  # fmt: skip
@@ -381,7 +365,7 @@ class ScatterAddVec(_ScatterAdd):
         return x
 
 
-@defop("scatter_add_row", kernel="scatter_add_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("scatter_add_row", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
     good((5, 3), (3,), at_one(2)), bad("IndexRangeError", (5, 3), (3,), at_one(5)), bad("IndexRangeError", (5, 3), (3,), at_one(-1)),
     bad("ShapeError", (5, 3), (2,), at_one(2)), bad("ShapeError", (5,), (), at_one(2)),
 ])  # fmt: skip

@@ -112,3 +112,7 @@ class Ref(Protocol):
         def copy(self, order: str = ...) -> Ref: ...
 
         def tolist(self) -> Any: ...
+
+        @property
+        def at(self) -> Any:
+            """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""

@@ -37,13 +37,130 @@ def _scatter_add(x, v, i):
     return y
 
 
-def _scatter_rows(v, i, *, shape):
-    # The adjoint of reading rows or zeros.
+def _rows(i, n, mode, wrap=None):
+    # The entries among n that indices name, -1 for none.
+    rows = np.array(i, dtype=np.int64)
+    for j in np.ndindex(rows.shape):
+        if mode == "clip":
+            rows[j] = min(max(rows[j], 0), n - 1)
+        elif mode in ("raise", "fill") and rows[j] < 0:
+            rows[j] += n if wrap is None else wrap
+        if not 0 <= rows[j] < n:
+            if mode in ("raise", "strict"):
+                raise IndexRangeError(f"an index is out of range for {n} entries")
+            rows[j] = -1
+    return rows
+
+
+def take(x, indices, *, axis, mode):
+    table = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
+    rows = _rows(indices, len(table), mode)
+    y = zeros((*rows.shape, *table.shape[1:]), x)
+    for j in np.ndindex(rows.shape):
+        if rows[j] >= 0:
+            y[j] = table[rows[j]]
+    return _behind(y, rows.ndim, axis)
+
+
+def _behind(y, n, axis):
+    # The first n axes where `axis` was.
+    return y if axis is None else np.moveaxis(y, range(n), range(axis, axis + n))
+
+
+def _scatter_rows(v, i, *, shape, axis, mode):
+    # The adjoint of taking: the rows of v are added to zeros, one after the other.
     y = zeros(shape, v)
-    for j in np.ndindex(i.shape):
-        if 0 <= i[j] < shape[0]:
-            y[i[j]] += v[j]
+    table = y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0)
+    rows = _rows(i, len(table), mode)
+    n = rows.ndim
+    values = v if axis is None else np.moveaxis(v, range(axis, axis + n), range(n))
+    for j in np.ndindex(rows.shape):
+        if rows[j] >= 0:
+            table[rows[j]] += values[j]
     return y
+
+
+def _locate(i, prior, *, shape, size, pick, wrap, step, along, mode):
+    rows = _rows(i if pick is None else i[..., pick], size, mode, wrap)
+    rows, before = np.broadcast_to(rows, shape), np.broadcast_to(0 if prior is None else prior, shape)
+    y = np.empty(shape, np.int64)
+    for p in np.ndindex(shape):
+        y[p] = -1 if rows[p] < 0 or before[p] < 0 else step * rows[p] + np.dot(along, p) + before[p]
+    return y
+
+
+def _set_rows(x, v, i, *, axis, mode):
+    return _written(x, v, i, axis, mode, lambda old, new: new)
+
+
+def _scatter_into(x, v, i, *, axis, mode, what):
+    return _written(x, v, i, axis, mode, {"add": np.add, "max": np.maximum, "min": np.minimum}[what])
+
+
+def _written(x, v, i, axis, mode, write):
+    y = np.array(x)
+    table = y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0)
+    rows = _rows(i, len(table), mode)
+    n = rows.ndim
+    values = v if axis is None else np.moveaxis(v, range(axis, axis + n), range(n))
+    for j in np.ndindex(rows.shape):
+        if rows[j] >= 0:
+            table[rows[j]] = write(table[rows[j]], values[j])
+    return y
+
+
+def _neighbours(i, *, size, which, mode):
+    rows = _rows(i, size, mode).reshape(-1).tolist()
+    y = []
+    for j, row in enumerate(rows):
+        before = [k for k in range(j) if rows[k] == row]
+        after = [k for k in range(j + 1, len(rows)) if rows[k] == row]
+        told = {
+            "previous": before[-1] if before else -1,
+            "next": after[0] if after else -1,
+            "last": -1 if after else row,
+            "first": -1 if before else row,
+            "start": -1 if before else j,
+        }
+        y.append(told[which] if row >= 0 else -1)
+    return np.array(y, np.int64)
+
+
+def _chain(a, b, link, *, axis, backwards):
+    y = np.array(b)
+    rows, factors = np.moveaxis(y, axis, 0), np.moveaxis(a, axis, 0)
+    for j in sorted(range(len(link)), reverse=backwards):
+        if link[j] >= 0:
+            rows[j] = factors[j] * rows[link[j]] + rows[j]
+    return y
+
+
+def _inverse_links(link):
+    y = np.full(link.shape, -1)
+    for j, k in enumerate(link):
+        if k >= 0:
+            y[k] = j
+    return y
+
+
+def _box(x, box, at, starts, steps):
+    # The row-major positions in x of the elements of a box.
+    places = np.zeros(box, np.int64)
+    for p in np.ndindex(box):
+        along = [start + k * step for start, k, step in zip(starts, p, steps, strict=True)]
+        places[p] = int(np.dot(along, [int(np.prod(x.shape[k + 1 :])) for k in range(x.ndim)])) + (0 if at is None else int(at))
+    return places
+
+
+def _set_box(x, v, at, *, starts, steps):
+    y = np.array(x)
+    if at is None or at >= 0:
+        y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v
+    return y
+
+
+def _take_box(x, at, *, box, starts, steps):
+    return x.reshape(-1)[_box(x, box, at, starts, steps)] if at >= 0 else zeros(box, x)
 
 
 def _place(x, *, shape, starts, steps):
@@ -65,4 +182,13 @@ DEFINITIONS = {
     "scatter_add_row": _scatter_add,
     "_place": _place,
     "_scatter_rows": _scatter_rows,
+    "take": take,
+    "_locate": _locate,
+    "_scatter_into": _scatter_into,
+    "_set_rows": _set_rows,
+    "_neighbours": _neighbours,
+    "_chain": _chain,
+    "_inverse_links": _inverse_links,
+    "_set_box": _set_box,
+    "_take_box": _take_box,
 }

@@ -77,7 +77,11 @@ def slice_range0(x, *, start, length):
 
 
 def slice_(x, *, starts, stops, steps=None):
-    return x[tuple(slice(a, b, s) for a, b, s in zip(starts, stops, steps or (1,) * x.ndim, strict=True))]
+    steps = steps or (1,) * x.ndim
+    # A stop of -1 under a negative step lies before the first entry, which Python writes as None.
+    return x[
+        tuple(slice(a, None if s < 0 and b < 0 else b, s) if a != b else slice(0) for a, b, s in zip(starts, stops, steps, strict=True))
+    ]
 
 
 def pad(x, *, widths, value=0.0):
