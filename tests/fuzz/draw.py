@@ -44,9 +44,13 @@ LARGE = 1e3
 INTEGERS = ("int64", "int32", "bool")
 
 
+#: Records that `x.at[key]` is made of: drawn as the public ones are.
+WRITERS = ("_set_rows", "_scatter_into", "_set_box", "_take_box")
+
+
 def records() -> list[OpDef]:
-    """The public records: every one of them must be drawn."""
-    return [r for r in all_ops(internal=False) if r.samples and len(r.outputs) == 1]
+    """The public records, and those of `x.at[key]`: every one of them must be drawn."""
+    return [r for r in all_ops() if (not r.internal or r.name in WRITERS) and r.samples and len(r.outputs) == 1]
 
 
 def good_samples(record: OpDef) -> list[Sample]:

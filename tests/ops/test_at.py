@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from index_keys import keys, shapes
+from index_keys import drawn, keys, shapes
 
 import tlean as tl
 from tlean._core.array import as_tensor
 from tlean.backends import Reference
 from tlean.errors import DTypeError, IndexRangeError, ShapeError
 
-few = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 RNG = np.random.default_rng(0)
 BACKENDS = ("eager", "compiled")
 METHODS = ("set", "add", "mul", "max", "min")
@@ -55,7 +54,7 @@ def check(shape, key, method, v_shape=None, step=1e-6):
     np.testing.assert_allclose(program(reference, reference.leaf(x), reference.leaf(v)).value, expected, rtol=1e-13)
 
 
-@few
+@drawn(100)
 @given(st.data(), st.sampled_from(METHODS))
 def test_keys_of_constants(data, method):
     shape = data.draw(shapes)

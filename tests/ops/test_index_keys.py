@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from index_keys import keys, shapes
+from index_keys import drawn, keys, shapes
 
 from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
 from tlean.indexing.key import parse
@@ -30,7 +30,7 @@ def read(x, key):
     return y.reshape(parsed.shape)
 
 
-@settings(max_examples=500, deadline=None)
+@drawn(500)
 @given(st.data())
 def test_parsed_keys_take_what_numpy_takes(data):
     shape = data.draw(shapes)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from index_keys import keys, shapes
+from index_keys import drawn, keys, shapes
 
 import tlean as tl
 from tlean._core.array import as_tensor
 from tlean.backends import Reference
 from tlean.errors import DTypeError, IndexRangeError, OptionError
 
-few = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 RNG = np.random.default_rng(0)
 BACKENDS = ("eager", "compiled")
 
@@ -59,7 +58,7 @@ def check(shape, key, chosen=lambda k: False):
     np.testing.assert_array_equal(program(None, Reference().leaf(x), *indices).value, expected)
 
 
-@few
+@drawn(150)
 @given(st.data())
 def test_keys_of_constants(data):
     shape = data.draw(shapes)
@@ -71,7 +70,7 @@ def test_keys_of_constants(data):
     check(shape, key)
 
 
-@few
+@drawn(150)
 @given(st.data())
 def test_keys_with_references(data):
     shape = data.draw(shapes)

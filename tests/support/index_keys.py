@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
+
+
+def drawn(cases: int) -> settings:
+    """So many cases, the same ones in every run; where TLEAN_EXAMPLES says how many there are to be, new ones in each."""
+    wanted = os.environ.get("TLEAN_EXAMPLES")
+    return settings(max_examples=int(wanted or cases), deadline=None, derandomize=not wanted, database=None)
+
 
 sizes = st.integers(0, 4)
 shapes = st.lists(sizes, max_size=5).map(tuple)

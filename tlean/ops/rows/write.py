@@ -6,8 +6,8 @@ from operator import index
 from typing import Any
 
 from ...dtypes import ANY, FLOATS
-from ...errors import OptionError, ShapeError
-from ...shapes import Shape, as_shape, size
+from ...errors import IndexRangeError, OptionError, ShapeError
+from ...shapes import Shape, as_shape, normalize_axis, size
 from ..elementwise import elementwise
 from ..layout import row_strides, strided_numbers
 from ..registry import defop, linear_jvp, no_gradient, no_tangent
@@ -198,7 +198,7 @@ class Chain:
     """
 
     def options(a, b, link, *, axis, backwards=False):
-        return {"axis": index(axis), "backwards": bool(backwards)}
+        return {"axis": normalize_axis(axis, len(a)), "backwards": bool(backwards)}
 
     def shape(a, b, link, *, axis, backwards):
         if a != b or link != (a[axis],):
@@ -241,6 +241,14 @@ class InverseLinks:
 # Boxes ----------------------------------------------------------------------------------------------------------------------
 
 
+def _check_box(x: Shape, box: Shape, starts: Shape, steps: Shape, name: str) -> None:
+    if not len(box) == len(starts) == len(steps) == len(x):
+        raise ShapeError(f"{name} must have the {len(x)} axes of x")
+    ends = [(a, a + (n - 1) * s) for a, n, s in zip(starts, box, steps, strict=True)]
+    if 0 not in box and not all(min(e) >= 0 and max(e) < n for e, n in zip(ends, x, strict=True)):
+        raise IndexRangeError("the box must lie within x")
+
+
 def box_numbers(x: Shape, box: Shape, starts: Shape, steps: Shape) -> tuple[tuple[int, ...], tuple[()]]:
     """The numbers of kernels `set_box` and `take_box`: (elements of x, offset, axes, sizes…, strides…), with as few axes as possible."""
     strides = row_strides(x)
@@ -254,6 +262,8 @@ def box_numbers(x: Shape, box: Shape, starts: Shape, steps: Shape) -> tuple[tupl
     good((3, 2), (0, 2), None, starts=(0, 0), steps=(1, 1)), good((4, 5), (2, 2), at_one(7), starts=(0, 0), steps=(1, 1)),
     good((4, 5), (2, 2), at_one(-1), starts=(0, 0), steps=(1, 1)), good((60, 70, 9), (50, 30, 9), None, starts=(9, 3, 0), steps=(1, 2, 1)),
     bad("ShapeError", (4, 5), (2,), None, starts=(1, 2), steps=(1, 1)),
+    bad("IndexRangeError", (3,), (2,), at_one(2), starts=(0,), steps=(1,)),
+    bad("IndexRangeError", (4, 5), (2, 2), None, starts=(1, 0), steps=(1, -1)),
 ])  # fmt: skip
 class SetBox:
     """A copy of x with v written to a box: element p of v to starts + p·steps, and `at` elements on from there, unless -1."""
@@ -262,8 +272,7 @@ class SetBox:
         return {"starts": tuple(starts), "steps": tuple(steps)}
 
     def shape(x, v, at, *, starts, steps):
-        if len(v) != len(x):
-            raise ShapeError(f"v must have the {len(x)} axes of x")
+        _check_box(x, v, starts, steps, "v")
         return x
 
     def kernel_params(x, v, at, *, starts, steps):
@@ -282,6 +291,8 @@ class SetBox:
 def _boxed(ops: Any, g: Any, at: Any, box: Shape, starts: Shape, steps: Shape) -> Any:
     if at is not None:
         return ops._take_box(g, at, box=box, starts=starts, steps=steps)
+    if 0 in box:
+        return ops._full(shape=box, value=0.0)
     ends = tuple(a + n * s for a, n, s in zip(starts, box, steps, strict=True))
     limits = tuple(min(max(b, -1), n) for b, n in zip(ends, g.shape, strict=True))
     return ops.slice(g, starts=starts, stops=limits, steps=steps)
@@ -300,8 +311,7 @@ class TakeBox:
         return {"box": as_shape(box), "starts": tuple(starts), "steps": tuple(steps)}
 
     def shape(x, at, *, box, starts, steps):
-        if len(box) != len(x):
-            raise ShapeError(f"the box must have the {len(x)} axes of x")
+        _check_box(x, box, starts, steps, "the box")
         return box
 
     def kernel_params(x, at, *, box, starts, steps):

@@ -149,6 +149,8 @@ def _box(x, box, at, starts, steps):
     for p in np.ndindex(box):
         along = [start + k * step for start, k, step in zip(starts, p, steps, strict=True)]
         places[p] = int(np.dot(along, [int(np.prod(x.shape[k + 1 :])) for k in range(x.ndim)])) + (0 if at is None else int(at))
+    if places.size and not 0 <= places.min() <= places.max() < x.size:
+        raise IndexRangeError("the box must lie within x")
     return places
 
 
