@@ -1,8 +1,8 @@
 """Entries and rows by number: taking them, and writing or adding to them.
 
 `gather_rows` takes rows and `set_rows` writes them, whatever they hold; `scatter_into_rows` combines them with what is there
-(`scatter_rows` with zeros), in floats. A vector is a matrix with rows of one element, an axis inside makes blocks of rows, several axes side
-by side are one. What fits no such form becomes positions first, by `_locate`.
+(`scatter_rows` with zeros), in floats. A vector is a matrix with rows of one element, an axis inside makes blocks of rows, several axes
+side by side are one. What fits no such form becomes positions first, by `_locate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..samples import Arr, bad, good
 
 #: What an index out of range does, with the kernels' codes. "drop" and "strict" refuse negative ones too.
 MODES = {"drop": 0, "strict": 1, "raise": 2, "clip": 3, "fill": 4}
-#: What a scatter does where a row falls, with the kernels' codes. To set is an op of its own: it moves what it need not understand.
+#: What a scatter does where a row falls, with the kernels' codes. Setting is a separate op, which takes any dtype.
 WRITES = {"add": 0, "set": 1, "max": 2, "min": 3}
 
 
