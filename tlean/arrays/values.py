@@ -27,7 +27,7 @@ _OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
 #: Methods that no op is.
 _OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "prod", "repeat", "round", "searchsorted"}
-_OF_NUMPY |= {"take", "tobytes", "trace"}
+_OF_NUMPY |= {"tobytes", "trace"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
 
@@ -56,7 +56,9 @@ def _float_dtype(operands: Any) -> str | None:
 
 def _lifted(ops: EagerOps, values: Any) -> Any:
     # The same with references in place of arrays of the library.
-    return [ops.leaf(x) if isinstance(x, AnyTensor) else type(x)(_lifted(ops, x)) if type(x) in (list, tuple) else x for x in values]
+    return [
+        ops.add_leaf(x, False) if isinstance(x, AnyTensor) else type(x)(_lifted(ops, x)) if type(x) in (list, tuple) else x for x in values
+    ]
 
 
 def _plain(values: Any, dtype: str | None = None) -> Any:

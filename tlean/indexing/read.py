@@ -116,8 +116,9 @@ class Rows:
         refs = [p for p in parts if isinstance(p[0], RefBase)]
         if len(refs) == 1 and len(parts) == 1:
             return refs[0][0], mode
-        known = np.zeros(self.batch if not refs else np.broadcast_shapes(*(np.shape(p[0]) for p in parts if p not in refs)), np.int64)
-        for i, step, _ in (p for p in parts if not isinstance(p[0], RefBase)):
+        constants = [p for p in parts if not isinstance(p[0], RefBase)]
+        known = np.zeros(np.broadcast_shapes(*(np.shape(p[0]) for p in constants)) if refs else self.batch, np.int64)
+        for i, step, _ in constants:
             known = np.where((known < 0) | (i < 0), -1, known + step * i)
         if not refs:
             return np.ascontiguousarray(known), "drop" if mode == "fill" else "strict"

@@ -40,8 +40,8 @@ class Entries:
 
     A value is a reference, anything array-like or a number, and broadcasts to the shape of `x[key]`. What is no reference takes the dtype
     of x if it is of that kind or a lower one (Boolean, integer, float). `set` moves values of any dtype; the others, and masks known at run
-    time only, compute in floats, whatever x holds. In every method `mode` says what an index out of range does: "raise", "clip" (the nearest
-    entry) or "fill" (nothing is written, 0 is read).
+    time only, compute in floats, whatever x holds. In every method `mode` says what an index out of range does: "raise", "clip" (the
+    nearest entry) or "fill" (nothing is written, 0 is read).
 
     Args:
         x: a reference.
