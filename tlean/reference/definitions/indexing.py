@@ -157,7 +157,7 @@ def _box(x, box, at, starts, steps):
 def _set_box(x, v, at, *, starts, steps):
     y = np.array(x)
     if at is None or at >= 0:
-        y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v
+        y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v[()]
     return y
 
 
