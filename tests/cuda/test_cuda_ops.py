@@ -391,6 +391,11 @@ def test_integers_with_floats(dtype):
             s.pad(c, widths=((1, 0), (0, 2)), value=1.0),
             s.broadcast_to(c, shape=(2, 3, 4)),
             s.gather_rows_nat(c, np.array([2, 0, 7])),
+            c[::-1, [3, 0]],
+            c.at[[1, 0, 1], 2].set(c[0, :3]),
+            c.at[:, ::-2].set(c[:, 2:]),
+            c.at[1].set(True),
+            s.dynamic_slice(c, (1, 2), (2, 2)),
         ]
         assert [m.dtype for m in moved] == [dtype] * len(moved)
         grads = s.backward_scalar(y)

@@ -45,7 +45,7 @@ INTEGERS = ("int64", "int32", "bool")
 
 
 #: Records that `x.at[key]` is made of: drawn as the public ones are.
-WRITERS = ("_scatter_into", "_set_box", "_take_box")
+WRITERS = ("_set_rows", "_scatter_into", "_set_box", "_take_box")
 
 
 def records() -> list[OpDef]:

@@ -100,7 +100,7 @@ def test_rows_of_every_length_in_blocks(isa, suffix, n):
     expected = x.copy()
     for j, i in enumerate(idx):
         expected[:, i] = v[:, j]
-    np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_into", suffix, x, v, idx, axis=1, what="set"), expected)
+    np.testing.assert_array_equal(run_op(isa, "gather", "_set_rows", suffix, x, v, idx, axis=1), expected)
     total = np.zeros((3, 7, n), "f4" if suffix == "f32" else "f8")
     for j, i in enumerate(idx):
         total[:, i] += v[:, j].astype(total.dtype)

@@ -189,6 +189,26 @@ def test_a_group_has_one_dtype():
     assert kernels == ["fused(square sin)", "as_float64", "fused(mul exp)"]
 
 
+def assigned(x, key, value):
+    y = x.copy()
+    y[key] = value
+    return y
+
+
+def test_values_that_are_no_references_take_the_dtype_of_the_array():
+    """What is written with `x.at[key]` does not change x's dtype, unless x cannot hold it; nothing is rounded on the way."""
+    cases = [("int64", 7), ("int64", 2**62 + 1), ("int64", [5]), ("float64", 0.1), ("float64", [0.1]), ("float32", 3), ("bool", True)]
+    for kept, v in cases:
+        for program in (tl.jit(lambda ops, x, v=v: x.at[1].set(v)), lambda x, v=v: as_tensor(x).at[1].set(v)):
+            y = program(np.zeros(3, kept))
+            assert y.dtype == kept
+            assert y[1] == np.asarray(v, kept).reshape(())
+    assert as_tensor(np.zeros(3, "int32")).at[1].set([5]).dtype == "int32"
+    assert tl.jit(lambda ops, x: x.at[1].set(0.5))(np.zeros(3, "int64"))[1] == 0.5
+    np.testing.assert_array_equal(as_tensor(np.arange(3.0)).at[[0, 0]].add([1, 2]), [3, 1, 2])
+    assert as_tensor(np.arange(3)).at[[5, 1]].get(mode="fill").tolist() == [0, 1]
+
+
 def test_integers_and_booleans_are_moved_exactly():
     """No element of an integer is rounded on its way, whatever its size."""
     x = np.array([[2**62 + 1, -(2**53) - 1, 7], [3, -1, 2**31 + 5]])
@@ -213,6 +233,20 @@ def test_integers_and_booleans_are_moved_exactly():
             lambda a: np.pad(np.tile(a, (1, 9)), ((2, 2), (3, 21))),
         ),
     ]
+    moves += [
+        (lambda ops, v: v[::-1, [0, 2]], lambda a: a[::-1, [0, 2]]),
+        (lambda ops, v: ops.take(v, np.array([[1, 0, -2]]), axis=1), lambda a: a[:, [[1, 0, -2]]]),
+        (lambda ops, v: ops.take(ops.concat([v] * 64, axis=1), np.array([1, 7, 0]), axis=0, mode="drop"),
+         lambda a: np.stack([np.tile(a[1], 64), np.tile(a[1] * 0, 64), np.tile(a[0], 64)])),
+        (lambda ops, v: ops.take_along_axis(v, np.array([[1], [0]])), lambda a: np.take_along_axis(a, np.array([[1], [0]]), 1)),
+        (lambda ops, v: v.at[[1, 0, 1], 1].set(v[[0, 0, 1], 0]), lambda a: assigned(a, ([1, 0, 1], 1), a[[0, 0, 1], 0])),
+        (lambda ops, v: v.at[[1, 0, 1]].set(v[[0, 0, 1]]), lambda a: assigned(a, [1, 0, 1], a[[0, 0, 1]])),
+        (lambda ops, v: v.at[:, ::-2].set(v[:, 1:]), lambda a: assigned(a, (slice(None), slice(None, None, -2)), a[:, 1:])),
+        (lambda ops, v: v.at[0, 1:].set(True), lambda a: assigned(a, (0, slice(1, None)), True)),
+        (lambda ops, v: v.at[[1, 1]].set([[False]]), lambda a: assigned(a, 1, False)),
+        (lambda ops, v: ops.dynamic_slice(v, (1, 1), (1, 2)), lambda a: a[1:, 1:]),
+        (lambda ops, v: ops.dynamic_update_slice(v, v[:1, :2], (1, -2)), lambda a: assigned(a, (1, slice(1, None)), a[0, :2])),
+    ]  # fmt: skip
     for dtype in ("int64", "int32", "bool"):
         given = x.astype(dtype)
         given[1] = (rng.integers(0, 2, 3) * 2**20).astype(dtype)

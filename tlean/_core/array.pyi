@@ -3,6 +3,8 @@ from typing import Any
 
 import numpy as np
 
+from tlean.indexing import At
+
 class DType(str):
     kind: str
     itemsize: int
@@ -85,6 +87,8 @@ class AnyTensor:
     def T(self) -> AnyTensor: ...
     @property
     def mT(self) -> AnyTensor: ...
+    @property
+    def at(self) -> At: ...
     def __getattr__(self, name: str) -> Any: ...
     def __getitem__(self, key: Any) -> Any: ...
 

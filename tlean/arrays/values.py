@@ -13,7 +13,8 @@ import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
-from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError, TleanError
+from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError
+from tlean.indexing import At, Entries
 from tlean.interpreters.eager import EagerOps, TensorRef, without_tape
 
 from . import notebooks, numpy_calls
@@ -22,12 +23,11 @@ from .methods import METHODS
 #: The operators that are ops.
 _OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul") for r in ("", "r")}
 _OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
-_COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
 #: Methods that no op is.
 _OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "prod", "repeat", "round", "searchsorted"}
-_OF_NUMPY |= {"take", "tobytes", "trace"}
+_OF_NUMPY |= {"tobytes", "trace"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
 
@@ -56,7 +56,9 @@ def _float_dtype(operands: Any) -> str | None:
 
 def _lifted(ops: EagerOps, values: Any) -> Any:
     # The same with references in place of arrays of the library.
-    return [ops.leaf(x) if isinstance(x, AnyTensor) else type(x)(_lifted(ops, x)) if type(x) in (list, tuple) else x for x in values]
+    return [
+        ops.add_leaf(x, False) if isinstance(x, AnyTensor) else type(x)(_lifted(ops, x)) if type(x) in (list, tuple) else x for x in values
+    ]
 
 
 def _plain(values: Any, dtype: str | None = None) -> Any:
@@ -94,8 +96,6 @@ def _by_numpy(what: str, call: Callable[..., Any], args: Any, options: dict[str,
     # NumPy's errors as those of the library.
     try:
         return call(*_plain(args, dtype), **dict(zip(options, _plain(options.values()), strict=True)))
-    except TleanError:
-        raise
     except TypeError as error:
         raise DTypeError(f"{what}: {error}") from None
     except IndexError as error:
@@ -116,8 +116,6 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     """
     if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") for y in others):
         return NotImplemented
-    if name in _COMPARISONS:
-        return _by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None)
     dtype = _float_dtype((x, *others))
     of_ops = name in _OPERATORS and not (name == "__pow__" and not isinstance(others[0], int | float | np.number))
     if of_ops and not (dtype is None and name in _EXACT):
@@ -158,6 +156,34 @@ def _astype(x: AnyTensor, dtype: Any, *, copy: bool = True) -> AnyTensor:
     return x if wanted == x.dtype else AnyTensor(x.numpy().astype(wanted))
 
 
+class _Entries(Entries):
+    # The entries of an array.
+    __slots__ = ()
+
+    def get(self, mode: str = "raise") -> Any:
+        return self._of_reference(lambda entries, _: entries.get(mode), None)
+
+    def _updated(self, v: Any, what: str, mode: str) -> Any:
+        return self._of_reference(lambda entries, value: getattr(entries, what)(value, mode), v)
+
+    def _of_reference(self, call: Callable[[Entries, Any], Any], v: Any) -> Any:
+        x, key = self._x, self._key
+        for y in _flat((key, v)):
+            if isinstance(y, RefBase):
+                return call(y.ops.leaf(x).at[key], v)
+        ops = EagerOps(_float_dtype((x,)) or "float32")
+        key, v = _plain((key, v))
+        return without_tape(lambda: _array(call(ops.add_leaf(x, False).at[key], v)))
+
+
+class _At(At):
+    # `x.at` of an array.
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Entries:
+        return _Entries(self._x, key)
+
+
 def attribute(x: AnyTensor, name: str) -> Any:
     """An attribute that an array has as references do: an op, or a method of NumPy's.
 
@@ -168,9 +194,11 @@ def attribute(x: AnyTensor, name: str) -> Any:
     Raises: AttributeError.
     """
     if not name:
-        return {"T", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
+        return {"T", "at", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
     if name == "_repr_html_":
         return partial(notebooks.html, x)
+    if name == "at":
+        return _At(x)
     if name in ("T", "mT"):
         if _float_dtype((x,)) is None:
             return _array(_by_numpy(name, lambda a: getattr(a, name), (x,), {}, None))

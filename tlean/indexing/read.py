@@ -114,10 +114,10 @@ class Rows:
         steps = [int(np.prod(self.sizes[k + 1 :], dtype=int)) for k in range(len(self.sizes))]
         parts = [(i, *self._of(a, steps)) for i, a in zip(key.indices, key.axes, strict=True)]
         refs = [p for p in parts if isinstance(p[0], RefBase)]
-        constants = [p for p in parts if not isinstance(p[0], RefBase)]
-        if len(refs) == 1 and not constants:
+        if len(refs) == 1 and len(parts) == 1:
             return refs[0][0], mode
-        known = np.zeros(np.broadcast_shapes(*(np.shape(i) for i, _, _ in constants)) if refs else self.batch, np.int64)
+        constants = [p for p in parts if not isinstance(p[0], RefBase)]
+        known = np.zeros(np.broadcast_shapes(*(np.shape(p[0]) for p in constants)) if refs else self.batch, np.int64)
         for i, step, _ in constants:
             known = np.where((known < 0) | (i < 0), -1, known + step * i)
         if not refs:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.dtypes import INTEGERS, SIZES
+from tlean.errors import OptionError, ShapeError
+from tlean.ops.rows.write import full_like, written
 
 from .key import Key, Shape, parse
 from .read import Rows, read
@@ -35,8 +38,10 @@ class At:
 class Entries:
     """The entries of an array that a key names; each method gives a new array, x stays as it is.
 
-    A value is a reference, anything array-like or a number, and broadcasts to the shape of `x[key]`. In every method `mode` says what an
-    index out of range does: "raise", "clip" (the nearest entry) or "fill" (nothing is written, 0 is read).
+    A value is a reference, anything array-like or a number, and broadcasts to the shape of `x[key]`. What is no reference takes the dtype
+    of x if it is of that kind or a lower one (Boolean, integer, float). `set` moves values of any dtype; the others, and masks known at run
+    time only, compute in floats, whatever x holds. In every method `mode` says what an index out of range does: "raise", "clip" (the
+    nearest entry) or "fill" (nothing is written, 0 is read).
 
     Args:
         x: a reference.
@@ -119,9 +124,7 @@ class Entries:
     def _updated(self, v: Any, what: str, mode: str) -> Any:
         x, key = self._x, self._key
         shape, ops = tuple(x.shape), x.ops
-        if str(x.dtype).startswith(("int", "bool")):
-            raise DTypeError(f"x.at[...].{what}: x must hold floating-point numbers, got {x.dtype}; convert it with astype")
-        v = _value(ops, v)
+        v = _value(x, v)
         mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
         if isinstance(mask, RefBase) and str(mask.dtype) == "bool" and _fits(v, shape[len(mask.shape) :]):
             return _where(x, mask, v, what)
@@ -139,13 +142,24 @@ class Entries:
         return ops._set_box(x, _rows(inner, parsed, v, what, mode), None, starts=parsed.starts, steps=parsed.steps)
 
 
-def _value(ops: Any, v: Any) -> Any:
-    # A number, or a reference.
+def _value(x: Any, v: Any) -> Any:
+    # A number beside floats, or a reference.
     if isinstance(v, RefBase):
         return v
     if v is None:
         raise OptionError("x.at[...]: a value must be an array or a number, got None")
-    return v if type(v) in (int, float) else ops.const(np.asarray(v))
+    dtype = str(x.dtype)
+    if type(v) in (int, float) and dtype not in INTEGERS:
+        return v
+    array = np.asarray(v)
+    return _constant(x.ops, array.astype(dtype) if dtype in SIZES and np.can_cast(array.dtype, dtype, "same_kind") else array)
+
+
+def _constant(ops: Any, array: np.ndarray) -> Any:
+    # A constant in the array's own dtype: `const` gives numbers that of the program.
+    if array.dtype.name == ops.dtype or not hasattr(ops, "add_leaf"):
+        return ops.lift(_constant(ops.inner, array)) if hasattr(ops, "lift") else ops.const(array)
+    return ops.add_leaf(ops.array(array) if hasattr(ops, "array") else as_tensor(array), False)
 
 
 def _fits(v: Any, shape: Shape) -> bool:
@@ -155,10 +169,11 @@ def _fits(v: Any, shape: Shape) -> bool:
         return False
 
 
-def _spread(ops: Any, v: Any, shape: Shape) -> Any:
-    # A value in a shape that it broadcasts to; axes of size 1 in front are dropped, as NumPy's assignments do.
+def _spread(x: Any, v: Any, shape: Shape) -> Any:
+    # A value for x in a shape that it broadcasts to; axes of size 1 in front are dropped, as NumPy's assignments do.
+    ops = x.ops
     if not isinstance(v, RefBase):
-        return ops._full(shape=shape, value=float(v))
+        return full_like(ops, x, shape, float(v))
     own = tuple(v.shape)
     if own == shape:
         return v
@@ -181,15 +196,14 @@ def _where(x: Any, mask: Any, v: Any, what: str) -> Any:
     ops, shape = x.ops, tuple(x.shape)
     if tuple(mask.shape) != shape[: len(mask.shape)]:
         raise ShapeError(f"x.at[mask]: a mask must have the shape of the axes that it covers, got mask: {mask.shape}, x: {shape}")
-    flags = ops._flags(mask)
-    if tuple(flags.shape) != shape:
-        flags = ops.broadcast_to(ops.reshape(flags, (*flags.shape, *(1,) * (len(shape) - len(flags.shape)))), shape)
-    return ops.where(flags, _combined(x, _spread(ops, v, shape), what), x)
+    if tuple(mask.shape) != shape:
+        mask = ops.broadcast_to(ops.reshape(mask, (*mask.shape, *(1,) * (len(shape) - len(mask.shape)))), shape)
+    return ops.where(mask, _combined(x, _spread(x, v, shape), what), x)
 
 
 def _boxed(x: Any, key: Key, v: Any, what: str) -> Any:
     ops = x.ops
-    v = _spread(ops, v, key.shape)
+    v = _spread(x, v, key.shape)
     v = v if tuple(v.shape) == key.box else ops.reshape(v, key.box)
     old = None if what == "set" else ops.slice(x, key.starts, key.stops, key.steps)
     return ops._set_box(x, _combined(old, v, what), None, starts=key.starts, steps=key.steps)
@@ -201,12 +215,12 @@ def _rows(x: Any, key: Key, v: Any, what: str, mode: str) -> Any:
     rows = Rows(key, mode, ops)
     base = rows.arranged(x)
     named = (*rows.merged[: rows.axis], *rows.batch, *rows.merged[rows.axis + 1 :])
-    v = _spread(ops, v, key.shape)
+    v = _spread(x, v, key.shape)
     v = v if tuple(v.shape) == named else ops.reshape(v, named)
     if what == "mul":
         y = _multiplied(base, v, rows)
     else:
-        y = ops._scatter_into(base, v, rows.indices, axis=rows.axis, mode=rows.mode, what=what)
+        y = written(ops, base, v, rows.indices, rows.axis, rows.mode, what)
     return rows.back(y)
 
 
@@ -218,7 +232,7 @@ def _multiplied(x: Any, v: Any, rows: Rows) -> Any:
     first, start, previous, last = (ops._neighbours(rows.indices, size=size, which=w, mode=rows.mode) for w in _LINKS)
     begun = ops.mul(ops.take(v, start, axis=axis, mode="drop"), ops.take(x, first, axis=axis, mode="drop"))
     product = ops._chain(v, begun, previous, axis=axis)
-    return ops._scatter_into(x, product, last, axis=axis, mode="drop", what="set")
+    return ops._set_rows(x, product, last, axis=axis, mode="drop")
 
 
 _LINKS = ("first", "start", "previous", "last")

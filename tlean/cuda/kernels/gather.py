@@ -11,7 +11,7 @@ from .plan import COMMON, MOVED, Argument, Family, Fault, In, Launch, Out, Plan,
 #: Blocks of rows that share the scan over the indices of a scatter.
 PARTS = 64
 
-_RESOLVE = """
+_INDICES = """
 enum { DROP, STRICT, RAISE, CLIP, FILL };
 enum { ADD, SET, MAXIMUM, MINIMUM };
 
@@ -23,9 +23,33 @@ static __device__ i64 resolve(i64 i, i64 n, i64 wrap, i64 mode, int *fault) {
     if (fault && (mode == STRICT || mode == RAISE)) atomicExch(fault, 1);
     return -1;
 }
+
+/* The column of a block that a thread of a scatter has, and the rows first ... last - 1 of it; y and v begin there. */
+#define TL_COLUMN(y, v)                                                                                            \\
+    const i64 column = (i64)blockIdx.x * blockDim.x + threadIdx.x, each = (rows + gridDim.y - 1) / gridDim.y;       \\
+    const i64 first = blockIdx.y * each, last = first + each;                                                      \\
+    if (column >= width * blocks) return;                                                                          \\
+    y += column / width * rows * width + column % width;                                                           \\
+    v += column / width * taken * width + column % width;
+
+struct Walk { i64 sizes[16], strides[16], before[16], along[16]; };
+
+/* Element i of a box in x; -1 where `at` says nowhere or the box does not lie within. */
+static __device__ i64 boxed(i64 i, const Walk &w, i64 axes, i64 offset, const i64 *at, i64 total, int *fault) {
+    if (at && *at < 0) return -1;
+    i64 place = offset + (at ? *at : 0);
+    for (int a = (int)axes - 1; a >= 0; a--) {
+        place += i % w.sizes[a] * w.strides[a];
+        i /= w.sizes[a];
+    }
+    if (place >= 0 && place < total) return place;
+    if (fault) atomicExch(fault, 1);
+    return -1;
+}
 """
 
-_GATHER = """
+#: What moves values that it does not compute with.
+_MOVES = """
 extern "C" __global__ void k_gather_rows(
     float *y, const float *x, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 n
 ) {
@@ -35,34 +59,55 @@ extern "C" __global__ void k_gather_rows(
     }
 }
 
-"""
-
-_SOURCE = """
 /* x, or zeros where x is absent. */
 extern "C" __global__ void k_start(float *y, const float *x, i64 n) { TL_EACH(i, n) y[i] = x ? x[i] : 0; }
 
+/* A thread owns one column of some rows of every block and goes through the indices in order: the last one stays. */
+extern "C" __global__ void k_set_rows(
+    float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 blocks
+) {
+    TL_COLUMN(y, v)
+    for (i64 t = 0; t < taken; t++) {
+        const i64 row = resolve(index[t], rows, rows, mode, fault);
+        if (row >= first && row < last) y[row * width] = v[t * width];
+    }
+}
+
+extern "C" __global__ void k_set_box(
+    float *y, const float *v, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 place = boxed(i, w, axes, offset, at, total, fault);
+        if (place >= 0) y[place] = v[i];
+    }
+}
+
+extern "C" __global__ void k_take_box(
+    float *y, const float *x, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 place = boxed(i, w, axes, offset, at, total, fault);
+        y[i] = place < 0 ? 0 : x[place];
+    }
+}
+"""
+
+_SOURCE = """
 /* A thread owns one column of some rows of every block and goes through the indices in order, so the order of additions is fixed. */
 extern "C" __global__ void k_put_rows(
     float *y, const float *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 blocks, i64 what
 ) {
-    const i64 column = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    const i64 each = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * each, last = first + each;
-    if (column >= width * blocks) return;
-    y += column / width * rows * width + column % width;
-    v += column / width * taken * width + column % width;
+    TL_COLUMN(y, v)
     for (i64 t = 0; t < taken; t++) {
         const i64 row = resolve(index[t], rows, rows, mode, fault);
-        if (row < first || row >= last || row < 0) continue;
+        if (row < first || row >= last) continue;
         float *to = y + row * width;
         const float old = *to, value = v[t * width];
         if (what == ADD) *to = old + value;
-        else if (what == SET) *to = value;
         else if (what == MAXIMUM) *to = old > value || old != old ? old : value;
         else *to = old < value || old != old ? old : value;
     }
 }
-
-struct Walk { i64 sizes[16], strides[16], before[16], along[16]; };
 
 /* Positions made of indices: see the CPU's kernel. */
 extern "C" __global__ void k_locate(
@@ -118,39 +163,6 @@ extern "C" __global__ void k_chain_rows(
         }
     }
 }
-
-extern "C" __global__ void k_flags(float *y, const unsigned char *mask, i64 n) { TL_EACH(i, n) y[i] = mask[i] != 0; }
-
-/* Element i of a box in x; -1 where `at` says nowhere or the box does not lie within. */
-static __device__ i64 boxed(i64 i, const Walk &w, i64 axes, i64 offset, const i64 *at, i64 total, int *fault) {
-    if (at && *at < 0) return -1;
-    i64 place = offset + (at ? *at : 0);
-    for (int a = (int)axes - 1; a >= 0; a--) {
-        place += i % w.sizes[a] * w.strides[a];
-        i /= w.sizes[a];
-    }
-    if (place >= 0 && place < total) return place;
-    if (fault) atomicExch(fault, 1);
-    return -1;
-}
-
-extern "C" __global__ void k_set_box(
-    float *y, const float *v, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
-) {
-    TL_EACH(i, n) {
-        const i64 place = boxed(i, w, axes, offset, at, total, fault);
-        if (place >= 0) y[place] = v[i];
-    }
-}
-
-extern "C" __global__ void k_take_box(
-    float *y, const float *x, const i64 *at, int *fault, Walk w, i64 axes, i64 offset, i64 total, i64 n
-) {
-    TL_EACH(i, n) {
-        const i64 place = boxed(i, w, axes, offset, at, total, fault);
-        y[i] = place < 0 ? 0 : x[place];
-    }
-}
 """
 
 # In whatever order the threads come: for sessions that do not ask for the same bits in every run.
@@ -181,28 +193,32 @@ def gather_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan((flat("k_gather_rows", n, Out(0), In(0), In(1), _fault(mode), rows, width, taken, mode),))
 
 
-def _put(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
-    rows, width, taken, mode, blocks, what = ints
+def _put(function: str, ints: Sequence[int], x: Argument, v: Argument, index: Argument, *what: int) -> Plan:
+    rows, width, taken, mode, blocks, _ = ints
     start = flat("k_start", blocks * rows * width, Out(0), x)
-    args = (Out(0), v, index, _fault(mode), rows, width, taken, mode, blocks, what)
+    args = (Out(0), v, index, _fault(mode), rows, width, taken, mode, blocks, *what)
     # Without rows there is still an index to refuse.
     grid = (ceil_div(width * blocks, 128) if taken else 0, max(min(rows, PARTS), 1), 1)
-    return Plan((start, Launch("k_put_rows", args, grid, (128, 1, 1))))
+    return Plan((start, Launch(function, args, grid, (128, 1, 1))))
 
 
 def scatter_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    return _put(ints, 0, In(0), In(1))
+    return _put("k_put_rows", ints, 0, In(0), In(1), ints[5])
 
 
 def scatter_into_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    return _put(ints, In(0), In(1), In(2))
+    return _put("k_put_rows", ints, In(0), In(1), In(2), ints[5])
+
+
+def set_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    return _put("k_set_rows", ints, In(0), In(1), In(2))
 
 
 def _add_atomic(ints: Sequence[int], x: Argument, v: Argument, index: Argument) -> Plan:
     rows, width, taken, mode, blocks, what = ints
     if what:
         # Only sums are the same in every order.
-        return _put(ints, x, v, index)
+        return _put("k_put_rows", ints, x, v, index, what)
     start = flat("k_start", blocks * rows * width, Out(0), x)
     args = (Out(0), v, index, _fault(mode), rows, width, taken, mode)
     return Plan((start, flat("k_add_rows_atomic", blocks * taken * width, *args)))
@@ -244,10 +260,6 @@ def chain_rows(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan((flat("k_chain_rows", n, Out(0), In(0), In(1), In(2), rows, width, backwards),))
 
 
-def flags(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    return Plan((flat("k_flags", ints[0], Out(0), In(0)),))
-
-
 def _box(function: str, ints: Sequence[int], source: Argument, at: Argument) -> Launch:
     total, offset, axes, *rest = ints
     walk = _walk(axes, rest[:axes], rest[axes:])
@@ -264,23 +276,20 @@ def take_box(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 
 FAMILY = Family(
     "gather",
-    COMMON + _RESOLVE + _GATHER + "".join(moving(_GATHER, suffix) for suffix in MOVED) + _SOURCE + _LINKS,
+    COMMON + _INDICES + _MOVES + "".join(moving(_MOVES, suffix) for suffix in MOVED) + _SOURCE + _LINKS,
     {
-        **moved({"gather_rows": gather_rows}),
+        **moved({"gather_rows": gather_rows, "set_rows": set_rows, "set_box": set_box, "take_box": take_box}),
         "scatter_rows": scatter_rows,
         "scatter_into_rows": scatter_into_rows,
         "locate": locate,
         "neighbours": neighbours,
         "_inverse_links": inverse_links,
         "chain_rows": chain_rows,
-        "_flags": flags,
-        "set_box": set_box,
-        "take_box": take_box,
     },
     variants={
         "atomic": Family(
             "gather_atomic",
-            COMMON + _RESOLVE + _SOURCE + _ATOMIC,
+            COMMON + _INDICES + _MOVES + _SOURCE + _ATOMIC,
             {"scatter_rows": scatter_rows_atomic, "scatter_into_rows": scatter_into_rows_atomic},
         )
     },

@@ -57,10 +57,6 @@ class Ref(Protocol):
 
     def __getitem__(self, key: Any) -> Ref: ...
 
-    @property
-    def at(self) -> Any:
-        """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""
-
     if TYPE_CHECKING:
         # What references have beside this is found where it is looked up, which a check of an instance does not do.
 
@@ -116,3 +112,7 @@ class Ref(Protocol):
         def copy(self, order: str = ...) -> Ref: ...
 
         def tolist(self) -> Any: ...
+
+        @property
+        def at(self) -> Any:
+            """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""

@@ -9,6 +9,7 @@ from ...shapes import Shape, as_shape, normalize_axis, size
 from ..layout import row_strides
 from ..registry import array, composite, whole
 from .take import MODES
+from .write import full_like, written
 
 
 def index_shape(i: Any, name: str = "indices") -> Shape:
@@ -53,10 +54,10 @@ class _Errors:
             raise complete(reason, self.op, told, {n: x for n, x in self.arguments.items() if n not in shaped}) from None
 
 
-def _value_of(ops: Any, v: Any, shape: Shape, name: str) -> Any:
+def _value_of(ops: Any, x: Any, v: Any, shape: Shape, name: str) -> Any:
     # A number, an array or a reference in a shape that it broadcasts to.
     if type(v) in (int, float):
-        return ops._full(shape=shape, value=float(v))
+        return full_like(ops, x, shape, float(v))
     v = array(ops, v, name)
     return v if tuple(v.shape) == shape else ops.broadcast_to(v, shape)
 
@@ -94,8 +95,8 @@ def put_along_axis(
     x = array(ops, x, "put_along_axis: x")
     with _Errors("put_along_axis", x=x, indices=indices, axis=axis, how=how, mode=mode):
         places = _along(ops, x, indices, normalize_axis(axis, len(x.shape)), _mode(mode))
-        v = _value_of(ops, values, tuple(places.shape), "put_along_axis: values")
-        return ops.apply("_scatter_into", (x, v, places), {"axis": None, "mode": _after(mode), "what": how}, name)
+        v = _value_of(ops, x, values, tuple(places.shape), "put_along_axis: values")
+        return written(ops, x, v, places, None, _after(mode), how, name)
 
 
 # By tuples of indices --------------------------------------------------------------------------------------------------------
@@ -162,8 +163,8 @@ def segment_mean(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *
     with _Errors("segment_mean", x=x, ids=ids, count=count, mode=mode):
         shape = _segments(x, ids, count)
         total = ops._scatter_rows(x, ids, shape=shape, axis=0, mode=_mode(mode))
-        rows = ops._scatter_rows(ops._full(shape=index_shape(ids, "ids"), value=1.0), ids, shape=shape[:1], axis=0, mode=mode)
-        rows = ops.max(rows, ops._full(shape=shape[:1], value=1.0))
+        rows = ops._scatter_rows(full_like(ops, x, index_shape(ids, "ids"), 1.0), ids, shape=shape[:1], axis=0, mode=mode)
+        rows = ops.max(rows, full_like(ops, x, shape[:1], 1.0))
         each = ops.broadcast_to(ops.reshape(rows, (*shape[:1], *(1,) * (len(shape) - 1))), shape)
         return ops.div(total, each, name=name)
 
@@ -171,8 +172,8 @@ def segment_mean(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *
 def _extremum(ops: Any, op: str, x: Any, ids: Any, count: Any, mode: Any, name: str | None, what: str, start: float) -> Any:
     x = array(ops, x, f"{op}: x")
     with _Errors(op, x=x, ids=ids, count=count, mode=mode):
-        base = ops._full(shape=_segments(x, ids, count), value=start)
-        return ops.apply("_scatter_into", (base, x, ids), {"axis": 0, "mode": _mode(mode), "what": what}, name)
+        base = full_like(ops, x, _segments(x, ids, count), start)
+        return written(ops, base, x, ids, 0, _mode(mode), what, name)
 
 
 @composite

@@ -1,8 +1,8 @@
 """Entries and rows by number: taking them, and writing or adding to them.
 
-Two kernels do it: `gather_rows` takes rows and `scatter_into_rows` writes them (`scatter_rows` into zeros). A vector is a matrix with rows
-of one element, an axis inside makes blocks of rows, several axes side by side are one. What fits no such form becomes positions first,
-by `_locate`.
+`gather_rows` takes rows and `set_rows` writes them, whatever they hold; `scatter_into_rows` combines them with what is there
+(`scatter_rows` with zeros), in floats. A vector is a matrix with rows of one element, an axis inside makes blocks of rows, several axes
+side by side are one. What fits no such form becomes positions first, by `_locate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..samples import Arr, bad, good
 
 #: What an index out of range does, with the kernels' codes. "drop" and "strict" refuse negative ones too.
 MODES = {"drop": 0, "strict": 1, "raise": 2, "clip": 3, "fill": 4}
-#: What a scatter does where a row falls, with the kernels' codes.
+#: What a scatter does where a row falls, with the kernels' codes. Setting is a separate op, which takes any dtype.
 WRITES = {"add": 0, "set": 1, "max": 2, "min": 3}
 
 
@@ -28,7 +28,7 @@ def geometry(x: Shape, axis: int | None) -> tuple[int, int, int]:
 
 
 def rows_numbers(x: Shape, at: Shape, mode: str, axis: int | None = 0, what: str = "add") -> tuple[tuple[int, ...], tuple[()]]:
-    """The numbers of kernels `gather_rows`, `scatter_rows` and `scatter_into_rows`.
+    """The numbers of kernels `gather_rows`, `set_rows`, `scatter_rows` and `scatter_into_rows`.
 
     (rows of x, elements in a row, rows taken, mode, blocks, what a scatter does).
     """
@@ -113,7 +113,10 @@ def scatter_samples() -> list:
 
 @defop("_scatter_rows", kernel="scatter_rows", dtypes={"i": "int64"}, samples=scatter_samples)
 class ScatterRows:
-    """The adjoint of taking: zeros of `shape`, with each row of v added at its index, in index order; none where it is out of range."""
+    """The adjoint of taking: zeros of `shape`, with each row of v added at its index, in index order; none where it is out of range.
+
+    Integers are added as floats.
+    """
 
     def options(v, i, *, shape, axis=0, mode="drop"):
         target = as_shape(shape)

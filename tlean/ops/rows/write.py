@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+from ...dtypes import ANY, FLOATS
 from ...errors import IndexRangeError, OptionError, ShapeError
 from ...shapes import Shape, as_shape, normalize_axis, size
 from ..elementwise import elementwise
@@ -22,46 +23,91 @@ elementwise(
 
 
 def zeros_like(ops: Any, x: Any) -> Any:
-    return ops._full(shape=x.shape, value=0.0)
+    """Zeros of the shape and the float dtype of x."""
+    return full_like(ops, x, x.shape, 0.0)
+
+
+def full_like(ops: Any, x: Any, shape: Shape, value: float) -> Any:
+    """One number everywhere, in the dtype of x where it is a float one, else in the program's."""
+    return ops._full(shape=shape, value=value, dtype=x.dtype if x.dtype in FLOATS else None)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------------
 
 
-def into_samples() -> list:
+def write_samples(**options: Any) -> list:
     several = Arr((2, 3), "values", data=(0, -1, 2, 2, -4, 1))
-    calls: list = []
-    for what in WRITES:
-        calls += [
-            good((5,), (), at_one(2), what=what), good((4, 3), (3, 3), at(1, 1, -1), what=what),
-            good((4, 3), (2, 3, 3), several, what=what), good((3, 4), (3, 2, 3), several, axis=1, what=what),
-            good((2, 2), (2, 3), several, axis=None, what=what), good((3, 2), (3, 2), at(9, 1, -9), mode="fill", what=what),
-            good((3, 2), (3, 2), at(9, 1, -9), mode="clip", what=what), good((3, 0), (2, 0), at(1, 1), what=what),
-            bad("IndexRangeError", (3,), (2,), at(1, 3), what=what),
-        ]  # fmt: skip
     return [
-        *calls, good((1500, 33), (4000, 33), Arr((4000,), "int", low=-3, high=1500), what="set", smooth=False),
-        bad("ShapeError", (3, 2), (2,), at(0, 1)), bad("OptionError", (3,), (1,), at(0), what="pow"),
+        good((5,), (), at_one(2), **options), good((4, 3), (3, 3), at(1, 1, -1), **options),
+        good((4, 3), (2, 3, 3), several, **options), good((3, 4), (3, 2, 3), several, axis=1, **options),
+        good((2, 2), (2, 3), several, axis=None, **options), good((3, 2), (3, 2), at(9, 1, -9), mode="fill", **options),
+        good((3, 2), (3, 2), at(9, 1, -9), mode="clip", **options), good((3, 0), (2, 0), at(1, 1), **options),
+        bad("IndexRangeError", (3,), (2,), at(1, 3), **options), bad("ShapeError", (3, 2), (2,), at(0, 1), **options),
     ]  # fmt: skip
 
 
-@defop("_scatter_into", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=into_samples)
-class ScatterInto:
-    """A copy of x with each row of v written to its index, added to what is there, or the greater or smaller of both, in index order.
+def written(ops: Any, x: Any, v: Any, i: Any, axis: int | None, mode: str, what: str, name: str | None = None) -> Any:
+    """A copy of x with each row of v set at its index, or combined with what is there: `what` is one of `WRITES`. Raises: OptionError."""
+    if what == "set":
+        return ops.apply("_set_rows", (x, v, i), {"axis": axis, "mode": mode}, name)
+    return ops.apply("_scatter_into", (x, v, i), {"axis": axis, "mode": mode, "what": what}, name)
 
-    Where an index is repeated the last row that is set stays, and has the gradient; of rows that are the greatest or the smallest each has
-    an equal share.
+
+def _check_rows(x: Shape, v: Shape, i: Shape, axis: int | None) -> None:
+    if v != taken(x, i, axis):
+        raise ShapeError(f"v must have the shape {taken(x, i, axis)} of the entries that the indices name")
+
+
+@defop("_set_rows", kernel="set_rows", dtypes={"x": ANY, "v": ANY, "i": "int64"}, out_dtype=ANY, samples=lambda: [
+    *write_samples(), good((1500, 33), (4000, 33), Arr((4000,), "int", low=-3, high=1500), smooth=False),
+])  # fmt: skip
+class SetRows:
+    """A copy of x with each row of v written to its index; the last one stays where an index is repeated, and has the gradient."""
+
+    def options(x, v, i, *, axis=0, mode="raise"):
+        axis, mode = checked_rows(x, i, axis, mode)
+        return {"axis": axis, "mode": mode}
+
+    def shape(x, v, i, *, axis, mode):
+        _check_rows(x, v, i, axis)
+        return x
+
+    def kernel_params(x, v, i, *, axis, mode):
+        return rows_numbers(x, i, mode, axis, "set")
+
+    def vjp(ops, g, y, x, v, i, *, axis, mode):
+        last = ops._neighbours(i, size=geometry(x.shape, axis)[1], mode=mode, which="last")
+        dv = ops.reshape(ops.take(g, last, axis=axis, mode="drop"), v.shape)
+        return (ops._set_rows(g, zeros_like(ops, v), i, axis=axis, mode=mode), dv, None)
+
+    def jvp(ops, t, y, x, v, i, *, axis, mode):
+        if t[0] is None and t[1] is None:
+            return None
+        tx, tv = (zeros_like(ops, a) if d is None else d for d, a in zip(t[:2], (x, v), strict=True))
+        return ops._set_rows(tx, tv, i, axis=axis, mode=mode)
+
+
+#: What `_scatter_into` does.
+COMBINED = tuple(what for what in WRITES if what != "set")
+
+
+@defop("_scatter_into", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
+    *(s for what in COMBINED for s in write_samples(what=what)), bad("OptionError", (3,), (1,), at(0), what="pow"),
+])  # fmt: skip
+class ScatterInto:
+    """A copy of x with each row of v added to what is at its index, or the greater or smaller of both there, in index order.
+
+    Of rows that are the greatest or the smallest each has an equal share of the gradient. Integers are combined as floats.
     """
 
     def options(x, v, i, *, axis=0, mode="raise", what="add"):
         axis, mode = checked_rows(x, i, axis, mode)
-        if not isinstance(what, str) or what not in WRITES:
+        if not isinstance(what, str) or what not in COMBINED:
             raise OptionError(f"what must be one of {', '.join(WRITES)}")
         return {"axis": axis, "mode": mode, "what": what}
 
     def shape(x, v, i, *, axis, mode, what):
-        if v != taken(x, i, axis):
-            raise ShapeError(f"v must have the shape {taken(x, i, axis)} of the entries that the indices name")
+        _check_rows(x, v, i, axis)
         return x
 
     def kernel_params(x, v, i, *, axis, mode, what):
@@ -70,10 +116,6 @@ class ScatterInto:
     def vjp(ops, g, y, x, v, i, *, axis, mode, what):
         if what == "add":
             return (g, ops.take(g, i, axis=axis, mode=mode), None)
-        if what == "set":
-            last = ops._neighbours(i, size=geometry(x.shape, axis)[1], mode=mode, which="last")
-            dv = ops.reshape(ops.take(g, last, axis=axis, mode="drop"), v.shape)
-            return (ops._scatter_into(g, zeros_like(ops, v), i, axis=axis, mode=mode, what="set"), dv, None)
         stays, wins, count = _winners(ops, y, x, v, i, axis, mode)
         share = ops.div(g, count)
         return (ops.mul(share, stays), ops.mul(ops.take(share, i, axis=axis, mode=mode), wins), None)
@@ -82,7 +124,7 @@ class ScatterInto:
         if t[0] is None and t[1] is None:
             return None
         tx, tv = (zeros_like(ops, a) if d is None else d for d, a in zip(t[:2], (x, v), strict=True))
-        if what in ("add", "set"):
+        if what == "add":
             return ops._scatter_into(tx, tv, i, axis=axis, mode=mode, what=what)
         stays, wins, count = _winners(ops, y, x, v, i, axis, mode)
         total = ops._scatter_into(ops.mul(tx, stays), ops.mul(tv, wins), i, axis=axis, mode=mode, what="add")
@@ -196,19 +238,6 @@ class InverseLinks:
     jvp = no_tangent
 
 
-@defop("_flags", dtypes={"mask": "bool"}, samples=lambda: [
-    good(Arr((3, 4), "bool")), good(Arr((), "bool")), good(Arr((0, 2), "bool")), good(Arr((90, 1000), "bool")),
-])  # fmt: skip
-class Flags:
-    """Booleans as numbers: 1 where true, else 0."""
-
-    def shape(mask):
-        return mask
-
-    vjp = no_gradient
-    jvp = no_tangent
-
-
 # Boxes ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +256,7 @@ def box_numbers(x: Shape, box: Shape, starts: Shape, steps: Shape) -> tuple[tupl
     return (size(x), *strided_numbers(box, tuple(a * s for a, s in zip(steps, strides, strict=True)), offset)[0]), ()
 
 
-@defop("_set_box", kernel="set_box", dtypes={"at": "int64"}, optional=("at",), samples=lambda: [
+@defop("_set_box", kernel="set_box", dtypes={"x": ANY, "v": ANY, "at": "int64"}, out_dtype=ANY, optional=("at",), samples=lambda: [
     good((4, 5), (2, 2), None, starts=(1, 2), steps=(1, 1)), good((5, 5), (2, 2), None, starts=(1, 4), steps=(3, -2)),
     good((3,), (3,), None, starts=(0,), steps=(1,)), good((), (), None, starts=(), steps=()),
     good((3, 2), (0, 2), None, starts=(0, 0), steps=(1, 1)), good((4, 5), (2, 2), at_one(7), starts=(0, 0), steps=(1, 1)),
@@ -269,7 +298,7 @@ def _boxed(ops: Any, g: Any, at: Any, box: Shape, starts: Shape, steps: Shape) -
     return ops.slice(g, starts=starts, stops=limits, steps=steps)
 
 
-@defop("_take_box", kernel="take_box", dtypes={"at": "int64"}, samples=lambda: [
+@defop("_take_box", kernel="take_box", dtypes={"x": ANY, "at": "int64"}, out_dtype=ANY, samples=lambda: [
     good((4, 5), at_one(7), box=(2, 2), starts=(0, 0), steps=(1, 1)), good((4, 5), at_one(-1), box=(2, 2), starts=(0, 0), steps=(1, 1)),
     good((5,), at_one(2), box=(3,), starts=(0,), steps=(1,)), good((), at_one(0), box=(), starts=(), steps=()),
     good((3, 2), at_one(2), box=(0, 2), starts=(0, 0), steps=(1, 1)), good((60, 70, 20), at_one(1443), box=(50, 40, 17), starts=(0, 0, 0),

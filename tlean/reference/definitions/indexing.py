@@ -89,13 +89,20 @@ def _locate(i, prior, *, shape, size, pick, wrap, step, along, mode):
     return y
 
 
+def _set_rows(x, v, i, *, axis, mode):
+    return _written(x, v, i, axis, mode, lambda old, new: new)
+
+
 def _scatter_into(x, v, i, *, axis, mode, what):
+    return _written(x, v, i, axis, mode, {"add": np.add, "max": np.maximum, "min": np.minimum}[what])
+
+
+def _written(x, v, i, axis, mode, write):
     y = np.array(x)
     table = y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0)
     rows = _rows(i, len(table), mode)
     n = rows.ndim
     values = v if axis is None else np.moveaxis(v, range(axis, axis + n), range(n))
-    write = {"add": np.add, "set": lambda old, new: new, "max": np.maximum, "min": np.minimum}[what]
     for j in np.ndindex(rows.shape):
         if rows[j] >= 0:
             table[rows[j]] = write(table[rows[j]], values[j])
@@ -136,10 +143,6 @@ def _inverse_links(link):
     return y
 
 
-def _flags(mask):
-    return mask.astype(int)
-
-
 def _box(x, box, at, starts, steps):
     # The row-major positions in x of the elements of a box.
     places = np.zeros(box, np.int64)
@@ -154,7 +157,7 @@ def _box(x, box, at, starts, steps):
 def _set_box(x, v, at, *, starts, steps):
     y = np.array(x)
     if at is None or at >= 0:
-        y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v
+        y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v[()]
     return y
 
 
@@ -184,10 +187,10 @@ DEFINITIONS = {
     "take": take,
     "_locate": _locate,
     "_scatter_into": _scatter_into,
+    "_set_rows": _set_rows,
     "_neighbours": _neighbours,
     "_chain": _chain,
     "_inverse_links": _inverse_links,
-    "_flags": _flags,
     "_set_box": _set_box,
     "_take_box": _take_box,
 }

@@ -12,8 +12,9 @@ from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for,
 
 cdef extern from "kernels/gather/rows.h" nogil:
     bint tl_all_within(const int64_t* at, int64_t count, int64_t n)
-    void tl_take_f32(float* out, const float* x, const int64_t* rows, int64_t count)
-    void tl_take_f64(double* out, const double* x, const int64_t* rows, int64_t count)
+    void tl_take_8(uint8_t* out, const uint8_t* x, const int64_t* rows, int64_t count)
+    void tl_take_32(uint32_t* out, const uint32_t* x, const int64_t* rows, int64_t count)
+    void tl_take_64(uint64_t* out, const uint64_t* x, const int64_t* rows, int64_t count)
     int64_t tl_rows_ahead(int64_t nbytes)
     void tl_fetch_row(const char* row, int64_t nbytes, bint write)
     void tl_copy_lines(char* to, const char* source, int64_t nbytes, bint past)
@@ -29,6 +30,14 @@ ctypedef fused word:
     uint32_t
     uint64_t
 
+# What a scatter writes: floats to combine, words to set.
+ctypedef fused element:
+    float
+    double
+    uint8_t
+    uint32_t
+    uint64_t
+
 cdef enum:
     CHUNK = 32768          # elements of one chunk
     BLOCK = 512            # indices that are checked before the rows that they name are touched
@@ -36,7 +45,7 @@ cdef enum:
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
     # What an index out of range does. RAISE, FILL: a negative one counts from the end first. CLIP: the nearest row is taken.
     DROP = 0, STRICT = 1, RAISE = 2, CLIP = 3, FILL = 4
-    # What a scatter does where a row of v falls.
+    # What a scatter does where a row of v falls; words are SET alone, floats all else.
     ADD = 0, SET = 1, MAXIMUM = 2, MINIMUM = 3
 
 cdef double NS_PER_BYTE = 0.1
@@ -120,14 +129,12 @@ cdef inline void take_rows(
 ) noexcept nogil:
     cdef int64_t j, k, nbytes = n * sizeof(word), ahead = tl_rows_ahead(nbytes)
     if n == 1 and every:
-        # Four and eight bytes are moved as numbers, whatever they mean.
-        if word is uint32_t:
-            tl_take_f32(<float*>out, <const float*>x, rows, count)
-        elif word is uint64_t:
-            tl_take_f64(<double*>out, <const double*>x, rows, count)
+        if word is uint8_t:
+            tl_take_8(out, x, rows, count)
+        elif word is uint32_t:
+            tl_take_32(out, x, rows, count)
         else:
-            for j in range(count):
-                out[j] = x[rows[j]]
+            tl_take_64(out, x, rows, count)
         return
     for j in range(least(ahead, count)):
         tl_fetch_row(<const char*>(x + rows[j] * n), nbytes, False)
@@ -166,15 +173,13 @@ cdef void gather_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
         tl_written_past()
 
 
-cdef inline void put_row(real* out, const real* v, int64_t n, int64_t what) noexcept nogil:
+cdef inline void combine_row(real* out, const real* v, int64_t n, int64_t what) noexcept nogil:
     cdef int64_t k
     if what == ADD:
         if real is float:
             tl_add_row_f32(out, v, n)
         else:
             tl_add_row_f64(out, v, n)
-    elif what == SET:
-        memcpy(out, v, n * sizeof(real))
     elif what == MAXIMUM:
         for k in range(n):
             out[k] = out[k] if out[k] > v[k] or out[k] != out[k] else v[k]
@@ -184,10 +189,10 @@ cdef inline void put_row(real* out, const real* v, int64_t n, int64_t what) noex
 
 
 cdef inline void put_rows(
-    real* out, const real* v, const int64_t* rows, int64_t count, int64_t n, int64_t what, int64_t first, int64_t stop
+    element* out, const element* v, const int64_t* rows, int64_t count, int64_t n, int64_t what, int64_t first, int64_t stop
 ) noexcept nogil:
     # The rows of v that fall on rows first ... stop - 1 of out, in their order.
-    cdef int64_t j, i, nbytes = n * sizeof(real), ahead = tl_rows_ahead(nbytes)
+    cdef int64_t j, i, nbytes = n * sizeof(element), ahead = tl_rows_ahead(nbytes)
     for j in range(count):
         if j + ahead < count:
             i = rows[j + ahead]
@@ -195,33 +200,38 @@ cdef inline void put_rows(
                 tl_fetch_row(<const char*>(out + i * n), nbytes, True)
         i = rows[j]
         if first <= i < stop:
-            put_row(out + i * n, v + j * n, n, what)
+            if element in real:
+                combine_row(out + i * n, v + j * n, n, what)
+            else:
+                memcpy(out + i * n, v + j * n, nbytes)
 
 
-cdef void scatter_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
     cdef Rows* c = <Rows*>context
     cdef int64_t block = chunk // c.parts
-    cdef real* out = <real*>c.out + block * c.rows * c.length
-    cdef const real* x = <const real*>c.x
-    cdef const real* v = <const real*>c.v + block * c.count * c.length
+    cdef element* out = <element*>c.out + block * c.rows * c.length
+    cdef const element* x = <const element*>c.x
+    cdef const element* v = <const element*>c.v + block * c.count * c.length
     cdef int64_t space[BLOCK]
     cdef const int64_t* rows
-    cdef bint every
+    cdef bint every, ones
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run
     if x != NULL:
-        memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(real))
+        memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
     else:
-        memset(out + first * n, 0, (stop - first) * n * sizeof(real))
+        memset(out + first * n, 0, (stop - first) * n * sizeof(element))
     while j < c.count:
         run = least(BLOCK, c.count - j)
         rows = named(c.at + j, space, run, c.rows, c.mode, &every)
-        if n == 1 and c.what == ADD and every and c.parts == 1:
-            if real is float:
+        ones = n == 1 and c.what == ADD and every and c.parts == 1
+        if element is float:
+            if ones:
                 tl_add_ones_f32(out, v + j, rows, run)
-            else:
+        elif element is double:
+            if ones:
                 tl_add_ones_f64(out, v + j, rows, run)
-        else:
+        if not ones:
             put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
         j += run
 
@@ -240,7 +250,7 @@ cdef int gather_rows(word** out, void** inp, const int64_t* ints, const double* 
     return c.status
 
 
-cdef int scatter(real* out, const void* x, const void* v, const int64_t* at, const int64_t* ints) noexcept nogil:
+cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, const int64_t* ints) noexcept nogil:
     cdef Rows c
     read_numbers(&c, ints)
     c.out = out
@@ -255,8 +265,8 @@ cdef int scatter(real* out, const void* x, const void* v, const int64_t* at, con
     c.parts = 1 if active_threads() == 1 else least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
     c.part = (c.rows + c.parts - 1) // c.parts
     c.parts = (c.rows + c.part - 1) // c.part
-    parallel_for(<chunk_fn>scatter_chunk[real], &c, c.blocks * c.parts,
-                 ((c.rows + c.count) * c.length * c.blocks * sizeof(real)) * NS_PER_BYTE)
+    parallel_for(<chunk_fn>scatter_chunk[element], &c, c.blocks * c.parts,
+                 ((c.rows + c.count) * c.length * c.blocks * sizeof(element)) * NS_PER_BYTE)
     return TL_OK
 
 
@@ -265,6 +275,10 @@ cdef int scatter_rows(real** out, void** inp, const int64_t* ints, const double*
 
 
 cdef int scatter_into_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints)
+
+
+cdef int set_rows(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return scatter(out[0], inp[0], inp[1], <const int64_t*>inp[2], ints)
 
 
@@ -360,15 +374,21 @@ KERNELS = {
     "gather_rows:f32": <size_t>&gather_rows[uint32_t], "gather_rows:f64": <size_t>&gather_rows[uint64_t],
     "gather_rows:i32": <size_t>&gather_rows[uint32_t], "gather_rows:i64": <size_t>&gather_rows[uint64_t],
     "gather_rows:b8": <size_t>&gather_rows[uint8_t],
+    "set_rows:f32": <size_t>&set_rows[uint32_t], "set_rows:f64": <size_t>&set_rows[uint64_t],
+    "set_rows:i32": <size_t>&set_rows[uint32_t], "set_rows:i64": <size_t>&set_rows[uint64_t],
+    "set_rows:b8": <size_t>&set_rows[uint8_t],
     "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
     "scatter_into_rows:f32": <size_t>&scatter_into_rows[float], "scatter_into_rows:f64": <size_t>&scatter_into_rows[double],
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
     "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
     "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
     "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
-    "_flags:f32": <size_t>&flags[float], "_flags:f64": <size_t>&flags[double],
-    "set_box:f32": <size_t>&set_box[float], "set_box:f64": <size_t>&set_box[double],
-    "take_box:f32": <size_t>&take_box[float], "take_box:f64": <size_t>&take_box[double],
+    "set_box:f32": <size_t>&set_box[uint32_t], "set_box:f64": <size_t>&set_box[uint64_t],
+    "set_box:i32": <size_t>&set_box[uint32_t], "set_box:i64": <size_t>&set_box[uint64_t],
+    "set_box:b8": <size_t>&set_box[uint8_t],
+    "take_box:f32": <size_t>&take_box[uint32_t], "take_box:f64": <size_t>&take_box[uint64_t],
+    "take_box:i32": <size_t>&take_box[uint32_t], "take_box:i64": <size_t>&take_box[uint64_t],
+    "take_box:b8": <size_t>&take_box[uint8_t],
     "take_at:f32": <size_t>&take_at[float], "take_at:f64": <size_t>&take_at[double],
     "place_at:f32": <size_t>&place_at[float], "place_at:f64": <size_t>&place_at[double],
 }

@@ -141,31 +141,6 @@ cdef int chain_rows(real** out, void** inp, const int64_t* ints, const double* f
     return TL_OK
 
 
-# Booleans as numbers: ints = (elements,) ------------------------------------------------------------------------------------------
-
-cdef struct Flags:
-    void* out
-    const char* mask
-    int64_t count
-
-
-cdef void flags_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Flags* c = <Flags*>context
-    cdef real* out = <real*>c.out
-    cdef int64_t j
-    for j in range(chunk * CHUNK, least((chunk + 1) * CHUNK, c.count)):
-        out[j] = c.mask[j] != 0
-
-
-cdef int flags(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Flags c
-    c.out = out[0]
-    c.mask = <const char*>inp[0]
-    c.count = ints[0]
-    parallel_for(<chunk_fn>flags_chunk[real], &c, (c.count + CHUNK - 1) // CHUNK, c.count * sizeof(real) * NS_PER_BYTE)
-    return TL_OK
-
-
 # Boxes ------------------------------------------------------------------------------------------------------------------------
 # ints: (elements of x, offset, axes, sizes..., strides...): element (i0, i1, ...) of the box is x[offset + at + sum of ik * stride k].
 
@@ -183,17 +158,17 @@ cdef struct Box:
     bint taking
 
 
-cdef void box_copy(real* context, Py_ssize_t chunk) noexcept nogil:
+cdef void box_copy(word* context, Py_ssize_t chunk) noexcept nogil:
     cdef Box* c = <Box*>context
     cdef int64_t first = chunk * CHUNK
-    memcpy(<real*>c.out + first, <const real*>c.x + first, least(CHUNK, c.total - first) * sizeof(real))
+    memcpy(<word*>c.out + first, <const word*>c.x + first, least(CHUNK, c.total - first) * sizeof(word))
 
 
-cdef void box_rows(real* context, Py_ssize_t chunk) noexcept nogil:
+cdef void box_rows(word* context, Py_ssize_t chunk) noexcept nogil:
     cdef Box* c = <Box*>context
-    cdef real* out = <real*>c.out
-    cdef const real* x = <const real*>c.x
-    cdef const real* v = <const real*>c.v
+    cdef word* out = <word*>c.out
+    cdef const word* x = <const word*>c.x
+    cdef const word* v = <const word*>c.v
     cdef int64_t n = c.size[c.axes - 1], step = c.stride[c.axes - 1], row, rest, at, j
     cdef int k
     for row in range(chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.rows)):
@@ -229,7 +204,7 @@ cdef int64_t box_of(Box* c, const int64_t* at, const int64_t* ints) noexcept nog
     return n if n == 0 or (low >= 0 and high < c.total) else -1
 
 
-cdef int set_box(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int set_box(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Box c
     cdef const int64_t* at = <const int64_t*>inp[2]
     cdef int64_t n = box_of(&c, at, ints)
@@ -240,13 +215,13 @@ cdef int set_box(real** out, void** inp, const int64_t* ints, const double* floa
     c.x = inp[0]
     c.v = inp[1]
     c.taking = False
-    parallel_for(<chunk_fn>box_copy[real], &c, (c.total + CHUNK - 1) // CHUNK, c.total * sizeof(real) * NS_PER_BYTE)
+    parallel_for(<chunk_fn>box_copy[word], &c, (c.total + CHUNK - 1) // CHUNK, c.total * sizeof(word) * NS_PER_BYTE)
     if n > 0 and not nowhere:
-        parallel_for(<chunk_fn>box_rows[real], &c, (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk, n * sizeof(real) * NS_PER_BYTE)
+        parallel_for(<chunk_fn>box_rows[word], &c, (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk, n * sizeof(word) * NS_PER_BYTE)
     return TL_OK
 
 
-cdef int take_box(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+cdef int take_box(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Box c
     cdef const int64_t* at = <const int64_t*>inp[1]
     cdef int64_t n = box_of(&c, at, ints), k
@@ -257,10 +232,10 @@ cdef int take_box(real** out, void** inp, const int64_t* ints, const double* flo
         n = 1
         for k in range(c.axes):
             n *= c.size[k]
-        memset(out[0], 0, n * sizeof(real))
+        memset(out[0], 0, n * sizeof(word))
         return TL_OK
     if n < 0:
         return TL_INDEX_OUT_OF_RANGE
     if n > 0:
-        parallel_for(<chunk_fn>box_rows[real], &c, (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk, n * sizeof(real) * NS_PER_BYTE)
+        parallel_for(<chunk_fn>box_rows[word], &c, (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk, n * sizeof(word) * NS_PER_BYTE)
     return TL_OK

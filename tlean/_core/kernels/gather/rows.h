@@ -17,23 +17,27 @@ static inline int tl_all_within(const int64_t *restrict at, ptrdiff_t count, int
 }
 
 /* out[j] = x[rows[j]] */
-static inline void tl_take_f32(float *restrict out, const float *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
+static inline void tl_take_8(uint8_t *restrict out, const uint8_t *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
+    for (ptrdiff_t j = 0; j < count; j++) out[j] = x[rows[j]];
+}
+
+static inline void tl_take_32(uint32_t *restrict out, const uint32_t *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
     ptrdiff_t j = 0;
 #if defined(__AVX512F__)
     for (; j + 16 <= count; j += 16) {
-        const __m256 low = _mm512_i64gather_ps(_mm512_loadu_si512(rows + j), x, 4);
-        const __m256 high = _mm512_i64gather_ps(_mm512_loadu_si512(rows + j + 8), x, 4);
-        _mm256_storeu_ps(out + j, low);
-        _mm256_storeu_ps(out + j + 8, high);
+        const __m256i low = _mm512_i64gather_epi32(_mm512_loadu_si512(rows + j), x, 4);
+        const __m256i high = _mm512_i64gather_epi32(_mm512_loadu_si512(rows + j + 8), x, 4);
+        _mm256_storeu_si256((__m256i *)(out + j), low);
+        _mm256_storeu_si256((__m256i *)(out + j + 8), high);
     }
 #endif
     for (; j < count; j++) out[j] = x[rows[j]];
 }
 
-static inline void tl_take_f64(double *restrict out, const double *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
+static inline void tl_take_64(uint64_t *restrict out, const uint64_t *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
     ptrdiff_t j = 0;
 #if defined(__AVX512F__)
-    for (; j + 8 <= count; j += 8) _mm512_storeu_pd(out + j, _mm512_i64gather_pd(_mm512_loadu_si512(rows + j), x, 8));
+    for (; j + 8 <= count; j += 8) _mm512_storeu_si512(out + j, _mm512_i64gather_epi64(_mm512_loadu_si512(rows + j), x, 8));
 #endif
     for (; j < count; j++) out[j] = x[rows[j]];
 }
