@@ -26,8 +26,8 @@ RULES = (
 )
 
 
-#: Of mutants that have others alike in their scope: a part of the line that they are on, or of the one before. Their number alone would name
-#: another one when the scope gains or loses one.
+#: Of mutants that have others alike in their scope: a part of the line that they are on, or of the one before. A number alone would name
+#: another mutant when the scope gains or loses one.
 LINES: dict[str, str] = {}
 
 
