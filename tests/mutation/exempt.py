@@ -158,6 +158,10 @@ EQUIVALENT: dict[str, str] = {
         _keys("compiler/derive.py::_active", "filter removed", "i is not None -> True"),
         "None is not among the active values",
     ),
+    **dict.fromkeys(
+        _keys("compiler/arrange.py::_states", "constant", "1 -> 2", number=1, line="direct = free"),
+        "what no instruction reads is read before any: −2 is as little as −1",
+    ),
 }
 
 
