@@ -289,6 +289,15 @@ def test_dual_numbers_hand_a_rule_its_value():
     np.testing.assert_allclose(dual.exp(x).tangent.numpy(), [2.0, 3.0 * np.e], rtol=1e-14)
 
 
+def test_dual_numbers_refuse_values_of_other_backends():
+    dual = Dual(tl.Session())
+    for other in (tl.Session().const([1.0]), Graph().arg(Spec((1,)))):
+        with pytest.raises(tl.NodeError, match="a reference belongs to another backend"):
+            dual.exp(other)
+    with pytest.raises(tl.NodeError, match="a reference belongs to another dual backend"):
+        dual.exp(Dual(dual.inner).const([1.0]))
+
+
 def test_dual_numbers_take_the_tangents_of_several_outputs():
     def no_gradient(*refs: Any) -> None:
         raise AssertionError
