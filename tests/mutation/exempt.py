@@ -22,6 +22,9 @@ RULES = (
     Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
     Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
     Rule(r"cpu\.py::_header", r"0", "the counts and places of a group's parts: what its code is written with fills them in"),
+    Rule(r"tails\.py::", r"[\d<* ]+", "sizes of caches: how many rows are made at a time, and from how many elements on"),
+    Rule(r"stretch_kinds\.py::", r"2048|4|.* // 4", "from which lengths on a pattern is read in another way: a matter of time alone"),
+    Rule(r"remake\.py::", r"\d+", "how much work is done again rather than stored and read: a matter of time alone"),
     Rule(r"channel_blocks\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
 )
 
