@@ -313,11 +313,17 @@ def test_what_a_plan_says():
 
 
 def test_blocks_that_save_too_little_are_not_made():
-    """One turn saved and a sum that costs as much: nothing is gained."""
-    arrays = arrays_of(*SIZES["even"])
-    one = tl.compile_out(lambda ops, w, b, v, c, x: ops.reduce_sum(ops.exp(conv(ops, w, b, x)), (0, 2, 3)), [a.shape for a in arrays])
-    one(*arrays)
+    """One turn saved and a sum that costs as much, then two and a sum: too little is gained."""
+    shapes = [a.shape for a in arrays_of(*SIZES["even"])]
+    one = tl.compile_out(lambda ops, w, b, v, c, x: ops.reduce_sum(ops.exp(conv(ops, w, b, x)), (0, 2, 3)), shapes)
     assert not has_blocks(one.plan)
+
+    def two(ops, w, b, v, c, x):
+        y = ops.exp(conv(ops, w, b, x))
+        return conv(ops, v, c, y), ops.reduce_sum(y, (0, 2, 3))
+
+    assert has_blocks(tl.compile_out(lambda ops, *xs: two(ops, *xs)[0], shapes).plan)
+    assert not has_blocks(tl.compile_out(two, shapes).plan)
 
 
 @pytest.mark.parametrize("options", [{"groups": 2}, {"padding": 0}, {"padding": (2, 1)}])

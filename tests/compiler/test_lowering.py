@@ -14,14 +14,17 @@ import pytest
 import tlean as tl
 from tlean._core.array import as_tensor
 from tlean.compiler import cpu
+from tlean.compiler.arrange import arrange
 from tlean.compiler.cpu import CPU, DEFINED
 from tlean.compiler.derive import jvp_graph, vjp_graph
 from tlean.compiler.graph import Graph, replay
 from tlean.compiler.lower import lower
 from tlean.compiler.passes.expand import expand
+from tlean.compiler.target import COMPUTED
 from tlean.interpreters.dual import Dual
 from tlean.interpreters.instances import instantiate
 from tlean.ops import Spec, get
+from tlean.ops.unregistered import host_op
 
 
 def kernels(graph: Graph) -> list[str]:
@@ -239,3 +242,107 @@ def test_updates_and_what_reads_them_come_last():
     graph.states = [("w", w.id, new.id)]
     graph.outputs = [graph.cumsum(new, axis=0).id, graph.cumsum(x, axis=0).id]
     assert kernels(graph) == ["cumsum", "_sgd_step", "cumsum"]
+
+
+def test_an_op_that_reads_the_first_value_of_a_program_may_follow_its_producer():
+    graph = Graph()
+    x, w = graph.arg(Spec((40, 30))), graph.arg(Spec((30, 30)))
+    graph.outputs = [graph.add(graph.matmul(x, w), x).id]
+    assert x.id == 0 and kernels(graph) == ["matmul + add"]
+
+
+def test_an_instruction_adds_into_an_output_that_nothing_else_reads():
+    graph = Graph()
+    x = graph.arg(Spec((3, 5)))
+    y = graph.exp(x)
+    graph.outputs = [y.id, graph.neg(graph.sin(graph.cumsum(x, axis=0))).id]
+    assert arrange(graph, CPU).outputs == [(COMPUTED, 0, 0), (COMPUTED, 0, 2)]
+    graph.outputs = [y.id, graph.cumsum(y, axis=0).id]
+    assert arrange(graph, CPU).outputs == [(COMPUTED, 0, -1), (COMPUTED, 0, -1)]
+
+
+def test_a_name_in_a_recorded_program_is_a_text():
+    graph = Graph()
+    x = graph.arg(Spec((3,)))
+    assert graph.exp(x, name="y").id == graph.nodes[0].outputs[0]
+    with pytest.raises(tl.OptionError, match="exp: a name must be a text, got int"):
+        graph.exp(x, name=3)
+
+
+def test_a_function_of_constants_alone_is_called_at_every_run():
+    """It is not computed ahead, as an op would be."""
+    calls = []
+
+    def doubled(x: np.ndarray) -> np.ndarray:
+        calls.append(x)
+        return 2 * x
+
+    op = tl.custom_op(doubled, lambda x, y, g: 2 * g, shape=lambda x: x)
+    program = tl.compile_out(lambda ops, x: ops.add(op(ops.const(np.ones(3))), x), [(3,)])
+    for run in range(3):
+        assert program(np.zeros(3)).tolist() == [2, 2, 2] and len(calls) == run + 1
+
+
+def test_dual_numbers_hand_a_rule_its_value():
+    dual = Dual(tl.Session(dtype="float64"))
+    x = dual.lift(dual.inner.const([0.0, 1.0]), dual.inner.const([2.0, 3.0]))
+    np.testing.assert_allclose(dual.exp(x).tangent.numpy(), [2.0, 3.0 * np.e], rtol=1e-14)
+
+
+def test_dual_numbers_refuse_values_of_other_backends():
+    dual = Dual(tl.Session())
+    for other in (tl.Session().const([1.0]), Graph().arg(Spec((1,)))):
+        with pytest.raises(tl.NodeError, match="a reference belongs to another backend"):
+            dual.exp(other)
+    with pytest.raises(tl.NodeError, match="a reference belongs to another dual backend"):
+        dual.exp(Dual(dual.inner).const([1.0]))
+
+
+def test_dual_numbers_take_the_tangents_of_several_outputs():
+    def no_gradient(*refs: Any) -> None:
+        raise AssertionError
+
+    def halves(outs: list[np.ndarray], ins: list[np.ndarray], options: dict[str, Any]) -> None:
+        outs[0][...], outs[1][...] = ins[0][:2], ins[0][2:]
+
+    def jvp(ops: Any, t: Any, ys: Any, x: Any) -> list[Any]:
+        assert len(ys) == 2
+        return [ops.slice(t[0], (0,), (2,)), ops.slice(t[0], (2,), (4,))]
+
+    record = host_op("halves", halves, [((4,), "float")], [(2,), (2,)], no_gradient, jvp)
+    graph = Graph()
+    x, t = graph.arg(Spec((4,))), graph.arg(Spec((4,)))
+    dual = Dual(graph)
+    pair = dual.apply(record, (dual.lift(x, t),), {})
+    graph.outputs = [r.id for d in pair for r in (d.primal, d.tangent)]
+    made = CPU.run(lower(graph), [as_tensor(a, "float32") for a in (np.arange(4), np.arange(4, 8))], [((2,), "float32")] * 4)
+    assert [m.tolist() for m in made] == [[0, 1], [4, 5], [2, 3], [6, 7]]
+
+
+def test_an_input_that_is_called_seed_is_an_array_where_the_op_draws_nothing():
+    record = get("mul")
+    rules = copy.copy(record.rules)
+    rules.jvp = lambda ops, t, y, x, seed: ops.mul(t[0], ops.reshape(seed, seed.shape))
+    named = dataclasses.replace(record, name="mul@seed", inputs=("x", "seed"), rules=rules)
+    dual = Dual(tl.Session(dtype="float64"))
+    x = dual.lift(dual.inner.const([1.0, 2.0]), dual.inner.const([3.0, 4.0]))
+    assert dual.apply(named, (x, [5.0, 6.0]), {}).tangent.tolist() == [15.0, 24.0]
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_what_a_rule_gives_for_integers_that_depend_on_the_variable_is_dropped(backend: str):
+    def scaled(outs: list[np.ndarray], ins: list[np.ndarray], options: dict[str, Any]) -> None:
+        outs[0][...] = ins[0] * ins[1]
+
+    def vjp(ops: Any, g: Any, y: Any, x: Any, i: Any) -> tuple[Any, Any]:
+        return ops.mul(g, i), ops.mul(g, x)
+
+    record = host_op("scaled", scaled, [((2,), "float"), ((2,), "int64")], [(2,)], vjp, vjp)
+    # By `defop`, an op is differentiable unless it says that it is not.
+    index = dataclasses.replace(get("argmax"), name="argmax@own", differentiable=True)
+
+    def program(ops: Any, x: Any) -> Any:
+        return ops.sum(ops.apply(record, (ops.reduce_sum(x, 1), ops.apply(index, (x,), {"axis": 1})), {}))
+
+    gradient = tl.grad(program, backend=backend)
+    assert gradient(np.array([[1.0, 2.0, 4.0], [1.0, 3.0, 2.0]])).tolist() == [[2, 2, 2], [1, 1, 1]]

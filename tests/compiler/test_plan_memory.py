@@ -102,3 +102,14 @@ def test_the_largest_buffers_are_placed_first():
         buffers.take(640, 4 * k).last = 4 * k + 3
     buffers.all[3].last = 7
     assert buffers.assign() == 704
+
+
+def test_one_long_use_does_not_keep_what_is_placed_after_it():
+    """Beyond the largest: memory is free again as soon as its own use ends."""
+    buffers = Buffers(64)
+    for _ in range(256):
+        buffers.take(640, 0)
+    buffers.take(64, 0).last = 1000
+    for k in range(1000):
+        buffers.take(64, k)
+    assert buffers.assign() == 256 * 640 + 2 * 64

@@ -21,18 +21,29 @@ RULES = (
     Rule(r"(derive|instances|fold)\.py::", r"4_096|4096", "the size of a cache, and of the constants worth computing ahead"),
     Rule(r"memory\.py::", r"256", "how many buffers are packed with each other in mind: both ways are right for any number"),
     Rule(r"cpu\.py::(Cpu)?", r"96|24|512|1024|8|96 \* 1024|24 \* 1024|512 \* 1024|1 << 30|30", "sizes of caches, by which blocks are cut"),
+    Rule(r"cpu\.py::_header", r"0", "the counts and places of a group's parts: what its code is written with fills them in"),
+    Rule(r"tails\.py::", r"[\d<* ]+", "sizes of caches: how many rows are made at a time, and from how many elements on"),
+    Rule(r"stretch_kinds\.py::", r"2048|4|.* // 4", "from which lengths on a pattern is read in another way: a matter of time alone"),
+    Rule(r"remake\.py::", r"\d+", "how much work is done again rather than stored and read: a matter of time alone"),
     Rule(r"channel_blocks\.py::", r"2", "how many turns of an array must be saved before it is kept in blocks: a matter of time alone"),
 )
 
 
-def _keys(place: str, operator: str, *changes: str, number: int = 0) -> list[str]:
-    return [f"tlean/{place}::{operator}::{c}::{number}" for c in changes]
+#: Of mutants that have others alike in their scope: a part of the line that they are on, or of the one before. A number alone would name
+#: another mutant when the scope gains or loses one.
+LINES: dict[str, str] = {}
+
+
+def _keys(place: str, operator: str, *changes: str, number: int = 0, line: str = "") -> list[str]:
+    keys = [f"tlean/{place}::{operator}::{c}::{number}" for c in changes]
+    LINES.update(dict.fromkeys(keys, line) if line else {})
+    return keys
 
 
 #: Survivors that were read and found to change no result, by `Mutant.key`, with the reason.
 EQUIVALENT: dict[str, str] = {
     **dict.fromkeys(
-        _keys("compiler/passes/epilogues.py::elementwise", "constant", "1 -> 2", number=1),
+        _keys("compiler/passes/epilogues.py::elementwise", "constant", "1 -> 2", number=1, line="default=-1) < 0"),
         "the smallest of no inputs is any number below 0",
     ),
     **dict.fromkeys(
@@ -45,27 +56,27 @@ EQUIVALENT: dict[str, str] = {
         "no kernel that can add has several outputs",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)"),
+        _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", line="v not in inside"),
         "−1 is an absent input: its readers are never looked up",
     ),
     **dict.fromkeys(
-        _keys("compiler/arrange.py::_outputs", "constant", "0 -> (-1)"),
+        _keys("compiler/arrange.py::_outputs", "constant", "0 -> (-1)", line="outputs.append((NONE, 0"),
         "an output that is absent is no input: its number is never looked up",
     ),
     **dict.fromkeys(
         _keys(
-            "compiler/passes/expand.py::expand",
+            "compiler/passes/expand.py::_expand",
             "choice",
             "graph.labels.get(value) if value is not None else None -> (graph.labels.get(value))",
         ),
         "None is not among the labelled values, so its label is None",
     ),
     **dict.fromkeys(
-        _keys("compiler/cpu.py::_fused", "choice", "_FAR_BLOCK_BYTES if far else _BLOCK_BYTES -> (_BLOCK_BYTES)"),
+        _keys("compiler/cpu.py::_header", "choice", "_FAR_BLOCK_BYTES if far else _BLOCK_BYTES -> (_BLOCK_BYTES)"),
         "how a group is cut into blocks changes no bit: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/arrange.py::_roots", "constant", "0 -> (-1)", number=1),
+        _keys("compiler/arrange.py::_roots", "constant", "0 -> (-1)", number=1, line="root[node.outputs[0]]"),
         "a view has one input and one value: the last is the first",
     ),
     **dict.fromkeys(
@@ -81,7 +92,7 @@ EQUIVALENT: dict[str, str] = {
         "places begin at 0: no hole lies between the two bounds",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)"),
+        _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)", line="made_at ="),
         "−1 is an absent output or input, and a chain has none: no producer is looked up for it",
     ),
     **dict.fromkeys(
@@ -94,11 +105,11 @@ EQUIVALENT: dict[str, str] = {
         "an integer that is spread is made right before its first reader, and no chain reads it",
     ),
     **dict.fromkeys(
-        _keys("compiler/arrange.py::arrange", "constant", "0 -> 1", number=2),
+        _keys("compiler/arrange.py::arrange", "constant", "0 -> 1", "0 -> (-1)", number=2, line="places.append((NOWHERE, 0))"),
         "where there is no place there is no number of it",
     ),
     **dict.fromkeys(
-        _keys("interpreters/instances.py::_instance", "constant", "0 -> 1", number=5),
+        _keys("interpreters/instances.py::_instance", "constant", "0 -> 1", number=9, line="address or 0"),
         "a view calls no kernel, so that its address is never used",
     ),
     **dict.fromkeys(
@@ -116,6 +127,43 @@ EQUIVALENT: dict[str, str] = {
     **dict.fromkeys(
         _keys("compiler/passes/merge.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
         "None is not among the values, so what replaces it is None",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/arrange.py::arrange", "constant", "0 -> 1", "0 -> (-1)", line="[(NOWHERE, 0)]"),
+        "where there is no place there is no number of it",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/epilogues.py::epilogues",
+            "condition removed",
+            "producer is None or not _reports(graph, producer) or not _reads_result(graph, producer, group)"
+            " -> (not _reports(graph, producer) or not _reads_result(graph, producer, group))",
+        ),
+        "where there is no producer, none reports: the condition is there for the type checker",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/outer_updates.py::outer_updates",
+            "condition removed",
+            "len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient or states > MOST_STATES"
+            " -> (len(update.nodes) != 1 or not update.nodes[0].record.updates or update.inputs[1] != gradient)",
+        ),
+        "no optimiser's step has so many states",
+    ),
+    **dict.fromkeys(
+        [
+            *_keys("interpreters/instances.py::_instance", "constant", "0 -> (-1)", number=10, line="lower(decomposition("),
+            *_keys("interpreters/instances.py::_instance", "constant", "0 -> (-1)", number=11, line="lower(decomposition("),
+        ],
+        "an op that runs by its parts has no residuals: its first result is its last",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/derive.py::_active", "filter removed", "i is not None -> True"),
+        "None is not among the active values",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/arrange.py::_states", "constant", "1 -> 2", number=1, line="direct = free"),
+        "what no instruction reads is read before any: −2 is as little as −1",
     ),
 }
 

@@ -25,7 +25,7 @@ MODULES = tuple(
     for path in (
         *(f"compiler/{name}" for name in ("arrange", "chain_code", "cpu", "derive", "graph", "lower", "memory", "target")),
         *(f"compiler/passes/{name}" for name in ("chain_runs", "channel_blocks", "epilogues", "expand", "fold", "fuse", "merge")),
-        "compiler/passes/outer_updates",
+        *(f"compiler/passes/{name}" for name in ("outer_updates", "remake", "stretch", "stretch_kinds", "tails")),
         "interpreters/dual",
         "interpreters/instances",
     )

@@ -181,7 +181,8 @@ def _call(node: ast.Call) -> _Change:
         yield "function", node.func, _CALLS[node.func.id]
     if isinstance(node.func, ast.Name) and node.func.id in ("isinstance", "zip", "getattr", "hasattr"):
         return
-    if len(plain) == len(node.args) >= 2:
+    # The order of what min and max compare matters to no number.
+    if len(plain) == len(node.args) >= 2 and ast.unparse(node.func) not in ("min", "max"):
         for k in range(len(plain) - 1):
             args = [*plain[:k], plain[k + 1], plain[k], *plain[k + 2 :]]
             if ast.unparse(plain[k]) != ast.unparse(plain[k + 1]):

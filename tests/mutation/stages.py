@@ -34,15 +34,16 @@ class Stage:
 def stages(programs: int) -> list[Stage]:
     """The stages, with so many programs of the fuzzer."""
     return [
-        Stage("quick tests", 20.0, QUICK),
+        Stage("quick tests", 25.0, QUICK),
         Stage("short fuzz", 0.1 * programs, programs=programs),
-        Stage("other tests", 30.0, OTHER),
+        Stage("other tests", 60.0, OTHER),
     ]
 
 
 QUICK = (
     "compiler/test_lowering.py",
     "compiler/test_groups.py",
+    "compiler/test_tails.py",
     "compiler/test_plan_check.py",
     "compiler/test_fusion.py",
     "compiler/test_plan_memory.py",
@@ -63,6 +64,8 @@ OTHER = (
     "core/test_thread_bits.py",
     "ops/test_geometry.py",
     "ops/test_custom.py",
+    "ops/test_broadcasting.py",
+    "ops/test_dtypes.py",
     "nn/test_nn.py",
     "train/test_fit.py",
 )

@@ -304,3 +304,24 @@ def test_created_arrays_keep_their_dtype_in_other_programs():
     )
     for graph in graphs:
         assert {s.dtype for s in graph.specs} <= {"float64", "int32", "int64"}
+
+
+def test_a_dtype_option_may_be_the_dtype_of_another_value():
+    """That of a float64 array is equal to "float", NumPy's name for it, and still is not the program's dtype."""
+    drawn = np.asarray(tl.Session(dtype="float64", seed=1).rand_uniform((3,), 7).numpy())
+
+    def program(ops, x):
+        return ops.rand_uniform((3,), 7, dtype=x.dtype)
+
+    s = tl.Session(dtype="float32")
+    eager = program(s, s.add_leaf(tl.AnyTensor(np.ones(2)), False)).value
+    for y in (eager, tl.compile_out(program, [Spec((2,), "float64")], "float32")(np.ones(2))):
+        assert y.dtype == "float64"
+        np.testing.assert_array_equal(y.numpy(), drawn)
+
+
+def test_zeros_for_what_a_program_does_not_read_have_its_dtype():
+    specs = [Spec((3,), "float32"), Spec((2,), "float64")]
+    for default in ("float32", "float64"):
+        compiled = tl.compile_scalar(lambda ops, x, y: ops.sum(x), specs, default)
+        assert [g.dtype for g in compiled.backward(np.ones(3, "f4"), np.ones(2))] == ["float32", "float64"]

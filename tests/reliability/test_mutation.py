@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.exempt import EQUIVALENT, RULES, is_exempt
+from tests.mutation.exempt import EQUIVALENT, LINES, RULES, is_exempt
 from tests.mutation.job import MODULES, Job, Report, Result, draw
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.overlay import ROOT, Overlay
@@ -67,6 +67,7 @@ def test_every_operator_makes_its_mutants() -> None:
     [
         ("a + b", {("arithmetic", "a + b", "(a - b)")}),
         ("min(a)", {("function", "min", "max")}),
+        ("min(a, b)", {("function", "min", "max")}),
         ("a if b else c", {("choice", "a if b else c", "(a)"), ("choice", "a if b else c", "(c)")}),
         ("[a for a in b if a]", {("filter removed", "a", "True")}),
         ("True", {("constant", "True", "False")}),
@@ -106,7 +107,12 @@ def test_every_rule_and_every_equivalent_mutant_names_something_that_is_there() 
     made = [m for file in MODULES for m in mutants((ROOT / file).read_text(), file)]
     for rule in RULES:
         assert any(is_exempt(m, (rule,)) for m in made), rule
-    assert set(EQUIVALENT) <= {m.key for m in made}
+    found = {m.key: m for m in made}
+    assert set(EQUIVALENT) <= set(found)
+    for key in EQUIVALENT:
+        if f"{key.rpartition('::')[0]}::1" in found:
+            mutant = found[key]
+            assert any(LINES[key] in line for line in mutant.original.splitlines()[mutant.line - 2 : mutant.line]), key
 
 
 def planted() -> Mutant:

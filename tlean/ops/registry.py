@@ -255,15 +255,16 @@ _PLAIN_TYPES = frozenset((int, float, bool, str, type(None)))
 
 
 def _plain_option(value: Any) -> Any:
-    # NumPy's scalars are the numbers that they are.
     if type(value) in (tuple, list):
         return value if all(type(v) in _PLAIN_TYPES for v in value) else type(value)(_plain_option(v) for v in value)
     if hasattr(value, "ops"):
         # Its number would be a constant of the program, without a gradient.
         raise OptionError("an option is a plain number, no reference")
+    # NumPy's scalars are the numbers that they are.
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not hasattr(value, "__setitem__"):
         return value.item()
-    return value
+    # Of an array's dtype the name alone: as that array has it, float64 is equal to "float", which is the program's.
+    return str(value) if isinstance(value, str) else value
 
 
 def _check_numbers(values: Iterable[Any]) -> None:
