@@ -13,7 +13,7 @@ import numpy as np
 
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
-from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError
+from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError, TleanError
 from tlean.indexing import At, Entries
 from tlean.interpreters.eager import EagerOps, TensorRef, without_tape
 
@@ -23,6 +23,7 @@ from .methods import METHODS
 #: The operators that are ops.
 _OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul") for r in ("", "r")}
 _OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
+_COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
 #: Methods that no op is.
@@ -96,6 +97,8 @@ def _by_numpy(what: str, call: Callable[..., Any], args: Any, options: dict[str,
     # NumPy's errors as those of the library.
     try:
         return call(*_plain(args, dtype), **dict(zip(options, _plain(options.values()), strict=True)))
+    except TleanError:
+        raise
     except TypeError as error:
         raise DTypeError(f"{what}: {error}") from None
     except IndexError as error:
@@ -116,6 +119,8 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     """
     if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") for y in others):
         return NotImplemented
+    if name in _COMPARISONS:
+        return _by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None)
     dtype = _float_dtype((x, *others))
     of_ops = name in _OPERATORS and not (name == "__pow__" and not isinstance(others[0], int | float | np.number))
     if of_ops and not (dtype is None and name in _EXACT):
