@@ -170,6 +170,11 @@ def test_the_rules_of_an_op_with_one_input_may_return_its_cotangent_and_tangent_
         assert graph.outputs == [graph.nodes[0].outputs[0]]
 
 
+def test_the_vjp_of_an_op_without_derivatives_has_no_cotangent_for_each_input():
+    spec = Spec((3,), "float32")
+    assert vjp_graph(get("argmax"), [spec], {"axis": 0}, "float32", (True,)).outputs == [None]
+
+
 @pytest.mark.parametrize(("elements", "together"), [(1, True), (CPU.small, True), (CPU.small + 1, False)])
 def test_small_arrays_are_grouped_even_with_nothing_in_common(elements: int, together: bool):
     graph = Graph()
