@@ -239,7 +239,7 @@ def _builder(structure: Structure, first: int) -> tuple[Callable[[Any], Any], in
     for child in structure[2]:
         part, last = _builder(child, last)
         parts.append(part)
-    if all(isinstance(child, str) for child in structure[2]):
+    if tuple(structure[2]) == ("*",) * len(parts):
         # Leaves alone, as most programs return.
         return (lambda leaves: join(data, list(leaves[first:last]))), last
     return (lambda leaves: join(data, [part(leaves) for part in parts])), last
