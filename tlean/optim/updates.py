@@ -157,7 +157,7 @@ class Update:
             moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
-        if count and moments[0].dtype != p._dtype:
+        if count and moments[0].dtype is not p.dtype and moments[0].dtype != p._dtype:
             raise DTypeError(
                 f"{kernel.strip('_')}: the states of {p!r} are {moments[0].dtype} and it is {p._dtype} now; cast it back with"
                 f" cast({moments[0].dtype!r}), or make a new optimiser"
@@ -203,7 +203,7 @@ class Update:
                 vectors[hyper] = as_tensor(hyper, "float64")
             before = (p._tensor, *states)
             after = tuple(map(writable, before))
-            calls.append((KERNELS[f"{kernel}:{SUFFIX[p.dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
+            calls.append((KERNELS[f"{kernel}:{SUFFIX[p._dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
             moved.append(p)
             if after[0] is not before[0]:
                 changes.set(p, "_tensor", after[0])

@@ -264,7 +264,7 @@ cdef class EagerCore:
             raise type(error)(f"{argument_name(op, k)}: {error}") from None
 
     cdef AnyTensor integer_value(self, object value, bint boolean, OpInfo op, int k, tuple args):
-        if hasattr(value, "__tlean_value__"):
+        if type(value) is not AnyTensor and hasattr(value, "__tlean_value__"):
             value = value.__tlean_value__(self)
         try:
             if boolean:
