@@ -296,7 +296,7 @@ def doors(program: Program, count: Counter[str]) -> None:
         count["skipped: not finite"] += 1
         return
     # The reference draws every random number in one dtype; here each is drawn in that of its op.
-    known = [] if program.uses_stream else zip(made, wanted.values, wanted.tolerances, strict=True)
+    known = [] if program.draws else zip(made, wanted.values, wanted.tolerances, strict=True)
     for k, (y, e, tol) in enumerate(known):
         off = oracle.off_by(plain(y), e)
         if tol is not None and off > 4 * tol:

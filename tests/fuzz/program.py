@@ -127,6 +127,11 @@ class Program:
         return any(_unseeded(s) for s in self.steps)
 
     @property
+    def draws(self) -> bool:
+        """Whether an op makes random numbers, with a seed of the program's or without."""
+        return any(_is_random(s) for s in self.steps)
+
+    @property
     def uses_own(self) -> bool:
         """Whether a step is an op of the user's own, which has no second derivative."""
         return any(s.op in OWN for s in self.steps)
@@ -135,11 +140,12 @@ class Program:
         return replace(self, extra={**self.extra, **changes})
 
 
+def _is_random(step: Step) -> bool:
+    return step.op not in composites() and step.op not in OWN and get(step.op).random
+
+
 def _unseeded(step: Step) -> bool:
-    if step.op in composites() or step.op in OWN:
-        return False
-    record = get(step.op)
-    return record.random and step.args[record.inputs.index("seed")] is None
+    return _is_random(step) and step.args[get(step.op).inputs.index("seed")] is None
 
 
 def call(ops: Any, step: Step, args: list[Any]) -> Any:
