@@ -90,6 +90,8 @@ def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, dtypes: S
 
 def float_option(dtype: str | None) -> str | None:
     """The option `dtype` of an op that makes floats. Raises: OptionError."""
-    if dtype not in (None, FLOAT, *FLOATS):
+    # NumPy's float64 equals "float", which is the program's here: names are compared.
+    name = None if dtype is None else str(dtype)
+    if name not in (None, FLOAT, *FLOATS):
         raise OptionError(f"dtype must be one of {', '.join(FLOATS)}, or None for the program's")
-    return None if dtype == FLOAT else dtype
+    return None if name == FLOAT else name

@@ -25,7 +25,8 @@ if not tl.cuda.is_available():
 
 #: Relative tolerance against the reference in float64, in units of the largest value.
 TOLERANCE = 5e-5
-ON_A_TAPE = [(n, k) for n, k in GOOD if len(get(n).outputs) == 1 and not get(n).updates]
+# A device has no float64.
+ON_A_TAPE = [(n, k) for n, k in GOOD if len(get(n).outputs) == 1 and not get(n).updates and get(n).out_dtype != "float64"]
 
 
 def leaves(ops, name, arrays):
@@ -51,7 +52,7 @@ def test_values_and_gradients(name, k, fused):
     if not y.requires_grad:
         return
     g = np.random.default_rng(1).standard_normal(y.shape).astype("float32")
-    found, wanted = ops.store.backward(y.id, g), wide.store.backward(expected.id, as_tensor(g, "float64"))
+    found, wanted = ops.store.backward(y.id, g), wide.store.backward(expected.id, as_tensor(g, expected.dtype))
     assert [g is None for g in found] == [g is None for g in wanted]
     for i, (m, e) in enumerate(zip(found, wanted, strict=True)):
         if m is not None:

@@ -167,3 +167,12 @@ BAD = [
 def test_mistakes_are_named(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_free_functions_take_arrays(dtype):
+    x, ids = np.arange(6.0, dtype=dtype).reshape(3, 2), np.array([1, 1, 0])
+    for name, wanted in (("min", [[4, 5], [0, 1]]), ("max", [[4, 5], [2, 3]]), ("sum", [[4, 5], [2, 4]]), ("mean", [[4, 5], [1, 2]])):
+        made = getattr(tl, f"segment_{name}")(x, ids, 2)
+        assert made.dtype == dtype and made.tolist() == wanted
+    assert tl.rand_uniform((2,), seed=1, dtype=x.dtype).dtype == dtype

@@ -29,7 +29,9 @@ def zeros_like(ops: Any, x: Any) -> Any:
 
 def full_like(ops: Any, x: Any, shape: Shape, value: float) -> Any:
     """One number everywhere, in the dtype of x where it is a float one, else in the program's."""
-    return ops._full(shape=shape, value=value, dtype=x.dtype if x.dtype in FLOATS else None)
+    # An argument may still be an array of NumPy's.
+    name = str(x.dtype)
+    return ops._full(shape=shape, value=value, dtype=name if name in FLOATS else None)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------------
