@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from hypothesis import settings
+from hypothesis import reject, settings
 from hypothesis import strategies as st
 
 
@@ -54,3 +54,15 @@ def keys(draw, shape):
     if draw(st.booleans()):
         entries.insert(draw(st.integers(0, len(entries))) if axis == len(shape) else len(entries), ...)
     return entries[0] if len(entries) == 1 and draw(st.booleans()) else tuple(entries)
+
+
+@st.composite
+def good_keys(draw):
+    """A shape, and a key that NumPy takes for an array of it."""
+    shape = draw(shapes)
+    key = draw(keys(shape))
+    try:
+        np.zeros(shape)[key]
+    except IndexError:
+        reject()
+    return shape, key
