@@ -9,6 +9,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.derive import jvp_graph
 from tlean.compiler.graph import replay
+from tlean.dtypes import TRUTH
 from tlean.errors import NodeError
 from tlean.ops import OpDef, Spec, get
 
@@ -83,7 +84,8 @@ class Dual(OpsMethods):
         """
         record = get(op)
         names = record.input_names(len(inputs))
-        refs = [self._own(x, n in record.integer or (n == "seed" and record.random)) for n, x in zip(names, inputs, strict=True)]
+        raw = {*record.integer, *(n for n, kind in record.dtypes.items() if kind == TRUTH), *(["seed"] if record.random else [])}
+        refs = [self._own(x, n in raw) for n, x in zip(names, inputs, strict=True)]
         primals = tuple(r.primal if isinstance(r, DualRef) else r for r in refs)
         tangents = tuple(r.tangent if isinstance(r, DualRef) else None for r in refs)
         made = self.inner.apply(op, primals, options, name)
@@ -98,7 +100,7 @@ class Dual(OpsMethods):
         shapes = tuple(None if p is None else tuple(p.shape) if hasattr(p, "shape") else () for p in primals)
         kinds = [record.dtypes.get(n, "") for n in record.input_names(len(primals))]
         specs = [
-            None if shape is None else Spec(shape, p.dtype if isinstance(p, RefBase) else kind)
+            None if shape is None else Spec(shape, p.dtype if isinstance(p, RefBase) else "bool" if kind == TRUTH else kind)
             for p, shape, kind in zip(primals, shapes, kinds, strict=True)
         ]
         clean = record.rules.options(*shapes, **options) if record.rules.options else options

@@ -17,7 +17,7 @@ import numpy as np
 from tlean._core.array import named_dtype
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
-from tlean.dtypes import FLOATS, INTEGERS
+from tlean.dtypes import FLOATS, INTEGERS, TRUTH
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
 
@@ -154,7 +154,10 @@ class Reference(OpsMethods):
         if record.random and inputs[record.inputs.index("seed")] is None:
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
-        refs = [self._ref(x, n.partition("[")[0] in integer) for n, x in zip(names, inputs, strict=len(names) == len(inputs))]
+        refs = [
+            self._ref(self._condition(x) if record.dtypes.get(n) == TRUTH else x, n.partition("[")[0] in integer)
+            for n, x in zip(names, inputs, strict=len(names) == len(inputs))
+        ]
         specs = tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs)
         clean, outs = record.infer(specs, options, self.dtype)
         # Numbers have one float type here, and integers one width: only between these is anything converted.
@@ -175,6 +178,8 @@ class Reference(OpsMethods):
         return outputs if len(record.outputs) > 1 else outputs[0]
 
     def _taken(self, ref: ReferenceRef | None, dtype: str | None) -> ReferenceRef | None:
+        if ref is not None and dtype == "bool":
+            return ref if ref.value.dtype.kind == "b" else ReferenceRef(self, np.array(ref.value != 0, bool))
         whole = ref is not None and ref.value.dtype.kind in "biu"
         return self.leaf(ref.value) if whole and dtype not in INTEGERS else ref  # type: ignore[union-attr]
 
@@ -196,6 +201,10 @@ class Reference(OpsMethods):
                 self._inside -= 1
             outputs = tuple(None if r is None else r.value for r in (outputs if isinstance(outputs, tuple) else (outputs,)))
         return outputs if isinstance(outputs, tuple) else (outputs,)
+
+    def _condition(self, value: Any) -> Any:
+        # What is no reference keeps its dtype where it is true or not.
+        return value if value is None or isinstance(value, RefBase) else self.const(value)
 
     def _next_seed(self) -> int:
         self._drawn += 1
