@@ -27,6 +27,8 @@ HOT = [
     "elementwise/elementwise",
     "reduce/reduce",
     "reduce/maximum",
+    "integer/integer",
+    "integer/totals",
     "layout/layout",
     "layout/convert",
     "pool/pool",

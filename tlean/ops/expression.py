@@ -51,10 +51,9 @@ Tree = Number | Variable | Call
 
 _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARE = {ast.Gt: "greater", ast.GtE: "greater_equal", ast.Lt: "less", ast.LtE: "less_equal", ast.Eq: "equal"}
-_C_OPERATORS = {
-    "add": "+", "sub": "-", "mul": "*", "div": "/",
-    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==",
-}  # fmt: skip
+#: Comparisons as C writes them.
+COMPARISONS = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "=="}
+_C_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", **COMPARISONS}
 
 #: Functions that a formula may call -> (number of arguments, rough cost in multiplications).
 FUNCTIONS = {

@@ -17,6 +17,7 @@ cdef class OpInfo:
     cdef bytes kinds                        # what each input is (KIND_*); of a variadic op none is anything special
     cdef unsigned long long optional_mask   # the same of the first inputs, for calls that are `slotted`
     cdef bint variadic
+    cdef tuple numbers          # the inputs that may be integers alone, by place
     cdef bint slotted           # its calls are found again by `slot_of`
     cdef int seed_index
     cdef dict instances         # of an op that is not registered: they live with its record
@@ -46,6 +47,7 @@ cdef class EagerCore:
     cdef call1(self, OpInfo op, object a, object name)
     cdef call2(self, OpInfo op, object a, object b, object name)
     cdef call(self, OpInfo op, tuple args, tuple values, object name)
+    cdef tuple integers_of(self, OpInfo op, tuple args)
     cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name)
     cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept
 

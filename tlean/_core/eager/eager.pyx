@@ -18,7 +18,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, dtype_of, tensor_from_buffer, tensor_from_object
-from tlean._core.array import dtype_name
+from tlean._core.array import dtype_name, whole_numbers
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
 from tlean._core.refs import install_op_names, no_references, shown
 from tlean._core.threads.threads cimport cap_threads
@@ -391,6 +391,29 @@ cdef class EagerCore:
         Py_XINCREF(slot.values)
         Py_XDECREF(before)
 
+    cdef tuple integers_of(self, OpInfo op, tuple args):
+        # The arguments of a call of integers alone, with leaves in place of arrays and numbers; those of another call as they are.
+        cdef list operands = []
+        cdef list result
+        cdef bint plain = False
+        for k in op.numbers:
+            value = args[k]
+            if type(value) is TensorRef:
+                if (<TensorRef>value).code <= TL_F64:
+                    return args
+            elif isinstance(value, RefBase):
+                return args
+            else:
+                plain = True
+            operands.append(value)
+        arrays = whole_numbers(operands) if plain else None
+        if arrays is None:
+            return args
+        result = list(args)
+        for k, value in zip(op.numbers, arrays):
+            result[k] = value if type(value) is TensorRef else self.new_leaf(value, False, None)
+        return tuple(result)
+
     cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name):
         cdef int n = len(args), k
         cdef int64_t before = self.store.base + self.store.count
@@ -409,6 +432,8 @@ cdef class EagerCore:
         cdef int kind
         cdef PyObject* given[SLOT_INPUTS]
         try:
+            if op.numbers:
+                args = self.integers_of(op, args)
             if op.slotted and n <= SLOT_INPUTS:
                 # Its arrays made constants, it may be a call like one before after all.
                 refs = []
