@@ -116,7 +116,8 @@ cdef object operate_on_right(RefBase ref, int which, object other):
     if number is None:
         return getattr(ref.ops, _operators[which])(other, ref)
     if which == REF_SUB:
-        return ref.ops.shift(ref.ops.neg(ref), number)
+        # A Boolean is an integer beside one, and has no negative by itself.
+        return ref.ops.shift(ref.ops.scale(ref, -1) if ref.dtype == "bool" else ref.ops.neg(ref), number)
     if which == REF_DIV:
         return ref.ops.scale(ref.ops.inv(ref), number)
     return ref.combine_number(which, number)
@@ -243,26 +244,32 @@ cdef class RefBase:
     def __rshift__(self, other):
         return by_op(self, "bitwise_right_shift", "a >> b", self, other)
 
+    def __rlshift__(self, other):
+        return by_op(self, "bitwise_left_shift", "a << b", other, self)
+
+    def __rrshift__(self, other):
+        return by_op(self, "bitwise_right_shift", "a >> b", other, self)
+
     def __and__(self, other):
-        return by_op(self, "logical_and", "a & b", self, other)
+        return by_op(self, "bitwise_and", "a & b", self, other)
 
     def __rand__(self, other):
-        return by_op(self, "logical_and", "a & b", other, self)
+        return by_op(self, "bitwise_and", "a & b", other, self)
 
     def __or__(self, other):
-        return by_op(self, "logical_or", "a | b", self, other)
+        return by_op(self, "bitwise_or", "a | b", self, other)
 
     def __ror__(self, other):
-        return by_op(self, "logical_or", "a | b", other, self)
+        return by_op(self, "bitwise_or", "a | b", other, self)
 
     def __xor__(self, other):
-        return by_op(self, "logical_xor", "a ^ b", self, other)
+        return by_op(self, "bitwise_xor", "a ^ b", self, other)
 
     def __rxor__(self, other):
-        return by_op(self, "logical_xor", "a ^ b", other, self)
+        return by_op(self, "bitwise_xor", "a ^ b", other, self)
 
     def __invert__(self):
-        return by_op(self, "logical_not", "~a", self)
+        return by_op(self, "bitwise_not", "~a", self)
 
     def __matmul__(self, other):
         return _product(self.ops, self, other)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
+from tlean.dtypes import INTEGERS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.shapes import normalize_axis
 
@@ -77,7 +78,9 @@ def _extreme(method: str, x: Any, other: Any, axis: Any, keepdims: bool, name: s
     axis = other[0] if other else axis
     if method == "max":
         return _reduced("max", None, "reduce_max", x, axis, keepdims, name)
-    return x.ops.neg(_reduced("min", None, "reduce_max", x.ops.neg(x), axis, keepdims, None), name=name)
+    # What reverses the order: of integers the inverted bits, as the least one has no negative.
+    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
+    return reverse(_reduced("min", None, "reduce_max", reverse(x), axis, keepdims, None), name=name)
 
 
 def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
@@ -90,7 +93,8 @@ def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None
 
 def argmin(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
     """The index of the first minimum along an axis; without one, in row-major order of all elements."""
-    return argmax(x.ops.neg(x), axis, keepdims=keepdims, name=name, **unused)
+    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
+    return argmax(reverse(x), axis, keepdims=keepdims, name=name, **unused)
 
 
 def cumsum(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
@@ -195,6 +199,10 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
     low, high = bounds.pop("a_min", min), bounds.pop("a_max", max)
     refuse("clip", bounds)
     plain = [b is None or isinstance(b, int | float | np.number) for b in (low, high)]
+    if x.dtype in INTEGERS and not any(isinstance(b, float | np.floating) for b in (low, high)):
+        for op, bound in (("max", low), ("min", high)):
+            x = x if bound is None else getattr(x.ops, op)(x, bound)
+        return x
     if all(plain):
         return x.ops.clamp(x, -math.inf if low is None else float(low), math.inf if high is None else float(high), name=name)
     for op, bound in (("max", low), ("min", high)):
@@ -204,7 +212,9 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
 
 
 def like(x: Any, value: Any) -> Any:
-    """A value as an array of x's shape where it is a plain number."""
+    """A value as an array of x's shape where it is a plain number; beside integers an integer is one."""
+    if x.dtype in INTEGERS and isinstance(value, int | np.integer):
+        return value
     if isinstance(value, int | float | np.number):
         return x.ops.broadcast_to(x.ops.const(float(value)), tuple(x.shape))
     return value
@@ -296,7 +306,8 @@ def compare(x: Any, op: str, other: Any) -> Any:
     if known is not None:
         return known(x, other)
     if op == "not_equal":
-        return 1 - ops.equal(x, other)
+        same = ops.equal(x, other)
+        return ops.bitwise_not(same) if same.dtype == "bool" else 1 - same
     return (ops.greater if op == "less" else ops.greater_equal)(other, x)
 
 

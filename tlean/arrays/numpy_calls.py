@@ -18,7 +18,7 @@ from . import methods
 from .methods import METHODS, refuse
 
 #: NumPy's functions of one array that are an op.
-_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg"}
+_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.invert: "bitwise_not"}
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
 #: Those that are an operator.
 _OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
@@ -26,6 +26,10 @@ _OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: 
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
+#: Operators that are ops of integers alone.
+_OF_INTEGERS = {np.floor_divide: "floordiv", np.remainder: "mod", np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"}
+_OF_INTEGERS |= {np.left_shift: "lshift", np.right_shift: "rshift"}
+_OPERATORS |= _OF_INTEGERS
 _REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
@@ -57,7 +61,12 @@ def is_op(function: Any, method: str) -> bool:
 
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
-    return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square))
+    return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square, np.invert))
+
+
+def is_of_integers(function: Any) -> bool:
+    """Whether a function that is an op takes integers alone."""
+    return function in _OF_INTEGERS or function is np.invert
 
 
 def _unsupported(name: str, x: RefBase) -> DTypeError:

@@ -86,6 +86,12 @@ class OpDef:
     #: The inputs that may be integers alone (`IntegerForm`), and so have a part in which dtype the op computes in.
     numbers: frozenset[str] = field(default=frozenset(), init=False)
 
+    @property
+    def whole_inputs(self) -> frozenset[str]:
+        """The inputs that take no floats."""
+        only = self.integers is not None and self.integers.only
+        return self.integer | self.numbers if only else self.integer
+
     def __post_init__(self) -> None:
         if self.integers is not None:
             taken = {n for n in self.inputs if n not in self.dtypes and n not in self.integers.others}

@@ -79,7 +79,7 @@ def check_op(
         if not record.variadic:
             arrays += [None] * (len(record.inputs) - len(arrays))
         # A literal array of a float input may be written in integers.
-        integer = (*record.integer, *(["seed"] if record.random else []))
+        integer = (*record.whole_inputs, *(["seed"] if record.random else []))
         whole = [n.partition("[")[0] in integer for n in record.input_names(len(arrays))]
         arrays = [
             a.astype(np.float64) if a is not None and not w and a.dtype.kind in "iu" else a for a, w in zip(arrays, whole, strict=True)
@@ -218,7 +218,7 @@ def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) 
     wanted = getattr(errors, sample.raises or "")
     ops = EagerOps("float64")
     names = record.input_names(len(arrays))
-    refs = [a if a is None or n in record.integer else ops.leaf(a) for a, n in zip(arrays, names, strict=True)]
+    refs = [a if a is None or n in record.whole_inputs else ops.leaf(a) for a, n in zip(arrays, names, strict=True)]
     size = len(ops.store)
     try:
         ops.apply(record, tuple(refs), sample.options)
