@@ -67,7 +67,9 @@ def expected_integers(record, tensors, options):
     works = form.alone if works == "bool" else works
     if works is None:
         return tl.DTypeError
-    wanted = [form.others.get(n, works if n in record.numbers else None if t is None else t.dtype) for n, t in zip(names, tensors, strict=True)]
+    wanted = [
+        form.others.get(n, works if n in record.numbers else None if t is None else t.dtype) for n, t in zip(names, tensors, strict=True)
+    ]
     return wanted, form.result or works
 
 
@@ -99,7 +101,11 @@ def bits(t):
     return t.dtype, t.shape, t.numpy().tobytes()
 
 
-CHECKED = [r for r in RECORDS if not r.updates and not r.whole_inputs >= set(r.inputs) and any(k in DRAWN for k in kinds_of(r, 1 if r.variadic else len(r.inputs)))]
+CHECKED = [
+    r
+    for r in RECORDS
+    if not r.updates and not r.whole_inputs >= set(r.inputs) and any(k in DRAWN for k in kinds_of(r, 1 if r.variadic else len(r.inputs)))
+]
 
 
 @pytest.mark.parametrize("record", CHECKED, ids=lambda r: r.name)

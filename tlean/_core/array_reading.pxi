@@ -12,7 +12,7 @@ cdef int cast_from(object array, int dtype) except -1:
     if kind == "u" and dtype >= TL_I64 and array.dtype.itemsize == 8 and array.ndim and array.size and int(array.max()) >> 63:
         raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int64")
     wide = dtype == TL_I32 and kind in "iu" and array.dtype.itemsize >= 4 and array.size
-    if wide and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
+    if wide and (int(array.max()) >= 1 << 31 or int(array.min()) < -(1 << 31)):
         raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
     return dtype
 
