@@ -21,13 +21,26 @@ from .methods import METHODS, refuse
 _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.invert: "bitwise_not"}
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
 #: Those that are an operator.
-_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
+_OPERATORS: dict[Any, str] = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.divide: "truediv",
+    np.power: "pow",
+    np.matmul: "matmul",
+}
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
 #: Operators that are ops of integers alone.
-_OF_INTEGERS = {np.floor_divide: "floordiv", np.remainder: "mod", np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"}
+_OF_INTEGERS: dict[Any, str] = {
+    np.floor_divide: "floordiv",
+    np.remainder: "mod",
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+}
 _OF_INTEGERS |= {np.left_shift: "lshift", np.right_shift: "rshift"}
 _OPERATORS |= _OF_INTEGERS
 _REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}

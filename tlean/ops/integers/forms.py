@@ -75,7 +75,6 @@ def _form(signature: str, integers: str | ex.Tree, booleans: str | ex.Tree | Non
     name, _, rest = signature.rstrip(")").partition("(")
     inputs, _, options = rest.partition(", *, ")
     operands, parameters = tuple(inputs.split(", ")), tuple(options.split(", ")) if options else ()
-    trees = [ex.parse(t) if isinstance(t, str) else t for t in (integers, booleans)]
 
     def kernel_params(shapes: Sequence[Shape], values: Mapping[str, Any]) -> tuple[int, ...]:
         # (parameters…, axes, sizes…, strides of each input…)
@@ -83,7 +82,12 @@ def _form(signature: str, integers: str | ex.Tree, booleans: str | ex.Tree | Non
 
     alone = form.pop("alone", "bool" if booleans is not None else "int64")
     made = IntegerForm(alone=alone, parameters=parameters, kernel_params=kernel_params, **form)
-    INTEGER_FORMULAS[name] = IntegerFormula(operands, parameters, trees[0], trees[1], made)
+    trees = _tree(integers), None if booleans is None else _tree(booleans)
+    INTEGER_FORMULAS[name] = IntegerFormula(operands, parameters, *trees, made)
+
+
+def _tree(formula: str | ex.Tree) -> ex.Tree:
+    return ex.parse(formula) if isinstance(formula, str) else formula
 
 
 def _call(function: str, *names: str) -> ex.Tree:

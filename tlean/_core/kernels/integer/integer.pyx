@@ -1,6 +1,6 @@
 # cython: language_level=3
-"""Kernels of integers, element by element. Their loops are generated from the formulas of `tlean/ops/integers/forms.py`; here they meet rows
-and threads. Operands broadcast by strides of zero: nothing is copied to a larger shape.
+"""Kernels of integers, element by element. Their loops are generated from the formulas of `tlean/ops/integers/forms.py`; here they meet
+rows and threads. Operands broadcast by strides of zero: nothing is copied to a larger shape.
 """
 from libc.stdint cimport int64_t
 

@@ -1,8 +1,8 @@
 # cython: language_level=3
 """Kernels that sum integers and Booleans over any axes and along one, and that find maxima and their positions.
 
-Sums are int64, modulo 2^64, so no order of summing differs from another. A position counts along the reduced axes in row-major order, and is
-that of the first maximum.
+Sums are int64, modulo 2^64, so no order of summing differs from another. A position counts along the reduced axes in row-major order, and
+is that of the first maximum.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -23,8 +23,8 @@ ctypedef fused number:
     uint8_t
 
 # Over axes ------------------------------------------------------------------------------------------------------------------
-# ints: (runs, whether the first is reduced, sizes…), as those of the sums and maxima of floats. A unit of work is one element of the result,
-# or up to LANES neighbouring ones where the last run is kept.
+# ints: (runs, whether the first is reduced, sizes…), as those of the sums and maxima of floats. A unit of work is one element of the
+# result, or up to LANES neighbouring ones where the last run is kept.
 
 cdef struct Reduction:
     const void* src
