@@ -324,7 +324,7 @@ def defop(
         if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
         parameters = inspect.signature(rules.shape).parameters.values()
-        op = OpDef(
+        _OPS[name] = op = OpDef(
             name=name,
             inputs=tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL)),
             options_names=tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
@@ -348,9 +348,7 @@ def defop(
             differentiable=differentiable,
             flops=rules.flops,
         )
-        _OPS[name] = op
-        for alias in aliases:
-            _ALIASES[alias] = name
+        _ALIASES.update(dict.fromkeys(aliases, name))
         return op
 
     return register

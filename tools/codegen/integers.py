@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from tlean.ops import expression as ex
+from tlean.ops.integers.c_text import SIZES, functions, operand_types, result_type, to_c
 from tlean.ops.integers.forms import INTEGER_FORMULAS, IntegerFormula
 from tools.codegen.kernels import FOLDER
 
-#: The ending of a kernel's name -> the C type of its elements and their size.
-TYPES = {"i64": ("int64_t", 8), "i32": ("int32_t", 4), "b8": ("uint8_t", 1)}
+#: The ending of a kernel's name -> the C type of its elements.
+TYPES = {"i64": "int64_t", "i32": "int32_t", "b8": "uint8_t"}
+_UNSIGNED = {"i64": "uint64_t", "i32": "uint32_t"}
 
 _PREAMBLE = """\
 /* Written by tools/codegen/integers.py from the formulas of tlean/ops/integers/forms.py. */
 #ifndef TLEAN_INTEGER_KERNELS_H
 #define TLEAN_INTEGER_KERNELS_H
 #include "kernel.h"
-#include "simd/integers.h"
 
 enum { TL_INTEGER_INPUTS = 3 };
 
@@ -42,44 +42,18 @@ static int (*tl_integer_rows)(const tl_integer *, void **out, void **in, const i
 
 def files() -> dict[str, str]:
     """Path from the root of the repository -> text."""
-    kernels = [
-        (name, suffix, formula)
-        for suffix in TYPES
-        for name, formula in INTEGER_FORMULAS.items()
-        if suffix != "b8" or formula.booleans is not None
-    ]
-    parts = [_PREAMBLE, *(_inner(*k) for k in kernels)]
+    kernels = [(name, suffix, f) for suffix in TYPES for name, f in INTEGER_FORMULAS.items() if suffix in f.suffixes()]
+    parts = [_PREAMBLE, functions(TYPES, _UNSIGNED, "TL_INLINE"), *(_inner(*k) for k in kernels)]
     parts.append(f"\nenum {{ TL_INTEGERS = {len(kernels)} }};\nstatic const tl_integer tl_integers[TL_INTEGERS];\n")
     parts += [f"TL_INTEGER_KERNEL({name}_{suffix}, {i})\n" for i, (name, suffix, _) in enumerate(kernels)]
     parts += ["static const tl_integer tl_integers[TL_INTEGERS] = {\n", *(_entry(*k) for k in kernels), "};\n#endif\n"]
     return {f"{FOLDER}/integer_kernels.h": "".join(parts)}
 
 
-def to_c(tree: ex.Tree, suffix: str) -> str:
-    """The formula in C or CUDA C, of variables of the type of that ending: arithmetic by the functions of `simd/integers.h`."""
-    if isinstance(tree, ex.Number):
-        return str(int(tree.value))
-    if isinstance(tree, ex.Variable):
-        return tree.name
-    args = [to_c(a, suffix) for a in tree.args]
-    if tree.function == "select":
-        return f"({args[0]} ? {args[1]} : {args[2]})"
-    if tree.function in ex.COMPARISONS:
-        return f"({args[0]} {ex.COMPARISONS[tree.function]} {args[1]})"
-    return f"tl_{tree.function}_{suffix}({', '.join(args)})"
-
-
-def operand_types(formula: IntegerFormula, suffix: str) -> list[str]:
-    """The endings of the types of its inputs."""
-    return ["b8" if x in formula.form.others else suffix for x in formula.inputs]
-
-
 def _inner(name: str, suffix: str, formula: IntegerFormula) -> str:
     # A loop over operands that all go on by one element, which the compiler makes of vectors, and one for all others.
-    number = TYPES[suffix][0]
-    result = "uint8_t" if formula.truth else number
-    types = [TYPES[s][0] for s in operand_types(formula, suffix)]
-    value = to_c(formula.booleans if suffix == "b8" and formula.booleans is not None else formula.integers, suffix)
+    number, result, value = TYPES[suffix], TYPES[result_type(formula, suffix)], to_c(formula, suffix)
+    types = [TYPES[s] for s in operand_types(formula, suffix)]
     lines = [f"static void {name}_{suffix}_inner(void *out_, void **in, const int64_t *steps, int64_t n, const int64_t *parameters) {{"]
     lines.append(f"    {result} *out = out_; (void)parameters;")
     lines += [f"    const {t} *{x}_at = in[{k}];" for k, (x, t) in enumerate(zip(formula.inputs, types, strict=True))]
@@ -93,7 +67,6 @@ def _inner(name: str, suffix: str, formula: IntegerFormula) -> str:
 
 
 def _entry(name: str, suffix: str, formula: IntegerFormula) -> str:
-    sizes = [TYPES[s][1] for s in operand_types(formula, suffix)]
-    out = 1 if formula.truth else TYPES[suffix][1]
+    sizes, out = [SIZES[s] for s in operand_types(formula, suffix)], SIZES[result_type(formula, suffix)]
     numbers = f"{len(sizes)}, {len(formula.parameters)}, {out}, {{{', '.join(map(str, sizes))}}}"
     return f'    {{"{name}:{suffix}", {name}_{suffix}_integer, {name}_{suffix}_inner, {numbers}}},\n'

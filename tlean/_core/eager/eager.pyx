@@ -56,6 +56,7 @@ include "no_grad.pxi"
 include "instances.pxi"
 include "refs.pxi"
 include "params.pxi"
+include "integers.pxi"
 
 
 cdef bint flag_of(object value) except -1:
@@ -391,29 +392,6 @@ cdef class EagerCore:
         Py_XINCREF(slot.values)
         Py_XDECREF(before)
 
-    cdef tuple integers_of(self, OpInfo op, tuple args):
-        # The arguments of a call of integers alone, with leaves in place of arrays and numbers; those of another call as they are.
-        cdef list operands = []
-        cdef list result
-        cdef bint plain = False
-        for k in op.numbers:
-            value = args[k]
-            if type(value) is TensorRef:
-                if (<TensorRef>value).code <= TL_F64:
-                    return args
-            elif isinstance(value, RefBase):
-                return args
-            else:
-                plain = True
-            operands.append(value)
-        arrays = whole_numbers(operands) if plain else None
-        if arrays is None:
-            return args
-        result = list(args)
-        for k, value in zip(op.numbers, arrays):
-            result[k] = value if type(value) is TensorRef else self.new_leaf(value, False, None)
-        return tuple(result)
-
     cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name):
         cdef int n = len(args), k
         cdef int64_t before = self.store.base + self.store.count
@@ -433,7 +411,7 @@ cdef class EagerCore:
         cdef PyObject* given[SLOT_INPUTS]
         try:
             if op.numbers:
-                args = self.integers_of(op, args)
+                args = integers_of(self, op, args)
             if op.slotted and n <= SLOT_INPUTS:
                 # Its arrays made constants, it may be a call like one before after all.
                 refs = []

@@ -23,7 +23,7 @@ class IntegerFormula:
     Attributes:
         inputs, parameters: the variables of the trees; parameters are options.
         integers: the formula for int64 and int32.
-        Booleans: that for Booleans, 0 or 1; None where they are computed with as integers, or not at all.
+        booleans: that for Booleans, 0 or 1; None where they are computed with as integers, or not at all.
         form: what the record says of it.
     """
 
@@ -33,10 +33,9 @@ class IntegerFormula:
     booleans: ex.Tree | None
     form: IntegerForm
 
-    @property
-    def truth(self) -> bool:
-        """Whether the result is Boolean whatever the operands are."""
-        return self.form.result == "bool"
+    def suffixes(self) -> tuple[str, ...]:
+        """The endings of the names of its kernels."""
+        return ("i64", "i32") if self.booleans is None else ("i64", "i32", "b8")
 
 
 #: By the name of the op.
