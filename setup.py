@@ -28,6 +28,8 @@ HOT = [
     "reduce/reduce",
     "reduce/maximum",
     "reduce/truth",
+    "integer/integer",
+    "integer/totals",
     "layout/layout",
     "layout/convert",
     "pool/pool",

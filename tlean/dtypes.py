@@ -8,14 +8,19 @@ A record declares the kind of each input (`dtypes=`) and of its outputs (`out_dt
 - `"truth"`: a Boolean; of numbers, whether they are not 0.
 - `"int64"`, `"int32"`: integers, of either width. `"bool"`: Booleans. `"float32"`, `"float64"`: that dtype.
 
+An op with an *integer form* (`IntegerForm`) computes in integers where every operand of a kind "float" is an integer or a Boolean.
+
 Operands of other dtypes are converted inside the call: it is one node, whose parents are the operands as they are, and a cotangent comes
 back in its operand's dtype. What makes an array of no float operand has an option `dtype`; None means the program's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from .errors import DTypeError, OptionError
 
@@ -34,6 +39,53 @@ SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 #: The dtype as the names of kernels end.
 SUFFIX = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
 
+Shape = tuple[int, ...]
+
+
+class _Size:
+    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
+    def __get__(self, spec: Spec, owner: type) -> int:
+        n = spec.__dict__["size"] = math.prod(spec.shape)
+        return n
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A shape and a dtype: what is known of an array before it exists.
+
+    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
+    """
+
+    shape: Shape
+    dtype: str = FLOAT
+
+    #: The number of elements.
+    size = _Size()
+
+    def __post_init__(self) -> None:
+        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
+        if type(self.dtype) is not str and isinstance(self.dtype, str):
+            object.__setattr__(self, "dtype", str(self.dtype))
+
+    def resolved(self, float_dtype: str) -> Spec:
+        """The same with `"float"` replaced by the program's float dtype.
+
+        Args:
+            float_dtype: "float32" or "float64".
+        """
+        return known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
+
+
+def as_spec(out: Any, dtype: str) -> Spec:
+    """What a shape rule gave: a spec as it is, a shape of that dtype."""
+    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
+
+
+@lru_cache(maxsize=65536)
+def known_spec(shape: Shape, dtype: str) -> Spec:
+    """The spec: one object for equal ones, as a program of many nodes has few of them."""
+    return Spec(shape, dtype)
+
 
 def promoted(dtypes: Iterable[str]) -> str:
     """The dtype that holds values of all of these: a float before integers, the wider before the narrower."""
@@ -44,6 +96,8 @@ def promoted(dtypes: Iterable[str]) -> str:
     return next(d for d in INTEGERS if d in several)
 
 
+#: The bits of an integer.
+_BITS = {"int64": 64, "int32": 32}
 #: Dtypes as messages name their values.
 _VALUES = {"int64": "integers", "int32": "integers", "bool": "Booleans"}
 
@@ -57,6 +111,7 @@ class Dtypes(NamedTuple):
         wanted: of each operand, as the op takes it; None for an absent one.
         result: of each output that the shape rule does not name, as callers see it.
         converted: whether an operand is to be converted.
+        whole: whether the op computes in integers (`IntegerForm`).
     """
 
     own: str
@@ -64,6 +119,81 @@ class Dtypes(NamedTuple):
     wanted: tuple[str | None, ...]
     result: str
     converted: bool
+    whole: bool = False
+
+
+class IntegerForm(NamedTuple):
+    """How an op computes with integers alone: in their promotion, exactly, modulo 2 to the power of its bits.
+
+    Attributes:
+        alone: the dtype that Booleans without an integer are computed in, "bool" or "int64"; None where they are refused.
+        result: the dtype of the result; None for the one that it computes in.
+        instead: what the error for Booleans says to use.
+        only: whether floats are refused.
+        parameters: the options that are numbers which it computes with. One that is a float makes the call one of floats.
+        least: the least value that such an option may have, where there is one.
+        others: the dtypes of operands that have no part in the promotion.
+        kernel_params: the integers that its kernel gets, of shapes and options; None for those of the op's kernel in floats.
+    """
+
+    alone: str | None = "bool"
+    result: str | None = None
+    instead: str = ""
+    only: bool = False
+    parameters: tuple[str, ...] = ()
+    least: int | None = None
+    others: Mapping[str, str] = {}
+    kernel_params: Callable[[Sequence[Any], Mapping[str, Any]], tuple[int, ...]] | None = None
+
+    def numbers(self, options: dict[str, Any], dtypes: Dtypes) -> dict[str, Any]:
+        """The options of a call with its numbers as it computes with them.
+
+        Args:
+            options: in canonical form.
+            dtypes: of the call.
+
+        Raises: OptionError for an integer that the dtype does not hold.
+        """
+        if not dtypes.whole:
+            return {k: float(v) if k in self.parameters and type(v) is int else v for k, v in options.items()}
+        for name in self.parameters:
+            if not -1 <= options[name] >> (_BITS[dtypes.works] - 1) <= 0:
+                raise OptionError(f"{name} must fit {dtypes.works}, as x does")
+            if self.least is not None and options[name] < self.least:
+                raise OptionError(f"{name} must be at least {self.least} where x holds integers; a float computes in floats")
+        return options
+
+
+def integer_dtypes(
+    form: IntegerForm, names: Sequence[str], kinds: Sequence[str], dtypes: Sequence[str | None], default: str, exact: bool
+) -> Dtypes | None:
+    """The dtypes of a call that computes in integers; None for one that computes in floats.
+
+    Args:
+        form: of the op.
+        names: of the inputs.
+        kinds: of the inputs.
+        dtypes: of the operands, None for an absent one.
+        default: the program's float dtype.
+        exact: whether no number of the options is a float.
+
+    Raises: DTypeError for floats, and for Booleans, that the form refuses.
+    """
+    operands = {n: d for n, k, d in zip(names, kinds, dtypes, strict=True) if k == FLOAT and n not in form.others and d is not None}
+    floats = [n for n, d in operands.items() if d not in INTEGERS]
+    if form.only and floats:
+        raise DTypeError(f"{floats[0]} must hold integers or Booleans, not {operands[floats[0]]}")
+    if floats or not operands or not exact:
+        return None
+    works = promoted(operands.values())
+    if works == "bool":
+        if form.alone is None:
+            raise DTypeError(f"Booleans alone are not taken; {form.instead}")
+        works = form.alone
+    wanted = tuple(
+        None if d is None else works if n in operands else form.others.get(n, k) for n, k, d in zip(names, kinds, dtypes, strict=True)
+    )
+    return Dtypes(default, works, wanted, form.result or works, wanted != tuple(dtypes), True)
 
 
 def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, dtypes: Sequence[str | None], default: str) -> Dtypes:

@@ -115,7 +115,7 @@ class Call:
         names = record.input_names(len(arrays))
         # A literal array of a float input may be written in integers.
         self.arrays = [
-            a.astype(dtype) if a is not None and a.dtype.kind in "iu" and n.partition("[")[0] not in record.integer else a
+            a.astype(dtype) if a is not None and a.dtype.kind in "iu" and n.partition("[")[0] not in record.whole_inputs else a
             for a, n in zip(arrays, names, strict=True)
         ]
         self.present = [a for a in self.arrays if a is not None]

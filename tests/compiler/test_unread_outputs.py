@@ -29,7 +29,7 @@ class Call:
         if record.random:
             arrays = [np.array(3) if n == "seed" else a for n, a in zip(record.inputs, arrays, strict=True)]
         self.dtype = dtype
-        self.tensors = [None if a is None else as_tensor(a, dtype if n not in record.integer else None)
+        self.tensors = [None if a is None else as_tensor(a, dtype if n not in record.whole_inputs else None)
                         for n, a in zip(record.input_names(len(arrays)), arrays, strict=True)]  # fmt: skip
         self.graph = Graph(dtype)
         self.refs = [self.graph.arg(None if t is None else Spec(t.shape, t.dtype)) for t in self.tensors]

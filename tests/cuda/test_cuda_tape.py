@@ -32,7 +32,7 @@ ON_A_TAPE = [(n, k) for n, k in GOOD if len(get(n).outputs) == 1 and not get(n).
 def leaves(ops, name, arrays):
     record = get(name)
     names = record.input_names(len(arrays))
-    return [None if a is None else a if n in record.integer else ops.leaf(a) for n, a in zip(names, arrays, strict=True)]
+    return [None if a is None else a if n in record.whole_inputs else ops.leaf(a) for n, a in zip(names, arrays, strict=True)]
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "parts"])

@@ -260,7 +260,7 @@ class Builder:
             absent = name in record.optional and rng.random() < (0.5 if record.random else 0.2)
             if shape is None or arr is None or absent:
                 args.append(None)
-            elif name.partition("[")[0] in record.integer:
+            elif name.partition("[")[0] in record.whole_inputs:
                 args.append(self._whole(shape, arr))
             else:
                 args.append(self.fitted(shape, arr, 0.25 if len(shapes) < 8 else 0.1))
@@ -311,7 +311,7 @@ def _plain(record: OpDef, specs: Sequence[Spec | None]) -> bool:
     # Whether nothing is converted: integers are where the op takes just these, floats elsewhere.
     names = record.input_names(len(specs))
     return all(
-        s is None or (s.dtype == record.dtypes[n] if n in record.integer else s.dtype not in INTEGERS)
+        s is None or (s.dtype == record.dtypes.get(n, s.dtype) if n in record.whole_inputs else s.dtype not in INTEGERS)
         for n, s in zip(names, specs, strict=True)
     )
 

@@ -16,7 +16,7 @@ from tlean.interpreters.eager import EagerOps
 from tlean.ops import all_ops
 from tlean.reference.interpreter import Reference
 
-OPS = {r.name: len(r.inputs) for r in all_ops(internal=False) if r.broadcasts}
+OPS = {r.name: len(r.inputs) for r in all_ops(internal=False) if r.broadcasts and not r.whole_inputs}
 few = settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 

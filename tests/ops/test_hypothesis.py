@@ -56,7 +56,7 @@ def check(name, arrays, options, dtype, slopes=True, size=1):
     """
     record = get(name)
     rng = np.random.default_rng(5)
-    whole = [n in record.integer for n in record.input_names(len(arrays))]
+    whole = [n in record.whole_inputs for n in record.input_names(len(arrays))]
     given = [a if a is None or w else a.astype(dtype) for a, w in zip(arrays, whole, strict=True)]
     ops = EagerOps(dtype)
     refs = [a if a is None or w else ops.leaf(a) for a, w in zip(given, whole, strict=True)]

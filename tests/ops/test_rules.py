@@ -36,7 +36,7 @@ class Case:
         names = self.record.input_names(len(arrays))
         if self.record.random:
             arrays = [np.array(7) if n == "seed" else a for n, a in zip(names, arrays, strict=True)]
-        whole = self.record.integer
+        whole = self.record.whole_inputs
         self.floats = [a is not None and a.dtype != bool and n.partition("[")[0] not in whole for n, a in zip(names, arrays, strict=True)]
         self.arrays = [a.astype(np.longdouble) if f else a for a, f in zip(arrays, self.floats, strict=True)]
         self.specs = tuple(

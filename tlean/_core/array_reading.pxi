@@ -12,7 +12,7 @@ cdef int cast_from(object array, int dtype) except -1:
     if kind == "u" and dtype >= TL_I64 and array.dtype.itemsize == 8 and array.ndim and array.size and int(array.max()) >> 63:
         raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int64")
     wide = dtype == TL_I32 and kind in "iu" and array.dtype.itemsize >= 4 and array.size
-    if wide and (int(array.max()) >> 31 or int(array.min()) < -(1 << 31)):
+    if wide and (int(array.max()) >= 1 << 31 or int(array.min()) < -(1 << 31)):
         raise_error("DTypeError", f"the values of an array of dtype {array.dtype} do not fit int32")
     return dtype
 
@@ -108,6 +108,46 @@ def as_tensor(value, dtype=None, copy=True):
     Raises: DTypeError for complex, string and object arrays, and for floats where integers are expected.
     """
     return tensor_from_object(value, -1 if dtype is None else dtype_code(dtype), copy)
+
+
+def whole_numbers(values):
+    """The operands of an op as integers: references as they are, all else as arrays; None where one is a float, or no number at all.
+
+    Python's integers, and NumPy's numbers, take the dtype of the others: that of the widest integer, int64 beside Booleans alone.
+
+    Raises: DTypeError for an integer that this dtype does not hold.
+    """
+    cdef AnyTensor t
+    cdef list result = list(values)
+    cdef list weak = []
+    cdef int k, code, widest = TL_BOOL
+    for k, value in enumerate(result):
+        if type(value) is int or isinstance(value, _numpy.integer):
+            weak.append(k)
+            continue
+        if value is None or isinstance(value, float) or type(value) is _numpy.ndarray and value.dtype.kind not in "biu":
+            return None
+        if hasattr(value, "ops") or getattr(value, "device", "cpu") != "cpu":
+            # What is on a device stays there.
+            code = _codes.get(str(value.dtype), -1)
+        else:
+            try:
+                t = tensor_from_object(value, -1, True)
+            except (TypeError, ValueError, OverflowError):
+                # Reported where the operand's name is known.
+                return None
+            result[k], code = t, t.code
+        if code < TL_I64:
+            return None
+        # The wider dtype has the lesser code.
+        widest = min(code, widest)
+    for k in weak:
+        value = int(result[k])
+        code = TL_I32 if widest == TL_I32 else TL_I64
+        if not -1 <= value >> (31 if code == TL_I32 else 63) <= 0:
+            raise_error("DTypeError", f"an integer beside {_names[code]} must fit {_names[code]}, got {value}")
+        result[k] = tensor_from_object(value, code, True)
+    return result
 
 
 cdef bint enters(str kind, Py_ssize_t size, int dtype, bint weak):

@@ -117,7 +117,8 @@ cdef object operate_on_right(RefBase ref, int which, object other):
     if number is None:
         return getattr(ref.ops, _operators[which])(other, ref)
     if which == REF_SUB:
-        return ref.ops.shift(ref.ops.neg(ref), number)
+        # A Boolean is an integer beside one, and has no negative by itself.
+        return ref.ops.shift(ref.ops.scale(ref, -1) if ref.dtype == "bool" else ref.ops.neg(ref), number)
     if which == REF_DIV:
         return ref.ops.scale(ref.ops.inv(ref), number)
     return ref.combine_number(which, number)
@@ -243,6 +244,12 @@ cdef class RefBase:
 
     def __rshift__(self, other):
         return by_op(self, "bitwise_right_shift", "a >> b", self, other)
+
+    def __rlshift__(self, other):
+        return by_op(self, "bitwise_left_shift", "a << b", other, self)
+
+    def __rrshift__(self, other):
+        return by_op(self, "bitwise_right_shift", "a >> b", other, self)
 
     def __and__(self, other):
         return _bitwise(self, "and", self, other)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
-from tlean.dtypes import FLOATS
+from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.shapes import normalize_axis
 
@@ -78,7 +78,9 @@ def _extreme(method: str, x: Any, other: Any, axis: Any, keepdims: bool, name: s
     axis = other[0] if other else axis
     if method == "max":
         return _reduced("max", None, "reduce_max", x, axis, keepdims, name)
-    return x.ops.neg(_reduced("min", None, "reduce_max", x.ops.neg(x), axis, keepdims, None), name=name)
+    # What reverses the order: of integers the inverted bits, as the least one has no negative.
+    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
+    return reverse(_reduced("min", None, "reduce_max", reverse(x), axis, keepdims, None), name=name)
 
 
 def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
@@ -91,7 +93,8 @@ def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None
 
 def argmin(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
     """The index of the first minimum along an axis; without one, in row-major order of all elements."""
-    return argmax(x.ops.neg(x), axis, keepdims=keepdims, name=name, **unused)
+    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
+    return argmax(reverse(x), axis, keepdims=keepdims, name=name, **unused)
 
 
 def cumsum(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
@@ -196,6 +199,10 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
     low, high = bounds.pop("a_min", min), bounds.pop("a_max", max)
     refuse("clip", bounds)
     plain = [b is None or isinstance(b, int | float | np.number) for b in (low, high)]
+    if x.dtype in INTEGERS and not any(isinstance(b, float | np.floating) for b in (low, high)):
+        for op, bound in (("max", low), ("min", high)):
+            x = x if bound is None else getattr(x.ops, op)(x, bound)
+        return x
     if all(plain):
         return x.ops.clamp(x, -math.inf if low is None else float(low), math.inf if high is None else float(high), name=name)
     for op, bound in (("max", low), ("min", high)):
@@ -205,7 +212,9 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
 
 
 def like(x: Any, value: Any) -> Any:
-    """A value as an array of x's shape where it is a plain number."""
+    """A value as an array of x's shape where it is a plain number; beside integers an integer is one."""
+    if x.dtype in INTEGERS and isinstance(value, int | np.integer):
+        return value
     if isinstance(value, int | float | np.number):
         return x.ops.broadcast_to(x.ops.const(float(value)), tuple(x.shape))
     return value
@@ -285,7 +294,8 @@ def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int
 
 
 def beside(x: Any, value: Any) -> Any:
-    """A value that x is compared with: a plain number as a number of x's float dtype, or of the program's where x holds no floats.
+    """A value that x is compared with: a plain number as one of x's float dtype; beside integers an integer is one, a float is one of the
+    program's dtype.
 
     Args:
         x: a reference.
@@ -295,12 +305,15 @@ def beside(x: Any, value: Any) -> Any:
     """
     if not isinstance(value, int | float | np.number | np.bool_):
         return value
+    strict = getattr(x.ops, "strict_shapes", False)
+    if x.dtype in INTEGERS and isinstance(value, int | np.integer | np.bool_):
+        return np.full(x.shape, value) if strict else value
     try:
         number = float(value)
     except OverflowError:
         raise OptionError(f"a number beside an array must be one that a float holds, got an integer of {value.bit_length()} bits") from None
     full = x.ops._full(shape=(), value=number, dtype=str(x.dtype) if x.dtype in FLOATS else None)
-    return x.ops.broadcast_to(full, tuple(x.shape)) if getattr(x.ops, "strict_shapes", False) else full
+    return x.ops.broadcast_to(full, tuple(x.shape)) if strict else full
 
 
 def compare(x: Any, op: str, other: Any) -> Any:
@@ -328,19 +341,11 @@ def bitwise(x: Any, what: str, *operands: Any) -> Any:
         # A plain Boolean stands for an array of x's shape where shapes must be equal.
         strict = getattr(x.ops, "strict_shapes", False)
         return getattr(x.ops, f"logical_{what}")(*(np.full(x.shape if strict else (), y) if isinstance(y, bool) else y for y in operands))
-    op = getattr(x.ops, f"bitwise_{what}", None)
-    if op is None:
-        form = {"and": "a & b", "or": "a | b", "xor": "a ^ b", "not": "~a"}[what]
-        raise DTypeError(f"{form}: Booleans are needed, got {', '.join(map(_dtype_of, operands))}; logical_{what} takes numbers too")
-    return op(*operands)
+    return getattr(x.ops, f"bitwise_{what}")(*operands)
 
 
 def _is_boolean(value: Any) -> bool:
     return isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) == "bool"
-
-
-def _dtype_of(value: Any) -> str:
-    return str(getattr(value, "dtype", type(value).__name__))
 
 
 def _truth(name: str) -> Callable[..., Any]:

@@ -22,13 +22,29 @@ _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative:
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
 _UNARY |= {getattr(np, name): name for name in ("isnan", "isinf", "isfinite", "logical_not")}
 #: Those that are an operator.
-_OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
-_OPERATORS |= {np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"}
+_OPERATORS: dict[Any, str] = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.divide: "truediv",
+    np.power: "pow",
+    np.matmul: "matmul",
+}
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
 _LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
+#: Operators that are ops of integers alone.
+_OF_INTEGERS: dict[Any, str] = {
+    np.floor_divide: "floordiv",
+    np.remainder: "mod",
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+}
+_OF_INTEGERS |= {np.left_shift: "lshift", np.right_shift: "rshift"}
+_OPERATORS |= _OF_INTEGERS
 _REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
 _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
@@ -62,6 +78,11 @@ def is_op(function: Any, method: str) -> bool:
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
     return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square))
+
+
+def is_of_integers(function: Any) -> bool:
+    """Whether a function that is an op takes integers alone."""
+    return function in _OF_INTEGERS or function is np.invert
 
 
 def _unsupported(name: str, x: RefBase) -> DTypeError:

@@ -96,7 +96,8 @@ def _by_ops(call: Callable[..., Any], args: Any, options: dict[str, Any], dtype:
 def _by_numpy(what: str, call: Callable[..., Any], args: Any, options: dict[str, Any], dtype: str | None) -> Any:
     # NumPy's errors as those of the library.
     try:
-        return call(*_plain(args, dtype), **dict(zip(options, _plain(options.values()), strict=True)))
+        with np.errstate(all="ignore"):
+            return call(*_plain(args, dtype), **dict(zip(options, _plain(options.values()), strict=True)))
     except TleanError:
         raise
     except TypeError as error:
@@ -233,7 +234,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if function is np.power:
         known = known and isinstance(inputs[1], int | float | np.number)
     dtype = _float_dtype(inputs)
-    if known and (dtype is not None or numpy_calls.is_inexact(function)):
+    if known and (numpy_calls.is_inexact(function) or (dtype is not None and not numpy_calls.is_of_integers(function))):
         return _by_ops(lambda *args, **named: numpy_calls.ufunc(function, method, args, named), inputs, options, dtype)
     call = function if method == "__call__" else getattr(function, method)
     result = _by_numpy(f"np.{function.__name__}", call, inputs, options, None)

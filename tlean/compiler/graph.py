@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tlean._core.array import AnyTensor, as_tensor, named_dtype
+from tlean._core.array import AnyTensor, as_tensor, named_dtype, whole_numbers
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
@@ -31,6 +31,28 @@ def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
     """The dtype that an array becomes a constant of where an op takes it; None for a condition or a mask, which is taken as it is."""
     kind = record.dtypes.get(name.partition("[")[0], ANY)
     return None if kind in ("bool", TRUTH) else float_dtype if kind == ANY else kind
+
+
+def integers_of(record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor], Any]) -> Sequence[Any]:
+    """The inputs of a call of integers alone with leaves in place of what is no reference; those of another call as they are.
+
+    Args:
+        record: of the op.
+        inputs: references, arrays and numbers.
+        leaf: makes one of an array.
+
+    Raises: DTypeError for an integer that the dtype of the others does not hold.
+    """
+    places = [k for k, n in enumerate(record.inputs) if n in record.numbers]
+    if all(isinstance(inputs[k], RefBase) for k in places):
+        return inputs
+    arrays = whole_numbers([inputs[k] for k in places])
+    if arrays is None:
+        return inputs
+    result = list(inputs)
+    for k, x in zip(places, arrays, strict=True):
+        result[k] = x if isinstance(x, RefBase) else leaf(x)
+    return result
 
 
 class GraphRef(RefBase):
@@ -174,6 +196,7 @@ class Graph(OpsMethods):
             if self.next_seed is None:
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
             inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
+        inputs = integers_of(record, inputs, self._constant)
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
         if self.strict_shapes:
             record.require_equal_shapes([None if r is None else r.spec for r in refs])

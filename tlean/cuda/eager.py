@@ -12,6 +12,7 @@ from tlean._core.eager.eager import recording
 from tlean._core.refs import RefBase, ValueRef
 
 from .._generated.methods import OpsMethods
+from ..compiler.graph import integers_of
 from ..dtypes import TRUTH
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
@@ -241,6 +242,7 @@ class CudaEager(OpsMethods):
             raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
         before, position = len(self.store), self.stream_position
         try:
+            inputs = integers_of(record, inputs, lambda x: self.add_leaf(device_array(x, x.dtype, self.context), False))
             names = record.input_names(len(inputs))
             found = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=False)]
             parents, arrays = tuple([p for p, _ in found]), tuple([a for _, a in found])

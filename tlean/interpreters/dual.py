@@ -8,10 +8,14 @@ from typing import Any
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.derive import jvp_graph
-from tlean.compiler.graph import replay
+from tlean.compiler.graph import integers_of, replay
 from tlean.dtypes import TRUTH
 from tlean.errors import NodeError
 from tlean.ops import OpDef, Spec, get
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 class DualRef(RefBase):
@@ -84,8 +88,11 @@ class Dual(OpsMethods):
         """
         record = get(op)
         names = record.input_names(len(inputs))
+        whole = integers_of(record, inputs, _as_it_is)
+        # What the inner backend is to read itself.
         raw = {*record.integer, *(n for n, kind in record.dtypes.items() if kind == TRUTH), *(["seed"] if record.random else [])}
-        refs = [self._own(x, n in raw) for n, x in zip(names, inputs, strict=True)]
+        raw |= record.numbers if whole is not inputs else set()
+        refs = [self._own(x, n in raw) for n, x in zip(names, whole, strict=True)]
         primals = tuple(r.primal if isinstance(r, DualRef) else r for r in refs)
         tangents = tuple(r.tangent if isinstance(r, DualRef) else None for r in refs)
         made = self.inner.apply(op, primals, options, name)
@@ -116,7 +123,7 @@ class Dual(OpsMethods):
             if isinstance(value, DualRef) and value.ops is not self:
                 raise NodeError("a reference belongs to another dual backend")
             return value
-        if raw:
+        if raw and not isinstance(value, RefBase):
             return value
         if isinstance(value, RefBase) and value.ops is self.inner:
             # A value of the enclosing program: a constant of this differentiation.

@@ -39,7 +39,7 @@ def _instance(
     address = kernel_address(record, works)
     residuals = [(o.shape, o.dtype) for o in outs[1:]]
     work = work_of(record, specs, outs, clean)
-    if (reference and not record.view) or record.stretches(specs, outs[0]):
+    if (reference and not record.view) or record.stretches(specs, outs[0], clean):
         graph = Graph(dtype)
         refs = [graph.arg(s) for s in specs]
         graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], clean))

@@ -25,6 +25,7 @@ from ..dtypes import FLOAT, TRUTH
 from ..errors import OptionError
 from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
 from . import expression as ex
+from .integers.forms import integer_form
 from .registry import OpDef, defop, no_gradient, no_tangent
 from .samples import Arr, Sample, bad, elementwise_samples, good
 
@@ -140,6 +141,7 @@ def elementwise(
         if x not in inputs:
             raise OptionError(f"{name}: a cotangent must belong to an input ({', '.join(inputs)}), got one for {x!r}")
     _declare(formula_of)
+    form = integer_form(name)
 
     def options(*shapes: Shape, **remaining: Any) -> dict[str, Any]:
         clean = {}
@@ -147,7 +149,8 @@ def elementwise(
             value = remaining.pop(key, default)
             if value is _REQUIRED:
                 raise OptionError(f"{key} is required")
-            clean[key] = number(value, key) if plain else value
+            exact = form is not None and key in form.parameters and isinstance(value, int)
+            clean[key] = int(value) if exact else number(value, key) if plain else value
         if remaining:
             raise OptionError(f"takes no option {next(iter(remaining))}")
         if check:
@@ -171,6 +174,7 @@ def elementwise(
         broadcasts=len(inputs) > 1,
         dtypes=dict.fromkeys(booleans, TRUTH),
         out_dtype="bool" if formula_of.condition else FLOAT,
+        integers=form,
     )(type(name, (), rules))
 
 

@@ -54,11 +54,9 @@ _COMPARE = {
     ast.Gt: "greater", ast.GtE: "greater_equal", ast.Lt: "less", ast.LtE: "less_equal", ast.Eq: "equal", ast.NotEq: "not_equal",
 }  # fmt: skip
 _CONDITIONS = {*_COMPARE.values(), "logical_and", "logical_or"}
-_C_OPERATORS = {
-    "add": "+", "sub": "-", "mul": "*", "div": "/",
-    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
-    "logical_and": "&", "logical_or": "|",
-}  # fmt: skip
+#: Comparisons as C writes them.
+COMPARISONS = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
+_C_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", **COMPARISONS, "logical_and": "&", "logical_or": "|"}
 
 #: Functions that a formula may call -> (number of arguments, rough cost in multiplications).
 FUNCTIONS = {

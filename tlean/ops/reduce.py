@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import IntegerForm
 from ..errors import ShapeError
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced, size
 from .registry import Spec, defop, linear_jvp, no_gradient, no_tangent
@@ -63,10 +64,14 @@ def reduce_samples(empty_ok: bool) -> list:
     ]  # fmt: skip
 
 
+#: Sums of integers and Booleans are int64.
+_TOTAL = IntegerForm(result="int64")
+
+
 # Sums and means ------------------------------------------------------------------------------------------------------------
 
 
-@defop("reduce_sum", samples=lambda: reduce_samples(True))
+@defop("reduce_sum", integers=_TOTAL, samples=lambda: reduce_samples(True))
 class ReduceSum:
     """Sum over the given axes (an int or a tuple); a sum of nothing is 0."""
 
@@ -106,7 +111,7 @@ class ReduceMean:
     jvp = linear_jvp("reduce_mean")
 
 
-@defop("sum", kernel="reduce_sum", samples=lambda: [good((3, 4)), good(()), good((0, 3)), good((7, 41)), good((1,))])
+@defop("sum", kernel="reduce_sum", integers=_TOTAL, samples=lambda: [good((3, 4)), good(()), good((0, 3)), good((7, 41)), good((1,))])
 class Sum:
     """Sum of every element; a sum of nothing is 0."""
 
@@ -175,7 +180,7 @@ class _Maximum:
         return runs_params(x, axis), ()
 
 
-@defop("reduce_max", residuals=("index",), samples=max_samples)
+@defop("reduce_max", residuals=("index",), integers=IntegerForm(), samples=max_samples)
 class ReduceMax(_Maximum):
     """Maximum over the given axes (an int or a tuple); NaN where an element is NaN.
 
@@ -194,7 +199,7 @@ class ReduceMax(_Maximum):
         return None if t[0] is None else ops._take_at(t[0], ops._max_index(x, axis=axis, keepdims=keepdims), axis=axis)
 
 
-@defop("_max_index", kernel="max_index", out_dtype="int32", differentiable=False, samples=max_samples)
+@defop("_max_index", kernel="max_index", out_dtype="int32", integers=IntegerForm(result="int32"), differentiable=False, samples=max_samples)
 class MaxIndex(_Maximum):
     """The position of the first maximum (or the first NaN) over the given axes, counted along them in row-major order."""
 
@@ -202,7 +207,7 @@ class MaxIndex(_Maximum):
     jvp = no_tangent
 
 
-@defop("argmax", out_dtype="int64", differentiable=False, samples=lambda: [
+@defop("argmax", out_dtype="int64", integers=_TOTAL, differentiable=False, samples=lambda: [
     good(Arr((3, 4), "distinct")), good(Arr((3, 4), "distinct"), axis=0), good(Arr((2, 3, 4), "distinct"), axis=1),
     good(Arr((5,), "values", data=(1.0, 3.0, 3.0, 0.0, 3.0)), axis=0), good((3, 1)), good((0, 3)),
     bad("ShapeError", (3, 0)), bad("IndexRangeError", (3,), axis=1), bad("IndexRangeError", ()),
@@ -304,7 +309,7 @@ def cumsum_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("cumsum", samples=cumsum_samples)
+@defop("cumsum", integers=_TOTAL, samples=cumsum_samples)
 class Cumsum(_Running):
     """Running sum along an axis: y[j] = x[0] + … + x[j]."""
 
@@ -317,7 +322,7 @@ class Cumsum(_Running):
     jvp = linear_jvp("cumsum")
 
 
-@defop("_reverse_cumsum", kernel="cumsum", samples=cumsum_samples)
+@defop("_reverse_cumsum", kernel="cumsum", integers=_TOTAL, samples=cumsum_samples)
 class ReverseCumsum(_Running):
     """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
 

@@ -16,57 +16,21 @@ every backend, and derivatives of derivatives need nothing more. This module kno
 from __future__ import annotations
 
 import inspect
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from ..caching import Cache
-from ..dtypes import FLOAT, INTEGERS, Dtypes, dtypes_of
+from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, as_spec, dtypes_of, integer_dtypes
+from ..dtypes import Shape as Shape
+from ..dtypes import Spec as Spec
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-
-Shape = tuple[int, ...]
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
 #: The kernel of every op that runs a Python function.
 HOST_KERNEL = "host"
-
-
-class _Size:
-    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
-    def __get__(self, spec: Spec, owner: type) -> int:
-        n = spec.__dict__["size"] = math.prod(spec.shape)
-        return n
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A shape and a dtype: what is known of an array before it exists.
-
-    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
-    """
-
-    shape: Shape
-    dtype: str = FLOAT
-
-    #: The number of elements.
-    size = _Size()
-
-    def __post_init__(self) -> None:
-        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
-        if type(self.dtype) is not str and isinstance(self.dtype, str):
-            object.__setattr__(self, "dtype", str(self.dtype))
-
-    def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype.
-
-        Args:
-            float_dtype: "float32" or "float64".
-        """
-        return _known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +48,8 @@ class OpDef:
     outputs: tuple[str, ...] = ("y",)
     residuals: tuple[str, ...] = ()
     out_dtype: str = FLOAT
+    #: How it computes with integers alone; None for an op that then computes in floats, or that takes none.
+    integers: IntegerForm | None = None
     kernel: str = ""
     view: bool = False
     random: bool = False
@@ -117,7 +83,19 @@ class OpDef:
     #: The inputs of integer or Boolean dtype; they never have a gradient.
     integer: frozenset[str] = field(default=frozenset(), init=False)
 
+    #: The inputs that may be integers alone (`IntegerForm`), and so have a part in which dtype the op computes in.
+    numbers: frozenset[str] = field(default=frozenset(), init=False)
+
+    @property
+    def whole_inputs(self) -> frozenset[str]:
+        """The inputs that take no floats."""
+        only = self.integers is not None and self.integers.only
+        return self.integer | self.numbers if only else self.integer
+
     def __post_init__(self) -> None:
+        if self.integers is not None:
+            taken = {n for n in self.inputs if n not in self.dtypes and n not in self.integers.others}
+            object.__setattr__(self, "numbers", frozenset(taken))
         object.__setattr__(self, "spreads", self.name == "broadcast_to")
         object.__setattr__(self, "integer", frozenset(n for n, dtype in self.dtypes.items() if dtype in INTEGERS))
         if self.host is not None:
@@ -139,9 +117,14 @@ class OpDef:
         parameters = inspect.signature(self.rules.options or self.rules.shape).parameters
         return {n: p.default for n, p in parameters.items() if n in self.options_names and p.default is not p.empty}
 
-    def stretches(self, specs: Sequence[Spec | None], out: Spec) -> bool:
-        """Whether a call with these inputs stretches one to the output's shape."""
-        return self.broadcasts and any(s is not None and s.shape != out.shape for s in specs)
+    def stretches(self, specs: Sequence[Spec | None], out: Spec, options: dict[str, Any]) -> bool:
+        """Whether a call with these inputs stretches one to the output's shape; kernels of integers read it where it is."""
+        unequal = self.broadcasts and any(s is not None and s.shape != out.shape for s in specs)
+        return unequal and not self.whole(specs, options)
+
+    def whole(self, specs: Sequence[Spec | None], options: dict[str, Any]) -> bool:
+        """Whether a call computes with integers alone."""
+        return self.integers is not None and self.dtypes_at(specs, options).whole
 
     def require_equal_shapes(self, specs: Sequence[Spec | None]) -> None:
         """Refuse a call that stretches an input. Raises: ShapeError."""
@@ -175,11 +158,13 @@ class OpDef:
             if clean.get("dtype", FLOAT) is None:
                 clean["dtype"] = dtype
             dtypes = self.dtypes_at(specs, clean, dtype)
+            if self.integers is not None:
+                clean = self.integers.numbers(clean, dtypes)
             out = self.rules.shape(*shapes, **clean)
-            outs = [_as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
+            outs = [as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
             if self.residuals:
                 rest = self.rules.residual_specs(*shapes, **clean)
-                outs += [_as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
+                outs += [as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
                     raise ShapeError(f"a result must have at most 2^48 elements, not {o.size}")
@@ -195,12 +180,15 @@ class OpDef:
         """The dtypes of a call (`tlean.dtypes`) in programs of that float dtype; its options are in canonical form. Raises: DTypeError."""
         # What makes an array of no float operand says itself of which dtype.
         made = options.get("dtype", FLOAT)
-        key = tuple([None if s is None else s.dtype for s in specs]), dtype if made == FLOAT else made
+        form = self.integers
+        exact = form is not None and not any(type(options.get(n)) is float for n in form.parameters)
+        key = tuple([None if s is None else s.dtype for s in specs]), dtype if made == FLOAT else made, exact
         known = self._dtypes.get(key)
         if known is None:
             names = self.input_names(len(key[0]))
             kinds = [self.dtypes.get(n) or self.dtypes.get(n.partition("[")[0], FLOAT) for n in names]
-            known = self._dtypes[key] = dtypes_of(names, kinds, self.out_dtype, *key)
+            known = integer_dtypes(form, names, kinds, *key) if form is not None else None
+            known = self._dtypes[key] = known or dtypes_of(names, kinds, self.out_dtype, *key[:2])
         return known
 
     def _check_inputs(self, specs: tuple[Spec | None, ...]) -> None:
@@ -228,6 +216,8 @@ class OpDef:
         """What a kernel needs to know of this call, on any device: integers and floats. By default the size of the first input."""
         rule = self.rules.kernel_params
         shapes = tuple(None if s is None else s.shape for s in specs)
+        if self.integers is not None and self.integers.kernel_params is not None and self.whole(specs, options):
+            return self.integers.kernel_params(shapes, options), ()
         if rule is None:
             first = next((s for s in specs if s is not None), None)
             return (first.size if first else 1,), ()
@@ -276,16 +266,6 @@ def _check_numbers(values: Iterable[Any]) -> None:
             _check_numbers(v)
 
 
-def _as_spec(out: Any, dtype: str) -> Spec:
-    return out if isinstance(out, Spec) else _known_spec(tuple(out), dtype)
-
-
-@lru_cache(maxsize=65536)
-def _known_spec(shape: Shape, dtype: str) -> Spec:
-    # One object for equal specs: a program of many nodes has few of them.
-    return Spec(shape, dtype)
-
-
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
@@ -302,6 +282,7 @@ def defop(
     outputs: tuple[str, ...] = ("y",),
     residuals: tuple[str, ...] = (),
     out_dtype: str = FLOAT,
+    integers: IntegerForm | None = None,
     kernel: str | None = None,
     view: bool = False,
     random: bool = False,
@@ -322,6 +303,7 @@ def defop(
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
         out_dtype: the kind of the output where it is not "float".
+        integers: how the op computes with integers alone, where that is in integers.
         kernel: the kernel's name, where it is not the op's.
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
@@ -342,7 +324,7 @@ def defop(
         if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
         parameters = inspect.signature(rules.shape).parameters.values()
-        op = OpDef(
+        _OPS[name] = op = OpDef(
             name=name,
             inputs=tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL)),
             options_names=tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
@@ -353,6 +335,7 @@ def defop(
             outputs=outputs,
             residuals=residuals,
             out_dtype=out_dtype,
+            integers=integers,
             kernel=kernel or name,
             view=view,
             random=random,
@@ -365,9 +348,7 @@ def defop(
             differentiable=differentiable,
             flops=rules.flops,
         )
-        _OPS[name] = op
-        for alias in aliases:
-            _ALIASES[alias] = name
+        _ALIASES.update(dict.fromkeys(aliases, name))
         return op
 
     return register

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import named_dtype
+from tlean._core.array import named_dtype, whole_numbers
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.dtypes import FLOATS, INTEGERS, TRUTH
@@ -154,6 +154,7 @@ class Reference(OpsMethods):
         if record.random and inputs[record.inputs.index("seed")] is None:
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
+        inputs = self._integers_of(record, inputs)
         refs = [
             self._ref(self._condition(x) if record.dtypes.get(n) == TRUTH else x, n.partition("[")[0] in integer)
             for n, x in zip(names, inputs, strict=len(names) == len(inputs))
@@ -178,10 +179,12 @@ class Reference(OpsMethods):
         return outputs if len(record.outputs) > 1 else outputs[0]
 
     def _taken(self, ref: ReferenceRef | None, dtype: str | None) -> ReferenceRef | None:
-        if ref is not None and dtype == "bool":
-            return ref if ref.value.dtype.kind == "b" else ReferenceRef(self, np.array(ref.value != 0, bool))
-        whole = ref is not None and ref.value.dtype.kind in "biu"
-        return self.leaf(ref.value) if whole and dtype not in INTEGERS else ref  # type: ignore[union-attr]
+        if ref is None or ref.value.dtype.kind not in "biu":
+            return ref if ref is None or dtype != "bool" else ReferenceRef(self, np.array(ref.value != 0, bool))
+        if dtype not in INTEGERS:
+            return self.leaf(ref.value)
+        narrow = ref.value.dtype.kind == "b"
+        return ref if narrow == (dtype == "bool") else ReferenceRef(self, ref.value.astype(bool if dtype == "bool" else np.int64))
 
     def _compute(self, record: OpDef, refs: list[ReferenceRef | None], options: dict[str, Any]) -> tuple[Any, ...]:
         arrays = tuple(None if r is None else r.value for r in refs)
@@ -205,6 +208,14 @@ class Reference(OpsMethods):
     def _condition(self, value: Any) -> Any:
         # What is no reference keeps its dtype where it is true or not.
         return value if value is None or isinstance(value, RefBase) else self.const(value)
+
+    def _integers_of(self, record: OpDef, inputs: Sequence[Any]) -> Sequence[Any]:
+        # The inputs with integers in place of what is no reference, where the op then computes in integers.
+        places = [k for k, n in enumerate(record.inputs) if n in record.numbers and k < len(inputs)]
+        if all(isinstance(inputs[k], RefBase) for k in places) or (arrays := whole_numbers([inputs[k] for k in places])) is None:
+            return inputs
+        found = dict(zip(places, arrays, strict=True))
+        return [x if isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
 
     def _next_seed(self) -> int:
         self._drawn += 1

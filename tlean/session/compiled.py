@@ -21,7 +21,7 @@ from tlean._core.refs import RefBase, ValueRef, no_references, node_id, shown
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
-from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype
+from tlean.compiler.graph import Graph, GraphNode, GraphRef, argument_dtype, integers_of
 from tlean.compiler.target import Target
 from tlean.devices import context_at, target_of
 from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
@@ -174,6 +174,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         now, position = self._program, self.stream_position
         at = now.at
         try:
+            inputs = integers_of(record, inputs, lambda x: self.add_leaf(x, False))
             names = record.input_names(len(inputs))
             given = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
             if self._program is not now:

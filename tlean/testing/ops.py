@@ -79,7 +79,7 @@ def check_op(
         if not record.variadic:
             arrays += [None] * (len(record.inputs) - len(arrays))
         # A literal array of a float input may be written in integers.
-        integer = (*record.integer, *(["seed"] if record.random else []))
+        integer = (*record.whole_inputs, *(["seed"] if record.random else []))
         names = record.input_names(len(arrays))
         whole = [n.partition("[")[0] in integer or (a is not None and a.dtype == bool) for n, a in zip(names, arrays, strict=True)]
         arrays = [
@@ -219,7 +219,7 @@ def _check_raises(record: OpDef, arrays: list[Any], sample: Sample, label: str) 
     wanted = getattr(errors, sample.raises or "")
     ops = EagerOps("float64")
     names = record.input_names(len(arrays))
-    refs = [a if a is None or n in record.integer else ops.leaf(a) for a, n in zip(arrays, names, strict=True)]
+    refs = [a if a is None or n in record.whole_inputs else ops.leaf(a) for a, n in zip(arrays, names, strict=True)]
     size = len(ops.store)
     try:
         ops.apply(record, tuple(refs), sample.options)

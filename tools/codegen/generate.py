@@ -30,7 +30,13 @@ def write_if_changed(path: Path, text: str) -> None:
 def main(root: Path) -> None:
     """Write every generated file."""
     load_ops(root)
-    for name in ("tools.codegen.kernels", "tools.codegen.chain_steps", "tools.codegen.faces", "tools.codegen.stubs"):
+    for name in (
+        "tools.codegen.kernels",
+        "tools.codegen.integers",
+        "tools.codegen.chain_steps",
+        "tools.codegen.faces",
+        "tools.codegen.stubs",
+    ):
         if (root / (name.replace(".", "/") + ".py")).exists():
             for path, text in importlib.import_module(name).files().items():
                 write_if_changed(root / path, text)

@@ -17,6 +17,7 @@ cdef class OpInfo:
     cdef bytes kinds                        # what each input is (KIND_*); of a variadic op none is anything special
     cdef unsigned long long optional_mask   # the same of the first inputs, for calls that are `slotted`
     cdef bint variadic
+    cdef tuple numbers          # the inputs that may be integers alone, by place
     cdef bint slotted           # its calls are found again by `slot_of`
     cdef int seed_index
     cdef dict instances         # of an op that is not registered: they live with its record

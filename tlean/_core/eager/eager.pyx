@@ -18,7 +18,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, raise_error
 from tlean._core.array cimport TL_F32, TL_F64, TL_I64, AnyTensor, ShapeInfo, dtype_of, tensor_from_buffer, tensor_from_object
-from tlean._core.array import dtype_name
+from tlean._core.array import dtype_name, whole_numbers
 from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
 from tlean._core.refs import install_op_names, no_references, shown
 from tlean._core.threads.threads cimport cap_threads
@@ -56,6 +56,7 @@ include "no_grad.pxi"
 include "instances.pxi"
 include "refs.pxi"
 include "params.pxi"
+include "integers.pxi"
 
 
 cdef bint flag_of(object value) except -1:
@@ -413,6 +414,8 @@ cdef class EagerCore:
         cdef int kind
         cdef PyObject* given[SLOT_INPUTS]
         try:
+            if op.numbers:
+                args = integers_of(self, op, args)
             if op.slotted and n <= SLOT_INPUTS:
                 # Its arrays made constants, it may be a call like one before after all.
                 refs = []

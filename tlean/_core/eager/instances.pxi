@@ -89,6 +89,7 @@ cdef class OpInfo:
         self.defaults = defaults or {}
         self.seed_index = -1
         self.kinds = b""
+        self.numbers = ()
 
     def connect(self, record):
         """Take over what the record says of the inputs."""
@@ -108,6 +109,7 @@ cdef class OpInfo:
             if record.random and name == "seed":
                 self.seed_index = k
         self.kinds = bytes(kinds)
+        self.numbers = tuple([k for k, name in enumerate(record.inputs) if name in record.numbers])
         self.slotted = not self.variadic and not record.integer and self.n_in > 0
 
     def __repr__(self):

@@ -40,7 +40,9 @@ def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> B
     if (last is op) == formula.condition or (formula.condition and last.reads != (op.made,)):
         return None
     loads = [made.get(v) if name in formula.booleans else None for name, v in zip(formula.inputs, op.reads, strict=True)]
-    if {*map(id, filter(None, loads)), id(op), id(last)} != set(map(id, group)) or sum(x is not None for x in loads) < len(formula.booleans):
+    if {*map(id, filter(None, loads)), id(op), id(last)} != set(map(id, group)) or sum(x is not None for x in loads) < len(
+        formula.booleans
+    ):
         return None
     inputs = tuple([i if load is None else load.node.inputs[0] for i, load in zip(op.node.inputs, loads, strict=True)])
     reads = tuple([v if load is None else load.reads[0] for v, load in zip(op.reads, loads, strict=True)])
@@ -59,7 +61,7 @@ def _form(record: OpDef) -> Formula | None:
 def _on_lanes(record: OpDef, form: Formula) -> OpDef:
     # The same op, with its name, on lanes.
     if "lanes" not in record.memo:
-        record.memo["lanes"] = dataclasses.replace(record, kernel=form.name, dtypes={}, out_dtype=FLOAT)
+        record.memo["lanes"] = dataclasses.replace(record, kernel=form.name, dtypes={}, out_dtype=FLOAT, integers=None)
     return record.memo["lanes"]
 
 
@@ -94,7 +96,11 @@ class _Lanes:
         source = node.inputs[0] if len(node.inputs) == 1 else None
         if source is not None and record.host is None:
             spec = out.specs[source]
-            if spec.dtype == "bool" and record.name == conversion_op(out.specs[made].dtype) and self.has(source, out.specs[made].dtype, True):
+            if (
+                spec.dtype == "bool"
+                and record.name == conversion_op(out.specs[made].dtype)
+                and self.has(source, out.specs[made].dtype, True)
+            ):
                 self.same[made] = self.of(source, out.specs[made].dtype, True)
                 return
             if record.name == conversion_op("bool") and spec.dtype in FLOATS:
@@ -104,8 +110,10 @@ class _Lanes:
         out.nodes.append(node)
 
     def as_lanes(self, node: GraphNode, form: Formula) -> bool:
-        """Record a node in its form on lanes; False for one of Booleans alone of which none is in lanes."""
+        """Record a node in its form on lanes; False for one of integers, and for one of Booleans alone of which none is in lanes."""
         out, record = self.out, node.record
+        if record.whole(out._specs_of(node.inputs), node.options):
+            return False
         formula = FORMULAS[record.kernel]
         dtype = record.dtypes_at(out._specs_of(node.inputs), node.options, out.dtype).works
         if dtype == "bool":

@@ -26,8 +26,8 @@ def stretched(graph: Graph) -> Graph:
 
 
 def _stretches(graph: Graph, node: GraphNode) -> bool:
-    record = node.record
-    return record.broadcasts and record.host is None and record.stretches(graph._specs_of(node.inputs), graph.specs[node.outputs[0]])
+    record, out = node.record, graph.specs[node.outputs[0]]
+    return record.broadcasts and record.host is None and record.stretches(graph._specs_of(node.inputs), out, node.options)
 
 
 def _copy(graph: Graph, value: int | None, shape: tuple[int, ...]) -> int | None:

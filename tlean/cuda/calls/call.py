@@ -81,7 +81,7 @@ class Call:
             return
         if record.view or record.host is not None:
             return
-        if record.stretches(specs, self.outs[0]) and (fused or record.rules.decompose is None):
+        if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
         elif record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
             self._whole = False

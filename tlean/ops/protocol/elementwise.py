@@ -131,6 +131,102 @@ class ElementwiseOps(Protocol):
         """
         ...
 
+    def floor_divide(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Quotient of integers, rounded down: y = ⌊a / b⌋; 0 where b is 0.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def remainder(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Remainder of integers: y = a − b·⌊a / b⌋, with the sign of b; 0 where b is 0.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_and(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """The bits that both have; of Booleans whether both are True.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_or(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """The bits that one of both has; of Booleans whether one is True.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_xor(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """The bits in which both differ; of Booleans whether they differ.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_not(self, x: Ref, *, name: str | None = None) -> Ref:
+        """All bits inverted: y = −1 − x; of Booleans their negation.
+
+        Args:
+            x: `s`, integers or Booleans.
+
+        Returns: `s`, of x's dtype.
+        Raises: DTypeError for floats.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_left_shift(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Shift to the left: y = a·2ᵇ, without the bits that leave it; 0 where b is negative or not below the number of bits.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def bitwise_right_shift(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Shift to the right: y = ⌊a / 2ᵇ⌋; where b is negative or not below the number of bits, −1 for a < 0, else 0.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
     def clamp(self, x: Ref, lo: float, hi: float, *, name: str | None = None) -> Ref:
         """Limit to an interval: y = min(max(x, lo), hi); NaN stays NaN.
 
