@@ -1,6 +1,6 @@
 """Booleans in lanes: where elementwise ops make and read Booleans, these are numbers, 1 and 0, of the dtype that the ops compute in.
 
-A comparison becomes its form on lanes, and where its bytes are read too, these are made of the lanes; an op that reads Booleans reads lanes.
+A comparison becomes its form on lanes; where its bytes are read too, these are made of the lanes; an op that reads Booleans reads lanes.
 So in `where(x > 0, a, b)` or `mul(x > 0, g)` no bytes are between the ops, and a fused group has numbers of one dtype in its vectors: bytes
 are read and written at its border (`bytes` and `truth` of `plan/chain_machine.h`). A group that is one op alone is that op again, whose
 kernel has the bytes.
