@@ -10,7 +10,8 @@ integers and Booleans beside floats become floats. Integers alone stay integers 
 become floats of the program's dtype in all else that computes. Ops that move elements keep every dtype. An array that is no ref becomes a
 constant, of the program's float dtype unless the call is one of integers alone. A gradient has its argument's dtype; integers and Booleans
 have none. Arguments that are integers or Booleans by their meaning take an array (a constant) or a ref of that kind (a run-time input). The
-inputs of an op of a `Tape` have one shape; everywhere else they broadcast as NumPy's do. NaN and infinities follow IEEE 754. `g` is the cotangent of the result.
+inputs of an op of a `Tape` have one shape; everywhere else they broadcast as NumPy's do. NaN and infinities follow IEEE 754. `g` is the
+cotangent of the result.
 
 Every op takes a keyword `name`, a label for the node that shows in printed tapes and graphs. Every op raises DTypeError for an array of
 another dtype than it takes, ShapeError for shapes that it cannot take, and NodeError for a ref that belongs to another program; messages
