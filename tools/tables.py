@@ -106,7 +106,8 @@ def _cuda_row(record: OpDef) -> tuple[str, str, str]:
         return f"`{record.name}`", "–", "a view: no kernel"
     if record.rules.kernel_params is None and record.rules.decompose is not None:
         return f"`{record.name}`", "–", "runs the kernels of its parts"
-    family = kernel_families().get(record.kernel)
+    kernel = f"{record.kernel}:i64" if record.whole_inputs == set(record.inputs) else record.kernel
+    family = kernel_families().get(kernel)
     return f"`{record.name}`", f"`{record.kernel}`", f"`{family.name}`" if family else "**none yet**"
 
 

@@ -18,8 +18,7 @@ if not tl.cuda.is_available():
 
 DTYPES = ("int64", "int32", "bool")
 CORNERS = [0, 1, -1, 2, -2, 7, 31, 32, 63, 64, -64, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63)]
-#: Those without a record of their own are operators of others.
-BINARY = [n for n, f in INTEGER_FORMULAS.items() if len(f.inputs) == 2 and hasattr(tl, n)]
+BINARY = [n for n, f in INTEGER_FORMULAS.items() if len(f.inputs) == 2]
 UNARY = [n for n, f in INTEGER_FORMULAS.items() if len(f.inputs) == 1 and not f.parameters]
 
 

@@ -5,11 +5,13 @@ text runs eagerly, compiled, on dual numbers, on the reference definitions and o
 from these signatures.
 
 Reading the entries. Shapes: `()` is a scalar, `(n,)` a vector, `s` any shape, `*k` any number of axes, `N` an optional batch axis. Arrays
-are dense and row-major. An array argument is a ref of any dtype unless the entry says otherwise: float32 with float64 gives float64,
-integers and Booleans become floats where the op computes with them, and stay what they are where it moves them. An array that is no ref
-becomes a constant of the program's float dtype. A gradient has its argument's dtype; integers and Booleans have none. Arguments that are
-integers or Booleans by their meaning take an array (a constant) or a ref of that kind (a run-time input). Binary ops need
-equal shapes: broadcasting is explicit (`broadcast_to`). NaN and infinities follow IEEE 754. `g` is the cotangent of the result.
+are dense and row-major. An array argument is a ref of any dtype unless the entry says otherwise: float32 with float64 gives float64, and
+integers and Booleans beside floats become floats. Integers alone stay integers in arithmetic, comparisons, sums, maxima and `where`, and
+become floats of the program's dtype in all else that computes. Ops that move elements keep every dtype. An array that is no ref becomes a
+constant, of the program's float dtype unless the call is one of integers alone. A gradient has its argument's dtype; integers and Booleans
+have none. Arguments that are integers or Booleans by their meaning take an array (a constant) or a ref of that kind (a run-time input). The
+inputs of an op of a `Tape` have one shape; everywhere else they broadcast as NumPy's do. NaN and infinities follow IEEE 754. `g` is the
+cotangent of the result.
 
 Every op takes a keyword `name`, a label for the node that shows in printed tapes and graphs. Every op raises DTypeError for an array of
 another dtype than it takes, ShapeError for shapes that it cannot take, and NodeError for a ref that belongs to another program; messages
