@@ -59,7 +59,9 @@ def as_operand(array, dtype):
 def expected_dtypes(record, tensors, default):
     """What the rule says, in NumPy's words: (of each operand as the op takes it, of the result)."""
     kinds = kinds_of(record, len(tensors))
-    floats = [t.dtype for t, k in zip(tensors, kinds, strict=True) if t is not None and k in ("float", "any") and t.dtype.startswith("float")]
+    floats = [
+        t.dtype for t, k in zip(tensors, kinds, strict=True) if t is not None and k in ("float", "any") and t.dtype.startswith("float")
+    ]
     own = np.result_type(*floats).name if floats else default
     moved = [t.dtype for t, k in zip(tensors, kinds, strict=True) if t is not None and k == "any"]
     together = own if any(d.startswith("float") for d in moved) else np.result_type(*moved).name if moved else own

@@ -298,7 +298,7 @@ def beside(x: Any, value: Any) -> Any:
     try:
         number = float(value)
     except OverflowError:
-        raise OptionError(f"a number beside an array must be one that a float holds, got an integer of {value.bit_length()} bits") from None
+        raise OptionError("a number beside an array must be one that a float holds, got a longer integer") from None
     full = x.ops._full(shape=(), value=number, dtype=str(x.dtype) if x.dtype in FLOATS else None)
     return x.ops.broadcast_to(full, tuple(x.shape)) if getattr(x.ops, "strict_shapes", False) else full
 
@@ -325,7 +325,7 @@ def bitwise(x: Any, what: str, *operands: Any) -> Any:
     Raises: DTypeError where there is no such op.
     """
     if all(_is_boolean(y) for y in operands):
-        # A plain Boolean stands for an array of x's shape where shapes must be equal.
+        # Where shapes must be equal a plain Boolean is an array of x's shape.
         strict = getattr(x.ops, "strict_shapes", False)
         return getattr(x.ops, f"logical_{what}")(*(np.full(x.shape if strict else (), y) if isinstance(y, bool) else y for y in operands))
     op = getattr(x.ops, f"bitwise_{what}", None)

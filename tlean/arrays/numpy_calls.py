@@ -29,7 +29,12 @@ _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.les
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
 _LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
-_REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
+_REDUCED: dict[Any, str] = {
+    (np.add, "reduce"): "sum",
+    (np.maximum, "reduce"): "max",
+    (np.minimum, "reduce"): "min",
+    (np.add, "accumulate"): "cumsum",
+}
 _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.signbit, np.allclose, np.array_equal, np.array_equiv}

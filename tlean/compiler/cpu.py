@@ -154,7 +154,11 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     suffix = SUFFIX[dtype]
     # Of another dtype are what is converted, and Booleans that are made.
     sized = {
-        v: SIZED + BYTES * SIZES[graph.specs[v].dtype] for op in group if op.converts for v in (*op.reads, op.made) if graph.specs[v].dtype != dtype
+        v: SIZED + BYTES * SIZES[graph.specs[v].dtype]
+        for op in group
+        if op.converts
+        for v in (*op.reads, op.made)
+        if graph.specs[v].dtype != dtype
     }
     elements = graph.specs[group[-1].made].size
     summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}

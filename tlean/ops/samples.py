@@ -50,9 +50,7 @@ _STRETCHED: list[tuple[tuple[int, ...], ...]] = [
 ]  # fmt: skip
 
 
-def elementwise_samples(
-    kinds: tuple[str, ...], calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]
-) -> list[Sample]:
+def elementwise_samples(kinds: tuple[str, ...], calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]) -> list[Sample]:
     """The calls of an elementwise op with inputs of these kinds, `more` before those that broadcast; an `option` must be a number."""
     shapes: list[tuple[int, ...]] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
     samples = [good(*(Arr(s, kind) for kind in kinds), **calls[0]) for s in shapes]

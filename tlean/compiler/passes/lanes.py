@@ -1,6 +1,6 @@
 """Booleans in lanes: where elementwise ops make and read Booleans, these are numbers, 1 and 0, of the dtype that the ops compute in.
 
-A comparison becomes its form on lanes, and where its bytes are read too, these are made of the lanes; an op that reads Booleans reads lanes.
+A comparison becomes its form on lanes, and where its bytes are read too, these are made of the lanes; what reads Booleans reads lanes.
 So in `where(x > 0, a, b)` or `mul(x > 0, g)` no bytes are between the ops, and a fused group has numbers of one dtype in its vectors: bytes
 are read and written at its border (`bytes` and `truth` of `plan/chain_machine.h`). A group that is one op alone is that op again, whose
 kernel has the bytes.
@@ -40,13 +40,15 @@ def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> B
     if (last is op) == formula.condition or (formula.condition and last.reads != (op.made,)):
         return None
     loads = [made.get(v) if name in formula.booleans else None for name, v in zip(formula.inputs, op.reads, strict=True)]
-    if {*map(id, filter(None, loads)), id(op), id(last)} != set(map(id, group)) or sum(x is not None for x in loads) < len(formula.booleans):
+    if {*map(id, filter(None, loads)), id(op), id(last)} != set(map(id, group)) or sum(x is not None for x in loads) < len(
+        formula.booleans
+    ):
         return None
     inputs = tuple([i if load is None else load.node.inputs[0] for i, load in zip(op.node.inputs, loads, strict=True)])
     reads = tuple([v if load is None else load.reads[0] for v, load in zip(op.reads, loads, strict=True)])
     node = GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name)
     specs = tuple([s if load is None else load.specs[0] for s, load in zip(op.specs, loads, strict=True)])
-    # Lanes that are not made of bytes are numbers of which nobody knows that they are 1 or 0.
+    # Lanes that are not made of bytes may be other numbers than 1 and 0.
     return None if any(s is None or s.dtype not in ("bool", *FLOATS) for s in specs) else Bound(node, reads, specs)
 
 
@@ -94,7 +96,11 @@ class _Lanes:
         source = node.inputs[0] if len(node.inputs) == 1 else None
         if source is not None and record.host is None:
             spec = out.specs[source]
-            if spec.dtype == "bool" and record.name == conversion_op(out.specs[made].dtype) and self.has(source, out.specs[made].dtype, True):
+            if (
+                spec.dtype == "bool"
+                and record.name == conversion_op(out.specs[made].dtype)
+                and self.has(source, out.specs[made].dtype, True)
+            ):
                 self.same[made] = self.of(source, out.specs[made].dtype, True)
                 return
             if record.name == conversion_op("bool") and spec.dtype in FLOATS:

@@ -34,7 +34,7 @@ def converted_value(target: str, source: str, x: str) -> str:
 def _source(target: str, source: str) -> str:
     return f"""
 extern "C" __global__ void k_{target}_of_{source}({TYPES[target]} *y, const {TYPES[source]} *in, i64 n) {{
-    TL_EACH(i, n) {{ const {TYPES[source]} x = in[i]; y[i] = {converted_value(target, source, 'x')}; }}
+    TL_EACH(i, n) {{ const {TYPES[source]} x = in[i]; y[i] = {converted_value(target, source, "x")}; }}
 }}
 """
 

@@ -49,9 +49,7 @@ elementwise(
     check=_check_close,
     values=lambda options: {name: float(options[name]) for name in ("rtol", "atol", "equal_nan")},
     calls=({}, {"rtol": 0.0, "atol": 0.5}, {"equal_nan": True}),
-    more=lambda: [
-        good(*(Arr((8,), "values", data=v) for v in _VALUES), smooth=False, **options) for options in ({}, {"equal_nan": True})
-    ],
+    more=lambda: [good(*(Arr((8,), "values", data=v) for v in _VALUES), smooth=False, **options) for options in ({}, {"equal_nan": True})],
 )
 
 _PAIR = ("a", "b")

@@ -115,9 +115,7 @@ class LogicOps(Protocol):
         """
         ...
 
-    def isclose(
-        self, a: Ref, b: Ref, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False, *, name: str | None = None
-    ) -> Ref:
+    def isclose(self, a: Ref, b: Ref, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False, *, name: str | None = None) -> Ref:
         """Whether |a − b| ≤ atol + rtol·|b|; equal infinities are close.
 
         Args:
