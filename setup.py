@@ -29,6 +29,7 @@ HOT = [
     "reduce/maximum",
     "integer/integer",
     "integer/totals",
+    "reduce/truth",
     "layout/layout",
     "layout/convert",
     "pool/pool",

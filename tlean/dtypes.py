@@ -5,6 +5,7 @@ A record declares the kind of each input (`dtypes=`) and of its outputs (`out_dt
 - `"float"`, what is not declared: an operand of the op's own float dtype. That is the promotion of the dtypes of its float operands,
   float64 where one is float64; integers and Booleans do not count. Where no operand is a float it is the program's.
 - `"any"`: an operand that is moved and not computed with. Several of them are promoted together, integers and Booleans included.
+- `"truth"`: a Boolean; of numbers, whether they are not 0.
 - `"int64"`, `"int32"`: integers, of either width. `"bool"`: Booleans. `"float32"`, `"float64"`: that dtype.
 
 An op with an *integer form* (`IntegerForm`) computes in integers where every operand of a kind "float" is an integer or a Boolean.
@@ -27,6 +28,8 @@ from .errors import DTypeError, OptionError
 FLOAT = "float"
 #: Of an op's input: taken as it is, whatever its dtype.
 ANY = "any"
+#: Of an op's input: as a Boolean, whatever its dtype. A number is true where it is not 0.
+TRUTH = "truth"
 #: The float dtypes that programs compute in.
 FLOATS = ("float32", "float64")
 #: Indices, positions and masks: what never has a gradient.
@@ -104,7 +107,7 @@ class Dtypes(NamedTuple):
 
     Attributes:
         own: the op's float dtype.
-        works: what its kernel is named by: `own`, or the dtype of what it moves.
+        works: what its kernel is named by: `own`, the dtype of what it moves, or that of Booleans where it takes nothing else.
         wanted: of each operand, as the op takes it; None for an absent one.
         result: of each output that the shape rule does not name, as callers see it.
         converted: whether an operand is to be converted.
@@ -213,9 +216,10 @@ def dtypes_of(names: Sequence[str], kinds: Sequence[str], result: str, dtypes: S
     own = promoted(floats) if floats else default
     moved = [d for d, kind in zip(given, kinds, strict=True) if kind == ANY and d is not None]
     together = promoted(moved) if moved else own
-    by_kind = {FLOAT: own, ANY: together}
+    by_kind = {FLOAT: own, ANY: together, TRUTH: "bool"}
     wanted = tuple(None if d is None else by_kind.get(kind, kind) for d, kind in zip(given, kinds, strict=True))
-    return Dtypes(own, together, wanted, by_kind.get(result, result), wanted != tuple(given))
+    works = "bool" if given and all(kind == TRUTH for kind in kinds) else together
+    return Dtypes(own, works, wanted, by_kind.get(result, result), wanted != tuple(given))
 
 
 def float_option(dtype: str | None) -> str | None:

@@ -103,8 +103,10 @@ def test_where_shields_the_branch_not_taken(run):
 
 
 def test_comparisons_have_no_gradient(run):
-    for op, expected in (("greater", [0, 0, 1, 0]), ("greater_equal", [0, 1, 1, 0]), ("equal", [0, 1, 0, 0])):
-        y, gradients = run(lambda ops, a, b, op=op: getattr(ops, op)(a, b), [1, 2, 3, nan], [2, 2, 2, 2])
+    table = {"greater": [0, 0, 1, 0], "greater_equal": [0, 1, 1, 0], "less": [1, 0, 0, 0], "less_equal": [1, 1, 0, 0]}
+    for op, expected in (table | {"equal": [0, 1, 0, 0], "not_equal": [1, 0, 1, 1]}).items():
+        # A product with 1 makes numbers of the Booleans, through which nothing flows either.
+        y, gradients = run(lambda ops, a, b, op=op: getattr(ops, op)(a, b) * 1.0, [1, 2, 3, nan], [2, 2, 2, 2])
         same(y, expected)
         for d in gradients:
             same(d, np.zeros(4))

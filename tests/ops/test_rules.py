@@ -36,7 +36,8 @@ class Case:
         names = self.record.input_names(len(arrays))
         if self.record.random:
             arrays = [np.array(7) if n == "seed" else a for n, a in zip(names, arrays, strict=True)]
-        self.floats = [a is not None and n.partition("[")[0] not in self.record.whole_inputs for n, a in zip(names, arrays, strict=True)]
+        whole = self.record.whole_inputs
+        self.floats = [a is not None and a.dtype != bool and n.partition("[")[0] not in whole for n, a in zip(names, arrays, strict=True)]
         self.arrays = [a.astype(np.longdouble) if f else a for a, f in zip(arrays, self.floats, strict=True)]
         self.specs = tuple(
             None if a is None else Spec(a.shape, "float64" if f else a.dtype.name) for a, f in zip(self.arrays, self.floats, strict=True)

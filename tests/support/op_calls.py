@@ -27,7 +27,7 @@ def case(name, k):
     arrays = [draw(a, rng, "float64") for a in sample.args]
     arrays += [None] * (0 if record.variadic else len(record.inputs) - len(arrays))
     whole = [n in record.whole_inputs for n in record.input_names(len(arrays))]
-    arrays = [a if w or a is None else a.astype("float64") for a, w in zip(arrays, whole, strict=True)]
+    arrays = [a if w or a is None or a.dtype == bool else a.astype("float64") for a, w in zip(arrays, whole, strict=True)]
     return arrays, sample.options, sample
 
 

@@ -23,17 +23,18 @@ def install_op_names(names):
 cdef object _product = None
 cdef object _transposed = None
 cdef object _compare = None
+cdef object _bitwise = None
 cdef object _ufunc = None
 cdef object _function = None
 cdef object _html = None
 
 
-def install_arrays(methods, same, product, transposed, compare, ufunc, function, html):
+def install_arrays(methods, same, product, transposed, compare, bitwise, ufunc, function, html):
     """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its products, its transpose, its comparisons, NumPy's functions of it, and what notebooks show."""
-    global _product, _transposed, _compare, _ufunc, _function, _html
+    its products, its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
+    global _product, _transposed, _compare, _bitwise, _ufunc, _function, _html
     _methods.update({name: (method, name in same) for name, method in methods.items()})
-    _product, _transposed, _compare, _ufunc, _function, _html = product, transposed, compare, ufunc, function, html
+    _product, _transposed, _compare, _bitwise, _ufunc, _function, _html = product, transposed, compare, bitwise, ufunc, function, html
 
 
 def id_of(value):
@@ -140,7 +141,7 @@ cdef object value_of(RefBase ref):
 
 cdef object only_element(RefBase ref, str what):
     if not has_value(ref):
-        hint = "choose with where(c, a, b)" if what == "bool" else "use ops, or return it from the program"
+        hint = "choose with where(c, a, b), cond or while_loop" if what == "bool" else "use ops, or return it from the program"
         raise_error(
             "DTypeError",
             f"{what}: a number is needed, and a value of a program that is recorded or differentiated has none yet, got {ref!r}; {hint}",
@@ -251,25 +252,25 @@ cdef class RefBase:
         return by_op(self, "bitwise_right_shift", "a >> b", other, self)
 
     def __and__(self, other):
-        return by_op(self, "bitwise_and", "a & b", self, other)
+        return _bitwise(self, "and", self, other)
 
     def __rand__(self, other):
-        return by_op(self, "bitwise_and", "a & b", other, self)
+        return _bitwise(self, "and", other, self)
 
     def __or__(self, other):
-        return by_op(self, "bitwise_or", "a | b", self, other)
+        return _bitwise(self, "or", self, other)
 
     def __ror__(self, other):
-        return by_op(self, "bitwise_or", "a | b", other, self)
+        return _bitwise(self, "or", other, self)
 
     def __xor__(self, other):
-        return by_op(self, "bitwise_xor", "a ^ b", self, other)
+        return _bitwise(self, "xor", self, other)
 
     def __rxor__(self, other):
-        return by_op(self, "bitwise_xor", "a ^ b", other, self)
+        return _bitwise(self, "xor", other, self)
 
     def __invert__(self):
-        return by_op(self, "bitwise_not", "~a", self)
+        return _bitwise(self, "not", self)
 
     def __matmul__(self, other):
         return _product(self.ops, self, other)

@@ -11,6 +11,7 @@ install_arrays(
     methods.product,
     methods.transposed,
     methods.compare,
+    methods.bitwise,
     numpy_calls.ufunc,
     numpy_calls.function,
     notebooks.html,

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
-from tlean.dtypes import INTEGERS
+from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.shapes import normalize_axis
 
@@ -214,7 +214,7 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
 def like(x: Any, value: Any) -> Any:
     """A value as an array of x's shape where it is a plain number; beside integers an integer is one."""
     if x.dtype in INTEGERS and isinstance(value, int | np.integer):
-        return value
+        return _beside_integers(x, value)
     if isinstance(value, int | float | np.number):
         return x.ops.broadcast_to(x.ops.const(float(value)), tuple(x.shape))
     return value
@@ -293,22 +293,73 @@ def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int
     return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
 
 
+def _beside_integers(x: Any, value: Any) -> Any:
+    # An integer, which takes x's dtype; an array of x's shape where shapes must be equal.
+    return np.full(x.shape, value, str(x.dtype)) if getattr(x.ops, "strict_shapes", False) else value
+
+
+def beside(x: Any, value: Any) -> Any:
+    """A value that x is compared with: a plain number as a number of x's float dtype, or of the program's where x holds no floats; an
+    integer beside integers as it is.
+
+    Args:
+        x: a reference.
+        value: a number, or anything else, which is returned as it is.
+
+    Raises: OptionError for an integer that no float holds.
+    """
+    if not isinstance(value, int | float | np.number | np.bool_):
+        return value
+    if x.dtype in INTEGERS and isinstance(value, int | np.integer):
+        return _beside_integers(x, value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise OptionError("a number beside an array must be one that a float holds, got a longer integer") from None
+    full = x.ops._full(shape=(), value=number, dtype=str(x.dtype) if x.dtype in FLOATS else None)
+    return x.ops.broadcast_to(full, tuple(x.shape)) if getattr(x.ops, "strict_shapes", False) else full
+
+
 def compare(x: Any, op: str, other: Any) -> Any:
-    """A comparison of a reference, by the op of that name or by those that there are.
+    """A comparison of a reference, by the op of that name.
 
     Args:
         x: the reference.
         op: such as "less".
         other: what it is compared with.
     """
-    ops, other = x.ops, like(x, other)
-    known = getattr(ops, op, None)
-    if known is not None:
-        return known(x, other)
-    if op == "not_equal":
-        same = ops.equal(x, other)
-        return ops.bitwise_not(same) if same.dtype == "bool" else 1 - same
-    return (ops.greater if op == "less" else ops.greater_equal)(other, x)
+    return getattr(x.ops, op)(x, beside(x, other))
+
+
+def bitwise(x: Any, what: str, *operands: Any) -> Any:
+    """`&`, `|`, `^` and `~` of a reference: logic where all operands are Booleans, else the op on bits.
+
+    Args:
+        x: the reference.
+        what: "and", "or", "xor" or "not".
+        operands: the reference among them.
+
+    Raises: DTypeError for floats.
+    """
+    if all(_is_boolean(y) for y in operands):
+        # Where shapes must be equal a plain Boolean is an array of x's shape.
+        strict = getattr(x.ops, "strict_shapes", False)
+        return getattr(x.ops, f"logical_{what}")(*(np.full(x.shape if strict else (), y) if isinstance(y, bool) else y for y in operands))
+    return getattr(x.ops, f"bitwise_{what}")(*operands)
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_) or getattr(value, "dtype", None) == "bool"
+
+
+def _truth(name: str) -> Callable[..., Any]:
+    # `x.any()` and `x.all()`.
+    def method(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        refuse(method.__name__, unused)
+        return getattr(x.ops, method.__name__)(x, axis, keepdims is not np._NoValue and bool(keepdims), name=name)
+
+    method.__name__ = name
+    return method
 
 
 #: The methods that every reference has, by name.
@@ -316,6 +367,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "sum": _sum,
     "max": _max,
     "min": _min,
+    "any": _truth("any"),
+    "all": _truth("all"),
     **{f.__name__: f for f in (mean, argmax, argmin, cumsum, var, std)},
     **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
 }

@@ -20,6 +20,7 @@ from .methods import METHODS, refuse
 #: NumPy's functions of one array that are an op.
 _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.invert: "bitwise_not"}
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
+_UNARY |= {getattr(np, name): name for name in ("isnan", "isinf", "isfinite", "logical_not")}
 #: Those that are an operator.
 _OPERATORS: dict[Any, str] = {
     np.add: "add",
@@ -29,23 +30,24 @@ _OPERATORS: dict[Any, str] = {
     np.power: "pow",
     np.matmul: "matmul",
 }
+_OPERATORS |= {np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"}
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
 #: Operators that are ops of integers alone.
-_OF_INTEGERS: dict[Any, str] = {
-    np.floor_divide: "floordiv",
-    np.remainder: "mod",
-    np.bitwise_and: "and",
-    np.bitwise_or: "or",
-    np.bitwise_xor: "xor",
-}
-_OF_INTEGERS |= {np.left_shift: "lshift", np.right_shift: "rshift"}
+_OF_INTEGERS: dict[Any, str] = {np.floor_divide: "floordiv", np.remainder: "mod", np.left_shift: "lshift", np.right_shift: "rshift"}
 _OPERATORS |= _OF_INTEGERS
-_REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
+_LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
+_REDUCED: dict[Any, str] = {
+    (np.add, "reduce"): "sum",
+    (np.maximum, "reduce"): "max",
+    (np.minimum, "reduce"): "min",
+    (np.add, "accumulate"): "cumsum",
+}
+_REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
-_QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
+_QUESTIONS: set[Any] = {np.signbit, np.allclose, np.array_equal, np.array_equiv}
 _QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
 _QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argsort, np.argwhere, np.nonzero, np.flatnonzero}
 _QUESTIONS |= {np.histogram, np.unique, np.searchsorted, np.digitize, np.bincount, np.argpartition}
@@ -69,7 +71,7 @@ def is_op(function: Any, method: str) -> bool:
     """Whether a universal function is an op of a program."""
     if method != "__call__":
         return (function, method) in _REDUCED
-    return function in _UNARY or function in _OPERATORS or function in _PAIRS or function is np.positive
+    return any(function in known for known in (_UNARY, _OPERATORS, _COMPARISONS, _PAIRS, _LOGIC, {np.positive, np.invert}))
 
 
 def is_inexact(function: Any) -> bool:
@@ -128,8 +130,12 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     refuse(f"np.{name}", {k: v for k, v in options.items() if k not in ("casting", "subok")})
     if function is np.positive:
         return refs[0]
+    if function is np.invert:
+        return ~refs[0]  # type: ignore[operator]
     if function in _UNARY:
         return getattr(refs[0].ops, _UNARY[function])(refs[0])
+    if function in _LOGIC:
+        return getattr(refs[0].ops, _LOGIC[function])(*inputs)
     if function in _OPERATORS:
         operator = _OPERATORS[function]
         a, b = inputs
@@ -226,10 +232,13 @@ def _where(condition: Any, *branches: Any) -> Any:
     if len(branches) != 2:
         raise OptionError(f"np.where: a condition and two arrays are needed, got {1 + len(branches)} arguments")
     x = next(_references((condition, *branches)))
-    mask = condition if isinstance(condition, RefBase) else np.asarray(condition)
-    if mask.dtype == "bool" and not isinstance(mask, RefBase):
-        mask = mask.astype(x.ops.dtype)
-    return x.ops.where(mask, *(methods.like(x, b) for b in branches))
+    like = next((b for b in branches if isinstance(b, RefBase)), x)
+    return x.ops.where(condition, *(methods.beside(like, b) for b in branches))
+
+
+def _isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    x = next(_references((a, b)))
+    return x.ops.isclose(methods.beside(x, a), methods.beside(x, b), rtol, atol, equal_nan)
 
 
 def _outer(a: Any, b: Any) -> Any:
@@ -287,7 +296,8 @@ def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
+    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "max", "min", "any", "all", "var", "std", "argmax", "argmin", "cumsum")},
+    np.isclose: _isclose,
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
     **{getattr(np, n): METHODS[n] for n in ("transpose", "swapaxes", "squeeze", "ravel", "clip", "copy", "dot", "astype")},

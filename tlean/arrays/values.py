@@ -27,7 +27,7 @@ _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
 #: Methods that no op is.
-_OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "prod", "repeat", "round", "searchsorted"}
+_OF_NUMPY = {"argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "prod", "repeat", "round", "searchsorted"}
 _OF_NUMPY |= {"tobytes", "trace"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
@@ -121,7 +121,7 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") for y in others):
         return NotImplemented
     if name in _COMPARISONS:
-        return _by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None)
+        return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None))
     dtype = _float_dtype((x, *others))
     of_ops = name in _OPERATORS and not (name == "__pow__" and not isinstance(others[0], int | float | np.number))
     if of_ops and not (dtype is None and name in _EXACT):

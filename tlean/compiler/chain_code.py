@@ -12,6 +12,8 @@ from tlean._core.plan import chain, epilogue, outer_update
 OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
 #: The same of stretched inputs, by their number in `ChainCode.stretched`.
 REPEATED = chain.CHAIN_REPEATED
+#: Input or output k whose elements have another size than the group's: `SIZED` + size · `BYTES` + its code.
+SIZED, BYTES = chain.CHAIN_SIZED, chain.CHAIN_BYTES
 #: In place of a loop: the op stretches its input.
 STRETCH = chain.CHAIN_STRETCH
 #: How a stretched input is read: written out for each block, or once for many; where it is; as runs of one value.
@@ -78,7 +80,7 @@ class ChainCode(NamedTuple):
 
         def at(codes: Sequence[int]) -> list[int]:
             # A stretched input is represented by its place.
-            return [code if code < REPEATED else stretched[code - REPEATED] for code in codes]
+            return [stretched[code - REPEATED] if REPEATED <= code < SIZED else code for code in codes]
 
         out[chain.CHAIN_STRETCHED], out[chain.CHAIN_OPS_AT] = len(stretched), len(out)
         places = []

@@ -16,7 +16,7 @@ from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
-from .chain_code import COLUMN, OUTPUT, REPEATED, SCALAR, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
+from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .passes.chain_runs import Runs, in_chains, is_step
@@ -25,7 +25,7 @@ from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
 from .passes.stretch_kinds import is_written, placed, stretched_inputs
 from .passes.tails import row_numbers, tail_kernel, tail_of
-from .target import Arrangement, Bound, Step, Target, works_in
+from .target import Arrangement, Bound, Step, Target, group_dtype, works_in
 
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
@@ -129,6 +129,8 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     # The loop of an op of a group, and its numbers.
     if op.record.spreads:
         return (0 if op.spreads else STRETCH), ()
+    if op.converts:
+        return INNER[f"{op.record.kernel}:{SUFFIX[op.specs[0].dtype]}"], ()  # type: ignore[union-attr]
     return INNER[f"{op.record.kernel}:{suffix}"], op.kernel_params()[1]
 
 
@@ -148,8 +150,16 @@ def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, rows
 
 
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
-    dtype = graph.specs[group[-1].made].dtype
+    dtype = group_dtype(graph, group[-1])
     suffix = SUFFIX[dtype]
+    # Of another dtype are what is converted, and Booleans that are made.
+    sized = {
+        v: SIZED + BYTES * SIZES[graph.specs[v].dtype]
+        for op in group
+        if op.converts
+        for v in (*op.reads, op.made)
+        if graph.specs[v].dtype != dtype
+    }
     elements = graph.specs[group[-1].made].size
     summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
     stretched = stretched_inputs(group, elements, {*visible, *summed})
@@ -163,10 +173,10 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
         last_read |= dict.fromkeys(op.reads, k)
         inputs |= dict.fromkeys(v for v in op.reads if v not in own)
     scalars = {op.reads[0] for op in group if op.record.spreads}
-    place = {v: k + (SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
+    place = {v: k + sized.get(v, SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
     repeated = {v: REPEATED + j for j, v in enumerate(stretched)}
     place |= {v: code for v, code in repeated.items() if not is_written(stretched[v])}
-    place |= {v: OUTPUT + j for j, v in enumerate(visible)} | {v: SUM + t for v, t in summed.items()}
+    place |= {v: OUTPUT + j + sized.get(v, 0) for j, v in enumerate(visible)} | {v: SUM + t for v, t in summed.items()}
     free: list[int] = []
     slots = 0
     code: list[Op] = []
@@ -175,7 +185,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     item = SIZES[dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
-    dying = sorted((v for v in inputs if graph.specs[v].size == elements), key=lambda v: -last_read[v])
+    dying = sorted((v for v in inputs if graph.specs[v].size == elements and v not in sized), key=lambda v: -last_read[v])
     heirs: list[int] = []
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
@@ -193,7 +203,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
             place[made] = SLOT + slot
             if made not in last_read:
                 free.append(slot)
-        elif made in number:
+        elif made in number and made not in sized:
             in_place[number[made]] = tuple(heirs[-_HEIRS:])
         inner, numbers = _loop(op, suffix)
         following = group[k + 1].reads if k + 1 < len(group) and is_step(group[k + 1], suffix) else None
@@ -207,7 +217,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
         floats += op.kernel_params()[1]
     streams = slots + len(inputs) + len(visible) + len(summed)
     program = runs.finish() if elements >= _strip(dtype) else ()
-    far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements])
+    far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements and v not in sized])
     # Stretched inputs come from nearer caches, and would wait behind what is fetched ahead.
     if not program or stretched or elements * item * len(far) < _FAR_BYTES:
         far = ()
@@ -218,5 +228,5 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(total.made for total in sums))
     # Adding into the only output is right when the chain does not read it again.
-    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read
+    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read and visible[0] not in sized
     return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

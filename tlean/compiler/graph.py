@@ -12,7 +12,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
 from tlean.display import preformatted
-from tlean.dtypes import ANY, FLOATS
+from tlean.dtypes import ANY, FLOATS, TRUTH
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 
@@ -28,9 +28,9 @@ class GraphNode(NamedTuple):
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an array becomes a constant of where an op takes it; None for a mask, which is taken as it is."""
+    """The dtype that an array becomes a constant of where an op takes it; None for a condition or a mask, which is taken as it is."""
     kind = record.dtypes.get(name.partition("[")[0], ANY)
-    return None if kind == "bool" else float_dtype if kind == ANY else kind
+    return None if kind in ("bool", TRUTH) else float_dtype if kind == ANY else kind
 
 
 def integers_of(record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor], Any]) -> Sequence[Any]:

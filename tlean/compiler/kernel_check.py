@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
-from tlean.dtypes import SIZES, SUFFIX
+from tlean.dtypes import FLOATS, SIZES, SUFFIX
+from tlean.ops.layout import CONVERSIONS, conversion_op
 
 from .chain_code import (
     BLOCK,
+    BYTES,
     COLUMN,
     COLUMNS,
     LOGSUMEXP,
@@ -24,6 +26,7 @@ from .chain_code import (
     ROW,
     ROWS,
     SCALAR,
+    SIZED,
     SLOT,
     STRETCH,
     SUM,
@@ -174,9 +177,19 @@ class _Group:
         if len(self.code.sums) != len(self.sums) or len(self.nodes) != count or not self.nodes:
             self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(step.nodes)} nodes")
         self.elements = check.graph.specs[self.nodes[0].outputs[0]].size
-        #: A group computes in one dtype.
-        self.dtype = check.graph.specs[self.nodes[0].outputs[0]].dtype
+        #: A group computes in one dtype: that of a value, unless it is a Boolean made of one.
+        node = self.nodes[0]
+        made = check.graph.specs[node.outputs[0]].dtype
+        self.dtype = made if made in FLOATS else check.graph.specs[node.inputs[0]].dtype  # type: ignore[index]
         self.suffix = SUFFIX[self.dtype]
+        #: The values of other dtypes, which conversions read, and the Booleans that they make.
+        self.sized = {
+            v: SIZED + BYTES * SIZES[check.graph.specs[v].dtype]
+            for n in self.nodes
+            if n.record.name in CONVERSIONS
+            for v in (check.root[n.inputs[0]], n.outputs[0])  # type: ignore[index]
+            if check.graph.specs[v].dtype != self.dtype
+        }
         # The values by operand, and how many slots hold some.
         self.holds: dict[int, int] = {}
         self.slots = 0
@@ -192,12 +205,12 @@ class _Group:
         self._header()
         specs = self.plan.graph.specs
         for k, v in enumerate((*self.step.inputs, *(n.outputs[0] for n in self.step.nodes))):
-            if v < 0 or specs[v].dtype != self.dtype:
+            if v < 0 or (specs[v].dtype != self.dtype and v not in self.sized):
                 self.fault(f"input {k} is %{v}")
         for k, v in enumerate(self.step.inputs):
             if specs[v].size == self.elements:
-                self.holds[k] = v
-            if specs[v].size == 1:
+                self.holds[self.sized.get(v, 0) + k] = v
+            if specs[v].size == 1 and v not in self.sized:
                 self.holds[SCALAR + k] = v
         if self.step.blocked:
             layouts = {v in self.step.blocked for v in (*self.step.inputs, *self.step.outputs) if specs[v].size == self.elements}
@@ -246,7 +259,8 @@ class _Group:
             elif record.spreads:
                 right = op.loop == 0 and all(code >= SCALAR or self.elements == 1 for code in op.operands)
             else:
-                right = op.loop == INNER.get(f"{record.kernel}:{self.suffix}") and op.loop != 0 and record.host is None
+                suffix = SUFFIX[works_in(self.plan.graph, node)]
+                right = op.loop == INNER.get(f"{record.kernel}:{suffix}") and op.loop != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
                 own = () if record.spreads else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
@@ -332,19 +346,21 @@ class _Group:
             (SUM, self.code.header.values),
             (REPEATED, len(self.code.stretched)),
         )
-        if not any(first <= target < first + count for first, count in rooms):
+        target -= self.sized.get(made, 0)
+        if not any(first <= target < first + count for first, count in rooms[: 1 if made in self.sized else None]):
             self.fault(f"%{made} goes to operand {target}")
         if SLOT <= target < SUM:
             self.slots = max(self.slots, target - SLOT + 1)
         for code in self.lost.get(target, ()):
             self.holds.pop(code, None)
-        self.holds[target] = made
+        self.holds[self.sized.get(made, 0) + target] = made
 
     def _made(self) -> None:
         # What the group is to make is where others find it, and what it sums is where the sums find it.
         for j, v in enumerate(self.step.outputs[: self.visible]):
-            if self.holds.get(OUTPUT + j) != v:
-                self.fault(f"output {j} holds %{self.holds.get(OUTPUT + j)}, not %{v}")
+            code = OUTPUT + j + self.sized.get(v, 0)
+            if self.holds.get(code) != v:
+                self.fault(f"output {j} holds %{self.holds.get(code)}, not %{v}")
         for k, (node, tail) in enumerate(zip(self.sums, self.code.sums, strict=True)):
             if self.holds.get(SUM + tail.value) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
                 self.fault(f"sum {k} is of %{self.holds.get(SUM + tail.value)}")
@@ -374,10 +390,17 @@ class _Group:
     def _register(self, node: GraphNode, floats: int, step: RunStep, held: int | None) -> int:
         # One step of a run; returns the value that it leaves in the registers.
         name = _STEP_NAMES.get(step.address, [""])
+        left = node.outputs[0]
         if node.record.spreads:
             way = "spread" if self.plan.graph.specs[node.inputs[0]].size == 1 else "column"  # type: ignore[index]
             stores, right, at = name[0] == f"{way}_s", name[0] in (way, f"{way}_s"), "m"
             right &= way == "spread" or self.code.stretched[step.operands[0] - REPEATED].kind == COLUMN
+        elif node.record.name == conversion_op("bool"):
+            # Its Booleans are stored, and the registers stay as they are.
+            stores, right, at = True, name[0] in ("truth_0", "truth_m"), name[0][-1:]
+            left = self.plan.root[node.inputs[0]]  # type: ignore[index]
+        elif node.record.name in CONVERSIONS:
+            stores, right, at = name[0] == "bytes_s", name[0] in ("bytes", "bytes_s") and self._of_bytes(node), "m"
         else:
             how = name[2] if len(name) == 3 else ""
             stores, right, at = how[-1:] == "s", name[0] == node.record.kernel, how[:1]
@@ -389,7 +412,11 @@ class _Group:
         self._same(node, reads)
         if stores:
             self._put(step.operands[-1], node.outputs[0])
-        return node.outputs[0]
+        # Booleans of numbers that were in memory leave these in the registers.
+        return left
+
+    def _of_bytes(self, node: GraphNode) -> bool:
+        return self.plan.graph.specs[node.inputs[0]].dtype == "bool"  # type: ignore[index]
 
     def _same(self, node: GraphNode, values: Sequence[int | None]) -> None:
         wanted = [self.plan.root[i] for i in node.inputs]  # type: ignore[index]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tlean._core.plan import plan as core
-from tlean.dtypes import SIZES
+from tlean.dtypes import FLOATS, SIZES
 from tlean.ops import OpDef, Spec
+from tlean.ops.layout import CONVERSIONS
 from tlean.shapes import size
 
 from .graph import Graph, GraphNode
@@ -30,6 +31,12 @@ NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 def works_in(graph: Graph, node: GraphNode) -> str:
     """The dtype that a node's kernel is named by."""
     return node.record.dtypes_at(graph._specs_of(node.inputs), node.options, graph.dtype).works
+
+
+def group_dtype(graph: Graph, op: Bound) -> str:
+    """The dtype that a group with this op computes in: what the op makes, or what it makes Booleans of."""
+    made = graph.specs[op.made].dtype
+    return op.specs[0].dtype if op.converts and made not in FLOATS else made  # type: ignore[union-attr]
 
 
 def nbytes(spec: Spec) -> int:
@@ -69,6 +76,11 @@ class Bound(NamedTuple):
         """Whether it repeats an array of several elements over a larger one."""
         record, spec = self.node.record, self.specs[0] if self.specs else None
         return record.spreads and record.host is None and spec is not None and 1 < spec.size < size(self.node.options["shape"])
+
+    @property
+    def converts(self) -> bool:
+        """Whether it converts an array to another dtype."""
+        return self.node.record.name in CONVERSIONS and self.node.record.host is None
 
     def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Bound
+from tlean.dtypes import SUFFIX
 
 from ..ops import expression as ex
-from ..ops.elementwise import FORMULAS
+from ..ops.elementwise import formula_of_kernel
+from .kernels.convert import TYPES, converted_value
 from .kernels.plan import ACROSS, COMMON, MOST_COUNTED, THREADS, Argument, Family, In, Launch, Out, Scratch, ceil_div
 from .kernels.reduce import SLICE, finish_slices
 
 #: Elements that a thread loads and stores at once, by one instruction: arrays begin at multiples of 16 bytes.
 _WIDTH = 4
+#: The types of four elements of a type.
+_FOURS = {"float": "float4", "unsigned char": "uchar4", "int": "int4"}
 
 _PRELUDE = COMMON + ACROSS + ex.CUDA_PRELUDE
 
@@ -50,6 +54,10 @@ def module_of(sources: Iterable[str]) -> Family:
 def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Group:
     """The kernel of a group; see `Target.fused` for the arguments."""
     n = graph.specs[ops[-1].made].size
+
+    def type_of(v: int) -> str:
+        return TYPES[SUFFIX[graph.specs[v].dtype]]
+
     own = {op.made for op in ops}
     read = dict.fromkeys(v for op in ops for v in op.reads if v >= 0 and v not in own)
     # A scalar is read once by each thread.
@@ -68,7 +76,11 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: S
         if op.spreads:
             lines.append(f"const float v{k} = {arguments[0]};")
             continue
-        formula = FORMULAS[op.record.kernel]
+        if op.converts:
+            from_to = SUFFIX[graph.specs[op.made].dtype], SUFFIX[op.specs[0].dtype]  # type: ignore[union-attr]
+            lines.append(f"const {type_of(op.made)} v{k} = {converted_value(*from_to, arguments[0])};")
+            continue
+        formula = formula_of_kernel(op.record.kernel)
         given = dict(zip(formula.inputs, arguments, strict=True))
         for parameter, value in zip(formula.parameters, op.kernel_params()[1], strict=True):
             given[parameter] = f"p{len(numbers)}"
@@ -79,7 +91,9 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: S
         else:
             lines.append(f"const float v{k} = {value_text};")
     lines += [f"o{k} = {names[v]};" for k, v in enumerate(visible)] + [f"r{k} = {names[op.reads[0]]};" for k, op in enumerate(sums)]
-    shape = _Shape(len(full), len(scalars), len(numbers), len(visible), len(sums), tuple(stretched.values()))
+    shape = _Shape(
+        tuple(map(type_of, full)), len(scalars), len(numbers), tuple(map(type_of, visible)), len(sums), tuple(stretched.values())
+    )
     body = shape.element(lines) + (shape.summing() if sums else shape.wide())
     # The name says what the kernel does, so that equal groups share it.
     name = f"group_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
@@ -145,11 +159,11 @@ class _Stretched:
 
 @dataclass(frozen=True)
 class _Shape:
-    # How many of each a kernel has: full inputs a, scalars s, numbers p, outputs o, sums r.
-    full: int
+    # What a kernel has: the types of full inputs a and of outputs o; how many scalars s, numbers p, sums r.
+    full: tuple[str, ...]
     scalars: int
     numbers: int
-    outputs: int
+    outputs: tuple[str, ...]
     sums: int
     #: The operands that are stretched, b.
     stretched: tuple[_Stretched, ...] = ()
@@ -163,16 +177,18 @@ class _Shape:
 
     def element(self, lines: Sequence[str]) -> str:
         # The group's ops on one element.
-        counts = (("a", self.full), ("s", self.scalars), ("p", self.numbers), ("b", len(self.stretched)))
-        values = self._list(*(("const float ", letter, count) for letter, count in counts))
-        results = self._list(("float &", "o", self.outputs), ("float &", "r", self.sums))
+        counts = (("s", self.scalars), ("p", self.numbers), ("b", len(self.stretched)))
+        full = [f"const {t} a{k}" for k, t in enumerate(self.full)]
+        values = ", ".join(filter(None, [*full, self._list(*(("const float ", letter, count) for letter, count in counts))]))
+        results = ", ".join(filter(None, [*(f"{t} &o{k}" for k, t in enumerate(self.outputs)), self._list(("float &", "r", self.sums))]))
         body = "".join(f"    {line}\n" for line in lines)
         return f"static __device__ __forceinline__ void e_NAME({', '.join(filter(None, (values, results)))}) {{\n{body}}}\n"
 
     def _head(self, *tail: tuple[str, str, int]) -> str:
-        pointers = (("float *", "out", self.outputs), ("float *", "sum", self.sums), ("const float *", "in", self.full))
+        pointers = [f"{t} *out{k}" for k, t in enumerate(self.outputs)] + [f"float *sum{k}" for k in range(self.sums)]
+        pointers += [f"const {t} *in{k}" for k, t in enumerate(self.full)]
         scalars = (("const float *", "at", self.scalars), ("float ", "p", self.numbers))
-        operands = [self._list(*pointers, *scalars), *(s.declared(k) for k, s in enumerate(self.stretched)), self._list(*tail)]
+        operands = [*pointers, self._list(*scalars), *(s.declared(k) for k, s in enumerate(self.stretched)), self._list(*tail)]
         return f'extern "C" __global__ void k_NAME({", ".join(filter(None, operands))}, '
 
     def _scalars(self) -> str:
@@ -180,26 +196,27 @@ class _Shape:
 
     def _one(self) -> str:
         # One element, at i.
-        arguments = [f"in{k}[i]" for k in range(self.full)] + [self._list(*self._rest())] * bool(self.scalars + self.numbers)
+        arguments = [f"in{k}[i]" for k in range(len(self.full))] + [self._list(*self._rest())] * bool(self.scalars + self.numbers)
         arguments += [s.read(k, "i") for k, s in enumerate(self.stretched)]
-        results = self._list(("", "o", self.outputs), ("", "r", self.sums))
-        stores = "".join(f" out{k}[i] = o{k};" for k in range(self.outputs)) + "".join(f" total{k} += r{k};" for k in range(self.sums))
-        return f"float {results}; e_NAME({', '.join([*arguments, results])});{stores}"
+        results = self._list(("", "o", len(self.outputs)), ("", "r", self.sums))
+        declared = "".join(f"{t} o{k}; " for k, t in enumerate(self.outputs)) + "".join(f"float r{k}; " for k in range(self.sums))
+        stores = "".join(f" out{k}[i] = o{k};" for k in range(len(self.outputs))) + "".join(f" total{k} += r{k};" for k in range(self.sums))
+        return f"{declared}e_NAME({', '.join([*arguments, results])});{stores}"
 
     def wide(self) -> str:
         """Four elements a thread, and what is left over by the first threads."""
-        loads = "".join(f" const float4 a{k} = ((const float4 *)in{k})[i];" for k in range(self.full))
-        stores = "".join(f" ((float4 *)out{k})[i] = o{k};" for k in range(self.outputs))
+        loads = "".join(f" const {_FOURS[t]} a{k} = ((const {_FOURS[t]} *)in{k})[i];" for k, t in enumerate(self.full) if t in _FOURS)
+        stores = "".join(f" (({_FOURS[t]} *)out{k})[i] = o{k};" for k, t in enumerate(self.outputs))
         rest = [self._list(*self._rest())] * bool(self.scalars + self.numbers)
         calls = ""
         for number, lane in enumerate("xyzw"):
-            arguments = [f"a{k}.{lane}" for k in range(self.full)] + rest
+            arguments = [f"a{k}.{lane}" if t in _FOURS else f"in{k}[4 * i + {number}]" for k, t in enumerate(self.full)] + rest
             arguments += [s.read(k, f"4 * i + {number}") for k, s in enumerate(self.stretched)]
-            arguments += [f"o{k}.{lane}" for k in range(self.outputs)]
+            arguments += [f"o{k}.{lane}" for k in range(len(self.outputs))]
             calls += f"\n        e_NAME({', '.join(arguments)});"
         return (
             f"{self._head()}i64 n) {{\n{self._scalars()}    TL_EACH(i, n / 4) {{\n"
-            f"       {loads} float4 {self._list(('', 'o', self.outputs))};{calls}\n       {stores}\n    }}\n"
+            f"       {loads} {' '.join(f'{_FOURS[t]} o{k};' for k, t in enumerate(self.outputs))}{calls}\n       {stores}\n    }}\n"
             f"    const i64 i = n / 4 * 4 + (i64)blockIdx.x * blockDim.x + threadIdx.x;\n"
             f"    if (i < n) {{ {self._one()} }}\n}}\n"
         )

@@ -16,7 +16,8 @@ from tlean.compiler.target import Arrangement, Bound, Step, Target, nbytes
 from .._core.array import AnyTensor, as_tensor
 from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
-from ..ops.elementwise import FORMULAS
+from ..ops.elementwise import FORMULAS, LANES
+from ..ops.layout import CONVERSIONS, conversion_op
 from .calls.table import EXACT, KERNELS, family_of, plan_of, works_in
 from .code import Code
 from .fused import group_of
@@ -78,15 +79,20 @@ class Cuda(Target):
         return True
 
     def fuses(self, record: OpDef, dtype: str) -> bool:
-        return self.fusing and record.host is None and record.kernel in FORMULAS and record.kernel in KERNELS
+        if not self.fusing or record.host is not None:
+            return False
+        if record.name in CONVERSIONS:
+            return record.name == conversion_op("bool" if dtype == "float32" else "float32")
+        formula = FORMULAS.get(record.kernel) or LANES.get(record.kernel)
+        return formula is not None and formula.lanes is None and record.kernel in KERNELS
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
         record = op.record
         works = works_in(record, op.specs, op.node.options)
         family, plan = family_of(record, self.mode, works), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.
-        writes_over = record.kernel in FORMULAS and not record.whole(op.specs, op.node.options)
-        in_place = {0: tuple(i for i in op.reads if i >= 0)} if writes_over else {}
+        writes_over = record.kernel in FORMULAS or record.kernel in LANES
+        in_place = {0: tuple(i for i in op.reads if i >= 0)} if writes_over and not record.whole(op.specs, op.node.options) else {}
         code = Code(tuple((family, launch) for launch in plan.launches))
         return Step(record.kernel, op.reads, outputs, (op.node,), code=code, scratch=plan.scratch, in_place=in_place)
 

@@ -9,6 +9,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.derive import jvp_graph
 from tlean.compiler.graph import integers_of, replay
+from tlean.dtypes import TRUTH
 from tlean.errors import NodeError
 from tlean.ops import OpDef, Spec, get
 
@@ -89,7 +90,8 @@ class Dual(OpsMethods):
         names = record.input_names(len(inputs))
         whole = integers_of(record, inputs, _as_it_is)
         # What the inner backend is to read itself.
-        raw = {*record.integer, *(("seed",) if record.random else ()), *(record.numbers if whole is not inputs else ())}
+        raw = {*record.integer, *(n for n, kind in record.dtypes.items() if kind == TRUTH), *(["seed"] if record.random else [])}
+        raw |= record.numbers if whole is not inputs else set()
         refs = [self._own(x, n in raw) for n, x in zip(names, whole, strict=True)]
         primals = tuple(r.primal if isinstance(r, DualRef) else r for r in refs)
         tangents = tuple(r.tangent if isinstance(r, DualRef) else None for r in refs)
@@ -105,7 +107,7 @@ class Dual(OpsMethods):
         shapes = tuple(None if p is None else tuple(p.shape) if hasattr(p, "shape") else () for p in primals)
         kinds = [record.dtypes.get(n, "") for n in record.input_names(len(primals))]
         specs = [
-            None if shape is None else Spec(shape, p.dtype if isinstance(p, RefBase) else kind)
+            None if shape is None else Spec(shape, p.dtype if isinstance(p, RefBase) else "bool" if kind == TRUTH else kind)
             for p, shape, kind in zip(primals, shapes, kinds, strict=True)
         ]
         clean = record.rules.options(*shapes, **options) if record.rules.options else options

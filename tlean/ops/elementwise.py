@@ -16,12 +16,12 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Parameter, Signature
 from numbers import Real
 from typing import Any
 
-from ..dtypes import ANY
+from ..dtypes import FLOAT, TRUTH
 from ..errors import OptionError
 from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
 from . import expression as ex
@@ -33,8 +33,9 @@ Shape = tuple[int, ...]
 
 #: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition.
 PRIMITIVES = frozenset((
-    "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "where", "greater", "greater_equal", "equal", "abs", "sign", "max", "min",
-    "pow", "sqrt", "exp", "log", "log1p", "expm1", "sigmoid", "tanh", "erf", "sin", "cos",
+    "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "abs", "sign", "max", "min", "pow", "sqrt", "exp", "log", "log1p", "expm1",
+    "sigmoid", "tanh", "erf", "sin", "cos", "where", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
+    "logical_or",
 ))  # fmt: skip
 
 
@@ -43,7 +44,7 @@ class Formula:
     """What a kernel computes for each element.
 
     `inputs` and `parameters` name the variables of `tree`; parameters are numbers made of the options by `values`, in the order in which a
-    kernel finds them in `floats`.
+    kernel finds them in `floats`. Those of the inputs in `booleans` are Booleans, a byte each.
     """
 
     name: str
@@ -51,12 +52,43 @@ class Formula:
     parameters: tuple[str, ...]
     tree: ex.Tree
     values: Callable[[Mapping[str, Any]], dict[str, float]]
+    booleans: frozenset[str] = frozenset()
+
+    @property
+    def condition(self) -> bool:
+        """Whether the value is a Boolean."""
+        return ex.is_condition(self.tree)
+
+    @property
+    def lanes(self) -> Formula | None:
+        """The same on numbers in place of Booleans: true is what is not 0, and the value is 1 or 0. None for a formula of numbers alone.
+
+        A fused group computes with these: in vectors of numbers its Booleans are numbers too.
+        """
+        if not self.booleans and not self.condition:
+            return None
+        tree = ex.Call("select", (self.tree, ex.Number(1), ex.Number(0))) if self.condition else self.tree
+        return replace(self, name=f"{self.name}_lanes", tree=tree, booleans=frozenset())
 
 
 #: Every elementwise op with a kernel, public and internal, by name.
 FORMULAS: dict[str, Formula] = {}
+#: The forms on lanes of those of Booleans, by the names of their kernels.
+LANES: dict[str, Formula] = {}
 
 _REQUIRED = object()
+
+
+def formula_of_kernel(kernel: str) -> Formula:
+    """The formula that a kernel computes."""
+    return FORMULAS.get(kernel) or LANES[kernel]
+
+
+def _declare(formula: Formula) -> None:
+    FORMULAS[formula.name] = formula
+    lanes = formula.lanes
+    if lanes is not None:
+        LANES[lanes.name] = lanes
 
 
 def number(value: Any, name: str) -> float:
@@ -81,6 +113,7 @@ def elementwise(
     aliases: tuple[str, ...] = (),
     source: str = "",
     algebraic: bool = True,
+    booleans: tuple[str, ...] = (),
 ) -> OpDef:
     """Declare an elementwise op.
 
@@ -95,18 +128,19 @@ def elementwise(
         calls: the options that the tests call it with.
         more: further samples.
         algebraic: whether the formula is exact on fractions.
+        booleans: the inputs that are Booleans; of numbers, whether they are not 0.
     """
     name, inputs, defaults = _read_signature(signature)
     plain = values is None
     values = values or dict
     parameters = tuple(values({**defaults, **calls[0]}))
-    formula_of = Formula(name, inputs, parameters, ex.parse(formula), values)
+    formula_of = Formula(name, inputs, parameters, ex.parse(formula), values, frozenset(booleans))
     _check_names(name, formula, {*inputs, *parameters})
     for x, text in (gradients or {}).items():
         _check_names(name, text, {"g", "y", *inputs, *parameters})
         if x not in inputs:
             raise OptionError(f"{name}: a cotangent must belong to an input ({', '.join(inputs)}), got one for {x!r}")
-    FORMULAS[name] = formula_of
+    _declare(formula_of)
     form = integer_form(name)
 
     def options(*shapes: Shape, **remaining: Any) -> dict[str, Any]:
@@ -132,14 +166,21 @@ def elementwise(
         rules["decompose"] = _decomposition(formula_of)
     return defop(
         name,
-        samples=lambda: elementwise_samples(inputs, kinds, calls, next(iter(defaults), None), more() if more else []),
+        samples=lambda: elementwise_samples(_kinds(formula_of, kinds), calls, next(iter(defaults), None), more() if more else []),
         aliases=aliases,
         source=source,
         algebraic=algebraic,
         differentiable=gradients is not None,
         broadcasts=len(inputs) > 1,
         integers=form,
+        dtypes=dict.fromkeys(booleans, TRUTH),
+        out_dtype="bool" if formula_of.condition else FLOAT,
     )(type(name, (), rules))
+
+
+def _kinds(formula: Formula, kinds: str) -> tuple[str, ...]:
+    # What the tests draw each input from.
+    return tuple("bool" if x in formula.booleans else kinds for x in formula.inputs)
 
 
 def _check_names(op: str, text: str, names: set[str]) -> None:
@@ -215,7 +256,7 @@ def _pullback(
     several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
     internal = f"_{formula.name}_grad" + (f"_{x}" if several else "")
     parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
-    declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
+    declare_gradient(Formula(internal, used, parameters, tree, dict, formula.booleans.intersection(used)), algebraic, kinds)
 
     def pull_fused(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         variables = dict(zip(names, (g, y, *inputs), strict=True))
@@ -231,7 +272,7 @@ def _is_single(tree: ex.Tree) -> bool:
 
 def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
     """Declare the internal op that is a gradient of an op, `_<op>_grad…`: a formula of the cotangent `g` and of other inputs."""
-    FORMULAS[formula.name] = formula
+    _declare(formula)
     rules: dict[str, Any] = {"decompose": _decomposition(formula), **_common_rules(formula, dict.fromkeys(formula.parameters))}
     rules["__doc__"] = f"A gradient of the op {formula.name[1:].partition('_grad')[0]}, from the cotangent g; linear in g."
     if ex.smooth_variables(formula.tree) - set(formula.parameters) == {"g"}:
@@ -241,9 +282,10 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         )
     defop(
         formula.name,
-        samples=lambda: elementwise_samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None, []),
+        samples=lambda: elementwise_samples(_kinds(formula, kinds), (dict.fromkeys(formula.parameters, 0.75),), None, []),
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
+        dtypes=dict.fromkeys(formula.booleans, TRUTH),
     )(type(formula.name, (), rules))
 
 
@@ -313,17 +355,6 @@ elementwise(
     ],
 )
 
-_COMPARISON_SAMPLES = [good(Arr((4,), "values", data=(1.0, 2.0, 3.0, -0.0)), Arr((4,), "values", data=(2.0, 2.0, 1.0, 0.0)), smooth=False)]
-elementwise("greater(a, b)", "select(a > b, 1, 0)", None, "1 where a > b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
-elementwise("greater_equal(a, b)", "select(a >= b, 1, 0)", None, "1 where a ≥ b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
-elementwise("equal(a, b)", "select(a == b, 1, 0)", None, "1 where a = b, else 0; no gradient.", more=lambda: _COMPARISON_SAMPLES)
-elementwise(
-    "where(c, a, b)",
-    "select(c == 0, b, a)",
-    {"a": "select(c == 0, 0, g)", "b": "select(c == 0, g, 0)"},
-    "a where c ≠ 0, else b (c of the float dtype); the branch not taken gets an exact zero, even where it is NaN.",
-    more=lambda: [good(Arr((5,), "values", data=(0.0, 1.0, 0.0, -2.0, 1.0)), (5,), (5,), smooth=False)],
-)
 elementwise(
     "sqrt(x)",
     "sqrt(x)",
@@ -444,25 +475,6 @@ elementwise(
 
 
 # Not formulas of their inputs -------------------------------------------------------------------------------------------
-
-
-@defop(
-    "detach",
-    view=True,
-    dtypes={"x": ANY},
-    out_dtype=ANY,
-    aliases=("stop_gradient",),
-    samples=lambda: [good((2, 3), smooth=False), good((), smooth=False)],
-    differentiable=False,
-)
-class Detach:
-    """The same value, through which no gradient flows."""
-
-    def shape(x: Shape) -> Shape:
-        return x
-
-    vjp = no_gradient
-    jvp = no_tangent
 
 
 FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)

@@ -1,7 +1,7 @@
 """Elementwise formulas: one Python expression in a string, read once, used as kernel text, as rule and as definition.
 
-A formula such as ``"g*(1 - y*y)"`` or ``"select(x > 0, x, slope*x)"`` is made of names, numbers, ``+ - * /``, one comparison at a time
-and calls of the functions of `FUNCTIONS`. `parse` turns it into a small tree; the tree is then
+A formula such as ``"g*(1 - y*y)"`` or ``"select(x > 0, x, slope*x)"`` is made of names, numbers, ``+ - * /``, one comparison at a time,
+``&`` and ``|`` of comparisons, and calls of the functions of `FUNCTIONS`. `parse` turns it into a small tree; the tree is then
 
 * computed with any kind of number (`evaluate`, with a vocabulary that says what each function means: floats, Fractions, arrays),
 * replayed as calls of primitive ops (`to_ops`), which makes it a rule or a decomposition,
@@ -49,11 +49,14 @@ class Call:
 
 Tree = Number | Variable | Call
 
-_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
-_COMPARE = {ast.Gt: "greater", ast.GtE: "greater_equal", ast.Lt: "less", ast.LtE: "less_equal", ast.Eq: "equal"}
+_BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.BitAnd: "logical_and", ast.BitOr: "logical_or"}
+_COMPARE = {
+    ast.Gt: "greater", ast.GtE: "greater_equal", ast.Lt: "less", ast.LtE: "less_equal", ast.Eq: "equal", ast.NotEq: "not_equal",
+}  # fmt: skip
+_CONDITIONS = {*_COMPARE.values(), "logical_and", "logical_or"}
 #: Comparisons as C writes them.
-COMPARISONS = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "=="}
-_C_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", **COMPARISONS}
+COMPARISONS = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
+_C_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", **COMPARISONS, "logical_and": "&", "logical_or": "|"}
 
 #: Functions that a formula may call -> (number of arguments, rough cost in multiplications).
 FUNCTIONS = {
@@ -133,6 +136,11 @@ def subtrees(tree: Tree) -> Iterator[Tree]:
 def variables(tree: Tree) -> set[str]:
     """The names of the variables in the tree."""
     return {t.name for t in subtrees(tree) if isinstance(t, Variable)}
+
+
+def is_condition(tree: Tree) -> bool:
+    """Whether the formula is true or false: a comparison, or several of them joined."""
+    return isinstance(tree, Call) and tree.function in _CONDITIONS
 
 
 def smooth_variables(tree: Tree) -> set[str]:
@@ -268,6 +276,9 @@ SCALAR: dict[str, Callable] = {
     "less": operator.lt,
     "less_equal": operator.le,
     "equal": operator.eq,
+    "not_equal": operator.ne,
+    "logical_and": operator.and_,
+    "logical_or": operator.or_,
     "select": lambda c, a, b: a if c else b,
     "max": lambda a, b: a if a > b or a != a else b,
     "min": lambda a, b: a if a < b or a != a else b,
@@ -318,8 +329,6 @@ def to_ops(tree: Tree, ops: Any, env: Mapping[str, Any]) -> Any:
             direct = _WITH_NUMBER[t.function](ops, *args)
             if direct is not None:
                 return direct
-        if t.function in _SWAPPED:
-            return getattr(ops, _SWAPPED[t.function])(*map(ref, reversed(args)))
         return getattr(ops, t.function)(*map(ref, args))
 
     return ref(_walked(tree, env, call))
@@ -327,9 +336,6 @@ def to_ops(tree: Tree, ops: Any, env: Mapping[str, Any]) -> Any:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
-
-
-_SWAPPED = {"less": "greater", "less_equal": "greater_equal"}
 
 
 def _add_number(ops: Any, a: Any, b: Any) -> Any:
@@ -408,7 +414,7 @@ def to_c(tree: Tree, names: Mapping[str, str], dtype: str, lanes: bool = False) 
                 done[t] = f"tl_pick_{dtype}({', '.join(args)})" if lanes else f"({args[0]} ? {args[1]} : {args[2]})"
             else:
                 done[t] = f"tl_{t.function}{suffix}({', '.join(args)})"
-            if counts[t] > 1 and t.function not in _COMPARE.values():
+            if counts[t] > 1 and t.function not in _CONDITIONS:
                 lines.append(f"const {ctype} t{len(lines)} = {done[t]};")
                 done[t] = f"t{len(lines) - 1}"
         return done[t]

@@ -11,7 +11,7 @@ from typing import Any
 from ..dtypes import ANY, FLOATS, SIZES
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, broadcast_axes, normalize_axis, resolve_reshape, size
-from .registry import OpDef, defop, linear_jvp
+from .registry import OpDef, defop, linear_jvp, no_gradient, no_tangent
 from .samples import Arr, bad, good
 
 #: The kinds of the inputs of an op that moves x.
@@ -393,6 +393,28 @@ class ConcatDim0(_ConcatPair):
         return _concat_shape((a, b), 0)
 
 
+# Values as they are --------------------------------------------------------------------------------------------------------
+
+
+@defop(
+    "detach",
+    view=True,
+    dtypes={"x": ANY},
+    out_dtype=ANY,
+    aliases=("stop_gradient",),
+    samples=lambda: [good((2, 3), smooth=False), good((), smooth=False)],
+    differentiable=False,
+)
+class Detach:
+    """The same value, through which no gradient flows."""
+
+    def shape(x: Shape) -> Shape:
+        return x
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
 # Conversions between dtypes ---------------------------------------------------------------------------------------------------
 # One op for each dtype that is converted to.
 
@@ -436,5 +458,5 @@ def _conversion(dtype: str) -> OpDef:
     )(Conversion)
 
 
-for _dtype in SIZES:
-    _conversion(_dtype)
+#: The ops that convert.
+CONVERSIONS = frozenset(_conversion(dtype).name for dtype in SIZES)

@@ -50,18 +50,16 @@ _STRETCHED: list[tuple[tuple[int, ...], ...]] = [
 ]  # fmt: skip
 
 
-def elementwise_samples(
-    inputs: tuple[str, ...], kinds: str, calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]
-) -> list[Sample]:
-    """The calls of an elementwise op, `more` before those that broadcast; an `option`, where there is one, must be a number."""
+def elementwise_samples(kinds: tuple[str, ...], calls: tuple[dict[str, Any], ...], option: str | None, more: list[Sample]) -> list[Sample]:
+    """The calls of an elementwise op with inputs of these kinds, `more` before those that broadcast; an `option` must be a number."""
     shapes: list[tuple[int, ...]] = [(3, 5), (), (37,), (2, 0, 3), (1, 1)]
-    samples = [good(*(Arr(s, kinds) for _ in inputs), **calls[0]) for s in shapes]
-    samples += [good(*(Arr((4, 3), kinds) for _ in inputs), **call) for call in calls[1:]]
-    if len(inputs) > 1:
-        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (3, 2), **calls[0]))
-        samples.append(bad("ShapeError", *[(2, 3)] * (len(inputs) - 1), (2,), **calls[0]))
+    samples = [good(*(Arr(s, kind) for kind in kinds), **calls[0]) for s in shapes]
+    samples += [good(*(Arr((4, 3), kind) for kind in kinds), **call) for call in calls[1:]]
+    if len(kinds) > 1:
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(kinds) - 1), (3, 2), **calls[0]))
+        samples.append(bad("ShapeError", *[(2, 3)] * (len(kinds) - 1), (2,), **calls[0]))
     if option:
-        samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
-    if len(inputs) > 1:
-        more = more + [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
+        samples.append(bad("OptionError", *(Arr((2,), kind) for kind in kinds), **{**calls[0], option: "one"}))
+    if len(kinds) > 1:
+        more = more + [good(*map(Arr, stretched[-len(kinds) :], kinds), **calls[0]) for stretched in _STRETCHED]
     return samples + more

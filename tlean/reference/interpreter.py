@@ -17,7 +17,7 @@ import numpy as np
 from tlean._core.array import named_dtype, whole_numbers
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
-from tlean.dtypes import FLOATS, INTEGERS
+from tlean.dtypes import FLOATS, INTEGERS, TRUTH
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
 
@@ -155,7 +155,10 @@ class Reference(OpsMethods):
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
         inputs = self._integers_of(record, inputs)
-        refs = [self._ref(x, n.partition("[")[0] in integer) for n, x in zip(names, inputs, strict=len(names) == len(inputs))]
+        refs = [
+            self._ref(self._condition(x) if record.dtypes.get(n) == TRUTH else x, n.partition("[")[0] in integer)
+            for n, x in zip(names, inputs, strict=len(names) == len(inputs))
+        ]
         specs = tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs)
         clean, outs = record.infer(specs, options, self.dtype)
         # Numbers have one float type here, and integers one width: only between these is anything converted.
@@ -209,6 +212,10 @@ class Reference(OpsMethods):
             return inputs
         found = dict(zip(places, arrays, strict=True))
         return [x if isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
+
+    def _condition(self, value: Any) -> Any:
+        # What is no reference keeps its dtype where it is true or not.
+        return value if value is None or isinstance(value, RefBase) else self.const(value)
 
     def _next_seed(self) -> int:
         self._drawn += 1

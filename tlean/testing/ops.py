@@ -80,7 +80,8 @@ def check_op(
             arrays += [None] * (len(record.inputs) - len(arrays))
         # A literal array of a float input may be written in integers.
         integer = (*record.whole_inputs, *(["seed"] if record.random else []))
-        whole = [n.partition("[")[0] in integer for n in record.input_names(len(arrays))]
+        names = record.input_names(len(arrays))
+        whole = [n.partition("[")[0] in integer or (a is not None and a.dtype == bool) for n, a in zip(names, arrays, strict=True)]
         arrays = [
             a.astype(np.float64) if a is not None and not w and a.dtype.kind in "iu" else a for a, w in zip(arrays, whole, strict=True)
         ]

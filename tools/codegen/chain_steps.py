@@ -4,11 +4,14 @@ the registers."""
 from __future__ import annotations
 
 from tlean.ops import expression as ex
-from tlean.ops.elementwise import FORMULAS, Formula
+from tlean.ops.elementwise import FORMULAS, LANES, Formula
 from tools.codegen.kernels import DTYPES, FOLDER
 
 #: Formulas of these alone are steps; the others call functions, whose loops are separate.
-_ARITHMETIC = {"add", "sub", "mul", "div", "neg", "select", "greater", "greater_equal", "less", "less_equal", "equal"}
+_ARITHMETIC = {"add", "sub", "mul", "div", "neg", "select", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+_ARITHMETIC |= {"logical_and", "logical_or"}
+#: Steps of no formula.
+_MOVES = ("spread", "spread_s", "column", "column_s", "bytes", "bytes_s", "truth_0", "truth_m", "stop", "run", "stretch")
 _REGISTERS = 8
 
 
@@ -17,15 +20,15 @@ def files() -> dict[str, str]:
     parts = ["/* Written by tools/codegen/chain_steps.py from the formulas of tlean/ops/elementwise.py. */\n"]
     names = []
     for dtype in DTYPES:
-        for f in FORMULAS.values():
-            if not f.inputs or not _is_arithmetic(f.tree):
+        for f in (*FORMULAS.values(), *LANES.values()):
+            if not f.inputs or f.lanes is not None or not _is_arithmetic(f.tree):
                 continue
             for held in (*range(len(f.inputs)), None):
                 for stores in (False, True):
                     name = _name(f, held, stores)
                     parts.append(step(f, held, stores, dtype))
                     names.append((f"{f.name}:{dtype}:{name[len(f.name) + 1 :]}", f"tl_{name}_{dtype}"))
-        names += [(f"{n}:{dtype}", f"tl_{n}_{dtype}") for n in ("spread", "spread_s", "column", "column_s", "stop", "run", "stretch")]
+        names += [(f"{n}:{dtype}", f"tl_{n}_{dtype}") for n in _MOVES]
     parts.append("static const tl_named_step tl_steps[] = {\n")
     parts += [f'    {{"{name}", (void *){function}}},\n' for name, function in names]
     parts.append("};\n")

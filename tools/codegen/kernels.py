@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from tlean.ops import expression as ex
-from tlean.ops.elementwise import FORMULAS, Formula
+from tlean.ops.elementwise import FORMULAS, LANES, Formula
 
 FOLDER = "tlean/_core/_generated"
 DTYPES = {"f32": ("float", "f", 4), "f64": ("double", "", 8)}
+#: The kernels of Booleans alone.
+BOOLEANS = {"b8": ("uint8_t", "f", 1)}
+TYPES = DTYPES | BOOLEANS
 
 _PREAMBLE = """\
 /* Written by tools/codegen/kernels.py from the formulas of tlean/ops/elementwise.py. */
@@ -24,8 +27,9 @@ enum { TL_BLOCK = 256 };
 /* n elements of a formula on one thread; out may be one of the inputs. */
 typedef void (*tl_inner)(void *out, void **in, int64_t n, const double *floats, int accumulate);
 
-/* What the loop over chunks needs to know of a kernel. `work` is in picoseconds per element, roughly. */
-typedef struct { const char *name; tl_kernel kernel; tl_inner inner; int inputs; int size; int work; } tl_entry;
+/* What the loop over chunks needs to know of a kernel: the bytes of an element of each operand, the output first. `work` is in picoseconds
+ * per element, roughly. */
+typedef struct { const char *name; tl_kernel kernel; tl_inner inner; int inputs; int sizes[4]; int work; int adds; int fuses; } tl_entry;
 
 /* The loop over chunks on several threads; set when the module is imported. */
 static int (*tl_in_chunks)(const tl_entry *, void **out, void **in, int64_t n, const double *floats, int accumulate);
@@ -70,26 +74,38 @@ _RANGED = ("sin", "cos")
 
 def files() -> dict[str, str]:
     """Path from the root of the repository -> text."""
-    formulas = [*FORMULAS.values(), _COPY]
-    entries = [(f, dtype) for dtype in DTYPES for f in formulas]
-    parts = [_PREAMBLE, *(f'#include "elementwise_{dtype}.h"\n' for dtype in DTYPES)]
+    formulas = [*FORMULAS.values(), *LANES.values(), _COPY]
+    of = {dtype: [f for f in formulas if (dtype in BOOLEANS) == _of_booleans(f)] for dtype in TYPES}
+    entries = [(f, dtype) for dtype in TYPES for f in of[dtype]]
+    parts = [_PREAMBLE, *(f'#include "elementwise_{dtype}.h"\n' for dtype in TYPES)]
     parts.append(f"\nenum {{ TL_ENTRIES = {len(entries)} }};\nstatic const tl_entry tl_entries[TL_ENTRIES];\n")
     parts += [f"TL_KERNEL({f.name}_{dtype}, {i})\n" for i, (f, dtype) in enumerate(entries)]
     parts += [_ACCUMULATE.format(dtype=dtype) for dtype in DTYPES]
     parts += ["static const tl_entry tl_entries[TL_ENTRIES] = {\n", *(_entry(f, dtype) for f, dtype in entries), "};\n#endif\n"]
     texts = {f"{FOLDER}/elementwise_kernels.h": "".join(parts)}
-    for dtype in DTYPES:
-        texts[f"{FOLDER}/elementwise_{dtype}.h"] = "".join(inner(f, dtype) for f in formulas)
+    for dtype in TYPES:
+        texts[f"{FOLDER}/elementwise_{dtype}.h"] = "".join(inner(f, dtype) for f in of[dtype])
     return texts
+
+
+def _of_booleans(formula: Formula) -> bool:
+    # Whether nothing in it is a number.
+    return bool(formula.inputs) and formula.booleans == set(formula.inputs)
+
+
+def _type(formula: Formula, x: str, dtype: str) -> str:
+    # The C type of an input.
+    return "uint8_t" if x in formula.booleans else TYPES[dtype][0]
 
 
 def inner(formula: Formula, dtype: str) -> str:
     """The loop over the elements of one formula: a function `<name>_<dtype>_inner` of type `tl_inner`."""
-    real = DTYPES[dtype][0]
-    pointers = [f"{real} *out = out_;", *(f"const {real} *{x}_at = in[{k}];" for k, x in enumerate(formula.inputs))]
+    real = TYPES[dtype][0]
+    pointers = [f"{'uint8_t' if formula.condition else real} *out = out_;"]
+    pointers += [f"const {_type(formula, x, dtype)} *{x}_at = in[{k}];" for k, x in enumerate(formula.inputs)]
     pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     if _under_a_mask(formula):
-        pointers.append(f"const {real} nothing = tl_nothing{DTYPES[dtype][1]}(); (void)nothing;")
+        pointers.append(f"const {real} nothing = tl_nothing{TYPES[dtype][1]}(); (void)nothing;")
     ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
     lines = (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
     return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join(pointers), *lines, "}\n"])
@@ -106,8 +122,10 @@ def _loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str, span: str =
     # Every input is loaded whatever branch is taken: a load that depends on a condition does not vectorise everywhere.
     used, masked = ex.variables(tree), _under_a_mask(formula)
     at = {name: f"TL_PLAINLY({name}_at[i])" if name in masked else f"{name}_at[i]" for name in formula.inputs}
-    loads = [f"const {DTYPES[dtype][0]} {name} = {at[name]};" for name in formula.inputs if name in used]
+    loads = [f"const {_type(formula, name, dtype)} {name} = {at[name]};" for name in formula.inputs if name in used]
     before = "".join(d + " " for d in (*loads, *declarations))
+    if formula.condition:
+        return [f"{indent}TL_EACH({span}, {before}out[i] = {value};)"]
     return [
         f"{indent}if (accumulate) TL_EACH({span}, {before}out[i] = out[i] + {value};)",
         f"{indent}else TL_EACH({span}, {before}out[i] = {value};)",
@@ -125,12 +143,12 @@ def _under_a_mask(formula: Formula) -> set[str]:
         for a in t.args[1:]
         if a in inputs
     ]
-    return {a.name for a in branches if branches.count(a) == every.count(a)}
+    return {a.name for a in branches if branches.count(a) == every.count(a)} - formula.booleans
 
 
 def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
     # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
-    suffix = DTYPES[dtype][1]
+    suffix = TYPES[dtype][1]
     arguments = dict.fromkeys(
         a.name for t in ex.subtrees(tree) if isinstance(t, ex.Call) and t.function in _RANGED and isinstance(a := t.args[0], ex.Variable)
     )
@@ -157,7 +175,11 @@ def _widened(tree: ex.Tree) -> ex.Tree:
 
 
 def _entry(formula: Formula, dtype: str) -> str:
-    name, size = f"{formula.name}_{dtype}", DTYPES[dtype][2]
+    name, size = f"{formula.name}_{dtype}", TYPES[dtype][2]
+    sizes = [1 if formula.condition else size, *(1 if x in formula.booleans else size for x in formula.inputs)]
     # Memory beyond the caches: about 0.04 ns per byte moved. Arithmetic: about 0.02 ns per operation on float32, twice that on float64.
-    work = 40 * size * (len(formula.inputs) + 2) + 5 * size * ex.cost(formula.tree)
-    return f'    {{"{formula.name}:{dtype}", {name}_kernel, {name}_inner, {len(formula.inputs)}, {size}, {work}}},\n'
+    work = 40 * (sum(sizes) + sizes[0]) + 5 * size * ex.cost(formula.tree)
+    # What it may add to are numbers; in groups are numbers alone.
+    adds, fuses = int(not formula.condition), int(formula.lanes is None)
+    inputs = f"{len(formula.inputs)}, {{{', '.join(map(str, sizes))}}}"
+    return f'    {{"{formula.name}:{dtype}", {name}_kernel, {name}_inner, {inputs}, {work}, {adds}, {fuses}}},\n'

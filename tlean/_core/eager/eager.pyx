@@ -90,7 +90,7 @@ cdef inline TensorRef call_again(EagerCore self, OpInfo op, int n, PyObject** ar
     cdef int64_t parents[SLOT_INPUTS]
     cdef void* infos[SLOT_INPUTS]
     cdef bint record = recording(), requires_grad = False
-    cdef int k, code = self.code + self.mode
+    cdef int k, code = self.code + self.mode, others = 0
     cdef TensorRef r
     cdef TLNode* nd
     cdef Slot* slot
@@ -102,8 +102,9 @@ cdef inline TensorRef call_again(EagerCore self, OpInfo op, int n, PyObject** ar
             ins[k], parents[k] = NULL, -1
             continue
         r = <TensorRef>args[k]
-        if r.ops is not self or r.code != self.code:
+        if r.ops is not self:
             return None
+        others |= (r.code ^ self.code) << (CODE_BITS // 2 * k)
         if r.node >= 0:
             if r.generation != self.generation:
                 return None
@@ -115,6 +116,7 @@ cdef inline TensorRef call_again(EagerCore self, OpInfo op, int n, PyObject** ar
                 return None
             ins[k] = r.held.buffer
         infos[k], parents[k] = <void*>r.info, r.node
+    code += others << CODE_BITS
     slot = slot_of(<void*>op, infos[0], infos[1], code, values)
     if slot.op != <void*>op or slot.code != code or slot.values == NULL or not same_options(values, <tuple>slot.values):
         return None
@@ -239,6 +241,7 @@ cdef class EagerCore:
     cdef TensorRef own_ref(self, object value, OpInfo op, int k):
         # The argument as a reference of this tape; anything array-like becomes a constant leaf.
         cdef TensorRef r
+        cdef int code
         if type(value) is TensorRef:
             r = <TensorRef>value
             if r.ops is not self:
@@ -258,7 +261,8 @@ cdef class EagerCore:
         if type(value) is list or type(value) is tuple:
             no_references(argument_name(op, k), value)
         try:
-            return self.new_leaf(tensor_from_object(value, self.code, True), False, None)
+            code = -1 if op is not None and k < len(op.kinds) and op.kinds[k] & KIND_TRUTH else self.code
+            return self.new_leaf(tensor_from_object(value, code, True), False, None)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise
@@ -370,7 +374,7 @@ cdef class EagerCore:
         return self.call_any(op, args, values, name)
 
     cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept:
-        cdef int n = len(infos), k
+        cdef int n = len(infos), k, code = self.code + self.mode
         cdef Slot* slot
         cdef PyObject* before
         cdef void* found[SLOT_INPUTS]
@@ -381,12 +385,12 @@ cdef class EagerCore:
             if not lasting(value):
                 return
         for k in range(n):
-            if infos[k] is not None and <int>(<tuple>infos[k])[1] != self.code:
-                return
+            if infos[k] is not None:
+                code += (<int>(<tuple>infos[k])[1] ^ self.code) << (CODE_BITS + CODE_BITS // 2 * k)
             found[k] = NULL if infos[k] is None else <void*>(<tuple>infos[k])[0]
-        slot = slot_of(<void*>op, found[0], found[1], self.code + self.mode, values)
+        slot = slot_of(<void*>op, found[0], found[1], code, values)
         before = slot.values
-        slot.op, slot.code, slot.inst, slot.values = <void*>op, self.code + self.mode, <void*>inst, <PyObject*>values
+        slot.op, slot.code, slot.inst, slot.values = <void*>op, code, <void*>inst, <PyObject*>values
         for k in range(SLOT_INPUTS):
             slot.infos[k] = found[k]
         Py_XINCREF(slot.values)

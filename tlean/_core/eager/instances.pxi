@@ -7,12 +7,16 @@ cdef enum:
     STRICT = 128
     SLOTS = 2048
     SLOT_INPUTS = 3
+    CODE_BITS = 8
     KNOWN_LIMIT = 4096
     KIND_OPTIONAL = 1
     KIND_INTEGER = 2
     KIND_BOOL = 4
+    # Whatever is true or not: an array keeps its dtype.
+    KIND_TRUTH = 8
 
-# A call of up to SLOT_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options.
+# A call of up to SLOT_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options. From bit CODE_BITS on `code`
+# has the dtypes of inputs that are not the tape's, CODE_BITS / 2 each.
 cdef struct Slot:
     void* op
     void* infos[SLOT_INPUTS]
@@ -96,6 +100,8 @@ cdef class OpInfo:
         for k, name in enumerate(record.inputs):
             if name in record.integer:
                 kinds[k] |= (KIND_INTEGER | KIND_BOOL) if record.dtypes[name] == "bool" else KIND_INTEGER
+            if record.dtypes.get(name) == "truth":
+                kinds[k] |= KIND_TRUTH
             if name in record.optional:
                 kinds[k] |= KIND_OPTIONAL
                 if k < SLOT_INPUTS:

@@ -33,6 +33,7 @@ cdef extern from "plan/chain_abi.h":
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE
         CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_MOST_STEPS, CHAIN_MOST_OPERANDS
+        CHAIN_SIZED, CHAIN_BYTES
 
 cdef extern from "plan/stretch.h" nogil:
     int64_t tl_stretched_at(const int64_t* axes, int64_t first)
@@ -98,7 +99,11 @@ cdef inline int64_t in_runs(const int64_t* ints, int64_t at, int64_t count) noex
 
 
 cdef char* other_operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
-    # An operand that is neither an input, an output nor a slot.
+    # An operand that is neither an input, an output nor a slot of the group's dtype.
+    cdef int64_t k
+    if code >= CHAIN_SIZED:
+        k = (code - CHAIN_SIZED) % CHAIN_BYTES
+        return (chain.out[k - CHAIN_OUTPUT] if k >= CHAIN_OUTPUT else chain.inp[k]) + at * ((code - CHAIN_SIZED) // CHAIN_BYTES)
     if code >= CHAIN_REPEATED:
         return repeated(chain, chain.ints + (code - CHAIN_REPEATED), slots, at)
     if code >= CHAIN_SCALAR:
@@ -203,7 +208,7 @@ cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
             code[k].floats = chain.floats + p[CHAIN_STEP_FLOATS]
             for j in range(p[CHAIN_STEP_OPERANDS]):
                 code[k].at[j] = operand(chain, p[CHAIN_STEP_SIZE + j], b.slots, b.summed, b.at, b.start)
-            if p[CHAIN_STEP_OPERANDS] and p[CHAIN_STEP_SIZE] >= CHAIN_REPEATED:
+            if p[CHAIN_STEP_OPERANDS] and CHAIN_REPEATED <= p[CHAIN_STEP_SIZE] < CHAIN_SIZED:
                 begin_column(chain, &code[k], p[CHAIN_STEP_SIZE], b.at)
             p += CHAIN_STEP_SIZE + p[CHAIN_STEP_OPERANDS]
         (<run_fn><size_t>ints[CHAIN_MACHINE])(code, b.count * ints[CHAIN_ITEMSIZE])

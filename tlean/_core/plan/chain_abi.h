@@ -3,7 +3,8 @@
  * A fused group: its header; its sums; its stretched inputs; its ops; the operands to fetch ahead; the runs, which together do what the ops
  * do, on whole strips. A run is 0 and the place of an op among the integers, or a number of steps and the steps. Behind an op or a step follow its operands. An
  * operand is input k as k, output k as CHAIN_OUTPUT + k, slot k as CHAIN_SLOT + k, the value of sum k as CHAIN_SUM + k, and input k as a scalar
- * as CHAIN_SCALAR + k; a stretched input that begins at integer k as CHAIN_REPEATED + k.
+ * as CHAIN_SCALAR + k; a stretched input that begins at integer k as CHAIN_REPEATED + k; input or output k of elements of another size as
+ * CHAIN_SIZED + CHAIN_BYTES · the size + k or CHAIN_OUTPUT + k.
  *
  * A kernel with an epilogue: its header, the kernel's integers, the group. Outputs, inputs and floats likewise: the kernel's, then the
  * group's. The group reads the kernel's result as one of its inputs.
@@ -32,6 +33,7 @@ enum { CHAIN_TOTAL, CHAIN_ROW_SUMS, CHAIN_COLUMN_SUMS, CHAIN_LOGSUMEXP };
 enum { CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE };
 enum { CHAIN_STEP_ADDRESS, CHAIN_STEP_FLOATS, CHAIN_STEP_OPERANDS, CHAIN_STEP_SIZE };
 enum { CHAIN_OUTPUT = 1 << 20, CHAIN_SLOT = 1 << 21, CHAIN_SUM = 1 << 22, CHAIN_SCALAR = 1 << 23, CHAIN_REPEATED = 1 << 24 };
+enum { CHAIN_SIZED = 1 << 27, CHAIN_BYTES = 1 << 22 };
 enum { CHAIN_STRETCH = 1 };
 /* Operands of an op; steps of a run, the last one included. */
 enum { CHAIN_MOST_OPERANDS = 8, CHAIN_MOST_STEPS = 64 };

@@ -5,7 +5,7 @@
  * steps, and a value that only the next step reads is never stored. Steps exist for every formula without functions
  * (tools/codegen/chain_steps.py): one for each input that may be in the registers and one for none, each storing its result or not, since
  * a jump costs as much as eight operations. `spread` makes a strip of a number, `column` one of the numbers of
- * a column, `stop` ends the list.
+ * a column, `bytes` one of Booleans; `truth` stores Booleans and leaves the registers; `stop` ends the list.
  *
  * The arithmetic is that of the loops in elementwise_kernels.h, operation for operation, so the bits are the same.
  */
@@ -13,12 +13,11 @@
 #define TLEAN_CHAIN_MACHINE_H
 #include "kernel.h"
 #include "plan/stretch.h"
+#include "simd/bytes.h"
 #include "simd/width.h"
 
 enum { TL_STRIP_BYTES = 8 * TL_VECTOR_BYTES };
 
-typedef float tl_lanes_f32 __attribute__((vector_size(TL_VECTOR_BYTES)));
-typedef double tl_lanes_f64 __attribute__((vector_size(TL_VECTOR_BYTES)));
 typedef float tl_anywhere_f32 __attribute__((vector_size(TL_VECTOR_BYTES), aligned(4), may_alias));
 typedef double tl_anywhere_f64 __attribute__((vector_size(TL_VECTOR_BYTES), aligned(8), may_alias));
 typedef int32_t tl_masks_f32 __attribute__((vector_size(TL_VECTOR_BYTES)));
@@ -55,6 +54,26 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     tl_anywhere_##x *p = (tl_anywhere_##x *)(to); \
     p[0] = r0, p[1] = r1, p[2] = r2, p[3] = r3, p[4] = r4, p[5] = r5, p[6] = r6, p[7] = r7; \
 }
+#define TL_GET(x, from) { \
+    const char *p = (from); \
+    r0 = tl_at_##x(p, 0), r1 = tl_at_##x(p, 1), r2 = tl_at_##x(p, 2), r3 = tl_at_##x(p, 3); \
+    r4 = tl_at_##x(p, 4), r5 = tl_at_##x(p, 5), r6 = tl_at_##x(p, 6), r7 = tl_at_##x(p, 7); \
+}
+/* A byte for each lane. */
+#define TL_GET_BYTES(x, from) { \
+    const uint8_t *p = (const uint8_t *)(from); \
+    r0 = tl_from_bytes_##x(p), r1 = tl_from_bytes_##x(p + TL_LANES_##x), r2 = tl_from_bytes_##x(p + 2 * TL_LANES_##x); \
+    r3 = tl_from_bytes_##x(p + 3 * TL_LANES_##x), r4 = tl_from_bytes_##x(p + 4 * TL_LANES_##x); \
+    r5 = tl_from_bytes_##x(p + 5 * TL_LANES_##x), r6 = tl_from_bytes_##x(p + 6 * TL_LANES_##x); \
+    r7 = tl_from_bytes_##x(p + 7 * TL_LANES_##x); \
+}
+#define TL_PUT_BYTES(x, to) { \
+    uint8_t *p = (uint8_t *)(to); \
+    tl_to_bytes_##x(p, r0), tl_to_bytes_##x(p + TL_LANES_##x, r1), tl_to_bytes_##x(p + 2 * TL_LANES_##x, r2); \
+    tl_to_bytes_##x(p + 3 * TL_LANES_##x, r3), tl_to_bytes_##x(p + 4 * TL_LANES_##x, r4); \
+    tl_to_bytes_##x(p + 5 * TL_LANES_##x, r5), tl_to_bytes_##x(p + 6 * TL_LANES_##x, r6); \
+    tl_to_bytes_##x(p + 7 * TL_LANES_##x, r7); \
+}
 #define TL_COLUMN(x, real) \
     real value, next = 0; \
     const int64_t rest = tl_rest_##x(code, i, &value, &next), strip = TL_STRIP_BYTES / sizeof(real); \
@@ -63,8 +82,7 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
         real both[TL_STRIP_BYTES / sizeof(real)]; \
         const char *at = (const char *)both; \
         for (int64_t j = 0; j < strip; j++) both[j] = j < rest ? value : next; \
-        r0 = tl_at_##x(at, 0), r1 = tl_at_##x(at, 1), r2 = tl_at_##x(at, 2), r3 = tl_at_##x(at, 3); \
-        r4 = tl_at_##x(at, 4), r5 = tl_at_##x(at, 5), r6 = tl_at_##x(at, 6), r7 = tl_at_##x(at, 7); \
+        TL_GET(x, at) \
     }
 #define TL_ENDS(x, real) \
     TL_STEP(spread, x) { \
@@ -88,6 +106,10 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     } \
     TL_STEP(column, x) { TL_COLUMN(x, real) TL_NEXT(x) } \
     TL_STEP(column_s, x) { TL_COLUMN(x, real) TL_PUT(x, code->at[3] + i) TL_NEXT(x) } \
+    TL_STEP(bytes, x) { TL_GET_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_NEXT(x) } \
+    TL_STEP(bytes_s, x) { TL_GET_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_PUT(x, code->at[1] + i) TL_NEXT(x) } \
+    TL_STEP(truth_0, x) { TL_PUT_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_NEXT(x) } \
+    TL_STEP(truth_m, x) { TL_GET(x, code->at[0] + i) TL_PUT_BYTES(x, code->at[1] + i / (int64_t)sizeof(real)) TL_NEXT(x) } \
     TL_STEP(stop, x) {} \
     /* A list of steps over the first `bytes` of every operand, a whole number of strips. */ \
     static void tl_run_##x(const tl_code *code, int64_t bytes) { \

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from tlean._core.table import STEPS
+from tlean.ops.layout import conversion_op
 
 from ..chain_code import COLUMN, MOST_STEPS, RunStep
 from ..target import Bound
@@ -40,6 +41,8 @@ def is_step(op: Bound, suffix: str) -> bool:
     """Whether an op runs in registers; the others are loops over a block."""
     if op.record.spreads:
         return op.spreads or (op.stretches and stretched_input(op).kind == COLUMN)
+    if op.converts:
+        return op.record.name == conversion_op("bool") or op.specs[0].dtype == "bool"  # type: ignore[union-attr]
     return f"{op.record.kernel}:{suffix}:0" in STEPS
 
 
@@ -77,11 +80,20 @@ class Runs:
         if len(self._open) == MOST_STEPS - 1:
             self.close()
         made = op.made
+        if op.record.name == conversion_op("bool"):
+            # The lanes stay in the registers.
+            there = self._held == op.reads[0]
+            read = () if there else (self.operands[op.reads[0]],)
+            self._step(f"truth_{'0' if there else 'm'}:{self.suffix}", first, (*read, self.operands[made]))
+            self._held = op.reads[0]
+            return
         passed_on = following is not None and list(following).count(made) == 1 and len(self._open) < MOST_STEPS - 2
         stores = not passed_on or not last or made in self.kept
         operands = list(op.reads)
         if op.record.spreads:
             name = f"{'column' if op.stretches else 'spread'}{'_s' if stores else ''}:{self.suffix}"
+        elif op.converts:
+            name = f"bytes{'_s' if stores else ''}:{self.suffix}"
         else:
             held = "m"
             if self._held in operands:

@@ -1,4 +1,5 @@
-"""Expansion: every op that has no kernel on the target becomes its decomposition, and an op that broadcasts the op on stretched copies."""
+"""Expansion: every op that has no kernel on the target becomes its decomposition, an op of Booleans its form on lanes, and an op that
+broadcasts the op on stretched copies."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from ..cpu import CPU
 from ..derive import conversion, decomposition
 from ..graph import Graph, GraphNode, GraphRef
 from ..target import Target
+from .lanes import in_lanes
 from .stretch import stretched
 
 
@@ -18,7 +20,7 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
 
     Raises: DeviceError for an op that has neither a kernel nor a decomposition.
     """
-    return stretched(_expand(graph, target))
+    return stretched(in_lanes(_expand(graph, target)))
 
 
 def _expand(graph: Graph, target: Target) -> Graph:
@@ -44,7 +46,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
                     works = node.record.dtypes_at(*call[1:]).works
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
                 parts = decomposition(*call)
-            inner = expand(parts, target)
+            inner = _expand(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))

@@ -2,7 +2,8 @@
 
 A group is a set of elementwise ops over the same number of elements whose inputs from outside are all ready before the group starts. The
 group runs the very loops of its ops, so fusing changes no bit. A smaller array that its ops read stretched (`broadcast_to`) is stretched
-inside the group, block by block, in each group that reads it.
+inside the group, block by block, in each group that reads it. Inside it is of one dtype: arrays of others are converted as they are read,
+and values to Booleans as they are written.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from tlean.dtypes import FLOATS
 
 from ..chain_code import MOST_OPERANDS
 from ..graph import Graph
-from ..target import Bound, Step, Target
+from ..target import Bound, Step, Target, group_dtype
+from .lanes import as_one_op
 from .remake import made_again, remade
 from .tails import MANY, tails_of
 
@@ -26,9 +28,13 @@ _Kind = tuple[int, str]
 def _kind(graph: Graph, op: Bound, target: Target) -> _Kind | None:
     # The kind of group that the op can be part of; None if it runs alone.
     out = graph.specs[op.made]
-    if len(op.node.outputs) != 1 or out.dtype not in FLOATS or out.size == 0 or len(op.reads) > MOST_OPERANDS:
+    if len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > MOST_OPERANDS:
         return None
-    kind = out.size, out.dtype
+    kind = out.size, group_dtype(graph, op)
+    if kind[1] not in FLOATS:
+        return None
+    if op.converts:
+        return kind if target.fuses(op.record, op.specs[0].dtype) else None  # type: ignore[union-attr]
     if op.spreads or (op.stretches and target.stretches):
         return kind
     if not target.fuses(op.record, out.dtype) or any(s is None or (s.size, s.dtype) != kind for s in op.specs):
@@ -41,7 +47,7 @@ class _Group:
     position: int
     kind: _Kind
     ops: list[Bound] = field(default_factory=list)
-    #: Numbers that are spread, and arrays that are stretched, inside.
+    #: Numbers that are spread, and arrays that are stretched or converted, inside.
     spread: set[int] = field(default_factory=set)
 
 
@@ -72,11 +78,14 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
         if isinstance(item, _Group) and not visible:
             # Those that read its values make them themselves.
             continue
-        if isinstance(item, _Group) and len(item.ops) > 1:
+        whole = as_one_op(graph, item.ops, visible) if isinstance(item, _Group) and len(item.ops) > 1 else None
+        if whole is not None:
+            steps.append(target.instruction(graph, whole, (whole.made,)))
+        elif isinstance(item, _Group) and len(item.ops) > 1:
             # A value that is only summed: the group makes its sums, in place of the items that would.
             only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned}
             only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
-            sums, *others = tails_of(graph, item.ops, only, item.kind[0], target.sums_rows) or [[]]
+            sums, *others = tails_of(item.ops, only, item.kind, graph, target.sums_rows) or [[]]
             # What is summed in another way is made once more for that, if it is little work.
             apart = [(again, tails) for tails in others if (again := made_again(graph, item.ops, tails, item.kind[0]))]
             taken = {op.reads[0] for tails in (sums, *(tails for _, tails in apart)) for op in tails}
@@ -103,7 +112,7 @@ def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
         again: dict[int, Bound] = {}
         read = {v: home[v] for op in item.ops for v in op.reads if v not in own and v in home}
         for v, source in read.items():
-            if source.kind == item.kind:
+            if source.kind == item.kind and graph.specs[v].dtype == item.kind[1]:
                 again |= {op.made: op for op in remade(graph, source.ops, v, item.kind[0]) if op.made not in own}
         # In the order of the groups that made them, which is one in which they may run.
         sources = sorted(set(read.values()), key=_position)
@@ -129,8 +138,8 @@ class _Grouping:
         #: The groups of some kind that read a value, by position.
         self.readers: dict[tuple[int, _Kind], list[_Group]] = {}
         self.latest: dict[_Kind, _Group] = {}
-        #: Numbers to spread and arrays to stretch: done inside each group that reads them, and in memory only for readers of another
-        #: kind. What one of these reads is in memory, never itself still to be spread.
+        #: Numbers to spread, arrays to stretch and those to convert: done inside each group that reads them, and in memory only for
+        #: readers of another kind. What one of these reads is in memory, never itself still to be spread.
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:
@@ -140,9 +149,17 @@ class _Grouping:
             self.materialize(op.reads[0])
             self.pending[op.made] = op
             return
+        if kind is not None and op.converts and self.graph.specs[op.made].dtype == kind[1]:
+            # What it converts is in memory.
+            self.materialize(op.reads[0])
+            self.pending[op.made] = op
+            return
         if kind is not None and op.spreads:
             # A number that is still to be spread over one element is that number.
             source = self.pending.get(op.reads[0])
+            if source is not None and source.converts:
+                self.materialize(op.reads[0])
+                source = None
             self.pending[op.made] = op if source is None else op._replace(reads=source.reads)
             return
         if kind is None:
@@ -181,12 +198,16 @@ class _Grouping:
             related[self.latest[kind].position] = self.latest[kind]
         for _, candidate in sorted(related.items()):
             if len(candidate.ops) < self.target.most_in_group and all(
-                self.home.get(r) is candidate or self._ready_at(r) < candidate.position for r in reads
+                self._inside(candidate, r) or self._ready_at(r) < candidate.position for r in reads
             ):
                 return candidate
         group = _Group(len(self.items), kind)
         self.items.append(group)
         return group
+
+    def _inside(self, group: _Group, value: int) -> bool:
+        # Whether a group has a value in its dtype; what it writes in another is for others to read.
+        return self.home.get(value) is group and self.graph.specs[value].dtype == group.kind[1]
 
     def _ready_at(self, value: int) -> int:
         if value in self.pending:
@@ -194,7 +215,7 @@ class _Grouping:
         return self.ready.get(value, -1)
 
     def materialize(self, value: int) -> None:
-        """Put what is still to be spread or stretched into memory."""
+        """Put what is still to be spread, stretched or converted into memory."""
         op = self.pending.pop(value, None)
         if op is not None:
             group = _Group(len(self.items), (self.graph.specs[value].size, self.graph.specs[value].dtype))

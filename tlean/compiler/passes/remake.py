@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tlean.ops import expression as ex
-from tlean.ops.elementwise import FORMULAS
+from tlean.ops.elementwise import formula_of_kernel
 
 from ..graph import Graph
 from ..target import Bound
@@ -27,7 +27,7 @@ def remade(graph: Graph, group: Sequence[Bound], wanted: int, elements: int, mos
             needed.update(op.reads)
             large.update(v for v in op.reads if v not in makers and graph.specs[v].size == elements)
             result.append(op)
-            work += 0 if op.record.spreads else ex.cost(FORMULAS[op.record.kernel].tree)
+            work += 0 if op.record.spreads else 1 if op.converts else ex.cost(formula_of_kernel(op.record.kernel).tree)
     stretches = any(op.stretches for op in result)
     return result[::-1] if stretches and len(large) <= 1 and work <= (most if large else _MOST_WORK) else []
 

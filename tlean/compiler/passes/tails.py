@@ -45,15 +45,19 @@ def tail_of(graph: Graph, op: Bound, elements: int) -> Tail | None:
     return None
 
 
-def tails_of(graph: Graph, group: Sequence[Bound], readers: dict[int, list[Bound]], elements: int, by_rows: bool) -> list[list[Bound]]:
+def tails_of(
+    group: Sequence[Bound], readers: dict[int, list[Bound]], kind: tuple[int, str], graph: Graph, by_rows: bool
+) -> list[list[Bound]]:
     """The ops that can be tails of a group, those together that can be its tails at once; the most values first.
 
     Args:
         readers: for each value of the group that nothing but these ops reads, the ops.
+        kind: the elements of the group, and its dtype.
         by_rows: whether the target sums rows and columns in a group.
 
     All are totals, or all see the same rows. Rows and columns are for what is stretched: there the value is the largest array.
     """
+    elements, dtype = kind
     by_rows &= elements >= MANY and any(op.stretches for op in group)
     values: dict[tuple[int, int], list[int]] = {}
     for v, ops in readers.items():
@@ -61,7 +65,7 @@ def tails_of(graph: Graph, group: Sequence[Bound], readers: dict[int, list[Bound
         shape = found.pop() if len(found) == 1 else None
         if shape is not None and (by_rows or shape == (1, elements)):
             values.setdefault(shape, []).append(v)
-    item = SIZES[graph.specs[group[-1].made].dtype]
+    item = SIZES[dtype]
     sets = []
     for (rows, width), found_values in values.items():
         fits = width <= MODULES["reduce"].SEGMENT_LENGTH and 8 * width * item * len(found_values) <= _MOST_TILE_BYTES

@@ -21,19 +21,20 @@ def name_of(kernel: str, suffix: str) -> str:
     return kernel if suffix == "f32" else f"{kernel}:{suffix}"
 
 
-def _value(target: str, source: str) -> str:
+def converted_value(target: str, source: str, x: str) -> str:
+    """The C expression of a value in the dtype with the ending `target`; x is the name of one of that with the ending `source`."""
     if target == "b8":
-        return "x != 0"
+        return f"{x} != 0"
     if target in _RANGES and source == "f32":
         within, least = _RANGES[target]
-        return f"{within} ? ({TYPES[target]})x : {least}"
-    return f"({TYPES[target]})x"
+        return f"{within.replace('x', x)} ? ({TYPES[target]}){x} : {least}"
+    return f"({TYPES[target]}){x}"
 
 
 def _source(target: str, source: str) -> str:
     return f"""
 extern "C" __global__ void k_{target}_of_{source}({TYPES[target]} *y, const {TYPES[source]} *in, i64 n) {{
-    TL_EACH(i, n) {{ const {TYPES[source]} x = in[i]; y[i] = {_value(target, source)}; }}
+    TL_EACH(i, n) {{ const {TYPES[source]} x = in[i]; y[i] = {converted_value(target, source, "x")}; }}
 }}
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...ops import expression as ex
-from ...ops.elementwise import FORMULAS, Formula
+from ...ops.elementwise import FORMULAS, LANES, Formula
 from .plan import COMMON, Argument, Family, In, Launch, Out, Plan, Planner, flat_by_fours
 
 
@@ -14,23 +14,27 @@ def kernel_source(formula: Formula) -> str:
     names = {name: name for name in (*formula.inputs, *formula.parameters)}
     declarations, value = ex.to_cuda(formula.tree, names)
     used = [x for x in formula.inputs if x in ex.variables(formula.tree)]
-    pointers = [f"const float *{x}_at" for x in formula.inputs]
-    arguments = ["float *out", *pointers, *(f"float {p}" for p in formula.parameters), "i64 n"]
+    types = {x: "unsigned char" if x in formula.booleans else "float" for x in formula.inputs}
+    fours = {"unsigned char": "uchar4", "float": "float4"}
+    result = "unsigned char" if formula.condition else "float"
+    pointers = [f"const {types[x]} *{x}_at" for x in formula.inputs]
+    arguments = [f"{result} *out", *pointers, *(f"float {p}" for p in formula.parameters), "i64 n"]
     of = f"of_{formula.name}"
-    element = [f"const float {x}" for x in used] + [f"const float {p}" for p in formula.parameters]
+    element = [f"const {types[x]} {x}" for x in used] + [f"const float {p}" for p in formula.parameters]
 
     def call(pattern: str) -> str:
         return f"{of}({', '.join([*(pattern.format(x) for x in used), *formula.parameters])})"
 
-    fours = "".join(f"const float4 {x} = ((const float4 *){x}_at)[i]; " for x in used)
+    loads = "".join(f"const {fours[types[x]]} {x} = ((const {fours[types[x]]} *){x}_at)[i]; " for x in used)
+    four = fours[result]
     lanes = ", ".join(call(f"{{}}.{lane}") for lane in "xyzw")
     addresses = " | ".join(["TL_ADDRESS(out)", *(f"TL_ADDRESS({x}_at)" for x in used)])
     return f"""
-static __device__ __forceinline__ float {of}({", ".join(element)}) {{ {" ".join([*declarations, f"return {value};"])} }}
+static __device__ __forceinline__ {result} {of}({", ".join(element)}) {{ {" ".join([*declarations, f"return {value};"])} }}
 extern "C" __global__ void k_{formula.name}({", ".join(arguments)}) {{
     i64 done = 0;
     if (TL_BY_FOURS({addresses})) {{
-        TL_EACH(i, n / 4) {{ {fours}const float4 four = {{{lanes}}}; ((float4 *)out)[i] = four; }}
+        TL_EACH(i, n / 4) {{ {loads}const {four} four = {{{lanes}}}; (({four} *)out)[i] = four; }}
         done = n / 4 * 4;
     }}
     TL_EACH(i, n - done) out[done + i] = {call("{}_at[done + i]")};
@@ -85,8 +89,14 @@ def accumulation(n: int, into: Argument, contribution: Argument) -> Launch:
     return flat_by_fours("k_accumulate", n, into, contribution)
 
 
+def _name(formula: Formula) -> str:
+    return f"{formula.name}:b8" if formula.inputs and formula.booleans == set(formula.inputs) else formula.name
+
+
+_ALL = {_name(formula): formula for formula in (*FORMULAS.values(), *LANES.values())}
+
 FAMILY = Family(
     "elementwise",
-    COMMON + _WORDS + _ACCUMULATE + ex.CUDA_PRELUDE + "".join(map(kernel_source, FORMULAS.values())),
-    {name: _planner(formula) for name, formula in FORMULAS.items()},
+    COMMON + _WORDS + _ACCUMULATE + ex.CUDA_PRELUDE + "".join(map(kernel_source, _ALL.values())),
+    {name: _planner(formula) for name, formula in _ALL.items()},
 )

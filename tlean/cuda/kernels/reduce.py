@@ -112,6 +112,23 @@ extern "C" __global__ void k_maximum(float *y, int *index32, i64 *index64, const
     }
 }
 
+/* Whether any is true, or all: whether there is one of which that decides. */
+extern "C" __global__ void k_truth(unsigned char *y, const unsigned char *x, Runs r, i64 every, i64 rows, i64 n) {
+    __shared__ int found[256];
+    TL_ROW
+    const int t = threadIdx.y * blockDim.x + threadIdx.x;
+    const unsigned char *from = x + offset_of(row, r.kept, r.kept_stride);
+    int decides = 0;
+    TL_LANES(j, n) decides |= (from[offset_of(j, r.reduced, r.reduced_stride)] != 0) != every;
+    found[t] = decides;
+    __syncthreads();
+    for (int s = blockDim.x / 2; s > 0; s /= 2) {
+        if ((int)threadIdx.x < s) found[t] |= found[t + s];
+        __syncthreads();
+    }
+    if (mine && threadIdx.x == 0) y[row] = found[t] != every;
+}
+
 extern "C" __global__ void k_take_at(float *y, const float *x, const int *index, Runs r, i64 n) {
     TL_EACH(i, n) y[i] = x[offset_of(i, r.kept, r.kept_stride) + offset_of(index[i], r.reduced, r.reduced_stride)];
 }
@@ -215,6 +232,14 @@ def _maximum(*outs: Argument) -> Planner:
     return plan
 
 
+def _truth(every: int) -> Planner:
+    def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        runs, kept, count = _runs(ints)
+        return Plan((by_rows("k_truth", kept, count, Out(0), In(0), runs, every),))
+
+    return plan
+
+
 def take_at(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     runs, kept, _ = _runs(ints)
     return Plan((flat("k_take_at", kept, Out(0), In(0), In(1), runs),))
@@ -238,6 +263,8 @@ FAMILY = Family(
         "reduce_max": _maximum(Out(0), Out(1), 0),
         "max_index": _maximum(0, Out(0), 0),
         "argmax": _maximum(0, 0, Out(0)),
+        "any:b8": _truth(0),
+        "all:b8": _truth(1),
         "take_at": take_at,
         "place_at": place_at,
         "cumsum": cumsum,

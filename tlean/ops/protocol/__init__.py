@@ -29,6 +29,7 @@ from .elementwise import ElementwiseOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps
+from .logic import LogicOps
 from .loss import LossOps
 from .norm import NormOps
 from .pool import PoolOps
@@ -41,6 +42,7 @@ from .ref import Index, Ints, Mask, Ref
 class Ops(
     ElementwiseOps,
     ActivationOps,
+    LogicOps,
     LayoutOps,
     IndexingOps,
     ReduceOps,

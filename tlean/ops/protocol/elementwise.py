@@ -1,4 +1,4 @@
-"""Arithmetic, comparison and selection, element by element. Arguments broadcast as NumPy's do; those of a `Tape` have one shape."""
+"""Arithmetic, element by element. Arguments broadcast as NumPy's do; those of a `Tape` have one shape."""
 
 from __future__ import annotations
 
@@ -224,55 +224,6 @@ class ElementwiseOps(Protocol):
         Returns: `s`, of the wider dtype of both.
         Raises: DTypeError for floats; ShapeError if they do not broadcast.
         Derivative: none.
-        """
-        ...
-
-    def greater(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Comparison: y = 1 where a > b, else 0 (also where either is NaN).
-
-        Args:
-            a, b: arrays that broadcast to a shape `s`.
-
-        Returns: `s`, of the float dtype.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: none.
-        """
-        ...
-
-    def greater_equal(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Comparison: y = 1 where a ≥ b, else 0 (also where either is NaN).
-
-        Args:
-            a, b: arrays that broadcast to a shape `s`.
-
-        Returns: `s`, of the float dtype.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: none.
-        """
-        ...
-
-    def equal(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Comparison: y = 1 where a = b, else 0 (also where either is NaN).
-
-        Args:
-            a, b: arrays that broadcast to a shape `s`.
-
-        Returns: `s`, of the float dtype.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: none.
-        """
-        ...
-
-    def where(self, c: Ref, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Selection: y = a where c ≠ 0, else b. A NaN in c counts as not zero.
-
-        Args:
-            c: the condition, `s`, of the float dtype; it has no gradient.
-            a, b: arrays that broadcast to a shape `s`.
-
-        Returns: `s`.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: g to the branch taken; the other gets an exact 0, even where its value is NaN or infinite.
         """
         ...
 

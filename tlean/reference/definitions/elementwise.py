@@ -25,7 +25,7 @@ def evaluate(formula: Formula, inputs: tuple[np.ndarray, ...], options: dict[str
     """The value of an elementwise op, in the numbers that its inputs hold."""
     parameters = formula.values(options)
     shape = np.broadcast_shapes(*(x.shape for x in inputs))
-    if not scalars.is_exact(inputs[0]):
+    if not any(map(scalars.is_exact, inputs)):
         env = {**dict(zip(formula.inputs, inputs, strict=True)), **parameters}
         return np.broadcast_to(expression.evaluate(formula.tree, env, _ARRAYS), shape)
     inputs = tuple(np.broadcast_to(x, shape) for x in inputs)
@@ -49,6 +49,9 @@ _ARRAYS: dict[str, Callable] = {
     "less": np.less,
     "less_equal": np.less_equal,
     "equal": np.equal,
+    "not_equal": np.not_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
     "select": lambda c, a, b: np.where(np.not_equal(c, 0), a, b),
     "max": np.maximum,
     "min": np.minimum,
@@ -104,6 +107,9 @@ _FRACTIONS: dict[str, Callable] = {
     "less": _exactly(operator.lt),
     "less_equal": _exactly(operator.le),
     "equal": _exactly(operator.eq),
+    "not_equal": _exactly(operator.ne),
+    "logical_and": operator.and_,
+    "logical_or": operator.or_,
     "select": lambda c, a, b: a if c else b,
     "max": _exactly(max),
     "min": _exactly(min),

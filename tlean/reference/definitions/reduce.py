@@ -53,6 +53,14 @@ def _groups(shape, axes):
         ]
 
 
+def any_(x, *, axis, keepdims=False):
+    return np.any(x, axis=axis, keepdims=keepdims)
+
+
+def all_(x, *, axis, keepdims=False):
+    return np.all(x, axis=axis, keepdims=keepdims)
+
+
 def max_index(x, *, axis, keepdims=False):
     positions = [np.argmax(np.array([x[i] for i in group], dtype=x.dtype)) for group in _groups(x.shape, axis)]
     return np.reshape(positions, np.sum(np.zeros(x.shape), axis=axis, keepdims=keepdims).shape)
@@ -73,6 +81,6 @@ def place_at(v, index, *, shape, axis):
 
 
 DEFINITIONS = {
-    **{f.__name__.rstrip("_"): f for f in (reduce_sum, reduce_mean, reduce_max, sum_, mean, argmax, cumsum)},
+    **{f.__name__.rstrip("_"): f for f in (reduce_sum, reduce_mean, reduce_max, any_, all_, sum_, mean, argmax, cumsum)},
     **{f"_{f.__name__}": f for f in (reverse_cumsum, max_index, take_at, place_at)},
 }

@@ -11,8 +11,10 @@ cdef extern from "elementwise_kernels.h" nogil:
         void* kernel
         tl_inner inner
         int inputs
-        int size
+        int sizes[4]
         int work
+        int adds
+        int fuses
     const tl_entry* tl_entries
     int TL_ENTRIES
     int64_t TL_CHUNK
@@ -50,13 +52,13 @@ cdef void run_span(Job* job, int64_t start, int64_t count, void* out) noexcept n
     cdef void* inp[3]
     cdef int k
     for k in range(job.entry.inputs):
-        inp[k] = job.inp[k] + start * job.entry.size
+        inp[k] = job.inp[k] + start * job.entry.sizes[1 + k]
     job.entry.inner(out, inp, count, job.floats, job.accumulate)
 
 
 cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef Job* job = <Job*>context
-    cdef int64_t size = job.entry.size, start = chunk * TL_CHUNK, end = min(start + TL_CHUNK, job.n), count
+    cdef int64_t size = job.entry.sizes[0], start = chunk * TL_CHUNK, end = min(start + TL_CHUNK, job.n), count
     cdef char room[TL_STREAM_BLOCK + 64]
     cdef char* block = room + (-<uintptr_t>room & 63)
     if not job.streams:
@@ -72,16 +74,17 @@ cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 
 cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil:
     cdef Job job
-    cdef int k
+    cdef int k, nbytes = entry.sizes[0]
     job.entry = entry
     job.out = <char*>out[0]
     for k in range(entry.inputs):
         job.inp[k] = <char*>inp[k]
+        nbytes += entry.sizes[1 + k]
     job.n = n
     job.floats = floats
     job.accumulate = accumulate
     # Formulas of much arithmetic are not bound by memory (`work`: 40 a byte moved, see emit_c.py).
-    job.streams = not accumulate and entry.work <= 60 * entry.size * (entry.inputs + 2) and tl_streams(n * entry.size * (entry.inputs + 1))
+    job.streams = not accumulate and entry.work <= 60 * (nbytes + entry.sizes[0]) and tl_streams(n * nbytes)
     for k in range(entry.inputs):
         # In place the lines are at hand.
         if job.inp[k] == job.out:
@@ -92,13 +95,13 @@ cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, con
 
 tl_in_chunks = in_chunks
 
-# "<op>:<f32|f64>" -> the address of its kernel (kernel.h), and of its loop on one thread (`tl_inner`), which a fused chain calls block by
-# block: the same bits, since an element's value depends on nothing but its inputs. "accumulate" adds in[0] to out[0].
+# "<op>:<f32|f64|b8>" -> the address of its kernel (kernel.h), and of its loop on one thread (`tl_inner`), which a fused chain calls block
+# by block: the same bits, since an element's value depends on nothing but its inputs. "accumulate" adds in[0] to out[0].
 KERNELS = {tl_entries[i].name.decode(): <size_t>tl_entries[i].kernel for i in range(TL_ENTRIES)}
 KERNELS["accumulate:f32"] = <size_t>&accumulate_f32_kernel
 KERNELS["accumulate:f64"] = <size_t>&accumulate_f64_kernel
-INNER = {tl_entries[i].name.decode(): <size_t>tl_entries[i].inner for i in range(TL_ENTRIES)}
-ACCUMULATES = {name.partition(":")[0] for name in KERNELS}
+INNER = {tl_entries[i].name.decode(): <size_t>tl_entries[i].inner for i in range(TL_ENTRIES) if tl_entries[i].fuses}
+ACCUMULATES = {"accumulate", *[tl_entries[i].name.decode().partition(":")[0] for i in range(TL_ENTRIES) if tl_entries[i].adds]}
 # The steps of the register machine (plan/chain_machine.h), as "<op>:<f32|f64>:<input in the registers>", its moves; the bytes of a strip.
 STEPS = {tl_steps[i].name.decode(): <size_t>tl_steps[i].step for i in range(TL_STEPS)}
 STRIP_BYTES = TL_STRIP_BYTES

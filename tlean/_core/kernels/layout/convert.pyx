@@ -61,6 +61,11 @@ cdef void convert_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     c.run(c.dst + first * c.dst_bytes, c.src + first * c.src_bytes, least(CHUNK, c.elements - first))
 
 
+cdef void convert_inner(target* dst, source** inp, int64_t n, const double* floats, int accumulate) noexcept nogil:
+    # A block of a fused group (`tl_inner`).
+    convert_run[target, source](dst, inp[0], n)
+
+
 cdef int convert(target** out, source** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Convert c
     c.run = <run_fn>convert_run[target, source]
@@ -92,4 +97,12 @@ KERNELS = {
     # The same for integers and Booleans as a value is copied.
     "copy:i64": <size_t>&convert[int64_t, int64_t], "copy:i32": <size_t>&convert[int32_t, int32_t],
     "copy:b8": <size_t>&convert[uint8_t, uint8_t],
+}
+# Of conversions that groups do: those to their dtype, and those of their values to Booleans.
+INNER = {
+    "as_float32:f64": <size_t>&convert_inner[float, double], "as_float32:i64": <size_t>&convert_inner[float, int64_t],
+    "as_float32:i32": <size_t>&convert_inner[float, int32_t], "as_float32:b8": <size_t>&convert_inner[float, uint8_t],
+    "as_float64:f32": <size_t>&convert_inner[double, float], "as_float64:i64": <size_t>&convert_inner[double, int64_t],
+    "as_float64:i32": <size_t>&convert_inner[double, int32_t], "as_float64:b8": <size_t>&convert_inner[double, uint8_t],
+    "as_bool:f32": <size_t>&convert_inner[uint8_t, float], "as_bool:f64": <size_t>&convert_inner[uint8_t, double],
 }
