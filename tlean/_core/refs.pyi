@@ -9,6 +9,7 @@ def install_arrays(
     product: Callable[..., Any],
     transposed: Callable[..., Any],
     compare: Callable[..., Any],
+    bitwise: Callable[..., Any],
     ufunc: Callable[..., Any],
     function: Callable[..., Any],
     html: Callable[[Any], str],

@@ -214,7 +214,7 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
 def like(x: Any, value: Any) -> Any:
     """A value as an array of x's shape where it is a plain number; beside integers an integer is one."""
     if x.dtype in INTEGERS and isinstance(value, int | np.integer):
-        return value
+        return _beside_integers(x, value)
     if isinstance(value, int | float | np.number):
         return x.ops.broadcast_to(x.ops.const(float(value)), tuple(x.shape))
     return value
@@ -293,9 +293,14 @@ def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int
     return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
 
 
+def _beside_integers(x: Any, value: Any) -> Any:
+    # An integer, which takes x's dtype; an array of x's shape where shapes must be equal.
+    return np.full(x.shape, value, str(x.dtype)) if getattr(x.ops, "strict_shapes", False) else value
+
+
 def beside(x: Any, value: Any) -> Any:
-    """A value that x is compared with: a plain number as one of x's float dtype; beside integers an integer is one, a float is one of the
-    program's dtype.
+    """A value that x is compared with: a plain number as a number of x's float dtype, or of the program's where x holds no floats; an
+    integer beside integers as it is.
 
     Args:
         x: a reference.
@@ -305,13 +310,12 @@ def beside(x: Any, value: Any) -> Any:
     """
     if not isinstance(value, int | float | np.number | np.bool_):
         return value
-    strict = getattr(x.ops, "strict_shapes", False)
-    if x.dtype in INTEGERS and isinstance(value, int | np.integer | np.bool_):
-        return np.full(x.shape, value) if strict else value
+    if x.dtype in INTEGERS and isinstance(value, int | np.integer):
+        return _beside_integers(x, value)
     try:
         number = float(value)
     except OverflowError:
-        raise OptionError(f"a number beside an array must be one that a float holds, got an integer of {value.bit_length()} bits") from None
+        raise OptionError("a number beside an array must be one that a float holds, got a longer integer") from None
     full = x.ops._full(shape=(), value=number, dtype=str(x.dtype) if x.dtype in FLOATS else None)
     return x.ops.broadcast_to(full, tuple(x.shape)) if strict else full
 
@@ -335,10 +339,10 @@ def bitwise(x: Any, what: str, *operands: Any) -> Any:
         what: "and", "or", "xor" or "not".
         operands: the reference among them.
 
-    Raises: DTypeError where there is no such op.
+    Raises: DTypeError for floats.
     """
     if all(_is_boolean(y) for y in operands):
-        # A plain Boolean stands for an array of x's shape where shapes must be equal.
+        # Where shapes must be equal a plain Boolean is an array of x's shape.
         strict = getattr(x.ops, "strict_shapes", False)
         return getattr(x.ops, f"logical_{what}")(*(np.full(x.shape if strict else (), y) if isinstance(y, bool) else y for y in operands))
     return getattr(x.ops, f"bitwise_{what}")(*operands)

@@ -30,22 +30,21 @@ _OPERATORS: dict[Any, str] = {
     np.power: "pow",
     np.matmul: "matmul",
 }
+_OPERATORS |= {np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"}
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
-_LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
 #: Operators that are ops of integers alone.
-_OF_INTEGERS: dict[Any, str] = {
-    np.floor_divide: "floordiv",
-    np.remainder: "mod",
-    np.bitwise_and: "and",
-    np.bitwise_or: "or",
-    np.bitwise_xor: "xor",
-}
-_OF_INTEGERS |= {np.left_shift: "lshift", np.right_shift: "rshift"}
+_OF_INTEGERS: dict[Any, str] = {np.floor_divide: "floordiv", np.remainder: "mod", np.left_shift: "lshift", np.right_shift: "rshift"}
 _OPERATORS |= _OF_INTEGERS
-_REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
+_LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
+_REDUCED: dict[Any, str] = {
+    (np.add, "reduce"): "sum",
+    (np.maximum, "reduce"): "max",
+    (np.minimum, "reduce"): "min",
+    (np.add, "accumulate"): "cumsum",
+}
 _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.signbit, np.allclose, np.array_equal, np.array_equiv}

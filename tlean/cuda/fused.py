@@ -77,9 +77,8 @@ def group_of(graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: S
             lines.append(f"const float v{k} = {arguments[0]};")
             continue
         if op.converts:
-            source = SUFFIX[op.specs[0].dtype]  # type: ignore[union-attr]
-            value = converted_value(SUFFIX[graph.specs[op.made].dtype], source, arguments[0])
-            lines.append(f"const {type_of(op.made)} v{k} = {value};")
+            from_to = SUFFIX[graph.specs[op.made].dtype], SUFFIX[op.specs[0].dtype]  # type: ignore[union-attr]
+            lines.append(f"const {type_of(op.made)} v{k} = {converted_value(*from_to, arguments[0])};")
             continue
         formula = formula_of_kernel(op.record.kernel)
         given = dict(zip(formula.inputs, arguments, strict=True))

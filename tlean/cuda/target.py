@@ -91,8 +91,8 @@ class Cuda(Target):
         works = works_in(record, op.specs, op.node.options)
         family, plan = family_of(record, self.mode, works), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.
-        writes_over = (record.kernel in FORMULAS or record.kernel in LANES) and not record.whole(op.specs, op.node.options)
-        in_place = {0: tuple(i for i in op.reads if i >= 0)} if writes_over else {}
+        writes_over = record.kernel in FORMULAS or record.kernel in LANES
+        in_place = {0: tuple(i for i in op.reads if i >= 0)} if writes_over and not record.whole(op.specs, op.node.options) else {}
         code = Code(tuple((family, launch) for launch in plan.launches))
         return Step(record.kernel, op.reads, outputs, (op.node,), code=code, scratch=plan.scratch, in_place=in_place)
 

@@ -172,9 +172,9 @@ def elementwise(
         algebraic=algebraic,
         differentiable=gradients is not None,
         broadcasts=len(inputs) > 1,
+        integers=form,
         dtypes=dict.fromkeys(booleans, TRUTH),
         out_dtype="bool" if formula_of.condition else FLOAT,
-        integers=form,
     )(type(name, (), rules))
 
 

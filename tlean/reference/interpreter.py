@@ -205,10 +205,6 @@ class Reference(OpsMethods):
             outputs = tuple(None if r is None else r.value for r in (outputs if isinstance(outputs, tuple) else (outputs,)))
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
-    def _condition(self, value: Any) -> Any:
-        # What is no reference keeps its dtype where it is true or not.
-        return value if value is None or isinstance(value, RefBase) else self.const(value)
-
     def _integers_of(self, record: OpDef, inputs: Sequence[Any]) -> Sequence[Any]:
         # The inputs with integers in place of what is no reference, where the op then computes in integers.
         places = [k for k, n in enumerate(record.inputs) if n in record.numbers and k < len(inputs)]
@@ -216,6 +212,10 @@ class Reference(OpsMethods):
             return inputs
         found = dict(zip(places, arrays, strict=True))
         return [x if isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
+
+    def _condition(self, value: Any) -> Any:
+        # What is no reference keeps its dtype where it is true or not.
+        return value if value is None or isinstance(value, RefBase) else self.const(value)
 
     def _next_seed(self) -> int:
         self._drawn += 1

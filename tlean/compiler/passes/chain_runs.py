@@ -82,9 +82,9 @@ class Runs:
         made = op.made
         if op.record.name == conversion_op("bool"):
             # The lanes stay in the registers.
-            held = self._held == op.reads[0]
-            codes = [*(() if held else (self.operands[op.reads[0]],)), self.operands[made]]
-            self._step(f"truth_{'0' if held else 'm'}:{self.suffix}", first, codes)
+            there = self._held == op.reads[0]
+            read = () if there else (self.operands[op.reads[0]],)
+            self._step(f"truth_{'0' if there else 'm'}:{self.suffix}", first, (*read, self.operands[made]))
             self._held = op.reads[0]
             return
         passed_on = following is not None and list(following).count(made) == 1 and len(self._open) < MOST_STEPS - 2

@@ -1,6 +1,6 @@
 """Booleans in lanes: where elementwise ops make and read Booleans, these are numbers, 1 and 0, of the dtype that the ops compute in.
 
-A comparison becomes its form on lanes; where its bytes are read too, these are made of the lanes; an op that reads Booleans reads lanes.
+A comparison becomes its form on lanes, and where its bytes are read too, these are made of the lanes; what reads Booleans reads lanes.
 So in `where(x > 0, a, b)` or `mul(x > 0, g)` no bytes are between the ops, and a fused group has numbers of one dtype in its vectors: bytes
 are read and written at its border (`bytes` and `truth` of `plan/chain_machine.h`). A group that is one op alone is that op again, whose
 kernel has the bytes.
@@ -48,7 +48,7 @@ def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> B
     reads = tuple([v if load is None else load.reads[0] for v, load in zip(op.reads, loads, strict=True)])
     node = GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name)
     specs = tuple([s if load is None else load.specs[0] for s, load in zip(op.specs, loads, strict=True)])
-    # Lanes that are not made of bytes are numbers of which nobody knows that they are 1 or 0.
+    # Lanes that are not made of bytes may be other numbers than 1 and 0.
     return None if any(s is None or s.dtype not in ("bool", *FLOATS) for s in specs) else Bound(node, reads, specs)
 
 
@@ -90,7 +90,8 @@ class _Lanes:
     def add(self, node: GraphNode) -> None:
         """The next node of the program."""
         record, made, out = node.record, node.outputs[0], self.out
-        form = _form(record)
+        # What is computed of integers alone has kernels on bytes.
+        form = None if record.whole(self.graph._specs_of(node.inputs), node.options) else _form(record)
         if form is not None and self.as_lanes(node, form):
             return
         source = node.inputs[0] if len(node.inputs) == 1 else None

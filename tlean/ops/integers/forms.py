@@ -107,8 +107,9 @@ _form("shift(x, *, c)", "x + c")
 _form("pow(x, *, c)", _call("pow", "x", "c"), least=0)
 _form("clamp(x, *, lo, hi)", "min(max(x, lo), hi)")
 _form("where(c, a, b)", "select(c == 0, b, a)", "select(c == 0, b, a)", others={"c": "bool"})
-for _name, _sign in {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}.items():
-    _form(f"{_name}(a, b)", f"a {_sign} b", f"a {_sign} b", result="bool")
+_COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!="}
+for _name, _sign in _COMPARED.items():
+    _form(f"{_name}(a, b)", f"select(a {_sign} b, 1, 0)", f"select(a {_sign} b, 1, 0)", result="bool")
 _form("floor_divide(a, b)", _call("floor_divide", "a", "b"), only=True)
 _form("remainder(a, b)", _call("remainder", "a", "b"), only=True)
 _form("bitwise_and(a, b)", _call("bitwise_and", "a", "b"), "min(a, b)", only=True)

@@ -12,7 +12,7 @@ from ..samples import Arr, Sample, bad, good
 
 
 def _samples() -> list[Sample]:
-    shapes = [
+    shapes: list[tuple[Shape, dict[str, Any]]] = [
         ((3, 4), {}), ((3, 4), {"axis": 0}), ((3, 4), {"axis": 1}), ((3, 4), {"axis": (0, 1), "keepdims": True}), ((), {}),
         ((2, 3, 4), {"axis": (0, 2)}), ((2, 3, 4, 5), {"axis": (1, 3), "keepdims": True}), ((2, 0), {"axis": 1}), ((0, 3), {"axis": 1}),
         ((2, 3), {"axis": ()}), ((5, 130), {"axis": 1}), ((70, 3), {"axis": 0}), ((300, 400), {"axis": 0}), ((300, 400), {}),
@@ -20,7 +20,11 @@ def _samples() -> list[Sample]:
     samples = [good(Arr(shape, "bool"), **options) for shape, options in shapes]
     # Of numbers every kind of what is not 0.
     samples.append(good(Arr((6,), "values", data=(0.0, -0.0, float("nan"), 0.0, 1e-300, -1.0)), axis=(), smooth=False))
-    errors = [("IndexRangeError", {"axis": 2}), ("IndexRangeError", {"axis": -3}), ("OptionError", {"axis": (0, -2)})]
+    errors: list[tuple[str, dict[str, Any]]] = [
+        ("IndexRangeError", {"axis": 2}),
+        ("IndexRangeError", {"axis": -3}),
+        ("OptionError", {"axis": (0, -2)}),
+    ]
     return [*samples, *(bad(error, Arr((3, 4), "bool"), **options) for error, options in errors)]
 
 

@@ -95,8 +95,8 @@ cdef int in_chunks(const tl_entry* entry, void** out, void** inp, int64_t n, con
 
 tl_in_chunks = in_chunks
 
-# "<op>:<f32|f64|b8>" -> the address of its kernel (kernel.h), and of its loop on one thread (`tl_inner`), which a fused chain calls block by
-# block: the same bits, since an element's value depends on nothing but its inputs. "accumulate" adds in[0] to out[0].
+# "<op>:<f32|f64|b8>" -> the address of its kernel (kernel.h), and of its loop on one thread (`tl_inner`), which a fused chain calls block
+# by block: the same bits, since an element's value depends on nothing but its inputs. "accumulate" adds in[0] to out[0].
 KERNELS = {tl_entries[i].name.decode(): <size_t>tl_entries[i].kernel for i in range(TL_ENTRIES)}
 KERNELS["accumulate:f32"] = <size_t>&accumulate_f32_kernel
 KERNELS["accumulate:f64"] = <size_t>&accumulate_f64_kernel
