@@ -27,6 +27,7 @@ HOT = [
     "elementwise/elementwise",
     "reduce/reduce",
     "reduce/maximum",
+    "reduce/running",
     "layout/layout",
     "layout/convert",
     "pool/pool",

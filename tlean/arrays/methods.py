@@ -32,90 +32,64 @@ def _axes(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(range(len(x.shape))) if axis is None else tuple(axis) if isinstance(axis, list | tuple) else (axis,)
 
 
-def _reduced(method: str, whole: str | None, along: str, x: Any, axis: Any, keepdims: bool, name: str | None) -> Any:
-    # One op: the one over all elements where no axis is named, else the one along axes.
+def _checked(method: str, axis: Any, keepdims: Any, unused: dict[str, Any]) -> tuple[Any, bool]:
+    # The axis and keepdims of a reduction, as an op takes them.
+    refuse(method, unused)
     if isinstance(axis, bool) or not (axis is None or isinstance(axis, tuple | list) or hasattr(axis, "__index__")):
         raise OptionError(f"{method}: axis must be None, an int or a tuple of ints, got {axis!r}")
-    keepdims = False if keepdims is np._NoValue else bool(keepdims)
-    if axis is None and whole is not None and not keepdims:
-        return getattr(x.ops, whole)(x, name=name)
-    return getattr(x.ops, along)(x, _axes(x, axis), keepdims, name=name)
+    return tuple(axis) if isinstance(axis, list) else axis, False if keepdims is np._NoValue else bool(keepdims)
 
 
-def _sum(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    refuse("sum", unused)
-    return _reduced("sum", "sum", "reduce_sum", x, axis, keepdims, name)
+def _reduction(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name over axes, all of them by default.
+    def run(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        return getattr(x.ops, method)(x, *_checked(method, axis, keepdims, unused), name=name)
+
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several."
+    return run
 
 
-def mean(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The mean of all elements, or along an axis or several."""
-    refuse("mean", unused)
-    return _reduced("mean", "mean", "reduce_mean", x, axis, keepdims, name)
+def _extreme(method: str) -> Callable[..., Any]:
+    # `x.max(b)` with an array or a float is elementwise, as `max(a, b)` is; with an int, a tuple, None or nothing it is the reduction.
+    def run(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        if "b" in unused:
+            other += (unused.pop("b"),)
+        if len(other) > 1 or (other and axis is not None):
+            raise OptionError(f"{method}: it takes one axis or one array, got {len(other) + (axis is not None)}")
+        if other and not _is_axis(other[0]):
+            refuse(method, unused)
+            return getattr(x.ops, method)(x, like(x, other[0]), name=name)
+        axis, keepdims = _checked(method, other[0] if other else axis, keepdims, unused)
+        return getattr(x.ops, method)(x, None, axis, keepdims, name=name)
+
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several; with an array or a float, of each element and that."
+    return run
 
 
 def _is_axis(value: Any) -> bool:
     return value is None or (isinstance(value, tuple | int | np.integer) and not isinstance(value, bool))
 
 
-def _max(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    return _extreme("max", x, other, axis, keepdims, name, unused)
+def _running(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name along an axis, of all elements in row-major order by default.
+    def run(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
+        refuse(method, unused)
+        return getattr(x.ops, method)(x, axis, name=name)
+
+    run.__doc__ = f"`{method}` along an axis; without one, of all elements in row-major order."
+    return run
 
 
-def _min(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    return _extreme("min", x, other, axis, keepdims, name, unused)
+def _moment(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name, with NumPy's name of the correction.
+    def run(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        ddof = unused.pop("correction", ddof)
+        unused.pop("mean", None)
+        axis, keepdims = _checked(method, axis, keepdims, unused)
+        return getattr(x.ops, method)(x, axis, keepdims, ddof, name=name)
 
-
-def _extreme(method: str, x: Any, other: Any, axis: Any, keepdims: bool, name: str | None, unused: dict[str, Any]) -> Any:
-    # `x.max(b)` with an array or a float is elementwise, as `max(a, b)` is; with an int, a tuple, None or nothing it is the reduction.
-    if "b" in unused:
-        other += (unused.pop("b"),)
-    refuse(method, unused)
-    if len(other) > 1 or (other and axis is not None):
-        raise OptionError(f"{method}: it takes one axis or one array, got {len(other) + (axis is not None)}")
-    if other and not _is_axis(other[0]):
-        return getattr(x.ops, method)(x, like(x, other[0]), name=name)
-    axis = other[0] if other else axis
-    if method == "max":
-        return _reduced("max", None, "reduce_max", x, axis, keepdims, name)
-    return x.ops.neg(_reduced("min", None, "reduce_max", x.ops.neg(x), axis, keepdims, None), name=name)
-
-
-def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The index of the first maximum along an axis; without one, in row-major order of all elements."""
-    refuse("argmax", unused)
-    if keepdims is True:
-        raise OptionError("argmax: keepdims must be left at its default, got keepdims=True")
-    return x.ops.argmax(x.ops.flatten(x), 0, name=name) if axis is None else x.ops.argmax(x, axis, name=name)
-
-
-def argmin(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The index of the first minimum along an axis; without one, in row-major order of all elements."""
-    return argmax(x.ops.neg(x), axis, keepdims=keepdims, name=name, **unused)
-
-
-def cumsum(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
-    """The running sum along an axis; without one, of all elements in row-major order."""
-    refuse("cumsum", unused)
-    return x.ops.cumsum(x.ops.flatten(x), 0, name=name) if axis is None else x.ops.cumsum(x, axis, name=name)
-
-
-def var(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The mean of the squared distances from the mean, over n − ddof."""
-    ddof = unused.pop("correction", ddof)
-    unused.pop("mean", None)
-    refuse("var", unused)
-    axes = _axes(x, axis)
-    center = x.ops.broadcast_to(mean(x, axes, keepdims=True), tuple(x.shape))
-    squares = x.ops.square(x.ops.sub(x, center))
-    if not ddof:
-        return mean(squares, axes, keepdims=keepdims, name=name)
-    n = math.prod(x.shape[k] for k in axes) - ddof
-    return x.ops.scale(_sum(squares, axes, keepdims=keepdims), 1.0 / n if n > 0 else math.nan, name=name)
-
-
-def std(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The square root of the variance."""
-    return x.ops.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims, **unused), name=name)
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several; `ddof` is what it calls correction."
+    return run
 
 
 def reshape(x: Any, *sizes: Any, shape: Any = None, name: str | None = None, **unused: Any) -> Any:
@@ -302,10 +276,10 @@ def compare(x: Any, op: str, other: Any) -> Any:
 
 #: The methods that every reference has, by name.
 METHODS: dict[str, Callable[..., Any]] = {
-    "sum": _sum,
-    "max": _max,
-    "min": _min,
-    **{f.__name__: f for f in (mean, argmax, argmin, cumsum, var, std)},
+    **{name: _reduction(name) for name in ("sum", "mean", "prod", "argmax", "argmin")},
+    **{name: _extreme(name) for name in ("max", "min")},
+    **{name: _moment(name) for name in ("var", "std")},
+    **{name: _running(name) for name in ("cumsum", "cumprod", "cummax", "cumlogsumexp")},
     **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
 }
 for _name, _function in METHODS.items():

@@ -26,7 +26,13 @@ _OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: 
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min"}
-_REDUCED = {(np.add, "reduce"): "sum", (np.maximum, "reduce"): "max", (np.minimum, "reduce"): "min", (np.add, "accumulate"): "cumsum"}
+_REDUCED: dict[Any, str] = {
+    (np.add, "reduce"): "sum",
+    (np.maximum, "reduce"): "max",
+    (np.minimum, "reduce"): "min",
+    (np.add, "accumulate"): "cumsum",
+}
+_REDUCED |= {(np.multiply, "reduce"): "prod"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
 _QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
@@ -221,14 +227,9 @@ def _inner(a: Any, b: Any) -> Any:
     raise OptionError(f"np.inner: the arguments must be two vectors, got {methods.shape_of(a)} and {methods.shape_of(b)}; see einsum")
 
 
-def _diff(a: Any, n: int = 1, axis: int = -1, **unused: Any) -> Any:
-    if any(v is not np._NoValue for v in unused.values()):
-        raise OptionError(f"np.diff: prepend and append must be left at their defaults, got {unused}")
-    k = normalize_axis(axis, len(a.shape))
-    for _ in range(n):
-        after, before = ((slice(None),) * k + (s,) for s in (slice(1, None), slice(None, max(a.shape[k] - 1, 0))))
-        a = a[after] - a[before]
-    return a
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
+    ends = (None if e is np._NoValue else e for e in (prepend, append))
+    return _ops((a, prepend, append)).diff(a, n, axis, *ends)
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
@@ -248,9 +249,11 @@ def _roll(a: Any, shift: int, axis: int | None = None) -> Any:
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if not (ord is None or (ord in (2, "fro") and (axis is not None or len(x.shape) == 1))):
-        raise OptionError(f"np.linalg.norm: the norm must be the Euclidean one, got ord={ord!r}")
-    return x.ops.sqrt(METHODS["sum"](x.ops.square(x), axis, keepdims=keepdims))
+    # Of a matrix, an order names a norm of the matrix.
+    matrix = len(x.shape) == 2 if axis is None else isinstance(axis, tuple) and len(axis) == 2
+    if ord is not None and (matrix or (axis is None and len(x.shape) != 1)) and not (matrix and ord == "fro"):
+        raise OptionError(f"np.linalg.norm: the norm must be one of vectors' or 'fro', got ord={ord!r}")
+    return x.ops.norm(x, 2 if ord is None else ord, axis, bool(keepdims))
 
 
 def _full_like(a: Any, fill_value: Any, **unused: Any) -> Any:
@@ -265,7 +268,7 @@ def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
+    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
     **{getattr(np, n): METHODS[n] for n in ("transpose", "swapaxes", "squeeze", "ravel", "clip", "copy", "dot", "astype")},

@@ -209,7 +209,7 @@ def _pullback(
         return pull
 
     several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
-    internal = f"_{formula.name}_grad" + (f"_{x}" if several else "")
+    internal = f"_{formula.name.lstrip('_')}_grad" + (f"_{x}" if several else "")
     parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
     declare_gradient(Formula(internal, used, parameters, tree, dict), algebraic, kinds)
 

@@ -133,7 +133,7 @@ def methods() -> str:
 
 
 #: NumPy's methods, which `RefBase` has in another form than the op of the name.
-_NUMPY = ("sum", "mean", "max", "min", "argmax", "cumsum", "reshape", "flatten")
+_NUMPY = ("sum", "mean", "max", "min", "argmax", "argmin", "var", "std", "cumsum", "reshape", "flatten")
 #: What no reference is the first argument of.
 _NO_METHODS = ("concat", "stack", "rand_uniform", "bernoulli_mask", "einsum")
 

@@ -49,7 +49,7 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
         )
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
-    install_op_names([n for n in [*OPS, *composites] if n[0] != "_"])
+    install_op_names([n for n in {**OPS, **composites} if n[0] != "_"])
 
 
 include "no_grad.pxi"
@@ -66,6 +66,11 @@ cdef bint flag_of(object value) except -1:
     if getattr(value, "dtype", None) == "bool" and getattr(value, "shape", None) == ():
         return bool(value)
     raise_error("OptionError", f"leaf: requires_grad must be True or False, got {type(value).__name__}")
+
+
+cdef inline bint is_axis(object value):
+    # Whether a second argument names axes, as tlean.ops.is_axis says it.
+    return value is None or isinstance(value, (tuple, int))
 
 
 cdef AnyTensor array_of(object value, str who):

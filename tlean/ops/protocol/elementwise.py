@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .ref import Ref
+from .ref import Ints, Ref
 
 
 class ElementwiseOps(Protocol):
@@ -193,27 +193,33 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def max(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Elementwise maximum: y = max(a, b); NaN where either is NaN. For the maximum along an axis see `reduce_max`.
+    def max(self, a: Ref, b: Ref | Ints | None = None, axis: Ints | None = None, keepdims: bool = False, *, name: str | None = None) -> Ref:
+        """The maximum of two arrays, element by element, or of one over axes; NaN where an element is NaN.
 
         Args:
-            a, b: arrays that broadcast to a shape `s`.
+            a, b: arrays that broadcast to a shape `s`. With an int, a tuple or None for b it is the axis, as in `max(x, 0)`.
+            axis: of one array: an axis or a tuple of distinct axes, negative ones counting from the end; None for all.
+            keepdims: keep the reduced axes with size 1.
 
-        Returns: `s`.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: g to the larger; g/2 to each where they are equal.
+        Returns: `s`; of one array its shape without the reduced axes (or with 1 there).
+        Raises: ShapeError if the arrays do not broadcast, or for a maximum of nothing; IndexRangeError if there is no such axis;
+            OptionError for axes of two arrays.
+        Derivative: of two arrays, g to the larger, g/2 to each where they are equal; over axes, g to the first that is greatest.
         """
         ...
 
-    def min(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Elementwise minimum: y = min(a, b); NaN where either is NaN.
+    def min(self, a: Ref, b: Ref | Ints | None = None, axis: Ints | None = None, keepdims: bool = False, *, name: str | None = None) -> Ref:
+        """The minimum of two arrays, element by element, or of one over axes; NaN where an element is NaN.
 
         Args:
-            a, b: arrays that broadcast to a shape `s`.
+            a, b: arrays that broadcast to a shape `s`. With an int, a tuple or None for b it is the axis, as in `min(x, 0)`.
+            axis: of one array: an axis or a tuple of distinct axes, negative ones counting from the end; None for all.
+            keepdims: keep the reduced axes with size 1.
 
-        Returns: `s`.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: g to the smaller; g/2 to each where they are equal.
+        Returns: `s`; of one array its shape without the reduced axes (or with 1 there).
+        Raises: ShapeError if the arrays do not broadcast, or for a minimum of nothing; IndexRangeError if there is no such axis;
+            OptionError for axes of two arrays.
+        Derivative: of two arrays, g to the smaller, g/2 to each where they are equal; over axes, g to the first that is least.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .ref import Index, Ref
+from .ref import Index, Ints, Ref
 
 
 class LossOps(Protocol):
@@ -37,15 +37,16 @@ class LossOps(Protocol):
         """
         ...
 
-    def logsumexp(self, x: Ref, axis: int = -1, *, name: str | None = None) -> Ref:
-        """Logarithm of the sum of exponentials along an axis: y = max + ln Σ e^(x − max); a scalar itself.
+    def logsumexp(self, x: Ref, axis: Ints | None = -1, keepdims: bool = False, *, name: str | None = None) -> Ref:
+        """Logarithm of the sum of exponentials over axes: y = max + ln Σ e^(x − max); a scalar itself.
 
         Args:
             x: `s`.
-            axis: the axis; negative ones count from the end.
+            axis: an axis or a tuple of distinct axes, negative ones counting from the end; None for all.
+            keepdims: keep the reduced axes with size 1.
 
-        Returns: `s` without the axis.
-        Raises: IndexRangeError if there is no such axis; ShapeError if it is empty.
+        Returns: `s` without the reduced axes (or with 1 there).
+        Raises: IndexRangeError if there is no such axis; OptionError if an axis is named twice; ShapeError over nothing.
         Derivative: g times the softmax of x.
         """
         ...

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import attention, conv, convert, indexing, layout, linalg, loss, norm, optim, pool, random, reduce
+from . import attention, conv, convert, indexing, layout, linalg, loss, norm, optim, pool, random, reduce, statistics
 
 DEFINITIONS: dict[str, Callable] = {}
-for _family in (convert, layout, indexing, reduce, linalg, conv, pool, norm, attention, loss, random, optim):
+for _family in (convert, layout, indexing, reduce, statistics, linalg, conv, pool, norm, attention, loss, random, optim):
     DEFINITIONS.update(_family.DEFINITIONS)
 
 CREATORS: dict[str, Callable] = {
