@@ -28,6 +28,7 @@ HOT = [
     "reduce/reduce",
     "reduce/maximum",
     "reduce/running",
+    "order/order",
     "layout/layout",
     "layout/convert",
     "pool/pool",

@@ -29,6 +29,7 @@ from .layout import LayoutOps
 from .linalg import LinalgOps
 from .loss import LossOps
 from .norm import NormOps
+from .order import OrderOps
 from .pool import PoolOps
 from .random import RandomOps
 from .reduce import ReduceOps
@@ -42,6 +43,7 @@ class Ops(
     LayoutOps,
     IndexingOps,
     ReduceOps,
+    OrderOps,
     LinalgOps,
     ConvOps,
     PoolOps,

@@ -86,7 +86,44 @@ def cumlogsumexp(x, *, axis):
     return back(np.logaddexp.accumulate(x, axis=0)) if x.size else back(x)
 
 
+# Order: NaN is the greatest, and equal elements stay in their order. Descending, the greatest come first.
+
+
+def argsort(x, *, axis, descending):
+    x, back = _along(x, axis)
+    y = np.empty(x.shape, dtype=np.int64)
+    for i in np.ndindex(x.shape[1:]):
+        line = x[(slice(None), *i)]
+        order = sorted(range(len(line)), key=lambda j, line=line: _rank(line[j]), reverse=descending)
+        y[(slice(None), *i)] = order
+    return back(y)
+
+
+def _rank(v):
+    return (1, 0) if v != v else (0, v)
+
+
+def sort(x, *, axis, descending):
+    index = argsort(x, axis=axis, descending=descending)
+    return x.reshape(-1)[index] if axis is None else np.take_along_axis(x, index, axis)
+
+
+def topk_index(x, *, k, axis, largest):
+    return np.take(argsort(x, axis=axis, descending=largest), range(k), axis=axis)
+
+
+def searchsorted(a, v, *, side):
+    def before(w, u):
+        return _rank(w) < _rank(u) or (side == "right" and _rank(w) == _rank(u))
+
+    return np.reshape([sum(before(w, u) for w in a) for u in v.flat], v.shape)
+
+
 DEFINITIONS = {
+    "sort": sort,
+    "argsort": argsort,
+    "_topk_index": topk_index,
+    "searchsorted": searchsorted,
     "prod": prod,
     "var": var,
     "_norm": norm,
