@@ -29,6 +29,7 @@ HOT = [
     "reduce/maximum",
     "layout/layout",
     "layout/convert",
+    "layout/create",
     "pool/pool",
     "pool/avg_pool",
     "pool/smooth",
