@@ -138,15 +138,20 @@ def full_like(ops: Any, x: Any, fill_value: Any, dtype: Any = None, shape: Any =
     return _like(ops, x, fill_value, dtype, shape, name)
 
 
+def _ndim(x: Any) -> int:
+    # The number of axes of an array or of nested lists.
+    if isinstance(getattr(x, "shape", None), tuple):
+        return len(x.shape)
+    return 1 + (_ndim(x[0]) if len(x) else 0) if isinstance(x, list | tuple) else 0
+
+
 @composite
 def one_hot(ops: Any, labels: Any, num_classes: Any, axis: Any = -1, dtype: Any = None, name: str | None = None) -> Any:
     """1 at each label, 0 elsewhere, along a new axis."""
     kind, depth = dtype_option(dtype), whole("num_classes", num_classes)
     if depth < 0:
         raise OptionError(f"num_classes must be at least 0, got {depth}")
-    if not hasattr(labels, "ops"):
-        labels = ops._own_constant(labels)
-    n = len(labels.shape)
+    n = _ndim(labels)
     at = normalize_axis(axis, n + 1)
     order = (*range(at), n, *range(at, n))
     moved, cast = at != n, kind in INTEGERS
