@@ -41,7 +41,9 @@ cdef void create_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     c.run(c.dst + first * c.item, first, least(c.each, c.elements - first), c.ints, c.floats)
 
 
-cdef int create(run_fn run, void* dst, int64_t item, int64_t each, int64_t elements, const int64_t* ints, const double* floats) noexcept nogil:
+cdef int create(
+    run_fn run, void* dst, int64_t item, int64_t each, int64_t elements, const int64_t* ints, const double* floats
+) noexcept nogil:
     cdef Create c
     c.run, c.dst, c.item, c.each, c.elements, c.ints, c.floats = run, <char*>dst, item, each, elements, ints, floats
     parallel_for(create_chunk, &c, (elements + each - 1) // each, <double>elements * item * NS_PER_BYTE)
