@@ -31,6 +31,7 @@ HOT = [
     "order/order",
     "layout/layout",
     "layout/convert",
+    "layout/create",
     "pool/pool",
     "pool/avg_pool",
     "pool/smooth",

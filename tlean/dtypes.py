@@ -95,3 +95,28 @@ def float_option(dtype: str | None) -> str | None:
     if name not in (None, FLOAT, *FLOATS):
         raise OptionError(f"dtype must be one of {', '.join(FLOATS)}, or None for the program's")
     return None if name == FLOAT else name
+
+
+#: Other spellings of a dtype: Python's types, and short names of NumPy's.
+_SPELLINGS = {"f4": "float32", "f8": "float64", "i8": "int64", "i4": "int32", "?": "bool", "bool_": "bool"}
+_SPELLINGS |= {"single": "float32", "double": "float64", "int": "int64"}
+
+
+def dtype_option(dtype: object) -> str | None:
+    """The option `dtype` of an op that makes an array or converts one, by name; None is the program's float dtype.
+
+    Args:
+        dtype: a name, a dtype or type of one element of NumPy's, or `float` (float64, as in NumPy), `int`, `bool`; "float" or None is the
+            program's.
+
+    Raises: DTypeError for a dtype that no array has.
+    """
+    if dtype is None or dtype is float:
+        return None if dtype is None else "float64"
+    name = str(dtype) if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    name = _SPELLINGS.get(name.lstrip("<="), name) if isinstance(name, str) else name
+    if name == FLOAT:
+        return None
+    if name not in SIZES:
+        raise DTypeError(f"dtype must be one of {', '.join(SIZES)}, got {dtype!r}")
+    return name

@@ -137,6 +137,17 @@ COMPOSITE_CALLS = {
     "diff": ([1.0, 4.0, 9.0], 1, -1, 0.0),
     "dynamic_slice": ([1.0, 2.0], [1], [1]),
     "dynamic_update_slice": ([1.0, 2.0], [3.0], [1]),
+    "astype": ([[1.5, -2.5]], "int64"),
+    "zeros": ([2, 3],),
+    "ones": ([2, 3], "bool"),
+    "full": ([2, 2], [1.0, 2.0]),
+    "eye": (2, 3),
+    "arange": (2, 9, 3),
+    "linspace": (0.0, 1.0, 5),
+    "zeros_like": ([[1.0, 2.0]],),
+    "ones_like": ([[1, 2]],),
+    "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
+    "one_hot": ([[0, 2]], 3),
 }
 
 
@@ -151,7 +162,7 @@ def values(made):
 def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
-    expected = values(getattr(tl, name)(*[a if isinstance(a, str) else np.array(a) for a in arguments]))
+    expected = values(getattr(tl, name)(*[np.array(a) if isinstance(a, list) else a for a in arguments]))
     assert values(getattr(tl, name)(*arguments)) == expected
     compiled = tl.jit(lambda ops: getattr(ops, name)(*arguments))()
     assert values(compiled) == expected

@@ -256,9 +256,22 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return x.ops.norm(x, 2 if ord is None else ord, axis, bool(keepdims))
 
 
-def _full_like(a: Any, fill_value: Any, **unused: Any) -> Any:
-    refuse("np.full_like", {k: v for k, v in unused.items() if k != "subok"})
-    return a.ops.const(np.full(tuple(a.shape), fill_value))
+def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    return _full_like(a, 0, dtype, order, subok, shape, **unused)
+
+
+def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    return _full_like(a, 1, dtype, order, subok, shape, **unused)
+
+
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    refuse("np.full_like", {"order": order, **unused})
+    return a.ops.full_like(a, fill_value, dtype, shape)
+
+
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    refuse("np.take", {"out": out})
+    return a.ops.take(a, indices, axis, mode)
 
 
 def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
@@ -292,8 +305,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
     np.full_like: _full_like,
-    np.zeros_like: lambda a, **options: _full_like(a, 0.0, **options),
-    np.ones_like: lambda a, **options: _full_like(a, 1.0, **options),
+    np.zeros_like: _zeros_like,
+    np.ones_like: _ones_like,
+    np.take: _take,
     np.atleast_1d: lambda *xs: _at_least(xs[0], 1) if len(xs) == 1 else tuple(_at_least(x, 1) for x in xs),
     np.atleast_2d: lambda *xs: _at_least(xs[0], 2) if len(xs) == 1 else tuple(_at_least(x, 2) for x in xs),
     np.shape: lambda a: tuple(a.shape),

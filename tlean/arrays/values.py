@@ -25,7 +25,7 @@ _OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "mat
 _OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
 _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
-_EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
+_EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std", "astype"} | {"T", "mT"}
 #: Methods that no op is.
 _OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "repeat", "round", "searchsorted"}
 _OF_NUMPY |= {"tobytes", "trace"}
@@ -142,8 +142,6 @@ class _Method:
         for y in _flat(operands):
             if isinstance(y, RefBase):
                 return getattr(y.ops, name)(x, *args, **options)
-        if name == "astype":
-            return _astype(x, *args, **options)
         dtype = _float_dtype((x, *(y for y in args if not isinstance(y, float))))
         if dtype is None and name in _EXACT:
             return _array(_by_numpy(name, getattr(np.ndarray, name), (x, *args), options, None))
@@ -151,14 +149,6 @@ class _Method:
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self.x!r}>"
-
-
-def _astype(x: AnyTensor, dtype: Any, *, copy: bool = True) -> AnyTensor:
-    try:
-        wanted = np.dtype(dtype)
-    except TypeError:
-        raise DTypeError(f"astype: a dtype is needed, got {dtype!r}") from None
-    return x if wanted == x.dtype else AnyTensor(x.numpy().astype(wanted))
 
 
 class _Entries(Entries):

@@ -78,7 +78,7 @@ class Cuda(Target):
         return True
 
     def fuses(self, record: OpDef, dtype: str) -> bool:
-        return self.fusing and record.host is None and record.kernel in FORMULAS and record.kernel in KERNELS
+        return self.fusing and record.host is None and record.kernel in FORMULAS and dtype == "float32" and record.kernel in KERNELS
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
         record = op.record

@@ -6,8 +6,9 @@ from typing import Any
 
 from ..dtypes import ANY
 from ..errors import OptionError, ShapeError, TleanError, complete, describe
+from ..shapes import Shape
 from .loss import check_labelled, label_options, reduction_name
-from .registry import Shape, array, composite, defop
+from .registry import array, composite, defop
 
 
 @defop("_identity", view=True, dtypes={"x": ANY}, out_dtype=ANY)

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..dtypes import ANY
 from ..errors import OptionError
-from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
+from ..shapes import broadcast_axes, broadcast_shapes, size
 from . import expression as ex
 from .registry import OpDef, defop, no_gradient, no_tangent
 from .samples import Arr, Sample, bad, elementwise_samples, good
@@ -456,27 +456,6 @@ class Detach:
 
     def shape(x: Shape) -> Shape:
         return x
-
-    vjp = no_gradient
-    jvp = no_tangent
-
-
-FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)
-
-
-@defop("_full", samples=lambda: [good(shape=(2, 3), value=1.5), good(shape=(), value=0), good(shape=(0, 2), value=1)])
-class Full:
-    """A constant array: every element is `value`."""
-
-    def options(*, shape: Any, value: Any, dtype: str | None = None) -> dict[str, Any]:
-        return {"shape": as_shape(shape), "value": number(value, "value"), "dtype": dtype}
-
-    def shape(*, shape: Shape, value: float, dtype: str | None) -> Shape:
-        return shape
-
-    def kernel_params(*, shape: Shape, value: float, dtype: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        # ints = (elements,); floats = (value,).
-        return (size(shape),), (value,)
 
     vjp = no_gradient
     jvp = no_tangent

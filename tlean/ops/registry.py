@@ -16,57 +16,21 @@ every backend, and derivatives of derivatives need nothing more. This module kno
 from __future__ import annotations
 
 import inspect
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import wraps
 from typing import Any
 
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, dtypes_of
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-
-Shape = tuple[int, ...]
+from ..shapes import Spec, known_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
 #: The kernel of every op that runs a Python function.
 HOST_KERNEL = "host"
-
-
-class _Size:
-    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
-    def __get__(self, spec: Spec, owner: type) -> int:
-        n = spec.__dict__["size"] = math.prod(spec.shape)
-        return n
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A shape and a dtype: what is known of an array before it exists.
-
-    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
-    """
-
-    shape: Shape
-    dtype: str = FLOAT
-
-    #: The number of elements.
-    size = _Size()
-
-    def __post_init__(self) -> None:
-        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
-        if type(self.dtype) is not str and isinstance(self.dtype, str):
-            object.__setattr__(self, "dtype", str(self.dtype))
-
-    def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype.
-
-        Args:
-            float_dtype: "float32" or "float64".
-        """
-        return _known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,13 +241,7 @@ def _check_numbers(values: Iterable[Any]) -> None:
 
 
 def _as_spec(out: Any, dtype: str) -> Spec:
-    return out if isinstance(out, Spec) else _known_spec(tuple(out), dtype)
-
-
-@lru_cache(maxsize=65536)
-def _known_spec(shape: Shape, dtype: str) -> Spec:
-    # One object for equal specs: a program of many nodes has few of them.
-    return Spec(shape, dtype)
+    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
 
 
 _OPS: dict[str, OpDef] = {}
@@ -388,8 +346,24 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
-    _COMPOSITES[name] = function
-    return function
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TleanError as error:
+            error.args = (_named(str(error), name), *error.args[1:])
+            raise
+
+    _COMPOSITES[name] = run
+    return run
+
+
+def _named(message: str, name: str) -> str:
+    # The message of an op inside a composite, as the composite's own.
+    op, colon, rest = message.partition(": ")
+    inner = colon and (op in _OPS or f"_{op.lstrip('_')}" in _OPS or op in _ALIASES or op in _COMPOSITES)
+    return f"{name}: {rest if inner else message}"
 
 
 def several(op: str, xs: Any) -> tuple[Any, ...]:

@@ -137,6 +137,8 @@ class Reference(OpsMethods):
         array = np.asarray(value)
         return ReferenceRef(self, _integers(array) if array.dtype.kind in "iub" else self._numbers(value))
 
+    _own_constant = const
+
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op.
 
@@ -184,7 +186,8 @@ class Reference(OpsMethods):
         if record.name in DEFINITIONS:
             outputs = DEFINITIONS[record.name](*arrays, **options)
         elif record.name in CREATORS:
-            dtype = self._dtype if self.exact or options["dtype"] not in FLOATS else np.dtype(options["dtype"])
+            named = options["dtype"]
+            dtype = np.dtype(named) if named in INTEGERS or (named in FLOATS and not self.exact) else self._dtype
             outputs = CREATORS[record.name](dtype, *arrays, **{k: v for k, v in options.items() if k != "dtype"})
         elif formula is not None:
             outputs = evaluate(formula, arrays, options)  # type: ignore[arg-type]

@@ -159,6 +159,9 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         """A leaf that takes no gradient."""
         return self.leaf(value, False, name)
 
+    def _own_constant(self, value: Any) -> SessionRef:
+        return self.add_leaf(self.held(value), False)
+
     def next_seed(self) -> int:
         """The seed of the next random op of the session's stream."""
         self.stream_position += 1

@@ -212,7 +212,8 @@ def tape_methods() -> str:
     return "".join(out)
 
 
-#: Names that array arguments of composites have.
+#: Names that array arguments of composites have, and those that hold integers.
+_COMPOSITE_INTEGERS = ("labels",)
 _COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
 
 
@@ -239,7 +240,12 @@ def functions() -> str:
     names = []
     for face in faces():
         names.append(face.name)
-        arrays = _arrays(face)
+        # Integers may be references too, which say where the call belongs.
+        arrays = (
+            list(face.record.inputs)
+            if face.record is not None
+            else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS]
+        )
         variadic = face.record is not None and face.record.variadic
         keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.free_signature}):\n{_docstring(face.doc, '    ')}")

@@ -133,9 +133,9 @@ def methods() -> str:
 
 
 #: NumPy's methods, which `RefBase` has in another form than the op of the name.
-_NUMPY = ("sum", "mean", "max", "min", "argmax", "argmin", "var", "std", "cumsum", "reshape", "flatten")
+_NUMPY = ("sum", "mean", "max", "min", "argmax", "argmin", "var", "std", "cumsum", "reshape", "flatten", "astype")
 #: What no reference is the first argument of.
-_NO_METHODS = ("concat", "stack", "rand_uniform", "bernoulli_mask", "einsum")
+_NO_METHODS = ("concat", "stack", "rand_uniform", "bernoulli_mask", "einsum", "zeros", "ones", "full", "eye", "arange", "linspace")
 
 
 def _methods_of_refs() -> str:

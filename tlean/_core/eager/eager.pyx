@@ -203,6 +203,10 @@ cdef class EagerCore:
         """A leaf that takes no gradient."""
         return self.new_leaf(tensor_from_object(value, self.code, True), False, name)
 
+    def _own_constant(self, value):
+        # A constant of the value's own dtype.
+        return self.new_leaf(tensor_from_object(value, -1, True), False, None)
+
     def add_leaf(self, value, requires_grad=True, name=None):
         """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no AnyTensor."""
         return self.new_leaf(array_of(value, "add_leaf"), flag_of(requires_grad), name)

@@ -8,8 +8,8 @@ import importlib
 from .plan import Family
 
 _FAMILIES = (
-    "elementwise", "convert", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "statistics", "norm", "loss", "attention",
-    "random", "optim",
+    "elementwise", "convert", "create", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "statistics", "norm", "loss",
+    "attention", "random", "optim",
 )  # fmt: skip
 
 

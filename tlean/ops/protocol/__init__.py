@@ -23,6 +23,7 @@ from typing import Protocol, runtime_checkable
 from .activation import ActivationOps
 from .attention import AttentionOps
 from .conv import ConvOps
+from .creation import CreationOps
 from .elementwise import ElementwiseOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
@@ -40,6 +41,7 @@ from .ref import Index, Ints, Mask, Ref
 class Ops(
     ElementwiseOps,
     ActivationOps,
+    CreationOps,
     LayoutOps,
     IndexingOps,
     ReduceOps,
