@@ -24,6 +24,7 @@ from .activation import ActivationOps
 from .attention import AttentionOps
 from .conv import ConvOps
 from .elementwise import ElementwiseOps
+from .functions import FunctionOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps
@@ -33,11 +34,14 @@ from .pool import PoolOps
 from .random import RandomOps
 from .reduce import ReduceOps
 from .ref import Index, Ints, Mask, Ref
+from .special import SpecialOps
 
 
 @runtime_checkable
 class Ops(
     ElementwiseOps,
+    FunctionOps,
+    SpecialOps,
     ActivationOps,
     LayoutOps,
     IndexingOps,
