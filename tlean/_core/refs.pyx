@@ -205,19 +205,18 @@ cdef class RefBase:
         return operate_on_right(self, REF_DIV, other)
 
     def __pow__(self, other, modulo):
+        if modulo is not None:
+            raise_error("OptionError", "pow: there must be no modulus, got one")
         number = plain(other)
-        if modulo is not None or number is None:
-            got = f"{type(other).__name__}" if modulo is None else "a modulus too"
-            raise_error("OptionError", f"pow: the exponent must be a plain number, got {got}")
-        return self.ops.pow(self, number)
+        return self.ops.power(self, other) if number is None else self.ops.pow(self, number)
 
     def __setitem__(self, key, value):
         raise_error("DTypeError", f"x[...] = v: values must not be changed in place, got {self!r}; x.at[...].set(v) gives another array")
 
     def __rpow__(self, other, modulo):
-        if modulo is None and hasattr(other, "dtype"):
-            return by_op(self, "power", "a ** b", other, self)
-        raise_error("OptionError", f"pow: the base must be an array, got {other!r} ** {self!r}; write exp(x * math.log(c))")
+        if modulo is not None:
+            raise_error("OptionError", "pow: there must be no modulus, got one")
+        return self.ops.power(other, self)
 
     def __mod__(self, other):
         return by_op(self, "remainder", "a % b", self, other)

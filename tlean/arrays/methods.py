@@ -177,6 +177,18 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
     return x
 
 
+def _round(x: Any, decimals: int = 0, *, name: str | None = None, **unused: Any) -> Any:
+    # To a whole number of the last place, as NumPy does it.
+    refuse("round", unused)
+    ops = x.ops
+    if not decimals:
+        return ops.round(x, name=name)
+    places = 10.0 ** abs(decimals)
+    if decimals < 0:
+        return ops.scale(ops.round(ops.div(x, like(x, places))), places, name=name)
+    return ops.div(ops.round(ops.scale(x, places)), like(x, places), name=name)
+
+
 def like(x: Any, value: Any) -> Any:
     """A value as an array of x's shape where it is a plain number."""
     if isinstance(value, int | float | np.number):
@@ -271,6 +283,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: _extreme(name) for name in ("max", "min")},
     **{name: _moment(name) for name in ("var", "std")},
     **{name: _running(name) for name in ("cumsum", "cumprod", "cummax", "cumlogsumexp")},
+    "round": _round,
     **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
 }
 for _name, _function in METHODS.items():

@@ -18,14 +18,19 @@ from . import methods
 from .methods import METHODS, refuse
 
 #: NumPy's functions of one array that are an op.
-_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg"}
+_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.rint: "round"}
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
+_UNARY |= {getattr(np, name): name for name in ("floor", "ceil", "trunc", "tan", "sinh", "cosh", "exp2", "log2", "log10", "cbrt")}
+_UNARY |= {getattr(np, f"arc{name}"): f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+#: Of these, the ones that leave whole numbers whole.
+_WHOLE = {np.absolute, np.negative, np.sign, np.square, np.floor, np.ceil, np.trunc}
 #: Those that are an operator.
 _OPERATORS = {np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "truediv", np.power: "pow", np.matmul: "matmul"}
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
-_PAIRS = {np.maximum: "max", np.minimum: "min"}
+_PAIRS = {np.maximum: "max", np.minimum: "min", np.arctan2: "atan2", np.float_power: "power"}
+_PAIRS |= {getattr(np, name): name for name in ("hypot", "logaddexp", "fmod", "remainder", "floor_divide", "copysign")}
 _REDUCED: dict[Any, str] = {
     (np.add, "reduce"): "sum",
     (np.maximum, "reduce"): "max",
@@ -40,14 +45,7 @@ _QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonz
 _QUESTIONS |= {np.histogram, np.unique, np.searchsorted, np.digitize, np.bincount, np.argpartition}
 #: What to write for a function that no op is.
 _INSTEAD = {
-    "tan": "sin(x) / cos(x)",
-    "log2": "log(x) / math.log(2)",
-    "log10": "log(x) / math.log(10)",
-    "exp2": "exp(x * math.log(2))",
-    "cbrt": "x ** (1 / 3)",
-    "sinh": "(exp(x) - exp(-x)) / 2",
-    "cosh": "(exp(x) + exp(-x)) / 2",
-    "float_power": "x ** c with a plain number c",
+    "modf": "x - trunc(x) and trunc(x)",
 }
 
 #: Every op's name.
@@ -63,7 +61,7 @@ def is_op(function: Any, method: str) -> bool:
 
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
-    return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square))
+    return function is np.divide or (function in _UNARY and function not in _WHOLE)
 
 
 def _unsupported(name: str, x: RefBase) -> DTypeError:
@@ -299,6 +297,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.outer: _outer,
     np.inner: _inner,
     np.diff: _diff,
+    np.round: METHODS["round"],
+    np.around: METHODS["round"],
+    np.fix: lambda x, out=None: x.ops.trunc(x),
     np.pad: _pad,
     np.roll: _roll,
     np.split: _split,

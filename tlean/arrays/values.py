@@ -21,13 +21,13 @@ from . import notebooks, numpy_calls
 from .methods import METHODS
 
 #: The operators that are ops.
-_OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul") for r in ("", "r")}
-_OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
+_OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul", "pow", "mod", "floordiv") for r in ("", "r")}
+_OPERATORS |= {"__neg__", "__pos__", "__abs__"}
 _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std", "astype"} | {"T", "mT"}
 #: Methods that no op is.
-_OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "repeat", "round", "searchsorted"}
+_OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "repeat", "searchsorted"}
 _OF_NUMPY |= {"tobytes", "trace"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
@@ -122,8 +122,7 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     if name in _COMPARISONS:
         return _by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None)
     dtype = _float_dtype((x, *others))
-    of_ops = name in _OPERATORS and not (name == "__pow__" and not isinstance(others[0], int | float | np.number))
-    if of_ops and not (dtype is None and name in _EXACT):
+    if name in _OPERATORS and not (dtype is None and name in _EXACT):
         return _by_ops(getattr(TensorRef, name), (x, *others), {}, dtype)
     return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, dtype))
 
@@ -220,8 +219,6 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if any(isinstance(x, AnyTensor) for x in out):
         raise OptionError(f"np.{function.__name__}: values of an AnyTensor never change, got one as out")
     known = numpy_calls.is_op(function, method) and not (options.keys() - {"axis", "keepdims"})
-    if function is np.power:
-        known = known and isinstance(inputs[1], int | float | np.number)
     dtype = _float_dtype(inputs)
     if known and (dtype is not None or numpy_calls.is_inexact(function)):
         return _by_ops(lambda *args, **named: numpy_calls.ufunc(function, method, args, named), inputs, options, dtype)

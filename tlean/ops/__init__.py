@@ -6,8 +6,8 @@ from collections.abc import Callable
 from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
 _FAMILIES = (
-    "elementwise", "creation", "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm",
-    "attention", "loss", "random", "optim", "composite",
+    "elementwise", "formulas.numbers", "formulas.functions", "formulas.activation", "formulas.special", "creation", "layout", "rows",
+    "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random", "optim", "composite",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)

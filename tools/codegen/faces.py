@@ -84,6 +84,19 @@ class Face:
         return [n for n in names if n in self.record.options_names] if self.plain else names
 
 
+#: Ops that are another one where an option is an array: name -> (the option, the other op).
+_WITH_ARRAY = {"pow": ("c", "power")}
+
+
+def _other(face: Face, prefix: str, ops: str) -> str:
+    # The line that hands such a call on; a plain float, the usual case, is told by its type.
+    if face.name not in _WITH_ARRAY:
+        return ""
+    option, other = _WITH_ARRAY[face.name]
+    condition = f"type({option}) is not float and hasattr({option}, 'ndim') and not isinstance({option}, Real)"
+    return f"{prefix}if {condition}:\n{prefix}    return {ops}.{other}({face.passed})\n"
+
+
 def _literal(value: Any) -> str:
     # A default as source text; an infinity has no literal.
     return f"float({str(value)!r})" if isinstance(value, float) and value - value != 0.0 else repr(value)
@@ -155,8 +168,8 @@ def _docstring(text: str, indent: str) -> str:
 
 def methods() -> str:
     """The text of `_generated/methods.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites, forms, is_axis, several\n\n"]
-    out.append("_COMPOSITES = composites()\n_FORMS = forms()\n\n")
+    out = [_HEADER, "from __future__ import annotations\n\nfrom numbers import Real\n\n"]
+    out.append("from tlean.ops import composites, forms, is_axis, several\n\n_COMPOSITES = composites()\n_FORMS = forms()\n\n")
     out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
     for face in faces(internal=True):
         if face.record is None:
@@ -168,7 +181,8 @@ def methods() -> str:
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
         body = f"        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})"
-        out.append(f"    def {face.name}(self{signature}):\n{doc}{face.by_form('_FORMS', ' ' * 8)}{body}\n\n")
+        further = _other(face, " " * 8, "self") + face.by_form("_FORMS", " " * 8)
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{further}{body}\n\n")
     return "".join(out)
 
 
@@ -187,7 +201,7 @@ def eager() -> str:
     for face in every:
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
-        out.append(f"    def {face.name}(self{signature}):\n{doc}")
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{_other(face, '        ', 'self')}")
         if face.record is None:
             out.append(f"        return composites[{face.name!r}](self, {face.passed})\n\n")
             continue
@@ -251,6 +265,7 @@ def functions() -> str:
         out.append(f"\n\ndef {face.name}({face.free_signature}):\n{_docstring(face.doc, '    ')}")
         if variadic:
             out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")
+        keeper = ", ".join([keeper, *(o for o, _ in [_WITH_ARRAY.get(face.name, ("", ""))] if o)])
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
     out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
     return "".join(out)

@@ -25,6 +25,7 @@ from .attention import AttentionOps
 from .conv import ConvOps
 from .creation import CreationOps
 from .elementwise import ElementwiseOps
+from .functions import FunctionOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps
@@ -35,11 +36,14 @@ from .pool import PoolOps
 from .random import RandomOps
 from .reduce import ReduceOps
 from .ref import Index, Ints, Mask, Ref
+from .special import SpecialOps
 
 
 @runtime_checkable
 class Ops(
     ElementwiseOps,
+    FunctionOps,
+    SpecialOps,
     ActivationOps,
     CreationOps,
     LayoutOps,

@@ -60,7 +60,7 @@ class ElementwiseOps(Protocol):
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         """
@@ -71,7 +71,7 @@ class ElementwiseOps(Protocol):
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         """
@@ -97,12 +97,12 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def pow(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
+    def pow(self, x: Ref, c: float | Ref, *, name: str | None = None) -> Ref:
         """Power with a plain number as exponent: y = xᶜ, IEEE: NaN for x < 0 unless c is whole. c = 0.5 is `sqrt`.
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         Derivative: c·xᶜ⁻¹·g; exactly 0 where c = 0, whatever x is, and for c = 0.5 where x ≤ 0.
@@ -180,12 +180,12 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def clamp(self, x: Ref, lo: float, hi: float, *, name: str | None = None) -> Ref:
+    def clamp(self, x: Ref, lo: float | None = None, hi: float | None = None, *, name: str | None = None) -> Ref:
         """Limit to an interval: y = min(max(x, lo), hi); NaN stays NaN.
 
         Args:
             x: `s`.
-            lo, hi: plain numbers, lo ≤ hi.
+            lo, hi: plain numbers, lo ≤ hi; None for no bound.
 
         Returns: `s`.
         Raises: OptionError if lo > hi.
