@@ -18,7 +18,7 @@ from tools.codegen import faces
 
 METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
 PUBLIC = {r.name: r for r in all_ops(internal=False)}
-SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source")
+SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source", "Example")
 
 
 def parameters(function):
@@ -36,7 +36,9 @@ def test_parameters(name):
     label = own.pop("name")
     assert label.kind is label.KEYWORD_ONLY
     assert label.default is None
-    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values())
+    # After any number of arrays, options are named.
+    several = any(p.kind is p.VAR_POSITIONAL for p in own.values())
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values()) or several
     target = registry.aliases().get(name, name)
     if target in composites():
         theirs = parameters(composites()[target])
@@ -122,6 +124,18 @@ COMPOSITE_CALLS = {
     "scatter_nd": ([1.0, 2.0], [[0, 1], [0, 0]], [1, 2]),
     **{f"segment_{kind}": ([[1.0], [2.0]], [1, 1], 2) for kind in ("sum", "mean", "max", "min")},
     "dynamic_slice": ([1.0, 2.0], [1], [1]),
+    **{f: ([[1.0, 2.0]],) for f in ("squeeze", "flip", "diagonal", "diag", "trace")},
+    "expand_dims": ([1.0, 2.0], 0),
+    "moveaxis": ([[1.0, 2.0]], 0, 1),
+    "swapaxes": ([[1.0, 2.0]], 0, 1),
+    **{f: ([[1.0, 2.0]], 2) for f in ("roll", "tile", "repeat")},
+    "meshgrid": ([1.0, 2.0], [3.0]),
+    "unfold": ([[1.0, 2.0, 3.0]], (2,)),
+    "split": ([1.0, 2.0], 2),
+    "chunk": ([1.0, 2.0, 3.0], 2),
+    "outer": ([1.0, 2.0], [3.0, 4.0]),
+    "kron": ([1.0, 2.0], [3.0, 4.0]),
+    "tensordot": ([[1.0, 2.0]], [[3.0], [4.0]], 1),
     "dynamic_update_slice": ([1.0, 2.0], [3.0], [1]),
 }
 

@@ -11,7 +11,6 @@ import numpy as np
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, OptionError, ShapeError
-from tlean.shapes import normalize_axis
 
 #: What NumPy's functions and methods take that does not apply to values that never change, or that no op has yet.
 _UNUSED = {"out": None, "dtype": None, "initial": np._NoValue, "where": np._NoValue, "order": None}
@@ -149,35 +148,6 @@ def transposed(x: Any, name: str | None = None) -> Any:
     return x if n < 2 else x.ops.permute(x, tuple(range(n))[::-1], name=name)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int, *, name: str | None = None) -> Any:
-    """Two axes exchanged."""
-    n = len(x.shape)
-    i, j = normalize_axis(axis1, n), normalize_axis(axis2, n)
-    order = list(range(n))
-    order[i], order[j] = j, i
-    return transpose(x, order, name=name)
-
-
-def squeeze(x: Any, axis: Any = None, *, name: str | None = None) -> Any:
-    """Without axes of size 1: all of them, or those named."""
-    n = len(x.shape)
-    gone = {k for k, d in enumerate(x.shape) if d == 1} if axis is None else {normalize_axis(k, n) for k in _axes(x, axis)}
-    if any(x.shape[k] != 1 for k in gone):
-        raise ShapeError(f"squeeze: the axes must have size 1, got x: {tuple(x.shape)}, axis={axis!r}")
-    return x.ops.reshape(x, tuple(d for k, d in enumerate(x.shape) if k not in gone), name=name) if gone else x
-
-
-def expand_dims(x: Any, axis: Any, *, name: str | None = None) -> Any:
-    """With axes of size 1 at these places of the result."""
-    places = _axes(x, axis)
-    n = len(x.shape) + len(places)
-    new = {normalize_axis(k, n) for k in places}
-    if len(new) < len(places):
-        raise OptionError(f"expand_dims: an axis must be named once, got {axis!r}")
-    sizes = iter(x.shape)
-    return x.ops.reshape(x, tuple(1 if k in new else next(sizes) for k in range(n)), name=name)
-
-
 def ravel(x: Any, order: str = "C", *, name: str | None = None) -> Any:
     """All elements in row-major order as one axis."""
     refuse("ravel", {"order": order})
@@ -245,10 +215,22 @@ def dot(x: Any, other: Any, *, name: str | None = None) -> Any:
     if not x.shape or not shape:
         return x * other
     if len(shape) > 2:
-        raise ShapeError(
-            f"dot: the second array must have at most two axes, got {tuple(x.shape)} and {tuple(shape)}; see matmul and einsum"
-        )
+        return dot_along(x, other, -2, name)
     return product(x.ops, x, other, name)
+
+
+def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
+    """The sum of products over the last axis of a and this one of b.
+
+    Args:
+        a, b: references or arrays, one of them a reference.
+        axis: of b.
+        name: of the node.
+    """
+    ops = (a if isinstance(a, RefBase) else b).ops
+    if not shape_of(a) or not shape_of(b):
+        return ops.mul(a, b, name=name)
+    return ops.tensordot(a, b, ((-1,), (axis,)), name=name)
 
 
 def product(ops: Any, a: Any, b: Any, name: str | None = None) -> Any:
@@ -306,7 +288,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "max": _max,
     "min": _min,
     **{f.__name__: f for f in (mean, argmax, argmin, cumsum, var, std)},
-    **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
+    **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
 }
 for _name, _function in METHODS.items():
     _function.__name__ = _name

@@ -36,14 +36,16 @@ class Face:
         for p in self.parameters:
             if p.kind is p.KEYWORD_ONLY and not star:
                 parts.append("*")
-                star = True
-            parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(p.default)}")
+            star = star or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+            parts.append(
+                f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name if p.default is p.empty else f"{p.name}={_literal(p.default)}"
+            )
         return ", ".join(parts)
 
     @property
     def passed(self) -> str:
         """The arguments handed on as they came: positional ones by position, keyword-only ones by keyword."""
-        return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self.parameters)
+        return ", ".join(_passed(p, p.name) for p in self.parameters)
 
     @property
     def inputs(self) -> str:
@@ -63,6 +65,11 @@ class Face:
     def _option_names(self) -> list[str]:
         assert self.record is not None
         return [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+
+
+def _passed(p: inspect.Parameter, value: str) -> str:
+    # An argument of a call, for that parameter.
+    return f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else f"*{value}" if p.kind is p.VAR_POSITIONAL else value
 
 
 def _literal(value: Any) -> str:
@@ -183,7 +190,7 @@ def tape_methods() -> str:
 
 
 #: Names that array arguments of composites have.
-_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
+_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "xs", "operands")
 
 
 def _arrays(face: Face) -> list[str]:
@@ -198,8 +205,7 @@ def _with_refs(face: Face) -> str:
     inputs = set(_arrays(face))
     parts = []
     for p in face.parameters:
-        value = f"r({p.name})" if p.name in inputs else p.name
-        parts.append(f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else value)
+        parts.append(_passed(p, f"r({p.name})" if p.name in inputs else p.name))
     return ", ".join(parts)
 
 
@@ -211,7 +217,8 @@ def functions() -> str:
         names.append(face.name)
         arrays = _arrays(face)
         variadic = face.record is not None and face.record.variadic
-        keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
+        several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)
+        keeper = f"*{arrays[0]}" if several else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
         if variadic:
             out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")

@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from .activation import ActivationOps
+from .arranging import ArrangingOps
 from .attention import AttentionOps
 from .conv import ConvOps
 from .elementwise import ElementwiseOps
@@ -40,6 +41,7 @@ class Ops(
     ElementwiseOps,
     ActivationOps,
     LayoutOps,
+    ArrangingOps,
     IndexingOps,
     ReduceOps,
     LinalgOps,
