@@ -10,7 +10,7 @@ import numpy as np
 
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
-from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.errors import DTypeError, OptionError
 
 #: What NumPy's functions and methods take that does not apply to values that never change, or that no op has yet.
 _UNUSED = {"out": None, "dtype": None, "initial": np._NoValue, "where": np._NoValue, "order": None}
@@ -216,7 +216,7 @@ def dot(x: Any, other: Any, *, name: str | None = None) -> Any:
         return x * other
     if len(shape) > 2:
         return dot_along(x, other, -2, name)
-    return product(x.ops, x, other, name)
+    return x.ops.matmul(x, other, name=name)
 
 
 def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
@@ -231,38 +231,6 @@ def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
     if not shape_of(a) or not shape_of(b):
         return ops.mul(a, b, name=name)
     return ops.tensordot(a, b, ((-1,), (axis,)), name=name)
-
-
-def product(ops: Any, a: Any, b: Any, name: str | None = None) -> Any:
-    """`a @ b`: of matrices over the last two axes; a vector is a row at the left and a column at the right.
-
-    Args:
-        ops: the backend of the one that is a reference.
-        a, b: references or arrays.
-        name: of the node.
-    """
-    first, second = shape_of(a), shape_of(b)
-    if not first or not second:
-        raise ShapeError(f"matmul: the arrays must have axes, got {first} and {second}; * multiplies by a scalar")
-    if len(first) > 1 and len(second) > 1:
-        return ops.matmul(a, b, name=name) if len(first) == len(second) else _batched(ops, a, b, first, second, name)
-    if first[-1] != second[-2 if len(second) > 1 else 0]:
-        raise ShapeError(f"matmul: the last axis of a must have the size of the last but one of b, got a: {first}, b: {second}")
-    if len(first) == len(second) == 1:
-        return ops.sum(ops.mul(a, b), name=name)
-    if len(first) == 1:
-        row = ops.broadcast_to(ops.reshape(a, (1, *first)), (*second[:-2], 1, *first))
-        return ops.reshape(ops.matmul(row, b), (*second[:-2], second[-1]), name=name)
-    column = ops.reshape(b, (*second, 1))
-    rows = ops.reshape(a, (math.prod(first[:-1]), first[-1])) if len(first) > 2 else a
-    return ops.reshape(ops.matmul(rows, column), first[:-1], name=name)
-
-
-def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int, ...], name: str | None) -> Any:
-    # Matrices with a different number of leading axes: those of the one with fewer are repeated.
-    if len(first) > len(second):
-        return ops.matmul(a, ops.broadcast_to(b, (*first[:-2], *second[-2:])), name=name)
-    return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
 
 
 def compare(x: Any, op: str, other: Any) -> Any:

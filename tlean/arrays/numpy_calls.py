@@ -204,8 +204,6 @@ def _hstack(tup: Any, **unused: Any) -> Any:
 
 def _einsum(subscripts: Any, *operands: Any, **unused: Any) -> Any:
     refuse("np.einsum", {k: v for k, v in unused.items() if k != "optimize"})
-    if len(operands) != 2:
-        raise OptionError(f"np.einsum: the operands must be two, got {len(operands)}")
     return _ops(operands).einsum(subscripts, *operands)
 
 
