@@ -117,6 +117,15 @@ COMPOSITE_CALLS = {
     "global_avg_pool2d_nchw": ([[[[1.0, 2.0]]]],),
     "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
     "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
+    **{f: ([1.0, 2.0], [3.0, 5.0]) for f in ("smooth_l1_loss", "poisson_nll_loss", "pairwise_distance", "cosine_similarity")},
+    **{f: ([1.0, 2.0], [1.0, -1.0]) for f in ("hinge_embedding_loss", "soft_margin_loss")},
+    **{f: ([0.25, 0.5], [0.0, 1.0]) for f in ("binary_cross_entropy", "kl_div")},
+    "gaussian_nll_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, 2.0]),
+    "margin_ranking_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, -1.0]),
+    "soft_cross_entropy": ([[1.0, 2.0]], [[0.25, 0.75]], [1.0, 2.0]),
+    "multilabel_soft_margin_loss": ([[1.0, 2.0]], [[0.0, 1.0]], [1.0, 2.0]),
+    "cosine_embedding_loss": ([[1.0, 2.0]], [[3.0, 5.0]], [1.0]),
+    "triplet_margin_loss": ([[1.0]], [[3.0]], [[2.0]]),
     "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),
     "take_along_axis": ([[1.0, 2.0]], [[1, 0]]),
     "put_along_axis": ([[1.0, 2.0]], [[1]], [[3.0]]),
@@ -151,7 +160,10 @@ def values(made):
 def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
-    expected = values(getattr(tl, name)(*[a if isinstance(a, str) else np.array(a) for a in arguments]))
+    arrays = [a if isinstance(a, str) else np.array(a) for a in arguments]
+    # Nested lists have no dtype of their own: they are computed in float32.
+    arrays = [a.astype("float32") if not isinstance(a, str) and a.dtype == "float64" else a for a in arrays]
+    expected = values(getattr(tl, name)(*arrays))
     assert values(getattr(tl, name)(*arguments)) == expected
     compiled = tl.jit(lambda ops: getattr(ops, name)(*arguments))()
     assert values(compiled) == expected

@@ -6,7 +6,7 @@ from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop,
 
 _FAMILIES = (
     "elementwise", "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "norm", "attention", "loss", "random",
-    "optim", "composite", "arranging",
+    "optim", "composite", "arranging", "losses",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)

@@ -190,7 +190,9 @@ def tape_methods() -> str:
 
 
 #: Names that array arguments of composites have.
-_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "xs", "operands")
+_COMPOSITE_ARRAYS = (
+    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "probs", "var", "anchor", "positive", "negative", "xs", "operands",
+)  # fmt: skip
 
 
 def _arrays(face: Face) -> list[str]:
