@@ -18,7 +18,7 @@ from tools.codegen import faces
 
 METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
 PUBLIC = {r.name: r for r in all_ops(internal=False)}
-SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source")
+SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source", "Example")
 
 
 def parameters(function):
@@ -36,7 +36,9 @@ def test_parameters(name):
     label = own.pop("name")
     assert label.kind is label.KEYWORD_ONLY
     assert label.default is None
-    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values())
+    # After any number of arrays, options are named.
+    several = any(p.kind is p.VAR_POSITIONAL for p in own.values())
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values()) or several
     target = registry.aliases().get(name, name)
     if target in composites():
         theirs = parameters(composites()[target])
@@ -122,6 +124,15 @@ COMPOSITE_CALLS = {
     "global_avg_pool2d_nchw": ([[[[1.0, 2.0]]]],),
     "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
     "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
+    **{f: ([1.0, 2.0], [3.0, 5.0]) for f in ("smooth_l1_loss", "poisson_nll_loss", "pairwise_distance", "cosine_similarity")},
+    **{f: ([1.0, 2.0], [1.0, -1.0]) for f in ("hinge_embedding_loss", "soft_margin_loss")},
+    **{f: ([0.25, 0.5], [0.0, 1.0]) for f in ("binary_cross_entropy", "kl_div")},
+    "gaussian_nll_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, 2.0]),
+    "margin_ranking_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, -1.0]),
+    "soft_cross_entropy": ([[1.0, 2.0]], [[0.25, 0.75]], [1.0, 2.0]),
+    "multilabel_soft_margin_loss": ([[1.0, 2.0]], [[0.0, 1.0]], [1.0, 2.0]),
+    "cosine_embedding_loss": ([[1.0, 2.0]], [[3.0, 5.0]], [1.0]),
+    "triplet_margin_loss": ([[1.0]], [[3.0]], [[2.0]]),
     "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),
     "take_along_axis": ([[1.0, 2.0]], [[1, 0]]),
     "put_along_axis": ([[1.0, 2.0]], [[1]], [[3.0]]),
@@ -136,6 +147,18 @@ COMPOSITE_CALLS = {
     "norm": ([[3.0, 4.0]],),
     "diff": ([1.0, 4.0, 9.0], 1, -1, 0.0),
     "dynamic_slice": ([1.0, 2.0], [1], [1]),
+    **{f: ([[1.0, 2.0]],) for f in ("squeeze", "flip", "diagonal", "diag", "trace")},
+    "expand_dims": ([1.0, 2.0], 0),
+    "moveaxis": ([[1.0, 2.0]], 0, 1),
+    "swapaxes": ([[1.0, 2.0]], 0, 1),
+    **{f: ([[1.0, 2.0]], 2) for f in ("roll", "tile", "repeat")},
+    "meshgrid": ([1.0, 2.0], [3.0]),
+    "unfold": ([[1.0, 2.0, 3.0]], (2,)),
+    "split": ([1.0, 2.0], 2),
+    "chunk": ([1.0, 2.0, 3.0], 2),
+    "outer": ([1.0, 2.0], [3.0, 4.0]),
+    "kron": ([1.0, 2.0], [3.0, 4.0]),
+    "tensordot": ([[1.0, 2.0]], [[3.0], [4.0]], 1),
     "dynamic_update_slice": ([1.0, 2.0], [3.0], [1]),
     "astype": ([[1.5, -2.5]], "int64"),
     "zeros": ([2, 3],),
@@ -162,7 +185,10 @@ def values(made):
 def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
-    expected = values(getattr(tl, name)(*[np.array(a) if isinstance(a, list) else a for a in arguments]))
+    arrays = [np.array(a) if isinstance(a, list) else a for a in arguments]
+    # Nested lists have no dtype of their own: they are computed in float32.
+    arrays = [a.astype("float32") if isinstance(a, np.ndarray) and a.dtype == "float64" else a for a in arrays]
+    expected = values(getattr(tl, name)(*arrays))
     assert values(getattr(tl, name)(*arguments)) == expected
     compiled = tl.jit(lambda ops: getattr(ops, name)(*arguments))()
     assert values(compiled) == expected

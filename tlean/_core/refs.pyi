@@ -6,7 +6,6 @@ from tlean.ops.protocol import Ints
 def install_arrays(
     methods: Mapping[str, Callable[..., Any]],
     same: Collection[str],
-    product: Callable[..., Any],
     transposed: Callable[..., Any],
     compare: Callable[..., Any],
     ufunc: Callable[..., Any],

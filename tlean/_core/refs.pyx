@@ -19,8 +19,7 @@ def install_op_names(names):
         _methods.setdefault(name, None)
 
 
-# Installed by tlean.arrays: `a @ b`, `x.T`, and what NumPy's functions do with references.
-cdef object _product = None
+# Installed by tlean.arrays: `x.T`, and what NumPy's functions do with references.
 cdef object _transposed = None
 cdef object _compare = None
 cdef object _ufunc = None
@@ -28,12 +27,12 @@ cdef object _function = None
 cdef object _html = None
 
 
-def install_arrays(methods, same, product, transposed, compare, ufunc, function, html):
+def install_arrays(methods, same, transposed, compare, ufunc, function, html):
     """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its products, its transpose, its comparisons, NumPy's functions of it, and what notebooks show."""
-    global _product, _transposed, _compare, _ufunc, _function, _html
+    its transpose, its comparisons, NumPy's functions of it, and what notebooks show."""
+    global _transposed, _compare, _ufunc, _function, _html
     _methods.update({name: (method, name in same) for name, method in methods.items()})
-    _product, _transposed, _compare, _ufunc, _function, _html = product, transposed, compare, ufunc, function, html
+    _transposed, _compare, _ufunc, _function, _html = transposed, compare, ufunc, function, html
 
 
 def id_of(value):
@@ -264,10 +263,10 @@ cdef class RefBase:
         return by_op(self, "logical_not", "~a", self)
 
     def __matmul__(self, other):
-        return _product(self.ops, self, other)
+        return self.ops.matmul(self, other)
 
     def __rmatmul__(self, other):
-        return _product(self.ops, other, self)
+        return self.ops.matmul(other, self)
 
     def __neg__(self):
         return self.ops.neg(self)

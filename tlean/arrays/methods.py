@@ -10,8 +10,7 @@ import numpy as np
 
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
-from tlean.errors import OptionError, ShapeError
-from tlean.shapes import normalize_axis
+from tlean.errors import OptionError
 
 #: What NumPy's functions and methods take that does not apply to values that never change, or that no op has yet.
 _UNUSED = {"out": None, "dtype": None, "initial": np._NoValue, "where": np._NoValue, "order": None}
@@ -123,35 +122,6 @@ def transposed(x: Any, name: str | None = None) -> Any:
     return x if n < 2 else x.ops.permute(x, tuple(range(n))[::-1], name=name)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int, *, name: str | None = None) -> Any:
-    """Two axes exchanged."""
-    n = len(x.shape)
-    i, j = normalize_axis(axis1, n), normalize_axis(axis2, n)
-    order = list(range(n))
-    order[i], order[j] = j, i
-    return transpose(x, order, name=name)
-
-
-def squeeze(x: Any, axis: Any = None, *, name: str | None = None) -> Any:
-    """Without axes of size 1: all of them, or those named."""
-    n = len(x.shape)
-    gone = {k for k, d in enumerate(x.shape) if d == 1} if axis is None else {normalize_axis(k, n) for k in _axes(x, axis)}
-    if any(x.shape[k] != 1 for k in gone):
-        raise ShapeError(f"squeeze: the axes must have size 1, got x: {tuple(x.shape)}, axis={axis!r}")
-    return x.ops.reshape(x, tuple(d for k, d in enumerate(x.shape) if k not in gone), name=name) if gone else x
-
-
-def expand_dims(x: Any, axis: Any, *, name: str | None = None) -> Any:
-    """With axes of size 1 at these places of the result."""
-    places = _axes(x, axis)
-    n = len(x.shape) + len(places)
-    new = {normalize_axis(k, n) for k in places}
-    if len(new) < len(places):
-        raise OptionError(f"expand_dims: an axis must be named once, got {axis!r}")
-    sizes = iter(x.shape)
-    return x.ops.reshape(x, tuple(1 if k in new else next(sizes) for k in range(n)), name=name)
-
-
 def ravel(x: Any, order: str = "C", *, name: str | None = None) -> Any:
     """All elements in row-major order as one axis."""
     refuse("ravel", {"order": order})
@@ -222,42 +192,22 @@ def dot(x: Any, other: Any, *, name: str | None = None) -> Any:
     if not x.shape or not shape:
         return x * other
     if len(shape) > 2:
-        raise ShapeError(
-            f"dot: the second array must have at most two axes, got {tuple(x.shape)} and {tuple(shape)}; see matmul and einsum"
-        )
-    return product(x.ops, x, other, name)
+        return dot_along(x, other, -2, name)
+    return x.ops.matmul(x, other, name=name)
 
 
-def product(ops: Any, a: Any, b: Any, name: str | None = None) -> Any:
-    """`a @ b`: of matrices over the last two axes; a vector is a row at the left and a column at the right.
+def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
+    """The sum of products over the last axis of a and this one of b.
 
     Args:
-        ops: the backend of the one that is a reference.
-        a, b: references or arrays.
+        a, b: references or arrays, one of them a reference.
+        axis: of b.
         name: of the node.
     """
-    first, second = shape_of(a), shape_of(b)
-    if not first or not second:
-        raise ShapeError(f"matmul: the arrays must have axes, got {first} and {second}; * multiplies by a scalar")
-    if len(first) > 1 and len(second) > 1:
-        return ops.matmul(a, b, name=name) if len(first) == len(second) else _batched(ops, a, b, first, second, name)
-    if first[-1] != second[-2 if len(second) > 1 else 0]:
-        raise ShapeError(f"matmul: the last axis of a must have the size of the last but one of b, got a: {first}, b: {second}")
-    if len(first) == len(second) == 1:
-        return ops.sum(ops.mul(a, b), name=name)
-    if len(first) == 1:
-        row = ops.broadcast_to(ops.reshape(a, (1, *first)), (*second[:-2], 1, *first))
-        return ops.reshape(ops.matmul(row, b), (*second[:-2], second[-1]), name=name)
-    column = ops.reshape(b, (*second, 1))
-    rows = ops.reshape(a, (math.prod(first[:-1]), first[-1])) if len(first) > 2 else a
-    return ops.reshape(ops.matmul(rows, column), first[:-1], name=name)
-
-
-def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int, ...], name: str | None) -> Any:
-    # Matrices with a different number of leading axes: those of the one with fewer are repeated.
-    if len(first) > len(second):
-        return ops.matmul(a, ops.broadcast_to(b, (*first[:-2], *second[-2:])), name=name)
-    return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
+    ops = (a if isinstance(a, RefBase) else b).ops
+    if not shape_of(a) or not shape_of(b):
+        return ops.mul(a, b, name=name)
+    return ops.tensordot(a, b, ((-1,), (axis,)), name=name)
 
 
 def compare(x: Any, op: str, other: Any) -> Any:
@@ -284,7 +234,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: _moment(name) for name in ("var", "std")},
     **{name: _running(name) for name in ("cumsum", "cumprod", "cummax", "cumlogsumexp")},
     "round": _round,
-    **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
+    **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
 }
 for _name, _function in METHODS.items():
     _function.__name__ = _name

@@ -12,7 +12,6 @@ from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, OptionError
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
-from tlean.shapes import normalize_axis
 
 from . import methods
 from .methods import METHODS, refuse
@@ -174,6 +173,24 @@ def _stack(arrays: Any, axis: int = 0, **unused: Any) -> Any:
     return _ops(arrays).stack(list(arrays), axis)
 
 
+def _named(op: str, **names: str) -> Callable[..., Any]:
+    # NumPy's function that is an op, with its names of arguments as the op has them.
+    def run(*args: Any, **options: Any) -> Any:
+        refuse(f"np.{op}", {k: options.pop(k) for k in ("out", "dtype") if k in options})
+        options = {names.get(k, k): v for k, v in options.items()}
+        return getattr(_ops((*args, *options.values())), op)(*args, **options)
+
+    return run
+
+
+def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    return _ops(xi).meshgrid(*xi, indexing=indexing, sparse=sparse)
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return methods.dot_along(a, b, -1)
+
+
 def _at_least(x: Any, ndim: int) -> Any:
     shape = methods.shape_of(x)
     return methods.reshape(x, (1,) * (ndim - len(shape)) + shape) if isinstance(x, RefBase) and len(shape) < ndim else x
@@ -188,19 +205,8 @@ def _hstack(tup: Any, **unused: Any) -> Any:
     return _concatenate(xs, 0 if len(methods.shape_of(xs[0])) == 1 else 1, **unused)
 
 
-def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    n = len(a.shape)
-    pairs = [[normalize_axis(k, n) for k in (v if isinstance(v, list | tuple) else (v,))] for v in (source, destination)]
-    order = [k for k in range(n) if k not in pairs[0]]
-    for to, k in sorted(zip(*reversed(pairs), strict=True)):
-        order.insert(to, k)
-    return methods.transpose(a, order)
-
-
 def _einsum(subscripts: Any, *operands: Any, **unused: Any) -> Any:
     refuse("np.einsum", {k: v for k, v in unused.items() if k != "optimize"})
-    if len(operands) != 2:
-        raise OptionError(f"np.einsum: the operands must be two, got {len(operands)}")
     return _ops(operands).einsum(subscripts, *operands)
 
 
@@ -214,17 +220,6 @@ def _where(condition: Any, *branches: Any) -> Any:
     return x.ops.where(mask, *(methods.like(x, b) for b in branches))
 
 
-def _outer(a: Any, b: Any) -> Any:
-    column, row = (methods.reshape(x, -1) if isinstance(x, RefBase) else np.ravel(x) for x in (a, b))
-    return _ops((a, b)).matmul(column.reshape(-1, 1), row.reshape(1, -1))
-
-
-def _inner(a: Any, b: Any) -> Any:
-    if len(methods.shape_of(a)) == len(methods.shape_of(b)) == 1:
-        return methods.product(_ops((a, b)), a, b)
-    raise OptionError(f"np.inner: the arguments must be two vectors, got {methods.shape_of(a)} and {methods.shape_of(b)}; see einsum")
-
-
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
     ends = (None if e is np._NoValue else e for e in (prepend, append))
     return _ops((a, prepend, append)).diff(a, n, axis, *ends)
@@ -235,15 +230,6 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values:
         raise OptionError(f"np.pad: mode must be 'constant', with one plain number, got {mode!r} and {constant_values!r}")
     widths = np.broadcast_to(np.asarray(pad_width), (len(array.shape), 2)).tolist()
     return array.ops.pad(array, widths, float(constant_values))
-
-
-def _roll(a: Any, shift: int, axis: int | None = None) -> Any:
-    if axis is None:
-        return methods.reshape(_roll(methods.ravel(a), shift, 0), tuple(a.shape))
-    k = normalize_axis(axis, len(a.shape))
-    cut = -shift % a.shape[k] if a.shape[k] else 0
-    lead = (slice(None),) * k
-    return a.ops.concat([a[(*lead, slice(cut, None))], a[(*lead, slice(None, cut))]], k) if cut else a
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -272,37 +258,35 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
     return a.ops.take(a, indices, axis, mode)
 
 
-def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
-    k = normalize_axis(axis, len(a.shape))
-    edges = np.cumsum([len(p) for p in np.split(np.arange(a.shape[k]), parts)]).tolist()
-    return [a[(*(slice(None),) * k, slice(low, high))] for low, high in zip([0, *edges], edges, strict=False)]
-
-
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
-    **{getattr(np, n): METHODS[n] for n in ("transpose", "swapaxes", "squeeze", "ravel", "clip", "copy", "dot", "astype")},
+    **{getattr(np, n): METHODS[n] for n in ("transpose", "ravel", "clip", "copy", "dot", "astype")},
     np.reshape: lambda a, shape=None, order="C", **options: methods.reshape(a, shape, order=order, **options),
     np.matrix_transpose: lambda x: x.mT,
     np.permute_dims: METHODS["transpose"],
-    np.expand_dims: methods.expand_dims,
+    **{getattr(np, n): _named(n, a="x") for n in ("expand_dims", "squeeze", "moveaxis", "swapaxes", "repeat", "roll", "diagonal", "trace")},
+    **{getattr(np, n): _named(n, m="x") for n in ("flip", "tril", "triu")},
+    **{getattr(np, n): _named(n) for n in ("outer", "kron", "tensordot")},
+    np.tile: _named("tile", A="x"),
+    np.diag: _named("diag", v="x"),
+    np.split: _named("split", ary="x", indices_or_sections="parts"),
+    np.meshgrid: _meshgrid,
+    np.fliplr: lambda m: _ops((m,)).flip(m, 1),
+    np.flipud: lambda m: _ops((m,)).flip(m, 0),
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.vstack: _vstack,
     np.hstack: _hstack,
-    np.moveaxis: _moveaxis,
     np.einsum: _einsum,
     np.where: _where,
-    np.outer: _outer,
     np.inner: _inner,
     np.diff: _diff,
     np.round: METHODS["round"],
     np.around: METHODS["round"],
     np.fix: lambda x, out=None: x.ops.trunc(x),
     np.pad: _pad,
-    np.roll: _roll,
-    np.split: _split,
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
     np.full_like: _full_like,

@@ -8,6 +8,7 @@ from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop,
 _FAMILIES = (
     "elementwise", "formulas.numbers", "formulas.functions", "formulas.activation", "formulas.special", "creation", "layout", "rows",
     "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random", "optim", "composite",
+    "arranging", "losses",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)

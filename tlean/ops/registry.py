@@ -247,7 +247,7 @@ def _as_spec(out: Any, dtype: str) -> Spec:
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
-_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "residual_specs", "flops")
+_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "in_parts", "residual_specs", "flops")
 
 
 def defop(

@@ -48,8 +48,11 @@ class Face:
         for p in self.parameters:
             if p.kind is p.KEYWORD_ONLY and not star:
                 parts.append("*")
-                star = True
-            parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(defaults.get(p.name, p.default))}")
+            star = star or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+            if p.kind is p.VAR_POSITIONAL:
+                parts.append(f"*{p.name}")
+            else:
+                parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(defaults.get(p.name, p.default))}")
         return ", ".join(parts)
 
     def by_form(self, table: str, indent: str) -> str:
@@ -61,7 +64,7 @@ class Face:
     @property
     def passed(self) -> str:
         """The arguments handed on as they came: positional ones by position, keyword-only ones by keyword."""
-        return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self.parameters)
+        return ", ".join(_passed(p, p.name) for p in self.parameters)
 
     @property
     def inputs(self) -> str:
@@ -95,6 +98,11 @@ def _other(face: Face, prefix: str, ops: str) -> str:
     option, other = _WITH_ARRAY[face.name]
     condition = f"type({option}) is not float and hasattr({option}, 'ndim') and not isinstance({option}, Real)"
     return f"{prefix}if {condition}:\n{prefix}    return {ops}.{other}({face.passed})\n"
+
+
+def _passed(p: inspect.Parameter, value: str) -> str:
+    # An argument of a call, for that parameter.
+    return f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else f"*{value}" if p.kind is p.VAR_POSITIONAL else value
 
 
 def _literal(value: Any) -> str:
@@ -228,7 +236,9 @@ def tape_methods() -> str:
 
 #: Names that array arguments of composites have, and those that hold integers.
 _COMPOSITE_INTEGERS = ("labels",)
-_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
+_COMPOSITE_ARRAYS = (
+    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "probs", "var", "anchor", "positive", "negative", "xs", "operands",
+)  # fmt: skip
 
 
 def _arrays(face: Face) -> list[str]:
@@ -243,8 +253,7 @@ def _with_refs(face: Face) -> str:
     inputs = set(_arrays(face))
     parts = []
     for p in face.parameters:
-        value = f"r({p.name})" if p.name in inputs else p.name
-        parts.append(f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else value)
+        parts.append(_passed(p, f"r({p.name})" if p.name in inputs else p.name))
     return ", ".join(parts)
 
 
@@ -261,7 +270,8 @@ def functions() -> str:
             else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS]
         )
         variadic = face.record is not None and face.record.variadic
-        keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
+        several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)
+        keeper = f"*{arrays[0]}" if several else ", ".join(arrays)
         out.append(f"\n\ndef {face.name}({face.free_signature}):\n{_docstring(face.doc, '    ')}")
         if variadic:
             out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")

@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from .activation import ActivationOps
+from .arranging import ArrangingOps
 from .attention import AttentionOps
 from .conv import ConvOps
 from .creation import CreationOps
@@ -47,6 +48,7 @@ class Ops(
     ActivationOps,
     CreationOps,
     LayoutOps,
+    ArrangingOps,
     IndexingOps,
     ReduceOps,
     OrderOps,
