@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import use
 from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import Gradients
+from tlean.optim.rows import LookUp, look_up, row_gradient
 from tlean.options import Options
+from tlean.param import Param
 
 from .base import Session, options_of
 
@@ -36,6 +40,35 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
 
     def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Gradients:
         return Gradients(self.sweep(out.id, seed, params_only), self)
+
+    def backward_by_rows(self, loss: Any, plain: Callable[[Param], bool]) -> dict[Param, Any]:
+        """Gradients of a scalar for the parameters alone; of a table whose only reader takes few of its rows, a `RowGradient`.
+
+        Args:
+            loss: a reference of shape `()`.
+            plain: whether the step of a parameter takes such a gradient.
+
+        Raises: as `backward_scalar_dense_all` does.
+        """
+        seed, store = self._check_scalar(loss), self.store
+        uses = Counter(p for p, _ in self._uses.values())
+        taken: dict[int, tuple[Param, LookUp]] = {}
+        for i, (p, _) in self._uses.items():
+            if self.by_definition or uses[p] > 1 or p.requires_grad is False or not plain(p):
+                continue
+            reader = store.only_reader(i)
+            made = None if reader < 0 else store.instance(reader)
+            way = None if made is None else look_up(made.record, made.specs, made.options)
+            if way is not None:
+                taken[reader] = p, way
+        grads = self.sweep(loss.id, seed, True, list(taken))
+        found: dict[Param, Any] = dict(self._by_param(Gradients(grads, self)))
+        for reader, (p, way) in taken.items():
+            g = grads[reader]
+            if g is not None:
+                found[p] = row_gradient(g, store.operand(reader, 1), way)
+        # In the order of use.
+        return {p: found[p] for p in uses if p in found}
 
     def __repr__(self) -> str:
         return f"<Session: eager on {self.options.device}, {self.dtype}, {len(self.store)} nodes>"

@@ -21,6 +21,7 @@ from tlean.ops import Spec
 from tlean.ops.optim import FINITE
 from tlean.optim.clip import clipped
 from tlean.optim.param_list import ParamList
+from tlean.optim.rows import RowGradient
 from tlean.optim.updates import Update, alone, check_dtypes, check_finite, slots
 from tlean.options import Options
 from tlean.param import Param
@@ -94,10 +95,12 @@ class EagerSteps:
         self._position = self.session.stream_position
         return value, aux
 
-    def _grads(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, dict[Any, AnyTensor]]:
+    def _grads(self, inputs: Sequence[AnyTensor], plain: Callable[[Param], bool] | None = None) -> tuple[AnyTensor, Any, dict[Any, Any]]:
+        # `plain`: whether the step of a parameter takes a gradient by rows.
         ref, aux = self._record(inputs)
         value = ref.value
-        grads = self.session.backward_params(ref)
+        session: Any = self.session
+        grads = session.backward_params(ref) if plain is None else session.backward_by_rows(ref, plain)
         # The tape goes before an update: its leaves hold the parameters' memory.
         self.session.reset_tape()
         return value, aux, grads
@@ -116,9 +119,11 @@ class EagerSteps:
         self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
     ) -> tuple[AnyTensor, Any, list[Param]]:
         """Backward, then the update: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
-        value, aux, grads = self._grads(inputs)
+        # A norm is that of whole gradients, and a device makes these.
+        plain = (lambda p: update.kernel(p) == "_sgd_step") if clip_norm is None and self._where is None else None
+        value, aux, grads = self._grads(inputs, plain)
         moved = {p: g for p, g in grads.items() if update.kernel(p)}
-        looked_at, what = list(moved.values()), _GRADIENT
+        looked_at, what = [g.sums if type(g) is RowGradient else g for g in moved.values()], _GRADIENT
         if clip_norm is not None and moved:
             scaled, norm = without_tape(self._clipped, list(moved.values()), clip_norm)
             moved = {p: g.value for p, g in zip(moved, scaled, strict=True)}

@@ -45,7 +45,7 @@ cdef enum:
     CHUNK = 32768          # elements of one chunk
     BLOCK = 512            # indices that are checked before the rows that they name are touched
     RUNS = 8192            # indices in ascending order that are added up together
-    LARGE = 16777216       # bytes of an output that no cache holds: a gather writes past them, a scatter asks for its rows early
+    LARGE = 16777216       # bytes of an output that no cache holds: a gather writes past them, a scatter fetches its rows ahead
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
     # What an index out of range does. RAISE, FILL: a negative one counts from the end first. CLIP: the nearest row is taken.
     DROP = 0, STRICT = 1, RAISE = 2, CLIP = 3, FILL = 4
@@ -296,6 +296,7 @@ cdef int set_rows(word** out, void** inp, const int64_t* ints, const double* flo
 
 
 include "places.pxi"
+include "sums.pxi"
 
 
 # One element per reduced run -------------------------------------------------------------------------------------------------
@@ -394,6 +395,7 @@ KERNELS = {
     "scatter_into_rows:f32": <size_t>&scatter_into_rows[float], "scatter_into_rows:f64": <size_t>&scatter_into_rows[double],
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
     "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
+    "_summed_rows:f32": <size_t>&summed_rows[float], "_summed_rows:f64": <size_t>&summed_rows[double],
     "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
     "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
     "set_box:f32": <size_t>&set_box[uint32_t], "set_box:f64": <size_t>&set_box[uint64_t],
