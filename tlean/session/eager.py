@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
@@ -41,26 +40,26 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
     def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Gradients:
         return Gradients(self.sweep(out.id, seed, params_only), self)
 
-    def backward_by_rows(self, loss: Any, plain: Callable[[Param], bool]) -> dict[Param, Any]:
-        """Gradients of a scalar for the parameters alone; of a table whose only reader takes few of its rows, a `RowGradient`.
+    def backward_by_rows(self, loss: Any, tables: Sequence[Param]) -> dict[Param, Any]:
+        """Gradients of a scalar for the parameters alone; of tables whose only reader takes few of their rows, a `RowGradient`.
 
         Args:
             loss: a reference of shape `()`.
-            plain: whether the step of a parameter takes such a gradient.
+            tables: the parameters whose steps take such a gradient.
 
         Raises: as `backward_scalar_dense_all` does.
         """
         seed, store = self._check_scalar(loss), self.store
-        uses = Counter(p for p, _ in self._uses.values())
         taken: dict[int, tuple[Param, LookUp]] = {}
-        for i, (p, _) in self._uses.items():
-            if self.by_definition or uses[p] > 1 or p.requires_grad is False or not plain(p):
+        for table in tables:
+            uses = [i for i, (p, _) in self._uses.items() if p is table]
+            if self.by_definition or len(uses) != 1 or table.requires_grad is False:
                 continue
-            reader = store.only_reader(i)
+            reader = store.only_reader(uses[0])
             made = None if reader < 0 else store.instance(reader)
             way = None if made is None else look_up(made.record, made.specs, made.options)
             if way is not None:
-                taken[reader] = p, way
+                taken[reader] = table, way
         grads = self.sweep(loss.id, seed, True, list(taken))
         found: dict[Param, Any] = dict(self._by_param(Gradients(grads, self)))
         for reader, (p, way) in taken.items():
@@ -68,7 +67,7 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
             if g is not None:
                 found[p] = row_gradient(g, store.operand(reader, 1), way)
         # In the order of use.
-        return {p: found[p] for p in uses if p in found}
+        return {p: found[p] for p, _ in self._uses.values() if p in found}
 
     def __repr__(self) -> str:
         return f"<Session: eager on {self.options.device}, {self.dtype}, {len(self.store)} nodes>"

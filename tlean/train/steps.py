@@ -19,6 +19,7 @@ from tlean.errors import DTypeError, ShapeError
 from tlean.interpreters.eager import without_tape
 from tlean.ops import Spec
 from tlean.ops.optim import FINITE
+from tlean.ops.rows.updates import FEWEST
 from tlean.optim.clip import clipped
 from tlean.optim.param_list import ParamList
 from tlean.optim.rows import RowGradient
@@ -31,6 +32,7 @@ from tlean.programs.executable import Stream
 from tlean.programs.recorder import Recorder
 from tlean.programs.trace import MOST_KEPT, Trace
 from tlean.session.base import Session
+from tlean.shapes import size
 
 #: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
 Stored = Callable[[Any], Iterable[tuple[Param, Any]]]
@@ -64,6 +66,7 @@ class EagerSteps:
         self.recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self._where = context_of(options.device)
+        self._large = [p for p in params if size(p.shape) >= FEWEST]
         # Where the random stream is between the calls. The session's own moves with its ops, and counts once the call has succeeded.
         self._position = 0
 
@@ -95,12 +98,12 @@ class EagerSteps:
         self._position = self.session.stream_position
         return value, aux
 
-    def _grads(self, inputs: Sequence[AnyTensor], plain: Callable[[Param], bool] | None = None) -> tuple[AnyTensor, Any, dict[Any, Any]]:
-        # `plain`: whether the step of a parameter takes a gradient by rows.
+    def _grads(self, inputs: Sequence[AnyTensor], tables: Sequence[Param] = ()) -> tuple[AnyTensor, Any, dict[Any, Any]]:
+        # `tables`: whose steps take a gradient by rows.
         ref, aux = self._record(inputs)
         value = ref.value
         session: Any = self.session
-        grads = session.backward_params(ref) if plain is None else session.backward_by_rows(ref, plain)
+        grads = session.backward_by_rows(ref, tables) if tables else session.backward_params(ref)
         # The tape goes before an update: its leaves hold the parameters' memory.
         self.session.reset_tape()
         return value, aux, grads
@@ -120,8 +123,9 @@ class EagerSteps:
     ) -> tuple[AnyTensor, Any, list[Param]]:
         """Backward, then the update: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
         # A norm is that of whole gradients, and a device makes these.
-        plain = (lambda p: update.kernel(p) == "_sgd_step") if clip_norm is None and self._where is None else None
-        value, aux, grads = self._grads(inputs, plain)
+        whole = clip_norm is not None or self._where is not None
+        tables = () if whole else [p for p in self._large if update.kernel(p) == "_sgd_step"]
+        value, aux, grads = self._grads(inputs, tables)
         moved = {p: g for p, g in grads.items() if update.kernel(p)}
         looked_at, what = [g.sums if type(g) is RowGradient else g for g in moved.values()], _GRADIENT
         if clip_norm is not None and moved:

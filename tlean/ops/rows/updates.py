@@ -68,6 +68,10 @@ SGD_ROWS = OpDef(
 )
 
 
+#: Elements of the smallest table whose gradient is made by rows.
+FEWEST = 1 << 14
+
+
 def by_rows(rows: int, length: int, positions: int) -> bool:
     """Whether a gradient is made and used by rows: where it is large and mostly zeros, which take longer than to sort the positions."""
-    return rows * length >= 1 << 14 and positions * 4 <= rows and rows.bit_length() + positions.bit_length() < 62
+    return rows * length >= FEWEST and positions * 4 <= rows and rows.bit_length() + positions.bit_length() < 62
