@@ -64,6 +64,26 @@ def test_indices_out_of_range(isa, suffix, mode):
 
 
 @each
+@pytest.mark.parametrize(
+    ("first", "second"), [((), ()), ((1, 4), ()), ((), (0,)), ((0, 2, 9), (2, 3, 9)), ((5,), (1, 2, 3)), ((7, 8), (7, 8))]
+)
+def test_two_gradients_are_added_up(isa, suffix, first, second):
+    rng = np.random.default_rng(1)
+    parts, expected = [], {}
+    for rows, spare in ((first, 2), (second, 0)):
+        sums = np.zeros((len(rows) + spare, 3), FLOATS[suffix])
+        sums[: len(rows)] = rng.standard_normal((len(rows), 3))
+        parts += [sums, np.array([*rows, *[-1] * spare], np.int64)]
+        for k, row in enumerate(rows):
+            expected[row] = expected[row] + sums[k] if row in expected else sums[k]
+    count = len(parts[1]) + len(parts[3])
+    sums, numbers = np.full((count, 3), np.nan, FLOATS[suffix]), np.full(count, -7)
+    assert run(isa, "gather", f"_merged_rows:{suffix}", [sums, numbers], parts, (len(parts[1]), len(parts[3]), 3)) == 0
+    np.testing.assert_array_equal(numbers, [*sorted(expected), *[-1] * (count - len(expected))])
+    np.testing.assert_array_equal(sums, [*(expected[r] for r in sorted(expected)), *[[0] * 3] * (count - len(expected))])
+
+
+@each
 @pytest.mark.parametrize("length", [1, 3, 16, 2500, 20_000])
 @pytest.mark.parametrize(
     "hyper", [(0.1, 1.0, 0.0), (0.1, 1.0, 0.01), (0.1, -1.0, 0.0), (-0.1, 1.0, 0.0), (1e39, 1.0, 0.0), (0.0, 1.0, 0.0)]

@@ -278,18 +278,19 @@ cdef class TapeStore:
         cdef TLNode* nd = self.at(i)
         return <object>nd.custom if nd.custom != NULL else None
 
-    def only_reader(self, int64_t i):
-        """The node that alone reads node i, once and as its first input; -1 if there is none such."""
-        cdef int64_t j, found = -1
+    def readers(self, int64_t i):
+        """The nodes that read node i, in order; None if one reads it otherwise than once and as its first input."""
+        cdef int64_t j
         cdef TLNode* nd
         cdef int k
+        cdef list found = []
         for j in range(i + 1, self.base + self.count):
             nd = node_at(self, j)
             for k in range(nd.n_in):
                 if parents_of(nd)[k] == i:
-                    if found >= 0 or k > 0:
-                        return -1
-                    found = j
+                    if k > 0:
+                        return None
+                    found.append(j)
         return found
 
     def operand(self, int64_t i, int k):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tlean._core.array import AnyTensor
@@ -9,9 +10,9 @@ from tlean.caching import Cache
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
-from tlean.ops import OpDef, Spec
+from tlean.ops import Spec
 from tlean.ops.rows.take import MODES
-from tlean.ops.rows.updates import SUMMED_ROWS, by_rows
+from tlean.ops.rows.updates import MERGED_ROWS, SUMMED_ROWS, by_rows
 
 _PLANS = Cache(64)
 _MODE_NAMES = {code: name for name, code in MODES.items()}
@@ -37,23 +38,43 @@ class LookUp(NamedTuple):
     mode: str
 
 
-def look_up(record: OpDef, specs: tuple[Any, ...], options: dict[str, Any]) -> LookUp | None:
-    """How a call takes rows of its first operand, if its gradient is to be made of rows; else None."""
-    if record.kernel != "gather_rows":
-        return None
-    (rows, length, count, code, blocks, _), _ = record.kernel_params(specs, options)
-    return LookUp(rows, length, _MODE_NAMES[code]) if blocks == 1 and by_rows(rows, length, count) else None
+def look_ups(calls: Sequence[Any]) -> list[LookUp] | None:
+    """How calls take rows of their first operand, if its gradient is to be made of rows; else None.
+
+    Args:
+        calls: the instances that read it; None for what is no op.
+    """
+    ways, positions = [], 0
+    for call in calls:
+        if call is None or call.record.kernel != "gather_rows":
+            return None
+        (rows, length, count, code, blocks, _), _ = call.record.kernel_params(call.specs, call.options)
+        ways.append(LookUp(rows, length, _MODE_NAMES[code]))
+        positions += count
+        if blocks != 1 or ways[0][:2] != (rows, length):
+            return None
+    return ways if ways and by_rows(ways[0].rows, ways[0].length, positions) else None
 
 
-def row_gradient(g: AnyTensor, indices: AnyTensor, taken: LookUp) -> RowGradient:
-    """The gradient of a table, from that of the rows that were taken. Raises: IndexRangeError."""
-    plan, specs = _PLANS.make((g.shape, g.dtype, indices.shape, taken), lambda: _plan(g, indices, taken))
-    return RowGradient(*CPU.run(plan, [g, indices], specs))
+def row_gradient(parts: Sequence[tuple[AnyTensor, AnyTensor, LookUp]]) -> RowGradient:
+    """The gradient of a table.
+
+    Args:
+        parts: for each look-up the gradient of the rows that were taken, the indices, and how they are taken; in the order of adding up.
+
+    Raises: IndexRangeError.
+    """
+    key = tuple([(g.shape, str(g.dtype), i.shape, way) for g, i, way in parts])
+    plan, specs = _PLANS.make(key, lambda: _plan(key))
+    return RowGradient(*CPU.run(plan, [t for g, i, _ in parts for t in (g, i)], specs))
 
 
-def _plan(g: AnyTensor, indices: AnyTensor, taken: LookUp) -> tuple[Any, list[tuple[tuple[int, ...], str]]]:
-    graph = Graph(str(g.dtype))
-    operands = [graph.arg(Spec(t.shape, str(t.dtype))) for t in (g, indices)]
-    made = graph._record(SUMMED_ROWS, [x.id for x in operands if x is not None], taken._asdict())
+def _plan(key: Sequence[tuple[Any, str, Any, LookUp]]) -> tuple[Any, list[tuple[tuple[int, ...], str]]]:
+    graph = Graph(key[0][1])
+    made: tuple[int, ...] = ()
+    for shape, dtype, indices, way in key:
+        operands = [graph.arg(Spec(shape, dtype)), graph.arg(Spec(indices, "int64"))]
+        part = graph._record(SUMMED_ROWS, [x.id for x in operands if x is not None], way._asdict())
+        made = graph._record(MERGED_ROWS, [*made, *part], {}) if made else part
     graph.outputs = [*made]
     return lower(graph), [(graph.specs[v].shape, graph.specs[v].dtype) for v in made]

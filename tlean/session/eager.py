@@ -9,7 +9,7 @@ from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import use
 from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import Gradients
-from tlean.optim.rows import LookUp, look_up, row_gradient
+from tlean.optim.rows import LookUp, look_ups, row_gradient
 from tlean.options import Options
 from tlean.param import Param
 
@@ -41,7 +41,7 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
         return Gradients(self.sweep(out.id, seed, params_only), self)
 
     def backward_by_rows(self, loss: Any, tables: Sequence[Param]) -> dict[Param, Any]:
-        """Gradients of a scalar for the parameters alone; of tables whose only reader takes few of their rows, a `RowGradient`.
+        """Gradients of a scalar for the parameters alone; of tables that nothing is done with but to take a few rows, a `RowGradient`.
 
         Args:
             loss: a reference of shape `()`.
@@ -50,22 +50,21 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
         Raises: as `backward_scalar_dense_all` does.
         """
         seed, store = self._check_scalar(loss), self.store
-        taken: dict[int, tuple[Param, LookUp]] = {}
+        # By parameter the nodes that take its rows, the last first: so their gradients are added up.
+        taken: dict[Param, list[tuple[int, LookUp]]] = {}
         for table in tables:
             uses = [i for i, (p, _) in self._uses.items() if p is table]
-            if self.by_definition or len(uses) != 1 or table.requires_grad is False:
-                continue
-            reader = store.only_reader(uses[0])
-            made = None if reader < 0 else store.instance(reader)
-            way = None if made is None else look_up(made.record, made.specs, made.options)
-            if way is not None:
-                taken[reader] = table, way
-        grads = self.sweep(loss.id, seed, True, list(taken))
+            whole = len(uses) != 1 or table.requires_grad is False or self.by_definition
+            readers = [] if whole else store.readers(uses[0]) or []
+            ways = look_ups([store.instance(i) for i in readers])
+            if ways:
+                taken[table] = list(zip(readers, ways, strict=True))[::-1]
+        grads = self.sweep(loss.id, seed, True, [i for reads in taken.values() for i, _ in reads])
         found: dict[Param, Any] = dict(self._by_param(Gradients(grads, self)))
-        for reader, (p, way) in taken.items():
-            g = grads[reader]
-            if g is not None:
-                found[p] = row_gradient(g, store.operand(reader, 1), way)
+        for table, reads in taken.items():
+            parts = [(g, store.operand(i, 1), way) for i, way in reads if (g := grads[i]) is not None]
+            if parts:
+                found[table] = row_gradient(parts)
         # In the order of use.
         return {p: found[p] for p, _ in self._uses.values() if p in found}
 

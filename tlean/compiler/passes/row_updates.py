@@ -1,12 +1,21 @@
-"""Steps of parameters whose gradient is that of a gather: only the rows that were taken are moved, and the gradient is never made."""
+"""Steps of parameters whose gradient is that of gathers: only the rows that were taken are moved, and the gradient is never made."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tlean.ops.optim import FINITE
 from tlean.ops.rows.take import geometry
-from tlean.ops.rows.updates import SGD_ROWS, SUMMED_ROWS, by_rows
+from tlean.ops.rows.updates import MERGED_ROWS, SGD_ROWS, SUMMED_ROWS, by_rows
 
 from ..graph import Graph, GraphNode
+
+
+class _Table(NamedTuple):
+    # A gradient of so many rows of a length, to which rows are added at so many positions.
+    rows: int
+    length: int
+    positions: int
 
 
 def row_updates(graph: Graph) -> Graph:
@@ -14,44 +23,67 @@ def row_updates(graph: Graph) -> Graph:
 
     The look at the numbers of a step sees the rows' sums: all else is zeros.
     """
-    kept = {*graph.outputs, *(after for _, _, after in graph.states)}
-    readers: dict[int, list[GraphNode]] = {}
-    for node in graph.nodes:
-        for v in node.inputs:
-            if v is not None:
-                readers.setdefault(v, []).append(node)
+    readers = _readers(graph)
+    tables = _tables(graph, readers)
     steps = {}
-    for node in graph.nodes:
-        if node.record.name == "_scatter_rows" and node.outputs[0] not in kept and _sparse(graph, node):
-            step = _step(node.outputs[0], readers.get(node.outputs[0], []))
-            if step is not None:
-                steps[node.outputs[0]] = step
+    for value, table in tables.items():
+        step = _step(value, readers[value])
+        if step is not None and by_rows(*table):
+            steps[id(step)] = value
     if not steps:
         return graph
-    out = Graph(graph.dtype, graph.merge)
+    wanted = set(steps.values())
+    for node in reversed(graph.nodes):
+        if node.outputs[0] in wanted and node.record.name == "add":
+            wanted.update(v for v in node.inputs if v is not None)
+    out = Graph(graph.dtype)
     out.specs, out.inputs, out.outputs, out.labels = list(graph.specs), graph.inputs, graph.outputs, graph.labels
     out.constants, out.states = graph.constants, graph.states
-    moved = {id(step) for step in steps.values()}
-    made: dict[int, tuple[int, ...]] = {}
+    made: dict[int | None, tuple[int, ...]] = {}
     for node in graph.nodes:
-        if node.outputs[0] in steps:
-            _, rows, length = geometry(node.options["shape"], node.options["axis"])
-            made[node.outputs[0]] = out._record(SUMMED_ROWS, node.inputs, {"rows": rows, "length": length, "mode": node.options["mode"]})
-        elif id(node) in moved:
+        value = node.outputs[0]
+        if value in wanted and node.record.name == "add":
+            made[value] = out._record(MERGED_ROWS, [v for i in node.inputs for v in made[i]], {})
+        elif value in wanted:
+            table, mode = tables[value], node.options["mode"]
+            made[value] = out._record(SUMMED_ROWS, node.inputs, {"rows": table.rows, "length": table.length, "mode": mode})
+        elif id(node) in steps:
             p, gradient, hyper = node.inputs
-            out.nodes.append(GraphNode(SGD_ROWS, (p, *made[gradient], hyper), node.outputs, {}, node.name))  # type: ignore[index]
+            out.nodes.append(GraphNode(SGD_ROWS, (p, *made[gradient], hyper), node.outputs, {}, node.name))
         elif node.record is FINITE:
-            sums = tuple([made[v][0] if v in made else v for v in node.inputs])  # type: ignore[index]
-            out.nodes.append(node._replace(inputs=sums))
+            out.nodes.append(node._replace(inputs=tuple([made[v][0] if v in made else v for v in node.inputs])))
         else:
             out.nodes.append(node)
     return out
 
 
-def _sparse(graph: Graph, node: GraphNode) -> bool:
-    # Whether the rows lie one after another and few of them get something.
-    blocks, rows, length = geometry(node.options["shape"], node.options["axis"])
-    return blocks == 1 and by_rows(rows, length, graph.specs[node.inputs[1]].size)  # type: ignore[index]
+def _readers(graph: Graph) -> dict[int, list[GraphNode]]:
+    # The nodes that read each value; none for what the program returns or keeps, which is made whatever they do.
+    readers: dict[int, list[GraphNode]] = {v: [] for v in range(len(graph.specs))}
+    for node in graph.nodes:
+        for v in node.inputs:
+            if v is not None:
+                readers[v].append(node)
+    for v in (*graph.outputs, *(after for _, _, after in graph.states)):
+        if v is not None:
+            readers[v] = []
+    return readers
+
+
+def _tables(graph: Graph, readers: dict[int, list[GraphNode]]) -> dict[int, _Table]:
+    # The values that are rows added to zeros, or sums of such that nothing else reads.
+    tables: dict[int, _Table] = {}
+    for node in graph.nodes:
+        value = node.outputs[0]
+        if node.record.name == "_scatter_rows":
+            blocks, rows, length = geometry(node.options["shape"], node.options["axis"])
+            if blocks == 1:
+                tables[value] = _Table(rows, length, graph.specs[node.inputs[1]].size)  # type: ignore[index]
+        elif node.record.name == "add":
+            a, b = (tables.get(v) if v is not None and len(readers[v]) == 1 else None for v in node.inputs)
+            if a is not None and b is not None and a[:2] == b[:2] and graph.specs[node.inputs[0]] == graph.specs[value]:  # type: ignore[index]
+                tables[value] = a._replace(positions=a.positions + b.positions)
+    return tables
 
 
 def _step(gradient: int, readers: list[GraphNode]) -> GraphNode | None:

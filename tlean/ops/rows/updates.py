@@ -1,7 +1,7 @@
 """The step of a parameter whose gradient is zero but for some rows: those are summed up, and their rows of the parameter are moved.
 
-Two instructions of the library's own programs. What may fail is in the first, which makes rows of the gradient of what a scatter would add
-to zeros; the second writes to the parameter.
+Instructions of the library's own programs. What may fail is in the first, which makes rows of the gradient of what a scatter would add to
+zeros; the second adds two such gradients; the last writes to the parameter.
 """
 
 from __future__ import annotations
@@ -35,6 +35,27 @@ SUMMED_ROWS = OpDef(
     dtypes={"i": "int64"},
     outputs=("sums", "rows"),
     kernel="_summed_rows",
+    algebraic=False,
+    differentiable=False,
+)
+
+
+def _merged_shape(sums: Shape, rows: Shape, others: Shape, those: Shape) -> list[Any]:
+    return [(rows[0] + those[0], sums[1]), Spec((rows[0] + those[0],), "int64")]
+
+
+def _merged_params(sums: Shape, rows: Shape, others: Shape, those: Shape) -> tuple[tuple[int, ...], tuple[()]]:
+    return (rows[0], those[0], sums[1]), ()
+
+
+MERGED_ROWS = OpDef(
+    name="_merged_rows",
+    inputs=("sums", "rows", "others", "those"),
+    options_names=(),
+    rules=Rules("Two gradients by rows added up.", shape=_merged_shape, kernel_params=_merged_params, vjp=no_gradient, jvp=no_tangent),
+    dtypes={"rows": "int64", "those": "int64"},
+    outputs=("sums", "rows"),
+    kernel="_merged_rows",
     algebraic=False,
     differentiable=False,
 )

@@ -396,6 +396,7 @@ KERNELS = {
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
     "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
     "_summed_rows:f32": <size_t>&summed_rows[float], "_summed_rows:f64": <size_t>&summed_rows[double],
+    "_merged_rows:f32": <size_t>&merged_rows[float], "_merged_rows:f64": <size_t>&merged_rows[double],
     "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
     "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
     "set_box:f32": <size_t>&set_box[uint32_t], "set_box:f64": <size_t>&set_box[uint64_t],

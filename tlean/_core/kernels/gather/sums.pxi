@@ -121,3 +121,33 @@ cdef int summed_rows(real** out, void** inp, const int64_t* ints, const double* 
     memset(out[0] + c.count * c.length, 0, (count - c.count) * c.length * sizeof(real))
     memset(rows + c.count, 255, (count - c.count) * sizeof(int64_t))
     return TL_OK
+
+
+cdef int merged_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # The same of two such gradients added up. ints: (rows of the first, of the second, elements of a row). Inputs: sums and rows of each.
+    cdef const real* a = <const real*>inp[0]
+    cdef const int64_t* rows = <const int64_t*>inp[1]
+    cdef const real* b = <const real*>inp[2]
+    cdef const int64_t* others = <const int64_t*>inp[3]
+    cdef real* sums = out[0]
+    cdef int64_t* made = <int64_t*>out[1]
+    cdef int64_t n = ints[2], j = 0, k = 0, count = 0, total = ints[0] + ints[1]
+    cdef bint first, second
+    while True:
+        first = j < ints[0] and rows[j] >= 0
+        second = k < ints[1] and others[k] >= 0
+        if not (first or second):
+            break
+        if first and second and rows[j] != others[k]:
+            first = rows[j] < others[k]
+            second = not first
+        made[count] = rows[j] if first else others[k]
+        memcpy(sums + count * n, a + j * n if first else b + k * n, n * sizeof(real))
+        if first and second:
+            combine_row(sums + count * n, b + k * n, n, ADD)
+        j += first
+        k += second
+        count += 1
+    memset(sums + count * n, 0, (total - count) * n * sizeof(real))
+    memset(made + count, 255, (total - count) * sizeof(int64_t))
+    return TL_OK
