@@ -290,16 +290,16 @@ cdef class EagerCore:
         except OverflowError:
             raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
 
-    def sweep(self, out, seed, free_interior=False):
+    def sweep(self, out, seed, free_interior=False, aside=()):
         """Gradients of node `out` with the cotangent `seed`: see `TapeStore.backward`."""
         cdef int before
         cdef int64_t i = node_of(out)
         cdef AnyTensor g = array_of(seed, "sweep")
         if not self.thread_cap:
-            return self.store.backward(i, g, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior, aside)
         before = cap_threads(self.thread_cap)
         try:
-            return self.store.backward(i, g, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior, aside)
         finally:
             cap_threads(before)
 
