@@ -186,7 +186,7 @@ def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
     arrays = [np.array(a) if isinstance(a, list) else a for a in arguments]
-    # Nested lists have no dtype of their own: they are computed in float32.
+    # Nested lists have no dtype; they are computed in float32.
     arrays = [a.astype("float32") if isinstance(a, np.ndarray) and a.dtype == "float64" else a for a in arrays]
     expected = values(getattr(tl, name)(*arrays))
     assert values(getattr(tl, name)(*arguments)) == expected
