@@ -205,3 +205,21 @@ def test_sums_in_an_output_that_no_cache_holds(isa, suffix):
     expected = np.zeros(rows, v.dtype)
     np.add.at(expected, ids, v)
     np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_rows", suffix, v, ids, shape=(rows,)), expected)
+
+
+@each
+@pytest.mark.parametrize("size", [50, 1 << 14, 1 << 40])
+@pytest.mark.parametrize("which", ["previous", "next", "last", "first", "start"])
+def test_indices_that_name_the_same_entry(isa, suffix, size, which):
+    # Of few entries, a place for each; of many, a table by hashes, in which some of these lie in one place.
+    i = np.random.default_rng(size % 97).integers(0, 40, 3000) * (size // 40)
+    expected = np.full(i.size, -1)
+    for j in range(i.size):
+        same = np.flatnonzero(i == i[j])
+        before, after = same[same < j], same[same > j]
+        if which in ("previous", "next"):
+            others = before[-1:] if which == "previous" else after[:1]
+            expected[j] = others[0] if others.size else -1
+        elif not (after if which == "last" else before).size:
+            expected[j] = j if which == "start" else i[j]
+    np.testing.assert_array_equal(run_op(isa, "gather", "_neighbours", suffix, i, size=size, which=which), expected)

@@ -15,6 +15,8 @@ cdef extern from "kernels/gather/rows.h" nogil:
     void tl_take_8(uint8_t* out, const uint8_t* x, const int64_t* rows, int64_t count)
     void tl_take_32(uint32_t* out, const uint32_t* x, const int64_t* rows, int64_t count)
     void tl_take_64(uint64_t* out, const uint64_t* x, const int64_t* rows, int64_t count)
+    int64_t tl_take_within_32(uint32_t* out, const uint32_t* x, const int64_t* rows, int64_t count, int64_t n)
+    int64_t tl_take_within_64(uint64_t* out, const uint64_t* x, const int64_t* rows, int64_t count, int64_t n)
     int64_t tl_rows_ahead(int64_t nbytes)
     void tl_fetch_row(const char* row, int64_t nbytes, bint write)
     void tl_copy_lines(char* to, const char* source, int64_t nbytes, bint past)
@@ -163,11 +165,19 @@ cdef void gather_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
     cdef const word* x = <const word*>c.x
     cdef int64_t space[BLOCK]
     cdef const int64_t* rows
-    cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.blocks * c.count), j, run
+    cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.blocks * c.count), j, run, taken
     cdef bint every, past = c.blocks * c.count * c.length * <int64_t>sizeof(word) >= LARGE and <uint64_t>out % 64 == 0
     while at < stop:
         j = at % c.count
-        run = least(least(stop - at, c.count - j), BLOCK)
+        run = least(stop - at, c.count - j)
+        if c.length == 1:
+            taken = 0
+            if word is uint32_t:
+                taken = tl_take_within_32(out + at, x + at // c.count * c.rows, c.at + j, run, c.rows)
+            elif word is uint64_t:
+                taken = tl_take_within_64(out + at, x + at // c.count * c.rows, c.at + j, run, c.rows)
+            at, j, run = at + taken, j + taken, run - taken
+        run = least(run, BLOCK)
         rows = named(c.at + j, space, run, c.rows, c.mode, &every)
         if not every and (c.mode == STRICT or c.mode == RAISE):
             c.status = TL_INDEX_OUT_OF_RANGE

@@ -21,6 +21,40 @@ static inline void tl_take_8(uint8_t *restrict out, const uint8_t *restrict x, c
     for (ptrdiff_t j = 0; j < count; j++) out[j] = x[rows[j]];
 }
 
+/* The same for every index up to the first eight of which one is not among 0 ... n - 1, which are looked at on the way. Returns: how many. */
+static inline ptrdiff_t tl_take_within_32(
+    uint32_t *restrict out, const uint32_t *restrict x, const int64_t *restrict rows, ptrdiff_t count, int64_t n
+) {
+    ptrdiff_t j = 0;
+#if defined(__AVX512F__)
+    const float *f = (const float *)x;
+    for (; j + 8 <= count; j += 8) {
+        const int64_t *r = rows + j;
+        if (_mm512_cmpge_epu64_mask(_mm512_loadu_si512(r), _mm512_set1_epi64(n))) break;
+        const __m128 low = _mm_setr_ps(f[r[0]], f[r[1]], f[r[2]], f[r[3]]);
+        const __m128 high = _mm_setr_ps(f[r[4]], f[r[5]], f[r[6]], f[r[7]]);
+        _mm_storeu_ps((float *)out + j, low);
+        _mm_storeu_ps((float *)out + j + 4, high);
+    }
+#endif
+    return j;
+}
+
+static inline ptrdiff_t tl_take_within_64(
+    uint64_t *restrict out, const uint64_t *restrict x, const int64_t *restrict rows, ptrdiff_t count, int64_t n
+) {
+    ptrdiff_t j = 0;
+#if defined(__AVX512F__)
+    const double *f = (const double *)x;
+    for (; j + 8 <= count; j += 8) {
+        const int64_t *r = rows + j;
+        if (_mm512_cmpge_epu64_mask(_mm512_loadu_si512(r), _mm512_set1_epi64(n))) break;
+        for (int k = 0; k < 8; k += 2) _mm_storeu_pd((double *)out + j + k, _mm_setr_pd(f[r[k]], f[r[k + 1]]));
+    }
+#endif
+    return j;
+}
+
 /* Loads of one word each are in flight together; a gather instruction holds back what follows it, which costs half where memory is far. */
 static inline void tl_take_32(uint32_t *restrict out, const uint32_t *restrict x, const int64_t *restrict rows, ptrdiff_t count) {
     ptrdiff_t j = 0;
