@@ -47,6 +47,36 @@ cdef object _numpy_dtype(object value):
     return _numpy.dtype(value)
 
 
+# Parts of an array of so many bytes share its memory where they lie in one piece; smaller ones are copied in less time.
+cdef enum:
+    SHARED_FROM = 16384
+
+
+cdef AnyTensor element(object number, int dtype):
+    # A number of NumPy's as an array of no axes.
+    cdef TLBuffer* b = buffer_new(8)
+    cdef AnyTensor t = tensor_from_buffer(b, _scalar, dtype)
+    if dtype == TL_F32:
+        (<float*>b.data)[0] = <double>number
+    elif dtype == TL_F64:
+        (<double*>b.data)[0] = <double>number
+    elif dtype == TL_I64:
+        (<int64_t*>b.data)[0] = <int64_t>number
+    elif dtype == TL_I32:
+        (<int32_t*>b.data)[0] = <int32_t>number
+    else:
+        (<uint8_t*>b.data)[0] = bool(number)
+    return t
+
+
+cdef object recorded_index(object key):
+    # A reference in a key whose value is not there yet, or None.
+    for k in key if isinstance(key, tuple) else (key,):
+        if hasattr(k, "ops") and not hasattr(type(k), "value"):
+            return k
+    return None
+
+
 cdef object _writable_view(AnyTensor t):
     cdef Py_ssize_t n = t.info.size * _itemsizes[t.code]
     if n == 0:
@@ -286,14 +316,20 @@ cdef class AnyTensor:
         return self.info.sizes[0]
 
     def __iter__(self):
-        return iter(self.numpy())
+        if self.info.ndim == 0:
+            raise TypeError("an array with no axes cannot be iterated over")
+        return (self[i] for i in range(self.info.sizes[0]))
 
     def __getitem__(self, key):
         view = self.numpy()
         try:
-            return view[key]
+            part = view[key]
         except (IndexError, TypeError, ValueError, OverflowError) as error:
+            ref = recorded_index(key)
+            if ref is not None:
+                return ref.ops._own_constant(self)[key]
             raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
+        return element(part, self.code) if isinstance(part, _numpy.generic) else tensor_from_object(part, self.code, part.nbytes < SHARED_FROM)
 
     def __contains__(self, item):
         try:

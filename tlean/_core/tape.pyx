@@ -93,7 +93,7 @@ cdef inline bint is_label(object name) noexcept:
 
 
 cdef int refuse_label(str who, object name) except -1:
-    raise_error("OptionError", f"{who}: a name must be a text, got {type(name).__name__}")
+    raise_error("OptionError", f"{who}: name must be a text, got {type(name).__name__}")
 
 
 cdef int64_t append_node(

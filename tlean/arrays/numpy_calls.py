@@ -41,7 +41,7 @@ _REDUCED |= {(np.multiply, "reduce"): "prod"}
 _QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
 _QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
 _QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argsort, np.argwhere, np.nonzero, np.flatnonzero}
-_QUESTIONS |= {np.histogram, np.unique, np.searchsorted, np.digitize, np.bincount, np.argpartition}
+_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.searchsorted, np.digitize, np.bincount, np.argpartition}
 #: What to write for a function that no op is.
 _INSTEAD = {
     "modf": "x - trunc(x) and trunc(x)",
@@ -63,11 +63,28 @@ def is_inexact(function: Any) -> bool:
     return function is np.divide or (function in _UNARY and function not in _WHOLE)
 
 
-def _unsupported(name: str, x: RefBase) -> DTypeError:
+def is_question(function: Any) -> bool:
+    """Whether NumPy answers a function where there are values: a comparison, or a question that has no gradient."""
+    return function in _QUESTIONS or function in _COMPARISONS
+
+
+def unsupported(function: Any, method: str, x: Any) -> DTypeError:
+    """The error of a function of NumPy's that no op is, which says what to use.
+
+    Args:
+        function: of NumPy's.
+        method: of a universal function, such as "outer"; "" for none.
+        x: the array or reference that it was called with.
+    """
+    name = function.__name__
     hint = _INSTEAD.get(name)
+    whole = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy.", "np.", 1)
+    whole += f".{method}" if method not in ("", "__call__") else ""
     if hint is None:
-        hint = "the ops that there are, tl.Ops" + (f", or np.{name}(x.numpy()) for the value alone" if hasattr(type(x), "value") else "")
-    return DTypeError(f"np.{name}: the function must be an op of the program, got {x!r}; use {hint}")
+        has_value = not isinstance(x, RefBase) or hasattr(type(x), "value")
+        hint = "the ops that there are, tl.Ops" + (f", or {whole}(x.numpy()) for the value alone" if has_value else "")
+    shown = repr(x) if isinstance(x, RefBase) else f"an array of shape {tuple(x.shape)} {x.dtype}"
+    return DTypeError(f"{whole}: the function must be an op of the program, got {shown}; use {hint}")
 
 
 def _references(values: Any) -> Iterator[RefBase]:
@@ -102,7 +119,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if (function, method) in _REDUCED:
         return METHODS[_REDUCED[function, method]](*inputs, **{"axis": 0, **options})
     if method != "__call__":
-        raise _unsupported(f"{name}.{method}", refs[0])
+        raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
         return function(*_values(inputs), **options)
     # NumPy's other options are how it computes: types and casts, of which a program has its own rules.
@@ -122,7 +139,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if function in _PAIRS:
         a, b = (methods.like(refs[0], x) for x in inputs)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
-    raise _unsupported(name, refs[0])
+    raise unsupported(function, method, refs[0])
 
 
 def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -141,7 +158,7 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     x = next(_references((*args, *options.values())))
     if called in _QUESTIONS:
         return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
-    raise _unsupported(called.__name__, x)
+    raise unsupported(called, "", x)
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 from tlean._core.array import named_dtype
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
+from tlean.arguments import label
 from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
@@ -153,6 +154,8 @@ class Reference(OpsMethods):
         """
         record = get(op)
         names, shown = record.input_names(len(inputs)), record.name.lstrip("_")
+        if name is not None:
+            label(shown, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer

@@ -1,5 +1,5 @@
 """Arrays made of numbers alone: constants, ranges, identities; and the conversion to another dtype."""
 
-from . import functions, records
+from . import arrays, records
 
-__all__ = ["functions", "records"]
+__all__ = ["arrays", "records"]
