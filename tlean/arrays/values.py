@@ -27,7 +27,7 @@ _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
 #: Methods that no op is.
-_OF_NUMPY = {"all", "any", "argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "repeat", "round", "searchsorted"}
+_OF_NUMPY = {"all", "any", "diagonal", "itemsize", "nbytes", "nonzero", "repeat", "round"}
 _OF_NUMPY |= {"tobytes", "trace"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
