@@ -232,7 +232,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: _reduction(name) for name in ("sum", "mean", "prod", "argmax", "argmin")},
     **{name: _extreme(name) for name in ("max", "min")},
     **{name: _moment(name) for name in ("var", "std")},
-    **{name: _running(name) for name in ("cumsum", "cumprod", "cummax", "cumlogsumexp")},
+    **{name: _running(name) for name in ("cumsum", "cumprod")},
     "round": _round,
     **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,13 @@ _REDUCED: dict[Any, str] = {
     (np.minimum, "reduce"): "min",
     (np.add, "accumulate"): "cumsum",
 }
-_REDUCED |= {(np.multiply, "reduce"): "prod"}
+_REDUCED |= {(np.multiply, "reduce"): "prod", (np.multiply, "accumulate"): "cumprod", (np.maximum, "accumulate"): "cummax"}
+_REDUCED |= {(np.logaddexp, "accumulate"): "cumlogsumexp"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.isfinite, np.isnan, np.isinf, np.signbit, np.isclose, np.allclose, np.array_equal, np.array_equiv}
 _QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
-_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argsort, np.argwhere, np.nonzero, np.flatnonzero}
-_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.searchsorted, np.digitize, np.bincount, np.argpartition}
+_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argwhere, np.nonzero, np.flatnonzero}
+_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.digitize, np.bincount, np.argpartition}
 #: What to write for a function that no op is.
 _INSTEAD = {
     "modf": "x - trunc(x) and trunc(x)",
@@ -117,7 +119,8 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
             f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
         )
     if (function, method) in _REDUCED:
-        return METHODS[_REDUCED[function, method]](*inputs, **{"axis": 0, **options})
+        op = _REDUCED[function, method]
+        return METHODS.get(op, partial(_running, op))(*inputs, **{"axis": 0, **options})
     if method != "__call__":
         raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
@@ -162,6 +165,12 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------
+
+
+def _running(op: str, x: Any, axis: Any, **unused: Any) -> Any:
+    # An op along an axis that is no method of NumPy's arrays.
+    refuse(f"np.{op}", unused)
+    return getattr(x.ops, op)(x, axis)
 
 
 def _ops(xs: Any) -> Any:
@@ -257,6 +266,43 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return x.ops.norm(x, 2 if ord is None else ord, axis, bool(keepdims))
 
 
+def _sort(name: str) -> Callable[..., Any]:
+    def run(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+        # Every kind and every answer to `stable` is met by a stable sort.
+        refuse(f"np.{name}", {"order": order})
+        return getattr(a.ops, name)(a, axis)
+
+    return run
+
+
+def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    if sorter is not None:
+        raise OptionError(f"np.searchsorted: sorter must be left at its default, got {sorter!r}; see take")
+    return _ops((a, v)).searchsorted(a, v, side)
+
+
+def _quantile(scale: float) -> Callable[..., Any]:
+    def run(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: Any = False,
+        **unused: Any,
+    ) -> Any:
+        refuse("np.quantile", {"out": out, **{k: v for k, v in unused.items() if k != "weights" or v is not None}})
+        return a.ops.quantile(a, np.asarray(q, np.float64) / scale, axis, keepdims is True, method)
+
+    return run
+
+
+def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
+    refuse("np.median", {"out": out})
+    return a.ops.median(a, axis, keepdims is True)
+
+
 def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
     return _full_like(a, 0, dtype, order, subok, shape, **unused)
 
@@ -276,7 +322,12 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum")},
+    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum", "cumprod")},
+    **{getattr(np, n): _sort(n) for n in ("sort", "argsort")},
+    np.searchsorted: _searchsorted,
+    np.median: _median,
+    np.quantile: _quantile(1.0),
+    np.percentile: _quantile(100.0),
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
     **{getattr(np, n): METHODS[n] for n in ("transpose", "ravel", "clip", "copy", "dot", "astype")},

@@ -30,7 +30,7 @@ _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
 _EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std", "astype"} | {"T", "mT", "trace"}
 #: Methods that no op is.
-_OF_NUMPY = {"all", "any", "argsort", "cumprod", "itemsize", "nbytes", "nonzero", "searchsorted", "tobytes"}
+_OF_NUMPY = {"all", "any", "itemsize", "nbytes", "nonzero", "tobytes"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
 

@@ -4,27 +4,23 @@
 
 /* The line in order, in dst. `room`: for 2 n words. */
 static void TL_NAME(tl_sort_line)(TL_T *dst, const TL_T *src, int64_t n, int64_t step, int descending, void *room) {
-    TL_WORD *a = room;
+    /* Neighbours' keys are where the elements will be. */
+    TL_WORD *const a = step == 1 && sizeof(TL_T) == sizeof(TL_WORD) ? (TL_WORD *)dst : (TL_WORD *)room + n;
     const TL_WORD flip = descending ? (TL_WORD)-1 : 0;
     for (int64_t i = 0; i < n; i++) a[i] = TL_ENCODE(src[i * step]) ^ flip;
-    TL_KIND(tl_sort_keys)(a, a + n, n);
-    for (int64_t i = 0; i < n; i++) dst[i * step] = TL_DECODE(a[i] ^ flip);
+    TL_KIND(tl_sort_keys)(a, room, n);
 #ifdef TL_MANY_ALIKE
     /* Elements of one key are the source's, in its order: zeros of both signs, and NaNs. */
-    for (int kind = 0; kind < 2; kind++) {
-        const TL_WORD key = (kind ? (TL_WORD)-1 : TL_ENCODE(0)) ^ flip;
-        int64_t low = 0, high = n;
-        while (low < high) {
-            const int64_t middle = (low + high) / 2;
-            if (a[middle] < key)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low == n || a[low] != key) continue;
-        for (int64_t i = 0; i < n; i++)
-            if (TL_ENCODE(src[i * step]) == (key ^ flip)) dst[low++ * step] = src[i * step];
-    }
+    const TL_WORD alike[2] = {TL_ENCODE(0) ^ flip, (TL_WORD)-1 ^ flip};
+    int64_t first[2];
+    for (int kind = 0; kind < 2; kind++) first[kind] = TL_KIND(tl_first_of)(a, n, alike[kind]);
+#endif
+    for (int64_t i = 0; i < n; i++) dst[i * step] = TL_DECODE(a[i] ^ flip);
+#ifdef TL_MANY_ALIKE
+    for (int kind = 0; kind < 2; kind++)
+        if (first[kind] >= 0)
+            for (int64_t i = 0, at = first[kind]; i < n; i++)
+                if ((TL_ENCODE(src[i * step]) ^ flip) == alike[kind]) dst[at++ * step] = src[i * step];
 #endif
 }
 

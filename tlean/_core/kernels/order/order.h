@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Entries put in place one by one; from which length on keys are sorted by bytes; elements compared at once with a bound. */
-#define TL_RUN 8
-#define TL_RADIX_FROM 384
+/* Entries that are ranked at once; from which length on keys are sorted by bytes; elements compared at once with a bound. */
+#define TL_RUN 32
+#define TL_RADIX_FROM 96
 #define TL_BLOCK 256
 /* Entries that are collected before the k first of them are kept. */
 #define TL_COLLECTED(k) (2 * (k) + 512)
@@ -17,29 +17,45 @@ typedef struct {
 } tl_pair64;
 
 /* Keys of 32 bits: beside their places they fill a word of 64. */
+#define TL_WORD uint32_t
 #define TL_ENTRY uint32_t
 #define TL_KEY(e) (e)
-#define TL_KEY_BYTES 4
 #define TL_NAME(name) name##_keys_32
 #include "kernels/order/radix_template.h"
 #define TL_ENTRY uint64_t
 #define TL_KEY(e) ((uint32_t)((e) >> 32))
-#define TL_KEY_BYTES 4
 #define TL_NAME(name) name##_pairs_32
 #include "kernels/order/radix_template.h"
+#undef TL_WORD
+#define TL_WORD uint64_t
 #define TL_ENTRY uint64_t
 #define TL_KEY(e) (e)
-#define TL_KEY_BYTES 8
 #define TL_NAME(name) name##_keys_64
 #include "kernels/order/radix_template.h"
 #define TL_ENTRY tl_pair64
 #define TL_KEY(e) ((e).key)
-#define TL_KEY_BYTES 8
 #define TL_NAME(name) name##_pairs_64
 #include "kernels/order/radix_template.h"
+#undef TL_WORD
 
 static inline uint32_t tl_pair_key_32(uint64_t e) { return (uint32_t)(e >> 32); }
 static inline uint64_t tl_pair_key_64(tl_pair64 e) { return e.key; }
+
+/* Where a key is first in sorted keys; -1 where it is not. */
+#define TL_FIRST_OF(name, word) \
+    static inline int64_t name(const word *a, int64_t n, word key) { \
+        int64_t low = 0, high = n; \
+        while (low < high) { \
+            const int64_t middle = (low + high) / 2; \
+            if (a[middle] < key) \
+                low = middle + 1; \
+            else \
+                high = middle; \
+        } \
+        return low < n && a[low] == key ? low : -1; \
+    }
+TL_FIRST_OF(tl_first_of_32, uint32_t)
+TL_FIRST_OF(tl_first_of_64, uint64_t)
 
 /* A float's bits as an integer that orders as the float: negative ones turned over, NaN above all, −0 as 0. */
 static inline uint32_t tl_key_f32(float x) {
