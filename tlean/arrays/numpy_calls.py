@@ -282,7 +282,14 @@ def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any
 
 def _quantile(scale: float) -> Callable[..., Any]:
     def run(
-        a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False, **unused: Any
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: Any = False,
+        **unused: Any,
     ) -> Any:
         refuse("np.quantile", {"out": out, **{k: v for k, v in unused.items() if k != "weights" or v is not None}})
         return a.ops.quantile(a, np.asarray(q, np.float64) / scale, axis, keepdims is True, method)
