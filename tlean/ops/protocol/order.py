@@ -102,8 +102,8 @@ class OrderOps(Protocol):
             method: between two elements "linear", "lower", "higher", "nearest" (at the half that of even place), or "midpoint".
 
         Returns: `s` without the reduced axes (or with 1 there), after an axis for a vector q.
-        Raises: IndexRangeError if there is no such axis; OptionError if an axis is named twice, q is not between 0 and 1 or there is no such
-            method; ShapeError over nothing.
+        Raises: IndexRangeError if there is no such axis; OptionError if an axis is named twice, q is not between 0 and 1 or there is no
+            such method; ShapeError over nothing.
         Derivative: g shared between the two elements as they share the value.
         """
         ...

@@ -80,7 +80,8 @@ class Argsort(_Sorted):
 
 
 @defop("_topk_index", kernel="topk_index", dtypes={"x": ANY}, out_dtype="int64", differentiable=False, samples=lambda: [
-    good(Arr((7,), "distinct"), k=3), good(Arr((3, 4), "distinct"), k=2, axis=0, largest=False), good(Arr((2, 3, 4), "distinct"), k=3, axis=1),
+    good(Arr((7,), "distinct"), k=3), good(Arr((3, 4), "distinct"), k=2, axis=0, largest=False),
+    good(Arr((2, 3, 4), "distinct"), k=3, axis=1),
     good(Arr((2, 1500), "distinct"), k=5), good(Arr((5,), "values", data=(1.0, 2.0, 2.0, float("nan"), 2.0)), k=3), good((3,), k=0),
     bad("OptionError", (3,), k=4), bad("OptionError", (3,), k=-1), bad("IndexRangeError", (3,), k=1, axis=1),
 ])  # fmt: skip
@@ -231,9 +232,7 @@ def _quantiles(ops: Any, op: str, x: Any, q: Any, axis: Any, keepdims: bool, met
 
 
 @composite
-def quantile(
-    ops: Any, x: Any, q: Any, axis: Any = None, keepdims: bool = False, method: str = "linear", *, name: str | None = None
-) -> Any:
+def quantile(ops: Any, x: Any, q: Any, axis: Any = None, keepdims: bool = False, method: str = "linear", *, name: str | None = None) -> Any:
     """What lies at q of the way through the sorted elements."""
     return _quantiles(ops, "quantile", x, q, axis, keepdims, method, name)
 

@@ -42,7 +42,7 @@ cdef struct Lines:
     int status
 
 
-# sort, argsort: the elements in order, NaN after all others, of equal ones in the line's order; descending: turned about, still so ----------
+# sort, argsort: the elements in order, NaN after all others, of equal ones in the line's order; descending: turned about, still so -----
 # ints: (outer, length, inner, descending). topk_index: ints: (outer, length, inner, k, whether the greatest): the places of the k first.
 
 cdef void lines_chunk(value* context, Py_ssize_t chunk) noexcept nogil:
@@ -94,7 +94,7 @@ cdef int topk_index(value** out, void** inp, const int64_t* ints, const double* 
     return run_lines(out[0], &c, ints)
 
 
-# searchsorted: where each of v would be put into a sorted array. ints: (its length, elements of v, whether behind equal ones) ----------------
+# searchsorted: where each of v would be put into a sorted array. ints: (its length, elements of v, whether behind equal ones) ------
 
 cdef struct Search:
     const void* sorted
