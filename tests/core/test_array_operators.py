@@ -163,6 +163,11 @@ def test_a_part_of_a_large_array_shares_its_memory() -> None:
     t = tl.AnyTensor(np.arange(100_000))
     part, step, few = t[16:], t[::2], t[16:20]
     assert np.shares_memory(part, t) and not np.shares_memory(step, t) and not np.shares_memory(few, t)
+    rows = tl.AnyTensor(np.arange(40_000).reshape(2, 20_000))
+    row = rows[-1]
+    assert np.shares_memory(row, rows) and row[0].item() == 20_000 and [r.shape for r in rows] == [(20_000,)] * 2
+    rows.release()
+    assert row[-1].item() == 39_999 and tl.AnyTensor(np.ones((3, 0, 2)))[2].shape == (0, 2)
     t.release()
     assert part[0].item() == few[0].item() == 16 and step[-1].item() == 99_998
     with pytest.raises(tl.NodeError):

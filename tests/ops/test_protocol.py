@@ -198,6 +198,60 @@ def test_composites_take_nested_lists(name):
     assert values(tuple(d.primal for d in dual) if isinstance(dual, tuple) else dual.primal) == expected
 
 
+WRONG_CALLS = {
+    "l1_loss": lambda ops: ops.l1_loss([1.0, 2.0], [1.0, 2.0, 3.0]),
+    "huber_loss": lambda ops: ops.huber_loss([1.0, 2.0], [1.0, 2.0, 3.0]),
+    "nll_loss": lambda ops: ops.nll_loss([[1.0, 2.0]], [0], [1.0, 2.0, 3.0]),
+    "batch_stats": lambda ops: ops.batch_stats([1.0]),
+    "take_along_axis": lambda ops: ops.take_along_axis([[1.0]], [[0]], 5),
+    "segment_sum": lambda ops: ops.segment_sum([[1.0]], [[0.5]], 2),
+    "dynamic_slice": lambda ops: ops.dynamic_slice([1.0, 2.0], [0], [5]),
+    "linspace": lambda ops: ops.linspace(0, 1, -1),
+    "zeros": lambda ops: ops.zeros(-1),
+    "one_hot": lambda ops: ops.one_hot([0.5], 2),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_an_error_inside_a_composite_names_the_composite(name):
+    backends = (tl.Session, lambda: tl.Session(backend="compiled"), tl.backends.Reference, lambda: tl.backends.Dual(tl.Session()))
+    for run in (*(lambda f, b=b: f(b()) for b in backends), lambda f: tl.jit(f)(), lambda f: f(tl)):
+        with pytest.raises(tl.TleanError, match=rf"^{name}: ") as caught:
+            run(lambda ops: WRONG_CALLS[name](ops))
+        inner = str(caught.value).split(": ")[1]
+        assert inner not in METHODS and not inner.startswith("_"), caught.value
+
+
+OPTIONS = {
+    "axis": [(lambda ops, x, v=v: ops.reduce_sum(x, v)) for v in (0.5, True, "0", (0, 0.5))]
+    + [(lambda ops, x, v=v: ops.softmax(x, v)) for v in (0.5, True, None)]
+    + [lambda ops, x: ops.argmax(x, 1.0), lambda ops, x: ops.concat([x, x], False), lambda ops, x: ops.take(x, [0], 0.5)]
+    + [lambda ops, x: ops.cumsum(x, np.ones(1)), lambda ops, x: ops.one_hot([0], 2, axis=True)],
+    "name": [lambda ops, x: ops.relu(x, name=3), lambda ops, x: ops.l1_loss(x, x, name=b"loss"), lambda ops, x: ops.zeros(3, name=x)],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_of_another_kind_is_named(option):
+    x = np.ones((2, 3))
+    faces = {
+        "session": lambda f: f(s := tl.Session(), s.input(x)),
+        "compiled session": lambda f: f(s := tl.Session(backend="compiled"), s.input(x)),
+        "tape": lambda f: f(*tl.Tape().leaf(x)),
+        "jit": lambda f: tl.jit(lambda ops, x: f(ops, x))(x),
+        "dual": lambda f: tl.jvp(lambda ops, x: f(ops, x), (x,), (x,)),
+        "reference": lambda f: f(r := tl.backends.Reference(), r.leaf(x)),
+        "values": lambda f: f(tl, x),
+    }
+    for face, run in faces.items():
+        for call in OPTIONS[option]:
+            if face == "tape" and call is OPTIONS["axis"][-4]:
+                # A list of ids is what it takes.
+                continue
+            with pytest.raises(tl.OptionError, match=rf"^\w+: {option} must be"):
+                run(call)
+
+
 def test_what_is_no_array_is_reported_with_op_and_argument():
     for run in (lambda f: f(tl.Session()), lambda f: tl.jit(f)()):
         with pytest.raises(tl.DTypeError, match="matmul: b: "):

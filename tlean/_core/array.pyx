@@ -69,6 +69,21 @@ cdef AnyTensor element(object number, int dtype):
     return t
 
 
+cdef AnyTensor entry(AnyTensor t, Py_ssize_t i):
+    # Entry i along the first axis.
+    cdef ShapeInfo info = intern_shape(t.info.dims[1:])
+    cdef size_t nbytes = info.size * _itemsizes[t.code]
+    cdef uint8_t* at = <uint8_t*>t.buffer.data + i * nbytes
+    cdef TLBuffer* b
+    if nbytes >= SHARED_FROM and <size_t>at % 64 == 0:
+        # Its owner is another array of the same memory: releasing `t` leaves it.
+        b = buffer_foreign(at, nbytes, tensor_from_buffer(buffer_incref(t.buffer), t.info, t.code))
+    else:
+        b = buffer_new(nbytes)
+        memcpy(b.data, at, nbytes)
+    return tensor_from_buffer(b, info, t.code)
+
+
 cdef object recorded_index(object key):
     # A reference in a key whose value is not there yet, or None.
     for k in key if isinstance(key, tuple) else (key,):
@@ -321,6 +336,13 @@ cdef class AnyTensor:
         return (self[i] for i in range(self.info.sizes[0]))
 
     def __getitem__(self, key):
+        cdef long long i
+        cdef int overflow = 0
+        if type(key) is int and self.info.ndim:
+            self.check()
+            i = PyLong_AsLongLongAndOverflow(key, &overflow)
+            if not overflow and -self.info.sizes[0] <= i < self.info.sizes[0]:
+                return entry(self, i if i >= 0 else i + self.info.sizes[0])
         view = self.numpy()
         try:
             part = view[key]
@@ -329,7 +351,9 @@ cdef class AnyTensor:
             if ref is not None:
                 return ref.ops._own_constant(self)[key]
             raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
-        return element(part, self.code) if isinstance(part, _numpy.generic) else tensor_from_object(part, self.code, part.nbytes < SHARED_FROM)
+        if isinstance(part, _numpy.generic):
+            return element(part, self.code)
+        return tensor_from_object(part, self.code, part.nbytes < SHARED_FROM)
 
     def __contains__(self, item):
         try:

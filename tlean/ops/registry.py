@@ -362,8 +362,11 @@ def composite(function: Callable) -> Callable:
 def _named(message: str, name: str) -> str:
     # The message of an op inside a composite, as the composite's own.
     op, colon, rest = message.partition(": ")
-    inner = colon and (op in _OPS or f"_{op.lstrip('_')}" in _OPS or op in _ALIASES or op in _COMPOSITES)
-    return f"{name}: {rest if inner else message}"
+    while colon and (op in _OPS or f"_{op.lstrip('_')}" in _OPS or op in _ALIASES or op in _COMPOSITES):
+        message = rest
+        op, colon, rest = message.partition(": ")
+        colon = colon if op.startswith("_") else ""
+    return f"{name}: {message}"
 
 
 def several(op: str, xs: Any) -> tuple[Any, ...]:

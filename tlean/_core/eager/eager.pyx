@@ -26,6 +26,7 @@ from tlean._core.threads.threads cimport cap_threads
 from tlean._core.eager.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
 from tlean._core.tape import node_of
+from tlean._core.eager.instance import not_a_key
 
 # Installed by tlean.interpreters.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
