@@ -33,7 +33,7 @@ def shape(who: str, value: Iterable[Any]) -> tuple[int, ...]:
 def label(who: str, value: Any) -> str | None:
     """The name of a node or a parameter. Raises: OptionError."""
     if value is not None and not isinstance(value, str):
-        raise OptionError(f"{who}: a name must be a text, got {type(value).__name__}")
+        raise OptionError(f"{who}: name must be a text, got {type(value).__name__}")
     return value
 
 

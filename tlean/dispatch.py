@@ -9,6 +9,7 @@ from typing import Any
 from tlean._core import threads
 from tlean._core.refs import RefBase
 
+from .arguments import label
 from .devices import context_at, cuda
 from .errors import OptionError
 from .interpreters.eager import EagerOps, no_grad
@@ -68,6 +69,9 @@ class Values:
             self._ops.session_seed = program_seed()
 
         def run(*arguments: Any, **options: Any) -> Any:
+            # No node has the name of a value: it is checked and dropped.
+            if options.get("name") is not None:
+                label(name, options["name"])
             with no_grad():
                 made = method(*arguments, **options)
             return tuple(r.value for r in made) if isinstance(made, tuple) else made.value

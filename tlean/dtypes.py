@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .errors import DTypeError, OptionError
@@ -38,54 +36,6 @@ INTEGERS = ("int64", "int32", "bool")
 SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 #: The dtype as the names of kernels end.
 SUFFIX = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
-
-Shape = tuple[int, ...]
-
-
-class _Size:
-    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
-    def __get__(self, spec: Spec, owner: type) -> int:
-        n = spec.__dict__["size"] = math.prod(spec.shape)
-        return n
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A shape and a dtype: what is known of an array before it exists.
-
-    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
-    """
-
-    shape: Shape
-    dtype: str = FLOAT
-
-    #: The number of elements.
-    size = _Size()
-
-    def __post_init__(self) -> None:
-        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
-        if type(self.dtype) is not str and isinstance(self.dtype, str):
-            object.__setattr__(self, "dtype", str(self.dtype))
-
-    def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype.
-
-        Args:
-            float_dtype: "float32" or "float64".
-        """
-        return known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
-
-
-def as_spec(out: Any, dtype: str) -> Spec:
-    """What a shape rule gave: a spec as it is, a shape of that dtype."""
-    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
-
-
-@lru_cache(maxsize=65536)
-def known_spec(shape: Shape, dtype: str) -> Spec:
-    """The spec: one object for equal ones, as a program of many nodes has few of them."""
-    return Spec(shape, dtype)
-
 
 def promoted(dtypes: Iterable[str]) -> str:
     """The dtype that holds values of all of these: a float before integers, the wider before the narrower."""
@@ -132,6 +82,7 @@ class IntegerForm(NamedTuple):
         only: whether floats are refused.
         parameters: the options that are numbers which it computes with. One that is a float makes the call one of floats.
         least: the least value that such an option may have, where there is one.
+        bounds: whether such an option is a bound, so that an infinity is the least or the greatest integer.
         others: the dtypes of operands that have no part in the promotion.
         kernel_params: the integers that its kernel gets, of shapes and options; None for those of the op's kernel in floats.
     """
@@ -142,8 +93,14 @@ class IntegerForm(NamedTuple):
     only: bool = False
     parameters: tuple[str, ...] = ()
     least: int | None = None
+    bounds: bool = False
     others: Mapping[str, str] = {}
     kernel_params: Callable[[Sequence[Any], Mapping[str, Any]], tuple[int, ...]] | None = None
+
+    def exact(self, options: Mapping[str, Any]) -> bool:
+        """Whether no number of the options makes the call one of floats."""
+        floats = [v for n in self.parameters if type(v := options.get(n)) is float]
+        return not floats or (self.bounds and all(map(math.isinf, floats)))
 
     def numbers(self, options: dict[str, Any], dtypes: Dtypes) -> dict[str, Any]:
         """The options of a call with its numbers as it computes with them.
@@ -156,6 +113,9 @@ class IntegerForm(NamedTuple):
         """
         if not dtypes.whole:
             return {k: float(v) if k in self.parameters and type(v) is int else v for k, v in options.items()}
+        if self.bounds:
+            greatest = (1 << (_BITS[dtypes.works] - 1)) - 1
+            options = {k: (greatest if v > 0 else -greatest - 1) if type(v) is float else v for k, v in options.items()}
         for name in self.parameters:
             if not -1 <= options[name] >> (_BITS[dtypes.works] - 1) <= 0:
                 raise OptionError(f"{name} must fit {dtypes.works}, as x does")
@@ -229,3 +189,28 @@ def float_option(dtype: str | None) -> str | None:
     if name not in (None, FLOAT, *FLOATS):
         raise OptionError(f"dtype must be one of {', '.join(FLOATS)}, or None for the program's")
     return None if name == FLOAT else name
+
+
+#: Other spellings of a dtype: Python's types, and short names of NumPy's.
+_SPELLINGS = {"f4": "float32", "f8": "float64", "i8": "int64", "i4": "int32", "?": "bool", "bool_": "bool"}
+_SPELLINGS |= {"single": "float32", "double": "float64", "int": "int64"}
+
+
+def dtype_option(dtype: object) -> str | None:
+    """The option `dtype` of an op that makes an array or converts one, by name; None is the program's float dtype.
+
+    Args:
+        dtype: a name, a dtype or type of one element of NumPy's, or `float` (float64, as in NumPy), `int`, `bool`; "float" or None is the
+            program's.
+
+    Raises: DTypeError for a dtype that no array has.
+    """
+    if dtype is None or dtype is float:
+        return None if dtype is None else "float64"
+    name = str(dtype) if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    name = _SPELLINGS.get(name.lstrip("<="), name) if isinstance(name, str) else name
+    if name == FLOAT:
+        return None
+    if name not in SIZES:
+        raise DTypeError(f"dtype must be one of {', '.join(SIZES)}, got {dtype!r}")
+    return name

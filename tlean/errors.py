@@ -8,6 +8,7 @@ knows the op and the arguments and completes the message with `complete`. So eve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class TleanError(Exception):
@@ -78,3 +79,28 @@ def complete(error: TleanError, op: str, arguments: Iterable[str], options: dict
     whole = type(error)(f"{op}: {error}" + (f", got {', '.join(parts)}" if parts else ""))
     whole.completed = True
     return whole
+
+
+class completing:
+    """Completes the errors raised in its block with the name and the arguments of the op that they stop.
+
+    Args:
+        op: its name.
+        arguments: its arguments by name: arrays are shown by shape and dtype.
+    """
+
+    def __init__(self, op: str, **arguments: Any) -> None:
+        self.op, self.arguments = op, arguments
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        reason = error
+        if isinstance(error, TypeError | ValueError | OverflowError | NotImplementedError) and not isinstance(error, TleanError):
+            # Something was met that cannot be counted or iterated with.
+            reason = OptionError(f"an argument must be of a kind that the op takes ({error})")
+        if isinstance(reason, TleanError) and not reason.completed:
+            shaped = {n: x for n, x in self.arguments.items() if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")}
+            told = [describe(n, x.shape, str(x.dtype)) for n, x in shaped.items()]
+            raise complete(reason, self.op, told, {n: x for n, x in self.arguments.items() if n not in shaped}) from None

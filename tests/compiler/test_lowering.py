@@ -288,7 +288,7 @@ def test_a_name_in_a_recorded_program_is_a_text():
     graph = Graph()
     x = graph.arg(Spec((3,)))
     assert graph.exp(x, name="y").id == graph.nodes[0].outputs[0]
-    with pytest.raises(tl.OptionError, match="exp: a name must be a text, got int"):
+    with pytest.raises(tl.OptionError, match="exp: name must be a text, got int"):
         graph.exp(x, name=3)
 
 

@@ -133,12 +133,85 @@ def test_what_arrays_of_numpy_do() -> None:
     assert (t > 0).tolist() == (X > 0).tolist() and (t == X).all() and not (t != t).any() and (t > 0).sum() == 4
     assert bool(t.all()) and t.prod() == X.prod() and t.astype("float64").dtype == "float64" and t.astype("float32") is t
     assert pickle.loads(pickle.dumps(t)).tolist() == memoryview(t).tolist() == np.from_dlpack(t).tolist() == X.tolist()
-    np.testing.assert_array_equal(np.median(t, axis=0), np.median(X, axis=0))
-    np.testing.assert_array_equal(np.tan(t), np.tan(X))
     copy = np.copy(t)
     copy += t
     assert copy.tolist() == (2 * X).tolist() and t.tolist() == X.tolist()
     assert {"sum", "relu", "T", "numpy"} <= set(dir(t))
+
+
+def test_entries_are_arrays() -> None:
+    t, i = tl.AnyTensor(X), tl.AnyTensor([2, 0])
+    for key in (0, -1, (1, 2), slice(1, None), (..., None), (slice(None), [2, 0]), (slice(None), i), X > 0, t > 0, np.int64(1), (0, i[1])):
+        part = t[key]
+        of_numpy = tuple(np.asarray(k) if isinstance(k, tl.AnyTensor) else k for k in key) if isinstance(key, tuple) else key
+        expected = np.asarray(X[np.asarray(of_numpy) if isinstance(of_numpy, tl.AnyTensor) else of_numpy])
+        assert type(part) is tl.AnyTensor and (part.dtype, part.shape) == (expected.dtype, expected.shape)
+        assert part.tolist() == expected.tolist()
+    for dtype in ("float32", "float64", "int64", "int32", "bool"):
+        v = tl.AnyTensor(np.array([3, 0, 1], dtype))
+        assert [type(e) for e in v] == [tl.AnyTensor] * 3 and v[0].dtype == dtype and v[0].item() == np.array(3, dtype).item()
+        assert [float(e) for e in v] == np.array([3, 0, 1], dtype).tolist()
+    assert [10, 20, 30][i[0]] == 30 and len(range(i[0])) == 2 and int(t[0, 0] * 10) == 3 and (t[0] + t[1]).shape == (3,)
+    assert f"{t[1, 0]:.1f}" == "4.1" and bool(t[0, 0] > 0) and t[0, 0] == X[0, 0]
+    with pytest.raises(TypeError, match="no axes"):
+        iter(t[0, 0])
+    with pytest.raises(tl.IndexRangeError, match="no such elements"):
+        t[2]
+
+
+def test_a_part_of_a_large_array_shares_its_memory() -> None:
+    t = tl.AnyTensor(np.arange(100_000))
+    part, step, few = t[16:], t[::2], t[16:20]
+    assert np.shares_memory(part, t) and not np.shares_memory(step, t) and not np.shares_memory(few, t)
+    rows = tl.AnyTensor(np.arange(40_000).reshape(2, 20_000))
+    row = rows[-1]
+    assert np.shares_memory(row, rows) and row[0].item() == 20_000 and [r.shape for r in rows] == [(20_000,)] * 2
+    rows.release()
+    assert row[-1].item() == 39_999 and tl.AnyTensor(np.ones((3, 0, 2)))[2].shape == (0, 2)
+    t.release()
+    assert part[0].item() == few[0].item() == 16 and step[-1].item() == 99_998
+    with pytest.raises(tl.NodeError):
+        t[0]
+
+
+def test_entries_named_at_run_time_belong_to_the_program() -> None:
+    table = tl.AnyTensor(np.arange(12.0).reshape(4, 3))
+    k = np.array([3, 0, 3])
+    assert tl.jit(lambda k: table[k])(k).tolist() == table[k].tolist()
+    assert tl.jit(lambda k: table[1:, 2][k])(np.array([2, 0])).tolist() == [11, 5]
+    m = tl.TapeM()
+    assert table[m.add_leaf(tl.AnyTensor(k))].tolist() == table[k].tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda t: np.tan(t), r"np.tan: .* array of shape \(2, 3\) float32; use sin"),
+        (lambda t: np.median(t), r"np.median: .*np.median\(x.numpy\(\)\)"),
+        (lambda t: np.fft.fft(t), r"np.fft.fft: .*np.fft.fft\(x.numpy\(\)\)"),
+        (lambda t: np.linalg.inv(t), r"np.linalg.inv: "),
+        (lambda t: np.multiply.outer(t, t), r"np.multiply.outer: "),
+        (lambda t: np.sort(tl.AnyTensor([2, 1])), r"np.sort: "),
+    ],
+)
+def test_functions_that_no_op_is(call: Callable[[Any], Any], text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        call(tl.AnyTensor(X))
+
+
+def test_a_form_of_a_function_that_no_op_has() -> None:
+    with pytest.raises(tl.OptionError, match="where must be left"):
+        np.sum(tl.AnyTensor(X), where=np.array([True, False, True]))
+
+
+def test_numpy_writes_to_its_own_arrays() -> None:
+    t, a = tl.AnyTensor(V), np.zeros(3)
+    a += t
+    np.add.at(a, [0, 0], t[0])
+    np.copyto(b := np.empty(3), t)
+    np.testing.assert_allclose(a, [V[0] * 3, V[1], V[2]], rtol=1e-6)
+    np.testing.assert_array_equal(b, V)
+    assert np.allclose(t, V) and np.isfinite(t).all() and np.all(t > 0) and np.floor_divide(t, 1).tolist() == (t // 1).tolist()
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_an_axis_is_an_int(axis: Any) -> None:
     ("call", "text"),
     [
         (lambda x: np.tan(x), "sin"),
-        (lambda x: np.median(x), "x.numpy"),
+        (lambda x: np.cov(x), "x.numpy"),
         (lambda x: np.multiply.outer(x, x), "multiply.outer"),
         (lambda x: np.add(x, 1, out=np.zeros(3)), "a = a [+] x"),
         (lambda x: np.exp(x, where=np.ones(3, bool)), "where must be left"),
@@ -156,7 +156,6 @@ def test_an_axis_is_an_int(axis: Any) -> None:
         (lambda x: x % 2, "remainder"),
         (lambda x: 7 // x, "floor_divide"),
         (lambda x: 2**x, "math.log"),
-        (lambda x: np.linalg.norm(x, ord=1), "Euclidean"),
     ],
 )
 def test_what_no_op_is(call: Callable[[Any], Any], text: str) -> None:
@@ -187,4 +186,4 @@ def test_methods_are_listed() -> None:
     names = dir(tl.TapeM().leaf(V))
     assert {"relu", "sum", "std", "transpose", "T", "id", "shape"} <= set(names)
     with pytest.raises(AttributeError, match="NumPy's method"):
-        tl.TapeM().leaf(V).sort()
+        tl.TapeM().leaf(V).partition(1)

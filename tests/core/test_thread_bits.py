@@ -54,6 +54,9 @@ CASES = {
     **{f"reduce_max {a}": (lambda o, x, a=a: o.reduce_max(x, a), [BLOCK]) for a in (0, 1, 2)},
     **{f"softmax {a}": (lambda o, x, a=a: o.softmax(x, axis=a), [BLOCK]) for a in (0, 1, 2)},
     **{f"cumsum {a}": (lambda o, x, a=a: o.cumsum(x, a), [BLOCK]) for a in (0, 2)},
+    **{f"{n} {a}": (lambda o, x, n=n, a=a: getattr(o, n)(x, a), [BLOCK]) for n in ("var", "prod") for a in (0, 1, 2, (0, 2), None)},
+    **{f"norm {a}": (lambda o, x, a=a: o.norm(x, 2, a), [BLOCK]) for a in (0, 1, 2, (0, 2), None)},
+    **{f"{n} {a}": (lambda o, x, n=n, a=a: getattr(o, n)(x, a), [BLOCK]) for n in ("cumprod", "cummax", "cumlogsumexp") for a in (0, 2)},
 }
 
 

@@ -18,7 +18,7 @@ import pytest
 import tlean as tl
 from tlean._core.table import KERNELS
 from tlean.cuda.calls.packing import Packed
-from tlean.cuda.calls.table import plan_of
+from tlean.cuda.calls.table import family_of, plan_of, works_in
 from tlean.cuda.kernels import families, kernel_families, sources
 from tlean.cuda.kernels.plan import Fault, In, Launch, Out, Plan, Scratch, lanes
 from tlean.cuda.runtime import nvcc as build
@@ -97,7 +97,6 @@ def test_every_kernel_of_the_registry_is_in_the_table():
 @pytest.mark.parametrize("name", sorted({r.name for r in all_ops() if r.samples and r.kernel in kernel_families()}))
 def test_plans_name_functions_and_buffers_that_exist(name):
     record = get(name)
-    family = kernel_families()[record.kernel]
     for sample in record.samples():
         if sample.raises:
             continue
@@ -106,7 +105,7 @@ def test_plans_name_functions_and_buffers_that_exist(name):
         kinds = [record.dtypes.get(n.partition("[")[0], "any").replace("any", "float") for n in record.input_names(len(shapes))]
         specs = tuple(None if s is None else Spec(tuple(s), k) for s, k in zip(shapes, kinds, strict=True))
         clean, outs = record.infer(specs, sample.options)
-        plan = plan_of(record, specs, clean)
+        plan, family = plan_of(record, specs, clean), family_of(record, dtype=works_in(record, specs, clean))
         for launch in plan.launches:
             assert f" {launch.function}(" in family.source
             assert min(launch.block) >= 1 and launch.block[0] * launch.block[1] * launch.block[2] <= 1024

@@ -43,3 +43,22 @@ def test_a_device_gives_what_the_cpu_gives(k):
     for value, gradient in found[1:]:
         np.testing.assert_allclose(value, found[0][0], rtol=1e-6)
         np.testing.assert_allclose(gradient, found[0][1], rtol=1e-5, atol=1e-6)
+
+
+N = 300_000
+PATTERNS = {
+    "each once": RNG.permutation(N),
+    "all the same": np.zeros(N, np.int64),
+    "two by turns": np.arange(N) % 2,
+    "one half the same": np.r_[np.arange(N // 2), np.full(N // 2, 7)],
+    "one bucket": RNG.integers(0, 40, N) << 40,
+}
+
+
+@pytest.mark.parametrize("which", ["previous", "next", "last", "first", "start"])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_indices_of_one_entry_find_each_other_quickly(pattern, which):
+    # With as many steps as indices for each of them this would take minutes.
+    i = PATTERNS[pattern]
+    found = [tl.Session(device=device)._neighbours(i, size=1 << 50, which=which).numpy() for device in ("cpu", "cuda")]
+    np.testing.assert_array_equal(found[1], found[0])

@@ -210,6 +210,13 @@ class Builder:
         elif arr.kind == "unit" and np.abs(x).max() > 0.95:
             inner = self.step(("tanh", "sin")[self.rng.integers(2)], [key])
             made = None if inner is None else self.step("scale", [inner], c=0.9)
+        elif arr.kind == "above" and x.min() < 1.2:
+            inner = self.step("softplus", [key])
+            made = None if inner is None else self.step("shift", [inner], c=1.25)
+        elif arr.kind == "fraction" and not (x.min() > 0.02 and x.max() < 0.98):
+            inner = self.step("sigmoid", [key])
+            inner = None if inner is None else self.step("scale", [inner], c=0.9)
+            made = None if inner is None else self.step("shift", [inner], c=0.05)
         elif np.abs(x).max() > 30:
             made = self.step("tanh", [key])
         return key if made is None else made

@@ -63,6 +63,10 @@ class Input:
                 made = rng.uniform(0.5, 2.5, self.shape)
             case "unit":
                 made = rng.uniform(-0.9, 0.9, self.shape)
+            case "above":
+                made = rng.uniform(1.25, 3.0, self.shape)
+            case "fraction":
+                made = rng.uniform(0.05, 0.95, self.shape)
             case "coarse":
                 # Ties, and zeros of both signs.
                 made = np.round(2 * rng.standard_normal(self.shape)) / 2 * rng.choice([1.0, -1.0], self.shape)

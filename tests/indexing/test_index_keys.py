@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from index_keys import drawn, keys, shapes
 
+from tlean._core.array import AnyTensor
 from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
 from tlean.indexing.key import parse
 
@@ -46,6 +47,10 @@ def test_parsed_keys_take_what_numpy_takes(data):
     result = read(x, key)
     assert result.shape == expected.shape
     np.testing.assert_array_equal(result, expected)
+    for array in (AnyTensor(x), AnyTensor(x > 2)):
+        part = array[key]
+        assert isinstance(part, AnyTensor) and (part.dtype, part.shape) == (array.dtype, expected.shape)
+        np.testing.assert_array_equal(part, np.asarray(array)[key])
 
 
 BAD = [

@@ -170,3 +170,56 @@ def test_one_element_per_slice(isa, suffix, shape):
         np.put_along_axis(expected, at[..., None].astype(int), np.asarray(g)[..., None], -1)
         back = run_op(isa, "gather", "_place_at", suffix, g, at, shape=shape, axis=axis)
         np.testing.assert_array_equal(back.transpose(*kept, *axis).reshape(expected.shape), expected.astype(back.dtype))
+
+
+@each
+@pytest.mark.parametrize("segments", [1, 7, 300, 4000, 100_000])
+@pytest.mark.parametrize("order", ["ascending", "drawn", "last one descends", "one out of range"])
+def test_sums_of_segments_are_in_index_order(isa, suffix, segments, order):
+    # Rows of one element, few and many to a segment: each sum has the bits of one addition after another.
+    rng = np.random.default_rng(segments)
+    ids = rng.integers(0, segments, 20_001)
+    if order != "drawn":
+        ids.sort()
+    if order == "last one descends":
+        ids[-1] = 0
+    if order == "one out of range":
+        ids[-1] = segments
+    v = rng.standard_normal(ids.size).astype({"f32": np.float32, "f64": np.float64}[suffix])
+    expected = np.zeros(segments, v.dtype)
+    inside = ids < segments
+    np.add.at(expected, ids[inside], v[inside])
+    np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_rows", suffix, v, ids, shape=(segments,)), expected)
+    if order == "one out of range":
+        with pytest.raises(IndexRangeError):
+            run_op(isa, "gather", "_scatter_rows", suffix, v, ids, shape=(segments,), mode="strict")
+
+
+@each
+def test_sums_in_an_output_that_no_cache_holds(isa, suffix):
+    rng = np.random.default_rng(0)
+    rows = (16 << 20) // {"f32": 4, "f64": 8}[suffix]
+    ids = rng.integers(0, rows, 3000)
+    ids[1000:2000] = ids[:1000]
+    v = rng.standard_normal(ids.size).astype({"f32": np.float32, "f64": np.float64}[suffix])
+    expected = np.zeros(rows, v.dtype)
+    np.add.at(expected, ids, v)
+    np.testing.assert_array_equal(run_op(isa, "gather", "_scatter_rows", suffix, v, ids, shape=(rows,)), expected)
+
+
+@each
+@pytest.mark.parametrize("size", [50, 1 << 14, 1 << 40])
+@pytest.mark.parametrize("which", ["previous", "next", "last", "first", "start"])
+def test_indices_that_name_the_same_entry(isa, suffix, size, which):
+    # Of few entries, a place for each; of many, a table by hashes, in which some of these lie in one place.
+    i = np.random.default_rng(size % 97).integers(0, 40, 3000) * (size // 40)
+    expected = np.full(i.size, -1)
+    for j in range(i.size):
+        same = np.flatnonzero(i == i[j])
+        before, after = same[same < j], same[same > j]
+        if which in ("previous", "next"):
+            others = before[-1:] if which == "previous" else after[:1]
+            expected[j] = others[0] if others.size else -1
+        elif not (after if which == "last" else before).size:
+            expected[j] = j if which == "start" else i[j]
+    np.testing.assert_array_equal(run_op(isa, "gather", "_neighbours", suffix, i, size=size, which=which), expected)

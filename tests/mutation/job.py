@@ -25,7 +25,7 @@ MODULES = tuple(
     for path in (
         *(f"compiler/{name}" for name in ("arrange", "chain_code", "cpu", "derive", "graph", "lower", "memory", "target")),
         *(f"compiler/passes/{name}" for name in ("chain_runs", "channel_blocks", "epilogues", "expand", "fold", "fuse", "merge")),
-        *(f"compiler/passes/{name}" for name in ("outer_updates", "remake", "stretch", "stretch_kinds", "tails")),
+        *(f"compiler/passes/{name}" for name in ("outer_updates", "remake", "row_updates", "stretch", "stretch_kinds", "tails")),
         "interpreters/dual",
         "interpreters/instances",
     )

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.ops import all_ops, composites, registry
+from tlean.ops import all_ops, composites, forms, registry
 from tlean.ops.protocol import Ops
 from tools.codegen import faces
 
 METHODS = {n: f for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")}
 PUBLIC = {r.name: r for r in all_ops(internal=False)}
-SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source")
+SECTIONS = ("Args", "Returns", "Raises", "Derivative", "Source", "Example")
 
 
 def parameters(function):
@@ -36,13 +36,20 @@ def test_parameters(name):
     label = own.pop("name")
     assert label.kind is label.KEYWORD_ONLY
     assert label.default is None
-    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values())
+    # After any number of arrays, options are named.
+    several = any(p.kind is p.VAR_POSITIONAL for p in own.values())
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in own.values()) or several
     target = registry.aliases().get(name, name)
     if target in composites():
         theirs = parameters(composites()[target])
         theirs.pop(next(iter(theirs)))
         theirs.pop("name", None)
         assert list(own) == list(theirs)
+        assert {n: p.default for n, p in own.items()} == {n: p.default for n, p in theirs.items()}
+        return
+    if name in forms():
+        theirs = parameters(forms()[name])
+        theirs.pop("ops"), theirs.pop("name")
         assert {n: p.default for n, p in own.items()} == {n: p.default for n, p in theirs.items()}
         return
     record = PUBLIC[target]
@@ -72,7 +79,9 @@ def test_entries(name):
 def test_aliases(name):
     target = registry.aliases()[name]
     assert inspect.getdoc(METHODS[name]) == f"Alias of `{target}`." or target in inspect.getdoc(METHODS[name])
-    assert list(parameters(METHODS[name])) == list(parameters(METHODS[target]))
+    # A record that has further forms has them under its own name.
+    assert set(parameters(METHODS[name])) <= set(parameters(METHODS[target]))
+    assert target in forms() or list(parameters(METHODS[name])) == list(parameters(METHODS[target]))
 
 
 MISMATCHES = {
@@ -115,14 +124,55 @@ COMPOSITE_CALLS = {
     "global_avg_pool2d_nchw": ([[[[1.0, 2.0]]]],),
     "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
     "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
+    **{f: ([1.0, 2.0], [3.0, 5.0]) for f in ("smooth_l1_loss", "poisson_nll_loss", "pairwise_distance", "cosine_similarity")},
+    **{f: ([1.0, 2.0], [1.0, -1.0]) for f in ("hinge_embedding_loss", "soft_margin_loss")},
+    **{f: ([0.25, 0.5], [0.0, 1.0]) for f in ("binary_cross_entropy", "kl_div")},
+    "gaussian_nll_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, 2.0]),
+    "margin_ranking_loss": ([1.0, 2.0], [3.0, 5.0], [1.0, -1.0]),
+    "soft_cross_entropy": ([[1.0, 2.0]], [[0.25, 0.75]], [1.0, 2.0]),
+    "multilabel_soft_margin_loss": ([[1.0, 2.0]], [[0.0, 1.0]], [1.0, 2.0]),
+    "cosine_embedding_loss": ([[1.0, 2.0]], [[3.0, 5.0]], [1.0]),
+    "triplet_margin_loss": ([[1.0]], [[3.0]], [[2.0]]),
     "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),
     "take_along_axis": ([[1.0, 2.0]], [[1, 0]]),
     "put_along_axis": ([[1.0, 2.0]], [[1]], [[3.0]]),
     "gather_nd": ([[1.0, 2.0]], [[0, 1]]),
     "scatter_nd": ([1.0, 2.0], [[0, 1], [0, 0]], [1, 2]),
     **{f"segment_{kind}": ([[1.0], [2.0]], [1, 1], 2) for kind in ("sum", "mean", "max", "min")},
+    "topk": ([1.0, 3.0, 2.0], 2),
+    "glu": ([[1.0, 2.0, 3.0, 4.0]],),
+    **{f: ([1.0, -8.0, 9.0],) for f in ("hardtanh", "relu6")},
+    "median": ([1.0, 3.0, 2.0, 5.0],),
+    "quantile": ([1.0, 3.0, 2.0], 0.25),
+    "argmin": ([1.0, 2.0],),
+    "std": ([[1.0, 2.0]],),
+    "norm": ([[3.0, 4.0]],),
+    "diff": ([1.0, 4.0, 9.0], 1, -1, 0.0),
     "dynamic_slice": ([1.0, 2.0], [1], [1]),
+    **{f: ([[1.0, 2.0]],) for f in ("squeeze", "flip", "diagonal", "diag", "trace")},
+    "expand_dims": ([1.0, 2.0], 0),
+    "moveaxis": ([[1.0, 2.0]], 0, 1),
+    "swapaxes": ([[1.0, 2.0]], 0, 1),
+    **{f: ([[1.0, 2.0]], 2) for f in ("roll", "tile", "repeat")},
+    "meshgrid": ([1.0, 2.0], [3.0]),
+    "unfold": ([[1.0, 2.0, 3.0]], (2,)),
+    "split": ([1.0, 2.0], 2),
+    "chunk": ([1.0, 2.0, 3.0], 2),
+    "outer": ([1.0, 2.0], [3.0, 4.0]),
+    "kron": ([1.0, 2.0], [3.0, 4.0]),
+    "tensordot": ([[1.0, 2.0]], [[3.0], [4.0]], 1),
     "dynamic_update_slice": ([1.0, 2.0], [3.0], [1]),
+    "astype": ([[1.5, -2.5]], "int64"),
+    "zeros": ([2, 3],),
+    "ones": ([2, 3], "bool"),
+    "full": ([2, 2], [1.0, 2.0]),
+    "eye": (2, 3),
+    "arange": (2, 9, 3),
+    "linspace": (0.0, 1.0, 5),
+    "zeros_like": ([[1.0, 2.0]],),
+    "ones_like": ([[1, 2]],),
+    "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
+    "one_hot": ([[0, 2]], 3),
 }
 
 
@@ -137,12 +187,69 @@ def values(made):
 def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
-    expected = values(getattr(tl, name)(*[a if isinstance(a, str) else np.array(a) for a in arguments]))
+    arrays = [np.array(a) if isinstance(a, list) else a for a in arguments]
+    # Nested lists have no dtype; they are computed in float32.
+    arrays = [a.astype("float32") if isinstance(a, np.ndarray) and a.dtype == "float64" else a for a in arrays]
+    expected = values(getattr(tl, name)(*arrays))
     assert values(getattr(tl, name)(*arguments)) == expected
     compiled = tl.jit(lambda ops: getattr(ops, name)(*arguments))()
     assert values(compiled) == expected
     dual = getattr(tl.backends.Dual(tl.Session()), name)(*arguments)
     assert values(tuple(d.primal for d in dual) if isinstance(dual, tuple) else dual.primal) == expected
+
+
+WRONG_CALLS = {
+    "l1_loss": lambda ops: ops.l1_loss([1.0, 2.0], [1.0, 2.0, 3.0]),
+    "huber_loss": lambda ops: ops.huber_loss([1.0, 2.0], [1.0, 2.0, 3.0]),
+    "nll_loss": lambda ops: ops.nll_loss([[1.0, 2.0]], [0], [1.0, 2.0, 3.0]),
+    "batch_stats": lambda ops: ops.batch_stats([1.0]),
+    "take_along_axis": lambda ops: ops.take_along_axis([[1.0]], [[0]], 5),
+    "segment_sum": lambda ops: ops.segment_sum([[1.0]], [[0.5]], 2),
+    "dynamic_slice": lambda ops: ops.dynamic_slice([1.0, 2.0], [0], [5]),
+    "linspace": lambda ops: ops.linspace(0, 1, -1),
+    "zeros": lambda ops: ops.zeros(-1),
+    "one_hot": lambda ops: ops.one_hot([0.5], 2),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_an_error_inside_a_composite_names_the_composite(name):
+    backends = (tl.Session, lambda: tl.Session(backend="compiled"), tl.backends.Reference, lambda: tl.backends.Dual(tl.Session()))
+    for run in (*(lambda f, b=b: f(b()) for b in backends), lambda f: tl.jit(f)(), lambda f: f(tl)):
+        with pytest.raises(tl.TleanError, match=rf"^{name}: ") as caught:
+            run(lambda ops: WRONG_CALLS[name](ops))
+        inner = str(caught.value).split(": ")[1]
+        assert inner not in METHODS and not inner.startswith("_"), caught.value
+
+
+OPTIONS = {
+    "axis": [(lambda ops, x, v=v: ops.reduce_sum(x, v)) for v in (0.5, True, "0", (0, 0.5))]
+    + [(lambda ops, x, v=v: ops.softmax(x, v)) for v in (0.5, True, None)]
+    + [lambda ops, x: ops.argmax(x, 1.0), lambda ops, x: ops.concat([x, x], False), lambda ops, x: ops.take(x, [0], 0.5)]
+    + [lambda ops, x: ops.cumsum(x, np.ones(1)), lambda ops, x: ops.one_hot([0], 2, axis=True)],
+    "name": [lambda ops, x: ops.relu(x, name=3), lambda ops, x: ops.l1_loss(x, x, name=b"loss"), lambda ops, x: ops.zeros(3, name=x)],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_of_another_kind_is_named(option):
+    x = np.ones((2, 3))
+    faces = {
+        "session": lambda f: f(s := tl.Session(), s.input(x)),
+        "compiled session": lambda f: f(s := tl.Session(backend="compiled"), s.input(x)),
+        "tape": lambda f: f(*tl.Tape().leaf(x)),
+        "jit": lambda f: tl.jit(lambda ops, x: f(ops, x))(x),
+        "dual": lambda f: tl.jvp(lambda ops, x: f(ops, x), (x,), (x,)),
+        "reference": lambda f: f(r := tl.backends.Reference(), r.leaf(x)),
+        "values": lambda f: f(tl, x),
+    }
+    for face, run in faces.items():
+        for call in OPTIONS[option]:
+            if face == "tape" and call is OPTIONS["axis"][-4]:
+                # A list of ids is what it takes.
+                continue
+            with pytest.raises(tl.OptionError, match=rf"^\w+: {option} must be"):
+                run(call)
 
 
 def test_what_is_no_array_is_reported_with_op_and_argument():

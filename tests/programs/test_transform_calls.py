@@ -196,14 +196,14 @@ def test_free_functions_raise_errors_of_tlean(name):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tl.einsum(1, X, X), tl.OptionError, 'einsum: spec must be a text such as "ij,jk->ik", got int'),
+        (lambda: tl.einsum(1, X, X), tl.OptionError, "einsum: spec must be a text such as 'ij,jk->ik', not int"),
         (lambda: tl.nll_loss(None, [0]), tl.ShapeError, "nll_loss: log_probs is required, got None"),
         (lambda: tl.nll_loss(np.ones((2, 3)), [0, 1], None, "a"), tl.OptionError, "nll_loss: ignore_index must be an int, not"),
         (lambda: tl.global_avg_pool2d_chw(None), tl.ShapeError, "global_avg_pool2d_chw: x is required, got None"),
         (lambda: tl.pad(np.ones(2), ((2**62, 2**62),)), tl.ShapeError, "pad: a result must have at most"),
-        (lambda: tl.huber_loss(X, X, delta="1"), tl.OptionError, "huber_loss: delta is greater than 0|delta is a number"),
+        (lambda: tl.huber_loss(X, X, delta="1"), tl.OptionError, "huber_loss: delta must be a number of at least 0, got"),
         (lambda: tl.l1_loss(X, X, X), tl.OptionError, "l1_loss: reduction must be one of none, mean, sum"),
-        (lambda: tl.argmax(X, memoryview(X)), tl.OptionError, "argmax: an option must be a number, a string or a sequence"),
+        (lambda: tl.argmax(X, memoryview(X)), tl.OptionError, "argmax: axis must be a number, a string or a sequence"),
         (lambda: tl.concat(3), tl.ShapeError, "concat: a sequence of arrays is expected, got int"),
         (lambda: tl.Session().stack(3), tl.ShapeError, "stack: a sequence of arrays is expected, got int"),
         (lambda: tl.gather_row(np.ones((2, 3)), np.float32), tl.DTypeError, "gather_row: i: an array of dtype object is not taken"),

@@ -106,8 +106,8 @@ def test_a_number_beyond_the_dtype_is_no_infinity(tmp_path, dtype):
         (lambda: tl.tree.unflatten("*", 3), tl.ShapeError, "a sequence of leaves"),
         (lambda: tl.Options(use_gpu=np.ones(2)), tl.OptionError, "use_gpu must be True or False"),
         (lambda: tl.Options(fast_kernels="no"), tl.OptionError, "fast_kernels must be True or False"),
-        (lambda: tl.Tape().const([1.0], name=np.ones(3)), tl.OptionError, "leaf: a name must be a text"),
-        (lambda: tl.Node([1.0], name=3), tl.OptionError, "Node: a name must be a text"),
+        (lambda: tl.Tape().const([1.0], name=np.ones(3)), tl.OptionError, "leaf: name must be a text"),
+        (lambda: tl.Node([1.0], name=3), tl.OptionError, "Node: name must be a text"),
     ],
 )
 def test_wrong_arguments_are_named(call, error, text):

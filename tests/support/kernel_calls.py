@@ -46,7 +46,7 @@ class Call:
 
     def __init__(self, isa: str, module: str, name: str, suffix: str, args: tuple, unread: tuple[int, ...] = (), **options: object):
         op = get(name)
-        dtype = FLOATS[suffix]
+        dtype = FLOATS.get(suffix, np.float32)
         self.args = [None if a is None else np.asarray(a, dtype if np.asarray(a).dtype.kind == "f" else None, order="C") for a in args]
         kinds = ["float" if a is None or a.dtype.kind == "f" else str(a.dtype) for a in self.args]
         specs = tuple(None if a is None else Spec(a.shape, k) for a, k in zip(self.args, kinds, strict=True))

@@ -47,6 +47,51 @@ cdef object _numpy_dtype(object value):
     return _numpy.dtype(value)
 
 
+# Parts of an array of so many bytes share its memory where they lie in one piece; smaller ones are copied in less time.
+cdef enum:
+    SHARED_FROM = 16384
+
+
+cdef AnyTensor element(object number, int dtype):
+    # A number of NumPy's as an array of no axes.
+    cdef TLBuffer* b = buffer_new(8)
+    cdef AnyTensor t = tensor_from_buffer(b, _scalar, dtype)
+    if dtype == TL_F32:
+        (<float*>b.data)[0] = <double>number
+    elif dtype == TL_F64:
+        (<double*>b.data)[0] = <double>number
+    elif dtype == TL_I64:
+        (<int64_t*>b.data)[0] = <int64_t>number
+    elif dtype == TL_I32:
+        (<int32_t*>b.data)[0] = <int32_t>number
+    else:
+        (<uint8_t*>b.data)[0] = bool(number)
+    return t
+
+
+cdef AnyTensor entry(AnyTensor t, Py_ssize_t i):
+    # Entry i along the first axis.
+    cdef ShapeInfo info = intern_shape(t.info.dims[1:])
+    cdef size_t nbytes = info.size * _itemsizes[t.code]
+    cdef uint8_t* at = <uint8_t*>t.buffer.data + i * nbytes
+    cdef TLBuffer* b
+    if nbytes >= SHARED_FROM and <size_t>at % 64 == 0:
+        # Its owner is another array of the same memory: releasing `t` leaves it.
+        b = buffer_foreign(at, nbytes, tensor_from_buffer(buffer_incref(t.buffer), t.info, t.code))
+    else:
+        b = buffer_new(nbytes)
+        memcpy(b.data, at, nbytes)
+    return tensor_from_buffer(b, info, t.code)
+
+
+cdef object recorded_index(object key):
+    # A reference in a key whose value is not there yet, or None.
+    for k in key if isinstance(key, tuple) else (key,):
+        if hasattr(k, "ops") and not hasattr(type(k), "value"):
+            return k
+    return None
+
+
 cdef object _writable_view(AnyTensor t):
     cdef Py_ssize_t n = t.info.size * _itemsizes[t.code]
     if n == 0:
@@ -286,14 +331,29 @@ cdef class AnyTensor:
         return self.info.sizes[0]
 
     def __iter__(self):
-        return iter(self.numpy())
+        if self.info.ndim == 0:
+            raise TypeError("an array with no axes cannot be iterated over")
+        return (self[i] for i in range(self.info.sizes[0]))
 
     def __getitem__(self, key):
+        cdef long long i
+        cdef int overflow = 0
+        if type(key) is int and self.info.ndim:
+            self.check()
+            i = PyLong_AsLongLongAndOverflow(key, &overflow)
+            if not overflow and -self.info.sizes[0] <= i < self.info.sizes[0]:
+                return entry(self, i if i >= 0 else i + self.info.sizes[0])
         view = self.numpy()
         try:
-            return view[key]
+            part = view[key]
         except (IndexError, TypeError, ValueError, OverflowError) as error:
+            ref = recorded_index(key)
+            if ref is not None:
+                return ref.ops._own_constant(self)[key]
             raise_error("IndexRangeError", f"an array of shape {self.info.dims} has no such elements: {error}")
+        if isinstance(part, _numpy.generic):
+            return element(part, self.code)
+        return tensor_from_object(part, self.code, part.nbytes < SHARED_FROM)
 
     def __contains__(self, item):
         try:

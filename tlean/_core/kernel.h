@@ -50,6 +50,7 @@ enum {
     TL_SLOT_REDUCE_AXIS_A = 0, TL_SLOT_REDUCE_AXIS_B = 1,               /* results of one axis, written to A and B in turn */
     TL_SLOT_REDUCE_PASS_A = 2, TL_SLOT_REDUCE_PASS_B = 3,               /* likewise for passes along one axis */
     TL_SLOT_REDUCE_VALUES = 4,                                          /* maxima of which only the indices are returned */
+    TL_SLOT_ORDER = 0,                                                  /* the keys of a line, and as much room */
     TL_SLOT_CONV_SHARED = 0,                                            /* packed weights, the transformed source, partial results */
     TL_SLOT_CONV_SOURCE = 1, TL_SLOT_CONV_PRODUCTS = 2,                 /* a chunk's */
     TL_SLOT_CONV_TILE = 3,                                              /* rows and cells between memory and transform */

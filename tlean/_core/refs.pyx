@@ -19,8 +19,7 @@ def install_op_names(names):
         _methods.setdefault(name, None)
 
 
-# Installed by tlean.arrays: `a @ b`, `x.T`, and what NumPy's functions do with references.
-cdef object _product = None
+# Installed by tlean.arrays: `x.T`, and what NumPy's functions do with references.
 cdef object _transposed = None
 cdef object _compare = None
 cdef object _bitwise = None
@@ -29,12 +28,12 @@ cdef object _function = None
 cdef object _html = None
 
 
-def install_arrays(methods, same, product, transposed, compare, bitwise, ufunc, function, html):
+def install_arrays(methods, same, transposed, compare, bitwise, ufunc, function, html):
     """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its products, its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
-    global _product, _transposed, _compare, _bitwise, _ufunc, _function, _html
+    its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
+    global _transposed, _compare, _bitwise, _ufunc, _function, _html
     _methods.update({name: (method, name in same) for name, method in methods.items()})
-    _product, _transposed, _compare, _bitwise, _ufunc, _function, _html = product, transposed, compare, bitwise, ufunc, function, html
+    _transposed, _compare, _bitwise, _ufunc, _function, _html = transposed, compare, bitwise, ufunc, function, html
 
 
 def id_of(value):
@@ -207,19 +206,18 @@ cdef class RefBase:
         return operate_on_right(self, REF_DIV, other)
 
     def __pow__(self, other, modulo):
+        if modulo is not None:
+            raise_error("OptionError", "pow: there must be no modulus, got one")
         number = plain(other)
-        if modulo is not None or number is None:
-            got = f"{type(other).__name__}" if modulo is None else "a modulus too"
-            raise_error("OptionError", f"pow: the exponent must be a plain number, got {got}")
-        return self.ops.pow(self, number)
+        return self.ops.power(self, other) if number is None else self.ops.pow(self, number)
 
     def __setitem__(self, key, value):
         raise_error("DTypeError", f"x[...] = v: values must not be changed in place, got {self!r}; x.at[...].set(v) gives another array")
 
     def __rpow__(self, other, modulo):
-        if modulo is None and hasattr(other, "dtype"):
-            return by_op(self, "power", "a ** b", other, self)
-        raise_error("OptionError", f"pow: the base must be an array, got {other!r} ** {self!r}; write exp(x * math.log(c))")
+        if modulo is not None:
+            raise_error("OptionError", "pow: there must be no modulus, got one")
+        return self.ops.power(other, self)
 
     def __mod__(self, other):
         return by_op(self, "remainder", "a % b", self, other)
@@ -273,10 +271,10 @@ cdef class RefBase:
         return _bitwise(self, "not", self)
 
     def __matmul__(self, other):
-        return _product(self.ops, self, other)
+        return self.ops.matmul(self, other)
 
     def __rmatmul__(self, other):
-        return _product(self.ops, other, self)
+        return self.ops.matmul(other, self)
 
     def __neg__(self):
         return self.ops.neg(self)

@@ -20,7 +20,9 @@ import weakref
 
 from tlean._core.eager.accum cimport accumulate, own
 from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_new, live_bytes, raise_error
-from tlean._core.array cimport TL_F64, AnyTensor, ShapeInfo, itemsize_of, tensor_from_buffer, tensor_from_object
+from tlean._core.array cimport (
+    TL_F64, AnyTensor, ShapeInfo, dtype_code, intern_shape, itemsize_of, tensor_from_buffer, tensor_from_object
+)
 from tlean._core.eager.instance cimport RELEASE_GIL_NS, TL_MAX_RESIDUALS, TL_NEAR, Instance, grab, see
 from tlean._core.refs import id_of
 from tlean._core.plan.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, plan_run, profiling
@@ -91,7 +93,7 @@ cdef inline bint is_label(object name) noexcept:
 
 
 cdef int refuse_label(str who, object name) except -1:
-    raise_error("OptionError", f"{who}: a name must be a text, got {type(name).__name__}")
+    raise_error("OptionError", f"{who}: name must be a text, got {type(name).__name__}")
 
 
 cdef int64_t append_node(
@@ -276,23 +278,55 @@ cdef class TapeStore:
         cdef TLNode* nd = self.at(i)
         return <object>nd.custom if nd.custom != NULL else None
 
-    def backward(self, int64_t out, AnyTensor seed not None, int64_t size=-1, bint free_interior=False):
+    def readers(self, int64_t i):
+        """The nodes that read node i, in order; None if one reads it otherwise than once and as its first input."""
+        cdef int64_t j
+        cdef TLNode* nd
+        cdef int k
+        cdef list found = []
+        for j in range(i + 1, self.base + self.count):
+            nd = node_at(self, j)
+            for k in range(nd.n_in):
+                if parents_of(nd)[k] == i:
+                    if k > 0:
+                        return None
+                    found.append(j)
+        return found
+
+    def operand(self, int64_t i, int k):
+        """Input k of node i, which an op made, as an array."""
+        cdef TLNode* nd = self.at(i)
+        if nd.inst == NULL or not 0 <= k < nd.n_in or inputs_of(nd)[k] == NULL:
+            raise_error("NodeError", f"node {i} has no input {k}")
+        spec = (<Instance>nd.inst).specs[k]
+        return tensor_from_buffer(buffer_incref(inputs_of(nd)[k]), intern_shape(spec.shape), dtype_code(spec.dtype))
+
+    def backward(self, int64_t out, AnyTensor seed not None, int64_t size=-1, bint free_interior=False, aside=()):
         """Gradients of `out` with the cotangent `seed`, as a list of `size` (default: all nodes) AnyTensors or None.
 
-        With `free_interior`, only leaves' gradients are kept; the others' memory is given back as the sweep passes.
+        With `free_interior`, only leaves' gradients are kept; the others' memory is given back as the sweep passes. The nodes `aside` keep
+        theirs and hand nothing on.
         """
         if size < 0:
             size = self.base + self.count
         cdef TLBuffer** slots = <TLBuffer**>grab(size * sizeof(TLBuffer*))
+        cdef unsigned char* kept = NULL
         cdef TLNode* nd
+        cdef int64_t i
         try:
+            if aside:
+                kept = <unsigned char*>grab(size)
+                for i in aside:
+                    self.at(i)
+                    kept[i] = 1
             nd = self.at(out)
             require_like(nd, seed, out)
             slots[out] = buffer_incref(seed.buffer)
             # The seed is at `out` whatever its flag, and flows on from there.
-            sweep(self, slots, out + 1, 0, free_interior, out)
+            sweep(self, slots, out + 1, 0, free_interior, out, kept)
             return slots_to_list(self, slots, size)
         finally:
+            free(kept)
             free_slots(slots, size)
 
     def backward_from(self, list grads, int64_t n, int64_t first=0):
@@ -310,7 +344,7 @@ cdef class TapeStore:
                     t = tensor_from_object(grads[i], self.at(i).dtype, True)
                     require_like(self.at(i), t, i)
                     slots[i] = buffer_incref(t.buffer)
-            sweep(self, slots, n, first, False, -1)
+            sweep(self, slots, n, first, False, -1, NULL)
             return slots_to_list(self, slots, size)
         finally:
             free_slots(slots, size)

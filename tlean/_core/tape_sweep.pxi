@@ -1,11 +1,13 @@
 # The reverse sweep: each node's traced backward, a plan, run straight into its parents' gradient slots.
 
-cdef int sweep(TapeStore store, TLBuffer** slots, int64_t high, int64_t low, bint free_interior, int64_t seeded) except -1:
-    # Visits the nodes high-1 ... low that have a cotangent and need one; `seeded` is visited whatever its flag.
+cdef int sweep(
+    TapeStore store, TLBuffer** slots, int64_t high, int64_t low, bint free_interior, int64_t seeded, const unsigned char* aside
+) except -1:
+    # Visits the nodes high-1 ... low that have a cotangent and need one; `seeded` is visited whatever its flag, those `aside` are not.
     cdef int64_t i
     cdef TLNode* nd
     for i in range(high - 1, low - 1, -1):
-        if slots[i] == NULL:
+        if slots[i] == NULL or (aside != NULL and aside[i]):
             continue
         nd = node_at(store, i)
         if nd.n_in == 0 or not (nd.requires_grad or i == seeded):

@@ -8,7 +8,6 @@ from . import methods, notebooks, numpy_calls, values
 install_arrays(
     methods.METHODS,
     methods.SAME,
-    methods.product,
     methods.transposed,
     methods.compare,
     methods.bitwise,

@@ -11,8 +11,7 @@ import numpy as np
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
 from tlean.dtypes import FLOATS, INTEGERS
-from tlean.errors import DTypeError, OptionError, ShapeError
-from tlean.shapes import normalize_axis
+from tlean.errors import OptionError
 
 #: What NumPy's functions and methods take that does not apply to values that never change, or that no op has yet.
 _UNUSED = {"out": None, "dtype": None, "initial": np._NoValue, "where": np._NoValue, "order": None}
@@ -33,93 +32,64 @@ def _axes(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(range(len(x.shape))) if axis is None else tuple(axis) if isinstance(axis, list | tuple) else (axis,)
 
 
-def _reduced(method: str, whole: str | None, along: str, x: Any, axis: Any, keepdims: bool, name: str | None) -> Any:
-    # One op: the one over all elements where no axis is named, else the one along axes.
+def _checked(method: str, axis: Any, keepdims: Any, unused: dict[str, Any]) -> tuple[Any, bool]:
+    # The axis and keepdims of a reduction, as an op takes them.
+    refuse(method, unused)
     if isinstance(axis, bool) or not (axis is None or isinstance(axis, tuple | list) or hasattr(axis, "__index__")):
         raise OptionError(f"{method}: axis must be None, an int or a tuple of ints, got {axis!r}")
-    keepdims = False if keepdims is np._NoValue else bool(keepdims)
-    if axis is None and whole is not None and not keepdims:
-        return getattr(x.ops, whole)(x, name=name)
-    return getattr(x.ops, along)(x, _axes(x, axis), keepdims, name=name)
+    return tuple(axis) if isinstance(axis, list) else axis, False if keepdims is np._NoValue else bool(keepdims)
 
 
-def _sum(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    refuse("sum", unused)
-    return _reduced("sum", "sum", "reduce_sum", x, axis, keepdims, name)
+def _reduction(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name over axes, all of them by default.
+    def run(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        return getattr(x.ops, method)(x, *_checked(method, axis, keepdims, unused), name=name)
+
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several."
+    return run
 
 
-def mean(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The mean of all elements, or along an axis or several."""
-    refuse("mean", unused)
-    return _reduced("mean", "mean", "reduce_mean", x, axis, keepdims, name)
+def _extreme(method: str) -> Callable[..., Any]:
+    # `x.max(b)` with an array or a float is elementwise, as `max(a, b)` is; with an int, a tuple, None or nothing it is the reduction.
+    def run(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        if "b" in unused:
+            other += (unused.pop("b"),)
+        if len(other) > 1 or (other and axis is not None):
+            raise OptionError(f"{method}: it takes one axis or one array, got {len(other) + (axis is not None)}")
+        if other and not _is_axis(other[0]):
+            refuse(method, unused)
+            return getattr(x.ops, method)(x, like(x, other[0]), name=name)
+        axis, keepdims = _checked(method, other[0] if other else axis, keepdims, unused)
+        return getattr(x.ops, method)(x, None, axis, keepdims, name=name)
+
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several; with an array or a float, of each element and that."
+    return run
 
 
 def _is_axis(value: Any) -> bool:
     return value is None or (isinstance(value, tuple | int | np.integer) and not isinstance(value, bool))
 
 
-def _max(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    return _extreme("max", x, other, axis, keepdims, name, unused)
+def _running(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name along an axis, of all elements in row-major order by default.
+    def run(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
+        refuse(method, unused)
+        return getattr(x.ops, method)(x, axis, name=name)
+
+    run.__doc__ = f"`{method}` along an axis; without one, of all elements in row-major order."
+    return run
 
 
-def _min(x: Any, *other: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    return _extreme("min", x, other, axis, keepdims, name, unused)
+def _moment(method: str) -> Callable[..., Any]:
+    # The method that is the op of its name, with NumPy's name of the correction.
+    def run(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        ddof = unused.pop("correction", ddof)
+        unused.pop("mean", None)
+        axis, keepdims = _checked(method, axis, keepdims, unused)
+        return getattr(x.ops, method)(x, axis, keepdims, ddof, name=name)
 
-
-def _extreme(method: str, x: Any, other: Any, axis: Any, keepdims: bool, name: str | None, unused: dict[str, Any]) -> Any:
-    # `x.max(b)` with an array or a float is elementwise, as `max(a, b)` is; with an int, a tuple, None or nothing it is the reduction.
-    if "b" in unused:
-        other += (unused.pop("b"),)
-    refuse(method, unused)
-    if len(other) > 1 or (other and axis is not None):
-        raise OptionError(f"{method}: it takes one axis or one array, got {len(other) + (axis is not None)}")
-    if other and not _is_axis(other[0]):
-        return getattr(x.ops, method)(x, like(x, other[0]), name=name)
-    axis = other[0] if other else axis
-    if method == "max":
-        return _reduced("max", None, "reduce_max", x, axis, keepdims, name)
-    # What reverses the order: of integers the inverted bits, as the least one has no negative.
-    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
-    return reverse(_reduced("min", None, "reduce_max", reverse(x), axis, keepdims, None), name=name)
-
-
-def argmax(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The index of the first maximum along an axis; without one, in row-major order of all elements."""
-    refuse("argmax", unused)
-    if keepdims is True:
-        raise OptionError("argmax: keepdims must be left at its default, got keepdims=True")
-    return x.ops.argmax(x.ops.flatten(x), 0, name=name) if axis is None else x.ops.argmax(x, axis, name=name)
-
-
-def argmin(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The index of the first minimum along an axis; without one, in row-major order of all elements."""
-    reverse = x.ops.bitwise_not if x.dtype in INTEGERS else x.ops.neg
-    return argmax(reverse(x), axis, keepdims=keepdims, name=name, **unused)
-
-
-def cumsum(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
-    """The running sum along an axis; without one, of all elements in row-major order."""
-    refuse("cumsum", unused)
-    return x.ops.cumsum(x.ops.flatten(x), 0, name=name) if axis is None else x.ops.cumsum(x, axis, name=name)
-
-
-def var(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The mean of the squared distances from the mean, over n − ddof."""
-    ddof = unused.pop("correction", ddof)
-    unused.pop("mean", None)
-    refuse("var", unused)
-    axes = _axes(x, axis)
-    center = x.ops.broadcast_to(mean(x, axes, keepdims=True), tuple(x.shape))
-    squares = x.ops.square(x.ops.sub(x, center))
-    if not ddof:
-        return mean(squares, axes, keepdims=keepdims, name=name)
-    n = math.prod(x.shape[k] for k in axes) - ddof
-    return x.ops.scale(_sum(squares, axes, keepdims=keepdims), 1.0 / n if n > 0 else math.nan, name=name)
-
-
-def std(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
-    """The square root of the variance."""
-    return x.ops.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims, **unused), name=name)
+    run.__doc__ = f"`{method}` of all elements, or along an axis or several; `ddof` is what it calls correction."
+    return run
 
 
 def reshape(x: Any, *sizes: Any, shape: Any = None, name: str | None = None, **unused: Any) -> Any:
@@ -153,35 +123,6 @@ def transposed(x: Any, name: str | None = None) -> Any:
     return x if n < 2 else x.ops.permute(x, tuple(range(n))[::-1], name=name)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int, *, name: str | None = None) -> Any:
-    """Two axes exchanged."""
-    n = len(x.shape)
-    i, j = normalize_axis(axis1, n), normalize_axis(axis2, n)
-    order = list(range(n))
-    order[i], order[j] = j, i
-    return transpose(x, order, name=name)
-
-
-def squeeze(x: Any, axis: Any = None, *, name: str | None = None) -> Any:
-    """Without axes of size 1: all of them, or those named."""
-    n = len(x.shape)
-    gone = {k for k, d in enumerate(x.shape) if d == 1} if axis is None else {normalize_axis(k, n) for k in _axes(x, axis)}
-    if any(x.shape[k] != 1 for k in gone):
-        raise ShapeError(f"squeeze: the axes must have size 1, got x: {tuple(x.shape)}, axis={axis!r}")
-    return x.ops.reshape(x, tuple(d for k, d in enumerate(x.shape) if k not in gone), name=name) if gone else x
-
-
-def expand_dims(x: Any, axis: Any, *, name: str | None = None) -> Any:
-    """With axes of size 1 at these places of the result."""
-    places = _axes(x, axis)
-    n = len(x.shape) + len(places)
-    new = {normalize_axis(k, n) for k in places}
-    if len(new) < len(places):
-        raise OptionError(f"expand_dims: an axis must be named once, got {axis!r}")
-    sizes = iter(x.shape)
-    return x.ops.reshape(x, tuple(1 if k in new else next(sizes) for k in range(n)), name=name)
-
-
 def ravel(x: Any, order: str = "C", *, name: str | None = None) -> Any:
     """All elements in row-major order as one axis."""
     refuse("ravel", {"order": order})
@@ -211,6 +152,18 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
     return x
 
 
+def _round(x: Any, decimals: int = 0, *, name: str | None = None, **unused: Any) -> Any:
+    # To a whole number of the last place, as NumPy does it.
+    refuse("round", unused)
+    ops = x.ops
+    if not decimals:
+        return ops.round(x, name=name)
+    places = 10.0 ** abs(decimals)
+    if decimals < 0:
+        return ops.scale(ops.round(ops.div(x, like(x, places))), places, name=name)
+    return ops.div(ops.round(ops.scale(x, places)), like(x, places), name=name)
+
+
 def like(x: Any, value: Any) -> Any:
     """A value as an array of x's shape where it is a plain number; beside integers an integer is one."""
     if x.dtype in INTEGERS and isinstance(value, int | np.integer):
@@ -231,17 +184,8 @@ def tolist(x: Any) -> Any:
 
 
 def astype(x: Any, dtype: Any, *, copy: bool = True, name: str | None = None) -> Any:
-    """The elements in another dtype."""
-    try:
-        wanted = np.dtype(dtype).name
-    except TypeError:
-        raise DTypeError(f"astype: a dtype is needed, got {dtype!r}") from None
-    if wanted == x.dtype:
-        return x
-    convert = getattr(x.ops, "astype", None)
-    if convert is None:
-        raise DTypeError(f"astype: a program computes in one dtype, here {x.dtype}, got dtype={wanted}")
-    return convert(x, wanted, name=name)
+    """The elements in another dtype. Values never change, so there is no need of a copy."""
+    return x.ops.astype(x, dtype, name=name)
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -255,42 +199,22 @@ def dot(x: Any, other: Any, *, name: str | None = None) -> Any:
     if not x.shape or not shape:
         return x * other
     if len(shape) > 2:
-        raise ShapeError(
-            f"dot: the second array must have at most two axes, got {tuple(x.shape)} and {tuple(shape)}; see matmul and einsum"
-        )
-    return product(x.ops, x, other, name)
+        return dot_along(x, other, -2, name)
+    return x.ops.matmul(x, other, name=name)
 
 
-def product(ops: Any, a: Any, b: Any, name: str | None = None) -> Any:
-    """`a @ b`: of matrices over the last two axes; a vector is a row at the left and a column at the right.
+def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
+    """The sum of products over the last axis of a and this one of b.
 
     Args:
-        ops: the backend of the one that is a reference.
-        a, b: references or arrays.
+        a, b: references or arrays, one of them a reference.
+        axis: of b.
         name: of the node.
     """
-    first, second = shape_of(a), shape_of(b)
-    if not first or not second:
-        raise ShapeError(f"matmul: the arrays must have axes, got {first} and {second}; * multiplies by a scalar")
-    if len(first) > 1 and len(second) > 1:
-        return ops.matmul(a, b, name=name) if len(first) == len(second) else _batched(ops, a, b, first, second, name)
-    if first[-1] != second[-2 if len(second) > 1 else 0]:
-        raise ShapeError(f"matmul: the last axis of a must have the size of the last but one of b, got a: {first}, b: {second}")
-    if len(first) == len(second) == 1:
-        return ops.sum(ops.mul(a, b), name=name)
-    if len(first) == 1:
-        row = ops.broadcast_to(ops.reshape(a, (1, *first)), (*second[:-2], 1, *first))
-        return ops.reshape(ops.matmul(row, b), (*second[:-2], second[-1]), name=name)
-    column = ops.reshape(b, (*second, 1))
-    rows = ops.reshape(a, (math.prod(first[:-1]), first[-1])) if len(first) > 2 else a
-    return ops.reshape(ops.matmul(rows, column), first[:-1], name=name)
-
-
-def _batched(ops: Any, a: Any, b: Any, first: tuple[int, ...], second: tuple[int, ...], name: str | None) -> Any:
-    # Matrices with a different number of leading axes: those of the one with fewer are repeated.
-    if len(first) > len(second):
-        return ops.matmul(a, ops.broadcast_to(b, (*first[:-2], *second[-2:])), name=name)
-    return ops.matmul(ops.broadcast_to(a, (*second[:-2], *first[-2:])), b, name=name)
+    ops = (a if isinstance(a, RefBase) else b).ops
+    if not shape_of(a) or not shape_of(b):
+        return ops.mul(a, b, name=name)
+    return ops.tensordot(a, b, ((-1,), (axis,)), name=name)
 
 
 def _beside_integers(x: Any, value: Any) -> Any:
@@ -364,13 +288,13 @@ def _truth(name: str) -> Callable[..., Any]:
 
 #: The methods that every reference has, by name.
 METHODS: dict[str, Callable[..., Any]] = {
-    "sum": _sum,
-    "max": _max,
-    "min": _min,
-    "any": _truth("any"),
-    "all": _truth("all"),
-    **{f.__name__: f for f in (mean, argmax, argmin, cumsum, var, std)},
-    **{f.__name__: f for f in (reshape, transpose, swapaxes, squeeze, ravel, flatten, clip, copy, tolist, astype, dot)},
+    **{name: _reduction(name) for name in ("sum", "mean", "prod", "argmax", "argmin")},
+    **{name: _extreme(name) for name in ("max", "min")},
+    **{name: _truth(name) for name in ("any", "all")},
+    **{name: _moment(name) for name in ("var", "std")},
+    **{name: _running(name) for name in ("cumsum", "cumprod")},
+    "round": _round,
+    **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
 }
 for _name, _function in METHODS.items():
     _function.__name__ = _name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,18 @@ from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, OptionError
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
-from tlean.shapes import normalize_axis
 
 from . import methods
 from .methods import METHODS, refuse
 
 #: NumPy's functions of one array that are an op.
-_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg"}
+_UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.rint: "round"}
 _UNARY |= {getattr(np, name): name for name in ("exp", "expm1", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sign")}
 _UNARY |= {getattr(np, name): name for name in ("isnan", "isinf", "isfinite", "logical_not")}
+_UNARY |= {getattr(np, name): name for name in ("floor", "ceil", "trunc", "tan", "sinh", "cosh", "exp2", "log2", "log10", "cbrt")}
+_UNARY |= {getattr(np, f"arc{name}"): f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+#: Of these, the ones that leave whole numbers whole.
+_WHOLE = {np.absolute, np.negative, np.sign, np.square, np.floor, np.ceil, np.trunc}
 #: Those that are an operator.
 _OPERATORS: dict[Any, str] = {
     np.add: "add",
@@ -34,9 +38,10 @@ _OPERATORS |= {np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"
 #: Comparisons: the operator, and the one with the sides exchanged.
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
-_PAIRS = {np.maximum: "max", np.minimum: "min"}
+_PAIRS = {np.maximum: "max", np.minimum: "min", np.arctan2: "atan2", np.float_power: "power"}
+_PAIRS |= {getattr(np, name): name for name in ("hypot", "logaddexp", "fmod", "remainder", "floor_divide", "copysign")}
 #: Operators that are ops of integers alone.
-_OF_INTEGERS: dict[Any, str] = {np.floor_divide: "floordiv", np.remainder: "mod", np.left_shift: "lshift", np.right_shift: "rshift"}
+_OF_INTEGERS: dict[Any, str] = {np.left_shift: "lshift", np.right_shift: "rshift"}
 _OPERATORS |= _OF_INTEGERS
 _LOGIC = {np.logical_and: "logical_and", np.logical_or: "logical_or", np.logical_xor: "logical_xor"}
 _REDUCED: dict[Any, str] = {
@@ -46,21 +51,16 @@ _REDUCED: dict[Any, str] = {
     (np.add, "accumulate"): "cumsum",
 }
 _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
+_REDUCED |= {(np.multiply, "reduce"): "prod", (np.multiply, "accumulate"): "cumprod", (np.maximum, "accumulate"): "cummax"}
+_REDUCED |= {(np.logaddexp, "accumulate"): "cumlogsumexp"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.signbit, np.allclose, np.array_equal, np.array_equiv}
 _QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
-_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argsort, np.argwhere, np.nonzero, np.flatnonzero}
-_QUESTIONS |= {np.histogram, np.unique, np.searchsorted, np.digitize, np.bincount, np.argpartition}
+_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argwhere, np.nonzero, np.flatnonzero}
+_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.digitize, np.bincount, np.argpartition}
 #: What to write for a function that no op is.
 _INSTEAD = {
-    "tan": "sin(x) / cos(x)",
-    "log2": "log(x) / math.log(2)",
-    "log10": "log(x) / math.log(10)",
-    "exp2": "exp(x * math.log(2))",
-    "cbrt": "x ** (1 / 3)",
-    "sinh": "(exp(x) - exp(-x)) / 2",
-    "cosh": "(exp(x) + exp(-x)) / 2",
-    "float_power": "x ** c with a plain number c",
+    "modf": "x - trunc(x) and trunc(x)",
 }
 
 #: Every op's name.
@@ -76,7 +76,7 @@ def is_op(function: Any, method: str) -> bool:
 
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
-    return function is np.divide or (function in _UNARY and function not in (np.absolute, np.negative, np.sign, np.square))
+    return function is np.divide or (function in _UNARY and function not in _WHOLE)
 
 
 def is_of_integers(function: Any) -> bool:
@@ -84,11 +84,28 @@ def is_of_integers(function: Any) -> bool:
     return function in _OF_INTEGERS or function is np.invert
 
 
-def _unsupported(name: str, x: RefBase) -> DTypeError:
+def is_question(function: Any) -> bool:
+    """Whether NumPy answers a function where there are values: a comparison, or a question that has no gradient."""
+    return function in _QUESTIONS or function in _COMPARISONS
+
+
+def unsupported(function: Any, method: str, x: Any) -> DTypeError:
+    """The error of a function of NumPy's that no op is, which says what to use.
+
+    Args:
+        function: of NumPy's.
+        method: of a universal function, such as "outer"; "" for none.
+        x: the array or reference that it was called with.
+    """
+    name = function.__name__
     hint = _INSTEAD.get(name)
+    whole = f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy.", "np.", 1)
+    whole += f".{method}" if method not in ("", "__call__") else ""
     if hint is None:
-        hint = "the ops that there are, tl.Ops" + (f", or np.{name}(x.numpy()) for the value alone" if hasattr(type(x), "value") else "")
-    return DTypeError(f"np.{name}: the function must be an op of the program, got {x!r}; use {hint}")
+        has_value = not isinstance(x, RefBase) or hasattr(type(x), "value")
+        hint = "the ops that there are, tl.Ops" + (f", or {whole}(x.numpy()) for the value alone" if has_value else "")
+    shown = repr(x) if isinstance(x, RefBase) else f"an array of shape {tuple(x.shape)} {x.dtype}"
+    return DTypeError(f"{whole}: the function must be an op of the program, got {shown}; use {hint}")
 
 
 def _references(values: Any) -> Iterator[RefBase]:
@@ -121,9 +138,10 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
             f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
         )
     if (function, method) in _REDUCED:
-        return METHODS[_REDUCED[function, method]](*inputs, **{"axis": 0, **options})
+        op = _REDUCED[function, method]
+        return METHODS.get(op, partial(_running, op))(*inputs, **{"axis": 0, **options})
     if method != "__call__":
-        raise _unsupported(f"{name}.{method}", refs[0])
+        raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
         return function(*_values(inputs), **options)
     # NumPy's other options are how it computes: types and casts, of which a program has its own rules.
@@ -147,7 +165,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if function in _PAIRS:
         a, b = (methods.like(refs[0], x) for x in inputs)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
-    raise _unsupported(name, refs[0])
+    raise unsupported(function, method, refs[0])
 
 
 def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -166,10 +184,16 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     x = next(_references((*args, *options.values())))
     if called in _QUESTIONS:
         return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
-    raise _unsupported(called.__name__, x)
+    raise unsupported(called, "", x)
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------
+
+
+def _running(op: str, x: Any, axis: Any, **unused: Any) -> Any:
+    # An op along an axis that is no method of NumPy's arrays.
+    refuse(f"np.{op}", unused)
+    return getattr(x.ops, op)(x, axis)
 
 
 def _ops(xs: Any) -> Any:
@@ -198,6 +222,24 @@ def _stack(arrays: Any, axis: int = 0, **unused: Any) -> Any:
     return _ops(arrays).stack(list(arrays), axis)
 
 
+def _named(op: str, **names: str) -> Callable[..., Any]:
+    # NumPy's function that is an op, with its names of arguments as the op has them.
+    def run(*args: Any, **options: Any) -> Any:
+        refuse(f"np.{op}", {k: options.pop(k) for k in ("out", "dtype") if k in options})
+        options = {names.get(k, k): v for k, v in options.items()}
+        return getattr(_ops((*args, *options.values())), op)(*args, **options)
+
+    return run
+
+
+def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    return _ops(xi).meshgrid(*xi, indexing=indexing, sparse=sparse)
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return methods.dot_along(a, b, -1)
+
+
 def _at_least(x: Any, ndim: int) -> Any:
     shape = methods.shape_of(x)
     return methods.reshape(x, (1,) * (ndim - len(shape)) + shape) if isinstance(x, RefBase) and len(shape) < ndim else x
@@ -212,19 +254,8 @@ def _hstack(tup: Any, **unused: Any) -> Any:
     return _concatenate(xs, 0 if len(methods.shape_of(xs[0])) == 1 else 1, **unused)
 
 
-def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    n = len(a.shape)
-    pairs = [[normalize_axis(k, n) for k in (v if isinstance(v, list | tuple) else (v,))] for v in (source, destination)]
-    order = [k for k in range(n) if k not in pairs[0]]
-    for to, k in sorted(zip(*reversed(pairs), strict=True)):
-        order.insert(to, k)
-    return methods.transpose(a, order)
-
-
 def _einsum(subscripts: Any, *operands: Any, **unused: Any) -> Any:
     refuse("np.einsum", {k: v for k, v in unused.items() if k != "optimize"})
-    if len(operands) != 2:
-        raise OptionError(f"np.einsum: the operands must be two, got {len(operands)}")
     return _ops(operands).einsum(subscripts, *operands)
 
 
@@ -241,25 +272,9 @@ def _isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: 
     return x.ops.isclose(methods.beside(x, a), methods.beside(x, b), rtol, atol, equal_nan)
 
 
-def _outer(a: Any, b: Any) -> Any:
-    column, row = (methods.reshape(x, -1) if isinstance(x, RefBase) else np.ravel(x) for x in (a, b))
-    return _ops((a, b)).matmul(column.reshape(-1, 1), row.reshape(1, -1))
-
-
-def _inner(a: Any, b: Any) -> Any:
-    if len(methods.shape_of(a)) == len(methods.shape_of(b)) == 1:
-        return methods.product(_ops((a, b)), a, b)
-    raise OptionError(f"np.inner: the arguments must be two vectors, got {methods.shape_of(a)} and {methods.shape_of(b)}; see einsum")
-
-
-def _diff(a: Any, n: int = 1, axis: int = -1, **unused: Any) -> Any:
-    if any(v is not np._NoValue for v in unused.values()):
-        raise OptionError(f"np.diff: prepend and append must be left at their defaults, got {unused}")
-    k = normalize_axis(axis, len(a.shape))
-    for _ in range(n):
-        after, before = ((slice(None),) * k + (s,) for s in (slice(1, None), slice(None, max(a.shape[k] - 1, 0))))
-        a = a[after] - a[before]
-    return a
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
+    ends = (None if e is np._NoValue else e for e in (prepend, append))
+    return _ops((a, prepend, append)).diff(a, n, axis, *ends)
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
@@ -269,60 +284,111 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values:
     return array.ops.pad(array, widths, float(constant_values))
 
 
-def _roll(a: Any, shift: int, axis: int | None = None) -> Any:
-    if axis is None:
-        return methods.reshape(_roll(methods.ravel(a), shift, 0), tuple(a.shape))
-    k = normalize_axis(axis, len(a.shape))
-    cut = -shift % a.shape[k] if a.shape[k] else 0
-    lead = (slice(None),) * k
-    return a.ops.concat([a[(*lead, slice(cut, None))], a[(*lead, slice(None, cut))]], k) if cut else a
-
-
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if not (ord is None or (ord in (2, "fro") and (axis is not None or len(x.shape) == 1))):
-        raise OptionError(f"np.linalg.norm: the norm must be the Euclidean one, got ord={ord!r}")
-    return x.ops.sqrt(METHODS["sum"](x.ops.square(x), axis, keepdims=keepdims))
+    # Of a matrix, an order names a norm of the matrix.
+    matrix = len(x.shape) == 2 if axis is None else isinstance(axis, tuple) and len(axis) == 2
+    if ord is not None and (matrix or (axis is None and len(x.shape) != 1)) and not (matrix and ord == "fro"):
+        raise OptionError(f"np.linalg.norm: the norm must be one of vectors' or 'fro', got ord={ord!r}")
+    return x.ops.norm(x, 2 if ord is None else ord, axis, bool(keepdims))
 
 
-def _full_like(a: Any, fill_value: Any, **unused: Any) -> Any:
-    refuse("np.full_like", {k: v for k, v in unused.items() if k != "subok"})
-    return a.ops.const(np.full(tuple(a.shape), fill_value))
+def _sort(name: str) -> Callable[..., Any]:
+    def run(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+        # Every kind and every answer to `stable` is met by a stable sort.
+        refuse(f"np.{name}", {"order": order})
+        return getattr(a.ops, name)(a, axis)
+
+    return run
 
 
-def _split(a: Any, parts: Any, axis: int = 0) -> list[Any]:
-    k = normalize_axis(axis, len(a.shape))
-    edges = np.cumsum([len(p) for p in np.split(np.arange(a.shape[k]), parts)]).tolist()
-    return [a[(*(slice(None),) * k, slice(low, high))] for low, high in zip([0, *edges], edges, strict=False)]
+def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    if sorter is not None:
+        raise OptionError(f"np.searchsorted: sorter must be left at its default, got {sorter!r}; see take")
+    return _ops((a, v)).searchsorted(a, v, side)
+
+
+def _quantile(scale: float) -> Callable[..., Any]:
+    def run(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: Any = False,
+        **unused: Any,
+    ) -> Any:
+        refuse("np.quantile", {"out": out, **{k: v for k, v in unused.items() if k != "weights" or v is not None}})
+        return a.ops.quantile(a, np.asarray(q, np.float64) / scale, axis, keepdims is True, method)
+
+    return run
+
+
+def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
+    refuse("np.median", {"out": out})
+    return a.ops.median(a, axis, keepdims is True)
+
+
+def _zeros_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    return _full_like(a, 0, dtype, order, subok, shape, **unused)
+
+
+def _ones_like(a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    return _full_like(a, 1, dtype, order, subok, shape, **unused)
+
+
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, **unused: Any) -> Any:
+    refuse("np.full_like", {"order": order, **unused})
+    return a.ops.full_like(a, fill_value, dtype, shape)
+
+
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    refuse("np.take", {"out": out})
+    return a.ops.take(a, indices, axis, mode)
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "max", "min", "any", "all", "var", "std", "argmax", "argmin", "cumsum")},
+    **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum", "cumprod")},
+    **{getattr(np, n): _of_axes(n) for n in ("any", "all")},
     np.isclose: _isclose,
+    **{getattr(np, n): _sort(n) for n in ("sort", "argsort")},
+    np.searchsorted: _searchsorted,
+    np.median: _median,
+    np.quantile: _quantile(1.0),
+    np.percentile: _quantile(100.0),
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
-    **{getattr(np, n): METHODS[n] for n in ("transpose", "swapaxes", "squeeze", "ravel", "clip", "copy", "dot", "astype")},
+    **{getattr(np, n): METHODS[n] for n in ("transpose", "ravel", "clip", "copy", "dot", "astype")},
     np.reshape: lambda a, shape=None, order="C", **options: methods.reshape(a, shape, order=order, **options),
     np.matrix_transpose: lambda x: x.mT,
     np.permute_dims: METHODS["transpose"],
-    np.expand_dims: methods.expand_dims,
+    **{getattr(np, n): _named(n, a="x") for n in ("expand_dims", "squeeze", "moveaxis", "swapaxes", "repeat", "roll", "diagonal", "trace")},
+    **{getattr(np, n): _named(n, m="x") for n in ("flip", "tril", "triu")},
+    **{getattr(np, n): _named(n) for n in ("outer", "kron", "tensordot")},
+    np.tile: _named("tile", A="x"),
+    np.diag: _named("diag", v="x"),
+    np.split: _named("split", ary="x", indices_or_sections="parts"),
+    np.meshgrid: _meshgrid,
+    np.fliplr: lambda m: _ops((m,)).flip(m, 1),
+    np.flipud: lambda m: _ops((m,)).flip(m, 0),
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.vstack: _vstack,
     np.hstack: _hstack,
-    np.moveaxis: _moveaxis,
     np.einsum: _einsum,
     np.where: _where,
-    np.outer: _outer,
     np.inner: _inner,
     np.diff: _diff,
+    np.round: METHODS["round"],
+    np.around: METHODS["round"],
+    np.fix: lambda x, out=None: x.ops.trunc(x),
     np.pad: _pad,
-    np.roll: _roll,
-    np.split: _split,
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
     np.full_like: _full_like,
-    np.zeros_like: lambda a, **options: _full_like(a, 0.0, **options),
-    np.ones_like: lambda a, **options: _full_like(a, 1.0, **options),
+    np.zeros_like: _zeros_like,
+    np.ones_like: _ones_like,
+    np.take: _take,
     np.atleast_1d: lambda *xs: _at_least(xs[0], 1) if len(xs) == 1 else tuple(_at_least(x, 1) for x in xs),
     np.atleast_2d: lambda *xs: _at_least(xs[0], 2) if len(xs) == 1 else tuple(_at_least(x, 2) for x in xs),
     np.shape: lambda a: tuple(a.shape),

@@ -1,6 +1,7 @@
 """Results are arrays: operators, methods and NumPy's functions of an `AnyTensor`, computed by the ops of a program without a tape.
 
-Where no op is a function, NumPy computes it: of a value there is no gradient to lose.
+What is no op of the array language is an error that says what to use, as it is in a program: `np.f(x.numpy())` is NumPy's own answer.
+Questions about values, which have no gradient, are answered by NumPy.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from . import notebooks, numpy_calls
 from .methods import METHODS
 
 #: The operators that are ops.
-_OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul") for r in ("", "r")}
-_OPERATORS |= {"__neg__", "__pos__", "__abs__", "__pow__"}
+_OPERATORS = {f"__{r}{name}__" for name in ("add", "sub", "mul", "truediv", "matmul", "pow", "mod", "floordiv") for r in ("", "r")}
+_OPERATORS |= {"__neg__", "__pos__", "__abs__"}
+#: Universal functions that are operators of NumPy's.
+_SYMBOLS: set[Any] = {np.floor_divide, np.remainder, np.power, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
 _COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 #: Of integers and Booleans these give integers: NumPy computes them. All others compute in floats.
-_EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std"} | {"T", "mT"}
+_EXACT = _OPERATORS - {"__truediv__", "__rtruediv__"} | METHODS.keys() - {"mean", "var", "std", "astype"} | {"T", "mT", "trace"}
 #: Methods that no op is.
-_OF_NUMPY = {"argsort", "cumprod", "diagonal", "itemsize", "nbytes", "nonzero", "prod", "repeat", "round", "searchsorted"}
-_OF_NUMPY |= {"tobytes", "trace"}
+_OF_NUMPY = {"itemsize", "nbytes", "nonzero", "tobytes"}
 #: NumPy's functions that make an array to write to.
 _MAKERS = {np.copy, np.zeros_like, np.ones_like, np.full_like}
 
@@ -123,8 +125,7 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     if name in _COMPARISONS:
         return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None))
     dtype = _float_dtype((x, *others))
-    of_ops = name in _OPERATORS and not (name == "__pow__" and not isinstance(others[0], int | float | np.number))
-    if of_ops and not (dtype is None and name in _EXACT):
+    if name in _OPERATORS and not (dtype is None and name in _EXACT):
         return _by_ops(getattr(TensorRef, name), (x, *others), {}, dtype)
     return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, dtype))
 
@@ -143,8 +144,6 @@ class _Method:
         for y in _flat(operands):
             if isinstance(y, RefBase):
                 return getattr(y.ops, name)(x, *args, **options)
-        if name == "astype":
-            return _astype(x, *args, **options)
         dtype = _float_dtype((x, *(y for y in args if not isinstance(y, float))))
         if dtype is None and name in _EXACT:
             return _array(_by_numpy(name, getattr(np.ndarray, name), (x, *args), options, None))
@@ -152,14 +151,6 @@ class _Method:
 
     def __repr__(self) -> str:
         return f"<{self.name} of {self.x!r}>"
-
-
-def _astype(x: AnyTensor, dtype: Any, *, copy: bool = True) -> AnyTensor:
-    try:
-        wanted = np.dtype(dtype)
-    except TypeError:
-        raise DTypeError(f"astype: a dtype is needed, got {dtype!r}") from None
-    return x if wanted == x.dtype else AnyTensor(x.numpy().astype(wanted))
 
 
 class _Entries(Entries):
@@ -231,11 +222,12 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if any(isinstance(x, AnyTensor) for x in out):
         raise OptionError(f"np.{function.__name__}: values of an AnyTensor never change, got one as out")
     known = numpy_calls.is_op(function, method) and not (options.keys() - {"axis", "keepdims"})
-    if function is np.power:
-        known = known and isinstance(inputs[1], int | float | np.number)
     dtype = _float_dtype(inputs)
     if known and (numpy_calls.is_inexact(function) or (dtype is not None and not numpy_calls.is_of_integers(function))):
         return _by_ops(lambda *args, **named: numpy_calls.ufunc(function, method, args, named), inputs, options, dtype)
+    plainly = function in _SYMBOLS or numpy_calls.is_question(function) or (method == "at" and isinstance(inputs[0], np.ndarray))
+    if not (numpy_calls.is_op(function, method) or plainly or out):
+        raise numpy_calls.unsupported(function, method, next(x for x in inputs if isinstance(x, AnyTensor)))
     call = function if method == "__call__" else getattr(function, method)
     result = _by_numpy(f"np.{function.__name__}", call, inputs, options, None)
     return _array(result) if known else result
@@ -255,11 +247,9 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     # A condition and what is padded with have no part in the dtype.
     operands = args[1:] if called is np.where else args[:1] if called is np.pad else args
     dtype = _float_dtype((*operands, *(v for k, v in options.items() if k != "constant_values")))
-    try:
-        if known and dtype is not None:
-            return _by_ops(numpy_calls.FUNCTIONS[called], args, options, dtype)
-    except OptionError:
-        # A form of the function that no op has.
-        known = False
+    if known and dtype is not None:
+        return _by_ops(numpy_calls.FUNCTIONS[called], args, options, dtype)
+    if not (known or called in _MAKERS or called.__name__ in _OF_NUMPY or numpy_calls.is_question(called)):
+        raise numpy_calls.unsupported(called, "", next(x for x in _flat((*args, *options.values())) if isinstance(x, AnyTensor)))
     result = called(*_plain(args), **dict(zip(options, _plain(options.values()), strict=True)))
     return _array(result) if known else result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from tlean.dtypes import FLOATS
 from tlean.ops import OpDef
 
 from .graph import Graph, GraphNode
@@ -34,7 +35,7 @@ def by_definition(graph: Graph) -> Graph:
             fresh = tuple(out._value(graph.specs[v]).id for v in made)
             same.update(zip(made, fresh, strict=True))
             made = fresh
-        out.nodes.append(GraphNode(_defined(node.record, own), inputs, made, node.options, node.name))
+        out.nodes.append(GraphNode(_defined(node.record, own if own in FLOATS else graph.dtype), inputs, made, node.options, node.name))
     out.outputs = [None if v is None else same.get(v, v) for v in graph.outputs]
     return out
 

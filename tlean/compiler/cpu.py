@@ -23,6 +23,7 @@ from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
+from .passes.row_updates import row_updates
 from .passes.stretch_kinds import is_written, placed, stretched_inputs
 from .passes.tails import row_numbers, tail_kernel, tail_of
 from .target import Arrangement, Bound, Step, Target, group_dtype, works_in
@@ -65,6 +66,9 @@ class Cpu(Target):
     skips_unread = True
     stretches = True
     sums_rows = True
+
+    def program(self, graph: Graph) -> Graph:
+        return row_updates(graph)
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return kernel_address(record, dtype) is not None

@@ -46,6 +46,12 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
     return _cached(record, _key("decompose", record, specs, options, dtype), build)
 
 
+def in_parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any]) -> bool:
+    """Whether a call runs by its parts, and is differentiated by them: its rule says that the kernel does not take such operands."""
+    rule = record.rules.in_parts
+    return rule is not None and bool(rule(*(None if s is None else s.shape for s in specs), **options))
+
+
 def conversion(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str) -> Graph | None:
     """The call with its operands converted to the dtypes that the op takes, as a graph: its inputs the call's operands, its outputs the
     call's outputs, then residuals. None where all operands are as the op takes them.
@@ -109,7 +115,7 @@ def vjp_graph(
                 for r, x in zip(found, ins, strict=True)
             ]
             return graph.prune()
-        rule = record.rules.vjp
+        rule = None if in_parts(record, specs, options) else record.rules.vjp
         if rule is not None:
             g = gs[0] if n_out == 1 else tuple(gs)
             y = made[0] if n_out == 1 else tuple(made[:n_out])
@@ -153,7 +159,7 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
         ts = tuple(graph.arg(s if p else None) for s, p in zip(specs, present, strict=True))
         made = [graph.arg(o) for o in outs]
         ins = [graph.arg(s) for s in specs]
-        rule = record.rules.jvp
+        rule = None if in_parts(record, specs, options) else record.rules.jvp
         if dtypes.converted and record.differentiable:
             inner = jvp_graph(record, specs_at(specs, dtypes.wanted), options, dtypes.own, present)
             found: list[Any] = graph._inline(inner, [*taken(ts, dtypes.wanted), *made, *taken(ins, dtypes.wanted)])

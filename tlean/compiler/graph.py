@@ -142,6 +142,10 @@ class Graph(OpsMethods):
         tensor = as_tensor(value)
         return self._constant(as_tensor(value, self.dtype) if tensor.dtype in FLOATS else tensor)
 
+    def _own_constant(self, value: Any) -> GraphRef:
+        """A constant of the value's own dtype, from anything array-like: every backend has this for arrays that are not to be cast."""
+        return self._constant(as_tensor(value))
+
     def _constant(self, tensor: AnyTensor) -> GraphRef:
         """A constant of the array's own dtype."""
         ref = self._value(Spec(tuple(tensor.shape), tensor.dtype))
@@ -333,7 +337,7 @@ def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
         if value is not None:
             where[value] = given
     for value, constant in graph.constants.items():
-        where[value] = ops.const(constant)
+        where[value] = ops._own_constant(constant)
     for node in graph.nodes:
         if not all(i is None or i in where for i in node.inputs):
             raise OptionError(f"{node.record.name}: it reads a residual, and residuals exist in plans only")

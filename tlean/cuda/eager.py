@@ -150,6 +150,9 @@ class CudaEager(OpsMethods):
         """
         return self.leaf(value, False, name)
 
+    def _own_constant(self, value: Any) -> DeviceRef:
+        return self.add_leaf(value, False)
+
     def ref_of(self, node: Any) -> DeviceRef:
         """A reference to an existing node.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
 
@@ -109,7 +110,8 @@ class _Parser:
             return [_Mask(array) if array.ndim else _Index(np.zeros(int(array), np.int64), False)]
         if array.dtype.kind not in "iu" and array.size:
             raise DTypeError(f"x[...]: an index must be an int, a slice or an array of integers or Booleans, got {_told(k)}")
-        return [_Index(array.astype(np.int64))]
+        # An array of the library never changes.
+        return [_Index(array.astype(np.int64, copy=type(k) is not AnyTensor))]
 
     def read_ref(self, k: RefBase) -> list[Any]:
         dtype = str(k.dtype)
@@ -184,6 +186,9 @@ class _Parser:
         return int(self.entries(np.asarray(i, np.int64) if -(1 << 63) <= i < 1 << 63 else np.asarray(1 << 62), axis, self.shape[axis], i))
 
     def entries(self, index: np.ndarray, axis: int, n: int, told: int | None = None) -> np.ndarray:
+        if index.size and index.min() >= 0 and index.max() < n:
+            # Nearly always so, and large arrays of indices are read twice instead of written five times.
+            return index
         if self.mode == "clip":
             if not n:
                 raise IndexRangeError(f"x[...]: axis {axis} must have an entry to clip an index to, got x: {self.shape}")

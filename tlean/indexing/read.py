@@ -116,6 +116,8 @@ class Rows:
         refs = [p for p in parts if isinstance(p[0], RefBase)]
         if len(refs) == 1 and len(parts) == 1:
             return refs[0][0], mode
+        if not refs and len(parts) == 1 and parts[0][1] == 1 and np.shape(parts[0][0]) == self.batch:
+            return np.ascontiguousarray(parts[0][0]), "drop" if mode == "fill" else "strict"
         constants = [p for p in parts if not isinstance(p[0], RefBase)]
         known = np.zeros(np.broadcast_shapes(*(np.shape(p[0]) for p in constants)) if refs else self.batch, np.int64)
         for i, step, _ in constants:

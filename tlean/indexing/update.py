@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS, SIZES
 from tlean.errors import OptionError, ShapeError
@@ -152,14 +151,7 @@ def _value(x: Any, v: Any) -> Any:
     if type(v) in (int, float) and dtype not in INTEGERS:
         return v
     array = np.asarray(v)
-    return _constant(x.ops, array.astype(dtype) if dtype in SIZES and np.can_cast(array.dtype, dtype, "same_kind") else array)
-
-
-def _constant(ops: Any, array: np.ndarray) -> Any:
-    # A constant in the array's own dtype: `const` gives numbers that of the program.
-    if array.dtype.name == ops.dtype or not hasattr(ops, "add_leaf"):
-        return ops.lift(_constant(ops.inner, array)) if hasattr(ops, "lift") else ops.const(array)
-    return ops.add_leaf(ops.array(array) if hasattr(ops, "array") else as_tensor(array), False)
+    return x.ops._own_constant(array.astype(dtype) if dtype in SIZES and np.can_cast(array.dtype, dtype, "same_kind") else array)
 
 
 def _fits(v: Any, shape: Shape) -> bool:

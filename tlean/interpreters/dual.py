@@ -75,6 +75,9 @@ class Dual(OpsMethods):
 
     leaf = const
 
+    def _own_constant(self, value: Any) -> DualRef:
+        return DualRef(self, self.inner._own_constant(value), None)
+
     def apply(self, op: str, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op and its tangent.
 

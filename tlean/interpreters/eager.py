@@ -7,7 +7,7 @@ from tlean._core.arena import install_errors
 from tlean._core.eager.accum import install_kernels
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
 from tlean._core.table import KERNELS, MODULES
-from tlean.ops import Spec, all_ops, composites, get
+from tlean.ops import Spec, all_ops, composites, forms, get
 
 from .instances import instantiate
 
@@ -18,7 +18,7 @@ def _connect() -> None:
     names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError", "MissingOpError")
     install_errors({n: getattr(errors, n) for n in names})
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
-    install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites())
+    install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites() | forms())
 
 
 _connect()

@@ -10,7 +10,7 @@ from tlean._core.plan import plan as core
 from tlean.caching import Cache
 from tlean.compiler.cost import work_of
 from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
-from tlean.compiler.derive import conversion, decomposition, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, in_parts, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
 from tlean.errors import DeviceError
@@ -52,7 +52,7 @@ def _instance(
     if converted is not None:
         plan = lower(converted)
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
-    if address or record.view:
+    if (address or record.view) and not in_parts(record, specs, clean):
         ints, floats = kernel_numbers(record, specs, outs, clean)
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
     if record.rules.decompose is not None:

@@ -1,14 +1,24 @@
 """What an op is. Knows no device, no interpreter and no array library; importing it registers every op."""
 
 import importlib
+from collections.abc import Callable
 
 from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
 _FAMILIES = (
-    "elementwise", "logic", "integers", "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "norm", "attention",
-    "loss", "random", "optim", "composite",
+    "elementwise", "logic", "formulas.numbers", "formulas.functions", "formulas.activation", "formulas.special", "integers", "creation",
+    "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random",
+    "optim", "composite", "arranging", "losses",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)
 
-__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "get", "several"]
+from .statistics.forms import FORMS, is_axis  # noqa: E402 - a form is of records that are declared by now
+
+
+def forms() -> dict[str, Callable]:
+    """Name -> function, for the further forms of records (`statistics.forms`)."""
+    return {name: form.function for name, form in FORMS.items()}
+
+
+__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "forms", "get", "is_axis", "several"]

@@ -23,8 +23,9 @@ from typing import Any
 
 from ..dtypes import FLOAT, TRUTH
 from ..errors import OptionError
-from ..shapes import as_shape, broadcast_axes, broadcast_shapes, size
+from ..shapes import broadcast_axes, broadcast_shapes, size
 from . import expression as ex
+from .formulas.vocabulary import VOCABULARY
 from .integers.forms import integer_form
 from .registry import OpDef, defop, no_gradient, no_tangent
 from .samples import Arr, Sample, bad, elementwise_samples, good
@@ -33,9 +34,9 @@ Shape = tuple[int, ...]
 
 #: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition.
 PRIMITIVES = frozenset((
-    "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "abs", "sign", "max", "min", "pow", "sqrt", "exp", "log", "log1p", "expm1",
-    "sigmoid", "tanh", "erf", "sin", "cos", "where", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and",
-    "logical_or",
+    "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "abs", "sign", "max", "min", "pow", "power", "sqrt", "exp", "log", "log1p",
+    "expm1", "sigmoid", "tanh", "erf", "sin", "cos", "where", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
+    "logical_and", "logical_or", *(name for name, f in VOCABULARY.items() if f.formula is None),
 ))  # fmt: skip
 
 
@@ -254,7 +255,7 @@ def _pullback(
         return pull
 
     several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
-    internal = f"_{formula.name}_grad" + (f"_{x}" if several else "")
+    internal = f"_{formula.name.lstrip('_')}_grad" + (f"_{x}" if several else "")
     parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
     declare_gradient(Formula(internal, used, parameters, tree, dict, formula.booleans.intersection(used)), algebraic, kinds)
 
@@ -333,7 +334,7 @@ elementwise("scale(x, *, c)", "c*x", {"x": "c*g"}, "c·x for a plain number c.",
 elementwise("shift(x, *, c)", "x + c", {"x": "g"}, "x + c for a plain number c.", calls=({"c": -1.5}, {"c": 2}))
 elementwise("neg(x)", "-x", {"x": "-g"}, "−x.")
 elementwise("square(x)", "x*x", {"x": "2*x*g"}, "x².")
-elementwise("inv(x)", "1/x", {"x": "-g*y*y"}, "1/x; ±∞ at ±0.", kinds="away")
+elementwise("inv(x)", "1/x", {"x": "-g*y*y"}, "1/x; ±∞ at ±0.", kinds="away", aliases=("reciprocal",))
 elementwise("abs(x)", "abs(x)", {"x": "sign(x)*g"}, "|x|; the gradient at 0 is 0.", kinds="away")
 elementwise("sign(x)", "sign(x)", None, "−1, 0 or 1 with the sign of x; no gradient.", kinds="away")
 
@@ -367,6 +368,9 @@ elementwise(
 
 
 def _check_clamp(options: dict[str, Any]) -> None:
+    for name, none in (("lo", -math.inf), ("hi", math.inf)):
+        value = options[name]
+        options[name] = none if value is None else value if type(value) is int else number(value, name)
     if not options["lo"] <= options["hi"]:
         raise OptionError("lo must be at most hi")
 
@@ -374,12 +378,13 @@ def _check_clamp(options: dict[str, Any]) -> None:
 _RAISED = "select(x < lo, lo, x)"
 # One bound after the other: each is one instruction in vectors. The bounds are numbers, so a NaN is x and stays.
 elementwise(
-    "clamp(x, *, lo, hi)",
+    "clamp(x, *, lo=None, hi=None)",
     f"select({_RAISED} > hi, hi, {_RAISED})",
     {"x": "select(x > lo, select(x < hi, g, 0), 0)"},
-    "min(max(x, lo), hi); the gradient passes strictly between the bounds.",
+    "min(max(x, lo), hi), either bound or none; the gradient passes strictly between them.",
     check=_check_clamp,
-    calls=({"lo": -0.5, "hi": 0.75}, {"lo": -math.inf, "hi": 0.0}),
+    values=dict,
+    calls=({"lo": -0.5, "hi": 0.75}, {"lo": -math.inf, "hi": 0.0}, {"lo": 0.25}, {"hi": 0.25}),
     more=lambda: [good(Arr((3,), "values", data=(-1.0, 0.5, 1.0)), lo=-1, hi=1, smooth=False), bad("OptionError", (3,), lo=1, hi=-1)],
 )
 
@@ -434,7 +439,7 @@ elementwise(
     calls=({}, {"eps": 0.125}),
     algebraic=False,
 )
-elementwise("sigmoid(x)", "sigmoid(x)", {"x": "g*(y*(1 - y))"}, "1/(1 + e⁻ˣ).", algebraic=False)
+elementwise("sigmoid(x)", "sigmoid(x)", {"x": "g*(y*(1 - y))"}, "1/(1 + e⁻ˣ).", aliases=("expit",), algebraic=False)
 elementwise("tanh(x)", "tanh(x)", {"x": "g*(1 - y*y)"}, "Hyperbolic tangent.", algebraic=False)
 elementwise("softplus(x)", "max(x, 0) + log1p(exp(-abs(x)))", {"x": "g*sigmoid(x)"}, "ln(1 + eˣ), without overflow.", algebraic=False)
 elementwise("sin(x)", "sin(x)", {"x": "g*cos(x)"}, "Sine of x in radians.", algebraic=False)
@@ -477,22 +482,6 @@ elementwise(
 # Not formulas of their inputs -------------------------------------------------------------------------------------------
 
 
-FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)
-
-
-@defop("_full", samples=lambda: [good(shape=(2, 3), value=1.5), good(shape=(), value=0), good(shape=(0, 2), value=1)])
-class Full:
-    """A constant array: every element is `value`."""
-
-    def options(*, shape: Any, value: Any, dtype: str | None = None) -> dict[str, Any]:
-        return {"shape": as_shape(shape), "value": number(value, "value"), "dtype": dtype}
-
-    def shape(*, shape: Shape, value: float, dtype: str | None) -> Shape:
-        return shape
-
-    def kernel_params(*, shape: Shape, value: float, dtype: str | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        # ints = (elements,); floats = (value,).
-        return (size(shape),), (value,)
 
     vjp = no_gradient
     jvp = no_tangent

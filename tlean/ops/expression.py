@@ -23,6 +23,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..errors import DTypeError
+from .formulas.vocabulary import VOCABULARY, cuda_functions
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ _C_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", **COMPARISONS, "
 FUNCTIONS = {
     "select": (3, 1), "max": (2, 2), "min": (2, 2), "abs": (1, 1), "sign": (1, 3), "sqrt": (1, 6),
     "exp": (1, 14), "log": (1, 16), "log1p": (1, 18), "expm1": (1, 18), "sigmoid": (1, 24), "tanh": (1, 28), "erf": (1, 36),
-    "sin": (1, 24), "cos": (1, 24), "pow": (2, 60), "bounded": (2, 3), "sigmoid2": (1, 22), "normal_cdf": (1, 22),
-    "exp_shifted": (1, 12),
+    "sin": (1, 24), "cos": (1, 24), "pow": (2, 60), "power": (2, 60), "bounded": (2, 3), "sigmoid2": (1, 22), "normal_cdf": (1, 22),
+    "exp_shifted": (1, 12), **{name: (f.arity, f.cost) for name, f in VOCABULARY.items()},
 }  # fmt: skip
 _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
 
@@ -76,6 +77,7 @@ DERIVED = {
     # Where x ≤ 0, as after a maximum was taken out: what would be subnormal may be 0.
     "exp_shifted": (("x",), "exp(x)"),
     "normal_cdf": (("x",), f"(1 + erf({math.sqrt(0.5)!r}*x))/2"),
+    **{name: f.formula for name, f in VOCABULARY.items() if f.formula},
 }
 
 
@@ -295,6 +297,8 @@ SCALAR: dict[str, Callable] = {
     "sin": _ieee(math.sin),
     "cos": _ieee(math.cos),
     "pow": _power,
+    "power": _power,
+    **{name: f.scalar for name, f in VOCABULARY.items()},
 }
 
 
@@ -358,8 +362,12 @@ def _divide_number(ops: Any, a: Any, b: Any) -> Any:
     return ops.scale(a, c=1 / b) if abs(math.frexp(b)[0]) == 0.5 else None
 
 
-def _power_number(ops: Any, x: Any, c: Any) -> Any:
-    return ops.pow(x, c=float(c))
+def _by_option(name: str, option: str) -> Callable:
+    # The op takes the number as an option; with an array in its place (or with a number to the power of one) it is another op.
+    def call(ops: Any, x: Any, c: Any) -> Any:
+        return getattr(ops, name)(x, **{option: float(c)}) if _is_number(c) else None
+
+    return call
 
 
 # The ops that take a number as an option; None where the number has to become an array.
@@ -368,7 +376,8 @@ _WITH_NUMBER = {
     "sub": _subtract_number,
     "mul": _multiply_number,
     "div": _divide_number,
-    "pow": _power_number,
+    "pow": _by_option("pow", "c"),
+    **{name: _by_option(name, f.option) for name, f in VOCABULARY.items() if f.option},
 }
 
 
@@ -444,7 +453,7 @@ def _cuda_prelude() -> str:
             lines.append(f"{define}{name}{f}({real} x) {{ return {name}{f}(x); }}")
         lines += [
             f"{define}abs{f}({real} x) {{ return fabs{f}(x); }}",
-            f"{define}pow{f}({real} x, {real} c) {{ return pow{f}(x, c); }}",
+            *(f"{define}{name}{f}({real} x, {real} c) {{ return pow{f}(x, c); }}" for name in ("pow", "power")),
             f"{define}max{f}({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",
             f"{define}min{f}({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
             f"{define}sign{f}({real} x) {{ return x > 0 ? {one} : x < 0 ? -{one} : x == 0 ? 0 : x; }}",
@@ -454,7 +463,7 @@ def _cuda_prelude() -> str:
             f"{define}sigmoid2{f}({real} x) {{ {real} e = exp2{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
             f"{define}sigmoid{f}({real} x) {{ {real} e = exp{f}(-fabs{f}(x)); return (x < 0 ? e : {one}) / ({one} + e); }}",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *cuda_functions()]) + "\n"
 
 
 #: Definitions that CUDA kernels made of `to_cuda` need before them.

@@ -9,22 +9,69 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ShapeError
-from ..shapes import Shape, size
+from ..shapes import Shape, broadcast_axes, broadcast_shapes, size
 from .registry import defop, multilinear_jvp
 from .samples import bad, good
+
+#: From so many rows on a product is made of tiles, whatever lies along the second operand's rows (DOT_ROWS of the kernel).
+_TILED_ROWS = 65
+
+
+def _matrices(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[Shape, Shape]:
+    # The operands as matrices: a vector is a row at the left and a column at the right.
+    if not a or not b:
+        raise ShapeError("a and b must have at least one axis; mul multiplies by a number")
+    if (len(a) == 1 and transpose_a) or (len(b) == 1 and transpose_b):
+        raise ShapeError("a vector must not be transposed")
+    return (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
 
 
 def _product_sizes(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[Shape, int, int, int]:
     """(leading axes, m, n, k) of the product (*lead, m, k) (*lead, k, n)."""
-    if len(a) < 2 or len(b) < 2:
-        raise ShapeError("a and b must have at least two axes")
-    if a[:-2] != b[:-2]:
-        raise ShapeError(f"a and b must have the same leading axes, not {a[:-2]} and {b[:-2]}")
+    a, b = _matrices(a, b, transpose_a, transpose_b)
+    try:
+        lead = broadcast_shapes(("a", "b"), (a[:-2], b[:-2]))
+    except ShapeError:
+        raise ShapeError(f"the leading axes of a and b must broadcast, but are {a[:-2]} and {b[:-2]}") from None
     m, k = a[-2:][::-1] if transpose_a else a[-2:]
     inner, n = b[-2:][::-1] if transpose_b else b[-2:]
     if k != inner:
         raise ShapeError(f"inner dimensions must match, but are {k} and {inner}")
-    return a[:-2], m, n, k
+    return lead, m, n, k
+
+
+def _steps(lead: Shape, own: Shape, matrix: int) -> list[int]:
+    # Elements between an operand's neighbours along each leading axis of the product: 0 where it is stretched.
+    steps, step = [], matrix
+    for d in reversed((1,) * (len(lead) - len(own)) + own):
+        steps.append(0 if d == 1 else step)
+        step *= d
+    return steps[::-1]
+
+
+def _product_params(a: Shape, b: Shape, transpose_a: bool, transpose_b: bool) -> tuple[tuple[int, ...], tuple[()]]:
+    """Ints: batch, m, n, k, transpose_a, transpose_b, of A' (m, k) times B' (k, n); then how the batch is made: (axes, sizes…, steps of A…,
+    steps of B…), with as few axes as describe the same.
+
+    A batch that one B' is for is one product of all rows, where that has the same bits: where B' is read along its rows, or made of tiles.
+    """
+    lead, m, n, k = _product_sizes(a, b, transpose_a, transpose_b)
+    a, b = _matrices(a, b, transpose_a, transpose_b)
+    axes: list[list[int]] = []
+    for d, step_a, step_b in zip(lead, _steps(lead, a[:-2], m * k), _steps(lead, b[:-2], k * n), strict=True):
+        if d == 1:
+            continue
+        if axes and axes[-1][1:] == [d * step_a, d * step_b]:
+            axes[-1] = [axes[-1][0] * d, step_a, step_b]
+        else:
+            axes.append([d, step_a, step_b])
+    if 0 in lead:
+        axes = [[0, 0, 0]]
+    batch = size(lead)
+    rows = len(axes) == 1 and axes[0][1:] == [m * k, 0] and not transpose_a and (m >= _TILED_ROWS or (m > 1 and not transpose_b))
+    if rows:
+        batch, m, axes = 1, batch * m, []
+    return (batch, m, n, k, transpose_a, transpose_b, len(axes), *(axis[i] for i in range(3) for axis in axes)), ()
 
 
 def _grad_a(ops: Any, g: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
@@ -60,30 +107,54 @@ def matmul_samples() -> list:
         good((0, 2, 3), (0, 3, 2)),
         bad("ShapeError", (3, 4), (5, 4)),
         bad("ShapeError", (3, 4), (4, 5), transpose_a=True),
-        bad("ShapeError", (4,), (4, 5)),
-        bad("ShapeError", (3, 4), (2, 4, 5)),
+        # Vectors.
+        good((4,), (4,)),
+        good((4,), (4, 5)),
+        good((3, 4), (4,)),
+        good((4,), (5, 4), transpose_b=True),
+        good((4, 3), (4,), transpose_a=True),
+        good((4,), (2, 3, 4, 2)),
+        good((2, 3, 4), (4,)),
+        good((0,), (0,)),
+        # Leading axes that broadcast: matrices are read where they lie.
+        good((2, 3, 4), (4, 5)),
+        good((3, 4), (2, 4, 5)),
+        good((2, 1, 4), (5, 4), transpose_b=True),
+        good((2, 4, 3), (4, 5), transpose_a=True),
+        good((2, 1, 3, 4), (3, 4, 2)),
+        good((2, 1, 2, 1, 3, 2), (1, 3, 1, 2, 2, 4)),
+        good((2, 3, 2, 2), (2, 1, 2, 2), transpose_a=True, transpose_b=True),
+        good((0, 3, 4), (4, 5)),
+        good((2, 0, 3, 4), (2, 1, 4, 5)),
+        bad("ShapeError", (4,), (3, 5)),
+        bad("ShapeError", (4,), (4,), transpose_a=True),
+        bad("ShapeError", (), (4,)),
         bad("ShapeError", (3, 2, 4), (2, 4, 5)),
     ]
 
 
 @defop("matmul", samples=matmul_samples)
 class Matmul:
-    """Matrix product over the last two axes, with either operand read transposed where asked."""
+    """Matrix product over the last two axes, with either operand read transposed where asked; leading axes broadcast."""
 
     def options(a, b, *, transpose_a=False, transpose_b=False):
         return {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
 
     def shape(a, b, *, transpose_a, transpose_b):
         lead, m, n, _ = _product_sizes(a, b, transpose_a, transpose_b)
-        return (*lead, m, n)
+        return (*lead, *((m,) if len(a) > 1 else ()), *((n,) if len(b) > 1 else ()))
 
-    def kernel_params(a, b, *, transpose_a, transpose_b):
-        """Ints: batch, m, n, k, transpose_a, transpose_b, of A' (m, k) times B' (k, n)."""
-        lead, m, n, k = _product_sizes(a, b, transpose_a, transpose_b)
-        return (size(lead), m, n, k, transpose_a, transpose_b), ()
+    kernel_params = _product_params
 
     def vjp(ops, g, y, a, b, *, transpose_a, transpose_b):
-        return _grad_a(ops, g, a, b, transpose_a, transpose_b), _grad_b(ops, g, a, b, transpose_a, transpose_b)
+        lead, m, n, _ = _product_sizes(a.shape, b.shape, transpose_a, transpose_b)
+        first, second = _matrices(a.shape, b.shape, transpose_a, transpose_b)
+        left, right, g = _like(ops, a, first), _like(ops, b, second), _like(ops, g, (*lead, m, n))
+        if len(second) == 2 and len(first) > 2 and not transpose_a:
+            # A product by one matrix is a product of rows: the sum over the leading axes is a part of it.
+            left, g = _as_rows(ops, left), _as_rows(ops, g)
+        da, db = (grad(ops, g, left, right, transpose_a, transpose_b) for grad in (_grad_a, _grad_b))
+        return _like(ops, summed_to(ops, da, left.shape), a.shape), _like(ops, summed_to(ops, db, second), b.shape)
 
     jvp = multilinear_jvp("matmul", (0, 1))
 
@@ -111,13 +182,14 @@ class Bmm:
     def shape(a, b):
         if len(a) != 3 or len(b) != 3:
             raise ShapeError("a and b must have three axes: (batch, rows, columns)")
+        if a[0] != b[0]:
+            raise ShapeError(f"a and b must have the same leading axis, not {a[0]} and {b[0]}")
         lead, m, n, _ = _product_sizes(a, b, False, False)
         return (*lead, m, n)
 
     def kernel_params(a, b):
         """As `matmul`."""
-        (batch,), m, n, k = _product_sizes(a, b, False, False)
-        return (batch, m, n, k, 0, 0), ()
+        return _product_params(a, b, False, False)
 
     def vjp(ops, g, y, a, b):
         return _grad_a(ops, g, a, b, False, False), _grad_b(ops, g, a, b, False, False)
@@ -137,6 +209,12 @@ def _as_rows(ops: Any, x: Any) -> Any:
 
 def _like(ops: Any, x: Any, shape: Shape) -> Any:
     return x if x.shape == shape else ops.reshape(x, shape=shape)
+
+
+def summed_to(ops: Any, g: Any, shape: Shape) -> Any:
+    """A cotangent of an operand of that shape, summed over the axes along which the operand was stretched."""
+    stretched = broadcast_axes(shape, tuple(g.shape))[1]
+    return _like(ops, ops.reduce_sum(g, axis=stretched), shape) if stretched else g
 
 
 def _spread_bias(ops: Any, t: Any, shape: Shape, *_: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..errors import OptionError, ShapeError
-from ..shapes import size
+from ..shapes import broadcast_shapes, size
 from .registry import defop, linear_jvp, no_gradient, no_tangent, whole
 from .samples import Arr, bad, good
 from .softmax import log_softmax_parts
@@ -21,13 +21,12 @@ def reduction_name(reduction: Any) -> str:
     return reduction
 
 
-def _paired(a, b, reduction, names):
-    # The output's shape, for a loss of two arrays of one shape.
-    if a != b:
-        raise ShapeError(f"{names} must have one shape")
-    if reduction == "mean" and size(a) == 0:
+def _paired(reduction, names, *arrays):
+    # The output's shape, for a loss of arrays that broadcast.
+    shape = broadcast_shapes(names, arrays)
+    if reduction == "mean" and size(shape) == 0:
         raise ShapeError("a mean must be over at least one element")
-    return a if reduction == "none" else ()
+    return shape if reduction == "none" else ()
 
 
 def _reduce(ops, losses, reduction):
@@ -47,12 +46,15 @@ def _reductions(*shapes, **options):
 
 
 class _Paired:
-    """What losses of two arrays of one shape share."""
+    """What losses of two arrays share. The kernels take arrays of one shape and no weights."""
 
-    def options(first, second, *, reduction="mean"):
+    def options(first, second, *weights, reduction="mean"):
         return {"reduction": reduction_name(reduction)}
 
-    def kernel_params(first, second, *, reduction):  # (elements, reduction)
+    def in_parts(first, second, *weights, reduction):
+        return first != second or any(w is not None for w in weights)
+
+    def kernel_params(first, second, *weights, reduction):  # (elements, reduction)
         return (size(first), _REDUCTIONS.index(reduction)), ()
 
 
@@ -73,8 +75,13 @@ def _mse_samples():
         *_reductions((3, 7), (3, 7)),
         *_reductions((131, 129), (131, 129)),
         good((0, 3), (0, 3), reduction="sum"),
+        *_reductions((2, 3), (3,)),
+        *_reductions((4, 1), (1, 5)),
+        good((3,), ()),
+        good((2, 0), (1, 0), reduction="sum"),
+        good((130, 1), (170,)),
         bad("ShapeError", (2, 3), (3, 2)),
-        bad("ShapeError", (3,), (1,)),
+        bad("ShapeError", (3, 1), (0,)),
         bad("ShapeError", (0,), (0,)),
         bad("OptionError", (3,), (3,), reduction="max"),
     ]
@@ -85,7 +92,7 @@ class MseLoss(_Paired):
     """The mean (or sum, or array) of (yhat − target)²."""
 
     def shape(yhat, target, *, reduction):
-        return _paired(yhat, target, reduction, "yhat and target")
+        return _paired(reduction, ("yhat", "target"), yhat, target)
 
     def vjp(ops, g, y, yhat, target, *, reduction):
         return ops._mse_loss_grad(g, yhat, target, reduction=reduction)
@@ -121,25 +128,42 @@ def _bce_samples():
         good((70, 301), (70, 301)),
         good(Arr((4,), "values", data=(-1e4, 1e4, 90.0, -90.0)), Arr((4,), "values", data=(0.0, 1.0, 0.0, 1.0)), smooth=False),
         good((0, 3), (0, 3), reduction="sum"),
+        *_reductions((3, 7), (7,)),
+        good((3, 1), (1, 4)),
+        *_reductions((3, 7), probabilities, (7,), (7,)),
+        good((3, 7), probabilities, None, (7,)),
+        good((3, 7), probabilities, Arr((3, 1), "positive")),
+        good((3,), (3,), (2, 1), (), reduction="none"),
+        good(Arr((4,), "values", data=(-1e4, 1e4, 90.0, -90.0)), Arr((4,), "values", data=(0.0, 1.0, 0.0, 1.0)), None, (4,), smooth=False),
+        bad("ShapeError", (2, 3), (2, 3), (4,)),
         bad("ShapeError", (2, 3), (2,)),
         bad("ShapeError", (0,), (0,)),
         bad("OptionError", (3,), (3,), reduction=None),
     ]
 
 
-@defop("bce_with_logits", samples=_bce_samples, algebraic=False)
+@defop("bce_with_logits", samples=_bce_samples, optional=("weight", "pos_weight"), algebraic=False)
 class BceWithLogits(_Paired):
-    """Binary cross-entropy of logits: max(x, 0) − x t + log1p(e^−|x|) for a logit x and a target t."""
+    """Binary cross-entropy of logits: max(x, 0) − x t + log1p(e^−|x|) for a logit x and a target t; with a weight p of what is positive
+    (1 − t) x + (1 + (p − 1) t) log1p(e^−x); times a weight.
+    """
 
-    def shape(logits, target, *, reduction):
-        return _paired(logits, target, reduction, "logits and target")
+    def shape(logits, target, weight=None, pos_weight=None, *, reduction):
+        weights = {"weight": weight, "pos_weight": pos_weight}
+        arrays = {"logits": logits, "target": target, **{n: w for n, w in weights.items() if w is not None}}
+        return _paired(reduction, tuple(arrays), *arrays.values())
 
-    def vjp(ops, g, y, logits, target, *, reduction):
-        return ops._bce_with_logits_grad(g, logits, target, reduction=reduction)
+    def vjp(ops, g, y, logits, target, weight, pos_weight, *, reduction):
+        return (*ops._bce_with_logits_grad(g, logits, target, reduction=reduction), None, None)
 
-    def decompose(ops, logits, target, *, reduction):
+    def decompose(ops, logits, target, weight, pos_weight, *, reduction):
         # max(x, 0) + log1p(e^−|x|) is the softplus of x.
-        return _reduce(ops, ops.sub(ops.softplus(logits), ops.mul(logits, target)), reduction)
+        if pos_weight is None:
+            losses = ops.sub(ops.softplus(logits), ops.mul(logits, target))
+        else:
+            scale = ops.shift(ops.mul(ops.shift(pos_weight, -1.0), target), 1.0)
+            losses = ops.add(ops.mul(ops.shift(ops.neg(target), 1.0), logits), ops.mul(scale, ops.softplus(ops.neg(logits))))
+        return _reduce(ops, losses if weight is None else ops.mul(losses, weight), reduction)
 
 
 @defop("_bce_with_logits_grad", samples=_paired_grad_samples, outputs=("d_logits", "d_target"), algebraic=False)
@@ -165,7 +189,8 @@ def check_labelled(scores, labels, weight, name):
     if not scores:
         raise ShapeError(f"{name} must have a last axis of classes")
     if labels != scores[:-1]:
-        raise ShapeError(f"labels must have the shape of {name} without its last axis, {scores[:-1]}")
+        also = "; soft_cross_entropy takes probabilities" if labels == scores and name == "logits" else ""
+        raise ShapeError(f"labels must have the shape of {name} without its last axis, {scores[:-1]}{also}")
     if scores[-1] == 0:
         raise ShapeError(f"{name} must have at least one class")
     if weight not in (None, (scores[-1],)):

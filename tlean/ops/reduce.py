@@ -210,23 +210,27 @@ class MaxIndex(_Maximum):
 @defop("argmax", out_dtype="int64", integers=_TOTAL, differentiable=False, samples=lambda: [
     good(Arr((3, 4), "distinct")), good(Arr((3, 4), "distinct"), axis=0), good(Arr((2, 3, 4), "distinct"), axis=1),
     good(Arr((5,), "values", data=(1.0, 3.0, 3.0, 0.0, 3.0)), axis=0), good((3, 1)), good((0, 3)),
+    good(Arr((3, 4), "distinct"), axis=None), good(Arr((3, 4), "distinct"), axis=None, keepdims=True), good((), axis=None),
+    good(Arr((2, 3, 4), "distinct"), axis=(0, 2)), good(Arr((2, 3, 4), "distinct"), axis=1, keepdims=True),
     bad("ShapeError", (3, 0)), bad("IndexRangeError", (3,), axis=1), bad("IndexRangeError", ()),
 ])  # fmt: skip
 class Argmax:
-    """Index of the first maximum along an axis (of the first NaN, where there is one), int64; it has no gradient.
+    """Index of the first maximum over the given axes (of the first NaN, where there is one), int64; it has no gradient.
 
-    Raises: ShapeError if the axis is empty.
+    Over several axes (None: all) it counts along them in row-major order.
+
+    Raises: ShapeError for a maximum over nothing.
     """
 
-    def options(x, *, axis=-1):
-        return {"axis": normalize_axis(axis, len(x))}
+    def options(x, *, axis=-1, keepdims=False):
+        return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
 
-    def shape(x, *, axis):
-        _need_indexable(x, (axis,))
-        return reduced(x, (axis,), False)
+    def shape(x, *, axis, keepdims):
+        _need_indexable(x, axis)
+        return reduced(x, axis, keepdims)
 
-    def kernel_params(x, *, axis):
-        return runs_params(x, (axis,)), ()
+    def kernel_params(x, *, axis, keepdims):
+        return runs_params(x, axis), ()
 
     vjp = no_gradient
     jvp = no_tangent
@@ -293,43 +297,57 @@ class PlaceAt:
 # Running sums --------------------------------------------------------------------------------------------------------------
 
 
-class _Running:
+class Running:
+    """What is computed along one axis, or of all elements in row-major order where it is None, and has an entry for each of them."""
+
     def options(x, *, axis):
-        return {"axis": normalize_axis(axis, len(x))}
+        return {"axis": None if axis is None else normalize_axis(axis, len(x))}
 
     def shape(x, *, axis):
-        return x
+        return (size(x),) if axis is None else x
+
+
+def lines_of(x: Shape, axis: int | None) -> tuple[int, int, int]:
+    """An array as (outer, length, inner) with the axis in the middle; as one line where it is None."""
+    return (1, size(x), 1) if axis is None else (size(x[:axis]), x[axis], size(x[axis + 1 :]))
+
+
+def in_lines(ops: Any, x: Any, axis: int | None) -> Any:
+    """The array that an axis of None means: its elements as one."""
+    return ops.flatten(x) if axis is None else x
 
 
 def cumsum_samples() -> list:
     return [
         good((5,), axis=0), good((3, 4), axis=0), good((3, 4), axis=-1), good((2, 3, 4), axis=1), good((0, 3), axis=0),
-        good((2, 1), axis=1),
+        good((2, 1), axis=1), good((2, 3), axis=None), good((), axis=None),
         bad("IndexRangeError", (3,), axis=1), bad("IndexRangeError", (), axis=0),
     ]  # fmt: skip
 
 
 @defop("cumsum", integers=_TOTAL, samples=cumsum_samples)
-class Cumsum(_Running):
-    """Running sum along an axis: y[j] = x[0] + … + x[j]."""
+class Cumsum(Running):
+    """Running sum along an axis: y[j] = x[0] + … + x[j]; where it is None, of all elements in row-major order."""
 
     def kernel_params(x, *, axis):
-        return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 0), ()
+        return (*lines_of(x, axis), 0), ()
 
     def vjp(ops, g, y, x, *, axis):
-        return (ops._reverse_cumsum(g, axis=axis),)
+        dx = ops._reverse_cumsum(g, axis=axis)
+        return (dx if axis is not None else ops.reshape(dx, shape=x.shape),)
 
     jvp = linear_jvp("cumsum")
 
 
 @defop("_reverse_cumsum", kernel="cumsum", integers=_TOTAL, samples=cumsum_samples)
-class ReverseCumsum(_Running):
+class ReverseCumsum(Running):
     """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
 
     def kernel_params(x, *, axis):
-        return (size(x[:axis]), x[axis], size(x[axis + 1 :]), 1), ()
+        return (*lines_of(x, axis), 1), ()
 
     def vjp(ops, g, y, x, *, axis):
-        return (ops.cumsum(g, axis=axis),)
+        dx = ops.cumsum(g, axis=axis)
+        return (dx if axis is not None else ops.reshape(dx, shape=x.shape),)
 
     jvp = linear_jvp("_reverse_cumsum")

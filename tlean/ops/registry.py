@@ -19,13 +19,13 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 from ..caching import Cache
-from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, as_spec, dtypes_of, integer_dtypes
-from ..dtypes import Shape as Shape
-from ..dtypes import Spec as Spec
+from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
+from ..shapes import Shape, Spec, as_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
@@ -181,7 +181,7 @@ class OpDef:
         # What makes an array of no float operand says itself of which dtype.
         made = options.get("dtype", FLOAT)
         form = self.integers
-        exact = form is not None and not any(type(options.get(n)) is float for n in form.parameters)
+        exact = form is not None and form.exact(options)
         key = tuple([None if s is None else s.dtype for s in specs]), dtype if made == FLOAT else made, exact
         known = self._dtypes.get(key)
         if known is None:
@@ -269,7 +269,7 @@ def _check_numbers(values: Iterable[Any]) -> None:
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
-_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "residual_specs", "flops")
+_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "in_parts", "residual_specs", "flops")
 
 
 def defop(
@@ -369,8 +369,27 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
-    _COMPOSITES[name] = function
-    return function
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TleanError as error:
+            error.args = (_named(str(error), name), *error.args[1:])
+            raise
+
+    _COMPOSITES[name] = run
+    return run
+
+
+def _named(message: str, name: str) -> str:
+    # The message of an op inside a composite, as the composite's own.
+    op, colon, rest = message.partition(": ")
+    while colon and (op in _OPS or f"_{op.lstrip('_')}" in _OPS or op in _ALIASES or op in _COMPOSITES):
+        message = rest
+        op, colon, rest = message.partition(": ")
+        colon = colon if op.startswith("_") else ""
+    return f"{name}: {message}"
 
 
 def several(op: str, xs: Any) -> tuple[Any, ...]:

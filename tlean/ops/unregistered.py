@@ -8,7 +8,8 @@ from typing import Any
 
 from ..dtypes import FLOATS, INTEGERS
 from ..errors import OptionError
-from .registry import OpDef, Rules, Shape, Spec, no_gradient, no_tangent
+from ..shapes import Shape
+from .registry import OpDef, Rules, Spec, no_gradient, no_tangent
 
 _made = itertools.count()
 

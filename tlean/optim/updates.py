@@ -19,6 +19,7 @@ from tlean.errors import DTypeError, NumericsError, OptionError, ShapeError
 from tlean.ops import get
 from tlean.param import Param
 
+from .rows import RowGradient
 from .state import AdamState, UpdateState
 
 
@@ -191,9 +192,10 @@ class Update:
             kernel = self.kernel(p)
             if kernel is None:
                 continue
-            where = None if type(g) is AnyTensor else context_at(g)
-            g = as_tensor(g, p.dtype) if where is None else g
-            if g.shape != p.shape:
+            by_rows = type(g) is RowGradient
+            where = None if by_rows or type(g) is AnyTensor else context_at(g)
+            g = as_tensor(g, p.dtype) if where is None and not by_rows else g
+            if not by_rows and g.shape != p.shape:
                 raise ShapeError(f"{kernel.strip('_')}: {p.name or 'the parameter'} has shape {p.shape}, its gradient {g.shape}")
             if where is not None:
                 there.setdefault(where, []).append((p, kernel, g))
@@ -203,7 +205,9 @@ class Update:
                 vectors[hyper] = as_tensor(hyper, "float64")
             before = (p._tensor, *states)
             after = tuple(map(writable, before))
-            calls.append((KERNELS[f"{kernel}:{SUFFIX[p._dtype]}"], after, (before[0], g, *states, vectors[hyper]), kernel.strip("_")))
+            made, gradient = ("_sgd_rows", g) if by_rows else (kernel, (g,))
+            inputs = (before[0], *gradient, *states, vectors[hyper])
+            calls.append((KERNELS[f"{made}:{SUFFIX[p._dtype]}"], after, inputs, kernel.strip("_"), by_rows))
             moved.append(p)
             if after[0] is not before[0]:
                 changes.set(p, "_tensor", after[0])

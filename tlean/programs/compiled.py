@@ -111,6 +111,9 @@ class GraphM(Graph):
 
     leaf = const
 
+    def _own_constant(self, value: Any) -> GraphRef:
+        return self._held(super()._own_constant(value), value)  # type: ignore[return-value]
+
     def _held(self, made: GraphRef | None, value: Any) -> GraphRef | None:
         if self.captured is None or made is None or not is_array(value):
             return made

@@ -102,6 +102,11 @@ class _Capturing(Graph):
 
     leaf = const
 
+    def _own_constant(self, value: Any) -> GraphRef:
+        if self._layer is not None and isinstance(value, ParamBase):
+            return self.ref(self._layer.value(value))  # type: ignore[return-value]
+        return super()._own_constant(value)
+
     def _constant(self, tensor: AnyTensor) -> GraphRef:
         ref = super()._constant(tensor)
         return self._capture(self.constants.pop(ref.id))

@@ -17,12 +17,14 @@ import numpy as np
 from tlean._core.array import named_dtype, whole_numbers
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
+from tlean.arguments import label
 from tlean.dtypes import FLOATS, INTEGERS, TRUTH
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
 
 from .definitions import CREATORS, DEFINITIONS
 from .definitions.elementwise import evaluate, formula_of
+from .definitions.integers import WHOLE
 from .definitions.random import stream_seed
 from .definitions.scalars import NotExactError, fractions
 
@@ -137,6 +139,8 @@ class Reference(OpsMethods):
         array = np.asarray(value)
         return ReferenceRef(self, _integers(array) if array.dtype.kind in "iub" else self._numbers(value))
 
+    _own_constant = const
+
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """Compute one op.
 
@@ -151,6 +155,8 @@ class Reference(OpsMethods):
         """
         record = get(op)
         names, shown = record.input_names(len(inputs)), record.name.lstrip("_")
+        if name is not None:
+            label(shown, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
             inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
@@ -191,8 +197,11 @@ class Reference(OpsMethods):
         formula = formula_of(record.name)
         if record.name in DEFINITIONS:
             outputs = DEFINITIONS[record.name](*arrays, **options)
+        elif record.name in WHOLE and all(a is not None and a.dtype.kind in "biu" for a in arrays):
+            outputs = WHOLE[record.name](*arrays)
         elif record.name in CREATORS:
-            dtype = self._dtype if self.exact or options["dtype"] not in FLOATS else np.dtype(options["dtype"])
+            named = options["dtype"]
+            dtype = np.dtype(named) if named in INTEGERS or (named in FLOATS and not self.exact) else self._dtype
             outputs = CREATORS[record.name](dtype, *arrays, **{k: v for k, v in options.items() if k != "dtype"})
         elif formula is not None:
             outputs = evaluate(formula, arrays, options)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import numpy as np
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor, named_dtype
 from tlean._core.eager.eager import recording, run_plan
-from tlean._core.eager.instance import options_key
+from tlean._core.eager.instance import not_a_key, options_key
 from tlean._core.plan.commit import Commit
 from tlean._core.refs import RefBase, ValueRef, no_references, node_id, shown
 from tlean._generated.methods import OpsMethods
@@ -126,7 +126,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         try:
             call = at.next.get(entry)
         except (TypeError, ValueError):
-            raise OptionError(f"{record.name}: an option must be a number, a string or a sequence of them, got {options}") from None
+            raise OptionError(f"{record.name}: {not_a_key(list(options.items()))}") from None
         if call is None:
             clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options, self.dtype)
             made = tuple(range(at.values, at.values + len(specs)))
@@ -158,6 +158,9 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
     def const(self, value: Any, name: str | None = None) -> SessionRef:
         """A leaf that takes no gradient."""
         return self.leaf(value, False, name)
+
+    def _own_constant(self, value: Any) -> SessionRef:
+        return self.add_leaf(self.held(value), False)
 
     def next_seed(self) -> int:
         """The seed of the next random op of the session's stream."""

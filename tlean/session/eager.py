@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import use
 from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import Gradients
+from tlean.optim.rows import LookUp, look_ups, row_gradient
 from tlean.options import Options
+from tlean.param import Param
 
 from .base import Session, options_of
 
@@ -36,6 +39,34 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
 
     def _backward(self, out: Any, seed: AnyTensor, params_only: bool) -> Gradients:
         return Gradients(self.sweep(out.id, seed, params_only), self)
+
+    def backward_by_rows(self, loss: Any, tables: Sequence[Param]) -> dict[Param, Any]:
+        """Gradients of a scalar for the parameters alone; of tables that nothing is done with but to take a few rows, a `RowGradient`.
+
+        Args:
+            loss: a reference of shape `()`.
+            tables: the parameters whose steps take such a gradient.
+
+        Raises: as `backward_scalar_dense_all` does.
+        """
+        seed, store = self._check_scalar(loss), self.store
+        # By parameter the nodes that take its rows, the last first: so their gradients are added up.
+        taken: dict[Param, list[tuple[int, LookUp]]] = {}
+        for table in tables:
+            uses = [i for i, (p, _) in self._uses.items() if p is table]
+            whole = len(uses) != 1 or table.requires_grad is False or self.by_definition
+            readers = [] if whole else store.readers(uses[0]) or []
+            ways = look_ups([store.instance(i) for i in readers])
+            if ways:
+                taken[table] = list(zip(readers, ways, strict=True))[::-1]
+        grads = self.sweep(loss.id, seed, True, [i for reads in taken.values() for i, _ in reads])
+        found: dict[Param, Any] = dict(self._by_param(Gradients(grads, self)))
+        for table, reads in taken.items():
+            parts = [(g, store.operand(i, 1), way) for i, way in reads if (g := grads[i]) is not None]
+            if parts:
+                found[table] = row_gradient(parts)
+        # In the order of use.
+        return {p: found[p] for p, _ in self._uses.values() if p in found}
 
     def __repr__(self) -> str:
         return f"<Session: eager on {self.options.device}, {self.dtype}, {len(self.store)} nodes>"

@@ -261,6 +261,10 @@ def _drawn(declared: Any, rng: np.random.Generator) -> np.ndarray | None:
             return rng.uniform(0.5, 2.5, arr.shape)
         case "unit":
             return rng.uniform(-0.9, 0.9, arr.shape)
+        case "above":
+            return rng.uniform(1.25, 3.0, arr.shape)
+        case "fraction":
+            return rng.uniform(0.05, 0.95, arr.shape)
         case "away":
             return rng.uniform(0.3, 2.0, arr.shape) * rng.choice([-1.0, 1.0], arr.shape)
         case "distinct":

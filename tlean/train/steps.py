@@ -19,8 +19,10 @@ from tlean.errors import DTypeError, ShapeError
 from tlean.interpreters.eager import without_tape
 from tlean.ops import Spec
 from tlean.ops.optim import FINITE
+from tlean.ops.rows.updates import FEWEST
 from tlean.optim.clip import clipped
 from tlean.optim.param_list import ParamList
+from tlean.optim.rows import RowGradient
 from tlean.optim.updates import Update, alone, check_dtypes, check_finite, slots
 from tlean.options import Options
 from tlean.param import Param
@@ -30,6 +32,7 @@ from tlean.programs.executable import Stream
 from tlean.programs.recorder import Recorder
 from tlean.programs.trace import MOST_KEPT, Trace
 from tlean.session.base import Session
+from tlean.shapes import size
 
 #: (parameter, its new value) of what a step stores beside what the optimiser moves, found in `aux`: the buffers of a model.
 Stored = Callable[[Any], Iterable[tuple[Param, Any]]]
@@ -63,6 +66,7 @@ class EagerSteps:
         self.recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self._where = context_of(options.device)
+        self._large = [p for p in params if size(p.shape) >= FEWEST]
         # Where the random stream is between the calls. The session's own moves with its ops, and counts once the call has succeeded.
         self._position = 0
 
@@ -94,10 +98,12 @@ class EagerSteps:
         self._position = self.session.stream_position
         return value, aux
 
-    def _grads(self, inputs: Sequence[AnyTensor]) -> tuple[AnyTensor, Any, dict[Any, AnyTensor]]:
+    def _grads(self, inputs: Sequence[AnyTensor], tables: Sequence[Param] = ()) -> tuple[AnyTensor, Any, dict[Any, Any]]:
+        # `tables`: whose steps take a gradient by rows.
         ref, aux = self._record(inputs)
         value = ref.value
-        grads = self.session.backward_params(ref)
+        session: Any = self.session
+        grads = session.backward_by_rows(ref, tables) if tables else session.backward_params(ref)
         # The tape goes before an update: its leaves hold the parameters' memory.
         self.session.reset_tape()
         return value, aux, grads
@@ -116,9 +122,12 @@ class EagerSteps:
         self, update: Update, inputs: Sequence[AnyTensor], clip_norm: float | None, finite: bool = False
     ) -> tuple[AnyTensor, Any, list[Param]]:
         """Backward, then the update: (loss, aux, the parameters that moved). All of it, or an exception and nothing."""
-        value, aux, grads = self._grads(inputs)
+        # A norm is that of whole gradients, and a device makes these.
+        whole = clip_norm is not None or self._where is not None
+        tables = () if whole else [p for p in self._large if update.kernel(p) == "_sgd_step"]
+        value, aux, grads = self._grads(inputs, tables)
         moved = {p: g for p, g in grads.items() if update.kernel(p)}
-        looked_at, what = list(moved.values()), _GRADIENT
+        looked_at, what = [g.sums if type(g) is RowGradient else g for g in moved.values()], _GRADIENT
         if clip_norm is not None and moved:
             scaled, norm = without_tape(self._clipped, list(moved.values()), clip_norm)
             moved = {p: g.value for p, g in zip(moved, scaled, strict=True)}

@@ -11,11 +11,13 @@ One op, four faces:
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tlean.ops import registry
 from tlean.ops.protocol import Ops
+from tlean.ops.statistics.forms import FORMS, FREE_DEFAULTS
 
 _HEADER = '"""Generated from tlean.ops at build time; do not edit."""\n'
 
@@ -28,22 +30,41 @@ class Face:
     parameters: tuple[inspect.Parameter, ...]
     record: registry.OpDef | None
     doc: str
+    #: Which calls are the record's, where others go through a form.
+    plain: str = ""
 
     @property
     def signature(self) -> str:
         """`w, b, x, stride=1, *, name=None`, without annotations."""
+        return self._signature({})
+
+    @property
+    def free_signature(self) -> str:
+        """The same of the free function, which may have other defaults."""
+        return self._signature(FREE_DEFAULTS.get(self.name, {}))
+
+    def _signature(self, defaults: Mapping[str, Any]) -> str:
         parts, star = [], False
         for p in self.parameters:
             if p.kind is p.KEYWORD_ONLY and not star:
                 parts.append("*")
-                star = True
-            parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(p.default)}")
+            star = star or p.kind in (p.KEYWORD_ONLY, p.VAR_POSITIONAL)
+            if p.kind is p.VAR_POSITIONAL:
+                parts.append(f"*{p.name}")
+            else:
+                parts.append(p.name if p.default is p.empty else f"{p.name}={_literal(defaults.get(p.name, p.default))}")
         return ", ".join(parts)
+
+    def by_form(self, table: str, indent: str) -> str:
+        """The statement that hands what the record does not take to the form."""
+        if not self.plain:
+            return ""
+        return f"{indent}if not ({self.plain}):\n{indent}    return {table}[{self.name!r}](self, {self.passed})\n"
 
     @property
     def passed(self) -> str:
         """The arguments handed on as they came: positional ones by position, keyword-only ones by keyword."""
-        return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self.parameters)
+        return ", ".join(_passed(p, p.name) for p in self.parameters)
 
     @property
     def inputs(self) -> str:
@@ -62,7 +83,26 @@ class Face:
 
     def _option_names(self) -> list[str]:
         assert self.record is not None
-        return [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+        names = [p.name for p in self.parameters if p.name not in self.record.inputs and p.name != "name"]
+        return [n for n in names if n in self.record.options_names] if self.plain else names
+
+
+#: Ops that are another one where an option is an array: name -> (the option, the other op).
+_WITH_ARRAY = {"pow": ("c", "power")}
+
+
+def _other(face: Face, prefix: str, ops: str) -> str:
+    # The line that hands such a call on; a plain float, the usual case, is told by its type.
+    if face.name not in _WITH_ARRAY:
+        return ""
+    option, other = _WITH_ARRAY[face.name]
+    condition = f"type({option}) is not float and hasattr({option}, 'ndim') and not isinstance({option}, Real)"
+    return f"{prefix}if {condition}:\n{prefix}    return {ops}.{other}({face.passed})\n"
+
+
+def _passed(p: inspect.Parameter, value: str) -> str:
+    # An argument of a call, for that parameter.
+    return f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else f"*{value}" if p.kind is p.VAR_POSITIONAL else value
 
 
 def _literal(value: Any) -> str:
@@ -85,9 +125,12 @@ def faces(internal: bool = False) -> list[Face]:
     for name, function in methods.items():
         parameters = tuple(p.replace(annotation=p.empty) for p in list(inspect.signature(function).parameters.values())[1:])
         record = records.get(aliases.get(name, name))
-        if record is not None:
+        further = FORMS.get(name)
+        if further is not None:
+            _check_form(name, parameters, further.function)
+        elif record is not None:
             _check(name, parameters, record)
-        result.append(Face(name, parameters, record, inspect.getdoc(function) or ""))
+        result.append(Face(name, parameters, record, inspect.getdoc(function) or "", further.plain if further else ""))
     if internal:
         for record in registry.all_ops():
             if record.internal:
@@ -119,6 +162,12 @@ def _check(name: str, parameters: tuple[inspect.Parameter, ...], record: registr
         raise TypeError(f"{name}: the protocol and the record must have the same defaults, got {defaults} and {record.defaults}")
 
 
+def _check_form(name: str, parameters: tuple[inspect.Parameter, ...], function: Callable[..., Any]) -> None:
+    taken = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[1:]}
+    if taken != (entry := {p.name: p.default for p in parameters}):
+        raise TypeError(f"{name}: the protocol and the form must have the same arguments and defaults, got {entry} and {taken}")
+
+
 def _docstring(text: str, indent: str) -> str:
     lines = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').splitlines()
     body = "\n".join((indent + line).rstrip() for line in lines)
@@ -127,7 +176,8 @@ def _docstring(text: str, indent: str) -> str:
 
 def methods() -> str:
     """The text of `_generated/methods.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.ops import composites, several\n\n_COMPOSITES = composites()\n\n"]
+    out = [_HEADER, "from __future__ import annotations\n\nfrom numbers import Real\n\n"]
+    out.append("from tlean.ops import composites, forms, is_axis, several\n\n_COMPOSITES = composites()\n_FORMS = forms()\n\n")
     out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
     for face in faces(internal=True):
         if face.record is None:
@@ -139,7 +189,8 @@ def methods() -> str:
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
         body = f"        return self.apply({face.record.name!r}, {face.inputs}, {options}, {label})"
-        out.append(f"    def {face.name}(self{signature}):\n{doc}{body}\n\n")
+        further = _other(face, " " * 8, "self") + face.by_form("_FORMS", " " * 8)
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{further}{body}\n\n")
     return "".join(out)
 
 
@@ -158,10 +209,11 @@ def eager() -> str:
     for face in every:
         doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
-        out.append(f"    def {face.name}(self{signature}):\n{doc}")
+        out.append(f"    def {face.name}(self{signature}):\n{doc}{_other(face, '        ', 'self')}")
         if face.record is None:
             out.append(f"        return composites[{face.name!r}](self, {face.passed})\n\n")
             continue
+        out.append(face.by_form("composites", " " * 8))
         label = "name" if any(p.name == "name" for p in face.parameters) else "None"
         op, count = f"OP_{face.record.name}", len(face.record.inputs)
         plain = not face.options and not face.record.variadic and not face.record.integer and not face.record.optional
@@ -182,8 +234,11 @@ def tape_methods() -> str:
     return "".join(out)
 
 
-#: Names that array arguments of composites have.
-_COMPOSITE_ARRAYS = ("a", "b", "x", "yhat", "target", "log_probs", "logits", "weight")
+#: Names that array arguments of composites have, and those that hold integers.
+_COMPOSITE_INTEGERS = ("labels",)
+_COMPOSITE_ARRAYS = (
+    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "probs", "var", "anchor", "positive", "negative", "xs", "operands",
+)  # fmt: skip
 
 
 def _arrays(face: Face) -> list[str]:
@@ -198,8 +253,7 @@ def _with_refs(face: Face) -> str:
     inputs = set(_arrays(face))
     parts = []
     for p in face.parameters:
-        value = f"r({p.name})" if p.name in inputs else p.name
-        parts.append(f"{p.name}={value}" if p.kind is p.KEYWORD_ONLY else value)
+        parts.append(_passed(p, f"r({p.name})" if p.name in inputs else p.name))
     return ", ".join(parts)
 
 
@@ -209,12 +263,19 @@ def functions() -> str:
     names = []
     for face in faces():
         names.append(face.name)
-        arrays = _arrays(face)
+        # Integers may be references too, which say where the call belongs.
+        arrays = (
+            list(face.record.inputs)
+            if face.record is not None
+            else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS]
+        )
         variadic = face.record is not None and face.record.variadic
-        keeper = f"*{arrays[0]}" if variadic else ", ".join(arrays)
-        out.append(f"\n\ndef {face.name}({face.signature}):\n{_docstring(face.doc, '    ')}")
+        several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)
+        keeper = f"*{arrays[0]}" if several else ", ".join(arrays)
+        out.append(f"\n\ndef {face.name}({face.free_signature}):\n{_docstring(face.doc, '    ')}")
         if variadic:
             out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")
+        keeper = ", ".join([keeper, *(o for o, _ in [_WITH_ARRAY.get(face.name, ("", ""))] if o)])
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
     out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
     return "".join(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tlean.ops import expression as ex
 from tlean.ops.elementwise import FORMULAS, LANES, Formula
+from tlean.ops.formulas.vocabulary import LARGE_ANGLE, VOCABULARY
 
 FOLDER = "tlean/_core/_generated"
 DTYPES = {"f32": ("float", "f", 4), "f64": ("double", "", 8)}
@@ -16,7 +17,7 @@ _PREAMBLE = """\
 #ifndef TLEAN_ELEMENTWISE_KERNELS_H
 #define TLEAN_ELEMENTWISE_KERNELS_H
 #include "kernel.h"
-#include "simd/vmath.h"
+#include "simd/vmath_special.h"
 
 /* Elements that one call of an inner function takes at most: the unit of work of a thread. */
 enum { TL_CHUNK = 16384 };
@@ -46,6 +47,23 @@ TL_INLINE float tl_nothingf(void) { return 0; }
 TL_INLINE double tl_nothing(void) { return 0; }
 #endif
 
+/* Elements of a formula with a large function at a time: a loop of this many needs no code for what is left over, and one loop serves both
+ * ways to write. Otherwise a function would be in the module six times. */
+enum { TL_GROUP = 16 };
+#define TL_GROUPED(real, f)                                                                                             \\
+    TL_INLINE const real *tl_padded##f(real *pad, const real *in, int64_t count) {                                      \\
+        if (count >= TL_GROUP) return in;                                                                               \\
+        for (int64_t i = 0; i < TL_GROUP; i++) pad[i] = in[i < count ? i : 0];                                          \\
+        return pad;                                                                                                     \\
+    }                                                                                                                   \\
+    TL_INLINE void tl_put##f(real *out, const real *block, int64_t count, int accumulate) {                             \\
+        if (accumulate) for (int64_t i = 0; i < count; i++) out[i] = out[i] + block[i];                                 \\
+        else if (count >= TL_GROUP) memcpy(out, block, TL_GROUP * sizeof(real));                                        \\
+        else for (int64_t i = 0; i < count; i++) out[i] = block[i];                                                     \\
+    }
+TL_GROUPED(float, f)
+TL_GROUPED(double, )
+
 /* The loop has no dependence between elements even where out is one of the inputs. */
 #define TL_EACH(first, last, statement) TL_INDEPENDENT for (int64_t i = first; i < last; i++) { statement }
 
@@ -68,8 +86,11 @@ static int accumulate_{dtype}_kernel(void **out, void **in, const int64_t *ints,
 # A kernel of no formula: what the executor adds a finished contribution with.
 _COPY = Formula("copy", ("x",), (), ex.Variable("x"), dict)
 
-# The vector forms of these take moderate arguments alone, up to TL_TRIG_LIMIT; `tl_wide_sin` and `tl_wide_cos` take any.
-_RANGED = ("sin", "cos")
+# The vector forms of these do not take every argument; `tl_wide_sin` and so on do. Name -> the condition that leaves the loop.
+_RANGED = {"sin": LARGE_ANGLE, "cos": LARGE_ANGLE, **{name: f.narrow for name, f in VOCABULARY.items() if f.narrow}}
+
+# From this cost on a function is large: a few hundred bytes for each time that it is written.
+_LARGE = 14
 
 
 def files() -> dict[str, str]:
@@ -106,8 +127,9 @@ def inner(formula: Formula, dtype: str) -> str:
     pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     if _under_a_mask(formula):
         pointers.append(f"const {real} nothing = tl_nothing{TYPES[dtype][1]}(); (void)nothing;")
-    ranged = any(isinstance(t, ex.Call) and t.function in _RANGED for t in ex.subtrees(formula.tree))
-    lines = (_ranged_loops if ranged else _loops)(formula.tree, formula, dtype, "    ")
+    called = {t.function for t in ex.subtrees(formula.tree) if isinstance(t, ex.Call)}
+    large = any(ex.FUNCTIONS[f][1] >= _LARGE for f in called & (VOCABULARY.keys() | {"power"}))
+    lines = (_grouped_loop if large else _ranged_loops if called & _RANGED.keys() else _loops)(formula.tree, formula, dtype, "    ")
     return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join(pointers), *lines, "}\n"])
 
 
@@ -147,12 +169,8 @@ def _under_a_mask(formula: Formula) -> set[str]:
 
 
 def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
-    # A short block with a huge argument (or NaN) in it is done element by element. Each element's bits are the same either way.
-    suffix = TYPES[dtype][1]
-    arguments = dict.fromkeys(
-        a.name for t in ex.subtrees(tree) if isinstance(t, ex.Call) and t.function in _RANGED and isinstance(a := t.args[0], ex.Variable)
-    )
-    outside = " | ".join(f"!(tl_abs{suffix}({x}_at[i]) <= TL_TRIG_LIMIT{suffix.upper()})" for x in arguments)
+    # A short block with such an argument (or NaN) in it is done element by element. Each element's bits are the same either way.
+    outside = _outside(tree, formula, dtype, "{}_at[i]")
     inside = indent + "    "
     return [
         f"{indent}for (int64_t first = 0; first < n; first += TL_BLOCK) {{",
@@ -166,6 +184,49 @@ def _ranged_loops(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> l
         f"{inside}}}",
         f"{indent}}}",
     ]
+
+
+def _outside(tree: ex.Tree, formula: Formula, dtype: str, at: str) -> str:
+    # The condition that an element takes the slow way; inputs are read as `at` says.
+    suffix = DTYPES[dtype][1]
+    names = {**{x: at.format(x) for x in formula.inputs}, **{p: p for p in formula.parameters}}
+    conditions = []
+    for t in ex.subtrees(tree):
+        if isinstance(t, ex.Call) and t.function in _RANGED:
+            arguments = [ex.to_c(a, names, dtype)[1] for a in t.args]
+            named = {"x": arguments[0]} if len(arguments) == 1 else dict(zip("ab", arguments, strict=True))
+            conditions.append(_RANGED[t.function].format(**named).replace("@", suffix).replace("^", suffix.upper()))
+    return " | ".join(dict.fromkeys(conditions))
+
+
+def _grouped_loop(tree: ex.Tree, formula: Formula, dtype: str, indent: str) -> list[str]:
+    # The last group is padded with its first element.
+    real, suffix, _ = DTYPES[dtype]
+    inside = indent + "    "
+    pads = "".join(f", {x}_pad[TL_GROUP]" for x in formula.inputs)
+    lines = [
+        f"{indent}for (int64_t first = 0; first < n; first += TL_GROUP) {{",
+        f"{inside}const int64_t count = n - first < TL_GROUP ? n - first : TL_GROUP;",
+        f"{inside}{real} block[TL_GROUP]{pads};",
+        *(f"{inside}const {real} *{x}_in = tl_padded{suffix}({x}_pad, {x}_at + first, count);" for x in formula.inputs),
+    ]
+    outside = _outside(tree, formula, dtype, "{}_in[i]")
+    if outside:
+        lines += [
+            f"{inside}int wide = 0;",
+            f"{inside}TL_EACH(0, TL_GROUP, wide |= {outside};)",
+            f"{inside}if (wide) TL_EACH(0, TL_GROUP, {_into_block(_widened(tree), formula, dtype)})",
+            f"{inside}else",
+        ]
+    lines.append(f"{inside}TL_EACH(0, TL_GROUP, {_into_block(tree, formula, dtype)})")
+    return [*lines, f"{inside}tl_put{suffix}(out + first, block, count, accumulate);", f"{indent}}}"]
+
+
+def _into_block(tree: ex.Tree, formula: Formula, dtype: str) -> str:
+    used = ex.variables(tree)
+    loads = [f"const {DTYPES[dtype][0]} {x} = {x}_in[i];" for x in formula.inputs if x in used]
+    declarations, value = ex.to_c(tree, {name: name for name in (*formula.inputs, *formula.parameters)}, dtype)
+    return " ".join([*loads, *declarations, f"block[i] = {value};"])
 
 
 def _widened(tree: ex.Tree) -> ex.Tree:

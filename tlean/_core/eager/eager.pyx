@@ -7,6 +7,7 @@ cimport cython
 import functools
 import inspect
 from contextvars import ContextVar
+from numbers import Real
 
 from cpython.contextvars cimport PyContextVar_Set, get_value
 from cpython.ref cimport PyObject, Py_REFCNT, Py_XDECREF, Py_XINCREF
@@ -25,6 +26,7 @@ from tlean._core.threads.threads cimport cap_threads
 from tlean._core.eager.instance cimport Instance, option_key, run_forward
 from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
 from tlean._core.tape import node_of
+from tlean._core.eager.instance import not_a_key
 
 # Installed by tlean.interpreters.eager: how an instance is made, what a spec is, the seed stream, and the ops that other ops make up.
 cdef object _instantiate = None
@@ -49,7 +51,7 @@ def install(instantiate, make_spec, stream_seed, find_record, records, composite
         )
     for name, op in OPS.items():
         (<OpInfo>op).connect(records[name])
-    install_op_names([n for n in [*OPS, *composites] if n[0] != "_"])
+    install_op_names([n for n in {**OPS, **composites} if n[0] != "_"])
 
 
 include "no_grad.pxi"
@@ -67,6 +69,11 @@ cdef bint flag_of(object value) except -1:
     if getattr(value, "dtype", None) == "bool" and getattr(value, "shape", None) == ():
         return bool(value)
     raise_error("OptionError", f"leaf: requires_grad must be True or False, got {type(value).__name__}")
+
+
+cdef inline bint is_axis(object value):
+    # Whether a second argument names axes, as tlean.ops.is_axis says it.
+    return value is None or isinstance(value, (tuple, int))
 
 
 cdef AnyTensor array_of(object value, str who):
@@ -201,6 +208,10 @@ cdef class EagerCore:
         """A leaf that takes no gradient."""
         return self.new_leaf(tensor_from_object(value, self.code, True), False, name)
 
+    def _own_constant(self, value):
+        # A constant of the value's own dtype.
+        return self.new_leaf(tensor_from_object(value, -1, True), False, None)
+
     def add_leaf(self, value, requires_grad=True, name=None):
         """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no AnyTensor."""
         return self.new_leaf(array_of(value, "add_leaf"), flag_of(requires_grad), name)
@@ -285,16 +296,16 @@ cdef class EagerCore:
         except OverflowError:
             raise_error("DTypeError", f"{op.name}: {op.record.inputs[k]} does not fit 64 bits")
 
-    def sweep(self, out, seed, free_interior=False):
+    def sweep(self, out, seed, free_interior=False, aside=()):
         """Gradients of node `out` with the cotangent `seed`: see `TapeStore.backward`."""
         cdef int before
         cdef int64_t i = node_of(out)
         cdef AnyTensor g = array_of(seed, "sweep")
         if not self.thread_cap:
-            return self.store.backward(i, g, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior, aside)
         before = cap_threads(self.thread_cap)
         try:
-            return self.store.backward(i, g, -1, free_interior)
+            return self.store.backward(i, g, -1, free_interior, aside)
         finally:
             cap_threads(before)
 

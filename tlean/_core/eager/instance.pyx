@@ -45,6 +45,16 @@ def options_key(dict options):
     return tuple([(k, option_key(v)) for k, v in options.items()])
 
 
+def not_a_key(options):
+    """What is wrong with options that are no key, of pairs of a name and a value: the first that cannot be one."""
+    for name, value in options:
+        try:
+            hash(option_key(value))
+        except (TypeError, ValueError):
+            return f"{name} must be a number, a string or a sequence of them, got {type(value).__name__}"
+    return f"options must be numbers, strings or sequences of them, got {options}"
+
+
 cdef void* grab(Py_ssize_t n) except NULL:
     cdef void* p = calloc(n if n > 0 else 1, 1)
     if p == NULL:

@@ -197,7 +197,7 @@ cdef Instance find_instance(OpInfo op, int code, int mode, tuple infos, tuple va
     try:
         inst = known.get(key)
     except (TypeError, ValueError):
-        raise_error("OptionError", f"{op.name}: an option must be a number, a string or a sequence of them, got {values}")
+        raise_error("OptionError", f"{op.name}: {not_a_key(list(zip(op.option_names, values)))}")
     if inst is None and known is _known:
         inst = _older.get(key)
         if inst is not None:

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from tlean._core.arena cimport raise_error
-from tlean._core.array cimport AnyTensor
+from tlean._core.array cimport TL_I64, AnyTensor
 from tlean._core.threads.clock cimport nanoseconds
 from tlean._core.plan.commit cimport Commit
 from tlean._core.eager.instance cimport grab
@@ -49,15 +49,24 @@ cdef struct Move:
     tl_kernel kernel
     void* outs[MOST_OPERANDS]
     void* ins[MOST_OPERANDS]
-    int64_t size
+    int64_t ints[3]
     int64_t spent          # nanoseconds, while a profile is taken
+
+
+cdef int gather_rows(Move* move, AnyTensor first, AnyTensor sums, AnyTensor rows) except -1:
+    # The numbers of a step whose gradient is rows of the parameter.
+    cdef int64_t count = rows.info.size, length = sums.info.size // count if count else 1
+    if sums.code != first.code or rows.code != TL_I64 or sums.info.size != count * length or not length or first.info.size % length:
+        raise ValueError("update_all: the rows of a gradient are not as the parameter's")
+    move.ints[0], move.ints[1], move.ints[2] = first.info.size // length, length, count
+    return 0
 
 
 cdef int gather_move(Move* move, row) except -1:
     # The arrays of one parameter's step, all of the parameter's dtype and shape but for the last, which holds the numbers of the step.
     cdef AnyTensor first, t
     cdef int k
-    address, out_tensors, in_tensors, what = row
+    address, out_tensors, in_tensors, what, by_rows = row
     move.kernel = <tl_kernel><size_t>address
     if len(out_tensors) > MOST_OPERANDS or len(in_tensors) > MOST_OPERANDS:
         raise ValueError(f"update_all: at most {MOST_OPERANDS} operands")
@@ -65,7 +74,7 @@ cdef int gather_move(Move* move, row) except -1:
     for k, x in enumerate(in_tensors):
         t = <AnyTensor?>x
         t.check()
-        if k < len(in_tensors) - 1 and (t.code != first.code or t.info is not first.info):
+        if k < len(in_tensors) - 1 and not (by_rows and k) and (t.code != first.code or t.info is not first.info):
             raise_error("DTypeError" if t.code != first.code else "ShapeError",
                         f"{what}: the gradient and the states are as the parameter, {first.info.dims} {first.dtype}, "
                         f"got {t.info.dims} {t.dtype}")
@@ -76,7 +85,9 @@ cdef int gather_move(Move* move, row) except -1:
         if t.code != first.code or t.info is not first.info:
             raise ValueError("update_all: an output is not as the parameter")
         move.outs[k] = t.buffer.data
-    move.size = first.info.size
+    move.ints[0] = first.info.size
+    if by_rows:
+        gather_rows(move, first, in_tensors[1], in_tensors[2])
     return 0
 
 
@@ -84,8 +95,8 @@ def update_all(rows, Commit changes not None):
     """Run optimiser kernels on several parameters, in place: how a step updates all of them in one call, or none.
 
     Args:
-        rows: (kernel address, outputs, inputs, what it is for messages) for each; an output may be the very array that an input is. The
-            kernels are those of `optim`, which need no memory and cannot fail.
+        rows: (kernel address, outputs, inputs, what it is for messages, whether the gradient is rows and their numbers) for each; an output
+            may be the very array that an input is. The kernels are those of `optim`, which need no memory and cannot fail.
         changes: what becomes real with it, and the calls of a device that belong to it.
 
     Raises: DTypeError, ShapeError for arrays that do not go together; MemoryError; then nothing was updated.
@@ -103,7 +114,7 @@ def update_all(rows, Commit changes not None):
             if profiling:
                 begun = nanoseconds()
             with nogil:
-                status |= moves[k].kernel(moves[k].outs, moves[k].ins, &moves[k].size, NULL, 0)
+                status |= moves[k].kernel(moves[k].outs, moves[k].ins, moves[k].ints, NULL, 0)
             if begun:
                 moves[k].spent = nanoseconds() - begun
         changes.apply()

@@ -149,7 +149,20 @@ TL_INLINE double tl_sigmoid(double x) {
     return (x < 0.0 ? e : 1.0) / (1.0 + e);
 }
 
-/* erf x = x + x·P(x²) for |x| < 1; beyond, 1 − e^G with G = ln erfc in powers of |x| − 1, up to 6, where erf rounds to 1. */
+/* erf x = x + x·P(x²) for |x| < 1. */
+TL_INLINE double tl_erf_near(double x) {
+    double z = x * x;
+    double z2 = z * z;
+    double p = -7.609420109250403e-10, q = 1.3617475432051053e-08;
+    TL_HORNER(p, z2, -1.6184150092558492e-07) TL_HORNER(q, z2, 1.6444168555625962e-06)
+    TL_HORNER(p, z2, -1.4924466868560553e-05) TL_HORNER(q, z2, 0.00012055280548546777)
+    TL_HORNER(p, z2, -0.0008548325486339485) TL_HORNER(q, z2, 0.005223977596755809)
+    TL_HORNER(p, z2, -0.026866170641960643) TL_HORNER(q, z2, 0.11283791670936955)
+    TL_HORNER(p, z2, -0.37612638903183343) TL_HORNER(q, z2, 0.12837916709551256)
+    return TL_FMA(TL_FMA(p, z, q), x, x);
+}
+
+/* Beyond, 1 − e^G with G = ln erfc in powers of |x| − 1, up to 6, where erf rounds to 1. */
 TL_INLINE double tl_erf(double x) {
     double a = __builtin_fabs(x);
     double t = (a > 6.0 ? 6.0 : a) - 1.0;
@@ -166,16 +179,7 @@ TL_INLINE double tl_erf(double x) {
     TL_HORNER(even, t2, -1.8496055099332482)
     double n, e = tl_exp_parts(TL_FMA(odd, t, even), 0.0, &n) + 1.0;
     double far = __builtin_copysign(TL_FMA(-e, tl_power_of_2(n), 1.0), x);
-    double z = x * x;
-    double z2 = z * z;
-    double p = -7.609420109250403e-10, q = 1.3617475432051053e-08;
-    TL_HORNER(p, z2, -1.6184150092558492e-07) TL_HORNER(q, z2, 1.6444168555625962e-06)
-    TL_HORNER(p, z2, -1.4924466868560553e-05) TL_HORNER(q, z2, 0.00012055280548546777)
-    TL_HORNER(p, z2, -0.0008548325486339485) TL_HORNER(q, z2, 0.005223977596755809)
-    TL_HORNER(p, z2, -0.026866170641960643) TL_HORNER(q, z2, 0.11283791670936955)
-    TL_HORNER(p, z2, -0.37612638903183343) TL_HORNER(q, z2, 0.12837916709551256)
-    double near = TL_FMA(TL_FMA(p, z, q), x, x);
-    return a < 1.0 ? near : far;
+    return a < 1.0 ? tl_erf_near(x) : far;
 }
 
 /* 2^−|x| as e^(high + low). */
@@ -238,10 +242,10 @@ TL_INLINE double tl_wide_cos(double x) { return __builtin_fabs(x) <= TL_TRIG_LIM
 TL_POW_FUNCTIONS(float, f, uint32_t, 31)
 TL_POW_FUNCTIONS(double, , uint64_t, 63)
 
-/* x^c = ± e^(c ln|x|), the logarithm and the product carried as sums of two doubles: an error of 2⁻⁶² in ln|x| is 2⁻⁵² in the result. */
-TL_INLINE double tl_pow(double x, double c) {
-    double a = __builtin_fabs(x), k;
-    double f = tl_split(a, &k) - 1.0;
+/* ln x = the result + *low, to about 2⁻⁶² of it, for 0 < x < ∞. */
+TL_INLINE double tl_log_wide(double x, double *log_low) {
+    double k;
+    double f = tl_split(x, &k) - 1.0;
     /* s + s_low = f/(2 + f) */
     double d = 2.0 + f, d_low = f - (d - 2.0);
     double s = f / d, e;
@@ -265,7 +269,14 @@ TL_INLINE double tl_pow(double x, double c) {
     double low = (large - (sum - part)) + (s2 - part);
     double high = sum + v;
     part = high - sum;
-    low += (sum - (high - part)) + (v - part) + (2.0 * s_low + v_low + k * TL_LN2_LOW);
+    *log_low = low + ((sum - (high - part)) + (v - part) + (2.0 * s_low + v_low + k * TL_LN2_LOW));
+    return high;
+}
+
+/* x^c = ± e^(c ln|x|), the logarithm and the product carried as sums of two doubles: an error of 2⁻⁶² in ln|x| is 2⁻⁵² in the result. */
+TL_INLINE double tl_pow(double x, double c) {
+    double a = __builtin_fabs(x), low;
+    double high = tl_log_wide(a, &low);
     double y_low, y = tl_two_product(high, c, &y_low);
     y_low += low * c;
     y = a == 0.0 ? -tl_pow_edge(c) : a == INFINITY ? tl_pow_edge(c) : y;

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tlean.errors import DeviceError
 
 from ..cpu import CPU
-from ..derive import conversion, decomposition
+from ..derive import conversion, decomposition, in_parts
 from ..graph import Graph, GraphNode, GraphRef
 from ..target import Target
 from .lanes import in_lanes
@@ -57,5 +57,8 @@ def _expand(graph: Graph, target: Target) -> Graph:
 
 def _runs(graph: Graph, node: GraphNode, target: Target) -> bool:
     # Whether the node runs as it is: its operands have the dtypes that it takes, and there is a kernel for these.
-    dtypes = node.record.dtypes_at(graph._specs_of(node.inputs), node.options, graph.dtype)
+    specs = graph._specs_of(node.inputs)
+    dtypes = node.record.dtypes_at(specs, node.options, graph.dtype)
+    if in_parts(node.record, specs, node.options):
+        return False
     return not dtypes.converted and (node.record.view or target.has_kernel(node.record, dtypes.works))

@@ -8,10 +8,12 @@ from ..arrange import arrange
 from ..cpu import CPU
 from ..graph import Graph
 from ..plan_check import checked
-from ..target import Target
+from ..target import Target, works_in
 
 #: Constants up to this many elements are computed when the plan is made.
 _FOLD_LIMIT = 4096
+#: The same for arrays that are made of numbers alone, such as a range: a plan keeps them rather than make them at each call.
+_MADE_LIMIT = 1 << 20
 
 
 def fold(graph: Graph, target: Target = CPU) -> Graph:
@@ -19,7 +21,8 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
     constant = set(graph.constants)
     folded, rest = [], []
     for node in graph.nodes:
-        small = all(graph.specs[v].size <= _FOLD_LIMIT for v in node.outputs)
+        most = _FOLD_LIMIT if node.inputs or target.fuses(node.record, works_in(graph, node)) else _MADE_LIMIT
+        small = all(graph.specs[v].size <= most for v in node.outputs)
         if small and not node.record.random and node.record.host is None and all(i is None or i in constant for i in node.inputs):
             folded.append(node)
             constant.update(node.outputs)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
-from tlean.compiler.derive import conversion, decomposition, reverse, specs_at, taken, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, in_parts, reverse, specs_at, taken, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.stretch import stretched
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
@@ -83,7 +83,9 @@ class Call:
             return
         if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
-        elif record.rules.decompose is not None and (record.rules.kernel_params is None or not fused):
+        elif in_parts(record, specs, self.options) or (
+            record.rules.decompose is not None and (record.rules.kernel_params is None or not fused)
+        ):
             self._whole = False
             self._parts = Program(decomposition(record, specs, self.options, DTYPE), mode, fused)
         else:

@@ -40,6 +40,8 @@ class CudaOps(OpsMethods):
         """A value on the device. Raises: DeviceError for an array of another device."""
         return require_here(value, self.context) if isinstance(value, DeviceArray) else to_device(value, self.context)
 
+    _own_constant = leaf
+
     def apply(self, op: str | OpDef, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """One op: a device array, or a tuple of them for an op with several outputs."""
         made = self.apply_all(op, inputs, options)

@@ -8,8 +8,8 @@ import importlib
 from .plan import Family
 
 _FAMILIES = (
-    "elementwise", "integers", "convert", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "norm", "loss", "attention",
-    "random", "optim",
+    "elementwise", "integers", "convert", "create", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "statistics", "norm",
+    "loss", "attention", "random", "optim",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from ...errors import ShapeError
-from .plan import COMMON, MOVED, Argument, Family, Fault, In, Launch, Out, Plan, ceil_div, flat, moved, moving
+from .plan import COMMON, MOVED, Argument, Family, Fault, In, Launch, Out, Plan, Scratch, ceil_div, flat, moved, moving
 
 #: Blocks of rows that share the scan over the indices of a scatter.
 PARTS = 64
@@ -131,14 +131,37 @@ extern "C" __global__ void k_locate(
 _LINKS = """
 enum { PREVIOUS, NEXT, LAST, FIRST, START };
 
-/* Each index looks for the nearest one, before or after it, that names the same entry. */
-extern "C" __global__ void k_neighbours(i64 *y, const i64 *index, int *fault, i64 size, i64 mode, i64 which, i64 n) {
+/* The indices in lists, those of an entry in one, each in whatever order its threads come. There are as many lists as indices, and more. */
+static __device__ i64 list_of(i64 row, i64 lists) { return (i64)((unsigned long long)row * 0x9E3779B97F4A7C15ull >> 20) & (lists - 1); }
+
+extern "C" __global__ void k_list_indices(
+    i64 *after, unsigned long long *first, const i64 *index, int *fault, i64 size, i64 mode, i64 lists, i64 n
+) {
     TL_EACH(j, n) {
-        const i64 row = resolve(index[j], size, size, mode, fault), by = which == NEXT || which == LAST ? 1 : -1;
-        i64 k = j + by;
-        while (k >= 0 && k < n && resolve(index[k], size, size, mode, 0) != row) k += by;
-        const bool other = k >= 0 && k < n;
-        y[j] = row < 0 ? -1 : which <= NEXT ? (other ? k : -1) : other ? -1 : which == START ? j : row;
+        const i64 row = resolve(index[j], size, size, mode, fault);
+        if (row >= 0) after[j] = (i64)atomicExch(first + list_of(row, lists), (unsigned long long)j);
+    }
+}
+
+/* The nearest index before or after another that names the same entry; -1 if there is none. Two searches take turns until one is through:
+ * from index to index, which is short where many name the entry, and along its list, which is short where few do. */
+static __device__ i64 nearest(i64 j, i64 row, i64 by, const i64 *index, const i64 *after, i64 next, i64 size, i64 mode, i64 n) {
+    i64 found = -1;
+    for (i64 k = j + by; next >= 0; k += by, next = after[next]) {
+        if (k < 0 || k >= n) return -1;
+        if (resolve(index[k], size, size, mode, 0) == row) return k;
+        if ((next - j) * by > 0 && (found < 0 || (found - next) * by > 0) && resolve(index[next], size, size, mode, 0) == row) found = next;
+    }
+    return found;
+}
+
+extern "C" __global__ void k_neighbours(
+    i64 *y, const i64 *index, const i64 *after, const i64 *first, i64 size, i64 mode, i64 which, i64 lists, i64 n
+) {
+    TL_EACH(j, n) {
+        const i64 row = resolve(index[j], size, size, mode, 0), by = which == NEXT || which == LAST ? 1 : -1;
+        const i64 other = row < 0 ? -1 : nearest(j, row, by, index, after, first[list_of(row, lists)], size, mode, n);
+        y[j] = row < 0 ? -1 : which <= NEXT ? other : other >= 0 ? -1 : which == START ? j : row;
     }
 }
 
@@ -247,7 +270,14 @@ def locate(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 
 def neighbours(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     count, size, mode, which = ints
-    return Plan((flat("k_neighbours", count, Out(0), In(0), _fault(mode), size, mode, which),))
+    lists = 1 << max(count - 1, 0).bit_length()
+    after, first = Scratch(0), Scratch(1)
+    launches = (
+        flat("k_no_links", lists, first),
+        flat("k_list_indices", count, after, first, In(0), _fault(mode), size, mode, lists),
+        flat("k_neighbours", count, Out(0), In(0), after, first, size, mode, which, lists),
+    )
+    return Plan(launches, (8 * count, 8 * lists))
 
 
 def inverse_links(ints: Sequence[int], floats: Sequence[float]) -> Plan:

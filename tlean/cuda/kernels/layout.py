@@ -79,6 +79,14 @@ extern "C" __global__ void k_place(float *out, const float *in, Box b, i64 axes,
     }
 }
 
+/* One triangle of each matrix of rows x columns, zeros elsewhere. */
+extern "C" __global__ void k_triangle(float *out, const float *in, i64 rows, i64 columns, i64 k, i64 upper, i64 n) {
+    TL_EACH(i, n) {
+        const i64 past = i % columns - i / columns % rows - k;
+        out[i] = (upper ? past >= 0 : past <= 0) ? in[i] : 0;
+    }
+}
+
 /* Columns first ... first + width - 1 of rows of `pitch` elements. */
 extern "C" __global__ void k_put_columns(float *out, const float *in, i64 width, i64 pitch, i64 first, i64 n) {
     TL_EACH(i, n) out[i / width * pitch + first + i % width] = in[i];
@@ -119,8 +127,14 @@ def concat(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan(tuple(launches))
 
 
+def triangle(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    matrices, rows, columns, k, upper = ints
+    # Beyond the corners every k means the same: differences stay within 64 bits.
+    return Plan((flat("k_triangle", matrices * rows * columns, Out(0), In(0), rows, columns, max(-rows, min(k, columns)), upper),))
+
+
 FAMILY = Family(
     "layout",
     COMMON + _AXES + _SOURCE + "".join(moving(_SOURCE, suffix) for suffix in MOVED),
-    moved({"strided_copy": strided_copy, "place": place, "concat": concat}),
+    moved({"strided_copy": strided_copy, "place": place, "concat": concat, "triangle": triangle}),
 )

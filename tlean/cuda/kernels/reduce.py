@@ -15,7 +15,8 @@ SLICE = 16384
 #: Neighbours that a block sums over an outer axis side by side.
 LANES = 32
 
-_SOURCE = (
+#: Kept and reduced runs, and where an element of them is.
+RUNS = (
     f"""
 enum {{ RUNS = {MOST_RUNS} }};
 """
@@ -31,7 +32,10 @@ __device__ __forceinline__ i64 offset_of(i64 i, const i64 *sizes, const i64 *str
     }
     return at;
 }
+"""
+)
 
+_SOURCE = """
 /* One slice of one output element's sum for each row; out[element * slices + slice]. */
 extern "C" __global__ void k_sum_slices(
     float *out, const float *x, Runs r, i64 count, i64 slices, i64 width, float divisor, i64 rows, i64 n
@@ -148,11 +152,10 @@ extern "C" __global__ void k_cumsum(float *y, const float *x, i64 length, i64 in
     }
 }
 """
-)
 
 
-def _runs(ints: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
-    # (the struct Runs, kept elements, reduced elements)
+def runs_of(ints: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
+    """(the struct Runs, kept elements, reduced elements), of the integers of a reduction."""
     count, first, *sizes = ints
     kinds: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     stride = 1
@@ -170,7 +173,7 @@ def _runs(ints: Sequence[int]) -> tuple[tuple[int, ...], int, int]:
 
 
 def reduce_sum(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    runs, kept, count = _runs(ints)
+    runs, kept, count = runs_of(ints)
     divisor = float(floats[0])
     # From the innermost run outwards, and whether that one is reduced.
     sizes, innermost = ints[:1:-1], bool(ints[1]) == (ints[0] % 2 == 1)
@@ -226,7 +229,7 @@ def finish_slices(out: Argument, parts: Argument, kept: int, slices: int, diviso
 
 def _maximum(*outs: Argument) -> Planner:
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        runs, kept, count = _runs(ints)
+        runs, kept, count = runs_of(ints)
         return Plan((by_rows("k_maximum", kept, count, *outs, In(0), runs),))
 
     return plan
@@ -241,12 +244,12 @@ def _truth(every: int) -> Planner:
 
 
 def take_at(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    runs, kept, _ = _runs(ints)
+    runs, kept, _ = runs_of(ints)
     return Plan((flat("k_take_at", kept, Out(0), In(0), In(1), runs),))
 
 
 def place_at(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    runs, kept, count = _runs(ints)
+    runs, kept, count = runs_of(ints)
     return Plan((flat("k_zero", kept * count, Out(0)), flat("k_place_at", kept if count else 0, Out(0), In(0), In(1), runs)))
 
 
@@ -257,7 +260,7 @@ def cumsum(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 
 FAMILY = Family(
     "reduce",
-    COMMON + ACROSS + _SOURCE,
+    COMMON + ACROSS + RUNS + _SOURCE,
     {
         "reduce_sum": reduce_sum,
         "reduce_max": _maximum(Out(0), Out(1), 0),

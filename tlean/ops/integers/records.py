@@ -1,4 +1,4 @@
-"""The ops of integers and Booleans: bits, shifts, quotients rounded down and their remainders."""
+"""The ops of integers and Booleans: bits and shifts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..registry import OpDef, defop, no_gradient, no_tangent
 from ..samples import Arr, Sample, bad, good
 from .forms import INTEGER_FORMULAS
 
-#: Divisors, dividends and shifts with all corners: 0, −1, the least and the greatest of both widths.
+#: Operands and shifts with all corners: 0, −1, the least and the greatest of both widths.
 _CORNERS = (0, 1, -1, 2, -2, 7, -7, 63, 64, -64, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63))
 
 
@@ -65,5 +65,3 @@ _integer_op("bitwise_xor", "The bits in which a and b differ.")
 _integer_op("bitwise_not", "All bits inverted: −1 − x; of a Boolean its negation.")
 _integer_op("bitwise_left_shift", "a·2ᵇ without the bits that are shifted out; 0 where b is not in 0 … bits − 1.")
 _integer_op("bitwise_right_shift", "⌊a/2ᵇ⌋; where b is not in 0 … bits − 1, 0 for a ≥ 0 and −1 for a < 0.")
-_integer_op("floor_divide", "⌊a/b⌋; 0 where b is 0.")
-_integer_op("remainder", "a − b⌊a/b⌋, with the sign of b; 0 where b is 0.")

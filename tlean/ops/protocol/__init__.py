@@ -23,29 +23,39 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from .activation import ActivationOps
+from .arranging import ArrangingOps
 from .attention import AttentionOps
 from .conv import ConvOps
+from .creation import CreationOps
 from .elementwise import ElementwiseOps
+from .functions import FunctionOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps
 from .logic import LogicOps
 from .loss import LossOps
 from .norm import NormOps
+from .order import OrderOps
 from .pool import PoolOps
 from .random import RandomOps
 from .reduce import ReduceOps
 from .ref import Index, Ints, Mask, Ref
+from .special import SpecialOps
 
 
 @runtime_checkable
 class Ops(
     ElementwiseOps,
+    FunctionOps,
+    SpecialOps,
     ActivationOps,
     LogicOps,
+    CreationOps,
     LayoutOps,
+    ArrangingOps,
     IndexingOps,
     ReduceOps,
+    OrderOps,
     LinalgOps,
     ConvOps,
     PoolOps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .ref import Ref
+from .ref import Ints, Ref
 
 
 class ElementwiseOps(Protocol):
@@ -60,7 +60,7 @@ class ElementwiseOps(Protocol):
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         """
@@ -71,7 +71,7 @@ class ElementwiseOps(Protocol):
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         """
@@ -97,12 +97,12 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def pow(self, x: Ref, c: float, *, name: str | None = None) -> Ref:
+    def pow(self, x: Ref, c: float | Ref, *, name: str | None = None) -> Ref:
         """Power with a plain number as exponent: y = xᶜ, IEEE: NaN for x < 0 unless c is whole. c = 0.5 is `sqrt`.
 
         Args:
             x: `s`.
-            c: a plain number, fixed when the op is recorded; it has no gradient.
+            c: a plain number, fixed when the op is recorded; it has no gradient. With an array it is `power`.
 
         Returns: `s`.
         Derivative: c·xᶜ⁻¹·g; exactly 0 where c = 0, whatever x is, and for c = 0.5 where x ≤ 0.
@@ -127,30 +127,6 @@ class ElementwiseOps(Protocol):
             x: `s`.
 
         Returns: `s`.
-        Derivative: none.
-        """
-        ...
-
-    def floor_divide(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Quotient of integers, rounded down: y = ⌊a / b⌋; 0 where b is 0.
-
-        Args:
-            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
-
-        Returns: `s`, of the wider dtype of both.
-        Raises: DTypeError for floats; ShapeError if they do not broadcast.
-        Derivative: none.
-        """
-        ...
-
-    def remainder(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Remainder of integers: y = a − b·⌊a / b⌋, with the sign of b; 0 where b is 0.
-
-        Args:
-            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
-
-        Returns: `s`, of the wider dtype of both.
-        Raises: DTypeError for floats; ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
@@ -227,12 +203,12 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def clamp(self, x: Ref, lo: float, hi: float, *, name: str | None = None) -> Ref:
+    def clamp(self, x: Ref, lo: float | None = None, hi: float | None = None, *, name: str | None = None) -> Ref:
         """Limit to an interval: y = min(max(x, lo), hi); NaN stays NaN.
 
         Args:
             x: `s`.
-            lo, hi: plain numbers, lo ≤ hi.
+            lo, hi: plain numbers, lo ≤ hi; None for no bound.
 
         Returns: `s`.
         Raises: OptionError if lo > hi.
@@ -240,27 +216,33 @@ class ElementwiseOps(Protocol):
         """
         ...
 
-    def max(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Elementwise maximum: y = max(a, b); NaN where either is NaN. For the maximum along an axis see `reduce_max`.
+    def max(self, a: Ref, b: Ref | Ints | None = None, axis: Ints | None = None, keepdims: bool = False, *, name: str | None = None) -> Ref:
+        """The maximum of two arrays, element by element, or of one over axes; NaN where an element is NaN.
 
         Args:
-            a, b: arrays that broadcast to a shape `s`.
+            a, b: arrays that broadcast to a shape `s`. With an int, a tuple or None for b it is the axis, as in `max(x, 0)`.
+            axis: of one array: an axis or a tuple of distinct axes, negative ones counting from the end; None for all.
+            keepdims: keep the reduced axes with size 1.
 
-        Returns: `s`.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: g to the larger; g/2 to each where they are equal.
+        Returns: `s`; of one array its shape without the reduced axes (or with 1 there).
+        Raises: ShapeError if the arrays do not broadcast, or for a maximum of nothing; IndexRangeError if there is no such axis;
+            OptionError for axes of two arrays.
+        Derivative: of two arrays, g to the larger, g/2 to each where they are equal; over axes, g to the first that is greatest.
         """
         ...
 
-    def min(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
-        """Elementwise minimum: y = min(a, b); NaN where either is NaN.
+    def min(self, a: Ref, b: Ref | Ints | None = None, axis: Ints | None = None, keepdims: bool = False, *, name: str | None = None) -> Ref:
+        """The minimum of two arrays, element by element, or of one over axes; NaN where an element is NaN.
 
         Args:
-            a, b: arrays that broadcast to a shape `s`.
+            a, b: arrays that broadcast to a shape `s`. With an int, a tuple or None for b it is the axis, as in `min(x, 0)`.
+            axis: of one array: an axis or a tuple of distinct axes, negative ones counting from the end; None for all.
+            keepdims: keep the reduced axes with size 1.
 
-        Returns: `s`.
-        Raises: ShapeError if they do not broadcast.
-        Derivative: g to the smaller; g/2 to each where they are equal.
+        Returns: `s`; of one array its shape without the reduced axes (or with 1 there).
+        Raises: ShapeError if the arrays do not broadcast, or for a minimum of nothing; IndexRangeError if there is no such axis;
+            OptionError for axes of two arrays.
+        Derivative: of two arrays, g to the smaller, g/2 to each where they are equal; over axes, g to the first that is least.
         """
         ...
 

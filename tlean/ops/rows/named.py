@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import IndexRangeError, OptionError, ShapeError, TleanError, complete, describe
+from ...errors import IndexRangeError, OptionError, ShapeError, completing
 from ...shapes import Shape, as_shape, normalize_axis, size
 from ..layout import row_strides
 from ..registry import array, composite, whole
@@ -35,25 +35,6 @@ def _mode(mode: Any) -> str:
     return mode
 
 
-class _Errors:
-    # Completes the errors of a composite with its name and arguments.
-    def __init__(self, op: str, **arguments: Any) -> None:
-        self.op, self.arguments = op, arguments
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        reason = error
-        if isinstance(error, TypeError | ValueError | OverflowError | NotImplementedError) and not isinstance(error, TleanError):
-            # Something was met that cannot be counted or iterated with.
-            reason = OptionError(f"an argument must be of a kind that the op takes ({error})")
-        if isinstance(reason, TleanError) and not reason.completed:
-            shaped = {n: x for n, x in self.arguments.items() if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")}
-            told = [describe(n, x.shape, str(x.dtype)) for n, x in shaped.items()]
-            raise complete(reason, self.op, told, {n: x for n, x in self.arguments.items() if n not in shaped}) from None
-
-
 def _value_of(ops: Any, x: Any, v: Any, shape: Shape, name: str) -> Any:
     # A number, an array or a reference in a shape that it broadcasts to.
     if type(v) in (int, float):
@@ -82,7 +63,7 @@ def _along(ops: Any, x: Any, indices: Any, axis: int, mode: str) -> Any:
 def take_along_axis(ops: Any, x: Any, indices: Any, axis: int = -1, mode: str = "raise", *, name: str | None = None) -> Any:
     """The entries of x that indices name along an axis, each at its own place along the others."""
     x = array(ops, x, "take_along_axis: x")
-    with _Errors("take_along_axis", x=x, indices=indices, axis=axis, mode=mode):
+    with completing("take_along_axis", x=x, indices=indices, axis=axis, mode=mode):
         places = _along(ops, x, indices, normalize_axis(axis, len(x.shape)), _mode(mode))
         return ops.take(x, places, axis=None, mode=_after(mode), name=name)
 
@@ -93,7 +74,7 @@ def put_along_axis(
 ) -> Any:
     """A copy of x with values written where indices name an entry along an axis, each at its own place along the others."""
     x = array(ops, x, "put_along_axis: x")
-    with _Errors("put_along_axis", x=x, indices=indices, axis=axis, how=how, mode=mode):
+    with completing("put_along_axis", x=x, indices=indices, axis=axis, how=how, mode=mode):
         places = _along(ops, x, indices, normalize_axis(axis, len(x.shape)), _mode(mode))
         v = _value_of(ops, x, values, tuple(places.shape), "put_along_axis: values")
         return written(ops, x, v, places, None, _after(mode), how, name)
@@ -117,7 +98,7 @@ def _tuples(ops: Any, indices: Any, sizes: Shape, mode: str) -> tuple[Any, Shape
 def gather_nd(ops: Any, x: Any, indices: Any, mode: str = "raise", *, name: str | None = None) -> Any:
     """The parts of x that tuples of indices name: y[…] = x[indices[…, 0], …, indices[…, k − 1]]."""
     x = array(ops, x, "gather_nd: x")
-    with _Errors("gather_nd", x=x, indices=indices, mode=mode):
+    with completing("gather_nd", x=x, indices=indices, mode=mode):
         own = tuple(x.shape)
         places, _, k = _tuples(ops, indices, own, _mode(mode))
         return ops.take(ops.reshape(x, (size(own[:k]), *own[k:])), places, axis=0, mode=_after(mode), name=name)
@@ -127,7 +108,7 @@ def gather_nd(ops: Any, x: Any, indices: Any, mode: str = "raise", *, name: str 
 def scatter_nd(ops: Any, updates: Any, indices: Any, shape: Any, mode: str = "raise", *, name: str | None = None) -> Any:
     """Zeros of a shape with the updates added at the parts that tuples of indices name, in their order."""
     updates = array(ops, updates, "scatter_nd: updates")
-    with _Errors("scatter_nd", updates=updates, indices=indices, shape=shape, mode=mode):
+    with completing("scatter_nd", updates=updates, indices=indices, shape=shape, mode=mode):
         target = as_shape(shape)
         places, batch, k = _tuples(ops, indices, target, _mode(mode))
         if tuple(updates.shape) != (*batch, *target[k:]):
@@ -151,7 +132,7 @@ def _segments(x: Any, ids: Any, count: Any) -> Shape:
 def segment_sum(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *, name: str | None = None) -> Any:
     """The sum of the rows of each segment, in their order; 0 for an empty one."""
     x = array(ops, x, "segment_sum: x")
-    with _Errors("segment_sum", x=x, ids=ids, count=count, mode=mode):
+    with completing("segment_sum", x=x, ids=ids, count=count, mode=mode):
         options = {"shape": _segments(x, ids, count), "axis": 0, "mode": _mode(mode)}
         return ops.apply("_scatter_rows", (x, ids), options, name)
 
@@ -160,7 +141,7 @@ def segment_sum(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *,
 def segment_mean(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *, name: str | None = None) -> Any:
     """The mean of the rows of each segment; 0 for an empty one."""
     x = array(ops, x, "segment_mean: x")
-    with _Errors("segment_mean", x=x, ids=ids, count=count, mode=mode):
+    with completing("segment_mean", x=x, ids=ids, count=count, mode=mode):
         shape = _segments(x, ids, count)
         total = ops._scatter_rows(x, ids, shape=shape, axis=0, mode=_mode(mode))
         rows = ops._scatter_rows(full_like(ops, x, index_shape(ids, "ids"), 1.0), ids, shape=shape[:1], axis=0, mode=mode)
@@ -171,7 +152,7 @@ def segment_mean(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *
 
 def _extremum(ops: Any, op: str, x: Any, ids: Any, count: Any, mode: Any, name: str | None, what: str, start: float) -> Any:
     x = array(ops, x, f"{op}: x")
-    with _Errors(op, x=x, ids=ids, count=count, mode=mode):
+    with completing(op, x=x, ids=ids, count=count, mode=mode):
         base = full_like(ops, x, _segments(x, ids, count), start)
         return written(ops, base, x, ids, 0, _mode(mode), what, name)
 
@@ -209,7 +190,7 @@ def _start(ops: Any, starts: Any, x: Shape, box: Shape, mode: str) -> Any:
 def dynamic_slice(ops: Any, x: Any, starts: Any, sizes: Any, mode: str = "raise", *, name: str | None = None) -> Any:
     """A box of x of fixed sizes whose first entry is known at run time."""
     x = array(ops, x, "dynamic_slice: x")
-    with _Errors("dynamic_slice", x=x, starts=starts, sizes=sizes, mode=mode):
+    with completing("dynamic_slice", x=x, starts=starts, sizes=sizes, mode=mode):
         own, box = tuple(x.shape), as_shape(sizes)
         place = _start(ops, starts, own, box, _mode(mode))
         if place is None:
@@ -222,7 +203,7 @@ def dynamic_slice(ops: Any, x: Any, starts: Any, sizes: Any, mode: str = "raise"
 def dynamic_update_slice(ops: Any, x: Any, v: Any, starts: Any, mode: str = "raise", *, name: str | None = None) -> Any:
     """A copy of x with v written to a box whose first entry is known at run time."""
     x, v = array(ops, x, "dynamic_update_slice: x"), array(ops, v, "dynamic_update_slice: v")
-    with _Errors("dynamic_update_slice", x=x, v=v, starts=starts, mode=mode):
+    with completing("dynamic_update_slice", x=x, v=v, starts=starts, mode=mode):
         own = tuple(x.shape)
         place = _start(ops, starts, own, tuple(v.shape), _mode(mode))
         return ops.apply("_set_box", (x, v, place), {"starts": (0,) * len(own), "steps": (1,) * len(own)}, name)

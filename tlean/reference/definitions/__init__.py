@@ -11,14 +11,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import attention, conv, convert, indexing, integers, layout, linalg, loss, norm, optim, pool, random, reduce
+from . import attention, conv, convert, create, indexing, integers, layout, linalg, loss, norm, optim, pool, random, reduce, statistics
 
 DEFINITIONS: dict[str, Callable] = {}
-for _family in (convert, integers, layout, indexing, reduce, linalg, conv, pool, norm, attention, loss, random, optim):
+for _family in (convert, integers, layout, indexing, reduce, statistics, linalg, conv, pool, norm, attention, loss, random, optim):
     DEFINITIONS.update(_family.DEFINITIONS)
 
 CREATORS: dict[str, Callable] = {
-    "_full": lambda dtype, *, shape, value: np.full(shape, value, dtype=dtype),
+    "_full": create.full,
+    "_iota": create.iota,
+    "_eye": create.eye,
     "_attention_allowed": attention.attention_allowed,
     "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,

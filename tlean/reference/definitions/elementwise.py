@@ -12,7 +12,7 @@ import numpy as np
 from tlean.ops import expression
 from tlean.ops.elementwise import FORMULAS, Formula
 
-from . import scalars
+from . import functions, scalars
 from .scalars import NotExactError, fraction
 
 
@@ -68,6 +68,7 @@ _ARRAYS: dict[str, Callable] = {
     "erf": scalars.erf,
     "sin": scalars.sin,
     "cos": scalars.cos,
+    **functions.ARRAYS,
 }
 
 
@@ -116,4 +117,6 @@ _FRACTIONS: dict[str, Callable] = {
     "abs": _exactly(abs),
     "sign": _exactly(lambda x: (x > 0) - (x < 0)),
     "pow": _exactly(_power),
+    "power": _exactly(_power),
+    **{name: _exactly(function) for name, function in functions.FRACTIONS.items()},
 }

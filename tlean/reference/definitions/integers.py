@@ -21,6 +21,6 @@ DEFINITIONS = {
     "bitwise_not": np.invert,
     "bitwise_left_shift": _whole(np.left_shift),
     "bitwise_right_shift": _whole(np.right_shift),
-    "floor_divide": _whole(np.floor_divide),
-    "remainder": _whole(np.remainder),
 }
+#: Of ops that compute in floats too.
+WHOLE = {"floor_divide": _whole(np.floor_divide), "remainder": _whole(np.remainder)}

@@ -84,6 +84,22 @@ def slice_(x, *, starts, stops, steps=None):
     ]
 
 
+def tril(x, *, k=0):
+    return _where_kept(x, lambda i, j: j - i <= k)
+
+
+def triu(x, *, k=0):
+    return _where_kept(x, lambda i, j: j - i >= k)
+
+
+def _where_kept(x, kept):
+    y = filled(x.shape, 0, x)
+    for i, j in np.ndindex(*x.shape[-2:]):
+        if kept(i, j):
+            y[..., i, j] = x[..., i, j]
+    return y
+
+
 def pad(x, *, widths, value=0.0):
     y = filled(tuple(before + n + after for n, (before, after) in zip(x.shape, widths, strict=True)), value, x)
     y[(*(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)), ...)] = x
@@ -94,6 +110,6 @@ DEFINITIONS = {"_identity": identity} | {
     f.__name__.rstrip("_"): f
     for f in (
         detach, flatten, reshape, transpose2d, transpose3d_first_to_last, transpose3d_last_to_first, transpose3d_last_two,
-        swap_adjacent_at_depth, permute, broadcast_to, concat_vectors, concat_dim0, concat, stack, slice_range0, slice_, pad,
+        swap_adjacent_at_depth, permute, broadcast_to, concat_vectors, concat_dim0, concat, stack, slice_range0, slice_, tril, triu, pad,
     )
 }  # fmt: skip

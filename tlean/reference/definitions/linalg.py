@@ -10,11 +10,15 @@ from .scalars import zeros
 def matmul(a, b, *, transpose_a=False, transpose_b=False):
     a = a.swapaxes(-1, -2) if transpose_a else a
     b = b.swapaxes(-1, -2) if transpose_b else b
-    y = zeros((*a.shape[:-1], b.shape[-1]), a)
+    # A vector is a row at the left and a column at the right, and has no axis in the result.
+    dropped = (*((-2,) if a.ndim == 1 else ()), *((-1,) if b.ndim == 1 else ()))
+    a = a[np.newaxis, :] if a.ndim == 1 else a
+    b = b[:, np.newaxis] if b.ndim == 1 else b
+    y = zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a)
     for k in range(a.shape[-1]):
         # y[…, i, j] += a[…, i, k] · b[…, k, j]
         y = y + a[..., :, k, np.newaxis] * b[..., np.newaxis, k, :]
-    return y
+    return np.squeeze(y, axis=dropped)
 
 
 def bmm(a, b):

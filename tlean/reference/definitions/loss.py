@@ -54,8 +54,14 @@ def huber_loss(yhat, target, *, reduction="mean", delta=1.0):
     return _reduce(np.where(difference <= d, half * difference * difference, d * (difference - half * d)), reduction)
 
 
-def bce_with_logits(logits, target, *, reduction="mean"):
-    return _reduce(np.maximum(logits, 0) - logits * target + log1p(exp(-np.abs(logits))), reduction)
+def bce_with_logits(logits, target, weight=None, pos_weight=None, *, reduction="mean"):
+    if pos_weight is None:
+        losses = np.maximum(logits, 0) - logits * target + log1p(exp(-np.abs(logits)))
+    else:
+        # -ln of the probability of 0, and of 1.
+        of_0, of_1 = (np.maximum(x, 0) + log1p(exp(-np.abs(x))) for x in (logits, -logits))
+        losses = (number(1, logits) - target) * of_0 + pos_weight * target * of_1
+    return _reduce(losses if weight is None else losses * weight, reduction)
 
 
 def nll_loss(log_probs, labels, weight=None, *, ignore_index=None, reduction="mean"):

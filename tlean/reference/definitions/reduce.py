@@ -28,10 +28,6 @@ def mean(x):
     return np.sum(x) / number(x.size, x)
 
 
-def argmax(x, *, axis):
-    return np.argmax(x, axis=axis)
-
-
 def cumsum(x, *, axis):
     return np.cumsum(x, axis=axis)
 
@@ -64,6 +60,10 @@ def all_(x, *, axis, keepdims=False):
 def max_index(x, *, axis, keepdims=False):
     positions = [np.argmax(np.array([x[i] for i in group], dtype=x.dtype)) for group in _groups(x.shape, axis)]
     return np.reshape(positions, np.sum(np.zeros(x.shape), axis=axis, keepdims=keepdims).shape)
+
+
+def argmax(x, *, axis, keepdims):
+    return max_index(x, axis=axis, keepdims=keepdims)
 
 
 def take_at(x, index, *, axis):

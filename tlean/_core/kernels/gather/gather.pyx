@@ -15,12 +15,17 @@ cdef extern from "kernels/gather/rows.h" nogil:
     void tl_take_8(uint8_t* out, const uint8_t* x, const int64_t* rows, int64_t count)
     void tl_take_32(uint32_t* out, const uint32_t* x, const int64_t* rows, int64_t count)
     void tl_take_64(uint64_t* out, const uint64_t* x, const int64_t* rows, int64_t count)
+    int64_t tl_take_within_32(uint32_t* out, const uint32_t* x, const int64_t* rows, int64_t count, int64_t n)
+    int64_t tl_take_within_64(uint64_t* out, const uint64_t* x, const int64_t* rows, int64_t count, int64_t n)
     int64_t tl_rows_ahead(int64_t nbytes)
     void tl_fetch_row(const char* row, int64_t nbytes, bint write)
     void tl_copy_lines(char* to, const char* source, int64_t nbytes, bint past)
     void tl_written_past()
-    void tl_add_ones_f32(float* out, const float* v, const int64_t* rows, int64_t count)
-    void tl_add_ones_f64(double* out, const double* v, const int64_t* rows, int64_t count)
+    void tl_add_ones_f32(float* out, const float* v, const int64_t* rows, int64_t count, bint far)
+    void tl_add_ones_f64(double* out, const double* v, const int64_t* rows, int64_t count, bint far)
+    bint tl_ascending(const int64_t* rows, int64_t count)
+    void tl_add_ascending_f32(float* out, const float* v, const int64_t* rows, int64_t count)
+    void tl_add_ascending_f64(double* out, const double* v, const int64_t* rows, int64_t count)
     void tl_add_row_f32(float* out, const float* v, int64_t n)
     void tl_add_row_f64(double* out, const double* v, int64_t n)
 
@@ -41,7 +46,8 @@ ctypedef fused element:
 cdef enum:
     CHUNK = 32768          # elements of one chunk
     BLOCK = 512            # indices that are checked before the rows that they name are touched
-    LARGE = 16777216       # bytes of an output that is written past the caches
+    RUNS = 8192            # indices in ascending order that are added up together
+    LARGE = 16777216       # bytes of an output that no cache holds: a gather writes past them, a scatter fetches its rows ahead
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
     # What an index out of range does. RAISE, FILL: a negative one counts from the end first. CLIP: the nearest row is taken.
     DROP = 0, STRICT = 1, RAISE = 2, CLIP = 3, FILL = 4
@@ -111,6 +117,7 @@ cdef struct Rows:
     int64_t what
     int64_t part               # gathers: positions in one chunk; scatters: rows of the output in one
     int64_t parts              # scatters: chunks of one block
+    bint ascending             # scatters: the positions go up, and each names a row
     int status
 
 
@@ -158,11 +165,19 @@ cdef void gather_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
     cdef const word* x = <const word*>c.x
     cdef int64_t space[BLOCK]
     cdef const int64_t* rows
-    cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.blocks * c.count), j, run
+    cdef int64_t at = chunk * c.part, stop = least(at + c.part, c.blocks * c.count), j, run, taken
     cdef bint every, past = c.blocks * c.count * c.length * <int64_t>sizeof(word) >= LARGE and <uint64_t>out % 64 == 0
     while at < stop:
         j = at % c.count
-        run = least(least(stop - at, c.count - j), BLOCK)
+        run = least(stop - at, c.count - j)
+        if c.length == 1:
+            taken = 0
+            if word is uint32_t:
+                taken = tl_take_within_32(out + at, x + at // c.count * c.rows, c.at + j, run, c.rows)
+            elif word is uint64_t:
+                taken = tl_take_within_64(out + at, x + at // c.count * c.rows, c.at + j, run, c.rows)
+            at, j, run = at + taken, j + taken, run - taken
+        run = least(run, BLOCK)
         rows = named(c.at + j, space, run, c.rows, c.mode, &every)
         if not every and (c.mode == STRICT or c.mode == RAISE):
             c.status = TL_INDEX_OUT_OF_RANGE
@@ -214,24 +229,31 @@ cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
     cdef const element* v = <const element*>c.v + block * c.count * c.length
     cdef int64_t space[BLOCK]
     cdef const int64_t* rows
-    cdef bint every, ones
+    cdef bint every, ones, far = c.rows * c.length * <int64_t>sizeof(element) >= LARGE
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run
     if x != NULL:
         memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
     else:
         memset(out + first * n, 0, (stop - first) * n * sizeof(element))
+    ones = n == 1 and c.what == ADD and c.parts == 1
+    while ones and c.ascending and j < c.count:
+        run = least(RUNS, c.count - j)
+        if element is float:
+            tl_add_ascending_f32(out, v + j, c.at + j, run)
+        elif element is double:
+            tl_add_ascending_f64(out, v + j, c.at + j, run)
+        j += run
     while j < c.count:
         run = least(BLOCK, c.count - j)
         rows = named(c.at + j, space, run, c.rows, c.mode, &every)
-        ones = n == 1 and c.what == ADD and every and c.parts == 1
         if element is float:
-            if ones:
-                tl_add_ones_f32(out, v + j, rows, run)
+            if ones and every:
+                tl_add_ones_f32(out, v + j, rows, run, far)
         elif element is double:
-            if ones:
-                tl_add_ones_f64(out, v + j, rows, run)
-        if not ones:
+            if ones and every:
+                tl_add_ones_f64(out, v + j, rows, run, far)
+        if not (ones and every):
             put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
         j += run
 
@@ -257,7 +279,8 @@ cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, 
     c.x = x
     c.v = v
     c.at = at
-    if not within(at, c.count, c.rows, c.mode):
+    c.ascending = c.count > BLOCK and at[0] >= 0 and at[c.count - 1] < c.rows and tl_ascending(at, c.count)
+    if not c.ascending and not within(at, c.count, c.rows, c.mode):
         return TL_INDEX_OUT_OF_RANGE
     if c.rows * c.length * c.blocks == 0:
         return TL_OK
@@ -283,6 +306,7 @@ cdef int set_rows(word** out, void** inp, const int64_t* ints, const double* flo
 
 
 include "places.pxi"
+include "sums.pxi"
 
 
 # One element per reduced run -------------------------------------------------------------------------------------------------
@@ -381,6 +405,8 @@ KERNELS = {
     "scatter_into_rows:f32": <size_t>&scatter_into_rows[float], "scatter_into_rows:f64": <size_t>&scatter_into_rows[double],
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
     "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
+    "_summed_rows:f32": <size_t>&summed_rows[float], "_summed_rows:f64": <size_t>&summed_rows[double],
+    "_merged_rows:f32": <size_t>&merged_rows[float], "_merged_rows:f64": <size_t>&merged_rows[double],
     "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
     "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
     "set_box:f32": <size_t>&set_box[uint32_t], "set_box:f64": <size_t>&set_box[uint64_t],

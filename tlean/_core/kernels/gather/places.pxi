@@ -58,19 +58,20 @@ cdef enum:
 
 
 cdef int neighbours(int64_t** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    # A table of the entries seen, with open addressing: as long as twice the indices, whatever they count.
+    # A table of the entries seen: one place for each entry, or, where they are many more than the indices, open addressing.
     cdef const int64_t* at = <const int64_t*>inp[0]
     cdef int64_t count = ints[0], n = ints[1], which = ints[3], capacity = 16, k, j, row, slot
-    cdef bint down = which == NEXT or which == LAST, seen
+    cdef bint down = which == NEXT or which == LAST, seen, direct
     cdef int64_t* rows
     cdef int64_t* positions
     while capacity < 2 * count:
         capacity *= 2
-    rows = <int64_t*>scratch(TL_SLOT_ROWS, 2 * capacity * sizeof(int64_t))
+    direct = n <= 2 * capacity
+    rows = <int64_t*>scratch(TL_SLOT_ROWS, (n if direct else 2 * capacity) * sizeof(int64_t))
     if rows == NULL:
         return TL_NO_MEMORY
-    positions = rows + capacity
-    memset(rows, 255, capacity * sizeof(int64_t))
+    positions = rows if direct else rows + capacity
+    memset(rows, 255, (n if direct else capacity) * sizeof(int64_t))
     for k in range(count):
         j = count - 1 - k if down else k
         if not resolve(at + j, &row, 1, n, ints[2]) and (ints[2] == STRICT or ints[2] == RAISE):
@@ -78,15 +79,16 @@ cdef int neighbours(int64_t** out, void** inp, const int64_t* ints, const double
         if row < 0:
             out[0][j] = -1
             continue
-        slot = <int64_t>((<uint64_t>row * 0x9E3779B97F4A7C15ull) >> 20) & (capacity - 1)
-        while rows[slot] != row and rows[slot] >= 0:
+        slot = row if direct else <int64_t>((<uint64_t>row * 0x9E3779B97F4A7C15ull) >> 20) & (capacity - 1)
+        while not direct and rows[slot] != row and rows[slot] >= 0:
             slot = (slot + 1) & (capacity - 1)
         seen = rows[slot] >= 0
         if which <= NEXT:
             out[0][j] = positions[slot] if seen else -1
         else:
             out[0][j] = -1 if seen else j if which == START else row
-        rows[slot] = row
+        if not direct:
+            rows[slot] = row
         positions[slot] = j
     return TL_OK
 

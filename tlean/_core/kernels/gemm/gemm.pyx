@@ -142,12 +142,28 @@ cdef int product(Product* t, real tag) noexcept nogil:
 
 # Kernels -------------------------------------------------------------------------------------------------------------------
 
-# A batch of equal products over leading axes.
+# A batch of equal products over leading axes. Along an axis that one of the operands does not have, its step is 0.
 ctypedef struct Batch:
     Product first
     int64_t count
     int64_t per_chunk
+    int64_t axes
+    const int64_t* size
+    const int64_t* a_step
+    const int64_t* b_step
     int status
+
+
+cdef inline void move_to(Batch* all, int64_t i, Product* t, int64_t bytes) noexcept nogil:
+    # The operands of product i, which t has those of the first of.
+    cdef int64_t k, at
+    for k in range(all.axes - 1, 0, -1):
+        at = i % all.size[k]
+        i //= all.size[k]
+        t.a += at * all.a_step[k] * bytes
+        t.b += at * all.b_step[k] * bytes
+    t.a += i * all.a_step[0] * bytes
+    t.b += i * all.b_step[0] * bytes
 
 
 cdef void batch_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
@@ -157,8 +173,7 @@ cdef void batch_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef int status
     for i in range(chunk * all.per_chunk, min((chunk + 1) * all.per_chunk, all.count)):
         t = all.first
-        t.a += i * t.m * t.k * sizeof(real)
-        t.b += i * t.k * t.n * sizeof(real)
+        move_to(all, i, &t, sizeof(real))
         t.c += i * t.m * t.n * sizeof(real)
         t.base = i * t.m * t.n
         status = product(&t, <real>0)
@@ -168,11 +183,15 @@ cdef void batch_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
 
 # (*,m,k) (*,k,n) -> (*,m,n), either operand transposed or not
 cdef int produce_matmul(real** out, void** inp, const int64_t* ints, const double* floats, tl_finish* finish) noexcept nogil:
-    # ints: batch, m, n, k, transpose_a, transpose_b
+    # ints: batch, m, n, k, transpose_a, transpose_b, axes, sizes…, steps of A…, steps of B…; an axis where there are several products
     cdef Batch all
     cdef int64_t m = ints[1], n = ints[2], k = ints[3]
     cdef double terms = <double>m * n * k
     all.count = ints[0]
+    all.axes = ints[6]
+    all.size = ints + 7
+    all.a_step = all.size + all.axes
+    all.b_step = all.a_step + all.axes
     all.status = TL_OK
     all.first.m, all.first.n, all.first.k = m, n, k
     all.first.a, all.first.b, all.first.c = <char*>inp[0], <char*>inp[1], <char*>out[0]

@@ -393,7 +393,54 @@ cdef int concat(word** out, void** inp, const int64_t* ints, const double* float
     return TL_OK
 
 
+# Triangles --------------------------------------------------------------------------------------------------------------
+# ints: (matrices, rows, columns, k, upper). Entries with column - row <= k, or >= k for the upper triangle, and zeros.
+
+cdef struct Triangle:
+    const void* src
+    void* dst
+    const int64_t* size
+    int64_t rows_per_chunk
+
+
+cdef void triangle_chunk(word* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Triangle* c = <Triangle*>context
+    cdef int64_t m = c.size[1], n = c.size[2], k = c.size[3], edge, row
+    cdef bint upper = c.size[4]
+    cdef word* dst
+    cdef const word* src
+    for row in range(chunk * c.rows_per_chunk, least((chunk + 1) * c.rows_per_chunk, c.size[0] * m)):
+        dst = <word*>c.dst + row * n
+        src = <const word*>c.src + row * n
+        # The columns before the edge are below the diagonal, or on it for the lower triangle.
+        edge = row % m + (k if upper else k + 1) if -m <= k <= n else (0 if k < 0 else n)
+        edge = most(0, least(edge, n))
+        if upper:
+            fill_run(dst, 0, edge)
+            copy_run(dst + edge, src + edge, n - edge)
+        else:
+            copy_run(dst, src, edge)
+            fill_run(dst + edge, 0, n - edge)
+
+
+cdef int triangle(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Triangle c
+    cdef int64_t rows = ints[0] * ints[1], n = ints[2]
+    if rows * n == 0:
+        return TL_OK
+    c.src = inp[0]
+    c.dst = out[0]
+    c.size = ints
+    c.rows_per_chunk = most(CHUNK // n, 1)
+    parallel_for(<chunk_fn>triangle_chunk[word], &c, (rows + c.rows_per_chunk - 1) // c.rows_per_chunk,
+                 rows * n * sizeof(word) * NS_PER_BYTE)
+    return TL_OK
+
+
 KERNELS = {
+    "triangle:f32": <size_t>&triangle[uint32_t], "triangle:f64": <size_t>&triangle[uint64_t],
+    "triangle:i32": <size_t>&triangle[uint32_t], "triangle:i64": <size_t>&triangle[uint64_t],
+    "triangle:b8": <size_t>&triangle[uint8_t],
     "strided_copy:f32": <size_t>&strided_copy[uint32_t], "strided_copy:f64": <size_t>&strided_copy[uint64_t],
     "strided_copy:i32": <size_t>&strided_copy[uint32_t], "strided_copy:i64": <size_t>&strided_copy[uint64_t],
     "strided_copy:b8": <size_t>&strided_copy[uint8_t],

@@ -7,9 +7,11 @@ Ints: elements.
 
 `_finite` precedes them in a step that must not be taken with numbers that are none.
 """
+from libc.math cimport INFINITY
 from libc.math cimport pow as power
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
 
 from tlean._core.kernel cimport TL_NOT_FINITE, TL_OK
 from tlean._core.simd.real cimport real
@@ -48,11 +50,18 @@ cdef extern from *:
         return bad != 0;
     }
     #define tl_not_finite(p, n) TL_CALL(tl_not_finite, p, n)
+    /* A row that is read and written soon; of a long one its beginning, as what follows is fetched by itself. */
+    static void tl_ask_for(const char *row, ptrdiff_t nbytes) {
+        for (ptrdiff_t k = 0; k < nbytes && k < 512; k += 64) __builtin_prefetch(row + k, 1);
+    }
     """
+    void tl_ask_for(const char* row, Py_ssize_t nbytes) nogil
     bint tl_not_finite(const void* p, Py_ssize_t n) nogil
 
 cdef enum:
     CHUNK = 16384
+    ROWS_AHEAD = 16        # rows of a parameter that are asked for before their step
+    ZEROS = 2048
 
 
 cdef struct Job:
@@ -132,6 +141,90 @@ cdef int adadelta_step(real** out, void** inp, const int64_t* ints, const double
     return run(tl_adadelta(out[0]), <void**>out, inp, ints[0], c, 0.225 * sizeof(real))
 
 
+# Rows of a parameter --------------------------------------------------------------------------------------------------------------
+
+cdef struct RowJob:
+    step_fn step
+    const double* c
+    char* out
+    const char* inp
+    const char* sums           # the gradient's rows that are not zero
+    const int64_t* rows        # their numbers, in ascending order
+    int64_t touched
+    int64_t total              # rows of the parameter
+    int64_t length
+    int64_t nbytes             # of a row
+    int64_t part               # rows of one chunk
+
+
+cdef inline void step_elements(RowJob* job, int64_t first, int64_t n, int64_t item, const void* g) noexcept nogil:
+    cdef void* outs[1]
+    cdef void* ins[2]
+    outs[0], ins[0], ins[1] = job.out + first * item, <void*>(job.inp + first * item), <void*>g
+    job.step(outs, ins, job.c, 0, n)
+
+
+cdef void touched_chunk(RowJob* job, Py_ssize_t chunk) noexcept nogil:
+    # The rows that have a gradient. They lie anywhere in memory: some are asked for ahead.
+    cdef int64_t first = chunk * job.part, stop = min(first + job.part, job.touched), k, j, item = job.nbytes // job.length
+    for k in range(first, min(first + ROWS_AHEAD, stop)):
+        tl_ask_for(job.out + job.rows[k] * job.nbytes, job.nbytes)
+    for k in range(first, stop):
+        j = k + ROWS_AHEAD
+        if j < stop:
+            tl_ask_for(job.out + job.rows[j] * job.nbytes, job.nbytes)
+        step_elements(job, job.rows[k] * job.length, job.length, item, job.sums + k * job.nbytes)
+
+
+cdef void every_chunk(RowJob* job, Py_ssize_t chunk) noexcept nogil:
+    # All rows, with a gradient of zeros where there is none. The zeros lie on the stack: an update needs no memory, so that it cannot fail.
+    cdef double zeros[ZEROS]
+    cdef int64_t row = chunk * job.part, stop = min(row + job.part, job.total), low = 0, high = job.touched, middle, at, until
+    cdef int64_t item = job.nbytes // job.length
+    memset(zeros, 0, sizeof(zeros))
+    while low < high:
+        middle = (low + high) // 2
+        if job.rows[middle] < row:
+            low = middle + 1
+        else:
+            high = middle
+    while row < stop:
+        until = min(job.rows[low], stop) if low < job.touched else stop
+        at = row * job.length
+        while at < until * job.length:
+            step_elements(job, at, min(<int64_t>ZEROS, until * job.length - at), item, zeros)
+            at += ZEROS
+        if until < stop:
+            step_elements(job, until * job.length, job.length, item, job.sums + low * job.nbytes)
+            low += 1
+        row = until + 1
+
+
+cdef int sgd_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # Ints: rows of the parameter, elements of a row, rows of the gradient. Inputs: parameter, rows of the gradient, their numbers (-1: none
+    # follow), hyper. A row without a gradient stays as it is, unless the step would move it by a gradient of zeros.
+    cdef const double* h = <const double*>inp[3]
+    cdef double c[3]
+    cdef RowJob job
+    cdef real lr = <real>h[0], factor = <real>h[1]
+    c[0], c[1], c[2] = h[1], h[2], h[0]
+    job.step, job.c, job.out, job.inp, job.sums, job.rows = tl_sgd(out[0]), c, <char*>out[0], <char*>inp[0], <char*>inp[1], <int64_t*>inp[2]
+    job.total, job.length, job.touched, job.nbytes = ints[0], ints[1], ints[2], ints[1] * sizeof(real)
+    if job.total * job.length == 0:
+        return TL_OK
+    while job.touched > 0 and job.rows[job.touched - 1] < 0:
+        job.touched -= 1
+    job.part = max(<int64_t>1, CHUNK // job.length)
+    if h[2] == 0 and 0 < factor < INFINITY and 0 <= lr < INFINITY:
+        if job.out != job.inp:
+            memcpy(job.out, job.inp, job.total * job.nbytes)
+            job.inp = job.out
+        parallel_for(<chunk_fn>touched_chunk, &job, (job.touched + job.part - 1) // job.part, job.touched * (0.2 * <double>job.nbytes + 20))
+        return TL_OK
+    parallel_for(<chunk_fn>every_chunk, &job, (job.total + job.part - 1) // job.part, 0.1 * <double>(job.total * job.nbytes))
+    return TL_OK
+
+
 # Numbers that are none -----------------------------------------------------------------------------------------------------------
 
 cdef struct Look:
@@ -206,6 +299,7 @@ cdef int rmsprop_centred_momentum_step(real** out, void** inp, const int64_t* in
 KERNELS = {
     "_finite:f32": <size_t>&finite[float], "_finite:f64": <size_t>&finite[double],
     "_sgd_step:f32": <size_t>&sgd_step[float], "_sgd_step:f64": <size_t>&sgd_step[double],
+    "_sgd_rows:f32": <size_t>&sgd_rows[float], "_sgd_rows:f64": <size_t>&sgd_rows[double],
     "_momentum_step:f32": <size_t>&momentum_step[float], "_momentum_step:f64": <size_t>&momentum_step[double],
     "_adam_step:f32": <size_t>&adam_step[float], "_adam_step:f64": <size_t>&adam_step[double],
     "_amsgrad_step:f32": <size_t>&amsgrad_step[float], "_amsgrad_step:f64": <size_t>&amsgrad_step[double],

@@ -19,9 +19,17 @@
 static void NAME(tl_sgd)(void **out, void **in, const double *c, ptrdiff_t from, ptrdiff_t to) {
     TL_PARAMETER
     const T lr = (T)c[2];
-    TL_FOR {
-        TL_READ
-        p1[i] = p - lr * g;
+    if (c[1] == 0) {
+        /* No decay, not a decay of 0 times an infinite parameter: elements without a gradient stay, so that their rows may be left out. */
+        TL_FOR {
+            const T p = p0[i];
+            p1[i] = p - lr * (scale * g0[i]);
+        }
+    } else {
+        TL_FOR {
+            TL_READ
+            p1[i] = p - lr * g;
+        }
     }
 }
 

@@ -1,23 +1,30 @@
 # cython: language_level=3
-"""Kernels that sum: over any axes, and running sums.
+"""Kernels that sum: over any axes, and running sums; and products, variances and norms in the same order.
 
 An array is seen as alternating runs of kept and reduced axes. The innermost reduced run is summed first, as rows where nothing kept
 follows it and as columns otherwise; that leaves a smaller array with one reduced run less. A long run is cut into segments whose sums are
 summed in turn. Segments, panels and the order of additions depend on the sizes alone.
 """
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from tlean._core.kernel cimport (
-    TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B,
+    TL_NO_MEMORY, TL_OK, TL_SLOT_REDUCE_AXIS_A, TL_SLOT_REDUCE_AXIS_B, TL_SLOT_REDUCE_PASS_A, TL_SLOT_REDUCE_PASS_B, TL_SLOT_REDUCE_VALUES,
 )
 from tlean._core.simd.real cimport least, most, real
 from tlean._core.threads.threads cimport chunk_fn, parallel_for, scratch
 
-# Pointers are to one float type.
+# Pointers are to one float type. m[r] is the mean of row r or of column r: only deviations read it.
 cdef extern from "kernels/reduce/sums.h" nogil:
-    void tl_row_sums(void* sum, const void* x, int64_t rows, int64_t n)
-    void tl_panel_sum(void* total, void* part, const void* x, int64_t rows, int64_t stride, int64_t w)
+    void tl_row_sums(void* sum, const void* x, const void* m, int64_t rows, int64_t n)
+    void tl_row_squares(void* sum, const void* x, const void* m, int64_t rows, int64_t n)
+    void tl_row_deviations(void* sum, const void* x, const void* m, int64_t rows, int64_t n)
+    void tl_row_products(void* sum, const void* x, const void* m, int64_t rows, int64_t n)
+    void tl_column_sums(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
+    void tl_column_squares(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
+    void tl_column_deviations(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
+    void tl_column_products(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
     void tl_add_rows(void* total, void* part, const void* x, int64_t before, int64_t rows, int64_t w, int last)
 
 cdef extern from "kernels/reduce/sums_blocked.h" nogil:
@@ -27,8 +34,15 @@ cdef extern from "kernels/reduce/sums_blocked.h" nogil:
 
 cdef enum:
     SEGMENT = 32768        # elements of one segment, and of one chunk
-    PANEL = 1024           # columns summed together
-    NARROW = 128           # columns are widened to this by summing several rows side by side
+    PANEL = 1024           # columns summed together, as sums.h has it
+    NARROW = 128           # columns are widened to this, as sums.h has it
+
+# What is made of the elements: their sum, that of their squares, of their squared distances from their mean, or their product.
+cdef enum Kind:
+    SUM
+    SQUARES
+    DEVIATIONS
+    PRODUCT
 
 cdef double NS_PER_BYTE = 0.05
 
@@ -54,40 +68,53 @@ cdef struct Pass:
     int64_t units              # outer × segments × panels
     int64_t units_per_chunk
     double divisor
+    Kind kind
+    const void* means          # of the kept elements, where deviations are summed
+    int64_t runs               # those before `length`, kept and reduced ones in turn, the last one kept
+    const int64_t* sizes
 
 
-cdef inline void sum_columns(real* total, const real* x, int64_t rows, int64_t stride, int64_t w) noexcept nogil:
-    # total[j] = Σ_r x[r·stride + j].
-    cdef real side[2 * NARROW]
-    cdef real part[PANEL]
-    cdef int64_t beside = 1, wide, j
-    if stride == w:
-        while beside * w < NARROW and rows >= 16 * beside:
-            beside *= 2
-    if beside == 1:
-        tl_panel_sum(total, &part[0], x, rows, stride, w)
-        return
-    # `beside` neighbouring rows make one wide row; the sums of the wide rows are folded in half until one row is left.
-    wide = beside * w
-    tl_panel_sum(&side[0], &part[0], x, rows // beside, wide, wide)
-    x += rows // beside * wide
-    for j in range(rows % beside * w):
-        side[j] += x[j]
-    while beside > 1:
-        beside //= 2
-        for j in range(beside * w):
-            side[j] += side[beside * w + j]
-    for j in range(w):
-        total[j] = side[j]
+cdef inline void reduce_rows(Pass* p, real* dst, const real* src, const real* m, int64_t rows, int64_t n) noexcept nogil:
+    if p.kind == SUM:
+        tl_row_sums(dst, src, m, rows, n)
+    elif p.kind == SQUARES:
+        tl_row_squares(dst, src, m, rows, n)
+    elif p.kind == DEVIATIONS:
+        tl_row_deviations(dst, src, m, rows, n)
+    else:
+        tl_row_products(dst, src, m, rows, n)
+
+
+cdef inline void reduce_columns(Pass* p, real* dst, const real* src, const real* m, int64_t rows, int64_t w) noexcept nogil:
+    if p.kind == SUM:
+        tl_column_sums(dst, src, m, rows, p.width, w)
+    elif p.kind == SQUARES:
+        tl_column_squares(dst, src, m, rows, p.width, w)
+    elif p.kind == DEVIATIONS:
+        tl_column_deviations(dst, src, m, rows, p.width, w)
+    else:
+        tl_column_products(dst, src, m, rows, p.width, w)
+
+
+cdef inline int64_t kept_at(Pass* p, int64_t outer) noexcept nogil:
+    # The place among the kept elements of a place among those of the outer runs, kept and reduced ones.
+    cdef int64_t k, place = 0, step = 1
+    for k in range(p.runs - 1, -1, -1):
+        if (p.runs - 1 - k) % 2 == 0:
+            place += outer % p.sizes[k] * step
+            step *= p.sizes[k]
+        outer //= p.sizes[k]
+    return place
 
 
 cdef void pass_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Pass* p = <Pass*>context
     cdef real* dst = <real*>p.dst
     cdef const real* src = <const real*>p.src
+    cdef const real* m = <const real*>p.means
     cdef int64_t unit = chunk * p.units_per_chunk, stop = least(unit + p.units_per_chunk, p.units), rest, first, n, at, column, w
-    if p.width == 1 and p.segments == 1:
-        tl_row_sums(dst + unit, src + unit * p.length, stop - unit, p.length)
+    if p.width == 1 and p.segments == 1 and (m == NULL or p.runs < 2):
+        reduce_rows(p, dst + unit, src + unit * p.length, m + unit if m != NULL else NULL, stop - unit, p.length)
         divide(dst + unit, stop - unit, <real>p.divisor)
         return
     for unit in range(unit, stop):
@@ -96,53 +123,53 @@ cdef void pass_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         first = rest % p.segments * p.segment
         n = least(p.segment, p.length - first)
         at = (rest // p.segments * p.length + first) * p.width + column
+        if p.means != NULL:
+            m = <const real*>p.means + kept_at(p, rest // p.segments) * p.width + column
         if p.width == 1:
-            tl_row_sums(dst + rest, src + at, 1, n)
+            reduce_rows(p, dst + rest, src + at, m, 1, n)
+            divide(dst + rest, 1, <real>p.divisor)
         else:
             w = least(PANEL, p.width - column)
-            sum_columns(dst + rest * p.width + column, src + at, n, p.width, w)
+            reduce_columns(p, dst + rest * p.width + column, src + at, m, n, w)
             divide(dst + rest * p.width + column, w, <real>p.divisor)
 
 
-cdef int sum_run(real* dst, const void* src, int64_t outer, int64_t length, int64_t width, double divisor) noexcept nogil:
+cdef int run_passes(Pass* p, real* dst, int64_t outer, double divisor) noexcept nogil:
     # (outer, length, width) -> (outer, width), by as many passes as segments of segments need.
-    cdef Pass p
     cdef int slot = TL_SLOT_REDUCE_PASS_A
-    p.src = src
     p.outer = outer
-    p.length = length
-    p.width = width
-    p.panels = (width + PANEL - 1) // PANEL
-    p.segment = most(SEGMENT // least(width, PANEL) & ~63, 64)
+    p.panels = (p.width + PANEL - 1) // PANEL
+    p.segment = most(SEGMENT // least(p.width, PANEL) & ~63, 64)
     while True:
         p.segments = (p.length + p.segment - 1) // p.segment
         p.units = outer * p.segments * p.panels
-        p.units_per_chunk = most(SEGMENT // (least(p.segment, p.length) * least(width, PANEL)), 1)
+        p.units_per_chunk = most(SEGMENT // (least(p.segment, p.length) * least(p.width, PANEL)), 1)
         if p.segments == 1:
             p.dst = dst
             p.divisor = divisor
         else:
-            p.dst = scratch(slot, outer * p.segments * width * sizeof(real))
+            p.dst = scratch(slot, outer * p.segments * p.width * sizeof(real))
             if p.dst == NULL:
                 return TL_NO_MEMORY
             p.divisor = 1
-        parallel_for(<chunk_fn>pass_chunk[real], &p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
-                     outer * p.length * width * sizeof(real) * NS_PER_BYTE)
+        parallel_for(<chunk_fn>pass_chunk[real], p, (p.units + p.units_per_chunk - 1) // p.units_per_chunk,
+                     outer * p.length * p.width * sizeof(real) * NS_PER_BYTE)
         if p.segments == 1:
             return TL_OK
         p.src = p.dst
         p.length = p.segments
+        # What is left are parts.
+        p.kind = PRODUCT if p.kind == PRODUCT else SUM
+        p.means = NULL
         slot = TL_SLOT_REDUCE_PASS_A + TL_SLOT_REDUCE_PASS_B - slot
 
 
-# reduce_sum -----------------------------------------------------------------------------------------------------------------
-# ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating; floats: (divisor,).
-
-cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef int64_t runs = ints[0], first = 1 - ints[1], k, kept = 1, reduced = 1, outer, width = 1
+cdef int reduce_runs(real* out, const void* src, const int64_t* ints, double divisor, Kind kind, const real* means) noexcept nogil:
+    # ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating. `means` has one for each kept element.
+    cdef int64_t runs = ints[0], first = 1 - ints[1], k, i, kept = 1, reduced = 1, outer, width = 1
     cdef const int64_t* size = ints + 2
-    cdef const void* src = inp[0]
     cdef real* dst
+    cdef Pass p
     cdef int slot = TL_SLOT_REDUCE_AXIS_A, code
     for k in range(runs):
         if k % 2 == first:
@@ -152,32 +179,88 @@ cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* f
     if kept == 0:
         return TL_OK
     if reduced == 0:
-        memset(out[0], 0, kept * sizeof(real))
+        for i in range(kept):
+            out[i] = 1 if kind == PRODUCT else 0
+        divide(out, kept, <real>divisor)
         return TL_OK
     k = runs - 1
     if k >= 0 and k % 2 != first:
         width = size[k]
         k -= 1
+    p.src = src
+    p.kind = kind
+    p.means = means
+    p.runs = 0
+    p.sizes = size
     if k < 0:
         # Every reduced axis has size 1.
-        memcpy(out[0], src, kept * sizeof(real))
-        return TL_OK
+        if kind == SUM or kind == PRODUCT:
+            memcpy(out, src, kept * sizeof(real))
+            return TL_OK
+        p.length = 1
+        p.width = kept
+        return run_passes(&p, out, 1, divisor)
     outer = kept * reduced // width
     while True:
         outer //= size[k]
+        p.length = size[k]
+        p.width = width
+        p.runs = k
         if k < 2:
-            return sum_run(out[0], src, outer, size[k], width, floats[0])
+            return run_passes(&p, out, outer, divisor)
         dst = <real*>scratch(slot, outer * width * sizeof(real))
         if dst == NULL:
             return TL_NO_MEMORY
-        code = sum_run(dst, src, outer, size[k], width, 1)
+        code = run_passes(&p, dst, outer, 1)
         if code != TL_OK:
             return code
-        src = dst
+        p.src = dst
+        p.kind = PRODUCT if kind == PRODUCT else SUM
+        p.means = NULL
         outer //= size[k - 1]
         width *= size[k - 1]
         k -= 2
         slot = TL_SLOT_REDUCE_AXIS_A + TL_SLOT_REDUCE_AXIS_B - slot
+
+
+# reduce_sum -----------------------------------------------------------------------------------------------------------------
+# ints: (runs, whether the first is reduced, sizes…), kept and reduced runs alternating; floats: (divisor,).
+
+cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_runs(out[0], inp[0], ints, floats[0], SUM, <const real*>NULL)
+
+
+# reduce_prod, norm (the root of the sum of squares): ints as for reduce_sum. reduce_var: floats: (elements reduced, what their squared
+# distances from the mean are divided by).
+
+cdef int reduce_prod(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    return reduce_runs(out[0], inp[0], ints, 1, PRODUCT, <const real*>NULL)
+
+
+cdef int64_t kept_size(const int64_t* ints) noexcept nogil:
+    cdef int64_t k, n = 1
+    for k in range(ints[0]):
+        if k % 2 == ints[1]:
+            n *= ints[2 + k]
+    return n
+
+
+cdef int norm(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef int code = reduce_runs(out[0], inp[0], ints, 1, SQUARES, <const real*>NULL)
+    cdef real* y = out[0]
+    cdef int64_t i
+    for i in range(kept_size(ints)):
+        y[i] = <real>sqrt(y[i])
+    return code
+
+
+cdef int reduce_var(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef real* means = <real*>scratch(TL_SLOT_REDUCE_VALUES, kept_size(ints) * sizeof(real))
+    cdef int code
+    if means == NULL:
+        return TL_NO_MEMORY
+    code = reduce_runs(means, inp[0], ints, floats[0], SUM, <const real*>NULL)
+    return reduce_runs(out[0], inp[0], ints, floats[1], DEVIATIONS, <const real*>means) if code == TL_OK else code
 
 
 # The sum over the rows of a segment that come one after another, wider than NARROW: with the last of them out[0] has what `sum_run` has of
@@ -211,6 +294,7 @@ cdef void blocked_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
 cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef int64_t images = ints[INT_IMAGES], channels = ints[INT_CHANNELS]
     cdef Blocked b
+    cdef Pass p
     b.src, b.dst, b.length = <const float*>inp[0], <float*>out[0], ints[INT_POSITIONS]
     if images > 1:
         b.dst = <float*>scratch(TL_SLOT_REDUCE_AXIS_A, images * channels * 4)
@@ -218,7 +302,9 @@ cdef int reduce_sum_blocked(void** out, void** inp, const int64_t* ints, const d
             return TL_NO_MEMORY
     parallel_for(blocked_chunk, &b, images * channels // TL_LANES_f32, images * channels * b.length * 4 * NS_PER_BYTE)
     if images > 1:
-        return sum_run(<float*>out[0], b.dst, 1, images, channels, floats[0])
+        p.src, p.kind, p.means, p.runs, p.sizes = b.dst, SUM, NULL, 0, NULL
+        p.length, p.width = images, channels
+        return run_passes(&p, <float*>out[0], 1, floats[0])
     divide(b.dst, channels, <float>floats[0])
     return TL_OK
 
@@ -326,6 +412,9 @@ cdef int cumsum(real** out, void** inp, const int64_t* ints, const double* float
 
 KERNELS = {
     "reduce_sum:f32": <size_t>&reduce_sum[float], "reduce_sum:f64": <size_t>&reduce_sum[double],
+    "reduce_prod:f32": <size_t>&reduce_prod[float], "reduce_prod:f64": <size_t>&reduce_prod[double],
+    "reduce_var:f32": <size_t>&reduce_var[float], "reduce_var:f64": <size_t>&reduce_var[double],
+    "norm:f32": <size_t>&norm[float], "norm:f64": <size_t>&norm[double],
     "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
     "add_rows:f32": <size_t>&add_rows[float], "add_rows:f64": <size_t>&add_rows[double],
     "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],

@@ -1,0 +1,153 @@
+"""Special functions, element by element: of the normal distribution, and of the gamma function."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .ref import Ref
+
+
+class SpecialOps(Protocol):
+    """Special functions."""
+
+    def erfc(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Complementary error function: y = 1 − erf x, to the last places for large x too.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: −2/√π · e^(−x²)·g.
+        Source: Abramowitz & Stegun 1964, equation 7.1.2.
+        """
+        ...
+
+    def erfcx(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Scaled complementary error function: y = e^(x²)·erfc x, which underflows for no x.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: (2xy − 2/√π)·g.
+        """
+        ...
+
+    def erfinv(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Inverse error function: erf y = x; ±inf at ±1, NaN beyond.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: √π/2 · e^(y²)·g.
+        """
+        ...
+
+    def ndtr(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Normal distribution function: y = ½ erfc(−x/√2), to the last places far into the lower tail.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`, in [0, 1].
+        Derivative: e^(−x²/2)/√(2π)·g.
+        Source: Abramowitz & Stegun 1964, equation 26.2.2.
+        """
+        ...
+
+    def log_ndtr(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Logarithm of the normal distribution function, without underflow.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`, at most 0.
+        Derivative: e^(−x²/2)/√(2π)/Φ(x)·g.
+        """
+        ...
+
+    def ndtri(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Quantile of the normal distribution: Φ(y) = x; −inf at 0, inf at 1, NaN outside.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: √(2π)·e^(y²/2)·g.
+        """
+        ...
+
+    def xlogy(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Product with a logarithm: y = a·ln b, and 0 where a = 0, unless b is NaN.
+
+        Args:
+            a, b: arrays that broadcast to a shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: ln b·g to a, 0 where a = 0 and b ≤ 0; a/b·g to b, 0 where both are 0.
+        """
+        ...
+
+    def xlog1py(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Product with a logarithm: y = a·ln(1 + b), and 0 where a = 0, unless b is NaN.
+
+        Args:
+            a, b: arrays that broadcast to a shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: ln(1 + b)·g to a, 0 where a = 0 and b ≤ −1; a/(1 + b)·g to b, 0 where a = 0 and b = −1.
+        """
+        ...
+
+    def lgamma(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Logarithm of the gamma function: y = ln |Γ(x)|; inf at 0 and at whole numbers below it.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: ψ(x)·g.
+        Source: Abramowitz & Stegun 1964, equation 6.1.41.
+        """
+        ...
+
+    def digamma(self, x: Ref, *, name: str | None = None) -> Ref:
+        """Digamma function: y = ψ(x), the derivative of ln Γ(x); ∓inf at ±0, NaN at whole numbers below it.
+
+        Args:
+            x: `s`.
+
+        Returns: `s`.
+        Derivative: ψ′(x)·g.
+        Source: Abramowitz & Stegun 1964, equation 6.3.18.
+        """
+        ...
+
+    def polygamma(self, x: Ref, n: int, *, name: str | None = None) -> Ref:
+        """Polygamma function: y = ψ⁽ⁿ⁾(x), the derivative of order n of the digamma function.
+
+        Args:
+            x: `s`; where x < 0, n is at most 60.
+            n: the order, a whole number of at least 1.
+
+        Returns: `s`.
+        Raises: OptionError if n is no such number.
+        Derivative: ψ⁽ⁿ⁺¹⁾(x)·g.
+        Source: Abramowitz & Stegun 1964, equation 6.4.11.
+        """
+        ...
+
+    def betaln(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Logarithm of the beta function: y = ln Γ(a) + ln Γ(b) − ln Γ(a + b), without the cancellation of large terms.
+
+        Args:
+            a, b: arrays that broadcast to a shape `s`.
+
+        Returns: `s`.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: (ψ(a) − ψ(a + b))·g to a, (ψ(b) − ψ(a + b))·g to b.
+        """
+        ...

@@ -1,0 +1,136 @@
+"""Definitions of products, variances, norms, running reductions and order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .scalars import exp, number, sqrt
+
+
+def _count(x, axis):
+    return number(int(np.prod([x.shape[a] for a in axis], dtype=int)), x)
+
+
+def prod(x, *, axis, keepdims):
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
+def var(x, *, axis, keepdims, correction):
+    n = _count(x, axis)
+    deviation = x - np.sum(x, axis=axis, keepdims=True) / n
+    return np.sum(deviation * deviation, axis=axis, keepdims=keepdims) / max(n - number(correction, x), number(0, x))
+
+
+def norm(x, *, axis, keepdims):
+    return sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+# Running reductions: along an axis, or over all elements in row-major order where it is None.
+
+
+def _along(x, axis):
+    # The array with its axis first, and how to bring a result back; elements that are one array have one axis.
+    if axis is None:
+        return x.reshape(-1), lambda y: y
+    return np.moveaxis(x, axis, 0), lambda y: np.moveaxis(y, 0, axis)
+
+
+def recurrence(a, b, *, axis, lagged, reverse):
+    (a, _), (b, back) = _along(a, axis), _along(b, axis)
+    y = b.copy()
+    order = list(range(len(b)))[:: -1 if reverse else 1]
+    for before, j in pairwise(order):
+        y[j] = b[j] + (a[before] if lagged else a[j]) * y[before]
+    return back(y)
+
+
+def running_product(x, *, axis, exclusive=False, reverse=False):
+    x, back = _along(x, axis)
+    y = np.full(x.shape, number(1, x), dtype=x.dtype)
+    total = number(1, x)
+    for j in list(range(len(x)))[:: -1 if reverse else 1]:
+        product = total * x[j]
+        y[j] = total if exclusive else product
+        total = product
+    return back(y)
+
+
+def _cummax_places(x, axis):
+    places, back = _along(np.arange(x.size).reshape(x.shape), axis)
+    x, _ = _along(x, axis)
+    best = np.array(places)
+    for i in np.ndindex(x.shape[1:]):
+        top = 0
+        for j in range(len(x)):
+            v, t = x[(j, *i)], x[(top, *i)]
+            if v > t or (v != v and t == t):
+                top = j
+            best[(j, *i)] = places[(top, *i)]
+    return back(best)
+
+
+def cummax(x, *, axis):
+    places = _cummax_places(x, axis)
+    return x.reshape(-1)[places.reshape(-1)].reshape(places.shape)
+
+
+def cummax_index(x, *, axis):
+    return _cummax_places(x, axis)
+
+
+def cumlogsumexp(x, *, axis):
+    x, back = _along(x, axis)
+    exp(x[:0])
+    return back(np.logaddexp.accumulate(x, axis=0)) if x.size else back(x)
+
+
+# Order: NaN is the greatest, and equal elements stay in their order. Descending, the greatest come first.
+
+
+def argsort(x, *, axis, descending):
+    x, back = _along(x, axis)
+    y = np.empty(x.shape, dtype=np.int64)
+    for i in np.ndindex(x.shape[1:]):
+        line = x[(slice(None), *i)]
+        order = sorted(range(len(line)), key=lambda j, line=line: _rank(line[j]), reverse=descending)
+        y[(slice(None), *i)] = order
+    return back(y)
+
+
+def _rank(v):
+    return (1, 0) if v != v else (0, v)
+
+
+def sort(x, *, axis, descending):
+    index = argsort(x, axis=axis, descending=descending)
+    return x.reshape(-1)[index] if axis is None else np.take_along_axis(x, index, axis)
+
+
+def topk_index(x, *, k, axis, largest):
+    return np.take(argsort(x, axis=axis, descending=largest), range(k), axis=axis)
+
+
+def searchsorted(a, v, *, side):
+    def before(w, u):
+        return _rank(w) < _rank(u) or (side == "right" and _rank(w) == _rank(u))
+
+    return np.reshape([sum(before(w, u) for w in a) for u in v.flat], v.shape)
+
+
+DEFINITIONS = {
+    "sort": sort,
+    "argsort": argsort,
+    "_topk_index": topk_index,
+    "searchsorted": searchsorted,
+    "prod": prod,
+    "var": var,
+    "_norm": norm,
+    "_recurrence": recurrence,
+    "_running_product": running_product,
+    "cumprod": running_product,
+    "cummax": cummax,
+    "_cummax_index": cummax_index,
+    "cumlogsumexp": cumlogsumexp,
+}
