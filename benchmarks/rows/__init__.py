@@ -25,12 +25,7 @@ from rows.training import step_rows
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     groups = (
-<<<<<<< HEAD
-        *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, linear_algebra, convolutions, pools),
-        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows),
-=======
         *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, moments_and_order, linear_algebra, convolutions, pools),
-        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, optimizer_rows),
->>>>>>> ce0c4961dabe21ab140f545e0e7d5ed418078d59
+        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows),
     )
     return [row for group in groups for row in group()]

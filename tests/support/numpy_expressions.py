@@ -283,7 +283,6 @@ x == x
 x != p
 x == 1
 (x > 0).sum()
-<<<<<<< HEAD
 (x > 0) & (x < p)
 (x > 0) | np.array([True, False, True])
 (x > 0) ^ True
@@ -311,7 +310,6 @@ np.where([True, False, True], x, p)
 np.not_equal(x, v)
 np.less(0, x)
 x * (x > 0)
-=======
 np.zeros_like(x, dtype=int)
 np.full_like(x, 2.5, shape=(2,))
 np.astype(x, np.float32)
@@ -319,7 +317,6 @@ x.astype(bool)
 x[0, 0] + x[1]
 [r[0] + 1 for r in x]
 x.take([0, 1])
->>>>>>> 642594ad034f3ac1dab5b80504d3055eb3eca21f
 """
 
 #: Behave as NumPy where there are values, and raise while a program is recorded.
@@ -372,13 +369,6 @@ x[np.newaxis, :]
 x[::-1, ::-1]
 x[..., ::-1]
 x[[1, 0, 1], [0, 1, 2]]
-<<<<<<< HEAD
-x[np.array([0, 1])]
-v[np.array([True, False, True])]
-x[0, [0, 2]]
-=======
-x.prod()
->>>>>>> 642594ad034f3ac1dab5b80504d3055eb3eca21f
 x.round(1)
 x.any()
 x.all()
