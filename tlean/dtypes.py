@@ -37,6 +37,7 @@ SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 #: The dtype as the names of kernels end.
 SUFFIX = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
 
+
 def promoted(dtypes: Iterable[str]) -> str:
     """The dtype that holds values of all of these: a float before integers, the wider before the narrower."""
     several = set(dtypes)

@@ -241,7 +241,7 @@ def beside(x: Any, value: Any) -> Any:
     except OverflowError:
         raise OptionError("a number beside an array must be one that a float holds, got a longer integer") from None
     full = x.ops._full(shape=(), value=number, dtype=str(x.dtype) if x.dtype in FLOATS else None)
-    return x.ops.broadcast_to(full, tuple(x.shape)) if strict else full
+    return x.ops.broadcast_to(full, tuple(x.shape)) if getattr(x.ops, "strict_shapes", False) else full
 
 
 def compare(x: Any, op: str, other: Any) -> Any:

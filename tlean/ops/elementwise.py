@@ -477,11 +477,3 @@ elementwise(
     algebraic=False,
     source="Hendrycks & Gimpel 2016, section 2",
 )
-
-
-# Not formulas of their inputs -------------------------------------------------------------------------------------------
-
-
-
-    vjp = no_gradient
-    jvp = no_tangent

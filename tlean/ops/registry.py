@@ -25,7 +25,7 @@ from typing import Any
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-from ..shapes import Shape, Spec, as_spec
+from ..shapes import Spec, as_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48

@@ -237,7 +237,7 @@ def _maximum(*outs: Argument) -> Planner:
 
 def _truth(every: int) -> Planner:
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        runs, kept, count = _runs(ints)
+        runs, kept, count = runs_of(ints)
         return Plan((by_rows("k_truth", kept, count, Out(0), In(0), runs, every),))
 
     return plan

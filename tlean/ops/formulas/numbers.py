@@ -78,7 +78,9 @@ elementwise(
     },
     "a to the power of b, both arrays: 1 where b is 0; NaN where a < 0 and b is not whole.",
     kinds="positive",
-    more=lambda: _pairs((0.0, 0.0), (0.0, 2.0), (-0.0, 3.0), (0.0, -1.0), (-2.0, 3.0), (-2.0, 0.5), (nan, 0.0), (1.0, nan), (inf, -1.0), (4.0, 0.5)),
+    more=lambda: _pairs(
+        (0.0, 0.0), (0.0, 2.0), (-0.0, 3.0), (0.0, -1.0), (-2.0, 3.0), (-2.0, 0.5), (nan, 0.0), (1.0, nan), (inf, -1.0), (4.0, 0.5)
+    ),
 )
 elementwise(
     "rsqrt(x)",

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from . import attention, conv, convert, create, indexing, integers, layout, linalg, loss, norm, optim, pool, random, reduce, statistics
 
 DEFINITIONS: dict[str, Callable] = {}
