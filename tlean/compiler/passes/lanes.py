@@ -91,7 +91,7 @@ class _Lanes:
         """The next node of the program."""
         record, made, out = node.record, node.outputs[0], self.out
         # What is computed of integers alone has kernels on bytes.
-        form = None if record.whole(self.graph._specs_of(node.inputs), node.options) else _form(record)
+        form = None if record.whole(out._specs_of(node.inputs), node.options) else _form(record)
         if form is not None and self.as_lanes(node, form):
             return
         source = node.inputs[0] if len(node.inputs) == 1 else None
