@@ -16,10 +16,7 @@ back in its operand's dtype. What makes an array of no float operand has an opti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .errors import DTypeError, OptionError
@@ -38,53 +35,6 @@ INTEGERS = ("int64", "int32", "bool")
 SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 #: The dtype as the names of kernels end.
 SUFFIX = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
-
-Shape = tuple[int, ...]
-
-
-class _Size:
-    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
-    def __get__(self, spec: Spec, owner: type) -> int:
-        n = spec.__dict__["size"] = math.prod(spec.shape)
-        return n
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A shape and a dtype: what is known of an array before it exists.
-
-    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
-    """
-
-    shape: Shape
-    dtype: str = FLOAT
-
-    #: The number of elements.
-    size = _Size()
-
-    def __post_init__(self) -> None:
-        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
-        if type(self.dtype) is not str and isinstance(self.dtype, str):
-            object.__setattr__(self, "dtype", str(self.dtype))
-
-    def resolved(self, float_dtype: str) -> Spec:
-        """The same with `"float"` replaced by the program's float dtype.
-
-        Args:
-            float_dtype: "float32" or "float64".
-        """
-        return known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
-
-
-def as_spec(out: Any, dtype: str) -> Spec:
-    """What a shape rule gave: a spec as it is, a shape of that dtype."""
-    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
-
-
-@lru_cache(maxsize=65536)
-def known_spec(shape: Shape, dtype: str) -> Spec:
-    """The spec: one object for equal ones, as a program of many nodes has few of them."""
-    return Spec(shape, dtype)
 
 
 def promoted(dtypes: Iterable[str]) -> str:

@@ -1,10 +1,14 @@
-"""Geometry of broadcasting, reductions, convolutions and pools: pure functions on tuples of ints."""
+"""Geometry of broadcasting, reductions, convolutions and pools: pure functions on tuples of ints; and shapes with their dtypes."""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
+from .dtypes import FLOAT
 from .errors import IndexRangeError, OptionError, ShapeError
 
 Shape = tuple[int, ...]
@@ -162,3 +166,46 @@ def conv_out(size_in: int, kernel: int, stride: int, padding: int, dilation: int
 def conv_transpose_out(size_in: int, kernel: int, stride: int, padding: int, output_padding: int, dilation: int) -> int:
     """Size of a transposed convolution along one axis: (in−1)s − 2p + dil(k−1) + output_padding + 1 (Dumoulin & Visin 2016, ch. 4)."""
     return (size_in - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+
+
+# Shapes with their dtypes -----------------------------------------------------------------------------------------------
+
+
+class _Size:
+    # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
+    def __get__(self, spec: Spec, owner: type) -> int:
+        n = spec.__dict__["size"] = math.prod(spec.shape)
+        return n
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A shape and a dtype: what is known of an array before it exists.
+
+    `dtype` is `"float32"`, `"float64"`, `"int64"`, `"int32"`, `"bool"`, or `"float"` for the float dtype of the program.
+    """
+
+    shape: Shape
+    dtype: str = FLOAT
+
+    #: The number of elements.
+    size = _Size()
+
+    def __post_init__(self) -> None:
+        # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
+        if type(self.dtype) is not str and isinstance(self.dtype, str):
+            object.__setattr__(self, "dtype", str(self.dtype))
+
+    def resolved(self, float_dtype: str) -> Spec:
+        """The same with `"float"` replaced by the program's float dtype.
+
+        Args:
+            float_dtype: "float32" or "float64".
+        """
+        return known_spec(self.shape, float_dtype) if self.dtype == FLOAT else self
+
+
+@lru_cache(maxsize=65536)
+def known_spec(shape: Shape, dtype: str) -> Spec:
+    """One object for equal specs: a program of many nodes has few of them."""
+    return Spec(shape, dtype)

@@ -10,14 +10,30 @@ from kernel_calls import FLOATS, KERNEL, last_cache_bytes, usable_instruction_se
 
 from tlean._core import threads
 from tlean.ops import expression as ex
-from tlean.ops.elementwise import FORMULAS
+from tlean.ops.elementwise import FORMULAS, LANES, formula_of_kernel
 
 INNER = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int64, ctypes.POINTER(ctypes.c_double), ctypes.c_int
 )
-NUMBERS = {"c": 2.5, "lo": -0.5, "hi": 0.75, "slope": 0.01, "alpha": 1.5, "eps": 1e-6, "exact": 0.0, "value": 3.0}
+NUMBERS = {
+    "rtol": 0.25,
+    "atol": 0.1,
+    "equal_nan": 1.0,
+    "c": 2.5,
+    "lo": -0.5,
+    "hi": 0.75,
+    "slope": 0.01,
+    "alpha": 1.5,
+    "eps": 1e-6,
+    "exact": 0.0,
+    "value": 3.0,
+}
 ISAS = usable_instruction_sets("elementwise")
 SUFFIXES = {"f32": "f", "f64": ""}
+
+#: Formulas of numbers, with the forms on lanes of those of Booleans; and these themselves.
+OF_NUMBERS = [n for n, f in (FORMULAS | LANES).items() if f.inputs and f.lanes is None]
+OF_BOOLEANS = [n for n, f in FORMULAS.items() if f.lanes is not None]
 
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", FLOATS)
@@ -44,17 +60,21 @@ def call(isa, key, inputs, floats=(), out=None, accumulate=0):
 
 
 def case(name, dtype, n):
-    formula = FORMULAS[name]
+    formula = formula_of_kernel(name)
     rng = np.random.default_rng(n)
     inputs = [rng.normal(size=n).astype(FLOATS[dtype]) for _ in formula.inputs]
+    if name in OF_BOOLEANS or name in LANES:
+        # Equal numbers, zeros and NaN among them; Booleans are bytes.
+        inputs = [np.where(rng.random(n) < 0.1, np.nan, np.round(x)).astype(x.dtype) for x in inputs]
+        inputs = [x > 0 if i in formula.booleans else x for i, x in zip(formula.inputs, inputs, strict=True)]
     return f"{name}:{dtype}", inputs, [NUMBERS.get(p, 0.75) for p in formula.parameters]
 
 
 @each_isa
 @each_dtype
-@pytest.mark.parametrize("name", [n for n, f in FORMULAS.items() if f.inputs])
+@pytest.mark.parametrize("name", OF_NUMBERS)
 def test_value_store_accumulate_alias(isa, dtype, name):
-    formula = FORMULAS[name]
+    formula = formula_of_kernel(name)
     for n in (0, 1, 7, 67):
         key, inputs, floats = case(name, dtype, n)
         out = call(isa, key, inputs, floats)
@@ -73,7 +93,25 @@ def test_value_store_accumulate_alias(isa, dtype, name):
 
 @each_isa
 @each_dtype
-@pytest.mark.parametrize("name", [n for n, f in FORMULAS.items() if f.inputs])
+@pytest.mark.parametrize("name", OF_BOOLEANS)
+def test_booleans(isa, dtype, name):
+    """Kernels with bytes among their operands: the form on lanes, in chunks too."""
+    formula = FORMULAS[name]
+    alone = formula.booleans == set(formula.inputs)
+    for n in (0, 1, 7, 67, 3 * 16384 + 5):
+        key, inputs, floats = case(name, dtype, n)
+        out = np.full(n, 9, np.uint8 if formula.condition else FLOATS[dtype])
+        call(isa, f"{name}:b8" if alone else key, inputs, floats, out)
+        want = call(isa, f"{name}_lanes:{dtype}", [x.astype(FLOATS[dtype]) for x in inputs], floats)
+        assert np.array_equal(out.astype(FLOATS[dtype]), want, equal_nan=True)
+        if not formula.condition:
+            start = np.linspace(-2, 2, n, dtype=FLOATS[dtype])
+            assert np.array_equal(call(isa, key, inputs, floats, start.copy(), 1), start + out, equal_nan=True)
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("name", OF_NUMBERS)
 def test_bits_depend_on_the_element_alone(isa, dtype, name):
     # Not on its place in a vector or block, nor on the number of threads.
     key, inputs, floats = case(name, dtype, 3 * 16384 + 5)
@@ -118,9 +156,9 @@ def test_what_a_select_takes_keeps_its_bits(isa, dtype, name):
     # Some instruction sets add nothing to it on the way (TL_PLAINLY).
     every = np.array([0.0, -0.0, 1.5, -1.5, np.inf, -np.inf, np.nan, 1e-45, -5e-324] * 8, FLOATS[dtype])
     inside = {"where": 1.0, "_where_grad_a": 1.0, "_where_grad_b": 0.0, "_relu_grad": 1.0, "_clamp_grad": 0.1}[name]
-    chosen = np.full_like(every, inside)
+    chosen = np.full(every.shape, inside, bool if "where" in name else every.dtype)
     inputs = [chosen, every, every[::-1].copy()] if name == "where" else [every, chosen]
-    out = call(isa, f"{name}:{dtype}", inputs, [NUMBERS.get(p, 0.75) for p in FORMULAS[name].parameters])
+    out = call(isa, f"{name}:{dtype}", inputs, [NUMBERS.get(p, 0.75) for p in FORMULAS[name].parameters], np.empty_like(every))
     word = np.uint32 if dtype == "f32" else np.uint64
     assert np.array_equal(out.view(word), every.view(word))
 

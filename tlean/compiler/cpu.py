@@ -149,17 +149,16 @@ def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, rows
     return Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, 0, stretcher, *rows)
 
 
+def _sized(graph: Graph, group: Sequence[Bound], dtype: str) -> dict[int, int]:
+    # What operands of other dtypes are counted from: arrays that are converted, and Booleans that are made.
+    values = [v for op in group if op.converts for v in (*op.reads, op.made) if graph.specs[v].dtype != dtype]
+    return {v: SIZED + BYTES * SIZES[graph.specs[v].dtype] for v in values}
+
+
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
     dtype = group_dtype(graph, group[-1])
     suffix = SUFFIX[dtype]
-    # Of another dtype are what is converted, and Booleans that are made.
-    sized = {
-        v: SIZED + BYTES * SIZES[graph.specs[v].dtype]
-        for op in group
-        if op.converts
-        for v in (*op.reads, op.made)
-        if graph.specs[v].dtype != dtype
-    }
+    sized = _sized(graph, group, dtype)
     elements = graph.specs[group[-1].made].size
     summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
     stretched = stretched_inputs(group, elements, {*visible, *summed})

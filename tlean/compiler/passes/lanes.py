@@ -39,17 +39,17 @@ def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> B
     last = made[visible[0]]
     if (last is op) == formula.condition or (formula.condition and last.reads != (op.made,)):
         return None
-    loads = [made.get(v) if name in formula.booleans else None for name, v in zip(formula.inputs, op.reads, strict=True)]
-    if {*map(id, filter(None, loads)), id(op), id(last)} != set(map(id, group)) or sum(x is not None for x in loads) < len(
-        formula.booleans
-    ):
+    # Its Booleans are bytes that are read as lanes here, and nothing else is made here.
+    loads = [made.get(v) for v in op.reads]
+    for name, load in zip(formula.inputs, loads, strict=True):
+        if (load is not None) != (name in formula.booleans) or (load is not None and load.specs[0].dtype != "bool"):  # type: ignore[union-attr]
+            return None
+    if {id(op), id(last), *(id(load) for load in loads if load is not None)} != set(map(id, group)):
         return None
     inputs = tuple([i if load is None else load.node.inputs[0] for i, load in zip(op.node.inputs, loads, strict=True)])
     reads = tuple([v if load is None else load.reads[0] for v, load in zip(op.reads, loads, strict=True)])
-    node = GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name)
     specs = tuple([s if load is None else load.specs[0] for s, load in zip(op.specs, loads, strict=True)])
-    # Lanes that are not made of bytes may be other numbers than 1 and 0.
-    return None if any(s is None or s.dtype not in ("bool", *FLOATS) for s in specs) else Bound(node, reads, specs)
+    return Bound(GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name), reads, specs)
 
 
 def _form(record: OpDef) -> Formula | None:

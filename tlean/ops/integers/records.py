@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...dtypes import Shape
-from ...shapes import broadcast_shapes, size
+from ...shapes import Shape, broadcast_shapes, size
 from ..registry import OpDef, defop, no_gradient, no_tangent
 from ..samples import Arr, Sample, bad, good
 from .forms import INTEGER_FORMULAS
