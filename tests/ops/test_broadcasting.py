@@ -16,13 +16,9 @@ from tlean.interpreters.eager import EagerOps
 from tlean.ops import all_ops
 from tlean.reference.interpreter import Reference
 
-<<<<<<< HEAD
 OPS = {r.name: len(r.inputs) for r in all_ops(internal=False) if r.broadcasts and not r.whole_inputs}
-=======
-OPS = {r.name: len(r.inputs) for r in all_ops(internal=False) if r.broadcasts}
 #: Those whose values are Booleans, through which nothing flows.
 BOOLEAN = {r.name for r in all_ops(internal=False) if r.out_dtype == "bool"}
->>>>>>> bo_seen
 few = settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
