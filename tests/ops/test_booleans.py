@@ -78,7 +78,8 @@ def test_operators_and_plain_numbers():
     for v in (session.leaf(x), as_tensor(x)):
         for found, wanted in (
             ((v > 0) & (v < 1.5), (x > 0) & (x < 1.5)), ((v > 0) | np.ones(5, bool), np.ones(5)), (~(v >= 0), x < 0),
-            (True ^ (v > 0), x <= 0), (v != 1, x != 1), (v > 0, x > 0), (v == np.float32(1), x == 1), ((v > 0).any(), True), ((v > 0).all(), False),
+            (True ^ (v > 0), x <= 0),
+            (v != 1, x != 1), (v > 0, x > 0), (v == np.float32(1), x == 1), ((v > 0).any(), True), ((v > 0).all(), False),
         ):  # fmt: skip
             assert found.dtype == "bool" and isinstance(found, type(v)) and np.array_equal(np.asarray(found), wanted)
         assert bool(v.sum() > -1) and not bool((v > 0).all())

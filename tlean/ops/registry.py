@@ -25,7 +25,9 @@ from typing import Any
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-from ..shapes import Spec, as_spec
+from ..shapes import Shape as Shape
+from ..shapes import Spec as Spec
+from ..shapes import as_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
@@ -161,10 +163,10 @@ class OpDef:
             if self.integers is not None:
                 clean = self.integers.numbers(clean, dtypes)
             out = self.rules.shape(*shapes, **clean)
-            outs = [as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
+            outs = [_as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
             if self.residuals:
                 rest = self.rules.residual_specs(*shapes, **clean)
-                outs += [as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
+                outs += [_as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
                     raise ShapeError(f"a result must have at most 2^48 elements, not {o.size}")
@@ -264,6 +266,10 @@ def _check_numbers(values: Iterable[Any]) -> None:
             raise OptionError(f"an integer fits 64 bits, not {v}")
         if isinstance(v, list | tuple):
             _check_numbers(v)
+
+
+def _as_spec(out: Any, dtype: str) -> Spec:
+    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
 
 
 _OPS: dict[str, OpDef] = {}

@@ -90,7 +90,8 @@ class _Lanes:
     def add(self, node: GraphNode) -> None:
         """The next node of the program."""
         record, made, out = node.record, node.outputs[0], self.out
-        form = _form(record)
+        # What is computed of integers alone has kernels on bytes.
+        form = None if record.whole(out._specs_of(node.inputs), node.options) else _form(record)
         if form is not None and self.as_lanes(node, form):
             return
         source = node.inputs[0] if len(node.inputs) == 1 else None
@@ -110,10 +111,8 @@ class _Lanes:
         out.nodes.append(node)
 
     def as_lanes(self, node: GraphNode, form: Formula) -> bool:
-        """Record a node in its form on lanes; False for one of integers, and for one of Booleans alone of which none is in lanes."""
+        """Record a node in its form on lanes; False for one of Booleans alone of which none is in lanes."""
         out, record = self.out, node.record
-        if record.whole(out._specs_of(node.inputs), node.options):
-            return False
         formula = FORMULAS[record.kernel]
         dtype = record.dtypes_at(out._specs_of(node.inputs), node.options, out.dtype).works
         if dtype == "bool":
