@@ -163,10 +163,10 @@ class OpDef:
             if self.integers is not None:
                 clean = self.integers.numbers(clean, dtypes)
             out = self.rules.shape(*shapes, **clean)
-            outs = [_as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
+            outs = [as_spec(o, dtypes.result).resolved(dtypes.own) for o in (out if len(self.outputs) > 1 else [out])]
             if self.residuals:
                 rest = self.rules.residual_specs(*shapes, **clean)
-                outs += [_as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
+                outs += [as_spec(o, FLOAT).resolved(dtypes.own) for o in rest]
             for o in outs:
                 if o.size > _MOST_ELEMENTS:
                     raise ShapeError(f"a result must have at most 2^48 elements, not {o.size}")
@@ -266,10 +266,6 @@ def _check_numbers(values: Iterable[Any]) -> None:
             raise OptionError(f"an integer fits 64 bits, not {v}")
         if isinstance(v, list | tuple):
             _check_numbers(v)
-
-
-def _as_spec(out: Any, dtype: str) -> Spec:
-    return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
 
 
 _OPS: dict[str, OpDef] = {}

@@ -30,7 +30,10 @@ typedef void (*tl_inner)(void *out, void **in, int64_t n, const double *floats, 
 
 /* What the loop over chunks needs to know of a kernel: the bytes of an element of each operand, the output first. `work` is in picoseconds
  * per element, roughly. */
-typedef struct { const char *name; tl_kernel kernel; tl_inner inner; int inputs; int sizes[4]; int work; int adds; int fuses; } tl_entry;
+enum { TL_MOST_INPUTS = MOST_INPUTS };
+typedef struct {
+    const char *name; tl_kernel kernel; tl_inner inner; int inputs; int sizes[TL_MOST_INPUTS + 1]; int work; int adds; int fuses;
+} tl_entry;
 
 /* The loop over chunks on several threads; set when the module is imported. */
 static int (*tl_in_chunks)(const tl_entry *, void **out, void **in, int64_t n, const double *floats, int accumulate);
@@ -98,7 +101,7 @@ def files() -> dict[str, str]:
     formulas = [*FORMULAS.values(), *LANES.values(), _COPY]
     of = {dtype: [f for f in formulas if (dtype in BOOLEANS) == _of_booleans(f)] for dtype in TYPES}
     entries = [(f, dtype) for dtype in TYPES for f in of[dtype]]
-    parts = [_PREAMBLE, *(f'#include "elementwise_{dtype}.h"\n' for dtype in TYPES)]
+    parts = [_PREAMBLE.replace("MOST_INPUTS }", f"{max(len(f.inputs) for f in formulas)} }}"), *(f'#include "elementwise_{dtype}.h"\n' for dtype in TYPES)]
     parts.append(f"\nenum {{ TL_ENTRIES = {len(entries)} }};\nstatic const tl_entry tl_entries[TL_ENTRIES];\n")
     parts += [f"TL_KERNEL({f.name}_{dtype}, {i})\n" for i, (f, dtype) in enumerate(entries)]
     parts += [_ACCUMULATE.format(dtype=dtype) for dtype in DTYPES]

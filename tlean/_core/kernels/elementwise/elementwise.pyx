@@ -11,11 +11,13 @@ cdef extern from "elementwise_kernels.h" nogil:
         void* kernel
         tl_inner inner
         int inputs
-        int sizes[4]
+        int* sizes
         int work
         int adds
         int fuses
     const tl_entry* tl_entries
+    enum:
+        TL_MOST_INPUTS
     int TL_ENTRIES
     int64_t TL_CHUNK
     int (*tl_in_chunks)(const tl_entry* entry, void** out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
@@ -41,7 +43,7 @@ cdef extern from "plan/chain_machine.h" nogil:
 cdef struct Job:
     const tl_entry* entry
     char* out
-    char* inp[3]
+    char* inp[TL_MOST_INPUTS]
     int64_t n
     const double* floats
     int accumulate
@@ -49,7 +51,7 @@ cdef struct Job:
 
 
 cdef void run_span(Job* job, int64_t start, int64_t count, void* out) noexcept nogil:
-    cdef void* inp[3]
+    cdef void* inp[TL_MOST_INPUTS]
     cdef int k
     for k in range(job.entry.inputs):
         inp[k] = job.inp[k] + start * job.entry.sizes[1 + k]
