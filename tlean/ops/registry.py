@@ -91,13 +91,11 @@ class OpDef:
     @property
     def whole_inputs(self) -> frozenset[str]:
         """The inputs that take no floats."""
-        only = self.integers is not None and self.integers.only
-        return self.integer | self.numbers if only else self.integer
+        return self.integer | self.numbers if self.integers is not None and self.integers.only else self.integer
 
     def __post_init__(self) -> None:
         if self.integers is not None:
-            taken = {n for n in self.inputs if n not in self.dtypes and n not in self.integers.others}
-            object.__setattr__(self, "numbers", frozenset(taken))
+            object.__setattr__(self, "numbers", frozenset(self.inputs) - set(self.dtypes) - set(self.integers.others))
         object.__setattr__(self, "spreads", self.name == "broadcast_to")
         object.__setattr__(self, "integer", frozenset(n for n, dtype in self.dtypes.items() if dtype in INTEGERS))
         if self.host is not None:
