@@ -16,6 +16,7 @@ back in its operand's dtype. What makes an array of no float operand has an opti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

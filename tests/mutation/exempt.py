@@ -222,7 +222,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys("compiler/cpu.py::_fused", "filter removed", "s.kind != COLUMN -> True"),
-        "an op of its own or a step of a run: a matter of time alone",
+        "a separate op or a step of a run: a matter of time alone",
     ),
     **dict.fromkeys(
         _keys(
@@ -231,7 +231,7 @@ EQUIVALENT: dict[str, str] = {
             "op.spreads or (op.stretches and stretched_input(op).kind == COLUMN)"
             " -> (op.spreads and (op.stretches and stretched_input(op).kind == COLUMN))",
         ),
-        "an op of its own or a step of a run: a matter of time alone",
+        "a separate op or a step of a run: a matter of time alone",
     ),
     **dict.fromkeys(
         _keys("compiler/passes/fuse.py::_Grouping._group_for", "function", "sorted -> list", "max -> min"),
@@ -265,7 +265,7 @@ EQUIVALENT: dict[str, str] = {
             "condition is true",
             "node.record.differentiable and active.intersection(i for i in node.inputs if i is not None) -> True",
         ),
-        "cotangents that nobody asks for are pruned: a matter of time alone",
+        "cotangents that are not needed are pruned: a matter of time alone",
     ),
     **dict.fromkeys(
         _keys("compiler/arrange.py::arrange", "constant", "0 -> (-1)", number=2, line="places.append((NOWHERE, 0))"),

@@ -101,7 +101,10 @@ def files() -> dict[str, str]:
     formulas = [*FORMULAS.values(), *LANES.values(), _COPY]
     of = {dtype: [f for f in formulas if (dtype in BOOLEANS) == _of_booleans(f)] for dtype in TYPES}
     entries = [(f, dtype) for dtype in TYPES for f in of[dtype]]
-    parts = [_PREAMBLE.replace("MOST_INPUTS }", f"{max(len(f.inputs) for f in formulas)} }}"), *(f'#include "elementwise_{dtype}.h"\n' for dtype in TYPES)]
+    parts = [
+        _PREAMBLE.replace("MOST_INPUTS }", f"{max(len(f.inputs) for f in formulas)} }}"),
+        *(f'#include "elementwise_{dtype}.h"\n' for dtype in TYPES),
+    ]
     parts.append(f"\nenum {{ TL_ENTRIES = {len(entries)} }};\nstatic const tl_entry tl_entries[TL_ENTRIES];\n")
     parts += [f"TL_KERNEL({f.name}_{dtype}, {i})\n" for i, (f, dtype) in enumerate(entries)]
     parts += [_ACCUMULATE.format(dtype=dtype) for dtype in DTYPES]

@@ -175,7 +175,7 @@ TL_INLINE double tl_stirling_tail(double z) {
     return TL_FMA(odd, z, even);
 }
 
-/* ln Γ(x) for x > 0: c·ln v + z·P(z), with z the distance from 0, 1, 2 or 3 and the logarithm that the recurrence asks for; Stirling's series
+/* ln Γ(x) for x > 0: c·ln v + z·P(z), with z the distance from 0, 1, 2 or 3 and the logarithm that the recurrence needs; Stirling's series
  * from 3.5 on. The logarithm and its product are sums of two, since the rest takes most of them away. */
 TL_INLINE double tl_lgamma(double x) {
     double z = x < 0.5 ? x : x < 1.35 ? x - 1.0 : x < 2.5 ? x - 2.0 : x - 3.0;

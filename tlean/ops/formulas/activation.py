@@ -137,7 +137,7 @@ def glu(ops: Any, x: Any, axis: int = -1, name: str | None = None) -> Any:
         k = normalize_axis(axis, len(shape))
         if shape[k] % 2:
             raise ShapeError("the axis must have an even size")
-    except (ShapeError, IndexError) as error:
+    except (ShapeError, IndexRangeError) as error:
         raise complete(error, "glu", [describe("x", shape, x.dtype), f"axis={axis!r}"]) from None
     half = shape[k] // 2
     starts = [tuple(half * part if j == k else 0 for j in range(len(shape))) for part in (0, 1)]

@@ -86,7 +86,8 @@ def _check_order(options: dict[str, Any]) -> None:
 
 elementwise(
     "polygamma(x, *, n)", "polygamma(x, order)", {"x": "g*polygamma(x, order + 1)"}, "The derivative of order n of ψ.",
-    check=_check_order, values=lambda options: {"order": options["n"]}, algebraic=False, kinds="positive", calls=({"n": 1}, {"n": 2}, {"n": 3}),
+    check=_check_order, values=lambda options: {"order": options["n"]}, algebraic=False, kinds="positive",
+    calls=({"n": 1}, {"n": 2}, {"n": 3}),
     more=lambda: [
         *(good(Arr((5,), "values", data=(0.0, -1.0, -2.5, 30.0, inf)), n=n, smooth=False) for n in (1, 2)),
         bad("OptionError", (3,), n=0), bad("OptionError", (3,), n=1.5),

@@ -171,7 +171,7 @@ ARRAYS: dict[str, Callable[..., Any]] = {
     "fmod": np.fmod,
     "power": np.power,
     **{
-        name: _real(name, function)
+        name: _real(name, function)  # type: ignore[arg-type]
         for name, function in {
             "hypot": np.hypot, "cbrt": np.cbrt, "exp2": np.exp2, "log2": np.log2, "log10": np.log10,
             "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
