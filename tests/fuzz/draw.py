@@ -242,6 +242,9 @@ class Builder:
 
     def _call(self, record: OpDef, sample: Sample, arrs: list[Arr | None], attempt: int) -> int | None:
         rng = self.rng
+        # Where a Boolean is taken, so is any number.
+        taken = [record.dtypes.get(n) for n in record.inputs] if not record.variadic else []
+        arrs = [Arr(a.shape) if a and k < len(taken) and taken[k] == "truth" else a for k, a in enumerate(arrs)]
         shapes: list[tuple[int, ...] | None] = [None if a is None else tuple(a.shape) for a in arrs]
         options = dict(sample.options)
         if attempt < 5:

@@ -13,10 +13,17 @@ def _pick_back(x, k, y, g):
     return made, None
 
 
+#: Of infinities and NaNs NumPy's functions warn.
+_quiet = np.errstate(all="ignore")
+
 #: Name → the op, with first derivatives in both directions and no second ones. `own_same` gives back the memory that it was given.
 OWN = {
-    "own_wave": tl.custom_op(lambda x: np.sin(2 * x), lambda x, y, g: 2 * np.cos(2 * x) * g, lambda x, t: 2 * np.cos(2 * x) * t),
-    "own_product": tl.custom_op(lambda a, b: a * b, lambda a, b, y, g: (g * b, g * a), lambda a, b, s, t: s * b + a * t),
+    "own_wave": tl.custom_op(
+        _quiet(lambda x: np.sin(2 * x)), _quiet(lambda x, y, g: 2 * np.cos(2 * x) * g), _quiet(lambda x, t: 2 * np.cos(2 * x) * t)
+    ),
+    "own_product": tl.custom_op(
+        _quiet(lambda a, b: a * b), _quiet(lambda a, b, y, g: (g * b, g * a)), _quiet(lambda a, b, s, t: s * b + a * t)
+    ),
     "own_total": tl.custom_op(
         lambda x: x.sum(), lambda x, y, g: np.broadcast_to(g, x.shape), lambda x, t: t.sum(), shape=()
     ),
