@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ...errors import OptionError, ShapeError, complete, describe
+from ...errors import IndexRangeError, OptionError, ShapeError, complete, describe
 from ...shapes import normalize_axis
 from ..elementwise import elementwise, number
 from ..registry import array, composite
