@@ -64,5 +64,7 @@ def elementwise_samples(
     if option:
         samples.append(bad("OptionError", *(Arr((2,), kinds) for _ in inputs), **{**calls[0], option: "one"}))
     if len(inputs) > 1:
-        more = more + [good(*(Arr(s, kinds) for s in stretched[-len(inputs) :]), **calls[0]) for stretched in _STRETCHED]
+        # Of more than three inputs the first ones have one shape.
+        every = [(s[0],) * (len(inputs) - 3) + s[-len(inputs) :] for s in _STRETCHED]
+        more = more + [good(*(Arr(s, kinds) for s in stretched), **calls[0]) for stretched in every]
     return samples + more

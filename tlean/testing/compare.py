@@ -36,7 +36,8 @@ def compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, w
         return
     found, expected = found.astype(np.float64), expected.astype(np.float64)
     scale = max(largest(found), largest(expected))
-    off = np.abs(found - expected)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found - expected)
     # NaN agrees with NaN, an infinity with itself.
     off = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, np.where(np.isnan(off), np.inf, off))
     at = np.unravel_index(int(np.argmax(off)), off.shape)
