@@ -119,6 +119,28 @@ class Outer(Subject):
         return frozen(self.trainer.state_dict())
 
 
+class Table(Subject):
+    """A table of which some rows are looked up, twice, beside another parameter: only its rows that were looked up move."""
+
+    def __init__(self, backend: str) -> None:
+        values = [np.random.default_rng(1).normal(size=shape) for shape in ((2, 3), (6000, 3))]
+        self.indices = np.array([[5, 0, 5999, 5], [7, 5, 1, 7]])
+
+        def loss(ops: Any, b: Any, w: Any, i: Any) -> Any:
+            rows = ops.add(ops.take(w, i[0], axis=0), ops.take(w, i[1], axis=0))
+            return ops.add(ops.mean(ops.square(rows)), ops.mean(ops.square(b)))
+
+        specs = [tl.Spec(self.indices.shape, "int64")]
+        self.trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), values, specs, loss)
+        self.optimiser = tl.optim.SGD(self.trainer.params, lr=0.1)
+
+    def step(self) -> None:
+        self.trainer.optim_step(self.optimiser, self.indices, check_finite=True)
+
+    def state(self) -> Any:
+        return frozen([self.trainer.state_dict(), self.optimiser.state_dict()])
+
+
 class Alone(Subject):
     """An optimiser's step from gradients at hand, and an average of its parameters."""
 
@@ -185,6 +207,7 @@ TRAINERS: dict[str, Callable[[], Subject]] = {
     **{f"trainer, {b}, {o}": (lambda b=b, o=o: Trainer(b, o)) for b in ("eager", "compiled") for o in OPTIMISERS},  # type: ignore[misc]
     **{f"trainer, {b}, Adam, clipped": (lambda b=b: Trainer(b, "Adam", 0.1)) for b in ("eager", "compiled")},  # type: ignore[misc]
     **{f"outer product, {b}": (lambda b=b: Outer(b)) for b in ("eager", "compiled")},  # type: ignore[misc]
+    **{f"table, {b}": (lambda b=b: Table(b)) for b in ("eager", "compiled")},  # type: ignore[misc]
     **{f"optimiser, {o}": (lambda o=o: Alone(o)) for o in OPTIMISERS},  # type: ignore[misc]
     "average": Average,
 }
