@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from rows.base import BOTH, FORWARD, Row, op_row
 
 _SHAPES = {"1000x1000": (1000, 1000), "32x64x512": (32, 64, 512)}
