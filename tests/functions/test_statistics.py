@@ -161,6 +161,17 @@ def test_products_of_zeros_have_their_derivatives(zeros):
         np.testing.assert_allclose(tl.hessian(f)(x).numpy(), hessian, rtol=1e-14, atol=1e-300)
 
 
+def test_the_gradient_of_a_long_product_is_made_of_rows():
+    x = np.exp(np.random.default_rng(0).uniform(-0.01, 0.01, 8192))
+    for zeros in ([], [5], [5, 4000]):
+        x[zeros] = 0
+        wanted = np.array([np.prod(np.delete(x, i)) for i in (0, 5, 4000, 8191)])
+        found = tl.grad(lambda v: tl.prod(v))(x).numpy()
+        np.testing.assert_allclose(found[[0, 5, 4000, 8191]], wanted, rtol=1e-12)
+        along = tl.jvp(lambda v: tl.prod(v), (x,), (np.ones_like(x),))[1]
+        np.testing.assert_allclose(along.numpy(), found.sum(), rtol=1e-11)
+
+
 RUNNING = {"cumsum": np.cumsum, "cumprod": np.cumprod, "cummax": np.maximum.accumulate, "cumlogsumexp": np.logaddexp.accumulate}
 
 

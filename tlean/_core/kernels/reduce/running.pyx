@@ -77,14 +77,37 @@ cdef int run_lines(Lines* c, chunk_fn chunk, const int64_t* ints, double ns) noe
 
 # running_product: y[j] = x[0]·…·x[j], or without x[j] where it is exclusive -------------------------------------------------
 
+cdef inline void product_rows(Lines* c, const real* x, real* y, int64_t between, int rows) noexcept nogil:
+    # Rows side by side, `between` elements from one to the next: a row alone waits for each of its multiplications.
+    cdef double total[4]
+    cdef double next
+    cdef int64_t step = -1 if c.reverse else 1, at = c.length - 1 if c.reverse else 0, _
+    cdef int j
+    for j in range(rows):
+        total[j] = 1
+    for _ in range(c.length):
+        for j in range(rows):
+            next = total[j] * x[at + j * between]
+            y[at + j * between] = <real>(total[j] if c.option else next)
+            total[j] = next
+        at += step
+
+
 cdef void product_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef Lines* c = <Lines*>context
     cdef double total[PANEL]
-    cdef int64_t unit, _, j
-    cdef const real* x
-    cdef real* y
+    cdef int64_t unit = chunk * c.units_per_chunk, end = least((chunk + 1) * c.units_per_chunk, c.units), _, j
+    cdef const real* x = <const real*>c.a
+    cdef real* y = <real*>c.y
     cdef Panel p
-    for unit in range(chunk * c.units_per_chunk, least((chunk + 1) * c.units_per_chunk, c.units)):
+    if c.width == 1:
+        while unit + 4 <= end:
+            product_rows(c, x + unit * c.length, y + unit * c.length, c.length, 4)
+            unit += 4
+        for unit in range(unit, end):
+            product_rows(c, x + unit * c.length, y + unit * c.length, c.length, 1)
+        return
+    for unit in range(unit, end):
         p = panel_of(c, unit)
         x = <const real*>c.a + p.at
         y = <real*>c.y + p.at
