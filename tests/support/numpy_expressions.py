@@ -283,6 +283,13 @@ x == x
 x != p
 x == 1
 (x > 0).sum()
+np.zeros_like(x, dtype=int)
+np.full_like(x, 2.5, shape=(2,))
+np.astype(x, np.float32)
+x.astype(bool)
+x[0, 0] + x[1]
+[r[0] + 1 for r in x]
+x.take([0, 1])
 """
 
 #: Behave as NumPy where there are values, and raise while a program is recorded.
@@ -333,24 +340,15 @@ x ^ 1
 ~x
 x << 1
 x >> 1
-x[None]
-x[..., 0]
 x[...]
-x[:, None]
 x[np.newaxis, :]
-v[::-1]
 x[::-1, ::-1]
 x[..., ::-1]
-x[[0, 1]]
 x[[1, 0, 1], [0, 1, 2]]
-x[np.array([0, 1])]
-v[np.array([True, False, True])]
-x[0, [0, 2]]
 x.round(1)
 x.any()
 x.all()
 x.repeat(2)
-x.take([0, 1])
 x.trace()
 x.diagonal()
 x.nonzero()
@@ -359,8 +357,6 @@ x.real
 x.flat
 x.item(2)
 x.sum(dtype=np.float32)
-x.astype(np.float32)
-x.astype(int)
 np.tan(x)
 np.arctan(x)
 np.sinh(x)
@@ -393,7 +389,6 @@ np.fft.fft(v)
 np.interp(s, v, w)
 np.apply_along_axis(np.sum, 0, x)
 np.vectorize(lambda a: a + 1)(x)
-np.take(x, [0, 2], axis=1)
 np.cov(x)
 np.corrcoef(x)
 np.array_split(v, 2)
