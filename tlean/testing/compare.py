@@ -22,7 +22,8 @@ def largest(x: np.ndarray) -> float:
 def inner_product(xs: Sequence[Any], ys: Sequence[Any]) -> float:
     """The inner product of two lists of arrays; None is zero."""
     pairs = [(numbers_of(x), numbers_of(y)) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
-    return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
+    with np.errstate(invalid="ignore"):
+        return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
 
 
 def norm(xs: Sequence[Any]) -> float:
