@@ -155,6 +155,10 @@ COMPOSITE_CALLS = {
     "swapaxes": ([[1.0, 2.0]], 0, 1),
     **{f: ([[1.0, 2.0]], 2) for f in ("roll", "tile", "repeat")},
     "meshgrid": ([1.0, 2.0], [3.0]),
+    "pad_by": ([1.0, 2.0], [(1, 1)]),
+    "rms_norm": ([[1.0, 2.0]], [1.0, 3.0]),
+    "group_norm": ([[1.0, 2.0]], 1, [1.0, 3.0], [1.0, 2.0]),
+    "instance_norm": ([[[1.0, 2.0]]], [2.0], [1.0]),
     "unfold": ([[1.0, 2.0, 3.0]], (2,)),
     "split": ([1.0, 2.0], 2),
     "chunk": ([1.0, 2.0, 3.0], 2),
@@ -188,7 +192,7 @@ def test_composites_take_nested_lists(name):
     """Nested lists of numbers are arrays to a composite, as they are to an op."""
     arguments = COMPOSITE_CALLS[name]
     arrays = [np.array(a) if isinstance(a, list) else a for a in arguments]
-    # Nested lists have no dtype; they are computed in float32.
+    # Nested lists are computed in float32, as Python numbers are.
     arrays = [a.astype("float32") if isinstance(a, np.ndarray) and a.dtype == "float64" else a for a in arrays]
     expected = values(getattr(tl, name)(*arrays))
     assert values(getattr(tl, name)(*arguments)) == expected

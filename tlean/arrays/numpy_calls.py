@@ -252,9 +252,11 @@ def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
-    if mode != "constant" or not isinstance(constant_values, int | float | np.number):
-        raise OptionError(f"np.pad: mode must be 'constant', with one plain number, got {mode!r} and {constant_values!r}")
     widths = np.broadcast_to(np.asarray(pad_width), (len(array.shape), 2)).tolist()
+    if mode in ("reflect", "symmetric", "edge", "wrap"):
+        return array.ops.pad_by(array, widths, mode)
+    if mode != "constant" or not isinstance(constant_values, int | float | np.number):
+        raise OptionError(f"np.pad: mode must be that of pad_by, or 'constant' with one plain number, got {mode!r} and {constant_values!r}")
     return array.ops.pad(array, widths, float(constant_values))
 
 

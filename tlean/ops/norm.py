@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import OptionError, ShapeError
+from ..errors import OptionError, ShapeError, completing
 from ..shapes import size
-from .registry import composite, defop, linear_jvp
+from .registry import array, composite, defop, linear_jvp, whole
 from .samples import Arr, bad, good
 
 
@@ -324,3 +324,54 @@ class BatchVar(_PerChannel):
 def batch_stats(ops, x, *, name=None):
     """The mean and the biased variance of each channel."""
     return ops._batch_mean(x), ops._batch_var(x)
+
+
+# Norms made of others ---------------------------------------------------------------------------------------------------------
+
+
+@composite
+def rms_norm(ops, x, weight=None, eps=1e-5, *, name=None):
+    """x over the root of the mean of its squares along the last axis, times a weight."""
+    x, weight = array(ops, x, "rms_norm: x"), array(ops, weight)
+    with completing("rms_norm", x=x, weight=weight, eps=eps):
+        added = _eps(eps)["eps"]
+        if not x.shape or x.shape[-1] < 1:
+            raise ShapeError("x must have a last axis of at least one entry")
+        if weight is not None and tuple(weight.shape) != (x.shape[-1],):
+            raise ShapeError(f"weight must have shape ({x.shape[-1]},)")
+        root = ops.sqrt(ops.shift(ops.reduce_mean(ops.square(x), -1, True), added))
+        return ops.div(x, root, name=name) if weight is None else ops.mul(ops.div(x, root), weight, name=name)
+
+
+def _by_groups(ops, x, groups, weight, bias, eps, name):
+    # Each group of channels of each image less its mean, over its deviation; then a weight and a bias of each channel.
+    if len(x.shape) < 2:
+        raise ShapeError("x must have a batch axis and one of channels")
+    n, channels = x.shape[:2]
+    if groups < 1 or channels % groups:
+        raise OptionError(f"groups must divide the {channels} channels of x")
+    for what, v in (("weight", weight), ("bias", bias)):
+        if v is not None and tuple(v.shape) != (channels,):
+            raise ShapeError(f"{what} must have shape ({channels},)")
+    cells = size(x.shape[1:]) // groups
+    y = ops.reshape(ops.layer_norm(ops.reshape(x, (n, groups, cells)), None, None, eps), tuple(x.shape))
+    per_channel = (channels, *(1,) * (len(x.shape) - 2))
+    y = y if weight is None else ops.mul(y, ops.reshape(weight, per_channel))
+    y = y if bias is None else ops.add(y, ops.reshape(bias, per_channel))
+    return y if name is None else ops.reshape(y, tuple(x.shape), name=name)
+
+
+@composite
+def group_norm(ops, x, groups, weight=None, bias=None, eps=1e-5, *, name=None):
+    """Each group of channels of each image less its mean, over its deviation."""
+    x, weight, bias = array(ops, x, "group_norm: x"), array(ops, weight), array(ops, bias)
+    with completing("group_norm", x=x, groups=groups, weight=weight, bias=bias, eps=eps):
+        return _by_groups(ops, x, whole("groups", groups), weight, bias, eps, name)
+
+
+@composite
+def instance_norm(ops, x, weight=None, bias=None, eps=1e-5, *, name=None):
+    """Each channel of each image less its mean, over its deviation."""
+    x, weight, bias = array(ops, x, "instance_norm: x"), array(ops, weight), array(ops, bias)
+    with completing("instance_norm", x=x, weight=weight, bias=bias, eps=eps):
+        return _by_groups(ops, x, x.shape[1] if len(x.shape) > 1 else 1, weight, bias, eps, name)

@@ -237,7 +237,8 @@ def tape_methods() -> str:
 #: Names that array arguments of composites have, and those that hold integers.
 _COMPOSITE_INTEGERS = ("labels",)
 _COMPOSITE_ARRAYS = (
-    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "probs", "var", "anchor", "positive", "negative", "xs", "operands",
+    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "bias", "probs", "var", "anchor", "positive", "negative", "xs",
+    "operands",
 )  # fmt: skip
 
 

@@ -137,6 +137,22 @@ class ArrangingOps(Protocol):
         """
         ...
 
+    def pad_by(self, x: Ref, widths: Sequence[tuple[int, int]], mode: str = "reflect", *, name: str | None = None) -> Ref:
+        """An array with copies of its entries around it; a composite. `pad` adds a number.
+
+        Args:
+            x: `s`, of any dtype.
+            widths: for each axis (how many before, how many after), both at least 0.
+            mode: `"reflect"`: mirrored at the first and the last entry; `"symmetric"`: mirrored beside them; `"edge"` or `"replicate"`:
+                these entries themselves; `"wrap"` or `"circular"`: those of the other end.
+
+        Returns: along axis i, s[i] + widths[i][0] + widths[i][1].
+        Raises: OptionError for another mode, or if there is not one pair for each axis; ShapeError for an empty axis.
+        Derivative: the sum of g over the places of each entry.
+        Example: `pad_by([1, 2, 3], [(2, 1)])` is `[3, 2, 1, 2, 3, 2]`.
+        """
+        ...
+
     def unfold(
         self, x: Ref, kernel: Sequence[int], stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, *, name: str | None = None
     ) -> Ref:

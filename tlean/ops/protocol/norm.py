@@ -68,3 +68,62 @@ class NormOps(Protocol):
         Source: Ioffe & Szegedy 2015, algorithm 2.
         """
         ...
+
+    def rms_norm(self, x: Ref, weight: Ref | None = None, eps: float = 1e-5, *, name: str | None = None) -> Ref:
+        """Normalisation by the root of the mean square over the last axis: y = w·x/√(Σx²/E + ε); a composite.
+
+        Args:
+            x: `(*k, E)`.
+            weight: w, `(E,)`, or None for 1.
+            eps: ε, ≥ 0, added to the mean square.
+
+        Returns: `(*k, E)`.
+        Raises: ShapeError if the sizes do not fit or the last axis is empty; OptionError if eps is negative or not finite.
+        Source: Zhang & Sennrich 2019, equation 4.
+        Example: `rms_norm([3, 3], eps=0)` is `[1, 1]`.
+        """
+        ...
+
+    def group_norm(
+        self,
+        x: Ref,
+        groups: int,
+        weight: Ref | None = None,
+        bias: Ref | None = None,
+        eps: float = 1e-5,
+        *,
+        name: str | None = None,
+    ) -> Ref:
+        """Normalisation of groups of channels: y = w[c]·(x − mean)/√(var + ε) + b[c], over each group of each image; a composite.
+
+        Args:
+            x: `(N, C, *in)`.
+            groups: how many groups the channels are divided into.
+            weight: w, `(C,)`, or None for 1.
+            bias: b, `(C,)`, or None for 0.
+            eps: ε, ≥ 0, added to the variance.
+
+        Returns: `(N, C, *in)`.
+        Raises: ShapeError if the sizes do not fit; OptionError unless the groups divide the channels.
+        Source: Wu & He 2018, equation 7.
+        Example: `group_norm(x, 1)` normalises each image as a whole.
+        """
+        ...
+
+    def instance_norm(
+        self, x: Ref, weight: Ref | None = None, bias: Ref | None = None, eps: float = 1e-5, *, name: str | None = None
+    ) -> Ref:
+        """Normalisation of each channel of each image: `group_norm` with a group for each channel; a composite.
+
+        Args:
+            x: `(N, C, *in)`.
+            weight: `(C,)`, or None for 1.
+            bias: `(C,)`, or None for 0.
+            eps: ≥ 0, added to the variance.
+
+        Returns: `(N, C, *in)`.
+        Raises: ShapeError if the sizes do not fit.
+        Source: Ulyanov, Vedaldi & Lempitsky 2016.
+        Example: `instance_norm(x)` has mean 0 in each channel of each image.
+        """
+        ...

@@ -204,6 +204,33 @@ def test_products(call, data):
         assert db.reshape(-1)[k] == np.sum(getattr(np, name)(a, one.reshape(b.shape), *arguments) * w)
 
 
+@st.composite
+def padded(draw):
+    shape = tuple(draw(st.lists(st.integers(1, 4), max_size=3)))
+    widths = [(draw(st.integers(0, 9)), draw(st.integers(0, 9))) for _ in shape]
+    return shape, widths, draw(st.sampled_from(["reflect", "symmetric", "edge", "wrap"])), draw(st.sampled_from(DTYPES))
+
+
+@few
+@given(padded())
+def test_pad_by_is_numpys(call):
+    shape, widths, mode, dtype = call
+    x = np.arange(1, np.prod(shape, dtype=int) + 1).reshape(shape)
+    expected = np.pad(x, widths, mode) if shape else x
+    other = {"edge": "replicate", "wrap": "circular"}.get(mode, mode)
+    assert bits(eagerly("pad_by", [x.astype(dtype)], widths, other)) == bits(expected.astype(dtype))
+    w = np.array(np.random.default_rng(0).integers(-9, 9, expected.shape), float)
+    wanted = np.zeros(x.size + 1)
+    np.add.at(wanted, expected, w)
+
+    def loss(ops, x):
+        return ops.sum(ops.mul(ops.pad_by(x, widths, mode), w))
+
+    assert np.array_equal(np.asarray(tl.grad(loss)(x.astype(float))), wanted[1:].reshape(shape))
+    if shape:
+        assert bits(np.pad(tl.AnyTensor(x.astype(float)), widths, mode)) == bits(expected.astype(float))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int64"])
 @pytest.mark.parametrize(
     ("shape", "kernel", "options"),
@@ -258,6 +285,10 @@ def test_unfold(shape, kernel, options, dtype):
         (lambda o, x: o.meshgrid(x), tl.ShapeError),
         (lambda o, x: o.meshgrid(o.sum(x), indexing="yx"), tl.OptionError),
         (lambda o, x: o.unfold(x, 2), tl.OptionError),
+        (lambda o, x: o.pad_by(x, [(1, 1)]), tl.OptionError),
+        (lambda o, x: o.pad_by(x, [(1, 1), (0, -1)]), tl.OptionError),
+        (lambda o, x: o.pad_by(x, [(1, 1), (0, 0)], "mirror"), tl.OptionError),
+        (lambda o, x: o.pad_by(o.slice(x, (0, 0), (0, 3)), [(1, 1), (0, 0)]), tl.ShapeError),
         (lambda o, x: o.unfold(x, (2, 2)), tl.ShapeError),
         (lambda o, x: o.unfold(x, (4,)), tl.ShapeError),
     ],

@@ -1,4 +1,4 @@
-"""Losses: shapes that broadcast against copies, and every loss that PyTorch has against it, value and gradients, eager and compiled."""
+"""Losses that broadcast against copies; losses and norms made of other ops against PyTorch: values, gradients, eager and compiled bits."""
 
 from __future__ import annotations
 
@@ -238,6 +238,28 @@ def test_cosine_similarity():
     assert np.isfinite(np.asarray(db)).all()
 
 
+NORMS = {
+    "rms_norm": (lambda o, x, w: o.rms_norm(x, w, 0.01), lambda x, w: F.rms_norm(x, (5,), w, 0.01), [n(2, 3, 5), p(5)]),
+    "rms_norm alone": (lambda o, x: o.rms_norm(x, eps=0.1), lambda x: F.rms_norm(x, (5,), eps=0.1), [n(4, 5)]),
+    "group_norm": (
+        lambda o, x, w, b: o.group_norm(x, 2, w, b, 0.01),
+        lambda x, w, b: F.group_norm(x, 2, w, b, 0.01),
+        [n(3, 4, 2, 5), p(4), n(4)],
+    ),
+    "group_norm alone": (lambda o, x: o.group_norm(x, 3), lambda x: F.group_norm(x, 3), [n(2, 6)]),
+    "instance_norm": (
+        lambda o, x, w, b: o.instance_norm(x, w, b),
+        lambda x, w, b: F.instance_norm(x, weight=w, bias=b),
+        [n(3, 4, 2, 5), p(4), n(4)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms(name):
+    against_torch(*NORMS[name])
+
+
 def test_batchmean():
     arrays = [np.log(soft(3, 4)), soft(3, 4)]
     against_torch(lambda o, x, t: o.kl_div(x, t, "batchmean"), lambda x, t: F.kl_div(x, t, reduction="batchmean"), arrays)
@@ -262,6 +284,10 @@ def test_probabilities_of_0_and_1():
         (lambda o, x: o.soft_cross_entropy(x, o.sum(x)), tl.ShapeError, "must have one shape"),
         (lambda o, x: o.soft_cross_entropy(x, x, label_smoothing=1.5), tl.OptionError, "at most 1"),
         (lambda o, x: o.cross_entropy(x, np.zeros((2, 3), int)), tl.ShapeError, "soft_cross_entropy takes probabilities"),
+        (lambda o, x: o.group_norm(x, 2), tl.OptionError, "groups must divide the 3 channels"),
+        (lambda o, x: o.instance_norm(o.sum(x)), tl.ShapeError, "x must have a batch axis"),
+        (lambda o, x: o.rms_norm(x, np.ones(2)), tl.ShapeError, "weight must have shape"),
+        (lambda o, x: o.rms_norm(x, eps=-1), tl.OptionError, "eps"),
         (lambda o, x: o.pairwise_distance(x, x, 0.5), tl.OptionError, "p must be a number of at least 1"),
         (lambda o, x: o.triplet_margin_loss(x, x, x, margin="wide"), tl.OptionError, "margin must be a number"),
     ],
