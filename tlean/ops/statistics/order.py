@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ...dtypes import ANY
@@ -207,10 +208,10 @@ def _levels(q: Any) -> tuple[tuple[float, ...], Shape]:
     if hasattr(q, "ops"):
         raise OptionError("q must be a plain number or a sequence of them, no reference")
     several = hasattr(q, "__len__") and getattr(q, "shape", None) != ()
-    try:
-        levels = tuple(float(v) for v in (q if several else (q,)))
-    except (TypeError, ValueError):
-        raise OptionError("q must be a number or a sequence of numbers") from None
+    values = [v.item() if getattr(v, "shape", None) == () else v for v in (q if several else (q,))]
+    if not all(isinstance(v, Real) for v in values):
+        raise OptionError("q must be a number or a sequence of numbers")
+    levels = tuple(float(v) for v in values)
     if not all(0 <= v <= 1 for v in levels):
         raise OptionError("q must be between 0 and 1")
     return levels, (len(levels),) if several else ()
