@@ -50,6 +50,8 @@ QUICK = (
     "compiler/test_unread_outputs.py",
     "compiler/test_epilogue.py",
     "compiler/test_blocked.py",
+    "compiler/test_row_updates_pass.py",
+    "train/test_row_updates.py",
     "programs/test_compiled.py",
     "programs/test_autodiff.py",
 )
