@@ -58,7 +58,7 @@ class OrderOps(Protocol):
         """Where each of v would be put into a sorted vector.
 
         Args:
-            a: `(n,)`, in order, of any dtype.
+            a: `(n,)`, in order, of any dtype; where it is not, the place is that of a search by halves.
             v: `s`.
             side: "left" before elements that are equal, "right" behind them.
 
