@@ -62,7 +62,11 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> Shape:
     """The axes counted from 0, ascending; None means all. Raises: IndexRangeError out of range, OptionError on an axis named twice."""
     if axis is None:
         return tuple(range(ndim))
-    axes: Sequence[int] = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    try:
+        axes: Sequence[int] = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    except (TypeError, NotImplementedError):
+        # An array without axes, or a memoryview of several, cannot be iterated over.
+        raise OptionError(f"axis must be an int or a sequence of ints, not {axis!r}") from None
     found = sorted(normalize_axis(a, ndim) for a in axes)
     if len(set(found)) != len(found):
         raise OptionError(f"axis names an axis twice: {axis}")

@@ -146,16 +146,13 @@ def test_an_axis_is_an_int(axis: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda x: np.tan(x), "sin"),
+        (lambda x: np.modf(x), "trunc"),
         (lambda x: np.cov(x), "x.numpy"),
         (lambda x: np.multiply.outer(x, x), "multiply.outer"),
         (lambda x: np.add(x, 1, out=np.zeros(3)), "a = a [+] x"),
         (lambda x: np.exp(x, where=np.ones(3, bool)), "where must be left"),
         (lambda x: x.sum(dtype=np.float64), "dtype must be left"),
         (lambda x: x.reshape(3, 1, order="F"), "order must be left"),
-        (lambda x: x % 2, "remainder"),
-        (lambda x: 7 // x, "floor_divide"),
-        (lambda x: 2**x, "math.log"),
     ],
 )
 def test_what_no_op_is(call: Callable[[Any], Any], text: str) -> None:

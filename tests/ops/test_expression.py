@@ -129,7 +129,7 @@ def test_decomposition_is_the_formula_in_primitives(name):
         return
     for options in [s.options for s in op.samples() if s.raises is None]:
         clean = op.infer(tuple(Spec((), "float") for _ in formula.inputs), options)[0]
-        for inputs in [(0.7, -1.3, 0.4), (-0.3, 0.6, 1.7), (1.1, 1.1, 1.1)]:
+        for inputs in [(0.7, -1.3, 0.4, 0.9), (-0.3, 0.6, 1.7, -0.8), (1.1,) * 4]:
             inputs = inputs[: len(formula.inputs)]
             ops = Scalars()
             got = decompose(ops, *map(Ref, inputs), **clean).value

@@ -369,13 +369,17 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
+    arguments = inspect.signature(function).parameters
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
         except TleanError as error:
-            error.args = (_named(str(error), name), *error.args[1:])
+            inner = str(error).removeprefix(f"{name}: ")
+            # What follows the composite's name may be an argument's, which is some op's name as well.
+            message = f"{name}: {inner}" if inner.partition(": ")[0] in arguments else _named(inner, name)
+            error.args = (message, *error.args[1:])
             raise
 
     _COMPOSITES[name] = run

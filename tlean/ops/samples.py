@@ -62,5 +62,7 @@ def elementwise_samples(kinds: tuple[str, ...], calls: tuple[dict[str, Any], ...
     if option:
         samples.append(bad("OptionError", *(Arr((2,), kind) for kind in kinds), **{**calls[0], option: "one"}))
     if len(kinds) > 1:
-        more = more + [good(*map(Arr, stretched[-len(kinds) :], kinds), **calls[0]) for stretched in _STRETCHED]
+        # Of more than three inputs the first ones have one shape.
+        every = [(s[0],) * (len(kinds) - 3) + s[-len(kinds) :] for s in _STRETCHED]
+        more = more + [good(*map(Arr, stretched, kinds), **calls[0]) for stretched in every]
     return samples + more

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...errors import OptionError, TleanError, complete, describe
+from ...errors import OptionError, completing
 from ...shapes import normalize_axes, reduced, size
 from ..registry import array
 
@@ -88,10 +88,8 @@ def logsumexp(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, name: st
     """log Σ eˣ over axes: neighbours as one, and one such run after another, from the last."""
     x = array(ops, x, "logsumexp: x")
     shape = tuple(x.shape)
-    try:
-        axes = normalize_axes(axis, len(shape))
-    except TleanError as error:
-        raise complete(error, "logsumexp", [describe("x", shape, x.dtype)], {"axis": axis}) from None
+    with completing("logsumexp", x=x, axis=axis, keepdims=keepdims):
+        axes, kept = normalize_axes(axis, len(shape)), bool(keepdims)
     y, end = x, len(axes)
     while end:
         first = end - 1
@@ -100,4 +98,4 @@ def logsumexp(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, name: st
         low, high, sizes = axes[first], axes[end - 1] + 1, tuple(y.shape)
         y = ops.logsumexp(ops.reshape(y, (*sizes[:low], size(sizes[low:high]), *sizes[high:])), low)
         end = first
-    return ops.reshape(y, reduced(shape, axes, bool(keepdims)), name=name)
+    return ops.reshape(y, reduced(shape, axes, kept), name=name)

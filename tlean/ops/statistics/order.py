@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ...dtypes import ANY
-from ...errors import OptionError, ShapeError, TleanError, complete, describe
+from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, normalize_axes, normalize_axis, reduced, size
 from ..layout import row_strides
 from ..reduce import lines_of
@@ -191,7 +192,7 @@ def _between(ops: Any, ordered: Any, q: float, method: str) -> Any:
     return ops.where(ops.equal(last, last), value, last)
 
 
-def _checked(x: Any, op: str, q: Any, axis: Any, method: Any) -> tuple[tuple[float, ...], Shape, Shape]:
+def _checked(x: Any, q: Any, axis: Any, method: Any) -> tuple[tuple[float, ...], Shape, Shape]:
     # The levels, their shape and the axes. Raises what is completed with the op's name.
     shape = tuple(x.shape)
     levels, form = _levels(q)
@@ -207,10 +208,10 @@ def _levels(q: Any) -> tuple[tuple[float, ...], Shape]:
     if hasattr(q, "ops"):
         raise OptionError("q must be a plain number or a sequence of them, no reference")
     several = hasattr(q, "__len__") and getattr(q, "shape", None) != ()
-    try:
-        levels = tuple(float(v) for v in (q if several else (q,)))
-    except (TypeError, ValueError):
-        raise OptionError("q must be a number or a sequence of numbers") from None
+    values = [v.item() if getattr(v, "shape", None) == () else v for v in (q if several else (q,))]
+    if not all(isinstance(v, Real) for v in values):
+        raise OptionError("q must be a number or a sequence of numbers")
+    levels = tuple(float(v) for v in values)
     if not all(0 <= v <= 1 for v in levels):
         raise OptionError("q must be between 0 and 1")
     return levels, (len(levels),) if several else ()
@@ -219,12 +220,10 @@ def _levels(q: Any) -> tuple[tuple[float, ...], Shape]:
 def _quantiles(ops: Any, op: str, x: Any, q: Any, axis: Any, keepdims: bool, method: str, name: str | None) -> Any:
     x = array(ops, x, f"{op}: x")
     shape = tuple(x.shape)
-    try:
-        levels, form, axes = _checked(x, op, q, axis, method)
-    except TleanError as error:
-        raise complete(error, op, [describe("x", shape, x.dtype)], {"q": q, "axis": axis, "method": method}) from None
+    with completing(op, x=x, q=q, axis=axis, method=method):
+        levels, form, axes = _checked(x, q, axis, method)
+        target = reduced(shape, axes, bool(keepdims))
     ordered = ops.sort(_last(ops, x, axes))
-    target = reduced(shape, axes, bool(keepdims))
     values = [_between(ops, ordered, level, method) for level in levels]
     if not form:
         return ops.reshape(values[0], target, name=name)
