@@ -1,7 +1,7 @@
 """The functions that formulas call beyond the first ones of `expression`: what each costs, what it is on a plain number, and in CUDA C.
 
-`simd/vmath_exact.h`, `vmath_trig.h` and `vmath_special.h` have them for the CPU. Each is an op as well, of this one function: decompositions
-end at those without a formula.
+`simd/vmath_exact.h`, `vmath_trig.h` and `vmath_special.h` have them for the CPU. Each is an op as well, of this one function:
+decompositions end at those without a formula.
 """
 
 from __future__ import annotations
