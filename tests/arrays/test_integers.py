@@ -214,7 +214,7 @@ def test_errors():
         (lambda: ops.sign(m), tl.DTypeError, "no sign"),
         (lambda: n**-1, tl.OptionError, "at least 0"),
         (lambda: n & 1.5, tl.DTypeError, "integers or Booleans, not float32"),
-        (lambda: ops.floor_divide(n, ops.leaf([1.0, 2.0, 3.0])), tl.DTypeError, "b must hold integers"),
+        (lambda: ops.bitwise_and(n, ops.leaf([1.0, 2.0, 3.0])), tl.DTypeError, "b must hold integers"),
         (lambda: n + 2**63, tl.OptionError, "64 bits"),
         (lambda: ops.add(n, 2**63), tl.DTypeError, "fit int64"),
     ]:

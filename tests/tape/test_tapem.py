@@ -136,7 +136,6 @@ def test_operators(ours, numpys):
         (lambda m, a: a * np.ones((3, 1)), tl.ShapeError),
         (lambda m, a: a - m.leaf([1.0, 2.0]), tl.ShapeError),
         (lambda m, a: a @ a, tl.ShapeError),
-        (lambda m, a: a**a, tl.OptionError),
         (lambda m, a: pow(a, 2, 5), tl.OptionError),
         (lambda m, a: a[2], tl.IndexRangeError),
         (lambda m, a: a[0, -4], tl.IndexRangeError),
@@ -147,7 +146,7 @@ def test_operators(ours, numpys):
         (lambda m, a: a + tl.TapeM().leaf(np.ones((2, 3))), tl.NodeError),
         (lambda m, a: a + "b", tl.DTypeError),
         (lambda m, a: a * None, tl.TleanError),
-        (lambda m, a: np.tan(a), TypeError),
+        (lambda m, a: np.modf(a), TypeError),
         (lambda m, a: m.add(a, [99, 98]), tl.ShapeError),
     ],
 )

@@ -115,6 +115,7 @@ def elementwise(
     source: str = "",
     algebraic: bool = True,
     booleans: tuple[str, ...] = (),
+    sampled: float = 0.75,
 ) -> OpDef:
     """Declare an elementwise op.
 
@@ -130,6 +131,7 @@ def elementwise(
         more: further samples.
         algebraic: whether the formula is exact on fractions.
         booleans: the inputs that are Booleans; of numbers, whether they are not 0.
+        sampled: what the tests give the parameters of its gradients.
     """
     name, inputs, defaults = _read_signature(signature)
     plain = values is None
@@ -162,7 +164,7 @@ def elementwise(
     if gradients is None:
         rules |= {"vjp": no_gradient, "jvp": no_tangent}
     else:
-        rules |= _derivative_rules([_pullback(formula_of, x, gradients, defaults, algebraic, kinds) for x in inputs])
+        rules |= _derivative_rules([_pullback(formula_of, x, gradients, defaults, algebraic, kinds, sampled) for x in inputs])
     if name not in PRIMITIVES:
         rules["decompose"] = _decomposition(formula_of)
     return defop(
@@ -238,7 +240,7 @@ Pullback = Callable[[Any, Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 def _pullback(
-    formula: Formula, x: str, gradients: Mapping[str, str], defaults: Mapping[str, Any], algebraic: bool, kinds: str
+    formula: Formula, x: str, gradients: Mapping[str, str], defaults: Mapping[str, Any], algebraic: bool, kinds: str, sampled: float
 ) -> Pullback | None:
     if x not in gradients:
         return None
@@ -257,7 +259,7 @@ def _pullback(
     several = sum(not _is_single(ex.parse(text)) for text in gradients.values()) > 1
     internal = f"_{formula.name.lstrip('_')}_grad" + (f"_{x}" if several else "")
     parameters = tuple(p for p in formula.parameters if p in ex.variables(tree))
-    declare_gradient(Formula(internal, used, parameters, tree, dict, formula.booleans.intersection(used)), algebraic, kinds)
+    declare_gradient(Formula(internal, used, parameters, tree, dict, formula.booleans.intersection(used)), algebraic, kinds, sampled)
 
     def pull_fused(ops: Any, g: Any, y: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         variables = dict(zip(names, (g, y, *inputs), strict=True))
@@ -271,7 +273,7 @@ def _is_single(tree: ex.Tree) -> bool:
     return isinstance(tree, ex.Variable) or (isinstance(tree, ex.Call) and not any(isinstance(a, ex.Call) for a in tree.args))
 
 
-def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
+def declare_gradient(formula: Formula, algebraic: bool, kinds: str, sampled: float = 0.75) -> None:
     """Declare the internal op that is a gradient of an op, `_<op>_grad…`: a formula of the cotangent `g` and of other inputs."""
     _declare(formula)
     rules: dict[str, Any] = {"decompose": _decomposition(formula), **_common_rules(formula, dict.fromkeys(formula.parameters))}
@@ -283,7 +285,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         )
     defop(
         formula.name,
-        samples=lambda: elementwise_samples(_kinds(formula, kinds), (dict.fromkeys(formula.parameters, 0.75),), None, []),
+        samples=lambda: elementwise_samples(_kinds(formula, kinds), (dict.fromkeys(formula.parameters, sampled),), None, []),
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
         dtypes=dict.fromkeys(formula.booleans, TRUTH),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ..dtypes import IntegerForm
+from ..dtypes import INTEGERS, IntegerForm
 from ..errors import ShapeError
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced, size
 from .registry import Spec, defop, linear_jvp, no_gradient, no_tangent
@@ -351,3 +352,8 @@ class ReverseCumsum(Running):
         return (dx if axis is not None else ops.reshape(dx, shape=x.shape),)
 
     jvp = linear_jvp("_reverse_cumsum")
+
+
+def reversing(ops: Any, x: Any) -> Callable[..., Any]:
+    """The op that reverses the order of such numbers: of integers it inverts the bits, as the least one has no negative."""
+    return ops.bitwise_not if getattr(x, "dtype", None) in INTEGERS else ops.neg

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import OptionError, completing
 from ...shapes import normalize_axes, reduced, size
+from ..reduce import reversing
 from ..registry import array
 
 
@@ -79,8 +80,9 @@ def max(ops: Any, a: Any, b: Any = None, axis: Any = None, keepdims: bool = Fals
 
 @form(_PAIR)
 def min(ops: Any, a: Any, b: Any = None, axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
-    """The minimum over axes: the maximum of what is negated."""
-    return ops.neg(ops.reduce_max(ops.neg(a), _axis_of("min", b, axis), keepdims), name=name)
+    """The minimum over axes: the maximum in the order that is reversed."""
+    reverse = reversing(ops, a)
+    return reverse(ops.reduce_max(reverse(a), _axis_of("min", b, axis), keepdims), name=name)
 
 
 @form("keepdims is False and type(axis) is int")

@@ -9,7 +9,7 @@ from ...errors import OptionError, ShapeError, TleanError, complete, describe
 from ...shapes import Shape, normalize_axes, reduced, size
 from ..elementwise import Formula, declare_gradient, number
 from ..expression import parse
-from ..reduce import reduced_count, runs_params
+from ..reduce import reduced_count, reversing, runs_params
 from ..registry import array, composite, defop
 from ..samples import Arr, bad, good
 
@@ -167,8 +167,8 @@ def std(ops: Any, x: Any, axis: Any = None, keepdims: bool = False, correction: 
 
 @composite
 def argmin(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, *, name: str | None = None) -> Any:
-    """The index of the first minimum: of the first maximum of what is negated."""
-    return ops.argmax(ops.neg(x), axis, keepdims, name=name)
+    """The index of the first minimum: of the first maximum in the order that is reversed."""
+    return ops.argmax(reversing(ops, x)(x), axis, keepdims, name=name)
 
 
 # Norms ---------------------------------------------------------------------------------------------------------------------
