@@ -27,6 +27,7 @@ NUMBERS = {
     "eps": 1e-6,
     "exact": 0.0,
     "value": 3.0,
+    "order": 1.0,
 }
 ISAS = usable_instruction_sets("elementwise")
 SUFFIXES = {"f32": "f", "f64": ""}

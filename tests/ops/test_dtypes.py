@@ -167,7 +167,9 @@ def on_the_tape(record, tensors, converted, options, default, value):
         same = Dual(EagerOps(value.dtype))
         floats = [m and t.dtype.startswith("float") for t, m in zip(converted, moves, strict=True)]
         given = [
-            None if t is None else same.lift(same.inner.add_leaf(t), same.inner.add_leaf(as_tensor(np.ones(t.shape), t.dtype)) if m else None)
+            None
+            if t is None
+            else same.lift(same.inner.add_leaf(t), same.inner.add_leaf(as_tensor(np.ones(t.shape), t.dtype)) if m else None)
             for t, m in zip(converted, floats, strict=True)
         ]
         expected = same.apply(record.name, tuple(given), options).tangent

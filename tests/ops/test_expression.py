@@ -111,7 +111,10 @@ def test_c_text_names_what_occurs_twice():
 def test_cuda_text_is_valid_c(tmp_path):
     # Every formula in CUDA C, with CUDA's keywords defined away.
     special = Path(__file__).parents[1] / "cuda_emulation" / "special.h"
-    text = [f'#include <cmath>\n#include "{special}"\nusing namespace std;\n#define __device__\n#define __forceinline__ inline\n', ex.CUDA_PRELUDE]
+    text = [
+        f'#include <cmath>\n#include "{special}"\nusing namespace std;\n#define __device__\n#define __forceinline__ inline\n',
+        ex.CUDA_PRELUDE,
+    ]
     for dtype, real in (("f32", "float"), ("f64", "double")):
         for name, formula in FORMULAS.items():
             names = (*formula.inputs, *formula.parameters)

@@ -11,7 +11,7 @@ import numpy as np
 from tlean._core.array import read_array
 from tlean._core.refs import RefBase
 from tlean.dtypes import FLOATS, INTEGERS
-from tlean.errors import OptionError
+from tlean.errors import DTypeError, OptionError
 
 #: What NumPy's functions and methods take that does not apply to values that never change, or that no op has yet.
 _UNUSED = {"out": None, "dtype": None, "initial": np._NoValue, "where": np._NoValue, "order": None}
@@ -142,7 +142,7 @@ def clip(x: Any, min: Any = None, max: Any = None, *, name: str | None = None, *
     plain = [b is None or isinstance(b, int | float | np.number) for b in (low, high)]
     if x.dtype in INTEGERS and not any(isinstance(b, float | np.floating) for b in (low, high)):
         for op, bound in (("max", low), ("min", high)):
-            x = x if bound is None else getattr(x.ops, op)(x, bound)
+            x = x if bound is None else getattr(x.ops, op)(x, like(x, bound))
         return x
     if all(plain):
         return x.ops.clamp(x, -math.inf if low is None else float(low), math.inf if high is None else float(high), name=name)
@@ -218,8 +218,11 @@ def dot_along(a: Any, b: Any, axis: int, name: str | None = None) -> Any:
 
 
 def _beside_integers(x: Any, value: Any) -> Any:
-    # An integer, which takes x's dtype; an array of x's shape where shapes must be equal.
-    return np.full(x.shape, value, str(x.dtype)) if getattr(x.ops, "strict_shapes", False) else value
+    # An integer as an array of x's dtype, and of x's shape where shapes must be equal.
+    dtype = "int64" if x.dtype == "bool" else str(x.dtype)
+    if not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        raise DTypeError(f"an integer beside {dtype} must fit {dtype}, got {value}")
+    return np.full(x.shape if getattr(x.ops, "strict_shapes", False) else (), value, dtype)
 
 
 def beside(x: Any, value: Any) -> Any:

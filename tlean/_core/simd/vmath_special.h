@@ -28,8 +28,8 @@ TL_INLINE double tl_erfcx_of(double a, double four, double four_low, double two,
     double d = p + 1.0, d_low = p > 1.0 ? (1.0 - (d - p)) + e : (p - (d - 1.0)) + e;
     double inverse = 1.0 / d, y = scaled * inverse;
     p = tl_two_product(y, d, &e);
-    *low = (((scaled - p) - e) - y * d_low) * inverse;
-    return y;
+    *low = a > 1e18 ? 0.0 : (((scaled - p) - e) - y * d_low) * inverse;
+    return a > 1e18 ? scaled * (1.0 / two) / a : y;
 }
 
 /* (t + t_low)·e^(c·a²) for a power of two c, |a| ≤ 60; t joins where the last rounding of the exponential would be. */
