@@ -298,3 +298,11 @@ def test_threads_agree(dtype):
     finally:
         tl.set_num_threads(n)
     assert found[: len(calls)] == found[len(calls) :]
+
+
+def test_captured_integers_are_read_at_each_call():
+    offsets = np.array([1, 2, 3])
+    f = tl.jit(lambda n: n * offsets + 1)
+    assert f(np.array([1, 1, 1])).tolist() == [2, 3, 4]
+    offsets[:] = 5
+    assert f(np.array([1, 1, 1])).tolist() == [6, 6, 6]

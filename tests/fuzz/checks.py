@@ -228,8 +228,9 @@ class Graph:
         same_gradients("tapem", "Session and TapeM", self.program, found, self.eager)
 
     def check_tape(self) -> None:
-        if self.program.uses_own or any(step.op[0] == "_" for step in self.program.steps):
-            # An explicit tape's ids are ints: an op of the user's own takes them for numbers. It has public ops alone.
+        # An explicit tape's ids are ints: an op of the user's own takes them for numbers. It has public ops alone, and floats for leaves.
+        ops = [faces.record_of(step.op) for step in self.program.steps]
+        if self.program.uses_own or any(r is not None and (r.name[0] == "_" or r.whole_inputs != r.integer) for r in ops):
             return
         found = faces.eager(self.program, ops=faces.Explicit(self.program.dtype))
         same_values("tape", "Session and Tape", found.values, self.eager.values)

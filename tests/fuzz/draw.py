@@ -259,6 +259,9 @@ class Builder:
         names = record.input_names(len(shapes)) if record.variadic else record.inputs
         specs = tuple(None if s is None else Spec(s, _dtype(a)) for s, a in zip(shapes, arrs, strict=True))
         specs += (None,) * (0 if record.variadic else len(record.inputs) - len(specs))
+        if record.name == "argmax":
+            # The free function of that name has another default.
+            options = {"axis": -1, **options}
         try:
             record.infer(specs, dict(options))
         except TleanError:

@@ -123,6 +123,12 @@ BROADCAST = frozenset(r.name for r in all_ops() if r.broadcasts)
 
 
 @functools.cache
+def record_of(op: str) -> Any:
+    """The record of that name; None for what has none."""
+    return next((r for r in all_ops() if r.name == op), None)
+
+
+@functools.cache
 def _whole_inputs(op: str) -> frozenset[str]:
     # The names of an op's integer inputs.
     found = {r.name: r for r in all_ops()}.get(op)

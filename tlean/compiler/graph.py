@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tlean._core.array import AnyTensor, as_tensor, named_dtype, whole_numbers
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
@@ -33,13 +35,16 @@ def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
     return None if kind in ("bool", TRUTH) else float_dtype if kind == ANY else kind
 
 
-def integers_of(record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor], Any]) -> Sequence[Any]:
+def integers_of(
+    record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor], Any], held: Callable[[Any], Any] | None = None
+) -> Sequence[Any]:
     """The inputs of a call of integers alone with leaves in place of what is no reference; those of another call as they are.
 
     Args:
         record: of the op.
         inputs: references, arrays and numbers.
         leaf: makes one of an array.
+        held: the same of what is no plain number, as it was given: a program may read it again.
 
     Raises: DTypeError for an integer that the dtype of the others does not hold.
     """
@@ -51,7 +56,9 @@ def integers_of(record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor]
         return inputs
     result = list(inputs)
     for k, x in zip(places, arrays, strict=True):
-        result[k] = x if isinstance(x, RefBase) else leaf(x)
+        if isinstance(x, RefBase):
+            continue
+        result[k] = leaf(x) if held is None or isinstance(inputs[k], int | np.integer) else held(inputs[k])
     return result
 
 
@@ -200,7 +207,7 @@ class Graph(OpsMethods):
             if self.next_seed is None:
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
             inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(record.inputs, inputs, strict=True))
-        inputs = integers_of(record, inputs, self._constant)
+        inputs = integers_of(record, inputs, self._constant, self.const)
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
         if self.strict_shapes:
             record.require_equal_shapes([None if r is None else r.spec for r in refs])
