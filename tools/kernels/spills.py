@@ -52,6 +52,10 @@ FRAME = "%rsp,%rbp"
 MANGLED = re.compile(r"^(?:__pyx_fuse_(\d))?__pyx_f_5tlean_5_core_(\d+)(?=[a-z])")
 
 
+#: The first two of a fused type; those with more have integers and Booleans too.
+_TYPES = {None: "", "0": " (float)", "1": " (double)"}
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One line of a disassembly."""
@@ -141,7 +145,7 @@ def plain(name: str) -> str:
     found = MANGLED.match(name)
     if not found:
         return name
-    return name[found.end() + int(found.group(2)) + 1 :] + {None: "", "0": " (float)", "1": " (double)"}[found.group(1)]
+    return name[found.end() + int(found.group(2)) + 1 :] + _TYPES.get(found.group(1), f" (type {found.group(1)})")
 
 
 def survey(text: str) -> dict[str, list[int]]:
