@@ -175,6 +175,14 @@ def test_two_states_with_one_new_value_both_get_it():
     assert kernels(graph) == ["cumsum", "exp", "copy"]
 
 
+def test_a_state_that_nothing_reads_gets_its_new_value_in_place():
+    """Also from the first instruction of a plan."""
+    graph = Graph()
+    a, x = graph.arg(Spec((5,))), graph.arg(Spec((5,)))
+    graph.states = [("a", a.id, graph.cumsum(x, axis=0).id)]
+    assert kernels(graph) == ["cumsum"]
+
+
 def test_booleans_and_integers_are_returned_as_they_are():
     graph = Graph()
     x = graph.arg(Spec((3,), "bool"))

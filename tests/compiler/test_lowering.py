@@ -15,7 +15,7 @@ import tlean as tl
 from tlean._core.array import as_tensor
 from tlean.compiler import cpu
 from tlean.compiler.arrange import arrange
-from tlean.compiler.cpu import CPU, DEFINED
+from tlean.compiler.cpu import CPU, DEFINED, Cpu
 from tlean.compiler.derive import jvp_graph, vjp_graph
 from tlean.compiler.graph import Graph, replay
 from tlean.compiler.lower import lower
@@ -86,6 +86,15 @@ def test_an_expanded_program_keeps_the_names_of_its_arguments():
     expanded = expand(graph, CPU)
     assert len(expanded.nodes) > len(graph.nodes) == 1
     assert [None if v is None else expanded.labels[v] for v in expanded.inputs] == ["w0", "w1", "w2", "w3", "x", None]
+
+
+def test_an_op_without_kernel_and_definition_is_refused(monkeypatch):
+    monkeypatch.setattr(Cpu, "has_kernel", lambda self, record, dtype: record.name != "add")
+    graph = Graph()
+    x = graph.arg(Spec((3,)))
+    graph.outputs = [graph.add(graph.sin(x), x).id]
+    with pytest.raises(tl.DeviceError, match="add: there is no CPU kernel of that name for float32"):
+        expand(graph, CPU)
 
 
 @pytest.mark.parametrize(

@@ -124,3 +124,19 @@ def test_a_program_of_much_work_stores_what_it_would_make_again():
     u, v = m.leaf(x), m.leaf(y)
     grads = m.backward_scalar(f(m, u, v))
     assert [bits(a), bits(b)] == [bits(grads[u.id]), bits(grads[v.id])]
+
+
+def test_of_two_values_summed_in_another_way_one_is_too_much_work():
+    """What is made again for a set of sums makes all that they sum, or the values are stored."""
+
+    def f(ops, x, y):
+        three = [ops.add(x, y), ops.mul(x, y), ops.sub(x, y)]
+        much = ops.min(x, y)
+        for _ in range(12):
+            much = ops.tanh(much)
+        return *[ops.reduce_sum(v, 1) for v in three], ops.sum(ops.max(x, y)), ops.sum(much)
+
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((300, 1)).astype("f4"), rng.standard_normal(700).astype("f4")
+    m = tl.TapeM()
+    assert [bits(v) for v in tl.jit(f)(x, y)] == [bits(v.numpy()) for v in f(m, m.leaf(x), m.leaf(y))]
