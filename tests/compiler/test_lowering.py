@@ -88,6 +88,15 @@ def test_an_expanded_program_keeps_the_names_of_its_arguments():
     assert [None if v is None else expanded.labels[v] for v in expanded.inputs] == ["w0", "w1", "w2", "w3", "x", None]
 
 
+def test_constants_of_an_inlined_graph_keep_their_dtypes():
+    inner, outer = Graph("float64"), Graph("float32")
+    inner.outputs = [inner.add(inner.arg(Spec((2,), "float64")), inner.const([0.1, 0.2])).id, inner.const([1, 2]).id]
+    found = outer._inline(inner, [outer.arg(Spec((2,), "float64"))])
+    assert [r.dtype for r in found] == ["float64", "int64"]
+    assert sorted(c.dtype for c in outer.constants.values()) == ["float64", "int64"]
+    assert [c.tolist() for c in outer.constants.values() if c.dtype == "float64"] == [[0.1, 0.2]]
+
+
 def test_an_op_without_kernel_and_definition_is_refused(monkeypatch):
     monkeypatch.setattr(Cpu, "has_kernel", lambda self, record, dtype: record.name != "add")
     graph = Graph()
