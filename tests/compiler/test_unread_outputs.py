@@ -51,6 +51,15 @@ def test_each_output_alone(name, k, dtype):
         np.testing.assert_array_equal(call.run([value])[0], expected)
 
 
+@pytest.mark.parametrize(("name", "k"), [c for c in SEVERAL if len(get(c[0]).outputs) > 1])
+def test_only_what_is_read_of_several_outputs_has_memory(name, k):
+    call = Call(name, k, "float32")
+    for value in call.made:
+        call.graph.outputs = [value]
+        for step in lower(call.graph).program.steps:
+            assert value not in step.outputs or [v for v in step.outputs if v >= 0] == [value]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "k"), FUSED)
 def test_each_gradient_alone(name, k, dtype):
