@@ -88,6 +88,15 @@ def test_an_expanded_program_keeps_the_names_of_its_arguments():
     assert [None if v is None else expanded.labels[v] for v in expanded.inputs] == ["w0", "w1", "w2", "w3", "x", None]
 
 
+def test_a_value_of_the_program_outside_is_a_constant_of_a_dual_backend():
+    s = tl.Session(dtype="float64")
+    x, outside = s.input(np.arange(5.0)), s.input(np.arange(5.0) - 2)
+    dual = Dual(s)
+    y = dual.mul(dual.lift(x, s.input(np.ones(5))), outside)
+    assert y.primal.value.tolist() == (np.arange(5.0) * (np.arange(5.0) - 2)).tolist()
+    assert y.tangent.value.tolist() == (np.arange(5.0) - 2).tolist()
+
+
 def test_constants_of_an_inlined_graph_keep_their_dtypes():
     inner, outer = Graph("float64"), Graph("float32")
     inner.outputs = [inner.add(inner.arg(Spec((2,), "float64")), inner.const([0.1, 0.2])).id, inner.const([1, 2]).id]

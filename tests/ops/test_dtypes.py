@@ -135,7 +135,9 @@ def on_the_tape(record, tensors, converted, options, default, value):
         assert bits(z.primal.value) == bits(value)
         same = Dual(EagerOps(value.dtype))
         given = [
-            None if t is None else same.lift(same.inner.add_leaf(t), same.inner.add_leaf(as_tensor(np.ones(t.shape), t.dtype)) if m else None)
+            None
+            if t is None
+            else same.lift(same.inner.add_leaf(t), same.inner.add_leaf(as_tensor(np.ones(t.shape), t.dtype)) if m else None)
             for t, m in zip(converted, moves, strict=True)
         ]
         expected = same.apply(record.name, tuple(given), options).tangent

@@ -479,15 +479,6 @@ def test_recording_into_a_dual_backend():
     close(y.tangent.tangent.value, 6 * (X * v) @ v)
 
 
-def test_a_value_of_the_program_outside_is_a_constant_of_a_dual_backend():
-    s = tl.Session(dtype="float64")
-    x, outside = s.input(X), s.input(np.cos(X))
-    dual = Dual(s)
-    y = dual.mul(dual.lift(x, s.input(np.ones(5))), outside)
-    close(y.primal.value, X * np.cos(X))
-    close(y.tangent.value, np.cos(X))
-
-
 def test_recording_into_the_reference_backend():
     r = Reference("float64")
     close(tl.grad(cubic)(r, r.leaf(X)).value, 3 * X**2)
