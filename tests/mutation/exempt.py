@@ -166,7 +166,7 @@ EQUIVALENT: dict[str, str] = {
         "what no instruction reads is read before any: −2 is as little as −1",
     ),
     **dict.fromkeys(
-        _keys("compiler/arrange.py::_states", "constant", "1 -> (0)", line="writers.get"),
+        _keys("compiler/arrange.py::_states", "constant", "1 -> (0)", line="writer = writers.get(source, -1)"),
         "what no instruction makes is an input or a constant, and has a place already",
     ),
     **dict.fromkeys(
@@ -174,7 +174,10 @@ EQUIVALENT: dict[str, str] = {
         "what is made again and not read: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=2), "only a view has no kernel, and it is no instruction"
+        _keys(
+            "compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=2, line="address = kernel_address(record, works_in(graph, n"
+        ),
+        "only a view has no kernel, and it is no instruction",
     ),
     **dict.fromkeys(
         _keys(
@@ -194,27 +197,51 @@ EQUIVALENT: dict[str, str] = {
         "a plan of one op runs the op's own kernel: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/epilogues.py::elementwise", "constant", "0 -> 1", number=3),
+        _keys(
+            "compiler/passes/epilogues.py::elementwise",
+            "constant",
+            "0 -> 1",
+            number=3,
+            line="return made.size > 0 and all(graph.specs[v].size =",
+        ),
         "whether an op on one element ends a kernel's loop: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/stretch_kinds.py::stretched_input", "constant", "1 -> 2", number=5),
+        _keys(
+            "compiler/passes/stretch_kinds.py::stretched_input",
+            "constant",
+            "1 -> 2",
+            number=5,
+            line="if strides[-1] == 1 and sizes[-1] >= _LONGEST_ROW:",
+        ),
+        "how a stretched input is read: all ways give the same values",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/passes/stretch_kinds.py::stretched_input", "comparison", "sizes[-1] >= _LONGEST_ROW -> (sizes[-1] > _LONGEST_ROW)"),
+        "how a stretched input is read: all ways give the same values",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/passes/stretch_kinds.py::stretched_input", "comparison", "pattern <= _LONGEST_ROW -> (pattern > _LONGEST_ROW)"),
         "how a stretched input is read: all ways give the same values",
     ),
     **dict.fromkeys(
         _keys(
             "compiler/passes/stretch_kinds.py::stretched_input",
-            "comparison",
-            "sizes[-1] >= _LONGEST_ROW -> (sizes[-1] > _LONGEST_ROW)",
-            "pattern <= _LONGEST_ROW -> (pattern > _LONGEST_ROW)",
+            "constant",
+            "0 -> 1",
+            number=5,
+            line="return Stretched(0, POINTER, 0, sizes[-1], tuple(a",
         ),
-        "how a stretched input is read: all ways give the same values",
+        "which input it is becomes known later",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/stretch_kinds.py::stretched_input", "constant", "0 -> 1", number=5), "which input it is becomes known later"
-    ),
-    **dict.fromkeys(
-        _keys("compiler/passes/stretch_kinds.py::stretched_input", "constant", "0 -> (-1)", number=8),
+        _keys(
+            "compiler/passes/stretch_kinds.py::stretched_input",
+            "constant",
+            "0 -> (-1)",
+            number=8,
+            line="return Stretched(0, COLUMN, 0, sizes[-1], tuple(ax",
+        ),
         "which input it is becomes known later",
     ),
     **dict.fromkeys(
@@ -234,16 +261,29 @@ EQUIVALENT: dict[str, str] = {
         "a separate op or a step of a run: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/fuse.py::_Grouping._group_for", "function", "sorted -> list", "max -> min"),
+        _keys("compiler/passes/fuse.py::_Grouping._group_for", "function", "sorted -> list"),
         "which of the groups that fit an op joins changes no bit",
     ),
     **dict.fromkeys(
-        _keys("compiler/target.py::Step", "constant", "0 -> 1", "0 -> (-1)"),
+        _keys("compiler/passes/fuse.py::_Grouping._group_for", "function", "max -> min"),
+        "which of the groups that fit an op joins changes no bit",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/target.py::Step", "constant", "0 -> 1"),
         "a group's code is set when it is encoded; all other steps are made with theirs",
     ),
-    **dict.fromkeys(_keys("compiler/cpu.py::_fused", "constant", "0 -> (-1)"), "a sum has one input: the last is the first"),
     **dict.fromkeys(
-        _keys("compiler/passes/tails.py::tail_of", "constant", "1 -> (0)", number=1),
+        _keys("compiler/target.py::Step", "constant", "0 -> (-1)"),
+        "a group's code is set when it is encoded; all other steps are made with theirs",
+    ),
+    **dict.fromkeys(
+        _keys("compiler/cpu.py::_fused", "constant", "0 -> (-1)", line="summed = {v: t for t, v in enumerate(dict.fromkeys"),
+        "a sum has one input: the last is the first",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/tails.py::tail_of", "constant", "1 -> (0)", number=1, line="return Tail(LOGSUMEXP, rows, width) if inner == 1"
+        ),
         "of rows of one element a group's sums have the bits of the kernel's",
     ),
     **dict.fromkeys(
@@ -271,21 +311,49 @@ EQUIVALENT: dict[str, str] = {
         _keys("compiler/arrange.py::arrange", "constant", "0 -> (-1)", number=2, line="places.append((NOWHERE, 0))"),
         "where there is no place there is no number of it",
     ),
-    **dict.fromkeys(_keys("compiler/arrange.py::arrange", "constant", "0 -> (-1)", number=7), "of one output the last is the first"),
     **dict.fromkeys(
-        _keys("compiler/passes/channel_blocks.py::channel_blocks", "comparison", "v >= 0 -> (v > 0)"),
+        _keys("compiler/arrange.py::arrange", "constant", "0 -> (-1)", number=7, line="if step.accumulates and len(step.outputs) == 1 and"),
+        "of one output the last is the first",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/channel_blocks.py::channel_blocks",
+            "comparison",
+            "v >= 0 -> (v > 0)",
+            line="dtypes = {graph.specs[v].dtype for s in steps if s",
+        ),
         "a convolution reads inputs: what it makes is never the first value",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/channel_blocks.py::", "constant", "False -> True", number=4),
+        _keys(
+            "compiler/passes/channel_blocks.py::",
+            "constant",
+            "False -> True",
+            number=4,
+            line='"_conv_grad_w": (False, ((1, False), (2, True))),',
+        ),
         "whether blocks pay there: a matter of time alone",
     ),
     **dict.fromkeys(
         _keys("compiler/passes/expand.py::_expand", "condition removed", "value is not None and ref is not None -> (value is not None)"),
         "an argument with a spec has a reference: the condition is there for the type checker",
     ),
-    **dict.fromkeys(_keys("compiler/passes/epilogues.py::_joined", "constant", "0 -> (-1)", number=2), "of one node the last is the first"),
-    **dict.fromkeys(_keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", number=4), "of one op the last is the first"),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/epilogues.py::_joined",
+            "constant",
+            "0 -> (-1)",
+            number=2,
+            line='" + ".join((p.nodes[0].record.name if len(p.nodes)',
+        ),
+        "of one node the last is the first",
+    ),
+    **dict.fromkeys(
+        _keys(
+            "compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", number=4, line="op = item.ops[0] if isinstance(item, _Group) else"
+        ),
+        "of one op the last is the first",
+    ),
     **dict.fromkeys(
         _keys(
             "interpreters/dual.py::Dual._tangents",
