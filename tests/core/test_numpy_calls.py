@@ -61,6 +61,16 @@ FUNCTIONS: list[Callable[[Any, Any], Any]] = [
     *[lambda x, v, f=f: f(v, 0.75) + f(np.float32(0.75), v) + f(v, V[::-1]) for f in (np.maximum, np.minimum)],
     *[lambda x, v, f=f: f(x, axis=1) for f in (np.sum, np.mean, np.max, np.min, np.amax, np.std, np.var, np.cumsum)],
     lambda x, v: np.power(v, 2) + np.float64(3) * v - V,
+    *[lambda x, v, f=f: f(v) for f in (np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.tan, np.sinh, np.cosh, np.exp2, np.cbrt)],
+    *[lambda x, v, f=f: f(v / 4) for f in (np.arcsin, np.arccos, np.arctan, np.arcsinh, np.arctanh)],
+    *[lambda x, v, f=f: f(v * v + 1) for f in (np.arccosh, np.log2, np.log10)],
+    *[
+        lambda x, v, f=f: f(v, V[::-1]) + f(V, v) + f(2.5, v) + f(v, 2)
+        for f in (np.arctan2, np.hypot, np.logaddexp, np.fmod, np.remainder, np.floor_divide, np.copysign)
+    ],
+    lambda x, v: np.power(v * v, V) + np.power(V * V, v) + np.float_power(2, v) + 2**v + (v * v) ** v + (V * V) ** v,
+    lambda x, v: v % 2 + 7 % v + v // 0.75 + 7 // v + V % v + v % V + divmod(v, V)[1],
+    lambda x, v: x.round() + np.round(x * 1.23, 1) + x.round(-1) + np.round(x, decimals=2),
     lambda x, v: np.matmul(x, v) + x @ V,
     lambda x, v: (v > 0) * v + (v >= V) * v + (v * v > V) * v + (v != 2.0) * v + (v == V) * v + (v < 0.5) * v,
     lambda x, v: np.greater(v, 0) * v + np.less(V, v * v) * v + np.not_equal(v, V) * v,
@@ -146,16 +156,14 @@ def test_an_axis_is_an_int(axis: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda x: np.tan(x), "sin"),
+        (lambda x: np.modf(x), "trunc"),
         (lambda x: np.median(x), "x.numpy"),
         (lambda x: np.multiply.outer(x, x), "multiply.outer"),
         (lambda x: np.add(x, 1, out=np.zeros(3)), "a = a [+] x"),
         (lambda x: np.exp(x, where=np.ones(3, bool)), "where must be left"),
         (lambda x: x.sum(dtype=np.float64), "dtype must be left"),
         (lambda x: x.reshape(3, 1, order="F"), "order must be left"),
-        (lambda x: x % 2, "remainder"),
-        (lambda x: 7 // x, "floor_divide"),
-        (lambda x: 2**x, "math.log"),
+        (lambda x: pow(x, 2, 3), "modulus"),
         (lambda x: np.linalg.norm(x, ord=1), "Euclidean"),
     ],
 )

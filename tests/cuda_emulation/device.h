@@ -12,6 +12,7 @@
 #include <tuple>
 #include <utility>
 #include <vector>
+#include "special.h"
 
 #define __global__
 #define __device__

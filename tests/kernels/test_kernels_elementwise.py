@@ -15,7 +15,7 @@ from tlean.ops.elementwise import FORMULAS
 INNER = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int64, ctypes.POINTER(ctypes.c_double), ctypes.c_int
 )
-NUMBERS = {"c": 2.5, "lo": -0.5, "hi": 0.75, "slope": 0.01, "alpha": 1.5, "eps": 1e-6, "exact": 0.0, "value": 3.0}
+NUMBERS = {"c": 2.5, "lo": -0.5, "hi": 0.75, "slope": 0.01, "alpha": 1.5, "eps": 1e-6, "exact": 0.0, "value": 3.0, "order": 1.0}
 ISAS = usable_instruction_sets("elementwise")
 SUFFIXES = {"f32": "f", "f64": ""}
 

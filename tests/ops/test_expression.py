@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,7 +109,11 @@ def test_c_text_names_what_occurs_twice():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
 def test_cuda_text_is_valid_c(tmp_path):
     # Every formula in CUDA C, with CUDA's keywords defined away.
-    text = ["#include <cmath>\nusing namespace std;\n#define __device__\n#define __forceinline__ inline\n", ex.CUDA_PRELUDE]
+    special = Path(__file__).parents[1] / "cuda_emulation" / "special.h"
+    text = [
+        f'#include <cmath>\n#include "{special}"\nusing namespace std;\n#define __device__\n#define __forceinline__ inline\n',
+        ex.CUDA_PRELUDE,
+    ]
     for dtype, real in (("f32", "float"), ("f64", "double")):
         for name, formula in FORMULAS.items():
             names = (*formula.inputs, *formula.parameters)
@@ -143,7 +148,7 @@ def test_gradients_are_those_of_a_central_difference(op):
         if sample.raises or not sample.smooth:
             continue
         options = op.infer(tuple(Spec((), "float") for _ in formula.inputs), sample.options)[0]
-        for inputs in [(0.7, 1.3, 0.4), (0.3, 0.6, 1.7)]:
+        for inputs in [(0.7, 1.3, 0.4), (0.3, 0.6, 1.7)] if op.name != "acosh" else [(1.3,), (1.6,)]:
             inputs = inputs[: len(formula.inputs)]
             found = gradients_of(op, inputs, options, 1.5)
             for k, gradient in enumerate(found):

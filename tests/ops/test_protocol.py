@@ -113,6 +113,7 @@ COMPOSITE_CALLS = {
     "einsum": ("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]]),
     "global_avg_pool2d_chw": ([[[1.0, 2.0]]],),
     "global_avg_pool2d_nchw": ([[[[1.0, 2.0]]]],),
+    **dict.fromkeys(("glu", "hardtanh", "relu6"), ([[0.5, 0.0]],)),
     "l1_loss": ([1.0, 2.0], [3.0, 5.0]),
     "huber_loss": ([1.0, 2.0], [3.0, 5.0]),
     "batch_stats": ([[1.0, 2.0], [3.0, 4.0]],),

@@ -59,7 +59,7 @@ ELEMENTWISE = {
     "equal": lambda a, b: _compare(a == b),
     "where": lambda c, a, b: np.where(c != 0, a, b),
     "sqrt": np.sqrt,
-    "clamp": lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
+    "clamp": lambda x, lo=-np.inf, hi=np.inf: np.minimum(np.maximum(x, lo), hi),
     "max": np.maximum,
     "min": np.minimum,
     "relu": lambda x: np.maximum(x, 0),

@@ -34,7 +34,8 @@ Shape = tuple[int, ...]
 #: The closed set of ops that decompositions of elementwise ops are made of. They have no decomposition.
 PRIMITIVES = frozenset((
     "add", "sub", "mul", "div", "neg", "scale", "shift", "inv", "where", "greater", "greater_equal", "equal", "abs", "sign", "max", "min",
-    "pow", "power", "sqrt", "exp", "log", "log1p", "expm1", "sigmoid", "tanh", "erf", "sin", "cos", *(name for name, f in VOCABULARY.items() if f.formula is None),
+    "pow", "power", "sqrt", "exp", "log", "log1p", "expm1", "sigmoid", "tanh", "erf", "sin", "cos",
+    *(name for name, f in VOCABULARY.items() if f.formula is None),
 ))  # fmt: skip
 
 
@@ -57,6 +58,8 @@ class Formula:
 FORMULAS: dict[str, Formula] = {}
 
 _REQUIRED = object()
+#: What the samples of gradients have for parameters that are no numbers of any size: an order is whole.
+_DRAWN = {"order": 1.0}
 
 
 def number(value: Any, name: str) -> float:
@@ -238,7 +241,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str) -> None:
         )
     defop(
         formula.name,
-        samples=lambda: elementwise_samples(formula.inputs, kinds, (dict.fromkeys(formula.parameters, 0.75),), None, []),
+        samples=lambda: elementwise_samples(formula.inputs, kinds, ({p: _DRAWN.get(p, 0.75) for p in formula.parameters},), None, []),
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
     )(type(formula.name, (), rules))

@@ -22,7 +22,8 @@ def largest(x: np.ndarray) -> float:
 def inner_product(xs: Sequence[Any], ys: Sequence[Any]) -> float:
     """The inner product of two lists of arrays; None is zero."""
     pairs = [(numbers_of(x), numbers_of(y)) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
-    return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
+    with np.errstate(invalid="ignore"):
+        return float(sum(np.sum(x * y, dtype=np.longdouble) for x, y in pairs))
 
 
 def norm(xs: Sequence[Any]) -> float:
@@ -36,7 +37,8 @@ def compare(found: np.ndarray, expected: np.ndarray, tol: float, noise: float, w
         return
     found, expected = found.astype(np.float64), expected.astype(np.float64)
     scale = max(largest(found), largest(expected))
-    off = np.abs(found - expected)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found - expected)
     # NaN agrees with NaN, an infinity with itself.
     off = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, np.where(np.isnan(off), np.inf, off))
     at = np.unravel_index(int(np.argmax(off)), off.shape)

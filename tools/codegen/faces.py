@@ -140,7 +140,11 @@ def _docstring(text: str, indent: str) -> str:
 
 def methods() -> str:
     """The text of `_generated/methods.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom numbers import Real\n\nfrom tlean.ops import composites, several\n\n_COMPOSITES = composites()\n\n"]
+    out = [
+        _HEADER,
+        "from __future__ import annotations\n\nfrom numbers import Real\n\nfrom tlean.ops import composites, several\n\n",
+        "_COMPOSITES = composites()\n\n",
+    ]
     out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
     for face in faces(internal=True):
         if face.record is None:

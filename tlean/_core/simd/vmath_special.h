@@ -28,8 +28,8 @@ TL_INLINE double tl_erfcx_of(double a, double four, double four_low, double two,
     double d = p + 1.0, d_low = p > 1.0 ? (1.0 - (d - p)) + e : (p - (d - 1.0)) + e;
     double inverse = 1.0 / d, y = scaled * inverse;
     p = tl_two_product(y, d, &e);
-    *low = (((scaled - p) - e) - y * d_low) * inverse;
-    return y;
+    *low = a > 1e18 ? 0.0 : (((scaled - p) - e) - y * d_low) * inverse;
+    return a > 1e18 ? scaled * (1.0 / two) / a : y;
 }
 
 /* (t + t_low)·e^(c·a²) for a power of two c, |a| ≤ 60; t joins where the last rounding of the exponential would be. */
@@ -175,7 +175,7 @@ TL_INLINE double tl_stirling_tail(double z) {
     return TL_FMA(odd, z, even);
 }
 
-/* ln Γ(x) for x > 0: c·ln v + z·P(z), with z the distance from 0, 1, 2 or 3 and the logarithm that the recurrence asks for; Stirling's series
+/* ln Γ(x) for x > 0: c·ln v + z·P(z), with z the distance from 0, 1, 2 or 3 and the logarithm of the recurrence; Stirling's series
  * from 3.5 on. The logarithm and its product are sums of two, since the rest takes most of them away. */
 TL_INLINE double tl_lgamma(double x) {
     double z = x < 0.5 ? x : x < 1.35 ? x - 1.0 : x < 2.5 ? x - 2.0 : x - 3.0;

@@ -55,7 +55,12 @@ elementwise(
 elementwise("sinh(x)", "sinh(x)", {"x": "g*cosh(x)"}, "Hyperbolic sine.", algebraic=False, more=lambda: _at(0.0, -0.0, 1e4, -inf, nan))
 elementwise("cosh(x)", "cosh(x)", {"x": "g*sinh(x)"}, "Hyperbolic cosine.", algebraic=False, more=lambda: _at(0.0, 1e4, -inf, nan))
 elementwise(
-    "asinh(x)", "asinh(x)", {"x": "g/sqrt(1 + x*x)"}, "Inverse hyperbolic sine.", algebraic=False, more=lambda: _at(0.0, -0.0, 1e30, -inf, nan)
+    "asinh(x)",
+    "asinh(x)",
+    {"x": "g/sqrt(1 + x*x)"},
+    "Inverse hyperbolic sine.",
+    algebraic=False,
+    more=lambda: _at(0.0, -0.0, 1e30, -inf, nan),
 )
 elementwise(
     "acosh(x)", "acosh(x)", {"x": "g/sqrt((x - 1)*(x + 1))"}, "Inverse hyperbolic cosine, at least 0; NaN below 1.",

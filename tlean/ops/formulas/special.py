@@ -86,8 +86,8 @@ def _check_order(options: dict[str, Any]) -> None:
 
 elementwise(
     "polygamma(x, *, n)", "polygamma(x, order)", {"x": "g*polygamma(x, order + 1)"}, "The derivative of order n of ψ.",
-    check=_check_order, values=lambda options: {"order": options["n"]}, algebraic=False, kinds="positive", calls=({"n": 1}, {"n": 2}, {"n": 3}),
-    more=lambda: [
+    check=_check_order, values=lambda options: {"order": options["n"]}, algebraic=False, kinds="positive",
+    calls=({"n": 1}, {"n": 2}, {"n": 3}), more=lambda: [
         *(good(Arr((5,), "values", data=(0.0, -1.0, -2.5, 30.0, inf)), n=n, smooth=False) for n in (1, 2)),
         bad("OptionError", (3,), n=0), bad("OptionError", (3,), n=1.5),
     ],
@@ -95,5 +95,5 @@ elementwise(
 elementwise(
     "betaln(a, b)", "betaln(a, b)", {"a": "g*(digamma(a) - digamma(a + b))", "b": "g*(digamma(b) - digamma(a + b))"},
     "ln |B(a, b)|, B(a, b) = Γ(a)Γ(b)/Γ(a + b).", algebraic=False, kinds="positive",
-    more=lambda: [good(*(Arr((4,), "values", data=side) for side in ((1.0, 50.0, 1e10, 0.5), (2.0, 60.0, 3.0, 7.0))), smooth=False)],
+    more=lambda: [good(*(Arr((3,), "values", data=side) for side in ((1.0, 50.0, 0.5), (2.0, 60.0, 7.0))), smooth=False)],
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The functions that formulas call beyond the first ones of `expression`: what each costs, what it is on a plain number, and in CUDA C.
 
-`simd/vmath_exact.h`, `vmath_trig.h` and `vmath_special.h` have them for the CPU. Each is an op as well, of this one function: decompositions end
-at those without a formula.
+`simd/vmath_exact.h`, `vmath_trig.h` and `vmath_special.h` have them for the CPU. Each is an op as well, of this one function:
+decompositions end at those without a formula.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .scalar import ieee, rounding
 class Function:
     """A function of formulas.
 
-    `cost` is in multiplications, roughly; `cuda` is its name in CUDA's library for float64 (float32's has an f at the end), or the body of a
-    function of `x`, or `a` and `b`, in which `@` stands for that f. `narrow` is the condition, in the same form, under which the kernels of
-    the CPU leave their vector loop; `option` the name that the second argument has as an option of the op;
-    `formula` what it is in terms of others, (variables, text), where it is no op of its own to decompositions.
+    `cost` is in multiplications, roughly; `cuda` is its name in CUDA's library for float64 (float32's has an f at the end), or the body of
+    a function of `x`, or `a` and `b`, in which `@` is that f. `narrow` is the condition, in the same form, under which the kernels of the
+    CPU leave their vector loop; `option` the name that the second argument has as an option of the op; `formula` what it is in terms of
+    others, (variables, text), where decompositions go on to those.
     """
 
     arity: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from fractions import Fraction
@@ -80,6 +81,14 @@ def _exactly(function: Callable) -> Callable:
     return applied
 
 
+def _comparing(function: Callable) -> Callable:
+    # A bound that is infinite is compared with as it is.
+    def applied(*args: Any) -> Any:
+        return function(*(a if isinstance(a, float) and math.isinf(a) else fraction(a) for a in args))
+
+    return applied
+
+
 def _power(x: Fraction, c: Fraction) -> Fraction:
     if c.denominator != 1:
         raise NotExactError(f"a power with the exponent {float(c)} is not a rational function")
@@ -100,10 +109,10 @@ _FRACTIONS: dict[str, Callable] = {
     "mul": _exactly(operator.mul),
     "div": _exactly(operator.truediv),
     "neg": _exactly(operator.neg),
-    "greater": _exactly(operator.gt),
-    "greater_equal": _exactly(operator.ge),
-    "less": _exactly(operator.lt),
-    "less_equal": _exactly(operator.le),
+    "greater": _comparing(operator.gt),
+    "greater_equal": _comparing(operator.ge),
+    "less": _comparing(operator.lt),
+    "less_equal": _comparing(operator.le),
     "equal": _exactly(operator.eq),
     "select": lambda c, a, b: a if c else b,
     "max": _exactly(max),
