@@ -114,7 +114,7 @@ def test_four_units_in_the_last_place(name, dtype):
     tiny = float(np.finfo(real).tiny)
     with mp.workprec(140):
         exact = [mp.re(function(mp.mpf(float(v)))) if v else mp.mpf("inf") for v in x]
-        # Zeros, poles and what overflows have tests of their own.
+        # Zeros, poles and what overflows have other tests.
         kept = [k for k, e in enumerate(exact) if mp.isfinite(e) and abs(e) < float(np.finfo(real).max) / 2]
         x, exact = x[kept], [exact[k] for k in kept]
         # In units of the last place of the result, as the dtype has it.

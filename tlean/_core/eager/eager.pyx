@@ -7,7 +7,7 @@ cimport cython
 import functools
 import inspect
 from contextvars import ContextVar
-from numbers import Real
+from numbers import Real  # no-cython-lint: the generated methods use it
 
 from cpython.contextvars cimport PyContextVar_Set, get_value
 from cpython.ref cimport PyObject, Py_REFCNT, Py_XDECREF, Py_XINCREF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from numbers import Integral
 from typing import Any
 
 from ...errors import OptionError, ShapeError, TleanError, complete, describe
@@ -134,9 +135,9 @@ def glu(ops: Any, x: Any, axis: int = -1, name: str | None = None) -> Any:
     x = array(ops, x, "glu: x")
     shape = tuple(x.shape)
     try:
-        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        if not isinstance(axis, Integral) or isinstance(axis, bool):
             raise OptionError("axis must be an int")
-        k = normalize_axis(axis, len(shape))
+        k = normalize_axis(int(axis), len(shape))
         if shape[k] % 2:
             raise ShapeError("the axis must have an even size")
     except TleanError as error:

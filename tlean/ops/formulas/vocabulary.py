@@ -50,7 +50,7 @@ _DIGAMMA = """
 _POLYGAMMA = """
     const real sign = floor@(b / 2) * 2 == b ? -1 : 1, s = b + 1;
     if (a <= 0 && a == floor@(a)) return sign > 0 ? INFINITY : NAN;
-    if (isinf(a)) return a > 0 ? 0 : NAN;
+    if (fabs@(a) == INFINITY) return a > 0 ? 0 : NAN;
     real sum = 0, q = a, factor = 1;
     for (real k = 2; k <= b; k += 1) factor *= k;
     for (; q < 12 + b; q += 1) sum += pow@(q, -s);
