@@ -5,7 +5,7 @@ import importlib
 from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
 _FAMILIES = (
-    "elementwise", "formulas.numbers", "formulas.functions", "formulas.activation", "formulas.special",
+    "elementwise", "formulas.numbers", "formulas.elementary", "formulas.activation", "formulas.special",
     "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "norm", "attention", "loss", "random",
     "optim", "composite",
 )  # fmt: skip

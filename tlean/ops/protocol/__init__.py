@@ -23,8 +23,8 @@ from typing import Protocol, runtime_checkable
 from .activation import ActivationOps
 from .attention import AttentionOps
 from .conv import ConvOps
+from .elementary import FunctionOps
 from .elementwise import ElementwiseOps
-from .functions import FunctionOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps

@@ -13,7 +13,7 @@ import numpy as np
 from tlean.ops import expression
 from tlean.ops.elementwise import FORMULAS, Formula
 
-from . import functions, scalars
+from . import elementary, scalars
 from .scalars import NotExactError, fraction
 
 
@@ -66,7 +66,7 @@ _ARRAYS: dict[str, Callable] = {
     "erf": scalars.erf,
     "sin": scalars.sin,
     "cos": scalars.cos,
-    **functions.ARRAYS,
+    **elementary.ARRAYS,
 }
 
 
@@ -121,5 +121,5 @@ _FRACTIONS: dict[str, Callable] = {
     "sign": _exactly(lambda x: (x > 0) - (x < 0)),
     "pow": _exactly(_power),
     "power": _exactly(_power),
-    **{name: _exactly(function) for name, function in functions.FRACTIONS.items()},
+    **{name: _exactly(function) for name, function in elementary.FRACTIONS.items()},
 }
