@@ -58,6 +58,23 @@ UNARY = [
     ("log1p", {}, [-1, -2, 0], [-inf, nan, 0], [inf, -1, 1]),
     ("inv", {}, [0.0, -0.0, 2], [inf, -inf, 0.5], [-inf, -inf, -0.25]),
     ("exp", {}, [-inf, 0, inf], [0, 1, inf], [0, 1, inf]),
+    ("clamp", {"lo": -1}, [-2, -1, 0, nan, inf], [-1, -1, 0, nan, inf], None),
+    ("clamp", {"hi": 1}, [-9, 0, 1, 2], [-9, 0, 1, 1], [1, 1, 0, 0]),
+    ("round", {}, [0.5, 1.5, -2.5, nan, -inf], [0, 2, -2, nan, -inf], [0, 0, 0, 0, 0]),
+    ("rsqrt", {}, [4, 0, -1, inf], [0.5, inf, nan, 0], [-0.0625, -inf, nan, 0]),
+    ("cbrt", {}, [8, 0, -8], [2, 0, -2], [1 / 12, inf, 1 / 12]),
+    ("log2", {}, [8, 0, -1, inf], [3, -inf, nan, inf], None),
+    ("asin", {}, [-1, 0, 1, 2], [np.arcsin(-1), 0, np.arcsin(1), nan], [inf, 1, inf, nan]),
+    ("acosh", {}, [0.5, 1, inf], [nan, 0, inf], [nan, inf, 0]),
+    ("atanh", {}, [-1, 0, 1, 2], [-inf, 0, inf, nan], None),
+    ("hardswish", {}, [-4, -3, 3, 4], [0, 0, 3, 4], [0, 0, 1, 1]),
+    ("logit", {}, [-1, 0, 0.5, 1, 2], [nan, -inf, 0, inf, nan], None),
+    ("logit", {"eps": 0.5}, [-1, 0.5, 2], [0, 0, 0], [0, 4, 0]),
+    ("erfinv", {}, [-1, 0, 1, 2], [-inf, 0, inf, nan], None),
+    ("ndtri", {}, [-1, 0, 0.5, 1, 2], [nan, -inf, 0, inf, nan], None),
+    ("lgamma", {}, [-1, 0, 1, 2, inf, nan], [inf, inf, 0, 0, inf, nan], None),
+    ("digamma", {}, [-1, 0.0, -0.0, inf], [nan, -inf, inf, inf], None),
+    ("polygamma", {"n": 1}, [-1, 0, inf], [inf, inf, 0], None),
     ("sigmoid", {}, [-inf, 0, inf], [0, 0.5, 1], [0, 0.25, 0]),
     ("sigmoid", {}, [-1e30, 1e30], [0, 1], [0, 0]),
     ("tanh", {}, [-inf, 0, inf], [-1, 0, 1], [0, 1, 0]),
@@ -275,3 +292,28 @@ def test_shapes_that_do_not_broadcast(run):
     for op in ("add", "sub", "mul", "div", "max", "min", "greater"):
         with pytest.raises(tl.ShapeError, match=rf"^{op}: a and b must broadcast: along axis -1 .* not 2 for a, 3 for b, .*\(2,\).*\(3,\)"):
             run(lambda ops, a, b, op=op: getattr(ops, op)(a, b), [1, 2], [1, 2, 3])
+
+
+PAIRS_OF_FUNCTIONS = [
+    # op, a, b, y, da, db
+    ("power", [0, 0, -2, 0, 2], [0, 2, 3, -1, 0], [1, 0, -8, inf, 1], [0, 0, 12, -inf, 0], [0, 0, nan, -inf, log(2)]),
+    ("hypot", [0, 3, inf], [0, 4, nan], [0, 5, inf], None, None),
+    ("hypot", [0, 3], [0, 4], [0, 5], [0, 0.6], [0, 0.8]),
+    ("atan2", [0, 0, 1], [0, 1, 0], [0, 0, np.pi / 2], [0, 1, 0], [0, 0, -1]),
+    ("xlogy", [0, 0, 1, 0], [0, 2, 0, nan], [0, 0, -inf, nan], [0, log(2), -inf, 0], None),
+    ("fmod", [5.5, -5.5, 1], [2, 2, 0], [1.5, -1.5, nan], [1, 1, 1], None),
+    ("remainder", [5.5, -5.5, 5.5, 6], [2, 2, -2, -2], [1.5, 0.5, -0.5, 0], [1, 1, 1, 1], [-2, 3, 3, 3]),
+    ("floor_divide", [5.5, -5.5, 1, 0], [2, 2, 0, 0], [2, -3, inf, nan], [0, 0, 0, 0], [0, 0, 0, 0]),
+    ("copysign", [2, -2, 0], [-1, 1, -1], [-2, 2, 0], [-1, -1, 0], [0, 0, 0]),
+    ("logaddexp", [inf, -inf, 1], [inf, -inf, -inf], [inf, -inf, 1], [0.5, 0.5, 1], [0.5, 0.5, 0]),
+]
+
+
+@pytest.mark.parametrize(("op", "a", "b", "y", "da", "db"), PAIRS_OF_FUNCTIONS)
+def test_functions_of_two(run, op, a, b, y, da, db):
+    value, grads = run(lambda ops, u, v: getattr(ops, op)(u, v), a, b)
+    near = {"rtol": 1e-6 if run.dtype == "float32" else 1e-14}
+    np.testing.assert_allclose(value, np.asarray(y, value.dtype), **near)
+    for found, expected in zip(grads, (da, db), strict=True):
+        if expected is not None:
+            np.testing.assert_allclose(found, np.asarray(expected, found.dtype), **near)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
 _FAMILIES = (
-    "elementwise", "logic", "formulas.numbers", "formulas.functions", "formulas.activation", "formulas.special", "integers", "creation",
+    "elementwise", "logic", "formulas.numbers", "formulas.elementary", "formulas.activation", "formulas.special", "integers", "creation",
     "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random",
     "optim", "composite", "arranging", "losses",
 )  # fmt: skip

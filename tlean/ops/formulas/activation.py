@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import inf
+from numbers import Integral
 from typing import Any
 
-from ...errors import IndexRangeError, OptionError, ShapeError, complete, describe
+from ...errors import OptionError, ShapeError, TleanError, complete, describe
 from ...shapes import normalize_axis
 from ..elementwise import elementwise, number
 from ..registry import array, composite
@@ -134,10 +135,12 @@ def glu(ops: Any, x: Any, axis: int = -1, name: str | None = None) -> Any:
     x = array(ops, x, "glu: x")
     shape = tuple(x.shape)
     try:
-        k = normalize_axis(axis, len(shape))
+        if not isinstance(axis, Integral) or isinstance(axis, bool):
+            raise OptionError("axis must be an int")
+        k = normalize_axis(int(axis), len(shape))
         if shape[k] % 2:
             raise ShapeError("the axis must have an even size")
-    except (ShapeError, IndexRangeError) as error:
+    except TleanError as error:
         raise complete(error, "glu", [describe("x", shape, x.dtype), f"axis={axis!r}"]) from None
     half = shape[k] // 2
     starts = [tuple(half * part if j == k else 0 for j in range(len(shape))) for part in (0, 1)]

@@ -52,7 +52,7 @@ elementwise(
 elementwise(
     "remainder(a, b)",
     f"select(fmod(a, b) == 0, copysign(0, b), select({_OTHER_SIGN}, fmod(a, b) + b, fmod(a, b)))",
-    {"a": "g", "b": f"-g*select({_OTHER_SIGN}, {_WHOLE} - 1, {_WHOLE})"},
+    {"a": "g", "b": f"-g*select(fmod(a, b) == 0, {_WHOLE}, select({_OTHER_SIGN}, {_WHOLE} - 1, {_WHOLE}))"},
     "The remainder of a/b with the sign of b, as Python's %; NaN where b is 0.",
     kinds="away",
     more=lambda: _pairs(*_SIGNED_QUOTIENTS),

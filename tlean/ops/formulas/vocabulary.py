@@ -19,10 +19,10 @@ from .scalar import ieee, rounding
 class Function:
     """A function of formulas.
 
-    `cost` is in multiplications, roughly; `cuda` is its name in CUDA's library for float64 (float32's has an f at the end), or the body
-    of a function of `x`, or `a` and `b`, in which `@` is that f. `narrow` is the condition, in the same form, under which the kernels of
-    the CPU leave their vector loop; `option` the name that the second argument has as an option of the op;
-    `formula` what it is in terms of others, (variables, text), where decompositions do not end at it.
+    `cost` is in multiplications, roughly; `cuda` is its name in CUDA's library for float64 (float32's has an f at the end), or the body of
+    a function of `x`, or `a` and `b`, in which `@` is that f. `narrow` is the condition, in the same form, under which the kernels of the
+    CPU leave their vector loop; `option` the name that the second argument has as an option of the op; `formula` what it is in terms of
+    others, (variables, text), where decompositions go on to those.
     """
 
     arity: int
@@ -50,7 +50,7 @@ _DIGAMMA = """
 _POLYGAMMA = """
     const real sign = floor@(b / 2) * 2 == b ? -1 : 1, s = b + 1;
     if (a <= 0 && a == floor@(a)) return sign > 0 ? INFINITY : NAN;
-    if (isinf(a)) return a > 0 ? 0 : NAN;
+    if (fabs@(a) == INFINITY) return a > 0 ? 0 : NAN;
     real sum = 0, q = a, factor = 1;
     for (real k = 2; k <= b; k += 1) factor *= k;
     for (; q < 12 + b; q += 1) sum += pow@(q, -s);

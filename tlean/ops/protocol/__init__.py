@@ -27,8 +27,8 @@ from .arranging import ArrangingOps
 from .attention import AttentionOps
 from .conv import ConvOps
 from .creation import CreationOps
+from .elementary import FunctionOps
 from .elementwise import ElementwiseOps
-from .functions import FunctionOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,7 +13,7 @@ import numpy as np
 from tlean.ops import expression
 from tlean.ops.elementwise import FORMULAS, Formula
 
-from . import functions, scalars
+from . import elementary, scalars
 from .scalars import NotExactError, fraction
 
 
@@ -68,7 +69,7 @@ _ARRAYS: dict[str, Callable] = {
     "erf": scalars.erf,
     "sin": scalars.sin,
     "cos": scalars.cos,
-    **functions.ARRAYS,
+    **elementary.ARRAYS,
 }
 
 
@@ -79,6 +80,14 @@ def _exactly(function: Callable) -> Callable:
     # Constants and options in a formula are floats: each becomes the fraction that it is.
     def applied(*args: Any) -> Any:
         return function(*map(fraction, args))
+
+    return applied
+
+
+def _comparing(function: Callable) -> Callable:
+    # A bound that is infinite is compared with as it is.
+    def applied(*args: Any) -> Any:
+        return function(*(a if isinstance(a, float) and math.isinf(a) else fraction(a) for a in args))
 
     return applied
 
@@ -103,10 +112,10 @@ _FRACTIONS: dict[str, Callable] = {
     "mul": _exactly(operator.mul),
     "div": _exactly(operator.truediv),
     "neg": _exactly(operator.neg),
-    "greater": _exactly(operator.gt),
-    "greater_equal": _exactly(operator.ge),
-    "less": _exactly(operator.lt),
-    "less_equal": _exactly(operator.le),
+    "greater": _comparing(operator.gt),
+    "greater_equal": _comparing(operator.ge),
+    "less": _comparing(operator.lt),
+    "less_equal": _comparing(operator.le),
     "equal": _exactly(operator.eq),
     "not_equal": _exactly(operator.ne),
     "logical_and": operator.and_,
@@ -118,5 +127,5 @@ _FRACTIONS: dict[str, Callable] = {
     "sign": _exactly(lambda x: (x > 0) - (x < 0)),
     "pow": _exactly(_power),
     "power": _exactly(_power),
-    **{name: _exactly(function) for name, function in functions.FRACTIONS.items()},
+    **{name: _exactly(function) for name, function in elementary.FRACTIONS.items()},
 }

@@ -152,7 +152,7 @@ def _factorial(n: int) -> Any:
     return np.prod(np.arange(1, n + 1, dtype=np.longdouble))
 
 
-def _real(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _real(name: str, function: Any) -> Callable[..., Any]:
     def applied(*args: Any) -> Any:
         if any(np.asarray(a).dtype == object for a in args):
             raise scalars.NotExactError(f"{name} is not a rational function")
