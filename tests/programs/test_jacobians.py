@@ -106,8 +106,8 @@ def test_what_per_sample_gradients_are_not_of():
     norm = tl.nn.BatchNorm(2)
     program = tl.per_sample_grad(lambda x: tl.sum(norm(x)), norm)
     with pytest.raises(tl.OptionError, match=r"running statistics do not move .* evaluation mode"):
-        program(np.ones((3, 2, 4, 4), "float32"))
+        program(np.ones((3, 1, 2, 4, 4), "float32"))
     norm.eval()
-    assert np.asarray(program(np.ones((3, 2, 4, 4), "float32"))[0]).shape == (3, 2)
+    assert np.asarray(program(np.ones((3, 1, 2, 4, 4), "float32"))[0]).shape == (3, 2)
     with pytest.raises(tl.ShapeError, match="per_sample_grad: the mapped axes must have one size"):
-        tl.per_sample_grad(lambda x, y: tl.sum(norm(x)) * y, norm)(np.ones((3, 2, 4, 4), "float32"), np.ones(2, "float32"))
+        tl.per_sample_grad(lambda x, y: tl.sum(norm(x)) * y, norm)(np.ones((3, 1, 2, 4, 4), "float32"), np.ones(2, "float32"))
