@@ -369,7 +369,8 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
-    arguments = inspect.signature(function).parameters
+    code = function.__code__
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
