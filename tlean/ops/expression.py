@@ -18,7 +18,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -52,10 +52,10 @@ class Call:
 
     function: str
     args: tuple[Tree, ...]
+    variables: frozenset[str] = field(init=False, repr=False, compare=False)
 
-    @functools.cached_property
-    def variables(self) -> frozenset[str]:
-        return frozenset().union(*(a.variables for a in self.args))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", frozenset().union(*(a.variables for a in self.args)))
 
 
 Tree = Number | Variable | Call

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from ..arguments import each
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
@@ -399,11 +400,7 @@ def _named(message: str, name: str) -> str:
 
 def several(op: str, xs: Any) -> tuple[Any, ...]:
     """The arguments of an op that takes a sequence of arrays. Raises: ShapeError for what is no sequence."""
-    try:
-        return tuple(xs)
-    except (TypeError, NotImplementedError):
-        # The second is what a memoryview of several axes raises.
-        raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
+    return tuple(each(op, "arrays", xs, ShapeError))
 
 
 def whole(name: str, value: Any) -> int:
@@ -419,11 +416,9 @@ def array(ops: Any, x: Any, needed: str = "") -> Any:
 
     Raises: ShapeError for None where the argument is needed, under this name; DTypeError, ShapeError for what is no array.
     """
-    if x is None:
-        if needed:
-            raise ShapeError(f"{needed} is required, got None")
-        return None
-    if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
+    if x is None and needed:
+        raise ShapeError(f"{needed} is required, got None")
+    if x is None or (isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")):
         return x
     try:
         return ops.leaf(x)
