@@ -49,6 +49,16 @@ def value_and_grad(
     return DerivedProgram("value_and_grad", record, backend, recorder, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
 
 
+def with_aux(name: str, y: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
+    """What a program returned as (result, aux). Raises: OptionError where it is to be a pair, and is none."""
+    if not has_aux:
+        return y, None
+    if not isinstance(y, tuple | list) or len(y) != 2:
+        got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
+        raise OptionError(f"{name}: has_aux=True, so the program returns ({what}, aux), got {got}")
+    return y[0], y[1]
+
+
 def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
     """What records value and gradient of a scalar program."""
     name = recorder.name
@@ -61,12 +71,7 @@ def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> 
         own = list(args)
         for k in picked:
             own[k] = variables(graph, args[k])
-        y, aux = recorder(graph, *own, **keywords), None
-        if has_aux:
-            if not isinstance(y, tuple | list) or len(y) != 2:
-                got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
-                raise OptionError(f"{name}: has_aux=True, so the program returns (scalar, aux), got {got}")
-            y, aux = y
+        y, aux = with_aux(name, recorder(graph, *own, **keywords), has_aux, "scalar")
         y = scalar_of(name, graph, y)
         grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y

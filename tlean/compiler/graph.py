@@ -328,7 +328,8 @@ class Graph(OpsMethods):
             arguments = ", ".join("None" if i is None else f"%{i}" for i in node.inputs)
             made = ", ".join(f"%{v}" for v in node.outputs)
             specs = ", ".join(self._show(v) for v in node.outputs)
-            lines.append(f"{made} = {node.record.name}({arguments}{options}): {specs}")
+            called = f'  "{node.name}"' if node.name else ""
+            lines.append(f"{made} = {node.record.name}({arguments}{options}): {specs}{called}")
         lines.append("return " + ", ".join("None" if v is None else f"%{v}" for v in self.outputs))
         return "\n".join(lines)
 

@@ -1,0 +1,81 @@
+"""Products: lanes are further leading axes, or rows of one product where one matrix is for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...shapes import size
+from .call import Call, batching, lanes_out
+
+
+def _as_matrix(call: Call, k: int, rank: int) -> Any:
+    # The operand with two last axes, a vector as a row at the left and as a column at the right, that broadcasts against others of a rank.
+    lane, x = call.lane(k), call.inputs[k]
+    if len(lane) == 1:
+        lane = (1, *lane) if k == 0 else (*lane, 1)
+    if not call.batched[k]:
+        return x if tuple(x.shape) == lane else call.ops.reshape(x, lane)
+    shape = (call.size, *(1,) * (rank - len(lane)), *lane)
+    return x if tuple(x.shape) == shape else call.ops.reshape(x, shape)
+
+
+@batching("matmul", "bmm")
+def matmul(call: Call) -> Any:
+    ops, shape = call.ops, (call.size, *call.out)
+    a, b = call.lane(0), call.lane(1)
+    turn_a, turn_b = call.options.get("transpose_a", False), call.options.get("transpose_b", False)
+    rank = max(len(a), len(b), 2)
+    if not call.batched[1] and len(b) <= 2 and (len(a) == 1 or a[-1 if turn_a else -2] == 1):
+        # One row in each lane: they are the rows of one product.
+        rows = ops.reshape(call.inputs[0], (call.size * size(a[:-2]), a[-2 if turn_a else -1]))
+        return ops.reshape(ops.matmul(rows, call.inputs[1], transpose_b=turn_b), shape)
+    if not call.batched[0] and len(a) == 2 and (len(b) == 1 or b[-2 if turn_b else -1] == 1):
+        columns = ops.reshape(call.inputs[1], (call.size * size(b[:-2]), b[-1 if turn_b or len(b) == 1 else -2]))
+        return ops.reshape(ops.matmul(columns, call.inputs[0], transpose_b=not turn_a), shape)
+    y = ops.matmul(_as_matrix(call, 0, rank), _as_matrix(call, 1, rank), transpose_a=turn_a, transpose_b=turn_b)
+    return y if tuple(y.shape) == shape else ops.reshape(y, shape)
+
+
+@batching("linear")
+def _linear(call: Call) -> Any:
+    ops, (w, b, x) = call.ops, call.inputs
+    if not call.batched[0] and not call.batched[1]:
+        return call.run(w, b, x)
+    lane = call.lane(2)
+    if not call.batched[0]:
+        y = call.run(w, None, x)[0]
+    elif not call.batched[2]:
+        # The outputs of all lanes are those of one layer.
+        y = call.run(ops.reshape(w, (call.size * w.shape[1], w.shape[2])), None, x)[0]
+        y = lanes_out(ops, y, len(lane) - 1, call.size)
+    else:
+        rows = ops.reshape(x, (call.size, size(lane[:-1]), lane[-1]))
+        y = ops.reshape(ops.matmul(rows, w, transpose_b=True), (call.size, *call.out))
+    return y if b is None else ops.add(y, call.aligned(1, len(lane)))
+
+
+# Attention -------------------------------------------------------------------------------------------------------------------
+
+
+def _mask(call: Call, k: int, lead: tuple[int, ...]) -> Any:
+    # A mask for all lanes, of the last two axes alone, may stay so.
+    mask = call.inputs[k]
+    if mask is None or (not call.batched[k] and len(mask.shape) == 2):
+        return mask
+    lane = call.lane(k)
+    return call.ops.broadcast_to(call.aligned(k, len(lead) + 2), (call.size, *lead, *lane[-2:]))
+
+
+@batching("scaled_dot_product_attention")
+def _attention(call: Call) -> Any:
+    return call.run(call.spread(0), call.spread(1), call.spread(2), _mask(call, 3, call.lane(0)[:-2]))
+
+
+@batching("_sdpa_grad")
+def _attention_grad(call: Call) -> Any:
+    return call.run(*(call.spread(k) for k in range(6)), _mask(call, 6, call.lane(3)[:-2]))
+
+
+@batching("_attention_allowed")
+def _allowed(call: Call) -> Any:
+    return call.run(_mask(call, 0, call.out[:-2]), shape=(call.size, *call.out))
