@@ -12,6 +12,7 @@ if not tl.cuda.is_available():
     pytest.skip(reason, allow_module_level=True)
 
 RNG = np.random.default_rng(0)
+MASK = RNG.random((2, 1, 7, 9)) < 0.6
 
 
 def n(*shape):
@@ -27,6 +28,18 @@ PROGRAMS = {
     "avg_pool_inside": (lambda x: tl.avg_pool(x, (3, 2), 2, 1, True, False), [n(2, 3, 6, 7)]),
     "adaptive_avg_pool": (lambda x: tl.adaptive_avg_pool(x, (3, 4)), [n(2, 7, 6)]),
     "adaptive_max_pool": (lambda x: tl.adaptive_max_pool(x, (3, 4)), [n(2, 7, 6)]),
+    "attention_bias": (
+        lambda q, k, v, b: tl.scaled_dot_product_attention(q, k, v, b, True, 0.4),
+        [n(2, 3, 70, 5), n(2, 3, 80, 5), n(2, 1, 80, 7), n(2, 1, 70, 80)],
+    ),
+    "attention_row": (
+        lambda q, k, v, b: tl.scaled_dot_product_attention(q, k, v, b),
+        [n(2, 3, 7, 5), n(2, 3, 9, 5), n(2, 3, 9, 7), n(3, 1, 9)],
+    ),
+    "attention_groups": (
+        lambda q, k, v: tl.scaled_dot_product_attention(q, k, v, MASK, scale=0.3, enable_gqa=True),
+        [n(2, 6, 7, 5), n(2, 3, 9, 5), n(2, 3, 9, 7)],
+    ),
 }
 
 

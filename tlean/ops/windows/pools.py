@@ -66,6 +66,17 @@ def _around(ops: Any, x: Any, ends: Sequence[tuple[int, int]], value: float) -> 
     return ops.pad(x, ((0, 0),) * (len(x.shape) - len(ends)) + tuple(ends), value)
 
 
+def own(ops: Any, x: Any, needed: str) -> Any:
+    """An argument in its own dtype, such as indices.
+
+    Args:
+        ops: the backend.
+        x: a reference or anything array-like.
+        needed: its name.
+    """
+    return x if hasattr(x, "ops") else array(ops, x, needed) if x is None else ops._own_constant(x)
+
+
 def constant(ops: Any, values: Any, x: Any) -> Any:
     """Nested lists of floats as a constant of the dtype in which x is computed with.
 
@@ -75,6 +86,8 @@ def constant(ops: Any, values: Any, x: Any) -> Any:
         x: an array of the program.
     """
     wanted = x.dtype if x.dtype in FLOATS else ops.dtype
+    if wanted == ops.dtype:
+        return ops.const(values)
     held = ops._own_constant(values)
     return held if held.dtype == wanted else ops.apply(conversion_op(wanted), (held,), {})
 
@@ -193,8 +206,7 @@ def max_unpool(
     name: str | None = None,
 ) -> Any:
     """Zeros, with x at the places that `max_pool_with_indices` gave."""
-    x, indices = array(ops, x, "max_unpool: x"), array(ops, indices, "max_unpool: indices")
-    indices = indices if hasattr(indices, "ops") else ops._own_constant(indices)
+    x, indices = array(ops, x, "max_unpool: x"), own(ops, indices, "max_unpool: indices")
     with completing("max_unpool", x=x, indices=indices, kernel=kernel, stride=stride, padding=padding, size=size):
         w = window_options(kernel, stride, padding)
         d = len(w["kernel"])
