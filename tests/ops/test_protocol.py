@@ -178,6 +178,8 @@ COMPOSITE_CALLS = {
     "ones_like": ([[1, 2]],),
     "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
     "one_hot": ([[0, 2]], 3),
+    **{f: ([[1.0, 2.0, 3.0]], (2,)) for f in ("adaptive_avg_pool", "adaptive_max_pool", "max_pool_with_indices")},
+    "max_unpool": ([[1.0, 2.0]], [[3, 0]], (2,)),
 }
 
 
