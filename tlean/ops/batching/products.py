@@ -68,6 +68,9 @@ def _mask(call: Call, k: int, lead: tuple[int, ...]) -> Any:
 
 @batching("scaled_dot_product_attention")
 def _attention(call: Call) -> Any:
+    lanes = (None if x is None else call.lane(k) for k, x in enumerate(call.inputs))
+    if call.record.rules.in_parts(*lanes, **call.options):
+        return call.parts()
     return call.run(call.spread(0), call.spread(1), call.spread(2), _mask(call, 3, call.lane(0)[:-2]))
 
 
@@ -78,4 +81,6 @@ def _attention_grad(call: Call) -> Any:
 
 @batching("_attention_allowed")
 def _allowed(call: Call) -> Any:
-    return call.run(_mask(call, 0, call.out[:-2]), shape=(call.size, *call.out))
+    shape = (call.size, *call.out)
+    whole = (None if x is None else call.ops.broadcast_to(call.aligned(k, len(call.out)), shape) for k, x in enumerate(call.inputs))
+    return call.run(*whole, shape=shape)
