@@ -40,8 +40,8 @@ def _even(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> bool:
     return q[:-2] == k[:-2] == v[:-2] and (mask is None or (mask[-2:] == (q[-2], k[-2]) and mask[:-2] in ((), q[:-2])))
 
 
-def _runs(lead: Shape, part: Shape) -> tuple[int, int] | None:
-    # Which part of a mask or bias with leading axes `part` a batch item has: part (item // each) % parts. None if it cannot be said so.
+def runs(lead: Shape, part: Shape) -> tuple[int, int] | None:
+    """Which part of a mask or bias with leading axes `part` a batch item has: part (item // each) % parts. None if it cannot be said so."""
     own = [k for k, d in enumerate(part) if d != 1]
     if not own:
         return 1, 1
@@ -53,16 +53,16 @@ def place(lead: Shape, scores: Shape, part: Shape | None) -> Shape:
     """Where batch items have their parts of a mask or bias: (each, parts, elements of a part, elements from one row to the next)."""
     if part is None:
         return 1, 1, 0, 0
-    each, parts = _runs(lead, part[:-2]) or (1, 1)
+    each, parts = runs(lead, part[:-2]) or (1, 1)
     return each, parts, part[-2] * part[-1], 0 if part[-2] == 1 else part[-1]
 
 
-def _whole_part(ops: Any, part: Any, scores: Shape) -> Any:
-    # A mask or bias as the kernels take it: with all axes, whole rows, and leading axes of which a run of neighbours is its own.
+def whole_part(ops: Any, part: Any, scores: Shape) -> Any:
+    """A mask or bias as the kernels take it: with all axes, whole rows, and leading axes of which a run of neighbours is its own."""
     if part is None:
         return None
     shape = (1,) * (len(scores) - len(part.shape)) + tuple(part.shape)
-    wanted = (*(shape[:-2] if _runs(scores[:-2], shape[:-2]) else scores[:-2]), shape[-2], scores[-1])
+    wanted = (*(shape[:-2] if runs(scores[:-2], shape[:-2]) else scores[:-2]), shape[-2], scores[-1])
     part = part if shape == tuple(part.shape) else ops.reshape(part, shape=shape)
     return part if shape == wanted else ops.broadcast_to(part, shape=wanted)
 
@@ -79,7 +79,7 @@ def attend(ops: Any, q: Any, k: Any, v: Any, mask: Any, bias: Any, causal: bool,
     scores = checked(*(tuple(x.shape) for x in (q, k, v)), *(None if x is None else tuple(x.shape) for x in (mask, bias)))
     lead = scores[:-2]
     q, k, v = (x if tuple(x.shape[:-2]) == lead else ops.broadcast_to(x, shape=(*lead, *x.shape[-2:])) for x in (q, k, v))
-    return ops._attention(q, k, v, _whole_part(ops, mask, scores), _whole_part(ops, bias, scores), causal=causal, scale=scale)
+    return ops._attention(q, k, v, whole_part(ops, mask, scores), whole_part(ops, bias, scores), causal=causal, scale=scale)
 
 
 def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:

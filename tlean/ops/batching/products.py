@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...shapes import size
+from ..attention import runs, whole_part
 from .call import Call, batching, lanes_out
 
 
@@ -77,6 +78,33 @@ def _attention(call: Call) -> Any:
 @batching("_sdpa_grad")
 def _attention_grad(call: Call) -> Any:
     return call.run(*(call.spread(k) for k in range(6)), _mask(call, 6, call.lane(3)[:-2]))
+
+
+def _scores_of(call: Call, q: int, k: int) -> tuple[int, ...]:
+    return (call.size, *call.lane(q)[:-1], call.lane(k)[-2])
+
+
+@batching("_attention")
+def _scaled_attention(call: Call) -> Any:
+    scores = _scores_of(call, 0, 1)
+    parts = (whole_part(call.ops, call.aligned(k, len(scores)), scores) for k in (3, 4))
+    return call.run(call.spread(0), call.spread(1), call.spread(2), *parts)
+
+
+@batching("_attention_grad")
+def _scaled_attention_grad(call: Call) -> Any:
+    scores = _scores_of(call, 3, 4)
+    parts = (whole_part(call.ops, call.aligned(k, len(scores)), scores) for k in (6, 7))
+    return call.run(*(call.spread(k) for k in range(6)), *parts)
+
+
+@batching("_attention_bias_grad")
+def _bias_grad(call: Call) -> Any:
+    scores, bias = _scores_of(call, 3, 4), (call.size, *call.lane(7))
+    if runs(scores[:-2], bias[:-2]) is None:
+        return call.parts()
+    mask = whole_part(call.ops, call.aligned(6, len(scores)), scores)
+    return call.run(*(call.spread(k) for k in range(6)), mask, call.spread(7))
 
 
 @batching("_attention_allowed")
