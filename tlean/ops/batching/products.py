@@ -87,14 +87,14 @@ def _scores_of(call: Call, q: int, k: int) -> tuple[int, ...]:
 @batching("_attention")
 def _scaled_attention(call: Call) -> Any:
     scores = _scores_of(call, 0, 1)
-    parts = (whole_part(call.ops, call.aligned(k, len(scores)), scores) for k in (3, 4))
+    parts = (whole_part(call.ops, call.aligned(k, len(scores) - 1), scores) for k in (3, 4))
     return call.run(call.spread(0), call.spread(1), call.spread(2), *parts)
 
 
 @batching("_attention_grad")
 def _scaled_attention_grad(call: Call) -> Any:
     scores = _scores_of(call, 3, 4)
-    parts = (whole_part(call.ops, call.aligned(k, len(scores)), scores) for k in (6, 7))
+    parts = (whole_part(call.ops, call.aligned(k, len(scores) - 1), scores) for k in (6, 7))
     return call.run(*(call.spread(k) for k in range(6)), *parts)
 
 
@@ -103,7 +103,7 @@ def _bias_grad(call: Call) -> Any:
     scores, bias = _scores_of(call, 3, 4), (call.size, *call.lane(7))
     if runs(scores[:-2], bias[:-2]) is None:
         return call.parts()
-    mask = whole_part(call.ops, call.aligned(6, len(scores)), scores)
+    mask = whole_part(call.ops, call.aligned(6, len(scores) - 1), scores)
     return call.run(*(call.spread(k) for k in range(6)), mask, call.spread(7))
 
 
