@@ -178,6 +178,18 @@ COMPOSITE_CALLS = {
     "ones_like": ([[1, 2]],),
     "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
     "one_hot": ([[0, 2]], 3),
+    **{f"random_{f}": ([3], [1.0], [2.0], 5) for f in ("uniform", "normal", "gumbel")},
+    "random_truncated_normal": ([3], [1.0], [2.0], [-1.0], [2.0], 5),
+    "random_exponential": ([3], [1.0], 5),
+    "random_gamma": ([0.5, 2.0], [3, 2], [1.0], 5),
+    "random_beta": ([0.5, 2.0], [1.0], [3, 2], 5),
+    "random_dirichlet": ([0.5, 2.0], [3], 5),
+    **{f"random_{f}": ([0.5, 0.25], [3, 2], 5) for f in ("bernoulli", "poisson")},
+    "random_randint": (0, 9, [3], 5),
+    "random_permutation": ([1.0, 2.0, 3.0], 0, 5),
+    "random_choice": ([1.0, 2.0, 3.0], [2], True, [0.5, 0.25, 0.25], 5),
+    "random_categorical": ([0.5, 2.0], [3], 5),
+    "random_multinomial": (4, [0.5, 2.0], [3], 5),
 }
 
 
