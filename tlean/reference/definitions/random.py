@@ -63,7 +63,8 @@ def _pair(words: tuple[int, int, int, int], part: int, single: bool) -> tuple[fl
     # The uniform number and the angle (a quarter turn, and how many more of an eighth) of a pair of normal numbers.
     if single:
         u, turn = words[2 * part], words[2 * part + 1]
-        radius, angle, bits = (u >> 1) * 2.0**-31 + 2.0**-32, turn, 32
+        # Rounded as float32 has it, since ln u is near 0 where u is near 1.
+        radius, angle, bits = float(np.float32(u >> 1) * np.float32(2.0**-31) + np.float32(2.0**-32)), turn, 32
     else:
         radius = ((words[0] >> 5) * 2**26 + (words[1] >> 6) + 1) * 2.0**-53
         angle, bits = words[2] + _WORD * words[3], 64
