@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
-from . import cuda, optim, tree
+from . import cuda, optim, random, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
@@ -117,6 +117,7 @@ __all__ = [
     "no_grad",
     "optim",
     "profile",
+    "random",
     "require_grad",
     "save",
     "seed",

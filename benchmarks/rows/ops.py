@@ -258,6 +258,15 @@ def random_ops() -> list[Row]:
                 same=False,
             ),
             op_row(
+                f"random_normal_{label}",
+                "random",
+                [],
+                lambda o, n=n: o.random_normal((n,), seed=1),
+                lambda t, n=n: t.randn(n),
+                modes=(FORWARD,),
+                same=False,
+            ),
+            op_row(
                 f"bernoulli_mask_{label}",
                 "random",
                 [],

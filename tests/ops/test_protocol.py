@@ -180,6 +180,18 @@ COMPOSITE_CALLS = {
     "one_hot": ([[0, 2]], 3),
     **{f: ([[1.0, 2.0, 3.0]], (2,)) for f in ("adaptive_avg_pool", "adaptive_max_pool", "max_pool_with_indices")},
     "max_unpool": ([[1.0, 2.0]], [[3, 0]], (2,)),
+    **{f"random_{f}": ([3], [1.0], [2.0], 5) for f in ("uniform", "normal", "gumbel")},
+    "random_truncated_normal": ([3], [1.0], [2.0], [-1.0], [2.0], 5),
+    "random_exponential": ([3], [1.0], 5),
+    "random_gamma": ([0.5, 2.0], [3, 2], [1.0], 5),
+    "random_beta": ([0.5, 2.0], [1.0], [3, 2], 5),
+    "random_dirichlet": ([0.5, 2.0], [3], 5),
+    **{f"random_{f}": ([0.5, 0.25], [3, 2], 5) for f in ("bernoulli", "poisson")},
+    "random_randint": (0, 9, [3], 5),
+    "random_permutation": ([1.0, 2.0, 3.0], 0, 5),
+    "random_choice": ([1.0, 2.0, 3.0], [2], True, [0.5, 0.25, 0.25], 5),
+    "random_categorical": ([0.5, 2.0], [3], 5),
+    "random_multinomial": (4, [0.5, 2.0], [3], 5),
 }
 
 

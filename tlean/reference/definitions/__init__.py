@@ -22,6 +22,8 @@ CREATORS: dict[str, Callable] = {
     "_attention_allowed": attention.attention_allowed,
     "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,
+    "_rand_normal": random.rand_normal,
+    "_rand_integers": random.rand_integers,
 }
 
 __all__ = ["CREATORS", "DEFINITIONS"]
