@@ -178,6 +178,9 @@ COMPOSITE_CALLS = {
     "ones_like": ([[1, 2]],),
     "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
     "one_hot": ([[0, 2]], 3),
+    **{f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],) for f in ("inv", "det", "slogdet", "logdet", "lu", "lu_factor")},
+    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular")},
+    "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
 }
 
 
