@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
-from . import cuda, optim, random, tree
+from . import cuda, linalg, optim, random, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
@@ -23,6 +23,7 @@ from .errors import (
     DeviceError,
     DTypeError,
     IndexRangeError,
+    LinAlgError,
     MissingOpError,
     NodeError,
     NumericsError,
@@ -71,6 +72,7 @@ __all__ = [
     "DeviceError",
     "GraphM",
     "IndexRangeError",
+    "LinAlgError",
     "MissingOpError",
     "NatRef",
     "NatVecRef",
@@ -112,6 +114,7 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "linalg",
     "nn",
     "load",
     "no_grad",

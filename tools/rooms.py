@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("optim",),
     ("session", "tape"),
     ("autodiff", "backends", "dispatch"),
-    ("arrays", "data", "functions"),
+    ("arrays", "data", "functions", "linalg"),
     ("nn", "random"),
     ("testing", "train"),
     ("tlean",),

@@ -192,6 +192,9 @@ COMPOSITE_CALLS = {
     "random_choice": ([1.0, 2.0, 3.0], [2], True, [0.5, 0.25, 0.25], 5),
     "random_categorical": ([0.5, 2.0], [3], 5),
     "random_multinomial": (4, [0.5, 2.0], [3], 5),
+    **{f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],) for f in ("inv", "det", "slogdet", "logdet", "lu", "lu_factor")},
+    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular")},
+    "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
 }
 
 

@@ -238,7 +238,7 @@ def tape_methods() -> str:
 _COMPOSITE_INTEGERS = ("labels",)
 _COMPOSITE_ARRAYS = (
     "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "bias", "probs", "var", "anchor", "positive", "negative", "xs",
-    "operands",
+    "operands", "factor",
 )  # fmt: skip
 #: What distributions depend on: numbers, or values of the program.
 _PARAMETERS = ("loc", "scale", "low", "high", "concentration", "a", "b", "rate", "p")

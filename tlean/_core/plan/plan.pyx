@@ -19,7 +19,8 @@ from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.plan.commit cimport Commit
 from tlean._core.plan.callback import take_failure
 from tlean._core.kernel cimport (
-    TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel,
+    TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_SINGULAR, TL_STATUS_BITS,
+    TL_STATUS_MASK, tl_kernel,
 )
 
 cdef extern from "Python.h":
@@ -288,7 +289,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
             tl_tally(&plan.ticks[i], nanoseconds() - begun)
         if count > ON_STACK:
             free(pointers)
-        if status != TL_OK:
+        if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
             return (i << TL_STATUS_BITS) | status
     return TL_OK
 
