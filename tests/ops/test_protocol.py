@@ -178,8 +178,28 @@ COMPOSITE_CALLS = {
     "ones_like": ([[1, 2]],),
     "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
     "one_hot": ([[0, 2]], 3),
-    **{f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],) for f in ("inv", "det", "slogdet", "logdet", "lu", "lu_factor")},
-    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular")},
+    **{
+        f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],)
+        for f in (
+            "inv",
+            "det",
+            "slogdet",
+            "logdet",
+            "lu",
+            "lu_factor",
+            "eigh",
+            "eigvalsh",
+            "svd",
+            "svdvals",
+            "qr",
+            "pinv",
+            "matrix_norm",
+            "cond",
+        )
+    },
+    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular", "lstsq")},
+    "linalg_matrix_power": ([[2.0, 1.0], [0.0, 4.0]], 3),
+    **{f"linalg_{f}": ([1.0, 2.0, 3.0], [0.0, 1.0, -1.0]) for f in ("cross", "vecdot")},
     "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
 }
 
