@@ -192,8 +192,28 @@ COMPOSITE_CALLS = {
     "random_choice": ([1.0, 2.0, 3.0], [2], True, [0.5, 0.25, 0.25], 5),
     "random_categorical": ([0.5, 2.0], [3], 5),
     "random_multinomial": (4, [0.5, 2.0], [3], 5),
-    **{f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],) for f in ("inv", "det", "slogdet", "logdet", "lu", "lu_factor")},
-    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular")},
+    **{
+        f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],)
+        for f in (
+            "inv",
+            "det",
+            "slogdet",
+            "logdet",
+            "lu",
+            "lu_factor",
+            "eigh",
+            "eigvalsh",
+            "svd",
+            "svdvals",
+            "qr",
+            "pinv",
+            "matrix_norm",
+            "cond",
+        )
+    },
+    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular", "lstsq")},
+    "linalg_matrix_power": ([[2.0, 1.0], [0.0, 4.0]], 3),
+    **{f"linalg_{f}": ([1.0, 2.0, 3.0], [0.0, 1.0, -1.0]) for f in ("cross", "vecdot")},
     "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
 }
 

@@ -284,7 +284,7 @@ def defop(
     residuals: tuple[str, ...] = (),
     out_dtype: str = FLOAT,
     integers: IntegerForm | None = None,
-    kernel: str | None = None,
+    kernel: str | Callable[..., None] | None = None,
     view: bool = False,
     random: bool = False,
     updates: bool = False,
@@ -305,14 +305,13 @@ def defop(
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
         out_dtype: the kind of the output where it is not "float".
         integers: how the op computes with integers alone, where that is in integers.
-        kernel: the kernel's name, where it is not the op's.
+        kernel: the kernel's name, where it is not the op's; or a Python function on arrays in place of one (`OpDef.host`).
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
         broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
         aliases: further names of the op.
-        algebraic: whether the op can be computed in exact rational arithmetic.
-        differentiable: False for ops whose every gradient is None by definition.
+        algebraic, differentiable: whether it can be computed in exact rational arithmetic; whether any gradient is not None by definition.
 
     Raises: OptionError if the name is taken.
     """
@@ -337,7 +336,7 @@ def defop(
             residuals=residuals,
             out_dtype=out_dtype,
             integers=integers,
-            kernel=kernel or name,
+            kernel=kernel if isinstance(kernel, str) else name,
             view=view,
             random=random,
             updates=updates,
@@ -348,6 +347,7 @@ def defop(
             algebraic=algebraic,
             differentiable=differentiable,
             flops=rules.flops,
+            host=kernel if callable(kernel) else None,
         )
         _ALIASES.update(dict.fromkeys(aliases, name))
         return op

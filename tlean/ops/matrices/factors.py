@@ -236,7 +236,8 @@ def _determinant_samples() -> list:
     return [
         good(Arr((3, 3), "regular"), None), good(Arr((2, 3, 4, 4), "regular"), None), good(Arr((1, 1), "regular"), None),
         good((0, 0), None), good((2, 0, 0), None), good((0, 3, 3), None),
-        good(Arr((33, 33), "regular"), None, smooth=False), good(Arr((19, 2, 2), "regular"), None), bad("ShapeError", (3,), None), bad("ShapeError", (2, 3), None),
+        good(Arr((33, 33), "regular"), None, smooth=False), good(Arr((19, 2, 2), "regular"), None),
+        bad("ShapeError", (3,), None), bad("ShapeError", (2, 3), None),
     ]  # fmt: skip
 
 
@@ -249,20 +250,19 @@ class _Determinant:
 
 def _determinant_op(name: str, part: str, text: str, weight: Any, **options: Any) -> None:
     # `weight(ops, g, y)` is what the transposed inverse is multiplied by; None: no derivative.
+    def pull(ops: Any, g: Any, y: Any, a: Any, factors: Any) -> Any:
+        return ops.mul(_by_matrix(ops, weight(ops, g, y)), _inverse(ops, a, factors, transpose=True)), None
+
+    def push(ops: Any, t: Any, y: Any, a: Any, factors: Any) -> Any:
+        return None if t[0] is None else weight(ops, _inner(ops, t[0], _inverse(ops, a, factors, transpose=True)), y)
+
     class Determinant(_Determinant):
+        vjp = no_gradient if weight is None else pull
+        jvp = no_tangent if weight is None else push
+
         def kernel_params(a, factors):
             return numbers(a, part=part)
 
-        def vjp(ops, g, y, a, factors):
-            return ops.mul(_by_matrix(ops, weight(ops, g, y)), _inverse(ops, a, factors, transpose=True)), None
-
-        def jvp(ops, t, y, a, factors):
-            if t[0] is None:
-                return None
-            return weight(ops, _inner(ops, t[0], _inverse(ops, a, factors, transpose=True)), y)
-
-    if weight is None:
-        Determinant.vjp, Determinant.jvp = no_gradient, no_tangent
     Determinant.__doc__ = text
     defop(
         name, kernel="lu_read", dtypes={"factors": "int64"}, optional=("factors",), samples=_determinant_samples, **options

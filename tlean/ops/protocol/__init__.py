@@ -34,7 +34,7 @@ from .layout import LayoutOps
 from .linalg import LinalgOps
 from .logic import LogicOps
 from .loss import LossOps
-from .matrices import MatrixOps
+from .matrices import DecompositionOps, MatrixOps
 from .norm import NormOps
 from .order import OrderOps
 from .pool import PoolOps
@@ -59,6 +59,7 @@ class Ops(
     OrderOps,
     LinalgOps,
     MatrixOps,
+    DecompositionOps,
     ConvOps,
     PoolOps,
     NormOps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .decompositions import DecompositionOps
 from .factors import MatrixOps
 
-__all__ = ["MatrixOps"]
+__all__ = ["DecompositionOps", "MatrixOps"]
