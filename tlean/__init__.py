@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from . import backends as backends
     from . import data, nn, testing, train
     from .custom import custom_op
+    from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
     from .train.trainer import ScalarTrainer
@@ -119,6 +120,7 @@ __all__ = [
     "load",
     "no_grad",
     "optim",
+    "per_sample_grad",
     "profile",
     "random",
     "require_grad",
@@ -136,6 +138,7 @@ __all__ = [
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _LATER = {name: f"tlean.{name}" for name in ("backends", "data", "nn", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 

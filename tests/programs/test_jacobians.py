@@ -69,3 +69,45 @@ def test_a_jacobian_with_dropout_is_of_one_mask():
 def test_a_chunk_has_at_least_one_row(chunk_size):
     with pytest.raises(tl.OptionError, match="jacrev: chunk_size must be at least 1, got"):
         tl.jacrev(cubic, chunk_size=chunk_size)
+
+
+# Gradients of each example ------------------------------------------------------------------------------------------------------
+
+
+class Net(tl.nn.Module):
+    def __init__(self):
+        self.kernel, self.scores = tl.nn.Conv2d(1, 2, 3), tl.nn.Linear(2 * 9, 3)
+
+    def forward(self, x):
+        return self.scores(tl.flatten(tl.max_pool2d(tl.relu(self.kernel(x)), 2)))
+
+
+def test_per_sample_gradients_of_a_model():
+    net = Net()
+    xs, ys = RNG.standard_normal((5, 1, 8, 8)).astype("float32"), RNG.integers(0, 3, 5)
+    program = tl.per_sample_grad(lambda x, y: tl.cross_entropy(net(x), y), net)
+    whole = tl.per_sample_grad(lambda x, y: (tl.cross_entropy(net(x), y), net(x)), net.named_parameters(), has_aux=True)
+    for _ in range(2):
+        found = program(xs, ys)
+        for k in range(5):
+            alone = tl.grad(lambda *ps, k=k: tl.cross_entropy(net.apply(ps, xs[k]), ys[k]), argnums=(0, 1, 2, 3))
+            for g, expected in zip(found, alone(*[p.get() for p in net.parameters()]), strict=True):
+                np.testing.assert_allclose(np.asarray(g)[k], np.asarray(expected), rtol=2e-5, atol=1e-6)
+        named, scores = whole(xs, ys)
+        assert np.asarray(scores).shape == (5, 3)
+        assert [np.asarray(named[n]).tobytes() for n in net.named_parameters()] == [np.asarray(g).tobytes() for g in found]
+        # Parameters are read at each call.
+        net.scores.parameters()[0].set(RNG.standard_normal((3, 18)).astype("float32"))
+
+
+def test_what_per_sample_gradients_are_not_of():
+    with pytest.raises(tl.OptionError, match="params must be a model or a tree of its parameters, got ndarray"):
+        tl.per_sample_grad(lambda x: x, [X])
+    norm = tl.nn.BatchNorm(2)
+    program = tl.per_sample_grad(lambda x: tl.sum(norm(x)), norm)
+    with pytest.raises(tl.OptionError, match=r"running statistics do not move .* evaluation mode"):
+        program(np.ones((3, 1, 2, 4, 4), "float32"))
+    norm.eval()
+    assert np.asarray(program(np.ones((3, 1, 2, 4, 4), "float32"))[0]).shape == (3, 2)
+    with pytest.raises(tl.ShapeError, match="per_sample_grad: the mapped axes must have one size"):
+        tl.per_sample_grad(lambda x, y: tl.sum(norm(x)) * y, norm)(np.ones((3, 1, 2, 4, 4), "float32"), np.ones(2, "float32"))

@@ -22,7 +22,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, backend: st
 
     f is traced once, for one example, and each op in it becomes one op on all examples. It may be any program, one that `grad`, `jvp` or
     `vmap` made too, and so may what comes of it: `vmap(grad(f))` are per-example gradients, `grad(lambda w: tl.sum(vmap(f)(w)))` is the
-    gradient of a sum over examples. Random ops draw one array for all examples, so each example has numbers of its own.
+    gradient of a sum over examples. Random ops draw one array for all examples, so each example has its own numbers.
 
     Args:
         f: a program, `f(*xs)` or `f(ops, *xs)`; what it captures is the same for each example.
@@ -44,37 +44,53 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, backend: st
         (3, 2)
     """
     recorder = Recorder("vmap", f)
-    _check_axes("in_axes", in_axes)
-    _check_axes("out_axes", out_axes)
+    checked_axes("vmap", "in_axes", in_axes)
+    checked_axes("vmap", "out_axes", out_axes)
 
     def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
-        leaves, structure = tree.flatten((args, keywords))
-        axes = _axes_of(args, keywords, in_axes)
-        size = _size(leaves, axes, args, keywords)
-        start = Start.of(graph)
-        own, lanes = [], {}
-        for x, axis in zip(leaves, axes, strict=True):
-            if axis is None or not isinstance(x, GraphRef):
-                own.append(x)
-                continue
-            # No node makes it: it stands for the argument of one example while f is traced.
-            one = graph._value(Spec((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype))
-            lanes[one.id] = lanes_first(graph, x, axis)
-            own.append(one)
-        inner, named = tree.unflatten(structure, own)
-        found, shape = tree.flatten(recorder(graph, *inner, **named))
-        refs = results_of(graph, found)
-        made = batch(graph, lanes, size, refs, start)
-        places = spread_axes("vmap: out_axes", out_axes, shape)
-        return tree.unflatten(shape, [_placed(graph, r, y, size, p) for r, y, p in zip(refs, made, places, strict=True)])
+        return mapped("vmap", graph, recorder, args, keywords, in_axes, out_axes)
 
     return DerivedProgram("vmap", record, backend, recorder, seed, (vmap, (f, in_axes, out_axes, backend, seed)))
 
 
-def _check_axes(name: str, axes: Any) -> None:
+def mapped(
+    name: str, graph: Graph, program: Callable[..., Any], args: Sequence[Any], keywords: dict[str, Any], in_axes: Any, out_axes: Any
+) -> Any:
+    """Record a program of one example for all examples of the arguments; returns its results.
+
+    Args:
+        name: of the transformation, for messages.
+        graph: what it is recorded into.
+        program: `program(graph, *args, **keywords)`, of one example.
+        args, keywords: of all examples.
+        in_axes, out_axes: as for `vmap`.
+    """
+    leaves, structure = tree.flatten((args, keywords))
+    axes = _axes_of(name, args, keywords, in_axes)
+    size = _size(name, leaves, axes, args)
+    start = Start.of(graph)
+    own, lanes = [], {}
+    for x, axis in zip(leaves, axes, strict=True):
+        if axis is None:
+            own.append(x)
+            continue
+        # No node makes it: it is the argument of one example while the program is traced.
+        one = graph._value(Spec((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype))
+        lanes[one.id] = lanes_first(graph, x, axis)
+        own.append(one)
+    inner, named = tree.unflatten(structure, own)
+    found, shape = tree.flatten(program(graph, *inner, **named))
+    refs = results_of(graph, found)
+    made = batch(graph, lanes, size, refs, start)
+    places = spread_axes(f"{name}: out_axes", out_axes, shape)
+    return tree.unflatten(shape, [_placed(name, graph, r, y, size, p) for r, y, p in zip(refs, made, places, strict=True)])
+
+
+def checked_axes(name: str, what: str, axes: Any) -> None:
+    """Raises: OptionError for axes that are no ints."""
     for a in tree.flatten(axes)[0]:
         if isinstance(a, bool) or not hasattr(a, "__index__"):
-            raise OptionError(f"vmap: {name} must be an int, None or a tuple or tree of them, got {a!r}")
+            raise OptionError(f"{name}: {what} must be an int, None or a tuple or tree of them, got {a!r}")
 
 
 def spread_axes(name: str, axes: Any, structure: tree.Structure) -> list[int | None]:
@@ -101,17 +117,17 @@ def _alike(given: tree.Structure, structure: tree.Structure) -> bool:
     return bool(given[:2] == structure[:2]) and len(given[2]) == len(structure[2])
 
 
-def _axes_of(args: Sequence[Any], keywords: dict[str, Any], in_axes: Any) -> list[int | None]:
+def _axes_of(name: str, args: Sequence[Any], keywords: dict[str, Any], in_axes: Any) -> list[int | None]:
     # For each leaf of (args, keywords) the axis along which the examples lie, counted from 0.
     if in_axes is not None and not hasattr(in_axes, "__index__") and not isinstance(in_axes, tuple | list):
-        raise OptionError(f"vmap: in_axes must be an int, None or a tuple with an entry for each argument, got {in_axes!r}")
-    axes = spread_axes("vmap: in_axes", in_axes, tree.flatten(tuple(args))[1])
+        raise OptionError(f"{name}: in_axes must be an int, None or a tuple with an entry for each argument, got {in_axes!r}")
+    axes = spread_axes(f"{name}: in_axes", in_axes, tree.flatten(tuple(args))[1])
     checked: list[int | None] = []
-    for x, axis, name in zip(tree.flatten(args)[0], axes, _names(args), strict=True):
+    for x, axis, what in zip(tree.flatten(args)[0], axes, _names(args), strict=True):
         rank = len(x.shape)
         if axis is not None and not -rank <= axis < rank:
-            got = f"{name}, a number" if not rank else f"{name} of shape {tuple(x.shape)}"
-            raise IndexRangeError(f"vmap: in_axes must name an axis that the argument has, or be None, got axis {axis} for {got}")
+            got = f"{what}, a number" if not rank else f"{what} of shape {tuple(x.shape)}"
+            raise IndexRangeError(f"{name}: in_axes must name an axis that the argument has, or be None, got axis {axis} for {got}")
         checked.append(None if axis is None else axis % rank)
     named = tree.flatten(keywords)[0]
     return checked + [0 if isinstance(x, GraphRef) and x.shape else None for x in named]
@@ -122,28 +138,28 @@ def _names(args: Sequence[Any]) -> list[str]:
     return [f"argument {k}" + (f", leaf {i}" if n > 1 else "") for k, n in enumerate(counts) for i in range(n)]
 
 
-def _size(leaves: Sequence[Any], axes: Sequence[int | None], args: Sequence[Any], keywords: dict[str, Any]) -> int:
+def _size(name: str, leaves: Sequence[Any], axes: Sequence[int | None], args: Sequence[Any]) -> int:
     # How many examples there are.
     names = _names(args)
     names += ["a keyword argument"] * (len(leaves) - len(names))
     sizes = [(x.shape[a], f"{n} (axis {a} of {tuple(x.shape)})") for x, a, n in zip(leaves, axes, names, strict=True) if a is not None]
     if not sizes:
-        raise ShapeError("vmap: at least one argument must be mapped, got none with an axis")
+        raise ShapeError(f"{name}: at least one argument must be mapped, got none with an axis")
     other = next((s for s in sizes if s[0] != sizes[0][0]), None)
     if other is not None:
-        raise ShapeError(f"vmap: the mapped axes must have one size, got {sizes[0][0]} for {sizes[0][1]} and {other[0]} for {other[1]}")
+        raise ShapeError(f"{name}: the mapped axes must have one size, got {sizes[0][0]} for {sizes[0][1]} and {other[0]} for {other[1]}")
     return int(sizes[0][0])
 
 
-def _placed(graph: Graph, one: GraphRef, made: GraphRef | None, size: int, axis: int | None) -> GraphRef:
+def _placed(name: str, graph: Graph, one: GraphRef, made: GraphRef | None, size: int, axis: int | None) -> GraphRef:
     # A result with the examples along that axis.
     if axis is None:
         if made is not None:
-            raise OptionError("vmap: out_axes must be None for results alone that are the same for each example, got one that is not")
+            raise OptionError(f"{name}: out_axes must be None for results alone that are the same for each example, got one that is not")
         return one
     rank = len(one.shape) + 1
     if not -rank <= axis < rank:
-        raise IndexRangeError(f"vmap: out_axes must name an axis of the result, which has {rank}, got {axis}")
+        raise IndexRangeError(f"{name}: out_axes must name an axis of the result, which has {rank}, got {axis}")
     y = graph.broadcast_to(one, (size, *one.shape)) if made is None else made
     axis %= rank
     return y if not axis else graph.permute(y, (*range(1, axis + 1), 0, *range(axis + 1, rank)))

@@ -61,7 +61,7 @@ def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool 
         graph: of one lane.
         batched: which inputs differ between lanes; these have the lanes as their first axis.
         size: how many lanes there are.
-        draws: whether each lane draws random numbers of its own.
+        draws: whether each lane draws its own random numbers.
 
     Returns: the graph, and which of its outputs differ between lanes.
     """

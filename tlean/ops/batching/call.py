@@ -28,7 +28,7 @@ class Call:
         options: in canonical form, those of one lane.
         outs: the specs of outputs, then residuals, in one lane.
         name: of the node.
-        draws: whether each lane draws random numbers of its own; else a seed means the numbers that it means in one lane.
+        draws: whether each lane draws its own random numbers; else a seed means the numbers that it means in one lane.
         otherwise: records the call without a rule: `otherwise(call, loop)`, lane by lane where `loop` is true.
     """
 
@@ -74,7 +74,7 @@ class Call:
         if x is None or not self.batched[k] or len(x.shape) > rank:
             return x
         lane = self.lane(k)
-        return self.ops.reshape(x, (self.size, *(1,) * (rank - len(lane)), *lane))
+        return shaped(self.ops, x, (self.size, *(1,) * (rank - len(lane)), *lane))
 
     def run(self, *inputs: Any, **options: Any) -> tuple[Any, ...]:
         """The op itself on these inputs: outputs, then residuals. Options that are not given are those of one lane."""
@@ -105,6 +105,11 @@ def batching(*names: str) -> Callable[[Rule], Rule]:
     return declare
 
 
+def shaped(ops: Any, x: Any, shape: Shape) -> Any:
+    """x in that shape, as it is where it has it."""
+    return x if tuple(x.shape) == shape else ops.reshape(x, shape)
+
+
 def lanes_first(ops: Any, x: Any, axis: int) -> Any:
     """The axis of the lanes moved to the front."""
     if axis == 0:
@@ -118,7 +123,7 @@ def lanes_into(ops: Any, x: Any, axis: int) -> Any:
     lanes, lane = x.shape[0], tuple(x.shape[1:])
     if any(n != 1 for n in lane[:axis]):
         x = ops.permute(x, (*range(1, axis + 1), 0, *range(axis + 1, len(x.shape))))
-    return ops.reshape(x, (*lane[:axis], lanes * lane[axis], *lane[axis + 1 :]))
+    return shaped(ops, x, (*lane[:axis], lanes * lane[axis], *lane[axis + 1 :]))
 
 
 def lanes_out(ops: Any, y: Any, axis: int, lanes: int) -> Any:
@@ -127,8 +132,8 @@ def lanes_out(ops: Any, y: Any, axis: int, lanes: int) -> Any:
     parts = (lanes, shape[axis] // lanes) if lanes else (0, 0)
     apart = (*shape[:axis], *parts, *shape[axis + 1 :])
     if all(n == 1 for n in shape[:axis]):
-        return ops.reshape(y, (parts[0], *shape[:axis], parts[1], *shape[axis + 1 :]))
-    return lanes_first(ops, ops.reshape(y, apart), axis)
+        return shaped(ops, y, (parts[0], *shape[:axis], parts[1], *shape[axis + 1 :]))
+    return lanes_first(ops, shaped(ops, y, apart), axis)
 
 
 def own_positions(ops: Any, at: Any, count: int) -> Any:

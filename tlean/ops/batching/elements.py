@@ -20,7 +20,7 @@ _PLAIN = frozenset(("detach", "_identity", "bitwise_not", *CONVERSIONS))
 batching(*(r.name for r in all_ops() if r.broadcasts or r.name in FORMULAS or r.name in _PLAIN))(elementwise)
 
 
-# Random numbers: one array for all lanes, so each lane has numbers of its own. Those of a seed that is older than the lanes are the same
+# Random numbers: one array for all lanes, so each lane has its own numbers. Those of a seed that is older than the lanes are the same
 # in each.
 
 

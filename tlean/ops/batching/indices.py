@@ -7,7 +7,7 @@ from typing import Any
 from ...shapes import Shape, size
 from ..layout import row_strides
 from ..rows.take import geometry
-from .call import Call, batching, lanes_first, own_positions
+from .call import Call, batching, lanes_first, own_positions, shaped
 
 #: What is out of range leaves nothing behind in these modes, and raises in the others.
 _DROPPED = ("drop", "fill")
@@ -17,17 +17,17 @@ def _rows_of(ops: Any, x: Any, axis: int | None) -> Any:
     # (B, *lane) as (B·rows, *the other axes), with the rows along that axis of a lane; as one line of elements where it is None.
     lane = tuple(x.shape[1:])
     if axis is None:
-        return ops.reshape(x, (x.shape[0] * size(lane),))
+        return shaped(ops, x, (x.shape[0] * size(lane),))
     if axis:
         x = ops.permute(x, (0, axis + 1, *(k for k in range(1, len(x.shape)) if k != axis + 1)))
-    return ops.reshape(x, (x.shape[0] * lane[axis], *lane[:axis], *lane[axis + 1 :]))
+    return shaped(ops, x, (x.shape[0] * lane[axis], *lane[:axis], *lane[axis + 1 :]))
 
 
 def _from_rows(ops: Any, y: Any, lane: Shape, axis: int | None, lanes: int) -> Any:
     # What undoes it.
     if axis is None:
-        return ops.reshape(y, (lanes, *lane))
-    y = ops.reshape(y, (lanes, lane[axis], *lane[:axis], *lane[axis + 1 :]))
+        return shaped(ops, y, (lanes, *lane))
+    y = shaped(ops, y, (lanes, lane[axis], *lane[:axis], *lane[axis + 1 :]))
     return y if not axis else ops.permute(y, (0, *range(2, axis + 2), 1, *range(axis + 2, len(lane) + 1)))
 
 
@@ -41,7 +41,7 @@ def _taken(call: Call, x_lane: Shape, axis: int | None, mode: str) -> Any:
     ops, (x, i) = call.ops, call.inputs
     if not call.batched[1]:
         if axis is None:
-            x, axis = ops.reshape(x, (call.size, size(x_lane))), 0
+            x, axis = shaped(ops, x, (call.size, size(x_lane))), 0
         return ops.take(x, i, axis=axis + 1, mode=mode)
     if not call.batched[0]:
         return lanes_first(ops, ops.take(x, i, axis=axis, mode=mode), axis or 0)
@@ -88,7 +88,7 @@ def _scatter(call: Call) -> Any:
     if not call.batched[1]:
         if axis is None:
             y = call.run(v, call.inputs[1], shape=(call.size, size(shape)), axis=1)[0]
-            return ops.reshape(y, (call.size, *shape))
+            return shaped(ops, y, (call.size, *shape))
         return call.run(v, call.inputs[1], shape=(call.size, *shape), axis=axis + 1)
     rest = () if axis is None else (*shape[:axis], *shape[axis + 1 :])
     v = _entries_outward(ops, v, len(call.lane(1)), axis)
@@ -108,7 +108,7 @@ def _written(call: Call, axis: int | None, mode: str, what: str) -> Any:
 
     if not call.batched[2]:
         if axis is None:
-            return ops.reshape(write(ops.reshape(x, (call.size, size(lane))), v, i, 1, mode), (call.size, *lane))
+            return shaped(ops, write(shaped(ops, x, (call.size, size(lane))), v, i, 1, mode), (call.size, *lane))
         return write(x, v, i, axis + 1, mode)
     at = _in_all_lanes(ops, i, geometry(lane, axis)[1], mode)
     v = _entries_outward(ops, v, len(call.lane(2)), axis)
@@ -146,8 +146,8 @@ def _locate(call: Call) -> Any:
 
 
 def _in_own_lane(ops: Any, at: Any, lanes: int, rows: int) -> Any:
-    # Numbers of rows of all lanes as numbers of those of their own; -1 stays.
-    at = ops.reshape(at, (lanes, at.shape[0] // max(lanes, 1)))
+    # Numbers of rows of all lanes as numbers of their lanes' rows; -1 stays.
+    at = shaped(ops, at, (lanes, at.shape[0] // max(lanes, 1)))
     return own_positions(ops, at, rows)
 
 
@@ -164,7 +164,7 @@ def _neighbours(call: Call) -> Any:
 @batching("_inverse_links")
 def _inverse(call: Call) -> Any:
     ops, rows = call.ops, call.lane(0)[0]
-    at = ops.reshape(_in_all_lanes(ops, call.inputs[0], rows, "drop"), (call.size * rows,))
+    at = shaped(ops, _in_all_lanes(ops, call.inputs[0], rows, "drop"), (call.size * rows,))
     return _in_own_lane(ops, call.run(at)[0], call.size, rows)
 
 
@@ -174,7 +174,7 @@ def _chain(call: Call) -> Any:
     a, b, link = call.spread(0), call.spread(1), call.inputs[2]
     if not call.batched[2]:
         return call.run(a, b, link, axis=axis + 1)
-    link = ops.reshape(_in_all_lanes(ops, link, lane[axis], "drop"), (call.size * lane[axis],))
+    link = shaped(ops, _in_all_lanes(ops, link, lane[axis], "drop"), (call.size * lane[axis],))
     y = call.run(_rows_of(ops, a, axis), _rows_of(ops, b, axis), link, axis=0)[0]
     return _from_rows(ops, y, lane, axis, call.size)
 
@@ -189,7 +189,7 @@ def _box_positions(call: Call, at: Any, lane: Shape, box: Shape) -> Any:
     first = sum(a * s for a, s in zip(starts, strides, strict=True))
     prior = ops._full(shape=(), value=first, dtype="int64")
     along = (size(lane), *(a * s for a, s in zip(steps, strides, strict=True)))
-    at = ops.reshape(at, (call.size, *(1,) * len(box)))
+    at = shaped(ops, at, (call.size, *(1,) * len(box)))
     return ops._locate(at, prior, shape=(call.size, *box), size=max(size(lane), 1), step=1, along=along, mode="drop")
 
 
@@ -200,7 +200,7 @@ def _set_box(call: Call) -> Any:
     if not call.batched[2]:
         return call.run(x, v, at, starts=(0, *call.options["starts"]), steps=(1, *call.options["steps"]))
     places = _box_positions(call, at, lane, box)
-    return ops.reshape(ops._set_rows(_rows_of(ops, x, None), v, places, axis=0, mode="drop"), (call.size, *lane))
+    return shaped(ops, ops._set_rows(_rows_of(ops, x, None), v, places, axis=0, mode="drop"), (call.size, *lane))
 
 
 @batching("_take_box")

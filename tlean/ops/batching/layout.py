@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..layout import _swap_axes
-from .call import Call, batching
+from .call import Call, batching, shaped
 
 
 def _permuted(axes: tuple[int, ...]) -> Any:
@@ -36,7 +36,7 @@ def _swap(call: Call) -> Any:
 
 @batching("reshape", "flatten")
 def _reshape(call: Call) -> Any:
-    return call.ops.reshape(call.inputs[0], (call.size, *call.out))
+    return shaped(call.ops, call.inputs[0], (call.size, *call.out))
 
 
 @batching("broadcast_to")

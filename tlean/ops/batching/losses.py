@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...shapes import size
-from .call import Call, batching
+from .call import Call, batching, shaped
 
 
 def _total_weight(call: Call, labels: Any, classes: int) -> Any:
@@ -26,7 +26,7 @@ def _cross_entropy(call: Call) -> Any:
     ops, reduction = call.ops, call.options["reduction"]
     logits, labels = call.spread(0), call.spread(1)
     if call.batched[2]:
-        # Each lane has weights of its own: the kernel for the residuals alone.
+        # Each lane has its own weights: the kernel for the residuals alone.
         return (*call.parts()[:1], *call.run(logits, labels, None, reduction="none")[1:])
     loss, *rest = call.run(logits, labels, call.inputs[2], reduction="none")
     if reduction != "none":
@@ -50,7 +50,7 @@ def _cross_entropy_grad(call: Call) -> Any:
     if reduction == "mean":
         g = ops.div(g, _number(call, _total_weight(call, labels, logits.shape[-1])))
     if reduction != "none":
-        g = ops.broadcast_to(ops.reshape(g, (call.size, *(1,) * (len(labels.shape) - 1))), labels.shape)
+        g = ops.broadcast_to(shaped(ops, g, (call.size, *(1,) * (len(labels.shape) - 1))), labels.shape)
     return call.run(g, logits, labels, weight, top, log_total, reduction="none")
 
 

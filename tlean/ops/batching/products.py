@@ -6,7 +6,7 @@ from typing import Any
 
 from ...shapes import size
 from ..attention import runs, whole_part
-from .call import Call, batching, lanes_out
+from .call import Call, batching, lanes_out, shaped
 
 
 def _as_matrix(call: Call, k: int, rank: int) -> Any:
@@ -15,9 +15,8 @@ def _as_matrix(call: Call, k: int, rank: int) -> Any:
     if len(lane) == 1:
         lane = (1, *lane) if k == 0 else (*lane, 1)
     if not call.batched[k]:
-        return x if tuple(x.shape) == lane else call.ops.reshape(x, lane)
-    shape = (call.size, *(1,) * (rank - len(lane)), *lane)
-    return x if tuple(x.shape) == shape else call.ops.reshape(x, shape)
+        return shaped(call.ops, x, lane)
+    return shaped(call.ops, x, (call.size, *(1,) * (rank - len(lane)), *lane))
 
 
 @batching("matmul", "bmm")
@@ -28,13 +27,13 @@ def matmul(call: Call) -> Any:
     rank = max(len(a), len(b), 2)
     if not call.batched[1] and len(b) <= 2 and (len(a) == 1 or a[-1 if turn_a else -2] == 1):
         # One row in each lane: they are the rows of one product.
-        rows = ops.reshape(call.inputs[0], (call.size * size(a[:-2]), a[-2 if turn_a else -1]))
-        return ops.reshape(ops.matmul(rows, call.inputs[1], transpose_b=turn_b), shape)
+        rows = shaped(ops, call.inputs[0], (call.size * size(a[:-2]), a[-2 if turn_a else -1]))
+        return shaped(ops, ops.matmul(rows, call.inputs[1], transpose_b=turn_b), shape)
     if not call.batched[0] and len(a) == 2 and (len(b) == 1 or b[-2 if turn_b else -1] == 1):
-        columns = ops.reshape(call.inputs[1], (call.size * size(b[:-2]), b[-1 if turn_b or len(b) == 1 else -2]))
-        return ops.reshape(ops.matmul(columns, call.inputs[0], transpose_b=not turn_a), shape)
+        columns = shaped(ops, call.inputs[1], (call.size * size(b[:-2]), b[-1 if turn_b or len(b) == 1 else -2]))
+        return shaped(ops, ops.matmul(columns, call.inputs[0], transpose_b=not turn_a), shape)
     y = ops.matmul(_as_matrix(call, 0, rank), _as_matrix(call, 1, rank), transpose_a=turn_a, transpose_b=turn_b)
-    return y if tuple(y.shape) == shape else ops.reshape(y, shape)
+    return shaped(ops, y, shape)
 
 
 @batching("linear")
@@ -47,11 +46,11 @@ def _linear(call: Call) -> Any:
         y = call.run(w, None, x)[0]
     elif not call.batched[2]:
         # The outputs of all lanes are those of one layer.
-        y = call.run(ops.reshape(w, (call.size * w.shape[1], w.shape[2])), None, x)[0]
+        y = call.run(shaped(ops, w, (call.size * w.shape[1], w.shape[2])), None, x)[0]
         y = lanes_out(ops, y, len(lane) - 1, call.size)
     else:
-        rows = ops.reshape(x, (call.size, size(lane[:-1]), lane[-1]))
-        y = ops.reshape(ops.matmul(rows, w, transpose_b=True), (call.size, *call.out))
+        rows = shaped(ops, x, (call.size, size(lane[:-1]), lane[-1]))
+        y = shaped(ops, ops.matmul(rows, w, transpose_b=True), (call.size, *call.out))
     return y if b is None else ops.add(y, call.aligned(1, len(lane)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...shapes import size
-from .call import Call, batching, own_positions
+from .call import Call, batching, own_positions, shaped
 
 
 @batching("reduce_sum", "reduce_mean", "reduce_max", "_max_index", "argmax", "any", "all", "prod", "var", "_norm")
@@ -46,12 +46,12 @@ def _along_axis(call: Call) -> Any:
     ops, axis, xs = call.ops, call.options["axis"], [call.spread(k) for k in range(len(call.inputs))]
     if axis is None or not call.lane(0):
         # All elements of a lane as one line; a number counts as one.
-        xs, axis = [ops.reshape(x, (call.size, -1 if call.size else 1)) for x in xs], 0
+        xs, axis = [shaped(ops, x, (call.size, size(call.lane(0)))) for x in xs], 0
     made = call.run(*xs, axis=axis + 1)
     if call.record.name in ("cummax", "_cummax_index"):
         # It tells places in the whole array.
         made = (*made[:-1], own_positions(ops, made[-1], size(call.lane(0))))
-    return tuple(ops.reshape(y, (call.size, *o.shape)) for y, o in zip(made, call.outs, strict=True))
+    return tuple(shaped(ops, y, (call.size, *o.shape)) for y, o in zip(made, call.outs, strict=True))
 
 
 @batching("searchsorted")

@@ -1,15 +1,15 @@
-"""Convolutions and pools: lanes are further images, or groups of channels where each lane has a kernel of its own."""
+"""Convolutions and pools: lanes are further images, or groups of channels where each lane has its own kernel."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .call import Call, batching, lanes_into, lanes_out
+from .call import Call, batching, lanes_into, lanes_out, shaped
 
 
 def _images(call: Call, x: Any, rank: int) -> Any:
     # (B, *lane) as images, where a lane of an image is of this rank: the lanes' batches one after another.
-    return x if len(x.shape) == rank + 1 else call.ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
+    return x if len(x.shape) == rank + 1 else shaped(call.ops, x, (x.shape[0] * x.shape[1], *x.shape[2:]))
 
 
 def _channel(lane: tuple[int, ...], d: int) -> int:
@@ -22,7 +22,7 @@ def _with_bias(call: Call, y: Any, d: int) -> Any:
     if b is None:
         return y
     spread = (1,) * d
-    return call.ops.add(y, call.ops.reshape(b, (call.size, *(1,) * _channel(call.out, d), b.shape[1], *spread)))
+    return call.ops.add(y, shaped(call.ops, b, (call.size, *(1,) * _channel(call.out, d), b.shape[1], *spread)))
 
 
 @batching("conv", "conv2d", "conv_transpose", "conv_transpose2d")
@@ -32,11 +32,11 @@ def _convolution(call: Call) -> Any:
     channel = _channel(lane, d)
     if not call.batched[0]:
         if not call.batched[1]:
-            return ops.reshape(call.run(w, b, _images(call, x, d + 1))[0], (call.size, *call.out))
+            return shaped(ops, call.run(w, b, _images(call, x, d + 1))[0], (call.size, *call.out))
         if not call.batched[2]:
             return _with_bias(call, call.ops.broadcast_to(call.run(w, None, x)[0], (call.size, *call.out)), d)
         y = call.run(w, None, _images(call, x, d + 1))[0]
-        return _with_bias(call, ops.reshape(y, (call.size, *call.out)), d)
+        return _with_bias(call, shaped(ops, y, (call.size, *call.out)), d)
     w = lanes_into(ops, w, 0)
     b = None if b is None else lanes_into(ops, call.spread(1), 0)
     one_image = not call.batched[2] and call.options["groups"] == 1 and not call.record.name.startswith("conv_transpose")
@@ -53,7 +53,7 @@ def _grad_x(call: Call) -> Any:
     ops, (w, g) = call.ops, call.inputs
     d = len(call.lane(0)) - 2
     if not call.batched[0]:
-        return ops.reshape(call.run(w, _images(call, g, d + 1))[0], (call.size, *call.out))
+        return shaped(ops, call.run(w, _images(call, g, d + 1))[0], (call.size, *call.out))
     channel = _channel(call.lane(1), d)
     g = lanes_into(ops, call.spread(1), channel)
     y = call.run(lanes_into(ops, w, 0), g, groups=call.options["groups"] * call.size)[0]
@@ -83,4 +83,4 @@ def _pooled(call: Call) -> Any:
         for k, x in enumerate(call.inputs)
     ]
     made = call.run(*images)
-    return tuple(call.ops.reshape(y, (call.size, *o.shape)) for y, o in zip(made, call.outs, strict=True))
+    return tuple(shaped(call.ops, y, (call.size, *o.shape)) for y, o in zip(made, call.outs, strict=True))
