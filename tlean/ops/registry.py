@@ -60,6 +60,7 @@ class OpDef:
     broadcasts: bool = False
     #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
+    loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
     source: str = ""
@@ -401,7 +402,6 @@ def several(op: str, xs: Any) -> tuple[Any, ...]:
     try:
         return tuple(xs)
     except (TypeError, NotImplementedError):
-        # The second is what a memoryview of several axes raises.
         raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
 
 
