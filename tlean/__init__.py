@@ -35,6 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
+from .loops import cond, fori_loop, map, scan, switch, while_loop
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
@@ -98,12 +99,14 @@ __all__ = [
     "TleanError",
     "compile_out",
     "compile_scalar",
+    "cond",
     "cuda",
     "custom_op",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fori_loop",
     "get_num_threads",
     "grad",
     "hessian",
@@ -118,6 +121,7 @@ __all__ = [
     "linalg",
     "nn",
     "load",
+    "map",
     "no_grad",
     "optim",
     "per_sample_grad",
@@ -125,14 +129,17 @@ __all__ = [
     "random",
     "require_grad",
     "save",
+    "scan",
     "seed",
     "set_num_threads",
+    "switch",
     "testing",
     "train",
     "tree",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("custom", "param", "programs"),
     ("optim",),
     ("session", "tape"),
-    ("autodiff", "backends", "dispatch"),
+    ("autodiff", "backends", "dispatch", "loops"),
     ("arrays", "data", "functions", "linalg"),
     ("nn", "random"),
     ("testing", "train"),

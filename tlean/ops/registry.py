@@ -61,6 +61,7 @@ class OpDef:
     broadcasts: bool = False
     #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
+    loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
     source: str = ""
