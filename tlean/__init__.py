@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
-from . import cuda, optim, tree
+from . import cuda, linalg, optim, random, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor
 from ._core.threads import get_num_threads
@@ -23,6 +23,7 @@ from .errors import (
     DeviceError,
     DTypeError,
     IndexRangeError,
+    LinAlgError,
     MissingOpError,
     NodeError,
     NumericsError,
@@ -34,6 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
+from .loops import cond, fori_loop, map, scan, switch, while_loop
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
@@ -72,6 +74,7 @@ __all__ = [
     "DeviceError",
     "GraphM",
     "IndexRangeError",
+    "LinAlgError",
     "MissingOpError",
     "NatRef",
     "NatVecRef",
@@ -96,12 +99,14 @@ __all__ = [
     "TleanError",
     "compile_out",
     "compile_scalar",
+    "cond",
     "cuda",
     "custom_op",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fori_loop",
     "get_num_threads",
     "grad",
     "hessian",
@@ -113,23 +118,29 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "linalg",
     "linearize",
     "nn",
     "load",
+    "map",
     "no_grad",
     "optim",
     "per_sample_grad",
     "profile",
+    "random",
     "require_grad",
     "save",
+    "scan",
     "seed",
     "set_num_threads",
+    "switch",
     "testing",
     "train",
     "tree",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy_expressions import AS_NUMPY, AS_NUMPY_OR_CLEAR, OF_VALUES
+from numpy_results import contains_reference, evaluated, plain, same
 
 import tlean as tl
-from tlean._core.refs import RefBase
 
 ARRAYS = {
     "x": np.array([[0.5, -1.25, 2.0], [3.5, 0.25, -0.75]]),
@@ -32,19 +30,6 @@ KINDS: dict[str, Callable[[], Callable[[Any], Any]]] = {
 }
 
 
-def evaluated(expression: str, values: dict[str, Any]) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return eval(expression, {"np": np, "math": math, **values})
-
-
-def plain(result: Any) -> Any:
-    # A result with arrays of NumPy in place of the library's.
-    if isinstance(result, RefBase | tl.AnyTensor):
-        return np.asarray(result)
-    return [plain(r) for r in result] if isinstance(result, list | tuple) else result
-
-
 def inside_jit(expression: str) -> Any:
     # References come out of the program; what is none is there when it has been recorded.
     found: list[Any] = []
@@ -57,10 +42,6 @@ def inside_jit(expression: str) -> Any:
     return plain(outputs) if contains_reference(found[0]) else plain(found[0])
 
 
-def contains_reference(result: Any) -> bool:
-    return isinstance(result, RefBase) or (isinstance(result, list | tuple) and any(map(contains_reference, result)))
-
-
 def outcome(expression: str, kind: str) -> Any:
     """The result, or the exception."""
     try:
@@ -70,16 +51,6 @@ def outcome(expression: str, kind: str) -> Any:
         return plain(evaluated(expression, {name: make(a) for name, a in ARRAYS.items()}))
     except Exception as error:
         return error
-
-
-def same(result: Any, expected: Any) -> bool:
-    if isinstance(expected, list | tuple):
-        return isinstance(result, list | tuple) and len(result) == len(expected) and all(map(same, result, expected))
-    if isinstance(expected, str):
-        return result == expected
-    if not isinstance(result, np.ndarray | np.generic | int | float | complex | bool):
-        return False
-    return np.shape(result) == np.shape(expected) and np.allclose(result, expected, rtol=1e-12, atol=1e-14, equal_nan=True)
 
 
 def expected_of(expression: str, arrays: dict[str, Any] = ARRAYS) -> Any:

@@ -178,6 +178,43 @@ COMPOSITE_CALLS = {
     "ones_like": ([[1, 2]],),
     "full_like": ([[1.0, 2.0]], [[3.0], [4.0]], None, [2, 2]),
     "one_hot": ([[0, 2]], 3),
+    **{f: ([[1.0, 2.0, 3.0]], (2,)) for f in ("adaptive_avg_pool", "adaptive_max_pool", "max_pool_with_indices")},
+    "max_unpool": ([[1.0, 2.0]], [[3, 0]], (2,)),
+    **{f"random_{f}": ([3], [1.0], [2.0], 5) for f in ("uniform", "normal", "gumbel")},
+    "random_truncated_normal": ([3], [1.0], [2.0], [-1.0], [2.0], 5),
+    "random_exponential": ([3], [1.0], 5),
+    "random_gamma": ([0.5, 2.0], [3, 2], [1.0], 5),
+    "random_beta": ([0.5, 2.0], [1.0], [3, 2], 5),
+    "random_dirichlet": ([0.5, 2.0], [3], 5),
+    **{f"random_{f}": ([0.5, 0.25], [3, 2], 5) for f in ("bernoulli", "poisson")},
+    "random_randint": (0, 9, [3], 5),
+    "random_permutation": ([1.0, 2.0, 3.0], 0, 5),
+    "random_choice": ([1.0, 2.0, 3.0], [2], True, [0.5, 0.25, 0.25], 5),
+    "random_categorical": ([0.5, 2.0], [3], 5),
+    "random_multinomial": (4, [0.5, 2.0], [3], 5),
+    **{
+        f"linalg_{f}": ([[4.0, 1.0], [2.0, 3.0]],)
+        for f in (
+            "inv",
+            "det",
+            "slogdet",
+            "logdet",
+            "lu",
+            "lu_factor",
+            "eigh",
+            "eigvalsh",
+            "svd",
+            "svdvals",
+            "qr",
+            "pinv",
+            "matrix_norm",
+            "cond",
+        )
+    },
+    **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular", "lstsq")},
+    "linalg_matrix_power": ([[2.0, 1.0], [0.0, 4.0]], 3),
+    **{f"linalg_{f}": ([1.0, 2.0, 3.0], [0.0, 1.0, -1.0]) for f in ("cross", "vecdot")},
+    "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
 }
 
 

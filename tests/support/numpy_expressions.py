@@ -317,6 +317,7 @@ x.astype(bool)
 x[0, 0] + x[1]
 [r[0] + 1 for r in x]
 x.take([0, 1])
+np.count_nonzero(x)
 """
 
 #: Behave as NumPy where there are values, and raise while a program is recorded.
@@ -343,7 +344,6 @@ np.allclose(x, x)
 np.array_equal(x, p)
 np.unique(v)
 np.nonzero(v)
-np.count_nonzero(x)
 np.histogram(v)[0]
 """
 

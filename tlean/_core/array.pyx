@@ -250,14 +250,15 @@ cdef class AnyTensor:
     def __dlpack_device__(self):
         return (1, 0)
 
-    def item(self, index=None):
+    def item(self, *index):
         """The only element, or the one at an index, as a Python number. Raises: ShapeError if there are more, IndexRangeError."""
         self.check()
-        if index is not None:
+        if index:
             try:
-                return self.numpy().item(index)
+                return self.numpy().item(*index)
             except (IndexError, TypeError, ValueError, OverflowError) as error:
-                raise_error("IndexRangeError", f"item: an index of an element of shape {self.info.dims} is needed, got {index!r} ({error})")
+                shown = index[0] if len(index) == 1 else index
+                raise_error("IndexRangeError", f"item: an index of an element of shape {self.info.dims} is needed, got {shown!r} ({error})")
         if self.info.size != 1:
             raise_error("ShapeError", f"item: one element is needed, got shape {self.info.dims}")
         cdef void* p = self.buffer.data
@@ -354,6 +355,10 @@ cdef class AnyTensor:
         if isinstance(part, _numpy.generic):
             return element(part, self.code)
         return tensor_from_object(part, self.code, part.nbytes < SHARED_FROM)
+
+    def __setitem__(self, key, value):
+        kind = f"an array of shape {self.info.dims}"
+        raise_error("DTypeError", f"x[...] = v: values must not be changed in place, got {kind}; x.at[...].set(v) gives another array")
 
     def __contains__(self, item):
         try:

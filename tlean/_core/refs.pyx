@@ -20,6 +20,7 @@ def install_op_names(names):
 
 
 # Installed by tlean.arrays: `x.T`, and what NumPy's functions do with references.
+cdef dict _properties = {}
 cdef object _transposed = None
 cdef object _compare = None
 cdef object _bitwise = None
@@ -28,10 +29,11 @@ cdef object _function = None
 cdef object _html = None
 
 
-def install_arrays(methods, same, transposed, compare, bitwise, ufunc, function, html):
-    """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), and these for
-    its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
+def install_arrays(methods, same, properties, transposed, compare, bitwise, ufunc, function, html):
+    """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), for its
+    properties, its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
     global _transposed, _compare, _bitwise, _ufunc, _function, _html
+    _properties.update(properties)
     _methods.update({name: (method, name in same) for name, method in methods.items()})
     _transposed, _compare, _bitwise, _ufunc, _function, _html = transposed, compare, bitwise, ufunc, function, html
 
@@ -327,16 +329,17 @@ cdef class RefBase:
 
     # Conversions of a value of one element.
 
-    def item(self, index=None):
+    def item(self, *index):
         """The only element, or the one at an index, as a Python number. Raises: DTypeError while the program is recorded, ShapeError."""
-        if index is None:
+        if not index:
             return only_element(self, "item")
         try:
-            return asarray(value_of(self)).item(index)
+            return asarray(value_of(self)).item(*index)
         except (IndexError, TypeError, ValueError, OverflowError) as error:
             if type(error).__module__ == "tlean.errors":
                 raise
-            raise_error("IndexRangeError", f"item: an index of an element of shape {tuple(self.shape)} is needed, got {index!r} ({error})")
+            shown = index[0] if len(index) == 1 else index
+            raise_error("IndexRangeError", f"item: an index of an element of shape {tuple(self.shape)} is needed, got {shown!r} ({error})")
 
     def __bool__(self):
         return bool(only_element(self, "bool"))
@@ -427,11 +430,13 @@ cdef class RefBase:
         return _html(self)
 
     def __dir__(self):
-        return sorted({*object.__dir__(self), *_methods})
+        return sorted({*object.__dir__(self), *_methods, *_properties})
 
     def __getattr__(self, name):
         if name[:1] == "_" or name == "ops":
             raise AttributeError(name)
+        if name in _properties:
+            return _properties[name](self)
         method = getattr(self.ops, name, None)
         if method is None or not callable(method):
             of_numpy = f": no op of a program is NumPy's method; its value is array.{name} of x.numpy()" if hasattr(ndarray, name) else ""

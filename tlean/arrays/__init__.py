@@ -8,6 +8,7 @@ from . import methods, notebooks, numpy_calls, values
 install_arrays(
     methods.METHODS,
     methods.SAME,
+    methods.PROPERTIES,
     methods.transposed,
     methods.compare,
     methods.bitwise,

@@ -32,6 +32,35 @@ def _axes(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(range(len(x.shape))) if axis is None else tuple(axis) if isinstance(axis, list | tuple) else (axis,)
 
 
+#: What changes nothing beside the elements that a reduction keeps.
+_NEUTRAL: dict[str, Any] = {"sum": 0, "mean": 0, "prod": 1, "any": False, "all": True}
+
+
+def _of_part(method: str, x: Any, axis: Any, keepdims: Any, options: Any) -> tuple[Any, Callable[[Any], Any]]:
+    # NumPy's options `dtype`, `where` and `initial` of a reduction: what to reduce in x's place, and what to do with the result.
+    dtype, where, initial = options.pop("dtype", None), options.pop("where", True), options.pop("initial", np._NoValue)
+    if dtype is not None:
+        x = x.astype(dtype)
+    where, initial = True if where is np._NoValue else where, None if initial is np._NoValue else initial
+    count = None
+    if where is not True:
+        neutral = _NEUTRAL.get(method, initial)
+        if neutral is None:
+            raise OptionError(f"{method}: where needs an initial value, which counts where no element does, got none")
+        if method == "mean":
+            count = x.ops.broadcast_to(x.ops.astype(where, "int64"), tuple(x.shape)).sum(axis=axis, keepdims=keepdims)
+        x = x.ops.where(where, x, neutral)
+
+    def finished(y: Any) -> Any:
+        if count is not None:
+            return y / count
+        if initial is None:
+            return y
+        return y + initial if method == "sum" else y * initial if method == "prod" else getattr(y.ops, method)(y, like(y, initial))
+
+    return x, finished
+
+
 def _checked(method: str, axis: Any, keepdims: Any, unused: dict[str, Any]) -> tuple[Any, bool]:
     # The axis and keepdims of a reduction, as an op takes them.
     refuse(method, unused)
@@ -43,7 +72,19 @@ def _checked(method: str, axis: Any, keepdims: Any, unused: dict[str, Any]) -> t
 def _reduction(method: str) -> Callable[..., Any]:
     # The method that is the op of its name over axes, all of them by default.
     def run(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        if unused:
+            return of_part(x, axis, keepdims, name, unused)
         return getattr(x.ops, method)(x, *_checked(method, axis, keepdims, unused), name=name)
+
+    def of_part(x: Any, axis: Any, keepdims: Any, name: Any, unused: dict[str, Any]) -> Any:
+        if method in ("argmax", "argmin"):
+            return getattr(x.ops, method)(x, *_checked(method, axis, keepdims, unused), name=name)
+        options = {k: unused.pop(k) for k in ("dtype", "where", "initial") if k in unused}
+        axis, keepdims = _checked(method, axis, keepdims, unused)
+        # A mean of a part is a sum over a count.
+        reduce = "sum" if method == "mean" and not any(options.get("where", True) is w for w in (True, np._NoValue)) else method
+        x, finished = _of_part(method, x, axis, keepdims, options)
+        return finished(getattr(x.ops, reduce)(x, axis, keepdims, name=name))
 
     run.__doc__ = f"`{method}` of all elements, or along an axis or several."
     return run
@@ -59,8 +100,12 @@ def _extreme(method: str) -> Callable[..., Any]:
         if other and not _is_axis(other[0]):
             refuse(method, unused)
             return getattr(x.ops, method)(x, like(x, other[0]), name=name)
-        axis, keepdims = _checked(method, other[0] if other else axis, keepdims, unused)
-        return getattr(x.ops, method)(x, None, axis, keepdims, name=name)
+        axis = other[0] if other else axis
+        options = {k: unused.pop(k) for k in ("where", "initial") if k in unused}
+        axis, keepdims = _checked(method, axis, keepdims, unused)
+        x, finished = _of_part(method, x, axis, keepdims, options) if options else (x, None)
+        y = getattr(x.ops, method)(x, None, axis, keepdims, name=name)
+        return y if finished is None else finished(y)
 
     run.__doc__ = f"`{method}` of all elements, or along an axis or several; with an array or a float, of each element and that."
     return run
@@ -73,6 +118,8 @@ def _is_axis(value: Any) -> bool:
 def _running(method: str) -> Callable[..., Any]:
     # The method that is the op of its name along an axis, of all elements in row-major order by default.
     def run(x: Any, axis: Any = None, *, name: str | None = None, **unused: Any) -> Any:
+        if unused.get("dtype") is not None:
+            x = x.astype(unused.pop("dtype"))
         refuse(method, unused)
         return getattr(x.ops, method)(x, axis, name=name)
 
@@ -93,8 +140,13 @@ def _moment(method: str) -> Callable[..., Any]:
 
 
 def reshape(x: Any, *sizes: Any, shape: Any = None, name: str | None = None, **unused: Any) -> Any:
-    """The same elements in row-major order under another shape: `x.reshape(3, 2)` or `x.reshape((3, 2))`."""
+    """The same elements in row-major order under another shape: `x.reshape(3, 2)` or `x.reshape((3, 2))`; in column-major order for "F"."""
     unused.pop("copy", None)
+    if unused.get("order") == "F":
+        sizes = sizes if shape is None else (shape,)
+        shape = sizes[0] if len(sizes) == 1 else sizes
+        shape = (shape,) if hasattr(shape, "__index__") else tuple(shape)
+        return transposed(x.ops.reshape(transposed(x), shape[::-1]), name)
     refuse("reshape", unused)
     if (shape is None) == (not sizes):
         raise OptionError(f"reshape: one shape is needed, got {len(sizes) + (shape is not None)}")
@@ -124,14 +176,16 @@ def transposed(x: Any, name: str | None = None) -> Any:
 
 
 def ravel(x: Any, order: str = "C", *, name: str | None = None) -> Any:
-    """All elements in row-major order as one axis."""
-    refuse("ravel", {"order": order})
+    """All elements in row-major order, or column-major for "F", as one axis."""
+    x = transposed(x) if order == "F" else x
+    refuse("ravel", {"order": None if order == "F" else order})
     return x if len(x.shape) == 1 else x.ops.flatten(x, name=name)
 
 
 def flatten(x: Any, order: str = "C", *, name: str | None = None) -> Any:
-    """All elements in row-major order as one axis."""
-    refuse("flatten", {"order": order})
+    """All elements in row-major order, or column-major for "F", as one axis."""
+    x = transposed(x) if order == "F" else x
+    refuse("flatten", {"order": None if order == "F" else order})
     return x.ops.flatten(x, name=name)
 
 
@@ -176,6 +230,26 @@ def like(x: Any, value: Any) -> Any:
 def copy(x: Any, order: str = "C") -> Any:
     """The array itself: values never change."""
     return x
+
+
+def conj(x: Any) -> Any:
+    """The array itself: it is real."""
+    return x
+
+
+def nonzero(x: Any) -> Any:
+    """The indices of the elements that are not 0. Raises: NodeError while the program is recorded."""
+    return np.nonzero(np.asarray(x))
+
+
+def compress(x: Any, condition: Any, axis: int | None = None, **unused: Any) -> Any:
+    """The entries of an axis where a constant condition holds."""
+    return np.compress(condition, x, axis, **unused)
+
+
+def choose(x: Any, choices: Any, **options: Any) -> Any:
+    """Of each element's place in several arrays, the element of the one that it names."""
+    return np.choose(x, choices, **options)
 
 
 def tolist(x: Any) -> Any:
@@ -282,6 +356,8 @@ def _is_boolean(value: Any) -> bool:
 def _truth(name: str) -> Callable[..., Any]:
     # `x.any()` and `x.all()`.
     def method(x: Any, axis: Any = None, *, keepdims: bool = False, name: str | None = None, **unused: Any) -> Any:
+        if "where" in unused:
+            x, _ = _of_part(method.__name__, x, axis, keepdims, {"where": unused.pop("where")})
         refuse(method.__name__, unused)
         return getattr(x.ops, method.__name__)(x, axis, keepdims is not np._NoValue and bool(keepdims), name=name)
 
@@ -298,8 +374,18 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: _running(name) for name in ("cumsum", "cumprod")},
     "round": _round,
     **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
+    **{f.__name__: f for f in (nonzero, compress, choose, conj)},
+    "conjugate": conj,
 }
 for _name, _function in METHODS.items():
     _function.__name__ = _name
 #: Those that are, without arguments, the op of their name.
 SAME = ("sum", "mean", "flatten")
+#: Its attributes that are made of ops, or known of every value.
+PROPERTIES: dict[str, Callable[[Any], Any]] = {
+    "real": lambda x: x,
+    "imag": lambda x: x.ops.zeros_like(x),
+    "flat": ravel,
+    "itemsize": lambda x: np.dtype(str(x.dtype)).itemsize,
+    "nbytes": lambda x: x.size * np.dtype(str(x.dtype)).itemsize,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,9 @@ from tlean.errors import DTypeError, OptionError
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
 
-from . import methods
+from . import methods, numpy_functions, numpy_statistics
 from .methods import METHODS, refuse
+from .numpy_functions import UFUNCS, ops_of, references
 
 #: NumPy's functions of one array that are an op.
 _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.rint: "round"}
@@ -54,13 +55,32 @@ _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"
 _REDUCED |= {(np.multiply, "reduce"): "prod", (np.multiply, "accumulate"): "cumprod", (np.maximum, "accumulate"): "cummax"}
 _REDUCED |= {(np.logaddexp, "accumulate"): "cumlogsumexp"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
-_QUESTIONS: set[Any] = {np.signbit, np.allclose, np.array_equal, np.array_equiv}
-_QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.result_type, np.can_cast, np.shares_memory}
-_QUESTIONS |= {np.may_share_memory, np.iscomplexobj, np.isrealobj, np.count_nonzero, np.argwhere, np.nonzero, np.flatnonzero}
-_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.digitize, np.bincount, np.argpartition}
+_QUESTIONS: set[Any] = {np.allclose, np.array_equal, np.array_equiv}
+_QUESTIONS |= {np.array2string, np.array_str, np.array_repr, np.save, np.savetxt, np.savez, np.can_cast, np.shares_memory}
+_QUESTIONS |= {np.may_share_memory, np.argwhere, np.nonzero, np.flatnonzero}
+_QUESTIONS |= {np.histogram, np.unique, np.copyto, np.bincount, np.argpartition}
+_QUESTIONS |= {
+    np.unravel_index,
+    np.intersect1d,
+    np.union1d,
+    np.setdiff1d,
+    np.iscomplex,
+    np.isreal,
+    np.histogram_bin_edges,
+    np.ravel_multi_index,
+}
 #: What to write for a function that no op is.
 _INSTEAD = {
-    "modf": "x - trunc(x) and trunc(x)",
+    "partition": "sort or topk",
+    "argpartition": "argsort or topk",
+    "fill_diagonal": "x.at[i, i].set(v) with i = np.arange(n)",
+    "put": "x.at[i].set(v)",
+    "put_along_axis": "ops.put_along_axis, which returns the changed array",
+    "place": "where(mask, v, x)",
+    "putmask": "where(mask, v, x)",
+    "copyto": "where(mask, v, x)",
+    "apply_along_axis": "functions with axis=, or tl.vmap",
+    "sliding_window_view": "unfold, or x[i] with an array i of windows",
 }
 
 #: Every op's name.
@@ -69,14 +89,16 @@ OPS = frozenset({*(r.name for r in all_ops(internal=False)), *aliases(), *compos
 
 def is_op(function: Any, method: str) -> bool:
     """Whether a universal function is an op of a program."""
-    if method != "__call__":
+    if method not in ("__call__", "outer"):
         return (function, method) in _REDUCED
-    return any(function in known for known in (_UNARY, _OPERATORS, _COMPARISONS, _PAIRS, _LOGIC, {np.positive, np.invert}))
+    if method == "outer" and function.nin != 2:
+        return False
+    return any(function in known for known in (_UNARY, _OPERATORS, _COMPARISONS, _PAIRS, _LOGIC, UFUNCS, {np.positive, np.invert}))
 
 
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
-    return function is np.divide or (function in _UNARY and function not in _WHOLE)
+    return function is np.divide or (function in _UNARY and function not in _WHOLE) or function in numpy_functions.INEXACT
 
 
 def is_of_integers(function: Any) -> bool:
@@ -108,14 +130,6 @@ def unsupported(function: Any, method: str, x: Any) -> DTypeError:
     return DTypeError(f"{whole}: the function must be an op of the program, got {shown}; use {hint}")
 
 
-def _references(values: Any) -> Iterator[RefBase]:
-    for x in values:
-        if isinstance(x, RefBase):
-            yield x
-        elif isinstance(x, list | tuple):
-            yield from _references(x)
-
-
 def _values(values: Any) -> Any:
     return type(values)(np.asarray(x) if isinstance(x, RefBase) else _values(x) if isinstance(x, list | tuple) else x for x in values)
 
@@ -132,7 +146,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
     name = function.__name__
-    refs = list(_references((*inputs, *(options.get("out") or ()))))
+    refs = list(references((*inputs, *(options.get("out") or ()))))
     if options.get("out") is not None:
         raise OptionError(
             f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
@@ -140,6 +154,9 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if (function, method) in _REDUCED:
         op = _REDUCED[function, method]
         return METHODS.get(op, partial(_running, op))(*inputs, **{"axis": 0, **options})
+    if method == "outer" and is_op(function, method):
+        refuse(f"np.{name}.outer", options)
+        return numpy_functions.outer(function, *inputs)
     if method != "__call__":
         raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
@@ -165,6 +182,8 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if function in _PAIRS:
         a, b = (methods.like(refs[0], x) for x in inputs)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
+    if function in UFUNCS:
+        return UFUNCS[function](*inputs)
     raise unsupported(function, method, refs[0])
 
 
@@ -178,13 +197,22 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
-    known = FUNCTIONS.get(called)
+    known = FUNCTIONS.get(called) or _of_family(called)
     if known is not None:
         return known(*args, **options)
-    x = next(_references((*args, *options.values())))
+    x = next(references((*args, *options.values())))
     if called in _QUESTIONS:
         return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
     raise unsupported(called, "", x)
+
+
+def _of_family(called: Callable[..., Any]) -> Callable[..., Any] | None:
+    # A function of NumPy's modules of a family, by the op that has the family's prefix.
+    family = {"numpy.linalg": "linalg", "numpy.fft": "fft"}.get(called.__module__)
+    op = f"{family}_{called.__name__}"
+    if op not in OPS:
+        return None
+    return lambda *args, **options: getattr(ops_of((*args, *options.values())), op)(*args, **options)
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------
@@ -194,10 +222,6 @@ def _running(op: str, x: Any, axis: Any, **unused: Any) -> Any:
     # An op along an axis that is no method of NumPy's arrays.
     refuse(f"np.{op}", unused)
     return getattr(x.ops, op)(x, axis)
-
-
-def _ops(xs: Any) -> Any:
-    return next(_references(xs)).ops
 
 
 def _of_axes(name: str) -> Callable[..., Any]:
@@ -213,13 +237,13 @@ def _of_axes(name: str) -> Callable[..., Any]:
 
 def _concatenate(arrays: Any, axis: Any = 0, **unused: Any) -> Any:
     refuse("np.concatenate", {k: v for k, v in unused.items() if k != "casting"})
-    ops = _ops(arrays)
+    ops = ops_of(arrays)
     return ops.concat([ops.flatten(x) for x in arrays], 0) if axis is None else ops.concat(list(arrays), axis)
 
 
 def _stack(arrays: Any, axis: int = 0, **unused: Any) -> Any:
     refuse("np.stack", {k: v for k, v in unused.items() if k != "casting"})
-    return _ops(arrays).stack(list(arrays), axis)
+    return ops_of(arrays).stack(list(arrays), axis)
 
 
 def _named(op: str, **names: str) -> Callable[..., Any]:
@@ -227,13 +251,13 @@ def _named(op: str, **names: str) -> Callable[..., Any]:
     def run(*args: Any, **options: Any) -> Any:
         refuse(f"np.{op}", {k: options.pop(k) for k in ("out", "dtype") if k in options})
         options = {names.get(k, k): v for k, v in options.items()}
-        return getattr(_ops((*args, *options.values())), op)(*args, **options)
+        return getattr(ops_of((*args, *options.values())), op)(*args, **options)
 
     return run
 
 
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
-    return _ops(xi).meshgrid(*xi, indexing=indexing, sparse=sparse)
+    return ops_of(xi).meshgrid(*xi, indexing=indexing, sparse=sparse)
 
 
 def _inner(a: Any, b: Any) -> Any:
@@ -256,25 +280,27 @@ def _hstack(tup: Any, **unused: Any) -> Any:
 
 def _einsum(subscripts: Any, *operands: Any, **unused: Any) -> Any:
     refuse("np.einsum", {k: v for k, v in unused.items() if k != "optimize"})
-    return _ops(operands).einsum(subscripts, *operands)
+    return ops_of(operands).einsum(subscripts, *operands)
 
 
 def _where(condition: Any, *branches: Any) -> Any:
+    if not branches:
+        return np.nonzero(condition)
     if len(branches) != 2:
         raise OptionError(f"np.where: a condition and two arrays are needed, got {1 + len(branches)} arguments")
-    x = next(_references((condition, *branches)))
+    x = next(references((condition, *branches)))
     like = next((b for b in branches if isinstance(b, RefBase)), x)
     return x.ops.where(condition, *(methods.beside(like, b) for b in branches))
 
 
 def _isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
-    x = next(_references((a, b)))
+    x = next(references((a, b)))
     return x.ops.isclose(methods.beside(x, a), methods.beside(x, b), rtol, atol, equal_nan)
 
 
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
     ends = (None if e is np._NoValue else e for e in (prepend, append))
-    return _ops((a, prepend, append)).diff(a, n, axis, *ends)
+    return ops_of((a, prepend, append)).diff(a, n, axis, *ends)
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
@@ -306,7 +332,7 @@ def _sort(name: str) -> Callable[..., Any]:
 def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     if sorter is not None:
         raise OptionError(f"np.searchsorted: sorter must be left at its default, got {sorter!r}; see take")
-    return _ops((a, v)).searchsorted(a, v, side)
+    return ops_of((a, v)).searchsorted(a, v, side)
 
 
 def _quantile(scale: float) -> Callable[..., Any]:
@@ -350,6 +376,8 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **numpy_functions.FUNCTIONS,
+    **numpy_statistics.FUNCTIONS,
     **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum", "cumprod")},
     **{getattr(np, n): _of_axes(n) for n in ("any", "all")},
     np.isclose: _isclose,
@@ -371,8 +399,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.diag: _named("diag", v="x"),
     np.split: _named("split", ary="x", indices_or_sections="parts"),
     np.meshgrid: _meshgrid,
-    np.fliplr: lambda m: _ops((m,)).flip(m, 1),
-    np.flipud: lambda m: _ops((m,)).flip(m, 0),
+    np.fliplr: lambda m: ops_of((m,)).flip(m, 1),
+    np.flipud: lambda m: ops_of((m,)).flip(m, 0),
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.vstack: _vstack,

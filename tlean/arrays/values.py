@@ -191,19 +191,23 @@ def attribute(x: AnyTensor, name: str) -> Any:
     Raises: AttributeError.
     """
     if not name:
-        return {"T", "at", "mT", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
+        return {"T", "at", "flat", "imag", "mT", "real", *METHODS, *numpy_calls.OPS, *_OF_NUMPY}
     if name == "_repr_html_":
         return partial(notebooks.html, x)
     if name == "at":
         return _At(x)
+    if name in ("real", "flat"):
+        return x if name == "real" else x.ravel()
+    if name == "imag":
+        return x * 0 if x.dtype.kind != "f" else x.zeros_like()
     if name in ("T", "mT"):
         if _float_dtype((x,)) is None:
             return _array(_by_numpy(name, lambda a: getattr(a, name), (x,), {}, None))
         return _by_ops(lambda ref: getattr(ref, name), (x,), {}, x.dtype)
-    if name in METHODS or name in numpy_calls.OPS:
-        return _Method(x, name)
     if name in _OF_NUMPY:
         return getattr(x.numpy(), name)
+    if name in METHODS or name in numpy_calls.OPS:
+        return _Method(x, name)
     raise MissingOpError(f"AnyTensor has no attribute {name!r}; x.numpy() is an array of NumPy's")
 
 

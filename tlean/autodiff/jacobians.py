@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from tlean import tree
-from tlean.compiler.batch import Start, batch
+from tlean.compiler.batch import batch
 from tlean.compiler.derive import forward, reverse
-from tlean.compiler.graph import Graph, GraphNode, GraphRef
+from tlean.compiler.graph import Graph, GraphRef
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError
 from tlean.ops import Spec
@@ -151,10 +151,9 @@ def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[
 
 def _rows(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef], chunk: int | None) -> _Blocks:
     # The Jacobian of every y by every x, in reverse.
-    nodes = graph._needed([y.id for y in ys])
     blocks = []
     for y in ys:
-        stacked = _swept(graph, y, partial(_pulled, graph, y, xs, nodes), chunk)
+        stacked = _swept(graph, graph, y, partial(_pulled, y, xs), chunk)
         blocks.append(
             [
                 _zeros(graph, (*y.shape, *x.shape), x.dtype) if s is None else graph.reshape(s, (*y.shape, *x.shape))
@@ -165,11 +164,10 @@ def _rows(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef], chunk: i
 
 
 def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef], chunk: int | None) -> _Blocks:
-    # The same, forward.
-    nodes = graph._needed([y.id for y in ys])
+    # The same, forward, in a copy: a sweep may put value and tangent of a loop into one node, and then both differ between lanes.
     blocks: _Blocks = [[] for _ in ys]
     for x in xs:
-        stacked = _swept(graph, x, partial(_pushed, graph, x, ys, nodes), chunk)
+        stacked = _swept(graph, graph._copy(), x, partial(_pushed, x, ys), chunk)
         for row, y, s in zip(blocks, ys, stacked or [None] * len(ys), strict=True):
             shape = (*y.shape, *x.shape)
             if s is None:
@@ -179,34 +177,34 @@ def _columns(graph: Graph, ys: Sequence[GraphRef], xs: Sequence[GraphRef], chunk
     return blocks
 
 
-def _pulled(graph: Graph, y: GraphRef, xs: Sequence[GraphRef], nodes: Sequence[GraphNode], g: GraphRef) -> list[GraphRef | None]:
-    return reverse(graph, [(y, g)], xs, nodes)
+def _pulled(y: GraphRef, xs: Sequence[GraphRef], graph: Graph, g: GraphRef) -> list[GraphRef | None]:
+    return reverse(graph, [(y, g)], xs, graph._needed([y.id]))
 
 
-def _pushed(graph: Graph, x: GraphRef, ys: Sequence[GraphRef], nodes: Sequence[GraphNode], t: GraphRef) -> list[GraphRef | None]:
-    return forward(graph, [(x, t)], ys, nodes)
+def _pushed(x: GraphRef, ys: Sequence[GraphRef], graph: Graph, t: GraphRef) -> list[GraphRef | None]:
+    return forward(graph, [(GraphRef(graph, x.id), t)], [GraphRef(graph, y.id) for y in ys])
 
 
 def _swept(
-    graph: Graph, like: GraphRef, sweep: Callable[[GraphRef], list[GraphRef | None]], chunk: int | None
+    graph: Graph, source: Graph, like: GraphRef, sweep: Callable[[Graph, GraphRef], list[GraphRef | None]], chunk: int | None
 ) -> list[GraphRef | None] | None:
-    # What a sweep makes of each unit array of that shape, stacked; None where that is zero, or there is no such array.
+    # What a sweep in `source` makes of each unit array of that shape, stacked; None where that is zero, or there is no such array.
     n = like.spec.size
     if not n or like.dtype not in FLOATS:
         return None
-    if n == 1:
-        found = sweep(graph._full(shape=like.shape, value=1.0, dtype=like.dtype))
+    if n == 1 and source is graph:
+        found = sweep(graph, graph._full(shape=like.shape, value=1.0, dtype=like.dtype))
         return [None if r is None else graph.reshape(r, (1, *r.shape)) for r in found]
-    start = Start.of(graph)
-    unit = graph._value(Spec(like.shape, like.dtype))
-    found = sweep(unit)
-    last, kept = len(graph.nodes), [r for r in found if r is not None]
+    first = len(graph.specs)
+    unit = source._value(Spec(like.shape, like.dtype))
+    found = sweep(source, unit)
+    kept = [r for r in found if r is not None]
     parts = []
     for k in range(0, n, chunk or n):
         size = min(chunk or n, n - k)
         basis = graph.reshape(graph._eye(rows=size, columns=n, offset=k, dtype=like.dtype), (size, *like.shape))
-        made = batch(graph, {unit.id: basis}, size, kept, start, last)
-        parts.append([graph.broadcast_to(r, (size, *r.shape)) if m is None else m for m, r in zip(made, kept, strict=True)])
+        made = batch(graph, {unit.id: basis}, size, kept, first, source)
+        parts.append([r if own else graph.broadcast_to(r, (size, *r.shape)) for r, own in made])
     rows = iter([columns[0] if len(columns) == 1 else graph.concat(list(columns), axis=0) for columns in zip(*parts, strict=True)])
     return [None if r is None else next(rows) for r in found]
 

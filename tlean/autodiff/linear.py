@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean import tree
+from tlean.compiler.batch import batch
 from tlean.compiler.derive import forward, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.dtypes import FLOATS
@@ -45,10 +46,7 @@ def linearize(
         own = tuple(variables(graph, a) for a in args)
         found, structure = tree.flatten(recorder(graph, *own, **named))
         ys = results_of(graph, found)
-        points = [r for r in tree.flatten(own)[0] if r.dtype in FLOATS]
-        units = [graph._value(r.spec) for r in points]
-        ts = with_zeros(graph, forward(graph, list(zip(points, units, strict=True)), ys), ys)
-        linear, known = _linear_part(graph, units, ts)
+        linear, known = _linear_part(graph, [r for r in tree.flatten(own)[0] if r.dtype in FLOATS], ys)
         made[:] = [linear, structure, [[(r.shape, r.dtype) for r in tree.flatten(a)[0]] for a in own], [tree.flatten(a)[1] for a in own]]
         return tree.unflatten(structure, ys), known
 
@@ -105,11 +103,17 @@ def _leaves(graph: Graph, dx: Any, points: Sequence[tuple[Any, str]], form: tree
     return moves
 
 
-def _linear_part(graph: Graph, units: Sequence[GraphRef], ts: Sequence[GraphRef]) -> tuple[Graph, list[GraphRef]]:
+def _linear_part(graph: Graph, points: Sequence[GraphRef], ys: Sequence[GraphRef]) -> tuple[Graph, list[GraphRef]]:
     # What depends on the directions, as a graph of the values that it reads beside them and of the directions; and these values.
+    # The sweep is in a copy: it may put value and tangent of a loop into one node, and then both depend on the directions.
+    copy, first = graph._copy(), len(graph.specs)
+    units = [copy._value(r.spec) for r in points]
+    outs = [GraphRef(copy, y.id) for y in ys]
+    ts = with_zeros(copy, forward(copy, [(GraphRef(copy, r.id), u) for r, u in zip(points, units, strict=True)], outs), outs)
+    needed = copy._needed([r.id for r in ts])
     moving = {r.id for r in units}
     nodes = []
-    for node in graph._needed([r.id for r in ts]):
+    for node in needed:
         if moving.intersection(i for i in node.inputs if i is not None):
             nodes.append(node)
             moving.update(node.outputs)
@@ -118,8 +122,8 @@ def _linear_part(graph: Graph, units: Sequence[GraphRef], ts: Sequence[GraphRef]
     linear = Graph(graph.dtype, graph.merge)
     where: dict[int | None, int | None] = {None: None}
     for v in [*known, *(r.id for r in units)]:
-        where[v] = linear.arg(graph.specs[v]).id  # type: ignore[union-attr]
+        where[v] = linear.arg(copy.specs[v]).id  # type: ignore[union-attr]
     for node in nodes:
         where.update(zip(node.outputs, linear._record(node.record, [where[i] for i in node.inputs], node.options, node.name), strict=True))
     linear.outputs = [where[r.id] for r in ts]
-    return linear, [GraphRef(graph, v) for v in known]
+    return linear, [r for r, _ in batch(graph, {}, 0, [GraphRef(copy, v) for v in known], first, copy)]

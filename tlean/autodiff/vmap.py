@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean import tree
-from tlean.compiler.batch import Start, batch
+from tlean.compiler.batch import batch
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.ops import Spec
@@ -68,7 +68,7 @@ def mapped(
     leaves, structure = tree.flatten((args, keywords))
     axes = _axes_of(name, args, keywords, in_axes)
     size = _size(name, leaves, axes, args)
-    start = Start.of(graph)
+    first = len(graph.specs)
     own, lanes = [], {}
     for x, axis in zip(leaves, axes, strict=True):
         if axis is None:
@@ -81,9 +81,9 @@ def mapped(
     inner, named = tree.unflatten(structure, own)
     found, shape = tree.flatten(program(graph, *inner, **named))
     refs = results_of(graph, found)
-    made = batch(graph, lanes, size, refs, start)
+    made = batch(graph, lanes, size, refs, first)
     places = spread_axes(f"{name}: out_axes", out_axes, shape)
-    return tree.unflatten(shape, [_placed(name, graph, r, y, size, p) for r, y, p in zip(refs, made, places, strict=True)])
+    return tree.unflatten(shape, [_placed(name, graph, y, own, size, p) for (y, own), p in zip(made, places, strict=True)])
 
 
 def checked_axes(name: str, what: str, axes: Any) -> None:
@@ -151,15 +151,15 @@ def _size(name: str, leaves: Sequence[Any], axes: Sequence[int | None], args: Se
     return int(sizes[0][0])
 
 
-def _placed(name: str, graph: Graph, one: GraphRef, made: GraphRef | None, size: int, axis: int | None) -> GraphRef:
-    # A result with the examples along that axis.
+def _placed(name: str, graph: Graph, y: GraphRef, own: bool, size: int, axis: int | None) -> GraphRef:
+    # A result with the examples along that axis; `own`: they are its first one, else it is the same for each.
     if axis is None:
-        if made is not None:
+        if own:
             raise OptionError(f"{name}: out_axes must be None for results alone that are the same for each example, got one that is not")
-        return one
-    rank = len(one.shape) + 1
+        return y
+    rank = len(y.shape) + (not own)
     if not -rank <= axis < rank:
         raise IndexRangeError(f"{name}: out_axes must name an axis of the result, which has {rank}, got {axis}")
-    y = graph.broadcast_to(one, (size, *one.shape)) if made is None else made
+    y = y if own else graph.broadcast_to(y, (size, *y.shape))
     axis %= rank
     return y if not axis else graph.permute(y, (*range(1, axis + 1), 0, *range(axis + 1, rank)))

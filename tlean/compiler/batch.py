@@ -7,7 +7,7 @@ rule of its record; one without a rule is batched by its decomposition, and what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
@@ -17,41 +17,32 @@ from tlean.ops.batching import Call
 
 from .derive import conversion, decomposition
 from .graph import Graph, GraphNode, GraphRef
+from .loops.lanes import batched_loop
 
 _CACHE = Cache(1024)
 
 
-class Start(NamedTuple):
-    """Where a program of one lane begins in a graph: the numbers of its first node and of its first value."""
-
-    node: int
-    value: int
-
-    @classmethod
-    def of(cls, graph: Graph) -> Start:
-        """The end of what is recorded by now."""
-        return cls(len(graph.nodes), len(graph.specs))
-
-
 def batch(
-    graph: Graph, lanes: dict[int, GraphRef], size: int, outputs: Sequence[GraphRef], start: Start, last: int | None = None
-) -> list[GraphRef | None]:
-    """Append to a graph what a part of it is in all lanes.
+    graph: Graph, lanes: dict[int, GraphRef], size: int, outputs: Sequence[GraphRef], first: int, source: Graph | None = None
+) -> list[tuple[GraphRef, bool]]:
+    """Append to a graph what a program of one lane is in all lanes.
 
     Args:
-        graph: the graph; its nodes from `start` on, up to number `last`, are the program of one lane.
-        lanes: for each value that differs between lanes what holds it for all of them.
+        graph: what it is appended to.
+        lanes: for each argument of the program that differs between lanes what holds it for all of them. No node makes these values.
         size: how many lanes there are.
         outputs: values of that program.
-        start, last: where it lies. Random numbers of a seed from before are the same in each lane.
+        first: the number of its first value. Random numbers of a seed from before are the same in each lane.
+        source: the graph that the program is in; a copy of `graph` with more values, or that itself.
 
-    Returns: each output with the lanes as its first axis; None where it is the same in each.
+    Returns: each output, and whether it differs between lanes, which are then its first axis.
     """
-    own = {id(n) for n in graph.nodes[start.node : last]}
-    nodes = [n for n in graph._needed([r.id for r in outputs]) if id(n) in own]
-    where = dict(lanes)
-    _run(graph, nodes, graph, where, set(lanes), size, [r.id for r in outputs], start.value)
-    return [where.get(r.id) for r in outputs]
+    source = source or graph
+    where, own, values = dict(lanes), set(lanes), [r.id for r in outputs]
+    if source is not graph:
+        where |= {v: graph._constant(c) for v, c in source.constants.items() if v >= first}
+    _run(source, source._needed(values), graph, where, own, size, values, first, first)
+    return [(where[v] if v in where else GraphRef(graph, v), v in own) for v in values]
 
 
 def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool = True) -> tuple[Graph, tuple[bool, ...]]:
@@ -78,7 +69,7 @@ def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool 
             lanes.add(v)
     for v, constant in graph.constants.items():
         where[v] = out._constant(constant)
-    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs))
+    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0)
     out.outputs = [None if v is None else where[v].id for v in graph.outputs]
     return out, tuple(v in lanes for v in graph.outputs)
 
@@ -92,9 +83,10 @@ def _run(
     size: int,
     outputs: Sequence[Any],
     own: int,
+    shared: int,
 ) -> None:
     # Record the nodes; `where` has the values of `source` in `target`, `lanes` are those that differ between lanes, and seeds from number
-    # `own` on mean other numbers in each.
+    # `own` on mean other numbers in each. Values below `shared` are in both.
     read = {i for n in nodes for i in n.inputs} | set(outputs)
     for node in nodes:
         flags = [i in lanes for i in node.inputs]
@@ -104,7 +96,7 @@ def _run(
         if any(flags) or draws:
             made = _batched(source, node, target, inputs, flags, size, read, draws)
             lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None)
-        elif source is target:
+        elif source is target or all(v < shared for v in node.outputs):
             continue
         else:
             ids = target._record(record, [None if r is None else r.id for r in inputs], node.options, node.name)
@@ -130,8 +122,10 @@ def _batched(
             return _lane_by_lane(call)
         return target._inline(_parts(source, node, tuple(call.batched), size), call.inputs)
 
-    call = Call(target, record, size, inputs, flags, node.options, outs, node.name, draws, otherwise)
-    if record.rules.batch is None:
+    call = Call(target, record, size, inputs, flags, node.options, outs, node.name, draws, otherwise, _body)
+    if record.loop is not None:
+        made = batched_loop(call)
+    elif record.rules.batch is None:
         made = call.parts()
     else:
         result = record.rules.batch(call)
@@ -144,6 +138,10 @@ def _batched(
                 f" got {r.spec.shape} {r.spec.dtype}"
             )
     return made
+
+
+def _body(graph: Graph, batched: Sequence[bool], size: int) -> tuple[Graph, tuple[bool, ...]]:
+    return batched_graph(graph, batched, size, draws=False)
 
 
 def _parts(source: Graph, node: GraphNode, batched: tuple[bool, ...], size: int) -> Graph:

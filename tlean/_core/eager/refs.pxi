@@ -57,9 +57,9 @@ cdef class TensorRef(RefBase):
         """The value, as a read-only NumPy view."""
         return self.ops.get_value(self).numpy()
 
-    def item(self, index=None):
+    def item(self, *index):
         """The only element, or the one at an index, as a Python number."""
-        return self.ops.get_value(self).item(index)
+        return self.ops.get_value(self).item(*index)
 
     def __repr__(self):
         where = f"%{self.node}" if self.node >= 0 else "no_grad"

@@ -30,9 +30,10 @@ class Call:
         name: of the node.
         draws: whether each lane draws its own random numbers; else a seed means the numbers that it means in one lane.
         otherwise: records the call without a rule: `otherwise(call, loop)`, lane by lane where `loop` is true.
+        through: makes a graph one of all lanes.
     """
 
-    __slots__ = ("_otherwise", "batched", "draws", "inputs", "name", "ops", "options", "outs", "record", "size")
+    __slots__ = ("_otherwise", "_through", "batched", "draws", "inputs", "name", "ops", "options", "outs", "record", "size")
 
     def __init__(
         self,
@@ -46,10 +47,11 @@ class Call:
         name: str | None,
         draws: bool,
         otherwise: Callable[[Call, bool], Sequence[Any]],
+        through: Callable[[Any, Sequence[bool], int], Any],
     ) -> None:
         self.ops, self.record, self.size = ops, record, size
         self.inputs, self.batched, self.options, self.outs = tuple(inputs), tuple(batched), options, tuple(outs)
-        self.name, self.draws, self._otherwise = name, draws, otherwise
+        self.name, self.draws, self._otherwise, self._through = name, draws, otherwise, through
 
     @property
     def out(self) -> Shape:
@@ -81,6 +83,15 @@ class Call:
         ids = [None if x is None else x.id for x in inputs]
         made = self.ops._record(self.record, ids, {**self.options, **options}, self.name)
         return tuple(type(next(x for x in inputs if x is not None))(self.ops, v) for v in made)
+
+    def through(self, graph: Any, batched: Sequence[bool]) -> tuple[Any, tuple[bool, ...]]:
+        """A program that the op has, such as a loop's body, as one of all lanes, and which of its outputs differ between them.
+
+        Args:
+            graph: the program.
+            batched: which of its inputs differ between lanes; they have these as their first axis.
+        """
+        return self._through(graph, batched, self.size)  # type: ignore[no-any-return]
 
     def parts(self) -> Sequence[Any]:
         """The call by the op's decomposition, or lane by lane where it has none."""

@@ -24,8 +24,8 @@ batching(*(r.name for r in all_ops() if r.broadcasts or r.name in FORMULAS or r.
 # in each.
 
 
-@batching("rand_uniform")
-def _uniform(call: Call) -> Any:
+@batching("rand_uniform", "_rand_normal", "_rand_integers")
+def _numbers(call: Call) -> Any:
     return call.loop() if call.batched[0] else call.run(*call.inputs, shape=(call.size, *call.out))
 
 
@@ -52,3 +52,9 @@ def _dropout(call: Call) -> Any:
     ops, kept, dtype = call.ops, 1.0 - call.options["p"], call.outs[0].dtype
     mask = ops.bernoulli_mask(ops._full(shape=(), value=kept, dtype=dtype), seed=call.inputs[1], shape=call.out)
     return ops.mul(call.inputs[0], ops.scale(mask, c=1.0 / kept))
+
+
+@batching("_rand_log_gamma", "_rand_poisson")
+def _with_parameter(call: Call) -> Any:
+    # Of one seed, the numbers of each lane's parameters are drawn by themselves.
+    return call.run(call.spread(0), call.inputs[1]) if call.draws and not call.batched[1] else call.loop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...shapes import size
+from ..attention import runs, whole_part
 from .call import Call, batching, lanes_out, shaped
 
 
@@ -67,6 +68,9 @@ def _mask(call: Call, k: int, lead: tuple[int, ...]) -> Any:
 
 @batching("scaled_dot_product_attention")
 def _attention(call: Call) -> Any:
+    lanes = (None if x is None else call.lane(k) for k, x in enumerate(call.inputs))
+    if call.record.rules.in_parts(*lanes, **call.options):
+        return call.parts()
     return call.run(call.spread(0), call.spread(1), call.spread(2), _mask(call, 3, call.lane(0)[:-2]))
 
 
@@ -75,6 +79,35 @@ def _attention_grad(call: Call) -> Any:
     return call.run(*(call.spread(k) for k in range(6)), _mask(call, 6, call.lane(3)[:-2]))
 
 
+def _scores_of(call: Call, q: int, k: int) -> tuple[int, ...]:
+    return (call.size, *call.lane(q)[:-1], call.lane(k)[-2])
+
+
+@batching("_attention")
+def _scaled_attention(call: Call) -> Any:
+    scores = _scores_of(call, 0, 1)
+    parts = (whole_part(call.ops, call.aligned(k, len(scores) - 1), scores) for k in (3, 4))
+    return call.run(call.spread(0), call.spread(1), call.spread(2), *parts)
+
+
+@batching("_attention_grad")
+def _scaled_attention_grad(call: Call) -> Any:
+    scores = _scores_of(call, 3, 4)
+    parts = (whole_part(call.ops, call.aligned(k, len(scores) - 1), scores) for k in (6, 7))
+    return call.run(*(call.spread(k) for k in range(6)), *parts)
+
+
+@batching("_attention_bias_grad")
+def _bias_grad(call: Call) -> Any:
+    scores, bias = _scores_of(call, 3, 4), (call.size, *call.lane(7))
+    if runs(scores[:-2], bias[:-2]) is None:
+        return call.parts()
+    mask = whole_part(call.ops, call.aligned(6, len(scores) - 1), scores)
+    return call.run(*(call.spread(k) for k in range(6)), mask, call.spread(7))
+
+
 @batching("_attention_allowed")
 def _allowed(call: Call) -> Any:
-    return call.run(_mask(call, 0, call.out[:-2]), shape=(call.size, *call.out))
+    shape = (call.size, *call.out)
+    whole = (None if x is None else call.ops.broadcast_to(call.aligned(k, len(call.out)), shape) for k, x in enumerate(call.inputs))
+    return call.run(*whole, shape=shape)

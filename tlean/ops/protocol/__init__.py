@@ -34,6 +34,7 @@ from .layout import LayoutOps
 from .linalg import LinalgOps
 from .logic import LogicOps
 from .loss import LossOps
+from .matrices import DecompositionOps, MatrixOps
 from .norm import NormOps
 from .order import OrderOps
 from .pool import PoolOps
@@ -57,6 +58,8 @@ class Ops(
     ReduceOps,
     OrderOps,
     LinalgOps,
+    MatrixOps,
+    DecompositionOps,
     ConvOps,
     PoolOps,
     NormOps,

@@ -1,0 +1,542 @@
+"""NumPy's functions that are made of several ops: joining and cutting, choosing, interpolation, and universal functions of this kind."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tlean._core.refs import RefBase
+from tlean.errors import IndexRangeError, OptionError, ShapeError
+
+from . import methods
+from .methods import refuse
+
+
+def references(values: Any) -> Iterator[RefBase]:
+    """The references among values and in lists of them."""
+    for x in values:
+        if isinstance(x, RefBase):
+            yield x
+        elif isinstance(x, list | tuple):
+            yield from references(x)
+
+
+def ops_of(values: Any) -> Any:
+    """The backend of the first reference among values."""
+    return next(references(values)).ops
+
+
+def lifted(ops: Any, x: Any) -> Any:
+    """An array, or a list, as a reference of its own dtype; a reference as it is.
+
+    Args:
+        ops: the backend.
+        x: anything array-like; of a list with references in it the entries are stacked.
+    """
+    if isinstance(x, RefBase):
+        return x
+    if isinstance(x, list | tuple) and next(references(x), None) is not None:
+        return ops.stack([lifted(ops, v) for v in x], 0)
+    return ops._own_constant(np.asarray(x))
+
+
+def _first_last(x: Any, axis: int) -> tuple[Any, Any]:
+    # All entries of an axis but the last, and all but the first.
+    before = (slice(None),) * (axis % len(x.shape))
+    return x[(*before, slice(None, -1))], x[(*before, slice(1, None))]
+
+
+def _axis_of(function: str, x: Any, axis: Any) -> int:
+    n = len(x.shape)
+    if not -n <= axis < n:
+        raise IndexRangeError(f"np.{function}: axis must be in [{-n}, {n}), got {axis}")
+    return int(axis) % n
+
+
+# Universal functions ----------------------------------------------------------------------------------------------------
+
+
+def _fmax(which: str) -> Callable[..., Any]:
+    def run(a: Any, b: Any) -> Any:
+        ops = ops_of((a, b))
+        x = next(references((a, b)))
+        a, b = (methods.like(x, v) for v in (a, b))
+        return ops.where(np.isnan(a), b, ops.where(np.isnan(b), a, getattr(ops, which)(a, b)))
+
+    return run
+
+
+def _heaviside(x: Any, at_zero: Any) -> Any:
+    ops = ops_of((x, at_zero))
+    return ops.where(np.isnan(x), x, ops.where(x == 0, at_zero, methods.like(next(references((x, at_zero))), 1.0) * (x > 0)))
+
+
+def _modf(x: Any) -> tuple[Any, Any]:
+    whole = x.ops.trunc(x)
+    fraction = x.ops.where(x.ops.isinf(x), 0.0, x - x.ops.where(x.ops.isinf(x), 0.0, whole))
+    return x.ops.copysign(fraction, x), whole
+
+
+def _logaddexp2(a: Any, b: Any) -> Any:
+    x = next(references((a, b)))
+    a, b = (methods.like(x, v) * math.log(2) for v in (a, b))
+    return x.ops.logaddexp(a, b) / math.log(2)
+
+
+#: Universal functions of arrays that are no op.
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    **dict.fromkeys((np.degrees, np.rad2deg), lambda x: x * (180.0 / math.pi)),
+    **dict.fromkeys((np.radians, np.deg2rad), lambda x: x * (math.pi / 180.0)),
+    np.fmax: _fmax("max"),
+    np.fmin: _fmax("min"),
+    np.heaviside: _heaviside,
+    np.modf: _modf,
+    np.divmod: lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
+    np.logaddexp2: _logaddexp2,
+    np.conjugate: lambda x: x,
+    np.signbit: lambda x: x.ops.copysign(x.ops.ones_like(x), x) < 0,
+    np.vecdot: lambda a, b: (a * b).sum(axis=-1),
+    np.matvec: lambda a, b: ops_of((a, b)).matmul(a, ops_of((a, b)).expand_dims(b, -1))[..., 0],
+    np.vecmat: lambda a, b: ops_of((a, b)).matmul(ops_of((a, b)).expand_dims(a, -2), b)[..., 0, :],
+}
+
+#: Those of them that have floats for integers.
+INEXACT = {np.degrees, np.rad2deg, np.radians, np.deg2rad, np.heaviside, np.modf, np.logaddexp2}
+
+
+def outer(function: Any, a: Any, b: Any) -> Any:
+    """`function.outer(a, b)`: a universal function of every pair of elements.
+
+    Args:
+        function: of two arrays.
+        a, b: references or arrays, one of them a reference.
+    """
+    ops, more = ops_of((a, b)), len(methods.shape_of(b))
+    a = lifted(ops, a)
+    return function(ops.reshape(a, (*a.shape, *(1,) * more)) if more else a, lifted(ops, b))
+
+
+# Joining and cutting ----------------------------------------------------------------------------------------------------
+
+
+def _at_least_3d(x: Any) -> Any:
+    shape = tuple(x.shape)
+    return x.ops.reshape(x, ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)]) if len(shape) < 3 else x
+
+
+def _dstack(tup: Any, **unused: Any) -> Any:
+    refuse("np.dstack", unused)
+    ops = ops_of(tup)
+    return ops.concat([_at_least_3d(lifted(ops, x)) for x in tup], 2)
+
+
+def _column_stack(tup: Any) -> Any:
+    ops = ops_of(tup)
+    arrays = [lifted(ops, x) for x in tup]
+    return ops.concat([x if len(x.shape) > 1 else x.reshape(-1, 1) for x in arrays], 1)
+
+
+def _block(arrays: Any) -> Any:
+    # The innermost lists are joined along the last axis, those around them along the one before, and so on.
+    ops = ops_of(arrays)
+
+    def depth(part: Any) -> int:
+        return 1 + max(map(depth, part)) if isinstance(part, list) else 0
+
+    def leaves(part: Any) -> Iterator[Any]:
+        if isinstance(part, list):
+            for p in part:
+                yield from leaves(p)
+        else:
+            yield part
+
+    levels = depth(arrays)
+    ndim = max(levels, *(len(methods.shape_of(x)) for x in leaves(arrays)))
+
+    def joined(part: Any, level: int) -> Any:
+        if not isinstance(part, list):
+            x = lifted(ops, part)
+            return x.reshape((1,) * (ndim - len(x.shape)) + tuple(x.shape))
+        return ops.concat([joined(p, level + 1) for p in part], ndim - levels + level)
+
+    return joined(arrays, 0)
+
+
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    if np.ndim(indices_or_sections) == 0:
+        n, parts = ary.shape[axis], int(indices_or_sections)
+        if parts < 1:
+            raise OptionError(f"np.array_split: the number of parts must be at least 1, got {parts}")
+        # The first parts have one more where the length does not divide.
+        sizes = [n // parts + (k < n % parts) for k in range(parts)]
+        indices_or_sections = np.cumsum(sizes)[:-1].tolist()
+    before = (slice(None),) * _axis_of("array_split", ary, axis)
+    edges = [0, *(int(k) for k in indices_or_sections), ary.shape[axis]]
+    return [ary[(*before, slice(a, b))] for a, b in pairwise(edges)]
+
+
+def _split_along(function: str, axis: int) -> Callable[..., Any]:
+    def run(ary: Any, indices_or_sections: Any) -> Any:
+        n = len(ary.shape)
+        if n < max(axis, 1) + (function != "hsplit"):
+            raise ShapeError(f"np.{function}: more axes are needed, got shape {tuple(ary.shape)}")
+        return ary.ops.split(ary, indices_or_sections, 0 if n == 1 else axis)
+
+    return run
+
+
+def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    ops = ops_of((arr, values))
+    arr, values = lifted(ops, arr), lifted(ops, values)
+    return ops.concat([arr.ravel(), values.ravel()], 0) if axis is None else ops.concat([arr, values], axis)
+
+
+def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        arr, axis = arr.ravel(), 0
+    axis = _axis_of("delete", arr, axis)
+    return arr.ops.take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
+
+
+def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    ops = ops_of((arr, values))
+    arr, values = lifted(ops, arr), lifted(ops, values)
+    if axis is None:
+        arr, axis = arr.ravel(), 0
+    axis = _axis_of("insert", arr, axis)
+    n, shape = arr.shape[axis], list(arr.shape)
+    if isinstance(obj, slice):
+        obj = np.arange(n)[obj]
+    if np.ndim(obj) == 0 or np.size(obj) == 1:
+        # At one place as many entries as there are; of a plain number they go along the axis of the array.
+        values = values.reshape((1,) * (len(shape) - len(values.shape)) + tuple(values.shape))
+        values = np.moveaxis(values, 0, axis) if np.ndim(obj) == 0 else values
+        count, places = values.shape[axis], np.repeat(int(np.ravel(obj)[0]), values.shape[axis])
+    else:
+        count, places = np.size(obj), np.asarray(obj)
+    shape[axis] = count
+    values = values if values.dtype == arr.dtype else values.astype(arr.dtype)
+    order = np.insert(np.arange(n), places, n + np.arange(count))
+    return ops.take(ops.concat([arr, ops.broadcast_to(values, tuple(shape))], axis), order, axis)
+
+
+def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    a, b = (_axis_of("rot90", m, x) for x in axes)
+    if a == b:
+        raise OptionError(f"np.rot90: two different axes are needed, got {axes}")
+    if k % 4 == 2:
+        return m.ops.flip(m, (a, b))
+    if k % 4 == 1:
+        return m.ops.flip(m, b).swapaxes(a, b)
+    return m.ops.flip(m.swapaxes(a, b), b) if k % 4 == 3 else m
+
+
+def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    n = len(a.shape)
+    axis = _axis_of("rollaxis", a, axis)
+    start = start + n if start < 0 else start
+    return a.ops.moveaxis(a, axis, start - (axis < start))
+
+
+def _resize(a: Any, new_shape: Any) -> Any:
+    shape = (new_shape,) if isinstance(new_shape, int | np.integer) else tuple(new_shape)
+    n, size = math.prod(a.shape), math.prod(shape)
+    if not n:
+        return a.ops.full_like(a, 0, shape=shape)
+    return a.ravel()[np.arange(size) % n].reshape(shape)
+
+
+def _broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+    ops = ops_of(args)
+    shapes = [methods.shape_of(x) for x in args]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"np.broadcast_arrays: the shapes must broadcast, got {', '.join(map(str, shapes))}") from None
+    return tuple(ops.broadcast_to(lifted(ops, x), shape) for x in args)
+
+
+# Choosing ---------------------------------------------------------------------------------------------------------------
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    arr, axis = (arr.ravel(), 0) if axis is None else (arr, axis)
+    return ops_of((arr, indices)).take_along_axis(arr, indices, axis)
+
+
+def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    refuse("np.choose", {"out": out})
+    ops = ops_of((a, *choices))
+    if mode == "wrap":
+        raise OptionError("np.choose: mode must be 'raise' or 'clip', got 'wrap'; take a % the number of choices")
+    a, *arrays = _broadcast_arrays(lifted(ops, a), *choices)
+    return ops.take_along_axis(ops.stack(arrays, 0), a[None], 0, mode)[0]
+
+
+def _compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+    refuse("np.compress", {"out": out})
+    a = a.ravel() if axis is None else a
+    return a.ops.take(a, np.flatnonzero(np.asarray(condition)), axis or 0)
+
+
+def _extract(condition: Any, arr: Any) -> Any:
+    ops = ops_of((condition, arr))
+    return lifted(ops, arr).ravel()[np.ravel(condition)]
+
+
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    if len(condlist) != len(choicelist) or not condlist:
+        raise OptionError(f"np.select: as many choices as conditions are needed, got {len(condlist)} and {len(choicelist)}")
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **options: Any) -> Any:
+    # Of several conditions that hold the last one counts; one more function is for where none does.
+    if not isinstance(condlist, list | tuple) or (condlist and not methods.shape_of(condlist[0]) and x.shape):
+        condlist = [condlist]
+    if len(funclist) not in (len(condlist), len(condlist) + 1):
+        raise OptionError(f"np.piecewise: a function for each of {len(condlist)} conditions is needed, got {len(funclist)}")
+
+    def value(f: Any) -> Any:
+        return f(x, *args, **options) if callable(f) else methods.like(x, f)
+
+    result = value(funclist[-1]) if len(funclist) > len(condlist) else x.ops.zeros_like(x)
+    for condition, f in zip(condlist, funclist, strict=False):
+        result = x.ops.where(condition, value(f), result)
+    return result.astype(x.dtype) if result.dtype != x.dtype else result
+
+
+def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None) -> Any:
+    ops = ops_of((element, test_elements))
+    element, tests = lifted(ops, element), lifted(ops, test_elements).ravel()
+    found = (ops.expand_dims(element, -1) == tests).any(axis=-1)
+    return ~found if invert else found
+
+
+def _nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    largest = float(np.finfo(str(x.dtype)).max) if str(x.dtype).startswith("float") else 0.0
+    high, low = (b if b is not None else s * largest for b, s in ((posinf, 1), (neginf, -1)))
+    where = x.ops.where
+    return where(np.isnan(x), nan, where(x == math.inf, high, where(x == -math.inf, low, x)))
+
+
+# Lines, polynomials, sums of products -----------------------------------------------------------------------------------
+
+
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    ops = ops_of((x, xp, fp))
+    if period is not None:
+        raise OptionError(f"np.interp: period must be None, got {period!r}; take x % period and an xp that covers it")
+    x, xp, fp = (lifted(ops, v) for v in (x, xp, fp))
+    n = xp.shape[0] if len(xp.shape) == 1 else 0
+    if not n or tuple(fp.shape) != (n,):
+        raise ShapeError(f"np.interp: xp and fp must have one axis of equal length, not 0, got {tuple(xp.shape)} and {tuple(fp.shape)}")
+    result = fp[0] + ops.zeros_like(x) if n == 1 else None
+    if result is None:
+        j = np.clip(ops.searchsorted(xp, x, "right") - 1, 0, n - 2)
+        slopes = np.diff(fp) / np.diff(xp)
+        result = slopes[j] * (x - xp[j]) + fp[j]
+        result = ops.where(x == xp[-1], fp[-1], result)
+    result = ops.where(x < xp[0], fp[0] if left is None else left, result)
+    return ops.where(x > xp[-1], fp[-1] if right is None else right, result)
+
+
+def _sinc(x: Any) -> Any:
+    # At 0 the quotient, whose branch is not taken, is one of other numbers.
+    y = x.ops.where(x == 0, 1.0, x) * math.pi
+    return x.ops.where(x == 0, 1.0, np.sin(y) / y)
+
+
+def _unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
+    d = np.diff(p, axis=axis)
+    half = period / 2
+    shifted = np.remainder(d + half, period) - half
+    shifted = p.ops.where((shifted == -half) & (d > 0), half, shifted)
+    correction = p.ops.where(np.abs(d) < max(half, half if discont is None else discont), 0.0, shifted - d)
+    axis = _axis_of("unwrap", p, axis)
+    first = p[(*(slice(None),) * axis, slice(None, 1))]
+    return p.ops.concat([first, _first_last(p, axis)[1] + correction.cumsum(axis=axis)], axis)
+
+
+def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    ops = ops_of((x, bins))
+    if not isinstance(bins, RefBase) and np.any(np.diff(bins) < 0):
+        raise OptionError("np.digitize: bins must ascend in a program, got others; see searchsorted")
+    return ops.searchsorted(lifted(ops, bins), lifted(ops, x), "left" if right else "right")
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    ops = ops_of((p, x))
+    result = ops.zeros_like(lifted(ops, x))
+    for coefficient in p:
+        result = result * x + coefficient
+    return result
+
+
+def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    count = x.shape[0] if N is None else N
+    powers = [x.ops.ones_like(x)]
+    for _ in range(count - 1):
+        powers.append(powers[-1] * x)
+    return x.ops.stack(powers[:count] if increasing else powers[:count][::-1], 1)
+
+
+def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    ops = ops_of((a, v))
+    a, v = lifted(ops, a), lifted(ops, v)
+    n, m = (x.shape[0] if len(x.shape) == 1 else 0 for x in (a, v))
+    if not n or not m:
+        raise ShapeError(f"np.convolve: two arrays of one axis that is not empty are needed, got {tuple(a.shape)} and {tuple(v.shape)}")
+    if mode not in ("full", "same", "valid"):
+        raise OptionError(f"np.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
+    a, v, n, m = (a, v, n, m) if n >= m else (v, a, m, n)
+    # A convolution of layers slides the array turned round.
+    kernel = ops.flip(v).reshape(1, 1, m)
+    full = ops.conv(kernel, None, a.reshape(1, 1, n), padding=m - 1).reshape(n + m - 1)
+    start = {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
+    return full[start : n + m - 1 - start] if mode != "same" else full[start : start + n]
+
+
+def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    ops = ops_of((a, v))
+    return _convolve(a, ops.flip(lifted(ops, v)), mode)
+
+
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    ops = ops_of((y, x))
+    y = lifted(ops, y)
+    axis = _axis_of("trapezoid", y, axis)
+    low, high = _first_last(y, axis)
+    if x is not None:
+        dx = np.diff(lifted(ops, x), axis=-1 if len(methods.shape_of(x)) == 1 else axis)
+        if len(dx.shape) == 1:
+            dx = dx.reshape(-1, *(1,) * (len(y.shape) - 1 - axis))
+    return (dx * (low + high) / 2.0).sum(axis=axis)
+
+
+def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    axes = tuple(range(len(f.shape))) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    steps = varargs if len(varargs) == len(axes) else varargs * len(axes) if len(varargs) == 1 else (1.0,) * len(axes)
+    if edge_order != 1 or any(methods.shape_of(h) for h in steps) or len(varargs) not in (0, 1, len(axes)):
+        raise OptionError("np.gradient: equal steps and edge_order=1 are needed, got others")
+    results = []
+    for a, h in zip(axes, steps, strict=True):
+        k = _axis_of("gradient", f, a)
+        if f.shape[k] < 2:
+            raise ShapeError(f"np.gradient: two entries of axis {a} are needed, got shape {tuple(f.shape)}")
+        before = (slice(None),) * k
+        low, high = _first_last(f, k)
+        middle = (f[(*before, slice(2, None))] - f[(*before, slice(None, -2))]) / 2.0
+        ends = [(high - low)[(*before, s)] for s in (slice(None, 1), slice(-1, None))]
+        results.append(f.ops.concat([ends[0], middle, ends[1]], k) / h)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    ops = ops_of((ary, to_end, to_begin))
+    parts = [to_begin, np.diff(lifted(ops, ary).ravel()), to_end]
+    return ops.concat([lifted(ops, p).ravel() for p in parts if p is not None], 0)
+
+
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    ops = ops_of((a, b))
+    a, b = lifted(ops, a), lifted(ops, b)
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ShapeError(f"np.cross: vectors of 3 components are needed, got shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    parts = [a[..., j] * b[..., k] - a[..., k] * b[..., j] for j, k in ((1, 2), (2, 0), (0, 1))]
+    return ops.stack(parts, axisc)
+
+
+def _matrix_power(a: Any, n: int) -> Any:
+    if len(a.shape) < 2 or a.shape[-1] != a.shape[-2]:
+        raise ShapeError(f"np.linalg.matrix_power: square matrices are needed, got shape {tuple(a.shape)}")
+    if n < 0:
+        a, n = np.linalg.inv(a), -n
+    if not n:
+        return a.ops.zeros_like(a) + np.eye(a.shape[-1], dtype=str(a.dtype))
+    result = None
+    while n:
+        result = (a if result is None else result @ a) if n & 1 else result
+        n >>= 1
+        a = a @ a if n else a
+    return result
+
+
+def _lexsort(keys: Any, axis: int = -1) -> Any:
+    ops = ops_of((keys,) if isinstance(keys, RefBase) else keys)
+    keys = [lifted(ops, k) for k in keys]
+    order = ops.argsort(keys[0], axis)
+    for key in keys[1:]:
+        order = ops.take_along_axis(order, ops.argsort(ops.take_along_axis(key, order, axis), axis), axis)
+    return order
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.dstack: _dstack,
+    np.column_stack: _column_stack,
+    np.block: _block,
+    np.array_split: _array_split,
+    np.hsplit: _split_along("hsplit", 1),
+    np.vsplit: _split_along("vsplit", 0),
+    np.dsplit: _split_along("dsplit", 2),
+    np.append: _append,
+    np.delete: _delete,
+    np.insert: _insert,
+    np.rot90: _rot90,
+    np.rollaxis: _rollaxis,
+    np.resize: _resize,
+    np.broadcast_arrays: _broadcast_arrays,
+    np.unstack: lambda x, *, axis=0: tuple(np.moveaxis(x, axis, 0)),
+    np.atleast_3d: lambda *xs: _at_least_3d(xs[0]) if len(xs) == 1 else tuple(map(_at_least_3d, xs)),
+    np.take_along_axis: _take_along_axis,
+    np.choose: _choose,
+    np.compress: _compress,
+    np.extract: _extract,
+    np.select: _select,
+    np.piecewise: _piecewise,
+    np.isin: _isin,
+    np.nan_to_num: _nan_to_num,
+    np.real: lambda val: val,
+    np.imag: lambda val: val.ops.zeros_like(val),
+    np.angle: lambda z, deg=False: z.ops.atan2(z.ops.zeros_like(z), z) * (180.0 / math.pi if deg else 1.0),
+    np.real_if_close: lambda a, tol=100: a,
+    np.sinc: _sinc,
+    np.unwrap: _unwrap,
+    np.digitize: _digitize,
+    np.interp: _interp,
+    np.polyval: _polyval,
+    np.vander: _vander,
+    np.convolve: _convolve,
+    np.correlate: _correlate,
+    np.trapezoid: _trapezoid,
+    np.gradient: _gradient,
+    np.ediff1d: _ediff1d,
+    np.cross: _cross,
+    np.linalg.cross: lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
+    np.diagflat: lambda v, k=0: v.ops.diag(v.ravel(), k),
+    np.empty_like: lambda prototype, dtype=None, *order, shape=None, **unused: prototype.ops.full_like(prototype, 0, dtype, shape),
+    np.lexsort: _lexsort,
+    np.iscomplexobj: lambda x: False,
+    np.isrealobj: lambda x: True,
+    np.result_type: lambda *arrays_and_dtypes: np.result_type(*(str(x.dtype) if isinstance(x, RefBase) else x for x in arrays_and_dtypes)),
+    np.linalg.matrix_power: _matrix_power,
+    np.linalg.multi_dot: lambda arrays: functools.reduce(np.matmul, arrays),
+    np.linalg.matrix_transpose: lambda x: x.mT,
+    np.linalg.outer: lambda x1, x2: ops_of((x1, x2)).outer(x1, x2),
+    np.linalg.vecdot: lambda x1, x2, /, *, axis=-1: (x1 * x2).sum(axis=axis),
+    np.linalg.matmul: lambda x1, x2: np.matmul(x1, x2),
+    np.linalg.tensordot: lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes),
+    np.linalg.trace: lambda x, /, *, offset=0, dtype=None: x.ops.trace(x, offset, -2, -1),
+    np.linalg.diagonal: lambda x, /, *, offset=0: x.ops.diagonal(x, offset, -2, -1),
+    np.linalg.vector_norm: lambda x, /, *, axis=None, keepdims=False, ord=2: x.ops.norm(x, ord, axis, keepdims),
+}

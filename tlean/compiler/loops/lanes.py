@@ -1,0 +1,134 @@
+"""Loops in all lanes of a batch: one loop whose body is that of all lanes. A loop whose length differs runs until all lanes are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tlean.ops import OpDef, Spec
+from tlean.ops.batching import Call
+
+from ..graph import Graph, GraphRef
+from .bodies import Loop, part
+from .branch import Switch, switch_record
+from .scan import Scan, scan_record
+from .whiles import While, while_record
+
+
+def batched_loop(call: Call) -> Sequence[GraphRef]:
+    """A call of a loop in all lanes; that of a kind that has no rule here is made once for each lane."""
+    loop: Loop = call.record.loop
+    if isinstance(loop, Scan):
+        return _scan(call, loop)
+    if isinstance(loop, Switch):
+        return _chosen(call, loop) if call.batched[0] else _switch(call, loop)
+    if isinstance(loop, While):
+        return _while(call, loop)
+    return list(call.loop())
+
+
+def _spread(graph: Graph, ref: GraphRef, size: int) -> GraphRef:
+    return graph.broadcast_to(ref, (size, *ref.shape))
+
+
+def _with_lanes(graph: Graph, own: Sequence[bool], wanted: Sequence[bool], size: int) -> Graph:
+    # A body whose outputs have lanes where they are wanted to.
+    for k, v in enumerate(graph.outputs):
+        if wanted[k] and not own[k]:
+            graph.outputs[k] = _spread(graph, GraphRef(graph, v), size).id  # type: ignore[arg-type]
+    return part(graph, graph.inputs, graph.outputs)  # type: ignore[arg-type]
+
+
+def _settled(call: Call, body: Graph, carries: int) -> tuple[Graph, list[bool], Sequence[bool]]:
+    # The body in all lanes, which of its inputs differ between them, and which of its outputs; a carry that does later does from the start.
+    flags = list(call.batched)
+    while True:
+        made, own = call.through(body, flags)
+        carry = [a or b for a, b in zip(flags[:carries], own, strict=False)]
+        if carry == flags[:carries]:
+            return made, flags, own
+        flags[:carries] = carry
+
+
+def _recorded(call: Call, record: OpDef, inputs: Sequence[GraphRef]) -> list[GraphRef]:
+    return [GraphRef(call.ops, v) for v in call.ops._record(record, [r.id for r in inputs], {}, call.name)]
+
+
+def _turned(graph: Graph, ref: GraphRef) -> GraphRef:
+    # Steps and lanes exchanged.
+    return graph.permute(ref, (1, 0, *range(2, len(ref.shape))))
+
+
+def _scan(call: Call, loop: Scan) -> list[GraphRef]:
+    ops, n, m = call.ops, loop.carries, loop.xs
+    body, flags, own = _settled(call, loop.body, n)
+    body = _with_lanes(body, own, [*flags[:n], *own[n:]], call.size)
+    inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
+    inputs = [_turned(ops, x) if n <= k < n + m and call.batched[k] else x for k, x in enumerate(inputs)]
+    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse), inputs)
+    result = []
+    for k, y in enumerate(made):
+        if k < n:
+            result.append(y if flags[k] else _spread(ops, y, call.size))
+        else:
+            result.append(_turned(ops, y) if own[k] else _spread(ops, y, call.size))
+    return result
+
+
+def _switch(call: Call, loop: Switch) -> list[GraphRef]:
+    bodies = [call.through(b, call.batched[1:]) for b in loop.bodies]
+    wanted = [any(own[k] for _, own in bodies) for k in range(len(loop.outs))]
+    record = switch_record([_with_lanes(b, own, wanted, call.size) for b, own in bodies])
+    made = _recorded(call, record, call.inputs)
+    return [y if w else _spread(call.ops, y, call.size) for y, w in zip(made, wanted, strict=True)]
+
+
+def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
+    # All branches run, and each lane takes the results of its own.
+    ops, last = call.ops, len(loop.bodies) - 1
+    made: list[GraphRef] = []
+    for number, body in enumerate(loop.bodies):
+        graph, own = call.through(body, call.batched[1:])
+        found = ops._inline(graph, call.inputs[1:], merge=False)
+        ys = [y if o else _spread(ops, y, call.size) for y, o in zip(found, own, strict=True)]
+        if not number:
+            made = ys
+            continue
+        compare = ops.equal if number < last else ops.greater_equal
+        here = compare(call.inputs[0], ops._full(shape=(), value=number, dtype="int64"))
+        made = [_where(ops, here, y, old) for y, old in zip(ys, made, strict=True)]
+    return made
+
+
+def _where(ops: Graph, flag: GraphRef, a: GraphRef, b: GraphRef) -> GraphRef:
+    # One flag for each lane.
+    return ops.where(ops.reshape(flag, (*flag.shape, *(1,) * (len(a.shape) - 1))), a, b)
+
+
+def _while(call: Call, loop: While) -> list[GraphRef]:
+    ops, n, size = call.ops, loop.carries, call.size
+    body, flags, own = _settled(call, loop.bodies[1], n)
+    condition, (differs,) = call.through(loop.bodies[0], flags)
+    if differs:
+        # The lanes that are done keep their carries.
+        flags[:n] = [True] * n
+        condition, _ = call.through(loop.bodies[0], flags)
+        body, own = call.through(loop.bodies[1], flags)
+        specs = [body.specs[v] for v in body.inputs]  # type: ignore[index]
+        condition, body = _until_all_are_done(condition, _with_lanes(body, own, [True] * n, size), specs, n)
+    else:
+        body = _with_lanes(body, own, flags[:n], size)
+        condition = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
+    inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
+    made = _recorded(call, while_record(condition, body, n, loop.most), inputs)
+    return [y if f else _spread(ops, y, size) for y, f in zip(made, flags, strict=False)]
+
+
+def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], carries: int) -> tuple[Graph, Graph]:
+    some, step = Graph(condition.dtype, merge=False), Graph(body.dtype, merge=False)
+    (flag,) = some._inline(condition, [some.arg(s) for s in specs], False)
+    some.outputs = [some.any(flag, axis=0).id]
+    refs = [step.arg(s) for s in specs]
+    (flag,) = step._inline(condition, refs, False)
+    after = step._inline(body, refs, False)
+    step.outputs = [_where(step, flag, new, old).id for new, old in zip(after, refs[:carries], strict=True)]  # type: ignore[arg-type]
+    return part(some, some.inputs, some.outputs), part(step, step.inputs, step.outputs)  # type: ignore[arg-type]
