@@ -83,7 +83,7 @@ def _switch(call: Call, loop: Switch) -> list[GraphRef]:
 
 
 def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
-    # All branches run, and each lane takes the results of its own.
+    # All branches run, and each lane takes those that it chose.
     ops, last = call.ops, len(loop.bodies) - 1
     made: list[GraphRef] = []
     for number, body in enumerate(loop.bodies):
