@@ -39,7 +39,7 @@ class Setting:
         self.ops = ops
         values = {n: x if plain(x) else x if hasattr(x, "ops") else ops._own_constant(x) for n, x in parameters.items()}
         arrays = {n: x for n, x in values.items() if not plain(x)}
-        # Nested lists have no dtype of their own.
+        # Nested lists have no dtype.
         typed = {str(x.dtype) for n, x in arrays.items() if hasattr(parameters[n], "dtype")}
         floats = [d for d in ("float64", "float32") if d in typed]
         self.dtype = dtype_option(dtype) or (floats[0] if floats else ops.dtype)
@@ -65,7 +65,7 @@ class Setting:
         return self.ops._full(shape=(), value=float(x), dtype=self.dtype) if plain(x) else x
 
     def uniform(self, seed: Any, shape: Shape | None = None, positive: bool = False, name: str | None = None) -> Any:
-        """Uniform numbers in [0, 1); with `positive` half of their distance stands for 0."""
+        """Uniform numbers in [0, 1); with `positive` half of their distance in place of 0."""
         u = self.ops.rand_uniform(self.shape if shape is None else shape, seed, self.dtype, name=None if positive else name)
         return self.ops.clamp(u, _TINY[self.dtype], 1.0, name=name) if positive else u
 
