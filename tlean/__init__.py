@@ -14,7 +14,7 @@ from . import ops as _ops  # noqa: F401  (registers every op)
 from ._core.array import AnyTensor, install_namespace
 from ._core.threads import get_num_threads
 from ._moved import install as install_moved
-from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp, vmap
+from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp, vmap
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
@@ -120,6 +120,7 @@ __all__ = [
     "jit",
     "jvp",
     "linalg",
+    "linearize",
     "nn",
     "load",
     "map",

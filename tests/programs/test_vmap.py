@@ -87,12 +87,27 @@ def test_it_records_into_every_backend():
     close(tl.vmap(f, backend="eager")(A), expected)
     close(tl.jit(lambda x: tl.vmap(f)(x))(A), expected)
     close(tl.vmap(tl.jit(f))(A), expected)
-    session = tl.Session(tl.Options(dtype="float64"))
-    x = session.input(A)
-    y = tl.vmap(f)(x)
-    close(y.value, expected)
-    grads = session.backward(session.sum(y)) if hasattr(session, "backward") else None
-    assert grads is None or np.allclose(np.asarray(grads[x.id]), 1 - np.tanh(A) ** 2)
+    for backend in ("eager", "compiled"):
+        session = tl.Session(tl.Options(backend=backend, dtype="float64"))
+        x = session.input(A)
+        y = tl.vmap(f)(x)
+        grads = session.backward_scalar_dense_all(session.sum(y))
+        close(session.get_value(y), expected)
+        close(grads[x.id], 1 - np.tanh(A) ** 2)
+
+
+def test_a_layer_in_every_lane_of_a_session():
+    layer, labels = tl.nn.Linear(3, 2), np.array([0, 1, 1, 0])
+
+    def gradients(loss):
+        session = tl.Session(tl.Options())
+        found = session.backward_params(loss(session, session.input(A)))
+        return [np.asarray(found[p]) for p in layer.parameters()]
+
+    mapped = gradients(lambda s, x: s.mean(tl.vmap(lambda r, y: tl.cross_entropy(layer(r), y))(x, labels)))
+    whole = gradients(lambda s, x: s.cross_entropy(layer(s, x), labels))
+    for a, b in zip(mapped, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_a_custom_op_runs_lane_by_lane_and_the_program_says_so():
@@ -185,3 +200,50 @@ def test_nests(number):
     g, _ = nested(PROGRAMS[name], steps, by_loop)
     x = np.random.default_rng(number).standard_normal((*(2, 3, 2)[:axes], 3))
     close(tl.jit(f)(x), np.asarray(tl.jit(g)(x)), f"{steps} of {name}")
+
+
+# Linear maps --------------------------------------------------------------------------------------------------------------------
+
+
+def test_linearize():
+    calls = []
+
+    def f(p, x):
+        calls.append(1)
+        return {"y": tl.tanh(tl.linear(p["w"], None, x)) * p["s"], "x": x + 1.0}
+
+    p, x = {"w": W, "s": np.array(2.0)}, B[0]
+    y, push = tl.linearize(f, p, x)
+    close(y["y"], 2 * np.tanh(W @ x))
+    for k in range(2):
+        dp, dx = {"w": W + k, "s": np.array(0.5)}, B[k]
+        expected = tl.jvp(f, (p, x), (dp, dx))[1]
+        calls.clear()
+        found = push(dp, dx)
+        close(found["y"], np.asarray(expected["y"]))
+        close(found["x"], dx)
+        assert not calls
+    close(push(None, B[1])["y"], np.asarray(tl.jvp(f, (p, x), (None, B[1]))[1]["y"]))
+    close(tl.vmap(lambda d: push(None, d))(B)["y"], np.stack([np.asarray(push(None, d)["y"]) for d in B]))
+    # Inside a program, of which its arguments are a part.
+    g = lambda x: tl.sum(tl.sin(tl.linearize(f, p, x)[1](None, x)["y"]))  # noqa: E731
+    h = lambda x: tl.sum(tl.sin(tl.jvp(f, (p, x), (None, x))[1]["y"]))  # noqa: E731
+    close(tl.grad(g)(x), np.asarray(tl.grad(h)(x)))
+
+
+def test_linearize_draws_random_numbers_once():
+    y, push = tl.linearize(lambda x: tl.dropout(x, p=0.5), np.ones(30))
+    close(push(np.ones(30)), np.asarray(y))
+
+
+def test_what_linearize_says_of_wrong_directions():
+    _, push = tl.linearize(lambda x, i: tl.take(x, i, axis=0), B[0], np.array([1]))
+    X = B[0]
+    for dxs, error, text in (
+        ((X,), tl.ShapeError, "one direction for each of the 2 arguments, got 1"),
+        ((X[:2], None), tl.ShapeError, r"its argument's shape \(3,\), got \(2,\)"),
+        ((X, X[:1]), tl.DTypeError, "no floating-point numbers has no direction; pass None"),
+        (([X], None), tl.ShapeError, r"its argument's structure \*, got \[\*\]"),
+    ):
+        with pytest.raises(error, match=text):
+            push(*dxs)

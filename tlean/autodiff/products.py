@@ -221,8 +221,11 @@ def _cotangent(x: Any, dtype: str) -> Any:
     return x if isinstance(x, RefBase) or not hasattr(x, "dtype") else as_input(x, dtype)
 
 
-def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    # The arguments and a direction for each, integers among the directions cast to the dtype of the program.
+def directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The arguments and a direction for each, integers among the directions cast to the dtype of the program.
+
+    Raises: OptionError for what is no tuple, ShapeError for another number of directions.
+    """
     for what, given in (("xs", xs), ("the directions", dxs)):
         if not isinstance(given, tuple | list):
             raise OptionError(f"{name}: {what} must be a tuple with one entry for each argument, got {type(given).__name__}")
@@ -246,7 +249,7 @@ def jvp(
 
     Raises: ShapeError, DTypeError for directions that do not fit.
     """
-    xs, dxs = _directions("jvp", xs, dxs)
+    xs, dxs = directions("jvp", xs, dxs)
     return DerivedProgram("jvp", _jvp_record("jvp", Recorder("jvp", f)), backend, seed=seed)(xs, dxs, **keywords)
 
 
@@ -297,7 +300,7 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed
 
 def _hvp(recorder: Recorder, xs: Any, vs: Any, backend: str, seed: int | None, keywords: dict[str, Any]) -> Any:
     name = recorder.name
-    xs, vs = _directions(name, xs, vs)
+    xs, vs = directions(name, xs, vs)
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
     gradients = gradient_record(recorder, free)

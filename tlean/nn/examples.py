@@ -56,7 +56,7 @@ def per_sample_grad(
     checked_axes("per_sample_grad", "in_axes", in_axes)
 
     def one(graph: Graph, *example: Any, **keywords: Any) -> Any:
-        # Each parameter under an identity of its own: the variable of this differentiation.
+        # Each parameter under a separate identity: the variable of this differentiation.
         read = Bound(graph, {})
         refs = [variables(graph, read.value(p)) for p in held]
         bound = Bound(graph, dict(zip(held, refs, strict=True)))
