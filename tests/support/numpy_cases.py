@@ -283,7 +283,7 @@ def check(case: Case, expected: np.ndarray) -> None:
     assert bits(y) == bits(eager[0]), f"{case!r}: compiled {y!r}, eagerly {eager[0]!r}"
     floats = [is_float(a) for a in arrays]
     # Without a float among them integers have the program's own float dtype, here and there.
-    wanted = expected.dtype if any(floats) or expected.dtype.kind != "f" else y.dtype
+    wanted = expected.dtype if any(floats) or expected.dtype.kind != "f" or y.dtype.kind != "f" else y.dtype
     assert y.shape == expected.shape and y.dtype == wanted, f"{case!r}: NumPy has {expected!r}, got {y!r}"
     if y.dtype.kind == "f":
         exact = np.asarray(case.numpy(*(a.astype("longdouble") if is_float(a) else a for a in arrays))).astype(float)
