@@ -17,7 +17,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy \
-	docs fuzz faults asan tsan mutants parity clean distclean
+	docs cases fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
+	@echo "make cases      20,000 calls drawn at random beside NumPy: broadcasting, dtypes, axes, indices; values, gradients, bits"
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
 	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
 	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch"
@@ -109,6 +110,9 @@ kernels: build
 
 accuracy: $(INSTALLED)
 	$(PY) tools/kernels/accuracy.py $(ARGS)
+
+cases: build
+	TLEAN_EXAMPLES=$${TLEAN_EXAMPLES:-20000} $(PY) -m pytest tests/arrays/test_against_numpy.py $(ARGS)
 
 fuzz: build
 	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
 from . import cuda, linalg, optim, random, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
-from ._core.array import AnyTensor
+from ._core.array import AnyTensor, install_namespace
 from ._core.threads import get_num_threads
 from ._moved import install as install_moved
 from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp, vmap
@@ -52,8 +52,8 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
+    from . import array_api, data, nn, testing, train
     from . import backends as backends
-    from . import data, nn, testing, train
     from .custom import custom_op
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
@@ -97,6 +97,7 @@ __all__ = [
     "TapeM",
     "TensorRef",
     "TleanError",
+    "array_api",
     "compile_out",
     "compile_scalar",
     "cond",
@@ -144,13 +145,14 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("backends", "data", "nn", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 
 install_moved()
+install_namespace(lambda: __getattr__("array_api"))
 # The sessions and tapes of a device, when one is first asked for.
 with_cuda(lambda: [import_module(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
 

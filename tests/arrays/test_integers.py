@@ -19,16 +19,25 @@ from tlean.ops.integers.forms import INTEGER_FORMULAS, strided_operands
 from tlean.reference.interpreter import Reference
 
 DTYPES = ("int64", "int32", "bool")
+
+
 #: The ops of two operands -> NumPy's function.
+def power(a, b):
+    """NumPy's, and where it refuses, below 0, the whole part of 1/a^−b."""
+    y = np.asarray(np.power(a, np.where(b < 0, 0, b).astype(b.dtype)))
+    return np.where(b >= 0, y, np.where(np.abs(a) == 1, np.where(b % 2 == 0, 1, a), 0)).astype(y.dtype)
+
+
 PAIRS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "floor_divide": np.floor_divide,
+    "power": power,
     "remainder": np.remainder, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
     "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "greater": np.greater,
     "greater_equal": np.greater_equal, "equal": np.equal, "less": np.less, "less_equal": np.less_equal, "not_equal": np.not_equal,
 }  # fmt: skip
 SINGLE = {"neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "bitwise_not": np.invert}
 #: Those that NumPy computes in int8 for Booleans, and this library in int64.
-WIDENED = ("square", "floor_divide", "remainder", "bitwise_left_shift", "bitwise_right_shift")
+WIDENED = ("square", "power", "floor_divide", "remainder", "bitwise_left_shift", "bitwise_right_shift")
 CORNERS = (0, 1, -1, 2, -2, 3, 31, 32, 63, 64, -64, 2**31 - 1, -(2**31), 2**53 + 1, 2**53, -(2**53) - 1, 2**63 - 1, -(2**63))
 
 
@@ -173,6 +182,8 @@ def test_reductions(dtype, seed, sizes, data):
         (lambda ops, v: ops.argmax(v, axis), np.argmax(x, axis)),
         (lambda ops, v: v.argmin(axis), np.argmin(x, axis)),
         (lambda ops, v: ops.cumsum(v, axis), np.cumsum(x, axis, dtype=np.int64)),
+        (lambda ops, v: ops.prod(v, axes, keep), np.prod(x, axis=axes, keepdims=keep, dtype=np.int64)),
+        (lambda ops, v: ops.cumprod(v, axis), np.cumprod(x, axis, dtype=np.int64)),
         (lambda ops, v: v.cumsum(), np.cumsum(x, dtype=np.int64)),
     ]
     for call, expected in cases:

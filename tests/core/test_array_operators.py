@@ -228,6 +228,7 @@ def test_numpy_writes_to_its_own_arrays() -> None:
         (lambda t: t.astype("no dtype"), tl.DTypeError),
         (lambda t: np.exp(t, out=t), tl.OptionError),
         (lambda t: t.__setitem__(0, 1.0), tl.DTypeError),
+        (lambda t: np.ptp(tl.AnyTensor(np.zeros(0, int))), tl.ShapeError),
         (lambda t: np.broadcast_arrays(t, np.ones(7)), tl.ShapeError),
         (lambda t: np.average(t, weights=[1.0, 2.0]), tl.ShapeError),
         (lambda t: np.choose(tl.AnyTensor([0, 3]), [t[0, 0], 1.0]), tl.IndexRangeError),

@@ -40,6 +40,16 @@ PROGRAMS = {
         lambda q, k, v: tl.scaled_dot_product_attention(q, k, v, MASK, scale=0.3, enable_gqa=True),
         [n(2, 6, 7, 5), n(2, 3, 9, 5), n(2, 3, 9, 7)],
     ),
+    "interpolate": (lambda x: tl.interpolate(x, (5, 3), mode="bicubic"), [n(2, 2, 4, 4)]),
+    "interpolate_nearest": (lambda x: tl.interpolate(x, None, 1.5), [n(2, 2, 4, 4)]),
+    "grid_sample": (lambda x, g: tl.grid_sample(x, g, padding_mode="reflection"), [n(2, 2, 4, 5), n(2, 3, 3, 2)]),
+    "pixel_shuffle": (lambda x: tl.pixel_shuffle(x, 2), [n(2, 8, 3, 2)]),
+    "fold": (lambda x: tl.fold(x, (4, 5), (2, 2), 1, 1), [n(2, 12, 30)]),
+    "local_response_norm": (lambda x: tl.local_response_norm(x, 3, 0.5), [n(2, 4, 3, 2)]),
+    "multi_margin_loss": (lambda x: tl.multi_margin_loss(x, np.array([1, 0, 4])), [n(3, 5)]),
+    "multilabel_margin_loss": (lambda x: tl.multilabel_margin_loss(x, np.array([[1, 0, -1], [2, -1, 0]])), [n(2, 3)]),
+    "ctc_loss": (lambda x: tl.ctc_loss(tl.log_softmax(x), np.array([[1, 2], [2, 2]]), [5, 4], [2, 1]), [n(5, 2, 3)]),
+    "embedding_bag": (lambda t: tl.embedding_bag(t, np.array([1, 0, 3, 1]), np.array([0, 2, 2])), [n(4, 3)]),
 }
 
 

@@ -72,9 +72,12 @@ def test_reductions(dtype):
         lambda ops, v: ops.argmax(v, 2),
         lambda ops, v: ops.argmax(v, 3),
         lambda ops, v: ops.cumsum(v, 3),
+        lambda ops, v: ops.cumprod(v, 3),
+        lambda ops, v: ops._running_product(v, axis=2, exclusive=True, reverse=True),
     ]
     for axes in ((0,), (2, 3), (0, 3), (), (0, 1, 2, 3)):
         programs += [lambda ops, v, axes=axes: ops.reduce_sum(v, axes), lambda ops, v, axes=axes: ops.reduce_max(v, axes, True)]
+        programs += [lambda ops, v, axes=axes: ops.prod(v, axes)]
     for program in programs:
         same_everywhere(program, [x])
     same_everywhere(lambda ops, v: ops.reduce_sum(v, 0), [np.zeros((0, 3), dtype)])

@@ -117,6 +117,31 @@ def test_a_large_output_is_written_past_the_caches(isa, suffix, n):
 
 
 @each
+@pytest.mark.parametrize("kind", ["ascending", "in parts", "mostly", "any"])
+def test_sums_of_many_positions_are_in_order(isa, suffix, kind):
+    rng, count, rows = np.random.default_rng(1), 20_000, 7000
+    v, idx = rng.standard_normal(count).astype("f4").astype("f8"), rng.integers(0, rows, count)
+    if kind == "in parts":
+        # A run of ascending positions ends where the next, which begins below, names the same rows again.
+        idx = np.concatenate([np.sort(part) for part in np.array_split(idx, [8192, 8192 + 5000])])
+    elif kind != "any":
+        idx.sort()
+    if kind == "mostly":
+        idx[[9000, 9001]] = idx[[9001 + 600, 9000]]
+        idx[15_000] -= rows
+    total = np.zeros(rows, "f4" if suffix == "f32" else "f8")
+    np.add.at(total, idx, v.astype(total.dtype))
+    found = run_op(isa, "gather", "_scatter_rows", suffix, v, idx, shape=(rows,), mode="raise")
+    np.testing.assert_array_equal(found, total)
+    for wrong in (-rows - 1, rows, 2**62, -(2**63)):
+        for place in (0, 8191, 8192, 19_999):
+            idx_wrong = idx.copy()
+            idx_wrong[place] = wrong
+            with pytest.raises(IndexRangeError):
+                run_op(isa, "gather", "_scatter_rows", suffix, v, idx_wrong, shape=(rows,), mode="raise")
+
+
+@each
 def test_modes(isa, suffix):
     x, idx = normal(5), index(4, -1, -5, 5, -6, 2**62, -(2**62), 0)
     resolved = {

@@ -215,6 +215,18 @@ COMPOSITE_CALLS = {
     "linalg_matrix_power": ([[2.0, 1.0], [0.0, 4.0]], 3),
     **{f"linalg_{f}": ([1.0, 2.0, 3.0], [0.0, 1.0, -1.0]) for f in ("cross", "vecdot")},
     "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
+    "interpolate": ([[[1.0, 2.0]]], 3),
+    "grid_sample": ([[[[1.0, 2.0]]]], [[[[0.5, 0.0]]]]),
+    "affine_grid": ([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]], (1, 1, 2, 2)),
+    **{f: ([[[1.0]], [[2.0]], [[3.0]], [[4.0]]], 2) for f in ("pixel_shuffle",)},
+    "pixel_unshuffle": ([[[1.0, 2.0], [3.0, 4.0]]], 2),
+    **{f: ([[[1.0], [2.0], [3.0], [4.0]]], 2) for f in ("channel_shuffle", "local_response_norm")},
+    "fold": ([[1.0, 2.0], [3.0, 4.0]], (3,), (2,)),
+    **{f: ([[1.0, 2.0]], 0.5, 3) for f in ("alpha_dropout", "feature_dropout")},
+    "multi_margin_loss": ([[1.0, 2.0]], [0], [1.0, 2.0]),
+    "multilabel_margin_loss": ([[1.0, 2.0, 0.5]], [[1, -1, 0]]),
+    "ctc_loss": ([[[-1.0, -2.0]], [[-0.5, -1.0]]], [[1]], [2], [1]),
+    "embedding_bag": ([[1.0, 2.0], [3.0, 4.0]], [1, 0, 1], [0, 1]),
 }
 
 

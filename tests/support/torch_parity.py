@@ -13,7 +13,7 @@ def _bits(x):
     return x.shape, x.dtype, x.tobytes()
 
 
-def check_parity(ours, theirs, arrays, rtol=1e-10, atol=1e-12, second=True):
+def check_parity(ours, theirs, arrays, rtol=1e-10, atol=1e-12, second=True, forward=True):
     """`ours(ops, *arrays)` against `theirs(*tensors)`, in all arrays' derivatives.
 
     Args:
@@ -22,6 +22,7 @@ def check_parity(ours, theirs, arrays, rtol=1e-10, atol=1e-12, second=True):
         arrays: float64.
         rtol, atol: what may differ.
         second: whether to compare the derivative of the VJP as well.
+        forward: whether PyTorch has the JVP; if not, ours is compared with the VJP.
     """
     rng = np.random.default_rng(1)
     arrays = [np.asarray(a, dtype=np.float64) for a in arrays]
@@ -44,11 +45,16 @@ def check_parity(ours, theirs, arrays, rtol=1e-10, atol=1e-12, second=True):
     same = {"rtol": rtol, "atol": atol}
     np.testing.assert_allclose(np.asarray(value), expected.detach().numpy(), **same)
     seed = torch.tensor(g, requires_grad=True)
-    wanted = torch.autograd.grad(expected, tensors, seed, create_graph=True, allow_unused=True)
+    wanted = torch.autograd.grad(expected, tensors, seed, create_graph=forward, allow_unused=True)
     for a, grad, w in zip(arrays, grads, wanted, strict=True):
         np.testing.assert_allclose(np.asarray(grad), np.zeros(a.shape) if w is None else w.detach().numpy(), **same)
 
     _, tangent = tl.jvp(ours, tuple(arrays), tuple(tangents))
+    if not forward:
+        # <g, J t> = <J' g, t>
+        along = sum(float((w * torch.tensor(t)).sum()) for w, t in zip(wanted, tangents, strict=True) if w is not None)
+        np.testing.assert_allclose(float((np.asarray(tangent) * g).sum()), along, rtol=1e-9, atol=1e-10)
+        return
     # The VJP is linear in its seed: its derivative by it is the JVP.
     along = sum((w * torch.tensor(t)).sum() for w, t in zip(wanted, tangents, strict=True) if w is not None)
     (forward,) = torch.autograd.grad(along, seed, create_graph=True)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tlean._core.refs import RefBase
+from tlean.dtypes import INTEGERS
 from tlean.errors import DTypeError, OptionError
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
 
-from . import methods, numpy_functions, numpy_statistics
+from . import methods, numpy_functions, numpy_series, numpy_statistics
 from .methods import METHODS, refuse
 from .numpy_functions import UFUNCS, ops_of, references
 
@@ -181,6 +182,8 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
         return getattr(type(a), here)(a, b) if isinstance(a, RefBase) else getattr(type(b), exchanged)(b, a)
     if function in _PAIRS:
         a, b = (methods.like(refs[0], x) for x in inputs)
+        if function is np.float_power and a.dtype in INTEGERS:
+            a = ops_of((a, b)).scale(a, 1.0)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
     if function in UFUNCS:
         return UFUNCS[function](*inputs)
@@ -377,6 +380,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_functions.FUNCTIONS,
+    **numpy_series.FUNCTIONS,
     **numpy_statistics.FUNCTIONS,
     **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum", "cumprod")},
     **{getattr(np, n): _of_axes(n) for n in ("any", "all")},

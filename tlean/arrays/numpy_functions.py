@@ -32,7 +32,7 @@ def ops_of(values: Any) -> Any:
 
 
 def lifted(ops: Any, x: Any) -> Any:
-    """An array, or a list, as a reference of its own dtype; a reference as it is.
+    """An array, or a list, as a reference of that dtype; a reference as it is.
 
     Args:
         ops: the backend.
@@ -45,13 +45,14 @@ def lifted(ops: Any, x: Any) -> Any:
     return ops._own_constant(np.asarray(x))
 
 
-def _first_last(x: Any, axis: int) -> tuple[Any, Any]:
-    # All entries of an axis but the last, and all but the first.
+def ends_of(x: Any, axis: int) -> tuple[Any, Any]:
+    """All entries of an axis but the last, and all but the first."""
     before = (slice(None),) * (axis % len(x.shape))
     return x[(*before, slice(None, -1))], x[(*before, slice(1, None))]
 
 
-def _axis_of(function: str, x: Any, axis: Any) -> int:
+def axis_of(function: str, x: Any, axis: Any) -> int:
+    """The number of an axis of x, which may count from the end. Raises: IndexRangeError."""
     n = len(x.shape)
     if not -n <= axis < n:
         raise IndexRangeError(f"np.{function}: axis must be in [{-n}, {n}), got {axis}")
@@ -175,7 +176,7 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         # The first parts have one more where the length does not divide.
         sizes = [n // parts + (k < n % parts) for k in range(parts)]
         indices_or_sections = np.cumsum(sizes)[:-1].tolist()
-    before = (slice(None),) * _axis_of("array_split", ary, axis)
+    before = (slice(None),) * axis_of("array_split", ary, axis)
     edges = [0, *(int(k) for k in indices_or_sections), ary.shape[axis]]
     return [ary[(*before, slice(a, b))] for a, b in pairwise(edges)]
 
@@ -199,7 +200,7 @@ def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
 def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, axis = arr.ravel(), 0
-    axis = _axis_of("delete", arr, axis)
+    axis = axis_of("delete", arr, axis)
     return arr.ops.take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
 
 
@@ -208,7 +209,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     arr, values = lifted(ops, arr), lifted(ops, values)
     if axis is None:
         arr, axis = arr.ravel(), 0
-    axis = _axis_of("insert", arr, axis)
+    axis = axis_of("insert", arr, axis)
     n, shape = arr.shape[axis], list(arr.shape)
     if isinstance(obj, slice):
         obj = np.arange(n)[obj]
@@ -226,7 +227,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 
 
 def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    a, b = (_axis_of("rot90", m, x) for x in axes)
+    a, b = (axis_of("rot90", m, x) for x in axes)
     if a == b:
         raise OptionError(f"np.rot90: two different axes are needed, got {axes}")
     if k % 4 == 2:
@@ -238,7 +239,7 @@ def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
 def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     n = len(a.shape)
-    axis = _axis_of("rollaxis", a, axis)
+    axis = axis_of("rollaxis", a, axis)
     start = start + n if start < 0 else start
     return a.ops.moveaxis(a, axis, start - (axis < start))
 
@@ -328,122 +329,7 @@ def _nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | Non
     return where(np.isnan(x), nan, where(x == math.inf, high, where(x == -math.inf, low, x)))
 
 
-# Lines, polynomials, sums of products -----------------------------------------------------------------------------------
-
-
-def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    ops = ops_of((x, xp, fp))
-    if period is not None:
-        raise OptionError(f"np.interp: period must be None, got {period!r}; take x % period and an xp that covers it")
-    x, xp, fp = (lifted(ops, v) for v in (x, xp, fp))
-    n = xp.shape[0] if len(xp.shape) == 1 else 0
-    if not n or tuple(fp.shape) != (n,):
-        raise ShapeError(f"np.interp: xp and fp must have one axis of equal length, not 0, got {tuple(xp.shape)} and {tuple(fp.shape)}")
-    result = fp[0] + ops.zeros_like(x) if n == 1 else None
-    if result is None:
-        j = np.clip(ops.searchsorted(xp, x, "right") - 1, 0, n - 2)
-        slopes = np.diff(fp) / np.diff(xp)
-        result = slopes[j] * (x - xp[j]) + fp[j]
-        result = ops.where(x == xp[-1], fp[-1], result)
-    result = ops.where(x < xp[0], fp[0] if left is None else left, result)
-    return ops.where(x > xp[-1], fp[-1] if right is None else right, result)
-
-
-def _sinc(x: Any) -> Any:
-    # At 0 the quotient, whose branch is not taken, is one of other numbers.
-    y = x.ops.where(x == 0, 1.0, x) * math.pi
-    return x.ops.where(x == 0, 1.0, np.sin(y) / y)
-
-
-def _unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
-    d = np.diff(p, axis=axis)
-    half = period / 2
-    shifted = np.remainder(d + half, period) - half
-    shifted = p.ops.where((shifted == -half) & (d > 0), half, shifted)
-    correction = p.ops.where(np.abs(d) < max(half, half if discont is None else discont), 0.0, shifted - d)
-    axis = _axis_of("unwrap", p, axis)
-    first = p[(*(slice(None),) * axis, slice(None, 1))]
-    return p.ops.concat([first, _first_last(p, axis)[1] + correction.cumsum(axis=axis)], axis)
-
-
-def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    ops = ops_of((x, bins))
-    if not isinstance(bins, RefBase) and np.any(np.diff(bins) < 0):
-        raise OptionError("np.digitize: bins must ascend in a program, got others; see searchsorted")
-    return ops.searchsorted(lifted(ops, bins), lifted(ops, x), "left" if right else "right")
-
-
-def _polyval(p: Any, x: Any) -> Any:
-    ops = ops_of((p, x))
-    result = ops.zeros_like(lifted(ops, x))
-    for coefficient in p:
-        result = result * x + coefficient
-    return result
-
-
-def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    count = x.shape[0] if N is None else N
-    powers = [x.ops.ones_like(x)]
-    for _ in range(count - 1):
-        powers.append(powers[-1] * x)
-    return x.ops.stack(powers[:count] if increasing else powers[:count][::-1], 1)
-
-
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    ops = ops_of((a, v))
-    a, v = lifted(ops, a), lifted(ops, v)
-    n, m = (x.shape[0] if len(x.shape) == 1 else 0 for x in (a, v))
-    if not n or not m:
-        raise ShapeError(f"np.convolve: two arrays of one axis that is not empty are needed, got {tuple(a.shape)} and {tuple(v.shape)}")
-    if mode not in ("full", "same", "valid"):
-        raise OptionError(f"np.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
-    a, v, n, m = (a, v, n, m) if n >= m else (v, a, m, n)
-    # A convolution of layers slides the array turned round.
-    kernel = ops.flip(v).reshape(1, 1, m)
-    full = ops.conv(kernel, None, a.reshape(1, 1, n), padding=m - 1).reshape(n + m - 1)
-    start = {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
-    return full[start : n + m - 1 - start] if mode != "same" else full[start : start + n]
-
-
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    ops = ops_of((a, v))
-    return _convolve(a, ops.flip(lifted(ops, v)), mode)
-
-
-def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    ops = ops_of((y, x))
-    y = lifted(ops, y)
-    axis = _axis_of("trapezoid", y, axis)
-    low, high = _first_last(y, axis)
-    if x is not None:
-        dx = np.diff(lifted(ops, x), axis=-1 if len(methods.shape_of(x)) == 1 else axis)
-        if len(dx.shape) == 1:
-            dx = dx.reshape(-1, *(1,) * (len(y.shape) - 1 - axis))
-    return (dx * (low + high) / 2.0).sum(axis=axis)
-
-
-def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    axes = tuple(range(len(f.shape))) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    steps = varargs if len(varargs) == len(axes) else varargs * len(axes) if len(varargs) == 1 else (1.0,) * len(axes)
-    if edge_order != 1 or any(methods.shape_of(h) for h in steps) or len(varargs) not in (0, 1, len(axes)):
-        raise OptionError("np.gradient: equal steps and edge_order=1 are needed, got others")
-    results = []
-    for a, h in zip(axes, steps, strict=True):
-        k = _axis_of("gradient", f, a)
-        if f.shape[k] < 2:
-            raise ShapeError(f"np.gradient: two entries of axis {a} are needed, got shape {tuple(f.shape)}")
-        before = (slice(None),) * k
-        low, high = _first_last(f, k)
-        middle = (f[(*before, slice(2, None))] - f[(*before, slice(None, -2))]) / 2.0
-        ends = [(high - low)[(*before, s)] for s in (slice(None, 1), slice(-1, None))]
-        results.append(f.ops.concat([ends[0], middle, ends[1]], k) / h)
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    ops = ops_of((ary, to_end, to_begin))
-    parts = [to_begin, np.diff(lifted(ops, ary).ravel()), to_end]
-    return ops.concat([lifted(ops, p).ravel() for p in parts if p is not None], 0)
+# Products of vectors and matrices -----------------------------------------------------------------------------------------
 
 
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
@@ -510,17 +396,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.imag: lambda val: val.ops.zeros_like(val),
     np.angle: lambda z, deg=False: z.ops.atan2(z.ops.zeros_like(z), z) * (180.0 / math.pi if deg else 1.0),
     np.real_if_close: lambda a, tol=100: a,
-    np.sinc: _sinc,
-    np.unwrap: _unwrap,
-    np.digitize: _digitize,
-    np.interp: _interp,
-    np.polyval: _polyval,
-    np.vander: _vander,
-    np.convolve: _convolve,
-    np.correlate: _correlate,
-    np.trapezoid: _trapezoid,
-    np.gradient: _gradient,
-    np.ediff1d: _ediff1d,
     np.cross: _cross,
     np.linalg.cross: lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
     np.diagflat: lambda v, k=0: v.ops.diag(v.ravel(), k),

@@ -255,5 +255,5 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
         return _by_ops(numpy_calls.FUNCTIONS[called], args, options, dtype)
     if not (known or called in _MAKERS or called.__name__ in _OF_NUMPY or numpy_calls.is_question(called)):
         raise numpy_calls.unsupported(called, "", next(x for x in _flat((*args, *options.values())) if isinstance(x, AnyTensor)))
-    result = called(*_plain(args), **dict(zip(options, _plain(options.values()), strict=True)))
+    result = _by_numpy(f"np.{called.__name__}", called, args, options, None)
     return _array(result) if known else result

@@ -65,14 +65,14 @@ def reduce_samples(empty_ok: bool) -> list:
     ]  # fmt: skip
 
 
-#: Sums of integers and Booleans are int64.
-_TOTAL = IntegerForm(result="int64")
+#: Sums and products of integers and Booleans are int64.
+TOTAL = IntegerForm(result="int64")
 
 
 # Sums and means ------------------------------------------------------------------------------------------------------------
 
 
-@defop("reduce_sum", integers=_TOTAL, samples=lambda: reduce_samples(True))
+@defop("reduce_sum", integers=TOTAL, samples=lambda: reduce_samples(True))
 class ReduceSum:
     """Sum over the given axes (an int or a tuple); a sum of nothing is 0."""
 
@@ -112,7 +112,7 @@ class ReduceMean:
     jvp = linear_jvp("reduce_mean")
 
 
-@defop("sum", kernel="reduce_sum", integers=_TOTAL, samples=lambda: [good((3, 4)), good(()), good((0, 3)), good((7, 41)), good((1,))])
+@defop("sum", kernel="reduce_sum", integers=TOTAL, samples=lambda: [good((3, 4)), good(()), good((0, 3)), good((7, 41)), good((1,))])
 class Sum:
     """Sum of every element; a sum of nothing is 0."""
 
@@ -208,7 +208,7 @@ class MaxIndex(_Maximum):
     jvp = no_tangent
 
 
-@defop("argmax", out_dtype="int64", integers=_TOTAL, differentiable=False, samples=lambda: [
+@defop("argmax", out_dtype="int64", integers=TOTAL, differentiable=False, samples=lambda: [
     good(Arr((3, 4), "distinct")), good(Arr((3, 4), "distinct"), axis=0), good(Arr((2, 3, 4), "distinct"), axis=1),
     good(Arr((5,), "values", data=(1.0, 3.0, 3.0, 0.0, 3.0)), axis=0), good((3, 1)), good((0, 3)),
     good(Arr((3, 4), "distinct"), axis=None), good(Arr((3, 4), "distinct"), axis=None, keepdims=True), good((), axis=None),
@@ -326,7 +326,7 @@ def cumsum_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("cumsum", integers=_TOTAL, samples=cumsum_samples)
+@defop("cumsum", integers=TOTAL, samples=cumsum_samples)
 class Cumsum(Running):
     """Running sum along an axis: y[j] = x[0] + … + x[j]; where it is None, of all elements in row-major order."""
 
@@ -340,7 +340,7 @@ class Cumsum(Running):
     jvp = linear_jvp("cumsum")
 
 
-@defop("_reverse_cumsum", kernel="cumsum", integers=_TOTAL, samples=cumsum_samples)
+@defop("_reverse_cumsum", kernel="cumsum", integers=TOTAL, samples=cumsum_samples)
 class ReverseCumsum(Running):
     """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
 

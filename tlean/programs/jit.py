@@ -15,7 +15,7 @@ from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Target
 from tlean.devices import device_of, target_of
-from tlean.dtypes import FLOATS
+from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import Spec
 
@@ -32,7 +32,7 @@ from .trace import MOST_KEPT, Trace
 def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], list[Spec], str]:
     """Arrays, specs and float dtype of the arguments of a functional call.
 
-    Arrays keep their dtype; only integers are widened to int64. The float dtype, that of Python numbers, is float64 if any array is, else
+    Arrays keep their dtype. The float dtype, that of Python numbers, is float64 if any array is, else
     float32. On a GPU all floats are float32.
     """
     raw = [x if isinstance(x, AnyTensor) else target.argument(x) for x in leaves]
@@ -41,10 +41,7 @@ def specs_of(leaves: Sequence[Any], target: Target = CPU) -> tuple[list[Any], li
     dtype = "float64" if wide else "float32"
     tensors = []
     for t, s in zip(raw, strong, strict=True):
-        if s and (t.dtype in ("int64", "bool") or (target is CPU and t.dtype in FLOATS)):
-            tensors.append(t)
-        else:
-            tensors.append(target.array(t, "int64" if s and t.dtype == "int32" else dtype))
+        tensors.append(t if s and (t.dtype in INTEGERS or (target is CPU and t.dtype in FLOATS)) else target.array(t, dtype))
     return tensors, [Spec(t.shape, t.dtype) for t in tensors], dtype
 
 

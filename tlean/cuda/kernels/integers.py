@@ -69,14 +69,27 @@ extern "C" __global__ void k_integer_max_@(
     }
 }
 
-extern "C" __global__ void k_integer_cumsum_@(i64 *out, const TYPE *x, i64 length, i64 inner, i64 reverse, i64 n) {
+extern "C" __global__ void k_integer_product_@(i64 *out, const TYPE *x, Line kept, Line reduced, i64 count, i64 n) {
+    TL_EACH(i, n) {
+        const TYPE *from = x + place(i, kept.sizes, kept.steps);
+        unsigned long long total = 1;
+        for (i64 j = 0; j < count; j++) total *= (unsigned long long)(i64)from[place(j, reduced.sizes, reduced.steps)];
+        out[i] = (i64)total;
+    }
+}
+
+/* Sums so far, or products so far, which may leave out the element itself. */
+extern "C" __global__ void k_integer_running_@(
+    i64 *out, const TYPE *x, i64 length, i64 inner, i64 reverse, i64 product, i64 exclusive, i64 n
+) {
     TL_EACH(i, n) {
         i64 at = i / inner * length * inner + i % inner, step = inner;
         if (reverse) { at += (length - 1) * inner; step = -inner; }
-        unsigned long long total = 0;
+        unsigned long long total = product;
         for (i64 j = 0; j < length; j++, at += step) {
-            total += (unsigned long long)(i64)x[at];
-            out[at] = (i64)total;
+            const unsigned long long before = total, v = (unsigned long long)(i64)x[at];
+            total = product ? total * v : total + v;
+            out[at] = (i64)(exclusive ? before : total);
         }
     }
 }
@@ -155,10 +168,19 @@ def _max(suffix: str, place: int) -> Planner:
     return plan
 
 
-def _cumsum(suffix: str) -> Planner:
+def _product(suffix: str) -> Planner:
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-        outer, length, inner, reverse = ints
-        return Plan((flat(f"k_integer_cumsum_{suffix}", outer * inner if length else 0, Out(0), In(0), length, inner, reverse),))
+        kept, reduced, rows, count = _lines(ints)
+        return Plan((flat(f"k_integer_product_{suffix}", rows, Out(0), In(0), kept, reduced, count),))
+
+    return plan
+
+
+def _running(suffix: str, product: int) -> Planner:
+    def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        outer, length, inner, reverse, *exclusive = ints
+        numbers = (length, inner, reverse, product, *(exclusive or (0,)))
+        return Plan((flat(f"k_integer_running_{suffix}", outer * inner if length else 0, Out(0), In(0), *numbers),))
 
     return plan
 
@@ -169,7 +191,8 @@ _FORMULAS = [(name, suffix, f) for name, f in INTEGER_FORMULAS.items() for suffi
 def _kernels() -> dict[str, Planner]:
     planners = {f"{name}:{suffix}": _elementwise(name, suffix, f) for name, suffix, f in _FORMULAS}
     for suffix in TYPES:
-        planners |= {f"reduce_sum:{suffix}": _sum(suffix), f"cumsum:{suffix}": _cumsum(suffix)}
+        planners |= {f"reduce_sum:{suffix}": _sum(suffix), f"reduce_prod:{suffix}": _product(suffix)}
+        planners |= {f"cumsum:{suffix}": _running(suffix, 0), f"running_product:{suffix}": _running(suffix, 1)}
         planners |= {f"{kernel}:{suffix}": _max(suffix, k) for k, kernel in enumerate(("reduce_max", "max_index", "argmax"))}
     return planners
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from ...dtypes import FLOATS, dtype_option
-from ...errors import DTypeError, ShapeError
+from ...errors import ShapeError
 from ...shapes import Shape, as_shape, broadcast_shapes
 from ..registry import composite
+from .records import float_dtype
 
 #: Half of the distance between two uniform numbers: in place of 0, which has no logarithm.
 _TINY = {"float32": 2.0**-25, "float64": 2.0**-54}
@@ -39,12 +39,10 @@ class Setting:
         self.ops = ops
         values = {n: x if plain(x) else x if hasattr(x, "ops") else ops._own_constant(x) for n, x in parameters.items()}
         arrays = {n: x for n, x in values.items() if not plain(x)}
-        # Nested lists have no dtype of their own.
+        # Nested lists have no dtype.
         typed = {str(x.dtype) for n, x in arrays.items() if hasattr(parameters[n], "dtype")}
         floats = [d for d in ("float64", "float32") if d in typed]
-        self.dtype = dtype_option(dtype) or (floats[0] if floats else ops.dtype)
-        if self.dtype not in FLOATS:
-            raise DTypeError(f"dtype must be a float dtype, got {self.dtype}")
+        self.dtype = float_dtype(dtype) or (floats[0] if floats else ops.dtype)
         self.values = {n: ops.astype(x, self.dtype) if n in arrays and x.dtype != self.dtype else x for n, x in values.items()}
         names = tuple(arrays)
         together = broadcast_shapes(names, [tuple(x.shape) for x in arrays.values()]) if arrays else ()
@@ -65,20 +63,27 @@ class Setting:
         return self.ops._full(shape=(), value=float(x), dtype=self.dtype) if plain(x) else x
 
     def uniform(self, seed: Any, shape: Shape | None = None, positive: bool = False, name: str | None = None) -> Any:
-        """Uniform numbers in [0, 1); with `positive` half of their distance stands for 0."""
+        """Uniform numbers in [0, 1); with `positive` half of their distance in place of 0."""
         u = self.ops.rand_uniform(self.shape if shape is None else shape, seed, self.dtype, name=None if positive else name)
         return self.ops.clamp(u, _TINY[self.dtype], 1.0, name=name) if positive else u
 
-    def moved(self, draw: Callable[[str | None], Any], loc: Any, scale: Any, name: str | None) -> Any:
-        """loc + scale·z for the numbers that `draw(name)` gives."""
-        unscaled, centred = plain(scale) and scale == 1, plain(loc) and loc == 0
-        z = draw(name if unscaled and centred else None)
-        if not unscaled:
-            label = name if centred else None
-            z = self.ops.scale(z, float(scale), name=label) if plain(scale) else self.ops.mul(z, scale, name=label)
-        if not centred:
-            z = self.ops.shift(z, float(loc), name=name) if plain(loc) else self.ops.add(z, loc, name=name)
-        return z
+
+def moved(ops: Any, draw: Callable[[str | None], Any], loc: Any, scale: Any, name: str | None) -> Any:
+    """loc + scale·z for the numbers that `draw(name)` gives."""
+    unscaled, centred = plain(scale) and scale == 1, plain(loc) and loc == 0
+    z = draw(name if unscaled and centred else None)
+    if not unscaled:
+        label = name if centred else None
+        z = ops.scale(z, float(scale), name=label) if plain(scale) else ops.mul(z, scale, name=label)
+    if not centred:
+        z = ops.shift(z, float(loc), name=name) if plain(loc) else ops.add(z, loc, name=name)
+    return z
+
+
+def _normal(ops: Any, shape: Any, seed: Any, dtype: Any, name: str | None) -> Any:
+    if name is None:
+        return ops._rand_normal(seed, shape=shape, dtype=dtype)
+    return ops.apply("_rand_normal", (seed,), {"shape": shape, "dtype": dtype}, name)
 
 
 @composite
@@ -86,10 +91,12 @@ def random_uniform(
     ops: Any, shape: Any = None, low: Any = 0.0, high: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
     """Uniform numbers."""
+    if shape is not None and type(low) is float and type(high) is float:
+        return moved(ops, lambda label: ops.rand_uniform(shape, seed, float_dtype(dtype), name=label), low, high - low, name)
     s = Setting(ops, shape, dtype, low=low, high=high)
     low, high = s["low"], s["high"]
     width = float(high) - float(low) if plain(low) and plain(high) else ops.sub(s.array("high"), s.array("low"))
-    return s.moved(lambda label: s.uniform(seed, name=label), low, width, name)
+    return moved(ops, lambda label: s.uniform(seed, name=label), low, width, name)
 
 
 @composite
@@ -97,12 +104,11 @@ def random_normal(
     ops: Any, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
     """Normal numbers."""
+    if shape is not None and type(loc) is float and type(scale) is float:
+        # The usual call, without a look at arrays.
+        return moved(ops, lambda label: _normal(ops, shape, seed, dtype, label), loc, scale, name)
     s = Setting(ops, shape, dtype, loc=loc, scale=scale)
-
-    def standard(label: str | None) -> Any:
-        return ops.apply("_rand_normal", (seed,), {"shape": s.shape, "dtype": s.dtype}, label)
-
-    return s.moved(standard, s["loc"], s["scale"], name)
+    return moved(ops, lambda label: _normal(ops, s.shape, seed, s.dtype, label), s["loc"], s["scale"], name)
 
 
 @composite
@@ -137,7 +143,7 @@ def random_truncated_normal(
 def random_exponential(ops: Any, shape: Any = None, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """Exponential numbers: −ln(1 − u)."""
     s = Setting(ops, shape, dtype, scale=scale)
-    return s.moved(lambda label: ops.neg(ops.log1p(ops.neg(s.uniform(seed))), name=label), 0.0, s["scale"], name)
+    return moved(ops, lambda label: ops.neg(ops.log1p(ops.neg(s.uniform(seed))), name=label), 0.0, s["scale"], name)
 
 
 @composite
@@ -146,7 +152,7 @@ def random_gumbel(
 ) -> Any:
     """Gumbel numbers: −ln(−ln u)."""
     s = Setting(ops, shape, dtype, loc=loc, scale=scale)
-    return s.moved(lambda label: gumbel(ops, s, seed, s.shape, label), s["loc"], s["scale"], name)
+    return moved(ops, lambda label: gumbel(ops, s, seed, s.shape, label), s["loc"], s["scale"], name)
 
 
 def gumbel(ops: Any, s: Setting, seed: Any, shape: Shape, name: str | None = None) -> Any:
@@ -171,7 +177,7 @@ def random_gamma(
     """Gamma numbers."""
     s = Setting(ops, shape, dtype, concentration=concentration, scale=scale)
     a = ops.broadcast_to(s.array("concentration"), s.shape)
-    return s.moved(lambda label: ops.exp(_log_gamma(s, a, seed), name=label), 0.0, s["scale"], name)
+    return moved(ops, lambda label: ops.exp(_log_gamma(s, a, seed), name=label), 0.0, s["scale"], name)
 
 
 @composite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...dtypes import dtype_option, float_option
+from ...dtypes import FLOATS, dtype_option
 from ...errors import DTypeError, OptionError, ShapeError
 from ...shapes import Shape, as_shape, size
 from ..registry import defop, no_gradient, no_tangent, whole
@@ -16,6 +16,14 @@ _RANDOM: dict[str, Any] = {"optional": ("seed",), "dtypes": {"seed": "int64"}, "
 
 def _seed(value: int) -> Arr:
     return Arr((), "values", data=value)
+
+
+def float_dtype(dtype: Any) -> str | None:
+    """The option `dtype` of a distribution of floats; None is the program's. Raises: DTypeError."""
+    name = dtype_option(dtype)
+    if name is not None and name not in FLOATS:
+        raise DTypeError(f"dtype must be a float dtype, got {name}")
+    return name
 
 
 def _check_seed(seed: Shape | None) -> None:
@@ -42,7 +50,7 @@ class RandNormal:
     """Normal numbers of mean 0 and variance 1: elements 2i and 2i + 1 are r·cos φ and r·sin φ of a pair of uniform numbers."""
 
     def options(seed: Any, *, shape: Any, dtype: Any = None) -> dict[str, Any]:
-        return {"shape": as_shape(shape), "dtype": float_option(dtype)}
+        return {"shape": as_shape(shape), "dtype": float_dtype(dtype)}
 
     def shape(seed: Any, *, shape: Shape, dtype: str | None) -> Shape:
         _check_seed(seed)

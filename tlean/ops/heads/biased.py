@@ -1,4 +1,4 @@
-"""Attention with any scale, and with a mask and a bias of broadcast shapes: three ops with kernels of their own.
+"""Attention with any scale, and with a mask and a bias of broadcast shapes: three ops, each with its kernel.
 
 The bias is added to the scaled scores; where it is -inf it blocks, as a mask does where it is False.
 """

@@ -23,6 +23,7 @@ _FUNCTIONS = """\
     TL_INTEGER_FN T tl_min_##suffix(T a, T b) { return a < b ? a : b; }                                                 \\
     TL_INTEGER_FN T tl_pow_##suffix(T x, T c) {                                                                         \\
         U y = 1, base = (U)x;                                                                                           \\
+        if (c < 0) return x == 1 || x == (T)-1 ? (T)(c & 1 ? x : 1) : 0;                                                \\
         for (; c > 0; c >>= 1, base *= base) if (c & 1) y *= base;                                                      \\
         return (T)y;                                                                                                    \\
     }                                                                                                                   \\

@@ -1,6 +1,7 @@
 """What elementwise ops compute of integers alone: formulas for integers and for Booleans, of which kernels are made.
 
 Arithmetic is modulo 2 to the power of the bits; what has no result there is what NumPy gives: a // 0 and a % 0 are 0.
+A power with an exponent below 0, which NumPy refuses, is the whole part of the quotient: 0 but for the bases 1 and −1.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ _COMPARED = {"greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "
 for _name, _sign in _COMPARED.items():
     _form(f"{_name}(a, b)", f"select(a {_sign} b, 1, 0)", f"select(a {_sign} b, 1, 0)", result="bool")
 _form("floor_divide(a, b)", _call("floor_divide", "a", "b"))
+_form("power(a, b)", _call("pow", "a", "b"))
 _form("remainder(a, b)", _call("remainder", "a", "b"))
 _form("bitwise_and(a, b)", _call("bitwise_and", "a", "b"), "min(a, b)", only=True)
 _form("bitwise_or(a, b)", _call("bitwise_or", "a", "b"), "max(a, b)", only=True)

@@ -9,7 +9,7 @@ from ...errors import OptionError, ShapeError, TleanError, complete, describe
 from ...shapes import Shape, normalize_axes, reduced, size
 from ..elementwise import Formula, declare_gradient, number
 from ..expression import parse
-from ..reduce import reduced_count, reversing, runs_params
+from ..reduce import TOTAL, reduced_count, reversing, runs_params
 from ..registry import array, composite, defop
 from ..samples import Arr, bad, good
 
@@ -79,7 +79,7 @@ def _prod_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("prod", kernel="reduce_prod", samples=_prod_samples)
+@defop("prod", kernel="reduce_prod", integers=TOTAL, samples=_prod_samples)
 class Prod:
     """Product over the given axes (an int or a tuple; None: all); a product of nothing is 1."""
 

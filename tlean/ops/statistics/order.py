@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from ...dtypes import ANY
+from ...dtypes import ANY, INTEGERS
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, normalize_axes, normalize_axis, reduced, size
 from ..layout import row_strides
@@ -187,8 +187,13 @@ def _between(ops: Any, ordered: Any, q: float, method: str) -> Any:
         value = _at_place(ops, ordered, high if weight else low)
     else:
         a, b = _at_place(ops, ordered, low), _at_place(ops, ordered, high)
+        if a.dtype in INTEGERS:
+            a, b = ops.scale(a, 1.0), ops.scale(b, 1.0)
         value = ops.scale(ops.add(a, b), 0.5) if method == "midpoint" else _on_the_way(ops, a, b, weight)
     last = _at_place(ops, ordered, n - 1)
+    if method in ("linear", "midpoint") and value.dtype in INTEGERS:
+        # What may lie between integers is a float, at an integer too.
+        return ops.scale(value, 1.0)
     return ops.where(ops.equal(last, last), value, last)
 
 

@@ -8,7 +8,7 @@ from ...dtypes import ANY
 from ...errors import OptionError, ShapeError, complete, describe
 from ...shapes import Shape, normalize_axis, size
 from ..elementwise import elementwise
-from ..reduce import Running, cumsum_samples, in_lines, lines_of
+from ..reduce import TOTAL, Running, cumsum_samples, in_lines, lines_of
 from ..registry import Spec, array, composite, defop, no_gradient, no_tangent, whole
 from ..samples import Arr, bad, good
 
@@ -112,7 +112,9 @@ class RunningProduct:
         return None if t[0] is None else _product_jvp(ops, t[0], y, x, axis, exclusive, reverse)
 
 
-@defop("cumprod", kernel="running_product", samples=lambda: [*cumsum_samples(), good(_ZEROS, axis=1), good(_ZEROS, axis=0)])
+@defop("cumprod", kernel="running_product", integers=TOTAL, samples=lambda: [
+    *cumsum_samples(), good(_ZEROS, axis=1), good(_ZEROS, axis=0),
+])  # fmt: skip
 class Cumprod(Running):
     """Running product along an axis: y[j] = x[0]·…·x[j]; where it is None, of all elements in row-major order."""
 

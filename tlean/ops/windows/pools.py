@@ -1,7 +1,7 @@
 """Pools with dilation, with windows that hang over the end (`ceil_mode`), and with other divisors; where a maximum is, and the way back.
 
-A maximum over cells apart is one over neighbours in an array of just these cells, taken along one axis after another. A cell outside stands
-for none: the first one of its window is taken in its place, which changes neither the maximum nor which cell comes first.
+A maximum over cells apart is one over neighbours in an array of just these cells, taken along one axis after another. In the place of a
+cell outside, the first one inside its window is taken, which changes neither the maximum nor which cell comes first.
 """
 
 from __future__ import annotations

@@ -14,6 +14,12 @@ def _whole(function):
     return definition
 
 
+def _power(a, b):
+    # Below 0 the whole part of 1/a^−b.
+    y = np.power(a, np.maximum(b, 0))
+    return np.where(b < 0, np.where(a * a == 1, np.where(b % 2 == 1, a, 1), 0), y).astype(y.dtype)
+
+
 DEFINITIONS = {
     "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or,
@@ -23,4 +29,4 @@ DEFINITIONS = {
     "bitwise_right_shift": _whole(np.right_shift),
 }
 #: Of ops that compute in floats too.
-WHOLE = {"floor_divide": _whole(np.floor_divide), "remainder": _whole(np.remainder)}
+WHOLE = {"floor_divide": _whole(np.floor_divide), "remainder": _whole(np.remainder), "power": _whole(_power)}

@@ -49,6 +49,8 @@ def recurrence(a, b, *, axis, lagged, reverse):
 
 def running_product(x, *, axis, exclusive=False, reverse=False):
     x, back = _along(x, axis)
+    if x.dtype.kind in "bi":
+        x = x.astype(np.int64)
     y = np.full(x.shape, number(1, x), dtype=x.dtype)
     total = number(1, x)
     for j in list(range(len(x)))[:: -1 if reverse else 1]:

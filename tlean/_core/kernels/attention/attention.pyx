@@ -142,15 +142,27 @@ cdef inline bint allowed(Attention* t, int64_t item, int64_t i, int64_t j, real 
     return t.bias == NULL or (<real*>t.bias)[part_of(&t.bias_at, item) + i * t.bias_at.row + j] != -INFINITY
 
 
-cdef unsigned char* biased(Attention* t, const real* bias, int64_t n, real* s, unsigned char* mask, unsigned char* room) noexcept nogil:
-    # Products of a query with n keys as scores. Returns which keys are open: the mask, or in `room` what it and a bias of -inf leave.
+cdef inline unsigned char* open_keys(Attention* t, int64_t item, int64_t i, int64_t j0, int64_t n, real* s,
+                                     unsigned char* room) noexcept nogil:
+    # Which of keys j0 ... are open to query i, NULL for all. Where the call is general, its products with them become scores.
+    cdef unsigned char* mask = NULL
+    if t.mask != NULL:
+        mask = t.mask + part_of(&t.mask_at, item) + i * t.mask_at.row + j0
+    return biased(t, item, i, j0, n, s, mask, room) if t.general else mask
+
+
+cdef unsigned char* biased(Attention* t, int64_t item, int64_t i, int64_t j0, int64_t n, real* s, unsigned char* mask,
+                           unsigned char* room) noexcept nogil:
+    # What a bias of -inf blocks is closed in `room`.
     cdef real factor = <real>t.factor
+    cdef real* bias = <real*>t.bias
     cdef int64_t j
     cdef bint blocks = False
     if bias == NULL:
         for j in range(n):
             s[j] = s[j] * factor
         return mask
+    bias += part_of(&t.bias_at, item) + i * t.bias_at.row + j0
     for j in range(n):
         s[j] = s[j] * factor + bias[j]
         blocks |= bias[j] == -INFINITY
@@ -215,10 +227,7 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* v = <real*>t.v + item * t.m * w
     cdef real* y = <real*>t.y + item * t.n * w
     cdef real scale = <real>t.scale, worth, lse
-    cdef unsigned char* mask = NULL
     cdef unsigned char[KEY_BLOCK] room
-    cdef unsigned char* own_mask = NULL if t.mask == NULL else t.mask + part_of(&t.mask_at, item)
-    cdef real* bias = NULL if t.bias == NULL else <real*>t.bias + part_of(&t.bias_at, item)
     cdef Panels kt, vs
     cdef bint blocking, plain
     for r in range(i1 - i0):
@@ -230,7 +239,7 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         keys = min(block, key_end - j0)
         kt = packed(memory, k + j0 * h, 1, h, h, keys)
         vs = rows_of(memory + k_space, v + j0 * w, keys, w)
-        blocking = t.mask != NULL or bias != NULL or (t.causal and j0 + keys > i0 + 1)
+        blocking = t.mask != NULL or t.bias != NULL or (t.causal and j0 + keys > i0 + 1)
         plain = not blocking or tl_all_finite(v + j0 * w, keys * w)
         i = i0 - sub
         while i + sub < i1:
@@ -241,11 +250,9 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
                 continue
             multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
             for r in range(rows):
-                mask = NULL if t.mask == NULL else own_mask + (i + r) * t.mask_at.row + j0
-                if t.general:
-                    mask = biased(t, NULL if bias == NULL else bias + (i + r) * t.bias_at.row + j0, columns, s + r * block, mask, room)
                 visible = i + r - j0 + 1 if t.causal else columns
-                worth = tl_softmax_step(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
+                worth = tl_softmax_step(s + r * block, open_keys(t, item, i + r, j0, columns, s + r * block, room), visible, columns, scale,
+                                        top + i - i0 + r, total + i - i0 + r)
                 if j0 > 0 and worth != 1:
                     tl_scale_row(y + (i + r) * w, w, worth)
             if plain:
@@ -292,10 +299,7 @@ cdef void backward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* dk = <real*>t.dk + item * t.m * h
     cdef real* dv = <real*>t.dv + item * t.m * w
     cdef real scale = <real>t.scale
-    cdef unsigned char* mask = NULL
-    cdef unsigned char[KEY_BLOCK] open_keys
-    cdef unsigned char* own_mask = NULL if t.mask == NULL else t.mask + part_of(&t.mask_at, item)
-    cdef real* bias = NULL if t.bias == NULL else <real*>t.bias + part_of(&t.bias_at, item)
+    cdef unsigned char[KEY_BLOCK] opened
     cdef Panels kt, vt, ks
     cdef bint blocking, with_scores = t.dq != NULL or t.dk != NULL
     if t.dq != NULL:
@@ -323,16 +327,14 @@ cdef void backward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
             columns = min(keys, i + rows - j0) if t.causal else keys
             if columns <= 0:
                 continue
-            blocking = t.mask != NULL or bias != NULL or (t.causal and j0 + columns > i + 1)
+            blocking = t.mask != NULL or t.bias != NULL or (t.causal and j0 + columns > i + 1)
             multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
             if with_scores:
                 multiply(rows, columns, w, g + i * w, w, 1, vt, d, block, 0)
             for r in range(rows):
-                mask = NULL if t.mask == NULL else own_mask + (i + r) * t.mask_at.row + j0
-                if t.general:
-                    mask = biased(t, NULL if bias == NULL else bias + (i + r) * t.bias_at.row + j0, columns, s + r * block, mask, open_keys)
                 visible = i + r - j0 + 1 if t.causal else columns
-                tl_softmax_back(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
+                tl_softmax_back(s + r * block, d + r * block, open_keys(t, item, i + r, j0, columns, s + r * block, opened), visible,
+                                columns, scale, lse[i + r], gy[i + r])
                 if t.general:
                     tl_scale_row(d + r * block, columns, <real>t.factor)
             if t.dv != NULL:

@@ -48,7 +48,6 @@ cdef void bias_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* s = memory + k_space + v_space
     cdef real* d = s + s_space
     cdef real* to = <real*>t.dbias + part * t.bias_at.step + j0
-    cdef real* bias = <real*>t.bias + part * t.bias_at.step + j0
     cdef real* q
     cdef real* g
     cdef real* y
@@ -74,10 +73,7 @@ cdef void bias_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
             multiply(rows, columns, h, q + i * h, h, 1, kt, s, keys, 0)
             multiply(rows, columns, w, g + i * w, w, 1, vt, d, keys, 0)
             for r in range(rows):
-                mask = NULL
-                if t.mask != NULL:
-                    mask = t.mask + part_of(&t.mask_at, item) + (i + r) * t.mask_at.row + j0
-                mask = biased(t, bias + (i + r) * t.bias_at.row, columns, s + r * keys, mask, room)
+                mask = open_keys(t, item, i + r, j0, columns, s + r * keys, room)
                 visible = i + r - j0 + 1 if t.causal else columns
                 tl_softmax_back(s + r * keys, d + r * keys, mask, visible, columns, <real>1, (<real*>t.lse)[item * t.n + i + r],
                                 <real>tl_row_dot(g + (i + r) * w, y + (i + r) * w, w))

@@ -117,7 +117,7 @@ cdef struct Rows:
     int64_t what
     int64_t part               # gathers: positions in one chunk; scatters: rows of the output in one
     int64_t parts              # scatters: chunks of one block
-    bint ascending             # scatters: the positions go up, and each names a row
+    bint checked               # scatters: every position is known to name a row, or may name none
     int status
 
 
@@ -231,31 +231,38 @@ cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
     cdef const int64_t* rows
     cdef bint every, ones, far = c.rows * c.length * <int64_t>sizeof(element) >= LARGE
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
-    cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run
+    cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run, end
     if x != NULL:
         memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
     else:
         memset(out + first * n, 0, (stop - first) * n * sizeof(element))
     ones = n == 1 and c.what == ADD and c.parts == 1
-    while ones and c.ascending and j < c.count:
-        run = least(RUNS, c.count - j)
-        if element is float:
-            tl_add_ascending_f32(out, v + j, c.at + j, run)
-        elif element is double:
-            tl_add_ascending_f64(out, v + j, c.at + j, run)
-        j += run
     while j < c.count:
-        run = least(BLOCK, c.count - j)
-        rows = named(c.at + j, space, run, c.rows, c.mode, &every)
-        if element is float:
-            if ones and every:
-                tl_add_ones_f32(out, v + j, rows, run, far)
-        elif element is double:
-            if ones and every:
-                tl_add_ones_f64(out, v + j, rows, run, far)
-        if not (ones and every):
-            put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
-        j += run
+        run = least(RUNS, c.count - j)
+        # The ids of segments go up: their ends say whether they name rows.
+        if ones and run > BLOCK and c.at[j + run - 1] < c.rows and tl_ascending(c.at + j, run):
+            if element is float:
+                tl_add_ascending_f32(out, v + j, c.at + j, run)
+            elif element is double:
+                tl_add_ascending_f64(out, v + j, c.at + j, run)
+            j += run
+            continue
+        end = j + run
+        while j < end:
+            run = least(BLOCK, end - j)
+            rows = named(c.at + j, space, run, c.rows, c.mode, &every)
+            if not every and not c.checked:
+                c.status = TL_INDEX_OUT_OF_RANGE
+                return
+            if element is float:
+                if ones and every:
+                    tl_add_ones_f32(out, v + j, rows, run, far)
+            elif element is double:
+                if ones and every:
+                    tl_add_ones_f64(out, v + j, rows, run, far)
+            if not (ones and every):
+                put_rows(out, v + j * n, rows, run, n, c.what, first, stop)
+            j += run
 
 
 cdef int gather_rows(word** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -279,18 +286,19 @@ cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, 
     c.x = x
     c.v = v
     c.at = at
-    c.ascending = c.count > BLOCK and at[0] >= 0 and at[c.count - 1] < c.rows and tl_ascending(at, c.count)
-    if not c.ascending and not within(at, c.count, c.rows, c.mode):
+    # Each row gets its sum in the order of the positions, however the rows are shared out. Few positions are looked at before anything is
+    # written; of many one thread looks at them on the way, for they are read from memory.
+    c.parts = 1 if active_threads() == 1 else least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
+    c.checked = c.parts != 1 or c.count <= RUNS or c.rows * c.length * c.blocks == 0 or (c.mode != STRICT and c.mode != RAISE)
+    if c.checked and not within(at, c.count, c.rows, c.mode):
         return TL_INDEX_OUT_OF_RANGE
     if c.rows * c.length * c.blocks == 0:
         return TL_OK
-    # Each row gets its sum in the order of the positions, however the rows are shared out; one thread reads the positions once.
-    c.parts = 1 if active_threads() == 1 else least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
     c.part = (c.rows + c.parts - 1) // c.parts
     c.parts = (c.rows + c.part - 1) // c.part
     parallel_for(<chunk_fn>scatter_chunk[element], &c, c.blocks * c.parts,
                  ((c.rows + c.count) * c.length * c.blocks * sizeof(element)) * NS_PER_BYTE)
-    return TL_OK
+    return c.status
 
 
 cdef int scatter_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:

@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""Kernels that sum integers and Booleans over any axes and along one, and that find maxima and their positions.
+"""Kernels that sum and multiply integers and Booleans over any axes and along one, and that find maxima and their positions.
 
-Sums are int64, modulo 2^64, so no order of summing differs from another. A position counts along the reduced axes in row-major order, and
-is that of the first maximum.
+Sums and products are int64, modulo 2^64, so no order of computing differs from another. A position counts along the reduced axes in
+row-major order, and is that of the first maximum.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -85,7 +85,11 @@ cdef inline int64_t place(int64_t i, const int64_t* sizes, const int64_t* steps,
     return at
 
 
-cdef void sum_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
+cdef inline uint64_t joined(uint64_t a, uint64_t b, bint product) noexcept nogil:
+    return a * b if product else a + b
+
+
+cdef inline void fold_chunk(number* context, Py_ssize_t chunk, bint product) noexcept nogil:
     cdef Reduction* c = <Reduction*>context
     cdef int64_t unit, line, row, column, count, i
     cdef const number* at
@@ -99,19 +103,27 @@ cdef void sum_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
         src = <const number*>c.src + place(row, c.kept_sizes, c.kept_steps, c.kept) + column
         dst = <int64_t*>c.dst + row * c.width + column
         for i in range(count):
-            sums[i] = 0
+            sums[i] = product
         for line in range(c.lines):
             at = src + place(line, c.reduced_sizes, c.reduced_steps, c.reduced)
             if c.width == 1:
-                total = 0
+                total = product
                 for i in range(c.length):
-                    total += <uint64_t><int64_t>at[i]
-                sums[0] += total
+                    total = joined(total, <uint64_t><int64_t>at[i], product)
+                sums[0] = joined(sums[0], total, product)
             else:
                 for i in range(count):
-                    sums[i] += <uint64_t><int64_t>at[i]
+                    sums[i] = joined(sums[i], <uint64_t><int64_t>at[i], product)
         for i in range(count):
             dst[i] = <int64_t>sums[i]
+
+
+cdef void sum_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
+    fold_chunk(context, chunk, False)
+
+
+cdef void product_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
+    fold_chunk(context, chunk, True)
 
 
 cdef void max_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
@@ -164,6 +176,12 @@ cdef int reduce_sum(void** out, number** inp, const int64_t* ints, const double*
     return reduced(&c, <chunk_fn>sum_chunk[number], ints)
 
 
+cdef int reduce_prod(void** out, number** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Reduction c
+    c.src, c.dst = inp[0], out[0]
+    return reduced(&c, <chunk_fn>product_chunk[number], ints)
+
+
 # The value, and its position as a residual; the position alone, of 32 and of 64 bits.
 cdef int reduce_max(void** out, number** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Reduction c
@@ -184,7 +202,7 @@ cdef int argmax(void** out, number** inp, const int64_t* ints, const double* flo
 
 
 # Along an axis ---------------------------------------------------------------------------------------------------------------
-# ints: (outer, length, width, from the end): along the middle of (outer, length, width).
+# ints: (outer, length, width, from the end, of products: without the element itself): along the middle of (outer, length, width).
 
 cdef struct Running:
     const void* src
@@ -194,9 +212,10 @@ cdef struct Running:
     int64_t lines
     int64_t lines_per_chunk
     bint reverse
+    bint exclusive
 
 
-cdef void running_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
+cdef inline void running_lines(number* context, Py_ssize_t chunk, bint product) noexcept nogil:
     cdef Running* c = <Running*>context
     cdef const number* src = <const number*>c.src
     cdef int64_t line, at, step = -c.width if c.reverse else c.width, _
@@ -205,33 +224,56 @@ cdef void running_chunk(number* context, Py_ssize_t chunk) noexcept nogil:
         at = line // c.width * c.length * c.width + line % c.width
         if c.reverse:
             at += (c.length - 1) * c.width
-        total = 0
+        total = product
         for _ in range(c.length):
-            total += <uint64_t><int64_t>src[at]
-            c.dst[at] = <int64_t>total
+            if c.exclusive:
+                c.dst[at] = <int64_t>total
+            total = joined(total, <uint64_t><int64_t>src[at], product)
+            if not c.exclusive:
+                c.dst[at] = <int64_t>total
             at += step
+
+
+cdef void running_sums(number* context, Py_ssize_t chunk) noexcept nogil:
+    running_lines(context, chunk, False)
+
+
+cdef void running_products(number* context, Py_ssize_t chunk) noexcept nogil:
+    running_lines(context, chunk, True)
+
+
+cdef int running(Running* c, chunk_fn run, const int64_t* ints) noexcept nogil:
+    if ints[0] * ints[1] * ints[2] == 0:
+        return TL_OK
+    c.length, c.width, c.lines, c.reverse = ints[1], ints[2], ints[0] * ints[2], ints[3]
+    c.lines_per_chunk = most(1, SEGMENT // c.length)
+    parallel_for(run, c, (c.lines + c.lines_per_chunk - 1) // c.lines_per_chunk, c.lines * c.length * NS_PER_ELEMENT)
+    return TL_OK
 
 
 cdef int cumsum(void** out, number** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Running c
-    if ints[0] * ints[1] * ints[2] == 0:
-        return TL_OK
-    c.src, c.dst = inp[0], <int64_t*>out[0]
-    c.length, c.width, c.lines, c.reverse = ints[1], ints[2], ints[0] * ints[2], ints[3]
-    c.lines_per_chunk = most(1, SEGMENT // c.length)
-    parallel_for(
-        <chunk_fn>running_chunk[number], &c, (c.lines + c.lines_per_chunk - 1) // c.lines_per_chunk, c.lines * c.length * NS_PER_ELEMENT
-    )
-    return TL_OK
+    c.src, c.dst, c.exclusive = inp[0], <int64_t*>out[0], False
+    return running(&c, <chunk_fn>running_sums[number], ints)
+
+
+cdef int running_product(void** out, number** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Running c
+    c.src, c.dst, c.exclusive = inp[0], <int64_t*>out[0], ints[4]
+    return running(&c, <chunk_fn>running_products[number], ints)
 
 
 KERNELS = {
     "reduce_sum:i64": <size_t>&reduce_sum[int64_t], "reduce_sum:i32": <size_t>&reduce_sum[int32_t],
     "reduce_sum:b8": <size_t>&reduce_sum[uint8_t],
+    "reduce_prod:i64": <size_t>&reduce_prod[int64_t], "reduce_prod:i32": <size_t>&reduce_prod[int32_t],
+    "reduce_prod:b8": <size_t>&reduce_prod[uint8_t],
     "reduce_max:i64": <size_t>&reduce_max[int64_t], "reduce_max:i32": <size_t>&reduce_max[int32_t],
     "reduce_max:b8": <size_t>&reduce_max[uint8_t],
     "max_index:i64": <size_t>&max_index[int64_t], "max_index:i32": <size_t>&max_index[int32_t],
     "max_index:b8": <size_t>&max_index[uint8_t],
     "argmax:i64": <size_t>&argmax[int64_t], "argmax:i32": <size_t>&argmax[int32_t], "argmax:b8": <size_t>&argmax[uint8_t],
     "cumsum:i64": <size_t>&cumsum[int64_t], "cumsum:i32": <size_t>&cumsum[int32_t], "cumsum:b8": <size_t>&cumsum[uint8_t],
+    "running_product:i64": <size_t>&running_product[int64_t], "running_product:i32": <size_t>&running_product[int32_t],
+    "running_product:b8": <size_t>&running_product[uint8_t],
 }

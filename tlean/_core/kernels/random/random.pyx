@@ -16,7 +16,7 @@ cdef extern from "simd/philox.h" nogil:
     void tl_mask(void* y, const void* u, double keep, Py_ssize_t n)
     void tl_dropout(void* y, const void* x, const void* u, double keep, double factor, Py_ssize_t n)
 
-cdef extern from "simd/draws.h" nogil:
+cdef extern from "kernels/random/draws.h" nogil:
     void tl_normals(void* z, uint64_t seed, uint64_t block)
     void tl_integers_i64(int64_t* y, uint64_t seed, uint64_t block, uint64_t low, uint64_t span)
     void tl_integers_i32(int32_t* y, uint64_t seed, uint64_t block, uint64_t low, uint64_t span)

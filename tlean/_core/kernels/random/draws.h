@@ -35,15 +35,20 @@ static void tl_normals_f32(float *TL_RESTRICT z, uint64_t seed, uint64_t block) 
 static void tl_normals_f64(double *TL_RESTRICT z, uint64_t seed, uint64_t block) {
     uint32_t w[4 * TL_PHILOX_LANES];
     tl_philox_lanes(w, seed, block);
+    double r[TL_PHILOX_LANES];
+    /* Two loops, each with the constants of one function in registers. */
     for (int k = 0; k < TL_PHILOX_LANES; k++) {
         const uint32_t *v = w + 4 * k;
         double u = ((double)(int32_t)(v[0] >> 5) * 0x1p26 + (double)(int32_t)(v[1] >> 6) + 1.0) * 0x1p-53;
-        double r = __builtin_sqrt(-2.0 * tl_log(u));
+        r[k] = __builtin_sqrt(-2.0 * tl_log(u));
+    }
+    for (int k = 0; k < TL_PHILOX_LANES; k++) {
+        const uint32_t *v = w + 4 * k;
         uint64_t q = v[3] >> 30;
         double f = (double)(int32_t)(v[3] << 2 | v[2] >> 30) * 0x1p-32 + (double)(int32_t)(v[2] << 2 >> 6) * 0x1p-58;
         double a = f * 1.5707963267948966;
-        z[2 * k] = r * tl_sin_shifted(a, q + 1);
-        z[2 * k + 1] = r * tl_sin_shifted(a, q);
+        z[2 * k] = r[k] * tl_sin_shifted(a, q + 1);
+        z[2 * k + 1] = r[k] * tl_sin_shifted(a, q);
     }
 }
 #define tl_normals(y, ...) TL_CALL(tl_normals, y, __VA_ARGS__)
