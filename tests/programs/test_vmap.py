@@ -160,6 +160,10 @@ PROGRAMS = {
     "maximum": lambda x: tl.exp(0.3 * x) * tl.reduce_max(x * x, axis=0),
     "table": lambda x: tl.sum(tl.linear(tl.stack([x, x * x]), None, tl.sin(x))),
     "window": lambda x: tl.conv(tl.reshape(x, (1, 1, 3)), None, tl.reshape(tl.stack([x, x * x, x]), (1, 9))),
+    "scan": lambda x: tl.scan(lambda c, y: (tl.tanh(tl.matmul(W, c) + y), tl.sum(c * x)), x, W)[1],
+    "choice": lambda x: tl.cond(tl.sum(x) > 0, lambda x: tl.sin(x) * x, lambda x: tl.exp(0.2 * x), x),
+    "while": lambda x: tl.while_loop(lambda c: tl.sum(c * c) < 20.0, lambda c: 1.3 * c + 0.2, x, max_steps=20),
+    "solve": lambda x: tl.linalg.solve(W + 5.0 * np.eye(3) * tl.cos(0.1 * x), x),
     "nothing of x": lambda x: tl.exp(tl.matmul(W, np.ones(3))) + 0.0 * tl.sum(x),
 }  # fmt: skip
 
