@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
-from . import cuda, optim, tree
+from . import cuda, linalg, optim, random, tree
 from . import ops as _ops  # noqa: F401  (registers every op)
-from ._core.array import AnyTensor
+from ._core.array import AnyTensor, install_namespace
 from ._core.threads import get_num_threads
 from ._moved import install as install_moved
-from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, value_and_grad, vjp
+from .autodiff import grad, hessian, hessian1, hvp, hvp_inputs, hvp_params, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp, vmap
 from .devices import with_cuda
 from .dispatch import set_num_threads
 from .errors import (
@@ -23,6 +23,7 @@ from .errors import (
     DeviceError,
     DTypeError,
     IndexRangeError,
+    LinAlgError,
     MissingOpError,
     NodeError,
     NumericsError,
@@ -34,6 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
+from .loops import cond, fori_loop, map, scan, switch, while_loop
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
@@ -50,9 +52,10 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
+    from . import array_api, data, nn, testing, train
     from . import backends as backends
-    from . import data, nn, testing, train
     from .custom import custom_op
+    from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
     from .train.trainer import ScalarTrainer
@@ -71,6 +74,7 @@ __all__ = [
     "DeviceError",
     "GraphM",
     "IndexRangeError",
+    "LinAlgError",
     "MissingOpError",
     "NatRef",
     "NatVecRef",
@@ -93,14 +97,17 @@ __all__ = [
     "TapeM",
     "TensorRef",
     "TleanError",
+    "array_api",
     "compile_out",
     "compile_scalar",
+    "cond",
     "cuda",
     "custom_op",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fori_loop",
     "get_num_threads",
     "grad",
     "hessian",
@@ -112,29 +119,40 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "linalg",
+    "linearize",
     "nn",
     "load",
+    "map",
     "no_grad",
     "optim",
+    "per_sample_grad",
     "profile",
+    "random",
     "require_grad",
     "save",
+    "scan",
     "seed",
     "set_num_threads",
+    "switch",
     "testing",
     "train",
     "tree",
     "value_and_grad",
     "vjp",
+    "vmap",
+    "while_loop",
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("backends", "data", "nn", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 
 install_moved()
+install_namespace(lambda: __getattr__("array_api"))
 # The sessions and tapes of a device, when one is first asked for.
 with_cuda(lambda: [import_module(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
 

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tlean._core import threads
 from tlean._core.refs import RefBase
 
@@ -13,9 +15,9 @@ from .arguments import label
 from .devices import context_at, cuda
 from .errors import OptionError
 from .interpreters.eager import EagerOps, no_grad
-from .ops import all_ops
+from .ops import all_ops, composites
 from .programs.running import frame, innermost
-from .rng import program_seed
+from .rng import draw_with, program_seed
 
 
 def backend_of(*arguments: Any) -> Any:
@@ -53,7 +55,7 @@ def _is_float64(x: Any) -> bool:
 
 
 #: Ops that draw random numbers where they are given no seed.
-_RANDOM = frozenset(r.name for r in all_ops() if r.random)
+_RANDOM = frozenset(r.name for r in all_ops() if r.random) | {name for name in composites() if name.startswith("random_")}
 
 
 class Values:
@@ -77,6 +79,14 @@ class Values:
             return tuple(r.value for r in made) if isinstance(made, tuple) else made.value
 
         return run
+
+
+def _drawn(op: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> np.ndarray:
+    # What `Rng` draws: outside of any program, whichever runs.
+    return np.array(getattr(Values(EagerOps("float32")), op)(*arguments, **options))
+
+
+draw_with(_drawn)
 
 
 def set_num_threads(n: int) -> None:

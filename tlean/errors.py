@@ -58,6 +58,10 @@ class NumericsError(TleanError, ArithmeticError):
     """A NaN or an infinity, where the caller asked for them to be found."""
 
 
+class LinAlgError(TleanError, ArithmeticError, ValueError):
+    """A matrix that is singular or not positive definite, or whose decomposition was not found."""
+
+
 class PlanError(TleanError, RuntimeError):
     """A compiled program that failed tlean's own check, and so was not run: a fault of tlean, not of the program. Please report it."""
 

@@ -121,6 +121,15 @@ def program_seed() -> int:
         return op_seed(_programs.seed, k, stream=3)
 
 
+#: `draw(op, arguments, options)` computes an op; the room that has the ops sets it.
+_draws: list[Callable[[str, tuple[Any, ...], dict[str, Any]], np.ndarray]] = []
+
+
+def draw_with(draw: Callable[[str, tuple[Any, ...], dict[str, Any]], np.ndarray]) -> None:
+    """Have the distributions of `Rng` drawn by `draw(op, arguments, options)`, which computes an op on arrays."""
+    _draws[:] = [draw]
+
+
 def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
     """Numbers uniform in [0, 1): what the op `rand_uniform(shape, seed)` gives, bit for bit.
 
@@ -230,12 +239,150 @@ class Rng:
         u = uniform(shape, self.next_seed(), dtype)
         return u if (low, high) == (0.0, 1.0) else (low + (high - low) * u).astype(dtype)
 
-    def permutation(self, n: int) -> np.ndarray:
-        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers.
+    def _draw(self, op: str, *arguments: Any, **options: Any) -> np.ndarray:
+        # A distribution by its op, with the next seed: the numbers that a program with this seed has.
+        return _draws[0](f"random_{op}", arguments, {"seed": self.next_seed(), **options})
+
+    def normal(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+        """Normal numbers, as `tl.random.normal`: of mean loc and standard deviation scale, numbers or arrays.
 
         Args:
-            n: how many numbers, at least 0.
+            shape: of the array; None is that of the parameters. So in all methods.
+            loc, scale: numbers or arrays that broadcast to it.
+            dtype: "float32" or "float64".
         """
+        return self._draw("normal", shape, loc, scale, dtype=dtype)
+
+    def truncated_normal(
+        self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0, dtype: str = "float32"
+    ) -> np.ndarray:
+        """Normal numbers between two bounds, as `tl.random.truncated_normal`.
+
+        Args:
+            shape: of the array.
+            loc, scale: mean and standard deviation before the bounds.
+            low, high: the bounds.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("truncated_normal", shape, loc, scale, low, high, dtype=dtype)
+
+    def exponential(self, shape: Any = None, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+        """Exponential numbers of mean scale, as `tl.random.exponential`.
+
+        Args:
+            shape: of the array.
+            scale: the mean.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("exponential", shape, scale, dtype=dtype)
+
+    def gumbel(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+        """Gumbel numbers, as `tl.random.gumbel`.
+
+        Args:
+            shape: of the array.
+            loc, scale: numbers or arrays.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("gumbel", shape, loc, scale, dtype=dtype)
+
+    def gamma(self, concentration: Any, shape: Any = None, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+        """Gamma numbers, as `tl.random.gamma`.
+
+        Args:
+            concentration: above 0.
+            shape: of the array.
+            scale: a factor.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("gamma", concentration, shape, scale, dtype=dtype)
+
+    def beta(self, a: Any, b: Any, shape: Any = None, dtype: str = "float32") -> np.ndarray:
+        """Beta numbers, as `tl.random.beta`.
+
+        Args:
+            a, b: above 0.
+            shape: of the array.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("beta", a, b, shape, dtype=dtype)
+
+    def dirichlet(self, concentration: Any, shape: Any = None, dtype: str = "float32") -> np.ndarray:
+        """Dirichlet vectors, as `tl.random.dirichlet`.
+
+        Args:
+            concentration: `(*b, k)`, above 0.
+            shape: of the array without its last axis.
+            dtype: "float32" or "float64".
+        """
+        return self._draw("dirichlet", concentration, shape, dtype=dtype)
+
+    def bernoulli(self, p: Any = 0.5, shape: Any = None) -> np.ndarray:
+        """Booleans that are true with probability p, as `tl.random.bernoulli`.
+
+        Args:
+            p: a number or an array.
+            shape: of the array.
+        """
+        return self._draw("bernoulli", p, shape)
+
+    def poisson(self, rate: Any, shape: Any = None) -> np.ndarray:
+        """Counts of mean rate, int64, as `tl.random.poisson`.
+
+        Args:
+            rate: a number or an array, at least 0.
+            shape: of the array.
+        """
+        return self._draw("poisson", rate, shape)
+
+    def randint(self, low: int, high: int, shape: Any = (), dtype: str = "int64") -> np.ndarray:
+        """Integers from low up to high, without high, as `tl.random.randint`.
+
+        Args:
+            low, high: ints.
+            shape: of the array.
+            dtype: "int64" or "int32".
+        """
+        return self._draw("randint", low, high, shape, dtype=dtype)
+
+    def choice(self, x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> np.ndarray:
+        """Entries of an array, or of the numbers below an int, as `tl.random.choice`.
+
+        Args:
+            x: an array, or an int.
+            shape: how many.
+            replace: whether an entry may come more than once.
+            p: weights of the entries.
+        """
+        return self._draw("choice", x, shape, replace, p)
+
+    def categorical(self, logits: Any, shape: Any = None) -> np.ndarray:
+        """Classes, int64, as `tl.random.categorical`.
+
+        Args:
+            logits: `(*b, k)`.
+            shape: of the array.
+        """
+        return self._draw("categorical", logits, shape)
+
+    def multinomial(self, n: int, p: Any, shape: Any = None) -> np.ndarray:
+        """How often each class comes in n draws, int64, as `tl.random.multinomial`.
+
+        Args:
+            n: how many draws.
+            p: `(*b, k)`, weights.
+            shape: of the array without its last axis.
+        """
+        return self._draw("multinomial", n, p, shape)
+
+    def permutation(self, n: Any) -> np.ndarray:
+        """The numbers 0 … n−1 in random order, int64 `(n,)`: the order of n random 64-bit numbers; of an array, its rows in random order.
+
+        Args:
+            n: how many numbers, at least 0; or an array.
+        """
+        if hasattr(n, "shape") and n.shape:
+            return self._draw("permutation", n)
         n = _count("a permutation's length", n)
         words = philox(self.next_seed(), np.arange(-(-n // 2))).reshape(-1, 2)[:n].astype(np.uint64)
         return np.argsort(words[:, 0] | words[:, 1] << np.uint64(32), kind="stable").astype(np.int64)

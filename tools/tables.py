@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tlean.cuda.kernels import kernel_families
 from tlean.ops import protocol, registry
+from tlean.ops.batching import ROUNDED
 from tlean.ops.protocol import Ops
 from tlean.ops.registry import OpDef
 
@@ -22,8 +23,8 @@ arguments and errors, is its docstring: `help(tl.Ops.conv2d)`.
   the ops that it is made of.
 * **VJP**, **JVP**: *rule* where the op has its own, *parts* where its decomposition into primitives is differentiated, – where every
   gradient is none by definition. Either can be differentiated again, so every op with a derivative has a second one.
-* **batch**: `N` or `*k` where there is a form with a batch axis, or with any leading axes, that means one call for each entry; *any*
-  where the op takes arrays of any shape.
+* **batch**: what `vmap` makes of it: *rule* where its rule gives each example the bits of a call by itself, *rounded* where it may round
+  otherwise, *parts* where the decomposition is batched, – where there is no array to batch. In every case it is one call for all examples.
 * **exact**: whether the reference backend computes it in `fractions.Fraction`; *parts*: where it does so for the ops that make it up.
 """
 _COLUMNS = ("op", "result", "kernel", "VJP", "JVP", "batch", "exact", "what it does")
@@ -61,6 +62,14 @@ def _derivative(record: OpDef | None, which: str) -> str:
     return "rule" if record.rule(which) else "parts"
 
 
+def _batch(record: OpDef | None) -> str:
+    if record is None:
+        return "parts"
+    if not record.inputs:
+        return "–"
+    return "parts" if record.rule("batch") is None else "rounded" if record.name in ROUNDED else "rule"
+
+
 def _row(name: str) -> tuple[str, ...]:
     text = inspect.getdoc(getattr(Ops, name)) or ""
     first = text.splitlines()[0].rstrip(".")
@@ -77,11 +86,8 @@ def _row(name: str) -> tuple[str, ...]:
     else:
         kernel = f"`{record.kernel}`"
     exact = "parts" if record is None else "yes" if record.algebraic else "no"
-    arguments = _section(text, "Args")
-    leading = re.search(r"`\((N|\*k)[,)]", arguments)
-    batch = "any" if "`s`" in arguments else f"`{leading.group(1)}`" if leading else "–"
     derivatives = (_derivative(record, "vjp"), _derivative(record, "jvp"))
-    return (_signature(name), _section(text, "Returns").rstrip("."), kernel, *derivatives, batch, exact, first)
+    return (_signature(name), _section(text, "Returns").rstrip("."), kernel, *derivatives, _batch(record), exact, first)
 
 
 def ops_table() -> str:

@@ -20,12 +20,13 @@ from rows.ops import (
 from rows.optimizers import optimizer_rows
 from rows.statistics import moments_and_order
 from rows.training import step_rows
+from rows.transforms import transform_rows
 
 
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     groups = (
         *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, moments_and_order, linear_algebra, convolutions, pools),
-        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows),
+        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows, transform_rows),
     )
     return [row for group in groups for row in group()]

@@ -7,6 +7,7 @@ from kernel_calls import Call, run_op, usable_instruction_sets
 from tlean._core import threads
 from tlean.errors import OptionError, ShapeError
 from tlean.ops.registry import Spec, get
+from tlean.reference.definitions import random as definitions
 from tlean.reference.definitions.random import philox4x32, rand_uniform, stream_seed
 from tlean.rng import op_seed, uniform
 
@@ -49,6 +50,24 @@ def test_uniform_is_the_definition(isa, suffix, dtype, n):
         again = np.full(n, np.nan, dtype)
         core(isa).fill_uniform(again, seed)
         np.testing.assert_array_equal(again, y)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("suffix, dtype", [("f32", np.float32), ("f64", np.float64)])
+def test_distributions_are_the_definitions(isa, suffix, dtype):
+    """On every instruction set: normal numbers to rounding, counts and whole numbers exactly."""
+    for n in (0, 1, 3, 31, 64, 200):
+        seed = 12345 + n
+        y = run_op(isa, "random", "_rand_normal", suffix, np.int64(seed), shape=(n,))
+        np.testing.assert_allclose(y, definitions.rand_normal(dtype, seed, shape=(n,)), rtol=2e-6 if suffix == "f32" else 1e-14, atol=1e-15)
+        a = np.linspace(1.0, 60.0, n).astype(dtype)
+        y = run_op(isa, "random", "_rand_log_gamma", suffix, a, np.int64(seed))
+        np.testing.assert_allclose(y, definitions.rand_log_gamma(a, seed), rtol=2e-6 if suffix == "f32" else 1e-13, atol=1e-13)
+        np.testing.assert_array_equal(run_op(isa, "random", "_rand_poisson", suffix, a, np.int64(seed)), definitions.rand_poisson(a, seed))
+        for low, span in ((-5, 11), (-(1 << 62), (1 << 63) - 1), (-(1 << 63), 0)):
+            options = {"shape": (n,), "low": low, "span": span}
+            y = run_op(isa, "random", "_rand_integers", "i64", np.int64(seed), **options)
+            np.testing.assert_array_equal(y, definitions.rand_integers(np.int64, seed, **options))
 
 
 @pytest.mark.parametrize("isa", ISAS)

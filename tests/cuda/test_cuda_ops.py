@@ -76,7 +76,10 @@ def test_attention_gradients(ops, name, k):
     tensors = cast(arrays, "float32")
     options = clean(name, tensors, options)
     device = as_device(ops, arrays)
-    y, lse = ops.apply_all(name, device, options)
+    y, *lse = ops.apply_all(name, device, options)
+    if not lse:
+        pytest.skip("arrays that broadcast run by parts, which have no such residual")
+    (lse,) = lse
     g = np.random.default_rng(1).standard_normal(y.shape).astype("float32")
     made = ops._sdpa_grad(g, y, lse, *device, **options)
     known = [None if t is None else t.numpy() for t in tensors]

@@ -7,7 +7,7 @@
     own       the user's own ops in them
     scenarios whole programs, and what is done with each
     faces     the ways to run one;  lockstep: trainers, sessions, doors;  checks: what must agree;  oracle: the reference and its tolerance
-    transforms nested transformations, and captured values that change between calls
+    transforms nested transformations, `vmap`, and captured values that change between calls
     isolate   child processes with a time limit;  shrink: the smallest program that still fails;  script: it as a stand-alone file
     job       many programs on several processes, with a report
 """

@@ -207,6 +207,10 @@ class Graph:
         """Transformations of transformed functions."""
         transforms.nested(self)
 
+    def check_mapped(self) -> None:
+        """`vmap` against a loop."""
+        transforms.mapped(self)
+
     def check_captured(self) -> None:
         """Captured values that change between calls."""
         transforms.captured(self)

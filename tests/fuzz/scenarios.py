@@ -34,6 +34,7 @@ CHECKS = {
     "concurrent": 0.06,
     "nested": 0.15,
     "captured": 0.25,
+    "mapped": 0.1,
 }
 #: Checks of numbers, not of bits.
 NUMBERS = ("reference", "definition", "transpose", "symmetric")

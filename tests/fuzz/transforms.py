@@ -114,6 +114,51 @@ def _second_order(graph: Graph, floats: list[int]) -> None:
         graph.equal("nested", "jacfwd and jacrev of grad of jit", program, hessians)
 
 
+#: By how much the arguments of the lanes differ.
+LANES = (1.0, 1.015625, 0.96875)
+
+
+def mapped(graph: Graph) -> None:
+    """`vmap` of the program, of its gradient, and the gradient of that, against a loop over the lanes, in float64."""
+    from .checks import inner, random_array, size
+
+    program = graph.wide
+    floats = [k for k, i in enumerate(program.arguments) if i.is_float]
+    if graph.stream or not graph.has_loss or not floats or sum(a.size for a in graph.arrays) > 20_000 or len(program.steps) > 40:
+        return
+    if any(r is not None and r.random for r in (faces.record_of(step.op) for step in program.steps)):
+        # Each lane has its own numbers.
+        return
+    rng = np.random.default_rng((program.seed, 2))
+    own = {k for k in floats if rng.random() < 0.6} or {int(rng.choice(floats))}
+    axes = tuple((-1 if rng.random() < 0.5 else 0) if k in own else None for k in range(len(program.arguments)))
+    numbers = tuple(floats)
+    alone = tl.value_and_grad(as_function(program, "loss"), numbers)
+    inside = tl.vmap(alone, in_axes=axes)
+    weights = random_array(program, 805, (len(LANES),))
+    outside = tl.grad(lambda *xs: tl.sum(tl.vmap(as_function(program, "loss"), in_axes=axes)(*xs) * weights), numbers)
+
+    def sides(arrays: list[np.ndarray]) -> tuple[float, float, float]:
+        lanes = [[x * f if k in own else x for k, x in enumerate(arrays)] for f in LANES]
+        given = [x if a is None else np.stack([row[k] for row in lanes], a) for k, (x, a) in enumerate(zip(arrays, axes, strict=True))]
+        values, grads = inside(*given)
+        found = [faces.plain(values), *(faces.plain(g) for g in grads)]
+        found += [
+            np.moveaxis(faces.plain(g), axes[k], 0) if k in own else faces.plain(g) for k, g in zip(floats, outside(*given), strict=True)
+        ]
+        rows = [alone(*row) for row in lanes]
+        each = [np.stack([faces.plain(g[n]) for _, g in rows]) for n in range(len(floats))]
+        wanted = [np.stack([faces.plain(v) for v, _ in rows]), *each]
+        for k, g in zip(floats, each, strict=True):
+            scaled = g * weights.reshape(-1, *(1,) * (g.ndim - 1))
+            wanted.append(scaled if k in own else scaled.sum(0))
+        left, right = ([(random_array(program, 905 + n, a.shape), a) for n, a in enumerate(side)] for side in (found, wanted))
+        return inner(left), inner(right), size([*left, *right])
+
+    graph.count["mapped"] += 1
+    graph.equal("mapped", "vmap and a loop over the lanes", program, sides)
+
+
 def captured(graph: Graph) -> None:
     """Arrays and a number that the program captures change between the calls of kept functions: each call has the eager run's bits."""
     from .checks import same, same_values

@@ -96,15 +96,6 @@ EQUIVALENT: dict[str, str] = {
         "−1 is an absent output or input, and a chain has none: no producer is looked up for it",
     ),
     **dict.fromkeys(
-        _keys(
-            "compiler/passes/fuse.py::_kind",
-            "condition removed",
-            "len(op.node.outputs) != 1 or out.dtype not in FLOATS or out.size == 0 or len(op.reads) > MOST_OPERANDS"
-            " -> (len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > MOST_OPERANDS)",
-        ),
-        "an integer that is spread is made right before its first reader, and no chain reads it",
-    ),
-    **dict.fromkeys(
         _keys("compiler/arrange.py::arrange", "constant", "0 -> 1", "0 -> (-1)", number=2, line="places.append((NOWHERE, 0))"),
         "where there is no place there is no number of it",
     ),
@@ -350,7 +341,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys(
-            "compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", number=4, line="op = item.ops[0] if isinstance(item, _Group) else"
+            "compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", number=3, line="op = item.ops[0] if isinstance(item, _Group) else"
         ),
         "of one op the last is the first",
     ),

@@ -241,27 +241,6 @@ def test_jvp_refuses_other_directions():
         tl.jvp(lambda ops, p: ops.exp(p["a"]), ({"a": X},), ([X],))
 
 
-@pytest.mark.parametrize("jacobian", [tl.jacrev, tl.jacfwd])
-@both
-def test_jacobians(jacobian, backend):
-    f = lambda ops, w, x: ops.tanh(ops.linear(w, None, x))  # noqa: E731
-    slope = (1 - np.tanh(A @ X) ** 2)[:, None]
-    close(jacobian(f, argnums=1, backend=backend)(A, X), slope * A)
-    by_w = np.asarray(jacobian(f, backend=backend)(A, X))
-    assert by_w.shape == (4, 4, 5)
-    close(by_w, np.eye(4)[:, :, None] * (slope * X)[:, None, :])
-    close(jacobian(cubic, backend=backend)(X), 3 * X**2)
-    assert jacobian(lambda ops, x: ops.exp(x))(np.zeros((0,))).shape == (0, 0)
-
-
-@pytest.mark.parametrize("jacobian", [tl.jacrev, tl.jacfwd])
-def test_jacobians_are_of_one_array(jacobian):
-    with pytest.raises(tl.OptionError, match="the argument and the result must be single arrays"):
-        jacobian(lambda ops, x: (x, x))(X)
-    with pytest.raises(tl.OptionError, match="the argument and the result must be single arrays"):
-        jacobian(lambda ops, x: x[0])([X])
-
-
 # Second derivatives ------------------------------------------------------------------------------------------------------------
 
 

@@ -145,7 +145,12 @@ def test_a_jitted_program_is_a_program(backend):
         (lambda: tl.hvp(total, (X,), (X, X)), tl.ShapeError, "hvp: one direction for each of the 1 arguments, got 2"),
         (lambda: tl.hvp(lambda o, x: x, (X,), (X,)), tl.ShapeError, r"hvp: the program returns a scalar, got shape \(3,\)"),
         (lambda: tl.hvp_params(total, X, (), (X,)), tl.OptionError, "hvp_params: params must be a tuple or a list"),
-        (lambda: tl.hessian(total)([X]), tl.OptionError, "hessian: the argument and the result must be single arrays, got list"),
+        (
+            lambda: tl.jacrev(lambda o, x: x, has_aux=True)(X),
+            tl.OptionError,
+            r"jacrev: has_aux=True, so .* \(result, aux\), got a reference",
+        ),
+        (lambda: tl.jacrev(total, chunk_size="all"), tl.OptionError, "jacrev: chunk_size must be an int, not 'all'"),
         (lambda: tl.jacfwd(total)(np.array([1, 2])), tl.DTypeError, "jacfwd: argument 0 holds no floating-point numbers, got int64"),
         (lambda: tl.compile_out(total, 3), tl.ShapeError, "compile_out: shapes must be a sequence with a shape or a Spec"),
         (lambda: tl.compile_out(total, [3.5]), tl.ShapeError, "a shape must be a sequence of ints"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 
 from op_calls import GOOD, case, cast, clean, random_like, specs_of
 from op_calls import forward as forward_on_cpu
@@ -13,9 +14,11 @@ from tlean.compiler.derive import jvp_graph, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.expand import expand
 from tlean.compiler.passes.merge import merged
+from tlean.cuda.calls import table
 from tlean.cuda.fused import module_of
 from tlean.cuda.target import Cuda
 from tlean.ops import get
+from tlean.ops.elementwise import FORMULAS, LANES
 
 KINDS = ("forward", "vjp", "jvp")
 
@@ -51,8 +54,27 @@ def differentiated(name, kind):
     return kind == "forward" or (get(name).differentiable and get(name).out_dtype == "float")
 
 
-# A device has no float64.
-CASES = [(name, k, kind) for name, k in GOOD for kind in KINDS if differentiated(name, kind) and get(name).out_dtype != "float64"]
+def on_device(name):
+    """Whether the device has the op: a kernel, alone or in a group, or its parts. It has no float64."""
+    record = get(name)
+    known = record.kernel in table.KERNELS or record.rules.decompose is not None or record.kernel in LANES
+    return record.out_dtype != "float64" and (record.view or record.host is not None or known)
+
+
+def chosen():
+    """The samples to run. Of an elementwise op one that broadcasts, each time another: all read stretched operands by one mechanism."""
+    stretched = defaultdict(list)
+    for name, k in GOOD:
+        if on_device(name):
+            if name in FORMULAS and len({None if t is None else t.shape for t in case(name, k)[0]}) > 1:
+                stretched[name].append(k)
+            else:
+                yield name, k
+    for turn, (name, ks) in enumerate(stretched.items()):
+        yield name, ks[turn % len(ks)]
+
+
+CASES = [(name, k, kind) for name, k in chosen() for kind in KINDS if differentiated(name, kind)]
 
 
 @functools.cache

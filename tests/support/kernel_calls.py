@@ -41,11 +41,12 @@ class Call:
     """One call of an op's kernel, prepared: `Call(…)()` runs it, `.outs` are its outputs.
 
     Floating-point arguments are cast to the suffix's dtype. Outputs start as NaN or −1, so that an element never written shows; `unread`
-    names outputs whose pointer is NULL.
+    names outputs whose pointer is NULL. Inputs left out are absent.
     """
 
     def __init__(self, isa: str, module: str, name: str, suffix: str, args: tuple, unread: tuple[int, ...] = (), **options: object):
         op = get(name)
+        args += (None,) * (0 if op.variadic else len(op.inputs) - len(args))
         dtype = FLOATS.get(suffix, np.float32)
         self.args = [None if a is None else np.asarray(a, dtype if np.asarray(a).dtype.kind == "f" else None, order="C") for a in args]
         kinds = ["float" if a is None or a.dtype.kind == "f" else str(a.dtype) for a in self.args]

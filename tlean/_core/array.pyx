@@ -122,6 +122,31 @@ def install_operators(operate, attribute, ufunc, function):
     _operate, _attribute, _ufunc, _function = operate, attribute, ufunc, function
 
 
+# What gives the namespace of the array API standard for a version.
+cdef object _namespace = None
+cdef tuple _VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+def install_namespace(load):
+    """Take this function for `x.__array_namespace__()`."""
+    global _namespace
+    _namespace = load
+
+
+def namespace(version):
+    """The namespace of the array API standard. Raises: OptionError for a version that is not there."""
+    if version is not None and version not in _VERSIONS:
+        raise_error("OptionError", f"__array_namespace__: api_version must be one up to 2024.12, got {version!r}")
+    return _namespace()
+
+
+def on_device(x, device):
+    """x, if it is on that device. Raises: DeviceError for another device."""
+    if device != x.device:
+        raise_error("DeviceError", f"to_device: the device must be {x.device!r}, got {device!r}; programs run on another with device=")
+    return x
+
+
 include "array_dlpack.pxi"
 
 
@@ -447,6 +472,16 @@ cdef class AnyTensor:
 
     def __array_function__(self, function, types, args, options):
         return _function(function, args, options)
+
+    # The array API standard.
+
+    def __array_namespace__(self, *, api_version=None):
+        """The namespace of the array API standard: `tlean.array_api`."""
+        return namespace(api_version)
+
+    def to_device(self, device, *, stream=None):
+        """The array itself, which is on the CPU. Raises: DeviceError for another device."""
+        return on_device(self, device)
 
     def __reduce__(self):
         return AnyTensor, (self.numpy().copy(),)

@@ -129,7 +129,7 @@ def whole_numbers(values):
             return None
         if hasattr(value, "ops") or getattr(value, "device", "cpu") != "cpu":
             # What is on a device stays there.
-            code = _codes.get(str(value.dtype), -1)
+            code = _codes.get(str(getattr(value, "dtype", None)), -1)
         else:
             try:
                 t = tensor_from_object(value, -1, True)

@@ -34,6 +34,8 @@ enum {
     TL_RAISED = 3,             /* a Python function that the kernel called raised */
     TL_NOT_FINITE = 4,
     TL_INTERRUPTED = 5,        /* a signal's handler raised between two instructions of a plan */
+    TL_SINGULAR = 6,           /* a matrix is singular: the result has NaN for it and is whole, so plans go on */
+    TL_INDEFINITE = 7,         /* likewise, one is not positive definite */
     TL_STATUS_BITS = 8,
     TL_STATUS_MASK = (1 << TL_STATUS_BITS) - 1
 };
@@ -50,6 +52,8 @@ enum {
     TL_SLOT_REDUCE_AXIS_A = 0, TL_SLOT_REDUCE_AXIS_B = 1,               /* results of one axis, written to A and B in turn */
     TL_SLOT_REDUCE_PASS_A = 2, TL_SLOT_REDUCE_PASS_B = 3,               /* likewise for passes along one axis */
     TL_SLOT_REDUCE_VALUES = 4,                                          /* maxima of which only the indices are returned */
+    TL_SLOT_LINALG_A = 0, TL_SLOT_LINALG_B = 1, TL_SLOT_LINALG_PANEL = 2, /* panels of products, of LU; rows of lanes */
+    TL_SLOT_LINALG_MATRIX = 3, TL_SLOT_LINALG_SIDES = 4, TL_SLOT_LINALG_FACTORS = 5, /* matrices, their right-hand sides; factors */
     TL_SLOT_ORDER = 0,                                                  /* the keys of a line, and as much room */
     TL_SLOT_CONV_SHARED = 0,                                            /* packed weights, the transformed source, partial results */
     TL_SLOT_CONV_SOURCE = 1, TL_SLOT_CONV_PRODUCTS = 2,                 /* a chunk's */

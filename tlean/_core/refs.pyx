@@ -8,6 +8,7 @@ import operator
 from numpy import array2string, asarray, bool_, floating, integer, ndarray
 
 from tlean._core.arena cimport raise_error
+from tlean._core.array import namespace, on_device
 
 # What every reference has as a method: an op's name -> None, or the name of one of NumPy's methods -> what the method calls.
 cdef dict _methods = {}
@@ -370,7 +371,6 @@ cdef class RefBase:
         raise_error("DTypeError", f"an index must be an integer or a value of an integer dtype and no axes, got {self!r}")
 
     # Comparisons are by element.
-
     def __eq__(self, other):
         if other is None or isinstance(other, (str, tuple)):
             return NotImplemented
@@ -407,6 +407,14 @@ cdef class RefBase:
 
     def __array__(self, dtype=None, copy=None):
         return value_of(self).__array__(dtype, copy)
+
+    @property
+    def device(self):
+        """Where the value is; "cpu" for one of a program that is recorded or differentiated."""
+        return getattr(self.value, "device", "cpu") if has_value(self) else "cpu"
+
+    def __array_namespace__(self, *, api_version=None): return namespace(api_version)
+    def to_device(self, device, *, stream=None): return on_device(self, device)
 
     def __getitem__(self, key):
         return _read(self, key)

@@ -7,6 +7,22 @@ outside.
 """
 
 from .jacobians import hessian, hessian1, jacfwd, jacrev
+from .linear import linearize
 from .products import grad, hvp, hvp_inputs, hvp_params, jvp, value_and_grad, vjp
+from .vmap import vmap
 
-__all__ = ["grad", "hessian", "hessian1", "hvp", "hvp_inputs", "hvp_params", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"]
+__all__ = [
+    "grad",
+    "hessian",
+    "hessian1",
+    "hvp",
+    "hvp_inputs",
+    "hvp_params",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

@@ -49,6 +49,16 @@ def value_and_grad(
     return DerivedProgram("value_and_grad", record, backend, recorder, seed, (value_and_grad, (f, argnums, has_aux, backend, seed)))
 
 
+def with_aux(name: str, y: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
+    """What a program returned as (result, aux). Raises: OptionError where it is to be a pair, and is none."""
+    if not has_aux:
+        return y, None
+    if not isinstance(y, tuple | list) or len(y) != 2:
+        got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
+        raise OptionError(f"{name}: has_aux=True, so the program returns ({what}, aux), got {got}")
+    return y[0], y[1]
+
+
 def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
     """What records value and gradient of a scalar program."""
     name = recorder.name
@@ -61,12 +71,7 @@ def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> 
         own = list(args)
         for k in picked:
             own[k] = variables(graph, args[k])
-        y, aux = recorder(graph, *own, **keywords), None
-        if has_aux:
-            if not isinstance(y, tuple | list) or len(y) != 2:
-                got = f"{len(y)} results" if isinstance(y, tuple | list) else "a reference" if isinstance(y, RefBase) else type(y).__name__
-                raise OptionError(f"{name}: has_aux=True, so the program returns (scalar, aux), got {got}")
-            y, aux = y
+        y, aux = with_aux(name, recorder(graph, *own, **keywords), has_aux, "scalar")
         y = scalar_of(name, graph, y)
         grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
@@ -216,8 +221,11 @@ def _cotangent(x: Any, dtype: str) -> Any:
     return x if isinstance(x, RefBase) or not hasattr(x, "dtype") else as_input(x, dtype)
 
 
-def _directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    # The arguments and a direction for each, integers among the directions cast to the dtype of the program.
+def directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The arguments and a direction for each, integers among the directions cast to the dtype of the program.
+
+    Raises: OptionError for what is no tuple, ShapeError for another number of directions.
+    """
     for what, given in (("xs", xs), ("the directions", dxs)):
         if not isinstance(given, tuple | list):
             raise OptionError(f"{name}: {what} must be a tuple with one entry for each argument, got {type(given).__name__}")
@@ -241,7 +249,7 @@ def jvp(
 
     Raises: ShapeError, DTypeError for directions that do not fit.
     """
-    xs, dxs = _directions("jvp", xs, dxs)
+    xs, dxs = directions("jvp", xs, dxs)
     return DerivedProgram("jvp", _jvp_record("jvp", Recorder("jvp", f)), backend, seed=seed)(xs, dxs, **keywords)
 
 
@@ -292,7 +300,7 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed
 
 def _hvp(recorder: Recorder, xs: Any, vs: Any, backend: str, seed: int | None, keywords: dict[str, Any]) -> Any:
     name = recorder.name
-    xs, vs = _directions(name, xs, vs)
+    xs, vs = directions(name, xs, vs)
     held = tuple(v is None for v in vs)
     free = tuple(k for k, h in enumerate(held) if not h)
     gradients = gradient_record(recorder, free)

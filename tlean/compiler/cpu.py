@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tlean._core.array import as_argument, as_input, as_tensor
@@ -19,6 +20,7 @@ from .by_definition import by_definition
 from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
+from .loop_code import LoopCode, loop_step
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
@@ -71,18 +73,23 @@ class Cpu(Target):
         return row_updates(graph)
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
-        return kernel_address(record, dtype) is not None
+        return record.loop is not None or kernel_address(record, dtype) is not None
 
     def fuses(self, record: OpDef, dtype: str) -> bool:
         return record.host is None and f"{record.kernel}:{SUFFIX[dtype]}" in INNER
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
         node, record = op.node, op.record
+        if record.loop is not None:
+            return loop_step(record.loop, record.loop.code[self], op, outputs)
         ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
         address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+
+    def loop(self, loop: Any, plans: Sequence[core.Plan]) -> LoopCode:
+        return LoopCode(loop, plans)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         return _fused(graph, ops, visible, sums)
@@ -103,11 +110,18 @@ class Cpu(Target):
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
         a = arrangement
-        instructions = [(s.code, s.outputs, s.inputs, s.ints, s.floats) for s in a.program.steps]
+        # Temporaries that a kernel needs while it runs are its last outputs.
+        rooms = [at for taken in a.temporaries for at in taken]
+        places = [*a.places, *((core.AT_SCRATCH, at) for at in rooms)]
+        number = count(len(a.places))
+        instructions = [
+            (s.code, (*s.outputs, *(next(number) for _ in taken)), s.inputs, s.ints, s.floats)
+            for s, taken in zip(a.program.steps, a.temporaries, strict=True)
+        ]
         graph = a.program.graph
         specs = [None if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.inputs]
         update = next((k for k, s in enumerate(a.program.steps) if any(n.record.updates for n in s.nodes)), -1)
-        return core.Plan(a.places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
+        return core.Plan(places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
 
     # The core's own function: no line of Python is between a run and what its caller does with it.
     run = step = staticmethod(core.run)  # type: ignore[assignment]

@@ -39,6 +39,10 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
     def build() -> Graph:
         graph = Graph(record.dtypes_at(specs, options, dtype).own)
         refs = [graph.arg(s) for s in specs]
+        if record.loop is not None:
+            # Its derivatives are loops, which sweeps make.
+            graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
+            return graph
         out = record.rules.decompose(graph, *refs, **options)
         graph.outputs = [r.id for r in (out if isinstance(out, tuple | list) else (out,))]
         return graph.prune()
@@ -124,7 +128,7 @@ def vjp_graph(
             found = list(found) if isinstance(found, tuple | list) else [found]
             if len(found) != len(ins):
                 raise OptionError(f"{record.name}: its vjp gives {len(found)} cotangents for {len(ins)} inputs")
-        elif record.rules.decompose is not None:
+        elif record.loop is not None or record.rules.decompose is not None:
             inner = decomposition(record, specs, options, dtype)
             refs = graph._inline(inner, ins)
             seeds = [(r, g) for r, g in zip(refs, gs, strict=True) if r is not None and g is not None]
@@ -168,7 +172,7 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
         elif rule is not None:
             result = rule(graph, ts, made[0] if len(made) == 1 else tuple(made), *ins, **options)
             found = list(result) if isinstance(result, tuple | list) else [result]
-        elif record.rules.decompose is not None:
+        elif record.loop is not None or record.rules.decompose is not None:
             inner = decomposition(record, specs, options, dtype)
             refs = graph._inline(inner, ins)
             found = forward(graph, [(x, t) for x, t in zip(ins, ts, strict=True) if x is not None and t is not None], refs)
@@ -209,18 +213,33 @@ def reverse(
         if graph.specs[ref.id].dtype in FLOATS:
             add(ref.id, converted(graph, g, ref.dtype))
     for node in reversed(nodes):
+        node = current(graph, node)
         n_out = len(node.record.outputs)
         gs = [cotangents.get(v) for v in node.outputs[:n_out]]
         needs = tuple(i is not None and i in active for i in node.inputs)
         if not any(needs) or all(g is None for g in gs) or not active.intersection(node.outputs):
             continue
-        rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
-        known = [GraphRef(graph, v) for v in node.outputs]
-        ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-        for i, contribution in zip(node.inputs, graph._inline(rule, [*gs, *known, *ins]), strict=True):
+        for i, contribution in zip(node.inputs, _pulled(graph, node, gs, needs), strict=True):
             if i is not None and contribution is not None:
                 add(i, contribution)
     return [None if r is None else cotangents.get(r.id) for r in wrt]
+
+
+def _pulled(graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: tuple[bool, ...]) -> Sequence[GraphRef | None]:
+    # The contributions of a node.
+    if node.record.loop is not None:
+        return node.record.loop.pulled(graph, node, gs, needs)
+    rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
+    known = [GraphRef(graph, v) for v in node.outputs]
+    ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
+    return graph._inline(rule, [*gs, *known, *ins])
+
+
+def current(graph: Graph, node: GraphNode) -> GraphNode:
+    """The node that makes a loop's values by now: a sweep before may have put another in its place."""
+    if node.record.loop is None:
+        return node
+    return next(n for n in graph.nodes if n.outputs[0] == node.outputs[0])
 
 
 def forward(
@@ -236,6 +255,9 @@ def forward(
         if all(t is None for t in ts):
             continue
         n_out = len(node.record.outputs)
+        if node.record.loop is not None:
+            tangents.update((v, t) for v, t in zip(node.outputs, node.record.loop.pushed(graph, node, ts), strict=True) if t is not None)
+            continue
         rule = jvp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, tuple(t is not None for t in ts))
         known = [GraphRef(graph, v) for v in node.outputs[:n_out]]
         ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]

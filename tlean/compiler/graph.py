@@ -201,6 +201,10 @@ class Graph(OpsMethods):
         Raises: OptionError for a random op without a seed; what the op raises.
         """
         record = get(op)
+        for x in inputs:
+            if isinstance(x, GraphRef) and x.ops is not self and x.ops.encloses(self):
+                # `w @ h`, in the body of a loop, of the program's own w: the body captures it.
+                return x.ops.apply(op, inputs, options, name)
         if name is not None:
             label(record.name, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
@@ -214,6 +218,14 @@ class Graph(OpsMethods):
         made = self._record(record, [None if r is None else r.id for r in refs], options, name)
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]
+
+    def encloses(self, other: Graph) -> bool:
+        """Whether this is the body of a loop inside another program.
+
+        Args:
+            other: that program.
+        """
+        return False
 
     def _record(
         self, record: OpDef, inputs: Sequence[int | None], options: dict[str, Any], name: str | None = None, inlined: bool = False
@@ -328,7 +340,8 @@ class Graph(OpsMethods):
             arguments = ", ".join("None" if i is None else f"%{i}" for i in node.inputs)
             made = ", ".join(f"%{v}" for v in node.outputs)
             specs = ", ".join(self._show(v) for v in node.outputs)
-            lines.append(f"{made} = {node.record.name}({arguments}{options}): {specs}")
+            called = f'  "{node.name}"' if node.name else ""
+            lines.append(f"{made} = {node.record.name}({arguments}{options}): {specs}{called}")
         lines.append("return " + ", ".join("None" if v is None else f"%{v}" for v in self.outputs))
         return "\n".join(lines)
 
@@ -348,6 +361,10 @@ def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
     for node in graph.nodes:
         if not all(i is None or i in where for i in node.inputs):
             raise OptionError(f"{node.record.name}: it reads a residual, and residuals exist in plans only")
-        made = ops.apply(node.record.name, tuple(None if i is None else where[i] for i in node.inputs), node.options)
+        made = ops.apply(
+            node.record if node.record.loop is not None else node.record.name,
+            tuple(None if i is None else where[i] for i in node.inputs),
+            node.options,
+        )
         where.update(zip(node.outputs, made if len(node.record.outputs) > 1 else (made,), strict=False))
     return [None if v is None else where[v] for v in graph.outputs]

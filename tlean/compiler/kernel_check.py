@@ -89,6 +89,11 @@ def _kernel(check: PlanCheck, step: Step, table: Mapping[str, int]) -> None:
     # One op by its own kernel; in `table` are the addresses.
     (node,), ints, floats = step.nodes, step.ints, step.floats
     record, specs = node.record, check.graph._specs_of(node.inputs)
+    if record.loop is not None:
+        fault = record.loop.code[check.target].fault(record.loop, specs, check.graph._specs_of(node.outputs), step)
+        if fault:
+            check.fault("a loop has the operands and numbers of its bodies", fault)
+        return
     if record.host is not None:
         wanted = callback.numbers(ints[0], _pairs(check.graph._specs_of(node.outputs)), _pairs(specs))
         if step.code != callback.ADDRESS or ints != wanted or floats:

@@ -17,4 +17,9 @@ from .target import Target
 def lower(graph: Graph, target: Target = CPU) -> Any:
     """A plan that computes the graph's outputs and updates its states in place."""
     ready = fold(merged(expand(target.program(graph), target)), target)
+    for node in ready.nodes:
+        if node.record.loop is not None and target not in node.record.loop.code:
+            # Bodies first: an instruction runs their plans.
+            loop = node.record.loop
+            loop.code[target] = target.loop(loop, [lower(body, target) for body in loop.programs()])
     return target.plan(checked(arrange(ready, target), target))

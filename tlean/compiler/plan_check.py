@@ -196,6 +196,9 @@ class PlanCheck:
             if space is not None and (space[0] == CONST or (space[0] == INPUT and self.graph.inputs[space[1]] not in self._states)):
                 self.fault("an instruction writes to outputs, states and temporaries", f"%{v} is {_SPACES[space[0]]} {space[1]}")
             for lost in self._write(v):
+                if lost < 0:
+                    # Another kernel's temporaries; -1 among the outputs is one that is never read.
+                    continue
                 if lost in step.outputs and step.shares.get(lost) != v:
                     self.fault("the results of an instruction lie apart", f"%{v} lies on %{lost}")
                 if lost in step.outputs or lost not in step.inputs:
@@ -219,7 +222,7 @@ class PlanCheck:
         lost = self._scratch.put(first, first + size, -1 - first)
         self._intact.difference_update(lost)
         for v in lost:
-            if (v < 0 and self.at == self._temporaries.get(v)) or v in step.inputs or v in step.outputs:
+            if self.at == self._temporaries.get(v) if v < 0 else v in step.inputs or v in step.outputs:
                 self.fault("a kernel's temporaries lie apart from its operands", f"bytes {first} to {first + size} are those of %{v}")
         self._temporaries[-1 - first] = self.at
 

@@ -15,7 +15,17 @@ __all__ = ["Eager", "EagerOps", "TensorRef", "indexing", "no_grad", "without_tap
 
 
 def _connect() -> None:
-    names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError", "MissingOpError")
+    names = (
+        "ShapeError",
+        "OptionError",
+        "DTypeError",
+        "IndexRangeError",
+        "NodeError",
+        "DeviceError",
+        "NumericsError",
+        "MissingOpError",
+        "LinAlgError",
+    )
     install_errors({n: getattr(errors, n) for n in names})
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
     install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites() | forms())

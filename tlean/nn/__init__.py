@@ -24,6 +24,12 @@ from .basic import (
 from .bound import Bound, Buffer
 from .containers import ModuleDict, ModuleList
 from .conv import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
@@ -39,6 +45,16 @@ from .conv import (
     MaxPool2d,
     MaxPool3d,
 )
+from .images import (
+    AlphaDropout,
+    ChannelShuffle,
+    EmbeddingBag,
+    FeatureDropout,
+    LocalResponseNorm,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+)
 from .metrics import accuracy, confusion_matrix, plot_confusion
 from .module import Module, seed
 from .norm import BatchNorm, LayerNorm, MultiHeadAttention
@@ -48,12 +64,20 @@ from .summary import Row, Summary, summary
 
 __all__ = [
     "Activation",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
     "BatchNorm",
     "Bound",
     "Buffer",
+    "ChannelShuffle",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -63,6 +87,8 @@ __all__ = [
     "Dropout",
     "ELU",
     "Embedding",
+    "EmbeddingBag",
+    "FeatureDropout",
     "Flatten",
     "Function",
     "GELU",
@@ -73,6 +99,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
@@ -81,6 +108,8 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "MultiHeadAttention",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "Program",
     "RNN",
     "ReLU",
@@ -93,6 +122,7 @@ __all__ = [
     "Softplus",
     "Summary",
     "Tanh",
+    "Upsample",
     "accuracy",
     "confusion_matrix",
     "init",

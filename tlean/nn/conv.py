@@ -39,7 +39,7 @@ class _Conv(Module):
         outputs: int,
         kernel: Ints,
         stride: Ints = 1,
-        padding: Ints = 0,
+        padding: Ints | str = 0,
         dilation: Ints = 1,
         groups: int = 1,
         bias: bool = True,
@@ -56,6 +56,12 @@ class _Conv(Module):
         self.weight = self.parameter((first, second, *window), weight_init)
         rule = default_bias(second * math.prod(window)) if bias_init is None else bias_init
         self.bias = self.parameter((outputs,), rule) if truth(f"{name}: bias", bias) else None
+        if isinstance(padding, str):
+            if self.transposed or padding not in ("same", "valid"):
+                words = "" if self.transposed else ", 'same' or 'valid'"
+                raise OptionError(f"{name}: padding must be an int, or one for each axis{words}, got {padding!r}")
+            if padding == "same" and any(s != 1 for s in spread(f"{name}: stride", stride, self.d)):
+                raise OptionError(f"{name}: padding='same' must go with a stride of 1, got {stride!r}")
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.outputs = outputs
 
@@ -87,7 +93,8 @@ class Conv2d(_Conv):
 
     Args:
         inputs, outputs: channels.
-        kernel, stride, padding, dilation: an int or one for each axis.
+        kernel, stride, padding, dilation: an int or one for each axis; padding also "valid", which is 0, or "same", with which the output
+            is as long as the input (at stride 1).
         groups: the channels are convolved in this many separate groups.
         bias: whether to add a number per channel.
         weight_init, bias_init: rules for the first values; uniform in ±1/√fan-in by default.
@@ -152,55 +159,138 @@ class _Pool(Module):
     d = 0
     op = ""
 
-    def __init__(self, kernel: Ints, stride: Ints | None = None, padding: Ints = 0) -> None:
+    def __init__(self, kernel: Ints, stride: Ints | None, padding: Ints, **options: Any) -> None:
         name = type(self).__name__
         self.kernel = spread(f"{name}: kernel", kernel, self.d)
         self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
         self.padding = spread(f"{name}: padding", padding, self.d)
+        self.options = options
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
-        return getattr(ops, self.op)(x, self.kernel, self.stride, self.padding)
+        return getattr(ops, self.op)(x, self.kernel, self.stride, self.padding, **self.options)
 
     def extra(self) -> str:
-        """The window."""
-        return f"{self.kernel}, stride={self.stride}" + (f", padding={self.padding}" if any(self.padding) else "")
+        """The window, and options that are not the defaults."""
+        parts = [f"{self.kernel}, stride={self.stride}"] + ([f"padding={self.padding}"] if any(self.padding) else [])
+        return ", ".join(parts + [f"{k}={v}" for k, v in self.options.items() if v != _POOL_DEFAULTS[k]])
 
 
-class MaxPool1d(_Pool):
-    """Maximum over windows of one axis; padded cells never win. Stride: the kernel's size by default."""
-
-    d, op = 1, "max_pool"
+_POOL_DEFAULTS = {"dilation": 1, "ceil_mode": False, "count_include_pad": True, "divisor_override": None}
 
 
-class MaxPool2d(_Pool):
-    """Maximum over windows of two axes; padded cells never win. Stride: the kernel's size by default."""
+class _MaxPool(_Pool):
+    op = "max_pool"
 
-    d, op = 2, "max_pool"
-
-
-class MaxPool3d(_Pool):
-    """Maximum over windows of three axes; padded cells never win. Stride: the kernel's size by default."""
-
-    d, op = 3, "max_pool"
+    def __init__(self, kernel: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: bool = False) -> None:
+        super().__init__(kernel, stride, padding, dilation=dilation, ceil_mode=ceil_mode)
 
 
-class AvgPool1d(_Pool):
-    """Mean over windows of one axis; padded zeros count. Stride: the kernel's size by default."""
+class MaxPool1d(_MaxPool):
+    """Maximum over windows of one axis; padded cells never win. Stride: the kernel's size by default; options as of `max_pool`."""
 
-    d, op = 1, "avg_pool"
-
-
-class AvgPool2d(_Pool):
-    """Mean over windows of two axes; padded zeros count. Stride: the kernel's size by default."""
-
-    d, op = 2, "avg_pool"
+    d = 1
 
 
-class AvgPool3d(_Pool):
-    """Mean over windows of three axes; padded zeros count. Stride: the kernel's size by default."""
+class MaxPool2d(_MaxPool):
+    """Maximum over windows of two axes; padded cells never win. Stride: the kernel's size by default; options as of `max_pool`."""
 
-    d, op = 3, "avg_pool"
+    d = 2
+
+
+class MaxPool3d(_MaxPool):
+    """Maximum over windows of three axes; padded cells never win. Stride: the kernel's size by default; options as of `max_pool`."""
+
+    d = 3
+
+
+class _AvgPool(_Pool):
+    op = "avg_pool"
+
+    def __init__(
+        self,
+        kernel: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        options = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad, "divisor_override": divisor_override}
+        super().__init__(kernel, stride, padding, **options)
+
+
+class AvgPool1d(_AvgPool):
+    """Mean over windows of one axis; padded zeros count. Stride: the kernel's size by default; options as of `avg_pool`."""
+
+    d = 1
+
+
+class AvgPool2d(_AvgPool):
+    """Mean over windows of two axes; padded zeros count. Stride: the kernel's size by default; options as of `avg_pool`."""
+
+    d = 2
+
+
+class AvgPool3d(_AvgPool):
+    """Mean over windows of three axes; padded zeros count. Stride: the kernel's size by default; options as of `avg_pool`."""
+
+    d = 3
+
+
+class _AdaptivePool(Module):
+    d = 0
+    op = ""
+
+    def __init__(self, size: int | Sequence[int | None] | None) -> None:
+        sizes = tuple(size) if isinstance(size, Sequence) else (size,) * self.d
+        self.size = tuple(None if n is None else positive(type(self).__name__, size=n)[0] for n in sizes)
+        if len(sizes) != self.d:
+            raise OptionError(f"{type(self).__name__}: size must have {self.d} entries, got {size!r}")
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return getattr(ops, self.op)(x, self.size)
+
+    def extra(self) -> str:
+        """The number of windows."""
+        return str(self.size)
+
+
+class AdaptiveAvgPool1d(_AdaptivePool):
+    """Mean over `size` windows that cover an axis; None keeps it as it is."""
+
+    d, op = 1, "adaptive_avg_pool"
+
+
+class AdaptiveAvgPool2d(_AdaptivePool):
+    """Mean over `size` windows that cover each of two axes, an int or two; None keeps an axis as it is."""
+
+    d, op = 2, "adaptive_avg_pool"
+
+
+class AdaptiveAvgPool3d(_AdaptivePool):
+    """Mean over `size` windows that cover each of three axes, an int or three; None keeps an axis as it is."""
+
+    d, op = 3, "adaptive_avg_pool"
+
+
+class AdaptiveMaxPool1d(_AdaptivePool):
+    """Maximum over `size` windows that cover an axis; None keeps it as it is."""
+
+    d, op = 1, "adaptive_max_pool"
+
+
+class AdaptiveMaxPool2d(_AdaptivePool):
+    """Maximum over `size` windows that cover each of two axes, an int or two; None keeps an axis as it is."""
+
+    d, op = 2, "adaptive_max_pool"
+
+
+class AdaptiveMaxPool3d(_AdaptivePool):
+    """Maximum over `size` windows that cover each of three axes, an int or three; None keeps an axis as it is."""
+
+    d, op = 3, "adaptive_max_pool"
 
 
 class _GlobalPool(Module):

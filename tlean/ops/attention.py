@@ -1,4 +1,4 @@
-"""Attention: softmax(Q Kᵀ/√h) V with a mask, and multi-head self-attention made of it.
+"""Attention: softmax(Q Kᵀ/√h) V with a mask.
 
 The kernels keep memory linear in the sequence length; the decompositions below, from which second derivatives come, hold the n × m scores.
 """
@@ -6,11 +6,10 @@ The kernels keep memory linear in the sequence length; the decompositions below,
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
-from ..errors import OptionError, ShapeError
-from ..shapes import Shape, size
+from ..errors import ShapeError
+from ..shapes import Shape, broadcast_shapes, size
 from .registry import Spec, defop
 from .samples import Arr, bad, good
 
@@ -18,20 +17,69 @@ from .samples import Arr, bad, good
 _LOW = -3e38
 
 
-def _check(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> None:
+def checked(q: Shape, k: Shape, v: Shape, mask: Shape | None, bias: Shape | None = None) -> Shape:
+    """The shape of the scores. Raises: ShapeError for shapes that do not go together."""
     if not len(q) == len(k) == len(v) >= 2:
         raise ShapeError("q, k and v must have equally many axes, at least two")
-    if not q[:-2] == k[:-2] == v[:-2]:
-        raise ShapeError("q, k and v must have the same leading axes")
+    lead = broadcast_shapes(("q", "k", "v"), (q[:-2], k[:-2], v[:-2]))
     if q[-1] != k[-1]:
         raise ShapeError(f"q and k must have the same number of features, not {q[-1]} and {k[-1]}")
     if k[-2] != v[-2]:
         raise ShapeError(f"k and v must have the same length, not {k[-2]} and {v[-2]}")
     if min(q[-2], k[-2], q[-1], v[-1]) < 1:
         raise ShapeError("sequences and features must have at least one element")
-    scores = (*q[:-1], k[-2])
-    if mask is not None and mask not in (scores[-2:], scores):
-        raise ShapeError(f"mask must have shape {scores[-2:]}" + (f" or {scores}" if len(scores) > 2 else ""))
+    scores = (*lead, q[-2], k[-2])
+    for name, part in (("mask", mask), ("bias", bias)):
+        if part is not None and (len(part) > len(scores) or any(d not in (1, n) for d, n in zip(part[::-1], scores[::-1], strict=False))):
+            raise ShapeError(f"{name} must broadcast to the shape of the scores, {scores}")
+    return scores
+
+
+def _even(q: Shape, k: Shape, v: Shape, mask: Shape | None) -> bool:
+    # Whether nothing broadcasts but a mask that all batch items share.
+    return q[:-2] == k[:-2] == v[:-2] and (mask is None or (mask[-2:] == (q[-2], k[-2]) and mask[:-2] in ((), q[:-2])))
+
+
+def runs(lead: Shape, part: Shape) -> tuple[int, int] | None:
+    """Which part of a mask or bias with leading axes `part` a batch item has: part (item // each) % parts. None if it cannot be said so."""
+    own = [k for k, d in enumerate(part) if d != 1]
+    if not own:
+        return 1, 1
+    first, last = own[0], own[-1] + 1
+    return None if part[first:last] != lead[first:last] else (size(lead[last:]), size(part))
+
+
+def place(lead: Shape, scores: Shape, part: Shape | None) -> Shape:
+    """Where batch items have their parts of a mask or bias: (each, parts, elements of a part, elements from one row to the next)."""
+    if part is None:
+        return 1, 1, 0, 0
+    each, parts = runs(lead, part[:-2]) or (1, 1)
+    return each, parts, part[-2] * part[-1], 0 if part[-2] == 1 else part[-1]
+
+
+def whole_part(ops: Any, part: Any, scores: Shape) -> Any:
+    """A mask or bias as the kernels take it: with all axes, whole rows, and leading axes of which a run of neighbours is its own."""
+    if part is None:
+        return None
+    shape = (1,) * (len(scores) - len(part.shape)) + tuple(part.shape)
+    wanted = (*(shape[:-2] if runs(scores[:-2], shape[:-2]) else scores[:-2]), shape[-2], scores[-1])
+    part = part if shape == tuple(part.shape) else ops.reshape(part, shape=shape)
+    return part if shape == wanted else ops.broadcast_to(part, shape=wanted)
+
+
+def attend(ops: Any, q: Any, k: Any, v: Any, mask: Any, bias: Any, causal: bool, scale: float) -> Any:
+    """Attention of arrays that broadcast, with a scale and a bias.
+
+    Args:
+        ops: the backend.
+        q, k, v: arrays of equally many axes.
+        mask, bias: what broadcasts to the scores; or None.
+        causal, scale: options.
+    """
+    scores = checked(*(tuple(x.shape) for x in (q, k, v)), *(None if x is None else tuple(x.shape) for x in (mask, bias)))
+    lead = scores[:-2]
+    q, k, v = (x if tuple(x.shape[:-2]) == lead else ops.broadcast_to(x, shape=(*lead, *x.shape[-2:])) for x in (q, k, v))
+    return ops._attention(q, k, v, whole_part(ops, mask, scores), whole_part(ops, bias, scores), causal=causal, scale=scale)
 
 
 def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
@@ -40,16 +88,19 @@ def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> t
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
 
 
-class _Weights:
-    # The attention weights by primitives. Blocked scores are selected away before the exponential and after it, never multiplied away.
-    def __init__(self, ops: Any, q: Any, k: Any, mask: Any, causal: bool) -> None:
+class Weights:
+    """The attention weights by primitives. Blocked scores are selected away before the exponential and after it, never multiplied away."""
+
+    def __init__(self, ops: Any, q: Any, k: Any, mask: Any, causal: bool, bias: Any = None, scale: float | None = None) -> None:
         self.ops = ops
-        self.factor = 1.0 / math.sqrt(q.shape[-1])
+        self.factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
         scores = ops.scale(ops.matmul(q, k, transpose_a=False, transpose_b=True), self.factor)
         self.shape = scores.shape
+        if bias is not None:
+            scores = ops.add(scores, ops.broadcast_to(bias, shape=self.shape))
         self.allowed = None
-        if mask is not None or causal:
-            self.allowed = ops._attention_allowed(mask, shape=self.shape, causal=causal)
+        if mask is not None or causal or bias is not None:
+            self.allowed = ops._attention_allowed(mask, bias, shape=self.shape, causal=causal)
         top = ops.detach(self.along(ops.reduce_max, self.select(scores, _LOW)))
         e = self.select(ops.exp(self.select(ops.sub(scores, top), 0.0)), 0.0)
         total = self.along(ops.reduce_sum, e)
@@ -69,28 +120,36 @@ class _Weights:
 
 
 def _mask_samples() -> list:
+    low = Arr((1, 4), "values", data=((0.0, -math.inf, 1.0, -3.0),))
     return [
-        good(Arr((3, 4), "bool"), shape=(3, 4), causal=False),
-        good(Arr((3, 4), "bool"), shape=(2, 3, 4), causal=True),
-        good(Arr((2, 3, 4), "bool"), shape=(2, 3, 4), causal=False),
-        good(None, shape=(2, 5, 3), causal=True),
-        good(None, shape=(2, 3), causal=False),
+        good(Arr((3, 4), "bool"), None, shape=(3, 4), causal=False),
+        good(Arr((3, 4), "bool"), None, shape=(2, 3, 4), causal=True),
+        good(Arr((2, 3, 4), "bool"), None, shape=(2, 3, 4), causal=False),
+        good(Arr((2, 1, 1, 4), "bool"), low, shape=(2, 3, 3, 4), causal=True, smooth=False),
+        good(None, low, shape=(3, 4), causal=False, smooth=False),
+        good(None, None, shape=(2, 5, 3), causal=True),
+        good(None, None, shape=(2, 3), causal=False),
     ]
 
 
-@defop("_attention_allowed", samples=_mask_samples, optional=("mask",), dtypes={"mask": "bool"}, differentiable=False)
-class AttentionAllowed:
-    """1 where a query (row) may attend to a key (column), else 0."""
+def _axes(part: Shape | None, shape: Shape) -> Shape | None:
+    return None if part is None else (1,) * (len(shape) - len(part)) + part
 
-    def options(mask, *, shape, causal, dtype=None):
+
+@defop("_attention_allowed", samples=_mask_samples, optional=("mask", "bias"), dtypes={"mask": "bool"}, differentiable=False)
+class AttentionAllowed:
+    """1 where a query (row) may attend to a key (column), else 0: where the mask is True and the bias not −∞."""
+
+    def options(mask, bias, *, shape, causal, dtype=None):
         return {"shape": shape, "causal": causal, "dtype": dtype}
 
-    def shape(mask, *, shape, causal, dtype):
+    def shape(mask, bias, *, shape, causal, dtype):
         return shape
 
-    def kernel_params(mask, *, shape, causal, dtype):
-        """Ints: batch, n, m, whether each batch item has its own mask, causal."""
-        return (size(shape[:-2]), *shape[-2:], mask is not None and len(mask) > 2, causal), ()
+    def kernel_params(mask, bias, *, shape, causal, dtype):
+        """Ints: batch, n, m, causal, then the places of mask and bias."""
+        places = (place(shape[:-2], shape, _axes(part, shape)) for part in (mask, bias))
+        return (size(shape[:-2]), *shape[-2:], causal, *(n for p in places for n in p)), ()
 
 
 def _sdpa_samples() -> list:
@@ -103,6 +162,8 @@ def _sdpa_samples() -> list:
         good((17, 3), (33, 3), (33, 5), causal=True),
         good((1, 1), (1, 1), (1, 1)),
         good((0, 3, 4), (0, 3, 4), (0, 3, 4)),
+        good((2, 3, 3, 4), (1, 3, 5, 4), (2, 1, 5, 2), Arr((2, 1, 1, 5), "bool"), causal=True),
+        good((2, 3, 4), (2, 5, 4), (2, 5, 2), Arr((3, 1), "bool")),
         bad("ShapeError", (3, 4), (5, 3), (5, 2)),
         bad("ShapeError", (3, 4), (5, 4), (6, 2)),
         bad("ShapeError", (2, 3, 4), (5, 4), (5, 2)),
@@ -131,11 +192,13 @@ class ScaledDotProductAttention:
         return {"causal": bool(causal)}
 
     def shape(q, k, v, mask, *, causal):
-        _check(q, k, v, mask)
-        return (*q[:-1], v[-1])
+        return (*checked(q, k, v, mask)[:-1], v[-1])
+
+    def in_parts(q, k, v, mask, *, causal):
+        return not _even(q, k, v, mask)
 
     def residual_specs(q, k, v, mask, *, causal):
-        return [Spec(q[:-1])]
+        return [Spec(q[:-1])] if _even(q, k, v, mask) else []
 
     def kernel_params(q, k, v, mask, *, causal):
         return _params(q, k, v, mask, causal)
@@ -144,7 +207,9 @@ class ScaledDotProductAttention:
         return (*ops._sdpa_grad(g, y, lse, q, k, v, mask, causal=causal), None)
 
     def decompose(ops, q, k, v, mask, *, causal):
-        return ops.matmul(_Weights(ops, q, k, mask, causal).p, v, transpose_a=False, transpose_b=False)
+        if not _even(*(tuple(x.shape) for x in (q, k, v)), None if mask is None else tuple(mask.shape)):
+            return attend(ops, q, k, v, mask, None, causal, 1.0 / math.sqrt(q.shape[-1]))
+        return ops.matmul(Weights(ops, q, k, mask, causal).p, v, transpose_a=False, transpose_b=False)
 
     def flops(q, k, v, mask, *, causal):
         return 2.0 * size(q[:-1]) * k[-2] * (q[-1] + v[-1]) * (0.5 if causal else 1.0)
@@ -168,14 +233,14 @@ class SdpaGrad:
         return {"causal": bool(causal)}
 
     def shape(g, y, lse, q, k, v, mask, *, causal):
-        _check(q, k, v, mask)
+        checked(q, k, v, mask)
         return [q, k, v]
 
     def kernel_params(g, y, lse, q, k, v, mask, *, causal):
         return _params(q, k, v, mask, causal)
 
     def decompose(ops, g, y, lse, q, k, v, mask, *, causal):
-        weights = _Weights(ops, q, k, mask, causal)
+        weights = Weights(ops, q, k, mask, causal)
         p = weights.p
         dp = ops.matmul(g, v, transpose_a=False, transpose_b=True)
         ds = ops.mul(p, ops.sub(dp, weights.along(ops.reduce_sum, ops.mul(p, dp))))
@@ -186,72 +251,3 @@ class SdpaGrad:
 
     def flops(g, y, lse, q, k, v, mask, *, causal):
         return 2.0 * size(q[:-1]) * k[-2] * (3 * q[-1] + 2 * v[-1]) * (0.5 if causal else 1.0)
-
-
-def _mha_samples() -> list:
-    return [
-        good((4, 6), (4, 6), (4, 6), (6, 4), (5, 4), num_heads=2),
-        good((4, 6), (4, 6), (4, 6), (6, 4), (2, 5, 4), num_heads=3),
-        good((3, 2), (3, 2), (3, 2), (2, 3), (4, 3), Arr((4, 4), "bool"), num_heads=1),
-        good((4, 4), (4, 4), (4, 4), (4, 4), (2, 3, 4), Arr((3, 3), "bool"), num_heads=2),
-        good((1, 1), (1, 1), (1, 1), (1, 1), (1, 1), num_heads=1),
-        bad("OptionError", (4, 6), (4, 6), (4, 6), (6, 4), (5, 4), num_heads=4),
-        bad("OptionError", (4, 6), (4, 6), (4, 6), (6, 4), (5, 4), num_heads=0),
-        bad("ShapeError", (4, 6), (4, 5), (4, 6), (6, 4), (5, 4), num_heads=1),
-        bad("ShapeError", (4, 6), (4, 6), (4, 6), (4, 6), (5, 4), num_heads=1),
-        bad("ShapeError", (4, 6), (4, 6), (4, 6), (6, 4), (5, 3), num_heads=1),
-        bad("ShapeError", (4, 6), (4, 6), (4, 6), (6, 4), (4,), num_heads=1),
-        bad("ShapeError", (4, 6), (4, 6), (4, 6), (6, 4), (0, 4), num_heads=1),
-        bad("ShapeError", (4, 6), (4, 6), (4, 6), (6, 4), (5, 4), Arr((4, 5), "bool"), num_heads=1),
-    ]
-
-
-@defop(
-    "multi_head_attention",
-    samples=_mha_samples,
-    optional=("mask",),
-    dtypes={"mask": "bool"},
-    algebraic=False,
-    source="Vaswani et al. 2017, section 3.2.2",
-)
-class MultiHeadAttention:
-    """Multi-head self-attention without biases: attention in each block of h columns of x·wq, x·wk, x·wv, joined and multiplied by wo."""
-
-    def options(wq, wk, wv, wo, x, mask=None, *, num_heads):
-        heads = operator.index(num_heads)
-        if heads < 1:
-            raise OptionError("num_heads must be at least 1")
-        if len(wq) == 2 and wq[1] % heads:
-            raise OptionError(f"num_heads must divide the {wq[1]} columns of wq")
-        return {"num_heads": heads}
-
-    def shape(wq, wk, wv, wo, x, mask, *, num_heads):
-        if len(wq) != 2 or not wq == wk == wv:
-            raise ShapeError("wq, wk and wv must have one shape with two axes: (D, heads * features)")
-        if wo != wq[::-1]:
-            raise ShapeError(f"wo must have shape {wq[::-1]}")
-        if len(x) not in (2, 3) or x[-1] != wq[0]:
-            raise ShapeError(f"x must have shape (n, {wq[0]}) or (N, n, {wq[0]})")
-        if min(*wq, x[-2]) < 1:
-            raise ShapeError("sequences and features must have at least one element")
-        if mask is not None and mask != (x[-2], x[-2]):
-            raise ShapeError(f"mask must have shape ({x[-2]}, {x[-2]})")
-        return x
-
-    def decompose(ops, wq, wk, wv, wo, x, mask, *, num_heads):
-        n, features = x.shape[-2], wq.shape[1] // num_heads
-        batch = size(x.shape[:-2])
-        rows = x if len(x.shape) == 2 else ops.reshape(x, shape=(batch * n, x.shape[-1]))
-
-        def heads(w):
-            # (N·n, D) -> (N·n, H·h) -> (N, n, H, h) -> (N, H, n, h)
-            columns = ops.matmul(rows, w, transpose_a=False, transpose_b=False)
-            return ops.permute(ops.reshape(columns, shape=(batch, n, num_heads, features)), axes=(0, 2, 1, 3))
-
-        y = ops.scaled_dot_product_attention(heads(wq), heads(wk), heads(wv), mask, causal=False)
-        joined = ops.reshape(ops.permute(y, axes=(0, 2, 1, 3)), shape=(batch * n, num_heads * features))
-        out = ops.matmul(joined, wo, transpose_a=False, transpose_b=False)
-        return out if out.shape == x.shape else ops.reshape(out, shape=x.shape)
-
-    def flops(wq, wk, wv, wo, x, mask, *, num_heads):
-        return 2.0 * size(x[:-1]) * (4.0 * size(wq) + 2.0 * x[-2] * wq[1])

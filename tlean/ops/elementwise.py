@@ -209,10 +209,8 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
         values = formula.values(options)
         return (size(broadcast_shapes(formula.inputs, shapes)),), tuple(values[p] for p in formula.parameters)
 
-    calls = sum(isinstance(t, ex.Call) for t in set(ex.subtrees(formula.tree)))
-
     def flops(*shapes: Shape, **options: Any) -> float:
-        return float(size(broadcast_shapes(formula.inputs, shapes)) * calls)
+        return float(size(broadcast_shapes(formula.inputs, shapes)) * ex.calls(formula.tree))
 
     # The registry reads inputs and options off the rule `shape`.
     shape.__signature__ = _signature(formula.inputs, tuple(options))  # type: ignore[attr-defined]

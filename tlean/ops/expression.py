@@ -18,9 +18,9 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import DTypeError
 from .formulas.vocabulary import VOCABULARY, cuda_functions
@@ -32,12 +32,18 @@ class Number:
 
     value: float | int
 
+    variables: ClassVar[frozenset[str]] = frozenset()
+
 
 @dataclass(frozen=True)
 class Variable:
     """An input, a parameter, or (in a gradient) the cotangent `g` or the output `y`."""
 
     name: str
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return frozenset((self.name,))
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,10 @@ class Call:
 
     function: str
     args: tuple[Tree, ...]
+    variables: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", frozenset().union(*(a.variables for a in self.args)))
 
 
 Tree = Number | Variable | Call
@@ -135,9 +145,9 @@ def subtrees(tree: Tree) -> Iterator[Tree]:
             yield from subtrees(arg)
 
 
-def variables(tree: Tree) -> set[str]:
+def variables(tree: Tree) -> frozenset[str]:
     """The names of the variables in the tree."""
-    return {t.name for t in subtrees(tree) if isinstance(t, Variable)}
+    return tree.variables
 
 
 def is_condition(tree: Tree) -> bool:
@@ -158,6 +168,12 @@ def smooth_variables(tree: Tree) -> set[str]:
 def cost(tree: Tree) -> int:
     """The work per element, roughly, in multiplications; a part that occurs twice counts once."""
     return sum(_COSTS.get(t.function, 1) for t in set(subtrees(tree)) if isinstance(t, Call))
+
+
+@functools.cache
+def calls(tree: Tree) -> int:
+    """The number of functions applied; a part that occurs twice counts once."""
+    return sum(isinstance(t, Call) for t in set(subtrees(tree)))
 
 
 def split_uniform(tree: Tree, uniform: set[str]) -> tuple[Tree, Tree, Tree] | None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from ..arguments import each
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
@@ -60,6 +61,7 @@ class OpDef:
     broadcasts: bool = False
     #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
     host: Callable[..., None] | None = None
+    loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
     source: str = ""
@@ -269,7 +271,7 @@ def _check_numbers(values: Iterable[Any]) -> None:
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
-_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "in_parts", "residual_specs", "flops")
+_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "in_parts", "residual_specs", "flops", "batch")
 
 
 def defop(
@@ -283,7 +285,7 @@ def defop(
     residuals: tuple[str, ...] = (),
     out_dtype: str = FLOAT,
     integers: IntegerForm | None = None,
-    kernel: str | None = None,
+    kernel: str | Callable[..., None] | None = None,
     view: bool = False,
     random: bool = False,
     updates: bool = False,
@@ -304,14 +306,13 @@ def defop(
         residuals: further outputs that only the op's own `vjp` sees, by keyword; the rule `residual_specs` gives their shapes.
         out_dtype: the kind of the output where it is not "float".
         integers: how the op computes with integers alone, where that is in integers.
-        kernel: the kernel's name, where it is not the op's.
+        kernel: the kernel's name, where it is not the op's; or a Python function on arrays in place of one (`OpDef.host`).
         view: the output is the first input's memory under another shape; no kernel runs.
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
         broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
         aliases: further names of the op.
-        algebraic: whether the op can be computed in exact rational arithmetic.
-        differentiable: False for ops whose every gradient is None by definition.
+        algebraic, differentiable: whether it can be computed in exact rational arithmetic; whether any gradient is not None by definition.
 
     Raises: OptionError if the name is taken.
     """
@@ -336,7 +337,7 @@ def defop(
             residuals=residuals,
             out_dtype=out_dtype,
             integers=integers,
-            kernel=kernel or name,
+            kernel=kernel if isinstance(kernel, str) else name,
             view=view,
             random=random,
             updates=updates,
@@ -347,6 +348,7 @@ def defop(
             algebraic=algebraic,
             differentiable=differentiable,
             flops=rules.flops,
+            host=kernel if callable(kernel) else None,
         )
         _ALIASES.update(dict.fromkeys(aliases, name))
         return op
@@ -369,7 +371,8 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
-    arguments = inspect.signature(function).parameters
+    code = function.__code__
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
@@ -398,11 +401,7 @@ def _named(message: str, name: str) -> str:
 
 def several(op: str, xs: Any) -> tuple[Any, ...]:
     """The arguments of an op that takes a sequence of arrays. Raises: ShapeError for what is no sequence."""
-    try:
-        return tuple(xs)
-    except (TypeError, NotImplementedError):
-        # The second is what a memoryview of several axes raises.
-        raise ShapeError(f"{op}: a sequence of arrays is expected, got {type(xs).__name__}") from None
+    return tuple(each(op, "arrays", xs, ShapeError))
 
 
 def whole(name: str, value: Any) -> int:
@@ -418,11 +417,9 @@ def array(ops: Any, x: Any, needed: str = "") -> Any:
 
     Raises: ShapeError for None where the argument is needed, under this name; DTypeError, ShapeError for what is no array.
     """
-    if x is None:
-        if needed:
-            raise ShapeError(f"{needed} is required, got None")
-        return None
-    if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
+    if x is None and needed:
+        raise ShapeError(f"{needed} is required, got None")
+    if x is None or (isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")):
         return x
     try:
         return ops.leaf(x)

@@ -13,7 +13,9 @@ class Arr:
     Kinds: `normal` (N(0,1)); `positive` (0.5 … 2.5); `unit` (−0.9 … 0.9); `above` (1.25 … 3);
     `fraction` (0.05 … 0.95); `away` (±(0.3 … 2): away from a kink at 0); `distinct`
     (well-separated values in random order: no ties); `int` (integers low … high−1, int64); `int32` (the same, int32, as
-    residuals hold positions); `bool`; or `values` (the literal `data`).
+    residuals hold positions); `bool`; or `values` (the literal `data`). Of square matrices, well conditioned, of multiples of 1/16:
+    `definite` (symmetric, positive definite), `regular` (far from the identity's order of rows), `triangular` (both triangles are usable);
+    of full rank `tall` and `wide`.
     """
 
     shape: tuple[int, ...] = ()

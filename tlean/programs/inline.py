@@ -57,7 +57,7 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
     if isinstance(ops, Graph):
         args, keywords = form.build([ops.ref(x) for x in xs])
         return record(ops, *args, **keywords) if program is ops else run_in(program, record, (ops, *args), keywords, first=False)
-    refs = [x if isinstance(x, RefBase) else ops.const(x) for x in xs]
+    refs = [x if isinstance(x, RefBase) else _leaf(ops, x) for x in xs]
     graph = _Capturing(ops, program if isinstance(program, Wrapped) else None)
     args, keywords = form.build([graph.arg(Spec(tuple(r.shape), r.dtype)) for r in refs])
     out, out_structure = tree.flatten(record(graph, *args, **keywords))
@@ -69,6 +69,12 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
         made.append(ops.apply(called, tuple(given[k] for k in used), {}))
     graph.forget()
     return tree.unflatten(out_structure, made)
+
+
+def _leaf(ops: Any, x: Any) -> Any:
+    # An array of integers keeps its dtype, as it does in a graph; plain numbers are the program's floats.
+    whole = str(getattr(x, "dtype", "")).startswith(("int", "uint", "bool"))
+    return ops._own_constant(x) if whole else ops.const(x)
 
 
 class _Capturing(Graph):

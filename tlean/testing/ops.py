@@ -271,5 +271,22 @@ def _drawn(declared: Any, rng: np.random.Generator) -> np.ndarray | None:
             return (rng.permutation(n).reshape(arr.shape) - n / 2) * 0.1
         case "normal":
             return rng.standard_normal(arr.shape)
+        case "definite" | "regular" | "triangular" | "tall" | "wide":
+            return _matrices(arr, rng)
         case _:
             raise OptionError(f"check_op: there is no kind of array named {arr.kind!r}")
+
+
+def _matrices(arr: Arr, rng: np.random.Generator) -> np.ndarray:
+    # Well-conditioned matrices of numbers of few bits.
+    n = min(arr.shape[-2:])
+    x = rng.uniform(-1.0, 1.0, arr.shape) / max(n, 1)
+    if arr.kind == "definite":
+        x = x + np.swapaxes(x, -1, -2) + np.diag(rng.uniform(2.5, 4.0, n))
+    elif arr.kind in ("tall", "wide"):
+        x[..., :n, :n] += np.diag(np.arange(1.0, n + 1.0) * 1.5)
+    elif arr.kind == "regular":
+        x = x + np.roll(np.diag(rng.uniform(1.5, 3.0, n) * rng.choice([-1.0, 1.0], n)), 1, axis=0)
+    else:
+        x = x + np.diag(rng.uniform(1.0, 2.0, n) * rng.choice([-1.0, 1.0], n))
+    return np.asarray(np.round(x * 16) / 16)

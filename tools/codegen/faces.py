@@ -238,8 +238,14 @@ def tape_methods() -> str:
 _COMPOSITE_INTEGERS = ("labels",)
 _COMPOSITE_ARRAYS = (
     "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "bias", "probs", "var", "anchor", "positive", "negative", "xs",
-    "operands",
+    "operands", "factor",
 )  # fmt: skip
+#: What distributions depend on: numbers, or values of the program.
+_PARAMETERS = ("loc", "scale", "low", "high", "concentration", "a", "b", "rate", "p")
+
+
+def _parameters(face: Face) -> list[str]:
+    return [p.name for p in face.parameters if p.name in _PARAMETERS] if face.name.startswith("random_") else []
 
 
 def _arrays(face: Face) -> list[str]:
@@ -251,10 +257,12 @@ def _arrays(face: Face) -> list[str]:
 
 def _with_refs(face: Face) -> str:
     # Array arguments are looked up by id (r), options pass as they are.
-    inputs = set(_arrays(face))
+    inputs, numbers = set(_arrays(face)), _parameters(face)
     parts = []
     for p in face.parameters:
-        parts.append(_passed(p, f"r({p.name})" if p.name in inputs else p.name))
+        # A float beside ids is a number.
+        value = f"r({p.name})" if p.name in inputs else p.name
+        parts.append(_passed(p, f"r({p.name}) if type({p.name}) is int else {p.name}" if p.name in numbers else value))
     return ", ".join(parts)
 
 
@@ -268,7 +276,7 @@ def functions() -> str:
         arrays = (
             list(face.record.inputs)
             if face.record is not None
-            else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS]
+            else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS or p.name in _parameters(face)]
         )
         variadic = face.record is not None and face.record.variadic
         several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)

@@ -142,7 +142,7 @@ def _methods_of_refs() -> str:
     # Every op as a method of its first argument.
     out = []
     for f in faces():
-        if f.name not in _NUMPY + _NO_METHODS:
+        if f.name not in _NUMPY + _NO_METHODS and not f.name.startswith("random_"):
             rest = _annotated(f, _same).partition(", ")[2]
             out.append(f"    def {f.name}(self, {rest}) -> {_result(f, 'TensorRef')}: ...\n")
     return "".join(out)

@@ -47,7 +47,7 @@ cdef class EagerCore:
     cdef call1(self, OpInfo op, object a, object name)
     cdef call2(self, OpInfo op, object a, object b, object name)
     cdef call(self, OpInfo op, tuple args, tuple values, object name)
-    cdef TensorRef call_any(self, OpInfo op, tuple args, tuple values, object name)
+    cdef object call_any(self, OpInfo op, tuple args, tuple values, object name)
     cdef void remember(self, OpInfo op, tuple infos, tuple values, Instance inst) noexcept
 
 

@@ -8,7 +8,7 @@ from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_ne
 from tlean._core.array cimport TL_F64, dtype_code, intern_shape, itemsize_of
 from tlean._core.array import dtype_name
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
-from tlean._core.kernel cimport TL_INDEX_OUT_OF_RANGE, TL_OK, TL_RAISED
+from tlean._core.kernel cimport TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_OK, TL_RAISED, TL_SINGULAR
 from tlean._core.plan.callback import take_failure
 from tlean._core.plan.plan cimport OUT_INPUT, Plan, check_status, plan_run, profiling
 
@@ -188,6 +188,10 @@ cdef int raise_failure(Instance inst, int status) except -1:
     if status == TL_INDEX_OUT_OF_RANGE:
         arguments = ", ".join(inst.record.describe_arguments(inst.specs))
         raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")
+    if status == TL_SINGULAR or status == TL_INDEFINITE:
+        arguments = ", ".join(inst.record.describe_arguments(inst.specs))
+        wanted = "invertible" if status == TL_SINGULAR else "positive definite"
+        raise_error("LinAlgError", f"{inst.name.lstrip('_')}: every matrix must be {wanted}, got {arguments}")
     raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
 
 

@@ -132,6 +132,16 @@ cdef OpInfo _unnamed(record):
     return info
 
 
+cdef object _body_among(object ops, tuple args):
+    # `w @ h`, in the body of a loop, of the tape's own w: the body, which captures w; else None.
+    for value in args:
+        if isinstance(value, RefBase) and type(value) is not TensorRef:
+            inside = getattr(value.ops, "encloses", None)
+            if inside is not None and inside(ops):
+                return value.ops
+    return None
+
+
 cdef tuple several(str op, object xs):
     # The arguments of an op that takes a sequence of arrays.
     try:

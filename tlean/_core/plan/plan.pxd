@@ -70,4 +70,10 @@ cdef int64_t profiling
 # where out_writer[j] >= 0. `scratch` has scratch_bytes bytes, 64-byte aligned.
 cdef check_status(Plan plan, int status)
 
+# Lets the handlers of signals run that came meanwhile; whether one raised.
+cdef bint interrupted() noexcept with gil
+
+# Notes which instruction (-1: none) and which iteration of a loop's body failed, for the error that the thread's plan is about to raise.
+cdef void failed_inside(void* body, int instruction, int64_t iteration) noexcept with gil
+
 cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from threading import get_ident
+from weakref import WeakValueDictionary
 
 from tlean._core.arena cimport LENT, TLBuffer, buffer_decref, buffer_incref, buffer_new, raise_error
 from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of, tensor_from_buffer, tensor_from_object
@@ -19,7 +20,8 @@ from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.plan.commit cimport Commit
 from tlean._core.plan.callback import take_failure
 from tlean._core.kernel cimport (
-    TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel,
+    TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_SINGULAR, TL_STATUS_BITS,
+    TL_STATUS_MASK, tl_kernel,
 )
 
 cdef extern from "Python.h":
@@ -251,6 +253,30 @@ cdef bint interrupted() noexcept with gil:
         return True
 
 
+# By thread: (body, instruction, iteration) of the loops that failed, the innermost first; what (name, program) a body belongs to.
+_inside = {}
+_bodies = WeakValueDictionary()
+
+
+cdef void failed_inside(void* body, int instruction, int64_t iteration) noexcept with gil:
+    _inside.setdefault(get_ident(), []).append((<size_t>body, instruction, iteration))
+
+
+def name_body(address, owner):
+    """Say what errors in a body are reported with: an object with its `title` and its `program`, for as long as that lives."""
+    _bodies[address] = owner
+
+
+cdef list failure_places():
+    # The loops that failed, the outermost first, as (where, program, instruction).
+    found = []
+    for body, instruction, iteration in reversed(_inside.pop(get_ident(), ())):
+        owner = _bodies[body]
+        where = owner.title if iteration < 0 else f"{owner.title}: iteration {iteration}"
+        found.append((where, owner.program, instruction))
+    return found
+
+
 cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char* accumulate, char* scratch) noexcept nogil:
     cdef void* near[ON_STACK]
     cdef void** pointers
@@ -288,7 +314,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
             tl_tally(&plan.ticks[i], nanoseconds() - begun)
         if count > ON_STACK:
             free(pointers)
-        if status != TL_OK:
+        if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
             return (i << TL_STATUS_BITS) | status
     return TL_OK
 
@@ -375,14 +401,21 @@ cdef not_finite(Plan plan, int instruction, double* found):
 cdef check_status(Plan plan, int status):
     if status == TL_OK:
         return
+    places = failure_places()
+    where = ": ".join([p[0] for p in places])
+    if status & TL_STATUS_MASK == TL_RAISED or status & TL_STATUS_MASK == TL_INTERRUPTED:
+        error = take_failure() if status & TL_STATUS_MASK == TL_RAISED else _interrupts.pop(get_ident())
+        if where:
+            error.add_note(f"in {where}")
+        raise error
     what = got = ""
-    if status & TL_STATUS_MASK == TL_RAISED:
-        raise take_failure()
-    if status & TL_STATUS_MASK == TL_INTERRUPTED:
-        raise _interrupts.pop(get_ident())
-    if plan.program is not None:
-        what = f"{plan.program.instruction_name(status >> TL_STATUS_BITS)}: "
-        got = f", got {plan.program.instruction_arguments(status >> TL_STATUS_BITS)}"
+    program, instruction = plan.program, status >> TL_STATUS_BITS
+    if places:
+        _, program, instruction = places[len(places) - 1]
+        what = f"{where}: "
+    if program is not None:
+        what += f"{program.instruction_name(instruction)}: "
+        got = f", got {program.instruction_arguments(instruction)}"
     if status & TL_STATUS_MASK == TL_INDEX_OUT_OF_RANGE:
         raise_error("IndexRangeError", f"{what}an index or label is out of range{got}")
     raise MemoryError(f"{what}no memory for a kernel's temporaries")

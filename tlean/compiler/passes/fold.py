@@ -23,7 +23,8 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
     for node in graph.nodes:
         most = _FOLD_LIMIT if node.inputs or target.fuses(node.record, works_in(graph, node)) else _MADE_LIMIT
         small = all(graph.specs[v].size <= most for v in node.outputs)
-        if small and not node.record.random and node.record.host is None and all(i is None or i in constant for i in node.inputs):
+        fixed = not node.record.random and node.record.host is None and node.record.loop is None
+        if small and fixed and all(i is None or i in constant for i in node.inputs):
             folded.append(node)
             constant.update(node.outputs)
         else:

@@ -116,9 +116,24 @@ def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
                 again |= {op.made: op for op in remade(graph, source.ops, v, item.kind[0]) if op.made not in own}
         # In the order of the groups that made them, which is one in which they may run.
         sources = sorted(set(read.values()), key=_position)
-        item.ops[:0] = [made for source in sources for op in source.ops if (made := again.pop(op.made, None))]
+        item.ops[:] = _first([made for source in sources for op in source.ops if (made := again.pop(op.made, None))], item.ops)
         if item.kind[0] >= MANY:
             home |= {op.made: item for op in item.ops if op.made not in home}
+
+
+def _first(again: Sequence[Bound], ops: Sequence[Bound]) -> list[Bound]:
+    # What is made again, then a group's own ops; what reads a value of theirs comes right after it.
+    missing = {op.made for op in (*again, *ops)}
+    result: list[Bound] = []
+    for op in (None, *ops):
+        if op is not None:
+            result.append(op)
+            missing.discard(op.made)
+        for other in again:
+            if other.made in missing and missing.isdisjoint(other.reads):
+                result.append(other)
+                missing.discard(other.made)
+    return result
 
 
 def _position(group: _Group) -> int:

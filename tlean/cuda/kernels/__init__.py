@@ -1,4 +1,4 @@
-"""The kernels, inline CUDA C: one module a family, each with a `FAMILY`."""
+"""The kernels, inline CUDA C: one module a family, each with a `FAMILY`; a module's `FURTHER` families share its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _FAMILIES = (
 @functools.cache
 def families() -> dict[str, Family]:
     """Every family by name."""
-    return {name: importlib.import_module(f".{name}", __name__).FAMILY for name in _FAMILIES}
+    modules = [importlib.import_module(f".{name}", __name__) for name in _FAMILIES]
+    return {f.name: f for module in modules for f in (module.FAMILY, *getattr(module, "FURTHER", ()))}
 
 
 @functools.cache

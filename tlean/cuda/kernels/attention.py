@@ -20,16 +20,38 @@ CHUNKS = (64, 128)
 _SOURCE = """
 enum { TILE = 64, DEPTH = 16, BLOCKED = 0x7fc0dead };
 
+/* Where an item has its part of an array of broadcast shape. */
+struct Place {
+    i64 each, parts, step, row;
+    __device__ i64 at(i64 item, i64 i, i64 j) const { return item / each % parts * step + i * row + j; }
+};
+#ifdef TL_BIASED
+/* A bias is added to the scaled scores; where it is -inf it blocks. */
+struct Sizes {
+    i64 batch, n, m, h, w, causal;
+    Place mask_at, bias_at;
+    const float *bias;
+    __device__ bool allowed(const unsigned char *mask, i64 item, i64 i, i64 j) const {
+        return i < n && j < m && !(causal && j > i) && !(mask && !mask[mask_at.at(item, i, j)]) &&
+               !(bias && bias[bias_at.at(item, i, j)] == -INFINITY);
+    }
+    __device__ float biased(float score, i64 item, i64 i, i64 j) const {
+        return bias && i < n && j < m ? score + bias[bias_at.at(item, i, j)] : score;
+    }
+};
+#define TL_BIAS_ARGUMENT , const float *bias
+#define TL_BIAS(s) s.bias = bias
+#else
 struct Sizes {
     i64 batch, n, m, h, w, own_mask, causal;
     __device__ bool allowed(const unsigned char *mask, i64 item, i64 i, i64 j) const {
         return i < n && j < m && !(causal && j > i) && !(mask && !mask[((own_mask ? item * n : 0) + i) * m + j]);
     }
+    __device__ __forceinline__ float biased(float score, i64 item, i64 i, i64 j) const { return score; }
 };
-
-extern "C" __global__ void k_allowed(float *y, const unsigned char *mask, Sizes s, i64 count) {
-    TL_EACH(i, count) y[i] = s.allowed(mask, i / (s.n * s.m), i / s.m % s.n, i % s.m) ? 1 : 0;
-}
+#define TL_BIAS_ARGUMENT
+#define TL_BIAS(s)
+#endif
 
 /* Four neighbours of a row, zeros past its end. */
 __device__ __forceinline__ float4 four_of(const float *row, int f, int width, bool inside) {
@@ -164,7 +186,7 @@ __device__ __forceinline__ void forward(
             float now = top[i];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                score[i][j] *= scale;
+                score[i][j] = s.biased(score[i][j] * scale, item, first + y + i, j0 + x + j);
                 open[j] = !some || s.allowed(mask, item, first + y + i, j0 + x + j);
                 if (open[j]) now = fmaxf(now, score[i][j]);
             }
@@ -209,8 +231,9 @@ extern "C" __global__ void k_row_dots(float *dots, const float *g, const float *
 struct Slopes {
     const float *lse, *dots;
     float scale;
-    __device__ __forceinline__ void of(float &score, float &slope, i64 row) const {
-        score = expf(score * scale - lse[row]);
+    __device__ __forceinline__ void of(float &score, float &slope, const Sizes &s, i64 item, i64 i, i64 j) const {
+        const i64 row = item * s.n + i;
+        score = expf(s.biased(score * scale, item, i, j) - lse[row]);
         slope = score * (slope - dots[row]) * scale;
     }
 };
@@ -235,7 +258,7 @@ __device__ __forceinline__ void grad_q(
 #pragma unroll
         for (int e = 0; e < 16; e++) {
             const int i = e / 4, j = e % 4, row = first + y + i;
-            if (!some || s.allowed(mask, item, row, j0 + x + j)) slopes.of(score[i][j], slope[i][j], item * s.n + row);
+            if (!some || s.allowed(mask, item, row, j0 + x + j)) slopes.of(score[i][j], slope[i][j], s, item, row, j0 + x + j);
             else slope[i][j] = __uint_as_float(BLOCKED);
         }
         weights.put(slope);
@@ -266,7 +289,7 @@ __device__ __forceinline__ void grad_kv(
 #pragma unroll
         for (int e = 0; e < 16; e++) {
             const int j = e / 4, i = e % 4, row = i0 + x + i;
-            if (!some || s.allowed(mask, item, row, first + y + j)) slopes.of(score[j][i], slope[j][i], item * s.n + row);
+            if (!some || s.allowed(mask, item, row, first + y + j)) slopes.of(score[j][i], slope[j][i], s, item, row, first + y + j);
             else score[j][i] = slope[j][i] = __uint_as_float(BLOCKED);
         }
         weights.put(score);
@@ -282,21 +305,67 @@ __device__ __forceinline__ void grad_kv(
 """
 
 
+_ALONE = """
+struct Allowed {
+    i64 batch, n, m, causal;
+    Place mask_at, bias_at;
+};
+extern "C" __global__ void k_allowed(float *y, const unsigned char *mask, const float *bias, Allowed s, i64 count) {
+    TL_EACH(e, count) {
+        const i64 item = e / (s.n * s.m), i = e / s.m % s.n, j = e % s.m;
+        const bool blocked = (s.causal && j > i) || (mask && !mask[s.mask_at.at(item, i, j)]) ||
+                             (bias && bias[s.bias_at.at(item, i, j)] == -INFINITY);
+        y[e] = blocked ? 0 : 1;
+    }
+}
+"""
+
+#: The gradient of a bias: an element is the sum over the items, and over the queries, that have it.
+_BIAS_GRAD = """
+extern "C" __global__ void k_attention_bias_grad(
+    float *to, const float *g, const float *lse, const float *dots, const float *q, const float *k, const float *v,
+    const unsigned char *mask, Sizes s, const float *bias, float scale, i64 count
+) {
+    s.bias = bias;
+    const Place &p = s.bias_at;
+    TL_EACH(e, count) {
+        const i64 part = e / p.step, j = e % s.m, row = e % p.step / s.m;
+        float sum = 0;
+        for (i64 turn = 0; turn < s.batch / p.parts; turn++) {
+            const i64 item = (turn / p.each * p.parts + part) * p.each + turn % p.each;
+            for (i64 i = p.row ? row : 0; i < (p.row ? row + 1 : s.n); i++) {
+                if (!s.allowed(mask, item, i, j)) continue;
+                float score = 0, slope = 0;
+                for (i64 f = 0; f < s.h; f++) score += q[(item * s.n + i) * s.h + f] * k[(item * s.m + j) * s.h + f];
+                for (i64 f = 0; f < s.w; f++) slope += g[(item * s.n + i) * s.w + f] * v[(item * s.m + j) * s.w + f];
+                const i64 at = item * s.n + i;
+                sum += expf(s.biased(score * scale, item, i, j) - lse[at]) * (slope - dots[at]);
+            }
+        }
+        to[e] = sum;
+    }
+}
+"""
+
+
 def _kernels(chunk: int) -> str:
     rest = "const float *g, const float *lse, const float *dots, const float *q, const float *k, const float *v, const unsigned char *mask"
     return f"""
 extern "C" __global__ void __launch_bounds__(256, 2) k_attention_{chunk}(
-    float *y, float *lse, const float *q, const float *k, const float *v, const unsigned char *mask, Sizes s, float scale
+    float *y, float *lse, const float *q, const float *k, const float *v, const unsigned char *mask, Sizes s TL_BIAS_ARGUMENT, float scale
 ) {{
+    TL_BIAS(s);
     forward<{chunk}>(y, lse, q, k, v, mask, s, scale);
 }}
-extern "C" __global__ void __launch_bounds__(256, 2) k_attention_dq_{chunk}(float *dq, {rest}, Sizes s, float scale) {{
+extern "C" __global__ void __launch_bounds__(256, 2) k_attention_dq_{chunk}(float *dq, {rest}, Sizes s TL_BIAS_ARGUMENT, float scale) {{
+    TL_BIAS(s);
     const Slopes slopes = {{lse, dots, scale}};
     grad_q<{chunk}>(dq, g, slopes, q, k, v, mask, s);
 }}
 extern "C" __global__ void __launch_bounds__(256, {2 if chunk == 64 else 1}) k_attention_dkv_{chunk}(
-    float *dk, float *dv, {rest}, Sizes s, float scale
+    float *dk, float *dv, {rest}, Sizes s TL_BIAS_ARGUMENT, float scale
 ) {{
+    TL_BIAS(s);
     const Slopes slopes = {{lse, dots, scale}};
     grad_kv<{chunk}>(dk, dv, g, slopes, q, k, v, mask, s);
 }}
@@ -304,39 +373,70 @@ extern "C" __global__ void __launch_bounds__(256, {2 if chunk == 64 else 1}) k_a
 
 
 def allowed(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    batch, n, m, own, causal = ints
-    return Plan((flat("k_allowed", batch * n * m, Out(0), In(0), (batch, n, m, 1, 1, own, causal)),))
+    batch, n, m = ints[:3]
+    return Plan((flat("k_allowed", batch * n * m, Out(0), In(0), In(1), tuple(ints)),))
 
 
-def _tiled(function: str, batch: int, rows: int, features: int, ints: Sequence[int], *args: Argument) -> Launch:
+def _tiled(function: str, batch: int, rows: int, features: int, *args: Argument) -> Launch:
     # One block for each 64 rows of an item, and for each chunk of features.
     chunk = next((c for c in CHUNKS if features <= c), CHUNKS[-1])
     grid = (batch * ceil_div(rows, TILE), ceil_div(features, chunk), 1)
-    return Launch(f"{function}_{chunk}", (*args, tuple(ints), 1.0 / sqrt(ints[3])), grid)
+    return Launch(f"{function}_{chunk}", args, grid)
 
 
 def attention(ints: Sequence[int], floats: Sequence[float]) -> Plan:
-    batch, n, _, _, w = ints[:5]
-    return Plan((_tiled("k_attention", batch, n, w, ints, Out(0), Out(1), In(0), In(1), In(2), In(3)),))
+    batch, n, _, h, w = ints[:5]
+    return Plan((_tiled("k_attention", batch, n, w, Out(0), Out(1), In(0), In(1), In(2), In(3), tuple(ints), 1.0 / sqrt(h)),))
 
 
 def attention_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     # Inputs: g, y, lse, q, k, v, mask.
+    return _grads(ints, (tuple(ints), 1.0 / sqrt(ints[3])))
+
+
+def _dots(ints: Sequence[int]) -> Launch:
+    batch, n, w = ints[0], ints[1], ints[4]
+    return Launch("k_row_dots", (Scratch(0), In(0), In(1), w, batch * n), (ceil_div(batch * n, 8), 1, 1))
+
+
+def _grads(ints: Sequence[int], last: tuple[Argument, ...]) -> Plan:
     batch, n, m, h, w = ints[:5]
-    rest = (In(0), In(2), Scratch(0), In(3), In(4), In(5), In(6))
-    return Plan(
-        (
-            Launch("k_row_dots", (Scratch(0), In(0), In(1), w, batch * n), (ceil_div(batch * n, 8), 1, 1)),
-            _tiled("k_attention_dq", batch, n, h, ints, Out(0), *rest),
-            _tiled("k_attention_dkv", batch, m, max(h, w), ints, Out(1), Out(2), *rest),
-        ),
-        (4 * batch * n,),
-    )
+    rest = (In(0), In(2), Scratch(0), In(3), In(4), In(5), In(6), *last)
+    dq = _tiled("k_attention_dq", batch, n, h, Out(0), *rest)
+    dkv = _tiled("k_attention_dkv", batch, m, max(h, w), Out(1), Out(2), *rest)
+    return Plan((_dots(ints), dq, dkv), (4 * batch * n,))
 
 
+def biased(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    batch, n, _, _, w = ints[:5]
+    last = ((*ints, 0), In(4), floats[0])
+    return Plan((_tiled("k_attention", batch, n, w, Out(0), Out(1), In(0), In(1), In(2), In(3), *last),))
+
+
+def biased_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    # Inputs: g, y, lse, q, k, v, mask, bias.
+    return _grads(ints, ((*ints, 0), In(7), floats[0]))
+
+
+def bias_grad(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    batch, n, parts, step = ints[0], ints[1], ints[11], ints[12]
+    inputs = (In(0), In(2), Scratch(0), In(3), In(4), In(5), In(6))
+    last = flat("k_attention_bias_grad", parts * step, Out(0), *inputs, (*ints, 0), In(7), floats[0])
+    return Plan((_dots(ints), last), (4 * batch * n,))
+
+
+_TILES = "".join(map(_kernels, CHUNKS))
 FAMILY = Family(
     "attention",
-    COMMON + _SOURCE + "".join(map(_kernels, CHUNKS)),
+    COMMON + _SOURCE + _ALONE + _TILES,
     {"_attention_allowed": allowed, "scaled_dot_product_attention": attention, "_sdpa_grad": attention_grad},
     contract=True,
+)
+FURTHER = (
+    Family(
+        "biased_attention",
+        COMMON + "#define TL_BIASED 1\n" + _SOURCE + _BIAS_GRAD + _TILES,
+        {"_attention": biased, "_attention_grad": biased_grad, "_attention_bias_grad": bias_grad},
+        contract=True,
+    ),
 )

@@ -1,5 +1,5 @@
 """Losses by name, made of other ops."""
 
-from . import classes, distances, pairs
+from . import classes, distances, margins, pairs, sequences
 
-__all__ = ["classes", "distances", "pairs"]
+__all__ = ["classes", "distances", "margins", "pairs", "sequences"]

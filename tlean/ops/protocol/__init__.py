@@ -29,11 +29,14 @@ from .conv import ConvOps
 from .creation import CreationOps
 from .elementary import FunctionOps
 from .elementwise import ElementwiseOps
+from .images import ImageOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
 from .linalg import LinalgOps
 from .logic import LogicOps
 from .loss import LossOps
+from .losses import MarginLossOps
+from .matrices import DecompositionOps, MatrixOps
 from .norm import NormOps
 from .order import OrderOps
 from .pool import PoolOps
@@ -57,11 +60,15 @@ class Ops(
     ReduceOps,
     OrderOps,
     LinalgOps,
+    MatrixOps,
+    DecompositionOps,
     ConvOps,
     PoolOps,
+    ImageOps,
     NormOps,
     AttentionOps,
     LossOps,
+    MarginLossOps,
     RandomOps,
     Protocol,
 ):

@@ -11,21 +11,35 @@ class AttentionOps(Protocol):
     """Attention."""
 
     def scaled_dot_product_attention(
-        self, q: Ref, k: Ref, v: Ref, mask: Mask | None = None, causal: bool = False, *, name: str | None = None
+        self,
+        q: Ref,
+        k: Ref,
+        v: Ref,
+        mask: Mask | None = None,
+        causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+        *,
+        name: str | None = None,
     ) -> Ref:
-        """Scaled dot-product attention: y = softmax(Q Kᵀ/√h) V, the softmax along each row.
+        """Scaled dot-product attention: y = softmax(scale · Q Kᵀ + mask) V, the softmax along each row.
 
-        Blocked scores are excluded exactly; a row with every score blocked gives zeros and no gradient.
+        Blocked scores are excluded exactly; a row with every score blocked gives zeros and no gradient. The leading axes of q, k and v
+        broadcast. No array of n × m scores is made, unless for the gradient of such a mask or for second derivatives.
 
         Args:
             q: queries, `(*k, n, h)`.
             k: keys, `(*k, m, h)`.
             v: values, `(*k, m, v)`.
-            mask: `(n, m)` or `(*k, n, m)`, bool, True = may attend; None for all.
+            mask: an array that broadcasts to `(*k, n, m)`; of bool, True = may attend; of floats, it is added to the scaled scores, −∞
+                blocks, and it has a gradient; None for all.
             causal: query i attends to keys j ≤ i only (aligned top-left); joins with `mask`.
+            scale: what Q Kᵀ is multiplied by, a plain number; None means 1/√h.
+            enable_gqa: whether the third axis from the end holds heads, of which k and v may have fewer than q: a head of theirs is for
+                as many neighbouring heads of q.
 
         Returns: `(*k, n, v)`.
-        Raises: ShapeError if the sizes do not fit or a sequence or feature axis is empty.
+        Raises: ShapeError if the sizes do not fit or a sequence or feature axis is empty, or if the heads of k do not divide those of q.
         Source: Vaswani et al. 2017, equation 1; computed in tiles as in Dao et al. 2022.
         """
         ...

@@ -16,7 +16,7 @@ class ConvOps(Protocol):
         b: Ref | None,
         x: Ref,
         stride: Ints = 1,
-        padding: Ints = 0,
+        padding: Ints | str = 0,
         dilation: Ints = 1,
         groups: int = 1,
         *,
@@ -32,11 +32,14 @@ class ConvOps(Protocol):
             b: `(outC,)`, or None for no bias.
             x: `(inC, *in)`, or `(N, inC, *in)`.
             stride, padding, dilation: an int, or one for each spatial axis; stride, dilation ≥ 1, padding ≥ 0.
+                Padding may also be "valid", which is 0, or "same" at stride 1, where out = in: dil(k − 1) zeros along an axis, where that
+                is odd one more behind than before.
             groups: how many independent groups the channels fall into; divides inC and outC.
 
         Returns: `(outC, *out)` or `(N, outC, *out)`, out = ⌊(in + 2p − dil(k − 1) − 1)/s⌋ + 1.
         Raises: ShapeError, naming the sizes, if the channels do not fit, there are none, the kernel is empty or larger than the padded
-            input, or a stride is < 1; OptionError if an option does not have one entry for each spatial axis.
+            input, or a stride is < 1; OptionError if an option does not have one entry for each spatial axis, or padding is "same" with a
+            stride other than 1 or another word.
         Rounding: on the CPU, kernels of 3 × 3 (× 3) cells at stride 1 with enough channels, and their gradients, are computed in float32
             by Winograd's F(4×4, 3×3), on average with 2 to 3 times the error of the sums above. The error of an output is below
             5e−6 ‖w‖ ‖x‖, 2-norms over the filter and the window of that output alone: tiles of 4 × 4 outputs are computed by the sums
@@ -53,7 +56,7 @@ class ConvOps(Protocol):
         b: Ref | None,
         x: Ref,
         stride: Ints = 1,
-        padding: Ints = 0,
+        padding: Ints | str = 0,
         dilation: Ints = 1,
         groups: int = 1,
         *,

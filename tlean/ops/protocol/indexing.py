@@ -324,3 +324,28 @@ class IndexingOps(Protocol):
         Derivative: g to x, g[i, :] to v.
         """
         ...
+
+    def embedding_bag(
+        self,
+        table: Ref,
+        indices: Index,
+        offsets: Index | None = None,
+        mode: str = "mean",
+        weights: Ref | None = None,
+        *,
+        name: str | None = None,
+    ) -> Ref:
+        """The rows of a table that each bag of indices names, as one: their sum, mean or maximum; a composite.
+
+        Args:
+            table: `(count, size)`.
+            indices: integer, `(N, n)`: a bag each row; with offsets `(n,)`, one bag after another.
+            offsets: integer, `(N,)`: where each bag begins, the first at 0, ascending; or None.
+            mode: "sum", "mean" or "max".
+            weights: of each index, its shape, with "sum"; or None.
+
+        Returns: `(N, size)`; zeros for an empty bag.
+        Raises: IndexRangeError for an index out of range; OptionError for another mode; ShapeError if the shapes do not go together.
+        Derivative: at each row of the table the sum of g over the bags that name it.
+        """
+        ...

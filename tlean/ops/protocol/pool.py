@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
-from .ref import Ints, Ref
+from .ref import Index, Ints, Ref
 
 
 class PoolOps(Protocol):
@@ -19,6 +19,8 @@ class PoolOps(Protocol):
         stride: Ints | None = None,
         padding: Ints = 0,
         pad_value: float = -inf,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -28,10 +30,12 @@ class PoolOps(Protocol):
             x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
             kernel: the window, d sizes.
             stride: an int or d of them, ≥ 1; None means `kernel`.
-            padding: an int or d of them, at most half of the kernel.
+            padding: an int or d of them, at most half of what the kernel spans.
             pad_value: what padded cells hold; with 0.0 they take part as zeros (and a zero that wins has no gradient to give).
+            dilation: an int or d of them, ≥ 1: the distance between neighbouring cells of a window.
+            ceil_mode: rounds the number of windows up: the last one may hang over the end, unless it would begin in the padding there.
 
-        Returns: `(C, *out)` or `(N, C, *out)`, out = ⌊(in + 2p − k)/s⌋ + 1.
+        Returns: `(C, *out)` or `(N, C, *out)`, out = ⌊(in + 2p − dil(k − 1) − 1)/s⌋ + 1.
         Raises: ShapeError, naming the sizes, if the kernel is empty or larger than the padded input, padding > kernel/2, a stride is < 1,
             there are no channels, or x does not have d + 1 or d + 2 axes; OptionError if an option does not have d entries.
         Derivative: g to the first maximum in row-major order (the first NaN, where there is one), 0 elsewhere.
@@ -39,18 +43,110 @@ class PoolOps(Protocol):
         """
         ...
 
-    def avg_pool(self, x: Ref, kernel: Sequence[int], stride: Ints | None = None, padding: Ints = 0, *, name: str | None = None) -> Ref:
-        """Mean over a window; padded cells count as zeros, so the divisor is always the size of the whole kernel.
+    def max_pool_with_indices(
+        self,
+        x: Ref,
+        kernel: Sequence[int],
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+        *,
+        name: str | None = None,
+    ) -> tuple[Ref, Ref]:
+        """`max_pool`, and where each maximum is: its number in its plane, row-major; a composite.
+
+        `max_unpool` takes the two.
+
+        Args:
+            x, kernel, stride, padding, dilation, ceil_mode: as for `max_pool`.
+
+        Returns: `(C, *out)` or `(N, C, *out)`, twice: the maxima; their places, int64.
+        Raises: as `max_pool`.
+        Derivative: as of `max_pool`; none of the places.
+        """
+        ...
+
+    def max_unpool(
+        self,
+        x: Ref,
+        indices: Index,
+        kernel: Sequence[int],
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        size: Ints | None = None,
+        *,
+        name: str | None = None,
+    ) -> Ref:
+        """Zeros with x at the places that `max_pool_with_indices` gave; of several at one place the last; a composite.
+
+        Args:
+            x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
+            indices: integer, x's shape: places in a plane of the result.
+            kernel: the window, d sizes.
+            stride: an int or d of them, ≥ 1; None means `kernel`.
+            padding: an int or d of them.
+            size: of the result along the spatial axes; None means (in − 1)s − 2p + k.
+
+        Returns: `(C, *size)` or `(N, C, *size)`.
+        Raises: ShapeError if x and indices differ in shape or do not go with the kernel; IndexRangeError for a place outside.
+        Derivative: g at the places.
+        """
+        ...
+
+    def adaptive_avg_pool(self, x: Ref, size: Sequence[int | None], *, name: str | None = None) -> Ref:
+        """Mean over windows that cover x, as many as are asked for: window i of o covers cells ⌊i·n/o⌋ to ⌈(i + 1)n/o⌉ − 1; a composite.
+
+        Args:
+            x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
+            size: the number of windows along each of d axes; None means one for each cell.
+
+        Returns: `(C, *size)` or `(N, C, *size)`.
+        Raises: ShapeError if a size is < 1 or x does not have d + 1 or d + 2 axes; OptionError if size is no tuple of 1, 2 or 3 ints.
+        Derivative: g divided by the number of cells of a window, to each of them.
+        """
+        ...
+
+    def adaptive_max_pool(self, x: Ref, size: Sequence[int | None], *, name: str | None = None) -> Ref:
+        """Maximum over windows that cover x, as many as are asked for; a composite.
+
+        Args:
+            x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
+            size: as for `adaptive_avg_pool`.
+
+        Returns: `(C, *size)` or `(N, C, *size)`.
+        Raises: as `adaptive_avg_pool`.
+        Derivative: g to the first maximum of a window in row-major order.
+        """
+        ...
+
+    def avg_pool(
+        self,
+        x: Ref,
+        kernel: Sequence[int],
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+        *,
+        name: str | None = None,
+    ) -> Ref:
+        """Mean over a window; padded cells count as zeros, so the divisor is the size of the whole kernel unless an option says otherwise.
 
         Args:
             x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
             kernel: the window, d sizes.
             stride: an int or d of them, ≥ 1; None means `kernel`.
             padding: an int or d of them, at most half of the kernel.
+            ceil_mode: rounds the number of windows up: the last one may hang over the end, unless it would begin in the padding there.
+                Cells beyond the padding do not count.
+            count_include_pad: False divides by the number of cells inside x alone.
+            divisor_override: what to divide the sum by instead, an int other than 0.
 
         Returns: `(C, *out)` or `(N, C, *out)`, out = ⌊(in + 2p − k)/s⌋ + 1.
-        Raises: as `max_pool`.
-        Derivative: g divided by the kernel's size, to every cell of the window.
+        Raises: as `max_pool`; OptionError if divisor_override is 0 or no int.
+        Derivative: g divided by the divisor, to every cell of the window.
         Source: Dumoulin & Visin 2016, chapter 3.
         """
         ...

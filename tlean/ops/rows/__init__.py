@@ -1,5 +1,5 @@
 """Ops on entries, rows and boxes that are named by number."""
 
-from . import named, take, write
+from . import bags, named, take, write
 
-__all__ = ["named", "take", "write"]
+__all__ = ["bags", "named", "take", "write"]

@@ -9,10 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import attention, conv, convert, create, indexing, integers, layout, linalg, loss, norm, optim, pool, random, reduce, statistics
+from . import (
+    attention,
+    conv,
+    convert,
+    create,
+    indexing,
+    integers,
+    layout,
+    linalg,
+    loss,
+    matrices,
+    norm,
+    optim,
+    pool,
+    random,
+    reduce,
+    statistics,
+)  # fmt: skip
 
 DEFINITIONS: dict[str, Callable] = {}
-for _family in (convert, integers, layout, indexing, reduce, statistics, linalg, conv, pool, norm, attention, loss, random, optim):
+for _family in (
+    convert,
+    integers,
+    layout,
+    indexing,
+    reduce,
+    statistics,
+    linalg,
+    matrices,
+    conv,
+    pool,
+    norm,
+    attention,
+    loss,
+    random,
+    optim,
+):
     DEFINITIONS.update(_family.DEFINITIONS)
 
 CREATORS: dict[str, Callable] = {
@@ -22,6 +55,8 @@ CREATORS: dict[str, Callable] = {
     "_attention_allowed": attention.attention_allowed,
     "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,
+    "_rand_normal": random.rand_normal,
+    "_rand_integers": random.rand_integers,
 }
 
 __all__ = ["CREATORS", "DEFINITIONS"]

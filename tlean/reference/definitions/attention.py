@@ -8,34 +8,45 @@ from .linalg import matmul
 from .scalars import exp, number, sqrt, zeros
 
 
-def _allowed(mask, shape, causal):
+def _allowed(mask, shape, causal, bias=None):
     """Whether query i may attend to key j, for an array of scores (…, n, m)."""
     allowed = np.ones(shape, dtype=bool)
     if mask is not None:
         allowed &= mask.astype(bool)
+    if bias is not None:
+        allowed &= bias != -np.inf
     if causal:
         allowed &= np.tri(*shape[-2:], dtype=bool)
     return allowed
 
 
-def attention_allowed(dtype, mask, *, shape, causal):
+def attention_allowed(dtype, mask, bias, *, shape, causal):
     like = np.empty((), dtype=dtype)
-    return np.where(_allowed(mask, shape, causal), number(1, like), number(0, like))
+    return np.where(_allowed(mask, shape, causal, bias), number(1, like), number(0, like))
 
 
-def scaled_dot_product_attention(q, k, v, mask=None, *, causal=False):
-    h = q.shape[-1]
+def attention(q, k, v, mask, bias, *, causal, scale):
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    q, k, v = (np.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (q, k, v))
     y = zeros((*q.shape[:-1], v.shape[-1]), q)
-    allowed = _allowed(mask, (*q.shape[:-1], k.shape[-2]), causal)
+    shape = (*q.shape[:-1], k.shape[-2])
+    allowed = _allowed(mask, shape, causal, bias)
+    more = None if bias is None else np.broadcast_to(bias, shape)
     for *batch, i in np.ndindex(q.shape[:-1]):
         b = tuple(batch)
         keys = np.flatnonzero(allowed[(*b, i)])
         if len(keys) == 0:
             continue
-        scores = np.sum(q[(*b, i)] * k[b][keys], axis=-1) / sqrt(number(h, q))
+        scores = np.sum(q[(*b, i)] * k[b][keys], axis=-1) * scale
+        if more is not None:
+            scores = scores + more[(*b, i)][keys]
         weights = exp(scores - np.max(scores))
         y[(*b, i)] = np.sum((weights / np.sum(weights))[:, np.newaxis] * v[b][keys], axis=0)
     return y
+
+
+def scaled_dot_product_attention(q, k, v, mask=None, *, causal=False):
+    return attention(q, k, v, mask, None, causal=causal, scale=1 / sqrt(number(q.shape[-1], q)))
 
 
 def multi_head_attention(wq, wk, wv, wo, x, mask=None, *, num_heads):
@@ -55,6 +66,7 @@ def _project(x, w):
 
 
 DEFINITIONS = {
+    "_attention": attention,
     "scaled_dot_product_attention": scaled_dot_product_attention,
     "multi_head_attention": multi_head_attention,
 }

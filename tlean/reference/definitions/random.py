@@ -59,6 +59,107 @@ def rand_uniform(dtype, seed, *, shape):
     return out.reshape(shape)
 
 
+def _pair(words: tuple[int, int, int, int], part: int, single: bool) -> tuple[float, int, float]:
+    # The uniform number and the angle (a quarter turn, and how many more of an eighth) of a pair of normal numbers.
+    if single:
+        u, turn = words[2 * part], words[2 * part + 1]
+        # Rounded as float32 has it, since ln u is near 0 where u is near 1.
+        radius, angle, bits = float(np.float32(u >> 1) * np.float32(2.0**-31) + np.float32(2.0**-32)), turn, 32
+    else:
+        radius = ((words[0] >> 5) * 2**26 + (words[1] >> 6) + 1) * 2.0**-53
+        angle, bits = words[2] + _WORD * words[3], 64
+    quarter, rest = divmod(angle, 1 << (bits - 2))
+    # In two's complement: rest from −2^(bits − 3) on.
+    rest -= (1 << (bits - 2)) if rest >> (bits - 3) else 0
+    return radius, quarter, rest * 2.0 ** (2 - bits)
+
+
+def rand_normal(dtype, seed, *, shape):
+    single = np.dtype(dtype) == np.float32
+    out = np.empty(math.prod(shape), dtype)
+    for i in range(out.size):
+        block, place = divmod(i, 4 if single else 2)
+        words = philox4x32((block % _WORD, block // _WORD, 0, 0), _key(seed))
+        u, quarter, part = _pair(words, place // 2, single)
+        angle = 0.5 * math.pi * part
+        # cos and sin of the angle a quarter turn further, `quarter` times.
+        cosine, sine = ((math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle)))[quarter % 2]
+        sign = -1.0 if quarter >= 2 else 1.0
+        out[i] = math.sqrt(-2.0 * math.log(u)) * sign * (sine if place % 2 else cosine)
+    return out.reshape(shape)
+
+
+def rand_integers(dtype, seed, *, shape, low, span):
+    out = np.empty(math.prod(shape), dtype)
+    for i in range(out.size):
+        words = philox4x32((i // 2 % _WORD, i // 2 // _WORD, 0, 0), _key(seed))
+        word = words[2 * (i % 2)] + _WORD * words[2 * (i % 2) + 1]
+        out[i] = low + (word * (span or 2**64) >> 64)
+    return out.reshape(shape)
+
+
+def _attempts(i: int, seed: int):
+    # The words of one attempt after the other at element i.
+    for k in range(1, 4096):
+        yield philox4x32((i % _WORD, i // _WORD, k, 0), _key(seed))
+
+
+def _uniform53(high: int, low: int) -> float:
+    return ((high >> 5) * 2**26 + (low >> 6)) * 2.0**-53
+
+
+def _log_gamma_number(a: float, i: int, seed: int) -> float:
+    if not 1.0 <= a < math.inf:
+        return math.inf if a == math.inf else math.nan
+    d = a - 1.0 / 3.0
+    for w in _attempts(i, seed):
+        z = math.sqrt(-2.0 * math.log((w[0] + 0.5) * 2.0**-32)) * math.cos(w[1] * (2.0 * math.pi * 2.0**-32))
+        v = (1.0 + z / math.sqrt(9.0 * d)) ** 3
+        u = _uniform53(w[2], w[3])
+        if v > 0.0 and (u == 0.0 or math.log(u) < 0.5 * z * z + d - d * v + d * math.log(v)):
+            break
+    return math.log(d * v)
+
+
+def rand_log_gamma(concentration, seed):
+    out = np.empty_like(concentration)
+    for i, a in enumerate(concentration.flat):
+        out.flat[i] = _log_gamma_number(float(a), i, int(seed))
+    return out
+
+
+def _poisson_number(rate: float, i: int, seed: int) -> int:
+    if not 0.0 <= rate <= 2.0**53:
+        return -1
+    if rate < 10.0:
+        w = next(_attempts(i, seed))
+        u, k, p = _uniform53(w[0], w[1]), 0, math.exp(-rate)
+        total = p
+        while u >= total and k < 200:
+            k += 1
+            p *= rate / k
+            total += p
+        return k
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    for w in _attempts(i, seed):
+        u, v = _uniform53(w[0], w[1]) - 0.5, _uniform53(w[2], w[3])
+        s = 0.5 - abs(u)
+        k = math.floor((2.0 * a / s + b) * u + rate + 0.43) if s else -1
+        if s >= 0.07 and v <= 0.9277 - 3.6224 / (b - 2.0):
+            break
+        if k < 0 or (s < 0.013 and v > s):
+            continue
+        hat = v * (1.1239 + 1.1328 / (b - 3.4)) / (a / (s * s) + b)
+        if hat == 0.0 or math.log(hat) <= k * math.log(rate) - rate - math.lgamma(k + 1.0):
+            break
+    return k
+
+
+def rand_poisson(rate, seed):
+    return np.array([_poisson_number(float(r), i, int(seed)) for i, r in enumerate(rate.flat)], np.int64).reshape(rate.shape)
+
+
 def bernoulli_mask(keep_prob, seed, *, shape):
     u = rand_uniform(keep_prob.dtype, seed, shape=shape)
     return np.where(u < keep_prob[()], number(1, keep_prob), number(0, keep_prob))
@@ -71,4 +172,9 @@ def dropout(x, seed, *, p, train=True):
     return x * bernoulli_mask(np.asarray(keep, dtype=x.dtype), seed, shape=x.shape) / keep
 
 
-DEFINITIONS = {"bernoulli_mask": bernoulli_mask, "dropout": dropout}
+DEFINITIONS = {
+    "bernoulli_mask": bernoulli_mask,
+    "dropout": dropout,
+    "_rand_log_gamma": rand_log_gamma,
+    "_rand_poisson": rand_poisson,
+}

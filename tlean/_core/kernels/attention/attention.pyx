@@ -7,7 +7,7 @@ turned into weights by the online softmax and multiplied into y. Backward: a chu
 recomputed from lse. dK and dV are complete within a chunk; where one item has several chunks, each sums its own dQ and the sums are
 added in the order of the chunks.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 from libc.math cimport INFINITY, sqrt
 from libc.string cimport memset
 
@@ -34,6 +34,13 @@ cdef enum:
     BACK_BLOCK = 128       # keys per block backward, where two blocks of scores are alive
     BACK_PARTS = 8         # chunks worth having backward
 
+# Where a batch item has its part of an array of broadcast shape: part (item // each) % parts; steps from part to part and from row to row.
+ctypedef struct Place:
+    int64_t each
+    int64_t parts
+    int64_t step
+    int64_t row
+
 ctypedef struct Attention:
     char* q
     char* k
@@ -51,9 +58,14 @@ ctypedef struct Attention:
     int64_t m
     int64_t h
     int64_t w
-    int64_t mask_step       # from one batch item's mask to the next: 0 or n*m
     bint causal
     double scale
+    char* bias              # added to the scaled products; -inf blocks
+    char* dbias
+    Place mask_at
+    Place bias_at
+    bint general            # scores are scaled and get their bias before the softmax, whose scale is then 1
+    double factor           # the scale of a general call
     int64_t per_item        # chunks per batch item
     int64_t per_chunk       # queries (forward) or keys (backward) per chunk
     int status
@@ -117,10 +129,48 @@ cdef void multiply(int64_t m, int64_t n, int64_t k, const real* a, int64_t a_row
         n -= nr
 
 
-cdef inline bint allowed(Attention* t, int64_t item, int64_t i, int64_t j) noexcept nogil:
+cdef inline int64_t part_of(Place* p, int64_t item) noexcept nogil:
+    # Elements to the item's part.
+    return item // p.each % p.parts * p.step
+
+
+cdef inline bint allowed(Attention* t, int64_t item, int64_t i, int64_t j, real tag) noexcept nogil:
     if t.causal and j > i:
         return False
-    return t.mask == NULL or t.mask[item * t.mask_step + i * t.m + j] != 0
+    if t.mask != NULL and t.mask[part_of(&t.mask_at, item) + i * t.mask_at.row + j] == 0:
+        return False
+    return t.bias == NULL or (<real*>t.bias)[part_of(&t.bias_at, item) + i * t.bias_at.row + j] != -INFINITY
+
+
+cdef inline unsigned char* open_keys(Attention* t, int64_t item, int64_t i, int64_t j0, int64_t n, real* s,
+                                     unsigned char* room) noexcept nogil:
+    # Which of keys j0 ... are open to query i, NULL for all. Where the call is general, its products with them become scores.
+    cdef unsigned char* mask = NULL
+    if t.mask != NULL:
+        mask = t.mask + part_of(&t.mask_at, item) + i * t.mask_at.row + j0
+    return biased(t, item, i, j0, n, s, mask, room) if t.general else mask
+
+
+cdef unsigned char* biased(Attention* t, int64_t item, int64_t i, int64_t j0, int64_t n, real* s, unsigned char* mask,
+                           unsigned char* room) noexcept nogil:
+    # What a bias of -inf blocks is closed in `room`.
+    cdef real factor = <real>t.factor
+    cdef real* bias = <real*>t.bias
+    cdef int64_t j
+    cdef bint blocks = False
+    if bias == NULL:
+        for j in range(n):
+            s[j] = s[j] * factor
+        return mask
+    bias += part_of(&t.bias_at, item) + i * t.bias_at.row + j0
+    for j in range(n):
+        s[j] = s[j] * factor + bias[j]
+        blocks |= bias[j] == -INFINITY
+    if not blocks:
+        return mask
+    for j in range(n):
+        room[j] = bias[j] != -INFINITY and (mask == NULL or mask[j] != 0)
+    return room
 
 
 cdef void multiply_allowed(Attention* t, int64_t item, int64_t i0, int64_t rows, int64_t j0, int64_t keys, const real* weights, int64_t ld,
@@ -132,7 +182,7 @@ cdef void multiply_allowed(Attention* t, int64_t item, int64_t i0, int64_t rows,
     cdef real* to
     for i in range(rows):
         for j in range(keys):
-            if allowed(t, item, i0 + i, j0 + j):
+            if allowed(t, item, i0 + i, j0 + j, c[0]):
                 from_row = x + (i if by_key else j) * n
                 to = c + (j if by_key else i) * n
                 for f in range(n):
@@ -177,7 +227,7 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* v = <real*>t.v + item * t.m * w
     cdef real* y = <real*>t.y + item * t.n * w
     cdef real scale = <real>t.scale, worth, lse
-    cdef unsigned char* mask = NULL
+    cdef unsigned char[KEY_BLOCK] room
     cdef Panels kt, vs
     cdef bint blocking, plain
     for r in range(i1 - i0):
@@ -189,7 +239,7 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         keys = min(block, key_end - j0)
         kt = packed(memory, k + j0 * h, 1, h, h, keys)
         vs = rows_of(memory + k_space, v + j0 * w, keys, w)
-        blocking = t.mask != NULL or (t.causal and j0 + keys > i0 + 1)
+        blocking = t.mask != NULL or t.bias != NULL or (t.causal and j0 + keys > i0 + 1)
         plain = not blocking or tl_all_finite(v + j0 * w, keys * w)
         i = i0 - sub
         while i + sub < i1:
@@ -200,10 +250,9 @@ cdef void forward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
                 continue
             multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
             for r in range(rows):
-                if t.mask != NULL:
-                    mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
                 visible = i + r - j0 + 1 if t.causal else columns
-                worth = tl_softmax_step(s + r * block, mask, visible, columns, scale, top + i - i0 + r, total + i - i0 + r)
+                worth = tl_softmax_step(s + r * block, open_keys(t, item, i + r, j0, columns, s + r * block, room), visible, columns, scale,
+                                        top + i - i0 + r, total + i - i0 + r)
                 if j0 > 0 and worth != 1:
                     tl_scale_row(y + (i + r) * w, w, worth)
             if plain:
@@ -250,7 +299,7 @@ cdef void backward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* dk = <real*>t.dk + item * t.m * h
     cdef real* dv = <real*>t.dv + item * t.m * w
     cdef real scale = <real>t.scale
-    cdef unsigned char* mask = NULL
+    cdef unsigned char[KEY_BLOCK] opened
     cdef Panels kt, vt, ks
     cdef bint blocking, with_scores = t.dq != NULL or t.dk != NULL
     if t.dq != NULL:
@@ -278,15 +327,16 @@ cdef void backward_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
             columns = min(keys, i + rows - j0) if t.causal else keys
             if columns <= 0:
                 continue
-            blocking = t.mask != NULL or (t.causal and j0 + columns > i + 1)
+            blocking = t.mask != NULL or t.bias != NULL or (t.causal and j0 + columns > i + 1)
             multiply(rows, columns, h, q + i * h, h, 1, kt, s, block, 0)
             if with_scores:
                 multiply(rows, columns, w, g + i * w, w, 1, vt, d, block, 0)
             for r in range(rows):
-                if t.mask != NULL:
-                    mask = t.mask + item * t.mask_step + (i + r) * t.m + j0
                 visible = i + r - j0 + 1 if t.causal else columns
-                tl_softmax_back(s + r * block, d + r * block, mask, visible, columns, scale, lse[i + r], gy[i + r])
+                tl_softmax_back(s + r * block, d + r * block, open_keys(t, item, i + r, j0, columns, s + r * block, opened), visible,
+                                columns, scale, lse[i + r], gy[i + r])
+                if t.general:
+                    tl_scale_row(d + r * block, columns, <real>t.factor)
             if t.dv != NULL:
                 # dV (keys, w) += P' (keys, rows) g (rows, w)
                 add_by_key(t, item, i, rows, j0, columns, s, block, g + i * w, w, g_rows, dv + j0 * w, blocking)
@@ -318,29 +368,36 @@ cdef void join_parts(real* context, Py_ssize_t chunk) noexcept nogil:
 cdef double sizes(Attention* t, const int64_t* ints, real tag) noexcept nogil:
     # ints: batch, n, m, h, w, whether each batch item has its own mask, causal. Returns nanoseconds of q k' and p v.
     t.batch, t.n, t.m, t.h, t.w = ints[0], ints[1], ints[2], ints[3], ints[4]
-    t.mask_step = t.n * t.m if ints[5] else 0
+    t.mask_at = own_place(ints[5] != 0, t.n, t.m)
     t.causal = ints[6] != 0
     t.scale = 1.0 / sqrt(<double>t.h)
+    t.bias = NULL
+    t.general = False
     t.status = TL_OK
+    return nanoseconds_of(t, tag)
+
+
+cdef Place own_place(bint own, int64_t n, int64_t m) noexcept nogil:
+    # A mask for each batch item, or one for all.
+    cdef Place p
+    p.each, p.parts, p.step, p.row = 1, INT64_MAX, n * m if own else 0, m
+    return p
+
+
+cdef double nanoseconds_of(Attention* t, real tag) noexcept nogil:
     return (0.012 if real is float else 0.024) * t.batch * t.n * t.m * (t.h + t.w + 16) * (0.5 if t.causal else 1.0)
 
 
-# y, lse = f(q, k, v, mask): (N,n,h), (N,m,h), (N,m,w) -> (N,n,w), (N,n)
-cdef int attend(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Attention t
-    cdef double nanoseconds = sizes(&t, ints, <real>0)
+cdef int forward(Attention* t, real** out, void** inp, double nanoseconds) noexcept nogil:
     t.q, t.k, t.v, t.mask = <char*>inp[0], <char*>inp[1], <char*>inp[2], <unsigned char*>inp[3]
     t.y, t.lse = <char*>out[0], <char*>out[1]
     t.per_chunk = tl_even_panel(t.n, QUERY_CHUNK)
     t.per_item = (t.n + t.per_chunk - 1) // t.per_chunk
-    parallel_for(<chunk_fn>forward_chunk[real], &t, t.batch * t.per_item, nanoseconds)
+    parallel_for(<chunk_fn>forward_chunk[real], t, t.batch * t.per_item, nanoseconds)
     return t.status
 
 
-# dq, dk, dv = f(g, y, lse, q, k, v, mask): g as y -> as q, k and v
-cdef int attend_back(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    cdef Attention t
-    cdef double nanoseconds = 2.5 * sizes(&t, ints, <real>0)
+cdef int backward(Attention* t, real** out, void** inp, double nanoseconds) noexcept nogil:
     cdef int64_t blocks = (t.m + BACK_BLOCK - 1) // BACK_BLOCK
     t.g, t.y, t.lse = <char*>inp[0], <char*>inp[1], <char*>inp[2]
     t.q, t.k, t.v, t.mask = <char*>inp[3], <char*>inp[4], <char*>inp[5], <unsigned char*>inp[6]
@@ -355,27 +412,43 @@ cdef int attend_back(real** out, void** inp, const int64_t* ints, const double* 
         t.parts = <char*>scratch(TL_SLOT_ATTENTION_PARTS, t.per_item * t.batch * t.n * t.h * sizeof(real))
         if t.parts == NULL:
             return TL_NO_MEMORY
-    parallel_for(<chunk_fn>backward_chunk[real], &t, t.batch * t.per_item, nanoseconds)
+    parallel_for(<chunk_fn>backward_chunk[real], t, t.batch * t.per_item, nanoseconds)
     if t.parts != NULL and t.status == TL_OK:
-        parallel_for(<chunk_fn>join_parts[real], &t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
+        parallel_for(<chunk_fn>join_parts[real], t, (t.batch * t.n + QUERY_CHUNK - 1) // QUERY_CHUNK,
                      0.1 * t.per_item * t.batch * t.n * t.h)
     return t.status
 
 
-# (n,m) or (N,n,m), or none -> (N,n,m)
+# y, lse = f(q, k, v, mask): (N,n,h), (N,m,h), (N,m,w) -> (N,n,w), (N,n)
+cdef int attend(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Attention t
+    cdef double nanoseconds = sizes(&t, ints, <real>0)
+    return forward(&t, out, inp, nanoseconds)
+
+
+# dq, dk, dv = f(g, y, lse, q, k, v, mask): g as y -> as q, k and v
+cdef int attend_back(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Attention t
+    cdef double nanoseconds = 2.5 * sizes(&t, ints, <real>0)
+    return backward(&t, out, inp, nanoseconds)
+
+
+include "biased.pxi"
+
+
+# mask and bias of broadcast shapes, or none -> (N,n,m)
 cdef int attention_allowed(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
-    # ints: batch, n, m, whether each batch item has its own mask, causal
+    # ints: batch, n, m, causal, then the places of mask and bias (each, parts, step, row)
     cdef Attention t
     cdef int64_t item, i, j
     cdef real* y = out[0]
-    t.n, t.m = ints[1], ints[2]
-    t.mask = <unsigned char*>inp[0]
-    t.mask_step = t.n * t.m if ints[3] else 0
-    t.causal = ints[4] != 0
+    t.n, t.m, t.causal = ints[1], ints[2], ints[3] != 0
+    t.mask, t.bias = <unsigned char*>inp[0], <char*>inp[1]
+    t.mask_at, t.bias_at = place(ints + 4), place(ints + 8)
     for item in range(ints[0]):
         for i in range(t.n):
             for j in range(t.m):
-                y[(item * t.n + i) * t.m + j] = allowed(&t, item, i, j)
+                y[(item * t.n + i) * t.m + j] = allowed(&t, item, i, j, y[0])
     return TL_OK
 
 
@@ -383,5 +456,8 @@ KERNELS = {
     "_attention_allowed:f32": <size_t>&attention_allowed[float], "_attention_allowed:f64": <size_t>&attention_allowed[double],
     "scaled_dot_product_attention:f32": <size_t>&attend[float],
     "scaled_dot_product_attention:f64": <size_t>&attend[double],
+    "_attention:f32": <size_t>&attend_biased[float], "_attention:f64": <size_t>&attend_biased[double],
+    "_attention_grad:f32": <size_t>&attend_biased_back[float], "_attention_grad:f64": <size_t>&attend_biased_back[double],
+    "_attention_bias_grad:f32": <size_t>&bias_back[float], "_attention_bias_grad:f64": <size_t>&bias_back[double],
     "_sdpa_grad:f32": <size_t>&attend_back[float], "_sdpa_grad:f64": <size_t>&attend_back[double],
 }

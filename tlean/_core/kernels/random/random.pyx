@@ -1,6 +1,6 @@
 # cython: language_level=3
-"""Random numbers by Philox4x32-10: uniform numbers, masks, dropout; every element from the seed and its index alone."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+"""Random numbers by Philox4x32-10: of several distributions, masks, dropout; every element from the seed and its index alone."""
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_OK
@@ -16,12 +16,24 @@ cdef extern from "simd/philox.h" nogil:
     void tl_mask(void* y, const void* u, double keep, Py_ssize_t n)
     void tl_dropout(void* y, const void* x, const void* u, double keep, double factor, Py_ssize_t n)
 
+cdef extern from "kernels/random/draws.h" nogil:
+    void tl_normals(void* z, uint64_t seed, uint64_t block)
+    void tl_integers_i64(int64_t* y, uint64_t seed, uint64_t block, uint64_t low, uint64_t span)
+    void tl_integers_i32(int32_t* y, uint64_t seed, uint64_t block, uint64_t low, uint64_t span)
+    double tl_log_gamma_number(double a, uint64_t seed, uint64_t i)
+    int64_t tl_poisson_number(double rate, uint64_t seed, uint64_t i)
+
 # Elements of one chunk of parallel work: a multiple of what one call of the generator makes, in either dtype.
 cdef enum:
     CHUNK = 16384
+    # Of what takes long for an element.
+    SMALL_CHUNK = 512
+    # Whole numbers that one call of the generator makes.
+    INTEGERS = 2 * TL_PHILOX_LANES
 
 cdef enum Kind:
     UNIFORM
+    NORMAL
     MASK
     DROPOUT
 
@@ -46,6 +58,11 @@ cdef void fill_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         m = min(most, last - i)
         if job.kind == UNIFORM and m == most:
             tl_uniforms(y + i, job.seed, i // each)
+        elif job.kind == NORMAL and m == most:
+            tl_normals(y + i, job.seed, i // each)
+        elif job.kind == NORMAL:
+            tl_normals(&u[0], job.seed, i // each)
+            memcpy(y + i, u, m * sizeof(real))
         else:
             tl_uniforms(&u[0], job.seed, i // each)
             if job.kind == UNIFORM:
@@ -59,7 +76,8 @@ cdef void fill_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
 
 cdef int fill(Job* job, real* y) noexcept nogil:
     job.y = y
-    parallel_for(<chunk_fn>fill_chunk[real], job, (job.n + CHUNK - 1) // CHUNK, 0.125 * <double>job.n * sizeof(real))
+    cdef double each = 0.25 if job.kind == NORMAL else 0.125
+    parallel_for(<chunk_fn>fill_chunk[real], job, (job.n + CHUNK - 1) // CHUNK, each * <double>job.n * sizeof(real))
     return TL_OK
 
 
@@ -67,6 +85,13 @@ cdef int rand_uniform(real** out, void** inp, const int64_t* ints, const double*
     # (y) <- (seed)
     cdef Job job
     job.kind, job.n, job.seed = UNIFORM, ints[0], (<const uint64_t*>inp[0])[0]
+    return fill(&job, out[0])
+
+
+cdef int rand_normal(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # (y) <- (seed)
+    cdef Job job
+    job.kind, job.n, job.seed = NORMAL, ints[0], (<const uint64_t*>inp[0])[0]
     return fill(&job, out[0])
 
 
@@ -90,7 +115,86 @@ cdef int dropout(real** out, void** inp, const int64_t* ints, const double* floa
     return fill(&job, out[0])
 
 
+# Numbers that take a varying number of attempts ----------------------------------------------------------------------------------
+
+cdef struct Draws:
+    int64_t n
+    uint64_t seed
+    const void* x
+    void* y
+
+
+cdef void gamma_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Draws* d = <Draws*>context
+    cdef int64_t i, first = chunk * SMALL_CHUNK
+    for i in range(first, min(first + SMALL_CHUNK, d.n)):
+        (<real*>d.y)[i] = <real>tl_log_gamma_number((<const real*>d.x)[i], d.seed, i)
+
+
+cdef void poisson_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Draws* d = <Draws*>context
+    cdef int64_t i, first = chunk * SMALL_CHUNK
+    for i in range(first, min(first + SMALL_CHUNK, d.n)):
+        (<int64_t*>d.y)[i] = tl_poisson_number((<const real*>d.x)[i], d.seed, i)
+
+
+cdef int rand_log_gamma(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # (y) <- (concentration, seed); ints: elements
+    cdef Draws d
+    d.n, d.seed, d.x, d.y = ints[0], (<const uint64_t*>inp[1])[0], inp[0], out[0]
+    parallel_for(<chunk_fn>gamma_chunk[real], &d, (d.n + SMALL_CHUNK - 1) // SMALL_CHUNK, 60.0 * d.n)
+    return TL_OK
+
+
+cdef int rand_poisson(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # (y, int64) <- (rate, seed); ints: elements
+    cdef Draws d
+    d.n, d.seed, d.x, d.y = ints[0], (<const uint64_t*>inp[1])[0], inp[0], out[0]
+    parallel_for(<chunk_fn>poisson_chunk[real], &d, (d.n + SMALL_CHUNK - 1) // SMALL_CHUNK, 60.0 * d.n)
+    return TL_OK
+
+
+# Whole numbers -------------------------------------------------------------------------------------------------------------------
+
+ctypedef fused whole:
+    int64_t
+    int32_t
+
+cdef struct Whole:
+    int64_t n
+    uint64_t seed
+    uint64_t low
+    uint64_t span
+    void* y
+
+
+cdef void integers_chunk(whole* context, Py_ssize_t chunk) noexcept nogil:
+    cdef Whole* c = <Whole*>context
+    cdef whole w[INTEGERS]
+    cdef whole* y = <whole*>c.y
+    cdef int64_t i = chunk * CHUNK, last = min(i + CHUNK, c.n)
+    while i < last:
+        if whole is int64_t:
+            tl_integers_i64(&w[0], c.seed, i // 2, c.low, c.span)
+        else:
+            tl_integers_i32(&w[0], c.seed, i // 2, c.low, c.span)
+        memcpy(y + i, w, min(<int64_t>INTEGERS, last - i) * sizeof(whole))
+        i += INTEGERS
+
+
+cdef int rand_integers(whole** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # (y) <- (seed); ints: elements, low, span
+    cdef Whole c
+    c.n, c.low, c.span, c.seed, c.y = ints[0], <uint64_t>ints[1], <uint64_t>ints[2], (<const uint64_t*>inp[0])[0], out[0]
+    parallel_for(<chunk_fn>integers_chunk[whole], &c, (c.n + CHUNK - 1) // CHUNK, 0.2 * <double>c.n * sizeof(whole))
+    return TL_OK
+
+
 KERNELS = {
+    "_rand_normal:f32": <size_t>&rand_normal[float], "_rand_normal:f64": <size_t>&rand_normal[double],
+    "_rand_log_gamma:f32": <size_t>&rand_log_gamma[float], "_rand_log_gamma:f64": <size_t>&rand_log_gamma[double],
+    "_rand_poisson:f32": <size_t>&rand_poisson[float], "_rand_poisson:f64": <size_t>&rand_poisson[double],
+    "_rand_integers:i32": <size_t>&rand_integers[int32_t], "_rand_integers:i64": <size_t>&rand_integers[int64_t],
     "rand_uniform:f32": <size_t>&rand_uniform[float], "rand_uniform:f64": <size_t>&rand_uniform[double],
     "bernoulli_mask:f32": <size_t>&bernoulli_mask[float], "bernoulli_mask:f64": <size_t>&bernoulli_mask[double],
     "dropout:f32": <size_t>&dropout[float], "dropout:f64": <size_t>&dropout[double],

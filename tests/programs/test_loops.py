@@ -1,0 +1,297 @@
+"""Loops: what they compute, their derivatives in nests of transformations, and how they run."""
+
+import functools
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tlean as tl
+
+STEPS = 4
+XS = np.random.default_rng(5).normal(size=(STEPS, 3))
+W = np.random.default_rng(6).normal(size=(3, 3)) * 0.5
+V = np.array([0.3, -0.7, 1.1])
+
+
+class Written:
+    """The same calls without loops: each step of a scan is written out, and both branches of a choice are computed."""
+
+    @staticmethod
+    def scan(f, init, xs=None, length=None, reverse=False):
+        carry, ys = init, {}
+        count = len(xs) if xs is not None else length
+        for i in reversed(range(count)) if reverse else range(count):
+            carry, ys[i] = f(carry, None if xs is None else xs[i])
+        return carry, tl.stack([ys[i] for i in range(count)])
+
+    @staticmethod
+    def cond(pred, yes, no, x):
+        return tl.where(pred, yes(x), no(x))
+
+    @staticmethod
+    def while_loop(cond, body, init, max_steps=None):
+        for _ in range(STEPS):
+            init = body(init)
+        return init
+
+
+def drawn(rng, depth):
+    """A nest of that depth, as data: (what, parts)."""
+    if depth == 0:
+        return rng.choice(["sin", "tanh", "matmul", "scale", "square"]), ()
+    what = rng.choice(["scan", "back", "carry", "while", "cond", "grad", "jvp", "jit", "then"])
+    return what, tuple(drawn(rng, depth - 1 if k == 0 else rng.randrange(depth)) for k in range(2))
+
+
+def program(lib, nest):
+    """A nest as a function of a vector, by `tl` or by `Written`."""
+    what, parts = nest
+    plain = {"sin": tl.sin, "tanh": tl.tanh, "matmul": lambda x: W @ x, "scale": lambda x: x * 0.7, "square": lambda x: x * x * 0.3}
+    if what in plain:
+        return plain[what]
+    f, g = (program(lib, p) for p in parts)
+
+    def scan(x):
+        carry, ys = lib.scan(lambda c, z: (tl.tanh(f(c) + z), g(c) * x), x, XS)
+        return carry + tl.sum(ys, axis=0)
+
+    def back(x):
+        carry, ys = lib.scan(lambda c, z: (tl.sin(f(c)) * z, tl.sum(c * z)), V, XS, reverse=True)
+        return carry + g(x) * tl.sum(ys) * 0.1
+
+    def carry(x):
+        # An integer among the carries, and a carry that is handed on.
+        c, ys = lib.scan(
+            lambda c, _: ((c[1], tl.tanh(f(c[0])) + tl.astype(c[2], "float64") * 0.1, c[2] + 1), c[0]), (x, g(x), np.int64(1)), length=STEPS
+        )
+        return c[0] + c[1] + ys[1]
+
+    def loop(x):
+        return lib.while_loop(lambda c: c[1] < STEPS, lambda c: (tl.tanh(f(c[0])) + V, c[1] + 1), (g(x), np.int64(0)), max_steps=STEPS + 2)[
+            0
+        ]
+
+    return {
+        "scan": scan,
+        "back": back,
+        "carry": carry,
+        "while": loop,
+        "cond": lambda x: lib.cond(tl.sum(x) > 0.1, f, g, x),
+        "grad": lambda x: tl.grad(lambda z: tl.sum(f(z) * g(x)))(x),
+        "jvp": lambda x: tl.jvp(f, (x,), (g(x),))[1],
+        "jit": lambda x: tl.jit(f)(x),
+        "then": lambda x: g(f(x)),
+    }[what]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_nests_of_transformations_agree_with_programs_without_loops(seed):
+    rng = random.Random(seed)
+    nest = drawn(rng, 3)
+    loops, written = program(tl, nest), program(Written, nest)
+    x = np.random.default_rng(seed).normal(size=3)
+
+    def scalar(f):
+        return lambda x: tl.sum(tl.sin(f(x)))
+
+    for transformed in (lambda f: f, lambda f: tl.grad(scalar(f)), lambda f: lambda x: tl.jvp(f, (x,), (V,))[1]):
+        got, wanted = transformed(loops)(x).numpy(), transformed(written)(x).numpy()
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9 * (1 + np.abs(wanted).max()), err_msg=str(nest))
+
+
+def rollout(h, w, xs):
+    h, ys = tl.scan(lambda h, x: (tl.tanh(w @ h + x), h * x), h, xs)
+    return tl.sum(h * h) + tl.sum(tl.sin(ys))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loop_has_the_same_bits_on_a_tape(dtype):
+    # The tape has one node for the loop, whose plan is the compiled program's.
+    given = [np.asarray(a, dtype) for a in (V, W, XS)]
+    value, gradients = tl.value_and_grad(rollout, argnums=(0, 1, 2))(*given)
+    s = tl.Session(dtype=dtype)
+    leaves = [s.leaf(a) for a in given]
+    y = rollout(*leaves)
+    found = s.backward_scalar_dense_all(y)
+    assert y.value.numpy() == value.numpy()
+    for leaf, g in zip(leaves, gradients, strict=True):
+        np.testing.assert_array_equal(found[leaf].numpy(), g.numpy())
+
+
+def test_what_a_body_captures_has_gradients():
+    s = tl.Session()
+    h = s.leaf(V.astype(np.float32))
+    u = s.leaf(W.astype(np.float32))
+    y = tl.sum(tl.fori_loop(0, 3, lambda i, h: tl.tanh(u @ h), h))
+    g = s.backward_scalar_dense_all(y)[u].numpy()
+    wanted = tl.grad(lambda u: tl.sum(tl.tanh(u @ tl.tanh(u @ tl.tanh(u @ V.astype(np.float32))))))(W.astype(np.float32)).numpy()
+    np.testing.assert_allclose(g, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_trees_lengths_and_directions():
+    def step(carry, x):
+        return {"a": carry["a"] + x["k"], "n": carry["n"] + 1}, (carry["n"], {"s": x["z"] * carry["a"]})
+
+    xs = {"k": np.arange(5, dtype=np.float64), "z": XS[[0, 1, 2, 3, 0]]}
+    for reverse in (False, True):
+        carry, (n, rest) = tl.scan(step, {"a": 0.0, "n": 0}, xs, reverse=reverse)
+        order = np.arange(5)[::-1] if reverse else np.arange(5)
+        assert carry["a"].item() == 10.0 and carry["n"].item() == 5 and carry["n"].dtype == "int64"
+        np.testing.assert_array_equal(n.numpy()[order], np.arange(5))
+        sums = np.concatenate([[0.0], np.cumsum(order)[:-1]])
+        np.testing.assert_allclose(rest["s"].numpy()[order], xs["z"][order] * sums[:, None])
+    # No steps, no inputs, no outputs.
+    carry, ys = tl.scan(lambda c, x: (c * 2.0, x), V, XS[:0])
+    np.testing.assert_array_equal(carry.numpy(), V)
+    assert ys.shape == (0, 3)
+    carry, ys = tl.scan(lambda c, _: (c * 2.0, None), V, length=3)
+    np.testing.assert_array_equal(carry.numpy(), V * 8)
+    assert ys is None
+    np.testing.assert_array_equal(tl.grad(lambda c: tl.sum(tl.scan(lambda c, x: (c * x, None), c, XS[:0])[0]))(V).numpy(), np.ones(3))
+
+
+def test_a_carry_that_other_carries_and_outputs_are_made_of():
+    # Shifted, swapped, handed on and returned: what a step reads is what the step before left.
+    def step(carry, x):
+        a, b, c = carry
+        return (b, c, a), (a, x, a + b)
+
+    first = (V, V + 1.0, V + 2.0)
+    carry, ys = tl.scan(step, first, XS)
+    got, wanted = list(first), []
+    for x in XS:
+        wanted.append((got[0], x, got[0] + got[1]))
+        got = [got[1], got[2], got[0]]
+    for a, b in zip(carry, got, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b)
+    for k, y in enumerate(ys):
+        np.testing.assert_array_equal(y.numpy(), np.stack([row[k] for row in wanted]))
+
+
+def test_unroll_writes_the_steps_out():
+    s = tl.Session(dtype="float64")
+    looped, _ = tl.scan(lambda c, x: (tl.sin(c) * x, None), s.leaf(V), XS)
+    before = len(s.store)
+    written, _ = tl.scan(lambda c, x: (tl.sin(c) * x, None), s.leaf(V), XS, unroll=True)
+    np.testing.assert_allclose(looped.value.numpy(), written.value.numpy(), rtol=1e-14)
+    assert before < 10
+    assert len(s.store) > before + 2 * STEPS
+
+
+def test_choices():
+    def f(x, index):
+        return tl.switch(index, [lambda x: x, lambda x: x * x, lambda x: (W @ x) * 3.0], x)
+
+    for index, wanted in ((-4, V), (0, V), (1, V * V), (2, W @ V * 3.0), (9, W @ V * 3.0)):
+        np.testing.assert_allclose(f(V, index).numpy(), wanted, rtol=1e-14)
+    np.testing.assert_allclose(tl.grad(lambda x, index: tl.sum(f(x, index)))(V, np.int64(1)).numpy(), 2 * V)
+
+    # The branch not taken is not run, and what only it reads has a gradient of exact zeros.
+    def g(x, y):
+        return tl.cond(x > 0.0, lambda: x * 2.0, lambda: tl.log(y))
+
+    gx, gy = tl.grad(g, argnums=(0, 1))(np.float64(1.0), np.float64(-1.0))
+    assert (gx.item(), gy.item()) == (2.0, 0.0)
+
+
+def test_a_loop_of_unknown_length():
+    def root(a, most=None):
+        return tl.while_loop(lambda c: tl.abs(c * c - a) > 1e-12, lambda c: 0.5 * (c + a / c), a * 1.0, max_steps=most)
+
+    def slope(f, a):
+        return tl.jvp(f, (a,), (np.float64(1.0),))[1]
+
+    a = np.float64(7.0)
+    assert abs(root(a).item() - np.sqrt(7.0)) < 1e-12
+    for most in (None, 30):
+        bounded = functools.partial(root, most=most)
+        assert abs(tl.grad(bounded)(a).item() - 0.5 / np.sqrt(7.0)) < 1e-12
+        # Forward over forward needs no store.
+        second = tl.jvp(functools.partial(slope, bounded), (a,), (np.float64(1.0),))[1]
+        assert abs(second.item() + 0.25 * 7.0**-1.5) < 1e-11
+    assert abs(tl.hessian(lambda a: root(a, 30))(a).item() + 0.25 * 7.0**-1.5) < 1e-11
+    with pytest.raises(tl.OptionError, match="max_steps"):
+        tl.hessian(root)(a)
+    # The bound ends it.
+    assert tl.while_loop(lambda c: c < 100, lambda c: c + 1, 0, max_steps=7).item() == 7
+    # A store of many rows.
+    many = tl.grad(lambda x: tl.while_loop(lambda c: c[1] < 1000, lambda c: (tl.sin(c[0]), c[1] + 1), (x, 0))[0])(np.float64(0.5)).item()
+    looped = tl.grad(lambda x: tl.scan(lambda c, _: (tl.sin(c), None), x, length=1000)[0])(np.float64(0.5)).item()
+    assert many == looped
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: tl.scan(lambda c, x: c, V, XS), tl.OptionError, r"scan: the body returns \(carry, y\)"),
+        (lambda: tl.scan(lambda c, x: (tl.concat([c, c], axis=0), c), V, length=2), tl.ShapeError, "the carry must keep its shapes"),
+        (lambda: tl.scan(lambda c, x: ((c, c), c), V, length=2), tl.ShapeError, "the carry must keep its structure"),
+        (lambda: tl.scan(lambda c, x: (c > 0.0, c), V, length=2), tl.DTypeError, "the carry must keep its shapes and dtypes"),
+        (lambda: tl.scan(lambda c, x: (c, c), V), tl.OptionError, "length is needed"),
+        (lambda: tl.scan(lambda c, x: (c, c), V, XS, length=3), tl.ShapeError, "xs must have one length, got 3 and 4"),
+        (lambda: tl.scan(lambda c, x: (c, x), V, (XS, XS[1:])), tl.ShapeError, "xs must have one length, got 3 and 4"),
+        (lambda: tl.scan(lambda c, x: (c, x), V, 1.0), tl.ShapeError, "xs must have an axis"),
+        (lambda: tl.scan(lambda c, x: (c + tl.rand_uniform((3,), dtype="float64"), x), V, XS), tl.OptionError, "needs its own seed"),
+        (lambda: tl.fori_loop(0.5, 2, lambda i, c: c, V), tl.OptionError, "lower and upper must be integers"),
+        (lambda: tl.cond(V, lambda: 1.0, lambda: 2.0), tl.ShapeError, r"pred must be of shape \(\)"),
+        (lambda: tl.cond(True, lambda: V, lambda: W), tl.ShapeError, "the branches must return the same shapes"),
+        (lambda: tl.cond(True, lambda: (V, V), lambda: V), tl.ShapeError, "the branches must return one structure"),
+        (lambda: tl.switch(0.5, [lambda: V]), tl.DTypeError, "index must be an integer"),
+        (lambda: tl.while_loop(lambda c: c, lambda c: c, 1.0), tl.DTypeError, "cond returns a Boolean"),
+    ],
+)
+def test_wrong_bodies(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_errors_name_the_iteration():
+    def pick(c, i):
+        return c, tl.take(c, i, axis=0)
+
+    with pytest.raises(tl.IndexRangeError, match=r"scan: iteration 3: take: an index or label is out of range"):
+        tl.scan(pick, V, np.array([0, 1, 2, 3, 0]))
+    with pytest.raises(tl.IndexRangeError, match=r"scan: iteration 1: scan: iteration 2: take"):
+        tl.scan(lambda c, i: (c, tl.scan(pick, c, i)[1]), V, np.array([[0, 1, 2], [0, 1, 9]]))
+
+    def refuse(x):
+        if x > 1.0:
+            raise ValueError("no")
+        return x
+
+    op = tl.custom_op(refuse, lambda x, y, g: g)
+    with pytest.raises(ValueError, match="no") as caught:
+        tl.scan(lambda c, x: (c, op(x)), 0.0, np.array([0.0, 1.0, 2.0]))
+    assert caught.value.__notes__ == ["in scan: iteration 2"]
+
+
+def test_a_million_steps_take_no_memory_and_can_be_interrupted():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    count = tl.jit(lambda c: tl.scan(lambda c, _: (c * 0.999999 + 1.0, None), c, length=1_000_000)[0])
+    count(np.float64(0.0))
+    before = resident()
+    for _ in range(3):
+        made = count(np.float64(0.0)).item()
+    assert abs(made - 1e6 * (1 - 0.999999**1_000_000)) < 1.0
+    assert resident() - before < 1 << 20
+    for loop in (
+        lambda: tl.scan(lambda c, _: (c * 0.999999 + 1.0, None), np.float64(0.0), length=1 << 40),
+        lambda: tl.while_loop(lambda c: c >= 0.0, lambda c: c * 0.5, np.float64(1.0)),
+    ):
+        kick = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        kick.start()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            begun = time.perf_counter()
+            loop()
+        assert time.perf_counter() - begun < 0.7
+        assert "iteration" in caught.value.__notes__[0]
+        kick.join()
+    assert count(np.float64(0.0)).item() == made

@@ -1,0 +1,58 @@
+/* Small matrices, one in each lane of a vector: entry e of the lanes' matrices is the vector at e * TL_LANES_X. What a lane computes depends
+ * on its own matrix alone. X is f32 or f64, T float or double; buffers are 64-byte aligned.
+ *
+ *   tl_lanes_load_X(buf, src, lanes, n)     n entries from each of src[0 … lanes - 1]; the other lanes get zeros
+ *   tl_lanes_store_X(buf, dst, lanes, n)    likewise, to dst[0 … lanes - 1]
+ *   tl_lanes_cholesky_X(a, n, lanes)        a (n x n): the lower factor L of the symmetric part of each, zeros above; NaN where it is not
+ *                                           positive definite, which the result says of the first lanes.
+ *   tl_lanes_lu_X(a, perm, n)               a (n x n): L without its diagonal of ones and U of each, with the rows swapped by partial
+ *                                           pivoting; row i was row perm[i * TL_LANES_X + lane]. Below a pivot of 0 L has zeros.
+ *   tl_lanes_solve_X(t, row, col, x, n, k, back, unit, lanes)     x (n x k): what T^-1 x is for the triangular T[i, j] = t at i*row + j*col,
+ *                                           upper where `back`; NaN where it has a 0 on its diagonal, which the result says.
+ */
+#ifndef TLEAN_LANES_H
+#define TLEAN_LANES_H
+#include "kernels/gemm/micro.h"
+#include <math.h>
+
+/* The bits of a number without its sign. */
+#define TL_MAGNITUDE_f32 INT32_MAX
+#define TL_MAGNITUDE_f64 INT64_MAX
+
+#define TL_T float
+#define TL_SUFFIX f32
+#define TL_INT int32_t
+#define TL_ABS fabsf
+#define TL_SQRT sqrtf
+#include "kernels/linalg/lanes_template.h"
+#include "kernels/linalg/rows_template.h"
+#undef TL_T
+#undef TL_SUFFIX
+#undef TL_INT
+#undef TL_ABS
+#undef TL_SQRT
+
+#define TL_T double
+#define TL_SUFFIX f64
+#define TL_INT int64_t
+#define TL_ABS fabs
+#define TL_SQRT sqrt
+#include "kernels/linalg/lanes_template.h"
+#include "kernels/linalg/rows_template.h"
+#undef TL_T
+#undef TL_SUFFIX
+#undef TL_INT
+#undef TL_ABS
+#undef TL_SQRT
+
+#define tl_lanes_load(buf, ...) TL_CALL(tl_lanes_load, buf, __VA_ARGS__)
+#define tl_lanes_store(buf, ...) TL_CALL(tl_lanes_store, buf, __VA_ARGS__)
+#define tl_lanes_cholesky(a, ...) TL_CALL(tl_lanes_cholesky, a, __VA_ARGS__)
+#define tl_lanes_lu(a, ...) TL_CALL(tl_lanes_lu, a, __VA_ARGS__)
+#define tl_lanes_solve(t, ...) TL_CALL(tl_lanes_solve, t, __VA_ARGS__)
+#define tl_rows_cholesky(a, ...) TL_CALL(tl_rows_cholesky, a, __VA_ARGS__)
+#define tl_rows_lu(a, ...) TL_CALL(tl_rows_lu, a, __VA_ARGS__)
+#define tl_rows_solve(t, ...) TL_CALL(tl_rows_solve, t, __VA_ARGS__)
+#define tl_rows_minus(a, ...) TL_CALL(tl_rows_minus, a, __VA_ARGS__)
+#define tl_negate(x, ...) TL_CALL(tl_negate, x, __VA_ARGS__)
+#endif

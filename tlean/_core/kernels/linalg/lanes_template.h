@@ -1,0 +1,209 @@
+/* The body of lanes.h for one element type: included with TL_T, TL_SUFFIX, TL_INT, TL_ABS and TL_SQRT defined, after micro.h. */
+#define VL TL_X(TL_LANES)
+#define VEC TL_X(tl_vec)
+#define UVEC TL_X(tl_uvec)
+#define IVEC TL_X(tl_ivec)
+#define AT(a, e) (*(VEC *)((a) + (e) * VL))
+
+static void TL_X(tl_lanes_load)(TL_T *buf, void *const *from, int64_t lanes, int64_t n) {
+    const TL_T *src[VL];
+    for (int64_t l = 0; l < VL; l++) src[l] = from[l < lanes ? l : 0];
+    if (n < 3) {
+        for (int64_t e = 0; e < n; e++)
+            for (int64_t l = 0; l < VL; l++) buf[e * VL + l] = l < lanes ? src[l][e] : 0;
+        return;
+    }
+    for (int64_t e = 0; e < n; e += VL) {
+        const int64_t part = n - e < VL ? n - e : VL;
+        VEC r[VL];
+        if (part == VL && lanes == VL) {
+#pragma GCC unroll 16
+            for (int l = 0; l < VL; l++) r[l] = *(const UVEC *)(src[l] + e);
+        } else {
+#pragma GCC unroll 16
+            for (int l = 0; l < VL; l++) r[l] = l < lanes ? TL_X(tl_load_part)(src[l] + e, part) : (VEC){0};
+        }
+        TL_X(tl_transpose)(r);
+        for (int64_t q = 0; q < part; q++) AT(buf, e + q) = r[q];
+    }
+}
+
+static void TL_X(tl_lanes_store)(const TL_T *buf, void *const *to, int64_t lanes, int64_t n) {
+    TL_T *dst[VL];
+    for (int64_t l = 0; l < VL; l++) dst[l] = to[l < lanes ? l : 0];
+    if (n < 3) {
+        for (int64_t e = 0; e < n; e++)
+            for (int64_t l = 0; l < lanes; l++) dst[l][e] = buf[e * VL + l];
+        return;
+    }
+    for (int64_t e = 0; e < n; e += VL) {
+        const int64_t part = n - e < VL ? n - e : VL;
+        VEC r[VL];
+        if (part == VL) {
+#pragma GCC unroll 16
+            for (int q = 0; q < VL; q++) r[q] = *(const VEC *)(buf + (e + q) * VL);
+        } else {
+#pragma GCC unroll 16
+            for (int q = 0; q < VL; q++) r[q] = q < part ? *(const VEC *)(buf + (e + q) * VL) : (VEC){0};
+        }
+        TL_X(tl_transpose)(r);
+        if (part == VL && lanes == VL) {
+#pragma GCC unroll 16
+            for (int l = 0; l < VL; l++) *(UVEC *)(dst[l] + e) = r[l];
+        } else {
+            for (int64_t l = 0; l < lanes; l++) TL_X(tl_store_part)(dst[l] + e, r[l], part);
+        }
+    }
+}
+
+/* NaN in n entries of the lanes that are not ok; whether there is one among the first `lanes`. */
+static int TL_X(tl_lanes_refuse)(TL_T *a, int64_t n, IVEC ok, int64_t lanes) {
+    TL_INT all = -1, counted = -1;
+    for (int l = 0; l < VL; l++) {
+        all &= ok[l];
+        if (l < lanes) counted &= ok[l];
+    }
+    if (all) return 0;
+    const VEC nan = (VEC){0} + (TL_T)NAN;
+    for (int64_t e = 0; e < n; e++) AT(a, e) = (VEC)(((IVEC)AT(a, e) & ok) | ((IVEC)nan & ~ok));
+    return !counted;
+}
+
+TL_INLINE IVEC TL_X(tl_lanes_factor)(TL_T *a, const int64_t n) {
+    IVEC ok = (IVEC){0} - 1;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++) {
+            AT(a, i * n + j) = AT(a, i * n + j) * (TL_T)0.5 + AT(a, j * n + i) * (TL_T)0.5;
+            AT(a, j * n + i) = (VEC){0};
+        }
+    for (int64_t j = 0; j < n; j++) {
+        VEC d = AT(a, j * n + j);
+        for (int64_t k = 0; k < j; k++) d -= AT(a, j * n + k) * AT(a, j * n + k);
+        ok &= d > 0;
+        for (int l = 0; l < VL; l++) d[l] = TL_SQRT(d[l]);
+        AT(a, j * n + j) = d;
+        const VEC r = 1 / d;
+        int64_t i = j + 1;
+        for (; i + 4 <= n; i += 4) {
+            VEC s0 = AT(a, i * n + j), s1 = AT(a, (i + 1) * n + j), s2 = AT(a, (i + 2) * n + j), s3 = AT(a, (i + 3) * n + j);
+            for (int64_t k = 0; k < j; k++) {
+                const VEC f = AT(a, j * n + k);
+                s0 -= AT(a, i * n + k) * f;
+                s1 -= AT(a, (i + 1) * n + k) * f;
+                s2 -= AT(a, (i + 2) * n + k) * f;
+                s3 -= AT(a, (i + 3) * n + k) * f;
+            }
+            AT(a, i * n + j) = s0 * r;
+            AT(a, (i + 1) * n + j) = s1 * r;
+            AT(a, (i + 2) * n + j) = s2 * r;
+            AT(a, (i + 3) * n + j) = s3 * r;
+        }
+        for (; i < n; i++) {
+            VEC s = AT(a, i * n + j);
+            for (int64_t k = 0; k < j; k++) s -= AT(a, i * n + k) * AT(a, j * n + k);
+            AT(a, i * n + j) = s * r;
+        }
+    }
+    return ok;
+}
+
+/* The usual small sizes as constants, for which loops unroll. */
+static int TL_X(tl_lanes_cholesky)(TL_T *a, int64_t n, int64_t lanes) {
+    IVEC ok;
+    switch (n) {
+        case 2: ok = TL_X(tl_lanes_factor)(a, 2); break;
+        case 3: ok = TL_X(tl_lanes_factor)(a, 3); break;
+        case 4: ok = TL_X(tl_lanes_factor)(a, 4); break;
+        case 6: ok = TL_X(tl_lanes_factor)(a, 6); break;
+        case 8: ok = TL_X(tl_lanes_factor)(a, 8); break;
+        default: ok = TL_X(tl_lanes_factor)(a, n);
+    }
+    return TL_X(tl_lanes_refuse)(a, n * n, ok, lanes);
+}
+
+TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *perm, const int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < VL; l++) perm[i * VL + l] = (int32_t)i;
+    for (int64_t j = 0; j < n; j++) {
+        VEC best = AT(a, j * n + j);
+        IVEC row = (IVEC){0} + (TL_INT)j;
+        best = (VEC)((IVEC)best & ((IVEC){0} + TL_X(TL_MAGNITUDE)));
+        for (int64_t i = j + 1; i < n; i++) {
+            const VEC size = (VEC)((IVEC)AT(a, i * n + j) & ((IVEC){0} + TL_X(TL_MAGNITUDE)));
+            const IVEC more = size > best;
+            best = (VEC)(((IVEC)size & more) | ((IVEC)best & ~more));
+            row = (((IVEC){0} + (TL_INT)i) & more) | (row & ~more);
+        }
+        for (int l = 0; l < VL; l++) {
+            const int64_t p = row[l];
+            if (p == j) continue;
+            TL_T *x = a + j * n * VL + l, *y = a + p * n * VL + l;
+            for (int64_t c = 0; c < n; c++) {
+                const TL_T t = x[c * VL];
+                x[c * VL] = y[c * VL];
+                y[c * VL] = t;
+            }
+            const int32_t t = perm[j * VL + l];
+            perm[j * VL + l] = perm[p * VL + l];
+            perm[p * VL + l] = t;
+        }
+        const VEC pivot = AT(a, j * n + j);
+        const IVEC zero = pivot == 0;
+        const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
+        for (int64_t i = j + 1; i < n; i++) {
+            const VEC f = AT(a, i * n + j) * r;
+            AT(a, i * n + j) = f;
+            for (int64_t c = j + 1; c < n; c++) AT(a, i * n + c) -= f * AT(a, j * n + c);
+        }
+    }
+}
+
+static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *perm, int64_t n) {
+    switch (n) {
+        case 2: TL_X(tl_lanes_eliminate)(a, perm, 2); return;
+        case 3: TL_X(tl_lanes_eliminate)(a, perm, 3); return;
+        case 4: TL_X(tl_lanes_eliminate)(a, perm, 4); return;
+        case 6: TL_X(tl_lanes_eliminate)(a, perm, 6); return;
+        case 8: TL_X(tl_lanes_eliminate)(a, perm, 8); return;
+        default: TL_X(tl_lanes_eliminate)(a, perm, n);
+    }
+}
+
+/* Columns c … c + w - 1 of x; w is a constant. */
+TL_INLINE void TL_X(tl_lanes_columns)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int64_t c, const int w, int back,
+                                      int unit) {
+    for (int64_t step = 0; step < n; step++) {
+        const int64_t i = back ? n - 1 - step : step, first = back ? i + 1 : 0, last = back ? n : i;
+        VEC s[4];
+#pragma GCC unroll 4
+        for (int q = 0; q < w; q++) s[q] = AT(x, i * k + c + q);
+        for (int64_t j = first; j < last; j++) {
+            const VEC f = *(const VEC *)(t + (i * row + j * col) * VL);
+#pragma GCC unroll 4
+            for (int q = 0; q < w; q++) s[q] -= f * AT(x, j * k + c + q);
+        }
+        if (!unit) {
+            const VEC r = 1 / *(const VEC *)(t + i * (row + col) * VL);
+#pragma GCC unroll 4
+            for (int q = 0; q < w; q++) s[q] *= r;
+        }
+#pragma GCC unroll 4
+        for (int q = 0; q < w; q++) AT(x, i * k + c + q) = s[q];
+    }
+}
+
+static int TL_X(tl_lanes_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int back, int unit, int64_t lanes) {
+    IVEC ok = (IVEC){0} - 1;
+    int64_t c = 0;
+    for (; c + 4 <= k; c += 4) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 4, back, unit);
+    for (; c < k; c++) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 1, back, unit);
+    if (unit) return 0;
+    for (int64_t i = 0; i < n; i++) ok &= *(const VEC *)(t + i * (row + col) * VL) != 0;
+    return TL_X(tl_lanes_refuse)(x, n * k, ok, lanes);
+}
+
+#undef VL
+#undef VEC
+#undef UVEC
+#undef IVEC
+#undef AT

@@ -1,0 +1,100 @@
+"""Decompositions by LAPACK, as NumPy calls it: `function(outs, ins, options)` fills the outputs (`OpDef.host`).
+
+Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, such as one with NaN, gives NaN. LAPACK's bits
+may differ from machine to machine, and with the threads that it uses.
+"""
+
+import numpy as np
+
+
+def _each(function, x, out):
+    # The function of a batch; matrix by matrix where it fails for one of them.
+    if not x.size:
+        out[...] = 0
+        return
+    try:
+        out[...] = function(x)
+    except np.linalg.LinAlgError:
+        for i in np.ndindex(x.shape[:-2]):
+            try:
+                out[i] = function(x[i])
+            except np.linalg.LinAlgError:
+                out[i] = np.nan
+
+
+def signs(v):
+    """For each column the sign that makes its first component positive, of those above rounding: (…, 1, columns)."""
+    size = np.abs(v)
+    counts = size > 10 * v.shape[-2] * np.finfo(v.dtype).eps * size.max(axis=-2, keepdims=True)
+    first = np.take_along_axis(v, counts.argmax(axis=-2)[..., np.newaxis, :], axis=-2)
+    return np.where(first < 0, -1, 1).astype(v.dtype)
+
+
+def _eigh(x):
+    w, v = np.linalg.eigh(x * 0.5 + np.swapaxes(x, -1, -2) * 0.5)
+    return np.concatenate([w[..., np.newaxis, :], v * signs(v)], axis=-2)
+
+
+def _svd(x):
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    turn = signs(u)
+    lead = x.shape[:-2]
+    return np.concatenate([(u * turn).reshape(*lead, -1), s, (vh * np.swapaxes(turn, -1, -2)).reshape(*lead, -1)], axis=-1)
+
+
+def _qr(x):
+    q, r = np.linalg.qr(x)
+    turn = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(x.dtype)
+    # A zero below the diagonal stays the zero that it is.
+    return np.concatenate([q * turn[..., np.newaxis, :], np.triu(r * turn[..., np.newaxis])], axis=-2)
+
+
+def _pinv(x):
+    return np.linalg.pinv(x, rcond=max(x.shape[-2:]) * np.finfo(x.dtype).eps)
+
+
+#: Numerator of the diagonal Padé approximant of degree 13, and the norm up to which it is exact to double precision (Higham 2005).
+_PADE = (
+    64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000, 10559470521600, 670442572800, 33522128640,
+    1323241920, 40840800, 960960, 16380, 182, 1,
+)  # fmt: skip
+_NORM = 5.371920351148152
+
+
+def _expm(x):
+    # Scaled by a power of two, each matrix by its own; squared as often. In double precision: squaring loses digits.
+    a = x.astype(np.float64)
+    norm = np.abs(a).sum(axis=-2).max(axis=-1)
+    with np.errstate(all="ignore"):
+        steps = np.where(norm > _NORM, np.ceil(np.log2(norm / _NORM)), 0)
+    known = np.isfinite(steps) & (steps < 2000)
+    steps = np.where(known, steps, 0).astype(int)
+    y = np.full(a.shape, np.nan)
+    for s in np.unique(steps[known]):
+        chosen = known & (steps == s)
+        y[chosen] = _squared(a[chosen] * 0.5**s, s)
+    return y
+
+
+def _squared(a, times):
+    b, one = _PADE, np.eye(a.shape[-1])
+    a2 = a @ a
+    a4 = a2 @ a2
+    a6 = a4 @ a2
+    u = a @ (a6 @ (b[13] * a6 + b[11] * a4 + b[9] * a2) + b[7] * a6 + b[5] * a4 + b[3] * a2 + b[1] * one)
+    v = a6 @ (b[12] * a6 + b[10] * a4 + b[8] * a2) + b[6] * a6 + b[4] * a4 + b[2] * a2 + b[0] * one
+    y = np.linalg.solve(v - u, v + u)
+    for _ in range(times):
+        y = y @ y
+    return y
+
+
+def _on_host(function):
+    def run(outs, ins, options):
+        with np.errstate(all="ignore"):
+            _each(function, ins[0], outs[0])
+
+    return run
+
+
+eigh, svd, qr, pinv, expm = map(_on_host, (_eigh, _svd, _qr, _pinv, _expm))

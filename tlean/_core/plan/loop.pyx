@@ -1,0 +1,404 @@
+# cython: language_level=3
+"""Kernels that run plans: a body n times (`scan`), while a condition holds, or one of several (`switch`), inside one instruction.
+
+A body's plan is taken apart once into `Code`: its instructions, and where each operand is. A run writes one table of pointers, which each
+step moves on; then a step is a row of calls. All memory that a run needs is one operand, `work`, so a step allocates nothing.
+
+The plan of a body has the carries as its first inputs, and as states: their new values are in the same memory after a step.
+"""
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy
+
+from tlean._core.kernel cimport TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_STATUS_BITS, TL_STATUS_MASK
+from tlean._core.plan.plan cimport (
+    AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan, failed_inside, interrupted,
+)
+from tlean._core.plan.plan import name_body
+from tlean._core.threads.clock cimport nanoseconds
+
+# How often a loop looks for signals, in nanoseconds.
+cdef enum:
+    BETWEEN_LOOKS = 10_000_000
+
+# An output of a body that is one of its inputs: it is copied.
+ctypedef struct Copy:
+    int source
+    int target
+    int64_t bytes
+
+ctypedef struct Body:
+    Instruction* instructions
+    int n_instructions
+    Place* places           # of each operand of each instruction
+    int n_operands
+    void** constants
+    Copy* copies
+    int n_copies
+    int64_t steps           # between two looks at the clock
+
+
+cdef class Code:
+    """A plan taken apart, for loops to run; it keeps the plan.
+
+    Args:
+        plan: of the body.
+        title: of the loop, for messages.
+        out_bytes: the bytes of each of its outputs.
+        steps: how many steps a loop takes between two looks at the clock.
+    """
+    cdef Body body
+    cdef readonly Plan plan
+    cdef readonly object title
+    cdef object __weakref__
+
+    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps):
+        cdef int i, k, n = 0
+        self.plan = plan
+        self.title = title
+        name_body(<size_t>&self.body, self)
+        self.body.instructions = plan.instructions
+        self.body.n_instructions = plan.n_instructions
+        self.body.constants = plan.constants
+        self.body.steps = steps
+        for i in range(plan.n_instructions):
+            n += plan.instructions[i].n_out + plan.instructions[i].n_in
+        self.body.n_operands = n
+        self.body.places = <Place*>calloc(n + 1, sizeof(Place))
+        self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
+        if self.body.places == NULL or self.body.copies == NULL:
+            raise MemoryError()
+        for k in range(n):
+            self.body.places[k] = plan.places[plan.operands[k]]
+        for k in range(plan.n_outputs):
+            if plan.out_kind[k] == OUT_INPUT:
+                self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
+                self.body.n_copies += 1
+
+    def __dealloc__(self):
+        free(self.body.places)
+        free(self.body.copies)
+
+    @property
+    def program(self):
+        """What the plan does."""
+        return self.plan.program
+
+    @property
+    def address(self):
+        """Of what a kernel runs."""
+        return <size_t>&self.body
+
+    @property
+    def entries(self):
+        """How many pointers the table of a run has."""
+        return self.body.n_operands + 2 * self.body.n_copies
+
+
+cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
+    # The pointers of the first step.
+    cdef int k
+    cdef Place place
+    for k in range(body.n_operands):
+        place = body.places[k]
+        if place.kind == AT_INPUT:
+            table[k] = inputs[place.n]
+        elif place.kind == AT_OUTPUT:
+            table[k] = outputs[place.n]
+        elif place.kind == AT_SCRATCH:
+            table[k] = scratch + place.n
+        elif place.kind == AT_CONST:
+            table[k] = body.constants[place.n]
+        else:
+            table[k] = NULL
+    table += body.n_operands
+    for k in range(body.n_copies):
+        table[2 * k] = inputs[body.copies[k].source]
+        table[2 * k + 1] = outputs[body.copies[k].target]
+
+
+cdef inline int run_once(Body* body, void** table) noexcept nogil:
+    # One step: TL_OK, or (instruction << TL_STATUS_BITS) | status.
+    cdef int i, status
+    cdef Instruction* ins = body.instructions
+    cdef void** operands = table
+    for i in range(body.n_instructions):
+        status = ins.kernel(operands, operands + ins.n_out, ins.ints, ins.floats, 0)
+        if status != TL_OK:
+            return (i << TL_STATUS_BITS) | status
+        operands += ins.n_out + ins.n_in
+        ins += 1
+    for i in range(body.n_copies):
+        memcpy(operands[2 * i + 1], operands[2 * i], body.copies[i].bytes)
+    return TL_OK
+
+
+cdef inline int looked(int64_t* last) noexcept nogil:
+    # TL_INTERRUPTED if it was time to look for signals, and a handler raised.
+    cdef int64_t now = nanoseconds()
+    if now - last[0] < BETWEEN_LOOKS:
+        return TL_OK
+    if interrupted():
+        return TL_INTERRUPTED
+    last[0] = nanoseconds()
+    return TL_OK
+
+
+# scan -------------------------------------------------------------------------------------------------------------------
+# out: final carries, stacked outputs, work. inp: first carries, stacked inputs, invariants. An output that is never read is NULL, and has
+# room for one step in `work`.
+# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, room at; for each
+# stacked input: bytes of a step; for each stacked output: bytes of a step, room at). `work` begins with the body's scratch block; then come
+# the rooms, and from `pointers at` on the pointers of inputs, those of outputs, the table, and the moves: (entry, bytes) of each entry of
+# the table that is another at each step.
+cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Body* body = <Body*><size_t>ints[0]
+    cdef int64_t length = ints[1], i, looks = body.steps, last = nanoseconds(), number
+    cdef bint backward = ints[2] != 0
+    cdef int carries = <int>ints[3], xs = <int>ints[4], invariants = <int>ints[5], ys = <int>ints[6], k, moves = 0, status
+    cdef const int64_t* carry = ints + 8
+    cdef const int64_t* x_step = carry + 2 * carries
+    cdef const int64_t* y = x_step + xs
+    cdef char* work = <char*>out[carries + ys]
+    cdef void** inputs = <void**>(work + ints[7])
+    cdef void** outputs = inputs + carries + xs + invariants
+    cdef void** table = outputs + ys
+    cdef int64_t* move = <int64_t*>(table + body.n_operands + 2 * body.n_copies)
+    for k in range(carries):
+        inputs[k] = out[k] if out[k] != NULL else work + carry[2 * k + 1]
+        memcpy(inputs[k], inp[k], carry[2 * k])
+    if length == 0:
+        return TL_OK
+    for k in range(xs):
+        inputs[carries + k] = <char*>inp[carries + k] + (x_step[k] * (length - 1) if backward else 0)
+    for k in range(invariants):
+        inputs[carries + xs + k] = inp[carries + xs + k]
+    for k in range(ys):
+        if out[carries + k] == NULL:
+            outputs[k] = work + y[2 * k + 1]
+        else:
+            outputs[k] = <char*>out[carries + k] + (y[2 * k] * (length - 1) if backward else 0)
+    fill(body, table, inputs, outputs, work)
+    for k in range(body.n_operands):
+        moves = moving(move, moves, k, body.places[k], out, carries, xs, x_step, y, backward)
+    for k in range(body.n_copies):
+        number = body.n_operands + 2 * k
+        moves = moving(move, moves, number, Place(AT_INPUT, body.copies[k].source), out, carries, xs, x_step, y, backward)
+        moves = moving(move, moves, number + 1, Place(AT_OUTPUT, body.copies[k].target), out, carries, xs, x_step, y, backward)
+    for i in range(length):
+        status = run_once(body, table)
+        if status != TL_OK:
+            failed_inside(<void*>body, status >> TL_STATUS_BITS, length - 1 - i if backward else i)
+            return status & TL_STATUS_MASK
+        for k in range(moves):
+            table[move[2 * k]] = <char*>table[move[2 * k]] + move[2 * k + 1]
+        looks -= 1
+        if looks == 0:
+            looks = body.steps
+            if looked(&last) != TL_OK:
+                failed_inside(<void*>body, -1, length - 1 - i if backward else i)
+                return TL_INTERRUPTED
+    return TL_OK
+
+
+cdef inline int moving(int64_t* move, int moves, int64_t entry, Place place, void** out, int carries, int xs, const int64_t* x_step,
+                       const int64_t* y, bint backward) noexcept nogil:
+    # Notes an entry of the table that is another at each step; returns how many there are.
+    cdef int64_t step = 0
+    if place.kind == AT_INPUT and carries <= place.n < carries + xs:
+        step = x_step[place.n - carries]
+    elif place.kind == AT_OUTPUT and out[carries + place.n] != NULL:
+        step = y[2 * place.n]
+    if step == 0:
+        return moves
+    move[2 * moves] = entry
+    move[2 * moves + 1] = -step if backward else step
+    return moves + 1
+
+
+# switch -----------------------------------------------------------------------------------------------------------------
+# out: outputs, work. inp: the number of a branch, the operands. A number beyond the branches means the nearest.
+# ints: (branches, outputs, pointers at, for each output: room at, for each branch: body). `work` begins with the branches' scratch block;
+# then come the rooms of outputs that are never read, and from `pointers at` on the pointers of outputs, and the table.
+cdef int switch(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef int64_t branch = (<int64_t*>inp[0])[0], last = ints[0] - 1
+    cdef int ys = <int>ints[1], k, status
+    cdef const int64_t* rooms = ints + 3
+    cdef char* work = <char*>out[ys]
+    cdef void** outputs = <void**>(work + ints[2])
+    cdef Body* body
+    branch = 0 if branch < 0 else last if branch > last else branch
+    body = <Body*><size_t>rooms[ys + branch]
+    for k in range(ys):
+        outputs[k] = out[k] if out[k] != NULL else work + rooms[k]
+    fill(body, outputs + ys, inp + 1, outputs, work)
+    status = run_once(body, outputs + ys)
+    if status != TL_OK:
+        failed_inside(<void*>body, status >> TL_STATUS_BITS, -1)
+    return status & TL_STATUS_MASK
+
+
+# while_loop -------------------------------------------------------------------------------------------------------------
+# out: last carries, work. inp: first carries, invariants.
+# ints: (condition, body, most steps or -1, carries, invariants, flag at, pointers at, for each carry: bytes, room at). `work` begins with a
+# scratch block for either body; then come the rooms, the flag, and from `pointers at` on the pointers of inputs, that of the flag, and the
+# tables of both.
+cdef int while_loop(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Body* condition = <Body*><size_t>ints[0]
+    cdef Body* body = <Body*><size_t>ints[1]
+    cdef int64_t most = ints[2], i = 0, looks = body.steps, last = nanoseconds()
+    cdef int carries = <int>ints[3], invariants = <int>ints[4], k, status
+    cdef char* work = <char*>out[carries]
+    cdef char* flag = work + ints[5]
+    cdef void** inputs = <void**>(work + ints[6])
+    cdef void** flags = inputs + carries + invariants
+    cdef void** asked = flags + 1
+    cdef void** table = asked + condition.n_operands + 2 * condition.n_copies
+    for k in range(carries):
+        inputs[k] = out[k] if out[k] != NULL else work + ints[8 + 2 * k]
+        memcpy(inputs[k], inp[k], ints[7 + 2 * k])
+    for k in range(invariants):
+        inputs[carries + k] = inp[carries + k]
+    flags[0] = flag
+    fill(condition, asked, inputs, flags, work)
+    fill(body, table, inputs, NULL, work)
+    while i != most:
+        status = run_once(condition, asked)
+        if status != TL_OK:
+            failed_inside(<void*>condition, status >> TL_STATUS_BITS, i)
+            return status & TL_STATUS_MASK
+        if not flag[0]:
+            break
+        status = run_once(body, table)
+        if status != TL_OK:
+            failed_inside(<void*>body, status >> TL_STATUS_BITS, i)
+            return status & TL_STATUS_MASK
+        i += 1
+        looks -= 1
+        if looks == 0:
+            looks = body.steps
+            if looked(&last) != TL_OK:
+                failed_inside(<void*>body, -1, i)
+                return TL_INTERRUPTED
+    return TL_OK
+
+
+# The way back through a while_loop ----------------------------------------------------------------------------------------
+# out: what the sweep carries, work. inp: first carries and invariants of the loop, what the sweep begins with.
+# The loop runs again, and what each step keeps for the sweep is a row of a store that grows by doubling; then the sweep runs as often.
+# ints: (condition, body, sweep, carries, invariants, swept, kept, rest, bytes of a row, flag at, pointers at, for each carry: bytes, room
+# at; for each that is swept: bytes, room at; for each that is kept: its place in a row; for each of the rest: the invariant's number).
+# `work` begins with a scratch block for any body; then come the rooms, the flag, and from `pointers at` on the pointers of the loop's
+# inputs, of the kept outputs, of the flag, of the sweep's inputs, the tables of the three, and the entries that are another at each step: (entry,
+# place in a row).
+cdef int while_back(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    cdef Body* condition = <Body*><size_t>ints[0]
+    cdef Body* body = <Body*><size_t>ints[1]
+    cdef Body* sweep = <Body*><size_t>ints[2]
+    cdef int carries = <int>ints[3], invariants = <int>ints[4], swept = <int>ints[5], kept = <int>ints[6], rest = <int>ints[7]
+    cdef int k, status = TL_OK
+    cdef int64_t row = ints[8], i = 0, room = 0, looks = body.steps, last = nanoseconds()
+    cdef const int64_t* carry = ints + 11
+    cdef const int64_t* total = carry + 2 * carries
+    cdef const int64_t* place = total + 2 * swept
+    cdef const int64_t* number = place + kept
+    cdef char* work = <char*>out[swept]
+    cdef char* flag = work + ints[9]
+    cdef void** inputs = <void**>(work + ints[10])
+    cdef void** rows = inputs + carries + invariants
+    cdef void** flags = rows + kept
+    cdef void** back = flags + 1
+    cdef void** asked = back + swept + kept + rest
+    cdef void** table = asked + condition.n_operands + 2 * condition.n_copies
+    cdef void** sweeping = table + body.n_operands + 2 * body.n_copies
+    cdef int64_t* move = <int64_t*>(sweeping + sweep.n_operands + 2 * sweep.n_copies)
+    cdef char* store = NULL
+    cdef char* larger
+    cdef int moves = 0
+    for k in range(carries):
+        inputs[k] = work + carry[2 * k + 1]
+        memcpy(inputs[k], inp[k], carry[2 * k])
+    for k in range(invariants):
+        inputs[carries + k] = inp[carries + k]
+    for k in range(kept):
+        rows[k] = NULL
+    flags[0] = flag
+    fill(condition, asked, inputs, flags, work)
+    fill(body, table, inputs, rows, work)
+    moves = rows_of(body, move, AT_OUTPUT, 0, kept, place)
+    while True:
+        status = run_once(condition, asked)
+        if status != TL_OK:
+            failed_inside(<void*>condition, status >> TL_STATUS_BITS, i)
+            break
+        if not flag[0]:
+            break
+        if i == room:
+            room = 2 * room if room else 64
+            larger = <char*>realloc(store, room * row if row else 1)
+            if larger == NULL:
+                status = TL_NO_MEMORY
+                failed_inside(<void*>body, 0, i)
+                break
+            store = larger
+        for k in range(moves):
+            table[move[2 * k]] = store + i * row + move[2 * k + 1]
+        status = run_once(body, table)
+        if status != TL_OK:
+            failed_inside(<void*>body, status >> TL_STATUS_BITS, i)
+            break
+        i += 1
+        looks -= 1
+        if looks == 0:
+            looks = body.steps
+            status = looked(&last)
+            if status != TL_OK:
+                failed_inside(<void*>body, -1, i)
+                break
+    if status == TL_OK:
+        for k in range(swept):
+            back[k] = out[k] if out[k] != NULL else work + total[2 * k + 1]
+            memcpy(back[k], inp[carries + invariants + k], total[2 * k])
+        for k in range(kept):
+            back[swept + k] = NULL
+        for k in range(rest):
+            back[swept + kept + k] = inp[carries + number[k]]
+        fill(sweep, sweeping, back, NULL, work)
+        moves = rows_of(sweep, move, AT_INPUT, swept, kept, place)
+    while status == TL_OK and i > 0:
+        i -= 1
+        for k in range(moves):
+            sweeping[move[2 * k]] = store + i * row + move[2 * k + 1]
+        status = run_once(sweep, sweeping)
+        if status != TL_OK:
+            failed_inside(<void*>sweep, status >> TL_STATUS_BITS, i)
+            break
+        looks -= 1
+        if looks <= 0:
+            looks = sweep.steps
+            status = looked(&last)
+            if status != TL_OK:
+                failed_inside(<void*>sweep, -1, i)
+    free(store)
+    return status & TL_STATUS_MASK
+
+
+cdef int rows_of(Body* body, int64_t* move, int kind, int first, int count, const int64_t* place) noexcept nogil:
+    # Notes the entries of a table that are in a row of the store; returns how many there are.
+    cdef int k, moves = 0, entry
+    for k in range(body.n_operands):
+        if body.places[k].kind == kind and first <= body.places[k].n < first + count:
+            move[2 * moves], move[2 * moves + 1] = k, place[body.places[k].n - first]
+            moves += 1
+    for k in range(body.n_copies):
+        entry = body.n_operands + 2 * k
+        if kind == AT_INPUT and first <= body.copies[k].source < first + count:
+            move[2 * moves], move[2 * moves + 1] = entry, place[body.copies[k].source - first]
+            moves += 1
+        if kind == AT_OUTPUT and first <= body.copies[k].target < first + count:
+            move[2 * moves], move[2 * moves + 1] = entry + 1, place[body.copies[k].target - first]
+            moves += 1
+    return moves
+
+
+SCAN, SWITCH, WHILE, WHILE_BACK = <size_t>&scan, <size_t>&switch, <size_t>&while_loop, <size_t>&while_back

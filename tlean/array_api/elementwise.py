@@ -1,0 +1,147 @@
+"""Elementwise functions: each is the op of its name, or of the name that it has in tlean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import DTypeError
+
+from .calls import by_value, is_number, is_whole, pair, run
+
+
+def _unary(name: str, op: str, whole: bool = False) -> Callable[[Any], Any]:
+    # The function of one array that is an op; with `whole` integers are their own result.
+    def function(x: Any, /) -> Any:
+        return x if whole and is_whole(x) else run(lambda ops, x: getattr(ops, op)(x), x)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The op `{op}` of each element."
+    return function
+
+
+def _binary(name: str, op: str) -> Callable[[Any, Any], Any]:
+    # The function of two arrays, of which one may be a number, that is an op.
+    def function(x1: Any, x2: Any, /) -> Any:
+        return pair(lambda ops, a, b: getattr(ops, op)(a, b), x1, x2)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The op `{op}` of each two elements."
+    return function
+
+
+abs = _unary("abs", "abs")
+acos = _unary("acos", "acos")
+acosh = _unary("acosh", "acosh")
+add = _binary("add", "add")
+asin = _unary("asin", "asin")
+asinh = _unary("asinh", "asinh")
+atan = _unary("atan", "atan")
+atan2 = _binary("atan2", "atan2")
+atanh = _unary("atanh", "atanh")
+bitwise_and = _binary("bitwise_and", "bitwise_and")
+bitwise_invert = _unary("bitwise_invert", "bitwise_not")
+bitwise_left_shift = _binary("bitwise_left_shift", "bitwise_left_shift")
+bitwise_or = _binary("bitwise_or", "bitwise_or")
+bitwise_right_shift = _binary("bitwise_right_shift", "bitwise_right_shift")
+bitwise_xor = _binary("bitwise_xor", "bitwise_xor")
+ceil = _unary("ceil", "ceil", whole=True)
+copysign = _binary("copysign", "copysign")
+cos = _unary("cos", "cos")
+cosh = _unary("cosh", "cosh")
+divide = _binary("divide", "div")
+equal = _binary("equal", "equal")
+exp = _unary("exp", "exp")
+expm1 = _unary("expm1", "expm1")
+floor = _unary("floor", "floor", whole=True)
+floor_divide = _binary("floor_divide", "floor_divide")
+greater = _binary("greater", "greater")
+greater_equal = _binary("greater_equal", "greater_equal")
+hypot = _binary("hypot", "hypot")
+isfinite = _unary("isfinite", "isfinite")
+isinf = _unary("isinf", "isinf")
+isnan = _unary("isnan", "isnan")
+less = _binary("less", "less")
+less_equal = _binary("less_equal", "less_equal")
+log = _unary("log", "log")
+log10 = _unary("log10", "log10")
+log1p = _unary("log1p", "log1p")
+log2 = _unary("log2", "log2")
+logaddexp = _binary("logaddexp", "logaddexp")
+logical_and = _binary("logical_and", "logical_and")
+logical_not = _unary("logical_not", "logical_not")
+logical_or = _binary("logical_or", "logical_or")
+logical_xor = _binary("logical_xor", "logical_xor")
+maximum = _binary("maximum", "max")
+minimum = _binary("minimum", "min")
+multiply = _binary("multiply", "mul")
+negative = _unary("negative", "neg")
+not_equal = _binary("not_equal", "not_equal")
+reciprocal = _unary("reciprocal", "inv")
+remainder = _binary("remainder", "remainder")
+round = _unary("round", "round", whole=True)
+sign = _unary("sign", "sign")
+sin = _unary("sin", "sin")
+sinh = _unary("sinh", "sinh")
+sqrt = _unary("sqrt", "sqrt")
+square = _unary("square", "square")
+subtract = _binary("subtract", "sub")
+tan = _unary("tan", "tan")
+tanh = _unary("tanh", "tanh")
+trunc = _unary("trunc", "trunc", whole=True)
+
+
+def positive(x: Any, /) -> Any:
+    """The array itself."""
+    return x
+
+
+def conj(x: Any, /) -> Any:
+    """The array itself: there are no complex numbers."""
+    return x
+
+
+def real(x: Any, /) -> Any:
+    """The array itself: there are no complex numbers."""
+    return x
+
+
+def imag(x: Any, /) -> Any:
+    """Zeros: there are no complex numbers."""
+    return run(lambda ops, x: ops.zeros_like(x), x)
+
+
+def signbit(x: Any, /) -> Any:
+    """Whether the sign of a float is set, that of −0 and of NaN too."""
+    if is_whole(x):
+        raise DTypeError(f"signbit: floats are expected, got {x.dtype}")
+    return run(lambda ops, x: ops.less(ops.copysign(ops.ones_like(x), x), ops.zeros_like(x)), x)
+
+
+def pow(x1: Any, x2: Any, /) -> Any:
+    """x1 to the power of x2. Of integers it is computed where values are known."""
+    if (is_number(x1) or is_whole(x1)) and (is_number(x2) or is_whole(x2)) and not isinstance(x1, float) and not isinstance(x2, float):
+        if is_number(x2) and not isinstance(x2, bool) and x2 >= 0:
+            return run(lambda ops, a: ops.pow(a, x2), x1)
+        return by_value("pow", np.power, *(np.asarray(x, y.dtype) if is_number(x) else x for x, y in ((x1, x2), (x2, x1))))
+    return pair(lambda ops, a, b: ops.power(a, b), x1, x2)
+
+
+def nextafter(x1: Any, x2: Any, /) -> Any:
+    """The next float after x1 towards x2, where values are known: it has no gradient, and no op."""
+    dtype = (x2 if is_number(x1) else x1).dtype
+    return by_value("nextafter", np.nextafter, *(np.asarray(x, str(dtype)) if is_number(x) else x for x in (x1, x2)))
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """x, at least min and at most max, which are numbers or arrays of x's kind; the result has x's dtype."""
+    for op, bound in (("max", min), ("min", max)):
+        if bound is None:
+            continue
+        if is_number(bound) and is_whole(x) and isinstance(bound, float):
+            raise DTypeError(f"clip: a bound of integers must be an int, got {bound!r}")
+        bounded = pair(lambda ops, a, b, op=op: getattr(ops, op)(a, b), x, bound)
+        x = bounded if bounded.dtype == x.dtype else run(lambda ops, y, dtype=str(x.dtype): ops.astype(y, dtype), bounded)
+    return x

@@ -1,0 +1,180 @@
+"""Batching on graphs: a program of one lane becomes a program of all lanes, node by node.
+
+A value that differs between lanes has the lanes as its first axis; what is the same in each stays as it is. Each node follows the batching
+rule of its record; one without a rule is batched by its decomposition, and what has none either is called once for each lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tlean._core.eager.instance import options_key
+from tlean.caching import Cache
+from tlean.errors import OptionError
+from tlean.ops import Spec
+from tlean.ops.batching import Call
+
+from .derive import conversion, decomposition
+from .graph import Graph, GraphNode, GraphRef
+
+_CACHE = Cache(1024)
+
+
+class Start(NamedTuple):
+    """Where a program of one lane begins in a graph: the numbers of its first node and of its first value."""
+
+    node: int
+    value: int
+
+    @classmethod
+    def of(cls, graph: Graph) -> Start:
+        """The end of what is recorded by now."""
+        return cls(len(graph.nodes), len(graph.specs))
+
+
+def batch(
+    graph: Graph, lanes: dict[int, GraphRef], size: int, outputs: Sequence[GraphRef], start: Start, last: int | None = None
+) -> list[GraphRef | None]:
+    """Append to a graph what a part of it is in all lanes.
+
+    Args:
+        graph: the graph; its nodes from `start` on, up to number `last`, are the program of one lane.
+        lanes: for each value that differs between lanes what holds it for all of them.
+        size: how many lanes there are.
+        outputs: values of that program.
+        start, last: where it lies. Random numbers of a seed from before are the same in each lane.
+
+    Returns: each output with the lanes as its first axis; None where it is the same in each.
+    """
+    own = {id(n) for n in graph.nodes[start.node : last]}
+    nodes = [n for n in graph._needed([r.id for r in outputs]) if id(n) in own]
+    where = dict(lanes)
+    _run(graph, nodes, graph, where, set(lanes), size, [r.id for r in outputs], start.value)
+    return [where.get(r.id) for r in outputs]
+
+
+def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool = True) -> tuple[Graph, tuple[bool, ...]]:
+    """A graph as a graph of all lanes: what a record whose option is a graph, such as a loop's body, makes of it in its batching rule.
+
+    Args:
+        graph: of one lane.
+        batched: which inputs differ between lanes; these have the lanes as their first axis.
+        size: how many lanes there are.
+        draws: whether each lane draws its own random numbers.
+
+    Returns: the graph, and which of its outputs differ between lanes.
+    """
+    out = Graph(graph.dtype, graph.merge)
+    where: dict[int, GraphRef] = {}
+    lanes = set()
+    for v, own in zip(graph.inputs, batched, strict=True):
+        if v is None:
+            out.arg(None)
+            continue
+        spec = graph.specs[v]
+        where[v] = out.arg(Spec((size, *spec.shape), spec.dtype) if own else spec)  # type: ignore[assignment]
+        if own:
+            lanes.add(v)
+    for v, constant in graph.constants.items():
+        where[v] = out._constant(constant)
+    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs))
+    out.outputs = [None if v is None else where[v].id for v in graph.outputs]
+    return out, tuple(v in lanes for v in graph.outputs)
+
+
+def _run(
+    source: Graph,
+    nodes: Sequence[GraphNode],
+    target: Graph,
+    where: dict[int, GraphRef],
+    lanes: set[int],
+    size: int,
+    outputs: Sequence[Any],
+    own: int,
+) -> None:
+    # Record the nodes; `where` has the values of `source` in `target`, `lanes` are those that differ between lanes, and seeds from number
+    # `own` on mean other numbers in each.
+    read = {i for n in nodes for i in n.inputs} | set(outputs)
+    for node in nodes:
+        flags = [i in lanes for i in node.inputs]
+        inputs = [None if i is None else where[i] if i in where else GraphRef(target, i) for i in node.inputs]
+        record = node.record
+        draws = record.random and (node.inputs[record.inputs.index("seed")] or 0) >= own
+        if any(flags) or draws:
+            made = _batched(source, node, target, inputs, flags, size, read, draws)
+            lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None)
+        elif source is target:
+            continue
+        else:
+            ids = target._record(record, [None if r is None else r.id for r in inputs], node.options, node.name)
+            made = [GraphRef(target, v) for v in ids]
+        where.update((v, r) for v, r in zip(node.outputs, made, strict=False) if r is not None)
+
+
+def _batched(
+    source: Graph,
+    node: GraphNode,
+    target: Graph,
+    inputs: Sequence[GraphRef | None],
+    flags: Sequence[bool],
+    size: int,
+    read: set[Any],
+    draws: bool,
+) -> Sequence[GraphRef | None]:
+    record, outs = node.record, [source.specs[v] for v in node.outputs]
+    residual = any(v in read for v in node.outputs[len(record.outputs) :])
+
+    def otherwise(call: Call, loop: bool) -> Sequence[GraphRef | None]:
+        if loop or residual or record.rules.decompose is None:
+            return _lane_by_lane(call)
+        return target._inline(_parts(source, node, tuple(call.batched), size), call.inputs)
+
+    call = Call(target, record, size, inputs, flags, node.options, outs, node.name, draws, otherwise)
+    if record.rules.batch is None:
+        made = call.parts()
+    else:
+        result = record.rules.batch(call)
+        made = result if isinstance(result, tuple | list) else (result,)
+    for r, spec in zip(made, outs, strict=False):
+        if r is not None and r.spec != Spec((size, *spec.shape), spec.dtype):
+            wanted = Spec((size, *spec.shape), spec.dtype)
+            raise OptionError(
+                f"{record.name}: its batching rule must give an output of shape {wanted.shape} {wanted.dtype},"
+                f" got {r.spec.shape} {r.spec.dtype}"
+            )
+    return made
+
+
+def _parts(source: Graph, node: GraphNode, batched: tuple[bool, ...], size: int) -> Graph:
+    # The decomposition of a node in all lanes, its outputs each with the lanes in front.
+    record, specs = node.record, source._specs_of(node.inputs)
+
+    def build() -> Graph:
+        inner = conversion(record, specs, node.options, source.dtype) or decomposition(record, specs, node.options, source.dtype)
+        graph, own = batched_graph(inner, batched, size)
+        for k, (v, is_own) in enumerate(zip(graph.outputs, own, strict=True)):
+            if v is not None and not is_own:
+                graph.outputs[k] = graph.broadcast_to(GraphRef(graph, v), (size, *graph.specs[v].shape)).id
+        return graph.prune()
+
+    key = (record.name, specs, options_key(node.options), source.dtype, batched, size)
+    return record.kept("batched", _CACHE).make(key, build)
+
+
+def _lane_by_lane(call: Call) -> Sequence[GraphRef]:
+    graph, record = call.ops, call.record
+    made: list[tuple[GraphRef, ...]] = []
+    for k in range(call.size):
+        own: list[Any] = []
+        for x, is_own in zip(call.inputs, call.batched, strict=True):
+            if is_own:
+                shape = tuple(x.shape)
+                row = graph.slice(x, (k, *(0 for _ in shape[1:])), (k + 1, *shape[1:]))
+                x = graph.reshape(row, shape[1:])
+            own.append(None if x is None else x.id)
+        name = f"{call.name or record.name.partition(' #')[0]}, lane {k} of {call.size}"
+        made.append(tuple(GraphRef(graph, v) for v in graph._record(record, own, call.options, name)))
+    if not made:
+        return [graph._full(shape=(0, *o.shape), value=0, dtype=o.dtype) for o in call.outs]
+    return [graph.stack(list(rows), axis=0) for rows in zip(*made, strict=True)]

@@ -1,0 +1,1 @@
+"""Loops: ops whose body is a program of its own."""

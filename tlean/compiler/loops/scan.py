@@ -1,0 +1,230 @@
+"""`scan` as an op: a body that runs a known number of times, with what it carries from step to step.
+
+The body's inputs are the carries, a step of each stacked input, and the invariants; its outputs are the new carries, and a step of each
+stacked output. The op's inputs are the first carries, the stacked inputs and the invariants; its outputs the last carries and the stacked
+outputs. Its derivatives are scans again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlean.dtypes import FLOATS
+from tlean.ops import OpDef, Spec
+
+from ..derive import forward, reverse
+from ..graph import Graph, GraphNode, GraphRef, replay
+from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, with_states, zeros
+
+
+def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) -> OpDef:
+    """The record of a scan.
+
+    Args:
+        body: its program.
+        carries, xs: how many of the body's inputs are carries, and how many steps of stacked inputs; the others are invariants.
+        length: how often it runs.
+        reverse: from the last step to the first.
+    """
+    return record_of(("scan", carries, xs, length, reverse), (body,), lambda: Scan(body, carries, xs, length, reverse))
+
+
+def _stacked(length: int, spec: Spec) -> Spec:
+    return Spec((length, *spec.shape), spec.dtype)
+
+
+class Scan(Loop):
+    """A scan; see `scan_record`."""
+
+    def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool) -> None:
+        self.carries, self.xs, self.length, self.reverse = carries, xs, length, reverse
+        ins, outs = ([body.specs[v] for v in values] for values in (body.inputs, body.outputs))  # type: ignore[index]
+        specs = [*ins[:carries], *(_stacked(length, s) for s in ins[carries : carries + xs]), *ins[carries + xs :]]
+        super().__init__("scan", (body,), specs, [*outs[:carries], *(_stacked(length, s) for s in outs[carries:])])
+
+    @property
+    def body(self) -> Graph:
+        """Its program."""
+        return self.bodies[0]
+
+    def flops(self) -> float:
+        return self.length * super().flops()
+
+    def programs(self) -> list[Graph]:
+        return [with_states(self.body, self.carries)]
+
+    def decompose(self, ops: Any, *inputs: Any) -> Any:
+        n, xs = self.carries, self.xs
+        carry, steps, rest = list(inputs[:n]), inputs[n : n + xs], inputs[n + xs :]
+        stacks: list[dict[int, Any]] = [{} for _ in self.outs[n:]]
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            made = replay(self.body, ops, [*carry, *(_step(ops, x, i) for x in steps), *rest])
+            carry = made[:n]
+            for stack, y in zip(stacks, made[n:], strict=True):
+                stack[i] = ops.reshape(y, shape=(1, *y.shape))
+        ys = [
+            ops.concat([stack[i] for i in range(self.length)], axis=0) if stack else ops._full(shape=out.shape, value=0.0, dtype=out.dtype)
+            for stack, out in zip(stacks, self.outs[n:], strict=True)
+        ]
+        return (*carry, *ys)
+
+    # Reverse mode ---------------------------------------------------------------------------------------------------------
+
+    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+        key = ("pulled", tuple(needs), tuple(g is not None for g in gs))
+        back = self.derived.get(key)
+        if back is None:
+            back = self.derived[key] = Back(self, needs, key[2])
+        if back.more:
+            fresh = [graph._value(s).id for s in back.more]
+            node = replaced(graph, node, back.record, (*node.outputs, *fresh))
+        return back.applied(graph, node, gs)
+
+    # Forward mode ---------------------------------------------------------------------------------------------------------
+
+    def pushed(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> Sequence[GraphRef | None]:
+        key = ("pushed", tuple(t is not None for t in ts))
+        ahead = self.derived.get(key)
+        if ahead is None:
+            ahead = self.derived[key] = Ahead(self, key[1])
+        return ahead.applied(graph, node, ts)
+
+
+def _step(ops: Any, x: Any, i: int) -> Any:
+    # Step i of a stacked input.
+    rest = tuple(x.shape[1:])
+    taken = ops.slice(x, starts=(i, *[0] * len(rest)), stops=(i + 1, *rest))
+    return ops.reshape(taken, shape=rest)
+
+
+def _carried(body: Graph, carries: int, sources: Sequence[int | None]) -> list[int]:
+    # The carries that depend on these values of the body, at whatever step, through float values.
+    outs: Any = body.outputs
+    found = {k for k in range(carries) if body.inputs[k] in sources}
+    while True:
+        active = set(sources) | {body.inputs[k] for k in found}
+        for node in body.nodes:
+            if node.record.differentiable and active.intersection(i for i in node.inputs if i is not None):
+                active.update(v for v in node.outputs if body.specs[v].dtype in FLOATS)
+        more = {k for k in range(carries) if outs[k] in active and body.specs[outs[k]].dtype in FLOATS}
+        if more <= found:
+            return sorted(found)
+        found |= more
+
+
+class Back:
+    """The scan of a vector-Jacobian product: how the node that it is of is to keep more, and how the product is put together."""
+
+    def __init__(self, scan: Scan, needs: Sequence[bool], present: Sequence[bool]) -> None:
+        body, n, xs = scan.body, scan.carries, scan.xs
+        # Every input and output of a body is there.
+        ins: Any = body.inputs
+        outs: Any = body.outputs
+        self.scan = scan
+        g: Any = body._copy()
+        g.merge = False
+        ahead = list(g.nodes)
+        wanted = [v for v, need in zip(ins, needs, strict=True) if need]
+        #: The carries that have cotangents, and the inputs beside carries whose cotangents are wanted.
+        self.active = _carried(body, n, wanted)
+        self.steps = [k for k in range(n, n + xs) if needs[k]]
+        self.sums = [k for k in range(n + xs, len(ins)) if needs[k]]
+        self.given = [j for j in range(n, len(outs)) if present[j]]
+        cts = [g.arg(body.specs[outs[k]]) for k in self.active]
+        totals = [g.arg(body.specs[ins[k]]) for k in self.sums]
+        ys = [g.arg(body.specs[outs[j]]) for j in self.given]
+        seeds = [(GraphRef(g, outs[k]), ct) for k, ct in zip((*self.active, *self.given), (*cts, *ys), strict=True)]
+        wrt = [GraphRef(g, ins[k]) for k in (*self.active, *self.steps, *self.sums)]
+        found = reverse(g, seeds, wrt, ahead)
+        a, s = len(self.active), len(self.steps)
+        made = [or_zeros(g, r, w.spec) for r, w in zip(found[: a + s], wrt, strict=False)]
+        #: Sums of the invariants: each step adds one contribution.
+        added = [t if r is None else g.add(t, r) for t, r in zip(totals, found[a + s :], strict=True)]
+        outputs = [r.id for r in (*made[:a], *added, *made[a:])]
+        own = [r.id for r in (*cts, *totals, *ys)]
+        late = moving(g, g.nodes, own)
+        steady = set(g.constants) | set(ins[n + xs :])
+        variable = moving(g, g.nodes, [*ins[: n + xs], *own])
+        fixed = {v for v in range(len(g.specs)) if v not in variable and (v in steady or v not in ins)}
+        nodes, kept = split(g, outputs, late, fixed, own)
+        numbers = {v: k for k, v in enumerate(ins)}
+        fixed_kept = [v for v in kept if numbers.get(v, -1) >= n + xs]
+        self.rest = [numbers[v] for v in fixed_kept]
+        #: What the sweep reads of each step: stacked inputs of the scan, and values that it stacks.
+        moved = [v for v in kept if v not in fixed_kept]
+        have = {v: j for j, v in reversed(list(enumerate(outs))) if j >= n}
+        fresh = [v for v in moved if v not in have and not n <= numbers.get(v, -1) < n + xs]
+        self.reads = [numbers[v] if n <= numbers.get(v, -1) < n + xs else -1 for v in moved]
+        places = {**have, **{v: len(outs) + k for k, v in enumerate(fresh)}}
+        self.stacks = [places.get(v, -1) for v in moved]
+        grown = part(g, ins, [*outs, *fresh])
+        self.record = scan_record(grown, n, xs, scan.length, scan.reverse)
+        self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
+        swept = part(g, [*own, *moved, *fixed_kept], outputs, nodes)
+        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse)
+
+    def applied(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+        def known(value: int | None) -> GraphRef:
+            return GraphRef(graph, value)  # type: ignore[arg-type]
+
+        firsts = [or_zeros(graph, gs[k], self.scan.outs[k]) for k in self.active]
+        totals = [zeros(graph, self.scan.specs[k]) for k in self.sums]
+        moved = [known(node.inputs[k]) if k >= 0 else known(node.outputs[j]) for k, j in zip(self.reads, self.stacks, strict=True)]
+        inputs = [*firsts, *totals, *(gs[j] for j in self.given), *moved, *(known(node.inputs[k]) for k in self.rest)]
+        result: list[GraphRef | None] = [None] * len(node.inputs)
+        if self.active or self.sums or self.steps:
+            made = graph._record(self.back, [r.id for r in inputs], {})  # type: ignore[union-attr]
+            places = (*self.active, *self.sums, *self.steps)
+            for k, v in zip(places, made, strict=True):
+                result[k] = known(v)
+        return result
+
+
+class Ahead:
+    """The scan of a Jacobian-vector product: it computes values and tangents together."""
+
+    def __init__(self, scan: Scan, present: Sequence[bool]) -> None:
+        body, n, xs = scan.body, scan.carries, scan.xs
+        self.scan = scan
+        self.moved = [k for k in range(n, len(body.inputs)) if present[k]]
+        active = {k for k in range(n) if present[k]}
+        while True:
+            g = body._copy()
+            g.merge = False
+            nodes = list(g.nodes)
+            order = [*sorted(active), *self.moved]
+            ts = [g.arg(body.specs[body.inputs[k]]) for k in order]  # type: ignore[index]
+            seeds = [(GraphRef(g, body.inputs[k]), t) for k, t in zip(order, ts, strict=True)]  # type: ignore[arg-type]
+            outs = [GraphRef(g, v) for v in body.outputs]  # type: ignore[arg-type]
+            found = forward(g, seeds, outs, nodes)  # type: ignore[arg-type]
+            more = {k for k in range(n) if found[k] is not None}
+            if more <= active:
+                break
+            active |= more
+        self.active = sorted(active)
+        self.made = [j for j in range(n, len(outs)) if found[j] is not None]
+        tangents = [or_zeros(g, found[k], outs[k].spec).id for k in self.active]
+        values = dict(zip(order, (t.id for t in ts if t is not None), strict=True))
+        inputs = [*body.inputs[:n], *(values[k] for k in self.active)]
+        inputs += [*body.inputs[n : n + xs], *(values[k] for k in self.moved if k < n + xs)]
+        inputs += [*body.inputs[n + xs :], *(values[k] for k in self.moved if k >= n + xs)]
+        outputs = [*body.outputs[:n], *tangents, *body.outputs[n:], *(found[j].id for j in self.made)]  # type: ignore[union-attr]
+        joint = part(g, inputs, outputs)  # type: ignore[arg-type]
+        a, s = len(self.active), sum(k < n + xs for k in self.moved)
+        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse)
+
+    def applied(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+        scan = self.scan
+        n, xs, outs = scan.carries, scan.xs, len(scan.outs)
+        if not self.active and not self.made:
+            return [None] * outs
+        firsts = [or_zeros(graph, ts[k], scan.specs[k]).id for k in self.active]
+        ids = {k: ts[k].id for k in self.moved}  # type: ignore[union-attr]
+        inputs = [*node.inputs[:n], *firsts, *node.inputs[n : n + xs], *(ids[k] for k in self.moved if k < n + xs)]
+        inputs += [*node.inputs[n + xs :], *(ids[k] for k in self.moved if k >= n + xs)]
+        made = list(graph._record(self.record, inputs, {}))
+        a = len(self.active)
+        places = {**{k: made[n + t] for t, k in enumerate(self.active)}, **{j: made[outs + a + t] for t, j in enumerate(self.made)}}
+        superseded(graph, node, made, [*range(n), *range(n + a, outs + a)])
+        return [GraphRef(graph, places[j]) if j in places else None for j in range(outs)]

@@ -1,0 +1,7 @@
+"""Loops of programs: bodies that are recorded once and run as one op, `scan`, `fori_loop`, `map`, `cond`, `switch`, `while_loop`."""
+
+from .choices import cond, switch
+from .scans import fori_loop, map, scan
+from .whiles import while_loop
+
+__all__ = ["cond", "fori_loop", "map", "scan", "switch", "while_loop"]

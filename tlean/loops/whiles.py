@@ -1,0 +1,65 @@
+"""`while_loop`: a loop whose number of steps is known when it runs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from tlean import tree
+from tlean.compiler.loops.whiles import while_record
+from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.programs.recorder import Recorder
+from tlean.programs.running import backend_itself
+
+from .bodies import called, spec_of
+from .choices import together
+from .scans import body_of
+
+
+def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, max_steps: int | None = None) -> Any:
+    """The carry after `carry = body(carry)` as often as `cond(carry)` holds.
+
+    Args:
+        cond: `cond(carry)`, or `cond(ops, carry)`, returns a Boolean of shape `()`.
+        body: `body(carry)`, or `body(ops, carry)`, returns the next carry, of the same structure, shapes and dtypes.
+        init: the first carry, a tree.
+        max_steps: the most steps; the loop then ends there whatever `cond` says.
+
+    Its gradient runs the loop once more, with a store that grows by what each step keeps; that gradient has no further derivative. With
+    `max_steps` gradients of any order are those of a `scan` of so many steps, whose memory they take. Tangents (`jvp`) need neither.
+
+    Raises: OptionError for a `max_steps` that is no integer from 0 on; ShapeError, DTypeError for a carry that changes, or another result
+        of `cond`.
+
+    Example:
+        >>> tl.while_loop(lambda c: c < 100.0, lambda c: c * 2.0, 3.0).item()
+        192.0
+    """
+    conditions, bodies = Recorder("while_loop", cond), Recorder("while_loop", body)
+    try:
+        most = None if max_steps is None else operator.index(max_steps)
+    except TypeError:
+        raise OptionError(f"while_loop: max_steps must be an int, got {max_steps!r}") from None
+    if most is not None and most < 0:
+        raise OptionError(f"while_loop: max_steps must be at least 0, got {most}")
+
+    def step(graph: Any, carry: Any, x: Any) -> Any:
+        return bodies(graph, carry), None
+
+    def record(program: Any, init: Any) -> Any:
+        ops = backend_itself(program)
+        loop = body_of("while_loop", step, program, (init, None))
+        refs, structure = loop.init, loop.structure
+        if not refs:
+            raise OptionError("while_loop: the carry must have a leaf, got a tree without one")
+        asked = loop.graph.beside()
+        flag = asked.ref(conditions(asked, tree.unflatten(structure, [asked.arg(spec_of(r)) for r in refs])))
+        if flag is None or flag.shape != () or flag.dtype != "bool":
+            kind = ShapeError if flag is not None and flag.shape != () else DTypeError
+            raise kind(f"while_loop: cond returns a Boolean of shape (), got {None if flag is None else flag.spec}")
+        inputs, (first, second) = together([asked, loop.graph], [[flag], loop.after], refs, len(refs))
+        made = ops.apply(while_record(first, second, len(refs), most), tuple(inputs), {})
+        return tree.unflatten(structure, list(made) if isinstance(made, tuple) else [made])
+
+    return called("while_loop", (cond, body), record, init)

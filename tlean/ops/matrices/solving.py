@@ -1,0 +1,103 @@
+"""Public forms of factors and solves, made of the records of `factors`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import completing
+from ..registry import array, composite
+from . import factors as of
+from .shapes import need_square
+
+
+def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
+    """Right-hand sides as matrices, and how a result gets b's axes: a vector is one column."""
+    if len(b.shape) != 1:
+        return b, lambda y, name: y
+    column = ops.reshape(b, (*b.shape, 1))
+    return column, lambda y, name: ops.reshape(y, tuple(y.shape[:-1]), name=name)
+
+
+@composite
+def linalg_solve_triangular(
+    ops: Any, a: Any, b: Any, lower: bool = False, transpose: bool = False, unit_diagonal: bool = False, *, name: str | None = None
+) -> Any:
+    """The solution of triangular systems."""
+    a, b = array(ops, a, "linalg_solve_triangular: a"), array(ops, b, "linalg_solve_triangular: b")
+    sides, back = as_sides(ops, b)
+    options = {"lower": lower, "transpose": transpose, "unit_diagonal": unit_diagonal}
+    return back(ops.apply("_linalg_solve_triangular", (a, sides), options, None if sides is not b else name), name)
+
+
+@composite
+def linalg_cholesky_solve(ops: Any, b: Any, factor: Any, *, name: str | None = None) -> Any:
+    """The solution of L Lᵀ y = b."""
+    b, factor = array(ops, b, "linalg_cholesky_solve: b"), array(ops, factor, "linalg_cholesky_solve: factor")
+    half = ops.linalg_solve_triangular(factor, b, True)
+    return ops.linalg_solve_triangular(factor, half, True, True, name=name)
+
+
+@composite
+def linalg_solve(ops: Any, a: Any, b: Any, *, name: str | None = None) -> Any:
+    """The solution of A y = b."""
+    a, b = array(ops, a, "linalg_solve: a"), array(ops, b, "linalg_solve: b")
+    with completing("linalg_solve", a=a):
+        need_square(tuple(a.shape), "a")
+    sides, back = as_sides(ops, b)
+    y = ops.apply("_linalg_solve", (a, sides, of.factors_of(ops, a)), {}, None if sides is not b else name)
+    return back(y, name)
+
+
+@composite
+def linalg_inv(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """The inverse."""
+    a = array(ops, a, "linalg_inv: a")
+    with completing("linalg_inv", a=a):
+        need_square(tuple(a.shape), "a")
+    return ops.apply("_linalg_solve", (a, of.identity(ops, a), of.factors_of(ops, a)), {}, name)
+
+
+@composite
+def linalg_det(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """The determinant."""
+    a = array(ops, a, "linalg_det: a")
+    with completing("linalg_det", a=a):
+        need_square(tuple(a.shape), "a")
+    return ops.apply("_linalg_det", (a, of.factors_of(ops, a)), {}, name)
+
+
+@composite
+def linalg_slogdet(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """The sign of the determinant and the logarithm of its size."""
+    a = array(ops, a, "linalg_slogdet: a")
+    with completing("linalg_slogdet", a=a):
+        need_square(tuple(a.shape), "a")
+    known = of.factors_of(ops, a)
+    return ops._linalg_sign(a, known), ops.apply("_linalg_logabsdet", (a, known), {}, name)
+
+
+@composite
+def linalg_logdet(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """The logarithm of the determinant."""
+    sign, size = ops.linalg_slogdet(a)
+    return ops.add(size, ops.log(sign), name=name)
+
+
+@composite
+def linalg_lu(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """P, L and U with a = P L U."""
+    packed, rows = ops.linalg_lu_factor(a)
+    one = of.identity(ops, packed)
+    lower = ops.add(ops.tril(packed, k=-1), one)
+    # Row i of L U was row rows[i] of a: row j of P has its one in the column that says where j went.
+    return ops.take(one, ops.argsort(rows), axis=0), lower, ops.triu(packed, name=name)
+
+
+@composite
+def linalg_lu_factor(ops: Any, a: Any, *, name: str | None = None) -> Any:
+    """L and U in one array, and which row of a each of its rows was."""
+    a = array(ops, a, "linalg_lu_factor: a")
+    with completing("linalg_lu_factor", a=a):
+        need_square(tuple(a.shape), "a")
+    known = of.factors_of(ops, a)
+    return ops.apply("_linalg_lu", (a, known), {}, name), ops._linalg_rows(a, known)
