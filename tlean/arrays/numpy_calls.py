@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS
 from tlean.errors import DTypeError, OptionError
@@ -147,13 +148,16 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
     name = function.__name__
-    refs = list(references((*inputs, *(options.get("out") or ()))))
+    refs = list(references((*inputs, *(options.get("out") or ()), options.get("where"))))
     if options.get("out") is not None:
         raise OptionError(
             f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
         )
     if (function, method) in _REDUCED:
         op = _REDUCED[function, method]
+        if isinstance(inputs[0], np.ndarray | AnyTensor):
+            # Of an array of NumPy's alone the condition is a reference.
+            inputs = (ops_of(options.values())._own_constant(inputs[0]), *inputs[1:])
         return METHODS.get(op, partial(_running, op))(*inputs, **{"axis": 0, **options})
     if method == "outer" and is_op(function, method):
         refuse(f"np.{name}.outer", options)
@@ -202,8 +206,14 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     """
     known = FUNCTIONS.get(called) or _of_family(called)
     if known is not None:
+        if args and isinstance(args[0], np.ndarray | AnyTensor):
+            # What the ops are asked for is a reference.
+            ops = ops_of((*args[1:], *options.values()))
+            args = (ops._own_constant(args[0]), *args[1:])
         return known(*args, **options)
     x = next(references((*args, *options.values())))
+    if called is np.copyto and args and isinstance(args[0], RefBase):
+        raise unsupported(called, "", x)
     if called in _QUESTIONS:
         return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
     raise unsupported(called, "", x)
