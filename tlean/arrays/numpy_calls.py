@@ -74,6 +74,7 @@ _QUESTIONS |= {
 #: What to write for a function that no op is.
 _INSTEAD = {
     "partition": "sort or topk",
+    "lstsq": "tl.linalg.lstsq, which returns the solution alone",
     "argpartition": "argsort or topk",
     "fill_diagonal": "x.at[i, i].set(v) with i = np.arange(n)",
     "put": "x.at[i].set(v)",
@@ -204,7 +205,7 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
-    known = FUNCTIONS.get(called) or _of_family(called)
+    known = FUNCTIONS.get(called)
     if known is not None:
         if args and isinstance(args[0], np.ndarray | AnyTensor):
             # What the ops are asked for is a reference.
@@ -219,13 +220,22 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     raise unsupported(called, "", x)
 
 
-def _of_family(called: Callable[..., Any]) -> Callable[..., Any] | None:
-    # A function of NumPy's modules of a family, by the op that has the family's prefix.
-    family = {"numpy.linalg": "linalg", "numpy.fft": "fft"}.get(called.__module__)
-    op = f"{family}_{called.__name__}"
-    if op not in OPS:
-        return None
-    return lambda *args, **options: getattr(ops_of((*args, *options.values())), op)(*args, **options)
+def _of_matrices(name: str) -> Callable[..., Any]:
+    # A function of NumPy's matrices that is the op of its name.
+    def run(*args: Any, **options: Any) -> Any:
+        if options:
+            raise OptionError(f"np.linalg.{name}: options must be left out, got {', '.join(options)}; see tl.linalg.{name}")
+        return getattr(ops_of(args), f"linalg_{name}")(*args)
+
+    return run
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    if not compute_uv:
+        return a.ops.linalg_svdvals(a)
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        raise OptionError(f"np.linalg.svd: full_matrices must be False where a is not square, got shape {tuple(a.shape)}")
+    return a.ops.linalg_svd(a)
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------
@@ -429,6 +439,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.pad: _pad,
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
+    np.linalg.svd: _svd,
+    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "cond", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet")},
+    **{getattr(np.linalg, n): _of_matrices(n) for n in ("solve", "svdvals")},
     np.full_like: _full_like,
     np.zeros_like: _zeros_like,
     np.ones_like: _ones_like,
