@@ -220,11 +220,11 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     raise unsupported(called, "", x)
 
 
-def _of_matrices(name: str) -> Callable[..., Any]:
-    # A function of NumPy's matrices that is the op of its name.
+def _of_matrices(name: str, count: int = 1) -> Callable[..., Any]:
+    # A function of NumPy's matrices that is the op of its name, of so many arguments.
     def run(*args: Any, **options: Any) -> Any:
-        if options:
-            raise OptionError(f"np.linalg.{name}: options must be left out, got {', '.join(options)}; see tl.linalg.{name}")
+        if options or len(args) > count:
+            raise OptionError(f"np.linalg.{name}: options must be left out, got {[*args[count:], *options]}; see tl.linalg.{name}")
         return getattr(ops_of(args), f"linalg_{name}")(*args)
 
     return run
@@ -440,8 +440,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
     np.linalg.svd: _svd,
-    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "cond", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet")},
-    **{getattr(np.linalg, n): _of_matrices(n) for n in ("solve", "svdvals")},
+    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet", "svdvals")},
+    **{getattr(np.linalg, n): _of_matrices(n, 2) for n in ("cond", "solve")},
     np.full_like: _full_like,
     np.zeros_like: _zeros_like,
     np.ones_like: _ones_like,

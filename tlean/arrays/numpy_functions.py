@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 
@@ -199,7 +200,7 @@ def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 def _constant(places: Any) -> Any:
     # Places as NumPy takes them. Raises: NodeError for those of a program that is recorded, whose result has no shape yet.
-    return places if isinstance(places, slice | int) else np.asarray(places)
+    return np.asarray(places) if isinstance(places, RefBase | AnyTensor) else places
 
 
 def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
@@ -216,7 +217,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         arr, axis = arr.ravel(), 0
     axis = axis_of("insert", arr, axis)
     n, shape = arr.shape[axis], list(arr.shape)
-    obj = np.arange(n)[obj] if isinstance(obj, slice) else np.asarray(obj)
+    obj = np.arange(n)[obj] if isinstance(obj, slice) else _constant(obj)
     if np.ndim(obj) == 0 or np.size(obj) == 1:
         # At one place as many entries as there are; of a plain number they go along the axis of the array.
         values = values.reshape((1,) * (len(shape) - len(values.shape)) + tuple(values.shape))
