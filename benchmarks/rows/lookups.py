@@ -10,8 +10,8 @@ import numpy as np
 from rows.base import FORWARD, Row, StepRow
 
 ROWS = 10**6
-#: Rows of a segment, in the mean.
-TERMS = 10
+#: Rows of a segment, in the mean; by the width of a row.
+TERMS = {1: (3, 10), 16: (10,), 64: (10,)}
 #: Rows that a training step looks up; steps with different ones, which lie in no cache.
 LOOKED_UP, STEPS = 1024, 16
 LR = 0.1
@@ -27,8 +27,16 @@ def _table(width: int, per_row: int = 1, ascending: bool = False) -> Callable[[n
     return arrays
 
 
-def _segments(t: Any, x: Any, ids: Any) -> Any:
-    return t.zeros((ROWS // TERMS, *x.shape[1:])).index_add_(0, ids, x)
+def _segments(width: int, terms: int) -> Row:
+    segments = ROWS // terms
+    return Row(
+        f"segment_sum_1M_to_{segments // 1000}Kx{width}",
+        "look-up",
+        _table(width, terms, ascending=True),
+        lambda o, x, i: o.segment_sum(x, i, segments),
+        lambda t, x, ids: t.zeros((segments, *x.shape[1:])).index_add_(0, ids, x),
+        modes=(FORWARD,),
+    )
 
 
 def _steps(width: int) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
@@ -98,14 +106,7 @@ def lookups() -> list[Row | StepRow]:
                 lambda t, x, i: t.index_add(x, 0, i, x),
                 **forward,
             ),
-            Row(
-                f"segment_sum_1M_to_100Kx{width}",
-                "look-up",
-                _table(width, TERMS, ascending=True),
-                lambda o, x, i: o.segment_sum(x, i, ROWS // TERMS),
-                _segments,
-                **forward,
-            ),
+            *(_segments(width, terms) for terms in TERMS[width]),
         ]
     for width in (16, 64):
         found += [

@@ -96,6 +96,9 @@ def in_gradient(expression: str) -> Any:
     (_, outputs), gradient = tl.value_and_grad(program, argnums=argnums, has_aux=True)(*ARRAYS.values())
     rng = np.random.default_rng(9)
     directions = [rng.standard_normal(ARRAYS[k].shape) for k in FLOATS]
+    # What takes a symmetric matrix keeps it so.
+    symmetric = FLOATS.index("m")
+    directions[symmetric] += directions[symmetric].T
 
     def moved(by: float) -> Any:
         values = {**ARRAYS, **{k: ARRAYS[k] + by * d for k, d in zip(FLOATS, directions, strict=True)}}
@@ -156,5 +159,5 @@ def test_how_many_are_as_numpy() -> None:
     marks = Counter(mark for topic in TOPICS for mark, _ in entries(topic))
     every = [expression for topic in TOPICS for _, expression in entries(topic)]
     # On five kinds of value; those that ask for values have three. docs/arrays.md has the table.
-    assert 5 * marks[""] + 3 * marks["?"] >= 0.91 * 5 * len(every)
+    assert 5 * marks[""] + 3 * marks["?"] >= 0.92 * 5 * len(every)
     assert len(set(every)) == len(every) >= 550

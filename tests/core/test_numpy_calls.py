@@ -195,3 +195,28 @@ def test_methods_are_listed() -> None:
     assert {"relu", "sum", "std", "transpose", "T", "id", "shape"} <= set(names)
     with pytest.raises(AttributeError, match="NumPy's method"):
         tl.TapeM().leaf(V).partition(1)
+
+
+def test_an_array_of_numpys_first_and_a_reference_after_it() -> None:
+    x, i, m = np.arange(12.0).reshape(3, 4), np.array([2, 0]), tl.TapeM(dtype="float64")
+    ref = m.leaf(np.array([1.0, 5.0, 11.0]))
+    inner, condition, places = m.leaf(x[0]), m.add_leaf(tl.AnyTensor(x > 5)), m.add_leaf(tl.AnyTensor(i))
+    for result, expected in [
+        (np.clip(x, inner, inner + 5), np.clip(x, x[0], x[0] + 5)),
+        (np.clip(tl.AnyTensor(x), inner, 9.0), np.clip(x, x[0], 9.0)),
+        (np.sum(x, where=condition), np.sum(x, where=x > 5)),
+        (np.interp(x, [0.0, 5.0, 11.0], ref), np.interp(x, [0.0, 5.0, 11.0], ref.numpy())),
+        (np.average(x, axis=0, weights=ref), np.average(x, axis=0, weights=ref.numpy())),
+        (np.delete(x, places, axis=1), np.delete(x, i, axis=1)),
+        (np.insert(m.leaf(x), places, 9.0, axis=1), np.insert(x, i, 9.0, axis=1)),
+    ]:
+        np.testing.assert_allclose(np.asarray(result), expected, rtol=1e-14)
+    for call in (lambda r, k: np.delete(r, k), lambda r, k: np.digitize(r, r), lambda r, k: np.insert(r, k, 1.0)):
+        with pytest.raises(tl.TleanError):
+            tl.jit(call)(x[0], i)
+    with pytest.raises(tl.OptionError, match="options must be left out"):
+        np.linalg.qr(m.leaf(x), mode="r")
+    with pytest.raises(tl.OptionError, match="full_matrices"):
+        np.linalg.svd(m.leaf(x))
+    with pytest.raises(TypeError, match="where"):
+        np.copyto(inner, ref)

@@ -438,17 +438,17 @@ np.diagonal(m)
 np.einsum("ij,ij->i", a, b)
 np.einsum("ij,kj", a, b)
 np.einsum("ii", m)
-! np.linalg.det(m)
-! np.linalg.inv(m)
-! np.linalg.solve(m, v[:3])
-! np.linalg.eigh(m)[0]
-! np.linalg.cholesky(m)
-! np.linalg.qr(a)[1].shape
-! np.linalg.svd(a, compute_uv=False)
+np.linalg.det(m)
+np.linalg.inv(m)
+np.linalg.solve(m, v[:3])
+np.linalg.eigh(m)[0]
+np.linalg.cholesky(m)
+np.linalg.qr(a)[1].shape
+np.linalg.svd(a, compute_uv=False)
 np.linalg.matrix_power(m, 3)
 ! np.linalg.matrix_rank(m)
 np.linalg.multi_dot([m, m, m])
-! np.linalg.pinv(a)
+np.linalg.pinv(a)
 ! np.linalg.lstsq(a, v[:3])[0]
 np.linalg.matrix_transpose(a)
 np.linalg.vecdot(a, b)

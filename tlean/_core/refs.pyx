@@ -21,7 +21,6 @@ def install_op_names(names):
 
 
 # Installed by tlean.arrays: `x.T`, and what NumPy's functions do with references.
-cdef dict _properties = {}
 cdef object _transposed = None
 cdef object _compare = None
 cdef object _bitwise = None
@@ -31,10 +30,9 @@ cdef object _html = None
 
 
 def install_arrays(methods, same, properties, transposed, compare, bitwise, ufunc, function, html):
-    """Take these functions of a reference for its methods (those in `same` are, without arguments, the op of their name), for its
-    properties, its transpose, its comparisons, `&` and kin, NumPy's functions of it, and what notebooks show."""
+    """Take these for what references have of NumPy's arrays; a method in `same` is, without arguments, the op of its name."""
     global _transposed, _compare, _bitwise, _ufunc, _function, _html
-    _properties.update(properties)
+    _methods.update({name: (function, None) for name, function in properties.items()})
     _methods.update({name: (method, name in same) for name, method in methods.items()})
     _transposed, _compare, _bitwise, _ufunc, _function, _html = transposed, compare, bitwise, ufunc, function, html
 
@@ -339,8 +337,8 @@ cdef class RefBase:
         except (IndexError, TypeError, ValueError, OverflowError) as error:
             if type(error).__module__ == "tlean.errors":
                 raise
-            shown = index[0] if len(index) == 1 else index
-            raise_error("IndexRangeError", f"item: an index of an element of shape {tuple(self.shape)} is needed, got {shown!r} ({error})")
+            shown = ", ".join(map(repr, index))
+            raise_error("IndexRangeError", f"item: an index of an element of shape {tuple(self.shape)} is needed, got {shown} ({error})")
 
     def __bool__(self):
         return bool(only_element(self, "bool"))
@@ -399,11 +397,8 @@ cdef class RefBase:
 
     # NumPy's functions, and `array - x`: ops of the program that the reference belongs to.
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
-        return _ufunc(ufunc, method, inputs, options)
-
-    def __array_function__(self, function, types, args, options):
-        return _function(function, args, options)
+    def __array_ufunc__(self, ufunc, method, *inputs, **options): return _ufunc(ufunc, method, inputs, options)
+    def __array_function__(self, function, types, args, options): return _function(function, args, options)
 
     def __array__(self, dtype=None, copy=None):
         return value_of(self).__array__(dtype, copy)
@@ -432,19 +427,19 @@ cdef class RefBase:
         if <object>entry is None:
             return _Bound(getattr(self.ops, name), self, None)
         function, same = <object>entry
+        if same is None:
+            return function(self)
         return _Bound(getattr(self.ops, name) if same else function, self, function)
 
     def _repr_html_(self):
         return _html(self)
 
     def __dir__(self):
-        return sorted({*object.__dir__(self), *_methods, *_properties})
+        return sorted({*object.__dir__(self), *_methods})
 
     def __getattr__(self, name):
         if name[:1] == "_" or name == "ops":
             raise AttributeError(name)
-        if name in _properties:
-            return _properties[name](self)
         method = getattr(self.ops, name, None)
         if method is None or not callable(method):
             of_numpy = f": no op of a program is NumPy's method; its value is array.{name} of x.numpy()" if hasattr(ndarray, name) else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS
 from tlean.errors import DTypeError, OptionError
@@ -73,6 +74,7 @@ _QUESTIONS |= {
 #: What to write for a function that no op is.
 _INSTEAD = {
     "partition": "sort or topk",
+    "lstsq": "tl.linalg.lstsq, which returns the solution alone",
     "argpartition": "argsort or topk",
     "fill_diagonal": "x.at[i, i].set(v) with i = np.arange(n)",
     "put": "x.at[i].set(v)",
@@ -147,13 +149,16 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
     name = function.__name__
-    refs = list(references((*inputs, *(options.get("out") or ()))))
+    refs = list(references((*inputs, *(options.get("out") or ()), options.get("where"))))
     if options.get("out") is not None:
         raise OptionError(
             f"np.{name}: out must be left out: a program writes to no array, so a = a + x instead of a += x, got out with {refs[0]!r}"
         )
     if (function, method) in _REDUCED:
         op = _REDUCED[function, method]
+        if isinstance(inputs[0], np.ndarray | AnyTensor):
+            # Of an array of NumPy's alone the condition is a reference.
+            inputs = (ops_of(options.values())._own_constant(inputs[0]), *inputs[1:])
         return METHODS.get(op, partial(_running, op))(*inputs, **{"axis": 0, **options})
     if method == "outer" and is_op(function, method):
         refuse(f"np.{name}.outer", options)
@@ -200,22 +205,37 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 
     Raises: DTypeError, a TypeError, that names what to use where no op is this function.
     """
-    known = FUNCTIONS.get(called) or _of_family(called)
+    known = FUNCTIONS.get(called)
     if known is not None:
+        if args and isinstance(args[0], np.ndarray | AnyTensor):
+            # What the ops are asked for is a reference.
+            ops = ops_of((*args[1:], *options.values()))
+            args = (ops._own_constant(args[0]), *args[1:])
         return known(*args, **options)
     x = next(references((*args, *options.values())))
+    if called is np.copyto and args and isinstance(args[0], RefBase):
+        raise unsupported(called, "", x)
     if called in _QUESTIONS:
         return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
     raise unsupported(called, "", x)
 
 
-def _of_family(called: Callable[..., Any]) -> Callable[..., Any] | None:
-    # A function of NumPy's modules of a family, by the op that has the family's prefix.
-    family = {"numpy.linalg": "linalg", "numpy.fft": "fft"}.get(called.__module__)
-    op = f"{family}_{called.__name__}"
-    if op not in OPS:
-        return None
-    return lambda *args, **options: getattr(ops_of((*args, *options.values())), op)(*args, **options)
+def _of_matrices(name: str, count: int = 1) -> Callable[..., Any]:
+    # A function of NumPy's matrices that is the op of its name, of so many arguments.
+    def run(*args: Any, **options: Any) -> Any:
+        if options or len(args) > count:
+            raise OptionError(f"np.linalg.{name}: options must be left out, got {[*args[count:], *options]}; see tl.linalg.{name}")
+        return getattr(ops_of(args), f"linalg_{name}")(*args)
+
+    return run
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    if not compute_uv:
+        return a.ops.linalg_svdvals(a)
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        raise OptionError(f"np.linalg.svd: full_matrices must be False where a is not square, got shape {tuple(a.shape)}")
+    return a.ops.linalg_svd(a)
 
 
 # Functions that are ops, or made of them --------------------------------------------------------------------------------
@@ -419,6 +439,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.pad: _pad,
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
+    np.linalg.svd: _svd,
+    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet", "svdvals")},
+    **{getattr(np.linalg, n): _of_matrices(n, 2) for n in ("cond", "solve")},
     np.full_like: _full_like,
     np.zeros_like: _zeros_like,
     np.ones_like: _ones_like,

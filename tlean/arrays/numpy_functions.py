@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 
@@ -197,11 +198,16 @@ def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
     return ops.concat([arr.ravel(), values.ravel()], 0) if axis is None else ops.concat([arr, values], axis)
 
 
+def _constant(places: Any) -> Any:
+    # Places as NumPy takes them. Raises: NodeError for those of a program that is recorded, whose result has no shape yet.
+    return np.asarray(places) if isinstance(places, RefBase | AnyTensor) else places
+
+
 def _delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, axis = arr.ravel(), 0
     axis = axis_of("delete", arr, axis)
-    return arr.ops.take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
+    return arr.ops.take(arr, np.delete(np.arange(arr.shape[axis]), _constant(obj)), axis)
 
 
 def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
@@ -211,8 +217,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         arr, axis = arr.ravel(), 0
     axis = axis_of("insert", arr, axis)
     n, shape = arr.shape[axis], list(arr.shape)
-    if isinstance(obj, slice):
-        obj = np.arange(n)[obj]
+    obj = np.arange(n)[obj] if isinstance(obj, slice) else _constant(obj)
     if np.ndim(obj) == 0 or np.size(obj) == 1:
         # At one place as many entries as there are; of a plain number they go along the axis of the array.
         values = values.reshape((1,) * (len(shape) - len(values.shape)) + tuple(values.shape))

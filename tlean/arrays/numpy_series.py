@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.refs import RefBase
 from tlean.errors import OptionError, ShapeError
 
 from . import methods
@@ -52,7 +51,7 @@ def _unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: flo
 
 def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
     ops = ops_of((x, bins))
-    if not isinstance(bins, RefBase) and np.any(np.diff(bins) < 0):
+    if np.any(np.diff(np.asarray(bins)) < 0):
         raise OptionError("np.digitize: bins must ascend in a program, got others; see searchsorted")
     return ops.searchsorted(lifted(ops, bins), lifted(ops, x), "left" if right else "right")
 
