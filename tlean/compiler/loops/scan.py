@@ -15,8 +15,11 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, with_states, zeros
+from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, zeros
 from .products import gradient_terms
+
+#: How a carry goes on: it never changes; in two buffers that swap.
+HELD, BUFFERED = -2, -1
 
 
 def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) -> OpDef:
@@ -53,7 +56,15 @@ class Scan(Loop):
         return self.length * super().flops()
 
     def programs(self) -> list[Graph]:
-        return [with_states(self.body, self.carries)]
+        body, n = self.body, self.carries
+        made = [v for v, way in zip(body.outputs, self.ways(), strict=False) if way == BUFFERED]
+        return [part(body, body.inputs, [*made, *body.outputs[n:]])]  # type: ignore[arg-type, list-item]
+
+    def ways(self) -> list[int]:
+        """How each carry goes on: HELD, BUFFERED, or the number of the stacked output that it is."""
+        body, n = self.body, self.carries
+        stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
+        return [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs
