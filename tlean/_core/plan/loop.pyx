@@ -146,9 +146,9 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 
 # scan -------------------------------------------------------------------------------------------------------------------
 # out: final carries, stacked outputs, work. inp: first carries, stacked inputs, invariants. An output that is never read is NULL, and has
-# room in `work`. The body's inputs are these, of one step; its outputs are the carries that have buffers, and a step of the stacked outputs.
-# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how; for
-# each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it never changes;
+# room in `work`. The body's inputs are these, of one step; its outputs the carries that have buffers, and a step of the stacked outputs.
+# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
+# for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it does not;
 # BUFFERED, in two buffers that swap; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
 # block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
 # and the moves: (entry, bytes) of each entry of a table that is another each time.
@@ -354,8 +354,8 @@ cdef int while_loop(void** out, void** inp, const int64_t* ints, const double* f
 # ints: (condition, body, sweep, carries, invariants, swept, kept, rest, bytes of a row, flag at, pointers at, for each carry: bytes, room
 # at; for each that is swept: bytes, room at; for each that is kept: its place in a row; for each of the rest: the invariant's number).
 # `work` begins with a scratch block for any body; then come the rooms, the flag, and from `pointers at` on the pointers of the loop's
-# inputs, of the kept outputs, of the flag, of the sweep's inputs, the tables of the three, and the entries that are another at each step: (entry,
-# place in a row).
+# inputs, of the kept outputs, of the flag, of the sweep's inputs, the tables of the three, and the entries that are another at each step:
+# (entry, place in a row).
 cdef int while_back(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Body* condition = <Body*><size_t>ints[0]
     cdef Body* body = <Body*><size_t>ints[1]
@@ -430,22 +430,30 @@ cdef int while_back(void** out, void** inp, const int64_t* ints, const double* f
             back[swept + kept + k] = inp[carries + number[k]]
         fill(sweep, sweeping, back, NULL, work)
         moves = rows_of(sweep, move, AT_INPUT, swept, kept, place)
-    while status == TL_OK and i > 0:
-        i -= 1
-        for k in range(moves):
-            sweeping[move[2 * k]] = store + i * row + move[2 * k + 1]
-        status = run_once(sweep, sweeping)
-        if status != TL_OK:
-            failed_inside(<void*>sweep, status >> TL_STATUS_BITS, i)
-            break
-        looks -= 1
-        if looks <= 0:
-            looks = sweep.steps
-            status = looked(&last)
-            if status != TL_OK:
-                failed_inside(<void*>sweep, -1, i)
+        status = swept_back(sweep, sweeping, move, moves, store, row, i, &last)
     free(store)
     return status & TL_STATUS_MASK
+
+
+cdef int swept_back(Body* sweep, void** table, const int64_t* move, int moves, char* store, int64_t row, int64_t steps,
+                    int64_t* last) noexcept nogil:
+    # The sweep over the rows of a store, from the last to the first.
+    cdef int64_t i, looks = sweep.steps
+    cdef int k, status
+    for i in range(steps - 1, -1, -1):
+        for k in range(moves):
+            table[move[2 * k]] = store + i * row + move[2 * k + 1]
+        status = run_once(sweep, table)
+        if status != TL_OK:
+            failed_inside(<void*>sweep, status >> TL_STATUS_BITS, i)
+            return status
+        looks -= 1
+        if looks == 0:
+            looks = sweep.steps
+            if looked(last) != TL_OK:
+                failed_inside(<void*>sweep, -1, i)
+                return TL_INTERRUPTED
+    return TL_OK
 
 
 cdef int rows_of(Body* body, int64_t* move, int kind, int first, int count, const int64_t* place) noexcept nogil:

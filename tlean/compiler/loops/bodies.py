@@ -1,4 +1,4 @@
-"""Bodies of loops: programs of their own, known by their structure; and the parts that a program's derivative is made of."""
+"""Bodies of loops: separate programs, known by their structure; and the parts that a program's derivative is made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOPS = Cache(1_024)
 
 
 def part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int], nodes: Sequence[GraphNode] | None = None) -> Graph:
-    """A program of its own with what the outputs need of a graph.
+    """A separate program with what the outputs need of a graph.
 
     Args:
         graph: the whole.
