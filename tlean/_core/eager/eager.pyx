@@ -419,9 +419,7 @@ cdef class EagerCore:
         cdef Instance inst
         cdef int kind
         cdef PyObject* given[SLOT_INPUTS]
-        inside = body_among(self, args)
-        if inside is not None:
-            return inside.apply(op.name, args, dict(zip(op.option_names, values)), name)
+        cdef tuple called = args
         try:
             if op.numbers:
                 args = integers_of(self, op, args)
@@ -471,10 +469,13 @@ cdef class EagerCore:
             inst = find_instance(op, self.code, self.mode, tuple(infos), values)
             self.remember(op, tuple(infos), values, inst)
             return self.finish(inst, n, ins, parents, requires_grad, recording(), name)
-        except BaseException:
+        except BaseException as error:
             self.store.truncate(before)
             self.stream_position = position
-            raise
+            inside = body_among(self, called) if isinstance(error, Exception) else None
+            if inside is None:
+                raise
+            return inside.apply(op.name, called, dict(zip(op.option_names, values)), name)
         finally:
             free(block)
 
