@@ -9,6 +9,7 @@ from typing import Any
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
 from tlean.dtypes import FLOATS, INTEGERS
+from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 from tlean.ops.registry import Rules
 from tlean.ops.unregistered import dynamic_op
@@ -94,6 +95,10 @@ class Loop:
     def programs(self) -> list[Graph]:
         """The programs that are lowered for it, one for each body."""
         raise NotImplementedError
+
+    def refused(self, device: str) -> DeviceError:
+        """The error where a kind of device has no loops."""
+        return DeviceError(f"{self.title}: loops do not run on a {device} device yet; use device='cpu', or write the steps out")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""
