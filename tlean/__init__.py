@@ -35,7 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
-from .loops import cond, fori_loop, map, scan, switch, while_loop
+from .loops import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
@@ -98,6 +98,7 @@ __all__ = [
     "TensorRef",
     "TleanError",
     "array_api",
+    "associative_scan",
     "compile_out",
     "compile_scalar",
     "cond",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rows import loops
 from rows.broadcasting import norm_jax, norm_ours, norm_theirs, pairs_logsumexp_jax, pairs_logsumexp_ours, pairs_sum_jax, pairs_sum_ours
 from rows.training import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
 
@@ -372,6 +373,18 @@ def all_rows() -> list[CompiledRow]:
                 _fuse_jax,
             )
         )
+    rows += [
+        CompiledRow("scan_8_states_500_steps", "grad", loops.rollout_arrays, 3, loops.rollout_ours, loops.rollout_torch, loops.rollout_jax),
+        CompiledRow(
+            "scan_60_carries_614_steps",
+            "grad",
+            loops.carries_arrays,
+            loops.CARRIES,
+            loops.carries_ours,
+            loops.carries_torch,
+            loops.carries_jax,
+        ),
+    ]
     return rows + _broadcasting()
 
 

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean.backends import Dual, Reference
+from tlean.compiler.graph import Graph
+from tlean.compiler.lower import lower
+from tlean.cuda.target import Cuda
 
 STEPS = 4
 XS = np.random.default_rng(5).normal(size=(STEPS, 3))
@@ -295,3 +299,77 @@ def test_a_million_steps_take_no_memory_and_can_be_interrupted():
         assert "iteration" in caught.value.__notes__[0]
         kick.join()
     assert count(np.float64(0.0)).item() == made
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 16])
+def test_associative_scan(count):
+    rng = np.random.default_rng(count)
+    a, b = rng.normal(size=(2, count, 3)), rng.normal(size=(count, 2))
+
+    def f(p, q):
+        # Maps x -> s*x + t, one after the other: not commutative.
+        return {"s": p["s"] * q["s"], "t": q["t"] + p["t"]}
+
+    def wanted(x, op):
+        return np.stack([functools.reduce(op, x[: k + 1]) for k in range(count)]) if count else x
+
+    made = tl.associative_scan(lambda p, q: q - 0.0 * p, b)
+    np.testing.assert_array_equal(made.numpy(), b)
+    np.testing.assert_allclose(tl.associative_scan(tl.mul, a, axis=1).numpy(), np.cumprod(a, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        tl.associative_scan(tl.add, b, reverse=True).numpy(), np.cumsum(b[::-1], axis=0)[::-1], rtol=1e-9, atol=1e-12
+    )
+    both = tl.associative_scan(f, {"s": b, "t": b})
+    np.testing.assert_allclose(both["s"].numpy(), wanted(b, np.multiply), rtol=1e-12)
+    matrices = rng.normal(size=(count, 2, 2))
+    products = tl.associative_scan(lambda p, q: p @ q, matrices)
+    np.testing.assert_allclose(products.numpy(), wanted(matrices, np.matmul), rtol=1e-9, atol=1e-12)
+    if count:
+        got = tl.grad(lambda x: tl.sum(tl.sin(tl.associative_scan(tl.add, x))))(b).numpy()
+        slow = tl.grad(lambda x: tl.sum(tl.sin(tl.scan(lambda c, x: (c + x, c + x), np.zeros(2), x)[1])))(b).numpy()
+        np.testing.assert_allclose(got, slow, rtol=1e-12, atol=1e-12)
+
+
+def test_by_definition_and_on_other_backends():
+    # The reference runs a loop by its steps; so does a session without kernels.
+    given = [V, W, XS]
+    value = tl.jit(rollout)(*given).numpy()
+    ref = Reference("float64")
+    np.testing.assert_allclose(rollout(*(ref.leaf(a) for a in given)).value, value, rtol=1e-12)
+    s = tl.Session(tl.Options(dtype="float64", fast_kernels=False))
+    np.testing.assert_allclose(rollout(*(s.leaf(a) for a in given)).value.numpy(), value, rtol=1e-12)
+    dual = Dual(tl.Session(dtype="float64"))
+    moved = rollout(dual.lift(dual.inner.leaf(V), dual.inner.leaf(V)), dual.lift(dual.inner.leaf(W)), XS)
+    wanted = tl.jvp(rollout, (V, W, XS), (V, None, None))[1].numpy()
+    np.testing.assert_allclose(moved.tangent.value.numpy(), wanted, rtol=1e-12)
+
+
+def test_a_gpu_refuses_loops_by_name():
+    graph = Graph("float32")
+    h = graph.arg(tl.Spec((3,)))
+    graph.outputs = [tl.scan(lambda c, _: (tl.sin(c), None), h, length=4)[0].id]
+    with pytest.raises(tl.DeviceError, match="scan: loops do not run on a CUDA device yet"):
+        lower(graph, Cuda())
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_parameters_that_a_body_captures_learn(backend):
+    # By the name of a session's parameter, and as the argument of a trainer's program.
+    w, xs = W.astype(np.float32), XS.astype(np.float32)
+    s = tl.Session(tl.Options(backend=backend))
+    p = s.param(w.copy())
+    losses = []
+    for _ in range(3):
+        h, _ys = tl.scan(lambda h, x: (tl.tanh(p @ h + x), None), s.const(V), xs)
+        loss = s.sum(h * h)
+        losses.append(loss.value.item())
+        s.sgd_step_all(0.1, s.backward_scalar_dense_all(loss))
+        s.reset_tape()
+
+    def program(ops, w, xs):
+        h, _ys = tl.scan(lambda h, x: (tl.tanh(w @ h + x), None), V.astype(np.float32), xs)
+        return ops.sum(h * h)
+
+    trainer = tl.ScalarTrainer(tl.Options(backend=backend), [w], [xs.shape], program)
+    assert losses == [trainer.step(0.1, xs).item() for _ in range(3)]
+    assert losses[0] > losses[1] > losses[2]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tlean._core.array import AnyTensor, as_tensor, named_dtype, whole_numbers
+from tlean._core.eager.eager import body_among
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
@@ -201,10 +202,9 @@ class Graph(OpsMethods):
         Raises: OptionError for a random op without a seed; what the op raises.
         """
         record = get(op)
-        for x in inputs:
-            if isinstance(x, GraphRef) and x.ops is not self and x.ops.encloses(self):
-                # `w @ h`, in the body of a loop, of the program's own w: the body captures it.
-                return x.ops.apply(op, inputs, options, name)
+        inside = body_among(self, inputs)
+        if inside is not None:
+            return inside.apply(op, inputs, options, name)
         if name is not None:
             label(record.name, name)
         if record.random and inputs[record.inputs.index("seed")] is None:

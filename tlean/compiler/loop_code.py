@@ -10,7 +10,7 @@ from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK, Code
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
-from .loops.scan import Scan
+from .loops.scan import BUFFERED, Scan
 from .loops.whiles import While, WhileBack
 from .target import Bound, Step, nbytes
 
@@ -94,9 +94,17 @@ def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], i
     (code,), body, n, xs = codes, scan.body, scan.carries, scan.xs
     ins, outs = _sizes(body, body.inputs), _sizes(body, body.outputs)
     work = _Work(codes)
-    numbers = [*work.rooms(ins[:n]), *ins[n : n + xs], *work.rooms(outs[n:])]
-    at = work.pointers(len(ins) + len(outs) - n + 3 * code.entries)
-    return (code.address, scan.length, int(scan.reverse), n, xs, len(ins) - n - xs, len(outs) - n, at, *numbers), work.bytes
+    ways = scan.ways()
+    numbers: list[int] = []
+    for size, way in zip(ins[:n], ways, strict=True):
+        rooms = (work.take(size), work.take(size)) if way == BUFFERED else (0, 0)
+        numbers += [size, *rooms, way]
+    numbers += ins[n : n + xs]
+    for j, size in enumerate(outs[n:]):
+        at = work.take(size)
+        numbers += [size, at, work.take(size) if j in ways else at]
+    pointers = work.pointers(len(ins) + len(outs) + 4 * code.entries)
+    return (code.address, scan.length, int(scan.reverse), n, xs, len(ins) - n - xs, len(outs) - n, pointers, *numbers), work.bytes
 
 
 def _switch_numbers(switch: Switch, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tlean._core.plan import plan as core
 from tlean.dtypes import FLOATS, SIZES
-from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 from tlean.ops.layout import CONVERSIONS
 from tlean.shapes import size
@@ -208,7 +207,7 @@ class Target:
 
     def loop(self, loop: Any, plans: Sequence[Any]) -> Any:
         """What the instruction of a loop runs, made of its bodies' plans. Raises: DeviceError where there are no loops."""
-        raise DeviceError(f"{loop.title}: loops do not run on a {self.title} device yet; use device='cpu', or write the steps out")
+        raise loop.refused(self.title)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         """The instruction of a group.

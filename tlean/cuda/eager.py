@@ -241,6 +241,8 @@ class CudaEager(OpsMethods):
         Raises: what the op raises; then the tape is as before.
         """
         record = get(op)
+        if record.loop is not None:
+            raise record.loop.refused("CUDA")
         if len(record.outputs) > 1:
             raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
         before, position = len(self.store), self.stream_position

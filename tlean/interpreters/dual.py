@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tlean._core.eager.eager import body_among
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.derive import jvp_graph
@@ -90,6 +91,9 @@ class Dual(OpsMethods):
         Returns: a dual value, or a tuple of them.
         """
         record = get(op)
+        inside = body_among(self, inputs)
+        if inside is not None:
+            return inside.apply(op, inputs, options, name)
         names = record.input_names(len(inputs))
         whole = integers_of(record, inputs, _as_it_is)
         # What the inner backend is to read itself.

@@ -1,4 +1,4 @@
-"""Bodies of loops as they are recorded: programs of their own, in which whatever they capture is an input."""
+"""Bodies of loops as they are recorded: separate programs, in which whatever they capture is an input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tlean.programs.inline import program_of
 from tlean.programs.jit import Compiled
 from tlean.programs.running import Wrapped, backend_itself
 
-#: Plain numbers, which have no dtype of their own; NumPy's have.
+#: Plain numbers, which have no dtype yet; NumPy's have.
 NUMBERS = (bool, int, float)
 
 
@@ -73,6 +73,9 @@ class BodyGraph(Graph):
             return self._capture(value, value if value.ops is self.around else self.around.ref(value))  # type: ignore[attr-defined]
         if isinstance(value, ParamBase) and isinstance(self._program, Wrapped):
             return self.ref(self._program.value(value))
+        if isinstance(value, ParamBase) and hasattr(self.around, "use"):
+            # A leaf of the program around it, so that gradients reach it there.
+            return self.ref(self.around.use(value))
         if is_array(value):
             return self._array(value, dtype)
         return super().ref(value, dtype)

@@ -212,7 +212,7 @@ def _checked(name: str, graph: BodyGraph, made: Sequence[Any], structure: Any, s
         wanted = tree.describe(structure)
         raise ShapeError(f"{name}: the carry must keep its structure, {wanted}, got {tree.describe(got)}")
     ys, y_structure = tree.flatten(made[1])
-    # A number stays of its own kind where it is to be widened.
+    # A number stays what it is where it is to be widened.
     like = [None if type(x) is float and s.dtype not in FLOATS else s for x, s in zip(after, specs, strict=True)]
     return results(graph, after, like), results(graph, ys, [None] * len(ys)), y_structure
 

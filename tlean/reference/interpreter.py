@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import named_dtype, whole_numbers
+from tlean._core.eager.eager import body_among
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
@@ -154,6 +155,9 @@ class Reference(OpsMethods):
         Raises: what the op raises; DTypeError, naming the op, where numbers are exact and the value is no rational number.
         """
         record = get(op)
+        inside = body_among(self, inputs)
+        if inside is not None:
+            return inside.apply(op, inputs, options, name)
         names, shown = record.input_names(len(inputs)), record.name.lstrip("_")
         if name is not None:
             label(shown, name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor, named_dtype
-from tlean._core.eager.eager import recording, run_plan
+from tlean._core.eager.eager import body_among, recording, run_plan
 from tlean._core.eager.instance import not_a_key, options_key
 from tlean._core.plan.commit import Commit
 from tlean._core.refs import RefBase, ValueRef, no_references, node_id, shown
@@ -172,6 +172,11 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         record = get(op)
         if name is not None:
             arguments.label(record.name, name)
+        inside = body_among(self, inputs)
+        if inside is not None:
+            return inside.apply(op, inputs, options, name)
+        if len(record.outputs) > 1 and record.loop is not None:
+            return record.loop.on_tape(self, record, tuple(inputs))
         if len(record.outputs) > 1:
             raise OptionError(f"{record.name}: an op with several outputs has no place on a tape")
         now, position = self._program, self.stream_position

@@ -71,11 +71,6 @@ cdef bint flag_of(object value) except -1:
     raise_error("OptionError", f"leaf: requires_grad must be True or False, got {type(value).__name__}")
 
 
-cdef inline bint is_axis(object value):
-    # Whether a second argument names axes, as tlean.ops.is_axis says it.
-    return value is None or isinstance(value, (tuple, int))
-
-
 cdef AnyTensor array_of(object value, str who):
     if type(value) is not AnyTensor:
         raise_error("DTypeError", f"{who}: an AnyTensor is expected, got {type(value).__name__}; leaf() takes anything array-like")
@@ -424,9 +419,7 @@ cdef class EagerCore:
         cdef Instance inst
         cdef int kind
         cdef PyObject* given[SLOT_INPUTS]
-        inside = _body_among(self, args)
-        if inside is not None:
-            return inside.apply(op.name, args, dict(zip(op.option_names, values)), name)
+        cdef tuple called = args
         try:
             if op.numbers:
                 args = integers_of(self, op, args)
@@ -476,10 +469,13 @@ cdef class EagerCore:
             inst = find_instance(op, self.code, self.mode, tuple(infos), values)
             self.remember(op, tuple(infos), values, inst)
             return self.finish(inst, n, ins, parents, requires_grad, recording(), name)
-        except BaseException:
+        except BaseException as error:
             self.store.truncate(before)
             self.stream_position = position
-            raise
+            inside = body_among(self, called) if isinstance(error, Exception) else None
+            if inside is None:
+                raise
+            return inside.apply(op.name, called, dict(zip(op.option_names, values)), name)
         finally:
             free(block)
 

@@ -132,8 +132,13 @@ cdef OpInfo _unnamed(record):
     return info
 
 
-cdef object _body_among(object ops, tuple args):
-    # `w @ h`, in the body of a loop, of the tape's own w: the body, which captures w; else None.
+cdef inline bint is_axis(object value):
+    # Whether a second argument names axes, as tlean.ops.is_axis says it.
+    return value is None or isinstance(value, (tuple, int))
+
+
+def body_among(ops, args):
+    """The body of a loop inside a program that one of these arguments belongs to, or None: `w @ h` of the program's own w captures w."""
     for value in args:
         if isinstance(value, RefBase) and type(value) is not TensorRef:
             inside = getattr(value.ops, "encloses", None)

@@ -4,7 +4,7 @@
 A body's plan is taken apart once into `Code`: its instructions, and where each operand is. A run writes one table of pointers, which each
 step moves on; then a step is a row of calls. All memory that a run needs is one operand, `work`, so a step allocates nothing.
 
-The plan of a body has the carries as its first inputs, and as states: their new values are in the same memory after a step.
+A `while_loop` has its carries as states of the body's plan: their new values are in the same memory after a step.
 """
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
@@ -146,74 +146,139 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 
 # scan -------------------------------------------------------------------------------------------------------------------
 # out: final carries, stacked outputs, work. inp: first carries, stacked inputs, invariants. An output that is never read is NULL, and has
-# room for one step in `work`.
-# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, room at; for each
-# stacked input: bytes of a step; for each stacked output: bytes of a step, room at). `work` begins with the body's scratch block; then come
-# the rooms, and from `pointers at` on the pointers of inputs, those of outputs, the table, and the moves: (entry, bytes) of each entry of
-# the table that is another at each step.
+# room in `work`. The body's inputs are these, of one step; its outputs the carries that have buffers, and a step of the stacked outputs.
+# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
+# for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it does not;
+# BUFFERED, in two buffers that swap; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
+# block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
+# and the moves: (entry, bytes) of each entry of a table that is another each time.
+cdef enum:
+    HELD = -2
+    BUFFERED = -1
+
+ctypedef struct Scan:
+    void** out
+    void** inp
+    char* work
+    int64_t length
+    bint backward
+    int carries
+    int xs
+    int invariants
+    int ys
+    const int64_t* carry
+    const int64_t* x_step
+    const int64_t* y
+
+
+cdef inline char* row_of(Scan* s, int k, int64_t i) noexcept nogil:
+    # Where stacked output k of step i is.
+    cdef const int64_t* y = s.y + 3 * k
+    cdef char* base = <char*>s.out[s.carries + k]
+    if base == NULL:
+        return s.work + y[1 + (i & 1)]
+    return base + y[0] * (s.length - 1 - i if s.backward else i)
+
+
+cdef inline char* buffer_of(Scan* s, int k, int64_t i) noexcept nogil:
+    # Where carry k is after step i: at the end in the output.
+    cdef const int64_t* carry = s.carry + 4 * k
+    if (s.length - 1 - i) & 1:
+        return s.work + carry[2]
+    return <char*>s.out[k] if s.out[k] != NULL else s.work + carry[1]
+
+
+cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogil:
+    # The pointers of step i.
+    cdef int k, made = 0
+    cdef int64_t how, at = s.length - 1 - i if s.backward else i
+    for k in range(s.carries):
+        how = s.carry[4 * k + 3]
+        if how == HELD or i == 0:
+            inputs[k] = s.inp[k]
+        else:
+            inputs[k] = buffer_of(s, k, i - 1) if how == BUFFERED else row_of(s, <int>how, i - 1)
+        if how == BUFFERED:
+            outputs[made] = buffer_of(s, k, i)
+            made += 1
+    for k in range(s.xs):
+        inputs[s.carries + k] = <char*>s.inp[s.carries + k] + s.x_step[k] * at
+    for k in range(s.carries + s.xs, s.carries + s.xs + s.invariants):
+        inputs[k] = s.inp[k]
+    for k in range(s.ys):
+        outputs[made + k] = row_of(s, k, i)
+
+
+cdef int64_t stride_of(Scan* s, Place place, int buffered) noexcept nogil:
+    # By how many bytes an operand of the body moves in two steps.
+    cdef int64_t step = 0, k = place.n
+    if place.kind == AT_INPUT and k < s.carries and s.carry[4 * k + 3] >= 0:
+        place.kind, k = AT_OUTPUT, buffered + s.carry[4 * k + 3]
+    if place.kind == AT_INPUT and s.carries <= k < s.carries + s.xs:
+        step = s.x_step[k - s.carries]
+    elif place.kind == AT_OUTPUT and k >= buffered and s.out[s.carries + k - buffered] != NULL:
+        step = s.y[3 * (k - buffered)]
+    return -2 * step if s.backward else 2 * step
+
+
+cdef inline int note(int64_t* move, int moves, int64_t entry, int64_t step) noexcept nogil:
+    if step == 0:
+        return moves
+    move[2 * moves] = entry
+    move[2 * moves + 1] = step
+    return moves + 1
+
+
 cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Body* body = <Body*><size_t>ints[0]
-    cdef int64_t length = ints[1], i, looks = body.steps, last = nanoseconds(), number
-    cdef bint backward = ints[2] != 0
-    cdef int carries = <int>ints[3], xs = <int>ints[4], invariants = <int>ints[5], ys = <int>ints[6], k, moves = 0, status
-    cdef const int64_t* carry = ints + 8
-    cdef const int64_t* x_step = carry + 2 * carries
-    cdef const int64_t* y = x_step + xs
-    cdef char* work = <char*>out[carries + ys]
-    cdef void** inputs = <void**>(work + ints[7])
-    cdef void** outputs = inputs + carries + xs + invariants
-    cdef void** table = outputs + ys
-    cdef int64_t* move = <int64_t*>(table + body.n_operands + 2 * body.n_copies)
-    for k in range(carries):
-        inputs[k] = out[k] if out[k] != NULL else work + carry[2 * k + 1]
-        memcpy(inputs[k], inp[k], carry[2 * k])
-    if length == 0:
-        return TL_OK
-    for k in range(xs):
-        inputs[carries + k] = <char*>inp[carries + k] + (x_step[k] * (length - 1) if backward else 0)
-    for k in range(invariants):
-        inputs[carries + xs + k] = inp[carries + xs + k]
-    for k in range(ys):
-        if out[carries + k] == NULL:
-            outputs[k] = work + y[2 * k + 1]
-        else:
-            outputs[k] = <char*>out[carries + k] + (y[2 * k] * (length - 1) if backward else 0)
-    fill(body, table, inputs, outputs, work)
+    cdef Scan s
+    cdef int64_t i, looks = body.steps, last = nanoseconds(), entries = body.n_operands + 2 * body.n_copies
+    cdef int k, moves = 0, buffered = 0, status
+    s.out, s.inp, s.length, s.backward = out, inp, ints[1], ints[2] != 0
+    s.carries, s.xs, s.invariants, s.ys = <int>ints[3], <int>ints[4], <int>ints[5], <int>ints[6]
+    s.carry = ints + 8
+    s.x_step = s.carry + 4 * s.carries
+    s.y = s.x_step + s.xs
+    s.work = <char*>out[s.carries + s.ys]
+    cdef void** inputs = <void**>(s.work + ints[7])
+    cdef void** outputs = inputs + s.carries + s.xs + s.invariants
+    cdef void** tables = outputs + s.carries + s.ys
+    cdef void** table
+    cdef int64_t* move = <int64_t*>(tables + 2 * entries)
+    for k in range(s.carries):
+        buffered += s.carry[4 * k + 3] == BUFFERED
     for k in range(body.n_operands):
-        moves = moving(move, moves, k, body.places[k], out, carries, xs, x_step, y, backward)
+        moves = note(move, moves, k, stride_of(&s, body.places[k], buffered))
     for k in range(body.n_copies):
-        number = body.n_operands + 2 * k
-        moves = moving(move, moves, number, Place(AT_INPUT, body.copies[k].source), out, carries, xs, x_step, y, backward)
-        moves = moving(move, moves, number + 1, Place(AT_OUTPUT, body.copies[k].target), out, carries, xs, x_step, y, backward)
-    for i in range(length):
+        moves = note(move, moves, body.n_operands + 2 * k, stride_of(&s, Place(AT_INPUT, body.copies[k].source), buffered))
+        moves = note(move, moves, body.n_operands + 2 * k + 1, stride_of(&s, Place(AT_OUTPUT, body.copies[k].target), buffered))
+    for i in range(s.length):
+        table = tables + (i & 1) * entries
+        if i < 3:
+            # The first carries are elsewhere: from the third step on each pointer moves as it will.
+            point(&s, i, inputs, outputs)
+            fill(body, table, inputs, outputs, s.work)
+        else:
+            for k in range(moves):
+                table[move[2 * k]] = <char*>table[move[2 * k]] + move[2 * k + 1]
         status = run_once(body, table)
         if status != TL_OK:
-            failed_inside(<void*>body, status >> TL_STATUS_BITS, length - 1 - i if backward else i)
+            failed_inside(<void*>body, status >> TL_STATUS_BITS, s.length - 1 - i if s.backward else i)
             return status & TL_STATUS_MASK
-        for k in range(moves):
-            table[move[2 * k]] = <char*>table[move[2 * k]] + move[2 * k + 1]
         looks -= 1
         if looks == 0:
             looks = body.steps
             if looked(&last) != TL_OK:
-                failed_inside(<void*>body, -1, length - 1 - i if backward else i)
+                failed_inside(<void*>body, -1, s.length - 1 - i if s.backward else i)
                 return TL_INTERRUPTED
+    for k in range(s.carries):
+        if out[k] == NULL:
+            continue
+        if s.length == 0 or s.carry[4 * k + 3] == HELD:
+            memcpy(out[k], inp[k], s.carry[4 * k])
+        elif s.carry[4 * k + 3] != BUFFERED:
+            memcpy(out[k], row_of(&s, <int>s.carry[4 * k + 3], s.length - 1), s.carry[4 * k])
     return TL_OK
-
-
-cdef inline int moving(int64_t* move, int moves, int64_t entry, Place place, void** out, int carries, int xs, const int64_t* x_step,
-                       const int64_t* y, bint backward) noexcept nogil:
-    # Notes an entry of the table that is another at each step; returns how many there are.
-    cdef int64_t step = 0
-    if place.kind == AT_INPUT and carries <= place.n < carries + xs:
-        step = x_step[place.n - carries]
-    elif place.kind == AT_OUTPUT and out[carries + place.n] != NULL:
-        step = y[2 * place.n]
-    if step == 0:
-        return moves
-    move[2 * moves] = entry
-    move[2 * moves + 1] = -step if backward else step
-    return moves + 1
 
 
 # switch -----------------------------------------------------------------------------------------------------------------
@@ -289,8 +354,8 @@ cdef int while_loop(void** out, void** inp, const int64_t* ints, const double* f
 # ints: (condition, body, sweep, carries, invariants, swept, kept, rest, bytes of a row, flag at, pointers at, for each carry: bytes, room
 # at; for each that is swept: bytes, room at; for each that is kept: its place in a row; for each of the rest: the invariant's number).
 # `work` begins with a scratch block for any body; then come the rooms, the flag, and from `pointers at` on the pointers of the loop's
-# inputs, of the kept outputs, of the flag, of the sweep's inputs, the tables of the three, and the entries that are another at each step: (entry,
-# place in a row).
+# inputs, of the kept outputs, of the flag, of the sweep's inputs, the tables of the three, and the entries that are another at each step:
+# (entry, place in a row).
 cdef int while_back(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Body* condition = <Body*><size_t>ints[0]
     cdef Body* body = <Body*><size_t>ints[1]
@@ -365,22 +430,30 @@ cdef int while_back(void** out, void** inp, const int64_t* ints, const double* f
             back[swept + kept + k] = inp[carries + number[k]]
         fill(sweep, sweeping, back, NULL, work)
         moves = rows_of(sweep, move, AT_INPUT, swept, kept, place)
-    while status == TL_OK and i > 0:
-        i -= 1
-        for k in range(moves):
-            sweeping[move[2 * k]] = store + i * row + move[2 * k + 1]
-        status = run_once(sweep, sweeping)
-        if status != TL_OK:
-            failed_inside(<void*>sweep, status >> TL_STATUS_BITS, i)
-            break
-        looks -= 1
-        if looks <= 0:
-            looks = sweep.steps
-            status = looked(&last)
-            if status != TL_OK:
-                failed_inside(<void*>sweep, -1, i)
+        status = swept_back(sweep, sweeping, move, moves, store, row, i, &last)
     free(store)
     return status & TL_STATUS_MASK
+
+
+cdef int swept_back(Body* sweep, void** table, const int64_t* move, int moves, char* store, int64_t row, int64_t steps,
+                    int64_t* last) noexcept nogil:
+    # The sweep over the rows of a store, from the last to the first.
+    cdef int64_t i, looks = sweep.steps
+    cdef int k, status
+    for i in range(steps - 1, -1, -1):
+        for k in range(moves):
+            table[move[2 * k]] = store + i * row + move[2 * k + 1]
+        status = run_once(sweep, table)
+        if status != TL_OK:
+            failed_inside(<void*>sweep, status >> TL_STATUS_BITS, i)
+            return status
+        looks -= 1
+        if looks == 0:
+            looks = sweep.steps
+            if looked(last) != TL_OK:
+                failed_inside(<void*>sweep, -1, i)
+                return TL_INTERRUPTED
+    return TL_OK
 
 
 cdef int rows_of(Body* body, int64_t* move, int kind, int first, int count, const int64_t* place) noexcept nogil:

@@ -1,1 +1,1 @@
-"""Loops: ops whose body is a program of its own."""
+"""Loops: ops whose body is a separate program."""

@@ -1,4 +1,4 @@
-"""Bodies of loops: programs of their own, known by their structure; and the parts that a program's derivative is made of."""
+"""Bodies of loops: separate programs, known by their structure; and the parts that a program's derivative is made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
 from tlean.dtypes import FLOATS, INTEGERS
+from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 from tlean.ops.registry import Rules
 from tlean.ops.unregistered import dynamic_op
@@ -21,7 +22,7 @@ _LOOPS = Cache(1_024)
 
 
 def part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int], nodes: Sequence[GraphNode] | None = None) -> Graph:
-    """A program of its own with what the outputs need of a graph.
+    """A separate program with what the outputs need of a graph.
 
     Args:
         graph: the whole.
@@ -94,6 +95,10 @@ class Loop:
     def programs(self) -> list[Graph]:
         """The programs that are lowered for it, one for each body."""
         raise NotImplementedError
+
+    def refused(self, device: str) -> DeviceError:
+        """The error where a kind of device has no loops."""
+        return DeviceError(f"{self.title}: loops do not run on a {device} device yet; use device='cpu', or write the steps out")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""

@@ -15,7 +15,11 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, with_states, zeros
+from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, zeros
+from .products import gradient_terms
+
+#: How a carry goes on: it never changes; in two buffers that swap.
+HELD, BUFFERED = -2, -1
 
 
 def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) -> OpDef:
@@ -52,7 +56,15 @@ class Scan(Loop):
         return self.length * super().flops()
 
     def programs(self) -> list[Graph]:
-        return [with_states(self.body, self.carries)]
+        body, n = self.body, self.carries
+        made = [v for v, way in zip(body.outputs, self.ways(), strict=False) if way == BUFFERED]
+        return [part(body, body.inputs, [*made, *body.outputs[n:]])]  # type: ignore[arg-type, list-item]
+
+    def ways(self) -> list[int]:
+        """How each carry goes on: HELD, BUFFERED, or the number of the stacked output that it is."""
+        body, n = self.body, self.carries
+        stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
+        return [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs
@@ -114,9 +126,16 @@ def _carried(body: Graph, carries: int, sources: Sequence[int | None]) -> list[i
 
 
 class Back:
-    """The scan of a vector-Jacobian product: how the node that it is of is to keep more, and how the product is put together."""
+    """The scan of a vector-Jacobian product: how the node that it is of is to keep more, and how the product is put together.
 
-    def __init__(self, scan: Scan, needs: Sequence[bool], present: Sequence[bool]) -> None:
+    Args:
+        scan: the loop.
+        needs: which inputs' cotangents are wanted.
+        present: which outputs have one.
+        stacks: whether factors of an invariant's gradient may be stacked, so that one product replaces the sum over the steps.
+    """
+
+    def __init__(self, scan: Scan, needs: Sequence[bool], present: Sequence[bool], stacks: bool = True) -> None:
         body, n, xs = scan.body, scan.carries, scan.xs
         # Every input and output of a body is there.
         ins: Any = body.inputs
@@ -125,28 +144,32 @@ class Back:
         g: Any = body._copy()
         g.merge = False
         ahead = list(g.nodes)
-        wanted = [v for v, need in zip(ins, needs, strict=True) if need]
         #: The carries that have cotangents, and the inputs beside carries whose cotangents are wanted.
-        self.active = _carried(body, n, wanted)
+        self.active = _carried(body, n, [v for v, need in zip(ins, needs, strict=True) if need])
         self.steps = [k for k in range(n, n + xs) if needs[k]]
         self.sums = [k for k in range(n + xs, len(ins)) if needs[k]]
         self.given = [j for j in range(n, len(outs)) if present[j]]
         cts = [g.arg(body.specs[outs[k]]) for k in self.active]
-        totals = [g.arg(body.specs[ins[k]]) for k in self.sums]
         ys = [g.arg(body.specs[outs[j]]) for j in self.given]
         seeds = [(GraphRef(g, outs[k]), ct) for k, ct in zip((*self.active, *self.given), (*cts, *ys), strict=True)]
         wrt = [GraphRef(g, ins[k]) for k in (*self.active, *self.steps, *self.sums)]
         found = reverse(g, seeds, wrt, ahead)
-        a, s = len(self.active), len(self.steps)
-        made = [or_zeros(g, r, w.spec) for r, w in zip(found[: a + s], wrt, strict=False)]
-        #: Sums of the invariants: each step adds one contribution.
-        added = [t if r is None else g.add(t, r) for t, r in zip(totals, found[a + s :], strict=True)]
-        outputs = [r.id for r in (*made[:a], *added, *made[a:])]
+        a = len(self.active)
+        made = [or_zeros(g, r, w.spec).id for r, w in zip(found[: a + len(self.steps)], wrt, strict=False)]
+        variable = moving(g, g.nodes, [*ins[: n + xs], *(r.id for r in (*cts, *ys))])
+        #: The gradients of invariants: products of what is stacked, and what each step adds to.
+        factors: list[Any] = [gradient_terms(g, r, variable if stacks else ()) for r in found[a + len(self.steps) :]]
+        self.added = [t for t, (rest, _) in enumerate(factors) if rest is not None]
+        totals = [g.arg(body.specs[ins[self.sums[t]]]) for t in self.added]
+        added = [g.add(total, factors[t][0]).id for total, t in zip(totals, self.added, strict=True)]
         own = [r.id for r in (*cts, *totals, *ys)]
         late = moving(g, g.nodes, own)
         steady = set(g.constants) | set(ins[n + xs :])
         variable = moving(g, g.nodes, [*ins[: n + xs], *own])
         fixed = {v for v in range(len(g.specs)) if v not in variable and (v in steady or v not in ins)}
+        operands = list(dict.fromkeys(v for _, products in factors for p in products for v in (p.left, p.right)))
+        made += [v for v in operands if v in late and v not in own and v not in made[a:]]
+        outputs = [*made[:a], *added, *made[a:]]
         nodes, kept = split(g, outputs, late, fixed, own)
         numbers = {v: k for k, v in enumerate(ins)}
         fixed_kept = [v for v in kept if numbers.get(v, -1) >= n + xs]
@@ -154,10 +177,16 @@ class Back:
         #: What the sweep reads of each step: stacked inputs of the scan, and values that it stacks.
         moved = [v for v in kept if v not in fixed_kept]
         have = {v: j for j, v in reversed(list(enumerate(outs))) if j >= n}
-        fresh = [v for v in moved if v not in have and not n <= numbers.get(v, -1) < n + xs]
-        self.reads = [numbers[v] if n <= numbers.get(v, -1) < n + xs else -1 for v in moved]
+        stacked = [*moved, *(v for v in operands if v not in late and v not in moved)]
+        fresh = [v for v in stacked if v not in have and not n <= numbers.get(v, -1) < n + xs]
         places = {**have, **{v: len(outs) + k for k, v in enumerate(fresh)}}
-        self.stacks = [places.get(v, -1) for v in moved]
+        #: Where stacks are: of inputs of the node, of its outputs, of cotangents, and of outputs of the sweep.
+        self.where: dict[int, tuple[str, int]] = {v: ("output", k) for v, k in places.items()}
+        self.where |= {v: ("input", k) for v, k in numbers.items() if n <= k < n + xs}
+        self.where |= {r.id: ("cotangent", j) for r, j in zip(ys, self.given, strict=True)}
+        self.where |= {v: ("sweep", a + len(totals) + k) for k, v in reversed(list(enumerate(made[a:])))}
+        self.moved = moved
+        self.products = [products for _, products in factors]
         grown = part(g, ins, [*outs, *fresh])
         self.record = scan_record(grown, n, xs, scan.length, scan.reverse)
         self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
@@ -165,19 +194,41 @@ class Back:
         self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse)
 
     def applied(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
-        def known(value: int | None) -> GraphRef:
-            return GraphRef(graph, value)  # type: ignore[arg-type]
+        """Append the product; returns a cotangent for each input, or None.
 
-        firsts = [or_zeros(graph, gs[k], self.scan.outs[k]) for k in self.active]
-        totals = [zeros(graph, self.scan.specs[k]) for k in self.sums]
-        moved = [known(node.inputs[k]) if k >= 0 else known(node.outputs[j]) for k, j in zip(self.reads, self.stacks, strict=True)]
-        inputs = [*firsts, *totals, *(gs[j] for j in self.given), *moved, *(known(node.inputs[k]) for k in self.rest)]
+        Args:
+            graph: where.
+            node: the loop's, which makes what the sweep reads.
+            gs: a cotangent for each output, or None.
+        """
+
+        def stack(v: int) -> Any:
+            kind, k = self.where[v]
+            if kind == "cotangent":
+                return gs[k]
+            return GraphRef(graph, {"input": node.inputs, "output": node.outputs, "sweep": made}[kind][k])  # type: ignore[arg-type, index]
+
+        made: Sequence[int] = ()
+        firsts: list[Any] = [or_zeros(graph, gs[k], self.scan.outs[k]) for k in self.active]
+        firsts += [zeros(graph, self.scan.specs[self.sums[t]]) for t in self.added]
+        rest = [node.inputs[k] for k in self.rest]
+        inputs = [r.id for r in (*firsts, *(gs[j] for j in self.given), *map(stack, self.moved))]  # type: ignore[union-attr]
         result: list[GraphRef | None] = [None] * len(node.inputs)
-        if self.active or self.sums or self.steps:
-            made = graph._record(self.back, [r.id for r in inputs], {})  # type: ignore[union-attr]
-            places = (*self.active, *self.sums, *self.steps)
-            for k, v in zip(places, made, strict=True):
-                result[k] = known(v)
+        if not self.back.loop.outs:
+            return result
+        made = graph._record(self.back, [*inputs, *rest], {})
+        a = len(self.active)
+        for k, v in zip(self.active, made, strict=False):
+            result[k] = GraphRef(graph, v)
+        for k, v in zip(self.steps, made[a + len(self.added) :], strict=False):
+            result[k] = GraphRef(graph, v)
+        sums = dict(zip(self.added, made[a:], strict=False))
+        for t, products in enumerate(self.products):
+            total = GraphRef(graph, sums[t]) if t in sums else None
+            for p in products:
+                one = p.applied(graph, stack, self.scan.specs[self.sums[t]].shape)
+                total = one if total is None else graph.add(total, one)
+            result[self.sums[t]] = total
         return result
 
 

@@ -69,15 +69,16 @@ class While(Loop):
         key = ("pulled", tuple(needs))
         made = self.derived.get(key)
         if made is None:
-            back = Back(self._one_step(), needs, [g is not None for g in gs])
+            back = Back(self._one_step(), needs, [g is not None for g in gs], stacks=False)
             made = self.derived[key] = back, back_record(self, back)
         back, record = made
         result: list[GraphRef | None] = [None] * len(node.inputs)
-        if back.active or back.sums:
+        if back.active or back.added:
             firsts = [or_zeros(graph, gs[k], self.outs[k]) for k in back.active]
-            firsts += [zeros(graph, self.specs[k]) for k in back.sums]
+            sums = [back.sums[t] for t in back.added]
+            firsts += [zeros(graph, self.specs[k]) for k in sums]
             values = graph._record(record, [*node.inputs, *(r.id for r in firsts)], {})
-            for k, v in zip((*back.active, *back.sums), values, strict=True):
+            for k, v in zip((*back.active, *sums), values, strict=True):
                 result[k] = GraphRef(graph, v)
         return result
 
@@ -169,7 +170,7 @@ class WhileBack(Loop):
     def __init__(self, loop: While, bodies: Sequence[Graph], back: Back) -> None:
         self.carries, self.rest = loop.carries, list(back.rest)
         sweep = bodies[2]
-        self.swept = len(back.active) + len(back.sums)
+        self.swept = len(back.active) + len(back.added)
         swept = [sweep.specs[v] for v in sweep.inputs[: self.swept]]  # type: ignore[index]
         super().__init__("while_loop", bodies, [*loop.specs, *swept], swept)
 
