@@ -99,5 +99,6 @@ def linalg_lu_factor(ops: Any, a: Any, *, name: str | None = None) -> Any:
     a = array(ops, a, "linalg_lu_factor: a")
     with completing("linalg_lu_factor", a=a):
         need_square(tuple(a.shape), "a")
-    known = of.factors_of(ops, a)
+    # Two ops read them.
+    known = of.factors_of(ops, a, own=2)
     return ops.apply("_linalg_lu", (a, known), {}, name), ops._linalg_rows(a, known)
