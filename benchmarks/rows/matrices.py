@@ -11,7 +11,7 @@ from rows.base import BOTH, FORWARD, Row
 
 _FAMILY = "matrices"
 #: (matrices, rows)
-_SIZES = tuple((1000, n) for n in (3, 4, 6, 8, 12, 16, 32)) + ((1, 512), (1, 1024))
+_SIZES = (*((1000, n) for n in (3, 4, 6, 8, 12, 16, 32)), (1, 512), (1, 1024))
 
 
 def _definite(rng: np.random.Generator, count: int, n: int) -> np.ndarray:
