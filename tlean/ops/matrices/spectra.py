@@ -6,9 +6,8 @@ counts as 0 where the difference is within rounding: |λᵢ − λⱼ| ≤ 10 n 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from ...errors import ShapeError
@@ -18,13 +17,19 @@ from ..samples import Arr, bad, good
 from .factors import identity, symmetric_part
 from .shapes import in_lanes, need_matrices, need_square, transposed
 
+_functions: dict[str, Callable[..., None]] = {}
+
+
+def install(functions: Mapping[str, Callable[..., None]]) -> None:
+    """Use these functions on arrays, by name: this package knows no array library."""
+    _functions.update(functions)
+
 
 def _call(name: str, outs: Any, ins: Any, options: Any) -> None:
-    getattr(import_module("tlean._core.lapack"), name)(outs, ins, options)
+    _functions[name](outs, ins, options)
 
 
 def _lapack(name: str) -> Callable[..., None]:
-    # By name: this package knows no array library.
     return partial(_call, name)
 
 
