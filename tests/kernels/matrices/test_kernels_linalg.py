@@ -34,7 +34,7 @@ def test_factors_and_solves(isa, suffix, n):
     x, s = matrices(suffix, 19, n)
     b = np.random.default_rng(0).standard_normal((19, n, 5)).astype(x.dtype)
     wide = s.astype(np.float64)
-    near(run_op(isa, "linalg", "linalg_cholesky", suffix, s), np.linalg.cholesky(wide), n, suffix)
+    near(run_op(isa, "linalg", "_linalg_cholesky", suffix, s), np.linalg.cholesky(wide), n, suffix)
     factors = run_op(isa, "linalg", "_linalg_factors", suffix, x)
     packed = run_op(isa, "linalg", "_linalg_lu", suffix, x, None)
     rows = run_op(isa, "linalg", "_linalg_rows", suffix, x, None)
@@ -60,7 +60,7 @@ def test_a_matrix_that_is_refused_has_nan_and_the_others_have_not(isa, suffix, n
     s[8], x[4] = -s[8], 0
     b = np.ones((9, n, 1), x.dtype)
     calls = (
-        (Call(isa, "linalg", "linalg_cholesky", suffix, (s,)), INDEFINITE, 8),
+        (Call(isa, "linalg", "_linalg_cholesky", suffix, (s,)), INDEFINITE, 8),
         (Call(isa, "linalg", "_linalg_solve", suffix, (x, b, None)), SINGULAR, 4),
         (Call(isa, "linalg", "_linalg_solve_triangular", suffix, (x, b)), SINGULAR, 4),
     )
@@ -74,7 +74,7 @@ def test_a_matrix_that_is_refused_has_nan_and_the_others_have_not(isa, suffix, n
 def test_no_memory_is_reported(isa, suffix):
     for n in (20, 90):
         x, s = matrices(suffix, 2, n)
-        for name, args in (("linalg_cholesky", (s,)), ("_linalg_solve", (x, s, None)), ("_linalg_factors", (x,))):
+        for name, args in (("_linalg_cholesky", (s,)), ("_linalg_solve", (x, s, None)), ("_linalg_factors", (x,))):
             call = Call(isa, "linalg", name, suffix, args)
             try:
                 threads.simulate_scratch_failure(1)

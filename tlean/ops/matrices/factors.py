@@ -50,7 +50,7 @@ def symmetric_part(ops: Any, x: Any) -> Any:
     return ops.scale(ops.add(x, transposed(ops, x)), 0.5)
 
 
-@defop("linalg_cholesky", kernel="cholesky", samples=_cholesky_samples, algebraic=False)
+@defop("_linalg_cholesky", kernel="cholesky", samples=_cholesky_samples, algebraic=False)
 class Cholesky:
     """The lower triangular L with L Lᵀ = (x + xᵀ)/2."""
 

@@ -19,6 +19,12 @@ def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
 
 
 @composite
+def linalg_cholesky(ops: Any, x: Any, *, name: str | None = None) -> Any:
+    """The Cholesky factor."""
+    return ops.apply("_linalg_cholesky", (array(ops, x, "linalg_cholesky: x"),), {}, name)
+
+
+@composite
 def linalg_solve_triangular(
     ops: Any, a: Any, b: Any, lower: bool = False, transpose: bool = False, unit_diagonal: bool = False, *, name: str | None = None
 ) -> Any:

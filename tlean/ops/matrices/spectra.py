@@ -284,7 +284,7 @@ class Pinv:
         return ops.add(first, ops.add(a, b))
 
 
-@defop("linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
+@defop("_linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
 class Expm:
     """The exponential of matrices, by scaling, squaring and a Padé approximant."""
 
@@ -304,5 +304,5 @@ def _moved(ops: Any, x: Any, t: Any) -> Any:
     # How the exponential moves with x by t: the upper right block of the exponential of (x t; 0 x).
     n, lead = x.shape[-1], len(x.shape) - 2
     below = ops.concat([_nothing(ops, x), x], axis=-1)
-    y = ops.linalg_expm(ops.concat([ops.concat([x, t], axis=-1), below], axis=-2))
+    y = ops._linalg_expm(ops.concat([ops.concat([x, t], axis=-1), below], axis=-2))
     return ops.slice(y, (0,) * lead + (0, n), (*y.shape[:lead], n, 2 * n))
