@@ -5,6 +5,7 @@ from __future__ import annotations
 from rows.base import Row, StepRow
 from rows.further import indexing, norms_and_attention
 from rows.lookups import lookups
+from rows.matrices import matrices
 from rows.models import model_rows
 from rows.ops import (
     broadcast_ops,
@@ -26,7 +27,8 @@ from rows.transforms import transform_rows
 def all_rows() -> list[Row | StepRow]:
     """Every row, in the order of the table."""
     groups = (
-        *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, moments_and_order, linear_algebra, convolutions, pools),
-        *(softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows, transform_rows),
+        *(chains, step_rows, elementwise_ops, broadcast_ops, layout_and_reductions, moments_and_order, linear_algebra, matrices),
+        *(convolutions, pools, softmax_and_losses, random_ops, norms_and_attention, model_rows, indexing, lookups, optimizer_rows),
+        *(transform_rows,),
     )
     return [row for group in groups for row in group()]

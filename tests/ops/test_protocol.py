@@ -214,6 +214,8 @@ COMPOSITE_CALLS = {
     **{f"linalg_{f}": ([[2.0, 1.0], [0.0, 4.0]], [4.0, 8.0]) for f in ("solve", "solve_triangular", "lstsq")},
     "linalg_matrix_power": ([[2.0, 1.0], [0.0, 4.0]], 3),
     **{f"linalg_{f}": ([1.0, 2.0, 3.0], [0.0, 1.0, -1.0]) for f in ("cross", "vecdot")},
+    "linalg_cholesky": ([[4.0, 2.0], [2.0, 10.0]],),
+    "linalg_expm": ([[1.0, 0.0], [0.0, 2.0]],),
     "linalg_cholesky_solve": ([4.0, 8.0], [[2.0, 0.0], [1.0, 4.0]]),
     "interpolate": ([[[1.0, 2.0]]], 3),
     "grid_sample": ([[[[1.0, 2.0]]]], [[[[0.5, 0.0]]]]),

@@ -1,4 +1,4 @@
-"""Decompositions by LAPACK, as NumPy calls it: `function(outs, ins, options)` fills the outputs (`OpDef.host`).
+"""Decompositions by LAPACK, as NumPy calls it: `function(outs, ins, options)` fills the outputs.
 
 Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, such as one with NaN, gives NaN. LAPACK's bits
 may differ from machine to machine, and with the threads that it uses.
@@ -97,4 +97,5 @@ def _on_host(function):
     return run
 
 
-eigh, svd, qr, pinv, expm = map(_on_host, (_eigh, _svd, _qr, _pinv, _expm))
+#: By name, what `tlean.ops.matrices.spectra` calls.
+FUNCTIONS = {f.__name__[1:]: _on_host(f) for f in (_eigh, _svd, _qr, _pinv, _expm)}

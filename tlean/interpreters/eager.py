@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tlean import errors, indexing
+from tlean._core import lapack
 from tlean._core.arena import install_errors
 from tlean._core.eager.accum import install_kernels
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
 from tlean._core.table import KERNELS, MODULES
 from tlean.ops import Spec, all_ops, composites, forms, get
+from tlean.ops.matrices import spectra
 
 from .instances import instantiate
 
@@ -15,18 +17,9 @@ __all__ = ["Eager", "EagerOps", "TensorRef", "indexing", "no_grad", "without_tap
 
 
 def _connect() -> None:
-    names = (
-        "ShapeError",
-        "OptionError",
-        "DTypeError",
-        "IndexRangeError",
-        "NodeError",
-        "DeviceError",
-        "NumericsError",
-        "MissingOpError",
-        "LinAlgError",
-    )
-    install_errors({n: getattr(errors, n) for n in names})
+    names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError", "MissingOpError")
+    install_errors({n: getattr(errors, n) for n in (*names, "LinAlgError")})
+    spectra.install(lapack.FUNCTIONS)
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
     install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites() | forms())
 

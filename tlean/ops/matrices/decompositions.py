@@ -64,6 +64,12 @@ def linalg_pinv(ops: Any, x: Any, *, name: str | None = None) -> Any:
 
 
 @composite
+def linalg_expm(ops: Any, x: Any, *, name: str | None = None) -> Any:
+    """The exponential of matrices."""
+    return ops.apply("_linalg_expm", (array(ops, x, "linalg_expm: x"),), {}, name)
+
+
+@composite
 def linalg_lstsq(ops: Any, a: Any, b: Any, *, name: str | None = None) -> Any:
     """The least-squares solution."""
     a, b = array(ops, a, "linalg_lstsq: a"), array(ops, b, "linalg_lstsq: b")

@@ -19,6 +19,12 @@ def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
 
 
 @composite
+def linalg_cholesky(ops: Any, x: Any, *, name: str | None = None) -> Any:
+    """The Cholesky factor."""
+    return ops.apply("_linalg_cholesky", (array(ops, x, "linalg_cholesky: x"),), {}, name)
+
+
+@composite
 def linalg_solve_triangular(
     ops: Any, a: Any, b: Any, lower: bool = False, transpose: bool = False, unit_diagonal: bool = False, *, name: str | None = None
 ) -> Any:
@@ -99,5 +105,6 @@ def linalg_lu_factor(ops: Any, a: Any, *, name: str | None = None) -> Any:
     a = array(ops, a, "linalg_lu_factor: a")
     with completing("linalg_lu_factor", a=a):
         need_square(tuple(a.shape), "a")
-    known = of.factors_of(ops, a)
+    # Two ops read them.
+    known = of.factors_of(ops, a, own=2)
     return ops.apply("_linalg_lu", (a, known), {}, name), ops._linalg_rows(a, known)

@@ -6,9 +6,8 @@ counts as 0 where the difference is within rounding: |λᵢ − λⱼ| ≤ 10 n 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from ...errors import ShapeError
@@ -16,15 +15,21 @@ from ...shapes import size
 from ..registry import defop
 from ..samples import Arr, bad, good
 from .factors import identity, symmetric_part
-from .shapes import need_matrices, need_square, transposed
+from .shapes import in_lanes, need_matrices, need_square, transposed
+
+_functions: dict[str, Callable[..., None]] = {}
+
+
+def install(functions: Mapping[str, Callable[..., None]]) -> None:
+    """Use these functions on arrays, by name: this package knows no array library."""
+    _functions.update(functions)
 
 
 def _call(name: str, outs: Any, ins: Any, options: Any) -> None:
-    getattr(import_module("tlean._core.lapack"), name)(outs, ins, options)
+    _functions[name](outs, ins, options)
 
 
 def _lapack(name: str) -> Callable[..., None]:
-    # By name: this package knows no array library.
     return partial(_call, name)
 
 
@@ -80,6 +85,8 @@ class Eigh:
     The first component of an eigenvector that is not 0 is positive.
     """
 
+    batch = in_lanes
+
     def shape(x):
         need_square(x)
         return (*x[:-2], x[-1] + 1, x[-1])
@@ -126,6 +133,8 @@ class Svd:
 
     The first component of a column of U that is not 0 is positive.
     """
+
+    batch = in_lanes
 
     def shape(x):
         m, n = need_matrices(x)[-2:]
@@ -210,6 +219,8 @@ class Qr:
     x has no more columns than rows.
     """
 
+    batch = in_lanes
+
     def shape(x):
         m, n = need_matrices(x)[-2:]
         if m < n:
@@ -246,6 +257,8 @@ def _over(ops: Any, x: Any, r: Any, transpose: bool) -> Any:
 class Pinv:
     """The pseudoinverse; singular values up to max(m, n) units of the last place of the largest one count as 0."""
 
+    batch = in_lanes
+
     def shape(x):
         m, n = need_matrices(x)[-2:]
         return (*x[:-2], n, m)
@@ -271,9 +284,11 @@ class Pinv:
         return ops.add(first, ops.add(a, b))
 
 
-@defop("linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
+@defop("_linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
 class Expm:
     """The exponential of matrices, by scaling, squaring and a Padé approximant."""
+
+    batch = in_lanes
 
     def shape(x):
         return need_square(x)
@@ -289,5 +304,5 @@ def _moved(ops: Any, x: Any, t: Any) -> Any:
     # How the exponential moves with x by t: the upper right block of the exponential of (x t; 0 x).
     n, lead = x.shape[-1], len(x.shape) - 2
     below = ops.concat([_nothing(ops, x), x], axis=-1)
-    y = ops.linalg_expm(ops.concat([ops.concat([x, t], axis=-1), below], axis=-2))
+    y = ops._linalg_expm(ops.concat([ops.concat([x, t], axis=-1), below], axis=-2))
     return ops.slice(y, (0,) * lead + (0, n), (*y.shape[:lead], n, 2 * n))

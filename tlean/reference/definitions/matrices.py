@@ -265,7 +265,7 @@ def expm(x):
 
 
 DEFINITIONS = {
-    "linalg_cholesky": cholesky,
+    "_linalg_cholesky": cholesky,
     "_linalg_solve_triangular": solve_triangular,
     "_linalg_factors": factors,
     "_linalg_solve": solve,
@@ -278,5 +278,5 @@ DEFINITIONS = {
     "_linalg_svd": svd,
     "_linalg_qr": qr,
     "_linalg_pinv": pinv,
-    "linalg_expm": expm,
+    "_linalg_expm": expm,
 }

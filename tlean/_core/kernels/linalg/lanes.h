@@ -7,6 +7,7 @@
  *                                           positive definite, which the result says of the first lanes.
  *   tl_lanes_lu_X(a, perm, n)               a (n x n): L without its diagonal of ones and U of each, with the rows swapped by partial
  *                                           pivoting; row i was row perm[i * TL_LANES_X + lane]. Below a pivot of 0 L has zeros.
+ *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
  *   tl_lanes_solve_X(t, row, col, x, n, k, back, unit, lanes)     x (n x k): what T^-1 x is for the triangular T[i, j] = t at i*row + j*col,
  *                                           upper where `back`; NaN where it has a 0 on its diagonal, which the result says.
  */
@@ -49,6 +50,7 @@
 #define tl_lanes_store(buf, ...) TL_CALL(tl_lanes_store, buf, __VA_ARGS__)
 #define tl_lanes_cholesky(a, ...) TL_CALL(tl_lanes_cholesky, a, __VA_ARGS__)
 #define tl_lanes_lu(a, ...) TL_CALL(tl_lanes_lu, a, __VA_ARGS__)
+#define tl_lanes_det(a, ...) TL_CALL(tl_lanes_det, a, __VA_ARGS__)
 #define tl_lanes_solve(t, ...) TL_CALL(tl_lanes_solve, t, __VA_ARGS__)
 #define tl_rows_cholesky(a, ...) TL_CALL(tl_rows_cholesky, a, __VA_ARGS__)
 #define tl_rows_lu(a, ...) TL_CALL(tl_rows_lu, a, __VA_ARGS__)

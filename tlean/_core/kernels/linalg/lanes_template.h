@@ -8,13 +8,13 @@
 static void TL_X(tl_lanes_load)(TL_T *buf, void *const *from, int64_t lanes, int64_t n) {
     const TL_T *src[VL];
     for (int64_t l = 0; l < VL; l++) src[l] = from[l < lanes ? l : 0];
-    if (n < 3) {
-        for (int64_t e = 0; e < n; e++)
-            for (int64_t l = 0; l < VL; l++) buf[e * VL + l] = l < lanes ? src[l][e] : 0;
-        return;
-    }
     for (int64_t e = 0; e < n; e += VL) {
         const int64_t part = n - e < VL ? n - e : VL;
+        if (part < 3) {
+            for (; e < n; e++)
+                for (int64_t l = 0; l < VL; l++) buf[e * VL + l] = l < lanes ? src[l][e] : 0;
+            return;
+        }
         VEC r[VL];
         if (part == VL && lanes == VL) {
 #pragma GCC unroll 16
@@ -31,13 +31,13 @@ static void TL_X(tl_lanes_load)(TL_T *buf, void *const *from, int64_t lanes, int
 static void TL_X(tl_lanes_store)(const TL_T *buf, void *const *to, int64_t lanes, int64_t n) {
     TL_T *dst[VL];
     for (int64_t l = 0; l < VL; l++) dst[l] = to[l < lanes ? l : 0];
-    if (n < 3) {
-        for (int64_t e = 0; e < n; e++)
-            for (int64_t l = 0; l < lanes; l++) dst[l][e] = buf[e * VL + l];
-        return;
-    }
     for (int64_t e = 0; e < n; e += VL) {
         const int64_t part = n - e < VL ? n - e : VL;
+        if (part < 3) {
+            for (; e < n; e++)
+                for (int64_t l = 0; l < lanes; l++) dst[l][e] = buf[e * VL + l];
+            return;
+        }
         VEC r[VL];
         if (part == VL) {
 #pragma GCC unroll 16
@@ -121,32 +121,59 @@ static int TL_X(tl_lanes_cholesky)(TL_T *a, int64_t n, int64_t lanes) {
     return TL_X(tl_lanes_refuse)(a, n * n, ok, lanes);
 }
 
+#define CHOSEN(mask, x, y) ((VEC)(((IVEC)(x) & (mask)) | ((IVEC)(y) & ~(mask))))
+
+/* Row j exchanged with row row[lane] in each lane. For few rows by masks: which rows these are no processor can foretell. */
+TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, int32_t *perm, const int64_t n, int64_t j, IVEC row) {
+    if (n <= 16) {
+        for (int64_t c = 0; c < n; c++) {
+            const VEC x = AT(a, j * n + c);
+            VEC top = x;
+            for (int64_t i = j + 1; i < n; i++) {
+                const IVEC here = row == (TL_INT)i;
+                const VEC y = AT(a, i * n + c);
+                top = CHOSEN(here, y, top);
+                AT(a, i * n + c) = CHOSEN(here, x, y);
+            }
+            AT(a, j * n + c) = top;
+        }
+        for (int64_t i = j + 1; i < n; i++)
+            for (int l = 0; l < VL; l++) {
+                const int32_t x = perm[j * VL + l], y = perm[i * VL + l], mask = -(row[l] == i);
+                perm[j * VL + l] = (y & mask) | (x & ~mask);
+                perm[i * VL + l] = (x & mask) | (y & ~mask);
+            }
+        return;
+    }
+    for (int l = 0; l < VL; l++) {
+        const int64_t p = row[l];
+        if (p == j) continue;
+        TL_T *x = a + j * n * VL + l, *y = a + p * n * VL + l;
+        for (int64_t c = 0; c < n; c++) {
+            const TL_T t = x[c * VL];
+            x[c * VL] = y[c * VL];
+            y[c * VL] = t;
+        }
+        const int32_t t = perm[j * VL + l];
+        perm[j * VL + l] = perm[p * VL + l];
+        perm[p * VL + l] = t;
+    }
+}
+
 TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *perm, const int64_t n) {
+    const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
     for (int64_t i = 0; i < n; i++)
         for (int l = 0; l < VL; l++) perm[i * VL + l] = (int32_t)i;
     for (int64_t j = 0; j < n; j++) {
-        VEC best = AT(a, j * n + j);
+        VEC best = (VEC)((IVEC)AT(a, j * n + j) & magnitude);
         IVEC row = (IVEC){0} + (TL_INT)j;
-        best = (VEC)((IVEC)best & ((IVEC){0} + TL_X(TL_MAGNITUDE)));
         for (int64_t i = j + 1; i < n; i++) {
-            const VEC size = (VEC)((IVEC)AT(a, i * n + j) & ((IVEC){0} + TL_X(TL_MAGNITUDE)));
+            const VEC size = (VEC)((IVEC)AT(a, i * n + j) & magnitude);
             const IVEC more = size > best;
-            best = (VEC)(((IVEC)size & more) | ((IVEC)best & ~more));
+            best = CHOSEN(more, size, best);
             row = (((IVEC){0} + (TL_INT)i) & more) | (row & ~more);
         }
-        for (int l = 0; l < VL; l++) {
-            const int64_t p = row[l];
-            if (p == j) continue;
-            TL_T *x = a + j * n * VL + l, *y = a + p * n * VL + l;
-            for (int64_t c = 0; c < n; c++) {
-                const TL_T t = x[c * VL];
-                x[c * VL] = y[c * VL];
-                y[c * VL] = t;
-            }
-            const int32_t t = perm[j * VL + l];
-            perm[j * VL + l] = perm[p * VL + l];
-            perm[p * VL + l] = t;
-        }
+        TL_X(tl_lanes_swap)(a, perm, n, j, row);
         const VEC pivot = AT(a, j * n + j);
         const IVEC zero = pivot == 0;
         const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
@@ -165,8 +192,24 @@ static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *perm, int64_t n) {
         case 4: TL_X(tl_lanes_eliminate)(a, perm, 4); return;
         case 6: TL_X(tl_lanes_eliminate)(a, perm, 6); return;
         case 8: TL_X(tl_lanes_eliminate)(a, perm, 8); return;
+        case 12: TL_X(tl_lanes_eliminate)(a, perm, 12); return;
+        case 16: TL_X(tl_lanes_eliminate)(a, perm, 16); return;
         default: TL_X(tl_lanes_eliminate)(a, perm, n);
     }
+}
+
+/* The determinant of each lane's factors into y; or its sign alone. */
+static void TL_X(tl_lanes_det)(const TL_T *a, const int32_t *perm, TL_T *y, int64_t n, int sign) {
+    int32_t odd[VL] = {0};
+    VEC product = (VEC){0} + 1;
+    for (int64_t i = 0; i < n; i++) {
+        const VEC d = *(const VEC *)(a + i * (n + 1) * VL);
+        const VEC unit = (VEC)(((IVEC)d & ~((IVEC){0} + TL_X(TL_MAGNITUDE))) | (IVEC)((VEC){0} + 1));
+        product *= sign ? CHOSEN((d != d) | (d == 0), d, unit) : d;
+        for (int64_t j = 0; j < i; j++)
+            for (int l = 0; l < VL; l++) odd[l] ^= perm[j * VL + l] > perm[i * VL + l];
+    }
+    for (int l = 0; l < VL; l++) y[l] = odd[l] ? -product[l] : product[l];
 }
 
 /* Columns c … c + w - 1 of x; w is a constant. */
@@ -207,3 +250,4 @@ static int TL_X(tl_lanes_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x
 #undef UVEC
 #undef IVEC
 #undef AT
+#undef CHOSEN

@@ -28,6 +28,7 @@ cdef extern from "kernels/linalg/lanes.h" nogil:
     void tl_lanes_store(const void* buf, void** dst, int64_t lanes, int64_t n)
     int tl_lanes_cholesky(void* a, int64_t n, int64_t lanes)
     void tl_lanes_lu(void* a, int32_t* perm, int64_t n)
+    void tl_lanes_det(const void* a, const int32_t* perm, void* y, int64_t n, bint sign)
     int tl_lanes_solve(const void* t, int64_t row, int64_t col, void* x, int64_t n, int64_t k, bint back, bint unit, int64_t lanes)
     bint tl_rows_cholesky(void* a, int64_t ld, int64_t n)
     void tl_rows_lu(void* a, int64_t ld, int64_t m, int64_t w, int32_t* pivots)
@@ -132,7 +133,8 @@ cdef void factors_in_lanes(Call* c, Lanes* at, real* m, int32_t* perm) noexcept 
         rows = <const int32_t*>(<real*>blocks[lane] + n * n)
         for i in range(n):
             perm[i * width + lane] = rows[i]
-    tl_lanes_load(m, blocks, at.lanes, n * n)
+    if c.kind != READ or c.part != ROWS:
+        tl_lanes_load(m, blocks, at.lanes, n * n)
 
 
 cdef void read_lane(Call* c, real* m, int32_t* perm, int64_t step, real* y) noexcept nogil:
@@ -164,6 +166,7 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
     # The lanes' matrices; whether one was refused.
     cdef int64_t lane, n = c.n, k = c.k, row, col, width = TL_LANES_f32 if real is float else TL_LANES_f64
     cdef int32_t* rows
+    cdef real results[LANES]
     cdef bint bad = False
     if c.kind == CHOLESKY:
         tl_lanes_load(m, at.a, at.lanes, n * n)
@@ -203,6 +206,10 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
             for lane in range(at.lanes):
                 for row in range(n):
                     (<int64_t*>at.y[lane])[row] = perm[row * width + lane]
+        elif c.part == DETERMINANT or c.part == SIGN:
+            tl_lanes_det(m, perm, &results[0], n, c.part == SIGN)
+            for lane in range(at.lanes):
+                (<real*>at.y[lane])[0] = results[lane]
         else:
             for lane in range(at.lanes):
                 read_lane(c, m + lane, perm + lane, width, <real*>at.y[lane])
