@@ -135,14 +135,14 @@ def install_namespace(load):
 
 def namespace(version):
     """The namespace of the array API standard. Raises: OptionError for a version that is not there."""
-    if version is not None and version not in _VERSIONS:
+    if version is not None and not (isinstance(version, str) and version in _VERSIONS):
         raise_error("OptionError", f"__array_namespace__: api_version must be one up to 2024.12, got {version!r}")
     return _namespace()
 
 
 def on_device(x, device):
     """x, if it is on that device. Raises: DeviceError for another device."""
-    if device != x.device:
+    if not (isinstance(device, str) and device == x.device):
         raise_error("DeviceError", f"to_device: the device must be {x.device!r}, got {device!r}; programs run on another with device=")
     return x
 

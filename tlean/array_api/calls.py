@@ -13,9 +13,9 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dispatch import Values, backend_of
-from tlean.dtypes import FLOATS, INTEGERS
-from tlean.errors import DTypeError, NodeError
-from tlean.interpreters.eager import TensorRef, without_tape
+from tlean.dtypes import INTEGERS
+from tlean.errors import DTypeError, NodeError, OptionError
+from tlean.interpreters.eager import without_tape
 
 
 def run(call: Callable[..., Any], *arrays: Any) -> Any:
@@ -37,9 +37,21 @@ def _lifted(ops: Any, x: Any) -> Any:
         return x
     if isinstance(x, list | tuple):
         return [_lifted(ops, y) for y in x]
-    if not hasattr(x, "dtype"):
+    return ops._own_constant(required(x))
+
+
+def required(x: Any) -> Any:
+    """An operand, if it is an array. Raises: DTypeError."""
+    if not isinstance(getattr(x, "shape", None), tuple) or not hasattr(x, "dtype"):
         raise DTypeError(f"an array is required, got {type(x).__name__}; asarray makes one")
-    return ops._own_constant(x)
+    return x
+
+
+def listed(arrays: Any) -> list[Any]:
+    """Operands that are given as a sequence. Raises: DTypeError."""
+    if not isinstance(arrays, list | tuple):
+        raise DTypeError(f"a list or tuple of arrays is required, got {type(arrays).__name__}")
+    return [required(x) for x in arrays]
 
 
 def _array(result: Any) -> Any:
@@ -49,7 +61,7 @@ def _array(result: Any) -> Any:
 
 
 def is_number(x: Any) -> bool:
-    """Whether an operand is a Python number, which has no dtype of its own."""
+    """Whether an operand is a Python number, which has no dtype."""
     return isinstance(x, bool | int | float) and not isinstance(x, np.generic)
 
 
@@ -77,10 +89,10 @@ def pair(call: Callable[..., Any], x1: Any, x2: Any) -> Any:
     if is_number(x1) and is_number(x2):
         raise DTypeError(f"one operand must be an array, got {x1!r} and {x2!r}")
     if is_number(x1):
-        return run(lambda ops, b: call(ops, beside(ops, b, x1), b), x2)
+        return run(lambda ops, b: call(ops, beside(ops, b, x1), b), required(x2))
     if is_number(x2):
-        return run(lambda ops, a: call(ops, a, beside(ops, a, x2)), x1)
-    return run(call, x1, x2)
+        return run(lambda ops, a: call(ops, a, beside(ops, a, x2)), required(x1))
+    return run(call, required(x1), required(x2))
 
 
 def by_value(name: str, call: Callable[..., Any], *arrays: Any) -> Any:
@@ -94,11 +106,14 @@ def by_value(name: str, call: Callable[..., Any], *arrays: Any) -> Any:
     Raises: DTypeError for a value of a program that is recorded or differentiated.
     """
     try:
-        plain = [x if is_number(x) else np.asarray(x) for x in arrays]
+        plain = [x if is_number(x) else np.asarray(required(x)) for x in arrays]
     except NodeError as error:
         raise DTypeError(f"{name}: values must be known, and those of a program that is recorded are not ({error})") from None
-    with np.errstate(all="ignore"):
-        result = call(*plain)
+    try:
+        with np.errstate(all="ignore"):
+            result = call(*plain)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"{name}: {error}") from None
     return tuple(AnyTensor(np.asarray(y)) for y in result) if isinstance(result, tuple) else AnyTensor(np.asarray(result))
 
 
@@ -115,8 +130,5 @@ def default_float() -> str:
 
 def check_device(device: Any) -> None:
     """Refuse another device than the one that arrays of the namespace are on. Raises: DTypeError."""
-    if device not in (None, "cpu"):
+    if device is not None and not (isinstance(device, str) and device == "cpu"):
         raise DTypeError(f"device must be 'cpu' or None, got {device!r}; a program runs on another with device=")
-
-
-__all__ = ["FLOATS", "INTEGERS", "TensorRef", "beside", "by_value", "check_device", "default_float", "is_number", "is_whole", "pair", "run"]

@@ -9,7 +9,7 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import dtype_option
-from tlean.errors import DTypeError, OptionError
+from tlean.errors import DTypeError, OptionError, ShapeError
 
 from .calls import check_device, default_float, run
 
@@ -29,7 +29,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = N
         return obj if name is None or obj.dtype == name else run(lambda ops, x: ops.astype(x, name), obj)
     if copy is False and not isinstance(obj, np.ndarray):
         raise OptionError(f"asarray: copy=False takes an array, got {type(obj).__name__}")
-    values = np.asarray(obj)
+    try:
+        values = np.asarray(obj)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"asarray: lists must be of one length at each depth, got {type(obj).__name__} ({error})") from None
     if name is None and values.dtype == np.float64 and not hasattr(obj, "dtype") and not isinstance(obj, memoryview):
         name = default_float()
     if values.dtype.kind not in "biuf":
@@ -40,7 +43,14 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = N
 def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Any:
     """An array of what another library holds."""
     check_device(device)
-    return x if isinstance(x, AnyTensor | RefBase) else AnyTensor(np.from_dlpack(x))
+    if isinstance(x, AnyTensor | RefBase):
+        return x
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: what has __dlpack__ is expected, got {type(x).__name__}")
+    try:
+        return AnyTensor(np.from_dlpack(x))
+    except BufferError as error:
+        raise DTypeError(f"from_dlpack: {error}") from None
 
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Any:

@@ -11,7 +11,7 @@ from tlean._core.array import AnyTensor
 from tlean.dtypes import INTEGERS, dtype_option, promoted
 from tlean.errors import DTypeError
 
-from .calls import check_device, default_float, run
+from .calls import check_device, default_float, required, run
 
 e, inf, nan, pi = float(np.e), float("inf"), float("nan"), float(np.pi)
 newaxis = None
@@ -49,7 +49,7 @@ def astype(x: Any, dtype: Any, /, *, copy: builtins.bool = True, device: Any = N
     """The elements in another dtype; values never change, so a copy makes no difference."""
     check_device(device)
     name = _name(dtype)
-    return x if x.dtype == name else run(lambda ops, x: ops.astype(x, name), x)
+    return x if required(x).dtype == name else run(lambda ops, x: ops.astype(x, name), x)
 
 
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tlean.errors import DTypeError
 
-from .calls import by_value, is_number, is_whole, pair, run
+from .calls import by_value, is_number, is_whole, pair, required, run
 
 
 def _unary(name: str, op: str, whole: bool = False) -> Callable[[Any], Any]:
@@ -125,18 +125,20 @@ def pow(x1: Any, x2: Any, /) -> Any:
     if (is_number(x1) or is_whole(x1)) and (is_number(x2) or is_whole(x2)) and not isinstance(x1, float) and not isinstance(x2, float):
         if is_number(x2) and not isinstance(x2, bool) and x2 >= 0:
             return run(lambda ops, a: ops.pow(a, x2), x1)
-        return by_value("pow", np.power, *(np.asarray(x, y.dtype) if is_number(x) else x for x, y in ((x1, x2), (x2, x1))))
+        return by_value("pow", np.power, x1, x2)
     return pair(lambda ops, a, b: ops.power(a, b), x1, x2)
 
 
 def nextafter(x1: Any, x2: Any, /) -> Any:
     """The next float after x1 towards x2, where values are known: it has no gradient, and no op."""
-    dtype = (x2 if is_number(x1) else x1).dtype
-    return by_value("nextafter", np.nextafter, *(np.asarray(x, str(dtype)) if is_number(x) else x for x in (x1, x2)))
+    if is_whole(x1) or is_whole(x2):
+        raise DTypeError("nextafter: floats are expected, got integers")
+    return by_value("nextafter", np.nextafter, x1, x2)
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x, at least min and at most max, which are numbers or arrays of x's kind; the result has x's dtype."""
+    x = required(x)
     for op, bound in (("max", min), ("min", max)):
         if bound is None:
             continue

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tlean.errors import OptionError, ShapeError
+from tlean.shapes import normalize_axis
 
-from .calls import run
+from .calls import required, run
 from .reductions import _in_dtype, matmul, matrix_transpose, tensordot, vecdot
 
 __all__ = [
@@ -17,7 +18,8 @@ __all__ = [
 
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of three elements along an axis."""
-    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+    x1, x2 = required(x1), required(x2)
+    if any(x.shape[normalize_axis(axis, len(x.shape))] != 3 for x in (x1, x2)):
         raise ShapeError(f"cross: the axis must have 3 elements, got {tuple(x1.shape)} and {tuple(x2.shape)}")
 
     def call(ops: Any, a: Any, b: Any) -> Any:
@@ -46,10 +48,10 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The Frobenius norm of the last two axes, or the greatest (least) sum of magnitudes of a column (1, -1) or row (inf, -inf)."""
-    if ord == "fro":
+    if isinstance(ord, str) and ord == "fro":
         return run(lambda ops, x: ops.norm(x, 2, (-2, -1), keepdims), x)
     sums = {1: -2, -1: -2, float("inf"): -1, -float("inf"): -1}
-    if ord not in sums:
+    if not isinstance(ord, int | float) or ord not in sums:
         raise OptionError(f"matrix_norm: ord must be 'fro', 1, -1, inf or -inf, got {ord!r}")
 
     def call(ops: Any, x: Any) -> Any:
@@ -67,8 +69,10 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 
 def matrix_power(x: Any, n: int, /) -> Any:
     """A square matrix to the power of n, at least 0."""
-    if n < 0:
-        raise OptionError(f"matrix_power: the power must be at least 0, got {n}")
+    if not isinstance(n, int) or n < 0:
+        raise OptionError(f"matrix_power: the power must be an int of at least 0, got {n!r}")
+    if len(required(x).shape) < 2:
+        raise ShapeError(f"matrix_power: a matrix is required, got shape {tuple(x.shape)}")
     result = run(lambda ops, x: ops.broadcast_to(ops.eye(x.shape[-1], None, 0, str(x.dtype)), tuple(x.shape)), x)
     while n:
         result = matmul(result, x) if n & 1 else result

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from tlean.errors import OptionError, ShapeError
-from tlean.shapes import broadcast_shapes
+from tlean.shapes import broadcast_shapes, normalize_axis
 
-from .calls import by_value, run
+from .calls import by_value, listed, required, run
 
 
 def broadcast_arrays(*arrays: Any) -> Any:
     """The arrays, stretched to one shape."""
+    listed(arrays)
     shape = broadcast_shapes([f"arrays[{k}]" for k in range(len(arrays))], [tuple(x.shape) for x in arrays])
     return [broadcast_to(x, shape) for x in arrays]
 
@@ -26,8 +27,8 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after another along an axis; with None all elements of each."""
     if axis is None:
-        return run(lambda ops, xs: ops.concat([ops.flatten(x) for x in xs], 0), list(arrays))
-    return run(lambda ops, xs: ops.concat(xs, axis), list(arrays))
+        return run(lambda ops, xs: ops.concat([ops.flatten(x) for x in xs], 0), listed(arrays))
+    return run(lambda ops, xs: ops.concat(xs, axis), listed(arrays))
 
 
 def expand_dims(x: Any, /, *, axis: Any = 0) -> Any:
@@ -52,7 +53,7 @@ def permute_dims(x: Any, /, axes: Any) -> Any:
 
 def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
     """Each entry so many times; counts in an array must be known."""
-    counts = repeats if isinstance(repeats, int) else np.asarray(repeats).tolist()
+    counts = repeats if isinstance(repeats, int) else by_value("repeat", np.asarray, repeats).tolist()
     return run(lambda ops, x: ops.repeat(x, counts, axis), x)
 
 
@@ -73,7 +74,7 @@ def squeeze(x: Any, /, axis: Any) -> Any:
 
 def stack(arrays: Any, /, *, axis: int = 0) -> Any:
     """Arrays side by side along a new axis."""
-    return run(lambda ops, xs: ops.stack(xs, axis), list(arrays))
+    return run(lambda ops, xs: ops.stack(xs, axis), listed(arrays))
 
 
 def tile(x: Any, repetitions: Any, /) -> Any:
@@ -83,15 +84,15 @@ def tile(x: Any, repetitions: Any, /) -> Any:
 
 def unstack(x: Any, /, *, axis: int = 0) -> Any:
     """The entries along an axis, each as an array, in a tuple."""
-    if not x.shape:
+    if not required(x).shape:
         raise ShapeError("unstack: an axis is required, got an array of shape ()")
-    n = x.shape[axis]
+    n = x.shape[normalize_axis(axis, len(x.shape))]
     return tuple(run(lambda ops, x, k=k: ops.squeeze(ops.take(x, [k], axis), axis), x) for k in range(n))
 
 
 def take(x: Any, indices: Any, /, *, axis: Any = None) -> Any:
     """The entries at these places along an axis, which may be left out for a vector."""
-    if axis is None and len(x.shape) != 1:
+    if axis is None and len(required(x).shape) != 1:
         raise OptionError(f"take: axis must be given for an array of shape {tuple(x.shape)}")
     return run(lambda ops, x, i: ops.take(x, i, 0 if axis is None else axis), x, indices)
 
@@ -103,6 +104,6 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
 def nonzero(x: Any, /) -> Any:
     """The places of the elements that are not zero, an array for each axis, where values are known."""
-    if not x.shape:
+    if not required(x).shape:
         raise ShapeError("nonzero: an axis is required, got an array of shape ()")
     return by_value("nonzero", lambda a: tuple(np.nonzero(a)), x)

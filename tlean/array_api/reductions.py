@@ -8,13 +8,14 @@ import numpy as np
 
 from tlean.dtypes import dtype_option
 from tlean.errors import DTypeError, OptionError
+from tlean.shapes import normalize_axis
 
-from .calls import beside, by_value, is_number, is_whole, pair, run
+from .calls import beside, by_value, is_number, is_whole, required, run
 
 
 def _in_dtype(x: Any, dtype: Any) -> Any:
     name = dtype_option(dtype)
-    return x if name is None or x.dtype == name else run(lambda ops, x: ops.astype(x, name), x)
+    return x if name is None or required(x).dtype == name else run(lambda ops, x: ops.astype(x, name), x)
 
 
 def _total_dtype(x: Any, dtype: Any) -> Any:
@@ -62,9 +63,9 @@ def std(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool 
 
 
 def _line(x: Any, axis: Any, name: str) -> int:
-    if axis is None and len(x.shape) != 1:
+    if axis is None and len(required(x).shape) != 1:
         raise OptionError(f"{name}: axis must be given for an array of shape {tuple(x.shape)}")
-    return 0 if axis is None else int(axis)
+    return 0 if axis is None else normalize_axis(axis, len(required(x).shape))
 
 
 def _led(x: Any, axis: int, first: int) -> Any:
@@ -81,7 +82,7 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
     """Running sums along an axis."""
     at = _line(x, axis, "cumulative_sum")
     y = _in_dtype(run(lambda ops, x: ops.cumsum(x, at), _in_dtype(x, dtype)), dtype)
-    return _led(y, at, 0) if include_initial else y
+    return _led(y, at, 0) if include_initial is True else y
 
 
 def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
@@ -93,7 +94,7 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_i
         y = by_value("cumulative_prod", lambda a: np.cumprod(a, axis=at, dtype=str(x.dtype)), x)
     else:
         y = run(lambda ops, x: ops.cumprod(x, at), x)
-    return _led(y, at, 1) if include_initial else y
+    return _led(y, at, 1) if include_initial is True else y
 
 
 def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -144,10 +145,10 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
             condition,
         )
     if is_number(x1):
-        return run(lambda ops, c, b: ops.where(c, beside(ops, b, x1), b), condition, x2)
+        return run(lambda ops, c, b: ops.where(c, beside(ops, b, x1), b), condition, required(x2))
     if is_number(x2):
-        return run(lambda ops, c, a: ops.where(c, a, beside(ops, a, x2)), condition, x1)
-    return run(lambda ops, c, a, b: ops.where(c, a, b), condition, x1, x2)
+        return run(lambda ops, c, a: ops.where(c, a, beside(ops, a, x2)), condition, required(x1))
+    return run(lambda ops, c, a, b: ops.where(c, a, b), condition, required(x1), required(x2))
 
 
 # Order and sets ---------------------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def unique_all(x: Any, /) -> UniqueAll:
         values, first, inverse, counts = np.unique(a, return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
         return values, first, inverse.reshape(a.shape), counts
 
-    return UniqueAll(*by_value("unique_all", call, x))
+    return UniqueAll(*by_value("unique_all", call, required(x)))
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:
@@ -241,17 +242,23 @@ def matrix_transpose(x: Any, /) -> Any:
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The sum of products along an axis."""
-    y = run(lambda ops, a, b: ops.sum(ops.mul(a, b), axis), x1, x2)
+    y = run(lambda ops, a, b: ops.sum(ops.mul(a, b), axis), required(x1), required(x2))
     return _in_dtype(y, "int32" if {str(x1.dtype), str(x2.dtype)} == {"int32"} else None)
+
+
+def _tuple(axes: Any) -> tuple[int, ...]:
+    return tuple(axes) if isinstance(axes, list | tuple) else (axes,)
 
 
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over several axes of both."""
     if not (is_whole(x1) and is_whole(x2)):
         return run(lambda ops, a, b: ops.tensordot(a, b, axes), x1, x2)
+    if not isinstance(axes, int) and not (isinstance(axes, list | tuple) and len(axes) == 2):
+        raise OptionError(f"tensordot: axes must be an int or two sequences of ints, got {axes!r}")
     n = len(x1.shape)
-    here, there = (tuple(range(n - axes, n)), tuple(range(axes))) if isinstance(axes, int) else (tuple(axes[0]), tuple(axes[1]))
-    here, there = tuple(k % n for k in here), tuple(k % len(x2.shape) for k in there)
+    pairs = (range(-axes, 0), range(axes)) if isinstance(axes, int) else (_tuple(axes[0]), _tuple(axes[1]))
+    here, there = ([normalize_axis(k, len(x.shape)) for k in ks] for x, ks in zip((x1, x2), pairs, strict=True))
     if len(here) != len(there):
         raise DTypeError(f"tensordot: axes must be as many of x1 as of x2, got {here} and {there}")
     rest1 = [k for k in range(n) if k not in here]
@@ -269,6 +276,6 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
 
 __all__ = [
     "UniqueAll", "UniqueCounts", "UniqueInverse", "all", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumulative_prod",
-    "cumulative_sum", "diff", "matmul", "matrix_transpose", "max", "mean", "min", "pair", "prod", "searchsorted", "sort", "std", "sum",
+    "cumulative_sum", "diff", "matmul", "matrix_transpose", "max", "mean", "min", "prod", "searchsorted", "sort", "std", "sum",
     "tensordot", "unique_all", "unique_counts", "unique_inverse", "unique_values", "var", "vecdot", "where",
 ]  # fmt: skip

@@ -64,8 +64,10 @@ def random_permutation(ops: Any, x: Any, axis: Any = 0, seed: Any = None, name: 
     return ops.take(x, _order(ops, x.shape[at], seed, None), at, name=name)
 
 
-def _chosen(ops: Any, n: int, shape: Shape, replace: bool, p: Any, seed: Any, name: str | None) -> Any:
+def _chosen(ops: Any, n: int, shape: Shape, replace: Any, p: Any, seed: Any, name: str | None) -> Any:
     # The places of what is chosen of n.
+    if not isinstance(replace, bool):
+        raise OptionError(f"replace must be True or False, got {replace!r}")
     count = size(shape)
     if not replace and count > n:
         raise OptionError(f"without replacement at most {n} can be chosen, got {count}")
@@ -91,11 +93,11 @@ def random_choice(ops: Any, x: Any, shape: Any = (), replace: Any = True, p: Any
     """Of the numbers below n, or of the entries of an array along its first axis, some at random."""
     n, dims = _count(x), as_shape(shape)
     if n is not None:
-        return _chosen(ops, n, dims, bool(replace), p, seed, name)
+        return _chosen(ops, n, dims, replace, p, seed, name)
     x = array(ops, x, "x")
     if not x.shape:
         raise ShapeError("x must have an axis, got a number of shape ()")
-    return ops.take(x, _chosen(ops, x.shape[0], dims, bool(replace), p, seed, None), 0, name=name)
+    return ops.take(x, _chosen(ops, x.shape[0], dims, replace, p, seed, None), 0, name=name)
 
 
 @composite
