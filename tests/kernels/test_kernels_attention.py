@@ -157,3 +157,54 @@ def test_results_do_not_depend_on_the_thread_count(isa, suffix):
                     np.testing.assert_array_equal(a, b)
     finally:
         threads.set_num_threads(before)
+
+
+GENERAL = [
+    # lead, n, m, h, w, causal, scale, shapes of mask and bias
+    ((2,), 5, 7, 3, 4, False, 0.3, None, (1, 5, 7)),
+    ((2, 3), 17, 33, 16, 32, False, -0.7, (2, 1, 1, 33), (1, 3, 17, 33)),
+    ((3, 2), 130, 300, 20, 9, True, 0.2, None, (3, 1, 1, 300)),
+    ((2,), 300, 130, 8, 16, True, 1.5, (1, 300, 130), (2, 300, 130)),
+    ((4,), 40, 150, 8, 16, False, 0.5, (4, 40, 150), None),
+]
+
+
+@both
+@pytest.mark.parametrize("case", GENERAL)
+def test_scale_and_bias(isa, suffix, case):
+    lead, n, m, h, w, causal, scale, mask, bias = case
+    q, k, v, g = drawn([(*lead, n, h), (*lead, m, h), (*lead, m, w), (*lead, n, w)], suffix)
+    rng = np.random.default_rng(1)
+    mask = None if mask is None else rng.random(mask) < 0.6
+    if bias is not None:
+        bias = rng.standard_normal(bias).astype(FLOATS[suffix])
+        bias[..., rng.random(bias.shape[-1]) < 0.2] = -np.inf
+    options = {"causal": causal, "scale": scale}
+    call = Call(isa, "attention", "_attention", suffix, (q, k, v, mask, bias), **options)
+    assert call() == 0
+    q64, k64, v64, g64 = (x.astype(np.float64) for x in (q, k, v, g))
+    allowed = allowed_pairs(q, k, mask, causal)
+    scores = q64 @ np.swapaxes(k64, -1, -2) * scale + (0 if bias is None else bias.astype(np.float64))
+    scores = np.where(allowed, scores, -np.inf)
+    top = np.max(scores, axis=-1, keepdims=True)
+    e = np.exp(scores - np.where(np.isfinite(top), top, 0.0))
+    p = np.divide(e, e.sum(-1, keepdims=True), out=np.zeros_like(e), where=e.sum(-1, keepdims=True) > 0)
+    close(call.outs[0], p @ v64, suffix)
+    back = Call(isa, "attention", "_attention_grad", suffix, (g, *call.outs, q, k, v, mask, bias), **options)
+    assert back() == 0
+    dp = g64 @ np.swapaxes(v64, -1, -2)
+    ds = p * (dp - (p * dp).sum(-1, keepdims=True))
+    for got, want in zip(back.outs, (ds @ k64 * scale, np.swapaxes(ds, -1, -2) @ q64 * scale, np.swapaxes(p, -1, -2) @ g64), strict=True):
+        close(got, want, suffix)
+    if bias is None:
+        return
+    axes = tuple(a for a, d in enumerate(bias.shape) if d == 1)
+    found = run_op(isa, "attention", "_attention_bias_grad", suffix, g, *call.outs, q, k, v, mask, bias, **options)
+    close(found, ds.sum(axes, keepdims=True), suffix)
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(3)
+        again = run_op(isa, "attention", "_attention_bias_grad", suffix, g, *call.outs, q, k, v, mask, bias, **options)
+    finally:
+        threads.set_num_threads(before)
+    assert again.tobytes() == found.tobytes()

@@ -15,7 +15,7 @@ from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, per_axis
 from ..losses.reductions import number
 from ..registry import array, composite
-from ..windows.pools import constant
+from ..windows.pools import MOST_CELLS, constant
 
 #: Modes with the numbers of spatial axes that they take.
 _AXES = {
@@ -51,8 +51,8 @@ def _scales(x: Any, size: Any, scale_factor: Any, recompute: bool) -> tuple[Shap
         out = tuple(math.floor(n * f) for n, f in zip(sizes, factors, strict=True))  # type: ignore[operator]
     else:
         out = per_axis(size, d, "size")
-    if min(sizes) < 1 or min(out) < 1:
-        raise ShapeError("x and the result must have at least one cell along each spatial axis")
+    if min(sizes) < 1 or min(out) < 1 or max(out) > MOST_CELLS:
+        raise ShapeError(f"x and the result must have at least one cell along each spatial axis, and the result at most {MOST_CELLS}")
     return out, [None] * d if recompute else factors
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import as_shape, size
+from ...shapes import as_shape
+from ...shapes import size as size_of
 from ..registry import array, composite
-from ..windows.pools import constant
+from ..windows.pools import MOST_CELLS, constant
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
@@ -105,16 +106,16 @@ def grid_sample(
         if min(sizes) < 1:
             raise ShapeError("x must have at least one cell along each spatial axis")
         batch, out = x.shape[0], tuple(grid.shape[1:-1])
-        points = ops.reshape(grid, (batch, size(out), d))
+        points = ops.reshape(grid, (batch, size_of(out), d))
         axes, align = [], bool(align_corners)
         for a, n in enumerate(sizes):
-            u = ops.reshape(ops.slice(points, (0, 0, d - 1 - a), (batch, size(out), d - a)), (batch, size(out)))
+            u = ops.reshape(ops.slice(points, (0, 0, d - 1 - a), (batch, size_of(out), d - a)), (batch, size_of(out)))
             u = ops.scale(ops.shift(u, 1.0), (n - 1) / 2) if align else ops.scale(ops.shift(ops.scale(ops.shift(u, 1.0), n), -1.0), 0.5)
             axes.append(_taps(ops, u, n, mode, padding_mode, align))
-        cells = ops.reshape(x, (batch, channels, size(sizes)))
+        cells = ops.reshape(x, (batch, channels, size_of(sizes)))
         total = None
         for taps in itertools.product(*axes):
-            places = ops.reshape(_flat(ops, [cell for cell, _ in taps], sizes), (batch, 1, size(out)))
+            places = ops.reshape(_flat(ops, [cell for cell, _ in taps], sizes), (batch, 1, size_of(out)))
             part = ops.take_along_axis(cells, places, -1, "drop")
             weight = None
             for w in (w for _, w in taps if w is not None):
@@ -123,6 +124,13 @@ def grid_sample(
                 part = ops.mul(part, ops.broadcast_to(weight, tuple(part.shape), axis_map=(0, 2)))
             total = part if total is None else ops.add(total, part)
         return ops.reshape(total, (batch, channels, *out), name=name)
+
+
+def _places(n: int, align: bool) -> list[float]:
+    # The coordinates of n cells.
+    if align:
+        return [i * (2.0 / (n - 1)) - 1.0 for i in range(n)] if n > 1 else [0.0]
+    return [(i + 0.5) * (2.0 / n) - 1.0 for i in range(n)]
 
 
 @composite
@@ -134,15 +142,14 @@ def affine_grid(ops: Any, theta: Any, size: Any, align_corners: bool = False, *,
         d = len(whole) - 2
         if d not in (2, 3) or tuple(theta.shape) != (whole[0], d, d + 1):
             raise ShapeError("theta must have the shape (N, 2, 3) for a size (N, C, H, W), or (N, 3, 4) for one with three spatial axes")
-        axes = []
-        for n in whole[2:]:
-            ends = 2.0 / (n - 1) if align_corners and n > 1 else 2.0 / max(n, 1)
-            axes.append([i * ends - 1.0 if align_corners and n > 1 else 0.0 if align_corners else (i + 0.5) * ends - 1.0 for i in range(n)])
-        points = [[*reversed(p), 1.0] for p in itertools.product(*axes)]
-        if not points:
-            return ops.reshape(
-                ops.apply("_full", (), {"shape": (0,), "value": 0, "dtype": theta.dtype}), (*whole[:1], *whole[2:], d), name=name
-            )
-        base = ops.broadcast_to(constant(ops, points, theta), (whole[0], len(points), d + 1))
+        sizes = whole[2:]
+        if max(sizes) > MOST_CELLS:
+            raise ShapeError(f"size must be at most {MOST_CELLS} along each spatial axis")
+        if min(size_of(sizes), whole[0]) == 0:
+            return ops.apply("_full", (), {"shape": (whole[0], *sizes, d), "value": 0, "dtype": theta.dtype}, name)
+        axes = [ops.broadcast_to(constant(ops, _places(n, bool(align_corners)), theta), sizes, axis_map=(k,)) for k, n in enumerate(sizes)]
+        columns = [ops.reshape(c, (size_of(sizes),)) for c in reversed(axes)]
+        columns.append(ops.apply("_full", (), {"shape": (size_of(sizes),), "value": 1, "dtype": columns[0].dtype}))
+        base = ops.broadcast_to(ops.stack(columns, 1), (whole[0], size_of(sizes), d + 1))
         y = ops.matmul(base, theta, transpose_a=False, transpose_b=True)
-        return ops.reshape(y, (whole[0], *whole[2:], d), name=name)
+        return ops.reshape(y, (whole[0], *sizes, d), name=name)

@@ -49,7 +49,7 @@ def embedding_bag(
             rows = ops.mul(rows, ops.broadcast_to(ops.reshape(weights, (count, 1)), (count, width)))
         if offsets is None:
             bags = indices.shape[0]
-            of_bag = ops._own_constant([k for k in range(bags) for _ in range(indices.shape[1])])
+            of_bag = ops.broadcast_to(ops.reshape(ops.arange(bags), (bags, 1)), tuple(indices.shape))
         else:
             bags, of_bag = _bags(ops, offsets, count)
         of_bag = ops.reshape(of_bag, (count,))

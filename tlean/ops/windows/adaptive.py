@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape
 from ..registry import array, composite, whole
-from .pools import divided
+from .pools import MOST_CELLS, divided
 
 
 def _sizes(x: Any, output: Any) -> tuple[Shape, Shape]:
@@ -21,8 +21,8 @@ def _sizes(x: Any, output: Any) -> tuple[Shape, Shape]:
         raise ShapeError(f"x must have {d + 1} axes (channels, then {d} spatial), or {d + 2} with a batch axis, to go with a size of {d}")
     own = tuple(x.shape[-d:])
     wanted = tuple(n if o is None else whole("size", o) for o, n in zip(output, own, strict=True))
-    if min(wanted) < 1 or min(own) < 1:
-        raise ShapeError("x and size must have at least one cell along each spatial axis")
+    if min(wanted) < 1 or min(own) < 1 or max(wanted) > MOST_CELLS:
+        raise ShapeError(f"x and size must have at least one cell along each spatial axis, and size at most {MOST_CELLS}")
     return own, wanted
 
 

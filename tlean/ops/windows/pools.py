@@ -18,6 +18,9 @@ from ..pool_windows import window_options
 from ..registry import array, composite, whole
 from ..statistics.forms import form
 
+#: Cells along an axis for which places are written out, at most.
+MOST_CELLS = 1 << 24
+
 
 class _Window(NamedTuple):
     kernel: Shape
@@ -125,6 +128,8 @@ class _Cells:
             self.after = _overhang(w)
             self.window = {"kernel": w.kernel, "stride": w.stride, "padding": w.padding, "pad_value": -math.inf}
             return
+        if max(o * k for o, k in zip(w.out, w.kernel, strict=True)) > MOST_CELLS:
+            raise ShapeError(f"the windows along an axis must have at most {MOST_CELLS} cells together where they are dilated")
         axes = zip(w.out, w.sizes, w.kernel, w.stride, w.padding, w.dilation, strict=True)
         self.places = [_places(*axis) for axis in axes]
         self.after = [(0, int(n in places)) for places, n in zip(self.places, w.sizes, strict=True)]
