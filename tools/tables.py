@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from tlean.cuda.kernels import kernel_families
 from tlean.ops import protocol, registry
 from tlean.ops.protocol import Ops
 from tlean.ops.registry import OpDef
+
+from .names import PAGES, page
 
 _HEADER = """# The ops
 
@@ -120,7 +123,7 @@ def cuda_table() -> str:
 
 
 #: Every table: file in the folder -> its text.
-TABLES = {"ops.md": ops_table, "cuda_ops.md": cuda_table}
+TABLES = {"ops.md": ops_table, "cuda_ops.md": cuda_table, **{name: partial(page, name) for name in PAGES}}
 
 if __name__ == "__main__":
     for _name, _text in TABLES.items():

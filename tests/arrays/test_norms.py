@@ -1,4 +1,4 @@
-"""Derivatives of norms and of `logsumexp` where a part of what is reduced has none of its own."""
+"""Derivatives of norms and of `logsumexp` where a part of what is reduced has none."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ def _mixed(op: OpInfo, name: str) -> Iterator[Sample]:
 
 def samples(name: str, op: OpInfo) -> list[Sample]:
     """All samples of an entry."""
-    drawn = [s for dtype in DTYPES if dtype in op.dtypes for s in _calls(op, name, dtype)]
+    dtypes = [dtype for dtype in DTYPES if dtype in op.dtypes] or [torch.float32]  # that of an entry that takes no arrays
+    drawn = [s for dtype in dtypes for s in _calls(op, name, dtype)]
     return drawn + list(_mixed(op, name))
 
 

@@ -76,6 +76,12 @@ def _notes(o: Outcome) -> str:
     return "; ".join(sorted(set(notes)))
 
 
+def _absence(o: Outcome) -> str:
+    if o.waiting:
+        return "; ".join(sorted(o.waiting))
+    return f"every sample is left out: {_notes(o)}" if o.counterpart else reason(o.name)
+
+
 def text(outcomes: Sequence[Outcome]) -> str:
     """The text of docs/pytorch_ops.md. Raises: ValueError where an outcome has failures."""
     failed = [o.name for o in outcomes if o.failures]
@@ -92,5 +98,5 @@ def text(outcomes: Sequence[Outcome]) -> str:
         cells = f"`{o.name}`", texts.get(o.name, "several ops"), number, _notes(o)
         lines.append(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in cells)} |")
     lines += ["", "## Without one", "", "| PyTorch | why |", "|---|---|"]
-    lines += [f"| `{o.name}` | {'; '.join(sorted(o.waiting)) or reason(o.name)} |" for o in outcomes if not o.counts]
+    lines += [f"| `{o.name}` | {_absence(o)} |" for o in outcomes if not o.counts]
     return "\n".join(lines) + "\n"

@@ -272,7 +272,7 @@ ADAPTERS = {
     "atleast_2d": _at_least(2),
     "atleast_3d": _at_least(3),
     "block_diag": _block_diag,
-    "broadcast_shapes": lambda *shapes: np.broadcast_shapes(*((s,) if isinstance(s, int) else s for s in shapes)),
+    "broadcast_shapes": lambda *shapes: np.array(np.broadcast_shapes(*shapes), np.int64),
     "broadcast_tensors": _broadcast,
     "broadcast_to": _expand,
     "cartesian_prod": _cartesian,

@@ -87,7 +87,7 @@ def min(ops: Any, a: Any, b: Any = None, axis: Any = None, keepdims: bool = Fals
 
 @form("keepdims is False and type(axis) is int")
 def logsumexp(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, name: str | None = None) -> Any:
-    """log Σ eˣ over axes, as one axis: a run of them that is −∞ throughout has no derivative of its own."""
+    """log Σ eˣ over axes, as one axis: a run of them that is −∞ throughout has no derivative."""
     x = array(ops, x, "logsumexp: x")
     shape = tuple(x.shape)
     with completing("logsumexp", x=x, axis=axis, keepdims=keepdims):
