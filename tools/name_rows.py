@@ -125,8 +125,8 @@ Axes are `axis` and `keepdims`, not `dim` and `keepdim`; `torch.nn.functional` i
 )
 
 JAX = (
-    """Transformations have JAX's names and compose: `tl.grad`, `tl.value_and_grad`, `tl.vjp`, `tl.jvp`, `tl.jit`, `tl.hessian`, `tl.jacrev`,
-`tl.jacfwd`. float64 needs no switch. A traced value is never a tracer that leaks: what a program captures is read at each call.
+    """Transformations have JAX's names and compose: `tl.grad`, `tl.value_and_grad`, `tl.vjp`, `tl.jvp`, `tl.jit`, `tl.hessian`,
+`tl.jacrev`, `tl.jacfwd`. float64 needs no switch. What a program captures is read at each call.
 """,
     (
         ("jax.grad(f)", "tl.grad(f)", ""),

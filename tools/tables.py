@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def cuda_table() -> str:
 
 
 #: Every table: file in the folder -> its text.
-TABLES = {"ops.md": ops_table, "cuda_ops.md": cuda_table, **{name: partial(page, name) for name in PAGES}}
+TABLES: dict[str, Callable[[], str]] = {"ops.md": ops_table, "cuda_ops.md": cuda_table, **{name: partial(page, name) for name in PAGES}}
 
 if __name__ == "__main__":
     for _name, _text in TABLES.items():

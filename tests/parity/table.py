@@ -38,7 +38,7 @@ def _expressions(module: ModuleType) -> dict[str, str]:
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     texts = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and ast.unparse(node.targets[0]) == "ADAPTERS":
             for key, value in zip(node.value.keys, node.value.values, strict=True):
                 if isinstance(key, ast.Constant):
                     texts[str(key.value)] = _expression(value, functions)

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -28,6 +31,11 @@ def test_each_entry_has_a_counterpart_or_a_reason():
     assert not set(ADAPTERS) - set(names)
     for name in names:
         assert name in ADAPTERS or reason(name)
+    text = (Path(__file__).parents[2] / "docs/pytorch_ops.md").read_text()
+    agree, _, rest = text.partition("## Without one")
+    listed = [re.findall(r"^\| `([^`]+)` \|", part, re.M) for part in (agree, rest)]
+    assert sorted(listed[0] + listed[1]) == sorted(names), "run: python -m tests.parity --all --write docs/pytorch_ops.md"
+    assert set(listed[0]) <= set(ADAPTERS)
 
 
 def test_a_wrong_answer_is_found():
