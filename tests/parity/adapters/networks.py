@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+
 import tlean as tl
 
 from ..samples import Skip, Waits
@@ -187,8 +189,9 @@ def _attention(
         raise Skip("dropout, whose numbers are others")
     more: dict[str, Any] = {} if scale is None else {"scale": scale}
     more |= {"enable_gqa": True} if enable_gqa else {}
-    if len({rank(q), rank(k), rank(v)}) > 1 and "scale" not in inspect.signature(tl.scaled_dot_product_attention).parameters:
-        raise Waits("waits for heads that broadcast")
+    if len({rank(q), rank(k), rank(v)}) > 1:
+        lead = np.broadcast_shapes(*(tuple(x.shape[:-2]) for x in (q, k, v)))
+        q, k, v = (tl.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (q, k, v))
     if (
         attn_mask is not None
         and str(attn_mask.dtype) != "bool"
