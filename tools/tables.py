@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tlean.cuda.kernels import kernel_families
@@ -12,6 +14,8 @@ from tlean.ops import protocol, registry
 from tlean.ops.batching import ROUNDED
 from tlean.ops.protocol import Ops
 from tlean.ops.registry import OpDef
+
+from .names import PAGES, page
 
 _HEADER = """# The ops
 
@@ -126,7 +130,7 @@ def cuda_table() -> str:
 
 
 #: Every table: file in the folder -> its text.
-TABLES = {"ops.md": ops_table, "cuda_ops.md": cuda_table}
+TABLES: dict[str, Callable[[], str]] = {"ops.md": ops_table, "cuda_ops.md": cuda_table, **{name: partial(page, name) for name in PAGES}}
 
 if __name__ == "__main__":
     for _name, _text in TABLES.items():

@@ -87,17 +87,17 @@ def min(ops: Any, a: Any, b: Any = None, axis: Any = None, keepdims: bool = Fals
 
 @form("keepdims is False and type(axis) is int")
 def logsumexp(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, name: str | None = None) -> Any:
-    """log Σ eˣ over axes: neighbours as one, and one such run after another, from the last."""
+    """log Σ eˣ over axes, as one axis: a run of them that is −∞ throughout has no derivative."""
     x = array(ops, x, "logsumexp: x")
     shape = tuple(x.shape)
     with completing("logsumexp", x=x, axis=axis, keepdims=keepdims):
         axes, kept = normalize_axes(axis, len(shape)), bool(keepdims)
-    y, end = x, len(axes)
-    while end:
-        first = end - 1
-        while first and axes[first - 1] == axes[first] - 1:
-            first -= 1
-        low, high, sizes = axes[first], axes[end - 1] + 1, tuple(y.shape)
-        y = ops.logsumexp(ops.reshape(y, (*sizes[:low], size(sizes[low:high]), *sizes[high:])), low)
-        end = first
+    if not axes:
+        return ops.reshape(x, shape, name=name)
+    low, high = axes[0], axes[-1] + 1
+    if high - low > len(axes):
+        x = ops.permute(x, (*(k for k in range(len(shape)) if k not in axes), *axes))
+        low, high = len(shape) - len(axes), len(shape)
+    sizes = tuple(x.shape)
+    y = ops.logsumexp(ops.reshape(x, (*sizes[:low], size(sizes[low:high]), *sizes[high:])), low)
     return ops.reshape(y, reduced(shape, axes, kept), name=name)

@@ -226,6 +226,15 @@ def _order(value: Any) -> float:
     return p
 
 
+def _power_norm(ops: Any, sizes: Any, p: float, axes: Any, keepdims: bool, name: str | None) -> Any:
+    # A power has no derivative at 0: what is 0 takes no part in any, and where the norm is 0 its gradient is 0.
+    nothing = 0.0 if p > 0 else math.inf
+    absent = ops.equal(sizes, 0.0)
+    total = ops.reduce_sum(ops.where(absent, nothing, ops.pow(ops.where(absent, 1.0, sizes), p)), axes, keepdims)
+    zero = ops.equal(total, nothing)
+    return ops.where(zero, 0.0, ops.pow(ops.where(zero, 1.0, total), 1.0 / p), name=name)
+
+
 @composite
 def norm(ops: Any, x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False, *, name: str | None = None) -> Any:
     """The norm of the vectors along axes: (Σ |x|ᵖ)^(1/p)."""
@@ -251,4 +260,4 @@ def norm(ops: Any, x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = Fals
         return ops.reduce_sum(sizes, axes, keepdims, name=name)
     if p == 0:
         return ops.reduce_sum(ops.sign(sizes), axes, keepdims, name=name)
-    return ops.pow(ops.reduce_sum(ops.pow(sizes, p), axes, keepdims), 1.0 / p, name=name)
+    return _power_norm(ops, sizes, p, axes, keepdims, name)
