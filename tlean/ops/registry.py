@@ -32,8 +32,7 @@ from ..shapes import as_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
-#: The kernel of every op that runs a Python function.
-HOST_KERNEL = "host"
+HOST_KERNEL = "host"  #: The kernel of every op that runs a Python function.
 
 
 @dataclass(frozen=True, eq=False)

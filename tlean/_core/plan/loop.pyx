@@ -10,7 +10,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
-from tlean._core.kernel cimport TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_STATUS_BITS, TL_STATUS_MASK
+from tlean._core.kernel cimport (
+    TL_INDEFINITE, TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_SINGULAR, TL_STATUS_BITS, TL_STATUS_MASK,
+)
 from tlean._core.plan.plan cimport (
     AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan, failed_inside, interrupted,
 )
@@ -124,7 +126,7 @@ cdef inline int run_once(Body* body, void** table) noexcept nogil:
     cdef void** operands = table
     for i in range(body.n_instructions):
         status = ins.kernel(operands, operands + ins.n_out, ins.ints, ins.floats, 0)
-        if status != TL_OK:
+        if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
             return (i << TL_STATUS_BITS) | status
         operands += ins.n_out + ins.n_in
         ins += 1

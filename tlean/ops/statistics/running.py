@@ -241,6 +241,8 @@ def diff(ops: Any, x: Any, n: int = 1, axis: int = -1, prepend: Any = None, appe
     ends = [e if e is None else _end(ops, e, shape, k, what) for e, what in ((prepend, "prepend"), (append, "append"))]
     if ends != [None, None]:
         x = ops.concat([e for e in (ends[0], x, ends[1]) if e is not None], axis=k)
+    # As many times as there are entries leave none, and so do more.
+    times = min(times, max(x.shape[k], 1))
     for turn in range(times):
         length = x.shape[k]
         parts = []
