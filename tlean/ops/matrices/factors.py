@@ -14,7 +14,7 @@ from ...shapes import Shape, size
 from ..linalg import summed_to
 from ..registry import defop, no_gradient, no_tangent
 from ..samples import Arr, bad, good
-from .shapes import batch_numbers, batch_of, in_lanes, need_matrices, need_square, spread, transposed
+from .shapes import batch_numbers, batch_of, need_matrices, need_square, spread, transposed
 
 #: What a kernel reads from factors, by its code.
 PARTS = ("packed", "sign", "logarithm", "determinant", "rows")
@@ -53,8 +53,6 @@ def symmetric_part(ops: Any, x: Any) -> Any:
 @defop("_linalg_cholesky", kernel="cholesky", samples=_cholesky_samples, algebraic=False)
 class Cholesky:
     """The lower triangular L with L Lᵀ = (x + xᵀ)/2."""
-
-    batch = in_lanes
 
     def shape(x):
         return need_square(x)
@@ -117,8 +115,6 @@ def _need_sides(a: Shape, b: Shape) -> Shape:
 class SolveTriangular:
     """y with T y = b, for the upper or lower triangle T of a, or its transpose; where asked its diagonal counts as ones."""
 
-    batch = in_lanes
-
     def options(a, b, *, lower=False, transpose=False, unit_diagonal=False):
         return {"lower": bool(lower), "transpose": bool(transpose), "unit_diagonal": bool(unit_diagonal)}
 
@@ -152,8 +148,6 @@ def _difference(ops: Any, plus: Any, minus: Any) -> Any:
 @defop("_linalg_factors", kernel="lu_factors", out_dtype="int64", differentiable=False, algebraic=False)
 class Factors:
     """LU factors of square matrices by partial pivoting, as words that only kernels of factors read; its definition is zeros."""
-
-    batch = in_lanes
 
     def shape(a):
         need_square(a, "a")
@@ -197,8 +191,6 @@ def _solve_samples() -> list:
 @defop("_linalg_solve", kernel="lu_solve", dtypes={"factors": "int64"}, optional=("factors",), samples=_solve_samples)
 class Solve:
     """y with A y = b, for square matrices a or their transposes."""
-
-    batch = in_lanes
 
     def options(a, b, factors, *, transpose=False):
         return {"transpose": bool(transpose)}
@@ -250,8 +242,6 @@ def _determinant_samples() -> list:
 
 
 class _Determinant:
-    batch = in_lanes
-
     def shape(a, factors):
         need_square(a, "a")
         _need_factors(a, factors)
@@ -307,8 +297,6 @@ def _reordered(ops: Any, x: Any, rows: Any) -> Any:
 class Lu:
     """L below its diagonal of ones and U of the matrices whose rows partial pivoting has put in order, in one array."""
 
-    batch = in_lanes
-
     def shape(a, factors):
         need_square(a, "a")
         _need_factors(a, factors)
@@ -342,8 +330,6 @@ class Lu:
 )  # fmt: skip
 class Rows:
     """Which row of a each row of L U was."""
-
-    batch = in_lanes
 
     def shape(a, factors):
         need_square(a, "a")

@@ -71,10 +71,3 @@ def summed(ops: Any, parts: Sequence[Any]) -> Any:
         if part is not None:
             total = part if total is None else ops.add(total, part)
     return total
-
-
-def in_lanes(call: Any) -> Any:
-    """The rule `batch` of ops on matrices: what a call is in every lane of a `vmap`, as one; lanes are a further axis of the batch."""
-    count = range(len(call.inputs))
-    rank = max(len(call.lane(k)) for k in count if call.inputs[k] is not None)
-    return call.run(*(call.aligned(k, rank) for k in count))

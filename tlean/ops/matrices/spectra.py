@@ -15,7 +15,7 @@ from ...shapes import size
 from ..registry import defop
 from ..samples import Arr, bad, good
 from .factors import identity, symmetric_part
-from .shapes import in_lanes, need_matrices, need_square, transposed
+from .shapes import need_matrices, need_square, transposed
 
 _functions: dict[str, Callable[..., None]] = {}
 
@@ -85,8 +85,6 @@ class Eigh:
     The first component of an eigenvector that is not 0 is positive.
     """
 
-    batch = in_lanes
-
     def shape(x):
         need_square(x)
         return (*x[:-2], x[-1] + 1, x[-1])
@@ -133,8 +131,6 @@ class Svd:
 
     The first component of a column of U that is not 0 is positive.
     """
-
-    batch = in_lanes
 
     def shape(x):
         m, n = need_matrices(x)[-2:]
@@ -219,8 +215,6 @@ class Qr:
     x has no more columns than rows.
     """
 
-    batch = in_lanes
-
     def shape(x):
         m, n = need_matrices(x)[-2:]
         if m < n:
@@ -257,8 +251,6 @@ def _over(ops: Any, x: Any, r: Any, transpose: bool) -> Any:
 class Pinv:
     """The pseudoinverse; singular values up to max(m, n) units of the last place of the largest one count as 0."""
 
-    batch = in_lanes
-
     def shape(x):
         m, n = need_matrices(x)[-2:]
         return (*x[:-2], n, m)
@@ -287,8 +279,6 @@ class Pinv:
 @defop("_linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
 class Expm:
     """The exponential of matrices, by scaling, squaring and a Padé approximant."""
-
-    batch = in_lanes
 
     def shape(x):
         return need_square(x)
