@@ -138,11 +138,12 @@ def test_every_record_is_batched():
     """Each has a rule or is batched by its parts; `test_an_op_in_every_lane` sees that none is called lane by lane."""
     without = {r.name for r in all_ops() if r.rules.batch is None and r.inputs and not r.updates}
     assert all(get(n).rules.decompose is not None for n in without)
-    assert without <= ROUNDED
+    # Those of the tests themselves aside.
+    assert {n for n in without if not n.endswith("_of_the_tests")} <= ROUNDED
 
 
 def test_a_rule_that_gives_another_shape_is_named():
-    @tl.defop("a_wrong_batch")
+    @tl.defop("_wrong_batch_of_the_tests")
     class Wrong:
         """x."""
 
@@ -155,5 +156,7 @@ def test_a_rule_that_gives_another_shape_is_named():
         def batch(call):
             return call.ops.sum(call.inputs[0])
 
-    with pytest.raises(tl.OptionError, match=r"a_wrong_batch: its batching rule must give an output of shape \(3, 2\) float64, got \(\)"):
-        tl.vmap(lambda ops, x: ops.apply("a_wrong_batch", (x,), {}))(np.ones((3, 2)))
+    with pytest.raises(
+        tl.OptionError, match=r"_?wrong_batch_of_the_tests: its batching rule must give an output of shape \(3, 2\) float64, got \(\)"
+    ):
+        tl.vmap(lambda ops, x: ops.apply("_wrong_batch_of_the_tests", (x,), {}))(np.ones((3, 2)))

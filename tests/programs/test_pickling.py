@@ -24,6 +24,11 @@ def through_pickle(x: Any) -> Any:
 
 WAYS = [through_pickle, copy.deepcopy]
 
+
+def adaptive(name: str) -> Any:
+    return lambda: getattr(nn, name)(2)
+
+
 #: Every layer with what it is made of and the shape of an input.
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "Activation": (lambda: nn.Activation(), ()),
@@ -40,6 +45,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "Dropout": (lambda: nn.Dropout(0.3), (4, 3)),
     "ELU": (lambda: nn.ELU(0.5), (4, 3)),
     "Embedding": (lambda: nn.Embedding(5, 3), (4,)),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(5, 3), (2, 2)),
     "Flatten": (lambda: nn.Flatten(), (4, 3, 2)),
     "Function": (lambda: nn.Function(doubled), (4, 3)),
     "GELU": (lambda: nn.GELU("none"), (4, 3)),
@@ -57,6 +63,18 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "Module": (lambda: Heads(), (4, 3)),
     "ModuleDict": (lambda: nn.ModuleDict({"a": nn.Linear(2, 2)}), ()),
     "ModuleList": (lambda: nn.ModuleList([nn.Linear(2, 2), tl.Param([1.0])]), ()),
+    **{
+        f"{name}{d}d": (lambda c=getattr(nn, f"{name}{d}d"): c(2), (2, 3, *(4,) * d))
+        for name in ("AdaptiveAvgPool", "AdaptiveMaxPool")
+        for d in (1, 2, 3)
+    },
+    "AlphaDropout": (lambda: nn.AlphaDropout(0.25), (4, 3)),
+    "ChannelShuffle": (lambda: nn.ChannelShuffle(2), (2, 4, 3)),
+    "FeatureDropout": (lambda: nn.FeatureDropout(0.25), (2, 4, 3)),
+    "LocalResponseNorm": (lambda: nn.LocalResponseNorm(2), (2, 4, 3)),
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), (2, 4, 3, 3)),
+    "PixelUnshuffle": (lambda: nn.PixelUnshuffle(2), (2, 1, 4, 4)),
+    "Upsample": (lambda: nn.Upsample(scale_factor=2), (2, 3, 4)),
     "MultiHeadAttention": (lambda: nn.MultiHeadAttention(4, 2), (1, 3, 4)),
     "RNN": (lambda: nn.RNN(2, 3), (1, 4, 2)),
     "ReLU": (lambda: nn.ReLU(), (4, 3)),
@@ -102,7 +120,7 @@ def test_layers(name: str, way: Any) -> None:
     assert before.keys() == after.keys() and all(before[k].tobytes() == after[k].tobytes() for k in before)
     assert [type(p) for p in copied.state()] == [type(p) for p in layer.state()]
     if shape:
-        x = np.arange(4) if name == "Embedding" else np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        x = np.arange(4).reshape(shape) if name.startswith("Embedding") else np.random.default_rng(0).normal(size=shape).astype(np.float32)
         one, other = tl.tree.flatten(layer.predict(x)), tl.tree.flatten(copied.predict(x))
         assert one[1] == other[1] and all(a.numpy().tobytes() == b.numpy().tobytes() for a, b in zip(one[0], other[0], strict=True))
     # Independent, and the rules of first values came along.

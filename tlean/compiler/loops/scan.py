@@ -168,7 +168,7 @@ class Back:
         variable = moving(g, g.nodes, [*ins[: n + xs], *own])
         fixed = {v for v in range(len(g.specs)) if v not in variable and (v in steady or v not in ins)}
         operands = list(dict.fromkeys(v for _, products in factors for p in products for v in (p.left, p.right)))
-        made += [v for v in operands if v in late and v not in own and v not in made[a:]]
+        made += [v for v in operands if v in late and v not in {r.id for r in ys} and v not in made[a:]]
         outputs = [*made[:a], *added, *made[a:]]
         nodes, kept = split(g, outputs, late, fixed, own)
         numbers = {v: k for k, v in enumerate(ins)}

@@ -17,7 +17,7 @@ def _ref(ops: Any, x: Any) -> Any:
     # An argument as a reference, in its own dtype.
     if x is None:
         raise ShapeError("an array is required, got None")
-    return x if hasattr(x, "ops") else ops._own_constant(x)
+    return x if hasattr(x, "ops") and hasattr(x, "dtype") else ops._own_constant(x)
 
 
 def _plain(value: Any, what: str) -> Any:
