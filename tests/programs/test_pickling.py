@@ -63,11 +63,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "Module": (lambda: Heads(), (4, 3)),
     "ModuleDict": (lambda: nn.ModuleDict({"a": nn.Linear(2, 2)}), ()),
     "ModuleList": (lambda: nn.ModuleList([nn.Linear(2, 2), tl.Param([1.0])]), ()),
-    **{
-        f"{name}{d}d": (lambda c=getattr(nn, f"{name}{d}d"): c(2), (2, 3, *(4,) * d))
-        for name in ("AdaptiveAvgPool", "AdaptiveMaxPool")
-        for d in (1, 2, 3)
-    },
+    **{f"{name}{d}d": (adaptive(f"{name}{d}d"), (2, 3, *(4,) * d)) for name in ("AdaptiveAvgPool", "AdaptiveMaxPool") for d in (1, 2, 3)},
     "AlphaDropout": (lambda: nn.AlphaDropout(0.25), (4, 3)),
     "ChannelShuffle": (lambda: nn.ChannelShuffle(2), (2, 4, 3)),
     "FeatureDropout": (lambda: nn.FeatureDropout(0.25), (2, 4, 3)),
