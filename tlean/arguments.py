@@ -11,6 +11,11 @@ from .dtypes import FLOATS
 from .errors import DTypeError, OptionError, ShapeError
 
 
+def is_reference(x: Any) -> bool:
+    """Whether an argument is a reference, which belongs to a program or a tape; the library itself has `ops` as well."""
+    return hasattr(x, "ops") and hasattr(x, "dtype")
+
+
 def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:
     """The entries of a sequence. Raises: OptionError, or the error given, if it cannot be iterated over."""
     if isinstance(xs, memoryview) and xs.ndim != 1:

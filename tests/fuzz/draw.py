@@ -13,6 +13,7 @@ import numpy as np
 
 from tlean.errors import TleanError
 from tlean.ops import OpDef, Spec, all_ops
+from tlean.ops.formulas.vocabulary import VOCABULARY
 from tlean.ops.registry import get
 from tlean.ops.samples import Arr, Sample
 from tlean.reference.interpreter import Reference
@@ -148,8 +149,9 @@ class Builder:
                 _, outs = record.infer(specs, dict(options))
                 if not _plain(record, specs):
                     return None
-                # Windows are loops in the reference.
-                if outs[0].size > (min(self.limit, 16_384) if "stride" in options or "kernel" in options else self.limit):
+                # Windows, and functions by series, are loops in the reference.
+                slow = "stride" in options or "kernel" in options or (op in VOCABULARY and VOCABULARY[op].cost > 60)
+                if outs[0].size > (min(self.limit, 16_384) if slow else self.limit):
                     return None
                 with np.errstate(all="ignore"):
                     made = self.reference.apply(op, given, dict(options))

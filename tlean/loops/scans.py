@@ -47,7 +47,7 @@ def scan(
         (6.0, [1.0, 3.0, 6.0])
     """
     recorder = Recorder("scan", f)
-    if unroll is not True and unroll != 1:
+    if unroll is not True and not (isinstance(unroll, int) and unroll == 1):
         raise OptionError(f"scan: unroll must be True, or 1 for a loop, got {unroll!r}")
     backward = flag("scan", "reverse", reverse)
 

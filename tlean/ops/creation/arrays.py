@@ -6,6 +6,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+from ...arguments import is_reference
 from ...dtypes import INTEGERS, dtype_option
 from ...errors import DTypeError, OptionError, ShapeError
 from ...shapes import as_shape, normalize_axis
@@ -17,7 +18,7 @@ def _ref(ops: Any, x: Any) -> Any:
     # An argument as a reference, in its own dtype.
     if x is None:
         raise ShapeError("an array is required, got None")
-    return x if hasattr(x, "ops") and hasattr(x, "dtype") else ops._own_constant(x)
+    return x if is_reference(x) else ops._own_constant(x)
 
 
 def _plain(value: Any, what: str) -> Any:

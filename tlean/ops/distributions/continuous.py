@@ -9,6 +9,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from ...arguments import is_reference
 from ...errors import ShapeError
 from ...shapes import Shape, as_shape, broadcast_shapes
 from ..registry import composite
@@ -20,7 +21,7 @@ _TINY = {"float32": 2.0**-25, "float64": 2.0**-54}
 
 def plain(x: Any) -> bool:
     """Whether a parameter is a number, and no array."""
-    return isinstance(x, Real) and not hasattr(x, "ops")
+    return isinstance(x, Real) and not is_reference(x)
 
 
 class Setting:
@@ -37,7 +38,7 @@ class Setting:
 
     def __init__(self, ops: Any, shape: Any, dtype: Any, **parameters: Any) -> None:
         self.ops = ops
-        values = {n: x if plain(x) else x if hasattr(x, "ops") else ops._own_constant(x) for n, x in parameters.items()}
+        values = {n: x if plain(x) else x if is_reference(x) else ops._own_constant(x) for n, x in parameters.items()}
         arrays = {n: x for n, x in values.items() if not plain(x)}
         # Nested lists have no dtype.
         typed = {str(x.dtype) for n, x in arrays.items() if hasattr(parameters[n], "dtype")}

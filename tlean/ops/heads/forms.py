@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import is_reference
 from ...dtypes import FLOATS
 from ...errors import DTypeError, OptionError, ShapeError, completing
 from ..attention import attend
@@ -17,7 +18,7 @@ def _split_mask(ops: Any, mask: Any) -> tuple[Any, Any]:
     # A mask of Booleans, and one of floats, which is added to the scores.
     if mask is None:
         return None, None
-    mask = mask if hasattr(mask, "ops") else ops._own_constant(mask)
+    mask = mask if is_reference(mask) else ops._own_constant(mask)
     if mask.dtype not in FLOATS and mask.dtype != "bool":
         raise DTypeError(f"mask must hold Booleans, or floats to add to the scores, not {mask.dtype}")
     return (mask, None) if mask.dtype == "bool" else (None, mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import is_reference
 from ...errors import IndexRangeError, OptionError, ShapeError, completing
 from ...shapes import size
 from ..registry import array, composite, whole
@@ -11,14 +12,14 @@ from .named import index_shape
 
 
 def _integers(ops: Any, x: Any, needed: str) -> Any:
-    return x if hasattr(x, "ops") else array(ops, x, needed) if x is None else ops._own_constant(x)
+    return x if is_reference(x) else array(ops, x, needed) if x is None else ops._own_constant(x)
 
 
 def _bags(ops: Any, offsets: Any, count: int) -> tuple[int, Any]:
     # The number of bags, and the bag of each of so many indices, from where bags begin.
     if len(index_shape(offsets, "offsets")) != 1:
         raise ShapeError("offsets must have one axis: where each bag begins")
-    if hasattr(offsets, "ops"):
+    if is_reference(offsets):
         return offsets.shape[0], ops.sub(ops.searchsorted(offsets, ops.arange(count), "right"), 1)
     starts = [whole("offsets", at) for at in offsets]
     if starts[:1] != [0][: len(starts)] or starts != sorted(starts) or starts[-1:] > [count]:

@@ -239,7 +239,7 @@ def diff(ops: Any, x: Any, n: int = 1, axis: int = -1, prepend: Any = None, appe
     if not times:
         return ops.reshape(x, shape, name=name)
     ends = [e if e is None else _end(ops, e, shape, k, what) for e, what in ((prepend, "prepend"), (append, "append"))]
-    if ends != [None, None]:
+    if any(e is not None for e in ends):
         x = ops.concat([e for e in (ends[0], x, ends[1]) if e is not None], axis=k)
     # As many times as there are entries leave none, and so do more.
     times = min(times, max(x.shape[k], 1))

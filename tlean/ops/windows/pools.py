@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...arguments import is_reference
 from ...dtypes import FLOATS
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, per_axis, size
@@ -77,7 +78,7 @@ def own(ops: Any, x: Any, needed: str) -> Any:
         x: a reference or anything array-like.
         needed: its name.
     """
-    return x if hasattr(x, "ops") else array(ops, x, needed) if x is None else ops._own_constant(x)
+    return x if is_reference(x) else array(ops, x, needed) if x is None else ops._own_constant(x)
 
 
 def constant(ops: Any, values: Any, x: Any) -> Any:
