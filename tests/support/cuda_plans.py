@@ -58,7 +58,7 @@ def on_device(name):
     """Whether the device has the op: a kernel, alone or in a group, or its parts. It has no float64."""
     record = get(name)
     known = record.kernel in table.KERNELS or record.rules.decompose is not None or record.kernel in LANES
-    return record.out_dtype != "float64" and (record.view or record.host is not None or known)
+    return record.out_dtype != "float64" and record.host is None and (record.view or known)
 
 
 def chosen():
