@@ -74,7 +74,7 @@ elementwise(
 )  # fmt: skip
 elementwise(
     "digamma(x)", "digamma(x)", {"x": "g*polygamma(x, 1)"}, "ψ(x), the derivative of ln Γ; ∓∞ at ±0, NaN at whole numbers below.",
-    algebraic=False, kinds="positive", more=lambda: _at(1.0, 0.0, -0.0, -1.0, -2.5, 1e30, 1e-30, inf, nan),
+    algebraic=False, kinds="positive", more=lambda: _at(1.0, 0.0, -0.0, -1.0, -2.5, 1e30, 1e-15, inf, nan),
 )  # fmt: skip
 
 
