@@ -40,6 +40,8 @@ struct Sizes {
     }
 };
 #define TL_BIAS_ARGUMENT , const float *bias
+/* Blocks a multiprocessor runs at once: the places of mask and bias take the registers of the second. */
+#define TL_AT_ONCE 1
 #define TL_BIAS(s) s.bias = bias
 #else
 struct Sizes {
@@ -50,6 +52,7 @@ struct Sizes {
     __device__ __forceinline__ float biased(float score, i64 item, i64 i, i64 j) const { return score; }
 };
 #define TL_BIAS_ARGUMENT
+#define TL_AT_ONCE 2
 #define TL_BIAS(s)
 #endif
 
@@ -357,12 +360,14 @@ extern "C" __global__ void __launch_bounds__(256, 2) k_attention_{chunk}(
     TL_BIAS(s);
     forward<{chunk}>(y, lse, q, k, v, mask, s, scale);
 }}
-extern "C" __global__ void __launch_bounds__(256, 2) k_attention_dq_{chunk}(float *dq, {rest}, Sizes s TL_BIAS_ARGUMENT, float scale) {{
+extern "C" __global__ void __launch_bounds__(256, TL_AT_ONCE) k_attention_dq_{chunk}(
+    float *dq, {rest}, Sizes s TL_BIAS_ARGUMENT, float scale
+) {{
     TL_BIAS(s);
     const Slopes slopes = {{lse, dots, scale}};
     grad_q<{chunk}>(dq, g, slopes, q, k, v, mask, s);
 }}
-extern "C" __global__ void __launch_bounds__(256, {2 if chunk == 64 else 1}) k_attention_dkv_{chunk}(
+extern "C" __global__ void __launch_bounds__(256, {"TL_AT_ONCE" if chunk == 64 else 1}) k_attention_dkv_{chunk}(
     float *dk, float *dv, {rest}, Sizes s TL_BIAS_ARGUMENT, float scale
 ) {{
     TL_BIAS(s);
