@@ -215,13 +215,6 @@ def _rrelu(x: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = 
     return tl.leaky_relu(x, (lower + upper) / 2)
 
 
-def _interpolate(mode: str) -> Any:
-    def call(x: Any, size: Any = None, scale_factor: Any = None, mode: str = mode, align_corners: Any = None, **more: Any) -> Any:
-        raise Waits("waits for `interpolate`")
-
-    return call
-
-
 def _glu(x: Any, dim: int = -1) -> Any:
     return tl.glu(x, dim)
 

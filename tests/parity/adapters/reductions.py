@@ -130,14 +130,14 @@ def _vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, d
 
 def _norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     if p == "nuc":
-        raise Skip("the nuclear norm waits for singular values")
+        raise Skip("the nuclear norm is not compared")
     return _vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
 
 
 def _matrix_norm(x: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, dtype: Any = None) -> Any:
     x = cast(x, dtype)
     if ord in ("nuc", 2, -2):
-        raise Skip("norms of singular values wait for these")
+        raise Skip("norms of singular values are not compared")
     if ord == "fro":
         return tl.norm(x, 2, tuple(dim), keepdim)
     rows, columns = (d % rank(x) for d in dim)
