@@ -52,9 +52,10 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, testing, train
+    from . import array_api, data, nn, stats, testing, train
     from . import backends as backends
     from .custom import custom_op
+    from .interpolation import interp
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
@@ -116,6 +117,7 @@ __all__ = [
     "hvp",
     "hvp_inputs",
     "hvp_params",
+    "interp",
     "jacfwd",
     "jacrev",
     "jit",
@@ -135,6 +137,7 @@ __all__ = [
     "scan",
     "seed",
     "set_num_threads",
+    "stats",
     "switch",
     "testing",
     "train",
@@ -146,8 +149,9 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "stats", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 

@@ -1,0 +1,53 @@
+"""The normal distribution of vectors, as `scipy.stats.multivariate_normal`, with any batch before the last axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import functions as F
+from .values import HALF_LOG_2PI, floats
+
+__all__ = ["logpdf", "pdf", "rvs"]
+
+
+def logpdf(x: Any, mean: Any, cov: Any) -> Any:
+    """The logarithm of the density, by the Cholesky factor of the covariance.
+
+    Args:
+        x: `(*b, d)`.
+        mean: `(*b, d)`, or a number.
+        cov: `(*b, d, d)`, positive definite; all three broadcast over their batches.
+
+    Raises: LinAlgError where an eager covariance is not positive definite; compiled programs give NaN.
+    """
+    x, mean, cov = floats(x, mean, cov)
+    factor = F.linalg_cholesky(cov)
+    white = F.linalg_solve_triangular(factor, F.expand_dims(x - mean, -1), lower=True)
+    spread = F.sum(F.log(F.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
+    return -0.5 * F.sum(F.square(white), axis=(-2, -1)) - spread - HALF_LOG_2PI * cov.shape[-1]
+
+
+def pdf(x: Any, mean: Any, cov: Any) -> Any:
+    """The density.
+
+    Args:
+        x, mean: `(*b, d)`.
+        cov: `(*b, d, d)`.
+    """
+    return F.exp(logpdf(x, mean, cov))
+
+
+def rvs(mean: Any, cov: Any, shape: Any = (), seed: Any = None) -> Any:
+    """Random vectors: the mean and a Cholesky factor times standard normal numbers; their gradient goes to both parameters.
+
+    Args:
+        mean: `(*b, d)`.
+        cov: `(*b, d, d)`.
+        shape: of what comes before the parameters' batch: the result is `(*shape, *b, d)`.
+        seed: an integer or None, as in `tl.random`.
+    """
+    mean, cov = floats(mean, cov)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    batch = tuple(F.expand_dims(mean, -1).shape) if len(mean.shape) >= len(cov.shape) else tuple(cov.shape)
+    noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=str(cov.dtype))
+    return mean + F.squeeze(F.matmul(F.linalg_cholesky(cov), noise), axis=-1)

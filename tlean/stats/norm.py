@@ -1,0 +1,97 @@
+"""The normal distribution, as `scipy.stats.norm`: `loc` is the mean, `scale` the standard deviation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import functions as F
+from .values import HALF_LOG_2PI, floats
+
+__all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "rvs", "sf"]
+
+
+def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the density.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+
+    Example:
+        >>> round(tl.stats.norm.logpdf(1.0, 0.0, 2.0).item(), 4)
+        -1.7371
+    """
+    x, loc, scale = floats(x, loc, scale)
+    return -0.5 * F.square((x - loc) / scale) - F.log(scale) - HALF_LOG_2PI
+
+
+def pdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The density.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.exp(logpdf(x, loc, scale))
+
+
+def _standard(x: Any, loc: Any, scale: Any) -> Any:
+    x, loc, scale = floats(x, loc, scale)
+    return (x - loc) / scale
+
+
+def cdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number up to x.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.ndtr(_standard(x, loc, scale))
+
+
+def logcdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `cdf`, without the loss of small probabilities.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.log_ndtr(_standard(x, loc, scale))
+
+
+def sf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number above x.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.ndtr(-_standard(x, loc, scale))
+
+
+def logsf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `sf`, without the loss of small probabilities.
+
+    Args:
+        x, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.log_ndtr(-_standard(x, loc, scale))
+
+
+def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The quantile: the inverse of `cdf`.
+
+    Args:
+        q: probabilities.
+        loc, scale: numbers or arrays that broadcast.
+    """
+    q, loc, scale = floats(q, loc, scale)
+    return loc + scale * F.ndtri(q)
+
+
+def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+    """Random numbers; their gradient goes to `loc` and `scale`.
+
+    Args:
+        loc, scale: numbers or arrays that broadcast.
+        shape: of the result; None is that to which the parameters broadcast.
+        seed: an integer or None, as in `tl.random`.
+        dtype: of the result; None is the parameters'.
+    """
+    return F.random_normal(shape, loc, scale, seed=seed, dtype=dtype)

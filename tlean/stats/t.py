@@ -1,0 +1,56 @@
+"""Student's t distribution, as `scipy.stats.t`: `df` degrees of freedom, moved by `loc` and stretched by `scale`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import functions as F
+from .values import floats
+
+__all__ = ["logpdf", "pdf", "rvs"]
+
+
+def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of the density.
+
+    Args:
+        x, df, loc, scale: numbers or arrays that broadcast.
+    """
+    x, df, loc, scale = floats(x, df, loc, scale)
+    z = (x - loc) / scale
+    # log Γ((df + 1)/2) − log Γ(df/2) − log √π, without the difference of two large numbers.
+    constant = -F.betaln(0.5 * F.ones_like(df), 0.5 * df) - 0.5 * F.log(df) - F.log(scale)
+    return constant - 0.5 * (df + 1.0) * F.log1p(F.square(z) / df)
+
+
+def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The density.
+
+    Args:
+        x, df, loc, scale: numbers or arrays that broadcast.
+    """
+    return F.exp(logpdf(x, df, loc, scale))
+
+
+def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+    """Random numbers: a normal number over the root of a gamma number of mean 1; their gradient goes to every parameter.
+
+    Args:
+        df, loc, scale: numbers or arrays that broadcast.
+        shape: of the result; None is that to which the parameters broadcast.
+        seed: an integer or None, as in `tl.random`.
+        dtype: of the result; None is the parameters'.
+    """
+    df, loc, scale = floats(df, loc, scale)
+    if dtype is not None:
+        df, loc, scale = (F.astype(v, dtype) for v in (df, loc, scale))
+    if shape is None:
+        shape = tuple((df + loc + scale).shape)
+    half = 0.5 * df
+    chi = F.random_gamma(half, shape, seed=seed) / half
+    # Its own stream: two ops of one seed would draw the same words.
+    normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=str(df.dtype))
+    return loc + scale * normal * F.rsqrt(chi)
+
+
+_STREAM = 0x5851F42D4C957F2D

@@ -1,0 +1,54 @@
+"""What the distributions share: arguments of one float dtype, and values outside of the support."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import functions as F
+from ..arguments import is_reference
+from ..dispatch import Values, backend_of
+
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def floats(*values: Any) -> list[Any]:
+    """The values as arrays of one float dtype: float64 where one of them is, else float32 where one is, else the program's.
+
+    Args:
+        values: numbers, arrays, references. Plain numbers take the dtype of the others; integers and Booleans become floats.
+    """
+    held = [v if is_reference(v) or hasattr(v, "dtype") or not isinstance(v, list | tuple) else np.asarray(v) for v in values]
+    types = {str(v.dtype) for v in held if hasattr(v, "dtype")}
+    dtype = next((d for d in ("float64", "float32") if d in types), None)
+    if dtype is None:
+        ops = backend_of(*held)
+        dtype = "float32" if isinstance(ops, Values) else ops.dtype
+    return [_float(v, dtype) for v in held]
+
+
+def _float(value: Any, dtype: str) -> Any:
+    if not hasattr(value, "dtype"):
+        return F.full((), float(value), dtype=dtype)
+    return value if str(value.dtype) == dtype else F.astype(value, dtype)
+
+
+def within(inside: Any, value: Any) -> Any:
+    """A log density: the value where a condition holds, else -inf.
+
+    Args:
+        inside: Booleans.
+        value: floats; those outside may be anything but NaN in their gradient, so compute them at a point of the support.
+    """
+    return F.where(inside, value, -math.inf)
+
+
+def count(k: Any) -> Any:
+    """Whether numbers are 0, 1, 2, …
+
+    Args:
+        k: floats.
+    """
+    return F.logical_and(F.greater_equal(k, 0.0), F.equal(k, F.floor(k)))
