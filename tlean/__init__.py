@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from . import array_api, data, nn, testing, train
     from . import backends as backends
     from .custom import custom_op
+    from .implicit import custom_root, fixed_point, implicit_argmin
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
@@ -104,10 +105,12 @@ __all__ = [
     "cond",
     "cuda",
     "custom_op",
+    "custom_root",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fixed_point",
     "fori_loop",
     "get_num_threads",
     "grad",
@@ -116,6 +119,7 @@ __all__ = [
     "hvp",
     "hvp_inputs",
     "hvp_params",
+    "implicit_argmin",
     "jacfwd",
     "jacrev",
     "jit",
@@ -149,6 +153,7 @@ __all__ = [
 _LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
+_LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 
