@@ -332,7 +332,7 @@ class TestModule:
             (lambda: nn.Conv1d(1, 1, 2).predict(np.zeros((3, 3, 3, 3))), ShapeError),
             (lambda: nn.GlobalAvgPool(2).predict(np.zeros((3, 3))), ShapeError),
             (lambda: nn.Flatten(2).predict(np.zeros((3, 3))), ShapeError),
-            (lambda: nn.LSTM(2, 3).predict(np.zeros((3, 2))), ShapeError),
+            (lambda: nn.LSTM(2, 3).predict(np.zeros((3, 3))), ShapeError),
             (lambda: nn.LayerNorm(2).predict(np.zeros((3, 3))), ShapeError),
             (lambda: nn.Embedding(4, 2, length=2).predict(np.array([1, 2, 3])), ShapeError),
             (lambda: nn.init.gain("sin"), OptionError),

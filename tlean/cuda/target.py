@@ -67,8 +67,8 @@ class Cuda(Target):
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         if record.loop is not None:
-            # Not by its parts, which would be as many launches as there are steps.
-            raise record.loop.refused(self.title)
+            record.loop.check_size(self.title)
+            return False
         if record.host is not None:
             raise DeviceError(
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"

@@ -22,6 +22,7 @@ from .basic import (
     Tanh,
 )
 from .bound import Bound, Buffer
+from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleDict, ModuleList
 from .conv import (
     AdaptiveAvgPool1d,
@@ -93,9 +94,11 @@ __all__ = [
     "Function",
     "GELU",
     "GRU",
+    "GRUCell",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -112,6 +115,7 @@ __all__ = [
     "PixelUnshuffle",
     "Program",
     "RNN",
+    "RNNCell",
     "ReLU",
     "Residual",
     "Row",

@@ -28,6 +28,7 @@ from tlean.shapes import as_shape
 
 from .bound import Bound, Buffer, backend_among, check_backend
 from .init import Initialiser
+from .names import kind_of_name, renamed
 from .program import Program
 
 
@@ -79,6 +80,9 @@ class Module:
 
     #: A kept program that captures a layer looks at all its attributes, except for these.
     __tlean_unwatched__ = frozenset(("_first_values",))
+
+    #: Names of own parameters that files of earlier versions have, and what they are now.
+    __tlean_renamed__: Mapping[str, str] = {}
 
     #: Whether `forward` is the library's own: it takes `ops`, and hands it on.
     __tlean_own__ = True
@@ -218,11 +222,13 @@ class Module:
 
         Args:
             seed: of a separate stream: the same model and seed give the same values.
-            rules: initialisers by the last part of a parameter's name (`weight=kaiming_normal()`), in place of the layers' own.
+            rules: initialisers by the last part of a parameter's name (`weight=kaiming_normal()`), without the number of a recurrent
+                layer (`weight_hh=normal()`), in place of the layers' own.
 
         Raises: OptionError if a rule fits no parameter.
         """
-        names = {id(p): name.rpartition(".")[2] for name, p in self.named_state().items()}
+        # A rule for `weight_hh` is one for `weight_hh_l0` and `weight_hh_l1_reverse`.
+        names = {id(p): kind_of_name(name) for name, p in self.named_state().items()}
         unknown = rules.keys() - set(names.values())
         if unknown:
             raise OptionError(
@@ -286,7 +292,7 @@ class Module:
         """
         if not isinstance(values, Mapping):
             raise OptionError(f"load_state_dict: a state must be a mapping of names to arrays, got {type(values).__name__}")
-        named = self.named_state()
+        named, values = self.named_state(), renamed(self, values)
         missing, unknown = named.keys() - values.keys(), values.keys() - named.keys()
         if truth("load_state_dict: strict", strict) and (missing or unknown):
             parts = [

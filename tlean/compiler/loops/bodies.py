@@ -73,6 +73,10 @@ def _digest(key: Any) -> str:
     return hashlib.blake2b(repr(plain(key)).encode(), digest_size=12).hexdigest()
 
 
+#: The most ops that a loop is written out to.
+_MOST = 20_000
+
+
 class Loop:
     """An op with bodies; `OpDef.loop` of its record.
 
@@ -96,9 +100,17 @@ class Loop:
         """The programs that are lowered for it, one for each body."""
         raise NotImplementedError
 
-    def refused(self, device: str) -> DeviceError:
-        """The error where a kind of device has no loops."""
-        return DeviceError(f"{self.title}: loops do not run on a {device} device yet; use device='cpu', or write the steps out")
+    def size(self) -> int | None:
+        """How many nodes it is with its steps written out; None where that is not known before it runs."""
+        return None
+
+    def check_size(self, device: str) -> None:
+        """Raises: DeviceError where a kind of device without loops cannot run it step by step either."""
+        size = self.size()
+        if size is None:
+            raise DeviceError(f"{self.title}: a {device} device runs loops of a known number of steps alone; use device='cpu'")
+        if size > _MOST:
+            raise DeviceError(f"{self.title}: a {device} device runs at most {_MOST:,} ops of a loop, got {size:,}; use device='cpu'")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""
