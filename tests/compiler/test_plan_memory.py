@@ -86,11 +86,12 @@ def test_packing_takes_no_more_than_what_is_in_use_at_once():
 
 
 def test_buffers_that_are_placed_one_after_another_use_memory_again():
-    """Those beyond the largest come above them; in use one at a time, they need the room of one."""
-    buffers = Buffers(64)
-    for k in range(1000):
-        buffers.take(64, k)
-    assert buffers.assign() == 2 * 64
+    """Those beyond the largest come above them; in use one at a time, they need the room of one. Many small ones are all placed so."""
+    for size, places in ((640, 2), (64, 1)):
+        buffers = Buffers(64)
+        for k in range(1000):
+            buffers.take(size, k)
+        assert buffers.assign() == places * size
 
 
 def test_the_largest_buffers_are_placed_first():

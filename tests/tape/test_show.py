@@ -119,7 +119,7 @@ def test_boxes_keep_apart_and_edges_pass_beside_them() -> None:
 
 def test_show_writes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m, _ = network()
-    monkeypatch.setattr(show.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     text = m.tape.show(tmp_path / "tape.svg")
     assert (tmp_path / "tape.svg").read_text(encoding="utf-8") == text == drawing(m)
 
@@ -128,7 +128,7 @@ def test_graphviz_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     program = tmp_path / "dot"
     program.write_text('#!/bin/sh\necho "<svg>$1"; cat; echo "</svg>"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(show.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(shutil, "which", lambda name: str(program))
     m, _ = network()
     assert m.tape.show() == f"<svg>-Tsvg\n{m.tape.to_dot()}</svg>\n"
     program.write_text("#!/bin/sh\nexit 1\n")

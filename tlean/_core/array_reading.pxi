@@ -41,7 +41,7 @@ cdef object array_from_object(object value):
             # A reference's own: it has no value while its program is recorded.
             raise
         raise_error("DTypeError", f"a value of type {type(value).__name__} cannot be read as an array ({error})")
-    return array.astype(_numpy.float32) if array.dtype.name == "bfloat16" else array
+    return array.astype(_numpy.float32) if array.dtype.kind not in "fiub" and array.dtype.name == "bfloat16" else array
 
 
 cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):

@@ -1,7 +1,6 @@
 """The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
 cimport cython
-from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject, PyObject_GenericGetAttr
+from cpython.object cimport Py_TYPE, PyObject, PyObject_GenericGetAttr, PyTypeObject
 
 import operator
 
@@ -9,6 +8,10 @@ from numpy import array2string, asarray, bool_, floating, integer, ndarray
 
 from tlean._core.arena cimport raise_error
 from tlean._core.array import namespace, on_device
+
+cdef extern from "Python.h":
+    PyObject* _PyType_Lookup(PyTypeObject* kind, object name)  # borrowed; no error where there is none
+    PyObject* PyDict_GetItemWithError(object d, object key) except? NULL
 
 # What every reference has as a method: an op's name -> None, or the name of one of NumPy's methods -> what the method calls.
 cdef dict _methods = {}
@@ -420,8 +423,11 @@ cdef class RefBase:
         return _at(self)
 
     def __getattribute__(self, name):
-        # An op's name is told at once: the usual search fails first, and failing takes longer than a small op.
-        cdef PyObject* entry = PyDict_GetItem(_methods, name)
+        # What the class has comes first: the interpreter keeps such answers, "nothing" among them. An op's name is then told at once: the
+        # usual search would fail before it, and failing takes longer than a small op.
+        cdef PyObject* entry = NULL
+        if _PyType_Lookup(Py_TYPE(self), name) == NULL:
+            entry = PyDict_GetItemWithError(_methods, name)
         if entry == NULL:
             return PyObject_GenericGetAttr(self, name)
         if <object>entry is None:

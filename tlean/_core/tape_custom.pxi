@@ -2,6 +2,8 @@
 
 def node_of(value):
     """A node's id as an int of 64 bits; −1 where it fits none. Raises: NodeError for what is no integer."""
+    if type(value) is int:
+        return value if 0 <= value < 1 << 62 else -1
     try:
         i = operator.index(id_of(value))
     except TypeError:

@@ -14,10 +14,15 @@ from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
+from tlean.caching import Cache
 from tlean.display import preformatted
 from tlean.dtypes import ANY, FLOATS, TRUTH
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
+
+
+#: What calls make, by record, specs, options as they are written, and the program's dtype: a long program repeats few of them.
+_CALLS = Cache(4096)
 
 
 class GraphNode(NamedTuple):
@@ -232,14 +237,20 @@ class Graph(OpsMethods):
     ) -> tuple[int, ...]:
         """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
         ids = tuple(inputs)
-        key: Any = (record.name, ids, options_key(options))
+        written = options_key(options)
+        key: Any = (record.name, ids, written)
         try:
             known = self._known.get(key)
         except (TypeError, ValueError):
             key = known = None
         if known is not None and (self.merge or inlined):
             return known
-        clean, outs = record.infer(self._specs_of(ids), options, self.dtype)
+        specs = self._specs_of(ids)
+        if key is None or not record.registered:
+            clean, outs = record.infer(specs, options, self.dtype)
+        else:
+            clean, outs = _CALLS.make((record, specs, written, self.dtype), lambda: record.infer(specs, options, self.dtype))
+            clean = dict(clean)
         made = tuple(self._value(spec).id for spec in outs)
         self.nodes.append(GraphNode(record, ids, made, clean, name))
         if key is not None:

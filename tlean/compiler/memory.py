@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: This many of the largest buffers are packed with each other in mind; the others, which matter less, one after another.
 _PACKED = 256
+#: Buffers of so many bytes in all fit a second-level cache however they lie: to pack them takes longer than it saves.
+_FITS = 128 * 1024
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Buffers:
 
     def assign(self) -> int:
         """Give every buffer its place; returns the bytes that all of them need together."""
+        if len(self.all) > _PACKED and sum(b.size for b in self.all) <= _FITS:
+            return _stream(sorted(self.all, key=lambda b: b.first), 0)
         order = sorted(self.all, key=lambda b: (-b.size, b.first))
         top = _pack(order[:_PACKED])
         return _stream(sorted(order[_PACKED:], key=lambda b: b.first), top)

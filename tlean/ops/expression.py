@@ -19,10 +19,10 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, ClassVar
 
 from ..errors import DTypeError
+from .formulas.scalar import is_fraction
 from .formulas.vocabulary import VOCABULARY, cuda_functions
 
 
@@ -267,7 +267,7 @@ def _power(x: Any, c: Any) -> Any:
             return x**exponent
         except OverflowError:
             return math.copysign(math.inf, x) if exponent % 2 else math.inf
-    if isinstance(x, Fraction):
+    if is_fraction(x):
         raise DTypeError("a power of a fraction has a whole exponent")
     try:
         return math.pow(x, c)

@@ -58,6 +58,9 @@ class Gradients(Sequence):
         return len(self._found)
 
     def __getitem__(self, i: Any) -> Any:
+        found = self._found
+        if type(i) is int and 0 <= i < len(found) and found[i] is not None:
+            return found[i]
         if type(i) is not int or i < 0:
             if isinstance(i, slice):
                 self.every()

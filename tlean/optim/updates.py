@@ -158,7 +158,7 @@ class Update:
             moments = self.state.moments[p] = tuple([placed(m, where) for m in moments])
         if len(moments) != count:
             raise OptionError(f"{kernel.strip('_')}: {p!r} has {len(moments)} states, the step takes {count}: the options changed")
-        if count and moments[0].dtype is not p.dtype and moments[0].dtype != p._dtype:
+        if count and moments[0].dtype is not p._dtype and moments[0].dtype != p._dtype:
             raise DTypeError(
                 f"{kernel.strip('_')}: the states of {p!r} are {moments[0].dtype} and it is {p._dtype} now; cast it back with"
                 f" cast({moments[0].dtype!r}), or make a new optimiser"
@@ -187,6 +187,7 @@ class Update:
         calls: list[Any] = []
         vectors: dict[tuple[float, ...], AnyTensor] = {}
         moved = []
+        addresses: dict[tuple[str, str], int] = {}
         there: dict[Any, list[tuple[Param, str, Any]]] = {}
         for p, g in grads.items():
             kernel = self.kernel(p)
@@ -207,7 +208,10 @@ class Update:
             after = tuple(map(writable, before))
             made, gradient = ("_sgd_rows", g) if by_rows else (kernel, (g,))
             inputs = (before[0], *gradient, *states, vectors[hyper])
-            calls.append((KERNELS[f"{made}:{SUFFIX[p._dtype]}"], after, inputs, kernel.strip("_"), by_rows))
+            address = addresses.get((made, p._dtype))
+            if address is None:
+                address = addresses[made, p._dtype] = KERNELS[f"{made}:{SUFFIX[p._dtype]}"]
+            calls.append((address, after, inputs, kernel, by_rows))
             moved.append(p)
             if after[0] is not before[0]:
                 changes.set(p, "_tensor", after[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tlean.files import replacing
@@ -72,6 +70,10 @@ def to_svg(tape: Tape, path: Any = None, grads: Any = None) -> str:
 
 
 def _by_graphviz(text: str) -> str | None:
+    # Imported when a picture is drawn, not with the library.
+    import shutil
+    import subprocess
+
     program = shutil.which("dot")
     if program is None:
         return None

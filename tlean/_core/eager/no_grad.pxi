@@ -5,6 +5,7 @@ cdef int _blocks_open = 0
 cdef object _innermost = ContextVar("tlean_no_grad", default=None)
 
 
+@cython.freelist(4)
 cdef class Block:
     # An open no_grad block; `closed` where there was no memory to take it off its context.
     cdef Block outer
@@ -21,7 +22,7 @@ cdef Block innermost_block():
 cdef void open_block() except *:
     global _blocks_open
     cdef Block block = Block.__new__(Block)
-    block.outer = innermost_block()
+    block.outer = innermost_block() if _blocks_open else None
     PyContextVar_Set(_innermost, block)
     _blocks_open += 1
 

@@ -54,7 +54,10 @@ cdef class Commit:
 
     def set(self, target, key, value):
         """Note `target[key] = value` of a dict, or that attribute of another object."""
-        self.rows += (target, key, value)
+        cdef list rows = self.rows
+        rows.append(target)
+        rows.append(key)
+        rows.append(value)
 
     def unset(self, target, key):
         """Note that this attribute of an object that is no dict goes."""

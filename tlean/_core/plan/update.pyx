@@ -65,22 +65,25 @@ cdef int gather_rows(Move* move, AnyTensor first, AnyTensor sums, AnyTensor rows
 cdef int gather_move(Move* move, row) except -1:
     # The arrays of one parameter's step, all of the parameter's dtype and shape but for the last, which holds the numbers of the step.
     cdef AnyTensor first, t
-    cdef int k
-    address, out_tensors, in_tensors, what, by_rows = row
+    cdef tuple out_tensors, in_tensors
+    cdef bint by_rows
+    cdef Py_ssize_t k, inputs, outputs
+    address, out_tensors, in_tensors, kernel, by_rows = row
+    inputs, outputs = len(in_tensors), len(out_tensors)
     move.kernel = <tl_kernel><size_t>address
-    if len(out_tensors) > MOST_OPERANDS or len(in_tensors) > MOST_OPERANDS:
+    if outputs > MOST_OPERANDS or inputs > MOST_OPERANDS:
         raise ValueError(f"update_all: at most {MOST_OPERANDS} operands")
     first = <AnyTensor?>in_tensors[0]
-    for k, x in enumerate(in_tensors):
-        t = <AnyTensor?>x
+    for k in range(inputs):
+        t = <AnyTensor?>in_tensors[k]
         t.check()
-        if k < len(in_tensors) - 1 and not (by_rows and k) and (t.code != first.code or t.info is not first.info):
+        if k < inputs - 1 and not (by_rows and k) and (t.code != first.code or t.info is not first.info):
             raise_error("DTypeError" if t.code != first.code else "ShapeError",
-                        f"{what}: the gradient and the states are as the parameter, {first.info.dims} {first.dtype}, "
+                        f"{kernel.strip('_')}: the gradient and the states are as the parameter, {first.info.dims} {first.dtype}, "
                         f"got {t.info.dims} {t.dtype}")
         move.ins[k] = t.buffer.data
-    for k, x in enumerate(out_tensors):
-        t = <AnyTensor?>x
+    for k in range(outputs):
+        t = <AnyTensor?>out_tensors[k]
         t.check()
         if t.code != first.code or t.info is not first.info:
             raise ValueError("update_all: an output is not as the parameter")
@@ -95,7 +98,7 @@ def update_all(rows, Commit changes not None):
     """Run optimiser kernels on several parameters, in place: how a step updates all of them in one call, or none.
 
     Args:
-        rows: (kernel address, outputs, inputs, what it is for messages, whether the gradient is rows and their numbers) for each; an output
+        rows: (kernel address, outputs, inputs, the op's name, whether the gradient is rows and their numbers) for each; an output
             may be the very array that an input is. The kernels are those of `optim`, which need no memory and cannot fail.
         changes: what becomes real with it, and the calls of a device that belong to it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -69,6 +68,8 @@ def _digest(key: Any) -> str:
         if isinstance(value, OpDef):
             return value.name
         return tuple(map(plain, value)) if isinstance(value, tuple) and type(value) is tuple else value
+
+    import hashlib
 
     return hashlib.blake2b(repr(plain(key)).encode(), digest_size=12).hexdigest()
 

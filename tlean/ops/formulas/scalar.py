@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
-from statistics import NormalDist
+from numbers import Integral, Rational
 from typing import Any
 
 
@@ -32,12 +31,17 @@ def ieee(
     return wrapped
 
 
+def is_fraction(x: Any) -> bool:
+    """Whether a number is an exact one that may lie between the integers. Such a number comes with its class: none is imported here."""
+    return isinstance(x, Rational) and not isinstance(x, Integral)
+
+
 def rounding(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A function of `math` that rounds, on floats (infinities, NaN and the sign of zero are kept) and on Fractions."""
 
     def wrapped(x: Any) -> Any:
-        if isinstance(x, Fraction):
-            return Fraction(function(x))
+        if is_fraction(x):
+            return type(x)(function(x))
         return math.copysign(float(function(x)), x) if math.isfinite(x) else x
 
     return wrapped
@@ -45,14 +49,14 @@ def rounding(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def fmod(a: Any, b: Any) -> Any:
     """The remainder of a/b with the sign of a."""
-    if isinstance(a, Fraction) or isinstance(b, Fraction):
-        return a - b * math.trunc(Fraction(a) / b)
+    if is_fraction(a) or is_fraction(b):
+        return a - b * math.trunc(a / b)
     return math.nan if b == 0 or math.isinf(a) else math.fmod(a, b)
 
 
 def copysign(a: Any, b: Any) -> Any:
     """|a| with the sign of b."""
-    if isinstance(a, Fraction) or isinstance(b, Fraction):
+    if is_fraction(a) or is_fraction(b):
         return abs(a) if b >= 0 else -abs(a)
     return math.copysign(a, b)
 
@@ -84,6 +88,8 @@ def ndtri(p: float) -> float:
     """The argument whose normal distribution function is p."""
     if not 0 < p < 1:
         return -math.inf if p == 0 else math.inf if p == 1 else math.nan
+    from statistics import NormalDist
+
     return NormalDist().inv_cdf(p)
 
 
