@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from . import array_api, data, nn, solvers, stats, testing, train
     from . import backends as backends
     from .custom import custom_op
+    from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import interp
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
@@ -105,10 +106,12 @@ __all__ = [
     "cond",
     "cuda",
     "custom_op",
+    "custom_root",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fixed_point",
     "fori_loop",
     "get_num_threads",
     "grad",
@@ -117,6 +120,7 @@ __all__ = [
     "hvp",
     "hvp_inputs",
     "hvp_params",
+    "implicit_argmin",
     "interp",
     "jacfwd",
     "jacrev",
@@ -154,6 +158,7 @@ _LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "n
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
+_LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 

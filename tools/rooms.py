@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("session", "tape"),
     ("autodiff", "backends", "dispatch", "loops"),
     ("arrays", "data", "functions", "linalg"),
-    ("array_api", "interpolation", "nn", "random", "stats"),
+    ("array_api", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
     ("tlean",),
     ("cli",),

@@ -20,9 +20,7 @@ DESCENT, SLOPE = 1e-4, 0.9
 TRIALS = 30
 
 
-def lbfgs(
-    f: Callable[..., Any], x0: Any, *args: Any, tol: float | None = None, max_steps: int = 500, history: int = 10
-) -> Solution:
+def lbfgs(f: Callable[..., Any], x0: Any, *args: Any, tol: float | None = None, max_steps: int = 500, history: int = 10) -> Solution:
     """The minimum of f(x, *args) over x, by L-BFGS with a line search for the weak Wolfe conditions: one compiled program.
 
     The derivative of x by `args`, and by what f captures, is that of the minimum itself, by the implicit function theorem: it solves with
@@ -46,12 +44,15 @@ def lbfgs(
     whole("lbfgs: max_steps", max_steps, 1)
 
     def record(program: Any, x0: Any, args: tuple[Any, ...]) -> Solution:
-        unknowns = Unknowns("lbfgs", x0)
+        unknowns = Unknowns("lbfgs", program, x0, args)
         enough = tolerance("lbfgs", tol, unknowns.dtype, (1e-4, 1e-8))
 
         of_vector = unknowns.function(f, args)
-        x, _, steps, converged = _minimise(of_vector, unknowns.vector, enough, max_steps, history)
-        x = minimum_at(of_vector, x)
+
+        def solve(f: Callable[[Any], Any], x: Any) -> Any:
+            return _minimise(f, x, enough, max_steps, history)
+
+        x, (steps, converged) = minimum_at(of_vector, unknowns.vector, solve)
         return Solution(unknowns.tree(x), of_vector(x), steps, converged)
 
     return called("lbfgs", (f,), record, x0, args)
@@ -133,5 +134,5 @@ def _minimise(f: Callable[[Any], Any], x: Any, enough: float, most: int, history
     value, g = both(x)
     none = F.zeros((history, n), dtype=dtype)
     begin = (x, value, g, none, none, F.zeros((history,), dtype=dtype), 0, F.equal(F.sum(0.0 * g), 0.0))
-    x, value, g, _, _, _, steps, _ = while_loop(go_on, step, begin)
-    return x, value, steps, F.less_equal(largest(g), enough)
+    x, _, g, _, _, _, steps, _ = while_loop(go_on, step, begin)
+    return x, (steps, F.less_equal(largest(g), enough))

@@ -64,15 +64,17 @@ def _least_squares(name: str, f: Callable[..., Any], x0: Any, args: Any, tol: An
     whole(f"{name}: max_steps", most, 1)
 
     def record(program: Any, x0: Any, args: tuple[Any, ...]) -> Solution:
-        unknowns = Unknowns(name, x0)
+        unknowns = Unknowns(name, program, x0, args)
         enough = tolerance(name, tol, unknowns.dtype, (1e-5, 1e-10))
 
         residual = unknowns.function(f, args, vectors=True)
-        if damping is None:
-            x, _, steps, converged = _undamped(residual, unknowns.vector, enough, most)
-        else:
-            x, _, steps, converged = _damped(residual, unknowns.vector, enough, most, damping)
-        x = minimum_at(lambda x: _half(residual(x)), x)
+
+        def solve(_: Any, x: Any) -> Any:
+            if damping is None:
+                return _undamped(residual, x, enough, most)
+            return _damped(residual, x, enough, most, damping)
+
+        x, (steps, converged) = minimum_at(lambda x: _half(residual(x)), unknowns.vector, solve)
         return Solution(unknowns.tree(x), _half(residual(x)), steps, converged)
 
     return called(name, (f,), record, x0, args)
@@ -124,8 +126,8 @@ def _damped(residual: Callable[[Any], Any], x: Any, enough: float, most: int, da
     scale = F.maximum(F.diagonal(a), 1e-30)
     one = F.ones_like(g[0])
     begin = (x, first, a, g, scale, damping * one, 2.0 * one, 0, _small(g, F.diagonal(a), first, enough))
-    x, r, _, _, _, _, _, steps, done = while_loop(go_on, step, begin)
-    return x, 0.5 * dot(r, r), steps, done
+    x, _, _, _, _, _, _, steps, done = while_loop(go_on, step, begin)
+    return x, (steps, done)
 
 
 def _undamped(residual: Callable[[Any], Any], x: Any, enough: float, most: int) -> Any:
@@ -158,5 +160,5 @@ def _undamped(residual: Callable[[Any], Any], x: Any, enough: float, most: int) 
         return F.where(stuck, x, point), F.where(stuck, r, made), k + 1, done, F.logical_or(small, narrow)
 
     never = F.less(dot(first, first), -1.0)
-    x, r, steps, _, converged = while_loop(go_on, step, (x, first, 0, never, never))
-    return x, 0.5 * dot(r, r), steps, converged
+    x, _, steps, _, converged = while_loop(go_on, step, (x, first, 0, never, never))
+    return x, (steps, converged)

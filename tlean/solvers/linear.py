@@ -80,7 +80,7 @@ def gmres(product: Product, b: Any, start: Any, tol: float, restart: int, most: 
             w = w - again @ basis
             size = F.sqrt(dot(w, w))
             # A basis that is complete: what is left is rounding.
-            complete = F.less(size, 1e-14 * F.sqrt(dot(h, h)))
+            complete = F.less_equal(size, 1e-14 * F.sqrt(dot(h, h)))
             row = F.where(complete, 0.0, w / F.where(complete, 1.0, size))
             column = (h + again).at[j + 1].set(F.where(complete, 0.0, size))
             return basis.at[j + 1].set(row), projected.at[j].set(column)

@@ -46,7 +46,7 @@ def odeint(
         args: trees of further arguments.
         method: "dopri5", steps of order 5 whose lengths follow the error; "rodas4", the same of order 4 for stiff systems, where each step
             solves with the Jacobian; "rk4" and "implicit_euler", steps of a fixed length, the latter for stiff systems.
-        rtol, atol: the error that a step may have: `atol + rtol * |y|`; None is 1e-7 and 1e-9, in float32 1e-4 and 1e-6. Not of fixed steps.
+        rtol, atol: the error that a step may have: `atol + rtol * |y|`; None is 1e-7 and 1e-9, in float32 1e-4 and 1e-6.
         steps: so many steps of a fixed length between two times.
         max_steps: the most steps of changing length between two times; with it there are derivatives of any order, and a reverse sweep
             takes the memory of so many steps. None: as many as it takes, and first derivatives in reverse mode.
@@ -68,10 +68,8 @@ def odeint(
             raise OptionError(f"odeint: {name} must be a positive number, got {value!r}")
 
     def record(program: Any, y0: Any, ts: Any, args: tuple[Any, ...]) -> Any:
-        # Plain numbers among the first states take the dtype of the times.
-        leaves, structure = tree.flatten(y0)
-        *leaves, ts = floats(*leaves, ts)
-        unknowns = Unknowns("odeint", tree.unflatten(structure, leaves))
+        unknowns = Unknowns("odeint", program, y0, (ts, args))
+        _, ts = floats(unknowns.vector, ts)
         if len(ts.shape) != 1 or ts.shape[0] < 1:
             raise ShapeError(f"odeint: ts must be a vector of times, got shape {tuple(ts.shape)}")
         direction = F.where(F.less(ts[-1], ts[0]), -1.0, 1.0) if ts.shape[0] > 1 else F.ones_like(ts[0])
@@ -143,9 +141,12 @@ def _implicit_euler(field: Field, t: Any, y: Any, h: Any) -> Any:
         d = -factored(jacfwd(residual)(z))(residual(z))
         return z + d, d, k + 1
 
-    first = -factored(jacfwd(residual)(y))(residual(y))
-    z, _, _ = while_loop(go_on, step, (y + first, first, 1))
-    return root_at(residual, z)
+    def solve(_: Any, y: Any) -> Any:
+        first = -factored(jacfwd(residual)(y))(residual(y))
+        z, _, steps = while_loop(go_on, step, (y + first, first, 1))
+        return z, steps
+
+    return root_at(residual, y, solve)[0]
 
 
 def _first_step(field: Field, t: Any, y: Any, slope: Any, size: Callable[[Any, Any], Any], order: int) -> Any:

@@ -48,21 +48,29 @@ def newton_krylov(
         raise OptionError(f"newton_krylov: linear must be 'gmres' or 'cg', got {linear!r}")
 
     def record(program: Any, x0: Any, args: tuple[Any, ...]) -> Solution:
-        unknowns = Unknowns("newton_krylov", x0)
+        unknowns = Unknowns("newton_krylov", program, x0, args)
         enough = tolerance("newton_krylov", tol, unknowns.dtype, (1e-5, 1e-10))
 
         residual = unknowns.function(f, args, vectors=True)
-        x, value, steps, converged = _newton(residual, unknowns.vector, enough, max_steps, linear, restart)
-        x = root_at(residual, x)
-        return Solution(unknowns.tree(x), value, steps, converged)
+
+        count = tuple(residual(unknowns.vector).shape)
+        if count != tuple(unknowns.vector.shape):
+            raise ShapeError(
+                f"newton_krylov: f must have as many equations as x has unknowns, got {count[0]} and {unknowns.vector.shape[0]}"
+            )
+
+        def solve(residual: Callable[[Any], Any], x: Any) -> Any:
+            return _newton(residual, x, enough, max_steps, linear, restart)
+
+        x, (steps, converged) = root_at(residual, unknowns.vector, solve)
+        made = residual(x)
+        return Solution(unknowns.tree(x), F.sqrt(dot(made, made)), steps, converged)
 
     return called("newton_krylov", (f,), record, x0, args)
 
 
 def _newton(residual: Callable[[Any], Any], x: Any, enough: float, most: int, linear: str, restart: int) -> Any:
     first = residual(x)
-    if tuple(first.shape) != tuple(x.shape):
-        raise ShapeError(f"newton_krylov: f must have as many equations as unknowns, got {first.shape[0]} and {x.shape[0]}")
     limit = enough * enough * int(x.shape[0])
 
     def go_on(carry: Any) -> Any:
@@ -98,5 +106,4 @@ def _newton(residual: Callable[[Any], Any], x: Any, enough: float, most: int, li
         return following, made, k + 1, F.less(halved, 40)
 
     x, r, steps, _ = while_loop(go_on, step, (x, first, 0, F.greater(dot(first, first), -1.0)))
-    mean = dot(r, r) / int(x.shape[0])
-    return x, F.sqrt(dot(r, r)), steps, F.less_equal(mean, enough * enough)
+    return x, (steps, F.less_equal(dot(r, r), limit))

@@ -10,6 +10,8 @@ from .. import functions as F
 from .. import tree
 from ..dtypes import FLOATS
 from ..errors import DTypeError, OptionError
+from ..loops.bodies import leaf
+from ..programs.running import backend_itself
 from ..stats.values import floats
 
 
@@ -34,19 +36,23 @@ class Unknowns:
 
     Args:
         name: of the solver, for messages.
-        guess: the tree.
+        program: the running one.
+        guess: the tree; plain numbers in it take the dtype of its arrays and of those beside it.
+        beside: a tree of further arguments.
 
     Raises: DTypeError for a leaf that is not of floats; OptionError for a tree without leaves.
     """
 
-    def __init__(self, name: str, guess: Any) -> None:
+    def __init__(self, name: str, program: Any, guess: Any, beside: Any = None) -> None:
         leaves, self.structure = tree.flatten(guess)
         if not leaves:
             raise OptionError(f"{name}: there must be an unknown, got {guess!r}")
         wrong = [str(x.dtype) for x in leaves if hasattr(x, "dtype") and str(x.dtype) not in FLOATS]
         if wrong:
             raise DTypeError(f"{name}: unknowns must be floats, got {', '.join(wrong)}")
-        leaves = floats(*leaves)
+        others = [x for x in tree.flatten(beside)[0] if str(getattr(x, "dtype", "")) in FLOATS]
+        ops = backend_itself(program)
+        leaves = [leaf(ops, x) for x in floats(*leaves, *others)[: len(leaves)]]
         self.dtype = str(leaves[0].dtype)
         self.shapes = [tuple(x.shape) for x in leaves]
         self.vector = flat(leaves)
