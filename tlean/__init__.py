@@ -52,11 +52,11 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, stats, testing, train
+    from . import array_api, data, nn, solvers, stats, testing, train
     from . import backends as backends
     from .custom import custom_op
-    from .interpolation import interp
     from .implicit import custom_root, fixed_point, implicit_argmin
+    from .interpolation import interp
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
@@ -120,7 +120,8 @@ __all__ = [
     "hvp",
     "hvp_inputs",
     "hvp_params",
-    "implicit_argmin", "interp",
+    "implicit_argmin",
+    "interp",
     "jacfwd",
     "jacrev",
     "jit",
@@ -140,6 +141,7 @@ __all__ = [
     "scan",
     "seed",
     "set_num_threads",
+    "solvers",
     "stats",
     "switch",
     "testing",
@@ -152,7 +154,7 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "stats", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "solvers", "stats", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}

@@ -43,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("autodiff", "backends", "dispatch", "loops"),
     ("arrays", "data", "functions", "linalg"),
     ("array_api", "implicit", "interpolation", "nn", "random", "stats"),
-    ("testing", "train"),
+    ("solvers", "testing", "train"),
     ("tlean",),
     ("cli",),
     ("__main__",),

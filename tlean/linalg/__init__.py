@@ -3,6 +3,9 @@
 Matrices are the last two axes of an array; those before are a batch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ..functions import linalg_cholesky as cholesky
 from ..functions import linalg_cholesky_solve as cholesky_solve
 from ..functions import linalg_cond as cond
@@ -27,11 +30,16 @@ from ..functions import linalg_svd as svd
 from ..functions import linalg_svdvals as svdvals
 from ..functions import linalg_vecdot as vecdot
 
+if TYPE_CHECKING:
+    from ..solvers.systems import conjugate_gradient, custom_linear_solve
+
 __all__ = [
     "cholesky",
     "cholesky_solve",
     "cond",
+    "conjugate_gradient",
     "cross",
+    "custom_linear_solve",
     "det",
     "eigh",
     "eigvalsh",
@@ -52,3 +60,17 @@ __all__ = [
     "svdvals",
     "vecdot",
 ]
+
+# Solvers, which are imported when they are first named.
+_LATER = dict.fromkeys(("conjugate_gradient", "custom_linear_solve"), "tlean.solvers.systems")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'tlean.linalg' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

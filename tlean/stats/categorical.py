@@ -26,7 +26,7 @@ def logpmf(k: Any, logits: Any) -> Any:
     shape = np.broadcast_shapes(tuple(scores.shape)[:-1], np.shape(k) if not hasattr(k, "shape") else tuple(k.shape))
     if tuple(scores.shape)[:-1] != shape:
         scores = F.broadcast_to(scores, (*shape, classes))
-    # Every entry has an index of its own in the scores as one vector.
+    # The place of each entry in the scores as one vector.
     first = np.arange(0, math.prod(shape) * classes, classes).reshape(shape)
     inside = F.logical_and(F.greater_equal(k, 0), F.less(k, classes))
     return within(inside, F.take(F.reshape(scores, (-1,)), F.where(inside, k, 0) + first))

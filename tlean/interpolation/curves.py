@@ -1,4 +1,4 @@
-"""Curves through points: straight lines and cubic splines."""
+"""`interp`: straight lines and cubic splines through points."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from . import functions as F
-from .arguments import is_reference
-from .errors import OptionError, ShapeError
-from .loops import scan
+from .. import functions as F
+from ..arguments import is_reference
+from ..errors import OptionError, ShapeError
+from ..loops import scan
 
 METHODS = ("linear", "natural", "not-a-knot")
 

@@ -1,0 +1,5 @@
+"""Curves through points: straight lines and cubic splines."""
+
+from .curves import interp
+
+__all__ = ["interp"]
