@@ -9,7 +9,7 @@ checking alone do not. The rules:
 
 - rooms import from their own layer and those below (`LAYERS`); there is no circle of rooms or of files;
 - `_core` imports nothing of the other rooms, and they may import it from `CORE_FROM` on; `NO_KERNELS` see no kernels;
-- at most `MOST_LAZY` imports inside functions, each with its reason in `LAZY`; optional packages do not count;
+- at most `MOST_LAZY` imports inside functions, each with its reason in `LAZY`; optional packages and what is long to import do not count;
 - at most 20 files a folder, 500 lines a file and 80 lines a function, tests and tools included.
 """
 
@@ -62,6 +62,8 @@ LAZY: dict[tuple[str, str], str] = {
 MOST_LAZY = 5
 #: Packages that are optional: importing them inside functions is how they stay so.
 OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
+#: Modules of Python's own that few programs need and that take longer to import than any module of the library: the same.
+LATE = ("hashlib", "shutil", "statistics", "subprocess")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 
@@ -170,7 +172,7 @@ def wrong_layers(imports: Iterable[Import], layers: tuple[tuple[str, ...], ...] 
 def lazy_imports(imports: Iterable[Import]) -> tuple[list[Import], list[Import]]:
     """Imports inside functions: (those that count, those of optional packages)."""
     lazy = [i for i in imports if i.lazy and i.other != COMPUTED]
-    optional = [i for i in lazy if i.other.split(".")[0] in OPTIONAL]
+    optional = [i for i in lazy if i.other.split(".")[0] in OPTIONAL + LATE]
     return [i for i in lazy if i not in optional], optional
 
 
@@ -252,7 +254,7 @@ def report(imports: list[Import]) -> tuple[str, int]:
     packages = [module_name(p) for p in sources() if p.endswith("__init__.py")]
     within = [c for c in circles(package_edges(imports, packages)) if len({room(p) for p in c}) == 1]
     notes: dict[str, list[str]] = {
-        "Optional packages, imported inside functions": list(map(str, optional)),
+        "Optional packages and what is long to import, imported inside functions": list(map(str, optional)),
         "Imports of a computed name, which are not followed": [str(i) for i in imports if i.other == COMPUTED],
         "Circles of packages inside a room": [", ".join(c) for c in within],
     }

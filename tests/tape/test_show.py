@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.tape import show
 from tlean.tape.drawing import draw
 from tlean.tape.show import gradient_norms, nodes, to_dot
 

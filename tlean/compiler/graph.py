@@ -20,7 +20,6 @@ from tlean.dtypes import ANY, FLOATS, TRUTH
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 
-
 #: What calls make, by record, specs, options as they are written, and the program's dtype: a long program repeats few of them.
 _CALLS = Cache(4096)
 

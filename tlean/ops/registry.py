@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ..arguments import each
+from ..arguments import each, parameters
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
@@ -323,7 +323,7 @@ def defop(
         rules: Any = Rules(cls.__doc__, **{r: getattr(cls, r, None) for r in _RULES})
         if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
-        inputs, options_names, variadic = _parameters(rules.shape)
+        inputs, options_names, variadic = parameters(rules.shape)
         _OPS[name] = op = OpDef(
             name=name,
             inputs=inputs,
@@ -353,19 +353,6 @@ def defop(
         return op
 
     return register
-
-
-def _parameters(shape: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    # The inputs and the options that a rule names, and whether its inputs are any number. A plain function's are read off its code:
-    # `inspect.signature` of every record is a twentieth of the time that the library takes to import.
-    code = getattr(shape, "__code__", None)
-    if code is None or hasattr(shape, "__signature__") or hasattr(shape, "__wrapped__"):
-        parameters = inspect.signature(shape).parameters.values()
-        inputs = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL))
-        return inputs, tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY), any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    names, positional, keywords = code.co_varnames, code.co_argcount, code.co_argcount + code.co_kwonlyargcount
-    variadic = bool(code.co_flags & inspect.CO_VARARGS)
-    return names[:positional] + ((names[keywords],) if variadic else ()), names[positional:keywords], variadic
 
 
 class Rules:
