@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, solvers, stats, testing, train
+    from . import array_api, data, nn, scipy, solvers, stats, testing, train
     from . import backends as backends
     from .custom import custom_op
     from .implicit import custom_root, fixed_point, implicit_argmin
@@ -139,6 +139,7 @@ __all__ = [
     "require_grad",
     "save",
     "scan",
+    "scipy",
     "seed",
     "set_num_threads",
     "solvers",
@@ -154,7 +155,7 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "solvers", "stats", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "scipy", "solvers", "stats", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}

@@ -37,6 +37,7 @@ PUBLIC = (
     "tlean.data",
     "tlean.nn",
     "tlean.optim",
+    "tlean.scipy",
     "tlean.solvers",
     "tlean.testing",
     "tlean.train",

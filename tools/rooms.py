@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "data", "functions", "linalg"),
     ("array_api", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
+    ("scipy",),
     ("tlean",),
     ("cli",),
     ("__main__",),
@@ -61,7 +62,7 @@ LAZY: dict[tuple[str, str], str] = {
 }
 MOST_LAZY = 5
 #: Packages that are optional: importing them inside functions is how they stay so.
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 
