@@ -39,6 +39,7 @@ PUBLIC = (
     "tlean.optim",
     "tlean.scipy",
     "tlean.solvers",
+    "tlean.sparse",
     "tlean.testing",
     "tlean.train",
     "tlean.train.tapem",

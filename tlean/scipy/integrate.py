@@ -11,8 +11,9 @@ from tlean import tree
 from tlean.autodiff import jacfwd
 from tlean.errors import OptionError
 from tlean.solvers.vectors import flat
+from tlean.sparse.host import scipy
 
-from .vectors import Vector, as_tuple, called, scipy
+from .vectors import Vector, as_tuple, called
 
 #: Methods that use the Jacobian.
 IMPLICIT = ("Radau", "BDF", "LSODA")

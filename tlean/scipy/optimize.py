@@ -9,8 +9,9 @@ import numpy as np
 
 from tlean.autodiff import hessian, hvp, jacfwd, jacrev, value_and_grad
 from tlean.errors import OptionError
+from tlean.sparse.host import scipy
 
-from .vectors import Vector, as_tuple, called, scipy
+from .vectors import Vector, as_tuple, called
 
 #: Methods of `minimize` that use no derivative, products with the Hessian, and the Hessian itself.
 WITHOUT = ("nelder-mead", "powell", "cobyla", "cobyqa")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,6 @@ from tlean import tree
 from tlean.errors import DTypeError, OptionError
 from tlean.programs.jit import jit
 from tlean.solvers.vectors import Layout, flat
-
-
-def scipy(module: str) -> Any:
-    """A module of SciPy.
-
-    Args:
-        module: its name after `scipy`.
-
-    Raises: OptionError where SciPy is not installed.
-    """
-    try:
-        return import_module(f"scipy.{module}")
-    except ImportError as error:
-        raise OptionError("tl.scipy needs SciPy: pip install 'tlean[scipy]'") from error
 
 
 class Vector(Layout):
