@@ -52,9 +52,9 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, solvers, stats, testing, train
+    from . import array_api, data, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
-    from .custom import custom_op
+    from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import interp
     from .nn.examples import per_sample_grad
@@ -105,8 +105,10 @@ __all__ = [
     "compile_scalar",
     "cond",
     "cuda",
+    "custom_jvp",
     "custom_op",
     "custom_root",
+    "custom_vjp",
     "data",
     "defop",
     "dense_to_dict",
@@ -139,9 +141,11 @@ __all__ = [
     "require_grad",
     "save",
     "scan",
+    "scipy",
     "seed",
     "set_num_threads",
     "solvers",
+    "sparse",
     "stats",
     "switch",
     "testing",
@@ -154,8 +158,11 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "solvers", "stats", "testing", "train")}
-_LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER = {
+    name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
+}
+_LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
+_LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")

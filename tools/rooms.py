@@ -37,13 +37,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compiler",),
     ("cuda", "interpreters"),
     ("devices",),
-    ("custom", "param", "programs"),
+    ("param", "programs"),
     ("optim",),
     ("session", "tape"),
     ("autodiff", "backends", "dispatch", "loops"),
     ("arrays", "data", "functions", "linalg"),
-    ("array_api", "implicit", "interpolation", "nn", "random", "stats"),
+    ("array_api", "custom", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
+    ("sparse",),
+    ("scipy",),
     ("tlean",),
     ("cli",),
     ("__main__",),
@@ -64,6 +66,7 @@ MOST_LAZY = 5
 OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
 #: Modules of Python's own that few programs need and that take longer to import than any module of the library: the same.
 LATE = ("hashlib", "shutil", "statistics", "subprocess")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 

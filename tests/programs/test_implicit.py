@@ -31,7 +31,7 @@ def dense(w, x):
 
 
 def conjugate_gradients(g, y):
-    """Of the normal equations; the loop would have no second derivative of its own."""
+    """Of the normal equations; the loop has no second derivative."""
     _, back = tl.vjp(g, y)
 
     def step(c):

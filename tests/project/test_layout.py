@@ -101,7 +101,7 @@ def test_examples_use_the_public_api() -> None:
     assert not [str(i) for i in used if i.other.startswith("tlean.") and "._" in i.other]
 
 
-@pytest.mark.parametrize("absent", ["pycuda", "torch", "matplotlib", "sklearn", "safetensors", "tqdm"])
+@pytest.mark.parametrize("absent", ["pycuda", "torch", "matplotlib", "sklearn", "safetensors", "tqdm", "scipy"])
 def test_import_needs_numpy_alone(absent: str) -> None:
     program = f"import sys; import tlean; sys.exit({absent!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

@@ -32,6 +32,7 @@ from ..functions import linalg_vecdot as vecdot
 
 if TYPE_CHECKING:
     from ..solvers.systems import conjugate_gradient, custom_linear_solve
+    from ..sparse.solving import sparse_solve
 
 __all__ = [
     "cholesky",
@@ -56,6 +57,7 @@ __all__ = [
     "slogdet",
     "solve",
     "solve_triangular",
+    "sparse_solve",
     "svd",
     "svdvals",
     "vecdot",
@@ -63,6 +65,7 @@ __all__ = [
 
 # Solvers, which are imported when they are first named.
 _LATER = dict.fromkeys(("conjugate_gradient", "custom_linear_solve"), "tlean.solvers.systems")
+_LATER |= {"sparse_solve": "tlean.sparse.solving"}
 
 
 def __getattr__(name: str) -> Any:

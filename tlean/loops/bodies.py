@@ -48,6 +48,14 @@ class BodyGraph(Graph):
     def _no_seed(self) -> GraphRef:
         raise OptionError(f"{self._name}: a random op in the body of a loop needs its own seed; draw the numbers before the loop, as xs")
 
+    def source(self, value: int) -> Any:
+        """What an input was captured as: a reference of a program around this, an array, or a parameter.
+
+        Args:
+            value: the input.
+        """
+        return next(source for source, made in self._seen.values() if made.id == value)
+
     def beside(self) -> BodyGraph:
         """Another body of the same loop."""
         return BodyGraph(self._name, self._program)

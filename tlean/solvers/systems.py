@@ -57,7 +57,7 @@ def conjugate_gradient(
         product: A times a tree like b, a function; or A as a matrix, dense or `tl.sparse.CSR`.
         b: the right-hand side, a tree.
         x0: the first guess; None is 0.
-        tol: the norm of what is left of b, as a share of its own; None is 1e-10, in float32 1e-5.
+        tol: the norm of b − A x, as a share of that of b; None is 1e-10, in float32 1e-5.
         max_steps: the most steps; None is ten times the number of unknowns.
         preconditioner: times a tree: about the inverse of A, symmetric and positive definite too.
 

@@ -31,31 +31,17 @@ class Solution(NamedTuple):
     converged: Any
 
 
-class Unknowns:
-    """A tree of unknowns as one vector, and back.
+class Layout:
+    """A tree of arrays as one vector.
 
     Args:
-        name: of the solver, for messages.
-        program: the running one.
-        guess: the tree; plain numbers in it take the dtype of its arrays and of those beside it.
-        beside: a tree of further arguments.
-
-    Raises: DTypeError for a leaf that is not of floats; OptionError for a tree without leaves.
+        structure: of the tree.
+        shapes: of its leaves.
     """
 
-    def __init__(self, name: str, program: Any, guess: Any, beside: Any = None) -> None:
-        leaves, self.structure = tree.flatten(guess)
-        if not leaves:
-            raise OptionError(f"{name}: there must be an unknown, got {guess!r}")
-        wrong = [str(x.dtype) for x in leaves if hasattr(x, "dtype") and str(x.dtype) not in FLOATS]
-        if wrong:
-            raise DTypeError(f"{name}: unknowns must be floats, got {', '.join(wrong)}")
-        others = [x for x in tree.flatten(beside)[0] if str(getattr(x, "dtype", "")) in FLOATS]
-        ops = backend_itself(program)
-        leaves = [leaf(ops, x) for x in floats(*leaves, *others)[: len(leaves)]]
-        self.dtype = str(leaves[0].dtype)
-        self.shapes = [tuple(x.shape) for x in leaves]
-        self.vector = flat(leaves)
+    def __init__(self, structure: tree.Structure, shapes: Any) -> None:
+        self.structure = structure
+        self.shapes = [tuple(s) for s in shapes]
 
     def tree(self, vector: Any) -> Any:
         """The tree of a vector."""
@@ -82,6 +68,33 @@ class Unknowns:
             return flat(tree.flatten(made)[0]) if vectors else made
 
         return of_vector
+
+
+class Unknowns(Layout):
+    """A tree of unknowns as one vector, and back.
+
+    Args:
+        name: of the solver, for messages.
+        program: the running one.
+        guess: the tree; plain numbers in it take the dtype of its arrays and of those beside it.
+        beside: a tree of further arguments.
+
+    Raises: DTypeError for a leaf that is not of floats; OptionError for a tree without leaves.
+    """
+
+    def __init__(self, name: str, program: Any, guess: Any, beside: Any = None) -> None:
+        leaves, structure = tree.flatten(guess)
+        if not leaves:
+            raise OptionError(f"{name}: there must be an unknown, got {guess!r}")
+        wrong = [str(x.dtype) for x in leaves if hasattr(x, "dtype") and str(x.dtype) not in FLOATS]
+        if wrong:
+            raise DTypeError(f"{name}: unknowns must be floats, got {', '.join(wrong)}")
+        others = [x for x in tree.flatten(beside)[0] if str(getattr(x, "dtype", "")) in FLOATS]
+        ops = backend_itself(program)
+        leaves = [leaf(ops, x) for x in floats(*leaves, *others)[: len(leaves)]]
+        self.dtype = str(leaves[0].dtype)
+        super().__init__(structure, [x.shape for x in leaves])
+        self.vector = flat(leaves)
 
 
 def flat(leaves: Any) -> Any:

@@ -1,0 +1,55 @@
+"""`scipy.integrate`: differential equations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tlean import tree
+from tlean.autodiff import jacfwd
+from tlean.errors import OptionError
+from tlean.solvers.vectors import flat
+from tlean.sparse.host import scipy
+
+from .vectors import Vector, as_tuple, called
+
+#: Methods that use the Jacobian.
+IMPLICIT = ("Radau", "BDF", "LSODA")
+
+
+def solve_ivp(f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45", args: Any = (), **options: Any) -> Any:
+    """`scipy.integrate.solve_ivp` of a program; the implicit methods get its compiled Jacobian.
+
+    Args:
+        f: `f(t, y, *args)` returns dy/dt, a tree like y.
+        t_span: the first time and the last.
+        y0: the first state, a tree.
+        method: as in SciPy.
+        args: a tuple of further arguments, or one.
+        options: SciPy's further arguments (`t_eval`, `rtol`, `atol`, `dense_output`, …).
+
+    Returns: SciPy's result, `y` being `(unknowns, times)` as there; `states` is the same as a tree like y0, with the times as first axis.
+    Raises: OptionError for a Jacobian among the options, and where SciPy is not installed; DTypeError for a state that is no number.
+
+    Example:
+        >>> found = tl.scipy.solve_ivp(lambda t, y: {"x": -1e4 * y["x"]}, (0.0, 1.0), {"x": 1.0}, method="Radau")
+        >>> found.success
+        True
+    """
+    if "jac" in options:
+        raise OptionError("solve_ivp: derivatives are those of the program, got jac")
+    vector, given = Vector("solve_ivp", y0), as_tuple(args)
+
+    def program(t: Any, y: Any, *args: Any) -> Any:
+        return flat(tree.flatten(f(t, vector.tree(y), *args))[0])
+
+    value = called(program)
+    if method in IMPLICIT:
+        jacobian = called(jacfwd(program, argnums=1))
+        options["jac"] = lambda t, y: jacobian(np.float64(t), y, *given)
+    found = scipy("integrate").solve_ivp(lambda t, y: value(np.float64(t), y, *given), t_span, vector.start, method=method, **options)
+    states = [vector.back(column) for column in found.y.T]
+    found.states = tree.map(lambda *leaves: np.stack(leaves), *states) if states else None
+    return found

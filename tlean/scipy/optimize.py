@@ -1,0 +1,120 @@
+"""`scipy.optimize`: minima, roots and least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tlean.autodiff import hessian, hvp, jacfwd, jacrev, value_and_grad
+from tlean.errors import OptionError
+from tlean.sparse.host import scipy
+
+from .vectors import Vector, as_tuple, called
+
+#: Methods of `minimize` that use no derivative, products with the Hessian, and the Hessian itself.
+WITHOUT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
+MATRICES = ("dogleg", "trust-exact")
+
+
+def _refuse(name: str, options: dict[str, Any], *names: str) -> None:
+    wrong = [n for n in names if n in options]
+    if wrong:
+        raise OptionError(f"{name}: derivatives are those of the program, got {', '.join(wrong)}")
+
+
+def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None = None, **options: Any) -> Any:
+    """`scipy.optimize.minimize` of a program: SciPy gets its compiled gradient and, where the method uses them, products with its Hessian.
+
+    Args:
+        f: `f(x, *args)` returns a number.
+        x0: the first guess, a tree.
+        args: a tuple of further arguments, or one.
+        method: as in SciPy; None is BFGS, or what bounds and constraints ask for.
+        options: SciPy's further arguments (`bounds`, `constraints`, `tol`, `options`, `callback`), for vectors of all unknowns in a row.
+
+    Returns: SciPy's result, with `x` a tree like x0.
+    Raises: OptionError for derivatives among the options, and where SciPy is not installed; DTypeError for a guess that is no number.
+
+    Example:
+        >>> found = tl.scipy.minimize(lambda p: (p["a"] - 1.0) ** 2 + p["b"] ** 2, {"a": 3.0, "b": 4.0}, method="L-BFGS-B")
+        >>> found.x["a"].round(6)
+        1.0
+    """
+    _refuse("minimize", options, "jac", "hess", "hessp")
+    vector, given = Vector("minimize", x0), as_tuple(args)
+    program = vector.scalar(f)
+    kind = method.lower() if isinstance(method, str) else method
+    if kind in WITHOUT:
+        value = called(program)
+        found = scipy("optimize").minimize(lambda x: float(value(x, *given)), vector.start, method=method, **options)
+        found.x = vector.back(found.x)
+        return found
+    both = value_and_grad(program)
+
+    def with_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, g = both(x, *given)
+        return value.item(), np.array(g)
+
+    if kind in PRODUCTS:
+        product = called(lambda x, v, *args: hvp(lambda x: program(x, *args), (x,), (v,))[0])
+        options["hessp"] = lambda x, v: product(x, np.asarray(v, dtype=np.float64).reshape(-1), *given)
+    elif kind in MATRICES:
+        matrix = called(hessian(program))
+        options["hess"] = lambda x: matrix(x, *given)
+    found = scipy("optimize").minimize(with_gradient, vector.start, jac=True, method=method, **options)
+    found.x = vector.back(found.x)
+    return found
+
+
+def _with_jacobian(vector: Vector, f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    program = vector.vectors(f)
+    value = called(program)
+    count = value(vector.start, *args).shape[0]
+    jacobian = called((jacfwd if vector.start.shape[0] <= count else jacrev)(program))
+    return (lambda x: value(x, *args)), (lambda x: jacobian(x, *args))
+
+
+def root(f: Callable[..., Any], x0: Any, args: Any = (), method: str = "hybr", **options: Any) -> Any:
+    """`scipy.optimize.root` of a program; the methods "hybr" and "lm" get its compiled Jacobian.
+
+    Args:
+        f: `f(x, *args)` returns as many equations as x has unknowns, a tree.
+        x0: the first guess, a tree.
+        args: a tuple of further arguments, or one.
+        method: as in SciPy.
+        options: SciPy's further arguments (`tol`, `options`, `callback`).
+
+    Returns: SciPy's result, with `x` a tree like x0.
+    Raises: OptionError for a Jacobian among the options, and where SciPy is not installed; DTypeError for a guess that is no number.
+    """
+    _refuse("root", options, "jac")
+    vector = Vector("root", x0)
+    value, jacobian = _with_jacobian(vector, f, as_tuple(args))
+    if str(method).lower() in ("hybr", "lm"):
+        options["jac"] = jacobian
+    found = scipy("optimize").root(value, vector.start, method=method, **options)
+    found.x = vector.back(found.x)
+    return found
+
+
+def least_squares(f: Callable[..., Any], x0: Any, args: Any = (), **options: Any) -> Any:
+    """`scipy.optimize.least_squares` of a program, with its compiled Jacobian.
+
+    Args:
+        f: `f(x, *args)` returns residuals, a tree.
+        x0: the first guess, a tree.
+        args: a tuple of further arguments, or one.
+        options: SciPy's further arguments (`bounds`, `method`, `loss`, `ftol`, …), for vectors of all unknowns in a row.
+
+    Returns: SciPy's result, with `x` a tree like x0.
+    Raises: OptionError for a Jacobian among the options, and where SciPy is not installed; DTypeError for a guess that is no number.
+    """
+    _refuse("least_squares", options, "jac")
+    vector = Vector("least_squares", x0)
+    value, jacobian = _with_jacobian(vector, f, as_tuple(args))
+    found = scipy("optimize").least_squares(value, vector.start, jac=jacobian, **options)
+    found.x = vector.back(found.x)
+    return found

@@ -1,0 +1,72 @@
+"""Where the entries of a sparse matrix are: rows, columns, and the order of the transpose."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import OptionError, ShapeError
+
+
+class Pattern:
+    """The places of the entries of a matrix, row by row; equal where the places are.
+
+    Args:
+        indices: the column of each entry.
+        indptr: where each row begins among them, and where the last one ends.
+        shape: rows and columns.
+
+    Raises: ShapeError, OptionError for arrays that describe no such matrix.
+    """
+
+    def __init__(self, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.indices = np.array(indices, dtype=np.int64)
+        self.indptr = np.array(indptr, dtype=np.int64)
+        self.indices.flags.writeable = self.indptr.flags.writeable = False
+        if self.indices.ndim != 1 or self.indptr.shape != (self.shape[0] + 1,):
+            raise ShapeError(f"CSR: indptr must have {self.shape[0] + 1} entries for {self.shape[0]} rows, got shape {self.indptr.shape}")
+        ends = self.indptr[0] == 0 and self.indptr[-1] == self.indices.size and bool((np.diff(self.indptr) >= 0).all())
+        if not ends:
+            raise OptionError(f"CSR: indptr must go up from 0 to the number of entries, {self.indices.size}")
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < self.shape[1]):
+            raise OptionError(f"CSR: columns must be from 0 to {self.shape[1] - 1}, got {self.indices.min()} to {self.indices.max()}")
+        self._key = hashlib.sha256(self.indptr.tobytes() + self.indices.tobytes()).digest(), self.shape
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.shape[0]} × {self.shape[1]}, {self.count} entries)"
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return int(self.indices.size)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The row of each entry."""
+        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        rows.flags.writeable = False
+        return rows
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The entries in the order of the transpose."""
+        order = np.lexsort((self.rows, self.indices))
+        order.flags.writeable = False
+        return order
+
+    @cached_property
+    def transposed(self) -> Pattern:
+        """The pattern of the transpose."""
+        starts = np.zeros(self.shape[1] + 1, dtype=np.int64)
+        np.cumsum(np.bincount(self.indices, minlength=self.shape[1]), out=starts[1:])
+        return Pattern(self.rows[self.order], starts, (self.shape[1], self.shape[0]))
