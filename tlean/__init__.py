@@ -54,6 +54,8 @@ from .tape.tape import Node, Tape, dense_to_dict, require_grad
 if TYPE_CHECKING:
     from . import array_api, data, nn, testing, train
     from . import backends as backends
+    from .autodiff.laplacian import laplacian
+    from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .nn.examples import per_sample_grad
@@ -124,8 +126,10 @@ __all__ = [
     "implicit_argmin",
     "jacfwd",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
+    "laplacian",
     "linalg",
     "linearize",
     "nn",
@@ -155,6 +159,7 @@ __all__ = [
 _LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
