@@ -54,6 +54,8 @@ from .tape.tape import Node, Tape, dense_to_dict, require_grad
 if TYPE_CHECKING:
     from . import array_api, data, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
+    from .autodiff.laplacian import laplacian
+    from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import interp
@@ -126,8 +128,10 @@ __all__ = [
     "interp",
     "jacfwd",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
+    "laplacian",
     "linalg",
     "linearize",
     "nn",
@@ -164,6 +168,7 @@ _LATER = {
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
+_LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
