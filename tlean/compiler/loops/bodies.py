@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tlean._core.eager.instance import options_key
@@ -16,6 +17,9 @@ from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
 from ..graph import Graph, GraphNode, GraphRef
+
+#: No sum goes on from what is there.
+NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
 
 #: Loops that are kept, by what they are.
 _LOOPS = Cache(1_024)
@@ -91,6 +95,8 @@ class Loop:
         self.code: dict[Any, Any] = {}
         #: Loops derived from this one, by what they are.
         self.derived: dict[Any, Any] = {}
+        #: The first input whose cotangent is a sum over steps, which can go on from a total that is there; None where there is none.
+        self.adds_from: int | None = None
 
     def programs(self) -> list[Graph]:
         """The programs that are lowered for it, one for each body."""
@@ -137,13 +143,21 @@ class Loop:
         graph.inputs, graph.outputs = list(range(len(self.specs))), [len(self.specs)]
         return dynamic_op(self.title, graph, decompose)
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+    def pulled(
+        self,
+        graph: Graph,
+        node: GraphNode,
+        gs: Sequence[GraphRef | None],
+        needs: Sequence[bool],
+        totals: Mapping[int, GraphRef] = NO_TOTALS,
+    ) -> Sequence[GraphRef | None]:
         """Append the vector-Jacobian product of a node of this loop; the node may give way to another that makes more.
 
         Args:
             graph: the node's.
             gs: a cotangent for each output, or None.
             needs: which inputs' cotangents are wanted.
+            totals: by input, what the sums over steps go on from (see `adds_from`).
 
         Returns: a cotangent for each input, or None.
         """
@@ -207,7 +221,9 @@ def moving(graph: Graph, nodes: Iterable[GraphNode], sources: Iterable[int]) -> 
     return found
 
 
-def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Collection[int], own: Collection[int]) -> Any:
+def split(
+    graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Collection[int], own: Collection[int], again: bool = False
+) -> Any:
     """The sweep back of a differentiated body, apart from the way forward.
 
     Args:
@@ -216,6 +232,7 @@ def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Col
         late: the values that depend on cotangents.
         fixed: those that are the same at each step.
         own: the inputs of the sweep.
+        again: whether the sweep runs the whole way forward again.
 
     Returns: the nodes of the sweep, and the values of the way forward that it reads.
     """
@@ -226,7 +243,7 @@ def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Col
             continue
         # What costs next to nothing is made again: another shape, a number spread over an array, what is the same at each step.
         same = node.record.loop is None and all(i is None or i in fixed for i in node.inputs)
-        if same or node.record.view or node.record.spreads or any(v in late for v in node.outputs):
+        if again or same or node.record.view or node.record.spreads or any(v in late for v in node.outputs):
             taken.append(node)
             live.update(i for i in node.inputs if i is not None)
     made = {v for n in taken for v in n.outputs}

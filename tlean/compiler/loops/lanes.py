@@ -64,7 +64,7 @@ def _scan(call: Call, loop: Scan) -> list[GraphRef]:
     body = _with_lanes(body, own, [*flags[:n], *own[n:]], call.size)
     inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
     inputs = [_turned(ops, x) if n <= k < n + m and call.batched[k] else x for k, x in enumerate(inputs)]
-    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse), inputs)
+    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse, loop.sweep), inputs)
     result = []
     for k, y in enumerate(made):
         if k < n:
@@ -77,7 +77,7 @@ def _scan(call: Call, loop: Scan) -> list[GraphRef]:
 def _switch(call: Call, loop: Switch) -> list[GraphRef]:
     bodies = [call.through(b, call.batched[1:]) for b in loop.bodies]
     wanted = [any(own[k] for _, own in bodies) for k in range(len(loop.outs))]
-    record = switch_record([_with_lanes(b, own, wanted, call.size) for b, own in bodies])
+    record = switch_record([_with_lanes(b, own, wanted, call.size) for b, own in bodies], loop.title)
     made = _recorded(call, record, call.inputs)
     return [y if w else _spread(call.ops, y, call.size) for y, w in zip(made, wanted, strict=True)]
 
