@@ -91,7 +91,7 @@ def recorded(name: str, functions: Sequence[Callable[..., Any]], program: Any, i
     graphs: list[BodyGraph] = []
     results: list[tuple[list[Any], Any]] = []
     for f in functions:
-        graph = BodyGraph(name, program)
+        graph = graphs[-1].beside() if graphs else BodyGraph(name, program)
         args = tree.unflatten(structure, [graph.arg(spec_of(r)) for r in refs])
         results.append(tree.flatten(f(graph, *args)))
         graphs.append(graph)
@@ -99,6 +99,10 @@ def recorded(name: str, functions: Sequence[Callable[..., Any]], program: Any, i
     made_structure = results[0][1]
     if not outputs[0]:
         return tree.unflatten(made_structure, [])
+    for graph in graphs:
+        if graph.step is not None:
+            # There is one step.
+            graph.constants[graph.step.id] = as_tensor(0, "int64")
     inputs, bodies = together(graphs, outputs, refs)
     record = switch_record(bodies, "checkpoint" if name == "checkpoint" else "switch")
     made = ops.apply(record, (index, *inputs), {})

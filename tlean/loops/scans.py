@@ -151,12 +151,18 @@ def recorded(
     if not outputs:
         return args[0], tree.unflatten(loop.y_structure, [])
     n = len(loop.init)
-    inputs, (body,) = together([loop.graph], [outputs], [*loop.init, *loop.xs], n + len(xs))
+    graph, stacks = loop.graph, list(loop.xs)
+    if graph.step is not None:
+        # Random ops read the number of the step, which is one more input.
+        graph.inputs.insert(n + len(xs), graph.step.id)
+        numbers = np.arange(steps, dtype=np.int64)
+        stacks.append(ops._own_constant(numbers[::-1].copy() if reverse else numbers))
+    inputs, (body,) = together([graph], [outputs], [*loop.init, *stacks], n + len(stacks))
     if unroll:
-        done = scan_record(body, n, len(xs), steps, reverse).rules.decompose(ops, *inputs)
+        done = scan_record(body, n, len(stacks), steps, reverse).rules.decompose(ops, *inputs)
         done = done if isinstance(done, tuple) else (done,)
     else:
-        done = Blocks(body, n, len(xs), steps, reverse, lengths).applied(ops, inputs)
+        done = Blocks(body, n, len(stacks), steps, reverse, lengths).applied(ops, inputs)
     return tree.unflatten(loop.structure, list(done[:n])), tree.unflatten(loop.y_structure, list(done[n:]))
 
 
@@ -183,8 +189,8 @@ def body_of(name: str, function: Callable[..., Any], program: Any, args: tuple[A
     stacks, x_structure = tree.flatten(args[1])
     weak = [type(x) in (int, float) for x in firsts]
     init, xs = [leaf(ops, x) for x in firsts], [leaf(ops, x) for x in stacks]
+    graph = BodyGraph(name, program)
     while True:
-        graph = BodyGraph(name, program)
         carry = [graph.arg(spec_of(r)) for r in init]
         x = [graph.arg(Spec(s.shape[1:], s.dtype)) for s in (spec_of(r) for r in xs)]
         made = function(graph, tree.unflatten(structure, carry), tree.unflatten(x_structure, x))
@@ -194,6 +200,8 @@ def body_of(name: str, function: Callable[..., Any], program: Any, args: tuple[A
         wider = _wider(init, after, weak)
         if not wider:
             break
+        graph = graph.beside()
+        graph.draws.count = 0
         # Plain numbers that a body makes wider ones of are such numbers from the beginning.
         for k, dtype in wider.items():
             init[k], weak[k] = ops._own_constant(as_tensor(firsts[k], dtype)), False
