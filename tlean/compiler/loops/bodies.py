@@ -17,6 +17,7 @@ from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
 from ..graph import Graph, GraphNode, GraphRef
+from ..target import WRITES
 
 #: No sum goes on from what is there.
 NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
@@ -44,10 +45,40 @@ def part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int], nodes: Seq
 
 def with_states(body: Graph, carries: int) -> Graph:
     """A body whose carries are states, which a step updates in place where nothing reads the old ones afterwards."""
+    return in_states(body, range(carries), body.outputs[carries:])
+
+
+def in_states(body: Graph, carries: Sequence[int], outputs: Sequence[int | None]) -> Graph:
+    """A body of which some carries are states.
+
+    Args:
+        body: the body.
+        carries: their numbers.
+        outputs: the values that it has left as outputs.
+    """
     made = part(body, body.inputs, body.outputs)  # type: ignore[arg-type]
-    made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in range(carries)]  # type: ignore[misc]
-    made.outputs = body.outputs[carries:]
+    made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in carries]  # type: ignore[misc]
+    made.outputs = list(outputs)
+    made.nodes = _readers_first(made)
     return made
+
+
+def writer_of(body: Graph, carry: int) -> GraphNode | None:
+    """The node that makes a carry's new value by writing a part of the old one, if one does."""
+    value = body.outputs[carry]
+    node = next((n for n in body.nodes if value in n.outputs), None)
+    return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
+
+
+def _readers_first(body: Graph) -> list[GraphNode]:
+    # What writes a part of a state comes behind what reads the state as it was.
+    writers = {n.inputs[0]: n for n in body.nodes if n.record.kernel in WRITES and n.inputs[0] in {b for _, b, _ in body.states}}
+    after = {b: moving(body, body.nodes, n.outputs) for b, n in writers.items()}
+    late = {v for values in after.values() for v in values}
+    extra: dict[int, list[GraphNode]] = {}
+    for before, node in writers.items():
+        extra[node.outputs[0]] = [n for n in body.nodes if before in n.inputs and n is not node and late.isdisjoint(n.outputs)]
+    return ordered(body.nodes, extra) if extra else body.nodes
 
 
 def structure(graph: Graph) -> tuple[Any, ...]:
@@ -258,8 +289,13 @@ def replaced(graph: Graph, node: GraphNode, record: OpDef, outputs: Sequence[int
     return made
 
 
-def ordered(nodes: Sequence[GraphNode]) -> list[GraphNode]:
-    """The nodes with each behind those that it reads, else in the order that they have."""
+def ordered(nodes: Sequence[GraphNode], extra: Mapping[int, Sequence[GraphNode]] = MappingProxyType({})) -> list[GraphNode]:
+    """The nodes with each behind those that it reads, else in the order that they have.
+
+    Args:
+        nodes: in any order.
+        extra: by the first output of a node, others that it comes behind.
+    """
     makers = {v: n for n in nodes for v in n.outputs}
     result: list[GraphNode] = []
     begun: set[int] = set()
@@ -268,6 +304,7 @@ def ordered(nodes: Sequence[GraphNode]) -> list[GraphNode]:
         while todo:
             node = todo[-1]
             before = [makers[i] for i in node.inputs if i in makers and makers[i].outputs[0] not in begun]
+            before += [n for n in extra.get(node.outputs[0], ()) if n.outputs[0] not in begun]
             if node.outputs[0] in begun:
                 todo.pop()
             elif before:

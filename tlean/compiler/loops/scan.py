@@ -15,11 +15,11 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import NO_TOTALS, Loop, moving, or_zeros, part, record_of, replaced, split, superseded
+from .bodies import NO_TOTALS, Loop, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
 from .products import gradient_terms
 
-#: How a carry goes on: it never changes; in two buffers that swap.
-HELD, BUFFERED = -2, -1
+#: How a carry goes on: a part of it is written, in its one buffer; it never changes; in two buffers that swap.
+WRITTEN, HELD, BUFFERED = -3, -2, -1
 
 #: What the sweep of a step has: values that are stored; these, and sums that go on within the step; such sums, and nothing but what the
 #: step was given, of which it computes the rest again.
@@ -63,15 +63,16 @@ class Scan(Loop):
         return self.length * super().flops()
 
     def programs(self) -> list[Graph]:
-        body, n = self.body, self.carries
-        made = [v for v, way in zip(body.outputs, self.ways(), strict=False) if way == BUFFERED]
-        return [part(body, body.inputs, [*made, *body.outputs[n:]])]  # type: ignore[arg-type, list-item]
+        body, n, ways = self.body, self.carries, self.ways()
+        made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
+        return [in_states(body, [k for k in range(n) if ways[k] == WRITTEN], [*made, *body.outputs[n:]])]
 
     def ways(self) -> list[int]:
-        """How each carry goes on: HELD, BUFFERED, or the number of the stacked output that it is."""
+        """How each carry goes on: WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is."""
         body, n = self.body, self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
-        return [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
+        ways = [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
+        return [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs
