@@ -7,6 +7,10 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 TORCH := $(VENV)/.torch
+# JAX needs a later Python than tlean: the benchmarks' JAX side and the nests' oracle are processes in a separate environment, which is set up
+# with the first Python that is late enough, or with the one named here.
+JAX := .venv-jax/.installed
+JAX_PYTHON ?= $(PYTHON) python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
 SOURCES := setup.py $(shell find tlean/_core tlean/ops tools/codegen -not -path '*/_generated/*' \
@@ -16,8 +20,8 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops tools/codegen -not -path 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-isa kernels accuracy \
-	docs cases fuzz faults asan tsan mutants parity clean distclean
+.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-compiled bench-isa kernels accuracy \
+	docs cases nests fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -26,12 +30,14 @@ help:
 	@echo "make lint       ruff, cython-lint, mypy; the rules of rooms, sizes, clones, words and docstrings (tools/)"
 	@echo "make docs       write the tables of docs/ from the registry, and the picture of the rooms"
 	@echo "make format     let ruff format the Python"
-	@echo "make bench      measure tlean against PyTorch (installs PyTorch into .venv) and write benchmarks/*.md"
+	@echo "make bench      measure tlean against PyTorch and JAX (installed into .venv and .venv-jax) and write benchmarks/*.md"
+	@echo "make bench-compiled  a part of it: compiled programs and rows with a bound; ARGS=\"--family loops --threads 1\""
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
 	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
 	@echo "make cases      20,000 calls drawn at random beside NumPy: broadcasting, dtypes, axes, indices; values, gradients, bits"
+	@echo "make nests      2,000 nests of transformations and loops drawn at random beside JAX: values and three derivatives"
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
 	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
 	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch"
@@ -57,6 +63,15 @@ $(BUILT): $(SOURCES) | $(INSTALLED)
 $(TORCH): | $(INSTALLED)
 	@$(PY) -c "import torch" 2>/dev/null || $(PIP) ".[bench]" --no-build-isolation
 	@touch $(TORCH)
+
+$(JAX):
+	@for python in $(JAX_PYTHON); do \
+	    if $$python -c "import sys; sys.exit(sys.version_info < (3, 12))" >/dev/null 2>&1; then \
+	        echo "installing JAX into .venv-jax"; \
+	        $$python -m venv .venv-jax && .venv-jax/bin/python -m pip install --disable-pip-version-check --quiet "jax>=0.12" numpy scipy \
+	            && touch $(JAX); exit; \
+	    fi; \
+	done; echo "JAX 0.12 needs Python 3.12 or later, and none was found: going on without JAX (name one: make $(MAKECMDGOALS) JAX_PYTHON=FILE)"
 
 venv: $(INSTALLED)
 
@@ -94,13 +109,16 @@ format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: build $(TORCH)
+bench: build $(TORCH) $(JAX)
 	$(PY) benchmarks/harness.py --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)
-	$(PY) benchmarks/compiled.py --markdown benchmarks/RESULTS.md
+	$(PY) benchmarks/compiled.py --json out/compiled.json --markdown benchmarks/RESULTS.md
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md
 
 bench-quick: build $(TORCH)
 	$(PY) benchmarks/harness.py --quick $(ARGS)
+
+bench-compiled: build $(TORCH) $(JAX)
+	$(PY) benchmarks/compiled.py --json out/compiled.json --keep --markdown benchmarks/RESULTS.md $(ARGS)
 
 bench-isa: build $(TORCH)
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md $(ARGS)
@@ -113,6 +131,9 @@ accuracy: $(INSTALLED)
 
 cases: build
 	TLEAN_EXAMPLES=$${TLEAN_EXAMPLES:-20000} $(PY) -m pytest tests/arrays/test_against_numpy.py $(ARGS)
+
+nests: build $(JAX)
+	$(PY) -m tests.nests --nests 2000 $(ARGS)
 
 fuzz: build
 	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)
@@ -141,4 +162,4 @@ clean:
 	rm -f $(BUILT)
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-jax

@@ -1,292 +1,191 @@
-"""Measures tlean's compiled path against PyTorch (eager and torch.compile) and JAX (jit), row by row.
+"""Measures tlean's compiled path against PyTorch (eager and torch.compile), JAX (jit) and NumPy, and the rows that have a bound.
 
     python benchmarks/compiled.py --rows 'mlp|cnn' --markdown out/compiled.md
+    python benchmarks/compiled.py --family loops --threads 1 --json out/compiled.json --keep
 
 As in harness.py each library runs in a separate process on the same arrays, they take turns on every row, each time in another order, and
-a ratio is the median over the turns. Libraries that are not installed, and rows that one cannot run, are left out and named. It also
-measures how long tlean takes to compile programs of 1,000 and 10,000 nodes, and what memory a step needs.
+a ratio is the median over the turns. All are bound to the same cores. JAX runs in the Python of .venv-jax, which `make bench` sets up.
+Libraries that are not installed, and rows that one cannot run, are left out and named. It also measures how long tlean takes to compile
+programs of 1,000 and 10,000 nodes, and what memory a step needs.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib.util
 import json
-import os
 import re
-import statistics
-import subprocess
 import sys
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report.measures import time_text
+from measuring.pinned import PACKAGES, Beside, Side, cores, python_of, work
+from report.compiled import SIDES, alone, line, page
+from report.measures import spread
 from report.page import write_part
 from report.summary import environment
-from rows.compiled import CompiledRow, all_rows, build_jax, build_ours, build_torch
-from worker import calls_for, digest, seconds_per_call
+from rows.compiled import all_rows
+from rows.libraries import CompiledRow
 
-SIDES = {"tlean": "tlean", "torch": "PyTorch eager", "inductor": "torch.compile", "jax": "jax.jit"}
-PACKAGES = {"tlean": "tlean", "torch": "torch", "inductor": "torch", "jax": "jax"}
-SAMPLE_SECONDS = 0.02
-MIN_TURNS = 7
+MIN_TURNS, FEW_TURNS = 7, 3
+#: How many processes time the first call of a row.
+FIRSTS = 3
 TOLERANCE = 2e-3
+#: Rows that take longer, all sides together, take fewer turns.
+LONG_TURN = 1.0
 
 
-class Side:
-    """A process that holds one library."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        limits = {"OMP_NUM_THREADS": str(threads), "TLEAN_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"}
-        if threads == 1:
-            limits["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        command = [sys.executable, __file__, "--worker", name, "--threads", str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | limits)
-
-    def ask(self, **request: Any) -> Any:
-        """One request and its answer. Raises: RuntimeError with the worker's words where it failed."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the process ended")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer["value"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def work(name: str, threads: int) -> None:
-    """The worker's loop: build a row, calibrate, time."""
-    answers, sys.stdout = sys.stdout, sys.stderr
-    if name in ("torch", "inductor"):
-        import torch
-
-        torch.set_num_threads(threads)
-    builders = {
-        "tlean": build_ours,
-        "torch": lambda row: build_torch(row, False),
-        "inductor": lambda row: build_torch(row, True),
-        "jax": build_jax,
+def summary(samples: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians of every side, and the ratios of tlean's time to it with their intervals."""
+    ratios = {name: spread(samples["tlean"], times) for name, times in samples.items() if "tlean" in samples and name != "tlean"}
+    return {
+        "seconds": {name: float(np.median(times)) for name, times in samples.items()},
+        "ratio": {name: found[0] for name, found in ratios.items()},
+        "interval": {name: found[1:] for name, found in ratios.items()},
+        "turns": len(next(iter(samples.values()), [])),
     }
-    rows = {row.name: row for row in all_rows()}
-    gc.disable()
-    timed: Any = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if "build" in request:
-                timed = None
-                gc.collect()
-                timed = builders[name](rows[request["build"]])
-                first = timed()
-                value: Any = digest(list(first) if isinstance(first, tuple | list) else first)
-            elif "extra" in request:
-                value = {"compile": compile_seconds, "memory": peak_bytes}[request["extra"]](*request["arguments"])
-            elif "calibrate" in request:
-                value = calls_for(timed, SAMPLE_SECONDS)
-            else:
-                value = seconds_per_call(timed, request["time"])
-            print(json.dumps({"value": value}), file=answers, flush=True)
-        except Exception as error:
-            print(
-                json.dumps({"error": f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"}),
-                file=answers,
-                flush=True,
-            )
 
 
-# tlean alone -------------------------------------------------------------------------------------------------------------------
-
-
-def compile_seconds(nodes: int) -> list[float]:
-    """Processor time to trace and plan a program of so many nodes, a few times."""
-    import tlean as tl
-
-    def program(ops: Any, w: Any, x: Any) -> Any:
-        h = x
-        for k in range(nodes - 1):
-            apply = (ops.tanh, lambda h: ops.linear(w, None, h), lambda h: ops.mul(h, x), lambda h: ops.scale(h, 0.5))[k % 4]
-            h = apply(h)
-        return ops.sum(h)
-
-    found = []
-    for _ in range(3):
-        begun = time.process_time()
-        compiled = tl.compile_scalar(program, [(8, 8), (8,)])
-        assert len(compiled.plan) > 0
-        found.append(time.process_time() - begun)
-    return found
-
-
-def peak_bytes(row: str, backend: str) -> int:
-    """Bytes that a step needs on top of what is there between steps."""
-    import tlean as tl
-    from tlean._core.arena import memory_stats, reset_peak
-
-    chosen: CompiledRow = next(r for r in all_rows() if r.name == row)
-    arrays = chosen.arrays(np.random.default_rng(0))
-    inputs = arrays[chosen.params :]
-    specs = [tl.Spec(a.shape, "int64") if a.dtype.kind == "i" else a.shape for a in inputs]
-    trainer = tl.ScalarTrainer(tl.Options(backend=backend), arrays[: chosen.params], specs, chosen.ours)
-    trainer.step(0.0, *inputs)
-    reset_peak()
-    before = memory_stats()["live"]
-    trainer.step(0.0, *inputs)
-    return memory_stats()["peak"] - before
-
-
-# The page ----------------------------------------------------------------------------------------------------------------------
-
-TITLE = "# The compiled path"
-METHOD = f"""\
-{TITLE}
-
-Written by `benchmarks/compiled.py`; the rows are in `benchmarks/compiled_rows.py`. float32. Each library runs in a separate process on
-the same arrays; they take turns, {SAMPLE_SECONDS * 1e3:.0f} ms of calls a turn, at least {MIN_TURNS} turns. A row is timed only for those
-that computed the same. A ratio is tlean's time over the other's, the median over the turns: **below 1 tlean is faster**. `step` is a whole
-training step (SGD); `hvp` a Hessian-vector product in all parameters; the chains are all gradients of a value.
-"""
-
-
-def where(about: dict[str, str]) -> str:
-    """When and on what it was measured."""
-    threads = f"{about['threads']} thread{'s' if about['threads'] != '1' else ''}"
-    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    versions = ", ".join(f"{k} {about[k]}" for k in ("python", "numpy", "torch", "jax", "tlean") if k in about)
-    return f"{about['date']} · {about['processor']} · {threads} · load average at the end {load} · {versions}"
-
-
-# The driver ----------------------------------------------------------------------------------------------------------------------
-
-
-def measure(row: str, sides: dict[str, Side], budget: float) -> dict[str, Any]:
+def measure(row: CompiledRow, sides: dict[str, Any], budget: float) -> dict[str, Any]:
     """Medians of every side and of the paired ratios tlean / side; sides that fail are named with their words."""
-    result: dict[str, Any] = {"row": row, "seconds": {}, "ratio": {}, "failed": {}}
+    result: dict[str, Any] = {"row": row.name, "failed": {}}
+    chosen = {name: side for name, side in sides.items() if name in row.programs()}
+    if row.base is not None and "tlean" in sides:
+        chosen["base"] = Beside(sides["tlean"])
     running: dict[str, int] = {}
     expected = None
-    for name, side in sides.items():
+    for name, side in chosen.items():
         try:
-            found = np.array(side.ask(build=row))
+            found = np.array(side.ask(build=row.name))
             expected = found if expected is None else expected
-            if found.shape != expected.shape or not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * np.abs(expected).max()):
+            if row.same and name != "base" and not alike(found, expected):
                 raise RuntimeError("it computed something else")
             running[name] = side.ask(calibrate=True)
         except RuntimeError as error:
             result["failed"][name] = str(error)
     samples: dict[str, list[float]] = {name: [] for name in running}
-    spent, turn = 0.0, 0
-    while running and (spent < budget or turn < MIN_TURNS):
+    spent, turn, most = 0.0, 0, MIN_TURNS
+    while running and (spent < budget or turn < most):
         names = list(running)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            samples[name].append(sides[name].ask(time=running[name]))
+            samples[name].append(chosen[name].ask(time=running[name]))
             spent += samples[name][-1] * running[name]
         turn += 1
-    for name, times in samples.items():
-        result["seconds"][name] = statistics.median(times)
-        if "tlean" in samples:
-            result["ratio"][name] = statistics.median(a / b for a, b in zip(samples["tlean"], times, strict=True))
-    return result | {"turns": turn}
+        most = MIN_TURNS if spent < LONG_TURN * turn else FEW_TURNS
+    if "tlean" in running and any(bound.of == "memory" for bound in row.bounds):
+        result["bytes"] = chosen["tlean"].ask(extra="call", arguments=[])
+    return result | summary(samples)
 
 
-def cells(result: dict[str, Any], sides: list[str]) -> list[str]:
-    """A result as the cells of a table's row: tlean's time, then each other's time and the ratio."""
-    texts = [result["row"]]
-    for name in sides:
-        if name not in result["seconds"]:
-            texts.append("–")
-        elif name == "tlean":
-            texts.append(time_text(result["seconds"][name]))
-        else:
-            texts.append(f"{time_text(result['seconds'][name])} · {result['ratio'].get(name, float('nan')):.2f}")
-    # The best of the others is the one that tlean's ratio to is largest.
-    best = max((r for n, r in result["ratio"].items() if n != "tlean"), default=None)
-    return [*texts, "–" if best is None else f"{best:.2f}"]
+def alike(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether two sides computed the same."""
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * np.abs(expected).max(initial=0))
 
 
-def table(results: list[dict[str, Any]], sides: list[str]) -> list[str]:
-    """The results as Markdown."""
-    head = ["row", *(SIDES[n] if n == "tlean" else f"{SIDES[n]} · ratio" for n in sides), "ratio to the best"]
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(cells(r, sides))} |" for r in results)]
+def firsts(rows: list[CompiledRow], names: list[str], threads: int) -> list[dict[str, Any]]:
+    """The first calls of rows: each in so many processes, which have loaded their library and compiled a small program before."""
+    chosen = [name for name in names if name != "inductor" and any(name in row.programs() for row in rows)]
+    samples: dict[str, dict[str, list[float]]] = {row.name: {name: [] for name in chosen if name in row.programs()} for row in rows}
+    failed: dict[str, dict[str, str]] = {row.name: {} for row in rows}
+    for _ in range(FIRSTS if rows else 0):
+        for name in chosen:
+            side = Side(name, threads)
+            side.ask(build=WARM)
+            for row in rows:
+                if name in row.programs() and name not in failed[row.name]:
+                    try:
+                        samples[row.name][name].append(side.ask(first=row.name))
+                    except RuntimeError as error:
+                        failed[row.name][name] = str(error)
+                        del samples[row.name][name]
+            side.close()
+    return [{"row": row.name, "failed": failed[row.name]} | summary(samples[row.name]) for row in rows]
 
 
-def alone(side: Side) -> list[str]:
-    """What is measured of tlean alone: compile times, and the memory of a step."""
-    small, large = (statistics.median(side.ask(extra="compile", arguments=[n])) for n in (1000, 10000))
-    eager, compiled = (side.ask(extra="memory", arguments=["cnn_step_N128", b]) for b in ("eager", "compiled"))
-    return [
-        f"Compiling: {small * 1e3:.0f} ms for 1,000 nodes, {large * 1e3:.0f} ms for 10,000 ({large / small:.1f} times).",
-        "",
-        f"Memory of a CNN step at batch 128: eager {eager / 1e6:.1f} MB, compiled {compiled / 1e6:.1f} MB ({compiled / eager:.2f}).",
-    ]
+#: What a process has compiled before a first call is timed.
+WARM = "layers_4_16_1_grad"
 
 
-def measured(rows: list[str], names: list[str], threads: int, budget: float) -> tuple[list[dict[str, Any]], list[str]]:
-    """The results of every row with so many threads for every library, and what is measured of tlean alone."""
+def measured(rows: list[CompiledRow], names: list[str], threads: int, budget: float) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The results of every row with so many threads for every library, and the libraries' versions."""
     sides = {n: Side(n, threads) for n in names}
+    versions = {PACKAGES[n]: side.ask(version=True) for n, side in sides.items()}
     results = []
     for row in rows:
-        results.append(measure(row, sides, budget))
-        print("".join(f"{c:>24}" for c in cells(results[-1], names)), flush=True)
-        for name, words in results[-1]["failed"].items():
-            print(f"    {SIDES[name]}: {words}", flush=True)
-    extra = alone(sides["tlean"]) if "tlean" in sides else []
+        if not row.first:
+            results.append(measure(row, sides, budget))
+            print(line(results[-1], row), flush=True)
+    if "tlean" in sides and threads == 1 and any(row.family == "networks" for row in rows):
+        versions["alone"] = "\n".join(alone(sides["tlean"]))
     for side in sides.values():
         side.close()
-    return results, extra
+    by_name = {row.name: row for row in rows}
+    for found in firsts([row for row in rows if row.first], names, threads):
+        results.append(found)
+        print(line(found, by_name[found["row"]]), flush=True)
+    return results, versions
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """What may be asked for."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", default="", metavar="REGEX", help="only rows whose name it matches")
+    p.add_argument("--family", default="", metavar="REGEX", help="only rows of families that it matches")
     p.add_argument("--sides", default=",".join(SIDES), help="libraries, with commas (default: %(default)s)")
     p.add_argument("--threads", default="1,2", metavar="LIST", help="threads of every library, a table for each (default: %(default)s)")
-    p.add_argument("--budget", type=float, default=1.0, help="seconds for a row, all sides together (default: %(default)s)")
+    p.add_argument("--budget", type=float, default=0.5, help="seconds for a row, all sides together (default: %(default)s)")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
-    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the table; in a page that has other parts, as its last part")
+    p.add_argument("--keep", action="store_true", help="keep the rows of FILE that are not measured now: part runs make one page")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables; in a page that has other parts, as one part")
     p.add_argument("--worker", choices=SIDES, help=argparse.SUPPRESS)
-    args = p.parse_args()
-    if args.worker:
-        work(args.worker, int(args.threads))
-        return
-    rows = [row.name for row in all_rows() if re.search(args.rows, row.name)]
-    if args.list:
-        print("\n".join(rows))
-        return
-    if not rows:
-        raise SystemExit(f"no row matches {args.rows!r}; --list shows their names")
-    wanted = args.sides.split(",")
-    names = [n for n in wanted if n in SIDES and importlib.util.find_spec(PACKAGES[n])]
+    p.add_argument("--cores", default="", help=argparse.SUPPRESS)
+    return p
+
+
+def installed(wanted: list[str]) -> list[str]:
+    """The sides that can run here; the others are named."""
+    names = [n for n in wanted if n in SIDES and python_of(n)]
     for n in wanted:
         if n not in names:
             print(f"{SIDES.get(n, n)} is not installed: left out", file=sys.stderr)
-    about = environment() | ({"jax": version("jax")} if "jax" in names else {})
-    tables: list[str] = []
-    results: list[dict[str, Any]] = []
-    extra: list[str] = []
-    for threads in args.threads.split(","):
+    return names
+
+
+def main() -> None:
+    args = arguments().parse_args()
+    if args.worker:
+        work(args.worker, int(args.threads), [int(n) for n in args.cores.split(",")])
+        return
+    rows = [row for row in all_rows() if re.search(args.rows, row.name) and re.search(args.family, row.family)]
+    if args.list:
+        print("\n".join(f"{row.family:20}{row.name}" for row in rows))
+        return
+    if not rows:
+        raise SystemExit(f"no row matches {args.rows!r} in {args.family!r}; --list shows their names")
+    names = installed(args.sides.split(","))
+    report: dict[str, Any] = {"environment": environment(), "results": [], "alone": ""}
+    if args.keep and args.json and args.json.exists():
+        report |= {k: v for k, v in json.loads(args.json.read_text()).items() if k != "environment"}
+    for threads in map(int, args.threads.split(",")):
+        if len(cores(threads)) < threads:
+            print(f"{threads} threads need as many cores, but this process may use {len(cores(threads))}: left out", file=sys.stderr)
+            continue
         print(f"threads: {threads}", flush=True)
-        found, more = measured(rows, names, int(threads), args.budget)
-        results += [r | {"threads": int(threads)} for r in found]
-        extra = extra or more
-        tables += [where(about | {"threads": threads}), "", *table(found, names), ""]
-    print("\n".join(extra))
+        # Rows with a bound are about one thread.
+        chosen = [row for row in rows if threads == 1 or row.family == "networks"]
+        found, versions = measured(chosen, names, threads, args.budget)
+        report["alone"] = versions.pop("alone", "") or report["alone"]
+        report["environment"] |= versions
+        new = [r | {"threads": threads, "date": report["environment"]["date"]} for r in found]
+        again = {(r["row"], threads) for r in new}
+        report["results"] = [r for r in report["results"] if (r["row"], r["threads"]) not in again] + new
+    print(report["alone"])
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"environment": about, "results": results}, indent=1))
+        args.json.write_text(json.dumps(report, indent=1))
     if args.markdown:
-        write_part(args.markdown, "\n".join([METHOD, *tables, *extra]))
+        write_part(args.markdown, page(report))
 
 
 if __name__ == "__main__":

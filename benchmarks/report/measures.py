@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from measuring.limits import Limits, limits_of
 from rows.base import Work
 
@@ -51,3 +52,11 @@ def share_of_limit(result: dict[str, Any], limits: dict[int, Limits]) -> float |
 def percent(share: float | None) -> str:
     """A share as a percentage: two digits below 1 %."""
     return "–" if share is None else f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
+
+
+def spread(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """The median of the paired ratios, and the interval that holds 95 % of the medians of resampled pairs."""
+    ratios = np.array(ours) / np.array(theirs)
+    draws = np.random.default_rng(0).integers(0, len(ratios), (1000, len(ratios)))
+    low, high = np.percentile(np.median(ratios[draws], axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), float(low), float(high)

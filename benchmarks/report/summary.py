@@ -10,12 +10,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from measuring.limits import Limits
 from rows import all_rows
 
 from report.beside import numpy_table, own_rate_table
-from report.measures import limits_in, percent, ratio_text, share_of_limit, table, thread_text, time_text
+from report.measures import limits_in, percent, ratio_text, share_of_limit, spread, table, thread_text, time_text
 from report.targets import targets_table
 
 SAMPLE_SECONDS = 0.01
@@ -53,11 +52,8 @@ def summary(samples: dict[str, list[float]]) -> dict[str, Any]:
     found: dict[str, Any] = {"pairs": len(samples["tlean"]), "tlean_s": statistics.median(samples["tlean"])}
     for side, name in (("torch", "ratio"), ("kept", "kept_ratio"), ("numpy", "numpy_ratio")):
         if side in samples:
-            ratios = np.array(samples["tlean"]) / np.array(samples[side])
-            draws = np.random.default_rng(0).integers(0, len(ratios), (1000, len(ratios)))
-            low, high = np.percentile(np.median(ratios[draws], axis=1), [2.5, 97.5])
-            found |= {f"{side}_s": statistics.median(samples[side]), name: float(np.median(ratios))}
-            found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+            ratio, low, high = spread(samples["tlean"], samples[side])
+            found |= {f"{side}_s": statistics.median(samples[side]), name: ratio, f"{name}_low": low, f"{name}_high": high}
     return found
 
 

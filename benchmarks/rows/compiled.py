@@ -6,30 +6,14 @@ A row has one builder for each library: it returns a function that does the work
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rows import loops
-from rows.broadcasting import norm_jax, norm_ours, norm_theirs, pairs_logsumexp_jax, pairs_logsumexp_ours, pairs_sum_jax, pairs_sum_ours
-from rows.training import CNN, LR, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
-
-Timed = Callable[[], Any]
-Program = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class CompiledRow:
-    """One measured thing: `kind` says what is done with the program, `arrays(rng)` gives parameters (the first `params`) and inputs."""
-
-    name: str
-    kind: str
-    arrays: Callable[[np.random.Generator], list[np.ndarray]]
-    params: int
-    ours: Program
-    torch: Program
-    jax: Program
+from rows import bounded
+from rows.bounded.loops import BATCH, TIME, WIDTH, lstm_jax, lstm_torch, sequence_arrays
+from rows.libraries import CompiledRow
+from rows.training import CNN, MLP, cnn_ours, cnn_theirs, mlp_ours, mlp_theirs
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -116,17 +100,6 @@ def _stack_jax(*xs: Any) -> Any:
 
 # A recurrence of 50 steps ------------------------------------------------------------------------------------------------------------
 
-TIME, WIDTH, BATCH = 50, 64, 16
-
-
-def _sequence(rng: np.random.Generator) -> list[np.ndarray]:
-    return [
-        *(_normal(rng, 4 * WIDTH, WIDTH) for _ in range(2)),
-        _normal(rng, 4 * WIDTH),
-        _normal(rng, TIME, BATCH, WIDTH),
-        _normal(rng, BATCH, WIDTH),
-    ]
-
 
 def _lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
     h = c = ops.const(np.zeros((BATCH, WIDTH)))
@@ -136,30 +109,6 @@ def _lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
         c = ops.add(ops.mul(ops.sigmoid(f), c), ops.mul(ops.sigmoid(i), ops.tanh(g)))
         h = ops.mul(ops.sigmoid(o), ops.tanh(c))
     return ops.mse_loss(h, target)
-
-
-def _lstm_torch(t: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
-    h = c = t.zeros(BATCH, WIDTH)
-    for x in xs.unbind(0):
-        i, f, o, g = (t.nn.functional.linear(x, w, b) + h @ u.T).chunk(4, 1)
-        c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
-        h = t.sigmoid(o) * t.tanh(c)
-    return t.nn.functional.mse_loss(h, target)
-
-
-def _lstm_jax(w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
-    import jax
-    import jax.numpy as jnp
-
-    def step(state: Any, x: Any) -> Any:
-        h, c = state
-        i, f, o, g = jnp.split(x @ w.T + b + h @ u.T, 4, axis=1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
-
-    zero = jnp.zeros((BATCH, WIDTH))
-    (h, _), _ = jax.lax.scan(step, (zero, zero), xs)
-    return jnp.mean((h - target) ** 2)
 
 
 # A transformer block -----------------------------------------------------------------------------------------------------------------
@@ -298,31 +247,6 @@ def _many_jax(*refs: Any) -> Any:
     return _many(jnp.mean, jnp.square, *refs)
 
 
-# What is broadcast and reduced again ------------------------------------------------------------------------------------------------
-
-
-def _broadcasting() -> list[CompiledRow]:
-    def norm(rng: np.random.Generator) -> list[np.ndarray]:
-        return [rng.standard_normal(s, dtype=np.float32) for s in ((4096, 1024), (1024,), (1024,))]
-
-    def pairs(rng: np.random.Generator) -> list[np.ndarray]:
-        return [rng.standard_normal(s, dtype=np.float32) for s in ((4096, 1), (1, 4096))]
-
-    return [
-        CompiledRow("layer_norm_by_hand_4096x1024", "grad", norm, 3, norm_ours, lambda t, *xs: norm_theirs(t, *xs), norm_jax),
-        CompiledRow("pairs_4096_sum", "grad", pairs, 2, pairs_sum_ours, lambda t, *xs: pairs_sum_jax(*xs), pairs_sum_jax),
-        CompiledRow(
-            "pairs_4096_logsumexp",
-            "grad",
-            pairs,
-            2,
-            pairs_logsumexp_ours,
-            lambda t, x, y: t.logsumexp(-((x - y) ** 2), 1).mean(),
-            pairs_logsumexp_jax,
-        ),
-    ]
-
-
 def _small_mlp(rng: np.random.Generator) -> list[np.ndarray]:
     weights = [_normal(rng, 16, 10), _normal(rng, 16), _normal(rng, 4, 16), _normal(rng, 4)]
     return [*weights, _normal(rng, 32, 10), rng.integers(0, 4, 32)]
@@ -333,7 +257,7 @@ def all_rows() -> list[CompiledRow]:
     rows = [CompiledRow(f"mlp_step_N{n}", "step", _digits(MLP, n), 4, mlp_ours, mlp_theirs, _mlp_jax) for n in (1, 32, 128)]
     rows += [CompiledRow(f"cnn_step_N{n}", "step", _digits(CNN, n), 8, cnn_ours, cnn_theirs, _cnn_jax) for n in (1, 32, 128)]
     rows += [
-        CompiledRow("lstm_50_step", "step", _sequence, 3, _lstm_ours, _lstm_torch, _lstm_jax),
+        CompiledRow("lstm_50_step", "step", sequence_arrays, 3, _lstm_ours, lstm_torch, lstm_jax),
         CompiledRow("transformer_block_step", "step", _tokens, 12, _block_ours, _block_torch, _block_jax),
         CompiledRow("pinn_step", "step", _points, 5, _pinn_ours, _pinn_torch, _pinn_jax),
         CompiledRow(
@@ -373,118 +297,4 @@ def all_rows() -> list[CompiledRow]:
                 _fuse_jax,
             )
         )
-    rows += [
-        CompiledRow("scan_8_states_500_steps", "grad", loops.rollout_arrays, 3, loops.rollout_ours, loops.rollout_torch, loops.rollout_jax),
-        CompiledRow(
-            "scan_60_carries_614_steps",
-            "grad",
-            loops.carries_arrays,
-            loops.CARRIES,
-            loops.carries_ours,
-            loops.carries_torch,
-            loops.carries_jax,
-        ),
-    ]
-    return rows + _broadcasting()
-
-
-# What is done with a program ---------------------------------------------------------------------------------------------------------
-
-
-def build_ours(row: CompiledRow) -> Timed:
-    """The row for tlean, compiled."""
-    import tlean as tl
-
-    arrays = row.arrays(np.random.default_rng(0))
-    if row.kind == "step":
-        specs = [tl.Spec(a.shape, "int64") if a.dtype.kind == "i" else a.shape for a in arrays[row.params :]]
-        trainer = tl.ScalarTrainer(tl.Options(backend="compiled"), arrays[: row.params], specs, row.ours)
-        inputs = arrays[row.params :]
-        return lambda: trainer.step(LR, *inputs).item()
-    session = tl.Session()
-    tensors = [a if a.dtype.kind == "i" else session.const(a).value for a in arrays]
-    if row.kind == "grad":
-        gradient = tl.value_and_grad(row.ours, argnums=tuple(range(row.params)))
-        return lambda: gradient(*tensors)[1]
-    if row.kind == "hessian":
-        hessian = tl.hessian(row.ours)
-        return lambda: hessian(*tensors)
-    moves = tensors[: row.params]
-
-    def product(ops: Any, *xs: Any) -> Any:
-        return tl.hvp_params(row.ours, xs[: row.params], xs[row.params : len(tensors)], xs[len(tensors) :])
-
-    run = tl.jit(product)
-    return lambda: run(*tensors, *moves)
-
-
-def build_torch(row: CompiledRow, inductor: bool) -> Timed:
-    """The row for PyTorch, eager or by `torch.compile`."""
-    import torch
-
-    tensors = [torch.from_numpy(a) for a in row.arrays(np.random.default_rng(0))]
-    params, inputs = tensors[: row.params], tensors[row.params :]
-
-    def program(*xs: Any) -> Any:
-        return row.torch(torch, *xs)
-
-    if inductor:
-        # What was compiled for other rows counts against a limit, after which PyTorch compiles no more.
-        torch.compiler.reset()
-    wrap = torch.compile if inductor else lambda f: f
-    if row.kind == "hessian":
-        hessian = wrap(torch.func.hessian(program))
-        return lambda: hessian(*tensors)
-    if row.kind == "hvp":
-        gradient = torch.func.grad(lambda *p: program(*p, *inputs), argnums=tuple(range(row.params)))
-        moves = tuple(p.clone() for p in params)
-        run = wrap(lambda *p: torch.func.jvp(gradient, p, moves)[1])
-        return lambda: list(run(*params))
-    for p in params:
-        p.requires_grad_()
-    loss = wrap(program)
-    if row.kind == "grad":
-        return lambda: list(torch.autograd.grad(loss(*tensors), params))
-    update = torch.optim.SGD(params, lr=LR, fused=True)
-
-    def step() -> float:
-        update.zero_grad(set_to_none=True)
-        value = loss(*tensors)
-        value.backward()
-        update.step()
-        return value.item()
-
-    return step
-
-
-def build_jax(row: CompiledRow) -> Timed:
-    """The row for JAX, by `jit`."""
-    import jax
-    import jax.numpy as jnp
-
-    tensors = [jnp.asarray(a) for a in row.arrays(np.random.default_rng(0))]
-    params, inputs = tensors[: row.params], tensors[row.params :]
-    which = tuple(range(row.params))
-    if row.kind == "grad":
-        gradient = jax.jit(jax.grad(row.jax, argnums=which))
-        return lambda: jax.block_until_ready(gradient(*tensors))
-    if row.kind == "hessian":
-        hessian = jax.jit(jax.hessian(row.jax))
-        return lambda: jax.block_until_ready(hessian(*tensors))
-    if row.kind == "hvp":
-        gradient = jax.grad(row.jax, argnums=which)
-        run = jax.jit(lambda p, v: jax.jvp(lambda *p: gradient(*p, *inputs), p, v)[1])
-        return lambda: jax.block_until_ready(run(tuple(params), tuple(params)))
-
-    def update(params: Any, *inputs: Any) -> Any:
-        value, grads = jax.value_and_grad(lambda p: row.jax(*p, *inputs))(params)
-        return value, [p - LR * g for p, g in zip(params, grads, strict=True)]
-
-    compiled = jax.jit(update, donate_argnums=0)
-
-    def step() -> float:
-        nonlocal params
-        value, params = compiled(params, *inputs)
-        return float(value)
-
-    return step
+    return rows + bounded.rows()

@@ -13,7 +13,8 @@ from rows.training import NETWORKS
 FAMILY = "transformations"
 
 
-def _layers(n: int) -> list[np.ndarray]:
+def layers(n: int) -> list[np.ndarray]:
+    """Two square matrices and a vector."""
     rng = np.random.default_rng(0)
     return [(rng.standard_normal((n, n)) * n**-0.5).astype(np.float32) for _ in range(2)] + [rng.standard_normal(n).astype(np.float32)]
 
@@ -22,7 +23,7 @@ def _jacobian_ours(which: str, n: int) -> Callable[[], Callable[[], Any]]:
     def build() -> Callable[[], Any]:
         import tlean as tl
 
-        a, b, x = _layers(n)
+        a, b, x = layers(n)
         jacobian = getattr(tl, which)(lambda x: tl.linear(b, None, tl.tanh(tl.linear(a, None, x))))
         return lambda: [jacobian(x)]
 
@@ -33,7 +34,7 @@ def _jacobian_theirs(which: str, n: int) -> Callable[[], Callable[[], Any]]:
     def build() -> Callable[[], Any]:
         import torch
 
-        a, b, x = map(torch.from_numpy, _layers(n))
+        a, b, x = map(torch.from_numpy, layers(n))
         linear = torch.nn.functional.linear
         jacobian = getattr(torch.func, which)(lambda x: linear(torch.tanh(linear(x, a)), b))
         return lambda: [jacobian(x)]

@@ -66,6 +66,7 @@ def programs(only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import rows
     import rows.compiled
+    import rows.libraries
     import worker
 
     side, eager = worker.Ours(), {row.name: row for row in rows.all_rows()}
@@ -76,7 +77,7 @@ def programs(only: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     compiled = {row.name: row for row in rows.compiled.all_rows()}
     for name in COMPILED:
         if only in f"{name} compiled":
-            yield f"{name} compiled", rows.compiled.build_ours(compiled[name])
+            yield f"{name} compiled", rows.libraries.build_ours(compiled[name])
 
 
 def run_watched(library: str, only: str) -> None:

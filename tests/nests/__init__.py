@@ -1,0 +1,1 @@
+"""Nests of transformations drawn at random, against JAX or PyTorch."""
