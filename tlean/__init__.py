@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from . import array_api, data, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
+    from .autodiff.sparse import CSR, sparse_hessian, sparse_jacobian
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
@@ -70,6 +71,7 @@ __all__ = [
     *_NAMES,
     "AdamState",
     "AnyTensor",
+    "CSR",
     "CallError",
     "CompiledOut",
     "CompiledScalar",
@@ -153,6 +155,8 @@ __all__ = [
     "solvers",
     "sparse",
     "stats",
+    "sparse_hessian",
+    "sparse_jacobian",
     "switch",
     "testing",
     "train",
@@ -171,6 +175,7 @@ _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
+_LATER |= dict.fromkeys(("CSR", "sparse_hessian", "sparse_jacobian"), "tlean.autodiff.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}

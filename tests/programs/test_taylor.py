@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_named():
         (X, [X[:2]], r"must be like its argument, \(3,\) float64, got \(2,\)"),
         ((X, X), ([X], [X, X]), "must have one length, got 1 and 2"),
         ((X, X), ([X],), "an entry for each of the 2 arguments"),
-        (np.arange(3), [np.arange(3)], "no floating-point numbers"),
+        (np.arange(3), [np.arange(3)], "must hold floating-point numbers"),
     ):
         with pytest.raises(tl.TleanError, match=message):
             tl.jet(lambda *a: a[0], x, series)

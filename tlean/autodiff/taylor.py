@@ -93,7 +93,7 @@ def _start(taylor: _Taylor, x: Any, series: Sequence[Any]) -> None:
         terms.append(leaves)
     for k, point in enumerate(points):
         if point.dtype not in FLOATS:
-            raise DTypeError(f"jet: an argument that holds no floating-point numbers has no series; pass None, got {point.dtype}")
+            raise DTypeError(f"jet: an argument must hold floating-point numbers, or its series must be None, got {point.dtype}")
         known: list[GraphRef | None] = [point]
         for j, leaves in enumerate(terms, 1):
             if leaves[k].dtype not in FLOATS or leaves[k].shape != point.shape:

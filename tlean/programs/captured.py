@@ -346,6 +346,16 @@ class Captured:
         self._bound[number] = value
         self._numbers.setdefault(id(value), []).append(number)
 
+    def computed_with(self, number: int) -> None:
+        """What is recorded depends on the numbers of the array that this value of the graph was made of.
+
+        Args:
+            number: of the value.
+        """
+        array = self._arrays.get(id(self._bound.get(number)))
+        if array is not None:
+            array.reads += 1
+
     def settle(self) -> None:
         """Let go of the arrays that were traced with."""
         self._given = []
