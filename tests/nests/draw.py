@@ -1,6 +1,6 @@
 """Nests: transformations inside one another, drawn from a number, and the function of a vector that each describes, over any library.
 
-It imports no library: JAX's side runs in a Python of its own. A library is an object with the methods of `Library`.
+It imports no library: JAX's side runs in a separate Python. A library is an object with the methods of `Library`.
 """
 
 from __future__ import annotations

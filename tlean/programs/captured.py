@@ -15,7 +15,7 @@ import sys
 import types
 import weakref
 from array import array as typed_array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from tlean._core.plan.guard import Guard
 from tlean._core.refs import RefBase
 from tlean.errors import OptionError
 
-from .reads import IDENTITY, holds_values, is_fixed, reads
+from .reads import IDENTITY, defaults, holds_values, is_empty, is_fixed, reads
 from .recorder import name_of
 
 #: Immutable values that are compared, not identified.
@@ -305,7 +305,7 @@ class Captured:
         if is_fixed(f.__module__, f.__code__.co_filename):
             # A library's function stays as it is, but what it was made with may be the user's.
             for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-                if not _is_empty(cell):
+                if not is_empty(cell):
                     self._value(_Place("cell", cell), prefix + name, cell.cell_contents, (), depth + 1, True)
             return
         self._add(_Place("code", f, "__code__"), f"the code of {f.__qualname__}", f.__code__)
@@ -317,13 +317,13 @@ class Captured:
                 if own is not None:
                     self._value(_Place("fixed", own), name if not prefix else prefix.rstrip("."), own, attributes, depth)
             elif name in cells:
-                if not _is_empty(cells[name]):
+                if not is_empty(cells[name]):
                     self._value(_Place("cell", cells[name]), label, cells[name].cell_contents, attributes, depth)
             elif name in f.__globals__:
                 self._value(_Place("key", f.__globals__, name), label, f.__globals__[name], attributes, depth)
         if own is not None and "super" in f.__code__.co_names:
             self._inherited(f, prefix, depth, own)
-        for name, value in _defaults(f):
+        for name, value in defaults(f):
             self._value(_Place("fixed", value), prefix + name, value, (), depth)
         self._add(_Place("code", f, "__defaults__"), f"the defaults of {f.__qualname__}", f.__defaults__)
         if f.__kwdefaults__:
@@ -481,13 +481,6 @@ def _references() -> int:
     return count
 
 
-def _is_empty(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is cell
-    except ValueError:
-        return True
-
-
 def _wrapped(value: Any) -> Any:
     # What a transformed or decorated function was made of.
     return getattr(value, "__dict__", {}).get("__wrapped__")
@@ -495,9 +488,3 @@ def _wrapped(value: Any) -> Any:
 
 def _is_plain(value: tuple[Any, ...]) -> bool:
     return all(v is None or isinstance(v, _PLAIN) or (isinstance(v, tuple) and _is_plain(v)) for v in value)
-
-
-def _defaults(f: Callable[..., Any]) -> list[tuple[str, Any]]:
-    values = f.__defaults__ or ()  # type: ignore[attr-defined]
-    names = f.__code__.co_varnames[: f.__code__.co_argcount]  # type: ignore[attr-defined]
-    return list(zip(names[len(names) - len(values) :], values, strict=True))

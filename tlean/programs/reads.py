@@ -10,7 +10,8 @@ import functools
 import os
 import sys
 import types
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
 
 #: Replaces an attribute where code asks only which object it has, or writes to it.
 IDENTITY = "is"
@@ -75,3 +76,18 @@ def reads(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _compares_with_none(steps: Sequence[dis.Instruction], k: int) -> bool:
     return steps[k].opname == "LOAD_CONST" and steps[k].argval is None and k + 1 < len(steps) and steps[k + 1].opname == "IS_OP"
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell of a closure holds nothing yet."""
+    try:
+        return cell.cell_contents is cell
+    except ValueError:
+        return True
+
+
+def defaults(f: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The arguments of a function that have defaults, with these."""
+    values = f.__defaults__ or ()  # type: ignore[attr-defined]
+    names = f.__code__.co_varnames[: f.__code__.co_argcount]  # type: ignore[attr-defined]
+    return list(zip(names[len(names) - len(values) :], values, strict=True))
