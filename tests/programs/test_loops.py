@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean._core.arena import simulate_failure, stop_failures
 from tlean.backends import Dual, Reference
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -307,6 +308,36 @@ def test_a_million_steps_take_no_memory_and_can_be_interrupted(ctrl_c):
         assert "iteration" in caught.value.__notes__[0]
         kick.join()
     assert count(np.float64(0.0)).item() == made
+
+
+def requests(run):
+    """How often memory is asked for meanwhile."""
+    simulate_failure(0)
+    try:
+        run()
+    finally:
+        asked = stop_failures()
+    return asked
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("checkpoint", [None, "sqrt", "optimal"])
+def test_steps_ask_for_no_memory(gradient, checkpoint):
+    def step(c, _):
+        h, filled = c
+        h = tl.tanh(W @ h + tl.random.normal((3,), dtype="float64"))
+        return (h, filled.at[1].set(h)), tl.cond(tl.sum(h) > 0.0, lambda: h * 2.0, lambda: h)
+
+    def run(n):
+        def value(h):
+            (h, filled), ys = tl.scan(step, (h, XS), length=n, checkpoint=checkpoint)
+            return tl.sum(h) + tl.sum(filled) + tl.sum(ys)
+
+        program = tl.jit(tl.grad(value) if gradient else value)
+        program(V)
+        return requests(lambda: program(V))
+
+    assert run(10_000) == run(100) < 20
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 16])
