@@ -23,7 +23,7 @@ def hoisted(graph: Graph) -> Graph:
         loop: Any = node.record.loop
         if isinstance(loop, Scan) and loop.length:
             body, values = _moved(result, node, hoisted(loop.body), loop.carries + loop.xs)
-            record = scan_record(body, loop.carries, loop.xs, loop.length, loop.reverse, loop.sweep)
+            record = scan_record(body, loop.carries, loop.xs, loop.length, loop.reverse, loop.sweep, loop.unroll)
         elif isinstance(loop, While):
             body, values = _moved(result, node, hoisted(loop.bodies[1]), loop.carries)
             first = loop.bodies[0]._copy()
