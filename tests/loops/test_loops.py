@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean._core.arena import simulate_failure, stop_failures
 from tlean.backends import Dual, Reference
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -189,6 +190,36 @@ def test_unroll_writes_the_steps_out():
     assert len(s.store) > before + 2 * STEPS
 
 
+def pushed(f):
+    return lambda *a: tl.jvp(tl.grad(f, argnums=(0, 1, 2)), a, a)[1]
+
+
+def mapped(f):
+    return lambda w, h, xs: tl.vmap(tl.grad(f, argnums=(0, 1)), in_axes=(0, None, None))(tl.stack([w, w * 2.0]), h, xs)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_several_steps_a_turn_have_the_same_bits(reverse):
+    # A carry that is also stacked, an integer, an output that nothing reads, random numbers.
+    def f(w, h, xs, unroll):
+        def step(c, x):
+            h = tl.tanh(w @ c[0] + x * c[0])
+            return (h, c[1] + 1), (c[0] * x, h, tl.random.normal((), dtype="float64"), c[1])
+
+        (h, _), ys = tl.scan(step, (h, 0), xs, reverse=reverse, unroll=unroll)
+        return tl.sum(h * h) + tl.sum(tl.sin(ys[0]) * ys[1]) + tl.sum(ys[2] * ys[0][:, 0])
+
+    xs = np.random.default_rng(7).normal(size=(12, 3))
+    for unroll in (3, 5, 100):
+        for transform in (lambda f: tl.value_and_grad(f, argnums=(0, 1, 2)), pushed, mapped):
+            jits = [tl.jit(transform(functools.partial(f, unroll=u)), seed=2) for u in (1, unroll)]
+            plain, turned = (tl.tree.flatten(j(W, V, xs))[0] for j in jits)
+            for a, b in zip(plain, turned, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())
+    with pytest.raises(tl.IndexRangeError, match="scan: an iteration from 4 to 5: take"):
+        tl.scan(lambda c, i: (c, tl.take(c, i, axis=0)), V, np.array([0, 1, 2, 1, 9, 1]), unroll=2)
+
+
 def test_choices():
     def f(x, index):
         return tl.switch(index, [lambda x: x, lambda x: x * x, lambda x: (W @ x) * 3.0], x)
@@ -242,6 +273,7 @@ def test_a_loop_of_unknown_length():
         (lambda: tl.scan(lambda c, x: (c, c), V, XS, length=3), tl.ShapeError, "xs must have one length, got 3 and 4"),
         (lambda: tl.scan(lambda c, x: (c, x), V, (XS, XS[1:])), tl.ShapeError, "xs must have one length, got 3 and 4"),
         (lambda: tl.scan(lambda c, x: (c, x), V, 1.0), tl.ShapeError, "xs must have an axis"),
+        (lambda: tl.scan(lambda c, x: (c, x), V, XS, unroll=0), tl.OptionError, "unroll must be True, or how many steps"),
         (lambda: tl.fori_loop(0.5, 2, lambda i, c: c, V), tl.OptionError, "lower and upper must be integers"),
         (lambda: tl.cond(V, lambda: 1.0, lambda: 2.0), tl.ShapeError, r"pred must be of shape \(\)"),
         (lambda: tl.cond(True, lambda: V, lambda: W), tl.ShapeError, "the branches must return the same shapes"),
@@ -308,6 +340,36 @@ def test_a_million_steps_take_no_memory_and_can_be_interrupted(ctrl_c):
         assert "iteration" in caught.value.__notes__[0]
         kick.join()
     assert count(np.float64(0.0)).item() == made
+
+
+def requests(run):
+    """How often memory is asked for meanwhile."""
+    simulate_failure(0)
+    try:
+        run()
+    finally:
+        asked = stop_failures()
+    return asked
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("checkpoint", [None, "sqrt", "optimal"])
+def test_steps_ask_for_no_memory(gradient, checkpoint):
+    def step(c, _):
+        h, filled = c
+        h = tl.tanh(W @ h + tl.random.normal((3,), dtype="float64"))
+        return (h, filled.at[1].set(h)), tl.cond(tl.sum(h) > 0.0, lambda: h * 2.0, lambda: h)
+
+    def run(n):
+        def value(h):
+            (h, filled), ys = tl.scan(step, (h, XS), length=n, checkpoint=checkpoint)
+            return tl.sum(h) + tl.sum(filled) + tl.sum(ys)
+
+        program = tl.jit(tl.grad(value) if gradient else value)
+        program(V)
+        return requests(lambda: program(V))
+
+    assert run(10_000) == run(100) < 20
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 16])

@@ -52,7 +52,8 @@ class LoopCode:
         if (*specs, *outs) != (*loop.specs, *loop.outs):
             return f"it is of {loop.specs} and {loop.outs}, but has {specs} and {outs}"
         bodies = [c.plan.program.graph for c in self.codes]
-        same = all(a._specs_of(a.inputs) == b._specs_of(b.inputs) for a, b in zip(bodies, loop.bodies, strict=True))
+        wanted = (loop.turn(),) if isinstance(loop, Scan) else loop.bodies
+        same = all(a._specs_of(a.inputs) == b._specs_of(b.inputs) for a, b in zip(bodies, wanted, strict=True))
         if not same or step.code != self.kernel or step.scratch != (self.bytes,) or (step.ints, step.floats) != (self.numbers, ()):
             return f"it has {step.ints}, {step.scratch} for {self.numbers}, {self.bytes}"
         return ""
@@ -91,7 +92,8 @@ def _sizes(body: Any, values: Sequence[Any]) -> list[int]:
 
 
 def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:
-    (code,), body, n, xs = codes, scan.body, scan.carries, scan.xs
+    (code,), body, n, xs, steps = codes, scan.body, scan.carries, scan.xs, scan.unroll
+    code.turn = steps
     ins, outs = _sizes(body, body.inputs), _sizes(body, body.outputs)
     work = _Work(codes)
     ways = scan.ways()
@@ -99,12 +101,15 @@ def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], i
     for size, way in zip(ins[:n], ways, strict=True):
         rooms = (work.take(size) if way in (BUFFERED, WRITTEN) else 0, work.take(size) if way == BUFFERED else 0)
         numbers += [size, *rooms, way]
-    numbers += ins[n : n + xs]
-    for j, size in enumerate(outs[n:]):
-        at = work.take(size)
-        numbers += [size, at, work.take(size) if j in ways else at]
-    pointers = work.pointers(len(ins) + len(outs) + 4 * code.entries)
-    return (code.address, scan.length, int(scan.reverse), n, xs, len(ins) - n - xs, len(outs) - n, pointers, *numbers), work.bytes
+    # Where the steps of a turn are among its rows.
+    order = range(steps - 1, -1, -1) if scan.reverse else range(steps)
+    numbers += [k for at in order for size in ins[n : n + xs] for k in (steps * size, at * size)]
+    for j, (at, size) in enumerate((at, size) for at in order for size in outs[n:]):
+        room = work.take(size)
+        numbers += [steps * size, at * size, room, work.take(size) if j in ways else room]
+    pointers = work.pointers(len(ins) + len(outs) + (steps - 1) * (xs + len(outs) - n) + 4 * code.entries)
+    head = (code.address, scan.length // steps, int(scan.reverse), n, xs, len(ins) - n - xs, len(outs) - n, steps)
+    return (*head, pointers, *numbers), work.bytes
 
 
 def _switch_numbers(switch: Switch, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:

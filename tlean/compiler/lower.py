@@ -7,6 +7,7 @@ from typing import Any
 from .arrange import arrange
 from .cpu import CPU
 from .graph import Graph
+from .loops.hoist import hoisted
 from .passes.expand import expand
 from .passes.fold import fold
 from .passes.merge import merged
@@ -16,7 +17,7 @@ from .target import Target
 
 def lower(graph: Graph, target: Target = CPU) -> Any:
     """A plan that computes the graph's outputs and updates its states in place."""
-    ready = fold(merged(expand(target.program(graph), target)), target)
+    ready = fold(merged(expand(target.program(hoisted(graph)), target)), target)
     for node in ready.nodes:
         if node.record.loop is not None and target not in node.record.loop.code:
             # Bodies first: an instruction runs their plans.

@@ -66,17 +66,18 @@ class Blocks:
         steps: of the loop.
         reverse: from the last step to the first.
         lengths: see `block_lengths`.
+        unroll: how many steps a turn of an innermost loop has.
     """
 
-    def __init__(self, body: Graph, carries: int, xs: int, steps: int, reverse: bool, lengths: tuple[int, ...]) -> None:
-        self.carries, self.xs, self.steps = carries, xs, steps
+    def __init__(self, body: Graph, carries: int, xs: int, steps: int, reverse: bool, lengths: tuple[int, ...], unroll: int = 1) -> None:
+        self.carries, self.xs, self.steps, self.unroll = carries, xs, steps, unroll
         over = steps - math.prod(lengths)
         self.shape = (1, steps) if over else lengths
         if over:
-            whole = _in_turn(body, carries, xs, steps, reverse, lengths)
+            whole = _in_turn(body, carries, xs, steps, reverse, lengths, unroll)
             self.record = scan_record(whole, carries, xs, 1, reverse, TOTALS)
         else:
-            self.record = _nested(body, carries, xs, reverse, lengths)
+            self.record = _nested(body, carries, xs, reverse, lengths, unroll)
 
     def applied(self, ops: Any, inputs: Sequence[Any]) -> list[Any]:
         """The loop's outputs on a backend.
@@ -98,18 +99,18 @@ def _reshaped(ops: Any, x: Any, leading: tuple[int, ...], old: int) -> Any:
     return x if shape == tuple(x.shape) else ops.reshape(x, shape=shape)
 
 
-def _nested(body: Graph, carries: int, xs: int, reverse: bool, lengths: tuple[int, ...]) -> OpDef:
+def _nested(body: Graph, carries: int, xs: int, reverse: bool, lengths: tuple[int, ...], unroll: int) -> OpDef:
     # The record of a loop over blocks, whose body is a loop over the blocks in it.
     if len(lengths) == 1:
-        return scan_record(body, carries, xs, lengths[0], reverse)
-    inner = _nested(body, carries, xs, reverse, lengths[1:])
+        return scan_record(body, carries, xs, lengths[0], reverse, unroll=unroll)
+    inner = _nested(body, carries, xs, reverse, lengths[1:], unroll)
     graph = Graph(body.dtype, merge=False)
     refs = [graph.arg(s) for s in inner.loop.specs]
     graph.outputs = list(graph._record(inner, [r.id for r in refs], {}))  # type: ignore[union-attr]
     return scan_record(part(graph, graph.inputs, graph.outputs), carries, xs, lengths[0], reverse, AGAIN)  # type: ignore[arg-type]
 
 
-def _in_turn(body: Graph, carries: int, xs: int, steps: int, reverse: bool, lengths: tuple[int, ...]) -> Graph:
+def _in_turn(body: Graph, carries: int, xs: int, steps: int, reverse: bool, lengths: tuple[int, ...], unroll: int) -> Graph:
     # The whole loop as a program: all blocks, then the steps that are left over.
     count = math.prod(lengths)
     over = steps - count
@@ -121,7 +122,7 @@ def _in_turn(body: Graph, carries: int, xs: int, steps: int, reverse: bool, leng
     pieces = []
     for (first, last), shape in zip(ranges, (lengths, (over,)), strict=True):
         taken = [graph.slice(x, starts=(first, *(0 for _ in x.shape[1:])), stops=(last, *x.shape[1:])) for x in stacks]
-        made = Blocks(body, carries, xs, last - first, reverse, shape).applied(graph, [*carry, *taken, *rest])
+        made = Blocks(body, carries, xs, last - first, reverse, shape, unroll).applied(graph, [*carry, *taken, *rest])
         carry = made[:carries]
         pieces.append(made[carries:])
     order = pieces[::-1] if reverse else pieces

@@ -43,7 +43,8 @@ def scan(
         xs: a tree of arrays of one length; None where the steps have no input (x is then None).
         length: the number of steps; needed without `xs`.
         reverse: from the last entry to the first; y is stacked where its x was.
-        unroll: True records one node for each op of each step, for who looks at a tape; it agrees to rounding.
+        unroll: how many steps a turn of the plan's loop has, with the same bits; where that does not divide the length, the next smaller
+            number that does. True records one node for each op of each step, for who looks at a tape; it agrees to rounding.
         checkpoint: what the gradient stores. None: what each step keeps. k: the carry at every k-th step; the k steps from there run
             again. "sqrt": the k that takes least memory, about 2 √n steps of it for n. "optimal": blocks of blocks, about 3 ∛n; each step
             runs twice more. The values are the same bits; so are the gradients, except those that one product over all steps makes.
@@ -57,12 +58,12 @@ def scan(
         (6.0, [1.0, 3.0, 6.0])
     """
     recorder = Recorder("scan", f)
-    if unroll is not True and not (isinstance(unroll, int) and unroll == 1):
-        raise OptionError(f"scan: unroll must be True, or 1 for a loop, got {unroll!r}")
+    if not isinstance(unroll, int) or unroll is False or unroll < 1:
+        raise OptionError(f"scan: unroll must be True, or how many steps a turn of the loop has, got {unroll!r}")
     backward = flag("scan", "reverse", reverse)
 
     def record(program: Any, init: Any, xs: Any) -> Any:
-        return recorded("scan", recorder, program, (init, xs), length, backward, unroll is True, checkpoint)
+        return recorded("scan", recorder, program, (init, xs), length, backward, unroll, checkpoint)
 
     return called("scan", (f,), record, init, xs)
 
@@ -129,7 +130,7 @@ def recorded(
     args: tuple[Any, Any],
     length: int | None,
     reverse: bool,
-    unroll: bool = False,
+    unroll: bool | int = 1,
     checkpoint: Any = None,
 ) -> tuple[Any, Any]:
     """Record a scan into a program; returns the last carry and the stacked ys.
@@ -158,11 +159,11 @@ def recorded(
         numbers = np.arange(steps, dtype=np.int64)
         stacks.append(ops._own_constant(numbers[::-1].copy() if reverse else numbers))
     inputs, (body,) = together([graph], [outputs], [*loop.init, *stacks], n + len(stacks))
-    if unroll:
+    if unroll is True:
         done = scan_record(body, n, len(stacks), steps, reverse).rules.decompose(ops, *inputs)
         done = done if isinstance(done, tuple) else (done,)
     else:
-        done = Blocks(body, n, len(stacks), steps, reverse, lengths).applied(ops, inputs)
+        done = Blocks(body, n, len(stacks), steps, reverse, lengths, unroll).applied(ops, inputs)
     return tree.unflatten(loop.structure, list(done[:n])), tree.unflatten(loop.y_structure, list(done[n:]))
 
 

@@ -52,12 +52,15 @@ cdef class Code:
     cdef Body body
     cdef readonly Plan plan
     cdef readonly object title
+    # How many steps of a loop the plan does: an iteration is the first of so many.
+    cdef public int64_t turn
     cdef object __weakref__
 
     def __cinit__(self, Plan plan, title, out_bytes, int64_t steps):
         cdef int i, k, n = 0
         self.plan = plan
         self.title = title
+        self.turn = 1
         name_body(<size_t>&self.body, self)
         self.body.instructions = plan.instructions
         self.body.n_instructions = plan.n_instructions
@@ -149,11 +152,13 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 # scan -------------------------------------------------------------------------------------------------------------------
 # out: final carries, stacked outputs, work. inp: first carries, stacked inputs, invariants. An output that is never read is NULL, and has
 # room in `work`. The body's inputs are these, of one step; its outputs the carries that have buffers, and a step of the stacked outputs.
-# ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
-# for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it does not;
-# BUFFERED, in two buffers that swap; WRITTEN, it is a state of the body, in one buffer, of which a step writes a part; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
-# block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
-# and the moves: (entry, bytes) of each entry of a table that is another each time.
+# ints: (body, turns, reverse, carries, stacked inputs, invariants, stacked outputs, steps of a turn, pointers at, for each carry: bytes,
+# two rooms, how; for each stacked input of each step of a turn: bytes of a turn, where the step is in them; for each stacked output of
+# each: these, two rooms). The body does the steps of a turn one after the other. How a carry goes on: HELD, it does not; BUFFERED, in two
+# buffers that swap; WRITTEN, it is a state of the body, in one buffer, of which a step writes a part; else it is the stacked output of
+# that number, and is read there. `work` begins with the body's scratch block; then come the rooms, and from `pointers at` on the pointers
+# of inputs, those of outputs, a table for even steps, one for odd steps, and the moves: (entry, bytes) of each entry of a table that is
+# another each time.
 cdef enum:
     WRITTEN = -3
     HELD = -2
@@ -163,28 +168,29 @@ ctypedef struct Scan:
     void** out
     void** inp
     char* work
-    int64_t length
+    int64_t length          # turns
     bint backward
     int carries
-    int xs
+    int xs                  # stacked inputs, of one step
     int invariants
     int ys
+    int steps               # of a turn
     const int64_t* carry
     const int64_t* x_step
     const int64_t* y
 
 
 cdef inline char* row_of(Scan* s, int k, int64_t i) noexcept nogil:
-    # Where stacked output k of step i is.
-    cdef const int64_t* y = s.y + 3 * k
-    cdef char* base = <char*>s.out[s.carries + k]
+    # Where stacked output k of turn i is.
+    cdef const int64_t* y = s.y + 4 * k
+    cdef char* base = <char*>s.out[s.carries + k % s.ys]
     if base == NULL:
-        return s.work + y[1 + (i & 1)]
-    return base + y[0] * (s.length - 1 - i if s.backward else i)
+        return s.work + y[2 + (i & 1)]
+    return base + y[1] + y[0] * (s.length - 1 - i if s.backward else i)
 
 
 cdef inline char* buffer_of(Scan* s, int k, int64_t i) noexcept nogil:
-    # Where carry k is after step i: at the end in the output.
+    # Where carry k is after turn i: at the end in the output.
     cdef const int64_t* carry = s.carry + 4 * k
     if (s.length - 1 - i) & 1:
         return s.work + carry[2]
@@ -196,8 +202,8 @@ cdef inline char* written_at(Scan* s, int k) noexcept nogil:
 
 
 cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogil:
-    # The pointers of step i.
-    cdef int k, made = 0
+    # The pointers of turn i.
+    cdef int k, made = 0, own = s.carries + s.steps * s.xs
     cdef int64_t how, at = s.length - 1 - i if s.backward else i
     for k in range(s.carries):
         how = s.carry[4 * k + 3]
@@ -210,23 +216,23 @@ cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogi
         if how == BUFFERED:
             outputs[made] = buffer_of(s, k, i)
             made += 1
-    for k in range(s.xs):
-        inputs[s.carries + k] = <char*>s.inp[s.carries + k] + s.x_step[k] * at
-    for k in range(s.carries + s.xs, s.carries + s.xs + s.invariants):
-        inputs[k] = s.inp[k]
-    for k in range(s.ys):
+    for k in range(s.steps * s.xs):
+        inputs[s.carries + k] = <char*>s.inp[s.carries + k % s.xs] + s.x_step[2 * k + 1] + s.x_step[2 * k] * at
+    for k in range(s.invariants):
+        inputs[own + k] = s.inp[s.carries + s.xs + k]
+    for k in range(s.steps * s.ys):
         outputs[made + k] = row_of(s, k, i)
 
 
 cdef int64_t stride_of(Scan* s, Place place, int buffered) noexcept nogil:
-    # By how many bytes an operand of the body moves in two steps.
+    # By how many bytes an operand of the body moves in two turns.
     cdef int64_t step = 0, k = place.n
     if place.kind == AT_INPUT and k < s.carries and s.carry[4 * k + 3] >= 0:
         place.kind, k = AT_OUTPUT, buffered + s.carry[4 * k + 3]
-    if place.kind == AT_INPUT and s.carries <= k < s.carries + s.xs:
-        step = s.x_step[k - s.carries]
-    elif place.kind == AT_OUTPUT and k >= buffered and s.out[s.carries + k - buffered] != NULL:
-        step = s.y[3 * (k - buffered)]
+    if place.kind == AT_INPUT and s.carries <= k < s.carries + s.steps * s.xs:
+        step = s.x_step[2 * (k - s.carries)]
+    elif place.kind == AT_OUTPUT and k >= buffered and s.out[s.carries + (k - buffered) % s.ys] != NULL:
+        step = s.y[4 * (k - buffered)]
     return -2 * step if s.backward else 2 * step
 
 
@@ -245,13 +251,14 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
     cdef int k, moves = 0, buffered = 0, status
     s.out, s.inp, s.length, s.backward = out, inp, ints[1], ints[2] != 0
     s.carries, s.xs, s.invariants, s.ys = <int>ints[3], <int>ints[4], <int>ints[5], <int>ints[6]
-    s.carry = ints + 8
+    s.steps = <int>ints[7]
+    s.carry = ints + 9
     s.x_step = s.carry + 4 * s.carries
-    s.y = s.x_step + s.xs
+    s.y = s.x_step + 2 * s.steps * s.xs
     s.work = <char*>out[s.carries + s.ys]
-    cdef void** inputs = <void**>(s.work + ints[7])
-    cdef void** outputs = inputs + s.carries + s.xs + s.invariants
-    cdef void** tables = outputs + s.carries + s.ys
+    cdef void** inputs = <void**>(s.work + ints[8])
+    cdef void** outputs = inputs + s.carries + s.steps * s.xs + s.invariants
+    cdef void** tables = outputs + s.carries + s.steps * s.ys
     cdef void** table
     cdef int64_t* move = <int64_t*>(tables + 2 * entries)
     for k in range(s.carries):

@@ -272,7 +272,10 @@ cdef list failure_places():
     found = []
     for body, instruction, iteration in reversed(_inside.pop(get_ident(), ())):
         owner = _bodies[body]
-        where = owner.title if iteration < 0 else f"{owner.title}: iteration {iteration}"
+        where = owner.title
+        if iteration >= 0:
+            first, last = iteration * owner.turn, (iteration + 1) * owner.turn - 1
+            where += f": iteration {first}" if first == last else f": an iteration from {first} to {last}"
         found.append((where, owner.program, instruction))
     return found
 

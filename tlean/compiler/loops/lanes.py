@@ -91,7 +91,7 @@ def _scan(call: Call, loop: Scan) -> list[GraphRef]:
     body = _with_lanes(body, own, [*flags[:n], *own[n:]], call.size)
     inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
     inputs = [_turned(ops, x) if n <= k < n + m and call.batched[k] else x for k, x in enumerate(inputs)]
-    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse, loop.sweep), inputs)
+    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse, loop.sweep, loop.unroll), inputs)
     return [_turned(ops, y) if k >= n and own[k] else y for k, y in enumerate(made)]
 
 

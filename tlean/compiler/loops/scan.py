@@ -26,7 +26,7 @@ WRITTEN, HELD, BUFFERED = -3, -2, -1
 STORED, TOTALS, AGAIN = 0, 1, 2
 
 
-def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED) -> OpDef:
+def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED, unroll: int = 1) -> OpDef:
     """The record of a scan.
 
     Args:
@@ -35,9 +35,11 @@ def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool, 
         length: how often it runs.
         reverse: from the last step to the first.
         sweep: STORED, TOTALS or AGAIN.
+        unroll: how many steps a turn of the plan's loop has; where that does not divide the length, the next smaller number that does.
     """
-    kind = ("scan", carries, xs, length, reverse, *((sweep,) if sweep else ()))
-    return record_of(kind, (body,), lambda: Scan(body, carries, xs, length, reverse, sweep))
+    unroll = next(k for k in range(min(unroll, max(length, 1)), 0, -1) if length % k == 0)
+    kind = ("scan", carries, xs, length, reverse, *((sweep, unroll) if sweep or unroll > 1 else ()))
+    return record_of(kind, (body,), lambda: Scan(body, carries, xs, length, reverse, sweep, unroll))
 
 
 def _stacked(length: int, spec: Spec) -> Spec:
@@ -47,12 +49,13 @@ def _stacked(length: int, spec: Spec) -> Spec:
 class Scan(Loop):
     """A scan; see `scan_record`."""
 
-    def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED) -> None:
-        self.carries, self.xs, self.length, self.reverse, self.sweep = carries, xs, length, reverse, sweep
+    def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED, unroll: int = 1) -> None:
+        self.carries, self.xs, self.length, self.reverse, self.sweep, self.unroll = carries, xs, length, reverse, sweep, unroll
         ins, outs = ([body.specs[v] for v in values] for values in (body.inputs, body.outputs))  # type: ignore[index]
         specs = [*ins[:carries], *(_stacked(length, s) for s in ins[carries : carries + xs]), *ins[carries + xs :]]
         super().__init__("scan", (body,), specs, [*outs[:carries], *(_stacked(length, s) for s in outs[carries:])])
         self.adds_from = carries + xs
+        self._turn: Graph | None = None
 
     @property
     def body(self) -> Graph:
@@ -67,13 +70,34 @@ class Scan(Loop):
         return None if None in sizes else self.length * (sum(sizes) + 2 * self.xs)  # type: ignore[arg-type]
 
     def programs(self) -> list[Graph]:
-        body, n, ways = self.body, self.carries, self.ways()
+        body, n, ways = self.turn(), self.carries, self.ways()
         made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
         return [in_states(body, [k for k in range(n) if ways[k] == WRITTEN], [*made, *body.outputs[n:]])]
 
+    def turn(self) -> Graph:
+        """The steps of a turn as one program: its inputs are the carries, the stacked inputs of each step, and the invariants; its outputs
+        the new carries, and the stacked outputs of each step.
+        """
+        if self.unroll == 1:
+            return self.body
+        if self._turn is None:
+            body, n, m = self.body, self.carries, self.xs
+            graph = Graph(body.dtype)
+            specs = [body.specs[v] for v in body.inputs]  # type: ignore[index]
+            carry: list[Any] = [graph.arg(s) for s in specs[:n]]
+            steps = [[graph.arg(s) for s in specs[n : n + m]] for _ in range(self.unroll)]
+            rest = [graph.arg(s) for s in specs[n + m :]]
+            ys: list[Any] = []
+            for xs in steps:
+                made = graph._inline(body, [*carry, *xs, *rest])
+                carry = made[:n]
+                ys += made[n:]
+            self._turn = part(graph, graph.inputs, [r.id for r in (*carry, *ys)])  # type: ignore[arg-type]
+        return self._turn
+
     def ways(self) -> list[int]:
         """How each carry goes on: WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is."""
-        body, n = self.body, self.carries
+        body, n = self.turn(), self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
         ways = [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
         return [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
@@ -213,10 +237,10 @@ class Back:
         self.products = [products for _, products in factors]
         # A step that is computed again keeps what it was given, and runs as it was.
         grown = part(body if again else g, ins, [*outs, *fresh])
-        self.record = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep)
+        self.record = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep, scan.unroll)
         self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
         swept = part(g, [*own, *moved, *fixed_kept], outputs, nodes)
-        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep)
+        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep, scan.unroll)
 
     def applied(
         self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], totals: Mapping[int, GraphRef]
@@ -291,7 +315,7 @@ class Ahead:
         outputs = [*body.outputs[:n], *tangents, *body.outputs[n:], *(found[j].id for j in self.made)]  # type: ignore[union-attr]
         joint = part(g, inputs, outputs)  # type: ignore[arg-type]
         a, s = len(self.active), sum(k < n + xs for k in self.moved)
-        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse, scan.sweep)
+        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse, scan.sweep, scan.unroll)
 
     def applied(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> list[GraphRef | None]:
         scan = self.scan
