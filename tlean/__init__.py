@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, testing, train
+    from . import array_api, data, fft, nn, testing, train
     from . import backends as backends
     from .custom import custom_op
     from .nn.examples import per_sample_grad
@@ -107,6 +107,7 @@ __all__ = [
     "data",
     "defop",
     "dense_to_dict",
+    "fft",
     "fit",
     "fori_loop",
     "get_num_threads",
@@ -146,7 +147,7 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "fft", "nn", "testing", "train")}
 _LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
