@@ -41,7 +41,7 @@ HOT = [
     "pool/unfold",
 ]
 HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim"]
-HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention", "linalg/linalg"]
+HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention", "linalg/linalg", "fft/fft"]
 
 ISA_FLAGS = {
     "base": [],

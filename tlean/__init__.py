@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, scipy, solvers, sparse, stats, testing, train
+    from . import array_api, data, fft, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
     from .autodiff.sparse import CSR, sparse_hessian, sparse_jacobian
@@ -117,6 +117,7 @@ __all__ = [
     "data",
     "defop",
     "dense_to_dict",
+    "fft",
     "fit",
     "fixed_point",
     "fori_loop",
@@ -176,6 +177,8 @@ _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= dict.fromkeys(("CSR", "sparse_hessian", "sparse_jacobian"), "tlean.autodiff.sparse")
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "fft", "nn", "testing", "train")}
+_LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}

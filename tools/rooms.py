@@ -46,6 +46,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("solvers", "testing", "train"),
     ("sparse",),
     ("scipy",),
+    ("array_api", "fft", "nn", "random"),
+    ("testing", "train"),
     ("tlean",),
     ("cli",),
     ("__main__",),

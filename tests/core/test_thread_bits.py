@@ -34,6 +34,8 @@ CASES = {
     "max_pool2d": (lambda o, x: o.max_pool2d_pad(x, 3, stride=2, padding=1), [IMAGES]),
     "avg_pool2d": (lambda o, x: o.avg_pool2d(x, 2), [IMAGES]),
     "smooth_max_pool2d": (lambda o, x: o.smooth_max_pool2d(x, 2, 3.0), [IMAGES]),
+    "fft of a long line": (lambda o, x: o.fft_fft(x), [(40000, 2)]),
+    "rfft of lines": (lambda o, x: o.fft_rfft(x), [(120, 1500)]),
     "sum": (lambda o, x: o.sum(x), [FLAT]),
     "gelu": (lambda o, x: o.gelu(x), [FLAT]),
     "div": (lambda o, a, b: o.div(a, b), [FLAT, FLAT]),

@@ -54,6 +54,7 @@ enum {
     TL_SLOT_REDUCE_VALUES = 4,                                          /* maxima of which only the indices are returned */
     TL_SLOT_LINALG_A = 0, TL_SLOT_LINALG_B = 1, TL_SLOT_LINALG_PANEL = 2, /* panels of products, of LU; rows of lanes */
     TL_SLOT_LINALG_MATRIX = 3, TL_SLOT_LINALG_SIDES = 4, TL_SLOT_LINALG_FACTORS = 5, /* matrices, their right-hand sides; factors */
+    TL_SLOT_FFT_LANES = 0, TL_SLOT_FFT_MATRIX = 1, TL_SLOT_FFT_LINE = 2, TL_SLOT_FFT_COPIES = 3, /* a chunk's; of one long line */
     TL_SLOT_ORDER = 0,                                                  /* the keys of a line, and as much room */
     TL_SLOT_CONV_SHARED = 0,                                            /* packed weights, the transformed source, partial results */
     TL_SLOT_CONV_SOURCE = 1, TL_SLOT_CONV_PRODUCTS = 2,                 /* a chunk's */

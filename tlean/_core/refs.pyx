@@ -69,12 +69,12 @@ cdef object plain_of_others(object value):
     return None
 
 
-cdef tuple _operators = ("add", "sub", "mul", "div")
+cdef tuple _operators = ("add", "sub", "mul", "div", "matmul")
 
 
 cdef object by_name(RefBase ref, int which, object other):
-    # The op of an operator.
-    return getattr(ref.ops, _operators[which])(ref, other)
+    # The op of an operator. What NumPy's arrays leave to the other side, references do too.
+    return NotImplemented if getattr(type(other), "__array_ufunc__", 0) is None else getattr(ref.ops, _operators[which])(ref, other)
 
 
 cdef inline object operate(RefBase ref, int which, object other):
@@ -250,7 +250,7 @@ cdef class RefBase:
         return _bitwise(self, "not", self)
 
     def __matmul__(self, other):
-        return self.ops.matmul(self, other)
+        return by_name(self, 4, other)
 
     def __rmatmul__(self, other):
         return self.ops.matmul(other, self)

@@ -84,6 +84,7 @@ _INSTEAD = {
     "copyto": "where(mask, v, x)",
     "apply_along_axis": "functions with axis=, or tl.vmap",
     "sliding_window_view": "unfold, or x[i] with an array i of windows",
+    **{name: f"tl.fft.{name}" for name in np.fft.__all__ if name not in ("hfft", "ihfft")},
 }
 
 #: Every op's name.

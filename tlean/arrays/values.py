@@ -118,9 +118,11 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
         x: the array.
         others: what is at the other side.
 
-    Returns: an array; NotImplemented beside a reference, whose own operator it is.
+    Returns: an array; NotImplemented beside a reference, whose own operator it is, and beside what leaves NumPy's arrays aside.
     """
     if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") for y in others):
+        return NotImplemented
+    if any(getattr(type(y), "__array_ufunc__", 0) is None for y in others):
         return NotImplemented
     if name in _COMPARISONS:
         return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None))

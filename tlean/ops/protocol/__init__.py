@@ -29,6 +29,7 @@ from .conv import ConvOps
 from .creation import CreationOps
 from .elementary import FunctionOps
 from .elementwise import ElementwiseOps
+from .fourier import FourierOps
 from .images import ImageOps
 from .indexing import IndexingOps
 from .layout import LayoutOps
@@ -62,6 +63,7 @@ class Ops(
     LinalgOps,
     MatrixOps,
     DecompositionOps,
+    FourierOps,
     ConvOps,
     PoolOps,
     ImageOps,

@@ -1,8 +1,7 @@
 /* Small matrices, one in each lane of a vector: entry e of the lanes' matrices is the vector at e * TL_LANES_X. What a lane computes depends
  * on its own matrix alone. X is f32 or f64, T float or double; buffers are 64-byte aligned.
  *
- *   tl_lanes_load_X(buf, src, lanes, n)     n entries from each of src[0 … lanes - 1]; the other lanes get zeros
- *   tl_lanes_store_X(buf, dst, lanes, n)    likewise, to dst[0 … lanes - 1]
+ *   tl_lanes_load_X, tl_lanes_store_X       see lines_template.h
  *   tl_lanes_cholesky_X(a, n, lanes)        a (n x n): the lower factor L of the symmetric part of each, zeros above; NaN where it is not
  *                                           positive definite, which the result says of the first lanes.
  *   tl_lanes_lu_X(a, perm, n)               a (n x n): L without its diagonal of ones and U of each, with the rows swapped by partial
@@ -25,6 +24,7 @@
 #define TL_INT int32_t
 #define TL_ABS fabsf
 #define TL_SQRT sqrtf
+#include "simd/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
@@ -38,6 +38,7 @@
 #define TL_INT int64_t
 #define TL_ABS fabs
 #define TL_SQRT sqrt
+#include "simd/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
