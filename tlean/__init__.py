@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, scipy, solvers, sparse, stats, testing, train
+    from . import array_api, data, mcmc, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
@@ -133,6 +133,7 @@ __all__ = [
     "nn",
     "load",
     "map",
+    "mcmc",
     "no_grad",
     "optim",
     "per_sample_grad",
@@ -159,7 +160,8 @@ __all__ = [
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _LATER = {
-    name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
+    name: f"tlean.{name}"
+    for name in ("array_api", "backends", "data", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
 }
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
