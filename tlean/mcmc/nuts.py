@@ -14,9 +14,8 @@ from tlean.arguments import flag, whole
 from tlean.autodiff import value_and_grad
 from tlean.errors import OptionError
 from tlean.loops import scan, while_loop
-from tlean.loops.bodies import called
 from tlean.rng import program_seed
-from tlean.solvers.vectors import Unknowns
+from tlean.solvers.vectors import Unknowns, solved
 
 from .adapting import added, averaged, metric_of, none, restarted, windows
 from .trajectories import Leaf, Metric, Point, Sampler, kinetic, leapfrog
@@ -71,6 +70,7 @@ def nuts(
         max_depth: trajectories have at most `2 ** max_depth` steps.
         dense_mass: adapt a matrix in place of its diagonal.
 
+    Returns: the draws, and what the sampler did.
     Raises: OptionError for an option that is none of these; DTypeError for a point that is not of floats.
 
     Example:
@@ -94,7 +94,7 @@ def nuts(
         return _chain(sampler, unknowns, (draws, warmup), F.astype(seed, "int64"), float(target), dense)
 
     # The seed as an input, so that one program serves many.
-    return called("nuts", (log_density,), record, x0, args, np.int64(first) if isinstance(first, int) else first)
+    return solved("nuts", (log_density,), record, x0, args, np.int64(first) if isinstance(first, int) else first)
 
 
 def _chain(sampler: Sampler, unknowns: Unknowns, counts: tuple[int, int], seed: Any, target: float, dense: bool) -> Draws:

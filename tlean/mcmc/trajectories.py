@@ -88,12 +88,14 @@ def leapfrog(both: Callable[[Any], Any], metric: Metric, leaf: Leaf, h: Any) -> 
     return Leaf(x, half + (0.5 * h) * slope, slope), value
 
 
-def _rows(depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # Of leaf k: the row where its momentum is kept (the last one, which is not read, of odd leaves), and the first and last row to look at.
+def _rows(depth: int) -> tuple[np.ndarray, np.ndarray]:
+    # Of leaf k: the row where its momentum is kept (the last one, which is not read, of odd leaves), and which rows to look at.
     k = np.arange(2 ** (depth - 1))
     ones = np.array([bin(i >> 1).count("1") for i in k.tolist()])
     trailing = np.array([(~i & (i + 1)).bit_length() - 1 for i in k.tolist()])
-    return np.where(k % 2 == 0, ones, depth), np.where(k % 2 == 0, depth + 1, ones - trailing + 1), ones
+    slots = np.arange(depth + 1)
+    looks = (slots > (ones - trailing)[:, None]) & (slots <= ones[:, None])
+    return np.where(k % 2 == 0, ones, depth), looks.astype(np.float64)
 
 
 class Sampler:
@@ -108,9 +110,8 @@ class Sampler:
 
     def __init__(self, both: Callable[[Any], Any], n: int, dtype: str, depth: int) -> None:
         self.both, self.n, self.dtype, self.depth = both, n, dtype, depth
-        self.keep, self.low, self.high = _rows(depth)
+        self.keep, self.looks = _rows(depth)
         self.sizes = 2 ** np.arange(depth)
-        self.slots = np.arange(depth + 1)
 
     def _subtree(self, metric: Metric, start: Leaf, h: Any, count: Any, energy: Any, seed: Any) -> Any:
         # `count` leaves from an end on: the last, the draw, the logarithm of their weight, sums, and whether they turned or diverged.
@@ -136,9 +137,8 @@ class Sampler:
             total = total + leaf.momentum
             row = F.astype(F.take(self.keep, k), "int64")
             firsts, sums = firsts.at[row].set(leaf.momentum), sums.at[row].set(total)
-            turned = self._turned(metric, firsts, leaf.momentum, total - sums + firsts)
-            looks = F.logical_and(F.greater_equal(self.slots, F.take(self.low, k)), F.less_equal(self.slots, F.take(self.high, k)))
-            turning = F.any(F.logical_and(looks, turned))
+            ahead = self._ahead(metric, firsts, leaf.momentum, total - sums + firsts)
+            turning = F.less_equal(F.min(F.where(F.greater(F.take(self.looks, k, axis=0), 0.5), ahead, 1.0)), 0.0)
             diverging = F.less(gain, -DIVERGENCE)
             accepted = accepted + F.minimum(F.exp(gain), 1.0)
             return leaf, draw, weight, total, accepted, k + 1, turning, diverging, firsts, sums
@@ -146,12 +146,11 @@ class Sampler:
         return while_loop(go_on, grow, begin)
 
     @staticmethod
-    def _turned(metric: Metric, first: Any, last: Any, total: Any) -> Any:
-        # Whether the ends move towards each other; of one subtree or of one in each row.
+    def _ahead(metric: Metric, first: Any, last: Any, total: Any) -> Any:
+        # Negative where the ends move towards each other; of one subtree, or of one in each row.
         between = total - 0.5 * (first + last)
         ahead = F.sum(metric.velocity(first) * between, axis=-1)
-        behind = F.sum(metric.velocity(last) * between, axis=-1)
-        return F.less_equal(F.minimum(ahead, behind), 0.0)
+        return F.minimum(ahead, F.sum(metric.velocity(last) * between, axis=-1))
 
     def trajectory(self, metric: Metric, point: Point, h: Any, seed: Any) -> Trajectory:
         """A draw from where the chain is.
@@ -187,7 +186,8 @@ class Sampler:
             left = Leaf(*(F.where(forth, a, b) for a, b in zip(left, end, strict=True)))
             right = Leaf(*(F.where(forth, a, b) for a, b in zip(end, right, strict=True)))
             total = total + more
-            turning = F.logical_or(turning, self._turned(metric, left.momentum, right.momentum, total))
+            ahead = self._ahead(metric, left.momentum, right.momentum, total)
+            turning = F.logical_or(turning, F.less_equal(ahead, 0.0))
             weight = F.logaddexp(weight, heavier)
             return left, right, draw, weight, total, accepted + gained, leaves + count, level + 1, turning, diverging
 
