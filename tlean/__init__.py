@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, fft, nn, scipy, solvers, sparse, stats, testing, train
+    from . import array_api, data, fft, mcmc, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
     from .autodiff.sparse import CSR, sparse_hessian, sparse_jacobian
@@ -141,6 +141,7 @@ __all__ = [
     "nn",
     "load",
     "map",
+    "mcmc",
     "no_grad",
     "optim",
     "per_sample_grad",
@@ -170,7 +171,8 @@ __all__ = [
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _LATER = {
-    name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
+    name: f"tlean.{name}"
+    for name in ("array_api", "backends", "data", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
 }
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}

@@ -35,6 +35,7 @@ PUBLIC = (
     "tlean.backends",
     "tlean.cuda",
     "tlean.data",
+    "tlean.mcmc",
     "tlean.nn",
     "tlean.optim",
     "tlean.scipy",

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrays", "data", "functions", "linalg"),
     ("array_api", "custom", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
-    ("sparse",),
+    ("mcmc", "sparse"),
     ("scipy",),
     ("array_api", "fft", "nn", "random"),
     ("testing", "train"),

@@ -10,9 +10,8 @@ from .. import functions as F
 from ..arguments import whole
 from ..autodiff import value_and_grad
 from ..loops import while_loop
-from ..loops.bodies import called
 from .implicit import minimum_at
-from .vectors import Solution, Unknowns, dot, largest, tolerance
+from .vectors import Solution, Unknowns, dot, largest, solved, tolerance
 
 #: The share of the promised descent that a step must reach, and the share of the slope that may be left.
 DESCENT, SLOPE = 1e-4, 0.9
@@ -55,7 +54,7 @@ def lbfgs(f: Callable[..., Any], x0: Any, *args: Any, tol: float | None = None, 
         x, (steps, converged) = minimum_at(of_vector, unknowns.vector, solve)
         return Solution(unknowns.tree(x), of_vector(x), steps, converged)
 
-    return called("lbfgs", (f,), record, x0, args)
+    return solved("lbfgs", (f,), record, x0, args)
 
 
 def _direction(g: Any, moves: Any, turns: Any, weights: Any, history: int) -> Any:

@@ -9,9 +9,8 @@ from .. import functions as F
 from ..arguments import whole
 from ..autodiff import jacfwd, jacrev
 from ..loops import while_loop
-from ..loops.bodies import called
 from .implicit import minimum_at
-from .vectors import Solution, Unknowns, dot, largest, tolerance
+from .vectors import Solution, Unknowns, dot, largest, solved, tolerance
 
 
 def levenberg_marquardt(
@@ -77,7 +76,7 @@ def _least_squares(name: str, f: Callable[..., Any], x0: Any, args: Any, tol: An
         x, (steps, converged) = minimum_at(lambda x: _half(residual(x)), unknowns.vector, solve)
         return Solution(unknowns.tree(x), _half(residual(x)), steps, converged)
 
-    return called(name, (f,), record, x0, args)
+    return solved(name, (f,), record, x0, args)
 
 
 def _half(r: Any) -> Any:

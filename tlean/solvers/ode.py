@@ -13,11 +13,10 @@ from ..arguments import is_reference, whole
 from ..autodiff import jacfwd
 from ..errors import OptionError, ShapeError
 from ..loops import fori_loop, scan, while_loop
-from ..loops.bodies import called
 from ..stats.values import floats
 from .implicit import root_at
 from .steppers import ADAPTIVE, Field, Method, factored, rk4
-from .vectors import Unknowns, dot, flat, largest
+from .vectors import Unknowns, dot, flat, largest, solved
 
 FIXED = ("rk4", "implicit_euler")
 METHODS = (*ADAPTIVE, *FIXED)
@@ -91,7 +90,7 @@ def odeint(
         return _unstacked(unknowns, ys)
 
     ts = ts if is_reference(ts) or hasattr(ts, "dtype") else np.asarray(ts)
-    return called("odeint", (f,), record, y0, ts, args)
+    return solved("odeint", (f,), record, y0, ts, args)
 
 
 def _unstacked(unknowns: Unknowns, ys: Any) -> Any:

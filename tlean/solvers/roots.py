@@ -9,10 +9,9 @@ from .. import functions as F
 from ..autodiff import jvp
 from ..errors import OptionError, ShapeError
 from ..loops import while_loop
-from ..loops.bodies import called
 from .implicit import root_at
 from .linear import cg, gmres
-from .vectors import Solution, Unknowns, dot, tolerance
+from .vectors import Solution, Unknowns, dot, solved, tolerance
 
 
 def newton_krylov(
@@ -66,7 +65,7 @@ def newton_krylov(
         made = residual(x)
         return Solution(unknowns.tree(x), F.sqrt(dot(made, made)), steps, converged)
 
-    return called("newton_krylov", (f,), record, x0, args)
+    return solved("newton_krylov", (f,), record, x0, args)
 
 
 def _newton(residual: Callable[[Any], Any], x: Any, enough: float, most: int, linear: str, restart: int) -> Any:

@@ -9,9 +9,8 @@ from .. import functions as F
 from .. import tree
 from ..arguments import whole
 from ..implicit import custom_root
-from ..loops.bodies import called
 from .linear import cg
-from .vectors import Unknowns, flat, tolerance
+from .vectors import Unknowns, flat, solved, tolerance
 
 
 def custom_linear_solve(product: Callable[[Any], Any], b: Any, solve: Callable[..., Any]) -> Any:
@@ -38,7 +37,7 @@ def custom_linear_solve(product: Callable[[Any], Any], b: Any, solve: Callable[.
 
         return custom_root(equation, tree.map(F.zeros_like, b), lambda _, x: solve(product, b), solve)
 
-    return called("custom_linear_solve", (product,), record, b)
+    return solved("custom_linear_solve", (product,), record, b)
 
 
 def conjugate_gradient(
@@ -90,4 +89,4 @@ def conjugate_gradient(
         x = custom_root(lambda x: whole_product(x) - right, guess, search, solve)
         return unknowns.tree(x)
 
-    return called("conjugate_gradient", (product, preconditioner), record, b, x0, None if callable(product) else product)
+    return solved("conjugate_gradient", (product, preconditioner), record, b, x0, None if callable(product) else product)

@@ -10,7 +10,8 @@ from .. import functions as F
 from .. import tree
 from ..dtypes import FLOATS
 from ..errors import DTypeError, OptionError
-from ..loops.bodies import leaf
+from ..loops.bodies import called, leaf
+from ..programs.recorder import Recorder
 from ..programs.running import backend_itself
 from ..stats.values import floats
 
@@ -132,3 +133,19 @@ def tolerance(name: str, tol: Any, dtype: str, usual: tuple[float, float]) -> fl
     if not (isinstance(value, int | float) and value > 0):
         raise OptionError(f"{name}: tol must be a positive number, got {tol!r}")
     return float(value)
+
+
+def solved(name: str, functions: tuple[Any, ...], body: Callable[..., Any], *args: Any) -> Any:
+    """The results of a solver: recorded into the running program or that of its arguments, or computed where there is none.
+
+    Args:
+        name: of the solver.
+        functions: the user's, for what they name of a program.
+        body: `body(program, *args)`, in which free functions record into that program.
+        args: trees.
+    """
+
+    def record(program: Any, *given: Any) -> Any:
+        return Recorder(name, lambda *xs: body(program, *xs))(program, *given)
+
+    return called(name, functions, record, *args)
