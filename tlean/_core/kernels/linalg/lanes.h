@@ -24,7 +24,7 @@
 #define TL_INT int32_t
 #define TL_ABS fabsf
 #define TL_SQRT sqrtf
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
@@ -38,7 +38,7 @@
 #define TL_INT int64_t
 #define TL_ABS fabs
 #define TL_SQRT sqrt
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
