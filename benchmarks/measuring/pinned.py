@@ -1,4 +1,4 @@
-"""The sides of the compiled path: each a process bound to some cores that holds one library, JAX's in a Python of its own."""
+"""The sides of the compiled path: processes bound to some cores that hold one library each, JAX's in a separate Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from measuring.sides import FOLDER, KEPT
 
 PACKAGES = {"tlean": "tlean", "torch": "torch", "inductor": "torch", "jax": "jax", "numpy": "scipy"}
 SAMPLE_SECONDS = 0.02
-#: What `make bench` installs JAX into: it asks for a later Python than tlean. The file says that it is all there.
+#: What `make bench` installs JAX into: it needs a later Python than tlean. The file says that it is all there.
 JAX_PYTHON, JAX_INSTALLED = (FOLDER.parent / ".venv-jax" / name for name in ("bin/python", ".installed"))
 
 

@@ -11,7 +11,7 @@ from rows.libraries import Bound, CompiledRow
 from report.measures import table, time_text
 
 SIDES = {"tlean": "tlean", "torch": "PyTorch", "inductor": "torch.compile", "jax": "JAX", "numpy": "NumPy, SciPy"}
-#: Sides that have a column of their own; the base of a row is a program of tlean.
+#: The columns; the base of a row is a program of tlean.
 COLUMNS = SIDES | {"base": "tlean's own"}
 
 TITLE = "# The compiled path"
@@ -19,7 +19,7 @@ METHOD = f"""\
 {TITLE}
 
 Written by `benchmarks/compiled.py`; the rows are in `benchmarks/rows/compiled.py` and `benchmarks/rows/bounded/`. Each library runs in a
-process of its own on the same arrays, JAX in a later Python, 64 bits switched on where a row has float64; all are bound to the same cores
+separate process on the same arrays, JAX in a later Python, 64 bits switched on where a row has float64; all are bound to the same cores
 and told to keep freed memory. They take turns, 20 ms of calls a turn, at least 7 turns (3 where a turn takes over a second). A row is timed
 only for those that computed the same. A ratio is tlean's time over the other's, the median over the turns, in brackets the interval that
 holds 95 % of the medians of resampled turns: **below 1 tlean is faster**. `forward` is the program alone, `grad` its value and gradient,

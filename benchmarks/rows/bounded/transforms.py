@@ -27,7 +27,7 @@ def cart_arrays(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def _moved(state: Any, force: Any, sin: Any, cos: Any) -> Any:
-    # A cart of 1 kg with a pole of 0.1 kg and 0.5 m; the angle is 0 where it stands upright.
+    # A cart of 1 kg with a pole of 0.1 kg and 0.5 m; the angle is 0 where it is upright.
     x, v, angle, speed = state
     pushed = (force + speed * speed * sin(angle) * 0.05) / 1.1
     turned = (sin(angle) * 9.81 - cos(angle) * pushed) / (0.5 * (4 / 3 - cos(angle) * cos(angle) * 0.1 / 1.1))
