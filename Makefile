@@ -110,7 +110,7 @@ format: $(INSTALLED)
 	$(PY) -m ruff format .
 
 bench: build $(TORCH) $(JAX)
-	$(PY) benchmarks/harness.py --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)
+	$(PY) benchmarks/harness.py --unbounded --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)
 	$(PY) benchmarks/compiled.py --json out/compiled.json --markdown benchmarks/RESULTS.md
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md
 

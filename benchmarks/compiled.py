@@ -28,7 +28,7 @@ from rows.compiled import all_rows
 from rows.libraries import CompiledRow
 
 MIN_TURNS, FEW_TURNS = 7, 3
-#: How many processes time the first call of a row.
+#: How many processes time the first call of a row; one of a quick run.
 FIRSTS = 3
 TOLERANCE = 2e-3
 #: Rows that take longer, all sides together, take fewer turns.
@@ -82,12 +82,12 @@ def alike(found: np.ndarray, expected: np.ndarray) -> bool:
     return found.shape == expected.shape and np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * np.abs(expected).max(initial=0))
 
 
-def firsts(rows: list[CompiledRow], names: list[str], threads: int) -> list[dict[str, Any]]:
+def firsts(rows: list[CompiledRow], names: list[str], threads: int, repeats: int) -> list[dict[str, Any]]:
     """The first calls of rows: each in so many processes, which have loaded their library and compiled a small program before."""
     chosen = [name for name in names if name != "inductor" and any(name in row.programs() for row in rows)]
     samples: dict[str, dict[str, list[float]]] = {row.name: {name: [] for name in chosen if name in row.programs()} for row in rows}
     failed: dict[str, dict[str, str]] = {row.name: {} for row in rows}
-    for _ in range(FIRSTS if rows else 0):
+    for _ in range(repeats if rows else 0):
         for name in chosen:
             side = Side(name, threads)
             side.ask(build=WARM)
@@ -106,7 +106,9 @@ def firsts(rows: list[CompiledRow], names: list[str], threads: int) -> list[dict
 WARM = "layers_4_16_1_grad"
 
 
-def measured(rows: list[CompiledRow], names: list[str], threads: int, budget: float) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def measured(
+    rows: list[CompiledRow], names: list[str], threads: int, budget: float, repeats: int
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The results of every row with so many threads for every library, and the libraries' versions."""
     sides = {n: Side(n, threads) for n in names}
     versions = {PACKAGES[n]: side.ask(version=True) for n, side in sides.items()}
@@ -120,7 +122,7 @@ def measured(rows: list[CompiledRow], names: list[str], threads: int, budget: fl
     for side in sides.values():
         side.close()
     by_name = {row.name: row for row in rows}
-    for found in firsts([row for row in rows if row.first], names, threads):
+    for found in firsts([row for row in rows if row.first], names, threads, repeats):
         results.append(found)
         print(line(found, by_name[found["row"]]), flush=True)
     return results, versions
@@ -134,6 +136,9 @@ def arguments() -> argparse.ArgumentParser:
     p.add_argument("--sides", default=",".join(SIDES), help="libraries, with commas (default: %(default)s)")
     p.add_argument("--threads", default="1,2", metavar="LIST", help="threads of every library, a table for each (default: %(default)s)")
     p.add_argument("--budget", type=float, default=0.5, help="seconds for a row, all sides together (default: %(default)s)")
+    p.add_argument(
+        "--quick", action="store_true", help="as many turns but shorter ones, a third of the first calls, no torch.compile; one thread"
+    )
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
     p.add_argument("--keep", action="store_true", help="keep the rows of FILE that are not measured now: part runs make one page")
@@ -163,6 +168,8 @@ def main() -> None:
         return
     if not rows:
         raise SystemExit(f"no row matches {args.rows!r} in {args.family!r}; --list shows their names")
+    if args.quick:
+        args.threads, args.budget, args.sides = "1", 0.0, args.sides.replace("inductor,", "")
     names = installed(args.sides.split(","))
     report: dict[str, Any] = {"environment": environment(), "results": [], "alone": ""}
     if args.keep and args.json and args.json.exists():
@@ -174,7 +181,7 @@ def main() -> None:
         print(f"threads: {threads}", flush=True)
         # Rows with a bound are about one thread.
         chosen = [row for row in rows if threads == 1 or row.family == "networks"]
-        found, versions = measured(chosen, names, threads, args.budget)
+        found, versions = measured(chosen, names, threads, args.budget, 1 if args.quick else FIRSTS)
         report["alone"] = versions.pop("alone", "") or report["alone"]
         report["environment"] |= versions
         new = [r | {"threads": threads, "date": report["environment"]["date"]} for r in found]

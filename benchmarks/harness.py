@@ -158,6 +158,8 @@ def arguments() -> argparse.ArgumentParser:
     """The options that this program and isa.py share."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", default="", metavar="REGEX", help="only rows whose name it matches")
+    p.add_argument("--family", default="", metavar="REGEX", help="only rows of families that it matches")
+    p.add_argument("--unbounded", action="store_true", help="leave out the rows that compiled.py measures against a bound")
     p.add_argument("--modes", default="", metavar="REGEX", help="only modes that it matches: forward, recorded, forward+backward, step")
     p.add_argument("--threads", default="1,2", help="numbers of threads, with commas (default: %(default)s)")
     p.add_argument("--sides", default=",".join(SIDES), help="with commas; kept: PyTorch that keeps memory (default: %(default)s)")
@@ -166,16 +168,38 @@ def arguments() -> argparse.ArgumentParser:
     p.add_argument("--no-limits", action="store_true", help="do not measure the machine's limits")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
+    p.add_argument("--keep", action="store_true", help="keep the rows of FILE that are not measured now: part runs make one page")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the page, and roofline.svg beside it")
     return p
 
 
 def chosen_rows(args: argparse.Namespace) -> list[Row | StepRow]:
     """The rows that were asked for."""
-    rows = [row for row in all_rows() if re.search(args.rows, row.name) and (not args.quick or QUICK.search(row.name))]
+    rows = [row for row in all_rows() if re.search(args.rows, row.name) and re.search(args.family, row.family)]
+    if args.quick:
+        rows = [row for row in rows if QUICK.search(row.name)]
+    if args.unbounded:
+        from rows.bounded import rows as bounded
+
+        elsewhere = {row.name for row in bounded()}
+        rows = [row for row in rows if row.name not in elsewhere]
     if not rows:
         raise SystemExit(f"no row matches {args.rows!r}; --list shows their names")
     return rows
+
+
+def with_kept(report: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A report with the results that another has besides at its numbers of threads; their order is that of the rows."""
+    new = {(r["row"], r["mode"], r["threads"]) for r in report["results"]}
+    order = {row.name: k for k, row in enumerate(all_rows())}
+    kept = [r for r in before["results"] if (r["row"], r["mode"], r["threads"]) not in new and r["row"] in order]
+    kept = [r for r in kept if r["threads"] in report["threads"]]
+    results = sorted([*kept, *report["results"]], key=lambda r: (order[r["row"]], r["threads"]))
+    return report | {
+        "results": results,
+        "limits": before["limits"] | report["limits"],
+        "failed": [*(f for f in before["failed"] if f["row"] not in {r["row"] for r in results}), *report["failed"]],
+    }
 
 
 def write_json(path: Path | None, report: Any) -> None:
@@ -195,6 +219,8 @@ def main() -> None:
         args.threads = "1"
     report = measure(rows, args)
     print("\n".join(line(result) for result in report["results"]))
+    if args.keep and args.json and args.json.exists():
+        report = with_kept(report, json.loads(args.json.read_text()))
     print("\n" + "\n".join(headline(report)))
     write_json(args.json, report)
     if args.markdown:

@@ -134,6 +134,7 @@ def main() -> None:
     p.add_argument("--threads", type=count, default=1, metavar="N", help="threads of each build (default: %(default)s)")
     p.add_argument("--most", type=float, metavar="RATIO", help="fail where even the lower end of an interval lies above it")
     p.add_argument("--list", action="store_true", help="print the rows' names and stop")
+    p.set_defaults(family="", unbounded=False)
     args = p.parse_args()
     rows = chosen_rows(args)
     if args.list:

@@ -1,4 +1,4 @@
-"""The sides of the compiled path: each a process bound to some cores that holds one library, JAX's in a separate Python."""
+"""The sides of the compiled path: processes bound to some cores that hold one library each, JAX's in a separate Python."""
 
 from __future__ import annotations
 

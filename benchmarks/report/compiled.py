@@ -11,7 +11,7 @@ from rows.libraries import Bound, CompiledRow
 from report.measures import table, time_text
 
 SIDES = {"tlean": "tlean", "torch": "PyTorch", "inductor": "torch.compile", "jax": "JAX", "numpy": "NumPy, SciPy"}
-#: Sides with a separate column; the base of a row is a program of tlean.
+#: The columns; the base of a row is a program of tlean.
 COLUMNS = SIDES | {"base": "tlean's own"}
 
 TITLE = "# The compiled path"

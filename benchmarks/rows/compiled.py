@@ -105,7 +105,7 @@ def _lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
     h = c = ops.const(np.zeros((BATCH, WIDTH)))
     for t in range(TIME):
         gates = ops.add(ops.linear(w, b, xs[t]), ops.linear(u, None, h))
-        i, f, o, g = (ops.slice(gates, (0, k * WIDTH), (BATCH, (k + 1) * WIDTH)) for k in range(4))
+        i, f, g, o = (ops.slice(gates, (0, k * WIDTH), (BATCH, (k + 1) * WIDTH)) for k in range(4))
         c = ops.add(ops.mul(ops.sigmoid(f), c), ops.mul(ops.sigmoid(i), ops.tanh(g)))
         h = ops.mul(ops.sigmoid(o), ops.tanh(c))
     return ops.mse_loss(h, target)

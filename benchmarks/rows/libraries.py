@@ -38,7 +38,7 @@ class CompiledRow:
 
     A library whose program is None is left out. `base` is a program of tlean that the row is held against. Of rows that are not the `same`
     for every library (random numbers, factors by other conventions) the results are not compared. `first`: the first call is timed, which
-    traces and compiles, in a separate process.
+    traces and compiles, in a fresh process.
     """
 
     name: str
@@ -97,7 +97,7 @@ def build_ours(row: CompiledRow) -> Timed:
 def build_base(row: CompiledRow) -> Timed:
     """The program of tlean that the row is held against."""
     assert row.base is not None
-    return build_ours(replace(row, ours=row.base))
+    return build_ours(replace(row, ours=row.base, base=None))
 
 
 def build_numpy(row: CompiledRow) -> Timed:

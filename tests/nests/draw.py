@@ -72,8 +72,8 @@ def case(index: int, transforms: tuple[str, ...] = TRANSFORMS) -> Case:
     # What the extra goes into: the innermost place that it is allowed in.
     place = next((k for k, what in enumerate(chosen) if what == "scan"), 0) if extra == "integer" else rng.randrange(DEPTH)
     if extra == "random":
-        # Random numbers are drawn outside of loops and lanes, where a seed says which they are.
-        place = max((k for k, what in enumerate(chosen) if what in ("scan", "vmap")), default=-1) + 1
+        # Outside of lanes a seed says which numbers they are, the same in each step of a loop.
+        place = rng.randrange(max((k for k, what in enumerate(chosen) if what == "vmap"), default=-1) + 1, DEPTH + 1)
     for k, what in enumerate(chosen):
         variant = rng.randrange(4 if what == "scan" else 2)
         beside = rng.choice(LEAVES)

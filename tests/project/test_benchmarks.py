@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +53,23 @@ def test_the_libraries_are_compared(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for r in json.loads((tmp_path / "out.json").read_text())["results"]:
         assert 0 < r["ratio_low"] <= r["ratio"] <= r["ratio_high"] and 0 < r["kept_ratio_low"] <= r["kept_ratio_high"]
+
+
+def test_part_runs_make_one_report() -> None:
+    from harness import with_kept
+
+    def result(row: str, seconds: float, threads: int = 1) -> dict[str, Any]:
+        return {"row": row, "mode": "forward", "threads": threads, "tlean_s": seconds}
+
+    before = {
+        "results": [result("add_64", 1.0), result("exp_64", 1.0), result("exp_64", 1.0, 2)],
+        "failed": [],
+        "limits": {"1": {}, "2": {}},
+    }
+    report = {"results": [result("exp_64", 2.0), result("add_4", 2.0)], "failed": [], "limits": {}, "threads": [1]}
+    found = with_kept(report, before)
+    assert [(r["row"], r["tlean_s"]) for r in found["results"]] == [("add_4", 2.0), ("add_64", 1.0), ("exp_64", 2.0)]
+    assert found["threads"] == [1] and found["limits"] == {"1": {}, "2": {}}
 
 
 def test_no_row_of_that_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rows.bounded.shapes import by_kinds
-from rows.libraries import CompiledRow
+from rows.libraries import Bound, CompiledRow, Program
 
 _FAMILY = "loops"
 _FIRST = 0.3
@@ -20,6 +20,8 @@ TIME, BATCH, WIDTH = 50, 16, 64
 HIDDEN, ODE_STEPS, ODE_LENGTH = 64, 1000, 0.01
 #: The plate: its points along an axis, its steps, and what of a difference flows in one.
 POINTS, HEAT_STEPS, FLOW = 128, 2000, 0.2
+#: Where few of its steps are stored: what time of storing all of them, and what of their bytes a step.
+_AGAIN, _STORED_BYTES = 2.2, POINTS * POINTS * 4 / 20
 
 
 def rollout_arrays(rng: np.random.Generator) -> list[np.ndarray]:
@@ -90,7 +92,7 @@ def lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
 
     def step(ops: Any, state: Any, x: Any) -> Any:
         h, c = state
-        i, f, o, g = ops.split(ops.linear(w, b, x) + ops.linear(u, None, h), 4, axis=1)
+        i, f, g, o = ops.split(ops.linear(w, b, x) + ops.linear(u, None, h), 4, axis=1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
         return (ops.sigmoid(o) * ops.tanh(c), c), None
 
@@ -99,10 +101,19 @@ def lstm_ours(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
     return ops.mse_loss(h, target)
 
 
+def lstm_layer(ops: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
+    """The same by the layer, whose second bias is 0."""
+    import tlean as tl
+
+    layer = tl.nn.LSTM(WIDTH, WIDTH, last=True, batch_first=False)
+    weights = {"weight_ih_l0": w, "weight_hh_l0": u, "bias_ih_l0": b, "bias_hh_l0": ops.zeros((4 * WIDTH,))}
+    return ops.mse_loss(layer.apply(weights, xs), target)
+
+
 def lstm_torch(t: Any, w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
     h = c = t.zeros(BATCH, WIDTH)
     for x in xs.unbind(0):
-        i, f, o, g = (t.nn.functional.linear(x, w, b) + h @ u.T).chunk(4, 1)
+        i, f, g, o = (t.nn.functional.linear(x, w, b) + h @ u.T).chunk(4, 1)
         c = t.sigmoid(f) * c + t.sigmoid(i) * t.tanh(g)
         h = t.sigmoid(o) * t.tanh(c)
     return t.nn.functional.mse_loss(h, target)
@@ -114,7 +125,7 @@ def lstm_jax(w: Any, u: Any, b: Any, xs: Any, target: Any) -> Any:
 
     def step(state: Any, x: Any) -> Any:
         h, c = state
-        i, f, o, g = jnp.split(x @ w.T + b + h @ u.T, 4, axis=1)
+        i, f, g, o = jnp.split(x @ w.T + b + h @ u.T, 4, axis=1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
 
@@ -191,6 +202,20 @@ def heat_ours(ops: Any, u: Any, wanted: Any) -> Any:
     return ops.sum(ops.square(last - wanted))
 
 
+def _warmed(checkpoint: str | None) -> Program:
+    # More flows where it is warm: of what is not linear, each step's temperatures are needed on the way back.
+    def program(ops: Any, u: Any, wanted: Any) -> Any:
+        import tlean as tl
+
+        def step(u: Any, _: Any) -> Any:
+            return u.at[1:-1, 1:-1].add(_flow(u) * (u[1:-1, 1:-1] * 0.1 + 1.0)), None
+
+        last, _ = tl.scan(step, u, length=HEAT_STEPS, checkpoint=checkpoint)
+        return ops.sum(ops.square(last - wanted))
+
+    return program
+
+
 def heat_torch(t: Any, u: Any, wanted: Any) -> Any:
     for _ in range(HEAT_STEPS):
         u = u + t.nn.functional.pad(_flow(u), (1, 1, 1, 1))
@@ -216,7 +241,13 @@ def loop_rows() -> list[CompiledRow]:
     return [
         *by_kinds("rollout_8_states_500_steps", _FAMILY, rollout_arrays, 3, rollout, told(1.5)),
         *by_kinds("lstm_50x64_N16", _FAMILY, sequence_arrays, 3, lstm, told(0.4)),
+        *by_kinds("lstm_layer_50x64_N16", _FAMILY, sequence_arrays, 3, (lstm_layer, *lstm[1:]), told(0.4)),
         *by_kinds("rk4_2_64_64_2_1000_steps", _FAMILY, ode_arrays, 7, ode, told(0.5)),
         *by_kinds("heat_128x128_2000_steps", _FAMILY, heat_arrays, 1, heat, told(0.8)),
+        CompiledRow(
+            *("heat_128x128_2000_steps_checkpointed", "grad", heat_arrays, 1, _warmed("optimal"), None, None, _FAMILY),
+            bounds=(Bound(_AGAIN, "base"), Bound(_STORED_BYTES * HEAT_STEPS, "memory")),
+            base=_warmed(None),
+        ),
         *by_kinds("scan_60_carries_614_steps", _FAMILY, carries_arrays, CARRIES, carries, told(None)),
     ]
