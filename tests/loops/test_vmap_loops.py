@@ -39,6 +39,11 @@ def grown(x, **options):
     return tl.while_loop(lambda c: tl.sum(c * c) < 50.0, lambda c: c * 1.5 + 0.1, x, **options)
 
 
+def counted(x):
+    # A state, and how many steps it has had.
+    return tl.scan(lambda c, _: ((tl.sin(c[0]), c[1] + 1), None), (x, 1), length=3)[0]
+
+
 CALLS = {
     "scan": (rolled, (A, W), (0, None)),
     "scan of weights": (rolled, (A[0], WS), (None, 0)),
@@ -53,6 +58,8 @@ CALLS = {
     "gradient of while_loop": (tl.grad(lambda x: tl.sum(tl.sin(grown(x)))), (A,), (0,)),
     "gradient of a bounded loop": (tl.grad(lambda x: tl.sum(tl.sin(grown(x, max_steps=30)))), (A,), (0,)),
     "tangent of while_loop": (lambda x: tl.jvp(grown, (x,), (x,))[1], (A,), (0,)),
+    "result of a loop that is the same in each lane": (lambda x: x * tl.astype(counted(x)[1], "float64"), (A,), (0,)),
+    "gradient beside such a result": (tl.grad(lambda x: tl.sum(counted(x)[0] * tl.astype(counted(x)[1], "float64"))), (A,), (0,)),
     "loop in a map in a map": (lambda x: tl.vmap(lambda a: tl.scan(lambda c, y: (c + y * a, c), x[0], x)[0])(x), (A,), (0,)),
     "linear algebra": (lambda m, b: (tl.linalg.solve(m, b), tl.linalg.det(m)), (WS, A), (0, 0)),
 }

@@ -109,12 +109,17 @@ def _run(
             made = _batched(source, node, target, inputs, flags, size, read, draws, fresh)
             # An output of a loop that is the same in each lane has none.
             lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None and len(r.shape) > len(source.specs[v].shape))
-        elif source is target or all(v < shared for v in node.outputs):
+        elif (source is target or all(v < shared for v in node.outputs)) and not _again(node, inputs):
             continue
         else:
             ids = target._record(record, [None if r is None else r.id for r in inputs], node.options, node.name)
             made = [GraphRef(target, v) for v in ids]
         where.update((v, r) for v, r in zip(node.outputs, made, strict=False) if r is not None)
+
+
+def _again(node: GraphNode, inputs: Sequence[GraphRef | None]) -> bool:
+    # Whether it reads what was recorded again: a result that is the same in each lane, of a loop whose other results are not.
+    return any(r is not None and r.id != i for i, r in zip(node.inputs, inputs, strict=True))
 
 
 def _batched(
