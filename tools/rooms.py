@@ -61,7 +61,7 @@ LAZY: dict[tuple[str, str], str] = {
 }
 MOST_LAZY = 5
 #: Packages that are optional: importing them inside functions is how they stay so.
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "scipy")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 
