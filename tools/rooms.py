@@ -68,6 +68,7 @@ MOST_LAZY = 5
 OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax")
 #: Modules of Python's own that few programs need and that take longer to import than any module of the library: the same.
 LATE = ("hashlib", "shutil", "statistics", "subprocess")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "scipy")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 

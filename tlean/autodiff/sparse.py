@@ -27,7 +27,7 @@ from .products import gradient_record
 class CSR:
     """A sparse matrix, row by row: entry k of row i, for k from `indptr[i]` up to `indptr[i + 1]`, is `data[k]` in column `indices[k]`.
 
-    Attributes:
+    Args:
         data: the numbers.
         indices: their columns, ascending in each row.
         indptr: where each row begins, and where the last ends.
