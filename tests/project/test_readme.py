@@ -20,6 +20,7 @@ PAGES = (
     "docs/recurrent.md",
     "docs/custom_ops.md",
     "docs/fft.md",
+    "docs/science.md",
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]

@@ -58,7 +58,7 @@ def test_differential_equations_take_the_jacobian() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(tl.OptionError, match="derivatives are those of the program, got jac"):
+    with pytest.raises(tl.OptionError, match="derivatives must be left to the program, got jac"):
         tl.scipy.minimize(valley, np.zeros(2), jac=lambda x: x)
     with pytest.raises(tl.DTypeError, match="unknowns must be numbers"):
         tl.scipy.root(lambda x: x, "no")

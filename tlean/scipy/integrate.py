@@ -39,7 +39,7 @@ def solve_ivp(f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45",
         True
     """
     if "jac" in options:
-        raise OptionError("solve_ivp: derivatives are those of the program, got jac")
+        raise OptionError("solve_ivp: derivatives must be left to the program, got jac")
     vector, given = Vector("solve_ivp", y0), as_tuple(args)
 
     def program(t: Any, y: Any, *args: Any) -> Any:

@@ -22,7 +22,7 @@ MATRICES = ("dogleg", "trust-exact")
 def _refuse(name: str, options: dict[str, Any], *names: str) -> None:
     wrong = [n for n in names if n in options]
     if wrong:
-        raise OptionError(f"{name}: derivatives are those of the program, got {', '.join(wrong)}")
+        raise OptionError(f"{name}: derivatives must be left to the program, got {', '.join(wrong)}")
 
 
 def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None = None, **options: Any) -> Any:
