@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from . import array_api, data, fft, mcmc, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
-    from .autodiff.sparse import CSR, sparse_hessian, sparse_jacobian
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import interp
     from .nn.examples import per_sample_grad
+    from .sparse import sparse_hessian, sparse_jacobian
     from .train.checkpoint import load, save
     from .train.fit import fit
     from .train.trainer import ScalarTrainer
@@ -71,7 +71,6 @@ __all__ = [
     *_NAMES,
     "AdamState",
     "AnyTensor",
-    "CSR",
     "CallError",
     "CompiledOut",
     "CompiledScalar",
@@ -172,15 +171,13 @@ __all__ = [
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _LATER = {
     name: f"tlean.{name}"
-    for name in ("array_api", "backends", "data", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
+    for name in ("array_api", "backends", "data", "fft", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
 }
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
-_LATER |= dict.fromkeys(("CSR", "sparse_hessian", "sparse_jacobian"), "tlean.autodiff.sparse")
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "fft", "nn", "testing", "train")}
-_LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tlean import tree
 from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
+from tlean.autodiff.derived import DerivedProgram, checked_argnums, is_one, results_of
+from tlean.autodiff.jacobians import moved
+from tlean.autodiff.products import gradient_record
 from tlean.compiler.batch import batch
 from tlean.compiler.derive import forward, reverse
 from tlean.compiler.graph import Graph, GraphRef
@@ -18,47 +20,8 @@ from tlean.errors import DTypeError, OptionError
 from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 
-from .derived import DerivedProgram, checked_argnums, is_one, results_of
-from .jacobians import moved
-from .patterns import Pattern
-from .products import gradient_record
-
-
-class CSR:
-    """A sparse matrix, row by row: entry k of row i, for k from `indptr[i]` up to `indptr[i + 1]`, is `data[k]` in column `indices[k]`.
-
-    Args:
-        data: the numbers.
-        indices: their columns, ascending in each row.
-        indptr: where each row begins, and where the last ends.
-        shape: (rows, columns).
-    """
-
-    __slots__ = ("data", "indices", "indptr", "shape")
-
-    def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
-        self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
-
-    def todense(self) -> np.ndarray:
-        """The matrix as a NumPy array."""
-        data, indices, indptr = (np.asarray(a) for a in (self.data, self.indices, self.indptr))
-        dense = np.zeros(self.shape, data.dtype)
-        dense[np.repeat(np.arange(self.shape[0]), np.diff(indptr)), indices] = data
-        return dense
-
-    def to_scipy(self) -> Any:
-        """The matrix as a `scipy.sparse.csr_array`. Raises: OptionError without SciPy."""
-        try:
-            from scipy.sparse import csr_array
-        except ImportError:
-            raise OptionError("to_scipy: SciPy must be installed (pip install scipy)") from None
-        return csr_array((np.asarray(self.data), np.asarray(self.indices), np.asarray(self.indptr)), shape=self.shape)
-
-    def __repr__(self) -> str:
-        return f"<CSR matrix of shape {self.shape} with {self.indices.shape[0]} entries>"
-
-
-tree.register(CSR, lambda m: ((m.data, m.indices, m.indptr), m.shape), lambda shape, parts: CSR(parts[0], parts[1], parts[2], shape))
+from .dependence import Dependence
+from .matrix import CSR
 
 
 def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -72,7 +35,7 @@ def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "com
         argnums: the number of the argument to differentiate by, an array.
         backend, seed: as for `value_and_grad`.
 
-    Returns: a program whose result is a `CSR` matrix.
+    Returns: a program whose result is a `tl.sparse.CSR`.
     Raises: OptionError, when called, for trees; DTypeError for arrays that hold no floating-point numbers.
     Source: Curtis, Powell & Reid 1974, "On the estimation of sparse Jacobian matrices".
 
@@ -104,7 +67,7 @@ def sparse_hessian(f: Callable[..., Any], argnums: int = 0, backend: str = "comp
     Args:
         f, argnums, backend, seed: as for `sparse_jacobian`, of the gradient of f.
 
-    Returns: a program whose result is a `CSR` matrix.
+    Returns: a program whose result is a `tl.sparse.CSR`.
 
     Example:
         >>> tl.sparse_hessian(lambda x: tl.sum(x[1:] * x[:-1] ** 2))(np.array([1.0, 2.0, 3.0])).todense().tolist()
@@ -132,12 +95,11 @@ def _matrix(name: str, graph: Graph, xs: list[GraphRef], y: Any) -> CSR:
     if len(xs) != 1 or not isinstance(y, GraphRef):
         raise OptionError(f"{name}: the argument must be one array, got a tree of {len(xs)}")
     (x,) = xs
-    rows, columns = Pattern(graph, x).of(y)
+    rows, columns = Dependence(graph, x).of(y)
     m, n = y.spec.size, x.spec.size
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=m))]).astype(np.int64)
     data = _entries(graph, x, y, rows, columns)
-    indices, starts = [graph._constant(as_tensor(a.astype(np.int64))) for a in (columns, indptr)]
-    return CSR(data, indices, starts, (m, n))
+    return CSR(data, columns, indptr, (m, n))
 
 
 def _entries(graph: Graph, x: GraphRef, y: GraphRef, rows: np.ndarray, columns: np.ndarray) -> GraphRef:
