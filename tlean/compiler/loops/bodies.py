@@ -22,6 +22,10 @@ from ..target import WRITES
 #: No sum goes on from what is there.
 NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
 
+#: Kernels that copy a part of an array, and how large what they make may be to be made ahead of time.
+_MOVES = frozenset(("strided_copy", "place"))
+_NEAR = 1 << 16
+
 #: Loops that are kept, by what they are.
 _LOOPS = Cache(1_024)
 
@@ -59,7 +63,7 @@ def in_states(body: Graph, carries: Sequence[int], outputs: Sequence[int | None]
     made = part(body, body.inputs, body.outputs)  # type: ignore[arg-type]
     made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in carries]  # type: ignore[misc]
     made.outputs = list(outputs)
-    made.nodes = _readers_first(made)
+    made.nodes = _moves_first(made, _readers_first(made))
     return made
 
 
@@ -68,6 +72,26 @@ def writer_of(body: Graph, carry: int) -> GraphNode | None:
     value = body.outputs[carry]
     node = next((n for n in body.nodes if value in n.outputs), None)
     return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
+
+
+def _moves_first(body: Graph, nodes: Sequence[GraphNode]) -> list[GraphNode]:
+    # Copies of parts come as soon as there is what they copy, so that what is computed of them is one group.
+    readers: dict[int, list[GraphNode]] = {}
+    moves = [n for n in nodes if n.record.kernel in _MOVES and body.specs[n.outputs[0]].size <= _NEAR]
+    ready = set(body.inputs) | set(body.constants)
+    for n in moves:
+        readers.setdefault(n.inputs[0], []).append(n)  # type: ignore[arg-type]
+    early = {n.outputs[0] for n in moves}
+    todo = [n for n in moves if n.inputs[0] in ready]
+    result: list[GraphNode] = []
+    for node in nodes:
+        if node.outputs[0] not in early:
+            todo.append(node)
+        while todo:
+            made = todo.pop(0)
+            result.append(made)
+            todo += [n for v in made.outputs for n in readers.get(v, ())]
+    return result
 
 
 def _readers_first(body: Graph) -> list[GraphNode]:
