@@ -242,7 +242,8 @@ class CudaEager(OpsMethods):
         """
         record = get(op)
         if record.loop is not None:
-            raise record.loop.refused("CUDA")
+            what = f"{record.loop.title}: loops run on a CUDA device in compiled programs only"
+            raise DeviceError(f"{what}; use compile_scalar or compile_out, or device='cpu'")
         if len(record.outputs) > 1:
             raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
         before, position = len(self.store), self.stream_position

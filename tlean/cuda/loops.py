@@ -1,6 +1,6 @@
 """Loops on a device: the launches of the body's plan, queued once for each step.
 
-A body has memory of its own, so its launches are the same at each step; between them parts of stacked arrays and carries are copied on the
+A body has separate memory, so its launches are the same at each step; between them parts of stacked arrays and carries are copied on the
 device. Nothing waits for the device.
 """
 

@@ -158,8 +158,8 @@ class Loop:
         raise NotImplementedError
 
     def refused(self, device: str) -> DeviceError:
-        """The error where a kind of device has no loops."""
-        return DeviceError(f"{self.title}: loops do not run on a {device} device yet; use device='cpu', or write the steps out")
+        """The error where a kind of device does not run it."""
+        return DeviceError(f"{self.title}: only loops of a known number of steps run on a {device} device; use device='cpu', or scan")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""
