@@ -69,6 +69,27 @@ def test_derivatives_of_any_order(name):
                 np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-11 * np.abs(b.numpy()).max(), err_msg=str(way))
 
 
+def test_a_loop_of_at_most_so_many_steps():
+    def grown(h, w, checkpoint):
+        ended = tl.while_loop(
+            lambda c: tl.sum(c[0] * c[0]) < 30.0,
+            lambda c: (c[0] * 1.05 + 0.1 * tl.tanh(c[0] * w[1]), c[1] + 1),
+            (h, 0),
+            max_steps=50,
+            checkpoint=checkpoint,
+        )
+        return tl.sum(ended[0] ** 2)
+
+    for transform in (lambda f: tl.grad(f, argnums=(0, 1)), lambda f: lambda h, w: [tl.hessian(f)(h, w)]):
+        wanted = transform(functools.partial(grown, checkpoint=None))(H, W)
+        for checkpoint in (7, "sqrt"):
+            found = transform(functools.partial(grown, checkpoint=checkpoint))(H, W)
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())
+    with pytest.raises(tl.OptionError, match="checkpoint needs max_steps"):
+        tl.while_loop(lambda c: c < 1.0, lambda c: c * 2.0, 0.1, checkpoint=2)
+
+
 def scratch(f, *shapes):
     compiled = tl.compile_scalar(f, [tl.Spec(s, "float64") for s in shapes])
     compiled._executable("grad", compiled._grad_graph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..compiler.target import Arrangement
 from .fused import module_of
@@ -18,12 +19,14 @@ class Code:
         source: the text of the kernel that the plan has to compile for it.
         copied: bytes to copy from the input to the output, where it is a copy.
         update: the op and the parameters, where it is an optimiser's step over several.
+        loop: what runs, where it is a loop.
     """
 
     launches: tuple[tuple[Family | None, Launch], ...] = ()
     source: str = ""
     copied: int = 0
     update: tuple[str, tuple[Row, ...]] | None = None
+    loop: Any = None
 
 
 def module(arrangement: Arrangement) -> Family:

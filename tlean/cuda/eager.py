@@ -8,23 +8,29 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor, named_dtype
-from tlean._core.eager.eager import recording
+from tlean._core.eager.eager import body_among, recording
 from tlean._core.refs import RefBase, ValueRef
 
 from .._generated.methods import OpsMethods
 from ..compiler.graph import integers_of
+from ..compiler.lower import lower
 from ..dtypes import TRUTH
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
 from ..rng import op_seed
-from .calls.call import Call, call_of
+from .calls.call import LOWERING, Call, call_of
 from .calls.table import EXACT
 from .kernels.plan import Mode
 from .runtime.array import DeviceArray, device_array
 from .runtime.context import Context, context
 from .tape import DeviceTape, TapeNode
+from .target import target
 
 _MASK64 = (1 << 64) - 1
+
+
+# A loop runs as its plan does.
+LOWERING.append(lambda graph, device, mode: lower(graph, target(device, mode)))
 
 
 class DeviceRef(ValueRef):
@@ -241,9 +247,11 @@ class CudaEager(OpsMethods):
         Raises: what the op raises; then the tape is as before.
         """
         record = get(op)
-        if record.loop is not None:
-            record.loop.check_size("CUDA")
-            return record.loop.decompose(self, *inputs)
+        inside = body_among(self, inputs)
+        if inside is not None:
+            return inside.apply(op, inputs, options, name)  # type: ignore[no-any-return]
+        if record.loop is not None and len(record.outputs) > 1:
+            return record.loop.on_tape(self, record, tuple(inputs))  # type: ignore[return-value]
         if len(record.outputs) > 1:
             raise DeviceError(f"{record.name}: an op with several outputs has no place on a tape")
         before, position = len(self.store), self.stream_position

@@ -25,6 +25,7 @@ from .code import Code, module
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import LOOKED, STEPS
 from .kernels.plan import Address, Argument, Fault, Faults, In, Launch, Out, Scratch
+from .loops import DeviceLoop, LoopCalls
 from .runtime.array import DeviceArray, empty, to_device
 from .runtime.context import Block, Context
 from .runtime.flags import FaultFlags
@@ -77,6 +78,7 @@ class DevicePlan:
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs
         self._slots: dict[int, Block] = {}
+        self._loops: list[DeviceLoop] = []
         self._calls = self._prepare(arrangement)
         self._settle_addresses()
 
@@ -117,13 +119,17 @@ class DevicePlan:
             else None
         )
 
-    def _prepare(self, arrangement: Arrangement) -> list[tuple[int, Packed | _Copy | Updates]]:
+    def _prepare(self, arrangement: Arrangement) -> list[tuple[int, Packed | _Copy | Updates | LoopCalls]]:
         # What a run queues, in order, each with the instruction that it is named after, or -1.
         own, codes = module(arrangement), [step.code for step in self.program.steps]
         families = [family or own for code in codes for family, _ in code.launches]
         self.context.load([*families, *([OPTIM] if any(code.update for code in codes) else [])])
-        calls: list[tuple[int, Packed | _Copy | Updates]] = []
+        calls: list[tuple[int, Packed | _Copy | Updates | LoopCalls]] = []
         for k, (step, code) in enumerate(zip(self.program.steps, codes, strict=True)):
+            if code.loop is not None:
+                self._loops.append(code.loop)
+                given, made = ([self._places[v] if v >= 0 else 0 for v in values] for values in (step.inputs, step.outputs))
+                calls.append((k, LoopCalls(code.loop, given, made)))
             if code.copied:
                 source, target = (self._places[v] for v in (*step.inputs, *step.outputs))
                 calls.append((-1, _Copy(self.context, source, target, code.copied)))
@@ -197,12 +203,11 @@ class DevicePlan:
         """
         where, changes = self.context, Commit() if changes is None else changes
         with where.current() as driver:
-            if self._flags is not None:
-                self._flags.expect(driver)
+            self._expect(driver)
             addresses = self._take(inputs, driver)
             results = [self._result(k, inputs, *spec) for k, spec in enumerate(out_specs)]
             made = [0 if r is None or kind != COMPUTED else r.address for r, (kind, *_) in zip(results, self._outputs, strict=True)]
-            queued = self._calls_of({INPUT: addresses, OUTPUT: made if self._replay is None else self._made})
+            queued = self.calls_at({INPUT: addresses, OUTPUT: made if self._replay is None else self._made})
             calls = [call for call, _ in queued]
             graph = None if self._replay is None else self._replay.graph(tuple(addresses), calls)
             if graph is not None:
@@ -256,8 +261,24 @@ class DevicePlan:
             return to_device(_host(inputs[given]), self.context).reshape(shape)
         return empty(shape, dtype, self.context) if kind == COMPUTED else None
 
-    def _calls_of(self, addresses: Addresses) -> list[tuple[DriverCall, int]]:
-        # One launch after the other, as calls of the driver, each with the instruction that it is of, or -1.
+    def _expect(self, driver: Any) -> None:
+        # A run follows, whose faults are those of its loops' bodies too.
+        if self._flags is not None:
+            self._flags.expect(driver)
+        for loop in self._loops:
+            loop.plan._expect(driver)
+
+    @property
+    def made_of(self) -> list[tuple[int, int, int]]:
+        """How each output comes about: computed, or an input, with its number."""
+        return self._outputs
+
+    def calls_at(self, addresses: Addresses) -> list[tuple[DriverCall, int]]:
+        """One launch after the other, as calls of the driver, each with the instruction that it is of, or -1.
+
+        Args:
+            addresses: of the inputs and of the outputs.
+        """
         found = [(call, k) for k, part in self._calls for call in part.calls(addresses)]
         if self.context.blocking:
             # Each launch is waited for, so that a fault is met by the instruction that made it.

@@ -22,6 +22,7 @@ from .calls.table import EXACT, KERNELS, family_of, plan_of, works_in
 from .code import Code
 from .fused import group_of
 from .kernels.plan import Mode
+from .loops import DeviceLoop, device_loop, runs
 from .plan import DevicePlan
 from .runtime import dlpack
 from .runtime.array import DeviceArray, to_device
@@ -67,8 +68,9 @@ class Cuda(Target):
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         if record.loop is not None:
-            record.loop.check_size(self.title)
-            return False
+            if not runs(record.loop):
+                raise record.loop.refused(self.title)
+            return True
         if record.host is not None:
             raise DeviceError(
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"
@@ -91,6 +93,8 @@ class Cuda(Target):
 
     def instruction(self, graph: Graph, op: Bound, outputs: tuple[int, ...]) -> Step:
         record = op.record
+        if record.loop is not None:
+            return Step(record.loop.title, op.reads, outputs, (op.node,), code=Code(loop=record.loop.code[self]))
         works = works_in(record, op.specs, op.node.options)
         family, plan = family_of(record, self.mode, works), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.
@@ -98,6 +102,9 @@ class Cuda(Target):
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if writes_over and not record.whole(op.specs, op.node.options) else {}
         code = Code(tuple((family, launch) for launch in plan.launches))
         return Step(record.kernel, op.reads, outputs, (op.node,), code=code, scratch=plan.scratch, in_place=in_place)
+
+    def loop(self, loop: Any, plans: Sequence[Any]) -> DeviceLoop:
+        return device_loop(loop, plans)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         group = group_of(graph, ops, visible, sums)

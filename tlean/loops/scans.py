@@ -11,6 +11,7 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import as_tensor
 from tlean.arguments import flag
+from tlean.compiler.loops.blocks import Blocks, block_lengths
 from tlean.compiler.loops.scan import scan_record
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError, ShapeError
@@ -18,7 +19,6 @@ from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 from tlean.programs.running import backend_itself
 
-from .blocks import Blocks, block_lengths
 from .bodies import BodyGraph, called, leaf, results, spec_of
 from .choices import together
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlean import tree
 from tlean._core.array import as_tensor
+from tlean.compiler.loops.blocks import block_lengths
 from tlean.compiler.loops.whiles import while_record
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import Spec
@@ -19,7 +20,13 @@ from .choices import together
 from .scans import body_of
 
 
-def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, max_steps: int | None = None) -> Any:
+def while_loop(
+    cond: Callable[..., Any],
+    body: Callable[..., Any],
+    init: Any,
+    max_steps: int | None = None,
+    checkpoint: int | str | None = None,
+) -> Any:
     """The carry after `carry = body(carry)` as often as `cond(carry)` holds.
 
     Args:
@@ -27,12 +34,13 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
         body: `body(carry)`, or `body(ops, carry)`, returns the next carry, of the same structure, shapes and dtypes.
         init: the first carry, a tree.
         max_steps: the most steps; the loop then ends there whatever `cond` says.
+        checkpoint: what the gradient stores, as for `scan`, of so many steps; it needs `max_steps`.
 
     Its gradient runs the loop once more, with a store that grows by what each step keeps; that gradient has no further derivative. With
     `max_steps` gradients of any order are those of a `scan` of so many steps, whose memory they take. Tangents (`jvp`) need neither.
 
-    Raises: OptionError for a `max_steps` that is no integer from 0 on; ShapeError, DTypeError for a carry that changes, or another result
-        of `cond`.
+    Raises: OptionError for a `max_steps` that is no integer from 0 on, or a `checkpoint` without it; ShapeError, DTypeError for a carry
+        that changes, or another result of `cond`.
 
     Example:
         >>> tl.while_loop(lambda c: c < 100.0, lambda c: c * 2.0, 3.0).item()
@@ -45,6 +53,9 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
         raise OptionError(f"while_loop: max_steps must be an int, got {max_steps!r}") from None
     if most is not None and most < 0:
         raise OptionError(f"while_loop: max_steps must be at least 0, got {most}")
+    if checkpoint is not None and most is None:
+        raise OptionError(f"while_loop: checkpoint needs max_steps, got {checkpoint!r} without it")
+    lengths = block_lengths("while_loop", checkpoint, most or 0)
 
     def step(graph: Any, carry: Any, x: Any) -> Any:
         return steps(graph, carry), None
@@ -70,7 +81,7 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
             after.append(loop.graph.add(numbers[1], loop.graph._constant(as_tensor(1, "int64"))))
             refs = [*refs, ops._own_constant(as_tensor(0, "int64"))]
         inputs, (first, second) = together(bodies, [[flag], after], refs, len(refs))
-        made = ops.apply(while_record(first, second, len(refs), most), tuple(inputs), {})
+        made = ops.apply(while_record(first, second, len(refs), most, lengths), tuple(inputs), {})
         return tree.unflatten(structure, list(made)[:carries] if isinstance(made, tuple) else [made])
 
     return called("while_loop", (cond, body), record, init)

@@ -21,6 +21,10 @@ from ..target import WRITES
 #: No sum goes on from what is there.
 NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
 
+#: Kernels that copy a part of an array, and how large what they make may be to be made ahead of time.
+_MOVES = frozenset(("strided_copy", "place"))
+_NEAR = 1 << 16
+
 #: Loops that are kept, by what they are.
 _LOOPS = Cache(1_024)
 
@@ -58,7 +62,7 @@ def in_states(body: Graph, carries: Sequence[int], outputs: Sequence[int | None]
     made = part(body, body.inputs, body.outputs)  # type: ignore[arg-type]
     made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in carries]  # type: ignore[misc]
     made.outputs = list(outputs)
-    made.nodes = _readers_first(made)
+    made.nodes = _moves_first(made, _readers_first(made))
     return made
 
 
@@ -67,6 +71,26 @@ def writer_of(body: Graph, carry: int) -> GraphNode | None:
     value = body.outputs[carry]
     node = next((n for n in body.nodes if value in n.outputs), None)
     return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
+
+
+def _moves_first(body: Graph, nodes: Sequence[GraphNode]) -> list[GraphNode]:
+    # Copies of parts come as soon as there is what they copy, so that what is computed of them is one group.
+    readers: dict[int, list[GraphNode]] = {}
+    moves = [n for n in nodes if n.record.kernel in _MOVES and body.specs[n.outputs[0]].size <= _NEAR]
+    ready = set(body.inputs) | set(body.constants)
+    for n in moves:
+        readers.setdefault(n.inputs[0], []).append(n)  # type: ignore[arg-type]
+    early = {n.outputs[0] for n in moves}
+    todo = [n for n in moves if n.inputs[0] in ready]
+    result: list[GraphNode] = []
+    for node in nodes:
+        if node.outputs[0] not in early:
+            todo.append(node)
+        while todo:
+            made = todo.pop(0)
+            result.append(made)
+            todo += [n for v in made.outputs for n in readers.get(v, ())]
+    return result
 
 
 def _readers_first(body: Graph) -> list[GraphNode]:
@@ -109,10 +133,6 @@ def _digest(key: Any) -> str:
     return hashlib.blake2b(repr(plain(key)).encode(), digest_size=12).hexdigest()
 
 
-#: The most ops that a loop is written out to.
-_MOST = 20_000
-
-
 class Loop:
     """An op with bodies; `OpDef.loop` of its record.
 
@@ -138,17 +158,9 @@ class Loop:
         """The programs that are lowered for it, one for each body."""
         raise NotImplementedError
 
-    def size(self) -> int | None:
-        """How many nodes it is with its steps written out; None where that is not known before it runs."""
-        return None
-
-    def check_size(self, device: str) -> None:
-        """Raises: DeviceError where a kind of device without loops cannot run it step by step either."""
-        size = self.size()
-        if size is None:
-            raise DeviceError(f"{self.title}: a {device} device runs loops of a known number of steps alone; use device='cpu'")
-        if size > _MOST:
-            raise DeviceError(f"{self.title}: a {device} device runs at most {_MOST:,} ops of a loop, got {size:,}; use device='cpu'")
+    def refused(self, device: str) -> DeviceError:
+        """The error where a kind of device does not run it."""
+        return DeviceError(f"{self.title}: only loops of a known number of steps run on a {device} device; use device='cpu', or scan")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""

@@ -29,7 +29,7 @@ def hoisted(graph: Graph) -> Graph:
             first = loop.bodies[0]._copy()
             for v in values:
                 first.arg(result.specs[v])
-            record = while_record(part(first, first.inputs, first.outputs), body, loop.carries, loop.most)  # type: ignore[arg-type]
+            record = while_record(part(first, first.inputs, first.outputs), body, loop.carries, loop.most, loop.lengths)  # type: ignore[arg-type]
         else:
             result.nodes.append(node)
             continue

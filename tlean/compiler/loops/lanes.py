@@ -139,7 +139,7 @@ def _while(call: Call, loop: While) -> list[GraphRef]:
         body = _with_lanes(body, own, flags[:n], size)
         condition = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
     inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
-    return _recorded(call, while_record(condition, body, n, loop.most), inputs)
+    return _recorded(call, while_record(condition, body, n, loop.most, loop.lengths), inputs)
 
 
 def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], carries: int) -> tuple[Graph, Graph]:

@@ -65,10 +65,6 @@ class Scan(Loop):
     def flops(self) -> float:
         return self.length * super().flops()
 
-    def size(self) -> int | None:
-        sizes = [1 if n.record.loop is None else n.record.loop.size() for n in self.body.nodes]
-        return None if None in sizes else self.length * (sum(sizes) + 2 * self.xs)  # type: ignore[arg-type]
-
     def programs(self) -> list[Graph]:
         body, n, ways = self.turn(), self.carries, self.ways()
         made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]

@@ -16,27 +16,30 @@ from tlean.ops import OpDef, Spec
 from tlean.ops.layout import converted
 
 from ..graph import Graph, GraphNode, GraphRef, replay
+from .blocks import Blocks
 from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded, with_states, zeros
 from .branch import switch_record
-from .scan import Ahead, Back, Scan, scan_record
+from .scan import Ahead, Back, Scan
 
 
-def while_record(condition: Graph, body: Graph, carries: int, most: int | None) -> OpDef:
+def while_record(condition: Graph, body: Graph, carries: int, most: int | None, lengths: tuple[int, ...] = ()) -> OpDef:
     """The record of a loop.
 
     Args:
         condition, body: its programs, of the same inputs.
         carries: how many of these are carries.
         most: the most steps, or None.
+        lengths: of the blocks that its way back runs again (`block_lengths`); by default it stores every step.
     """
-    return record_of(("while", carries, most), (condition, body), lambda: While(condition, body, carries, most))
+    kind = ("while", carries, most, *((lengths,) if len(lengths) > 1 else ()))
+    return record_of(kind, (condition, body), lambda: While(condition, body, carries, most, lengths))
 
 
 class While(Loop):
     """A loop; see `while_record`."""
 
-    def __init__(self, condition: Graph, body: Graph, carries: int, most: int | None) -> None:
-        self.carries, self.most = carries, most
+    def __init__(self, condition: Graph, body: Graph, carries: int, most: int | None, lengths: tuple[int, ...] = ()) -> None:
+        self.carries, self.most, self.lengths = carries, most, lengths or (most or 0,)
         ins = [body.specs[v] for v in body.inputs]  # type: ignore[index]
         super().__init__("while_loop", (condition, body), ins, ins[:carries])
 
@@ -134,7 +137,8 @@ class While(Loop):
             b.outputs = [r.id for r in (*after, number)]  # type: ignore[union-attr]
             branches.append(part(b, b.inputs, b.outputs))  # type: ignore[arg-type]
         made = g._record(switch_record(branches), [flag.id, *(r.id for r in refs)], {})  # type: ignore[union-attr]
-        return scan_record(part(g, [r.id for r in (*carry, flag, *rest)], made), n + 1, 0, self.most or 0, False)  # type: ignore[union-attr]
+        whole = part(g, [r.id for r in (*carry, flag, *rest)], made)  # type: ignore[union-attr]
+        return Blocks(whole, n + 1, 0, self.most or 0, False, self.lengths).record
 
     def pushed(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> Sequence[GraphRef | None]:
         key = ("pushed", tuple(t is not None for t in ts))
@@ -160,7 +164,7 @@ class While(Loop):
         tangents = [c.arg(condition.specs[condition.inputs[k]]).id for k in (*ahead.active, *ahead.moved)]  # type: ignore[index, union-attr]
         a = len(ahead.active)
         inputs = [*condition.inputs[:n], *tangents[:a], *condition.inputs[n:], *tangents[a:]]
-        return while_record(part(c, inputs, condition.outputs), joint, n + a, self.most)  # type: ignore[arg-type]
+        return while_record(part(c, inputs, condition.outputs), joint, n + a, self.most, self.lengths)  # type: ignore[arg-type]
 
 
 def back_record(loop: While, back: Back) -> OpDef:

@@ -6,7 +6,7 @@ first met. It is what an instance is on the CPU: the same rules traced the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,14 @@ from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
 from tlean.ops import OpDef, Spec
 
 from ..kernels.plan import Mode
+from ..loops import runs
 from ..runtime.array import DeviceArray, empty, to_device
 from ..runtime.context import Context
 from .prepared import Prepared
 from .table import DTYPE, EXACT, family_of, plan_of, works_in
+
+#: What makes a plan of a graph, for the number of a device and a mode: the compiled path, which is made of calls itself.
+LOWERING: list[Callable[[Graph, int, Mode], Any]] = []
 
 
 class Call:
@@ -46,6 +50,7 @@ class Call:
     __slots__ = (
         "_backward",
         "_family",
+        "_loops",
         "_parts",
         "_plan",
         "_prepared",
@@ -72,6 +77,8 @@ class Call:
         self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
         self._backward: dict[tuple[bool, ...], Program] = {}
         self._prepared: dict[Context, Prepared] = {}
+        #: Plans of a loop.
+        self._loops: dict[Context, Any] = {}
         self._plan = self._family = self._parts = None
         self._whole = True
         parts = conversion(record, specs, self.options, DTYPE)
@@ -80,6 +87,10 @@ class Call:
             self._parts = Program(parts, mode, fused)
             return
         if record.view or record.host is not None:
+            return
+        if record.loop is not None:
+            if not runs(record.loop):
+                raise record.loop.refused("CUDA")
             return
         if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
@@ -108,6 +119,10 @@ class Call:
             return [inputs[0].reshape(self.outs[0].shape)]
         if self.record.host is not None:
             return self._on_host(where, inputs)
+        if self.record.loop is not None:
+            if where not in self._loops:
+                self._loops[where] = LOWERING[0](_alone(self.record, self.specs, self.options), where.device, self.mode)
+            return self._loops[where].run(inputs, [(o.shape, o.dtype) for o in self.outs])  # type: ignore[no-any-return]
         if self._parts is not None:
             return [m for m in self._parts.run(where, inputs) if m is not None]
         made = [empty(o.shape, o.dtype, where) for o in self.outs]

@@ -7,11 +7,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tlean.compiler.graph import Graph
-from tlean.compiler.loops.bodies import part
-from tlean.compiler.loops.scan import AGAIN, TOTALS, scan_record
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
+
+from ..graph import Graph
+from .bodies import part
+from .scan import AGAIN, TOTALS, scan_record
 
 #: Below so many steps a second level of blocks saves nothing that counts.
 _FEW = 64

@@ -1,0 +1,124 @@
+"""Loops on a device: the launches of the body's plan, queued once for each step.
+
+A body has separate memory, so its launches are the same at each step; between them parts of stacked arrays and carries are copied on the
+device. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tlean.compiler.loops.bodies import Loop
+from tlean.compiler.loops.branch import Switch
+from tlean.compiler.loops.scan import BUFFERED, HELD, WRITTEN, Scan
+from tlean.compiler.target import INPUT, IS_INPUT, OUTPUT, nbytes
+
+from .calls.packing import Addresses, DriverCall, Place, address_at
+
+if TYPE_CHECKING:
+    from .plan import DevicePlan
+
+_ALIGNMENT = 256
+
+
+def runs(loop: Loop) -> bool:
+    """Whether a loop runs on a device: it does as many steps as its record says, without the host's reading a number."""
+    return isinstance(loop, Scan) or (isinstance(loop, Switch) and len(loop.bodies) == 1)
+
+
+class DeviceLoop:
+    """A loop that is ready to run: its body, and a place for each of the body's inputs and outputs.
+
+    Args:
+        loop: the loop.
+        plan: of its body.
+    """
+
+    def __init__(self, loop: Loop, plan: DevicePlan) -> None:
+        self.loop, self.plan, self.where = loop, plan, plan.context
+        graph = plan.program.graph
+        self.ins = [nbytes(graph.specs[v]) for v in graph.inputs]  # type: ignore[index]
+        self.outs = [nbytes(graph.specs[v]) for v in graph.outputs]  # type: ignore[index]
+        at, places = 0, []
+        for size in (*self.ins, *self.outs):
+            places.append(at)
+            at += max(-(-size // _ALIGNMENT), 1) * _ALIGNMENT
+        self._memory = self.where.allocate(at)
+        self.given = [self._memory.address + p for p in places[: len(self.ins)]]
+        self.made = [self._memory.address + p for p in places[len(self.ins) :]]
+
+    def step(self) -> list[DriverCall]:
+        """The body once: from its inputs' places to its outputs'."""
+        calls = [call for call, _ in self.plan.calls_at({INPUT: self.given, OUTPUT: self.made})]
+        for k, (kind, source, _) in enumerate(self.plan.made_of):
+            if kind == IS_INPUT:
+                calls += self.copy(self.made[k], self.given[source], self.outs[k])
+        return calls
+
+    def copy(self, target: int, source: int, size: int) -> list[DriverCall]:
+        """A copy on the device."""
+        return [(self.where.module.memcpy_dtod_async, (target, source, size, self.where.stream))] if size and target else []
+
+
+class LoopCalls:
+    """A loop between arrays of a plan.
+
+    Args:
+        run: the loop.
+        inputs, outputs: their places.
+    """
+
+    def __init__(self, run: DeviceLoop, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
+        self.run = run
+        self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+
+    def calls(self, addresses: Addresses) -> list[DriverCall]:
+        """What queues it, with these addresses."""
+        given = [address_at(p, addresses) for p in self._inputs]
+        made = [address_at(p, addresses) for p in self._outputs]
+        loop = self.run.loop
+        return list(self._scan(loop, given, made) if isinstance(loop, Scan) else self._once(given, made))
+
+    def _once(self, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
+        # The choice of one: its inputs are the number of the branch, and the body's.
+        run = self.run
+        for k, size in enumerate(run.ins):
+            yield from run.copy(run.given[k], given[k + 1], size)
+        yield from run.step()
+        for k, size in enumerate(run.outs):
+            yield from run.copy(made[k], run.made[k], size)
+
+    def _scan(self, scan: Scan, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
+        run, n, m, ways = self.run, scan.carries, scan.xs, scan.ways()
+        ys, inside = len(scan.outs) - n, n + scan.unroll * m
+        for k in range(n):
+            yield from run.copy(run.given[k], given[k], run.ins[k])
+        for k in range(inside, len(run.ins)):
+            yield from run.copy(run.given[k], given[k - inside + n + m], run.ins[k])
+        step = run.step()
+        buffered = sum(way == BUFFERED for way in ways)
+        for turn in range(scan.length // scan.unroll):
+            rows = [turn * scan.unroll + j for j in range(scan.unroll)]
+            rows = [scan.length - 1 - i for i in rows] if scan.reverse else rows
+            for k in range(n, inside):
+                row, x = rows[(k - n) // m], n + (k - n) % m
+                yield from run.copy(run.given[k], given[x] + row * run.ins[k], run.ins[k])
+            yield from step
+            for k in range(scan.unroll * ys):
+                place = made[n + k % ys]
+                row, size = rows[k // ys], run.outs[buffered + k]
+                yield from run.copy(place + row * size if place else 0, run.made[buffered + k], size)
+            at = 0
+            for k, way in enumerate(ways):
+                if way not in (HELD, WRITTEN):
+                    yield from run.copy(run.given[k], run.made[at if way == BUFFERED else buffered + way], run.ins[k])
+                at += way == BUFFERED
+        for k in range(n):
+            yield from run.copy(made[k], run.given[k], run.ins[k])
+
+
+def device_loop(loop: Loop, plans: Sequence[Any]) -> DeviceLoop:
+    """A loop as what a plan runs, made of the plan of its one body."""
+    (plan,) = plans
+    return DeviceLoop(loop, plan)
