@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, nn, testing, train
+    from . import array_api, data, debug, nn, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
     from .autodiff.sparse import CSR, sparse_hessian, sparse_jacobian
@@ -113,6 +113,7 @@ __all__ = [
     "custom_root",
     "custom_vjp",
     "data",
+    "debug",
     "defop",
     "dense_to_dict",
     "fit",
@@ -160,7 +161,7 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "debug", "nn", "testing", "train")}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}

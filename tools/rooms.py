@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("session", "tape"),
     ("autodiff", "backends", "dispatch", "loops"),
     ("arrays", "data", "functions", "linalg"),
-    ("array_api", "custom", "implicit", "nn", "random"),
+    ("array_api", "custom", "debug", "implicit", "nn", "random"),
     ("testing", "train"),
     ("tlean",),
     ("cli",),

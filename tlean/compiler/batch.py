@@ -41,7 +41,12 @@ def batch(
     where, own, values = dict(lanes), set(lanes), [r.id for r in outputs]
     if source is not graph:
         where |= {v: graph._constant(c) for v, c in source.constants.items() if v >= first}
-    _run(source, source._needed(values), graph, where, own, size, values, first, first)
+    nodes = source._needed(values, True)
+    _run(source, nodes, graph, where, own, size, values, first, first)
+    if source is graph:
+        # Of one example nothing runs; what has an effect was recorded again.
+        again = {id(n) for n in nodes if n.record.effects and n.outputs[0] in where and where[n.outputs[0]].id != n.outputs[0]}
+        graph.nodes = [n for n in graph.nodes if id(n) not in again]
     return [(where[v] if v in where else GraphRef(graph, v), v in own) for v in values]
 
 
@@ -69,7 +74,7 @@ def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool 
             lanes.add(v)
     for v, constant in graph.constants.items():
         where[v] = out._constant(constant)
-    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0)
+    _run(graph, graph._needed(effects=True), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0)
     out.outputs = [None if v is None else where[v].id for v in graph.outputs]
     return out, tuple(v in lanes for v in graph.outputs)
 
@@ -96,7 +101,7 @@ def _run(
         if any(flags) or draws:
             made = _batched(source, node, target, inputs, flags, size, read, draws)
             lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None)
-        elif source is target or all(v < shared for v in node.outputs):
+        elif (source is target and not record.effects) or all(v < shared for v in node.outputs):
             continue
         else:
             ids = target._record(record, [None if r is None else r.id for r in inputs], node.options, node.name)
