@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, fft, mcmc, nn, scipy, solvers, sparse, stats, testing, train
+    from . import array_api, data, debug, fft, mcmc, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
     from .autodiff.taylor import jet
@@ -114,6 +114,7 @@ __all__ = [
     "custom_root",
     "custom_vjp",
     "data",
+    "debug",
     "defop",
     "dense_to_dict",
     "fft",
@@ -173,6 +174,7 @@ _LATER = {
     name: f"tlean.{name}"
     for name in ("array_api", "backends", "data", "fft", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
 }
+_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "debug", "nn", "testing", "train")}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}

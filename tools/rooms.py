@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mcmc", "sparse"),
     ("scipy",),
     ("array_api", "fft", "nn", "random"),
+    ("array_api", "custom", "debug", "implicit", "nn", "random"),
     ("testing", "train"),
     ("tlean",),
     ("cli",),

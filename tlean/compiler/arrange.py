@@ -14,7 +14,7 @@ from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCR
 
 def arrange(graph: Graph, target: Target) -> Arrangement:
     """The graph's instructions in order, and a place for every value."""
-    nodes = graph._needed([*graph.outputs, *(after for _, _, after in graph.states)])
+    nodes = graph._needed([*graph.outputs, *(after for _, _, after in graph.states)], True)
     root = _roots(graph, nodes)
     places: list[tuple[int, int]] = [(NOWHERE, 0)] * len(graph.specs)
     given = {v: k for k, v in enumerate(graph.inputs) if v is not None}

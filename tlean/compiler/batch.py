@@ -42,7 +42,12 @@ def batch(
     where, own, values = dict(lanes), set(lanes), [r.id for r in outputs]
     if source is not graph:
         where |= {v: graph._constant(c) for v, c in source.constants.items() if v >= first}
-    _run(source, source._needed(values), graph, where, own, size, values, first, first, set())
+    nodes = source._needed(values, True)
+    _run(source, nodes, graph, where, own, size, values, first, first, set())
+    if source is graph:
+        # Of one example nothing runs; what has an effect was recorded again.
+        again = {id(n) for n in nodes if n.record.effects and n.outputs[0] in where and where[n.outputs[0]].id != n.outputs[0]}
+        graph.nodes = [n for n in graph.nodes if id(n) not in again]
     return [(where[v] if v in where else GraphRef(graph, v), v in own) for v in values]
 
 
@@ -74,7 +79,8 @@ def batched_graph(
     for v, constant in graph.constants.items():
         where[v] = out._constant(constant)
     streams = {v for v, fresh in zip(graph.inputs, seeds, strict=False) if fresh and v is not None}
-    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0, streams)
+    own = 0 if draws else len(graph.specs)
+    _run(graph, graph._needed(effects=True), out, where, lanes, size, graph.outputs, own, 0, streams)
     out.outputs = [None if v is None else where[v].id for v in graph.outputs]
     return out, tuple(v in lanes for v in graph.outputs)
 
@@ -109,7 +115,7 @@ def _run(
             made = _batched(source, node, target, inputs, flags, size, read, draws, fresh)
             # An output of a loop that is the same in each lane has none.
             lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None and len(r.shape) > len(source.specs[v].shape))
-        elif (source is target or all(v < shared for v in node.outputs)) and not _again(node, inputs):
+        elif ((source is target and not record.effects) or all(v < shared for v in node.outputs)) and not _again(node, inputs):
             continue
         else:
             ids = target._record(record, [None if r is None else r.id for r in inputs], node.options, node.name)

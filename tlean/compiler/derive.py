@@ -118,7 +118,7 @@ def vjp_graph(
                 None if r is None or x is None or x.dtype not in FLOATS else converted(graph, r, x.dtype).id
                 for r, x in zip(found, ins, strict=True)
             ]
-            return graph.prune()
+            return graph.prune(effects=False)
         rule = None if in_parts(record, specs, options) else record.rules.vjp
         if rule is not None:
             g = gs[0] if n_out == 1 else tuple(gs)
@@ -148,7 +148,7 @@ def vjp_graph(
                     f"{record.name}: its vjp gives a cotangent of shape {got.shape} {got.dtype}"
                     f" for an input of {wanted.shape} {wanted.dtype}"
                 )
-        return graph.prune()
+        return graph.prune(effects=False)
 
     return _cached(record, _key("vjp", record, specs, options, dtype, needs, present), build)
 
@@ -183,7 +183,7 @@ def jvp_graph(record: OpDef, specs: Sequence[Spec | None], options: dict[str, An
         else:
             raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
         graph.outputs = [None if r is None else r.id for r in found]
-        return graph.prune()
+        return graph.prune(effects=False)
 
     return _cached(record, _key("jvp", record, specs, options, dtype, present), build)
 

@@ -282,20 +282,24 @@ class Graph(OpsMethods):
 
     # Reading ------------------------------------------------------------------------------------------------------------
 
-    def _needed(self, outputs: Iterable[int | None] | None = None) -> list[GraphNode]:
-        """The nodes that the outputs depend on, in order."""
+    def _needed(self, outputs: Iterable[int | None] | None = None, effects: bool = False) -> list[GraphNode]:
+        """The nodes that the outputs depend on, in order; with `effects` also those that have one beside their value."""
         live = {v for v in (self.outputs if outputs is None else outputs) if v is not None}
         kept = []
         for node in reversed(self.nodes):
-            if live.intersection(node.outputs):
+            if live.intersection(node.outputs) or (effects and node.record.effects):
                 kept.append(node)
                 live.update(i for i in node.inputs if i is not None)
         kept.reverse()
         return kept
 
-    def prune(self) -> Graph:
-        """Drop the nodes that no output depends on; returns the graph itself."""
-        self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)])
+    def prune(self, effects: bool = True) -> Graph:
+        """Drop the nodes that no output depends on; returns the graph itself.
+
+        Args:
+            effects: whether nodes with an effect beside their value stay.
+        """
+        self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)], effects)
         self._known = {}
         return self
 

@@ -97,7 +97,7 @@ class Ruled:
             # What a rule has made in `inner` for one lane, recorded for all of them; and whether it differs between them.
             places = [k for k, r in enumerate(made) if isinstance(r, GraphRef)]
             inner.outputs = [made[k].id for k in places]
-            whole, differs = batched_graph(inner.prune(), own, size, draws=False)
+            whole, differs = batched_graph(inner.prune(effects=False), own, size, draws=False)
             result = [(r, False) for r in made]
             for k, r, d in zip(places, graph._inline(whole, given), differs, strict=True):
                 result[k] = r, d

@@ -56,6 +56,7 @@ class OpDef:
     view: bool = False
     random: bool = False
     updates: bool = False
+    effects: bool = False  #: Whether a call does something beside its value, so that it runs though nothing reads that.
     #: Whether its inputs may have shapes that broadcast to the output's.
     broadcasts: bool = False
     #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
@@ -69,8 +70,7 @@ class OpDef:
     flops: Callable[..., float] | None = None
     #: What was derived from a record that is not registered (plans, rules, calls into Python): it is freed with the record.
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
-    #: The dtypes of calls that were met, by those of their operands.
-    _dtypes: dict[Any, Dtypes] = field(default_factory=dict, init=False, repr=False)
+    _dtypes: dict[Any, Dtypes] = field(default_factory=dict, init=False, repr=False)  #: Of calls, by the dtypes of their operands.
     #: Whether the op repeats its input along axes; of a number it makes an array.
     spreads: bool = field(default=False, init=False, repr=False)
 

@@ -60,6 +60,7 @@ def host_op(
     vjp: Callable,
     jvp: Callable,
     batch: Callable | None = None,
+    effects: bool = False,
 ) -> OpDef:
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 
@@ -67,6 +68,7 @@ def host_op(
         inputs: the shape and dtype of every input; any float dtype means the program's.
         outputs: the same of every output.
         batch: the batching rule; without one a batch is a call for each lane.
+        effects: whether it runs for more than its value.
     """
     outs = [Spec(shape, dtype if dtype in INTEGERS else FLOAT) for shape, dtype in outputs]
 
@@ -89,6 +91,7 @@ def host_op(
         host=host,
         algebraic=False,
         differentiable=any(o.dtype == FLOAT for o in outs),
+        effects=effects,
         **named,
     )
 

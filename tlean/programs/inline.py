@@ -134,7 +134,7 @@ _PROGRAMS = Cache(1024)
 
 def _called(graph: Graph) -> tuple[OpDef, list[int]]:
     # The graph as one op, and which of its inputs that op takes. A graph that was met before is the same op, so that its plans are kept.
-    nodes = graph._needed()
+    nodes = graph._needed(effects=True)
     read = {i for n in nodes for i in n.inputs} | set(graph.outputs)
     used = [k for k, v in enumerate(graph.inputs) if v in read]
     number: dict[int | None, int] = {None: -1}

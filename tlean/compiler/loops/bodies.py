@@ -39,7 +39,7 @@ def part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int], nodes: Seq
     """
     made = Graph(graph.dtype)
     made.specs, made.inputs, made.outputs = list(graph.specs), list(inputs), list(outputs)
-    made.nodes = graph._needed(outputs) if nodes is None else list(nodes)
+    made.nodes = graph._needed(outputs, True) if nodes is None else list(nodes)
     read = {i for n in made.nodes for i in n.inputs} | set(outputs)
     made.constants = {v: c for v, c in graph.constants.items() if v in read}
     made.labels = {v: name for v, name in graph.labels.items() if v in read}
@@ -264,6 +264,7 @@ def _record(loop: Loop, digest: str) -> OpDef:
         kernel=loop.title,
         loop=loop,
         algebraic=False,
+        effects=any(n.record.effects for b in loop.bodies for n in b.nodes),
         flops=flops,
     )
 

@@ -75,5 +75,5 @@ def _moved(graph: Graph, loop: GraphNode, body: Graph, own: int) -> tuple[Graph,
 def _may_move(body: Graph, node: GraphNode) -> bool:
     # What may fail stays, since a loop names the iteration and may run no step; so does what calls the user's functions.
     record = node.record
-    plain = record.loop is None and record.host is None and record.registered and not record.random
+    plain = record.loop is None and record.host is None and record.registered and not (record.random or record.effects)
     return plain and all(i is None or body.specs[i].dtype in FLOATS for i in node.inputs)
