@@ -79,8 +79,8 @@ def batched_graph(
     for v, constant in graph.constants.items():
         where[v] = out._constant(constant)
     streams = {v for v, fresh in zip(graph.inputs, seeds, strict=False) if fresh and v is not None}
-    own = 0 if draws else len(graph.specs)
-    _run(graph, graph._needed(effects=True), out, where, lanes, size, graph.outputs, own, 0, streams)
+    from_seed = 0 if draws else len(graph.specs)
+    _run(graph, graph._needed(effects=True), out, where, lanes, size, graph.outputs, from_seed, 0, streams)
     out.outputs = [None if v is None else where[v].id for v in graph.outputs]
     return out, tuple(v in lanes for v in graph.outputs)
 
