@@ -170,11 +170,10 @@ __all__ = [
 ]
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
-_LATER = {
-    name: f"tlean.{name}"
-    for name in ("array_api", "backends", "data", "fft", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train")
-}
-_LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "debug", "nn", "testing", "train")}
+_MODULES = (
+    "array_api", "backends", "data", "debug", "fft", "mcmc", "nn", "scipy", "solvers", "sparse", "stats", "testing", "train",
+)  # fmt: skip
+_LATER = {name: f"tlean.{name}" for name in _MODULES}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
