@@ -254,3 +254,33 @@ def test_a_module_with_buffers():
         found.append([p.get().numpy() for p in model.state()])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+SEQUENCES = random(2, 4, 3)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_recurrent_layers(kind, backend):
+    """Their loops are written out on a device."""
+    layer = getattr(nn, kind)(3, 4, layers=2, bidirectional=True).init(0)
+    made = []
+    for device in ("cpu", "cuda"):
+        s = tl.Session(tl.Options(backend=backend, device=device))
+        x = s.input(SEQUENCES)
+        y = layer(s, x, lengths=np.array([4, 2]))
+        grads = s.backward_scalar_dense_all(s.mean(s.square(y)))
+        made.append([np.asarray(a) for a in (y, s.grad(grads, x), *(s._by_param(grads)[p] for p in layer.parameters()))])
+    for ours, wanted in zip(made[1], made[0], strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=2e-4, atol=1e-6)
+
+
+def test_a_trainer_of_a_recurrent_model():
+    losses = []
+    for device in ("cpu", "cuda"):
+        model = nn.Sequential(nn.GRU(3, 4, last=True), nn.Linear(4, 1)).init(0)
+        options = tl.Options(backend="compiled", device=device)
+        made = tl.ScalarTrainer(options, model.state(), [SEQUENCES.shape, (2, 1)], model.program("mse_loss"))
+        losses.append([made.step(0.5, SEQUENCES, SEQUENCES[:, 0, :1]).item() for _ in range(4)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-4)
+    assert losses[1][-1] < losses[1][0]

@@ -182,6 +182,41 @@ def test_every_sample_s_own_gradient() -> None:
         np.testing.assert_allclose(np.asarray(found[name]), slope, rtol=1e-5, atol=1e-7)
 
 
+class Looped(nn.Module):
+    """A cell in a loop, and transformations of a layer inside a layer."""
+
+    def __init__(self, loop: bool) -> None:
+        self.cell, self.last, self.loop = nn.GRUCell(3, 4), nn.Linear(4, 1), loop
+
+    def forward(self, x: Any) -> Any:
+        h = tl.zeros((2, 4))
+        if not self.loop:
+            for t in range(5):
+                h = self.cell(x[t], h)
+            return tl.sum(self.last(h))
+        h, _ = tl.scan(lambda h, x: (self.cell(x, h), None), h, x)
+        return tl.sum(tl.vmap(lambda row: self.last(row))(h))
+
+
+def test_inside_a_loop_a_layer_has_the_values_that_it_has_around_it() -> None:
+    x = numbers(5, 2, 3)
+    made = []
+    for loop in (False, True):
+        model = Looped(loop).to("float64").init(0)
+        values = {name: 1.5 * value for name, value in model.state_dict().items()}
+
+        def loss(ops: Any, values: Any, x: Any, model: Any = model) -> Any:
+            return model.apply(ops, values, x)
+
+        s = tl.Session(dtype="float64")
+        eager = loss(s, {name: s.input(value) for name, value in values.items()}, s.input(x))
+        value, grads = tl.value_and_grad(loss)(values, x)
+        np.testing.assert_allclose(np.asarray(eager), np.asarray(value), rtol=1e-12)
+        made.append([np.asarray(value), *(np.asarray(grads[name]) for name in values)])
+    for a, b in zip(*made, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, err_msg="the loop")
+
+
 def test_dropout_is_between_layers_and_in_training_alone() -> None:
     layer, s, x = nn.LSTM(3, 4, layers=2, dropout=0.5).init(0), tl.Session(), numbers(2, 5, 3)
     one, two = (np.asarray(layer(s, s.const(x))) for _ in range(2))

@@ -42,7 +42,10 @@ class BodyGraph(Graph):
         self.captured: list[Any] = []
         self._seen: dict[Any, tuple[Any, GraphRef]] = {}
         self.next_seed = self._no_seed
-        if hasattr(outer, "use"):
+        if isinstance(program, Wrapped):
+            # Inside a layer a parameter means the value that it has there.
+            self.use = lambda p: self.ref(program.value(p))  # type: ignore[method-assign]
+        elif hasattr(outer, "use"):
             self.use = lambda p: self.ref(outer.use(p))  # type: ignore[method-assign]
 
     def _no_seed(self) -> GraphRef:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tlean.arguments import truth
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
@@ -121,6 +123,12 @@ class MultiHeadAttention(Module):
     Raises: ShapeError unless heads divides size or head_size is given.
 
     Shapes: x `(N, n, D)` or `(n, D)` → the same; mask `(n, n)`, True = may attend; weights wq, wk, wv `(D, H·h)`, wo `(H·h, D)`.
+
+    To write text token by token, keys and values are kept:
+
+        cache = attention.cache(ops, batch, length)                        # before the loop: zeros
+        y, cache = attention(ops, x, cache=cache, position=i)              # of the tokens i, i + 1, …; in a loop the cache is a carry
+
     Source: Vaswani et al. 2017, section 3.2.
     """
 
@@ -135,14 +143,56 @@ class MultiHeadAttention(Module):
         self.wv = self.parameter((size, inner), xavier_uniform())
         self.wo = self.parameter((inner, size), xavier_uniform())
 
-    def forward(self, ops: Any, x: Any, mask: Any = None) -> Any:
+    def forward(self, ops: Any, x: Any, mask: Any = None, cache: Any = None, position: Any = 0) -> Any:
         """The output.
 
         Args:
-            x: `(N, n, D)` or `(n, D)`.
+            x: `(N, n, D)` or `(n, D)`; with a cache `(N, n, D)`.
             mask: `(n, n)`, True where a token may attend.
+            cache: keys and values of the tokens before, as the method `cache` makes them: those of x are written to it, and each token
+                attends to itself and to all before it.
+            position: with a cache, the number of the first token of x: an int, or an integer of the program.
+
+        Returns: of x's shape; with a cache a pair of it and the new cache.
+        Raises: ShapeError for a cache of another shape, OptionError for one together with a mask.
         """
-        return ops.multi_head_attention(self.wq, self.wk, self.wv, self.wo, x, self.heads, mask=mask)
+        if cache is None:
+            return ops.multi_head_attention(self.wq, self.wk, self.wv, self.wo, x, self.heads, mask=mask)
+        if mask is not None:
+            raise OptionError("MultiHeadAttention: with a cache each token attends to those before it; leave the mask out")
+        shape = shape_of(self, x)
+        if len(shape) != 3 or shape[2] != self.wq.shape[0]:
+            raise ShapeError(f"MultiHeadAttention: with a cache x must be (N, n, {self.wq.shape[0]}), got x: {shape}")
+        batch, count, _ = shape
+        form = batch, self.heads, cache[0].shape[2] if len(cache[0].shape) == 4 else 0, self.wq.shape[1] // self.heads
+        if len(cache) != 2 or any(tuple(c.shape) != form for c in cache) or form[2] < count:
+            wanted = f"(N, {self.heads}, n or more, {form[3]})"
+            raise ShapeError(f"MultiHeadAttention: a cache must be a pair of {wanted}, got {[tuple(c.shape) for c in cache]}")
+        q, k, v = (self._heads(ops, ops.matmul(x, w)) for w in (self.wq, self.wk, self.wv))
+        keys, values = (ops.dynamic_update_slice(old, new, (0, 0, position, 0)) for old, new in zip(cache, (k, v), strict=True))
+        last = ops.add(np.arange(count).reshape(count, 1), position)
+        y = ops.scaled_dot_product_attention(q, keys, values, ops.less_equal(np.arange(form[2]), last))
+        y = ops.reshape(y if count == 1 else ops.permute(y, (0, 2, 1, 3)), (batch, count, self.wq.shape[1]))
+        return ops.matmul(y, self.wo), (keys, values)
+
+    def cache(self, ops: Any, batch: int, length: int) -> tuple[Any, Any]:
+        """Keys and values of no tokens yet: zeros, each `(batch, H, length, h)`.
+
+        Args:
+            ops: a backend.
+            batch: N.
+            length: how many tokens there will be at most.
+        """
+        batch, length = positive("MultiHeadAttention", batch=batch, length=length)
+        zero = ops.zeros((batch, self.heads, length, self.wq.shape[1] // self.heads), dtype=self.wq.dtype)
+        return zero, zero
+
+    def _heads(self, ops: Any, y: Any) -> Any:
+        # (N, n, H·h) -> (N, H, n, h)
+        batch, count, inner = y.shape
+        if count == 1:
+            return ops.reshape(y, (batch, self.heads, 1, inner // self.heads))
+        return ops.permute(ops.reshape(y, (batch, count, self.heads, inner // self.heads)), (0, 2, 1, 3))
 
     def extra(self) -> str:
         """Sizes."""

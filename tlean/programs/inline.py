@@ -88,7 +88,9 @@ class _Capturing(Graph):
         self._seen: dict[int, GraphRef] = {}
         if hasattr(outer, "next_seed"):
             self.next_seed = lambda: self._capture(as_tensor(signed_seed(outer.next_seed()), "int64"))
-        if hasattr(outer, "use"):
+        if layer is not None:
+            self.use = lambda p: self.ref(layer.value(p))
+        elif hasattr(outer, "use"):
             # A parameter is a leaf of the program outside, so gradients reach it there.
             self.use = lambda p: self.ref(outer.use(p))
 

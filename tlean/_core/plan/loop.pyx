@@ -152,8 +152,9 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 # ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
 # for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: WRITTEN, the body
 # writes to it where it is, in its output or its first room; HELD, it does not; BUFFERED, in two buffers that swap; else it is the stacked
-# output of that number, and is read there. `work` begins with the body's scratch block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
-# and the moves: (entry, bytes) of each entry of a table that is another each time.
+# output of that number, and is read there. `work` begins with the body's scratch block; then come the rooms, and from `pointers at` on the
+# pointers of inputs, those of outputs, a table for even steps, one for odd steps, and the moves: (entry, bytes) of each entry of a table that
+# is another each time.
 cdef enum:
     WRITTEN = -3
     HELD = -2
