@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean import nn
 from tlean.cuda.updates import Updates
 
 if not tl.cuda.is_available():
