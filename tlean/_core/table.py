@@ -46,15 +46,12 @@ STEPS: dict[str, int] = {}
 PRODUCERS: dict[str, int] = {}
 #: The kernels that can add into their output.
 ACCUMULATES: set[str] = set()
-#: The kernels that may write their output onto their first input, where no other input is that memory.
-ONTO: set[str] = set()
 #: Family -> module.
 MODULES = {}
 for _family in _families(ISA):
     MODULES[_family] = _module = importlib.import_module(f"tlean._core.isa_{ISA}.{_family}")
     KERNELS.update(_module.KERNELS)
     ACCUMULATES.update(getattr(_module, "ACCUMULATES", ()))
-    ONTO.update(getattr(_module, "ONTO", ()))
     INNER.update(getattr(_module, "INNER", {}))
     PRODUCERS.update(getattr(_module, "PRODUCERS", {}))
     STEPS.update(getattr(_module, "STEPS", {}))

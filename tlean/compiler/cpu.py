@@ -12,7 +12,7 @@ from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, ONTO, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
@@ -85,8 +85,6 @@ class Cpu(Target):
         ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
-        if record.kernel in ONTO and op.reads[0] not in op.reads[1:]:
-            in_place = {0: op.reads[:1]}
         address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 

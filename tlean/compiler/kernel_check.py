@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tlean._core.plan import callback, chain, epilogue, outer_update
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, ONTO, PRODUCERS, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import FLOATS, SIZES, SUFFIX
 from tlean.ops.layout import CONVERSIONS, conversion_op
 
@@ -75,10 +75,7 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     else:
         _kernel(check, step, KERNELS)
         updates = step.nodes[0].record.updates
-        onto = step.kernel in ONTO and shared == {0: step.inputs[0]} and step.inputs[0] not in step.inputs[1:]
-        if (step.accumulates or (shared and not updates and not onto)) and (
-            step.kernel not in ACCUMULATES or step.code == callback.ADDRESS
-        ):
+        if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == callback.ADDRESS):
             check.fault("a kernel that adds into its output, or writes onto an input, goes element by element", f"{step.kernel} does not")
 
 

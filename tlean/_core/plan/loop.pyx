@@ -150,13 +150,11 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 # out: final carries, stacked outputs, work. inp: first carries, stacked inputs, invariants. An output that is never read is NULL, and has
 # room in `work`. The body's inputs are these, of one step; its outputs the carries that have buffers, and a step of the stacked outputs.
 # ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
-# for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: WRITTEN, the body
-# writes to it where it is, in its output or its first room; HELD, it does not; BUFFERED, in two buffers that swap; else it is the stacked
-# output of that number, and is read there. `work` begins with the body's scratch block; then come the rooms, and from `pointers at` on the
-# pointers of inputs, those of outputs, a table for even steps, one for odd steps, and the moves: (entry, bytes) of each entry of a table that
-# is another each time.
+# for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it does not;
+# BUFFERED, in two buffers that swap; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
+# block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
+# and the moves: (entry, bytes) of each entry of a table that is another each time.
 cdef enum:
-    WRITTEN = -3
     HELD = -2
     BUFFERED = -1
 
@@ -192,20 +190,13 @@ cdef inline char* buffer_of(Scan* s, int k, int64_t i) noexcept nogil:
     return <char*>s.out[k] if s.out[k] != NULL else s.work + carry[1]
 
 
-cdef inline char* written_at(Scan* s, int k) noexcept nogil:
-    # Where carry k is that the body writes to.
-    return <char*>s.out[k] if s.out[k] != NULL else s.work + s.carry[4 * k + 1]
-
-
 cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogil:
     # The pointers of step i.
     cdef int k, made = 0
     cdef int64_t how, at = s.length - 1 - i if s.backward else i
     for k in range(s.carries):
         how = s.carry[4 * k + 3]
-        if how == WRITTEN:
-            inputs[k] = written_at(s, k)
-        elif how == HELD or i == 0:
+        if how == HELD or i == 0:
             inputs[k] = s.inp[k]
         else:
             inputs[k] = buffer_of(s, k, i - 1) if how == BUFFERED else row_of(s, <int>how, i - 1)
@@ -258,8 +249,6 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
     cdef int64_t* move = <int64_t*>(tables + 2 * entries)
     for k in range(s.carries):
         buffered += s.carry[4 * k + 3] == BUFFERED
-        if s.carry[4 * k + 3] == WRITTEN:
-            memcpy(written_at(&s, k), inp[k], s.carry[4 * k])
     for k in range(body.n_operands):
         moves = note(move, moves, k, stride_of(&s, body.places[k], buffered))
     for k in range(body.n_copies):
@@ -289,7 +278,7 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
             continue
         if s.length == 0 or s.carry[4 * k + 3] == HELD:
             memcpy(out[k], inp[k], s.carry[4 * k])
-        elif s.carry[4 * k + 3] >= 0:
+        elif s.carry[4 * k + 3] != BUFFERED:
             memcpy(out[k], row_of(&s, <int>s.carry[4 * k + 3], s.length - 1), s.carry[4 * k])
     return TL_OK
 

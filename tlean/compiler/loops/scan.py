@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlean._core.table import ONTO
 from tlean.dtypes import FLOATS
 from tlean.ops import OpDef, Spec
 
@@ -19,8 +18,8 @@ from ..graph import Graph, GraphNode, GraphRef, replay
 from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, zeros
 from .products import gradient_terms
 
-#: How a carry goes on: a few places of it are written where it is; it never changes; in two buffers that swap.
-WRITTEN, HELD, BUFFERED = -3, -2, -1
+#: How a carry goes on: it never changes; in two buffers that swap.
+HELD, BUFFERED = -2, -1
 
 
 def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) -> OpDef:
@@ -61,22 +60,15 @@ class Scan(Loop):
         return None if None in sizes else self.length * (sum(sizes) + 2 * self.xs)  # type: ignore[arg-type]
 
     def programs(self) -> list[Graph]:
-        body, n, ways = self.body, self.carries, self.ways()
-        made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
-        states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k, way in enumerate(ways) if way == WRITTEN]
-        outputs = [*made, *body.outputs[n:]]
-        program = part(body, body.inputs, [*outputs, *(after for _, _, after in states)])  # type: ignore[arg-type, list-item]
-        program.outputs, program.states = outputs, states  # type: ignore[assignment]
-        return [program]
+        body, n = self.body, self.carries
+        made = [v for v, way in zip(body.outputs, self.ways(), strict=False) if way == BUFFERED]
+        return [part(body, body.inputs, [*made, *body.outputs[n:]])]  # type: ignore[arg-type, list-item]
 
     def ways(self) -> list[int]:
-        """How each carry goes on: WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is."""
+        """How each carry goes on: HELD, BUFFERED, or the number of the stacked output that it is."""
         body, n = self.body, self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
-        return [
-            HELD if a == b else stacked[b] if b in stacked else WRITTEN if _written(body, a, b) else BUFFERED
-            for a, b in zip(body.inputs[:n], body.outputs, strict=False)
-        ]
+        return [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs
@@ -113,16 +105,6 @@ class Scan(Loop):
         if ahead is None:
             ahead = self.derived[key] = Ahead(self, key[1])
         return ahead.applied(graph, node, ts)
-
-
-def _written(body: Graph, before: int | None, after: int | None) -> bool:
-    # Whether a carry is the old one but for what ops write to some of its places.
-    makers = {n.outputs[0]: n for n in body.nodes}
-    written = False
-    while after != before and after in makers and (makers[after].record.view or makers[after].record.kernel in ONTO):
-        written = written or not makers[after].record.view
-        after = makers[after].inputs[0]
-    return written and after == before
 
 
 def _step(ops: Any, x: Any, i: int) -> Any:

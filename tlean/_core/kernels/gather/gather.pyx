@@ -232,9 +232,7 @@ cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
     cdef bint every, ones, far = c.rows * c.length * <int64_t>sizeof(element) >= LARGE
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run, end
-    if c.x == c.out:
-        pass
-    elif x != NULL:
+    if x != NULL:
         memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
     else:
         memset(out + first * n, 0, (stop - first) * n * sizeof(element))
@@ -299,7 +297,7 @@ cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, 
     c.part = (c.rows + c.parts - 1) // c.parts
     c.parts = (c.rows + c.part - 1) // c.part
     parallel_for(<chunk_fn>scatter_chunk[element], &c, c.blocks * c.parts,
-                 ((0 if c.x == c.out else c.rows) + c.count) * c.length * c.blocks * sizeof(element) * NS_PER_BYTE)
+                 ((c.rows + c.count) * c.length * c.blocks * sizeof(element)) * NS_PER_BYTE)
     return c.status
 
 
@@ -403,9 +401,6 @@ cdef int take_at(real** out, void** inp, const int64_t* ints, const double* floa
 cdef int place_at(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     return points(out, inp, ints, False)
 
-
-# What changes a few places of its first input, and so may have its output there.
-ONTO = {"set_box", "set_rows", "scatter_into_rows"}
 
 KERNELS = {
     "gather_rows:f32": <size_t>&gather_rows[uint32_t], "gather_rows:f64": <size_t>&gather_rows[uint64_t],
