@@ -35,7 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
-from .loops import associative_scan, cond, fori_loop, map, scan, switch, while_loop
+from .loops import associative_scan, checkpoint, cond, fori_loop, map, remat, scan, switch, while_loop
 from .ops import Spec, defop
 from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
@@ -99,6 +99,7 @@ __all__ = [
     "TleanError",
     "array_api",
     "associative_scan",
+    "checkpoint",
     "compile_out",
     "compile_scalar",
     "cond",
@@ -130,6 +131,7 @@ __all__ = [
     "per_sample_grad",
     "profile",
     "random",
+    "remat",
     "require_grad",
     "save",
     "scan",

@@ -242,7 +242,6 @@ def test_a_loop_of_unknown_length():
         (lambda: tl.scan(lambda c, x: (c, c), V, XS, length=3), tl.ShapeError, "xs must have one length, got 3 and 4"),
         (lambda: tl.scan(lambda c, x: (c, x), V, (XS, XS[1:])), tl.ShapeError, "xs must have one length, got 3 and 4"),
         (lambda: tl.scan(lambda c, x: (c, x), V, 1.0), tl.ShapeError, "xs must have an axis"),
-        (lambda: tl.scan(lambda c, x: (c + tl.rand_uniform((3,), dtype="float64"), x), V, XS), tl.OptionError, "needs its own seed"),
         (lambda: tl.fori_loop(0.5, 2, lambda i, c: c, V), tl.OptionError, "lower and upper must be integers"),
         (lambda: tl.cond(V, lambda: 1.0, lambda: 2.0), tl.ShapeError, r"pred must be of shape \(\)"),
         (lambda: tl.cond(True, lambda: V, lambda: W), tl.ShapeError, "the branches must return the same shapes"),

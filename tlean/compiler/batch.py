@@ -6,6 +6,7 @@ rule of its record; one without a rule is batched by its decomposition, and what
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from tlean.ops.batching import Call
 
 from .derive import conversion, decomposition
 from .graph import Graph, GraphNode, GraphRef
-from .loops.lanes import batched_loop
+from .loops.lanes import batched_loop, seed_places
 
 _CACHE = Cache(1024)
 
@@ -41,11 +42,13 @@ def batch(
     where, own, values = dict(lanes), set(lanes), [r.id for r in outputs]
     if source is not graph:
         where |= {v: graph._constant(c) for v, c in source.constants.items() if v >= first}
-    _run(source, source._needed(values), graph, where, own, size, values, first, first)
+    _run(source, source._needed(values), graph, where, own, size, values, first, first, set())
     return [(where[v] if v in where else GraphRef(graph, v), v in own) for v in values]
 
 
-def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool = True) -> tuple[Graph, tuple[bool, ...]]:
+def batched_graph(
+    graph: Graph, batched: Sequence[bool], size: int, draws: bool = True, seeds: Sequence[bool] = ()
+) -> tuple[Graph, tuple[bool, ...]]:
     """A graph as a graph of all lanes: what a record whose option is a graph, such as a loop's body, makes of it in its batching rule.
 
     Args:
@@ -53,6 +56,7 @@ def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool 
         batched: which inputs differ between lanes; these have the lanes as their first axis.
         size: how many lanes there are.
         draws: whether each lane draws its own random numbers.
+        seeds: which inputs are seeds that loops draw from, of which each lane has its own numbers.
 
     Returns: the graph, and which of its outputs differ between lanes.
     """
@@ -69,7 +73,8 @@ def batched_graph(graph: Graph, batched: Sequence[bool], size: int, draws: bool 
             lanes.add(v)
     for v, constant in graph.constants.items():
         where[v] = out._constant(constant)
-    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0)
+    streams = {v for v, fresh in zip(graph.inputs, seeds, strict=False) if fresh and v is not None}
+    _run(graph, graph._needed(), out, where, lanes, size, graph.outputs, 0 if draws else len(graph.specs), 0, streams)
     out.outputs = [None if v is None else where[v].id for v in graph.outputs]
     return out, tuple(v in lanes for v in graph.outputs)
 
@@ -84,18 +89,26 @@ def _run(
     outputs: Sequence[Any],
     own: int,
     shared: int,
+    streams: set[int],
 ) -> None:
     # Record the nodes; `where` has the values of `source` in `target`, `lanes` are those that differ between lanes, and seeds from number
-    # `own` on mean other numbers in each. Values below `shared` are in both.
+    # `own` on, and `streams`, mean other numbers in each. Values below `shared` are in both.
     read = {i for n in nodes for i in n.inputs} | set(outputs)
     for node in nodes:
         flags = [i in lanes for i in node.inputs]
         inputs = [None if i is None else where[i] if i in where else GraphRef(target, i) for i in node.inputs]
         record = node.record
-        draws = record.random and (node.inputs[record.inputs.index("seed")] or 0) >= own
+        fresh = [i is not None and i not in lanes and (i >= own or i in streams) for i in node.inputs]
+        if record.loop is not None:
+            draws = any(fresh[k] for k in seed_places(record.loop))
+        else:
+            draws = record.random and (node.inputs[record.inputs.index("seed")] is None or fresh[record.inputs.index("seed")])
+        if record.name == "_loop_seed" and fresh[0]:
+            streams.update(node.outputs)
         if any(flags) or draws:
-            made = _batched(source, node, target, inputs, flags, size, read, draws)
-            lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None)
+            made = _batched(source, node, target, inputs, flags, size, read, draws, fresh)
+            # An output of a loop that is the same in each lane has none.
+            lanes.update(v for v, r in zip(node.outputs, made, strict=False) if r is not None and len(r.shape) > len(source.specs[v].shape))
         elif source is target or all(v < shared for v in node.outputs):
             continue
         else:
@@ -113,6 +126,7 @@ def _batched(
     size: int,
     read: set[Any],
     draws: bool,
+    fresh: Sequence[bool],
 ) -> Sequence[GraphRef | None]:
     record, outs = node.record, [source.specs[v] for v in node.outputs]
     residual = any(v in read for v in node.outputs[len(record.outputs) :])
@@ -122,7 +136,7 @@ def _batched(
             return _lane_by_lane(call)
         return target._inline(_parts(source, node, tuple(call.batched), size), call.inputs)
 
-    call = Call(target, record, size, inputs, flags, node.options, outs, node.name, draws, otherwise, _body)
+    call = Call(target, record, size, inputs, flags, node.options, outs, node.name, draws, otherwise, functools.partial(_body, fresh))
     if record.loop is not None:
         made = batched_loop(call)
     elif record.rules.batch is None:
@@ -131,7 +145,7 @@ def _batched(
         result = record.rules.batch(call)
         made = result if isinstance(result, tuple | list) else (result,)
     for r, spec in zip(made, outs, strict=False):
-        if r is not None and r.spec != Spec((size, *spec.shape), spec.dtype):
+        if r is not None and r.spec != Spec((size, *spec.shape), spec.dtype) and (record.loop is None or r.spec != spec):
             wanted = Spec((size, *spec.shape), spec.dtype)
             raise OptionError(
                 f"{record.name}: its batching rule must give an output of shape {wanted.shape} {wanted.dtype},"
@@ -140,8 +154,9 @@ def _batched(
     return made
 
 
-def _body(graph: Graph, batched: Sequence[bool], size: int) -> tuple[Graph, tuple[bool, ...]]:
-    return batched_graph(graph, batched, size, draws=False)
+def _body(fresh: Sequence[bool], graph: Graph, batched: Sequence[bool], size: int) -> tuple[Graph, tuple[bool, ...]]:
+    # The inputs of a body are the last of its loop's.
+    return batched_graph(graph, batched, size, draws=False, seeds=fresh[len(fresh) - len(graph.inputs) :])
 
 
 def _parts(source: Graph, node: GraphNode, batched: tuple[bool, ...], size: int) -> Graph:

@@ -28,7 +28,7 @@ from .passes.outer_updates import outer_updates
 from .passes.row_updates import row_updates
 from .passes.stretch_kinds import is_written, placed, stretched_inputs
 from .passes.tails import row_numbers, tail_kernel, tail_of
-from .target import Arrangement, Bound, Step, Target, group_dtype, works_in
+from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype, works_in
 
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
@@ -85,6 +85,8 @@ class Cpu(Target):
         ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
+        if record.kernel in WRITES and op.reads[0] not in op.reads[1:]:
+            in_place = {0: op.reads[:1]}
         address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 

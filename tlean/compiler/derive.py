@@ -194,12 +194,17 @@ def _active(graph: Graph, nodes: Sequence[GraphNode], sources: Sequence[int]) ->
 
 
 def reverse(
-    graph: Graph, seeds: Sequence[tuple[GraphRef, GraphRef]], wrt: Sequence[GraphRef | None], nodes: Sequence[GraphNode] | None = None
+    graph: Graph,
+    seeds: Sequence[tuple[GraphRef, GraphRef]],
+    wrt: Sequence[GraphRef | None],
+    nodes: Sequence[GraphNode] | None = None,
+    totals: bool = False,
 ) -> list[GraphRef | None]:
     """Append the reverse sweep to a graph: the cotangents of `wrt`, given cotangents of some values.
 
     Nodes are visited in descending order and a node's inputs in position, as the eager tape does; a contribution is added once it is whole.
-    Several sweeps over one program name its `nodes`, so that none walks through what the others appended.
+    Several sweeps over one program name its `nodes`, so that none walks through what the others appended. With `totals` the sums over the
+    steps of a loop go on from what has arrived already, so that the sum is that of one loop.
     """
     nodes = list(graph.nodes) if nodes is None else nodes
     active = _active(graph, nodes, [r.id for r in wrt if r is not None])
@@ -219,16 +224,29 @@ def reverse(
         needs = tuple(i is not None and i in active for i in node.inputs)
         if not any(needs) or all(g is None for g in gs) or not active.intersection(node.outputs):
             continue
-        for i, contribution in zip(node.inputs, _pulled(graph, node, gs, needs), strict=True):
-            if i is not None and contribution is not None:
+        onward = _totals(node, cotangents) if totals else {}
+        for k, (i, contribution) in enumerate(zip(node.inputs, _pulled(graph, node, gs, needs, onward), strict=True)):
+            if i is not None and contribution is not None and k in onward:
+                cotangents[i] = contribution
+            elif i is not None and contribution is not None:
                 add(i, contribution)
     return [None if r is None else cotangents.get(r.id) for r in wrt]
 
 
-def _pulled(graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: tuple[bool, ...]) -> Sequence[GraphRef | None]:
-    # The contributions of a node.
+def _totals(node: GraphNode, cotangents: dict[int, GraphRef]) -> dict[int, GraphRef]:
+    # By input of a loop, the cotangents that its sums over steps go on from.
+    first = None if node.record.loop is None else node.record.loop.adds_from
+    if first is None:
+        return {}
+    return {k: cotangents[i] for k, i in enumerate(node.inputs) if k >= first and i in cotangents and node.inputs.count(i) == 1}
+
+
+def _pulled(
+    graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: tuple[bool, ...], totals: dict[int, GraphRef]
+) -> Sequence[GraphRef | None]:
+    # The contributions of a node; of inputs that have totals, what these become.
     if node.record.loop is not None:
-        return node.record.loop.pulled(graph, node, gs, needs)
+        return node.record.loop.pulled(graph, node, gs, needs, totals)
     rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
     known = [GraphRef(graph, v) for v in node.outputs]
     ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]

@@ -42,7 +42,7 @@ from .graph import GraphNode
 from .passes.channel_blocks import blocked_ints
 from .passes.tails import tail_kernel, tile_rows
 from .plan_check import PlanCheck
-from .target import Step, works_in
+from .target import WRITES, Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}
@@ -75,7 +75,10 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     else:
         _kernel(check, step, KERNELS)
         updates = step.nodes[0].record.updates
-        if (step.accumulates or (shared and not updates)) and (step.kernel not in ACCUMULATES or step.code == callback.ADDRESS):
+        onto = step.kernel in WRITES and not step.accumulates and shared == {0: step.inputs[0]}
+        if (step.accumulates or (shared and not updates and not onto)) and (
+            step.kernel not in ACCUMULATES or step.code == callback.ADDRESS
+        ):
             check.fault("a kernel that adds into its output, or writes onto an input, goes element by element", f"{step.kernel} does not")
 
 

@@ -10,7 +10,7 @@ from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK, Code
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
-from .loops.scan import BUFFERED, Scan
+from .loops.scan import BUFFERED, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
 from .target import Bound, Step, nbytes
 
@@ -97,7 +97,7 @@ def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], i
     ways = scan.ways()
     numbers: list[int] = []
     for size, way in zip(ins[:n], ways, strict=True):
-        rooms = (work.take(size), work.take(size)) if way == BUFFERED else (0, 0)
+        rooms = (work.take(size) if way in (BUFFERED, WRITTEN) else 0, work.take(size) if way == BUFFERED else 0)
         numbers += [size, *rooms, way]
     numbers += ins[n : n + xs]
     for j, size in enumerate(outs[n:]):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_SCRATCH, core.AT_CONST, core.AT_NOWHERE
 #: What an output is: absent, computed into separate memory, or one of the inputs.
 NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
+#: Kernels that write a part of their first input, and leave the rest as it is where the output is that input.
+WRITES = frozenset(("set_rows", "set_box", "scatter_into_rows"))
 
 
 def works_in(graph: Graph, node: GraphNode) -> str:

@@ -15,6 +15,7 @@ from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import Spec
 from tlean.programs.captured import is_array
+from tlean.programs.executable import signed_seed
 from tlean.programs.inline import program_of
 from tlean.programs.jit import Compiled
 from tlean.programs.running import Wrapped, backend_itself
@@ -23,16 +24,43 @@ from tlean.programs.running import Wrapped, backend_itself
 NUMBERS = (bool, int, float)
 
 
+class Draws:
+    """The random ops of a loop: they share one seed of the program around it, from which each takes its own at each step."""
+
+    def __init__(self, name: str, program: Any) -> None:
+        self._name, self._around = name, backend_itself(program)
+        self._seed: Any = None
+        #: How many random ops the bodies have so far.
+        self.count = 0
+
+    @property
+    def seed(self) -> Any:
+        """The seed, as a reference of the program around the loop."""
+        if self._seed is None:
+            self._seed = self._drawn(self._around)
+        return self._seed
+
+    def _drawn(self, ops: Any) -> Any:
+        if hasattr(ops, "lift"):
+            # A backend around another one, which draws.
+            return ops.lift(self._drawn(ops.inner))
+        draw = getattr(ops, "next_seed", None)
+        if draw is None:
+            raise OptionError(f"{self._name}: a recorded program needs an explicit seed")
+        number = draw()
+        return number if isinstance(number, RefBase) else ops._own_constant(as_tensor(signed_seed(number), "int64"))
+
+
 class BodyGraph(Graph):
     """A body inside a program: references and arrays of that program become further inputs.
 
     Args:
         name: of the loop, for messages.
         program: the program around it.
-        captured: what the bodies of one loop capture together.
+        draws: the random ops of the loop's bodies; by default its own.
     """
 
-    def __init__(self, name: str, program: Any) -> None:
+    def __init__(self, name: str, program: Any, draws: Draws | None = None) -> None:
         outer = backend_itself(program)
         super().__init__(outer.dtype, merge=False)
         self._name = name
@@ -41,19 +69,26 @@ class BodyGraph(Graph):
         #: References of the program around it, and the inputs that they are here.
         self.captured: list[Any] = []
         self._seen: dict[Any, tuple[Any, GraphRef]] = {}
-        self.next_seed = self._no_seed
+        self.draws = Draws(name, program) if draws is None else draws
+        #: The number of the step, if a random op reads it: an input that the loop gives.
+        self.step: GraphRef | None = None
+        self.next_seed = self._next_seed
         if isinstance(program, Wrapped):
             # Inside a layer a parameter means the value that it has there.
             self.use = lambda p: self.ref(program.value(p))  # type: ignore[method-assign]
         elif hasattr(outer, "use"):
             self.use = lambda p: self.ref(outer.use(p))  # type: ignore[method-assign]
 
-    def _no_seed(self) -> GraphRef:
-        raise OptionError(f"{self._name}: a random op in the body of a loop needs its own seed; draw the numbers before the loop, as xs")
+    def _next_seed(self) -> GraphRef:
+        seed = self._capture(self.draws.seed, self.draws.seed)
+        if self.step is None:
+            self.step = self._value(Spec((), "int64"))
+        self.draws.count += 1
+        return self.apply("_loop_seed", (seed, self.step), {"number": self.draws.count - 1})  # type: ignore[no-any-return]
 
     def beside(self) -> BodyGraph:
         """Another body of the same loop."""
-        return BodyGraph(self._name, self._program)
+        return BodyGraph(self._name, self._program, self.draws)
 
     def encloses(self, other: Graph) -> bool:
         """Whether this is a body inside that program.

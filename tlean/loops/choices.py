@@ -42,7 +42,7 @@ def cond(pred: Any, true_f: Callable[..., Any], false_f: Callable[..., Any], *op
         if tuple(flag.shape) != ():
             raise ShapeError(f"cond: pred must be of shape (), got {tuple(flag.shape)}; where(c, a, b) chooses for each element")
         number = converted(ops, converted(ops, flag, "bool"), "int64")
-        return _recorded("cond", recorders, program, number, operands)
+        return recorded("cond", recorders, program, number, operands)
 
     return called("cond", (true_f, false_f), record, pred, operands)
 
@@ -70,19 +70,28 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         number = leaf(ops, index)
         if str(number.dtype) not in INTEGERS or tuple(number.shape) != ():
             raise DTypeError(f"switch: index must be an integer of shape (), got {tuple(number.shape)} {number.dtype}")
-        return _recorded("switch", recorders, program, converted(ops, number, "int64"), operands)
+        return recorded("switch", recorders, program, converted(ops, number, "int64"), operands)
 
     return called("switch", branches, record, index, operands)
 
 
-def _recorded(name: str, functions: Sequence[Recorder], program: Any, index: Any, operands: tuple[Any, ...]) -> Any:
+def recorded(name: str, functions: Sequence[Callable[..., Any]], program: Any, index: Any, operands: tuple[Any, ...]) -> Any:
+    """Record a choice into a program; returns the result.
+
+    Args:
+        name: of the choice, for messages.
+        functions: `function(graph, *operands)` records a branch.
+        program: a backend, or what is wrapped around one.
+        index: the number of the branch that runs.
+        operands: trees.
+    """
     ops = backend_itself(program)
     leaves, structure = tree.flatten(operands)
     refs = [leaf(ops, x) for x in leaves]
     graphs: list[BodyGraph] = []
     results: list[tuple[list[Any], Any]] = []
     for f in functions:
-        graph = BodyGraph(name, program)
+        graph = graphs[-1].beside() if graphs else BodyGraph(name, program)
         args = tree.unflatten(structure, [graph.arg(spec_of(r)) for r in refs])
         results.append(tree.flatten(f(graph, *args)))
         graphs.append(graph)
@@ -90,8 +99,12 @@ def _recorded(name: str, functions: Sequence[Recorder], program: Any, index: Any
     made_structure = results[0][1]
     if not outputs[0]:
         return tree.unflatten(made_structure, [])
+    for graph in graphs:
+        if graph.step is not None:
+            # There is one step.
+            graph.constants[graph.step.id] = as_tensor(0, "int64")
     inputs, bodies = together(graphs, outputs, refs)
-    record = switch_record(bodies)
+    record = switch_record(bodies, "checkpoint" if name == "checkpoint" else "switch")
     made = ops.apply(record, (index, *inputs), {})
     return tree.unflatten(made_structure, list(made) if isinstance(made, tuple) else [made])
 

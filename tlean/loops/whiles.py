@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tlean import tree
+from tlean._core.array import as_tensor
 from tlean.compiler.loops.whiles import while_record
 from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 from tlean.programs.running import backend_itself
 
@@ -36,7 +38,7 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
         >>> tl.while_loop(lambda c: c < 100.0, lambda c: c * 2.0, 3.0).item()
         192.0
     """
-    conditions, bodies = Recorder("while_loop", cond), Recorder("while_loop", body)
+    conditions, steps = Recorder("while_loop", cond), Recorder("while_loop", body)
     try:
         most = None if max_steps is None else operator.index(max_steps)
     except TypeError:
@@ -45,7 +47,7 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
         raise OptionError(f"while_loop: max_steps must be at least 0, got {most}")
 
     def step(graph: Any, carry: Any, x: Any) -> Any:
-        return bodies(graph, carry), None
+        return steps(graph, carry), None
 
     def record(program: Any, init: Any) -> Any:
         ops = backend_itself(program)
@@ -58,8 +60,17 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
         if flag is None or flag.shape != () or flag.dtype != "bool":
             kind = ShapeError if flag is not None and flag.shape != () else DTypeError
             raise kind(f"while_loop: cond returns a Boolean of shape (), got {None if flag is None else flag.spec}")
-        inputs, (first, second) = together([asked, loop.graph], [[flag], loop.after], refs, len(refs))
+        carries = len(refs)
+        bodies, after = [asked, loop.graph], list(loop.after)
+        if any(b.step is not None for b in bodies):
+            # Random ops read the number of the step, which is one more carry.
+            numbers = [b._value(Spec((), "int64")) if b.step is None else b.step for b in bodies]
+            for b, number in zip(bodies, numbers, strict=True):
+                b.inputs.insert(carries, number.id)
+            after.append(loop.graph.add(numbers[1], loop.graph._constant(as_tensor(1, "int64"))))
+            refs = [*refs, ops._own_constant(as_tensor(0, "int64"))]
+        inputs, (first, second) = together(bodies, [[flag], after], refs, len(refs))
         made = ops.apply(while_record(first, second, len(refs), most), tuple(inputs), {})
-        return tree.unflatten(structure, list(made) if isinstance(made, tuple) else [made])
+        return tree.unflatten(structure, list(made)[:carries] if isinstance(made, tuple) else [made])
 
     return called("while_loop", (cond, body), record, init)

@@ -10,7 +10,7 @@ from typing import Any
 from ..dtypes import float_option
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
-from .registry import defop, linear_jvp, no_gradient, no_tangent
+from .registry import defop, linear_jvp, no_gradient, no_tangent, whole
 from .samples import Arr, bad, good
 
 _SALMON = "Salmon, Moraes, Dror, Shaw 2011, Parallel random numbers: as easy as 1, 2, 3, section 3.3"
@@ -53,6 +53,51 @@ class RandUniform:
     def kernel_params(seed, *, shape, dtype):
         """Ints: elements."""
         return (size(shape),), ()
+
+    vjp = no_gradient
+    jvp = no_tangent
+
+
+def _loop_samples() -> list:
+    steps = Arr((4,), "values", data=(0, 1, -5, 1 << 33))
+    return [
+        good(_seed(3), _seed(0), number=0),
+        good(_seed(-9), steps, number=7),
+        good(steps, _seed(1 << 40), number=(1 << 32) - 1),
+        good(steps, steps, number=1),
+        good(Arr((0,), "int", 0, 5), _seed(2), number=1),
+        bad("OptionError", _seed(0), _seed(0), number=-1),
+        bad("OptionError", _seed(0), _seed(0), number=1 << 32),
+        bad("ShapeError", steps, Arr((3,), "int", 0, 5), number=0),
+    ]
+
+
+@defop(
+    "_loop_seed",
+    samples=_loop_samples,
+    source=_SALMON,
+    dtypes={"seed": "int64", "step": "int64"},
+    out_dtype="int64",
+    differentiable=False,
+    algebraic=False,
+)
+class LoopSeed:
+    """The seed of random op `number` of a loop at a step: the first 64 bits of Philox(seed, counter (number, low step, high step, 2))."""
+
+    def options(seed, step, *, number):
+        number = whole("number", number)
+        if not 0 <= number < 1 << 32:
+            raise OptionError("number must be in [0, 2**32)")
+        return {"number": number}
+
+    def shape(seed, step, *, number):
+        if seed != step and () not in (seed, step):
+            raise ShapeError("seed and step must have one shape, or shape ()")
+        return seed or step
+
+    def kernel_params(seed, step, *, number):
+        """Ints: elements, from one seed to the next, from one step to the next, number."""
+        return (size(seed or step), int(seed != ()), int(step != ()), number), ()
 
     vjp = no_gradient
     jvp = no_tangent

@@ -162,7 +162,7 @@ class Reference(OpsMethods):
         if name is not None:
             label(shown, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
-            inputs = tuple(self._next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
+            inputs = tuple(self.next_seed() if n == "seed" else x for n, x in zip(names, inputs, strict=True))
         integer = record.integer
         inputs = self._integers_of(record, inputs)
         refs = [
@@ -230,7 +230,8 @@ class Reference(OpsMethods):
         # What is no reference keeps its dtype where it is true or not.
         return value if value is None or isinstance(value, RefBase) else self.const(value)
 
-    def _next_seed(self) -> int:
+    def next_seed(self) -> int:
+        """The seed of the next random op of this backend's stream."""
         self._drawn += 1
         return stream_seed(self._seed, self._drawn - 1)
 

@@ -151,10 +151,11 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 # room in `work`. The body's inputs are these, of one step; its outputs the carries that have buffers, and a step of the stacked outputs.
 # ints: (body, length, reverse, carries, stacked inputs, invariants, stacked outputs, pointers at, for each carry: bytes, two rooms, how;
 # for each stacked input: bytes of a step; for each stacked output: bytes of a step, two rooms). How a carry goes on: HELD, it does not;
-# BUFFERED, in two buffers that swap; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
+# BUFFERED, in two buffers that swap; WRITTEN, it is a state of the body, in one buffer, of which a step writes a part; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch
 # block; then come the rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps,
 # and the moves: (entry, bytes) of each entry of a table that is another each time.
 cdef enum:
+    WRITTEN = -3
     HELD = -2
     BUFFERED = -1
 
@@ -190,13 +191,19 @@ cdef inline char* buffer_of(Scan* s, int k, int64_t i) noexcept nogil:
     return <char*>s.out[k] if s.out[k] != NULL else s.work + carry[1]
 
 
+cdef inline char* written_at(Scan* s, int k) noexcept nogil:
+    return <char*>s.out[k] if s.out[k] != NULL else s.work + s.carry[4 * k + 1]
+
+
 cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogil:
     # The pointers of step i.
     cdef int k, made = 0
     cdef int64_t how, at = s.length - 1 - i if s.backward else i
     for k in range(s.carries):
         how = s.carry[4 * k + 3]
-        if how == HELD or i == 0:
+        if how == WRITTEN:
+            inputs[k] = written_at(s, k)
+        elif how == HELD or i == 0:
             inputs[k] = s.inp[k]
         else:
             inputs[k] = buffer_of(s, k, i - 1) if how == BUFFERED else row_of(s, <int>how, i - 1)
@@ -249,6 +256,8 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
     cdef int64_t* move = <int64_t*>(tables + 2 * entries)
     for k in range(s.carries):
         buffered += s.carry[4 * k + 3] == BUFFERED
+        if s.carry[4 * k + 3] == WRITTEN:
+            memcpy(written_at(&s, k), inp[k], s.carry[4 * k])
     for k in range(body.n_operands):
         moves = note(move, moves, k, stride_of(&s, body.places[k], buffered))
     for k in range(body.n_copies):
@@ -274,7 +283,7 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
                 failed_inside(<void*>body, -1, s.length - 1 - i if s.backward else i)
                 return TL_INTERRUPTED
     for k in range(s.carries):
-        if out[k] == NULL:
+        if out[k] == NULL or s.carry[4 * k + 3] == WRITTEN:
             continue
         if s.length == 0 or s.carry[4 * k + 3] == HELD:
             memcpy(out[k], inp[k], s.carry[4 * k])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tlean._core.eager.instance import options_key
@@ -16,6 +17,10 @@ from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
 from ..graph import Graph, GraphNode, GraphRef
+from ..target import WRITES
+
+#: No sum goes on from what is there.
+NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
 
 #: Loops that are kept, by what they are.
 _LOOPS = Cache(1_024)
@@ -40,10 +45,40 @@ def part(graph: Graph, inputs: Sequence[int], outputs: Sequence[int], nodes: Seq
 
 def with_states(body: Graph, carries: int) -> Graph:
     """A body whose carries are states, which a step updates in place where nothing reads the old ones afterwards."""
+    return in_states(body, range(carries), body.outputs[carries:])
+
+
+def in_states(body: Graph, carries: Sequence[int], outputs: Sequence[int | None]) -> Graph:
+    """A body of which some carries are states.
+
+    Args:
+        body: the body.
+        carries: their numbers.
+        outputs: the values that it has left as outputs.
+    """
     made = part(body, body.inputs, body.outputs)  # type: ignore[arg-type]
-    made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in range(carries)]  # type: ignore[misc]
-    made.outputs = body.outputs[carries:]
+    made.states = [(f"carry {k}", body.inputs[k], body.outputs[k]) for k in carries]  # type: ignore[misc]
+    made.outputs = list(outputs)
+    made.nodes = _readers_first(made)
     return made
+
+
+def writer_of(body: Graph, carry: int) -> GraphNode | None:
+    """The node that makes a carry's new value by writing a part of the old one, if one does."""
+    value = body.outputs[carry]
+    node = next((n for n in body.nodes if value in n.outputs), None)
+    return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
+
+
+def _readers_first(body: Graph) -> list[GraphNode]:
+    # What writes a part of a state comes behind what reads the state as it was.
+    writers = {n.inputs[0]: n for n in body.nodes if n.record.kernel in WRITES and n.inputs[0] in {b for _, b, _ in body.states}}
+    after = {b: moving(body, body.nodes, n.outputs) for b, n in writers.items()}
+    late = {v for values in after.values() for v in values}
+    extra: dict[int, list[GraphNode]] = {}
+    for before, node in writers.items():
+        extra[node.outputs[0]] = [n for n in body.nodes if before in n.inputs and n is not node and late.isdisjoint(n.outputs)]
+    return ordered(body.nodes, extra) if extra else body.nodes
 
 
 def structure(graph: Graph) -> tuple[Any, ...]:
@@ -95,6 +130,8 @@ class Loop:
         self.code: dict[Any, Any] = {}
         #: Loops derived from this one, by what they are.
         self.derived: dict[Any, Any] = {}
+        #: The first input whose cotangent is a sum over steps, which can go on from a total that is there; None where there is none.
+        self.adds_from: int | None = None
 
     def programs(self) -> list[Graph]:
         """The programs that are lowered for it, one for each body."""
@@ -149,13 +186,21 @@ class Loop:
         graph.inputs, graph.outputs = list(range(len(self.specs))), [len(self.specs)]
         return dynamic_op(self.title, graph, decompose)
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+    def pulled(
+        self,
+        graph: Graph,
+        node: GraphNode,
+        gs: Sequence[GraphRef | None],
+        needs: Sequence[bool],
+        totals: Mapping[int, GraphRef] = NO_TOTALS,
+    ) -> Sequence[GraphRef | None]:
         """Append the vector-Jacobian product of a node of this loop; the node may give way to another that makes more.
 
         Args:
             graph: the node's.
             gs: a cotangent for each output, or None.
             needs: which inputs' cotangents are wanted.
+            totals: by input, what the sums over steps go on from (see `adds_from`).
 
         Returns: a cotangent for each input, or None.
         """
@@ -219,7 +264,9 @@ def moving(graph: Graph, nodes: Iterable[GraphNode], sources: Iterable[int]) -> 
     return found
 
 
-def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Collection[int], own: Collection[int]) -> Any:
+def split(
+    graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Collection[int], own: Collection[int], again: bool = False
+) -> Any:
     """The sweep back of a differentiated body, apart from the way forward.
 
     Args:
@@ -228,6 +275,7 @@ def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Col
         late: the values that depend on cotangents.
         fixed: those that are the same at each step.
         own: the inputs of the sweep.
+        again: whether the sweep runs the whole way forward again.
 
     Returns: the nodes of the sweep, and the values of the way forward that it reads.
     """
@@ -238,7 +286,7 @@ def split(graph: Graph, wanted: Sequence[int], late: Collection[int], fixed: Col
             continue
         # What costs next to nothing is made again: another shape, a number spread over an array, what is the same at each step.
         same = node.record.loop is None and all(i is None or i in fixed for i in node.inputs)
-        if same or node.record.view or node.record.spreads or any(v in late for v in node.outputs):
+        if again or same or node.record.view or node.record.spreads or any(v in late for v in node.outputs):
             taken.append(node)
             live.update(i for i in node.inputs if i is not None)
     made = {v for n in taken for v in n.outputs}
@@ -253,8 +301,13 @@ def replaced(graph: Graph, node: GraphNode, record: OpDef, outputs: Sequence[int
     return made
 
 
-def ordered(nodes: Sequence[GraphNode]) -> list[GraphNode]:
-    """The nodes with each behind those that it reads, else in the order that they have."""
+def ordered(nodes: Sequence[GraphNode], extra: Mapping[int, Sequence[GraphNode]] = MappingProxyType({})) -> list[GraphNode]:
+    """The nodes with each behind those that it reads, else in the order that they have.
+
+    Args:
+        nodes: in any order.
+        extra: by the first output of a node, others that it comes behind.
+    """
     makers = {v: n for n in nodes for v in n.outputs}
     result: list[GraphNode] = []
     begun: set[int] = set()
@@ -263,6 +316,7 @@ def ordered(nodes: Sequence[GraphNode]) -> list[GraphNode]:
         while todo:
             node = todo[-1]
             before = [makers[i] for i in node.inputs if i in makers and makers[i].outputs[0] not in begun]
+            before += [n for n in extra.get(node.outputs[0], ()) if n.outputs[0] not in begun]
             if node.outputs[0] in begun:
                 todo.pop()
             elif before:

@@ -6,7 +6,7 @@ values of the branch that was taken once more, so that no branch keeps anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean.errors import OptionError
@@ -14,21 +14,26 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import Loop, or_zeros, part, record_of, superseded
+from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded
 
 
-def switch_record(bodies: Sequence[Graph]) -> OpDef:
-    """The record of a choice among bodies of the same inputs and outputs."""
-    return record_of(("switch",), bodies, lambda: Switch(bodies))
+def switch_record(bodies: Sequence[Graph], title: str = "switch") -> OpDef:
+    """The record of a choice among bodies of the same inputs and outputs.
+
+    Args:
+        bodies: the branches.
+        title: for messages; a program that is computed again in its sweep is a choice of one, "checkpoint".
+    """
+    return record_of((title,), bodies, lambda: Switch(bodies, title))
 
 
 class Switch(Loop):
     """A choice; see `switch_record`."""
 
-    def __init__(self, bodies: Sequence[Graph]) -> None:
+    def __init__(self, bodies: Sequence[Graph], title: str) -> None:
         first = bodies[0]
         specs = [Spec((), "int64"), *(first.specs[v] for v in first.inputs)]  # type: ignore[index]
-        super().__init__("switch", bodies, specs, [first.specs[v] for v in first.outputs])  # type: ignore[index]
+        super().__init__(title, bodies, specs, [first.specs[v] for v in first.outputs])  # type: ignore[index]
 
     def flops(self) -> float:
         return super().flops() / len(self.bodies)
@@ -43,7 +48,14 @@ class Switch(Loop):
         made = replay(self.bodies[min(max(int(value), 0), len(self.bodies) - 1)], ops, inputs)
         return tuple(made) if len(made) > 1 else made[0]
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+    def pulled(
+        self,
+        graph: Graph,
+        node: GraphNode,
+        gs: Sequence[GraphRef | None],
+        needs: Sequence[bool],
+        totals: Mapping[int, GraphRef] = NO_TOTALS,
+    ) -> Sequence[GraphRef | None]:
         key = ("pulled", tuple(needs), tuple(g is not None for g in gs))
         made = self.derived.get(key)
         if made is None:
@@ -74,7 +86,7 @@ class Switch(Loop):
         for body, (g, cts, found) in zip(self.bodies, sweeps, strict=True):
             outputs = [or_zeros(g, found[k], body.specs[body.inputs[k]]).id for k in places]  # type: ignore[index]
             bodies.append(part(g, [*body.inputs, *(c.id for c in cts)], outputs))  # type: ignore[union-attr, list-item]
-        return switch_record(bodies), [k + 1 for k in places]
+        return switch_record(bodies, self.title), [k + 1 for k in places]
 
     def pushed(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> Sequence[GraphRef | None]:
         key = ("pushed", tuple(t is not None for t in ts))
@@ -107,4 +119,4 @@ class Switch(Loop):
         for body, (g, moved_ids, found) in zip(self.bodies, pushes, strict=True):
             tangents = [or_zeros(g, found[j], body.specs[body.outputs[j]]).id for j in places]  # type: ignore[index]
             bodies.append(part(g, [*body.inputs, *moved_ids], [*body.outputs, *tangents]))  # type: ignore[list-item]
-        return switch_record(bodies), places
+        return switch_record(bodies, self.title), places

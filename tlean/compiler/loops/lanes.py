@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 from tlean.ops.batching import Call
 
@@ -11,11 +12,14 @@ from ..graph import Graph, GraphRef
 from .bodies import Loop, part
 from .branch import Switch, switch_record
 from .scan import Scan, scan_record
-from .whiles import While, while_record
+from .whiles import While, WhileBack, while_record
 
 
 def batched_loop(call: Call) -> Sequence[GraphRef]:
-    """A call of a loop in all lanes; that of a kind that has no rule here is made once for each lane."""
+    """A call of a loop in all lanes; that of a kind that has no rule here is made once for each lane.
+
+    Outputs that are the same in each lane have no axis of lanes.
+    """
     loop: Loop = call.record.loop
     if isinstance(loop, Scan):
         return _scan(call, loop)
@@ -23,7 +27,30 @@ def batched_loop(call: Call) -> Sequence[GraphRef]:
         return _chosen(call, loop) if call.batched[0] else _switch(call, loop)
     if isinstance(loop, While):
         return _while(call, loop)
+    if call.draws:
+        raise OptionError("while_loop: a gradient in lanes that draw random numbers needs max_steps=")
     return list(call.loop())
+
+
+def seed_places(loop: Loop) -> list[int]:
+    """The inputs of a loop that random ops in its bodies draw their seeds from."""
+    places: list[int] | None = loop.derived.get("seeds")
+    if places is None:
+        places = loop.derived["seeds"] = sorted({k for body in loop.bodies for k in _seeds_of(loop, body)})
+    return places
+
+
+def _seeds_of(loop: Loop, body: Graph) -> list[int]:
+    # Those of one body.
+    count, places = len(body.inputs), list[int | None](range(len(loop.specs)))
+    if not isinstance(loop, WhileBack):
+        # Its inputs are the last of the loop's.
+        places = places[len(places) - count :]
+    elif body is loop.bodies[2]:
+        places = [*(None for _ in range(count - len(loop.rest))), *loop.rest]
+    read = {n.inputs[0] for n in body.nodes if n.record.name == "_loop_seed"}
+    read |= {n.inputs[k] for n in body.nodes if n.record.loop is not None for k in seed_places(n.record.loop)}
+    return [k for k, v in zip(places, body.inputs, strict=False) if v in read and k is not None]
 
 
 def _spread(graph: Graph, ref: GraphRef, size: int) -> GraphRef:
@@ -64,22 +91,15 @@ def _scan(call: Call, loop: Scan) -> list[GraphRef]:
     body = _with_lanes(body, own, [*flags[:n], *own[n:]], call.size)
     inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
     inputs = [_turned(ops, x) if n <= k < n + m and call.batched[k] else x for k, x in enumerate(inputs)]
-    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse), inputs)
-    result = []
-    for k, y in enumerate(made):
-        if k < n:
-            result.append(y if flags[k] else _spread(ops, y, call.size))
-        else:
-            result.append(_turned(ops, y) if own[k] else _spread(ops, y, call.size))
-    return result
+    made = _recorded(call, scan_record(body, n, m, loop.length, loop.reverse, loop.sweep), inputs)
+    return [_turned(ops, y) if k >= n and own[k] else y for k, y in enumerate(made)]
 
 
 def _switch(call: Call, loop: Switch) -> list[GraphRef]:
     bodies = [call.through(b, call.batched[1:]) for b in loop.bodies]
     wanted = [any(own[k] for _, own in bodies) for k in range(len(loop.outs))]
-    record = switch_record([_with_lanes(b, own, wanted, call.size) for b, own in bodies])
-    made = _recorded(call, record, call.inputs)
-    return [y if w else _spread(call.ops, y, call.size) for y, w in zip(made, wanted, strict=True)]
+    record = switch_record([_with_lanes(b, own, wanted, call.size) for b, own in bodies], loop.title)
+    return _recorded(call, record, call.inputs)
 
 
 def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
@@ -105,7 +125,7 @@ def _where(ops: Graph, flag: GraphRef, a: GraphRef, b: GraphRef) -> GraphRef:
 
 
 def _while(call: Call, loop: While) -> list[GraphRef]:
-    ops, n, size = call.ops, loop.carries, call.size
+    n, size = loop.carries, call.size
     body, flags, own = _settled(call, loop.bodies[1], n)
     condition, (differs,) = call.through(loop.bodies[0], flags)
     if differs:
@@ -119,8 +139,7 @@ def _while(call: Call, loop: While) -> list[GraphRef]:
         body = _with_lanes(body, own, flags[:n], size)
         condition = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
     inputs = [call.spread(k) if k < n and flag else call.inputs[k] for k, flag in enumerate(flags)]
-    made = _recorded(call, while_record(condition, body, n, loop.most), inputs)
-    return [y if f else _spread(ops, y, size) for y, f in zip(made, flags, strict=False)]
+    return _recorded(call, while_record(condition, body, n, loop.most), inputs)
 
 
 def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], carries: int) -> tuple[Graph, Graph]:

@@ -7,7 +7,7 @@ outputs. Its derivatives are scans again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean.dtypes import FLOATS
@@ -15,14 +15,18 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import Loop, moving, or_zeros, part, record_of, replaced, split, superseded, zeros
+from .bodies import NO_TOTALS, Loop, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
 from .products import gradient_terms
 
-#: How a carry goes on: it never changes; in two buffers that swap.
-HELD, BUFFERED = -2, -1
+#: How a carry goes on: a part of it is written, in its one buffer; it never changes; in two buffers that swap.
+WRITTEN, HELD, BUFFERED = -3, -2, -1
+
+#: What the sweep of a step has: values that are stored; these, and sums that go on within the step; such sums, and nothing but what the
+#: step was given, of which it computes the rest again.
+STORED, TOTALS, AGAIN = 0, 1, 2
 
 
-def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) -> OpDef:
+def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED) -> OpDef:
     """The record of a scan.
 
     Args:
@@ -30,8 +34,10 @@ def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool) 
         carries, xs: how many of the body's inputs are carries, and how many steps of stacked inputs; the others are invariants.
         length: how often it runs.
         reverse: from the last step to the first.
+        sweep: STORED, TOTALS or AGAIN.
     """
-    return record_of(("scan", carries, xs, length, reverse), (body,), lambda: Scan(body, carries, xs, length, reverse))
+    kind = ("scan", carries, xs, length, reverse, *((sweep,) if sweep else ()))
+    return record_of(kind, (body,), lambda: Scan(body, carries, xs, length, reverse, sweep))
 
 
 def _stacked(length: int, spec: Spec) -> Spec:
@@ -41,11 +47,12 @@ def _stacked(length: int, spec: Spec) -> Spec:
 class Scan(Loop):
     """A scan; see `scan_record`."""
 
-    def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool) -> None:
-        self.carries, self.xs, self.length, self.reverse = carries, xs, length, reverse
+    def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED) -> None:
+        self.carries, self.xs, self.length, self.reverse, self.sweep = carries, xs, length, reverse, sweep
         ins, outs = ([body.specs[v] for v in values] for values in (body.inputs, body.outputs))  # type: ignore[index]
         specs = [*ins[:carries], *(_stacked(length, s) for s in ins[carries : carries + xs]), *ins[carries + xs :]]
         super().__init__("scan", (body,), specs, [*outs[:carries], *(_stacked(length, s) for s in outs[carries:])])
+        self.adds_from = carries + xs
 
     @property
     def body(self) -> Graph:
@@ -60,15 +67,16 @@ class Scan(Loop):
         return None if None in sizes else self.length * (sum(sizes) + 2 * self.xs)  # type: ignore[arg-type]
 
     def programs(self) -> list[Graph]:
-        body, n = self.body, self.carries
-        made = [v for v, way in zip(body.outputs, self.ways(), strict=False) if way == BUFFERED]
-        return [part(body, body.inputs, [*made, *body.outputs[n:]])]  # type: ignore[arg-type, list-item]
+        body, n, ways = self.body, self.carries, self.ways()
+        made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
+        return [in_states(body, [k for k in range(n) if ways[k] == WRITTEN], [*made, *body.outputs[n:]])]
 
     def ways(self) -> list[int]:
-        """How each carry goes on: HELD, BUFFERED, or the number of the stacked output that it is."""
+        """How each carry goes on: WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is."""
         body, n = self.body, self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
-        return [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
+        ways = [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
+        return [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs
@@ -87,7 +95,14 @@ class Scan(Loop):
 
     # Reverse mode ---------------------------------------------------------------------------------------------------------
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+    def pulled(
+        self,
+        graph: Graph,
+        node: GraphNode,
+        gs: Sequence[GraphRef | None],
+        needs: Sequence[bool],
+        totals: Mapping[int, GraphRef] = NO_TOTALS,
+    ) -> Sequence[GraphRef | None]:
         key = ("pulled", tuple(needs), tuple(g is not None for g in gs))
         back = self.derived.get(key)
         if back is None:
@@ -95,7 +110,7 @@ class Scan(Loop):
         if back.more:
             fresh = [graph._value(s).id for s in back.more]
             node = replaced(graph, node, back.record, (*node.outputs, *fresh))
-        return back.applied(graph, node, gs)
+        return back.applied(graph, node, gs, totals)
 
     # Forward mode ---------------------------------------------------------------------------------------------------------
 
@@ -157,15 +172,20 @@ class Back:
         ys = [g.arg(body.specs[outs[j]]) for j in self.given]
         seeds = [(GraphRef(g, outs[k]), ct) for k, ct in zip((*self.active, *self.given), (*cts, *ys), strict=True)]
         wrt = [GraphRef(g, ins[k]) for k in (*self.active, *self.steps, *self.sums)]
-        found = reverse(g, seeds, wrt, ahead)
+        again = scan.sweep == AGAIN
+        # The sums of inner loops go on from those of the steps before.
+        onward = [g.arg(body.specs[ins[k]]) for k in self.sums] if scan.sweep != STORED else []
+        seeds += [(GraphRef(g, ins[k]), total) for k, total in zip(self.sums, onward, strict=False)]
+        found = reverse(g, seeds, wrt, ahead, totals=bool(onward))
         a = len(self.active)
         made = [or_zeros(g, r, w.spec).id for r, w in zip(found[: a + len(self.steps)], wrt, strict=False)]
         variable = moving(g, g.nodes, [*ins[: n + xs], *(r.id for r in (*cts, *ys))])
         #: The gradients of invariants: products of what is stacked, and what each step adds to.
-        factors: list[Any] = [gradient_terms(g, r, variable if stacks else ()) for r in found[a + len(self.steps) :]]
+        sums = found[a + len(self.steps) :]
+        factors: list[Any] = [(r, []) if onward else gradient_terms(g, r, variable if stacks else ()) for r in sums]
         self.added = [t for t, (rest, _) in enumerate(factors) if rest is not None]
-        totals = [g.arg(body.specs[ins[self.sums[t]]]) for t in self.added]
-        added = [g.add(total, factors[t][0]).id for total, t in zip(totals, self.added, strict=True)]
+        totals = onward or [g.arg(body.specs[ins[self.sums[t]]]) for t in self.added]
+        added = [(factors[t][0] if onward else g.add(total, factors[t][0])).id for total, t in zip(totals, self.added, strict=True)]
         own = [r.id for r in (*cts, *totals, *ys)]
         late = moving(g, g.nodes, own)
         steady = set(g.constants) | set(ins[n + xs :])
@@ -174,7 +194,7 @@ class Back:
         operands = list(dict.fromkeys(v for _, products in factors for p in products for v in (p.left, p.right)))
         made += [v for v in operands if v in late and v not in {r.id for r in ys} and v not in made[a:]]
         outputs = [*made[:a], *added, *made[a:]]
-        nodes, kept = split(g, outputs, late, fixed, own)
+        nodes, kept = split(g, outputs, late, fixed, own, again)
         numbers = {v: k for k, v in enumerate(ins)}
         fixed_kept = [v for v in kept if numbers.get(v, -1) >= n + xs]
         self.rest = [numbers[v] for v in fixed_kept]
@@ -191,19 +211,23 @@ class Back:
         self.where |= {v: ("sweep", a + len(totals) + k) for k, v in reversed(list(enumerate(made[a:])))}
         self.moved = moved
         self.products = [products for _, products in factors]
-        grown = part(g, ins, [*outs, *fresh])
-        self.record = scan_record(grown, n, xs, scan.length, scan.reverse)
+        # A step that is computed again keeps what it was given, and runs as it was.
+        grown = part(body if again else g, ins, [*outs, *fresh])
+        self.record = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep)
         self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
         swept = part(g, [*own, *moved, *fixed_kept], outputs, nodes)
-        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse)
+        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep)
 
-    def applied(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None]) -> list[GraphRef | None]:
+    def applied(
+        self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], totals: Mapping[int, GraphRef]
+    ) -> list[GraphRef | None]:
         """Append the product; returns a cotangent for each input, or None.
 
         Args:
             graph: where.
             node: the loop's, which makes what the sweep reads.
             gs: a cotangent for each output, or None.
+            totals: by input, what sums over the steps go on from.
         """
 
         def stack(v: int) -> Any:
@@ -214,7 +238,7 @@ class Back:
 
         made: Sequence[int] = ()
         firsts: list[Any] = [or_zeros(graph, gs[k], self.scan.outs[k]) for k in self.active]
-        firsts += [zeros(graph, self.scan.specs[self.sums[t]]) for t in self.added]
+        firsts += [or_zeros(graph, totals.get(self.sums[t]), self.scan.specs[self.sums[t]]) for t in self.added]
         rest = [node.inputs[k] for k in self.rest]
         inputs = [r.id for r in (*firsts, *(gs[j] for j in self.given), *map(stack, self.moved))]  # type: ignore[union-attr]
         result: list[GraphRef | None] = [None] * len(node.inputs)
@@ -228,7 +252,7 @@ class Back:
             result[k] = GraphRef(graph, v)
         sums = dict(zip(self.added, made[a:], strict=False))
         for t, products in enumerate(self.products):
-            total = GraphRef(graph, sums[t]) if t in sums else None
+            total = GraphRef(graph, sums[t]) if t in sums else totals.get(self.sums[t])
             for p in products:
                 one = p.applied(graph, stack, self.scan.specs[self.sums[t]].shape)
                 total = one if total is None else graph.add(total, one)
@@ -267,7 +291,7 @@ class Ahead:
         outputs = [*body.outputs[:n], *tangents, *body.outputs[n:], *(found[j].id for j in self.made)]  # type: ignore[union-attr]
         joint = part(g, inputs, outputs)  # type: ignore[arg-type]
         a, s = len(self.active), sum(k < n + xs for k in self.moved)
-        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse)
+        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse, scan.sweep)
 
     def applied(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> list[GraphRef | None]:
         scan = self.scan

@@ -7,7 +7,7 @@ where the most steps are known, it is that of a scan of so many steps, which is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import as_tensor
@@ -16,7 +16,7 @@ from tlean.ops import OpDef, Spec
 from tlean.ops.layout import converted
 
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import Loop, or_zeros, part, record_of, superseded, with_states, zeros
+from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded, with_states, zeros
 from .branch import switch_record
 from .scan import Ahead, Back, Scan, scan_record
 
@@ -63,7 +63,14 @@ class While(Loop):
         # The body as that of a scan, for what its derivatives have in common.
         return Scan(self.bodies[1], self.carries, 0, 1, False)
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: Sequence[bool]) -> Sequence[GraphRef | None]:
+    def pulled(
+        self,
+        graph: Graph,
+        node: GraphNode,
+        gs: Sequence[GraphRef | None],
+        needs: Sequence[bool],
+        totals: Mapping[int, GraphRef] = NO_TOTALS,
+    ) -> Sequence[GraphRef | None]:
         if self.most is not None:
             return self._pulled_as_scan(graph, node, gs, needs)
         key = ("pulled", tuple(needs))
@@ -191,7 +198,7 @@ class WhileBack(Loop):
             swept = replay(self.bodies[2], ops, [*swept, *kept, *(inputs[k] for k in self.rest)])
         return tuple(swept) if len(swept) > 1 else swept[0]
 
-    def pulled(self, graph: Graph, node: GraphNode, gs: Any, needs: Any) -> Any:
+    def pulled(self, graph: Graph, node: GraphNode, gs: Any, needs: Any, totals: Any = NO_TOTALS) -> Any:
         raise _no_second_order()
 
     def pushed(self, graph: Graph, node: GraphNode, ts: Any) -> Any:

@@ -9,9 +9,9 @@ from .plan import COMMON, Family, In, Out, Plan, Planner, flat
 
 _SOURCE = """
 struct Words { unsigned w[4]; };
-/* Philox4x32-10 (Salmon et al. 2011): the words of the block with the counter (low, high, attempt, 0). */
-__device__ __forceinline__ Words philox(unsigned long long seed, unsigned long long block, unsigned attempt) {
-    unsigned c0 = (unsigned)block, c1 = (unsigned)(block >> 32), c2 = attempt, c3 = 0, k0 = (unsigned)seed, k1 = (unsigned)(seed >> 32);
+/* Philox4x32-10 (Salmon et al. 2011): the words of the block with that counter. */
+__device__ __forceinline__ Words philox_at(unsigned long long seed, unsigned c0, unsigned c1, unsigned c2, unsigned c3) {
+    unsigned k0 = (unsigned)seed, k1 = (unsigned)(seed >> 32);
     for (int r = 0; r < 10; r++) {
         const unsigned long long p = 0xD2511F53ull * c0, q = 0xCD9E8D57ull * c2;
         c0 = (unsigned)(q >> 32) ^ c1 ^ k0;
@@ -24,6 +24,9 @@ __device__ __forceinline__ Words philox(unsigned long long seed, unsigned long l
     Words w;
     w.w[0] = c0; w.w[1] = c1; w.w[2] = c2; w.w[3] = c3;
     return w;
+}
+__device__ __forceinline__ Words philox(unsigned long long seed, unsigned long long block, unsigned attempt) {
+    return philox_at(seed, (unsigned)block, (unsigned)(block >> 32), attempt, 0);
 }
 /* The uniform number of element i: the upper 24 bits of word i % 4 of block i / 4. */
 __device__ __forceinline__ float uniform(unsigned long long seed, i64 i) {
@@ -128,6 +131,14 @@ extern "C" __global__ void k_rand_integers_i64(i64 *y, const unsigned long long 
 extern "C" __global__ void k_rand_integers_i32(int *y, const unsigned long long *seed, i64 low, i64 span, i64 n) {
     TL_EACH(i, n) y[i] = (int)integer(*seed, i, (unsigned long long)low, (unsigned long long)span);
 }
+extern "C" __global__ void k_loop_seed(i64 *y, const unsigned long long *seed, const unsigned long long *step, i64 seeds, i64 steps,
+                                       i64 number, i64 n) {
+    TL_EACH(i, n) {
+        const unsigned long long k = step[i * steps];
+        const Words b = philox_at(seed[i * seeds], (unsigned)number, (unsigned)k, (unsigned)(k >> 32), 2);
+        y[i] = (i64)(b.w[0] | (unsigned long long)b.w[1] << 32);
+    }
+}
 extern "C" __global__ void k_copy(float *y, const float *x, i64 n) { TL_EACH(i, n) y[i] = x[i]; }
 """
 
@@ -155,6 +166,11 @@ def _integers(suffix: str) -> Planner:
     return plan
 
 
+def _loop_seed(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+    elements, seeds, steps, number = ints
+    return Plan((flat("k_loop_seed", elements, Out(0), In(0), In(1), seeds, steps, number),))
+
+
 FAMILY = Family(
     "random",
     COMMON + _SOURCE,
@@ -165,6 +181,7 @@ FAMILY = Family(
         "_rand_log_gamma": _elements("k_rand_log_gamma", 2),
         "_rand_poisson": _elements("k_rand_poisson", 2),
         "dropout": dropout,
+        "_loop_seed": _loop_seed,
     }
     | {name_of("_rand_integers", s): _integers(s) for s in ("i64", "i32")},
 )

@@ -20,6 +20,13 @@ _PLAIN = frozenset(("detach", "_identity", "bitwise_not", *CONVERSIONS))
 batching(*(r.name for r in all_ops() if r.broadcasts or r.name in FORMULAS or r.name in _PLAIN))(elementwise)
 
 
+@batching("_loop_seed")
+def _loop_seed(call: Call) -> Any:
+    if not call.out:
+        return call.run(*call.inputs)
+    return call.run(*(call.ops.broadcast_to(call.aligned(k, len(call.out)), (call.size, *call.out)) for k in range(2)))
+
+
 # Random numbers: one array for all lanes, so each lane has its own numbers. Those of a seed that is older than the lanes are the same
 # in each.
 

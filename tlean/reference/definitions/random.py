@@ -98,6 +98,16 @@ def rand_integers(dtype, seed, *, shape, low, span):
     return out.reshape(shape)
 
 
+def loop_seed(seed, step, *, number):
+    seeds, steps = np.broadcast_arrays(seed, step)
+    out = np.empty(seeds.shape, np.int64)
+    for i, (s, k) in enumerate(zip(seeds.flat, steps.flat, strict=True)):
+        low, high = _key(k)
+        first, second, _, _ = philox4x32((number, low, high, 2), _key(s))
+        out.flat[i] = (first + _WORD * second + 2**63) % 2**64 - 2**63
+    return out
+
+
 def _attempts(i: int, seed: int):
     # The words of one attempt after the other at element i.
     for k in range(1, 4096):
@@ -175,6 +185,7 @@ def dropout(x, seed, *, p, train=True):
 DEFINITIONS = {
     "bernoulli_mask": bernoulli_mask,
     "dropout": dropout,
+    "_loop_seed": loop_seed,
     "_rand_log_gamma": rand_log_gamma,
     "_rand_poisson": rand_poisson,
 }

@@ -232,9 +232,10 @@ cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
     cdef bint every, ones, far = c.rows * c.length * <int64_t>sizeof(element) >= LARGE
     # This chunk's rows of the output: what they start from, then every row of v that falls on them.
     cdef int64_t first = chunk % c.parts * c.part, stop = least(first + c.part, c.rows), n = c.length, j = 0, run, end
-    if x != NULL:
+    # What is written onto x starts from what is there.
+    if x != NULL and c.out != c.x:
         memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
-    else:
+    elif x == NULL:
         memset(out + first * n, 0, (stop - first) * n * sizeof(element))
     ones = n == 1 and c.what == ADD and c.parts == 1
     while j < c.count:
@@ -289,7 +290,7 @@ cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, 
     # Each row gets its sum in the order of the positions, however the rows are shared out. Few positions are looked at before anything is
     # written; of many one thread looks at them on the way, for they are read from memory.
     c.parts = 1 if active_threads() == 1 else least(least(1 + c.rows * c.length // CHUNK, MAX_PARTS), c.rows)
-    c.checked = c.parts != 1 or c.count <= RUNS or c.rows * c.length * c.blocks == 0 or (c.mode != STRICT and c.mode != RAISE)
+    c.checked = x == out or c.parts != 1 or c.count <= RUNS or c.rows * c.length * c.blocks == 0 or (c.mode != STRICT and c.mode != RAISE)
     if c.checked and not within(at, c.count, c.rows, c.mode):
         return TL_INDEX_OUT_OF_RANGE
     if c.rows * c.length * c.blocks == 0:
@@ -297,7 +298,7 @@ cdef int scatter(element* out, const void* x, const void* v, const int64_t* at, 
     c.part = (c.rows + c.parts - 1) // c.parts
     c.parts = (c.rows + c.part - 1) // c.part
     parallel_for(<chunk_fn>scatter_chunk[element], &c, c.blocks * c.parts,
-                 ((c.rows + c.count) * c.length * c.blocks * sizeof(element)) * NS_PER_BYTE)
+                 (((0 if x == out else c.rows) + c.count) * c.length * c.blocks * sizeof(element)) * NS_PER_BYTE)
     return c.status
 
 

@@ -217,7 +217,8 @@ cdef int set_box(word** out, void** inp, const int64_t* ints, const double* floa
     c.x = inp[0]
     c.v = inp[1]
     c.taking = False
-    parallel_for(<chunk_fn>box_copy[word], &c, (c.total + CHUNK - 1) // CHUNK, c.total * sizeof(word) * NS_PER_BYTE)
+    if c.out != c.x:
+        parallel_for(<chunk_fn>box_copy[word], &c, (c.total + CHUNK - 1) // CHUNK, c.total * sizeof(word) * NS_PER_BYTE)
     if n > 0 and not nowhere:
         parallel_for(<chunk_fn>box_rows[word], &c, (c.rows + c.rows_per_chunk - 1) // c.rows_per_chunk, n * sizeof(word) * NS_PER_BYTE)
     return TL_OK

@@ -190,7 +190,21 @@ cdef int rand_integers(whole** out, void** inp, const int64_t* ints, const doubl
     return TL_OK
 
 
+cdef int loop_seed(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # (y) <- (seed, step); ints: elements, from one seed to the next, from one step to the next, number
+    cdef uint64_t key, step
+    cdef uint32_t c[4]
+    cdef int64_t i
+    for i in range(ints[0]):
+        key, step = (<const uint64_t*>inp[0])[i * ints[1]], (<const uint64_t*>inp[1])[i * ints[2]]
+        c[0], c[1], c[2], c[3] = <uint32_t>ints[3], <uint32_t>step, <uint32_t>(step >> 32), 2
+        tl_philox_block(c, <uint32_t>key, <uint32_t>(key >> 32))
+        (<uint64_t*>out[0])[i] = <uint64_t>c[0] | <uint64_t>c[1] << 32
+    return TL_OK
+
+
 KERNELS = {
+    "_loop_seed:f32": <size_t>&loop_seed, "_loop_seed:f64": <size_t>&loop_seed,
     "_rand_normal:f32": <size_t>&rand_normal[float], "_rand_normal:f64": <size_t>&rand_normal[double],
     "_rand_log_gamma:f32": <size_t>&rand_log_gamma[float], "_rand_log_gamma:f64": <size_t>&rand_log_gamma[double],
     "_rand_poisson:f32": <size_t>&rand_poisson[float], "_rand_poisson:f64": <size_t>&rand_poisson[double],
