@@ -54,7 +54,10 @@ from .tape.tape import Node, Tape, dense_to_dict, require_grad
 if TYPE_CHECKING:
     from . import array_api, data, nn, testing, train
     from . import backends as backends
-    from .custom import custom_op
+    from .autodiff.laplacian import laplacian
+    from .autodiff.taylor import jet
+    from .custom import custom_jvp, custom_op, custom_vjp
+    from .implicit import custom_root, fixed_point, implicit_argmin
     from .nn.examples import per_sample_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
@@ -104,11 +107,15 @@ __all__ = [
     "compile_scalar",
     "cond",
     "cuda",
+    "custom_jvp",
     "custom_op",
+    "custom_root",
+    "custom_vjp",
     "data",
     "defop",
     "dense_to_dict",
     "fit",
+    "fixed_point",
     "fori_loop",
     "get_num_threads",
     "grad",
@@ -117,10 +124,13 @@ __all__ = [
     "hvp",
     "hvp_inputs",
     "hvp_params",
+    "implicit_argmin",
     "jacfwd",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
+    "laplacian",
     "linalg",
     "linearize",
     "nn",
@@ -149,8 +159,11 @@ __all__ = [
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _LATER = {name: f"tlean.{name}" for name in ("array_api", "backends", "data", "nn", "testing", "train")}
-_LATER |= {"custom_op": "tlean.custom", "fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
+_LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
+_LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
+_LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 

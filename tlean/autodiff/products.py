@@ -112,6 +112,8 @@ class _Fixed:
             moved, named = form.build([own.arg(k, r.spec) for k, r in enumerate(leaves)])
             made = own.finish(self._recorder(own, *moved, **named))
             held: list[AnyTensor | None] = [as_tensor(t.numpy().copy()) for t in captured.guard.read()]
+            # What `vmap` inside has recorded of one example does not run.
+            own.prune()
             self._traced = own, made, held + [None] * len(own._seeds)
         own, made, rest = self._traced
         more = [graph.next_seed() if t is None else graph.const(t) for t in rest]  # type: ignore[misc]

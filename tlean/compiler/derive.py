@@ -136,6 +136,10 @@ def vjp_graph(
             found = reverse(graph, seeds, wrt)
         else:
             raise OptionError(f"{record.name}: the op has no derivative rule and no decomposition")
+        for r, n in zip(found, needs, strict=True):
+            if n and isinstance(r, Exception):
+                # What a rule gives in place of a cotangent that it does not have.
+                raise r
         graph.outputs = [None if r is None or not n else r.id for r, n in zip(found, needs, strict=True)]
         for out, spec in zip(graph.outputs, specs, strict=True):
             if out is not None and spec is not None and graph.specs[out] != spec.resolved(dtype):

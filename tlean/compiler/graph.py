@@ -362,7 +362,7 @@ def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:
         if not all(i is None or i in where for i in node.inputs):
             raise OptionError(f"{node.record.name}: it reads a residual, and residuals exist in plans only")
         made = ops.apply(
-            node.record if node.record.loop is not None else node.record.name,
+            node.record.name if node.record.registered else node.record,
             tuple(None if i is None else where[i] for i in node.inputs),
             node.options,
         )

@@ -86,6 +86,14 @@ class BodyGraph(Graph):
         self.draws.count += 1
         return self.apply("_loop_seed", (seed, self.step), {"number": self.draws.count - 1})  # type: ignore[no-any-return]
 
+    def source(self, value: int) -> Any:
+        """What an input was captured as: a reference of a program around this, an array, or a parameter.
+
+        Args:
+            value: the input.
+        """
+        return next(source for source, made in self._seen.values() if made.id == value)
+
     def beside(self) -> BodyGraph:
         """Another body of the same loop."""
         return BodyGraph(self._name, self._program, self.draws)

@@ -287,6 +287,8 @@ class Captured:
             self._whole(f"{prefix}keywords", f.keywords, depth + 1)
         elif _wrapped(f) is not None:
             self._callable(_wrapped(f), prefix, depth + 1)
+            for rule in getattr(f, "__tlean_rules__", ()):
+                self._callable(rule, prefix, depth + 1)
         else:
             self._whole(prefix.rstrip("."), f, depth)
 

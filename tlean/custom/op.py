@@ -12,14 +12,13 @@ import numpy as np
 
 from tlean._core.array import as_tensor, read_array
 from tlean._core.refs import RefBase
-
-from .compiler.graph import GraphRef
-from .errors import DTypeError, OptionError, ShapeError
-from .interpreters.dual import DualRef
-from .ops.registry import OpDef
-from .ops.unregistered import host_op
-from .programs.running import backend_itself, innermost_among, run_outside
-from .reference.interpreter import Reference
+from tlean.compiler.graph import GraphRef
+from tlean.errors import DTypeError, OptionError, ShapeError
+from tlean.interpreters.dual import DualRef
+from tlean.ops.registry import OpDef
+from tlean.ops.unregistered import host_op
+from tlean.programs.running import backend_itself, innermost_among, run_outside
+from tlean.reference.interpreter import Reference
 
 _numbers = itertools.count()
 
