@@ -3,7 +3,8 @@
 One iteration is one compiled program: the Jacobians of the dynamics at every step (`vmap` of `jacfwd`), the sweep back that makes gains
 (`scan(reverse=True)`), and the way forward for many step lengths at once (`vmap` of a `scan`), of which the cheapest is taken.
 
-Source: Li & Todorov 2004; Tassa, Erez, Todorov 2012, "Synthesis and stabilization of complex behaviors through online trajectory optimization".
+Source: Li & Todorov 2004; Tassa, Erez, Todorov 2012, "Synthesis and stabilization of complex behaviors through online trajectory
+optimization".
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def dynamics(x: Any, u: Any, dt: float) -> Any:
 
 
 class Problem:
-    """Swing up and stand still within a time: costs, rollouts, and an iteration of iLQR as one compiled program."""
+    """Swing up and be at rest within a time: costs, rollouts, and an iteration of iLQR as one compiled program."""
 
     def __init__(self, steps: int, dt: float, force: float) -> None:
         self.steps, self.dt = steps, dt
@@ -116,7 +117,7 @@ class Problem:
 
 
 def solve(problem: Problem, iterations: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Iterations from small random controls until the cost stands still."""
+    """Iterations from small random controls until the cost changes no more."""
     us = np.random.default_rng(seed).normal(0, 0.5, (problem.steps, 1))
     xs, cost = (np.asarray(a) for a in problem.rollout(np.zeros(4), us))
     costs, damping, told = [float(cost)], 1.0, common.Progress(iterations, "iteration")
@@ -176,7 +177,9 @@ def main() -> None:
     problem = Problem(args.steps, args.seconds / args.steps, args.force)
     xs, us, costs = solve(problem, args.iterations, args.seed)
     print(f"cost {costs[0]:.2f} -> {costs[-1]:.4f} in {len(costs) - 1} iterations that helped")
-    print(f"at the end: place {xs[-1, 0]:+.4f} m, angle {np.degrees(xs[-1, 1]):.2f} degrees of 180, rates {xs[-1, 2]:+.4f}, {xs[-1, 3]:+.4f}")
+    print(
+        f"at the end: place {xs[-1, 0]:+.4f} m, angle {np.degrees(xs[-1, 1]):.2f} degrees of 180, rates {xs[-1, 2]:+.4f}, {xs[-1, 3]:+.4f}"
+    )
     if args.plot:
         draw(args, problem, xs, us, costs)
 

@@ -1,8 +1,8 @@
 """A deep equilibrium model: one layer without an end, z = tanh(W z + U x + b), whose output is its fixed point.
 
-`tl.fixed_point` iterates until nothing changes; the gradient solves one linear system at the solution (the implicit function theorem), so memory
-does not grow with the number of steps. Two arms of a spiral are told apart; beside it the same layer is unrolled through a few steps and
-differentiated through each of them.
+`tl.fixed_point` iterates until nothing changes; the gradient solves one linear system at the solution (the implicit function theorem), so
+memory does not grow with the number of steps. Two arms of a spiral are told apart; beside it the same layer is unrolled through a few
+steps and differentiated through each of them.
 
 Source: Bai, Kolter, Koltun 2019, "Deep equilibrium models".
 """
@@ -140,7 +140,8 @@ def main() -> None:
     change = residuals(layer, params, x, 60)
     for name, values in losses.items():
         print(f"{name}: loss {values[-1]:.4f}, {100 * accuracy[name]:.1f} % of new points right")
-    print(f"steps to a change below {args.tolerance:g}: {int(np.argmax(change < args.tolerance)) + 1 if (change < args.tolerance).any() else 'over 60'}")
+    small = change < args.tolerance
+    print(f"steps to a change below {args.tolerance:g}: {int(np.argmax(small)) + 1 if small.any() else 'over 60'}")
     if args.plot:
         draw(args, layer, params, x, y, losses, change)
 

@@ -1,11 +1,12 @@
 """Heat on a plate is steered by an adjoint: which sources make a given picture after 2,000 steps of diffusion?
 
-The plate has 128 × 128 cells and is cooled at its border. Sources burn all the time; which ones is the control, an array of 16,384 numbers. The
-gradient of the miss at the end goes back through all steps of a `scan`. With `--checkpoint` it stores some of the steps and computes the others
-again: memory for 2,000 plates becomes memory for some tens, in little more time. What comes is linear in the sources, so the loss is quadratic,
-and conjugate gradients find its minimum.
+The plate has 128 × 128 cells and is cooled at its border. Sources burn all the time; which ones is the control, an array of 16,384
+numbers. The gradient of the miss at the end goes back through all steps of a `scan`. With `--checkpoint` it stores some of the steps and
+computes the others again: memory for 2,000 plates becomes memory for some tens, in little more time. What comes is linear in the sources,
+so the loss is quadratic, and conjugate gradients find its minimum.
 
-Sources: Lions 1971, "Optimal control of systems governed by partial differential equations"; Griewank & Walther 2000, algorithm 799 (revolve).
+Sources: Lions 1971, "Optimal control of systems governed by partial differential equations"; Griewank & Walther 2000, algorithm 799
+(revolve).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def heat(source: Any, steps: int, rate: float, kept: dict[str, Any]) -> Any:
 
 
 def minimum(value_and_grad: Any, shape: tuple[int, ...], iterations: int) -> tuple[np.ndarray, list[float]]:
-    """The minimum of a quadratic function by conjugate gradients, and its values on the way: a gradient for each iteration, of the direction."""
+    """The minimum of a quadratic function by conjugate gradients, and its values on the way; an iteration takes one gradient."""
     value, slope = value_and_grad(np.zeros(shape, np.float32))
     first, value = np.asarray(slope, np.float64), float(value)
     x, rest, told, losses = np.zeros(shape), -first, common.Progress(iterations, "iteration"), [value]

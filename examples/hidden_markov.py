@@ -1,10 +1,11 @@
 """A hidden Markov model: which of several regimes was a series in?
 
-The forward algorithm is a `scan` in logarithms. Its gradient fits the model; and the derivative of the log-likelihood in the log-density of each
-observation is the probability of each state given the whole series, which otherwise takes the backward algorithm. The most probable path (Viterbi)
-is a `scan` forward that remembers, and one back that reads.
+The forward algorithm is a `scan` in logarithms. Its gradient fits the model; and the derivative of the log-likelihood in the log-density
+of each observation is the probability of each state given the whole series, which otherwise takes the backward algorithm. The most
+probable path (Viterbi) is a `scan` forward that remembers, and one back that reads.
 
-Source: Rabiner 1989, "A tutorial on hidden Markov models"; Eisner 2016, "Inside-outside and forward-backward algorithms are just backprop".
+Source: Rabiner 1989, "A tutorial on hidden Markov models"; Eisner 2016, "Inside-outside and forward-backward algorithms are just
+backprop".
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def fit(args: argparse.Namespace, x: np.ndarray) -> tuple[dict[str, np.ndarray],
     return dict(zip(names, [np.asarray(p) for p in trainer.get_params()], strict=True)), losses
 
 
-def draw(args: argparse.Namespace, x: np.ndarray, truth: np.ndarray | None, chances: np.ndarray, states: np.ndarray, losses: list[float]) -> None:
+def draw(
+    args: argparse.Namespace, x: np.ndarray, truth: np.ndarray | None, chances: np.ndarray, states: np.ndarray, losses: list[float]
+) -> None:
     """The series over its regimes, their probabilities, the log-likelihood."""
     figure, (series, climb) = common.panels(2, (12.5, 4.2), (2.4, 1))
     shown = min(len(x), 800)
@@ -89,7 +92,15 @@ def draw(args: argparse.Namespace, x: np.ndarray, truth: np.ndarray | None, chan
     bottom = np.zeros(shown)
     for k in range(chances.shape[1]):
         top = bottom + chances[:shown, k]
-        series.fill_between(t, low + (high - low) * bottom, low + (high - low) * top, color=colours[k % 6], alpha=0.25, linewidth=0, label=f"P(regime {k + 1})")
+        series.fill_between(
+            t,
+            low + (high - low) * bottom,
+            low + (high - low) * top,
+            color=colours[k % 6],
+            alpha=0.25,
+            linewidth=0,
+            label=f"P(regime {k + 1})",
+        )
         bottom = top
     series.plot(t, x[:shown], color=common.INK, linewidth=0.7, label="series")
     rows = [("most probable path", states)] + ([("truth", truth)] if truth is not None else [])
@@ -97,7 +108,9 @@ def draw(args: argparse.Namespace, x: np.ndarray, truth: np.ndarray | None, chan
         y = low - (0.12 + 0.09 * row) * (high - low)
         series.scatter(t, np.full(shown, y), c=[colours[s % 6] for s in values[:shown]], s=9, marker="s", linewidth=0)
         series.text(shown * 1.01, y, name, va="center", fontsize=8)
-    series.set(title="Regimes given the whole series", xlabel="time", ylabel="value", xlim=(0, shown), ylim=(low - 0.28 * (high - low), high))
+    series.set(
+        title="Regimes given the whole series", xlabel="time", ylabel="value", xlim=(0, shown), ylim=(low - 0.28 * (high - low), high)
+    )
     figure.legend(*series.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=5, fontsize=9)
     climb.plot(np.arange(1, len(losses) + 1), -np.array(losses), color=common.BLUE)
     climb.set(title="Log-likelihood of an observation", xlabel="step of Adam")
@@ -116,7 +129,11 @@ def main() -> None:
     common.settle(args, length=(1500, 200), steps=(400, 30))
     if min(args.length - 1, args.states, args.steps) < 1 or not args.lr > 0:
         p.error("every number but the seed must be greater than 0")
-    x, truth = (tl.data.read_csv(args.file)[:, 0].astype(np.float64), None) if args.file else simulated(np.random.default_rng(args.seed), args.length)
+    x, truth = (
+        (tl.data.read_csv(args.file)[:, 0].astype(np.float64), None)
+        if args.file
+        else simulated(np.random.default_rng(args.seed), args.length)
+    )
     params, losses = fit(args, x)
     logs = np.asarray(tl.jit(densities)(params, x))
     chances = np.asarray(tl.grad(likelihood, argnums=1)(params, logs))
@@ -125,7 +142,8 @@ def main() -> None:
     order = np.argsort(params["mean"])
     chances, states = chances[:, order], np.argsort(order)[states]
     moves = np.exp(params["moves"] - np.log(np.exp(params["moves"]).sum(axis=1, keepdims=True)))[order][:, order]
-    print(f"log-likelihood of an observation: {-losses[0]:.4f} -> {-losses[-1]:.4f}; probabilities sum to 1: {np.allclose(chances.sum(axis=1), 1)}")
+    sums = np.allclose(chances.sum(axis=1), 1)
+    print(f"log-likelihood of an observation: {-losses[0]:.4f} -> {-losses[-1]:.4f}; probabilities sum to 1: {sums}")
     for k, i in enumerate(order):
         print(f"regime {k + 1}: mean {params['mean'][i]:+.3f}, spread {np.exp(params['spread'][i]):.3f}, stays with {moves[k, k]:.3f}")
     if truth is not None and args.states == 3:

@@ -1,8 +1,9 @@
 """Which training samples made a prediction? Per-sample gradients and influence functions, on a data set with wrong labels.
 
-A small network learns two moons; some labels were turned over. `per_sample` is `vmap` of `grad`: the gradients of all samples in one call, the
-bits of a loop. The influence of a sample on the loss of held-back ones is g_test · H⁻¹ g_sample, where H is the Hessian of the training loss,
-of which only products with vectors are made (`jvp` of `grad`), solved by conjugate gradients. Samples that hurt most are those to look at first.
+A small network learns two moons; some labels were turned over. `per_sample` is `vmap` of `grad`: the gradients of all samples in one
+call, the bits of a loop. The influence of a sample on the loss of held-back ones is g_test · H⁻¹ g_sample, where H is the Hessian of the
+training loss, of which only products with vectors are made (`jvp` of `grad`), solved by conjugate gradients. Samples that hurt most are
+those to look at first.
 
 Source: Koh & Liang 2017, "Understanding black-box predictions via influence functions".
 """
@@ -39,7 +40,11 @@ class Study:
         self.y[self.turned] = 1 - self.y[self.turned]
         self.test = moons(rng, args.samples, args.noise)
         width = args.width
-        self.model = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)).to("float64").init(args.seed)
+        self.model = (
+            nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+            .to("float64")
+            .init(args.seed)
+        )
         self.penalty = args.penalty
         self.values = self.model.state_dict()
         self.gradient = tl.jit(tl.grad(self.whole))
@@ -114,13 +119,17 @@ def draw(args: argparse.Namespace, study: Study, harm: np.ndarray, found: np.nda
         chosen = study.y == label
         plane.scatter(*study.x[chosen].T, s=size[chosen], color=colour, linewidth=0, alpha=0.8, label=f"label {label}")
     wrong = study.turned
-    plane.scatter(*study.x[wrong].T, s=size[wrong] + 30, facecolor="none", edgecolor=common.INK, linewidth=0.8, label="label was turned over")
+    plane.scatter(
+        *study.x[wrong].T, s=size[wrong] + 30, facecolor="none", edgecolor=common.INK, linewidth=0.8, label="label was turned over"
+    )
     plane.set(title="Training data; larger: removing it helps the test loss more", xlabel="x₁", ylabel="x₂")
     figure.legend(*plane.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=3, fontsize=9)
     share = 100 * np.arange(1, len(found) + 1) / len(found)
     search.plot(share, 100 * np.cumsum(found) / max(found.sum(), 1), color=common.BLUE, label="by influence")
     search.plot([0, 100], [0, 100], color=common.GREY, linestyle="--", linewidth=0.9, label="at random")
-    search.set(title="Wrong labels found by looking at samples", xlabel="samples looked at, %", ylabel="wrong labels found, %", ylim=(0, 103))
+    search.set(
+        title="Wrong labels found by looking at samples", xlabel="samples looked at, %", ylabel="wrong labels found, %", ylim=(0, 103)
+    )
     search.legend(frameon=False, loc="lower right")
     common.save(figure, args, "influence.png")
 
@@ -145,14 +154,16 @@ def main() -> None:
     each = rows(study.per_sample(study.values, study.x, study.y), args.samples)
     passed = time.perf_counter() - begun
     alone = rows(study.one(study.values, study.x[0], study.y[0]), 1)[0]
-    print(f"{args.samples} gradients of {each.shape[1]} numbers in {1000 * passed:.1f} ms with compiling; the first as alone: {np.allclose(each[0], alone)}")
+    same = np.allclose(each[0], alone)
+    print(f"{args.samples} gradients of {each.shape[1]} numbers in {1000 * passed:.1f} ms with compiling; the first as alone: {same}")
     test = rows(study.one(study.values, *study.test), 1)[0]
     # Removing a sample changes the weights by H⁻¹ g / n, and the test loss by this:
     harm = -each @ solved(study, test, 1e-3, args.iterations) / args.samples
     order = np.argsort(-harm)
     found = np.isin(order, study.turned)
     first = len(study.turned)
-    print(f"{found[:first].sum()} of {first} wrong labels among the {first} samples that hurt most; {found[: 2 * first].sum()} among {2 * first}")
+    hits, more = found[:first].sum(), found[: 2 * first].sum()
+    print(f"{hits} of {first} wrong labels among the {first} samples that hurt most; {more} among {2 * first}")
     if args.plot:
         draw(args, study, harm, found)
 

@@ -1,8 +1,8 @@
 """A neural differential equation: a small network learns dy/dt from a few noisy points of a spiral.
 
-The loss goes through a solver: Runge and Kutta's fourth order with fixed steps, a `scan`, or Dormand and Prince's fifth order, which chooses its
-steps by an estimate of their error, a `while_loop`. Both are one op each, compiled once, whatever the number of steps; the gradient is that of the
-steps that were taken.
+The loss goes through a solver: Runge and Kutta's fourth order with fixed steps, a `scan`, or Dormand and Prince's fifth order, which
+chooses its steps by an estimate of their error, a `while_loop`. Both are one op each, compiled once, whatever the number of steps; the
+gradient is that of the steps that were taken.
 
 Sources: Chen, Rubanova, Bettencourt, Duvenaud 2018, "Neural ordinary differential equations"; Dormand & Prince 1980.
 """
@@ -123,7 +123,9 @@ def draw(args: argparse.Namespace, data: np.ndarray, path: np.ndarray, field: An
     plane.plot(data[:, 0], data[:, 1], "o", color=common.GREY, markersize=3, label="data, with noise")
     plane.plot(path[:, 0], path[:, 1], color=common.RED, linewidth=1.6, label="solution of the network's equation")
     plane.plot(*data[0], "o", color=common.INK, markersize=5)
-    plane.set(title="Directions that were learned, and one solution", xlabel="y₁", ylabel="y₂", aspect="equal", xlim=(-2.3, 2.3), ylim=(-2.3, 2.3))
+    plane.set(
+        title="Directions that were learned, and one solution", xlabel="y₁", ylabel="y₂", aspect="equal", xlim=(-2.3, 2.3), ylim=(-2.3, 2.3)
+    )
     figure.legend(*plane.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=2, fontsize=9)
     loss.plot(np.arange(1, len(losses) + 1), losses, color=common.BLUE, linewidth=0.8)
     loss.set(title=f"Training through {args.solver}", xlabel="step of Adam", ylabel="mean absolute error", yscale="log")
@@ -135,7 +137,9 @@ def draw(args: argparse.Namespace, data: np.ndarray, path: np.ndarray, field: An
     marks = [n for n in (5, 10, 20, 50, 100, 200, 500, 1000, 2000) if steps[0] * 0.8 <= n <= steps[-1] * 1.3]
     cost.set_xticks(marks, [str(n) for n in marks])
     cost.set_xticks([], minor=True)
-    loss.set_yticks(marks := [n for n in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if min(losses) * 0.8 <= n <= max(losses) * 1.3], [f"{n:g}" for n in marks])
+    loss.set_yticks(
+        marks := [n for n in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if min(losses) * 0.8 <= n <= max(losses) * 1.3], [f"{n:g}" for n in marks]
+    )
     loss.set_yticks([], minor=True)
     common.save(figure, args, "neural_ode.png")
 

@@ -19,6 +19,7 @@ PAGES = (
     "docs/linalg.md",
     "docs/recurrent.md",
     "docs/custom_ops.md",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "examples").glob("*.md")),
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
