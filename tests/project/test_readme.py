@@ -11,17 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (
-    "README.md",
-    "docs/plain_functions.md",
-    "docs/arrays.md",
-    "docs/transforms.md",
-    "docs/linalg.md",
-    "docs/recurrent.md",
-    "docs/custom_ops.md",
-    "docs/fft.md",
-    "docs/science.md",
-)
+#: Pages whose programs do not run one after another here, with the reason.
+APART = {}
+PAGES = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p.name not in APART))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
