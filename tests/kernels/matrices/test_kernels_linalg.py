@@ -91,3 +91,22 @@ def test_no_memory_is_reported(isa, suffix, one_thread):
             finally:
                 threads.simulate_scratch_failure(0)
             assert call() == 0
+
+
+@each
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_one_small_matrix_has_the_bits_that_it_has_among_many(isa, suffix, n):
+    x, s = matrices(suffix, 19, n)
+    b = np.random.default_rng(0).standard_normal((19, n, 3)).astype(x.dtype)
+    s[4], x[4], x[5, 0] = -s[4], 0, x[5, -1]
+    calls = [("_linalg_cholesky", {}, (s,)), *((f"_linalg_{part}", {}, (x, None)) for part in ("det", "sign", "logabsdet"))]
+    calls += [("_linalg_solve", {"transpose": turned}, (x, b, None)) for turned in (False, True)]
+    flags = itertools.product((False, True), repeat=3)
+    calls += [("_linalg_solve_triangular", dict(zip(("lower", "transpose", "unit_diagonal"), f, strict=True)), (x, b)) for f in flags]
+    for name, options, operands in calls:
+        many = Call(isa, "linalg", name, suffix, operands, **options)
+        many()
+        for first, last in ((0, 1), (3, 4), (4, 6), (18, 19)):
+            few = Call(isa, "linalg", name, suffix, tuple(o if o is None else o[first:last] for o in operands), **options)
+            few()
+            assert few.outs[0].tobytes() == many.outs[0][first:last].tobytes(), (name, options)

@@ -106,5 +106,5 @@ def linalg_lu_factor(ops: Any, a: Any, *, name: str | None = None) -> Any:
     with completing("linalg_lu_factor", a=a):
         need_square(tuple(a.shape), "a")
     # Two ops read them.
-    known = of.factors_of(ops, a, own=2)
+    known = of.factors_of(ops, a, own=6)
     return ops.apply("_linalg_lu", (a, known), {}, name), ops._linalg_rows(a, known)

@@ -5,7 +5,8 @@
  *   tl_lanes_cholesky_X(a, n, lanes)        a (n x n): the lower factor L of the symmetric part of each, zeros above; NaN where it is not
  *                                           positive definite, which the result says of the first lanes.
  *   tl_lanes_lu_X(a, perm, n)               a (n x n): L without its diagonal of ones and U of each, with the rows swapped by partial
- *                                           pivoting; row i was row perm[i * TL_LANES_X + lane]. Below a pivot of 0 L has zeros.
+ *                                           pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
+ *                                           says whether that order is odd. Below a pivot of 0 L has zeros.
  *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
  *   tl_lanes_solve_X(t, row, col, x, n, k, back, unit, lanes)     x (n x k): what T^-1 x is for the triangular T[i, j] = t at i*row + j*col,
  *                                           upper where `back`; NaN where it has a 0 on its diagonal, which the result says.
@@ -15,6 +16,8 @@
 #include "kernels/gemm/micro.h"
 #include <math.h>
 
+/* The most rows of matrices in lanes. */
+#define TL_LANES_ROWS 32
 /* The bits of a number without its sign. */
 #define TL_MAGNITUDE_f32 INT32_MAX
 #define TL_MAGNITUDE_f64 INT64_MAX
@@ -26,6 +29,7 @@
 #define TL_SQRT sqrtf
 #include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
+#include "kernels/linalg/one_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
 #undef TL_SUFFIX
@@ -40,6 +44,7 @@
 #define TL_SQRT sqrt
 #include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
+#include "kernels/linalg/one_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
 #undef TL_SUFFIX
@@ -53,6 +58,9 @@
 #define tl_lanes_lu(a, ...) TL_CALL(tl_lanes_lu, a, __VA_ARGS__)
 #define tl_lanes_det(a, ...) TL_CALL(tl_lanes_det, a, __VA_ARGS__)
 #define tl_lanes_solve(t, ...) TL_CALL(tl_lanes_solve, t, __VA_ARGS__)
+#define tl_one_cholesky(a, ...) TL_CALL(tl_one_cholesky, a, __VA_ARGS__)
+#define tl_one_lu(a, ...) TL_CALL(tl_one_lu, a, __VA_ARGS__)
+#define tl_one_solve(t, ...) TL_CALL(tl_one_solve, t, __VA_ARGS__)
 #define tl_rows_cholesky(a, ...) TL_CALL(tl_rows_cholesky, a, __VA_ARGS__)
 #define tl_rows_lu(a, ...) TL_CALL(tl_rows_lu, a, __VA_ARGS__)
 #define tl_rows_solve(t, ...) TL_CALL(tl_rows_solve, t, __VA_ARGS__)

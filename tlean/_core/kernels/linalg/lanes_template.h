@@ -72,13 +72,23 @@ static int TL_X(tl_lanes_cholesky)(TL_T *a, int64_t n, int64_t lanes) {
 
 #define CHOSEN(mask, x, y) ((VEC)(((IVEC)(x) & (mask)) | ((IVEC)(y) & ~(mask))))
 
-/* Row j exchanged with row row[lane] in each lane. For few rows by masks: which rows these are no processor can foretell. */
-TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, int32_t *perm, const int64_t n, int64_t j, IVEC row) {
+/* Row j exchanged with row row[lane] in each lane, perm too, whose entry i has one vector. For few rows by masks: which rows these are no
+ * processor can foretell. `others`: the rows below j, of many those that some lane exchanges. */
+TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, IVEC *perm, const int64_t n, int64_t j, IVEC row) {
     if (n <= 16) {
+        int others[16] = {0}, count = 0;
+        if (n <= 8) {
+            for (int i = (int)j + 1; i < n; i++) others[count++] = i;
+        } else {
+            uint32_t some = 0;
+            for (int l = 0; l < VL; l++) some |= (uint32_t)1 << row[l];
+            for (some &= ~((uint32_t)1 << j); some; some &= some - 1) others[count++] = __builtin_ctz(some);
+        }
         for (int64_t c = 0; c < n; c++) {
             const VEC x = AT(a, j * n + c);
             VEC top = x;
-            for (int64_t i = j + 1; i < n; i++) {
+            for (int q = 0; q < count; q++) {
+                const int64_t i = others[q];
                 const IVEC here = row == (TL_INT)i;
                 const VEC y = AT(a, i * n + c);
                 top = CHOSEN(here, y, top);
@@ -86,12 +96,13 @@ TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, int32_t *perm, const int64_t n, int6
             }
             AT(a, j * n + c) = top;
         }
-        for (int64_t i = j + 1; i < n; i++)
-            for (int l = 0; l < VL; l++) {
-                const int32_t x = perm[j * VL + l], y = perm[i * VL + l], mask = -(row[l] == i);
-                perm[j * VL + l] = (y & mask) | (x & ~mask);
-                perm[i * VL + l] = (x & mask) | (y & ~mask);
-            }
+        const IVEC x = perm[j];
+        for (int q = 0; q < count; q++) {
+            const int64_t i = others[q];
+            const IVEC here = row == (TL_INT)i, y = perm[i];
+            perm[j] = (y & here) | (perm[j] & ~here);
+            perm[i] = (x & here) | (y & ~here);
+        }
         return;
     }
     for (int l = 0; l < VL; l++) {
@@ -103,16 +114,16 @@ TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, int32_t *perm, const int64_t n, int6
             x[c * VL] = y[c * VL];
             y[c * VL] = t;
         }
-        const int32_t t = perm[j * VL + l];
-        perm[j * VL + l] = perm[p * VL + l];
-        perm[p * VL + l] = t;
+        const TL_INT t = perm[j][l];
+        perm[j][l] = perm[p][l];
+        perm[p][l] = t;
     }
 }
 
-TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *perm, const int64_t n) {
+TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *rows, const int64_t n) {
     const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
-    for (int64_t i = 0; i < n; i++)
-        for (int l = 0; l < VL; l++) perm[i * VL + l] = (int32_t)i;
+    IVEC perm[TL_LANES_ROWS], odd = {0};
+    for (int64_t i = 0; i < n; i++) perm[i] = (IVEC){0} + (TL_INT)i;
     for (int64_t j = 0; j < n; j++) {
         VEC best = (VEC)((IVEC)AT(a, j * n + j) & magnitude);
         IVEC row = (IVEC){0} + (TL_INT)j;
@@ -123,6 +134,7 @@ TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *perm, const int64_t n)
             row = (((IVEC){0} + (TL_INT)i) & more) | (row & ~more);
         }
         TL_X(tl_lanes_swap)(a, perm, n, j, row);
+        odd ^= row != (TL_INT)j;
         const VEC pivot = AT(a, j * n + j);
         const IVEC zero = pivot == 0;
         const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
@@ -132,6 +144,9 @@ TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *perm, const int64_t n)
             for (int64_t c = j + 1; c < n; c++) AT(a, i * n + c) -= f * AT(a, j * n + c);
         }
     }
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < VL; l++) rows[i * VL + l] = (int32_t)perm[i][l];
+    for (int l = 0; l < VL; l++) rows[n * VL + l] = odd[l] != 0;
 }
 
 static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *perm, int64_t n) {
@@ -149,14 +164,12 @@ static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *perm, int64_t n) {
 
 /* The determinant of each lane's factors into y; or its sign alone. */
 static void TL_X(tl_lanes_det)(const TL_T *a, const int32_t *perm, TL_T *y, int64_t n, int sign) {
-    int32_t odd[VL] = {0};
+    const int32_t *odd = perm + n * VL;
     VEC product = (VEC){0} + 1;
     for (int64_t i = 0; i < n; i++) {
         const VEC d = *(const VEC *)(a + i * (n + 1) * VL);
         const VEC unit = (VEC)(((IVEC)d & ~((IVEC){0} + TL_X(TL_MAGNITUDE))) | (IVEC)((VEC){0} + 1));
         product *= sign ? CHOSEN((d != d) | (d == 0), d, unit) : d;
-        for (int64_t j = 0; j < i; j++)
-            for (int l = 0; l < VL; l++) odd[l] ^= perm[j * VL + l] > perm[i * VL + l];
     }
     for (int l = 0; l < VL; l++) y[l] = odd[l] ? -product[l] : product[l];
 }

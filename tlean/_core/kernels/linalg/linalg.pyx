@@ -30,6 +30,9 @@ cdef extern from "kernels/linalg/lanes.h" nogil:
     void tl_lanes_lu(void* a, int32_t* perm, int64_t n)
     void tl_lanes_det(const void* a, const int32_t* perm, void* y, int64_t n, bint sign)
     int tl_lanes_solve(const void* t, int64_t row, int64_t col, void* x, int64_t n, int64_t k, bint back, bint unit, int64_t lanes)
+    bint tl_one_cholesky(void* a, int64_t n)
+    void tl_one_lu(void* a, int32_t* perm, int64_t n)
+    bint tl_one_solve(const void* t, int64_t row, int64_t col, void* x, int64_t n, int64_t k, bint back, bint unit)
     bint tl_rows_cholesky(void* a, int64_t ld, int64_t n)
     void tl_rows_lu(void* a, int64_t ld, int64_t m, int64_t w, int32_t* pivots)
     void tl_rows_solve(const void* t, int64_t row, int64_t col, void* x, int64_t ldx, int64_t n, int64_t k, bint back, bint unit)
@@ -38,6 +41,8 @@ cdef extern from "kernels/linalg/lanes.h" nogil:
 
 cdef enum:
     SMALL = 32             # rows of matrices in lanes, and right-hand sides there
+    ONE = 4                # rows of a matrix that is done by itself, and right-hand sides
+    FEW = 2                # as many matrices at most, or they are in lanes
     LANES = 16             # of the widest vector
     CHUNK_FLOPS = 100000   # of the matrices that one thread takes at once
     LEAF = 16              # rows of systems, columns of panels, that are done row by row
@@ -78,10 +83,10 @@ cdef struct Call:
 
 cdef inline int64_t offset(const Call* c, const int64_t* steps, int64_t i) noexcept nogil:
     cdef int64_t axis, at = 0
-    for axis in range(c.axes - 1, -1, -1):
+    for axis in range(c.axes - 1, 0, -1):
         at += i % c.size[axis] * steps[axis]
         i //= c.size[axis]
-    return at
+    return at + i * steps[0] if c.axes else 0
 
 
 cdef inline void swap_steps(bint transpose, int64_t n, int64_t* row, int64_t* col) noexcept nogil:
@@ -119,6 +124,15 @@ cdef void store_rows(real* buf, Lanes* at, int32_t* perm, int64_t n, int64_t k) 
         tl_lanes_store(buf + i * k * width, rows, at.lanes, k)
 
 
+cdef bint is_odd(const int32_t* perm, int64_t n, int64_t step) noexcept nogil:
+    cdef int64_t i, j
+    cdef bint odd = False
+    for i in range(n):
+        for j in range(i):
+            odd ^= perm[j * step] > perm[i * step]
+    return odd
+
+
 cdef void factors_in_lanes(Call* c, Lanes* at, real* m, int32_t* perm) noexcept nogil:
     # L and U of each lane's matrix, computed, or read where they are known.
     cdef int64_t i, lane, n = c.n, width = TL_LANES_f32 if real is float else TL_LANES_f64
@@ -133,28 +147,28 @@ cdef void factors_in_lanes(Call* c, Lanes* at, real* m, int32_t* perm) noexcept 
         rows = <const int32_t*>(<real*>blocks[lane] + n * n)
         for i in range(n):
             perm[i * width + lane] = rows[i]
+        if c.part == SIGN or c.part == DETERMINANT:
+            perm[n * width + lane] = is_odd(rows, n, 1)
     if c.kind != READ or c.part != ROWS:
         tl_lanes_load(m, blocks, at.lanes, n * n)
 
 
-cdef void read_lane(Call* c, real* m, int32_t* perm, int64_t step, real* y) noexcept nogil:
+cdef void read_lane(Call* c, real* m, int32_t* perm, int64_t step, real* y, Part part) noexcept nogil:
     # What the factors with entries `step` apart say of the determinant.
-    cdef int64_t i, j, n = c.n
+    cdef int64_t i, n = c.n
     cdef double total = 0, d
     cdef real product = 1
-    cdef bint odd = False, negative = False, zero = False
+    cdef bint odd = part != LOGARITHM and is_odd(perm, n, step), negative = False, zero = False
     for i in range(n):
         d = m[i * (n + 1) * step]
         negative ^= d < 0
         zero |= d == 0
-        if c.part == LOGARITHM:
+        if part == LOGARITHM:
             total += log(fabs(d))
         product *= <real>d
-        for j in range(i):
-            odd ^= perm[j * step] > perm[i * step]
-    if c.part == LOGARITHM:
+    if part == LOGARITHM:
         y[0] = <real>total
-    elif c.part == DETERMINANT:
+    elif part == DETERMINANT:
         y[0] = -product if odd else product
     elif product != product and not zero:
         y[0] = product
@@ -198,6 +212,9 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
             for row in range(n):
                 rows[row] = perm[row * width + lane]
             memset(rows + n, 0, 8 * n * (n + 1) - n * n * sizeof(real) - 4 * n)
+    elif c.words != NULL and c.part == PACKED:
+        for lane in range(at.lanes):
+            memcpy(at.y[lane], c.words + offset(c, c.a_step, at.first + lane) // (n * n) * n * (n + 1), n * n * sizeof(real))
     else:
         factors_in_lanes(c, at, m, perm)
         if c.part == PACKED:
@@ -212,7 +229,7 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
                 (<real*>at.y[lane])[0] = results[lane]
         else:
             for lane in range(at.lanes):
-                read_lane(c, m + lane, perm + lane, width, <real*>at.y[lane])
+                read_lane(c, m + lane, perm + lane, width, <real*>at.y[lane], c.part)
     return bad
 
 
@@ -234,7 +251,7 @@ cdef void lanes_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef int64_t last = least((chunk + 1) * c.per_chunk, c.count)
     cdef real* m = <real*>scratch(TL_SLOT_LINALG_MATRIX, n * n * width * sizeof(real))
     cdef real* x = <real*>scratch(TL_SLOT_LINALG_SIDES, n * c.k * width * sizeof(real))
-    cdef int32_t* perm = <int32_t*>scratch(TL_SLOT_LINALG_PANEL, n * width * sizeof(int32_t))
+    cdef int32_t* perm = <int32_t*>scratch(TL_SLOT_LINALG_PANEL, (n + 1) * width * sizeof(int32_t))
     cdef Lanes at
     if m == NULL or x == NULL or perm == NULL:
         c.status = TL_NO_MEMORY
@@ -250,6 +267,9 @@ cdef void lanes_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
         if lanes_run(c, &at, m, x, perm):
             c.status = TL_INDEFINITE if c.kind == CHOLESKY else TL_SINGULAR
         i += width
+
+
+include "few.pxi"
 
 
 # Large matrices -------------------------------------------------------------------------------------------------------------
@@ -359,7 +379,7 @@ cdef int large_run(Call* c, int64_t i, real* y) noexcept nogil:
         for row in range(n):
             (<int64_t*>y)[row] = perm[row]
     else:
-        read_lane(c, <real*>f, perm, 1, y)
+        read_lane(c, <real*>f, perm, 1, y, c.part)
     return TL_OK
 
 
@@ -387,6 +407,9 @@ cdef int run(real* tag, Call* c, const int64_t* ints) noexcept nogil:
     c.status = TL_OK
     if c.count == 0 or (n == 0 and (c.kind != READ or c.part in (PACKED, ROWS))) or (c.kind in (TRIANGULAR, SOLVE) and k == 0):
         return TL_OK
+    if c.count <= FEW and n <= ONE and k <= ONE and c.words == NULL and c.kind != FACTORS:
+        if c.kind != READ or c.part not in (PACKED, ROWS):
+            return few_run(tag, c)
     if n <= SMALL and k <= SMALL:
         c.per_chunk = width * most(<int64_t>(CHUNK_FLOPS / (flops * width)), 1)
         parallel_for(<chunk_fn>lanes_chunk[real], c, (c.count + c.per_chunk - 1) // c.per_chunk, c.count * flops * 0.3)
