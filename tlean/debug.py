@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 
 from tlean._core.array import as_tensor
 from tlean._core.refs import RefBase
-from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.graph import Graph, GraphRef, user_line
 from tlean.errors import NumericsError, OptionError
 from tlean.interpreters.dual import DualRef
+from tlean.ops import Spec
 from tlean.ops.registry import no_gradient, no_tangent
 from tlean.ops.unregistered import host_op
 from tlean.programs.captured import is_array
@@ -85,7 +85,8 @@ def check_finite(*xs: Any, name: str | None = None) -> None:
     Example:
         >>> tl.debug.check_finite(np.array([1.0, 2.0]))
     """
-    where = _user_line()
+    line = user_line()
+    where = "" if line is None else f" ({line[0]}:{line[1]})"
 
     def check(*xs: Any) -> None:
         for k, x in enumerate(xs):
@@ -95,7 +96,7 @@ def check_finite(*xs: Any, name: str | None = None) -> None:
                 place = tuple(int(i) for i in bad[0])
                 raise NumericsError(
                     f"debug.check_finite: {what} must be finite, got {len(bad)} of {x.size} numbers that are not, the first {x[place]}"
-                    f" at {place} ({where})"
+                    f" at {place}{where}"
                 )
 
     _effect("check_finite", check, xs, {})
@@ -103,14 +104,6 @@ def check_finite(*xs: Any, name: str | None = None) -> None:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-
-
-def _user_line() -> str:
-    # The line outside of this library that calls.
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "tlean":
-        frame = frame.f_back
-    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _primal(value: Any) -> Any:
@@ -140,7 +133,7 @@ def _effect(name: str, function: Callable[..., Any], args: Sequence[Any], named:
     refs = [ops.ref(given[k]) for k in places]
     specs = [(tuple(r.shape), str(r.dtype)) for r in refs if isinstance(r, GraphRef)]
     # Each call is a record of one name, so that none is taken for another.
-    record = host_op(f"debug.{name} #{next(_numbers)}", host, specs, [((), "int64")], no_gradient, no_tangent, effects=True)
+    record = host_op(f"debug.{name} #{next(_numbers)}", host, specs, [Spec((), "int64")], no_gradient, no_tangent, effects=True)
     ops._record(record, [None if r is None else r.id for r in refs], {})
 
 

@@ -85,14 +85,32 @@ def test_callbacks():
         tl.jit(lambda x: (tl.debug.callback(broken, x), x)[1])(X)
 
 
+def line_of(comment):
+    rows = Path(__file__).read_text(encoding="utf-8").splitlines()
+    return next(k for k, row in enumerate(rows, 1) if row.endswith(comment))
+
+
+def test_errors_name_the_line_that_recorded_the_op():
+    def looked_up(x, i):
+        return x[i]  # the place
+
+    def f(x, i, j):
+        return tl.sum(tl.take(x, j, axis=0)) + tl.sum(looked_up(x, i))
+
+    good, bad = np.array([0, 2]), np.array([0, 5])
+    for g in (tl.jit(f), tl.grad(f), tl.compile_out(f, [(3,), tl.Spec((2,), "int64"), tl.Spec((2,), "int64")])):
+        g(X.astype("float32"), good, good)
+        with pytest.raises(tl.IndexRangeError, match=rf"out of range, got .* \(.*test_debug.py:{line_of('# the place')}\)$"):
+            g(X.astype("float32"), bad, good)
+
+
 def test_numbers_that_are_not_finite_are_found():
     def f(x):
         y = tl.log(x)
         tl.debug.check_finite(x, y, name=None)  # this line
         return tl.sum(y)
 
-    rows = Path(__file__).read_text(encoding="utf-8").splitlines()
-    line = next(k for k, row in enumerate(rows, 1) if "# this line" in row)
+    line = line_of("# this line")
     message = rf"argument 1 must be finite, got 1 of 2 numbers that are not, the first -inf at \(1,\) \(.*test_debug.py:{line}\)"
     for g in (f, tl.jit(f), tl.grad(f), lambda x: f(tl.TapeM().leaf(x))):
         g(np.array([1.0, 2.0]))

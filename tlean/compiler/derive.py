@@ -19,7 +19,7 @@ from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 from tlean.ops.layout import converted
 
-from .graph import Graph, GraphNode, GraphRef
+from .graph import Graph, GraphNode, GraphRef, Origin
 
 #: A program whose numbers change at every call makes a new rule each time, of 2 KB.
 _CACHE = Cache(4_096)
@@ -254,7 +254,7 @@ def _pulled(
     rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
     known = [GraphRef(graph, v) for v in node.outputs]
     ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-    return graph._inline(rule, [*gs, *known, *ins])
+    return graph._inline(rule, [*gs, *known, *ins], name=Origin.of(node.name))
 
 
 def current(graph: Graph, node: GraphNode) -> GraphNode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,32 @@ class GraphNode(NamedTuple):
     outputs: tuple[int, ...]
     options: dict[str, Any]
     name: str | None = None
+
+
+class Origin(str):
+    """A node's name, "" where it has none, with the line of the user's program that recorded it: `line`, a file and a number."""
+
+    line: tuple[str, int]
+
+    @classmethod
+    def of(cls, name: str | None) -> Origin | None:
+        """The line that a node of that name was recorded at, for nodes that come of it."""
+        if not isinstance(name, Origin):
+            return None
+        made = cls()
+        made.line = name.line
+        return made
+
+
+def user_line() -> tuple[str, int] | None:
+    """The file and the number of the line outside of this library that is being run; None where there is none."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith("tlean") or module.partition(".")[0] != "tlean":
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
 
 
 def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
@@ -219,9 +246,13 @@ class Graph(OpsMethods):
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
         if self.strict_shapes:
             record.require_equal_shapes([None if r is None else r.spec for r in refs])
-        made = self._record(record, [None if r is None else r.id for r in refs], options, name)
+        made = self._record(record, [None if r is None else r.id for r in refs], options, self._origin(name))
         results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
         return results if len(record.outputs) > 1 else results[0]
+
+    def _origin(self, name: str | None) -> str | None:
+        """The name that a node is recorded with."""
+        return name
 
     def encloses(self, other: Graph) -> bool:
         """Whether this is the body of a loop inside another program.
@@ -263,8 +294,10 @@ class Graph(OpsMethods):
         self.nodes.append(GraphNode(record, (ref.id,), (made.id,), {}))
         return made
 
-    def _inline(self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True) -> list[GraphRef | None]:
-        """Record the nodes of another graph on these inputs; returns references of its outputs."""
+    def _inline(
+        self, graph: Graph, inputs: Sequence[GraphRef | None], merge: bool = True, name: str | None = None
+    ) -> list[GraphRef | None]:
+        """Record the nodes of another graph on these inputs, unnamed ones by that name; returns references of its outputs."""
         where: dict[int, int] = {}
         for mine, theirs in zip(inputs, graph.inputs, strict=True):
             if theirs is not None and mine is not None:
@@ -272,7 +305,8 @@ class Graph(OpsMethods):
         for theirs, constant in graph.constants.items():
             where[theirs] = (self._constant if constant.dtype in FLOATS and constant.dtype != self.dtype else self.const)(constant).id
         for node in graph.nodes:
-            made = self._record(node.record, [None if i is None else where[i] for i in node.inputs], node.options, node.name, merge)
+            ids = [None if i is None else where[i] for i in node.inputs]
+            made = self._record(node.record, ids, node.options, node.name or name, merge)
             where.update(zip(node.outputs, made, strict=True))
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
 

@@ -16,7 +16,7 @@ from tlean.ops import OpDef, Spec
 from tlean.ops.layout import CONVERSIONS
 from tlean.shapes import size
 
-from .graph import Graph, GraphNode
+from .graph import Graph, GraphNode, Origin
 
 if TYPE_CHECKING:
     from .chain_code import ChainCode
@@ -132,7 +132,9 @@ class Program:
         if not self.steps[k].nodes:
             return ""
         node = self.steps[k].nodes[0]
-        return ", ".join(node.record.describe_arguments(self.graph._specs_of(node.inputs)))
+        shown = ", ".join(node.record.describe_arguments(self.graph._specs_of(node.inputs)))
+        line = next((n.name.line for n in self.steps[k].nodes if isinstance(n.name, Origin)), None)
+        return shown if line is None else f"{shown} ({line[0]}:{line[1]})"
 
     def __str__(self) -> str:
         # A value with its channels in blocks is marked.

@@ -247,15 +247,16 @@ class _Call:
         self.many = len(self.shapes) > 1
         number = next(_numbers)
         moving, floats = [self.outs[k] for k in self.moving], [specs[k] for k in self.floats]
+        pulled, pushed = [s for s, _ in floats], [s for s, _ in moving]
         again = self._second_order
         vjp, jvp = (self._vjp_program, self._jvp_program) if op.programs else (self._vjp, self._jvp)
         if not op.programs and moving and floats:
             lanes = self._lanes(lambda wide: wide.pulled, (*moving, *self.outs, *specs))
-            self.pulled = host_op(f"{op.name} vjp #{number}", self._pull, [*moving, *self.outs, *specs], floats, again, again, lanes)
+            self.pulled = host_op(f"{op.name} vjp #{number}", self._pull, [*moving, *self.outs, *specs], pulled, again, again, lanes)
             lanes = self._lanes(lambda wide: wide.pushed, (*specs, *floats))
-            self.pushed = host_op(f"{op.name} jvp #{number}", self._push, [*specs, *floats], moving, again, again, lanes)
+            self.pushed = host_op(f"{op.name} jvp #{number}", self._push, [*specs, *floats], pushed, again, again, lanes)
         lanes = self._lanes(lambda wide: wide.record, specs)
-        self.record = host_op(f"{op.name} #{number}", self._run, specs, self.outs, vjp, jvp, lanes)
+        self.record = host_op(f"{op.name} #{number}", self._run, specs, [Spec(s, d) for s, d in self.outs], vjp, jvp, lanes)
         self._tapes: dict[str, Loop] = {}
 
     def applied(self, ops: Any, inputs: Sequence[Any]) -> list[Any]:

@@ -56,7 +56,7 @@ def host_op(
     name: str,
     host: Callable[..., None],
     inputs: Sequence[tuple[Shape, str]],
-    outputs: Sequence[tuple[Shape, str]],
+    outputs: Sequence[Shape | Spec],
     vjp: Callable,
     jvp: Callable,
     batch: Callable | None = None,
@@ -66,11 +66,11 @@ def host_op(
 
     Args:
         inputs: the shape and dtype of every input; any float dtype means the program's.
-        outputs: the same of every output.
+        outputs: the shape of every output, of the program's float dtype, or its spec.
         batch: the batching rule; without one a batch is a call for each lane.
         effects: whether it runs for more than its value.
     """
-    outs = [Spec(shape, dtype if dtype in INTEGERS else FLOAT) for shape, dtype in outputs]
+    outs = [o if isinstance(o, Spec) else Spec(o, FLOAT) for o in outputs]
 
     def shape(*xs: Shape) -> Any:
         for got, (wanted, _) in zip(xs, inputs, strict=True):

@@ -13,7 +13,7 @@ from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, pulled_back, with_zeros
-from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.graph import Graph, GraphRef, Origin, user_line
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
 from tlean.dtypes import SIZES
@@ -157,6 +157,14 @@ class GraphM(Graph):
 
 class Traced(GraphM):
     """A graph that a function is traced into; a `Param` means its value at each run."""
+
+    def _origin(self, name: str | None) -> str | None:
+        line = user_line()
+        if line is None:
+            return name
+        made = Origin(name or "")
+        made.line = line
+        return made
 
     def use(self, p: Any) -> GraphRef:
         """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""

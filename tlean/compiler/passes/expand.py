@@ -11,7 +11,7 @@ from tlean.ops import OpDef, Spec
 
 from ..cpu import CPU
 from ..derive import conversion, decomposition, in_parts
-from ..graph import Graph, GraphNode, GraphRef
+from ..graph import Graph, GraphNode, GraphRef, Origin
 from ..target import Target
 from .lanes import in_lanes
 from .stretch import stretched
@@ -49,7 +49,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
                 parts = decomposition(*call) if node.record.loop is None else _written_out(*call)
             inner = _expand(parts, target)
-            refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs])
+            refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))
     out.outputs = [None if v is None else where[v] for v in graph.outputs]
