@@ -54,10 +54,13 @@ from .tape.tape import Node, Tape, dense_to_dict, require_grad
 if TYPE_CHECKING:
     from . import array_api, data, mcmc, nn, scipy, solvers, sparse, stats, testing, train
     from . import backends as backends
+    from .autodiff.laplacian import laplacian
+    from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import interp
     from .nn.examples import per_sample_grad
+    from .sparse import sparse_hessian, sparse_jacobian
     from .train.checkpoint import load, save
     from .train.fit import fit
     from .train.trainer import ScalarTrainer
@@ -126,8 +129,10 @@ __all__ = [
     "interp",
     "jacfwd",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
+    "laplacian",
     "linalg",
     "linearize",
     "nn",
@@ -147,6 +152,8 @@ __all__ = [
     "set_num_threads",
     "solvers",
     "sparse",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stats",
     "switch",
     "testing",
@@ -165,7 +172,8 @@ _LATER = {
 }
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
-_LATER |= {"interp": "tlean.interpolation"}
+_LATER |= {"interp": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
+_LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}

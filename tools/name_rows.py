@@ -164,7 +164,11 @@ JAX = (
         ("jax.random.uniform(key, shape)", "tl.rand_uniform(shape)", "Other numbers than JAX's."),
         ("jax.random.normal(key, shape)", "tl.random.normal(shape)", "Other numbers than JAX's."),
         ("jnp.linalg.solve(a, b)", "tl.linalg.solve(a, b)", ""),
-        ("jax.custom_vjp", "tl.custom_op", "Functions of arrays with their own backward pass."),
+        ("jax.custom_vjp", "tl.custom_vjp", "The same rules; it takes `defjvp` too."),
+        ("jax.custom_jvp", "tl.custom_jvp", "The same rules; it takes `defvjp` too."),
+        ("jax.pure_callback", "tl.custom_op", "Functions of NumPy arrays, with derivatives."),
+        ("jax.lax.custom_root", "tl.custom_root", "The same; `tl.fixed_point`, `tl.implicit_argmin` beside it."),
+        ("jax.experimental.jet.jet", "tl.jet", "The same series of derivatives."),
         ("jax.config.update('jax_enable_x64', True)", "tl.Session(dtype='float64')", "Arrays of float64 stay so without it."),
     ),
 )

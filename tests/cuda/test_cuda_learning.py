@@ -145,6 +145,30 @@ def test_a_custom_op_is_a_call_on_the_host():
     np.testing.assert_allclose(s.grad(s.backward_scalar_dense_all(loss), x).numpy(), [3, 12])
 
 
+def test_rules_of_the_users_own():
+    """Programs with other derivatives, and roots by a solver without a loop, run on the device as other programs do."""
+
+    @tl.custom_vjp
+    def halved(x):
+        return tl.sin(x), x * x
+
+    halved.defvjp(lambda x: (halved(x), x), lambda x, gs: (0.5 * gs[0] * tl.cos(x) + x * gs[1],))
+    x = np.array([0.3, -1.2, 2.0], "float32")
+
+    def loss(x):
+        root = tl.custom_root(lambda r: r * x - 1.0, tl.ones(3), lambda f, r: 1.0 / x, lambda g, y: y / g(tl.ones(3)))
+        a, b = halved(x)
+        return tl.sum(a * b + root)
+
+    wanted = 0.5 * (np.cos(x) * x * x) + x * np.sin(x) - 1 / (x * x)
+    for device in ("cpu", "cuda"):
+        np.testing.assert_allclose(tl.jit(tl.grad(loss), device=device)(x).numpy(), wanted, rtol=1e-5, atol=1e-6)
+    s = tl.Session(device="cuda")
+    r = s.input(x)
+    a, b = halved(r)
+    np.testing.assert_allclose(s.grad(s.backward_scalar_dense_all(s.sum(a * b)), r).numpy(), wanted + 1 / (x * x), rtol=1e-5, atol=1e-6)
+
+
 def test_digits_on_the_command_line(tmp_path, capsys, monkeypatch):
     """`python -m tlean mnist --device cuda`, with a network that the emulation reads in seconds."""
     pytest.importorskip("sklearn")

@@ -235,3 +235,140 @@ def test_arrays_that_a_kept_program_captures_are_read_at_each_call(dtype):
     assert kept(x).tolist() == (x + captured).tolist()
     captured[:] = [5, 6, 7, 8]
     assert kept(x).tolist() == (x + captured).tolist()
+
+
+def polar(backend=None, **options):
+    """Length and angle of a vector, and the number of its quadrant: two outputs with derivatives, one without."""
+
+    def forward(x, y):
+        return np.hypot(x, y), np.arctan2(y, x), (2 * (y < 0) + (x < 0)).astype(np.int64)
+
+    def backward(x, y, outs, gs):
+        r, gr, ga = outs[0], gs[0], gs[1]
+        assert gs[2] is None
+        return gr * x / r - ga * y / r**2, gr * y / r + ga * x / r**2
+
+    def jvp(x, y, tx, ty):
+        r = np.hypot(x, y)
+        return (x * tx + y * ty) / r, (x * ty - y * tx) / r**2, None
+
+    shapes = {"shape": lambda x, y: [x, x, x]}
+    return tl.custom_op(forward, backward, jvp, name="polar", dtype=("float", "float", "int64"), **shapes, **options)
+
+
+def test_several_outputs():
+    x, y = np.array([0.3, -1.2, 2.0]), np.array([1.0, 0.5, -0.2])
+    op = polar()
+    r, angle, quadrant = op(x, y)
+    assert quadrant.tolist() == [0, 1, 2] and quadrant.dtype == "int64" and r.tolist() == np.hypot(x, y).tolist()
+    found = []
+    for backend in ("eager", "compiled"):
+        s = tl.Session(tl.Options(backend=backend, dtype="float64"))
+        a, b = s.input(x), s.input(y)
+        r, angle, quadrant = op(a, b)
+        assert quadrant.dtype == "int64"
+        loss = s.sum(r * s.sin(angle) * quadrant)
+        grads = s.backward_scalar_dense_all(loss)
+        found.append((loss.item(), s.grad(grads, a).tolist(), s.grad(grads, b).tolist()))
+    # r sin(angle) is y.
+    assert found[0] == found[1]
+    np.testing.assert_allclose(found[0][1], np.zeros(3), atol=1e-15)
+    np.testing.assert_allclose(found[0][2], [0.0, 1.0, 2.0], atol=1e-15)
+    _, moved = tl.jvp(lambda x, y: op(x, y)[:2], (x, y), (x, y))
+    np.testing.assert_allclose([np.asarray(m) for m in moved], [np.hypot(x, y), np.zeros(3)], atol=1e-15)
+    only = tl.grad(lambda x: tl.sum(op(x, y)[1]))(x)
+    np.testing.assert_allclose(only.numpy(), -y / (x**2 + y**2))
+    # Without shape= a call that has values learns from them that there are two.
+    two = tl.custom_op(lambda x: (x, x[:1]), lambda x, ys, gs: gs[0] + np.pad(gs[1], (0, len(x) - 1)))
+    m = tl.TapeM()
+    leaf = m.leaf([1.0, 2.0])
+    first, second = two(leaf)
+    assert m.backward_scalar(m.sum(first) + m.sum(second))[leaf.id].tolist() == [2.0, 1.0]
+
+
+def test_options():
+    op = tl.custom_op(lambda x, power=1: x**power, lambda x, y, g, power=1: power * x ** (power - 1) * g)
+    assert op(X, power=2).tolist() == (X**2).tolist()
+    f = tl.jit(lambda x: tl.sum(op(x, power=3)) + tl.sum(op(x)))
+    np.testing.assert_allclose(tl.grad(f)(X).numpy(), 3 * X**2 + 1)
+    with pytest.raises(tl.OptionError, match="options must be hashable"):
+        tl.jit(lambda x: op(x, power={}))(X)
+
+
+def differentiable_sine():
+    cosine = tl.custom_op(np.cos, lambda x, y, g: -g * sine(x), lambda x, t: -t * sine(x), name="cosine", programs=True)
+    sine = tl.custom_op(np.sin, lambda x, y, g: g * cosine(x), lambda x, t: t * cosine(x), name="sine", programs=True)
+    return sine
+
+
+def test_rules_that_are_programs_have_any_order():
+    sine = differentiable_sine()
+    f = lambda x: tl.sum(sine(x) * x)  # noqa: E731
+    g = lambda x: tl.sum(tl.sin(x) * x)  # noqa: E731
+    for derive in (
+        tl.grad,
+        tl.hessian,
+        lambda f: tl.grad(lambda x: tl.sum(tl.hessian(f)(x))),
+        lambda f: tl.jacfwd(tl.jacfwd(tl.jacfwd(f))),
+    ):
+        np.testing.assert_allclose(derive(f)(X).numpy(), derive(g)(X).numpy(), rtol=1e-12, atol=1e-13)
+    many = tl.custom_op(
+        lambda x: (x * x, 3.0 * x), lambda x, ys, gs: (2.0 * x * gs[0] + 3.0 * gs[1],), lambda x, t: (2.0 * x * t, 3.0 * t),
+        shape=lambda x: [x, x], programs=True,
+    )  # fmt: skip
+    h = tl.hessian(lambda x: tl.sum(many(x)[0] * many(x)[1]))(X)
+    np.testing.assert_allclose(h.numpy(), np.diag(18 * X), rtol=1e-12)
+
+
+def squared(op):
+    return lambda x, w: op(x, w) ** 2
+
+
+def summed(f):
+    return lambda x, w: tl.sum(f(x, w))
+
+
+def test_one_call_for_all_examples():
+    calls = []
+
+    def forward(x, w):
+        calls.append(x.shape)
+        return np.sum(x * w, axis=-1)
+
+    def backward(x, w, y, g):
+        calls.append(g.shape)
+        return g[..., None] * w, g[..., None] * x
+
+    xs, w = np.arange(6.0).reshape(2, 3), np.array([1.0, -1.0, 2.0])
+    for method, shapes in (("broadcast_all", [(2, 3), (2,)]), ("sequential", [(3,), (3,), (), ()])):
+        op = tl.custom_op(forward, backward, shape=lambda x, w: x[:-1], vmap_method=method)
+        calls.clear()
+        grads = tl.vmap(tl.grad(squared(op), argnums=(0, 1)), in_axes=(0, None))(xs, w)
+        assert calls == shapes
+        np.testing.assert_allclose(grads[0].numpy(), 2 * (xs @ w)[:, None] * w)
+        np.testing.assert_allclose(grads[1].numpy(), 2 * (xs @ w)[:, None] * xs)
+        total = tl.grad(summed(tl.vmap(squared(op), in_axes=(0, None))), argnums=1)(xs, w)
+        np.testing.assert_allclose(total.numpy(), (2 * (xs @ w)[:, None] * xs).sum(0))
+
+
+def test_checks_of_custom_ops():
+    from tlean.testing import check_op
+
+    check_op(cube(), [((3, 2),), np.array([1.0, 2.0])], order=1)
+    check_op(cube(jvp=False), [((3,),)])
+    check_op(differentiable_sine(), [((4,),)], order=3)
+    wrong = tl.custom_op(lambda x: x**3, lambda x, y, g: 2 * x**2 * g, lambda x, t: 3 * x**2 * t, name="wrong")
+    with pytest.raises(AssertionError, match="check_op: wrong"):
+        check_op(wrong, [((3,),)])
+
+
+def test_what_does_not_fit():
+    for options, message in (
+        ({"vmap_method": "loop"}, "vmap_method must be one of sequential, broadcast_all"),
+        ({"dtype": "complex64"}, "dtype must be 'float'"),
+    ):
+        with pytest.raises(tl.OptionError, match=message):
+            tl.custom_op(lambda x: x, lambda x, y, g: g, **options)
+    op = tl.custom_op(lambda x: (x, x), lambda x, y, g: g[0], shape=lambda x: [x, x], dtype=("float",))
+    with pytest.raises(tl.OptionError, match="a dtype for each of the 2 outputs, got 1"):
+        tl.jit(op)(X)

@@ -84,7 +84,7 @@ def _jacobian(
     chunk = _checked_chunk(name, chunk_size)
 
     def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
-        own, xs, inner = _moved(name, graph, args, argnums)
+        own, xs, inner = moved(name, graph, args, argnums)
         y, aux = with_aux(name, recorder(graph, *own, **keywords), has_aux, "result")
         found, outer = tree.flatten(y)
         blocks = derive(graph, results_of(graph, found), xs, chunk)
@@ -115,7 +115,7 @@ def hessian(
     chunk = _checked_chunk("hessian", chunk_size)
 
     def record(graph: Graph, *args: Any, **keywords: Any) -> Any:
-        own, xs, inner = _moved("hessian", graph, args, argnums)
+        own, xs, inner = moved("hessian", graph, args, argnums)
         value, found = gradients(graph, *own, **keywords)
         rows = _columns(graph, tree.flatten(found)[0], xs, chunk)
         made = tree.unflatten(inner, [tree.unflatten(inner, row) for row in rows])
@@ -136,8 +136,8 @@ def _checked_chunk(name: str, chunk_size: int | None) -> int | None:
     return chunk
 
 
-def _moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[list[Any], list[GraphRef], tree.Structure]:
-    # The arguments, those to differentiate by as variables; the arrays among these, and their structure.
+def moved(name: str, graph: Graph, args: Sequence[Any], argnums: Any) -> tuple[list[Any], list[GraphRef], tree.Structure]:
+    """The arguments, those to differentiate by as variables; the arrays among these, and their structure. Raises: DTypeError."""
     picked = selected(name, args, argnums)
     own = list(args)
     for k in picked:

@@ -334,7 +334,7 @@ class _Call:
 
 
 def _spread(what: str, value: Any, form: tree.Structure) -> list[Any]:
-    # The leaves of a tree of that form; None stands for any part of it.
+    # The leaves of a tree of that form; None means zeros for any part of it.
     leaves, given = tree.flatten(value)
     left = iter(leaves)
 

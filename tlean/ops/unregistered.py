@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..dtypes import FLOATS, INTEGERS
+from ..dtypes import FLOAT, FLOATS, INTEGERS
 from ..errors import OptionError
 from ..shapes import Shape
 from .registry import OpDef, Rules, Spec, no_gradient, no_tangent
@@ -53,25 +53,44 @@ def plain_op(name: str, doc: str, shape: Callable[..., Any], kernel_params: Call
 
 
 def host_op(
-    name: str, host: Callable[..., None], inputs: list[tuple[Shape, str]], outputs: list[Shape], vjp: Callable, jvp: Callable
+    name: str,
+    host: Callable[..., None],
+    inputs: Sequence[tuple[Shape, str]],
+    outputs: Sequence[tuple[Shape, str]],
+    vjp: Callable,
+    jvp: Callable,
+    batch: Callable | None = None,
 ) -> OpDef:
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 
     Args:
         inputs: the shape and dtype of every input; any float dtype means the program's.
-        outputs: the shape of every output, each of the program's float dtype.
+        outputs: the same of every output.
+        batch: the batching rule; without one a batch is a call for each lane.
     """
+    outs = [Spec(shape, dtype if dtype in INTEGERS else FLOAT) for shape, dtype in outputs]
 
     def shape(*xs: Shape) -> Any:
         for got, (wanted, _) in zip(xs, inputs, strict=True):
             if got != wanted:
                 raise OptionError(f"takes an input of shape {wanted}, got {got}")
-        return list(outputs) if len(outputs) > 1 else outputs[0]
+        return list(outs) if len(outs) > 1 else outs[0]
 
-    rules = Rules("A Python function on arrays.", shape=shape, vjp=vjp, jvp=jvp)
-    results = tuple(f"y{k}" for k in range(len(outputs)))
+    rules = Rules("A Python function on arrays.", shape=shape, vjp=vjp, jvp=jvp, batch=batch)
+    results = tuple(f"y{k}" for k in range(len(outs)))
     named = _inputs((dtype for _, dtype in inputs), INTEGERS)
-    return OpDef(name=name, options_names=(), rules=rules, outputs=results, kernel="", host=host, algebraic=False, **named)
+    return OpDef(
+        name=name,
+        options_names=(),
+        rules=rules,
+        outputs=results,
+        out_dtype=outs[0].dtype,
+        kernel="",
+        host=host,
+        algebraic=False,
+        differentiable=any(o.dtype == FLOAT for o in outs),
+        **named,
+    )
 
 
 def _inputs(dtypes: Iterable[str | None], fixed: tuple[str, ...]) -> dict[str, Any]:

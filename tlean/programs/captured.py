@@ -286,9 +286,8 @@ class Captured:
                 self._value(_Place("fixed", item), f"{prefix}args[{k}]", item, (), depth + 1)
             self._whole(f"{prefix}keywords", f.keywords, depth + 1)
         elif _wrapped(f) is not None:
-            self._callable(_wrapped(f), prefix, depth + 1)
-            for rule in getattr(f, "__tlean_rules__", ()):
-                self._callable(rule, prefix, depth + 1)
+            for function in (_wrapped(f), *getattr(f, "__tlean_rules__", ())):
+                self._callable(function, prefix, depth + 1)
         else:
             self._whole(prefix.rstrip("."), f, depth)
 
@@ -345,6 +344,12 @@ class Captured:
         """Value `number` of the graph was made of this array."""
         self._bound[number] = value
         self._numbers.setdefault(id(value), []).append(number)
+
+    def computed_with(self, number: int) -> None:
+        """What is recorded depends on the numbers of the array that value `number` of the graph was made of."""
+        array = self._arrays.get(id(self._bound.get(number)))
+        if array is not None:
+            array.reads += 1
 
     def settle(self) -> None:
         """Let go of the arrays that were traced with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tlean.compiler.cpu import kernel_address
 from tlean.compiler.derive import decomposition
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
+from tlean.custom import CustomOp
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.interpreters.dual import Dual
@@ -32,7 +34,7 @@ _TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 
 
 def check_op(
-    op: OpDef | str,
+    op: OpDef | CustomOp | str,
     samples: Iterable[Any] | None = None,
     *,
     reference: Callable[..., Any] | None = None,
@@ -42,7 +44,7 @@ def check_op(
     tol: float | Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> None:
-    """Check an op, one of the library's or one declared with `tl.defop`, on every sample of its calls.
+    """Check an op, one of the library's or one declared with `tl.defop` or `tl.custom_op`, on every sample of its calls.
 
     For a good sample, in each dtype:
 
@@ -55,7 +57,7 @@ def check_op(
     For a bad sample: the error that it names is raised, its message names the op and the shapes, and the tape is as it was.
 
     Args:
-        op: the record or its name.
+        op: the record or its name, or a custom op: of that the derivatives that it has.
         samples: `Sample`s, or tuples of arrays; by default those that the op was declared with.
         reference: `reference(*arrays, **options)` on NumPy arrays gives the value; by default the library's definition, which for an op
             with `decompose` alone is that.
@@ -67,6 +69,9 @@ def check_op(
 
     Raises: AssertionError where something disagrees; OptionError where there is no sample.
     """
+    if isinstance(op, CustomOp):
+        _check_custom(op, list(samples or ()), reference, order, modes, dtypes=dtypes, tol=tol, seed=seed)
+        return
     record = get(op)
     given = list(samples) if samples is not None else list(record.samples() if record.samples else ())
     if not given:
@@ -103,6 +108,30 @@ def check_op(
         if set(modes) == set(MODES):
             for call in calls:
                 _check_transposes(call)
+
+
+def _check_custom(
+    op: CustomOp, samples: Sequence[Any], reference: Callable[..., Any] | None, order: int, modes: Sequence[str], **options: Any
+) -> None:
+    if not samples:
+        raise OptionError(f"check_op: {op.name} has no samples; pass some")
+    own = [m for m in modes if m != "fwd" or op.jvp is not None]
+    for sample in samples:
+        args = sample.args if isinstance(sample, Sample) else sample if isinstance(sample, tuple | list) else (sample,)
+        arrays = [_drawn(a, np.random.default_rng(0)) for a in args]
+        kinds = ["float64" if a.dtype.kind == "f" else "bool" if a.dtype.kind == "b" else "int64" for a in arrays]  # type: ignore[union-attr]
+        specs = tuple([(a.shape, k) for a, k in zip(arrays, kinds, strict=True)])  # type: ignore[union-attr]
+        kept = sample.options if isinstance(sample, Sample) else {}
+        record = op.record_for(specs, [a.astype(k) for a, k in zip(arrays, kinds, strict=True)], kept)  # type: ignore[union-attr]
+        plain = Sample(tuple(arrays))
+        check_op(
+            record,
+            [plain],
+            reference=reference or functools.partial(op.forward, **kept),
+            order=order if op.programs else 1,
+            modes=own,
+            **options,
+        )
 
 
 class _Call:
