@@ -156,9 +156,9 @@ __all__ = [
     "set_num_threads",
     "solvers",
     "sparse",
-    "stats",
     "sparse_hessian",
     "sparse_jacobian",
+    "stats",
     "switch",
     "testing",
     "train",
@@ -178,6 +178,7 @@ _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"interp": "tlean.interpolation"}
 _LATER |= {"jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
+_LATER |= {"interp": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")

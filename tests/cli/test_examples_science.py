@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "science"
 NAMES = ("curve_fit", "gaussian_process", "kalman_filter", "nuts", "robertson", "sinkhorn")
 
 

@@ -95,7 +95,7 @@ def test_what_a_docstring_lacks_is_found() -> None:
 
 
 def test_examples_use_the_public_api() -> None:
-    paths = [p.relative_to(ROOT).as_posix() for p in (ROOT / "examples").glob("*.py")]
+    paths = [p.relative_to(ROOT).as_posix() for p in (ROOT / "examples").rglob("*.py")]
     reader = imports.Reader([*imports.sources(), *paths])
     used = [i for p in paths for i in reader.imports(p, (ROOT / p).read_text())]
     assert not [str(i) for i in used if i.other.startswith("tlean.") and "._" in i.other]

@@ -10,6 +10,7 @@ import pytest
 import tlean as tl
 
 scipy = pytest.importorskip("scipy")
+pytest.importorskip("scipy.sparse")
 
 
 def valley(p: Any, a: Any) -> Any:
@@ -55,6 +56,22 @@ def test_differential_equations_take_the_jacobian() -> None:
     np.testing.assert_allclose(found.states["a"], np.exp(-50.0 * np.array([0.0, 0.5, 2.0])), atol=1e-6)
     plain = tl.scipy.solve_ivp(lambda t, y: -y, (0.0, 1.0), 1.0)
     assert plain.y[0, -1] == pytest.approx(np.exp(-1.0), rel=1e-3)
+
+
+def test_sparse_jacobians_are_handed_over() -> None:
+    n = 30
+
+    def heat(t: Any, u: Any) -> Any:
+        edge = tl.zeros((1,), dtype="float64")
+        return float(n + 1) ** 2 * (tl.concat([u[1:], edge]) - 2.0 * u + tl.concat([edge, u[:-1]]))
+
+    x = np.arange(1, n + 1) / (n + 1)
+    found = tl.scipy.solve_ivp(heat, (0.0, 0.1), np.sin(np.pi * x), method="BDF", sparse=True, rtol=1e-8, atol=1e-10)
+    rate = 4.0 * (n + 1) ** 2 * np.sin(0.5 * np.pi / (n + 1)) ** 2
+    np.testing.assert_allclose(found.y[:, -1], np.exp(-0.1 * rate) * np.sin(np.pi * x), rtol=1e-5)
+    fit = tl.scipy.least_squares(lambda x: tl.concat([10.0 * (x[1:] - x[:-1] ** 2), 1.0 - x]), np.zeros(20), sparse=True, method="trf")
+    assert scipy.sparse.issparse(fit.jac) and fit.jac.nnz == 58
+    np.testing.assert_allclose(fit.x, 1.0, rtol=1e-6)
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
+from tlean.arguments import flag
 from tlean.autodiff import jacfwd
 from tlean.errors import OptionError
 from tlean.solvers.vectors import flat
 from tlean.sparse.host import scipy
+from tlean.sparse.jacobians import sparse_jacobian
 
 from .vectors import Vector, as_tuple, called
 
@@ -19,7 +21,9 @@ from .vectors import Vector, as_tuple, called
 IMPLICIT = ("Radau", "BDF", "LSODA")
 
 
-def solve_ivp(f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45", args: Any = (), **options: Any) -> Any:
+def solve_ivp(
+    f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45", args: Any = (), sparse: bool = False, **options: Any
+) -> Any:
     """`scipy.integrate.solve_ivp` of a program; the implicit methods get its compiled Jacobian.
 
     Args:
@@ -28,6 +32,7 @@ def solve_ivp(f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45",
         y0: the first state, a tree.
         method: as in SciPy.
         args: a tuple of further arguments, or one.
+        sparse: hand over a sparse Jacobian, by `tl.sparse_jacobian`: "Radau" and "BDF" take one.
         options: SciPy's further arguments (`t_eval`, `rtol`, `atol`, `dense_output`, …).
 
     Returns: SciPy's result, `y` being `(unknowns, times)` as there; `states` is the same as a tree like y0, with the times as first axis.
@@ -46,7 +51,11 @@ def solve_ivp(f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45",
         return flat(tree.flatten(f(t, vector.tree(y), *args))[0])
 
     value = called(program)
-    if method in IMPLICIT:
+    if flag("solve_ivp", "sparse", sparse) and method in IMPLICIT:
+        matrix = sparse_jacobian(program, argnums=1)
+        # SciPy factors columns.
+        options["jac"] = lambda t, y: matrix(np.float64(t), y, *given).to_scipy().tocsc()
+    elif method in IMPLICIT:
         jacobian = called(jacfwd(program, argnums=1))
         options["jac"] = lambda t, y: jacobian(np.float64(t), y, *given)
     found = scipy("integrate").solve_ivp(lambda t, y: value(np.float64(t), y, *given), t_span, vector.start, method=method, **options)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tlean.arguments import flag
 from tlean.autodiff import hessian, hvp, jacfwd, jacrev, value_and_grad
 from tlean.errors import OptionError
 from tlean.sparse.host import scipy
+from tlean.sparse.jacobians import sparse_jacobian
 
 from .vectors import Vector, as_tuple, called
 
@@ -69,9 +71,14 @@ def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None 
     return found
 
 
-def _with_jacobian(vector: Vector, f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _with_jacobian(
+    vector: Vector, f: Callable[..., Any], args: tuple[Any, ...], sparse: bool = False
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     program = vector.vectors(f)
     value = called(program)
+    if sparse:
+        matrix = sparse_jacobian(program)
+        return (lambda x: value(x, *args)), (lambda x: matrix(x, *args).to_scipy())
     count = value(vector.start, *args).shape[0]
     jacobian = called((jacfwd if vector.start.shape[0] <= count else jacrev)(program))
     return (lambda x: value(x, *args)), (lambda x: jacobian(x, *args))
@@ -100,13 +107,14 @@ def root(f: Callable[..., Any], x0: Any, args: Any = (), method: str = "hybr", *
     return found
 
 
-def least_squares(f: Callable[..., Any], x0: Any, args: Any = (), **options: Any) -> Any:
+def least_squares(f: Callable[..., Any], x0: Any, args: Any = (), sparse: bool = False, **options: Any) -> Any:
     """`scipy.optimize.least_squares` of a program, with its compiled Jacobian.
 
     Args:
         f: `f(x, *args)` returns residuals, a tree.
         x0: the first guess, a tree.
         args: a tuple of further arguments, or one.
+        sparse: hand over a sparse Jacobian, by `tl.sparse_jacobian`.
         options: SciPy's further arguments (`bounds`, `method`, `loss`, `ftol`, …), for vectors of all unknowns in a row.
 
     Returns: SciPy's result, with `x` a tree like x0.
@@ -114,7 +122,7 @@ def least_squares(f: Callable[..., Any], x0: Any, args: Any = (), **options: Any
     """
     _refuse("least_squares", options, "jac")
     vector = Vector("least_squares", x0)
-    value, jacobian = _with_jacobian(vector, f, as_tuple(args))
+    value, jacobian = _with_jacobian(vector, f, as_tuple(args), flag("least_squares", "sparse", sparse))
     found = scipy("optimize").least_squares(value, vector.start, jac=jacobian, **options)
     found.x = vector.back(found.x)
     return found

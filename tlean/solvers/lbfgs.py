@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .. import functions as F
 from ..arguments import whole
 from ..autodiff import value_and_grad
@@ -29,7 +31,8 @@ def lbfgs(f: Callable[..., Any], x0: Any, *args: Any, tol: float | None = None, 
         f: `f(x, *args)` returns a number.
         x0: the first guess, a tree.
         args: trees of further arguments.
-        tol: the largest entry of the gradient at which x is the minimum; None is 1e-8, in float32 1e-4.
+        tol: the largest entry of the gradient at which x is the minimum, as a share of the value where that is above 1; None is 1e-8, in
+            float32 1e-4.
         max_steps: the most steps.
         history: the steps that make the curvature.
 
@@ -73,6 +76,7 @@ def _direction(g: Any, moves: Any, turns: Any, weights: Any, history: int) -> An
 def _search(both: Callable[[Any], Any], x: Any, value: Any, d: Any, slope: Any, length: Any) -> Any:
     # A length between one that is too short and one that is too long, by halving; doubled while nothing is too long.
     zero = 0.0 * slope
+    rounding = 8.0 * float(np.finfo(str(x.dtype)).eps)
 
     def missing(trial: Any) -> Any:
         return F.logical_and(F.logical_not(trial[6]), F.less(trial[7], TRIALS))
@@ -81,8 +85,11 @@ def _search(both: Callable[[Any], Any], x: Any, value: Any, d: Any, slope: Any, 
         a, short, long, _, _, _, _, k = trial
         point = x + a * d
         made, g = both(point)
-        descends = F.less_equal(made, value + (DESCENT * a) * slope)
-        flat = F.greater_equal(dot(g, d), SLOPE * slope)
+        # Near the minimum values differ by rounding alone: then the slopes say whether it went down (Hager & Zhang 2005).
+        end = dot(g, d)
+        level = F.logical_and(F.less_equal(made, value + rounding * F.abs(value)), F.less_equal(end, (2.0 * DESCENT - 1.0) * slope))
+        descends = F.logical_or(F.less_equal(made, value + (DESCENT * a) * slope), level)
+        flat = F.greater_equal(end, SLOPE * slope)
         long = F.where(descends, long, a)
         short = F.where(F.logical_and(descends, F.logical_not(flat)), a, short)
         following = F.where(F.isinf(long), 2.0 * a, 0.5 * (short + F.where(F.isinf(long), a, long)))
@@ -98,9 +105,12 @@ def _minimise(f: Callable[[Any], Any], x: Any, enough: float, most: int, history
     both = value_and_grad(f)
     n, dtype = int(x.shape[0]), str(x.dtype)
 
+    def flat_at(value: Any, g: Any) -> Any:
+        return F.less_equal(largest(g), enough * F.maximum(F.abs(value), 1.0))
+
     def go_on(carry: Any) -> Any:
-        g, k, moving = carry[2], carry[6], carry[7]
-        return F.logical_and(F.logical_and(F.greater(largest(g), enough), moving), F.less(k, most))
+        value, g, k, moving = carry[1], carry[2], carry[6], carry[7]
+        return F.logical_and(F.logical_and(F.logical_not(flat_at(value, g)), moving), F.less(k, most))
 
     def step(carry: Any) -> Any:
         x, value, g, moves, turns, weights, k, _ = carry
@@ -133,5 +143,5 @@ def _minimise(f: Callable[[Any], Any], x: Any, enough: float, most: int, history
     value, g = both(x)
     none = F.zeros((history, n), dtype=dtype)
     begin = (x, value, g, none, none, F.zeros((history,), dtype=dtype), 0, F.equal(F.sum(0.0 * g), 0.0))
-    x, _, g, _, _, _, steps, _ = while_loop(go_on, step, begin)
-    return x, (steps, F.less_equal(largest(g), enough))
+    x, value, g, _, _, _, steps, _ = while_loop(go_on, step, begin)
+    return x, (steps, flat_at(value, g))

@@ -1,4 +1,4 @@
-"""Sparse matrices as operands: `CSR`, products with vectors and matrices, linear systems, Jacobians; SciPy's matrices in and out.
+"""Sparse matrices as operands of programs: `CSR`, products with vectors and matrices, linear systems; SciPy's matrices in and out.
 
 The numbers of a matrix are an array with derivatives; where they are is fixed.
 """

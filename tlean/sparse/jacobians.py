@@ -20,8 +20,9 @@ from tlean.errors import DTypeError, OptionError
 from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 
-from .dependence import Dependence
 from .matrix import CSR
+from .pattern import Pattern
+from .reads import Reads
 
 
 def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
@@ -35,7 +36,7 @@ def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "com
         argnums: the number of the argument to differentiate by, an array.
         backend, seed: as for `value_and_grad`.
 
-    Returns: a program whose result is a `tl.sparse.CSR`.
+    Returns: a program whose result is a `CSR` matrix.
     Raises: OptionError, when called, for trees; DTypeError for arrays that hold no floating-point numbers.
     Source: Curtis, Powell & Reid 1974, "On the estimation of sparse Jacobian matrices".
 
@@ -67,7 +68,7 @@ def sparse_hessian(f: Callable[..., Any], argnums: int = 0, backend: str = "comp
     Args:
         f, argnums, backend, seed: as for `sparse_jacobian`, of the gradient of f.
 
-    Returns: a program whose result is a `tl.sparse.CSR`.
+    Returns: a program whose result is a `CSR` matrix.
 
     Example:
         >>> tl.sparse_hessian(lambda x: tl.sum(x[1:] * x[:-1] ** 2))(np.array([1.0, 2.0, 3.0])).todense().tolist()
@@ -95,11 +96,11 @@ def _matrix(name: str, graph: Graph, xs: list[GraphRef], y: Any) -> CSR:
     if len(xs) != 1 or not isinstance(y, GraphRef):
         raise OptionError(f"{name}: the argument must be one array, got a tree of {len(xs)}")
     (x,) = xs
-    rows, columns = Dependence(graph, x).of(y)
+    rows, columns = Reads(graph, x).of(y)
     m, n = y.spec.size, x.spec.size
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=m))]).astype(np.int64)
     data = _entries(graph, x, y, rows, columns)
-    return CSR(data, columns, indptr, (m, n))
+    return CSR.of(Pattern(columns, indptr, (m, n)), data)
 
 
 def _entries(graph: Graph, x: GraphRef, y: GraphRef, rows: np.ndarray, columns: np.ndarray) -> GraphRef:

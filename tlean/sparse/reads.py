@@ -30,7 +30,7 @@ _PRODUCTS = frozenset(("matmul", "bmm"))
 _MOST_PROBED = 4_096
 
 
-class Dependence:
+class Reads:
     """The numbers that each value of a graph depends on.
 
     Args:
@@ -202,7 +202,7 @@ class Dependence:
 
     def _in_parts(self, node: GraphNode, ins: Sequence[np.ndarray | None]) -> np.ndarray | None:
         parts = decomposition(node.record, self.graph._specs_of(node.inputs), node.options, self.graph.dtype)
-        inner = Dependence.__new__(Dependence)
+        inner = Reads.__new__(Reads)
         inner.graph, inner.columns, inner._ops = parts, self.columns, self._ops
         inner.bits, inner._known = {}, {}
         for i, v, b in zip(node.inputs, parts.inputs, ins, strict=True):
