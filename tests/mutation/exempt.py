@@ -166,7 +166,7 @@ EQUIVALENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         _keys(
-            "compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=2, line="address = kernel_address(record, works_in(graph, n"
+            "compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=4, line="address = kernel_address(record, works_in(graph, n"
         ),
         "only a view has no kernel, and it is no instruction",
     ),

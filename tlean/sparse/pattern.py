@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,9 @@ class Pattern:
             raise OptionError(f"CSR: indptr must go up from 0 to the number of entries, {self.indices.size}")
         if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < self.shape[1]):
             raise OptionError(f"CSR: columns must be from 0 to {self.shape[1] - 1}, got {self.indices.min()} to {self.indices.max()}")
+        self._rows: np.ndarray | None = None
+        self._order: np.ndarray | None = None
+        self._transposed: Pattern | None = None
         self._key = hashlib.sha256(self.indptr.tobytes() + self.indices.tobytes()).digest(), self.shape
 
     def __eq__(self, other: object) -> bool:
@@ -50,23 +52,31 @@ class Pattern:
         """How many entries there are."""
         return int(self.indices.size)
 
-    @cached_property
+    # Each computed when it is first needed. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
+
+    @property
     def rows(self) -> np.ndarray:
         """The row of each entry."""
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        rows.flags.writeable = False
-        return rows
+        if self._rows is None:
+            rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+            rows.flags.writeable = False
+            self._rows = rows
+        return self._rows
 
-    @cached_property
+    @property
     def order(self) -> np.ndarray:
         """The entries in the order of the transpose."""
-        order = np.lexsort((self.rows, self.indices))
-        order.flags.writeable = False
-        return order
+        if self._order is None:
+            order = np.lexsort((self.rows, self.indices))
+            order.flags.writeable = False
+            self._order = order
+        return self._order
 
-    @cached_property
+    @property
     def transposed(self) -> Pattern:
         """The pattern of the transpose."""
-        starts = np.zeros(self.shape[1] + 1, dtype=np.int64)
-        np.cumsum(np.bincount(self.indices, minlength=self.shape[1]), out=starts[1:])
-        return Pattern(self.rows[self.order], starts, (self.shape[1], self.shape[0]))
+        if self._transposed is None:
+            starts = np.zeros(self.shape[1] + 1, dtype=np.int64)
+            np.cumsum(np.bincount(self.indices, minlength=self.shape[1]), out=starts[1:])
+            self._transposed = Pattern(self.rows[self.order], starts, (self.shape[1], self.shape[0]))
+        return self._transposed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import dtype_option
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis
@@ -184,7 +185,7 @@ def fft_mul(ops: Any, a: Any, b: Any, conjugate: bool = False, *, name: str | No
         # The last axis is of two in either.
         shape = broadcast_shapes(("a", "b"), (tuple(a.shape), tuple(b.shape)))
     a, b = (x if tuple(x.shape) == shape else ops.broadcast_to(x, shape) for x in (a, b))
-    return ops.apply("_complex_mul", (a, b), {"conjugate": bool(conjugate)}, name)
+    return ops.apply("_complex_mul", (a, b), {"conjugate": truth("fft_mul: conjugate", conjugate)}, name)
 
 
 # Frequencies ----------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...errors import OptionError, ShapeError
 from ...shapes import Shape, normalize_axis, size
 from ..registry import defop, linear_jvp, multilinear_jvp, whole
@@ -80,7 +81,7 @@ class Fft:
             raise ShapeError("there must be an axis to transform")
         axis = normalize_axis(axis, len(s))
         need_length(s[axis])
-        return {"axis": axis, "inverse": bool(inverse), "norm": need_norm(norm)}
+        return {"axis": axis, "inverse": truth("inverse", inverse), "norm": need_norm(norm)}
 
     def shape(x, *, axis, inverse, norm):
         return x
@@ -129,7 +130,7 @@ class RealFft:
             raise ShapeError("there must be an axis to transform")
         axis = normalize_axis(axis, len(x))
         need_length(x[axis])
-        return {"axis": axis, "norm": need_norm(norm), "doubled": bool(doubled)}
+        return {"axis": axis, "norm": need_norm(norm), "doubled": truth("doubled", doubled)}
 
     def shape(x, *, axis, norm, doubled):
         return (*x[:axis], x[axis] // 2 + 1, *x[axis + 1 :], 2)
@@ -176,7 +177,7 @@ class InverseRealFft:
         axis = normalize_axis(axis, len(s))
         if s[axis] != n // 2 + 1:
             raise ShapeError(f"the axis must have the {n // 2 + 1} frequencies of {n} numbers, not {s[axis]}")
-        return {"n": n, "axis": axis, "norm": need_norm(norm), "doubled": bool(doubled)}
+        return {"n": n, "axis": axis, "norm": need_norm(norm), "doubled": truth("doubled", doubled)}
 
     def shape(x, *, n, axis, norm, doubled):
         return (*x[:axis], n, *x[axis + 1 : -1])
@@ -205,7 +206,7 @@ class ComplexMul:
     """The complex products a b, or a times the conjugate of b."""
 
     def options(a, b, *, conjugate=False):
-        return {"conjugate": bool(conjugate)}
+        return {"conjugate": truth("conjugate", conjugate)}
 
     def shape(a, b, *, conjugate):
         need_parts(a)
