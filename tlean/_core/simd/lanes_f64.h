@@ -215,18 +215,12 @@ TL_INLINE tl_pack tl_pack_erf(tl_pack x) {
             const tl_pack v = *(const tl_pack_at *)(x + i + k * TL_LANES_f64);                                                     \
             y[k] = TERM(v, i + k * TL_LANES_f64, TL_PACK_WHOLE);                                                                   \
         }                                                                                                                          \
-        _Pragma("GCC unroll 2") for (int k = 0; k < packs; k++) {                                                                  \
-            tl_pack_at *to = (tl_pack_at *)(out + i + k * TL_LANES_f64);                                                           \
-            if (accumulate) y[k] = *to + y[k];                                                                                     \
-            *to = y[k];                                                                                                            \
-        }                                                                                                                          \
+        _Pragma("GCC unroll 2") for (int k = 0; k < packs; k++) *(tl_pack_at *)(out + i + k * TL_LANES_f64) = y[k];                \
     }                                                                                                                              \
     for (; i < n; i += TL_LANES_f64) {                                                                                             \
         const int64_t count = n - i < TL_LANES_f64 ? n - i : TL_LANES_f64;                                                         \
         const tl_pack v = tl_pack_part(x + i, count);                                                                              \
-        tl_pack y = TERM(v, i, TL_PACK_PART);                                                                                      \
-        if (accumulate) y = tl_pack_part(out + i, count) + y;                                                                      \
-        tl_pack_put_part(out + i, y, count);                                                                                       \
+        tl_pack_put_part(out + i, TERM(v, i, TL_PACK_PART), count);                                                                \
     }
 
 #define TL_PACK_WHOLE(p) (*(const tl_pack_at *)(p))
@@ -249,8 +243,24 @@ TL_INLINE void tl_pack_put_part(double *p, tl_pack v, int64_t count) {
 #endif
 }
 
+/* What is added to `out` is made in room of this many elements: one loop serves both. */
+enum { TL_PACK_ROOM = 256 };
 #define TL_EACH_PACK(name, packs, how)                                                                                             \
-    static how void tl_each_##name(double *out, const double *x, int64_t n, int accumulate) { TL_PACK_LOOP(packs, TL_TERM_##name) }
+    static __attribute__((noinline)) how void tl_whole_##name(double *out, const double *x, int64_t n) {                           \
+        TL_PACK_LOOP(packs, TL_TERM_##name)                                                                                        \
+    }                                                                                                                              \
+    static void tl_each_##name(double *out, const double *x, int64_t n, int accumulate) {                                          \
+        double room[TL_PACK_ROOM];                                                                                                 \
+        if (!accumulate) {                                                                                                         \
+            tl_whole_##name(out, x, n);                                                                                            \
+            return;                                                                                                                \
+        }                                                                                                                          \
+        for (int64_t first = 0; first < n; first += TL_PACK_ROOM) {                                                                \
+            const int64_t count = n - first < TL_PACK_ROOM ? n - first : TL_PACK_ROOM;                                             \
+            tl_whole_##name(room, x + first, count);                                                                               \
+            TL_INDEPENDENT for (int64_t i = 0; i < count; i++) out[first + i] = out[first + i] + room[i];                          \
+        }                                                                                                                          \
+    }
 #define TL_TERM_exp(v, i, READ) tl_pack_exp(v)
 #define TL_TERM_sigmoid(v, i, READ) tl_pack_sigmoid(v)
 #define TL_TERM_tanh(v, i, READ) tl_pack_tanh(v)
@@ -265,7 +275,6 @@ TL_EACH_PACK(log, TL_PACKS, TL_SCHEDULED)
 #endif
 
 static void tl_exp_less(double *out, const double *x, double shift, int64_t n) {
-    const int accumulate = 0;
     const tl_pack less = TL_PACK_OF(shift);
 #define TL_TERM(v, i, READ) tl_pack_exp((v) - less)
     TL_PACK_LOOP(1, TL_TERM)
@@ -273,7 +282,6 @@ static void tl_exp_less(double *out, const double *x, double shift, int64_t n) {
 }
 
 static void tl_exp_less_each(double *out, const double *x, const double *shift, int64_t n) {
-    const int accumulate = 0;
 #define TL_TERM(v, i, READ) tl_pack_exp((v) - READ(shift + (i)))
     TL_PACK_LOOP(1, TL_TERM)
 #undef TL_TERM
