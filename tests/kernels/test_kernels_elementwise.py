@@ -165,6 +165,20 @@ def test_what_a_select_takes_keeps_its_bits(isa, dtype, name):
 
 
 @each_isa
+def test_whole_vectors_have_the_bits_of_formulas_that_call_the_function(isa):
+    # exp, sigmoid and log of float64 have separate loops (simd/lanes_f64.h); other formulas call the functions of one element.
+    x, ones = arguments("f64"), np.ones(arguments("f64").size)
+    exp, sigmoid, log = (call(isa, f"{name}:f64", [x]) for name in ("exp", "sigmoid", "log"))
+    with np.errstate(all="ignore"):
+        pairs = [(exp, call(isa, "_expm1_grad:f64", [ones, x])), (x * sigmoid, call(isa, "silu:f64", [x]))]
+    pairs.append((log[x >= 0], call(isa, "safe_log:f64", [x], [0.0])[x >= 0]))
+    for whole, one in pairs:
+        number = ~np.isnan(one)
+        assert np.array_equal(np.isnan(whole), ~number)
+        assert np.array_equal(whole[number].view(np.uint64), one[number].view(np.uint64))
+
+
+@each_isa
 @each_dtype
 def test_constant_and_accumulate(isa, dtype):
     x = np.arange(9, dtype=FLOATS[dtype])

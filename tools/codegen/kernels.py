@@ -17,6 +17,7 @@ _PREAMBLE = """\
 #ifndef TLEAN_ELEMENTWISE_KERNELS_H
 #define TLEAN_ELEMENTWISE_KERNELS_H
 #include "kernel.h"
+#include "simd/lanes_f64.h"
 #include "simd/vmath_special.h"
 
 /* Elements that one call of an inner function takes at most: the unit of work of a thread. */
@@ -92,6 +93,9 @@ _COPY = Formula("copy", ("x",), (), ex.Variable("x"), dict)
 # The vector forms of these do not take every argument; `tl_wide_sin` and so on do. Name -> the condition that leaves the loop.
 _RANGED = {"sin": LARGE_ANGLE, "cos": LARGE_ANGLE, **{name: f.narrow for name, f in VOCABULARY.items() if f.narrow}}
 
+# Functions that `simd/lanes_f64.h` has a loop of.
+_EACH = ("exp", "log", "sigmoid", "tanh", "erf")
+
 # From this cost on a function is large: a few hundred bytes for each time that it is written.
 _LARGE = 14
 
@@ -133,6 +137,9 @@ def inner(formula: Formula, dtype: str) -> str:
     pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     if _under_a_mask(formula):
         pointers.append(f"const {real} nothing = tl_nothing{TYPES[dtype][1]}(); (void)nothing;")
+    if dtype == "f64" and formula.inputs and formula.tree in [ex.Call(f, (ex.Variable(formula.inputs[0]),)) for f in _EACH]:
+        call = f"tl_each_{formula.tree.function}(out, {formula.inputs[0]}_at, n, accumulate);"
+        return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join([*pointers, call]), "}\n"])
     called = {t.function for t in ex.subtrees(formula.tree) if isinstance(t, ex.Call)}
     large = any(ex.FUNCTIONS[f][1] >= _LARGE for f in called & (VOCABULARY.keys() | {"power"}))
     lines = (_grouped_loop if large else _ranged_loops if called & _RANGED.keys() else _loops)(formula.tree, formula, dtype, "    ")

@@ -8,7 +8,7 @@ step is, because the steps of one row (maximum, sum, logarithm) wait for each ot
 """
 from libc.math cimport INFINITY
 
-from tlean._core.simd.rows cimport exp_shifted, real, row_max, row_sum
+from tlean._core.simd.rows cimport exp_lanes, exp_row, exp_shifted, real, row_max, row_sum
 
 cdef enum:
     LANES = 64          # rows side by side
@@ -49,11 +49,17 @@ cdef inline void lanes_exp_sum(
     double* total, const real* x, const real* shift, Py_ssize_t along, Py_ssize_t n, Py_ssize_t width
 ) noexcept nogil:
     cdef Py_ssize_t i, j
+    cdef real line[LANES]
     for j in range(width):
         total[j] = 0.0
     for i in range(n):
-        for j in range(width):
-            total[j] += <double>exp_shifted(x[i * along + j] - shift[j])
+        if real is float:
+            for j in range(width):
+                total[j] += <double>exp_shifted(x[i * along + j] - shift[j])
+        else:
+            exp_lanes(&line[0], x + i * along, shift, width)
+            for j in range(width):
+                total[j] += line[j]
 
 
 # Σ xᵢ yᵢ of each row.
@@ -80,11 +86,10 @@ cdef inline void lanes_sum(double* total, const real* x, Py_ssize_t along, Py_ss
 cdef inline double row_exp_sum(const real* x, real shift, Py_ssize_t n) noexcept nogil:
     cdef real piece[PIECE]
     cdef double total = 0.0
-    cdef Py_ssize_t start = 0, count, i
+    cdef Py_ssize_t start = 0, count
     while start < n:
         count = min(n - start, <Py_ssize_t>PIECE)
-        for i in range(count):
-            piece[i] = exp_shifted(x[start + i] - shift)
+        exp_row(&piece[0], x + start, shift, count)
         total += row_sum(<const real*>&piece[0], count)
         start += PIECE
     return total

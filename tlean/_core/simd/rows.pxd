@@ -21,6 +21,11 @@ cdef extern from "simd/exp_shifted.h" nogil:
     double tl_exp_shifted(double x)
 
 
+cdef extern from "simd/lanes_f64.h" nogil:
+    void tl_exp_less(double* out, const double* x, double shift, Py_ssize_t n)
+    void tl_exp_less_each(double* out, const double* x, const double* shift, Py_ssize_t n)
+
+
 cdef extern from "simd/streaming.h" nogil:
     bint tl_streams(int64_t nbytes)
     void tl_stream(void* dst, const void* src, int64_t n)
@@ -56,6 +61,26 @@ cdef inline real exp_shifted(real x) noexcept nogil:
         return tl_exp_shiftedf(x)
     else:
         return tl_exp_shifted(x)
+
+
+cdef inline void exp_row(real* y, const real* x, real shift, Py_ssize_t n) noexcept nogil:
+    """y = e^(x − shift) for a shift that is at least every x."""
+    cdef Py_ssize_t i
+    if real is float:
+        for i in range(n):
+            y[i] = tl_exp_shiftedf(x[i] - shift)
+    else:
+        tl_exp_less(y, x, shift, n)
+
+
+cdef inline void exp_lanes(real* y, const real* x, const real* shift, Py_ssize_t n) noexcept nogil:
+    """y = e^(x − shift), a shift for each x."""
+    cdef Py_ssize_t i
+    if real is float:
+        for i in range(n):
+            y[i] = tl_exp_shiftedf(x[i] - shift[i])
+    else:
+        tl_exp_less_each(y, x, shift, n)
 
 
 cdef inline real sigmoid_of(real x) noexcept nogil:

@@ -152,7 +152,8 @@ static inline ptrdiff_t tl_four_parts(ptrdiff_t *starts, const int64_t *restrict
 }
 
 /* out[rows[j]] += v[j], in order. Each sum waits for the one before in the same row, so ascending rows are added in four parts at once, or
-   summed row by row where each has many terms. `far`: the rows lie in memory, and are asked for before they are needed. */
+   summed row by row where each has many terms; the numbers of the rows that follow are fetched meanwhile. `far`: the rows lie in memory, and
+   are asked for before they are needed. */
 #define TL_ADD_ROWS(T, suffix)                                                                                                    \
     static inline void tl_add_runs_##suffix(T *out, const T *restrict v, const int64_t *restrict rows, ptrdiff_t j, ptrdiff_t stop) { \
         while (j < stop) {                                                                                                        \
@@ -173,6 +174,7 @@ static inline ptrdiff_t tl_four_parts(ptrdiff_t *starts, const int64_t *restrict
         const int64_t *r1 = rows + s[1], *r2 = rows + s[2], *r3 = rows + s[3];                                                    \
         const T *v1 = v + s[1], *v2 = v + s[2], *v3 = v + s[3];                                                                   \
         for (j = 0; j < shortest; j++) {                                                                                          \
+            __builtin_prefetch((const char *)(rows + count) + 32 * j);                                                            \
             out[rows[j]] += v[j];                                                                                                 \
             out[r1[j]] += v1[j];                                                                                                  \
             out[r2[j]] += v2[j];                                                                                                  \

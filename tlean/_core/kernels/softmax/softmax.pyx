@@ -12,7 +12,8 @@ from tlean._core.simd.lanes cimport (
     BATCH, FEW, LANES, SHORT, from_lanes, lanes_dot, lanes_exp_sum, lanes_max, lanes_sum, rows_exp_sum, rows_max, rows_together, to_lanes,
 )
 from tlean._core.simd.rows cimport (
-    Job, exp_of, exp_shifted, job_of, log_of, part_fn, real, row_dot, row_sum, run, tl_fetch, tl_stream, tl_stream_end, tl_streams,
+    Job, exp_lanes, exp_of, exp_row, exp_shifted, job_of, log_of, part_fn, real, row_dot, row_sum, run, tl_fetch, tl_stream, tl_stream_end,
+    tl_streams,
 )
 
 cdef enum Function:
@@ -93,8 +94,7 @@ cdef inline void softmax_rows(real* y, const real* x, Py_ssize_t n, Py_ssize_t c
     for r in range(count):
         if ahead:
             tl_fetch(x + (r + count) * n, n * sizeof(real))
-        for i in range(r * n, (r + 1) * n):
-            y[i] = exp_shifted(x[i] - top[r])
+        exp_row(y + r * n, x + r * n, top[r], n)
     for r in range(count):
         inverse[r] = <real>(1.0 / row_sum(<const real*>(y + r * n), n))
     for r in range(count):
@@ -125,8 +125,7 @@ cdef inline void softmax_lanes(real* y, const real* x, Py_ssize_t along, Py_ssiz
     cdef Py_ssize_t i, j
     lanes_max(&top[0], x, along, n, width)
     for i in range(n):
-        for j in range(width):
-            y[i * along + j] = exp_shifted(x[i * along + j] - top[j])
+        exp_lanes(y + i * along, x + i * along, <const real*>&top[0], width)
     lanes_sum(&total[0], <const real*>y, along, n, width)
     for j in range(width):
         inverse[j] = <real>(1.0 / total[j])
