@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = ("README.md", "docs/plain_functions.md", "docs/arrays.md", "docs/transforms.md", "docs/linalg.md")
+PAGES = ("README.md", "docs/plain_functions.md", "docs/arrays.md", "docs/transforms.md", "docs/linalg.md", "docs/loops.md")
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
