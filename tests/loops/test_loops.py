@@ -28,12 +28,16 @@ class Written:
     """The same calls without loops: each step of a scan is written out, and both branches of a choice are computed."""
 
     @staticmethod
-    def scan(f, init, xs=None, length=None, reverse=False):
+    def scan(f, init, xs=None, length=None, reverse=False, **how):
         carry, ys = init, {}
         count = len(xs) if xs is not None else length
         for i in reversed(range(count)) if reverse else range(count):
             carry, ys[i] = f(carry, None if xs is None else xs[i])
         return carry, tl.stack([ys[i] for i in range(count)])
+
+    @staticmethod
+    def checkpoint(f):
+        return f
 
     @staticmethod
     def cond(pred, yes, no, x):
@@ -50,7 +54,7 @@ def drawn(rng, depth):
     """A nest of that depth, as data: (what, parts)."""
     if depth == 0:
         return rng.choice(["sin", "tanh", "matmul", "scale", "square"]), ()
-    what = rng.choice(["scan", "back", "carry", "while", "cond", "grad", "jvp", "jit", "then"])
+    what = rng.choice(["scan", "back", "blocks", "carry", "while", "cond", "grad", "jvp", "jit", "then"])
     return what, tuple(drawn(rng, depth - 1 if k == 0 else rng.randrange(depth)) for k in range(2))
 
 
@@ -82,8 +86,14 @@ def program(lib, nest):
             0
         ]
 
+    def blocks(x):
+        # In blocks of two steps, of a body that is computed again.
+        carry, ys = lib.scan(lib.checkpoint(lambda c, z: (tl.tanh(f(c) * z), g(c) + x)), x, XS, checkpoint=2)
+        return carry + ys[1]
+
     return {
         "scan": scan,
+        "blocks": blocks,
         "back": back,
         "carry": carry,
         "while": loop,

@@ -47,10 +47,11 @@ def _moved(graph: Graph, loop: GraphNode, body: Graph, own: int) -> tuple[Graph,
     ins: Any = body.inputs
     varying = moving(body, body.nodes, ins[:own])
     nodes = [n for n in body.nodes if _may_move(body, n) and varying.isdisjoint(n.inputs)]
+    known = {*ins, *body.constants, None}
     made = {v for n in nodes for v in n.outputs}
     while nodes:
         # Of what is not moved nothing moves.
-        kept = [n for n in nodes if all(i is None or i in made or i in ins or i in body.constants for i in n.inputs)]
+        kept = [n for n in nodes if all(i in made or i in known for i in n.inputs)]
         if len(kept) == len(nodes):
             break
         nodes, made = kept, {v for n in kept for v in n.outputs}
