@@ -14,7 +14,7 @@
 #define TL_SUFFIX f32
 #define TL_INT int32_t
 #include "simd/vector_template.h"
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/fft/stages_template.h"
 #include "kernels/fft/plan_template.h"
 #undef TL_T
@@ -25,7 +25,7 @@
 #define TL_SUFFIX f64
 #define TL_INT int64_t
 #include "simd/vector_template.h"
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/fft/stages_template.h"
 #include "kernels/fft/plan_template.h"
 #undef TL_T

@@ -27,7 +27,7 @@
 #define TL_INT int32_t
 #define TL_ABS fabsf
 #define TL_SQRT sqrtf
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/one_template.h"
 #include "kernels/linalg/rows_template.h"
@@ -42,7 +42,7 @@
 #define TL_INT int64_t
 #define TL_ABS fabs
 #define TL_SQRT sqrt
-#include "simd/lines_template.h"
+#include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/one_template.h"
 #include "kernels/linalg/rows_template.h"
