@@ -56,6 +56,19 @@ def test_complex_arithmetic_is_that_of_numpy():
         float(a[0, 0, 0])
 
 
+def test_dtypes_are_those_of_other_ops():
+    for x, kind in (
+        ([1.0, 2j], "complex64"),
+        (np.arange(3), "complex64"),
+        (np.ones(3, "float32"), "complex64"),
+        (np.ones(3), "complex128"),
+    ):
+        y = F.fft(x)
+        assert y.dtype == kind
+        np.testing.assert_allclose(y.numpy(), np.fft.fft(x), rtol=1e-6)
+    assert F.rfft(np.arange(4)).dtype == "complex64" and F.fft(np.array([True, False])).real.tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("error", "call"),
     [

@@ -250,7 +250,7 @@ cdef class RefBase:
         return _bitwise(self, "not", self)
 
     def __matmul__(self, other):
-        return by_name(self, 4, other)
+        return self.ops.matmul(self, other) if isinstance(other, RefBase) else by_name(self, 4, other)
 
     def __rmatmul__(self, other):
         return self.ops.matmul(other, self)

@@ -110,6 +110,11 @@ def _by_numpy(what: str, call: Callable[..., Any], args: Any, options: dict[str,
         raise ShapeError(f"{what}: {error}") from None
 
 
+def _has_operators(x: Any) -> bool:
+    # Whether NumPy's arrays leave operators to the other side.
+    return getattr(type(x), "__array_ufunc__", x) is None and x is not None
+
+
 def operate(name: str, x: AnyTensor, *others: Any) -> Any:
     """An operator with an array at one side.
 
@@ -120,9 +125,7 @@ def operate(name: str, x: AnyTensor, *others: Any) -> Any:
 
     Returns: an array; NotImplemented beside a reference, whose own operator it is, and beside what leaves NumPy's arrays aside.
     """
-    if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") for y in others):
-        return NotImplemented
-    if any(getattr(type(y), "__array_ufunc__", 0) is None for y in others):
+    if any(isinstance(y, RefBase) or (hasattr(y, "device") and y.device != "cpu") or _has_operators(y) for y in others):
         return NotImplemented
     if name in _COMPARISONS:
         return _array(_by_numpy(name.strip("_"), getattr(np.ndarray, name), (x, *others), {}, None))

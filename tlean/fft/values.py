@@ -268,7 +268,7 @@ def as_complex(x: Any) -> ComplexArray:
     Args:
         x: the array.
 
-    Returns: a `ComplexArray`; of complex128 for complex128 and float64.
+    Returns: a `ComplexArray`: complex128 for complex128 and float64, else complex64.
     Raises: DTypeError for what is no array of numbers.
 
     Example:
@@ -278,11 +278,16 @@ def as_complex(x: Any) -> ComplexArray:
     if isinstance(x, ComplexArray):
         return x
     if not is_reference(x) and not isinstance(x, AnyTensor):
-        x = np.asarray(x)
+        listed, x = not hasattr(x, "dtype"), np.asarray(x)
+        if listed and x.dtype.kind in "fc":
+            # Python's numbers have no dtype.
+            x = x.astype("complex64" if x.dtype.kind == "c" else "float32")
         if x.dtype.kind == "c":
             kind = np.dtype("complex64" if x.dtype == np.complex64 else "complex128")
             values = np.ascontiguousarray(x, dtype=kind).reshape(x.shape)
             return ComplexArray(values[..., np.newaxis].view("float32" if kind == np.complex64 else "float64"))
         if x.dtype.kind not in "fiub":
             raise DTypeError(f"tl.fft: an array must be one of numbers, got dtype {x.dtype}")
+    # Integers become floats, as everywhere.
+    x = x if str(x.dtype) in _COMPLEX else f.div(x, 1)
     return from_parts(x, f.zeros_like(x))

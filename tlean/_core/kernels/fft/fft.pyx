@@ -162,46 +162,33 @@ cdef struct Line:
     char* dst
     char* matrix             # what the columns' transforms make
     bint inverse
+    bint by_rows
     double scale
     int64_t per_chunk
     int status
 
 
-cdef void columns_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+cdef void matrix_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
+    # Blocks of columns, or of rows afterwards.
     cdef Line* c = <Line*>context
     cdef int64_t width = TL_LANES_f32 if real is float else TL_LANES_f64
-    cdef int64_t rows = c.plan.rows, columns = c.plan.columns, block, first, lanes
-    cdef int64_t re = width if c.inverse else 0
-    cdef real* a = <real*>scratch(TL_SLOT_FFT_LANES, 4 * rows * width * sizeof(real))
-    cdef real* b = a + 2 * rows * width
+    cdef int64_t re = width if c.inverse else 0, block, first
+    cdef int64_t n = c.plan.columns if c.by_rows else c.plan.rows, across = c.plan.n // n
+    cdef real* a = <real*>scratch(TL_SLOT_FFT_LANES, 4 * n * width * sizeof(real))
+    cdef real* b = a + 2 * n * width
     cdef real* y
     if a == NULL:
         c.status = TL_NO_MEMORY
         return
-    for block in range(chunk * c.per_chunk, least((chunk + 1) * c.per_chunk, (columns + width - 1) // width)):
+    for block in range(chunk * c.per_chunk, least((chunk + 1) * c.per_chunk, (across + width - 1) // width)):
         first = block * width
-        lanes = least(width, columns - first)
-        tl_fft_load(a, <const real*>c.src + 2 * first, 2 * columns, lanes, rows, True)
-        y = <real*>tl_fft_stages(context, c.plan.of_columns, a, a, b, re, width - re, 1)
-        tl_fft_turn(c.plan, y, <real*>c.matrix, block, re, width - re)
-
-
-cdef void rows_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
-    cdef Line* c = <Line*>context
-    cdef int64_t width = TL_LANES_f32 if real is float else TL_LANES_f64
-    cdef int64_t rows = c.plan.rows, columns = c.plan.columns, block, first, lanes
-    cdef int64_t re = width if c.inverse else 0
-    cdef real* a = <real*>scratch(TL_SLOT_FFT_LANES, 4 * columns * width * sizeof(real))
-    cdef real* b = a + 2 * columns * width
-    cdef real* y
-    if a == NULL:
-        c.status = TL_NO_MEMORY
-        return
-    for block in range(chunk * c.per_chunk, least((chunk + 1) * c.per_chunk, (rows + width - 1) // width)):
-        first = block * width
-        lanes = least(width, rows - first)
-        y = <real*>tl_fft_stages(context, c.plan.of_rows, <real*>c.matrix + 2 * first * columns, a, b, re, width - re, c.scale)
-        tl_fft_store(y, <real*>c.dst + 2 * first, 2 * rows, lanes, columns, True)
+        if c.by_rows:
+            y = <real*>tl_fft_stages(context, c.plan.of_rows, <real*>c.matrix + 2 * first * n, a, b, re, width - re, c.scale)
+            tl_fft_store(y, <real*>c.dst + 2 * first, 2 * across, least(width, across - first), n, True)
+        else:
+            tl_fft_load(a, <const real*>c.src + 2 * first, 2 * across, least(width, across - first), n, True)
+            y = <real*>tl_fft_stages(context, c.plan.of_columns, a, a, b, re, width - re, 1)
+            tl_fft_turn(c.plan, y, <real*>c.matrix, block, re, width - re)
 
 
 cdef double nanoseconds(int64_t n) noexcept nogil:
@@ -213,18 +200,19 @@ cdef int matrix_line(const tl_fft_plan* plan, const real* src, real* dst, bint i
     # src and dst may be the same.
     cdef Line c
     cdef int64_t width = TL_LANES_f32 if real is float else TL_LANES_f64
-    cdef int64_t blocks = (plan.columns + width - 1) // width, groups = (plan.rows + width - 1) // width
+    cdef int64_t blocks = (plan.columns + width - 1) // width, groups = (plan.rows + width - 1) // width, count
+    cdef int step
     cdef double work = nanoseconds(plan.n) / 2
     c.plan, c.src, c.dst, c.inverse, c.scale, c.status = plan, <const char*>src, <char*>dst, inverse, scale, TL_OK
     c.matrix = <char*>scratch(TL_SLOT_FFT_MATRIX, groups * width * 2 * plan.columns * sizeof(real))
     if c.matrix == NULL:
         return TL_NO_MEMORY
-    c.per_chunk = most(1, <int64_t>(CHUNK_NANOSECONDS / (work / blocks)))
-    parallel_for(<chunk_fn>columns_chunk[real], &c, (blocks + c.per_chunk - 1) // c.per_chunk, work)
-    if c.status != TL_OK:
-        return c.status
-    c.per_chunk = most(1, <int64_t>(CHUNK_NANOSECONDS / (work / groups)))
-    parallel_for(<chunk_fn>rows_chunk[real], &c, (groups + c.per_chunk - 1) // c.per_chunk, work)
+    for step in range(2):
+        count = groups if step else blocks
+        c.by_rows, c.per_chunk = step, most(1, <int64_t>(CHUNK_NANOSECONDS / (work / count)))
+        parallel_for(<chunk_fn>matrix_chunk[real], &c, (count + c.per_chunk - 1) // c.per_chunk, work)
+        if c.status != TL_OK:
+            break
     return c.status
 
 

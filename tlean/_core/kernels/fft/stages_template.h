@@ -155,7 +155,7 @@ static TL_T *TL_X(tl_fft_stages)(const tl_fft_plan *plan, const TL_T *x, TL_T *a
     return (TL_T *)x;
 }
 
-/* y = x w for entries, each with its own factor, which all lanes share. y may be x. */
+/* y = x w: entry j of all lanes times w[j]. y may be x. */
 static void TL_X(tl_fft_times)(const TL_T *x, TL_T *y, const TL_T *w, int64_t n, int64_t re, int64_t im, TL_T scale) {
     for (int64_t j = 0; j < n; j++, x += PAIR, y += PAIR) {
         const TL_T c = w[2 * j] * scale, d = w[2 * j + 1] * scale;

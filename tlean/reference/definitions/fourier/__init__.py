@@ -47,7 +47,7 @@ def fft(x, *, axis, inverse=False, norm="backward"):
 
 
 def _counts(n, like):
-    # How many frequencies of −n/2 … n/2 each of 0 … n//2 counts for.
+    # How many frequencies of −n/2 … n/2 there are of each size 0 … n//2.
     counts = np.full(n // 2 + 1, 2).astype(like.dtype)
     counts[0] = 1
     if n % 2 == 0:
