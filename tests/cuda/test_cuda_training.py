@@ -263,7 +263,7 @@ SEQUENCES = random(2, 4, 3)
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_recurrent_layers(kind, backend):
-    """Their loops are written out on a device."""
+    """Their loops run on the device."""
     layer = getattr(nn, kind)(3, 4, layers=2, bidirectional=True).init(0)
     made = []
     for device in ("cpu", "cuda"):

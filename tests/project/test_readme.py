@@ -19,17 +19,17 @@ PAGES = (
     "docs/linalg.md",
     "docs/recurrent.md",
     "docs/custom_ops.md",
-    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "examples").glob("*.md")),
 )
+EXAMPLES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "examples").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
+BLOCKS = [(page, k, *found) for page in (*PAGES, *EXAMPLES) for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, dict[str, object]]:
     """What the programs of a page share: they are one session at the prompt."""
-    return {page: {} for page in PAGES}
+    return {page: {} for page in (*PAGES, *EXAMPLES)}
 
 
 @pytest.mark.parametrize(("page", "block", "program", "expected"), BLOCKS, ids=[f"{page}-{k}" for page, k, _, _ in BLOCKS])
