@@ -7,6 +7,7 @@ from typing import Any
 from .arrange import arrange
 from .cpu import CPU
 from .graph import Graph
+from .loops.joins import joined
 from .passes.expand import expand
 from .passes.fold import fold
 from .passes.merge import merged
@@ -21,5 +22,5 @@ def lower(graph: Graph, target: Target = CPU) -> Any:
         if node.record.loop is not None and target not in node.record.loop.code:
             # Bodies first: an instruction runs their plans.
             loop = node.record.loop
-            loop.code[target] = target.loop(loop, [lower(body, target) for body in loop.programs()])
+            loop.code[target] = target.loop(loop, [lower(joined(body), target) for body in loop.programs()])
     return target.plan(checked(arrange(ready, target), target))

@@ -1,6 +1,6 @@
-"""Parts of an array that a sweep puts into zeros and adds up: where they tile it, they are joined, and there is nothing to add.
+"""Parts of an array that are put into zeros and added up: where they tile it, they are joined, and there is nothing to add.
 
-The cotangents of slices are such parts. In a tape each is an op, so only bodies of loops are rewritten: eager and compiled run them alike.
+The cotangents of slices are such parts. On a tape each is an op, so only bodies of loops are rewritten: eager and compiled run them alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def joined(graph: Graph) -> Graph:
     """The same program with a `concat` in place of each sum of parts that tile their array along an axis."""
     makers = {v: n for n in graph.nodes for v in n.outputs}
     readers = Counter(i for n in graph.nodes for i in n.inputs)
-    readers.update(graph.outputs)
+    readers.update([*graph.outputs, *(after for _, _, after in graph.states)])
     inner = {i for n in graph.nodes if _sums(graph, n) for i in n.inputs if readers[i] == 1}
     changed = {}
     for node in graph.nodes:
@@ -27,9 +27,10 @@ def joined(graph: Graph) -> Graph:
                 changed[node.outputs[0]] = found
     if not changed:
         return graph
-    made = part(graph, graph.inputs, graph.outputs)  # type: ignore[arg-type]
-    made.nodes = [changed.get(n.outputs[0], n) for n in made.nodes]
-    return part(made, made.inputs, made.outputs)  # type: ignore[arg-type]
+    # What nothing reads any more is left out later, as everywhere.
+    made = part(graph, graph.inputs, graph.outputs, [changed.get(n.outputs[0], n) for n in graph.nodes])  # type: ignore[arg-type]
+    made.states = list(graph.states)
+    return made
 
 
 def _sums(graph: Graph, node: GraphNode) -> bool:

@@ -16,7 +16,6 @@ from tlean.ops import OpDef, Spec
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
 from .bodies import NO_TOTALS, Loop, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
-from .joins import joined
 from .products import gradient_terms
 
 #: How a carry goes on: a part of it is written, in its one buffer; it never changes; in two buffers that swap.
@@ -216,7 +215,7 @@ class Back:
         grown = part(body if again else g, ins, [*outs, *fresh])
         self.record = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep)
         self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
-        swept = joined(part(g, [*own, *moved, *fixed_kept], outputs, nodes))
+        swept = part(g, [*own, *moved, *fixed_kept], outputs, nodes)
         self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep)
 
     def applied(
