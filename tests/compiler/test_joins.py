@@ -8,7 +8,7 @@ import pytest
 import tlean as tl
 from tlean.compiler.derive import reverse
 from tlean.compiler.graph import Graph
-from tlean.compiler.loops.joins import joined
+from tlean.compiler.passes.joins import joined
 
 C = np.random.default_rng(0).normal(size=(4, 6))
 

@@ -7,9 +7,9 @@ from typing import Any
 from .arrange import arrange
 from .cpu import CPU
 from .graph import Graph
-from .loops.joins import joined
 from .passes.expand import expand
 from .passes.fold import fold
+from .passes.joins import joined
 from .passes.merge import merged
 from .plan_check import checked
 from .target import Target

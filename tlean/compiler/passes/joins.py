@@ -10,7 +10,7 @@ from collections import Counter
 from tlean.ops import get
 
 from ..graph import Graph, GraphNode
-from .bodies import part
+from ..loops.bodies import part
 
 
 def joined(graph: Graph) -> Graph:
