@@ -10,6 +10,7 @@ from .graph import Graph
 from .loops.hoist import hoisted
 from .passes.expand import expand
 from .passes.fold import fold
+from .passes.joins import joined
 from .passes.merge import merged
 from .plan_check import checked
 from .target import Target
@@ -22,5 +23,5 @@ def lower(graph: Graph, target: Target = CPU) -> Any:
         if node.record.loop is not None and target not in node.record.loop.code:
             # Bodies first: an instruction runs their plans.
             loop = node.record.loop
-            loop.code[target] = target.loop(loop, [lower(body, target) for body in loop.programs()])
+            loop.code[target] = target.loop(loop, [lower(joined(body), target) for body in loop.programs()])
     return target.plan(checked(arrange(ready, target), target))
