@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from rows.compiled import all_rows
 from rows.libraries import BUILDERS
 from worker import calls_for, digest, seconds_per_call
@@ -152,9 +153,11 @@ class _Worker:
 # tlean alone -------------------------------------------------------------------------------------------------------------------------
 
 
-def compile_seconds(nodes: int) -> list[float]:
-    """Processor time to trace and plan a program of so many nodes, a few times."""
+def compile_seconds(nodes: int, gradient: bool) -> list[float]:
+    """Processor time to trace and plan a program of so many nodes, a few times; that of its gradient too where that is asked for."""
     import tlean as tl
+
+    weights, start = np.full((8, 8), 0.1, np.float32), np.ones(8, np.float32)
 
     def program(ops: Any, w: Any, x: Any) -> Any:
         h = x
@@ -166,8 +169,11 @@ def compile_seconds(nodes: int) -> list[float]:
     seconds = []
     for _ in range(3):
         begun = time.process_time()
-        compiled = tl.compile_scalar(program, [(8, 8), (8,)])
-        assert len(compiled.plan) > 0
+        if gradient:
+            # A function that no call has seen: nothing of it is known.
+            tl.value_and_grad(lambda ops, w, x: program(ops, w, x), argnums=(0, 1))(weights, start)
+        else:
+            assert len(tl.compile_scalar(program, [(8, 8), (8,)]).plan) > 0
         seconds.append(time.process_time() - begun)
     return seconds
 
