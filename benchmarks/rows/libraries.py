@@ -160,7 +160,7 @@ def build_jax(row: CompiledRow) -> Timed:
 
     assert row.jax is not None
     arrays, program = row.drawn(), row.jax
-    jax.config.update("jax_enable_x64", any(a.dtype == np.float64 for a in arrays))
+    jax.config.update("jax_enable_x64", any(a.dtype in (np.float64, np.complex128) for a in arrays))
     if row.kind == "call":
         return program(arrays)
     tensors = [jnp.asarray(a) for a in arrays]
