@@ -65,7 +65,7 @@ def measure(row: CompiledRow, sides: dict[str, Any], budget: float) -> dict[str,
             result["failed"][name] = str(error)
     samples: dict[str, list[float]] = {name: [] for name in running}
     spent, turn, most = 0.0, 0, MIN_TURNS
-    while running and (spent < budget or turn < most):
+    while running and ((spent < budget and row.kind != "rate") or turn < most):
         names = list(running)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             samples[name].append(chosen[name].ask(time=running[name]))

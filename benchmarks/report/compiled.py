@@ -35,7 +35,7 @@ def bound_text(bound: Bound) -> str:
         return f"{bound.most / 2**20:.0f} MiB above inputs and results"
     if bound.of == "alone":
         return time_text(bound.most)
-    return f"{bound.most:g} of {'the best' if bound.of == 'best' else COLUMNS[bound.of]}"
+    return f"{bound.most:.2g} of {'the best' if bound.of == 'best' else COLUMNS[bound.of]}"
 
 
 def value(result: dict[str, Any], bound: Bound) -> float | None:
