@@ -68,7 +68,7 @@ $(JAX):
 	@for python in $(JAX_PYTHON); do \
 	    if $$python -c "import sys; sys.exit(sys.version_info < (3, 12))" >/dev/null 2>&1; then \
 	        echo "installing JAX into .venv-jax"; \
-	        $$python -m venv .venv-jax && .venv-jax/bin/python -m pip install --disable-pip-version-check --quiet "jax>=0.12" numpy scipy \
+	        $$python -m venv .venv-jax && .venv-jax/bin/python -m pip install --disable-pip-version-check --quiet "jax>=0.12" numpy scipy blackjax numpyro \
 	            && touch $(JAX); exit; \
 	    fi; \
 	done; echo "JAX 0.12 needs Python 3.12 or later, and none was found: going on without JAX (name one: make $(MAKECMDGOALS) JAX_PYTHON=FILE)"

@@ -65,7 +65,7 @@ def measure(row: CompiledRow, sides: dict[str, Any], budget: float) -> dict[str,
             result["failed"][name] = str(error)
     samples: dict[str, list[float]] = {name: [] for name in running}
     spent, turn, most = 0.0, 0, MIN_TURNS
-    while running and (spent < budget or turn < most):
+    while running and ((spent < budget and row.kind != "rate") or turn < most):
         names = list(running)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             samples[name].append(chosen[name].ask(time=running[name]))
@@ -187,7 +187,8 @@ def main() -> None:
         new = [r | {"threads": threads, "date": report["environment"]["date"]} for r in found]
         again = {(r["row"], threads) for r in new}
         report["results"] = [r for r in report["results"] if (r["row"], r["threads"]) not in again] + new
-    print(report["alone"])
+    if any(row.family == "networks" for row in rows):
+        print(report["alone"])
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1))

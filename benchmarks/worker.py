@@ -127,6 +127,8 @@ def digest(result: Any) -> list[float]:
     for a in arrays:
         # A PyTorch view of a leaf has to be detached before NumPy may see it.
         flat = np.asarray(a.detach() if hasattr(a, "detach") else a).reshape(-1)
+        if flat.dtype.kind == "c":
+            flat = np.stack([flat.real, flat.imag], axis=1).reshape(-1)
         out += flat[:: max(1, flat.size // SAMPLED)][:SAMPLED].astype(np.float64).tolist()
     return out
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from rows.compiled import all_rows
 from rows.libraries import BUILDERS
 from worker import calls_for, digest, seconds_per_call
@@ -109,6 +110,7 @@ class _Worker:
     def __init__(self, name: str) -> None:
         self.name, self.rows = name, {row.name: row for row in all_rows()}
         self.timed: dict[str, Callable[[], Any]] = {}
+        self.rate = False
 
     def answer(self, request: dict[str, Any]) -> Any:
         """The value that was asked for."""
@@ -117,7 +119,9 @@ class _Worker:
             if which == self.name:
                 self.timed.clear()
                 gc.collect()
-            timed = self.timed[which] = BUILDERS[which](self.rows[request["build"]])
+            row = self.rows[request["build"]]
+            timed, self.rate = BUILDERS[which](row), row.kind == "rate"
+            self.timed[which] = timed
             result = timed()
             return digest(list(result) if isinstance(result, tuple | list) else result)
         if "first" in request:
@@ -131,6 +135,8 @@ class _Worker:
             return version(PACKAGES[self.name])
         if "extra" in request:
             return {"compile": compile_seconds, "memory": peak_bytes, "call": self.call_bytes}[request["extra"]](*request["arguments"])
+        if self.rate:
+            return 1 if "calibrate" in request else self.timed[which]()
         if "calibrate" in request:
             return calls_for(self.timed[which], SAMPLE_SECONDS)
         return seconds_per_call(self.timed[which], request["time"])
@@ -152,9 +158,11 @@ class _Worker:
 # tlean alone -------------------------------------------------------------------------------------------------------------------------
 
 
-def compile_seconds(nodes: int) -> list[float]:
-    """Processor time to trace and plan a program of so many nodes, a few times."""
+def compile_seconds(nodes: int, gradient: bool) -> list[float]:
+    """Processor time to trace and plan a program of so many nodes, a few times; that of its gradient too where that is asked for."""
     import tlean as tl
+
+    weights, start = np.full((8, 8), 0.1, np.float32), np.ones(8, np.float32)
 
     def program(ops: Any, w: Any, x: Any) -> Any:
         h = x
@@ -166,8 +174,11 @@ def compile_seconds(nodes: int) -> list[float]:
     seconds = []
     for _ in range(3):
         begun = time.process_time()
-        compiled = tl.compile_scalar(program, [(8, 8), (8,)])
-        assert len(compiled.plan) > 0
+        if gradient:
+            # A function that no call has seen: nothing of it is known.
+            tl.value_and_grad(lambda ops, w, x: program(ops, w, x), argnums=(0, 1))(weights, start)
+        else:
+            assert len(tl.compile_scalar(program, [(8, 8), (8,)]).plan) > 0
         seconds.append(time.process_time() - begun)
     return seconds
 

@@ -35,7 +35,7 @@ def bound_text(bound: Bound) -> str:
         return f"{bound.most / 2**20:.0f} MiB above inputs and results"
     if bound.of == "alone":
         return time_text(bound.most)
-    return f"{bound.most:g} of {'the best' if bound.of == 'best' else COLUMNS[bound.of]}"
+    return f"{bound.most:.2g} of {'the best' if bound.of == 'best' else COLUMNS[bound.of]}"
 
 
 def value(result: dict[str, Any], bound: Bound) -> float | None:
@@ -131,10 +131,12 @@ def missed(results: list[dict[str, Any]], rows: dict[str, CompiledRow]) -> list[
 
 def alone(side: Any) -> list[str]:
     """What is measured of tlean alone: compile times, and the memory of a step."""
-    small, large = (statistics.median(side.ask(extra="compile", arguments=[n])) for n in (1000, 10000))
+    small, large = (statistics.median(side.ask(extra="compile", arguments=[n, False])) for n in (1000, 10000))
+    once, more = (statistics.median(side.ask(extra="compile", arguments=[n, True])) for n in (1000, 4000))
     eager, compiled = (side.ask(extra="memory", arguments=["cnn_step_N128", b]) for b in ("eager", "compiled"))
     return [
-        f"Compiling: {small * 1e3:.0f} ms for 1,000 nodes, {large * 1e3:.0f} ms for 10,000 ({large / small:.1f} times).",
+        f"Compiling: {small * 1e3:.0f} ms for 1,000 nodes, {large * 1e3:.0f} ms for 10,000 ({large / small:.1f} times); with the gradient"
+        f" {once * 1e3:.0f} ms for 1,000, {more * 1e3:.0f} ms for 4,000 ({more / once:.1f} times).",
         "",
         f"Memory of a CNN step at batch 128: eager {eager / 1e6:.1f} MB, compiled {compiled / 1e6:.1f} MB ({compiled / eager:.2f}).",
     ]

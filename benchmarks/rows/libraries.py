@@ -14,8 +14,8 @@ Timed = Callable[[], Any]
 Program = Callable[..., Any]
 
 #: What is done with a program: it is run; run with the gradient of its first `params` arguments; `step` is one of training (SGD); `call`: a
-#: row's programs get the arrays and return the function to time.
-KINDS = ("forward", "grad", "step", "hvp", "hessian", "call")
+#: row's programs get the arrays and return the function to time; `rate`: or one that times itself and returns the seconds of a unit.
+KINDS = ("forward", "grad", "step", "hvp", "hessian", "call", "rate")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def build_ours(row: CompiledRow) -> Timed:
     import tlean as tl
 
     arrays = row.drawn()
-    if row.kind == "call":
+    if row.kind in ("call", "rate"):
         return row.ours(arrays)
     if row.kind == "step":
         specs = [tl.Spec(a.shape, "int64") if a.dtype.kind == "i" else a.shape for a in arrays[row.params :]]
@@ -113,7 +113,7 @@ def build_torch(row: CompiledRow, inductor: bool) -> Timed:
 
     assert row.torch is not None
     written = row.torch
-    if row.kind == "call":
+    if row.kind in ("call", "rate"):
         return written(row.drawn())
     tensors = [torch.from_numpy(a) for a in row.drawn()]
     params, inputs = tensors[: row.params], tensors[row.params :]
@@ -160,8 +160,8 @@ def build_jax(row: CompiledRow) -> Timed:
 
     assert row.jax is not None
     arrays, program = row.drawn(), row.jax
-    jax.config.update("jax_enable_x64", any(a.dtype == np.float64 for a in arrays))
-    if row.kind == "call":
+    jax.config.update("jax_enable_x64", any(a.dtype in (np.float64, np.complex128) for a in arrays))
+    if row.kind in ("call", "rate"):
         return program(arrays)
     tensors = [jnp.asarray(a) for a in arrays]
     params, inputs = tensors[: row.params], tensors[row.params :]
