@@ -9,11 +9,12 @@ typedef long double ld;
 typedef __float128 quad;
 
 static const ld ROOT_HALF = 0.707106781186547524400844362104849039L, TWO_OVER_ROOT_PI = 1.12837916709551257389615890312154517L;
+static const ld ROOT_HALF_REST = (ld)(0.707106781186547524400844362104849039Q - 0.707106781186547524400844362104849039L);
 static const ld ROOT_TWO_PI = 2.50662827463100050241576528481104525L;
 
 /* The lower tail of the normal distribution; the rounding of x/√2 is made good to first order. */
 static ld lower_tail(ld x) {
-    const ld a = -x * ROOT_HALF, low = fmal(-x, ROOT_HALF, -a) - x * (ld)(0.707106781186547524400844362104849039Q - ROOT_HALF);
+    const ld a = -x * ROOT_HALF, low = fmal(-x, ROOT_HALF, -a) - x * ROOT_HALF_REST;
     return (erfcl(a) - TWO_OVER_ROOT_PI * expl(-a * a) * low) / 2;
 }
 
@@ -38,6 +39,11 @@ static ld erf_inverse(ld x, ld y) {
 }
 
 static ld quantile(ld p, ld y) {
+    if (fabsl(p - 0.5L) < 0.25L) {
+        /* Near ½ from the middle. */
+        const ld a = y * ROOT_HALF, low = fmal(y, ROOT_HALF, -a) + y * ROOT_HALF_REST;
+        return y - ((erfl(a) + TWO_OVER_ROOT_PI * expl(-a * a) * low) / 2 - (p - 0.5L)) / (expl(-y * y / 2) / ROOT_TWO_PI);
+    }
     if (p > 0.5L) return -quantile(1 - p, -y);
     return y - (lower_tail(y) - p) / (expl(-y * y / 2) / ROOT_TWO_PI);
 }
