@@ -109,6 +109,12 @@ def _any_norm(x: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, d
     return _vector_norm(x, ord, dim, keepdim, dtype)
 
 
+def _norm_at_zero(x: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    if ord == "nuc" or (ord in (2, -2) and (dim is None or not isinstance(dim, int)) and rank(x) > 1):
+        raise Skip("singular values that are all 0: which derivative there is, is a choice")
+    return _any_norm(x, ord, dim, keepdim, dtype)
+
+
 def _quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
     if isinstance(q, tl.Ref):
         raise Skip("a quantile whose place is an array of the program")
@@ -291,7 +297,7 @@ ADAPTERS = {
     "isin": _isin,
     "kthvalue": _kth,
     "linalg.norm": _any_norm,
-    "linalg.norm.subgradients_at_zero": _any_norm,
+    "linalg.norm.subgradients_at_zero": _norm_at_zero,
     "linalg.vector_norm": _vector_norm,
     "max.reduction_no_dim": lambda x: tl.max(x),
     "max.reduction_with_dim": _extreme(tl.max, tl.argmax),

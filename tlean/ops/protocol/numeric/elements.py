@@ -17,8 +17,8 @@ class NumericOps(Protocol):
 
         Args:
             x: `s`.
-            nan: what stands for NaN.
-            posinf, neginf: what stands for ∞ and −∞; None means the largest finite number of x's dtype, and the least.
+            nan: what replaces NaN.
+            posinf, neginf: what replaces ∞ and −∞; None means the largest finite number of x's dtype, and the least.
 
         Returns: `s`, of x's dtype.
         Derivative: g where x is finite, 0 elsewhere.
