@@ -33,7 +33,7 @@ what differs everywhere: values do not change, an element is an array, and integ
         ("np.ravel(x)", "tl.flatten(x)", ""),
         ("np.clip(x, lo, hi)", "tl.clamp(x, lo, hi)", "NaN stays NaN; bounds that are arrays: `tl.minimum(tl.maximum(x, lo), hi)`."),
         ("np.linalg.norm(x)", "tl.norm(x)", "Of vectors along axes; the gradient where it is 0 is 0."),
-        ("np.dot(a, b)", "tl.matmul(a, b)", "Of up to two axes; products of integers are computed in floats."),
+        ("np.dot(a, b)", "tl.matmul(a, b)", "Of up to two axes."),
         ("np.inner(a, b)", "tl.tensordot(a, b, (-1, -1))", ""),
         ("np.invert(x)", "tl.bitwise_not(x)", ""),
         ("np.fix(x)", "tl.trunc(x)", ""),

@@ -31,13 +31,14 @@ def power(a, b):
 PAIRS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "floor_divide": np.floor_divide,
     "power": power,
-    "remainder": np.remainder, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
+    "remainder": np.remainder, "fmod": np.fmod, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
     "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "greater": np.greater,
     "greater_equal": np.greater_equal, "equal": np.equal, "less": np.less, "less_equal": np.less_equal, "not_equal": np.not_equal,
 }  # fmt: skip
 SINGLE = {"neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "bitwise_not": np.invert}
+SINGLE |= dict.fromkeys(("floor", "ceil", "trunc", "round"), np.copy)
 #: Those that NumPy computes in int8 for Booleans, and this library in int64.
-WIDENED = ("square", "power", "floor_divide", "remainder", "bitwise_left_shift", "bitwise_right_shift")
+WIDENED = ("square", "power", "floor_divide", "remainder", "fmod", "bitwise_left_shift", "bitwise_right_shift")
 CORNERS = (0, 1, -1, 2, -2, 3, 31, 32, 63, 64, -64, 2**31 - 1, -(2**31), 2**53 + 1, 2**53, -(2**53) - 1, 2**63 - 1, -(2**63))
 
 
@@ -300,6 +301,7 @@ def test_threads_agree(dtype):
     n = tl.get_num_threads()
     x, row = drawn((300, 401), dtype, 1), drawn((401,), dtype, 2)
     calls = [lambda ops, a, b: a * b, lambda ops, a, b: ops.reduce_sum(a, 0), lambda ops, a, b: ops.reduce_max(a, 1)]
+    calls += [lambda ops, a, b: ops.matmul(a, a, transpose_b=True)]
     calls += [lambda ops, a, b: ops.cumsum(a, 0), lambda ops, a, b: ops.where(ops.greater(a, b), a, b)]
     found = []
     try:
@@ -309,6 +311,37 @@ def test_threads_agree(dtype):
     finally:
         tl.set_num_threads(n)
     assert found[: len(calls)] == found[len(calls) :]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@cases(40)
+@given(seed=st.integers(0, 2**32 - 2))
+def test_products_of_matrices(dtype, seed):
+    """As NumPy's, modulo 2 to the power of the bits; of Booleans whether any pair is true."""
+    rng = np.random.default_rng(seed)
+    m, n, k = (int(d) for d in rng.integers(0, 6, 3))
+    lead = [int(d) for d in rng.integers(1, 4, rng.integers(0, 3))]
+    own, other = (tuple(1 if rng.random() < 0.3 else d for d in lead[rng.integers(0, len(lead) + 1) :]) for _ in range(2))
+    turn_a, turn_b = bool(rng.integers(2)), bool(rng.integers(2))
+    a = drawn((*own, *((k, m) if turn_a else (m, k))), dtype, seed)
+    b = drawn((*other, *((n, k) if turn_b else (k, n))), DTYPES[rng.integers(3)], seed + 1)
+    left, right = np.swapaxes(a, -1, -2) if turn_a else a, np.swapaxes(b, -1, -2) if turn_b else b
+    ours = everywhere(lambda ops, x, y: ops.matmul(x, y, transpose_a=turn_a, transpose_b=turn_b), [a, b])
+    assert bits(ours) == bits(np.matmul(left, right))
+    vectors = [lambda o, x, y: o.matmul(x, y), lambda o, x, y: o.tensordot(x, y, 1), lambda o, x, y: o.einsum("i,i->", x, y)]
+    v, w = drawn((k,), dtype, seed), drawn((k,), dtype, seed + 2)
+    for call in vectors:
+        assert bits(everywhere(call, [v, w])) == bits(np.matmul(v, w))
+
+
+def test_products_of_many_rows():
+    """Several chunks, threads and rows of a batch, and integers that no float64 holds."""
+    a, b = drawn((3, 130, 70), "int64", 1), drawn((70, 50), "int64", 2)
+    assert bits(everywhere(lambda ops, x, y: ops.matmul(x, y), [a, b])) == bits(a @ b)
+    assert tl.matmul(a, b).dtype == "int64"
+    assert (a[0, :, :4] @ tl.AnyTensor(b[:4])).tolist() == (a[0, :, :4] @ b[:4]).tolist()
+    lanes = tl.vmap(lambda x: tl.matmul(x, b))(a)
+    assert np.asarray(lanes).tolist() == (a @ b).tolist()
 
 
 def test_captured_integers_are_read_at_each_call():

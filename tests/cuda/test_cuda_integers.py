@@ -83,6 +83,13 @@ def test_reductions(dtype):
     same_everywhere(lambda ops, v: ops.reduce_sum(v, 0), [np.zeros((0, 3), dtype)])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products(dtype):
+    for a, b, turns in (((5, 7), (7, 3), (0, 0)), ((7, 5), (3, 7), (1, 1)), ((2, 1, 4, 6), (3, 6, 2), (0, 0)), ((2, 3), (0, 3), (0, 1))):
+        arrays = [drawn(a, dtype, 1), drawn(b, "int32", 2) if dtype != "bool" else drawn(b, dtype, 2)]
+        same_everywhere(lambda ops, x, y, turns=turns: ops.matmul(x, y, *map(bool, turns)), arrays)
+
+
 def test_a_compiled_program_that_mixes_integers_and_floats():
     def program(ops, x, n):
         k = n * n + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import subprocess
 import sys
@@ -233,6 +234,26 @@ COMPOSITE_CALLS = {
     "multilabel_margin_loss": ([[1.0, 2.0, 0.5]], [[1, -1, 0]]),
     "ctc_loss": ([[[-1.0, -2.0]], [[-0.5, -1.0]]], [[1]], [2], [1]),
     "embedding_bag": ([[1.0, 2.0], [3.0, 4.0]], [1, 0, 1], [0, 1]),
+    **{f: ([1.0, -2.0, 0.25],) for f in ("sinc", "frac", "deg2rad", "rad2deg", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink")},
+    **{f"nan{f}": ([1.0, math.nan, 3.0],) for f in ("_to_num", "sum", "prod", "max", "min", "mean", "var", "std", "median")},
+    **{f: ([1.0, 2.0], [3.0, 1.0]) for f in ("fmax", "fmin", "heaviside", "trapezoid", "cumulative_trapezoid", "polyval")},
+    **{f: ([1.0, 2.0], [3.0, 1.0]) for f in ("convolve", "correlate", "cartesian_prod", "ediff1d")},
+    **{f: ([1.0, 2.0], [3.0, 1.0], [0.5, 2.0]) for f in ("addcmul", "addcdiv", "addr")},
+    "lp_pool": ([[3.0, 4.0, 1.0]], 3.0, (2,)),
+    "lerp": ([1.0, 2.0], [3.0, 1.0], 0.25),
+    "threshold": ([1.0, 2.0], 1.5, 0.0),
+    "nanquantile": ([1.0, math.nan, 3.0], 0.25),
+    **{f: ([[1.0, 0.0, 2.0]],) for f in ("count_nonzero", "cov", "corrcoef", "pdist", "normalize", "rot90", "unwrap", "vander")},
+    **{f: ([[1.0, 0.0, 2.0]],) for f in ("histogram", "block_diag", "diag_embed", "linalg_matrix_rank")},
+    "cummin": ([2.0, 1.0, 3.0], 0),
+    "kthvalue": ([2.0, 1.0, 3.0], 2),
+    "interp": ([1.5], [1.0, 2.0], [3.0, 5.0]),
+    "bincount": ([0, 2, 2], 3),
+    "addmm": ([[1.0]], [[1.0, 2.0]], [[3.0], [4.0]]),
+    "addmv": ([1.0], [[1.0, 2.0]], [3.0, 4.0]),
+    **{f: ([[1.0]], [[[1.0, 2.0]]], [[[3.0], [4.0]]]) for f in ("baddbmm", "addbmm")},
+    "cdist": ([[1.0, 2.0]], [[3.0, 1.0]]),
+    "linalg_multi_dot": ([[[1.0, 2.0], [0.0, 3.0]], [[4.0, 5.0], [0.0, 6.0]]],),
 }
 
 

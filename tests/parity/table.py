@@ -11,7 +11,7 @@ from types import ModuleType
 
 import torch
 
-from .adapters import MODULES
+from .adapters import ADAPTERS, MODULES
 from .adapters.names import NAMES
 from .exceptions import BOUNDS, FLOATS
 from .job import Outcome
@@ -73,6 +73,7 @@ def spellings() -> dict[str, str]:
 
 def _notes(o: Outcome) -> str:
     notes = [*o.skipped, *([FLOATS[o.name]] if o.name in FLOATS else []), *([BOUNDS[o.name][1]] if o.name in BOUNDS else [])]
+    notes += [note] if (note := getattr(ADAPTERS.get(o.name), "note", "")) else []
     return "; ".join(sorted(set(notes)))
 
 

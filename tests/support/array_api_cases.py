@@ -33,6 +33,14 @@ class Data:
         self.shape, self.three = (n, m), wrap(rng.normal(size=(n, 3)))
 
 
+def _definite(xp: Any, d: Data) -> Any:
+    return xp.matmul(d.d, xp.matrix_transpose(d.d)) + xp.eye(d.shape[0], dtype=xp.float64)
+
+
+def _listed(result: Any) -> Any:
+    return result if isinstance(result, tuple) else [result]
+
+
 def case(name: str, call: Callable[[Any, Data], Any], numpy: Callable[[Any, Data], Any] | None = None) -> None:
     """Add a case."""
     CASES.append((name, call, numpy))
@@ -336,7 +344,9 @@ def _product_cases() -> None:
     case(
         "linalg.matrix_norm",
         lambda xp, d: [
-            xp.linalg.matrix_norm(d.dcube, ord=o, keepdims=k) for o in ("fro", 1, -1, float("inf"), -float("inf")) for k in (False, True)
+            xp.linalg.matrix_norm(d.dcube, ord=o, keepdims=k)
+            for o in ("fro", "nuc", 2, -2, 1, -1, float("inf"), -float("inf"))
+            for k in (False, True)
         ],
     )
     case(
@@ -347,6 +357,23 @@ def _product_cases() -> None:
             xp.linalg.vector_norm(d.f, axis=1, keepdims=True, ord=float("inf")),
         ],
     )
+    for name in ("det", "inv", "slogdet", "eigvalsh", "svdvals", "pinv", "matrix_rank", "cholesky"):
+        case(f"linalg.{name}", lambda xp, d, f=name: list(_listed(getattr(xp.linalg, f)(_definite(xp, d)))))
+    case("linalg.cholesky", lambda xp, d: xp.linalg.cholesky(_definite(xp, d), upper=True))
+    case("linalg.matrix_rank", lambda xp, d: [xp.linalg.matrix_rank(d.dcube), xp.linalg.matrix_rank(d.dcube, rtol=0.5)])
+    case("linalg.pinv", lambda xp, d: [xp.linalg.pinv(d.d), xp.linalg.pinv(d.dcube, rtol=0.25)])
+    case("linalg.solve", lambda xp, d: [xp.linalg.solve(_definite(xp, d), d.d), xp.linalg.solve(_definite(xp, d), d.d[:, 0])])
+    case("linalg.matrix_power", lambda xp, d: xp.linalg.matrix_power(_definite(xp, d), -2))
+
+    def parts(xp: Any, d: Data) -> list[Any]:
+        # What is the same whatever the signs of vectors are.
+        w, v = xp.linalg.eigh(_definite(xp, d))
+        u, s, vh = xp.linalg.svd(d.dcube, full_matrices=False)
+        q, r = xp.linalg.qr(d.dcube, mode="reduced")
+        return [w, xp.matmul(v * w, xp.matrix_transpose(v)), s, xp.matmul(u * xp.expand_dims(s, axis=-2), vh), xp.matmul(q, r), xp.abs(r)]
+
+    for name in ("eigh", "svd", "qr"):
+        case(f"linalg.{name}", parts)
     case("linalg.matrix_power", lambda xp, d: [xp.linalg.matrix_power(xp.matmul(d.d, xp.matrix_transpose(d.d)), n) for n in (0, 1, 2, 5)])
     for name in ("matrix_transpose", "vecdot", "tensordot"):
         case(f"linalg.{name}", lambda xp, d, f=name: getattr(xp.linalg, f)(d.d) if f[0] == "m" else getattr(xp.linalg, f)(d.d, d.d2))

@@ -121,11 +121,7 @@ def signbit(x: Any, /) -> Any:
 
 
 def pow(x1: Any, x2: Any, /) -> Any:
-    """x1 to the power of x2. Of integers it is computed where values are known."""
-    if (is_number(x1) or is_whole(x1)) and (is_number(x2) or is_whole(x2)) and not isinstance(x1, float) and not isinstance(x2, float):
-        if is_number(x2) and not isinstance(x2, bool) and x2 >= 0:
-            return run(lambda ops, a: ops.pow(a, x2), x1)
-        return by_value("pow", np.power, x1, x2)
+    """x1 to the power of x2. Of integers an exponent below 0 leaves the whole part: 0, 1 or −1."""
     return pair(lambda ops, a, b: ops.power(a, b), x1, x2)
 
 

@@ -1,8 +1,8 @@
-"""The standard's `linalg`, as far as ops go."""
+"""The standard's `linalg`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tlean.errors import OptionError, ShapeError
 from tlean.shapes import normalize_axis
@@ -11,9 +11,38 @@ from .calls import required, run
 from .reductions import _in_dtype, matmul, matrix_transpose, tensordot, vecdot
 
 __all__ = [
-    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "outer", "tensordot", "trace", "vecdot",
-    "vector_norm",
+    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power", "matrix_rank",
+    "matrix_transpose", "outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+
+class EighResult(NamedTuple):
+    """Eigenvalues in ascending order, and the eigenvectors as columns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class QRResult(NamedTuple):
+    """Orthonormal columns, and the upper triangle."""
+
+    Q: Any
+    R: Any
+
+
+class SlogdetResult(NamedTuple):
+    """The sign of a determinant, and the logarithm of its size."""
+
+    sign: Any
+    logabsdet: Any
+
+
+class SVDResult(NamedTuple):
+    """Left singular vectors as columns, singular values, right singular vectors as rows."""
+
+    U: Any
+    S: Any
+    Vh: Any
 
 
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
@@ -47,17 +76,11 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """The Frobenius norm of the last two axes, or the greatest (least) sum of magnitudes of a column (1, -1) or row (inf, -inf)."""
-    if isinstance(ord, str) and ord == "fro":
-        return run(lambda ops, x: ops.norm(x, 2, (-2, -1), keepdims), x)
-    sums = {1: -2, -1: -2, float("inf"): -1, -float("inf"): -1}
-    if not isinstance(ord, int | float) or ord not in sums:
-        raise OptionError(f"matrix_norm: ord must be 'fro', 1, -1, inf or -inf, got {ord!r}")
+    """A norm of the matrices of the last two axes: "fro", "nuc", 1, -1, 2, -2, inf or -inf."""
 
     def call(ops: Any, x: Any) -> Any:
-        total = ops.sum(ops.abs(x), sums[ord], True)
-        total = (ops.max if ord > 0 else ops.min)(total, None, (-2, -1), True)
-        return total if keepdims else ops.squeeze(total, (-2, -1))
+        y = ops.linalg_matrix_norm(x, ord)
+        return ops.expand_dims(y, (-2, -1)) if keepdims else y
 
     return run(call, x)
 
@@ -68,13 +91,106 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 
 
 def matrix_power(x: Any, n: int, /) -> Any:
-    """A square matrix to the power of n, at least 0."""
-    if not isinstance(n, int) or n < 0:
-        raise OptionError(f"matrix_power: the power must be an int of at least 0, got {n!r}")
-    if len(required(x).shape) < 2:
-        raise ShapeError(f"matrix_power: a matrix is required, got shape {tuple(x.shape)}")
-    result = run(lambda ops, x: ops.broadcast_to(ops.eye(x.shape[-1], None, 0, str(x.dtype)), tuple(x.shape)), x)
-    while n:
-        result = matmul(result, x) if n & 1 else result
-        x, n = matmul(x, x) if n > 1 else x, n >> 1
-    return result
+    """Square matrices to an integer power; a negative one is a power of the inverse."""
+    return run(lambda ops, x: ops.linalg_matrix_power(x, n), required(x))
+
+
+# Decompositions ---------------------------------------------------------------------------------------------------------------
+
+
+def _of(name: str, x: Any, *options: Any) -> Any:
+    return run(lambda ops, x: getattr(ops, f"linalg_{name}")(x, *options), required(x))
+
+
+def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+    """The Cholesky factor of positive definite matrices, the lower one or its transpose."""
+    factor = _of("cholesky", x)
+    return matrix_transpose(factor) if upper else factor
+
+
+def det(x: Any, /) -> Any:
+    """The determinants of square matrices."""
+    return _of("det", x)
+
+
+def eigh(x: Any, /) -> EighResult:
+    """Eigenvalues and eigenvectors of symmetric matrices."""
+    return EighResult(*_of("eigh", x))
+
+
+def eigvalsh(x: Any, /) -> Any:
+    """Eigenvalues of symmetric matrices, in ascending order."""
+    return _of("eigvalsh", x)
+
+
+def inv(x: Any, /) -> Any:
+    """The inverses of square matrices."""
+    return _of("inv", x)
+
+
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+    """How many singular values are above rtol, a number or one for each matrix, times the largest."""
+    if not hasattr(rtol, "shape"):
+        return _of("matrix_rank", x, rtol)
+
+    def call(ops: Any, s: Any, r: Any) -> Any:
+        return ops.sum(ops.greater(s, ops.expand_dims(ops.mul(ops.max(s, None, -1), r), -1)), -1)
+
+    return run(call, svdvals(x), rtol)
+
+
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+    """The pseudoinverses of matrices; singular values up to rtol, a number or one for each matrix, times the largest count as 0."""
+    if rtol is None:
+        return _of("pinv", x)
+
+    def call(ops: Any, x: Any, r: Any) -> Any:
+        u, s, vh = ops.linalg_svd(x)
+        least = ops.max(s, None, -1)
+        least = ops.scale(least, float(rtol)) if r is None else ops.mul(least, r)
+        small = ops.less_equal(s, ops.expand_dims(least, -1))
+        one = ops.ones_like(s)
+        inverses = ops.where(small, ops.zeros_like(s), ops.div(one, ops.where(small, one, s)))
+        return ops.matmul(ops.mul(ops.swapaxes(vh, -2, -1), ops.expand_dims(inverses, -2)), u, transpose_b=True)
+
+    return run(call, required(x), rtol if hasattr(rtol, "shape") else None)
+
+
+def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+    """Q and R; of as many columns of Q as the shorter side has. Raises: OptionError for a complete Q that is not that one."""
+    if mode not in ("reduced", "complete"):
+        raise OptionError(f"qr: mode must be 'reduced' or 'complete', got {mode!r}")
+    shape = tuple(required(x).shape)
+    if mode == "complete" and len(shape) > 1 and shape[-2] > shape[-1]:
+        raise OptionError(f"qr: mode must be 'reduced' where a matrix has more rows than columns, got 'complete' with shape {shape}")
+    return QRResult(*_of("qr", x))
+
+
+def slogdet(x: Any, /) -> SlogdetResult:
+    """The sign of the determinants of square matrices, and the logarithm of their size."""
+    return SlogdetResult(*_of("slogdet", x))
+
+
+def solve(x1: Any, x2: Any, /) -> Any:
+    """The y with x1 y = x2, of a vector or of matrices."""
+    return run(lambda ops, a, b: ops.linalg_solve(a, b), required(x1), required(x2))
+
+
+def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
+    """Singular values and vectors.
+
+    Args:
+        x: matrices.
+        full_matrices: must be False where they are not square: the vectors beyond the shorter side are arbitrary.
+
+    Raises: OptionError for full_matrices=True of matrices that are not square.
+    """
+    shape = tuple(required(x).shape)
+    if full_matrices and len(shape) > 1 and shape[-2] != shape[-1]:
+        raise OptionError(f"svd: full_matrices must be False where a matrix is not square, got True with shape {shape}")
+    return SVDResult(*_of("svd", x))
+
+
+def svdvals(x: Any, /) -> Any:
+    """Singular values, in descending order."""
+    return _of("svdvals", x)

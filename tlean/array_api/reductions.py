@@ -7,20 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tlean.dtypes import dtype_option
-from tlean.errors import DTypeError, OptionError
+from tlean.errors import OptionError
 from tlean.shapes import normalize_axis
 
-from .calls import beside, by_value, is_number, is_whole, required, run
+from .calls import beside, by_value, is_number, required, run
 
 
 def _in_dtype(x: Any, dtype: Any) -> Any:
     name = dtype_option(dtype)
     return x if name is None or required(x).dtype == name else run(lambda ops, x: ops.astype(x, name), x)
-
-
-def _total_dtype(x: Any, dtype: Any) -> Any:
-    # Where no dtype is asked for, a total of integers is one of int64.
-    return dtype if dtype is not None or not is_whole(x) else "int64"
 
 
 def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
@@ -44,12 +39,8 @@ def sum(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
 
 
 def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The product, over axes. Of integers it is computed where values are known."""
-    dtype = _total_dtype(x, dtype)
-    x = _in_dtype(x, dtype)
-    if is_whole(x):
-        return by_value("prod", lambda a: np.prod(a, axis=axis, dtype=str(x.dtype), keepdims=keepdims), x)
-    return run(lambda ops, x: ops.prod(x, axis, keepdims), x)
+    """The product, over axes."""
+    return _in_dtype(run(lambda ops, x: ops.prod(x, axis, keepdims), _in_dtype(x, dtype)), dtype)
 
 
 def var(x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
@@ -86,14 +77,9 @@ def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_in
 
 
 def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-    """Running products along an axis. Of integers they are computed where values are known."""
+    """Running products along an axis."""
     at = _line(x, axis, "cumulative_prod")
-    dtype = _total_dtype(x, dtype)
-    x = _in_dtype(x, dtype)
-    if is_whole(x):
-        y = by_value("cumulative_prod", lambda a: np.cumprod(a, axis=at, dtype=str(x.dtype)), x)
-    else:
-        y = run(lambda ops, x: ops.cumprod(x, at), x)
+    y = _in_dtype(run(lambda ops, x: ops.cumprod(x, at), _in_dtype(x, dtype)), dtype)
     return _led(y, at, 1) if include_initial is True else y
 
 
@@ -219,20 +205,7 @@ def unique_values(x: Any, /) -> Any:
 
 def matmul(x1: Any, x2: Any, /) -> Any:
     """The product of matrices; of integers in integers."""
-    if not (is_whole(x1) and is_whole(x2)):
-        return run(lambda ops, a, b: ops.matmul(a, b), x1, x2)
-
-    def call(ops: Any, a: Any, b: Any) -> Any:
-        # Σ over the middle axis of (…, n, m, 1) times (…, 1, m, k): the products of integers that there are.
-        rows, columns = len(a.shape) > 1, len(b.shape) > 1
-        a = ops.expand_dims(a if rows else ops.expand_dims(a, 0), -1)
-        b = ops.expand_dims(b if columns else ops.expand_dims(b, -1), -3)
-        y = ops.sum(ops.mul(a, b), -2)
-        y = y if columns else ops.squeeze(y, -1)
-        return y if rows else ops.squeeze(y, -2 if columns else -1)
-
-    dtype = "int32" if {str(x1.dtype), str(x2.dtype)} <= {"int32"} else None
-    return _in_dtype(run(call, x1, x2), dtype)
+    return run(lambda ops, a, b: ops.matmul(a, b), x1, x2)
 
 
 def matrix_transpose(x: Any, /) -> Any:
@@ -246,32 +219,9 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return _in_dtype(y, "int32" if {str(x1.dtype), str(x2.dtype)} == {"int32"} else None)
 
 
-def _tuple(axes: Any) -> tuple[int, ...]:
-    return tuple(axes) if isinstance(axes, list | tuple) else (axes,)
-
-
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """The sum of products over several axes of both."""
-    if not (is_whole(x1) and is_whole(x2)):
-        return run(lambda ops, a, b: ops.tensordot(a, b, axes), x1, x2)
-    if not isinstance(axes, int) and not (isinstance(axes, list | tuple) and len(axes) == 2):
-        raise OptionError(f"tensordot: axes must be an int or two sequences of ints, got {axes!r}")
-    n = len(x1.shape)
-    pairs = (range(-axes, 0), range(axes)) if isinstance(axes, int) else (_tuple(axes[0]), _tuple(axes[1]))
-    here, there = ([normalize_axis(k, len(x.shape)) for k in ks] for x, ks in zip((x1, x2), pairs, strict=True))
-    if len(here) != len(there):
-        raise DTypeError(f"tensordot: axes must be as many of x1 as of x2, got {here} and {there}")
-    rest1 = [k for k in range(n) if k not in here]
-    rest2 = [k for k in range(len(x2.shape)) if k not in there]
-    shape = [x1.shape[k] for k in rest1] + [x2.shape[k] for k in rest2]
-    count = int(np.prod([x1.shape[k] for k in here]))
-
-    def rows(ops: Any, x: Any, first: Any, last: Any) -> Any:
-        return ops.permute(x, (*first, *last))
-
-    a = run(lambda ops, x: ops.reshape(rows(ops, x, rest1, here), (int(np.prod([x.shape[k] for k in rest1])), count)), x1)
-    b = run(lambda ops, x: ops.reshape(rows(ops, x, there, rest2), (count, int(np.prod([x.shape[k] for k in rest2])))), x2)
-    return run(lambda ops, y: ops.reshape(y, tuple(shape)), matmul(a, b))
+    return run(lambda ops, a, b: ops.tensordot(a, b, axes), x1, x2)
 
 
 __all__ = [

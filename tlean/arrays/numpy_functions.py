@@ -63,19 +63,13 @@ def axis_of(function: str, x: Any, axis: Any) -> int:
 # Universal functions ----------------------------------------------------------------------------------------------------
 
 
-def _fmax(which: str) -> Callable[..., Any]:
+def _pair(name: str) -> Callable[..., Any]:
     def run(a: Any, b: Any) -> Any:
-        ops = ops_of((a, b))
         x = next(references((a, b)))
         a, b = (methods.like(x, v) for v in (a, b))
-        return ops.where(np.isnan(a), b, ops.where(np.isnan(b), a, getattr(ops, which)(a, b)))
+        return getattr(x.ops, name)(a, b)
 
     return run
-
-
-def _heaviside(x: Any, at_zero: Any) -> Any:
-    ops = ops_of((x, at_zero))
-    return ops.where(np.isnan(x), x, ops.where(x == 0, at_zero, methods.like(next(references((x, at_zero))), 1.0) * (x > 0)))
 
 
 def _modf(x: Any) -> tuple[Any, Any]:
@@ -92,11 +86,11 @@ def _logaddexp2(a: Any, b: Any) -> Any:
 
 #: Universal functions of arrays that are no op.
 UFUNCS: dict[Any, Callable[..., Any]] = {
-    **dict.fromkeys((np.degrees, np.rad2deg), lambda x: x * (180.0 / math.pi)),
-    **dict.fromkeys((np.radians, np.deg2rad), lambda x: x * (math.pi / 180.0)),
-    np.fmax: _fmax("max"),
-    np.fmin: _fmax("min"),
-    np.heaviside: _heaviside,
+    **dict.fromkeys((np.degrees, np.rad2deg), lambda x: x.ops.rad2deg(x)),
+    **dict.fromkeys((np.radians, np.deg2rad), lambda x: x.ops.deg2rad(x)),
+    np.fmax: _pair("fmax"),
+    np.fmin: _pair("fmin"),
+    np.heaviside: _pair("heaviside"),
     np.modf: _modf,
     np.divmod: lambda a, b: (np.floor_divide(a, b), np.remainder(a, b)),
     np.logaddexp2: _logaddexp2,
@@ -231,17 +225,6 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     return ops.take(ops.concat([arr, ops.broadcast_to(values, tuple(shape))], axis), order, axis)
 
 
-def _rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    a, b = (axis_of("rot90", m, x) for x in axes)
-    if a == b:
-        raise OptionError(f"np.rot90: two different axes are needed, got {axes}")
-    if k % 4 == 2:
-        return m.ops.flip(m, (a, b))
-    if k % 4 == 1:
-        return m.ops.flip(m, b).swapaxes(a, b)
-    return m.ops.flip(m.swapaxes(a, b), b) if k % 4 == 3 else m
-
-
 def _rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     n = len(a.shape)
     axis = axis_of("rollaxis", a, axis)
@@ -328,10 +311,7 @@ def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert:
 
 
 def _nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    largest = float(np.finfo(str(x.dtype)).max) if str(x.dtype).startswith("float") else 0.0
-    high, low = (b if b is not None else s * largest for b, s in ((posinf, 1), (neginf, -1)))
-    where = x.ops.where
-    return where(np.isnan(x), nan, where(x == math.inf, high, where(x == -math.inf, low, x)))
+    return x.ops.nan_to_num(x, nan, posinf, neginf)
 
 
 # Products of vectors and matrices -----------------------------------------------------------------------------------------
@@ -346,21 +326,6 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
         raise ShapeError(f"np.cross: vectors of 3 components are needed, got shapes {tuple(a.shape)} and {tuple(b.shape)}")
     parts = [a[..., j] * b[..., k] - a[..., k] * b[..., j] for j, k in ((1, 2), (2, 0), (0, 1))]
     return ops.stack(parts, axisc)
-
-
-def _matrix_power(a: Any, n: int) -> Any:
-    if len(a.shape) < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(f"np.linalg.matrix_power: square matrices are needed, got shape {tuple(a.shape)}")
-    if n < 0:
-        a, n = np.linalg.inv(a), -n
-    if not n:
-        return a.ops.zeros_like(a) + np.eye(a.shape[-1], dtype=str(a.dtype))
-    result = None
-    while n:
-        result = (a if result is None else result @ a) if n & 1 else result
-        n >>= 1
-        a = a @ a if n else a
-    return result
 
 
 def _lexsort(keys: Any, axis: int = -1) -> Any:
@@ -383,7 +348,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.append: _append,
     np.delete: _delete,
     np.insert: _insert,
-    np.rot90: _rot90,
+    np.rot90: lambda m, k=1, axes=(0, 1): m.ops.rot90(m, k, axes),
     np.rollaxis: _rollaxis,
     np.resize: _resize,
     np.broadcast_arrays: _broadcast_arrays,
@@ -409,7 +374,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.iscomplexobj: lambda x: False,
     np.isrealobj: lambda x: True,
     np.result_type: lambda *arrays_and_dtypes: np.result_type(*(str(x.dtype) if isinstance(x, RefBase) else x for x in arrays_and_dtypes)),
-    np.linalg.matrix_power: _matrix_power,
+    np.linalg.matrix_power: lambda a, n: a.ops.linalg_matrix_power(a, n),
     np.linalg.multi_dot: lambda arrays: functools.reduce(np.matmul, arrays),
     np.linalg.matrix_transpose: lambda x: x.mT,
     np.linalg.outer: lambda x1, x2: ops_of((x1, x2)).outer(x1, x2),

@@ -18,35 +18,11 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     ops = ops_of((x, xp, fp))
     if period is not None:
         raise OptionError(f"np.interp: period must be None, got {period!r}; take x % period and an xp that covers it")
-    x, xp, fp = (lifted(ops, v) for v in (x, xp, fp))
-    n = xp.shape[0] if len(xp.shape) == 1 else 0
-    if not n or tuple(fp.shape) != (n,):
-        raise ShapeError(f"np.interp: xp and fp must have one axis of equal length, not 0, got {tuple(xp.shape)} and {tuple(fp.shape)}")
-    result = fp[0] + ops.zeros_like(x) if n == 1 else None
-    if result is None:
-        j = np.clip(ops.searchsorted(xp, x, "right") - 1, 0, n - 2)
-        slopes = np.diff(fp) / np.diff(xp)
-        result = slopes[j] * (x - xp[j]) + fp[j]
-        result = ops.where(x == xp[-1], fp[-1], result)
-    result = ops.where(x < xp[0], fp[0] if left is None else left, result)
-    return ops.where(x > xp[-1], fp[-1] if right is None else right, result)
-
-
-def _sinc(x: Any) -> Any:
-    # At 0 the quotient, whose branch is not taken, is one of other numbers.
-    y = x.ops.where(x == 0, 1.0, x) * math.pi
-    return x.ops.where(x == 0, 1.0, np.sin(y) / y)
+    return ops.interp(*(lifted(ops, v) for v in (x, xp, fp)), left, right)
 
 
 def _unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
-    d = np.diff(p, axis=axis)
-    half = period / 2
-    shifted = np.remainder(d + half, period) - half
-    shifted = p.ops.where((shifted == -half) & (d > 0), half, shifted)
-    correction = p.ops.where(np.abs(d) < max(half, half if discont is None else discont), 0.0, shifted - d)
-    axis = axis_of("unwrap", p, axis)
-    first = p[(*(slice(None),) * axis, slice(None, 1))]
-    return p.ops.concat([first, ends_of(p, axis)[1] + correction.cumsum(axis=axis)], axis)
+    return p.ops.unwrap(p, discont, axis, period)
 
 
 def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
@@ -58,51 +34,22 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 def _polyval(p: Any, x: Any) -> Any:
     ops = ops_of((p, x))
-    result = ops.zeros_like(lifted(ops, x))
-    for coefficient in p:
-        result = result * x + coefficient
-    return result
+    return ops.polyval(lifted(ops, p), lifted(ops, x))
 
 
-def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    count = x.shape[0] if N is None else N
-    powers = [x.ops.ones_like(x)]
-    for _ in range(count - 1):
-        powers.append(powers[-1] * x)
-    return x.ops.stack(powers[:count] if increasing else powers[:count][::-1], 1)
+def _vector(name: str, mode: str) -> Callable[..., Any]:
+    def run(a: Any, v: Any, mode: str = mode) -> Any:
+        ops = ops_of((a, v))
+        return getattr(ops, name)(lifted(ops, a), lifted(ops, v), mode)
 
-
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    ops = ops_of((a, v))
-    a, v = lifted(ops, a), lifted(ops, v)
-    n, m = (x.shape[0] if len(x.shape) == 1 else 0 for x in (a, v))
-    if not n or not m:
-        raise ShapeError(f"np.convolve: two arrays of one axis that is not empty are needed, got {tuple(a.shape)} and {tuple(v.shape)}")
-    if mode not in ("full", "same", "valid"):
-        raise OptionError(f"np.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
-    a, v, n, m = (a, v, n, m) if n >= m else (v, a, m, n)
-    # A convolution of layers slides the array turned round.
-    kernel = ops.flip(v).reshape(1, 1, m)
-    full = ops.conv(kernel, None, a.reshape(1, 1, n), padding=m - 1).reshape(n + m - 1)
-    start = {"full": 0, "same": (m - 1) // 2, "valid": m - 1}[mode]
-    return full[start : n + m - 1 - start] if mode != "same" else full[start : start + n]
-
-
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    ops = ops_of((a, v))
-    return _convolve(a, ops.flip(lifted(ops, v)), mode)
+    return run
 
 
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    ops = ops_of((y, x))
-    y = lifted(ops, y)
-    axis = axis_of("trapezoid", y, axis)
-    low, high = ends_of(y, axis)
-    if x is not None:
-        dx = np.diff(lifted(ops, x), axis=-1 if len(methods.shape_of(x)) == 1 else axis)
-        if len(dx.shape) == 1:
-            dx = dx.reshape(-1, *(1,) * (len(y.shape) - 1 - axis))
-    return (dx * (low + high) / 2.0).sum(axis=axis)
+    ops = ops_of((y, x, dx))
+    if methods.shape_of(dx):
+        raise OptionError("np.trapezoid: dx must be a plain number, got an array")
+    return ops.trapezoid(lifted(ops, y), None if x is None else lifted(ops, x), float(dx), axis)
 
 
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
@@ -125,19 +72,18 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
 
 def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     ops = ops_of((ary, to_end, to_begin))
-    parts = [to_begin, np.diff(lifted(ops, ary).ravel()), to_end]
-    return ops.concat([lifted(ops, p).ravel() for p in parts if p is not None], 0)
+    return ops.ediff1d(lifted(ops, ary), *(v if v is None else lifted(ops, v) for v in (to_end, to_begin)))
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.sinc: _sinc,
+    np.sinc: lambda x: x.ops.sinc(x),
     np.unwrap: _unwrap,
     np.digitize: _digitize,
     np.interp: _interp,
     np.polyval: _polyval,
-    np.vander: _vander,
-    np.convolve: _convolve,
-    np.correlate: _correlate,
+    np.vander: lambda x, N=None, increasing=False: x.ops.vander(x, N, increasing),
+    np.convolve: _vector("convolve", "full"),
+    np.correlate: _vector("correlate", "valid"),
     np.trapezoid: _trapezoid,
     np.gradient: _gradient,
     np.ediff1d: _ediff1d,

@@ -20,7 +20,7 @@ def _kept(keepdims: Any) -> bool:
 
 
 def _count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-    return (a != 0).sum(axis=axis, keepdims=_kept(keepdims))
+    return a.ops.count_nonzero(a, axis, _kept(keepdims))
 
 
 def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
@@ -60,66 +60,70 @@ def _cov(
     *,
     dtype: Any = None,
 ) -> Any:
-    if fweights is not None or aweights is not None or dtype is not None:
-        raise OptionError("np.cov: fweights, aweights and dtype must be left out, got one of them")
-    ops = ops_of((m, y))
-    x = _observations(lifted(ops, m), rowvar)
-    if y is not None:
-        x = ops.concat([x, _observations(lifted(ops, y), rowvar)], 0)
-    n = x.shape[1] - (ddof if ddof is not None else 0 if bias else 1)
-    x = x - x.mean(axis=1, keepdims=True)
-    product = x @ x.T / float(max(n, 0))
-    return product.reshape(()) if product.shape == (1, 1) else product
-
-
-def _observations(x: Any, rowvar: bool) -> Any:
-    # One variable a row.
-    if len(x.shape) > 2:
-        raise ShapeError(f"np.cov: at most two axes are needed, got shape {tuple(x.shape)}")
-    x = x.reshape(1, -1) if len(x.shape) < 2 else x
-    return x if rowvar or x.shape[0] == 1 else x.T
+    if dtype is not None:
+        raise OptionError(f"np.cov: dtype must be left out, got {dtype!r}")
+    ops = ops_of((m, y, fweights, aweights))
+    arrays = (None if v is None else lifted(ops, v) for v in (y, fweights, aweights))
+    y, fweights, aweights = arrays
+    return ops.cov(lifted(ops, m), y, rowvar, float(ddof if ddof is not None else 0 if bias else 1), fweights, aweights)
 
 
 def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
-    c = _cov(x, y, rowvar, dtype=dtype)
-    if not c.shape:
-        return c / c
-    deviation = np.sqrt(c.ops.diagonal(c))
-    return np.clip(c / deviation[:, None] / deviation[None, :], -1.0, 1.0)
+    if dtype is not None:
+        raise OptionError(f"np.corrcoef: dtype must be left out, got {dtype!r}")
+    ops = ops_of((x, y))
+    return ops.corrcoef(lifted(ops, x), None if y is None else lifted(ops, y), rowvar)
 
 
 # Without NaN ------------------------------------------------------------------------------------------------------------
 
 
-def _without_nan(method: str, nothing: float) -> Callable[..., Any]:
-    # A reduction, with what changes nothing in the place of NaN; of NaN alone a maximum is NaN.
+def _without_nan(name: str) -> Callable[..., Any]:
+    # The reduction of that name.
     def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **unused: Any) -> Any:
-        refuse(f"np.nan{method}", {"dtype": dtype, "out": out, **unused})
-        missing, options = np.isnan(a), {"axis": axis, **({} if method.startswith("cum") else {"keepdims": _kept(keepdims)})}
-        result = getattr(a.ops.where(missing, nothing, a), method)(**options)
-        return result if math.isfinite(nothing) else a.ops.where(missing.all(**options), math.nan, result)
+        refuse(f"np.{name}", {"dtype": dtype, "out": out, **unused})
+        return getattr(a.ops, name)(a, axis, _kept(keepdims))
 
     return run
 
 
-def _nan_extreme(method: str, nothing: float) -> Callable[..., Any]:
-    reduced = _without_nan(method, nothing)
+def _extreme(name: str) -> Callable[..., Any]:
+    reduced = _without_nan(name)
     return lambda a, axis=None, out=None, keepdims=False, **unused: reduced(a, axis, None, out, keepdims, **unused)
 
 
-def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **unused: Any) -> Any:
-    refuse("np.nanmean", {"dtype": dtype, "out": out, **unused})
-    missing, options = np.isnan(a), {"axis": axis, "keepdims": _kept(keepdims)}
-    return a.ops.where(missing, 0.0, a).sum(**options) / (~missing).sum(**options)
+def _moment(name: str) -> Callable[..., Any]:
+    def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, **unused: Any) -> Any:
+        ddof = unused.pop("correction", ddof)
+        refuse(f"np.{name}", {"dtype": dtype, "out": out, **unused})
+        return getattr(a.ops, name)(a, axis, _kept(keepdims), float(ddof))
+
+    return run
 
 
-def _nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = False, **unused: Any) -> Any:
-    ddof = unused.pop("correction", ddof)
-    refuse("np.nanvar", {"dtype": dtype, "out": out, **unused})
-    missing, options = np.isnan(a), {"axis": axis, "keepdims": _kept(keepdims)}
-    distance = a.ops.where(missing, 0.0, a - _nanmean(a, axis, keepdims=True))
-    count = (~missing).sum(**options) - ddof
-    return a.ops.where(count <= 0, math.nan, np.square(distance).sum(**options) / count)
+def _running(method: str, nothing: float) -> Callable[..., Any]:
+    # What changes nothing in the place of NaN.
+    def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        refuse(f"np.nan{method}", {"dtype": dtype, "out": out})
+        return getattr(a.ops.where(np.isnan(a), nothing, a), method)(axis=axis)
+
+    return run
+
+
+def _nanquantile(scale: float) -> Callable[..., Any]:
+    def run(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+            keepdims: Any = False, **unused: Any) -> Any:  # fmt: skip
+        refuse("np.nanquantile", {"out": out, **{k: v for k, v in unused.items() if k != "weights" or v is not None}})
+        if method != "linear" or np.ndim(q):
+            raise OptionError(f"np.nanquantile: method must be 'linear' and q one number, got {method!r} and {q!r}")
+        return a.ops.nanquantile(a, float(q) / scale, axis, _kept(keepdims))
+
+    return run
+
+
+def _nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
+    refuse("np.nanmedian", {"out": out})
+    return a.ops.nanmedian(a, axis, _kept(keepdims))
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -128,13 +132,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.average: _average,
     np.cov: _cov,
     np.corrcoef: _corrcoef,
-    np.nansum: _without_nan("sum", 0.0),
-    np.nanprod: _without_nan("prod", 1.0),
-    np.nancumsum: _without_nan("cumsum", 0.0),
-    np.nancumprod: _without_nan("cumprod", 1.0),
-    np.nanmax: _nan_extreme("max", -math.inf),
-    np.nanmin: _nan_extreme("min", math.inf),
-    np.nanmean: _nanmean,
-    np.nanvar: _nanvar,
-    np.nanstd: lambda *args, **options: np.sqrt(_nanvar(*args, **options)),
+    **{getattr(np, n): _without_nan(n) for n in ("nansum", "nanprod", "nanmean")},
+    **{getattr(np, n): _extreme(n) for n in ("nanmax", "nanmin")},
+    **{getattr(np, n): _moment(n) for n in ("nanvar", "nanstd")},
+    np.nancumsum: _running("cumsum", 0.0),
+    np.nancumprod: _running("cumprod", 1.0),
+    np.nanmedian: _nanmedian,
+    np.nanquantile: _nanquantile(1.0),
+    np.nanpercentile: _nanquantile(100.0),
 }

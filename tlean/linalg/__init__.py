@@ -21,6 +21,8 @@ from ..functions import linalg_lu as lu
 from ..functions import linalg_lu_factor as lu_factor
 from ..functions import linalg_matrix_norm as matrix_norm
 from ..functions import linalg_matrix_power as matrix_power
+from ..functions import linalg_matrix_rank as matrix_rank
+from ..functions import linalg_multi_dot as multi_dot
 from ..functions import linalg_pinv as pinv
 from ..functions import linalg_qr as qr
 from ..functions import linalg_slogdet as slogdet
@@ -52,6 +54,8 @@ __all__ = [
     "lu_factor",
     "matrix_norm",
     "matrix_power",
+    "matrix_rank",
+    "multi_dot",
     "pinv",
     "qr",
     "slogdet",

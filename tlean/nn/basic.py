@@ -79,13 +79,20 @@ class Embedding(Module):
         size: the length of a row.
         length: of the sequences that the indices hold, one after another; None for no sequences.
         weight_init: the rule for the first values; standard normal by default.
+        padding: an index whose row is zeros and is not trained; or None.
+
+    Raises: OptionError for a padding that is no row.
 
     Shapes: indices `k`, integer → `(*k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`. Weight `(count, size)`.
     """
 
-    def __init__(self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None) -> None:
+    def __init__(
+        self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None, padding: int | None = None
+    ) -> None:
         positive("Embedding", count=count, size=size, length=1 if length is None else length)
-        self.length = length
+        if padding is not None and not (hasattr(padding, "__index__") and 0 <= padding < count):
+            raise OptionError(f"Embedding: padding must be an index of a row, got {padding!r} for {count} rows")
+        self.length, self.padding = length, padding
         self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)
 
     def forward(self, ops: Any, indices: Any) -> Any:
@@ -97,6 +104,10 @@ class Embedding(Module):
         Raises: ShapeError for sequences of another length.
         """
         shape = shape_of(self, indices)
+        if self.padding is not None:
+            # Out of range, where rows are zeros and have no gradient.
+            padded = ops.equal(indices, self.padding)
+            indices = ops.where(padded, self.weight.shape[0], indices)
         rows = ops.take(self.weight, indices, axis=0, mode="drop")
         if self.length is None or len(shape) != 1:
             return rows
@@ -106,7 +117,11 @@ class Embedding(Module):
 
     def extra(self) -> str:
         """Sizes."""
-        return ", ".join(map(str, self.weight.shape)) + (f", length={self.length}" if self.length else "")
+        return (
+            ", ".join(map(str, self.weight.shape))
+            + (f", length={self.length}" if self.length else "")
+            + ("" if self.padding is None else f", padding={self.padding}")
+        )
 
 
 class Dropout(Module):

@@ -9,6 +9,7 @@ from typing import Any
 
 from tlean.arguments import truth
 from tlean.errors import OptionError, ShapeError
+from tlean.optim.updates import number
 
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser
@@ -29,6 +30,10 @@ def spread(name: str, value: Ints, d: int) -> tuple[int, ...]:
     return values
 
 
+#: What lies around an image -> the mode of `pad_by`.
+_PADDING_MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
 class _Conv(Module):
     d = 0
     transposed = False
@@ -45,8 +50,11 @@ class _Conv(Module):
         bias: bool = True,
         weight_init: Initialiser = DEFAULT_WEIGHT,
         bias_init: Initialiser | None = None,
+        padding_mode: str = "zeros",
     ) -> None:
         name = type(self).__name__
+        if padding_mode not in _PADDING_MODES:
+            raise OptionError(f"{name}: padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}")
         inputs, outputs, groups = positive(name, inputs=inputs, outputs=outputs, groups=groups)
         window = spread(f"{name}: kernel", kernel, self.d)
         positive(name, **{f"kernel[{k}]": n for k, n in enumerate(window)})
@@ -63,7 +71,18 @@ class _Conv(Module):
             if padding == "same" and any(s != 1 for s in spread(f"{name}: stride", stride, self.d)):
                 raise OptionError(f"{name}: padding='same' must go with a stride of 1, got {stride!r}")
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        self.outputs = outputs
+        self.outputs, self.padding_mode = outputs, padding_mode
+
+    def padded(self, ops: Any, x: Any) -> Any:
+        """x with the cells around it that the padding mode makes."""
+        kernel, padding = self.weight.shape[2:], self.options["padding"]
+        if isinstance(padding, str):
+            spans = [r * (k - 1) for r, k in zip(spread("dilation", self.options["dilation"], self.d), kernel, strict=True)]
+            widths = [(n // 2, n - n // 2) if padding == "same" else (0, 0) for n in spans]
+        else:
+            widths = [(p, p) for p in spread(f"{type(self).__name__}: padding", padding, self.d)]
+        lead = len(x.shape) - self.d
+        return ops.pad_by(x, ((0, 0),) * lead + tuple(widths), _PADDING_MODES[self.padding_mode])
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -71,6 +90,8 @@ class _Conv(Module):
             raise ShapeError(
                 f"{type(self).__name__}: x must have {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}"
             )
+        if self.padding_mode != "zeros":
+            return ops.conv(self.weight, self.bias, self.padded(ops, x), **{**self.options, "padding": 0})
         return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
 
     def extra(self) -> str:
@@ -79,17 +100,18 @@ class _Conv(Module):
         default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
         parts = [str(inputs), str(self.outputs), str(self.weight.shape[2:])]
         parts += [f"{k}={v}" for k, v in self.options.items() if v != default[k]]
+        parts += [] if self.padding_mode == "zeros" else [f"padding_mode={self.padding_mode!r}"]
         return ", ".join(parts + ([] if self.bias else ["bias=False"]))
 
 
 class Conv1d(_Conv):
-    """Cross-correlation over one axis with zero padding; see `Conv2d`. x `(N, inputs, L)` or `(inputs, L)`."""
+    """Cross-correlation over one axis; see `Conv2d`. x `(N, inputs, L)` or `(inputs, L)`."""
 
     d = 1
 
 
 class Conv2d(_Conv):
-    """Cross-correlation over two axes with zero padding.
+    """Cross-correlation over two axes.
 
     Args:
         inputs, outputs: channels.
@@ -98,6 +120,8 @@ class Conv2d(_Conv):
         groups: the channels are convolved in this many separate groups.
         bias: whether to add a number per channel.
         weight_init, bias_init: rules for the first values; uniform in ±1/√fan-in by default.
+        padding_mode: what the padding holds: "zeros"; "reflect", "replicate" or "circular", as the modes "reflect", "edge" and "wrap" of
+            `pad_by`.
 
     Shapes: x `(N, inputs, H, W)` or `(inputs, H, W)`; weight `(outputs, inputs/groups, *kernel)`, bias `(outputs,)`.
     """
@@ -106,7 +130,7 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Cross-correlation over three axes with zero padding; see `Conv2d`. x `(N, inputs, D, H, W)` or without N."""
+    """Cross-correlation over three axes; see `Conv2d`. x `(N, inputs, D, H, W)` or without N."""
 
     d = 3
 
@@ -200,6 +224,44 @@ class MaxPool2d(_MaxPool):
 
 class MaxPool3d(_MaxPool):
     """Maximum over windows of three axes; padded cells never win. Stride: the kernel's size by default; options as of `max_pool`."""
+
+    d = 3
+
+
+class _LPPool(Module):
+    d = 0
+
+    def __init__(self, p: float, kernel: Ints, stride: Ints | None = None, ceil_mode: bool = False) -> None:
+        name = type(self).__name__
+        if not number(f"{name}: p", p) > 0:
+            raise OptionError(f"{name}: p must be above 0, got {p!r}")
+        self.p, self.ceil_mode = float(p), ceil_mode
+        self.kernel = spread(f"{name}: kernel", kernel, self.d)
+        self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
+
+    def forward(self, ops: Any, x: Any) -> Any:
+        """The output."""
+        return ops.lp_pool(x, self.p, self.kernel, self.stride, self.ceil_mode)
+
+    def extra(self) -> str:
+        """The norm and the window."""
+        return f"{self.p}, {self.kernel}, stride={self.stride}" + (", ceil_mode=True" if self.ceil_mode else "")
+
+
+class LPPool1d(_LPPool):
+    """The p-norm over windows of one axis, as of `lp_pool`. Stride: the kernel's size by default."""
+
+    d = 1
+
+
+class LPPool2d(_LPPool):
+    """The p-norm over windows of two axes, as of `lp_pool`. Stride: the kernel's size by default."""
+
+    d = 2
+
+
+class LPPool3d(_LPPool):
+    """The p-norm over windows of three axes, as of `lp_pool`. Stride: the kernel's size by default."""
 
     d = 3
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import IntegerForm
 from ..errors import ShapeError
 from ..shapes import Shape, broadcast_axes, broadcast_shapes, size
 from .registry import defop, multilinear_jvp
@@ -133,7 +134,7 @@ def matmul_samples() -> list:
     ]
 
 
-@defop("matmul", samples=matmul_samples)
+@defop("matmul", samples=matmul_samples, integers=IntegerForm())
 class Matmul:
     """Matrix product over the last two axes, with either operand read transposed where asked; leading axes broadcast."""
 
@@ -175,7 +176,7 @@ def bmm_samples() -> list:
     ]
 
 
-@defop("bmm", samples=bmm_samples, kernel="matmul")
+@defop("bmm", samples=bmm_samples, kernel="matmul", integers=IntegerForm())
 class Bmm:
     """Matrix product of each pair in a batch."""
 

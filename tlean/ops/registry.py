@@ -22,13 +22,11 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ..arguments import each, parameters
+from ..arguments import each, is_reference, parameters
 from ..caching import Cache
 from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
-from ..shapes import Shape as Shape
-from ..shapes import Spec as Spec
-from ..shapes import as_spec
+from ..shapes import Spec, as_spec
 
 #: More elements no memory holds; sums of sizes of so many stay within the integers that kernels count with.
 _MOST_ELEMENTS = 1 << 48
@@ -412,15 +410,17 @@ def whole(name: str, value: Any) -> int:
 
 
 def array(ops: Any, x: Any, needed: str = "") -> Any:
-    """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf.
+    """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf, integers a constant.
 
     Raises: ShapeError for None where the argument is needed, under this name; DTypeError, ShapeError for what is no array.
     """
     if x is None and needed:
         raise ShapeError(f"{needed} is required, got None")
-    if x is None or (isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")):
+    if x is None or is_reference(x):
         return x
     try:
+        if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
+            return ops._own_constant(x) if str(x.dtype).startswith(("int", "uint", "bool")) else x
         return ops.leaf(x)
     except (DTypeError, ShapeError) as error:
         raise type(error)(f"{needed}: {error}" if needed else str(error)) from None

@@ -8,7 +8,7 @@ from typing import Any
 import tlean as tl
 
 from ..samples import Skip
-from .common import cast, is_float
+from .common import cast, is_bool, is_float
 
 
 def _plus(x: Any, other: Any, alpha: Any = 1) -> Any:
@@ -33,14 +33,6 @@ def _truncated(a: Any, b: Any, *, rounding_mode: str = "trunc") -> Any:
     return tl.trunc(a / b)
 
 
-def _fmax(a: Any, b: Any) -> Any:
-    return tl.where(tl.isnan(a), b, tl.where(tl.isnan(b), a, tl.maximum(a, b)))
-
-
-def _fmin(a: Any, b: Any) -> Any:
-    return tl.where(tl.isnan(a), b, tl.where(tl.isnan(b), a, tl.minimum(a, b)))
-
-
 def _power(x: Any, e: Any) -> Any:
     return x**e if isinstance(e, int | float) else tl.power(x, e)
 
@@ -49,24 +41,10 @@ def _float_power(x: Any, e: Any) -> Any:
     return tl.power(tl.astype(x, "float64"), e)
 
 
-def _sinc(x: Any) -> Any:
-    t = x * math.pi
-    near = x == 0
-    return tl.where(near, tl.where(near, 1.0, 1.0), tl.sin(t) / tl.where(near, 1.0, t))
-
-
-def _nan_to_num(x: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
-    if not is_float(x):
-        return x
-    most = 1.7976931348623157e308
-    y = tl.where(tl.isnan(x), 0.0 if nan is None else nan, x)
-    y = tl.where(x == math.inf, most if posinf is None else posinf, y)
-    return tl.where(x == -math.inf, -most if neginf is None else neginf, y)
-
-
-def _heaviside(x: Any, values: Any) -> Any:
-    one = tl.astype(x > 0, str(x.dtype))
-    return tl.where(x == 0, values, one)
+def _heaviside(x: Any, at_zero: Any) -> Any:
+    if is_bool(x):
+        raise Skip("a step of Booleans, which is one of floats as NumPy has it")
+    return tl.heaviside(x, at_zero)
 
 
 def _log_multigamma(x: Any, p: int) -> Any:
@@ -130,8 +108,8 @@ ADAPTERS = {
     "__rand__": lambda x, other: other & x,
     "__ror__": lambda x, other: other | x,
     "__rxor__": lambda x, other: other ^ x,
-    "addcmul": lambda x, a, b, value=1: x + value * a * b,
-    "addcdiv": lambda x, a, b, value=1: x + value * a / b,
+    "addcmul": lambda x, a, b, value=1: tl.addcmul(x, a, b, value),
+    "addcdiv": lambda x, a, b, value=1: tl.addcdiv(x, a, b, value),
     "angle": _angle,
     "allclose": lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: tl.all(tl.isclose(a, b, rtol, atol, equal_nan)),
     "clamp": _clamp,
@@ -141,45 +119,45 @@ ADAPTERS = {
     "resolve_neg": lambda x: x,
     "real": lambda x: x,
     "positive": lambda x: x,
-    "deg2rad": lambda x: x * (math.pi / 180),
-    "rad2deg": lambda x: x * (180 / math.pi),
+    "deg2rad": lambda x: tl.deg2rad(x),
+    "rad2deg": lambda x: tl.rad2deg(x),
     "div.trunc_rounding": _truncated,
     "div.floor_rounding": lambda a, b, rounding_mode: tl.floor_divide(a, b),
     "equal": lambda a, b: tl.all(tl.equal(a, b)) if a.shape == b.shape else False,
     "float_power": _float_power,
-    "fmax": _fmax,
-    "fmin": _fmin,
-    "frac": lambda x: x - tl.trunc(x),
+    "fmax": lambda a, b: tl.fmax(a, b),
+    "fmin": lambda a, b: tl.fmin(a, b),
+    "frac": lambda x: tl.frac(x),
     "heaviside": _heaviside,
     "isneginf": lambda x: x == -math.inf,
     "isposinf": lambda x: x == math.inf,
     "isreal": lambda x: tl.ones_like(x, dtype=bool),
     "ldexp": lambda x, e: x * tl.exp2(e),
-    "lerp": lambda a, b, w: a + w * (b - a),
+    "lerp": lambda a, b, weight: tl.lerp(a, b, weight),
     "logaddexp2": lambda a, b: tl.logaddexp(a * math.log(2), b * math.log(2)) / math.log(2),
     "mvlgamma.mvlgamma_p_1": _log_multigamma,
     "mvlgamma.mvlgamma_p_3": _log_multigamma,
     "mvlgamma.mvlgamma_p_5": _log_multigamma,
-    "nan_to_num": _nan_to_num,
+    "nan_to_num": lambda x, nan=None, posinf=None, neginf=None: tl.nan_to_num(x, nan or 0.0, posinf, neginf),
     "pow": _power,
     "round": _rounded,
     "round.decimals_0": _rounded,
     "round.decimals_3": _rounded,
     "round.decimals_neg_3": _rounded,
     "signbit": lambda x: tl.copysign(1.0, x) < 0 if is_float(x) else x < 0,
-    "sinc": _sinc,
+    "sinc": lambda x: tl.sinc(x),
     "special.entr": _entropy,
     "special.xlog1py": lambda a, b: tl.xlog1py(a, b),
     "xlogy": lambda a, b: tl.xlogy(a, b),
     "where": lambda a, c, b: tl.where(c, a, b),
     "nn.functional.gelu": lambda x, approximate="none": tl.gelu(x, approximate),
-    "nn.functional.hardshrink": lambda x, lambd=0.5: tl.where(abs(x) > lambd, x, 0.0),
-    "nn.functional.hardsigmoid": lambda x: tl.clamp(x / 6 + 0.5, 0.0, 1.0),
+    "nn.functional.hardshrink": lambda x, lambd=0.5: tl.hardshrink(x, lambd),
+    "nn.functional.hardsigmoid": lambda x: tl.hardsigmoid(x),
     "nn.functional.prelu": _prelu,
     "nn.functional.softplus": _softplus,
-    "nn.functional.softshrink": lambda x, lambd=0.5: tl.where(abs(x) > lambd, x - lambd * tl.sign(x), 0.0),
-    "nn.functional.tanhshrink": lambda x: x - tl.tanh(x),
-    "nn.functional.threshold": lambda x, threshold, value: tl.where(x > threshold, x, value),
+    "nn.functional.softshrink": lambda x, lambd=0.5: tl.softshrink(x, lambd),
+    "nn.functional.tanhshrink": lambda x: tl.tanhshrink(x),
+    "nn.functional.threshold": lambda x, threshold, value: tl.threshold(x, threshold, value),
     **{f"polygamma.polygamma_n_{n}": _polygamma for n in range(5)},
     "special.polygamma.special_polygamma_n_0": _polygamma,
     "softmax": lambda x, dim, dtype=None: tl.softmax(cast(x, dtype), dim),

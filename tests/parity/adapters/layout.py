@@ -111,21 +111,12 @@ def _roll(x: Any, shifts: Any, dims: Any = None) -> Any:
     return tl.roll(x, shifts, None if dims is None or dims == () else dims)
 
 
-def _rot90(x: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
-    a, b = dims
-    return (x, tl.flip(tl.swapaxes(x, a, b), a), tl.flip(x, (a, b)), tl.flip(tl.swapaxes(x, a, b), b))[k % 4]
-
-
 def _diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     n = len(x.shape) + 1
     d, e = dim1 % n, dim2 % n
     if d > e:
         d, e, offset = e, d, -offset
-    size = x.shape[-1] + abs(offset)
-    full = tl.zeros((*x.shape[:-1], size, size), dtype=str(x.dtype))
-    own = np.arange(x.shape[-1])
-    full = full.at[..., own + max(-offset, 0), own + max(offset, 0)].set(x)
-    return tl.moveaxis(full, (-2, -1), (d, e))
+    return tl.moveaxis(tl.diag_embed(x, offset), (-2, -1), (d, e))
 
 
 def _set_diagonal(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
@@ -158,21 +149,10 @@ def _column_stack(xs: Any) -> Any:
     return tl.concat([x if len(x.shape) > 1 else tl.reshape(x, (-1, 1)) for x in xs], 1)
 
 
-def _block_diag(*xs: Any) -> Any:
-    parts = _at_least(2)(list(xs))
-    width = sum(p.shape[1] for p in parts)
-    starts = itertools.accumulate([0, *(p.shape[1] for p in parts)])
-    return tl.concat([tl.pad(p, ((0, 0), (s, width - s - p.shape[1]))) for p, s in zip(parts, starts, strict=False)])
-
-
 def _combinations(x: Any, r: int = 2, with_replacement: bool = False) -> Any:
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(pick(range(x.shape[0]), r)), np.int64).reshape(-1, r)
     return x[places] if r else x[:0]
-
-
-def _cartesian(*xs: Any) -> Any:
-    return xs[0] if len(xs) == 1 else tl.stack([tl.flatten(g) for g in tl.meshgrid(*xs, indexing="ij")], 1)
 
 
 def _broadcast(*xs: Any) -> Any:
@@ -201,25 +181,6 @@ def _pad(x: Any, widths: Any, mode: str = "constant", value: Any = None) -> Any:
     if any(w < 0 for p in pairs for w in p):
         raise Skip("negative widths with reflections")
     return tl.pad_by(x, pairs, {"circular": "wrap", "replicate": "edge"}.get(mode, mode))
-
-
-def _pixel_shuffle(x: Any, upscale_factor: int) -> Any:
-    *lead, c, h, w = x.shape
-    n, r = len(lead), upscale_factor
-    parts = tl.reshape(x, (*lead, c // r**2, r, r, h, w))
-    return tl.reshape(tl.permute(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2)), (*lead, c // r**2, h * r, w * r))
-
-
-def _pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
-    *lead, c, h, w = x.shape
-    n, r = len(lead), downscale_factor
-    parts = tl.reshape(x, (*lead, c, h // r, r, w // r, r))
-    return tl.reshape(tl.permute(parts, (*range(n), n, n + 2, n + 4, n + 1, n + 3)), (*lead, c * r**2, h // r, w // r))
-
-
-def _channel_shuffle(x: Any, groups: int) -> Any:
-    n, c, *rest = x.shape
-    return tl.reshape(tl.swapaxes(tl.reshape(x, (n, groups, c // groups, *rest)), 1, 2), x.shape)
 
 
 def _windows(x: Any, dimension: int, size: int, step: int) -> Any:
@@ -271,11 +232,11 @@ ADAPTERS = {
     "atleast_1d": _at_least(1),
     "atleast_2d": _at_least(2),
     "atleast_3d": _at_least(3),
-    "block_diag": _block_diag,
+    "block_diag": lambda *xs: tl.block_diag(*xs),
     "broadcast_shapes": lambda *shapes: np.array(np.broadcast_shapes(*shapes), np.int64),
     "broadcast_tensors": _broadcast,
     "broadcast_to": _expand,
-    "cartesian_prod": _cartesian,
+    "cartesian_prod": lambda *xs: xs[0] if len(xs) == 1 else tl.cartesian_prod(*xs),
     "cat": _cat,
     "chunk": _chunk,
     "unsafe_chunk": _chunk,
@@ -305,14 +266,14 @@ ADAPTERS = {
     "meshgrid.variadic_tensors": lambda *xs, indexing="ij": tl.meshgrid(*xs, indexing=indexing),
     "narrow": Known(_narrow),
     "narrow_copy": Known(_narrow),
-    "nn.functional.channel_shuffle": _channel_shuffle,
+    "nn.functional.channel_shuffle": lambda x, groups: tl.channel_shuffle(x, groups),
     "nn.functional.pad.circular": _pad,
     "nn.functional.pad.constant": _pad,
     "nn.functional.pad.reflect": _pad,
     "nn.functional.pad.replicate": _pad,
     "nn.functional.pad.replicate_negative": _pad,
-    "nn.functional.pixel_shuffle": _pixel_shuffle,
-    "nn.functional.pixel_unshuffle": _pixel_unshuffle,
+    "nn.functional.pixel_shuffle": lambda x, upscale_factor: tl.pixel_shuffle(x, upscale_factor),
+    "nn.functional.pixel_unshuffle": lambda x, downscale_factor: tl.pixel_unshuffle(x, downscale_factor),
     "repeat": _repeat,
     "repeat_interleave": Known(_repeat_interleave),
     "reshape": lambda x, shape: tl.reshape(x, tuple(shape)),
@@ -323,7 +284,7 @@ ADAPTERS = {
     "resize_": lambda x, shape, **_: tl.reshape(x, tuple(shape)),
     "resize_as_": lambda x, other, **_: tl.reshape(x, other.shape),
     "roll": _roll,
-    "rot90": _rot90,
+    "rot90": lambda x, k=1, dims=(0, 1): tl.rot90(x, k, tuple(dims)),
     "select": lambda x, dim, i: x[_key(x, dim, i)],
     "select_scatter": lambda x, src, dim, index: x.at[_key(x, dim, index)].set(src),
     "slice": _slice,

@@ -12,7 +12,8 @@ import tlean as tl
 
 from ..compare import Known
 from ..samples import Skip
-from .common import axes_of, cast, is_bool, rank
+from .common import axes_of, cast, is_bool, is_float, rank
+from .matrices import matrix_norm
 
 
 def over(f: Any) -> Any:
@@ -69,7 +70,7 @@ def _aminmax(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return tl.min(x, axis=dim, keepdims=keepdim), tl.max(x, axis=dim, keepdims=keepdim)
 
 
-def _running(best: Any, sign: int) -> Any:
+def _running(best: Any) -> Any:
     def call(x: Any, dim: int) -> Any:
         if 0 in x.shape:
             raise Skip("an axis without elements: an error")
@@ -81,40 +82,8 @@ def _running(best: Any, sign: int) -> Any:
     return call
 
 
-def _running_min(x: Any, dim: int) -> Any:
-    return ~tl.cummax(~x, dim) if is_bool(x) else -tl.cummax(-x, dim)
-
-
-def _counted(x: Any, dim: Any = None) -> Any:
-    return tl.sum(tl.astype(x != 0, int), axes_of(dim))
-
-
-def _nansum(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    x = cast(x, dtype)
-    return tl.sum(tl.where(tl.isnan(x), 0, x), axes_of(dim), keepdim)
-
-
-def _nanmean(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    x, axis = cast(x, dtype), axes_of(dim)
-    return tl.sum(tl.where(tl.isnan(x), 0, x), axis, keepdim) / tl.sum(tl.astype(~tl.isnan(x), int), axis, keepdim)
-
-
 def _diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     return tl.diff(x, n, dim, prepend, append)
-
-
-def _trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
-    return tl.sum(_areas(y, x, dx, dim), dim)
-
-
-def _areas(y: Any, x: Any, dx: float, dim: int) -> Any:
-    y = tl.moveaxis(y, dim, -1)
-    width = dx if x is None else tl.diff(x if len(x.shape) == 1 else tl.moveaxis(x, dim, -1))
-    return tl.moveaxis((y[..., 1:] + y[..., :-1]) * width / 2, -1, dim)
-
-
-def _running_areas(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
-    return tl.cumsum(_areas(y, x, dx, dim), dim)
 
 
 def _dist(a: Any, b: Any, p: float = 2) -> Any:
@@ -129,30 +98,21 @@ def _vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, d
 
 
 def _norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    if p == "nuc":
-        raise Skip("the nuclear norm is not compared")
     return _vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim, dtype)
-
-
-def _matrix_norm(x: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, dtype: Any = None) -> Any:
-    x = cast(x, dtype)
-    if ord in ("nuc", 2, -2):
-        raise Skip("norms of singular values are not compared")
-    if ord == "fro":
-        return tl.norm(x, 2, tuple(dim), keepdim)
-    rows, columns = (d % rank(x) for d in dim)
-    along = rows if abs(ord) == 1 else columns
-    sums = tl.sum(abs(x), along, True)
-    y = (tl.max if ord > 0 else tl.min)(sums, axis=(rows, columns), keepdims=True)
-    return y if keepdim else tl.squeeze(y, (rows, columns))
 
 
 def _any_norm(x: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     if ord is None:
         return _vector_norm(x, 2, dim, keepdim, dtype)
     if isinstance(ord, str) or (rank(x) == 2 if dim is None else not isinstance(dim, int) and len(dim) == 2):
-        return _matrix_norm(x, ord, (-2, -1) if dim is None else dim, keepdim, dtype)
+        return matrix_norm(x, ord, (-2, -1) if dim is None else dim, keepdim, dtype)
     return _vector_norm(x, ord, dim, keepdim, dtype)
+
+
+def _norm_at_zero(x: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    if ord == "nuc" or (ord in (2, -2) and (dim is None or not isinstance(dim, int)) and rank(x) > 1):
+        raise Skip("singular values that are all 0: which derivative there is, is a choice")
+    return _any_norm(x, ord, dim, keepdim, dtype)
 
 
 def _quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
@@ -176,11 +136,7 @@ def _topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = Tr
 
 
 def _kth(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    if not x.shape:
-        return x, tl.zeros((), dtype=int)
-    places = tl.take(tl.argsort(x, dim), [k - 1], dim)
-    values = tl.take_along_axis(x, places, dim)
-    return (values, places) if keepdim else (tl.squeeze(values, dim), tl.squeeze(places, dim))
+    return tl.kthvalue(x, k, dim, keepdim) if x.shape else (x, tl.zeros((), dtype=int))
 
 
 def _median(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
@@ -189,6 +145,28 @@ def _median(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         flat = tl.flatten(x)
         return tl.sort(flat)[(flat.shape[0] - 1) // 2]
     return _kth(x, (x.shape[dim] - 1) // 2 + 1 if x.shape else 1, dim, keepdim)
+
+
+def _nanmedian(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    # PyTorch's is the lower of the two in the middle.
+    if not is_float(x):
+        return _median(x, dim, keepdim)
+    all_of_it, scalar = dim is None, not x.shape
+    x, dim = (tl.reshape(x, (-1,)), 0) if all_of_it or scalar else (x, dim)
+    place = tl.maximum((tl.sum(~tl.isnan(x), dim, True) - 1) // 2, 0)
+    order = tl.take_along_axis(tl.argsort(x, dim), place, dim)
+    value = tl.take_along_axis(x, order, dim)
+    if all_of_it or scalar or not keepdim:
+        value, order = tl.squeeze(value, dim), tl.squeeze(order, dim)
+    return value if all_of_it else (value, order)
+
+
+def _nanquantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
+    if isinstance(q, tl.Ref):
+        raise Skip("a quantile whose place is an array of the program")
+    if interpolation != "linear":
+        raise Skip("another way to lie between two elements")
+    return tl.nanquantile(x, q, dim, keepdim)
 
 
 def _renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
@@ -215,10 +193,7 @@ def _bucketize(v: Any, a: Any, *, out_int32: bool = False, right: bool = False) 
 
 
 def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
-    n = max(int(np.max(x, initial=-1)) + 1, minlength)
-    ones = tl.ones(x.shape) if weights is None else weights
-    y = tl.segment_sum(ones, x, n)
-    return tl.astype(y, int) if weights is None else y
+    return tl.bincount(x, max(int(np.max(x, initial=-1)) + 1, minlength), weights)
 
 
 def _histc(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
@@ -237,31 +212,17 @@ def _histc(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return tl.segment_sum(tl.ones(flat.shape), place, bins + 1)[:bins]
 
 
+def _histogram(x: Any, bins: Any = 10, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+    if density:
+        raise Skip("densities in place of counts")
+    if not x.shape or 0 in x.shape:
+        raise Skip("a histogram of nothing")
+    counts, edges = tl.histogram(x, bins, range, weight)
+    return tl.astype(counts, str(edges.dtype)), edges
+
+
 def _cov(x: Any, *, correction: float = 1, fweights: Any = None, aweights: Any = None) -> Any:
-    x = tl.reshape(x, (-1, x.shape[-1])) if x.shape else tl.reshape(x, (1, 1))
-    weights = None
-    for w in (fweights, aweights):
-        if w is not None:
-            weights = w if weights is None else weights * w
-    if weights is None:
-        total, average, scaled = float(x.shape[1]), tl.mean(x, 1, True), 1.0
-        part = total - correction
-    else:
-        total = tl.sum(weights)
-        average = tl.sum(x * weights, 1, True) / total
-        scaled = weights
-        part = total - correction if aweights is None else total - correction * tl.sum(weights * aweights) / total
-    part = max(part, 0.0) if isinstance(part, float) else tl.maximum(part, 0.0)
-    centred = x - average
-    return tl.squeeze(tl.matmul(centred * scaled, tl.swapaxes(centred, 0, 1)) / part)
-
-
-def _corrcoef(x: Any) -> Any:
-    c = _cov(x)
-    if not c.shape:
-        return c / c
-    d = tl.sqrt(tl.diag(c))
-    return tl.clamp(c / d[:, None] / d[None, :], -1.0, 1.0)
+    return tl.cov(x, None, True, correction, fweights, aweights)
 
 
 def _isin(a: Any, b: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
@@ -318,23 +279,25 @@ ADAPTERS = {
     "argsort": lambda x, dim=-1, descending=False, stable=False: tl.argsort(x, dim, descending),
     "bincount": Known(_bincount, 0),
     "bucketize": _bucketize,
-    "corrcoef": _corrcoef,
-    "count_nonzero": _counted,
+    "corrcoef": lambda x: tl.corrcoef(x),
+    "count_nonzero": lambda x, dim=None: tl.count_nonzero(x, axes_of(dim)),
     "cov": _cov,
-    "cummax": _running(tl.cummax, 1),
-    "cummin": _running(_running_min, -1),
+    "cummax": _running(tl.cummax),
+    "cummin": _running(tl.cummin),
     "cumprod": lambda x, dim, dtype=None: tl.cumprod(cast(x, dtype), dim),
     "cumsum": lambda x, dim, dtype=None: tl.cumsum(cast(x, dtype), dim),
-    "cumulative_trapezoid": _running_areas,
+    "cumulative_trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: tl.cumulative_trapezoid(y, x, dx, dim),
     "diff": _diff,
     "dist": _dist,
     "gradient": _gradient,
     "histc": _histc,
+    "histogram": _histogram,
+    "nanmedian": _nanmedian,
+    "nanquantile": _nanquantile,
     "isin": _isin,
     "kthvalue": _kth,
-    "linalg.matrix_norm": _matrix_norm,
     "linalg.norm": _any_norm,
-    "linalg.norm.subgradients_at_zero": _any_norm,
+    "linalg.norm.subgradients_at_zero": _norm_at_zero,
     "linalg.vector_norm": _vector_norm,
     "max.reduction_no_dim": lambda x: tl.max(x),
     "max.reduction_with_dim": _extreme(tl.max, tl.argmax),
@@ -342,8 +305,8 @@ ADAPTERS = {
     "min.reduction_with_dim": _extreme(tl.min, tl.argmin),
     "median": _median,
     "msort": lambda x: tl.sort(x, 0),
-    "nanmean": _nanmean,
-    "nansum": _nansum,
+    "nanmean": over(tl.nanmean),
+    "nansum": over(tl.nansum),
     "norm": _norm,
     "norm.fro": _norm,
     "norm.inf": _norm,
@@ -357,8 +320,8 @@ ADAPTERS = {
     "std_mean.unbiased": _with_mean(tl.std),
     "sum_to_size": _sum_to,
     "topk": _topk,
-    "trapezoid": _trapezoid,
-    "trapz": _trapezoid,
+    "trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: tl.trapezoid(y, x, dx, dim),
+    "trapz": lambda y, x=None, *, dx=1.0, dim=-1: tl.trapezoid(y, x, dx, dim),
     "var": _spread(tl.var),
     "var.unbiased": _spread(tl.var),
     "var_mean": _with_mean(tl.var),

@@ -40,6 +40,21 @@ extern "C" __global__ void k_zeros_of_integers(i64 *out, i64 n) {{ TL_EACH(i, n)
 """
 
 _REDUCTIONS = """
+/* One element of a product of matrices for each thread; of Booleans whether any pair is true. */
+extern "C" __global__ void k_integer_matmul_@(
+    TYPE *y, const TYPE *a, const TYPE *b, i64 m, i64 columns, i64 k, i64 turn_a, i64 turn_b, Strided s, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 item = i / (m * columns), row = i / columns % m, column = i % columns;
+        const TYPE *p = a + place(item, s.sizes, s.steps[0]) + (turn_a ? row : row * k);
+        const TYPE *q = b + place(item, s.sizes, s.steps[1]) + (turn_b ? column * k : column);
+        const i64 down_a = turn_a ? m : 1, down_b = turn_b ? 1 : columns;
+        unsigned long long total = 0;
+        for (i64 j = 0; j < k; j++) total += (unsigned long long)(i64)p[j * down_a] * (unsigned long long)(i64)q[j * down_b];
+        y[i] = sizeof(TYPE) == 1 ? (TYPE)(total != 0) : (TYPE)total;
+    }
+}
+
 /* A slice of one element's sum for each thread, added to what other threads find. */
 extern "C" __global__ void k_integer_sum_@(i64 *out, const TYPE *x, Line kept, Line reduced, i64 count, i64 slices, i64 width, i64 n) {
     TL_EACH(i, n) {
@@ -185,12 +200,24 @@ def _running(suffix: str, product: int) -> Planner:
     return plan
 
 
+def _matmul(suffix: str) -> Planner:
+    # ints: (batch, m, n, k, transpose_a, transpose_b, axes, sizes…, steps of a…, steps of b…).
+    def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        batch, m, n, k, turn_a, turn_b, axes, *rest = ints
+        sizes, *steps = _padded(*(rest[j * axes : (j + 1) * axes] for j in range(3)))
+        numbers = tuple(number for row in (sizes, *steps, [0] * MOST_AXES) for number in row)
+        return Plan((flat(f"k_integer_matmul_{suffix}", batch * m * n, Out(0), In(0), In(1), m, n, k, turn_a, turn_b, numbers),))
+
+    return plan
+
+
 _FORMULAS = [(name, suffix, f) for name, f in INTEGER_FORMULAS.items() for suffix in f.suffixes()]
 
 
 def _kernels() -> dict[str, Planner]:
     planners = {f"{name}:{suffix}": _elementwise(name, suffix, f) for name, suffix, f in _FORMULAS}
     for suffix in TYPES:
+        planners[f"matmul:{suffix}"] = _matmul(suffix)
         planners |= {f"reduce_sum:{suffix}": _sum(suffix), f"reduce_prod:{suffix}": _product(suffix)}
         planners |= {f"cumsum:{suffix}": _running(suffix, 0), f"running_product:{suffix}": _running(suffix, 1)}
         planners |= {f"{kernel}:{suffix}": _max(suffix, k) for k, kernel in enumerate(("reduce_max", "max_index", "argmax"))}

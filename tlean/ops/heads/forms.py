@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from ...arguments import is_reference
 from ...dtypes import FLOATS
 from ...errors import DTypeError, OptionError, ShapeError, completing
-from ..attention import attend
+from ..attention import Weights, checked
+from ..attention import attend as of_record
 from ..losses.reductions import number
 from ..registry import array
 from ..statistics.forms import form
@@ -32,7 +34,18 @@ def _apart(ops: Any, part: Any, groups: int, each: int) -> Any:
     return ops.reshape(part, (*part.shape[:-3], *heads, *part.shape[-2:]))
 
 
-@form("scale is None and enable_gqa is False and (mask is None or getattr(mask, 'dtype', None) == 'bool')")
+def _dropped(ops: Any, q: Any, k: Any, v: Any, mask: Any, bias: Any, causal: bool, scale: float, *, p: float, seed: Any) -> Any:
+    # Which weights are dropped is one number for each: they are made, and not in tiles.
+    lead = checked(*(tuple(x.shape) for x in (q, k, v)), *(None if x is None else tuple(x.shape) for x in (mask, bias)))[:-2]
+    q, k, v = (x if tuple(x.shape[:-2]) == lead else ops.broadcast_to(x, shape=(*lead, *x.shape[-2:])) for x in (q, k, v))
+    weights = Weights(ops, q, k, mask, causal, bias, scale).p
+    return ops.matmul(ops.dropout(weights, p, seed), v)
+
+
+_PLAIN = "scale is None and enable_gqa is False and dropout is None and seed is None"
+
+
+@form(f"{_PLAIN} and (mask is None or getattr(mask, 'dtype', None) == 'bool')")
 def scaled_dot_product_attention(
     ops: Any,
     q: Any,
@@ -42,20 +55,26 @@ def scaled_dot_product_attention(
     causal: bool = False,
     scale: Any = None,
     enable_gqa: bool = False,
+    dropout: Any = None,
+    seed: Any = None,
     *,
     name: str | None = None,
 ) -> Any:
-    """Attention beyond the record: the heads of queries in groups, and a bias."""
+    """Attention beyond the record: the heads of queries in groups, a bias, and dropout of weights."""
     op = "scaled_dot_product_attention"
     q, k, v = array(ops, q, f"{op}: q"), array(ops, k, f"{op}: k"), array(ops, v, f"{op}: v")
-    with completing(op, q=q, k=k, v=v, mask=mask, causal=causal, scale=scale, enable_gqa=enable_gqa):
+    with completing(op, q=q, k=k, v=v, mask=mask, causal=causal, scale=scale, enable_gqa=enable_gqa, dropout=dropout):
         allowed, bias = _split_mask(ops, mask)
-        if scale is None and bias is None and not enable_gqa:
+        if seed is not None and dropout is None:
+            raise OptionError("seed must go with dropout")
+        if scale is None and bias is None and not enable_gqa and not dropout:
             return ops.apply(op, (q, k, v, allowed), {"causal": causal}, name)
         features = q.shape[-1] if q.shape else 0
         factor = (1.0 / math.sqrt(features) if features else 1.0) if scale is None else number("scale", scale)
         if not math.isfinite(factor):
             raise OptionError("scale must be a finite number")
+        kept = None if dropout is None else number("dropout", dropout, 0.0)
+        attend = partial(_dropped, p=kept, seed=seed) if kept else of_record
         if not enable_gqa:
             y = attend(ops, q, k, v, allowed, bias, bool(causal), factor)
             return y if name is None else ops.reshape(y, tuple(y.shape), name=name)

@@ -36,6 +36,7 @@ _FUNCTIONS = """\
         if (b == 0 || b == -1) return 0;                                                                                \\
         return (T)(a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0));                                               \\
     }                                                                                                                   \\
+    TL_INTEGER_FN T tl_fmod_##suffix(T a, T b) { return b == 0 || b == -1 ? 0 : (T)(a % b); }                           \\
     TL_INTEGER_FN T tl_bitwise_and_##suffix(T a, T b) { return (T)(a & b); }                                            \\
     TL_INTEGER_FN T tl_bitwise_or_##suffix(T a, T b) { return (T)(a | b); }                                             \\
     TL_INTEGER_FN T tl_bitwise_xor_##suffix(T a, T b) { return (T)(a ^ b); }                                            \\

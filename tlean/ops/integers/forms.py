@@ -114,6 +114,9 @@ for _name, _sign in _COMPARED.items():
 _form("floor_divide(a, b)", _call("floor_divide", "a", "b"))
 _form("power(a, b)", _call("pow", "a", "b"))
 _form("remainder(a, b)", _call("remainder", "a", "b"))
+_form("fmod(a, b)", _call("fmod", "a", "b"))
+for _name in ("floor", "ceil", "trunc", "round"):
+    _form(f"{_name}(x)", "x", "x")
 _form("bitwise_and(a, b)", _call("bitwise_and", "a", "b"), "min(a, b)", only=True)
 _form("bitwise_or(a, b)", _call("bitwise_or", "a", "b"), "max(a, b)", only=True)
 _form("bitwise_xor(a, b)", _call("bitwise_xor", "a", "b"), "select(a == b, 0, 1)", only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import normalize_axis
+from ..elementwise import number
 from ..registry import array, composite, whole
 from . import factors as of
 from . import spectra
@@ -124,6 +125,22 @@ def linalg_cond(ops: Any, x: Any, p: Any = 2, *, name: str | None = None) -> Any
 
 
 # Powers and products -------------------------------------------------------------------------------------------------------
+
+
+@composite
+def linalg_matrix_rank(ops: Any, x: Any, rtol: float | None = None, *, name: str | None = None) -> Any:
+    """How many singular values are above rtol times the largest."""
+    x = array(ops, x, "linalg_matrix_rank: x")
+    with completing("linalg_matrix_rank", x=x, rtol=rtol):
+        *lead, m, n = need_matrices(tuple(x.shape))
+        if rtol is not None:
+            number(rtol, "rtol")
+    s = ops.linalg_svdvals(x)
+    if not min(m, n):
+        return ops.zeros(tuple(lead), dtype="int64", name=name)
+    bound = max(m, n) * (2.0**-23 if str(s.dtype) == "float32" else 2.0**-52) if rtol is None else float(rtol)
+    least = ops.scale(ops.reduce_max(s, -1, True), bound)
+    return ops.sum(ops.greater(s, ops.broadcast_to(least, tuple(s.shape))), -1, name=name)
 
 
 @composite

@@ -39,6 +39,7 @@ from .loss import LossOps
 from .losses import MarginLossOps
 from .matrices import DecompositionOps, MatrixOps
 from .norm import NormOps
+from .numeric import LineOps, NumericOps, PresentOps, ProductOps, SampleOps
 from .order import OrderOps
 from .pool import PoolOps
 from .random import RandomOps
@@ -60,6 +61,11 @@ class Ops(
     IndexingOps,
     ReduceOps,
     OrderOps,
+    NumericOps,
+    PresentOps,
+    LineOps,
+    SampleOps,
+    ProductOps,
     LinalgOps,
     MatrixOps,
     DecompositionOps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .ref import Mask, Ref
+from .ref import Index, Mask, Ref
 
 
 class AttentionOps(Protocol):
@@ -19,13 +19,16 @@ class AttentionOps(Protocol):
         causal: bool = False,
         scale: float | None = None,
         enable_gqa: bool = False,
+        dropout: float | None = None,
+        seed: Index | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
         """Scaled dot-product attention: y = softmax(scale · Q Kᵀ + mask) V, the softmax along each row.
 
         Blocked scores are excluded exactly; a row with every score blocked gives zeros and no gradient. The leading axes of q, k and v
-        broadcast. No array of n × m scores is made, unless for the gradient of such a mask or for second derivatives.
+        broadcast. No array of n × m scores is made, unless for the gradient of such a mask, for dropout or for
+        second derivatives.
 
         Args:
             q: queries, `(*k, n, h)`.
@@ -37,9 +40,13 @@ class AttentionOps(Protocol):
             scale: what Q Kᵀ is multiplied by, a plain number; None means 1/√h.
             enable_gqa: whether the third axis from the end holds heads, of which k and v may have fewer than q: a head of theirs is for
                 as many neighbouring heads of q.
+            dropout: the probability that a weight is dropped, in [0, 1); the others are divided by 1 − dropout. None for none; with it
+                the n × m weights are made.
+            seed: of the dropout, as for `dropout`; or None.
 
         Returns: `(*k, n, v)`.
-        Raises: ShapeError if the sizes do not fit or a sequence or feature axis is empty, or if the heads of k do not divide those of q.
+        Raises: ShapeError if the sizes do not fit or a sequence or feature axis is empty, or if the heads of k do not divide those of q;
+            OptionError for a dropout outside [0, 1).
         Source: Vaswani et al. 2017, equation 1; computed in tiles as in Dao et al. 2022.
         """
         ...

@@ -151,6 +151,23 @@ class PoolOps(Protocol):
         """
         ...
 
+    def lp_pool(
+        self, x: Ref, p: float, kernel: Sequence[int], stride: Ints | None = None, ceil_mode: bool = False, *, name: str | None = None
+    ) -> Ref:
+        """The p-norm over a window: (Σ |x|ᵖ)^(1/p); a composite.
+
+        Args:
+            x: `(C, *in)`, or `(N, C, *in)`, d spatial axes.
+            p: above 0; ∞ gives the greatest size.
+            kernel, stride, ceil_mode: as for `avg_pool`.
+
+        Returns: `(C, *out)` or `(N, C, *out)`.
+        Raises: as `avg_pool`; OptionError unless p is above 0.
+        Derivative: that of the norm; 0 where it is 0.
+        Example: `lp_pool([[3.0, 4.0]], 2.0, (2,))` is `[[5]]`.
+        """
+        ...
+
     def smooth_max_pool(
         self, x: Ref, kernel: Sequence[int], beta: float, stride: Ints | None = None, padding: Ints = 0, *, name: str | None = None
     ) -> Ref:

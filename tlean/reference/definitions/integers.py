@@ -29,4 +29,10 @@ DEFINITIONS = {
     "bitwise_right_shift": _whole(np.right_shift),
 }
 #: Of ops that compute in floats too.
-WHOLE = {"floor_divide": _whole(np.floor_divide), "remainder": _whole(np.remainder), "power": _whole(_power)}
+WHOLE = {
+    "floor_divide": _whole(np.floor_divide),
+    "remainder": _whole(np.remainder),
+    "fmod": _whole(np.fmod),
+    "power": _whole(_power),
+    **dict.fromkeys(("floor", "ceil", "trunc", "round"), np.copy),
+}

@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""Kernels that sum and multiply integers and Booleans over any axes and along one, and that find maxima and their positions.
+"""Kernels that sum and multiply integers and Booleans over any axes and along one, that find maxima and their positions, and that
+multiply matrices.
 
 Sums and products are int64, modulo 2^64, so no order of computing differs from another. A position counts along the reduced axes in
 row-major order, and is that of the first maximum.
@@ -263,7 +264,10 @@ cdef int running_product(void** out, number** inp, const int64_t* ints, const do
     return running(&c, <chunk_fn>running_products[number], ints)
 
 
+include "products.pxi"
+
 KERNELS = {
+    "matmul:i64": <size_t>&matmul[int64_t], "matmul:i32": <size_t>&matmul[int32_t], "matmul:b8": <size_t>&matmul[uint8_t],
     "reduce_sum:i64": <size_t>&reduce_sum[int64_t], "reduce_sum:i32": <size_t>&reduce_sum[int32_t],
     "reduce_sum:b8": <size_t>&reduce_sum[uint8_t],
     "reduce_prod:i64": <size_t>&reduce_prod[int64_t], "reduce_prod:i32": <size_t>&reduce_prod[int32_t],

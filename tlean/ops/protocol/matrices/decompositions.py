@@ -118,6 +118,19 @@ class DecompositionOps(Protocol):
         """
         ...
 
+    def linalg_matrix_rank(self, x: Ref, rtol: float | None = None, *, name: str | None = None) -> Ref:
+        """The rank of matrices: how many singular values are above rtol times the largest.
+
+        Args:
+            x: `(*l, m, n)`.
+            rtol: a plain number; None means max(m, n)·eps of the dtype.
+
+        Returns: `l`, int64.
+        Derivative: none.
+        Example: `linalg_matrix_rank([[1, 2], [2, 4]])` is `1`.
+        """
+        ...
+
     def linalg_matrix_power(self, x: Ref, n: int, *, name: str | None = None) -> Ref:
         """An integer power of matrices, by repeated squaring; a composite of `matmul` and `linalg_inv`.
 
