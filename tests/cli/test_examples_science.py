@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "science"
-NAMES = ("curve_fit", "gaussian_process", "kalman_filter", "nuts", "robertson", "sinkhorn")
+NAMES = ("curve_fit", "gaussian_process", "kalman_filter", "nuts", "robertson", "sinkhorn", "spectral")
 
 
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -78,3 +78,10 @@ def test_chains_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_clouds_flow_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     distances = [float(d) for d in re.findall(r"distance ([\d.]+)|end: ([\d.]+)", printed("sinkhorn", monkeypatch, capsys)) for d in d if d]
     assert len(distances) == 3 and distances[2] < 0.3 * distances[0]
+
+
+def test_waves_are_weighed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("spectral", monkeypatch, capsys)
+    assert float(re.search(r"mass: (\S+)", text)[1]) < 1e-12
+    found = re.findall(r"sizes ([\d.]+) and ([\d.]+)", text)[-1]
+    assert abs(float(found[0]) - 25.0) < 0.05 and abs(float(found[1]) - 16.0) < 0.05
