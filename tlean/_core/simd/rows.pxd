@@ -16,7 +16,7 @@ cdef extern from "simd/vmath.h" nogil:
     double tl_log1p(double x)
 
 
-cdef extern from "simd/exp_shifted.h" nogil:
+cdef extern from "simd/vmath.h" nogil:
     float tl_exp_shiftedf(float x)
     double tl_exp_shifted(double x)
 

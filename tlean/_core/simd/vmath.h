@@ -41,5 +41,4 @@ TL_EXACT_FUNCTIONS(double, )
 
 #include "simd/vmath_f32.h"
 #include "simd/vmath_f64.h"
-#include "simd/exp_shifted.h"
 #endif

@@ -197,3 +197,20 @@ TL_INLINE float tl_cosf(float x) { return tl_sin_shiftedf(x, 1); }
 /* Any argument; with a branch and a call, so not for vector loops. */
 TL_INLINE float tl_wide_sinf(float x) { return __builtin_fabsf(x) <= TL_TRIG_LIMITF ? tl_sinf(x) : sinf(x); }
 TL_INLINE float tl_wide_cosf(float x) { return __builtin_fabsf(x) <= TL_TRIG_LIMITF ? tl_cosf(x) : cosf(x); }
+
+/* eˣ where x ≤ 0, as after the maximum is taken out of a softmax: nothing can overflow, so one scaling is enough, and a result that would
+ * be subnormal is 0. Holds up to x = 88; vectorises as the other functions do, whose reduction and polynomial these are.
+ */
+TL_INLINE float tl_exp_shiftedf(float x) {
+    /* n = round(x / ln 2); the low bits of `sum` are those of n + 127, the exponent of 2ⁿ. */
+    float sum = TL_FMAF(x, TL_LOG2EF, TL_ROUNDF + 127.0f);
+    float n = sum - (TL_ROUNDF + 127.0f);
+    float r = TL_FMAF(n, -TL_LN2_LOWF, TL_FMAF(n, -TL_LN2_HIGHF, x));
+    float q = 0.00138364604f;
+    q = TL_FMAF(q, r, 0.00836913195f);
+    q = TL_FMAF(q, r, 0.0416681059f);
+    q = TL_FMAF(q, r, 0.166665167f);
+    q = TL_FMAF(q, r, 0.49999994f);
+    float e = (TL_FMAF(q, r * r, r) + 1.0f) * tl_from_bitsf(tl_bitsf(sum) << 23);
+    return x < -87.0f ? 0.0f : e;
+}

@@ -4,10 +4,8 @@ broadcasts the op on stretched copies."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tlean.errors import DeviceError
-from tlean.ops import OpDef, Spec
 
 from ..cpu import CPU
 from ..derive import conversion, decomposition, in_parts
@@ -47,7 +45,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
                 if node.record.rules.decompose is None:
                     works = node.record.dtypes_at(*call[1:]).works
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
-                parts = decomposition(*call) if node.record.loop is None else _written_out(*call)
+                parts = decomposition(*call)
             inner = _expand(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
@@ -55,13 +53,6 @@ def _expand(graph: Graph, target: Target) -> Graph:
     out.outputs = [None if v is None else where[v] for v in graph.outputs]
     out.states = [(name, where[before], where[after]) for name, before, after in graph.states]
     return out.prune()
-
-
-def _written_out(record: OpDef, specs: Sequence[Spec], options: dict[str, Any], dtype: str) -> Graph:
-    # A loop as its steps, on a target that has no loops.
-    graph = Graph(dtype)
-    graph.outputs = [r.id for r in record.rules.decompose(graph, *map(graph.arg, specs))]
-    return graph.prune()
 
 
 def _runs(graph: Graph, node: GraphNode, target: Target) -> bool:

@@ -2,7 +2,7 @@
 #ifndef TLEAN_ATTENTION_H
 #define TLEAN_ATTENTION_H
 #include "kernels/gemm/micro.h"
-#include "simd/exp_shifted.h"
+#include "simd/vmath.h"
 #include <math.h>
 
 #define TL_T float
