@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from .._core.array import as_tensor
 from ..arguments import is_reference
 from ..errors import OptionError, ShapeError
 from ..loops import scan
@@ -35,7 +36,7 @@ def cubic_spline(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, 
     """
     if bc_type not in ENDS:
         raise OptionError(f"cubic_spline: bc_type must be one of {', '.join(ENDS)}, got {bc_type!r}")
-    x, xp, fp = (v if is_reference(v) or hasattr(v, "dtype") else np.asarray(v) for v in (x, xp, fp))
+    x, xp, fp = (v if is_reference(v) or isinstance(v, np.ndarray) else as_tensor(v) for v in (x, xp, fp))
     if len(xp.shape) != 1 or tuple(xp.shape) != tuple(fp.shape) or xp.shape[0] < 2:
         raise ShapeError(f"cubic_spline: xp and fp must be vectors of one length, at least 2, got {tuple(xp.shape)} and {tuple(fp.shape)}")
     n = int(xp.shape[0])
