@@ -72,7 +72,7 @@ def test_in_a_loop_with_its_gradient(attention: nn.MultiHeadAttention) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda a, s: a(s, s.const(X), mask=np.ones((6, 6), bool), cache=a.cache(s, 2, 6)), "leave the mask out"),
+        (lambda a, s: a(s, s.const(X), mask=np.ones((6, 6), bool), cache=a.cache(s, 2, 6)), "leave mask and context out"),
         (lambda a, s: a(s, s.const(X), cache=a.cache(s, 3, 6)), r"a cache must be a pair of \(N, 2, n or more, 4\), got \[\(3, 2, 6, 4\)"),
         (lambda a, s: a(s, s.const(X), cache=a.cache(s, 2, 5)), "n or more"),
         (lambda a, s: a(s, s.const(X[0]), cache=a.cache(s, 2, 6)), r"x must be \(N, n, 8\)"),
