@@ -181,8 +181,7 @@ FAMILY = Family(
         "_rand_log_gamma": _elements("k_rand_log_gamma", 2),
         "_rand_poisson": _elements("k_rand_poisson", 2),
         "dropout": dropout,
-        # Of integers alone, whatever floats a program has.
-        **{name_of("_loop_seed", s): _loop_seed for s in ("f32", "i64")},
+        "_loop_seed": _loop_seed,
     }
     | {name_of("_rand_integers", s): _integers(s) for s in ("i64", "i32")},
 )
