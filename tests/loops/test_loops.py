@@ -289,6 +289,13 @@ def test_a_loop_of_unknown_length():
         (lambda: tl.cond(True, lambda: (V, V), lambda: V), tl.ShapeError, "the branches must return one structure"),
         (lambda: tl.switch(0.5, [lambda: V]), tl.DTypeError, "index must be an integer"),
         (lambda: tl.while_loop(lambda c: c, lambda c: c, 1.0), tl.DTypeError, "cond returns a Boolean"),
+        (lambda: tl.scan(lambda c, _: (c, None), V, length=2**70), tl.OptionError, r"length must be at least 0 and at most 2\^48"),
+        (lambda: tl.fori_loop(0, 2**63, lambda i, c: c + 1.0, V), tl.OptionError, r"there must be at most 2\^48 steps"),
+        (lambda: tl.while_loop(lambda c: True, lambda c: c, V, max_steps=2**63), tl.OptionError, r"max_steps must be .* at most 2\^48"),
+        (lambda: tl.cond(None, lambda: 1.0, lambda: 2.0), tl.DTypeError, "pred must be a Boolean"),
+        (lambda: tl.switch(None, [lambda: 1.0]), tl.DTypeError, "index must be an integer"),
+        (lambda: tl.associative_scan(lambda a, b: tl.sum(a + b), V), tl.ShapeError, "f must return the shapes and dtypes"),
+        (lambda: tl.associative_scan(lambda a, b: a > b, V), tl.DTypeError, "f must return the shapes and dtypes"),
     ],
 )
 def test_wrong_bodies(call, kind, message):

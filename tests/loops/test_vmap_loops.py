@@ -86,3 +86,17 @@ def test_jacobians_of_loops():
     y, push = tl.linearize(end, W)
     close(y, tl.jit(end)(W))
     close(push(W), tl.jvp(end, (W,), (W,))[1])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: tl.cond(x > 0.0, lambda x: tl.log(x) * tl.sqrt(x), lambda x: x * 3.0, x),
+        lambda x: tl.while_loop(lambda c: c[0] > 0.25, lambda c: (c[0] - 1.0, c[1] + tl.log(c[0]) * c[0]), (x, 0.0), max_steps=8)[1],
+    ],
+)
+def test_gradients_of_lanes_that_do_not_go_on_are_exact(f):
+    """Also where what they do not take is no number."""
+    x = np.array([-1.0, 0.0, 2.0, 5.5])
+    of_lanes = tl.grad(lambda x: tl.sum(tl.vmap(f)(x)))(x)
+    close(of_lanes, [tl.grad(f)(v).item() for v in x])

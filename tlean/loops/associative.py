@@ -7,12 +7,12 @@ from typing import Any
 
 from tlean import tree
 from tlean.arguments import flag
-from tlean.errors import ShapeError
+from tlean.errors import DTypeError, ShapeError
 from tlean.programs.recorder import Recorder
 from tlean.programs.running import backend_itself
 from tlean.shapes import normalize_axis
 
-from .bodies import called, leaf
+from .bodies import called, leaf, spec_of
 
 
 def associative_scan(f: Callable[..., Any], xs: Any, reverse: bool = False, axis: int = 0) -> Any:
@@ -53,7 +53,15 @@ def associative_scan(f: Callable[..., Any], xs: Any, reverse: bool = False, axis
             found, got = tree.flatten(made)
             if got != structure:
                 raise ShapeError(f"associative_scan: f must return the structure of its arguments, got {tree.describe(got)}")
-            return [leaf(ops, x) for x in found]
+            refs = [leaf(ops, x) for x in found]
+            for r, x in zip(refs, left, strict=True):
+                if spec_of(r) != spec_of(x):
+                    kind = ShapeError if tuple(r.shape) != tuple(x.shape) else DTypeError
+                    wanted = f"{tuple(x.shape)} {x.dtype}"
+                    raise kind(
+                        f"associative_scan: f must return the shapes and dtypes of its arguments, {wanted}, got {tuple(r.shape)} {r.dtype}"
+                    )
+            return refs
 
         def running(parts: list[Any]) -> list[Any]:
             count = parts[0].shape[axes[0]]

@@ -38,6 +38,8 @@ def cond(pred: Any, true_f: Callable[..., Any], false_f: Callable[..., Any], *op
 
     def record(program: Any, pred: Any, operands: Any) -> Any:
         ops = backend_itself(program)
+        if pred is None:
+            raise DTypeError("cond: pred must be a Boolean or a number of shape (), got None")
         flag = leaf(ops, pred)
         if tuple(flag.shape) != ():
             raise ShapeError(f"cond: pred must be of shape (), got {tuple(flag.shape)}; where(c, a, b) chooses for each element")
@@ -67,6 +69,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
     def record(program: Any, index: Any, operands: Any) -> Any:
         ops = backend_itself(program)
+        if index is None:
+            raise DTypeError("switch: index must be an integer of shape (), got None")
         number = leaf(ops, index)
         if str(number.dtype) not in INTEGERS or tuple(number.shape) != ():
             raise DTypeError(f"switch: index must be an integer of shape (), got {tuple(number.shape)} {number.dtype}")

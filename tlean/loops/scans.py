@@ -22,6 +22,9 @@ from tlean.programs.running import backend_itself
 from .bodies import BodyGraph, called, leaf, results, spec_of
 from .choices import together
 
+#: How many steps a loop of a known number may have: as many as an array may have entries.
+MOST_STEPS = 1 << 48
+
 
 def scan(
     f: Callable[..., Any],
@@ -58,12 +61,13 @@ def scan(
         (6.0, [1.0, 3.0, 6.0])
     """
     recorder = Recorder("scan", f)
-    if not isinstance(unroll, int) or unroll is False or unroll < 1:
+    if unroll is not True and (isinstance(unroll, bool) or not hasattr(unroll, "__index__") or unroll < 1):
         raise OptionError(f"scan: unroll must be True, or how many steps a turn of the loop has, got {unroll!r}")
+    turn = unroll if unroll is True else operator.index(unroll)
     backward = flag("scan", "reverse", reverse)
 
     def record(program: Any, init: Any, xs: Any) -> Any:
-        return recorded("scan", recorder, program, (init, xs), length, backward, unroll, checkpoint)
+        return recorded("scan", recorder, program, (init, xs), length, backward, turn, checkpoint)
 
     return called("scan", (f,), record, init, xs)
 
@@ -109,9 +113,13 @@ def fori_loop(lower: int, upper: int, f: Callable[..., Any], init: Any, checkpoi
     """
     recorder = Recorder("fori_loop", f)
     try:
-        numbers = np.arange(operator.index(lower), operator.index(upper), dtype=np.int64)
+        first, last = operator.index(lower), operator.index(upper)
     except TypeError:
         raise OptionError(f"fori_loop: lower and upper must be integers, got {lower!r} and {upper!r}") from None
+    count = max(last - first, 0)
+    if count > MOST_STEPS or (count and not -(1 << 63) <= first < 1 << 63):
+        raise OptionError(f"fori_loop: there must be at most 2^48 steps, whose numbers fit 64 bits, got {first} to {last}")
+    numbers = first + np.arange(count, dtype=np.int64) if count else np.arange(0, dtype=np.int64)
 
     def step(ops: Any, carry: Any, i: Any) -> Any:
         return recorder(ops, i, carry), None
@@ -221,8 +229,8 @@ def _length(name: str, xs: Sequence[Any], length: int | None) -> int:
             length = operator.index(length)
         except TypeError:
             raise OptionError(f"{name}: length must be an int, got {length!r}") from None
-        if length < 0:
-            raise OptionError(f"{name}: length must be at least 0, got {length}")
+        if not 0 <= length <= MOST_STEPS:
+            raise OptionError(f"{name}: length must be at least 0 and at most 2^48, got {length}")
     found: dict[int, int] = {}
     for k, x in enumerate(xs):
         if not x.shape:

@@ -17,7 +17,7 @@ from tlean.programs.running import backend_itself
 
 from .bodies import called, spec_of
 from .choices import together
-from .scans import body_of
+from .scans import MOST_STEPS, body_of
 
 
 def while_loop(
@@ -51,8 +51,8 @@ def while_loop(
         most = None if max_steps is None else operator.index(max_steps)
     except TypeError:
         raise OptionError(f"while_loop: max_steps must be an int, got {max_steps!r}") from None
-    if most is not None and most < 0:
-        raise OptionError(f"while_loop: max_steps must be at least 0, got {most}")
+    if most is not None and not 0 <= most <= MOST_STEPS:
+        raise OptionError(f"while_loop: max_steps must be at least 0 and at most 2^48, got {most}")
     if checkpoint is not None and most is None:
         raise OptionError(f"while_loop: checkpoint needs max_steps, got {checkpoint!r} without it")
     lengths = block_lengths("while_loop", checkpoint, most or 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 from tlean.ops.batching import Call
@@ -108,13 +110,16 @@ def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
     made: list[GraphRef] = []
     for number, body in enumerate(loop.bodies):
         graph, own = call.through(body, call.batched[1:])
-        found = ops._inline(graph, call.inputs[1:], merge=False)
+        inputs: list[Any] = list(call.inputs[1:])
+        if last:
+            compare = ops.less_equal if not number else ops.equal if number < last else ops.greater_equal
+            here = compare(call.inputs[0], ops._full(shape=(), value=number, dtype="int64"))
+            inputs = [_live(ops, here, x) if b else x for x, b in zip(inputs, call.batched[1:], strict=True)]
+        found = ops._inline(graph, inputs, merge=False)
         ys = [y if o else _spread(ops, y, call.size) for y, o in zip(found, own, strict=True)]
         if not number:
             made = ys
             continue
-        compare = ops.equal if number < last else ops.greater_equal
-        here = compare(call.inputs[0], ops._full(shape=(), value=number, dtype="int64"))
         made = [_where(ops, here, y, old) for y, old in zip(ys, made, strict=True)]
     return made
 
@@ -122,6 +127,11 @@ def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
 def _where(ops: Graph, flag: GraphRef, a: GraphRef, b: GraphRef) -> GraphRef:
     # One flag for each lane.
     return ops.where(ops.reshape(flag, (*flag.shape, *(1,) * (len(a.shape) - 1))), a, b)
+
+
+def _live(ops: Graph, flag: GraphRef, x: GraphRef) -> GraphRef:
+    # For lanes that compute with a value and take nothing of it: their cotangents, 0 times what may be an infinity, do not go on.
+    return _where(ops, flag, x, ops.detach(x)) if x.dtype in FLOATS else x
 
 
 def _while(call: Call, loop: While) -> list[GraphRef]:
@@ -134,7 +144,7 @@ def _while(call: Call, loop: While) -> list[GraphRef]:
         condition, _ = call.through(loop.bodies[0], flags)
         body, own = call.through(loop.bodies[1], flags)
         specs = [body.specs[v] for v in body.inputs]  # type: ignore[index]
-        condition, body = _until_all_are_done(condition, _with_lanes(body, own, [True] * n, size), specs, n)
+        condition, body = _until_all_are_done(condition, _with_lanes(body, own, [True] * n, size), specs, flags)
     else:
         body = _with_lanes(body, own, flags[:n], size)
         condition = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
@@ -142,12 +152,12 @@ def _while(call: Call, loop: While) -> list[GraphRef]:
     return _recorded(call, while_record(condition, body, n, loop.most, loop.lengths), inputs)
 
 
-def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], carries: int) -> tuple[Graph, Graph]:
+def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], flags: Sequence[bool]) -> tuple[Graph, Graph]:
     some, step = Graph(condition.dtype, merge=False), Graph(body.dtype, merge=False)
     (flag,) = some._inline(condition, [some.arg(s) for s in specs], False)
     some.outputs = [some.any(flag, axis=0).id]
-    refs = [step.arg(s) for s in specs]
-    (flag,) = step._inline(condition, refs, False)
-    after = step._inline(body, refs, False)
-    step.outputs = [_where(step, flag, new, old).id for new, old in zip(after, refs[:carries], strict=True)]  # type: ignore[arg-type]
+    refs: list[Any] = [step.arg(s) for s in specs]
+    goes_on: Any = step._inline(condition, refs, False)[0]
+    after = step._inline(body, [_live(step, goes_on, r) if own else r for r, own in zip(refs, flags, strict=True)], False)
+    step.outputs = [_where(step, goes_on, new, old).id for new, old in zip(after, refs, strict=False)]  # type: ignore[arg-type]
     return part(some, some.inputs, some.outputs), part(step, step.inputs, step.outputs)  # type: ignore[arg-type]
