@@ -6,13 +6,18 @@ errors of the parameters follow from those of the observations directly, and a b
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREEN, GREY, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREEN, GREY, RED, panels, parser, save
 
 NAMES = ("height 1", "place 1", "width 1", "height 2", "place 2", "width 2", "level", "slope")
 TRUE = np.array([3.0, 3.2, 0.45, 1.6, 4.6, 0.7, 0.6, 0.08])
@@ -28,7 +33,7 @@ def peaks(p: Any, x: Any) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     """Fit once, fit many repetitions, print and draw."""
-    p = parser("curve_fit.py", __doc__)
+    p = parser(__file__, __doc__)
     p.add_argument("--points", type=int, help="observations (default: 200, or 60 with --quick)")
     args = p.parse_args(argv)
     if args.points is not None and args.points < 20:
@@ -56,8 +61,8 @@ def main(argv: list[str] | None = None) -> None:
     for name, value, error, spread, true in zip(NAMES, np.asarray(found.x), errors, repeated.std(0), TRUE, strict=True):
         print(f"{name:>10}  {value:7.3f}  {error:7.3f}  {spread:8.3f}  {true:6.2f}")
     if args.plot:
-        drawn, axes = figure(2, 5.5)
-        left, right = axes[0]
+        drawn, axes = panels(2, (11.0, 3.8))
+        left, right = axes
         left.plot(x, y, ".", color=GREY, label="observations")
         left.plot(x, clean, color=RED, linewidth=3, alpha=0.5, label="true")
         left.plot(x, np.asarray(peaks(found.x, x)), color=BLUE, label="fit")
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         right.axhline(0.0, color=GREY, linewidth=0.5)
         right.set(xlabel="x", title="what an observation there does to a place")
         right.legend()
-        save(drawn, args.out / "curve_fit.png")
+        save(drawn, args, "curve_fit.png")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,19 @@ Processes for Machine Learning", algorithm 2.1.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, RED, panels, parser, save
 
 KERNELS = ("rbf", "matern 3/2", "matern 5/2")
 
@@ -67,7 +72,7 @@ def observations(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def main(argv: list[str] | None = None) -> None:
     """Fit each kernel, print its scales, draw what it says."""
-    p = parser("gaussian_process.py", __doc__)
+    p = parser(__file__, __doc__)
     p.add_argument("--points", type=int, help="observations (default: 80, or 20 with --quick)")
     args: argparse.Namespace = p.parse_args(argv)
     if args.points is not None and args.points < 4:
@@ -86,14 +91,14 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{row}  {found.steps.item():5d}  {time.perf_counter() - begun:5.2f} s", flush=True)
         fits[name] = [np.asarray(v) for v in predict(name, found.x, x, y - level, at)]
     if args.plot:
-        drawn, axes = figure(len(KERNELS))
-        for axis, (name, (mean, deviation)) in zip(axes[0], fits.items(), strict=True):
+        drawn, axes = panels(len(KERNELS), (4.6 * len(KERNELS), 3.8))
+        for axis, (name, (mean, deviation)) in zip(axes, fits.items(), strict=True):
             axis.fill_between(at, level + mean - 2 * deviation, level + mean + 2 * deviation, color=BLUE, alpha=0.2, linewidth=0)
             axis.plot(at, level + mean, color=BLUE, label="mean, and two deviations")
             axis.plot(x, y, "o", markersize=3, color=RED, label="observations")
             axis.set(title=name, xlabel="x", ylim=(y.min() - 2.0, y.max() + 2.0))
-        axes[0][0].legend()
-        save(drawn, args.out / "gaussian_process.png")
+        axes[0].legend()
+        save(drawn, args, "gaussian_process.png")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,18 @@ filter is one `tl.scan`, the fit one compiled program. Source: Särkkä 2013, "B
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREY, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREY, RED, panels, parser, save
 
 STEP = 0.1
 #: Place and velocity in two directions: how they move in a step, and what is seen.
@@ -73,7 +78,7 @@ def simulated(n: int, shake: float, error: np.ndarray, seed: int) -> tuple[np.nd
 
 def main(argv: list[str] | None = None) -> None:
     """Fit the noises, print them beside the true ones, draw the track."""
-    p = parser("kalman_filter.py", __doc__)
+    p = parser(__file__, __doc__)
     p.add_argument("--steps", type=int, help="observations (default: 1000, or 100 with --quick)")
     args = p.parse_args(argv)
     if args.steps is not None and args.steps < 10:
@@ -100,8 +105,8 @@ def main(argv: list[str] | None = None) -> None:
     errors = [np.sqrt(np.mean((path[:, :2] - states[:, :2]) ** 2)), np.sqrt(np.mean((track - states[:, :2]) ** 2))]
     print(f"distance from the true places: {errors[0]:.3f} smoothed, {errors[1]:.3f} as seen")
     if args.plot:
-        drawn, axes = figure(2, 5.5)
-        left, right = axes[0]
+        drawn, axes = panels(2, (11.0, 3.8))
+        left, right = axes
         begin = slice(0, 100)
         left.plot(*track[begin].T, ".", color=GREY, markersize=4, label="seen")
         left.plot(*states[begin, :2].T, color=RED, linewidth=3, alpha=0.5, label="true")
@@ -113,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
         right.plot(times, path[:, 2], color=BLUE, linewidth=1, label="smoothed")
         right.set(xlabel="time", title="velocity along x, which is not seen")
         right.legend()
-        save(drawn, args.out / "kalman_filter.png")
+        save(drawn, args, "kalman_filter.png")
 
 
 if __name__ == "__main__":

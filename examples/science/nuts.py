@@ -6,14 +6,19 @@ observations. Source: Gelman et al. 2013, "Bayesian Data Analysis", 5.5; Hoffman
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREY, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREY, RED, panels, parser, save
 
 EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -65,7 +70,7 @@ def table(names: list[str], x: np.ndarray) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Sample both models, print their tables, draw them."""
-    p = parser("nuts.py", __doc__)
+    p = parser(__file__, __doc__)
     p.add_argument("--draws", type=int, help="of each of four chains (default: 2000, or 200 with --quick)")
     args = p.parse_args(argv)
     if args.draws is not None and args.draws < 10:
@@ -82,8 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     coefficients = np.stack([m.x.numpy() for m in found])
     table([f"b{k}" for k in range(9)], coefficients)
     if args.plot:
-        drawn, axes = figure(3)
-        left, middle, right = axes[0]
+        drawn, axes = panels(3, (13.8, 3.8))
+        left, middle, right = axes
         bad = np.stack([m.diverging.numpy() for m in made]).reshape(-1)
         left.plot(mean.reshape(-1), np.log(deviation).reshape(-1), ".", color=BLUE, markersize=1, alpha=0.4)
         left.plot(mean.reshape(-1)[bad], np.log(deviation).reshape(-1)[bad], ".", color=RED, label="diverging")
@@ -97,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             axis.axhline(0.0, color=GREY, linewidth=0.5)
             axis.set(title=title, xticks=places, xticklabels=list("ABCDEFGH") if axis is middle else [f"b{k}" for k in places])
             axis.legend()
-        save(drawn, args.out / "nuts.png")
+        save(drawn, args, "nuts.png")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,19 @@ Ordinary Differential Equations II", IV.1.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREEN, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREEN, RED, panels, parser, save
 
 RATES = np.array([0.04, 3e7, 1e4])
 SPECIES = ("A", "B · 10⁴", "C")
@@ -42,7 +47,7 @@ def fit(solution: Callable[[Any], Any], seen: np.ndarray, logs: np.ndarray) -> N
 
 def main(argv: list[str] | None = None) -> None:
     """Solve, differentiate, fit; print and draw."""
-    p = parser("robertson.py", __doc__)
+    p = parser(__file__, __doc__)
     args = p.parse_args(argv)
     decades, points = (4, 20) if args.quick else (6, 100)
     times = np.concatenate([[0.0], np.logspace(-5, decades, points)])
@@ -69,8 +74,8 @@ def main(argv: list[str] | None = None) -> None:
     if not args.quick:
         fit(solution, seen, logs)
     if args.plot:
-        drawn, axes = figure(2, 5.5)
-        left, right = axes[0]
+        drawn, axes = panels(2, (11.0, 3.8))
+        left, right = axes
         for k, color in enumerate((BLUE, RED, GREEN)):
             left.semilogx(times[1:], seen[1:, k], ".", color=color, markersize=3, alpha=0.5)
             left.semilogx(times[1:], ys[1:, k] * SCALES[k], color=color, label=SPECIES[k])
@@ -79,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         right.set(xlabel="time", title="the sensitivity of A")
         left.legend()
         right.legend()
-        save(drawn, args.out / "robertson.png")
+        save(drawn, args, "robertson.png")
 
 
 if __name__ == "__main__":

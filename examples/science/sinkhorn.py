@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREY, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREY, RED, panels, parser, save
 
 
 def cost(x: Any, y: Any) -> Any:
@@ -54,7 +58,7 @@ def clouds(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def main(argv: list[str] | None = None) -> None:
     """Let the blot flow to the moons; print the distance, draw the way."""
-    p = parser("sinkhorn.py", __doc__)
+    p = parser(__file__, __doc__)
     p.add_argument("--points", type=int, help="of each cloud (default: 150, or 30 with --quick)")
     p.add_argument("--steps", type=int, help="of the flow (default: 8, or 2 with --quick)")
     p.add_argument("--blur", type=float, default=0.05, help="of the entropy (default: %(default)s)")
@@ -74,13 +78,13 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{time.perf_counter() - begun:.2f} s", file=sys.stderr)
     print(f"at the end: {both(x)[0].item():.6f}")
     if args.plot:
-        drawn, axes = figure(3)
-        for axis, k in zip(axes[0], (0, min(2, steps), steps), strict=True):
+        drawn, axes = panels(3, (13.8, 3.8))
+        for axis, k in zip(axes, (0, min(2, steps), steps), strict=True):
             axis.plot(*y.T, ".", color=GREY, markersize=4, label="where to")
             axis.plot(*ways[k].T, ".", color=BLUE if k else RED, markersize=4, label="the cloud")
             axis.set(title=f"after {k} steps", aspect="equal", xlim=(-1.4, 2.4), ylim=(-1.0, 1.5))
-        axes[0][0].legend(loc="lower left")
-        save(drawn, args.out / "sinkhorn.png")
+        axes[0].legend(loc="lower left")
+        save(drawn, args, "sinkhorn.png")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,18 @@ Source: Trefethen 2000, "Spectral Methods in MATLAB", program 27.
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pictures import BLUE, GREY, RED, figure, parser, save
 
 import tlean as tl
+
+# Beside the folder of this file: what all examples share.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import BLUE, GREY, RED, panels, parser, save
 
 TRUE = np.array([25.0, 16.0])
 
@@ -51,7 +56,7 @@ def waves(sizes: Any, x: np.ndarray, frames: int, steps: int, dt: float) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     """Solve, weigh, print and draw."""
-    p = parser("spectral.py", __doc__)
+    p = parser(__file__, __doc__)
     args = p.parse_args(argv)
     n, frames = (128, 5) if args.quick else (256, 40)
     dt = 0.4 / n**2
@@ -78,8 +83,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"step {k + 1}: sizes {sizes[0]:.4f} and {sizes[1]:.4f}")
     print(f"true: {TRUE[0]:.4f} and {TRUE[1]:.4f}")
     if args.plot:
-        drawn, axes = figure(2, 5.5)
-        left, right = axes[0]
+        drawn, axes = panels(2, (11.0, 3.8))
+        left, right = axes
         every = max(1, frames // 20)
         for k, u in enumerate(path[::every]):
             left.plot(x, u / 2200.0 + k, color=BLUE, linewidth=0.8)
@@ -89,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
         right.plot(x, np.asarray(run(sizes))[-1], color=BLUE, linewidth=1, label="found")
         right.set(xlabel="x")
         right.legend()
-        save(drawn, args.out / "spectral.png")
+        save(drawn, args, "spectral.png")
 
 
 if __name__ == "__main__":

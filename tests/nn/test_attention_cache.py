@@ -82,3 +82,19 @@ def test_in_a_loop_with_its_gradient(attention: nn.MultiHeadAttention) -> None:
 def test_mistakes(attention: nn.MultiHeadAttention, call, message: str) -> None:
     with pytest.raises(tl.TleanError, match=message):
         call(attention, tl.Session(dtype="float64"))
+
+
+def test_caches_contexts_and_masks_of_another_form():
+    attention = nn.MultiHeadAttention(8, heads=2).init(0)
+    s = tl.Session()
+    x = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
+    for cache in (5, (), ([1], [2]), attention.cache(s, 2, 5)[0], attention.cache(s, 2, 2)):
+        with pytest.raises(tl.ShapeError, match=r"a cache must be a pair of \(N, 2, n or more, 4\)"):
+            attention(s, x, cache=cache)
+    for context in (np.ones(8), x[0], x[:1], x[..., :7]):
+        with pytest.raises(tl.ShapeError, match="a context must be"):
+            attention(s, x, context=context)
+    scores = np.random.default_rng(1).normal(size=(3, 3))
+    np.testing.assert_array_equal(attention(s, x, mask=scores.tolist()).numpy(), attention(s, x, mask=scores).numpy())
+    with pytest.raises(tl.OptionError, match="a running program is the backend"):
+        tl.grad(lambda x: tl.sum(attention(tl, x)))(x)

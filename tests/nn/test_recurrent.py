@@ -271,3 +271,14 @@ def test_mistakes(call: Any, message: str) -> None:
     s = tl.Session()
     with pytest.raises(tl.TleanError, match=message):
         call(s, s.const(numbers(2, 5, 3)))
+
+
+def test_a_mask_of_an_array_with_the_steps_first():
+    layer = nn.GRU(3, 4, batch_first=False).init(0)
+    turned = nn.GRU(3, 4).init(0)
+    x, mask = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32"), np.array([[True, False]] + [[True, True]] * 4)
+    y = layer(tl.Session(), x, mask=mask).numpy()
+    np.testing.assert_array_equal(y.swapaxes(0, 1), turned(tl.Session(), x.swapaxes(0, 1), mask=mask.T).numpy())
+    for lengths in ([6, 1], [-1, 2]):
+        with pytest.raises(tl.ShapeError, match=r"GRU: lengths must be in \[0, 5\], got"):
+            layer(tl.Session(), x, lengths=lengths)

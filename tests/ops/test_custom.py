@@ -372,3 +372,20 @@ def test_what_does_not_fit():
     op = tl.custom_op(lambda x: (x, x), lambda x, y, g: g[0], shape=lambda x: [x, x], dtype=("float",))
     with pytest.raises(tl.OptionError, match="a dtype for each of the 2 outputs, got 1"):
         tl.jit(op)(X)
+
+
+def test_a_call_on_arrays_gives_what_a_recorded_one_gives():
+    def backward(x, y, g):
+        return g
+
+    narrow = tl.custom_op(lambda x: x.astype("float32"), backward)
+    count = tl.custom_op(lambda x: x * 1.5, backward, dtype="int64")
+    long = tl.custom_op(lambda x: x, backward, shape=(4,))
+    assert narrow(X).dtype == tl.jit(narrow)(X).dtype == "float64"
+    assert narrow(np.arange(3)).dtype == tl.jit(narrow)(np.arange(3)).dtype == "float32"
+    for call in (count, tl.jit(count)):
+        with pytest.raises(tl.DTypeError, match="forward must give int64, as dtype= says, got float64"):
+            call(X)
+    for call in (long, tl.jit(long)):
+        with pytest.raises(tl.ShapeError, match=r"forward gives an array of shape \(3,\), expected \(4,\)"):
+            call(X)

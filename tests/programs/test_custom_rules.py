@@ -243,3 +243,25 @@ def test_what_does_not_fit_is_named():
             broken(**options)(X[0])
     with pytest.raises(tl.OptionError, match="nondiff_argnums must be an int"):
         tl.custom_vjp(lambda x: x, nondiff_argnums="x")
+
+
+def test_a_rule_that_is_declared_again_serves_programs_that_are_kept():
+    f = tl.custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (x, None), lambda _, g: (2.0 * g,))
+    slope = tl.grad(lambda x: tl.sum(f(x)))
+    assert slope(X[0]).tolist() == [2.0] * 4
+    f.defvjp(lambda x: (x, None), lambda _, g: (5.0 * g,))
+    assert slope(X[0]).tolist() == [5.0] * 4
+
+
+def test_a_rule_has_the_value_of_its_function():
+    f = tl.custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (tl.sum(x), None), lambda _, g: (g,))
+    with pytest.raises(tl.ShapeError, match=r"fwd must return a value of the function's shape, \[\(4,\)\], got \[\(\)\]"):
+        tl.grad(lambda x: tl.sum(f(x)))(X[0])
+    f = tl.custom_jvp(lambda x: x)
+    f.defjvp(lambda xs, ts: ({"x": xs[0]}, ts[0]))
+    with pytest.raises(tl.ShapeError, match="must return a value like the function's"):
+        tl.jvp(f, (X,), (X,))
+    with pytest.raises(tl.OptionError, match="defjvps takes functions"):
+        f.defjvps(3.0)

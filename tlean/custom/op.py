@@ -15,7 +15,7 @@ from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.loops.bodies import Loop
-from tlean.dtypes import FLOAT, FLOATS, INTEGERS
+from tlean.dtypes import FLOAT, FLOATS, INTEGERS, promoted
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.interpreters.dual import DualRef
 from tlean.ops import Spec
@@ -76,13 +76,12 @@ class CustomOp:
     def __call__(self, *xs: Any, **options: Any) -> Any:
         ops = backend_itself(innermost_among(xs))
         if ops is None:
-            made, many = self._values(self._forward(*[as_tensor(x).numpy() for x in xs], **options))
+            made, many = self._computed([as_tensor(x).numpy() for x in xs], options, None)
             results = [as_tensor(v) for v in made]
             return tuple(results) if many else results[0]
         if isinstance(ops, Reference):
-            given = [(x if isinstance(x, RefBase) else ops.const(x)).value for x in xs]
-            made, many = self._values(self._forward(*given, **options))
-            refs = [ops.const(v) if v.dtype.kind in "iub" and many else ops.leaf(v) for v in made]
+            made, many = self._computed([(x if isinstance(x, RefBase) else ops.const(x)).value for x in xs], options, ops.dtype)
+            refs = [ops.const(v) if v.dtype.kind in "iub" else ops.leaf(v) for v in made]
             return tuple(refs) if many else refs[0]
         arguments = [x if isinstance(x, RefBase) else self._array(x, ops.dtype) for x in xs]
         specs = tuple((tuple(a.shape), a.dtype) for a in arguments)
@@ -94,6 +93,39 @@ class CustomOp:
             return tuple(refs) if many else refs[0]
         finally:
             self._learned.value = None
+
+    def _computed(self, arrays: Sequence[np.ndarray], options: dict[str, Any], dtype: str | None) -> tuple[list[np.ndarray], bool]:
+        # What `forward` gives for arrays: of the shapes and dtypes that a recorded call has, and whether there are several.
+        made, many = self._values(self._forward(*arrays, **options))
+        if self.shape is not None:
+            shapes, many = self._shapes(tuple((a.shape, str(a.dtype)) for a in arrays), arrays, options)
+            made = [self._checked(v, s, "forward") for v, s in zip(self._several(made, len(shapes)), shapes, strict=True)]
+        floats = [str(a.dtype) for a in arrays if str(a.dtype) in FLOATS]
+        own = dtype or (promoted(floats) if floats else "float32")
+        kinds = self._kinds(len(made))
+        return [self._cast(v, own if kind == FLOAT else kind) for v, kind in zip(made, kinds, strict=True)], many
+
+    def _several(self, value: Any, count: int) -> list[Any]:
+        """What `forward` gave, as so many arrays.
+
+        Args:
+            value: it.
+            count: how many are needed.
+        """
+        return self._parts(value, count, f"forward must give {count} arrays")
+
+    def _cast(self, array: np.ndarray, dtype: Any) -> np.ndarray:
+        """What `forward` gave, in the dtype that it was to have.
+
+        Args:
+            array: it.
+            dtype: of the output.
+
+        Raises: DTypeError for floats where integers, or numbers where Booleans were promised.
+        """
+        if not np.can_cast(array.dtype, dtype, "same_kind"):
+            raise DTypeError(f"{self.name}: forward must give {np.dtype(dtype)}, as dtype= says, got {array.dtype}")
+        return array.astype(dtype, copy=False)
 
     def _array(self, x: Any, dtype: str) -> Any:
         # An argument that is no reference: integers and Booleans keep their kind, floats take the program's dtype.
@@ -290,10 +322,10 @@ class _Call:
         learned, self.op._learned.value = getattr(self.op._learned, "value", None), None
         if learned is None:
             value = self.op._forward(*ins, **self.options)
-            learned = self.op._parts(value, len(outs), f"forward must give {len(outs)} arrays") if self.many else [value]
+            learned = self.op._several(value, len(outs)) if self.many else [value]
         for target, value, shape in zip(outs, learned, self.shapes, strict=True):
             if target is not None:
-                target[...] = self.op._checked(value, shape, "forward")
+                target[...] = self.op._cast(self.op._checked(value, shape, "forward"), target.dtype)
 
     def _pull(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
         n, m = len(self.moving), len(self.outs)

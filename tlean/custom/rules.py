@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
@@ -42,6 +44,8 @@ class CustomFunction(DerivedProgram):
         self._fwd: Recorder | None = None
         self._bwd: Recorder | None = None
         self._jvp: Recorder | None = None
+        #: What a program that calls this captures beside the function: another tuple where a rule changes.
+        self.__tlean_rules__ = self._rules()
         self.__name__ = name_of(f)
         self.__doc__ = getattr(f, "__doc__", None)
         self.__module__ = getattr(f, "__module__", __name__)
@@ -81,10 +85,13 @@ class CustomFunction(DerivedProgram):
             rules: for each argument `rule(tangent, value, *primals)`, the part of the value's tangent that is due to it; None where that
                 is zero.
 
-        Raises: OptionError for another number of rules, or with `nondiff_argnums`.
+        Raises: OptionError for what is no function, for another number of rules, or with `nondiff_argnums`.
         """
         if self._statics.numbers:  # type: ignore[union-attr]
             raise OptionError(f"{self._name}: defjvps takes no nondiff_argnums; use defjvp")
+        for rule in rules:
+            if rule is not None and not callable(rule):
+                raise OptionError(f"{self._name}: defjvps takes functions, and None for zero, got {type(rule).__name__}")
 
         def whole(primals: Any, tangents: Any) -> Any:
             if len(rules) != len(primals):
@@ -99,12 +106,8 @@ class CustomFunction(DerivedProgram):
 
         self.defjvp(whole)
 
-    @property
-    def __tlean_rules__(self) -> tuple[Any, ...]:
-        # What a program that calls this captures beside the function.
-        return tuple([r.__wrapped__ for r in (self._fwd, self._bwd, self._jvp) if r is not None])
-
     def _forget(self) -> None:
+        self.__tlean_rules__ = self._rules()
         for kept in (self._calls, self._known, self._arrays):
             kept.clear()
 
@@ -131,6 +134,9 @@ class CustomFunction(DerivedProgram):
             known = _Call(self, whole, signature, outer, closed)
             self._calls.keep(key, known)
         return tree.unflatten(outer, known.op(graph, inputs))
+
+    def _rules(self) -> tuple[Any, ...]:
+        return tuple([r.__wrapped__ for r in (self._fwd, self._bwd, self._jvp) if r is not None])
 
     def __reduce__(self) -> Any:
         module = sys.modules.get(self.__module__)
@@ -263,6 +269,15 @@ class _Call:
             raise OptionError(f"{rule.name} must return ({what}), got {type(made).__name__}")
         return made
 
+    def _check_value(self, rule: Recorder, value: Any, ys: Sequence[GraphRef]) -> None:
+        # A rule's value is the function's, which was computed already: only another form tells that it is another.
+        leaves, form = tree.flatten(value)
+        if form != self.outer:
+            raise ShapeError(f"{rule.name} must return a value like the function's, {tree.describe(self.outer)}, got {tree.describe(form)}")
+        shapes, wanted = [tuple(np.shape(v)) for v in leaves], [y.shape for y in ys]
+        if shapes != wanted:
+            raise ShapeError(f"{rule.name} must return a value of the function's shape, {wanted}, got {shapes}")
+
     def _apart(self, xs: Sequence[GraphRef]) -> tuple[list[Any], list[Any], list[Any]]:
         # The arguments, those without a derivative, the others.
         args = self.signature.arguments(xs[: self.count])
@@ -279,7 +294,8 @@ class _Call:
     def _pulled(self, graph: Graph, gs: Sequence[Any], ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> Sequence[Any]:
         args, nondiff, diff = self._apart(xs)
         if self.bwd is not None and self.fwd is not None:
-            _, residuals = self._pair(self.fwd, self._run(self.fwd, graph, *args), "value, residuals")
+            value, residuals = self._pair(self.fwd, self._run(self.fwd, graph, *args), "value, residuals")
+            self._check_value(self.fwd, value, ys)
             g = tree.unflatten(self.outer, with_zeros(graph, gs, ys))
             found = self._cotangents(graph, self._run(self.bwd, graph, *nondiff, residuals, g), diff)
         else:
@@ -329,6 +345,7 @@ class _Call:
         assert self.jvp is not None
         tangents = tree.unflatten(tree.flatten(tuple(diff))[1], units)
         made = self._pair(self.jvp, self._run(self.jvp, graph, *nondiff, tuple(diff), tangents), "value, tangent of the value")
+        self._check_value(self.jvp, made[0], ys)
         leaves = _spread(f"{self.jvp.name} must return a tangent like the value", made[1], self.outer)
         name = f"{self.jvp.name}: a tangent"
         return [None if t is None or y.dtype not in FLOATS else _like(name, graph, t, y) for t, y in zip(leaves, ys, strict=True)]

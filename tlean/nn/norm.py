@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import read_array
 from tlean.arguments import each, truth
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
@@ -201,10 +202,15 @@ class MultiHeadAttention(Module):
             if mask is not None or context is not None:
                 raise OptionError("MultiHeadAttention: with a cache each token attends to those before it; leave mask and context out")
             return self._cached(ops, x, cache, position, dropout)
-        floats = mask is not None and str(getattr(mask, "dtype", "bool")) != "bool"
+        if mask is not None and not hasattr(mask, "dtype"):
+            mask = read_array(mask)
+        floats = mask is not None and str(mask.dtype) != "bool"
         if context is None and self.bq is None and dropout is None and not floats:
             return ops.multi_head_attention(self.wq, self.wk, self.wv, self.wo, x, self.heads, mask=mask)
         other = x if context is None else context
+        if (shape := shape_of(self, other)) != (*shape_of(self, x)[:-2], *shape[-2:-1], self.wq.shape[0]) or len(shape) not in (2, 3):
+            wanted = f"(N, m, {self.wq.shape[0]}) or (m, {self.wq.shape[0]})"
+            raise ShapeError(f"MultiHeadAttention: a context must be {wanted}, as x, got context: {shape}, x: {shape_of(self, x)}")
         q = self._heads(ops, x, self.wq, self.bq)
         k, v = self._heads(ops, other, self.wk, self.bk), self._heads(ops, other, self.wv, self.bv)
         return self._joined(ops, ops.scaled_dot_product_attention(q, k, v, mask, dropout=dropout))
@@ -214,14 +220,16 @@ class MultiHeadAttention(Module):
         if len(shape) != 3 or shape[2] != self.wq.shape[0]:
             raise ShapeError(f"MultiHeadAttention: with a cache x must be (N, n, {self.wq.shape[0]}), got x: {shape}")
         batch, count, _ = shape
-        form = batch, self.heads, cache[0].shape[2] if len(cache[0].shape) == 4 else 0, self.wq.shape[1] // self.heads
-        if len(cache) != 2 or any(tuple(c.shape) != form for c in cache) or form[2] < count:
+        shapes = [tuple(getattr(c, "shape", ())) for c in cache] if isinstance(cache, tuple | list) else type(cache).__name__
+        length = shapes[0][2] if len(shapes) == 2 and len(shapes[0]) == 4 else 0
+        form = batch, self.heads, length, self.wq.shape[1] // self.heads
+        if shapes != [form, form] or length < count:
             wanted = f"(N, {self.heads}, n or more, {form[3]})"
-            raise ShapeError(f"MultiHeadAttention: a cache must be a pair of {wanted}, got {[tuple(c.shape) for c in cache]}")
+            raise ShapeError(f"MultiHeadAttention: a cache must be a pair of {wanted}, got {shapes}")
         q, k, v = (self._heads(ops, x, w, b) for w, b in ((self.wq, self.bq), (self.wk, self.bk), (self.wv, self.bv)))
         keys, values = (ops.dynamic_update_slice(old, new, (0, 0, position, 0)) for old, new in zip(cache, (k, v), strict=True))
         last = ops.add(np.arange(count).reshape(count, 1), position)
-        y = ops.scaled_dot_product_attention(q, keys, values, ops.less_equal(np.arange(form[2]), last), dropout=dropout)
+        y = ops.scaled_dot_product_attention(q, keys, values, ops.less_equal(np.arange(length), last), dropout=dropout)
         return self._joined(ops, y), (keys, values)
 
     def cache(self, ops: Any, batch: int, length: int) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tlean._core.array import read_array
 from tlean.arguments import truth
 from tlean.caching import Cache
 from tlean.compiler.graph import Graph
@@ -172,18 +173,21 @@ class Recurrent(Module):
         if lengths is not None and mask is not None:
             raise OptionError(f"{name}: lengths and mask say the same; give one of them")
         if lengths is not None:
-            lengths = lengths if hasattr(lengths, "shape") else np.asarray(lengths)
+            lengths = lengths if hasattr(lengths, "shape") else read_array(lengths)
             if tuple(lengths.shape) != (batch,) or "int" not in str(lengths.dtype):
                 got = f"{tuple(lengths.shape)} of {lengths.dtype}"
                 raise ShapeError(f"{name}: lengths must be integers of shape ({batch},), got {got}")
+            if isinstance(lengths, np.ndarray) and ((lengths < 0) | (lengths > length)).any():
+                raise ShapeError(f"{name}: lengths must be in [0, {length}], got {lengths.tolist()}")
             return ops.less(np.arange(length).reshape(length, 1, 1), ops.reshape(lengths, (1, batch, 1)))
         if mask is None:
             return None
-        mask, turned = mask if hasattr(mask, "shape") else np.asarray(mask), self.batch_first and not alone
+        mask, turned = mask if hasattr(mask, "shape") else read_array(mask), self.batch_first and not alone
         wanted: tuple[int, ...] = (length,) if alone else (batch, length) if turned else (length, batch)
         if tuple(mask.shape) != wanted or "bool" not in str(mask.dtype):
             raise ShapeError(f"{name}: mask must be Boolean of shape {wanted}, got {tuple(mask.shape)} of {mask.dtype}")
-        return ops.reshape(ops.swapaxes(mask, 0, 1) if turned else mask, (length, batch, 1))
+        # `reshape` would make floats of an array of Booleans.
+        return ops.expand_dims(mask, (1, 2)) if alone else ops.expand_dims(ops.swapaxes(mask, 0, 1) if turned else mask, 2)
 
     def _last_states(self, ops: Any, ends: list[tuple[Any, ...]], alone: bool) -> Any:
         parts = [ops.stack([end[k] for end in ends], axis=0) for k in range(len(ends[0]))]

@@ -286,7 +286,10 @@ class Captured:
                 self._value(_Place("fixed", item), f"{prefix}args[{k}]", item, (), depth + 1)
             self._whole(f"{prefix}keywords", f.keywords, depth + 1)
         elif _wrapped(f) is not None:
-            for function in (_wrapped(f), *getattr(f, "__tlean_rules__", ())):
+            rules = getattr(f, "__tlean_rules__", ())
+            if rules:
+                self._add(_Place("attribute", f, "__tlean_rules__"), f"the rules of {name_of(f)}", rules)
+            for function in (_wrapped(f), *rules):
                 self._callable(function, prefix, depth + 1)
         else:
             self._whole(prefix.rstrip("."), f, depth)
