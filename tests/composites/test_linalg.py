@@ -179,3 +179,12 @@ def test_derivatives_of_the_logarithm_of_the_determinant():
     sym = (sym + sym.swapaxes(2, 3)) / 2
     found = tl.hessian(lambda a: 2.0 * tl.sum(tl.log(tl.diagonal(tl.linalg.cholesky(a)))))(s)
     near(found.numpy().reshape(4, 4, 4, 4), sym, 1e-12)
+
+
+def test_singular_matrices_of_any_dtype_are_errors():
+    for x in (np.ones((2, 2), int), np.ones((17, 17), bool)):
+        for f in (tl.linalg.inv, lambda a: tl.linalg.solve(a, a), tl.linalg.cholesky):
+            with pytest.raises(tl.LinAlgError, match="every matrix must be"):
+                f(x)
+    with pytest.raises(tl.LinAlgError, match="invertible"):
+        tl.linalg.solve(np.ones((2, 2), "float32"), np.ones(2))

@@ -224,3 +224,10 @@ def test_what_cannot_be_is_refused(name):
     args, message = REFUSED[name]
     with pytest.raises(tl.TleanError, match=message):
         getattr(tl.linalg if name.startswith("linalg") else tl, name.removeprefix("linalg_"))(*args)
+
+
+def test_the_middle_beside_an_infinity():
+    """At a whole place the next element has no part."""
+    x = np.array([[1.0, 2.0, np.inf, np.nan], [-np.inf, 3.0, np.inf, np.nan]])
+    assert tl.nanmedian(x, 1).tolist() == [2.0, 3.0]
+    assert tl.nanquantile(x[0], 0.25).tolist() == 1.5

@@ -126,3 +126,25 @@ def test_what_is_moved_keeps_its_dtype(name, dtype):
         assert (y.dtype, y.tolist()) == (dtype, expected.tolist())
     assert tl.scan(lambda c, e: (c, tl.stack([e, np.int64(2)])), 0, np.array([1, 2]))[1].dtype == "int64"
     assert tl.concat([n, np.ones((1, 3), "float32")], 0).dtype == "float32"
+
+
+ANYWHERE = {
+    "trapezoid": lambda v, z: tl.trapezoid(v),
+    "trapezoid of x": lambda v, z: tl.trapezoid(z, v),
+    "interp": lambda v, z: tl.interp(z, [0.0, 1.0, 2.0], v),
+    "scatter_nd": lambda v, z: tl.scatter_nd(v, np.array([[0], [1], [2]]), (4,)),
+    "embedding_bag": lambda v, z: tl.embedding_bag(tl.reshape(v, (3, 1)), np.array([[0, 1]])),
+    "put_along_axis": lambda v, z: tl.put_along_axis(z, np.array([0, 1, 2]), v, 0),
+    "convolve": lambda v, z: tl.convolve(z, v),
+    "bincount": lambda v, z: tl.bincount(np.array([0, 1, 1]), 2, v),
+}
+
+
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_every_operand_says_where_a_function_belongs(name):
+    f, z = ANYWHERE[name], np.zeros(3, "float32")
+    assert f(X, z).dtype == "float64"
+    session = tl.Session(dtype="float64")
+    y = f(session.leaf(X), z)
+    assert isinstance(y, RefBase)
+    assert y.tolist() == f(X, z).tolist()

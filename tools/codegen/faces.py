@@ -255,6 +255,12 @@ def _arrays(face: Face) -> list[str]:
     return [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS]
 
 
+def _references(face: Face) -> set[str]:
+    # The parameters that may be references, by the protocol's annotations.
+    written = inspect.signature(getattr(Ops, face.name)).parameters.values()
+    return {p.name for p in written if "Ref" in str(p.annotation)} | {*_COMPOSITE_ARRAYS, *_COMPOSITE_INTEGERS}
+
+
 def _with_refs(face: Face) -> str:
     # Array arguments are looked up by id (r), options pass as they are.
     inputs, numbers = set(_arrays(face)), _parameters(face)
@@ -276,7 +282,7 @@ def functions() -> str:
         arrays = (
             list(face.record.inputs)
             if face.record is not None
-            else [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS + _COMPOSITE_INTEGERS or p.name in _parameters(face)]
+            else [p.name for p in face.parameters if p.name in _references(face) or p.name in _parameters(face)]
         )
         variadic = face.record is not None and face.record.variadic
         several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import is_reference
+from ...dtypes import FLOATS, INTEGERS, promoted
 from ...errors import completing
 from ..registry import array, composite
 from . import factors as of
@@ -18,10 +20,18 @@ def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
     return column, lambda y, name: ops.reshape(y, tuple(y.shape[:-1]), name=name)
 
 
+def _operands(ops: Any, op: str, **values: Any) -> list[Any]:
+    # Operands in one float dtype, by an op of its own: a step inside another has no way to say that a matrix is singular.
+    operands = [array(ops, x, f"{op}: {n}") for n, x in values.items()]
+    dtypes = [str(x.dtype) for x in operands if is_reference(x)]
+    own = promoted([d for d in dtypes if d in FLOATS] or [str(ops.dtype)])
+    return [ops.astype(x, own) if is_reference(x) and str(x.dtype) != own and str(x.dtype) in (*FLOATS, *INTEGERS) else x for x in operands]
+
+
 @composite
 def linalg_cholesky(ops: Any, x: Any, *, name: str | None = None) -> Any:
     """The Cholesky factor."""
-    return ops.apply("_linalg_cholesky", (array(ops, x, "linalg_cholesky: x"),), {}, name)
+    return ops.apply("_linalg_cholesky", tuple(_operands(ops, "linalg_cholesky", x=x)), {}, name)
 
 
 @composite
@@ -29,7 +39,7 @@ def linalg_solve_triangular(
     ops: Any, a: Any, b: Any, lower: bool = False, transpose: bool = False, unit_diagonal: bool = False, *, name: str | None = None
 ) -> Any:
     """The solution of triangular systems."""
-    a, b = array(ops, a, "linalg_solve_triangular: a"), array(ops, b, "linalg_solve_triangular: b")
+    a, b = _operands(ops, "linalg_solve_triangular", a=a, b=b)
     sides, back = as_sides(ops, b)
     options = {"lower": lower, "transpose": transpose, "unit_diagonal": unit_diagonal}
     return back(ops.apply("_linalg_solve_triangular", (a, sides), options, None if sides is not b else name), name)
@@ -46,7 +56,7 @@ def linalg_cholesky_solve(ops: Any, b: Any, factor: Any, *, name: str | None = N
 @composite
 def linalg_solve(ops: Any, a: Any, b: Any, *, name: str | None = None) -> Any:
     """The solution of A y = b."""
-    a, b = array(ops, a, "linalg_solve: a"), array(ops, b, "linalg_solve: b")
+    a, b = _operands(ops, "linalg_solve", a=a, b=b)
     with completing("linalg_solve", a=a):
         need_square(tuple(a.shape), "a")
     sides, back = as_sides(ops, b)
@@ -57,7 +67,7 @@ def linalg_solve(ops: Any, a: Any, b: Any, *, name: str | None = None) -> Any:
 @composite
 def linalg_inv(ops: Any, a: Any, *, name: str | None = None) -> Any:
     """The inverse."""
-    a = array(ops, a, "linalg_inv: a")
+    (a,) = _operands(ops, "linalg_inv", a=a)
     with completing("linalg_inv", a=a):
         need_square(tuple(a.shape), "a")
     return ops.apply("_linalg_solve", (a, of.identity(ops, a), of.factors_of(ops, a)), {}, name)

@@ -104,7 +104,8 @@ def _quantile(ops: Any, op: str, x: Any, q: float, axis: Any, keepdims: bool, na
     count = _present(ops, lines, -1, True)
     place = ops.scale(ops.astype(ops.sub(count, constant(ops, count, 1)), str(x.dtype)), float(q))
     low = ops.maximum(ops.astype(ops.floor(place), "int64"), constant(ops, count, 0))
-    high = ops.minimum(ops.add(low, constant(ops, count, 1)), ops.maximum(ops.sub(count, constant(ops, count, 1)), constant(ops, count, 0)))
+    # At a whole place the next element has no part, were it infinite.
+    high = ops.maximum(ops.astype(ops.ceil(place), "int64"), constant(ops, count, 0))
     part = ops.sub(place, ops.astype(low, str(x.dtype)))
     first, second = (ops.take_along_axis(ordered, at, -1) for at in (low, high))
     # Where both are one element, which may be infinite, nothing lies between.
