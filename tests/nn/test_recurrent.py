@@ -94,7 +94,7 @@ def test_cells_are_pytorch_s(kind: str) -> None:
     ):
         got = ours(s, *tl.tree.map(s.const, given))
         for ours_, theirs_ in zip(flat(got), flat(wanted), strict=True):
-            np.testing.assert_allclose(np.asarray(ours_), theirs_.detach().numpy(), rtol=1e-12)
+            np.testing.assert_allclose(np.asarray(ours_), theirs_.detach().numpy(), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -147,3 +147,12 @@ def test_wrong_options_are_named() -> None:
         solvers.newton_krylov(lambda x: x[:1], np.ones(2))
     with pytest.raises(tl.DTypeError, match="unknowns must be floats"):
         solvers.lbfgs(lambda x: tl.sum(x), np.ones(2, dtype=int))
+
+
+def test_what_is_no_function_and_what_is_no_minimum():
+    for solver in (tl.solvers.lbfgs, tl.solvers.newton_krylov, tl.solvers.gauss_newton, tl.solvers.levenberg_marquardt):
+        with pytest.raises(tl.OptionError, match="f must be a function, got float"):
+            solver(3.0, np.ones(2))
+    with pytest.raises(tl.TleanError, match="newton_krylov: restart must be"):
+        tl.solvers.newton_krylov(lambda x: x * x - 2.0, np.ones(2), restart=0)
+    assert not tl.solvers.lbfgs(lambda x: tl.sum(x * x) * np.inf, np.ones(2)).converged.item()

@@ -220,7 +220,7 @@ class MultiHeadAttention(Module):
         if len(shape) != 3 or shape[2] != self.wq.shape[0]:
             raise ShapeError(f"MultiHeadAttention: with a cache x must be (N, n, {self.wq.shape[0]}), got x: {shape}")
         batch, count, _ = shape
-        shapes = [tuple(getattr(c, "shape", ())) for c in cache] if isinstance(cache, tuple | list) else type(cache).__name__
+        shapes: Any = [tuple(getattr(c, "shape", ())) for c in cache] if isinstance(cache, tuple | list) else type(cache).__name__
         length = shapes[0][2] if len(shapes) == 2 and len(shapes[0]) == 4 else 0
         form = batch, self.heads, length, self.wq.shape[1] // self.heads
         if shapes != [form, form] or length < count:

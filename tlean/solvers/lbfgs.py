@@ -106,7 +106,8 @@ def _minimise(f: Callable[[Any], Any], x: Any, enough: float, most: int, history
     n, dtype = int(x.shape[0]), str(x.dtype)
 
     def flat_at(value: Any, g: Any) -> Any:
-        return F.less_equal(largest(g), enough * F.maximum(F.abs(value), 1.0))
+        # Where the value is infinite, an infinite gradient is not flat.
+        return F.logical_and(F.less_equal(largest(g), enough * F.maximum(F.abs(value), 1.0)), F.isfinite(value))
 
     def go_on(carry: Any) -> Any:
         value, g, k, moving = carry[1], carry[2], carry[6], carry[7]

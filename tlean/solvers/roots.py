@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import functions as F
+from ..arguments import whole
 from ..autodiff import jvp
 from ..errors import OptionError, ShapeError
 from ..loops import while_loop
@@ -45,6 +46,7 @@ def newton_krylov(
     """
     if linear not in ("gmres", "cg"):
         raise OptionError(f"newton_krylov: linear must be 'gmres' or 'cg', got {linear!r}")
+    max_steps, restart = whole("newton_krylov: max_steps", max_steps, 1), whole("newton_krylov: restart", restart, 1)
 
     def record(program: Any, x0: Any, args: tuple[Any, ...]) -> Solution:
         unknowns = Unknowns("newton_krylov", program, x0, args)

@@ -145,6 +145,10 @@ def solved(name: str, functions: tuple[Any, ...], body: Callable[..., Any], *arg
         args: trees.
     """
 
+    for f in functions:
+        if not callable(f):
+            raise OptionError(f"{name}: f must be a function, got {type(f).__name__}")
+
     def record(program: Any, *given: Any) -> Any:
         return Recorder(name, lambda *xs: body(program, *xs))(program, *given)
 
