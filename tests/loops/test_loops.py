@@ -460,3 +460,14 @@ def test_parameters_that_a_body_captures_learn(backend):
     trainer = tl.ScalarTrainer(tl.Options(backend=backend), [w], [xs.shape], program)
     assert losses == [trainer.step(0.1, xs).item() for _ in range(3)]
     assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_gradients_of_matrices_without_entries(length):
+    def loss(w, h):
+        return tl.sum(tl.scan(lambda h, _: (tl.tanh(w @ h), h), h, length=length)[1])
+
+    found = tl.grad(loss, argnums=(0, 1))(np.zeros((0, 0)), np.zeros(0))
+    assert [x.shape for x in found] == [(0, 0), (0,)]
+    wide = tl.grad(lambda w: tl.sum(tl.scan(lambda c, x: (c + w @ x, None), np.zeros(2), np.zeros((3, 0)))[0]))(np.zeros((2, 0)))
+    assert wide.shape == (2, 0)

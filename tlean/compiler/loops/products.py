@@ -77,5 +77,8 @@ def _product(graph: Graph, makers: dict[int, GraphNode], node: GraphNode) -> Pro
     if not (by_columns or k == 1) or (by_rows and k != 1):
         return None
     m, n = (first[1] if by_columns else first[0]), (second[0] if by_rows else second[1])
+    if not m or not n:
+        # Of rows without entries nothing says how many there are.
+        return None
     left, right = (_seen(makers, i) for i in node.inputs)  # type: ignore[arg-type]
     return Product(left, right, m, n)
