@@ -350,3 +350,13 @@ def test_captured_integers_are_read_at_each_call():
     assert f(np.array([1, 1, 1])).tolist() == [2, 3, 4]
     offsets[:] = 5
     assert f(np.array([1, 1, 1])).tolist() == [6, 6, 6]
+
+
+def test_rounding_to_tens_is_exact():
+    x = np.array([15, 25, -15, 149, -149, 150, 7])
+    for decimals in (1, -1, -2, -3, -30):
+        expected = (np.round(x, decimals) if decimals > -30 else 0 * x).tolist()
+        y = tl.jit(lambda v, d=decimals: v.round(d))(x)
+        assert (y.dtype, y.tolist()) == ("int64", expected)
+    assert tl.jit(lambda v: v.round(-1))(np.array([2**53 + 1])).tolist() == [2**53 - 2]
+    assert tl.fixed_point(lambda x: 2, 1.0).item() == 2.0

@@ -212,10 +212,23 @@ def _round(x: Any, decimals: int = 0, *, name: str | None = None, **unused: Any)
     ops = x.ops
     if not decimals:
         return ops.round(x, name=name)
+    if x.dtype in ("int64", "int32"):
+        return _whole_round(x, decimals)
     places = 10.0 ** abs(decimals)
     if decimals < 0:
         return ops.scale(ops.round(ops.div(x, like(x, places))), places, name=name)
     return ops.div(ops.round(ops.scale(x, places)), like(x, places), name=name)
+
+
+def _whole_round(x: Any, decimals: int) -> Any:
+    # Integers to multiples of a power of ten, halves to the even one.
+    unit = 10 ** max(-decimals, 0)
+    if unit == 1 or unit > np.iinfo(str(x.dtype)).max:
+        return x if unit == 1 else x * 0
+    below = x // unit
+    rest = x - below * unit
+    up = (rest > unit - rest) | ((rest == unit - rest) & (below % 2 == 1))
+    return (below + up) * unit
 
 
 def like(x: Any, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from tlean import tree
 from tlean.autodiff import grad
 from tlean.errors import OptionError
-from tlean.functions import abs, max, maximum
+from tlean.functions import abs, full, max, maximum
 from tlean.loops import while_loop
 from tlean.programs.recorder import Recorder
 from tlean.programs.running import innermost_among
@@ -85,7 +85,8 @@ def _iterated(f: Callable[..., Any], x: Any, tol: float | None, most: int) -> An
     # x = f(x) until it changes no more. A NaN ends the loop, too.
     def step(carry: Any) -> Any:
         old, _ = carry
-        new = f(old)
+        # A plain number that f returns is an array of no axes.
+        new = tree.map(lambda a, b: b if hasattr(b, "size") else full((), b, str(a.dtype)), old, f(old))
         moved = [_change(a, b, tol) for a, b in zip(tree.flatten(old)[0], tree.flatten(new)[0], strict=True) if b.size]
         change = moved[0]
         for m in moved[1:]:
