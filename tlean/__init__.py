@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
-    from .interpolation import interp
+    from .interpolation import cubic_spline
     from .nn.examples import per_sample_grad
     from .sparse import sparse_hessian, sparse_jacobian
     from .train.checkpoint import load, save
@@ -108,6 +108,7 @@ __all__ = [
     "compile_out",
     "compile_scalar",
     "cond",
+    "cubic_spline",
     "cuda",
     "custom_jvp",
     "custom_op",
@@ -129,7 +130,6 @@ __all__ = [
     "hvp_inputs",
     "hvp_params",
     "implicit_argmin",
-    "interp",
     "jacfwd",
     "jacrev",
     "jet",
@@ -176,7 +176,7 @@ _MODULES = (
 _LATER = {name: f"tlean.{name}" for name in _MODULES}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
-_LATER |= {"interp": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
+_LATER |= {"cubic_spline": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")

@@ -38,6 +38,16 @@ SIZES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "bool": 1}
 SUFFIX = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "b8"}
 
 
+def holds_integers(value: Any) -> bool:
+    """Whether this is an array of integers or of Booleans; a plain number, or a list of them, is none."""
+    return str(getattr(value, "dtype", "")).rpartition(".")[2].startswith(("int", "uint", "bool"))
+
+
+def keeps(kind: str, value: Any) -> bool:
+    """Whether an operand of this kind that is no reference is taken in its own dtype, not the program's."""
+    return kind == TRUTH or (kind == ANY and holds_integers(value))
+
+
 def promoted(dtypes: Iterable[str]) -> str:
     """The dtype that holds values of all of these: a float before integers, the wider before the narrower."""
     several = set(dtypes)

@@ -196,19 +196,20 @@ def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: C
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves from left to right, and the structure that `unflatten` needs. None counts as no leaf."""
     leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
 
-    def walk(node: Any) -> Structure:
-        if node is None:
-            return None
-        kind = type(node)
-        container = _CONTAINERS[kind] if kind in _CONTAINERS else _container(kind)
-        if container is None:
-            leaves.append(node)
-            return "*"
-        data, children = container.split(node)
-        return (container.kind, data, tuple([walk(c) for c in children]))
 
-    return leaves, walk(tree)
+def _walk(node: Any, leaves: list[Any]) -> Structure:
+    # No closure that calls itself: such a cycle would hold the leaves until Python looks for garbage.
+    if node is None:
+        return None
+    kind = type(node)
+    container = _CONTAINERS[kind] if kind in _CONTAINERS else _container(kind)
+    if container is None:
+        leaves.append(node)
+        return "*"
+    data, children = container.split(node)
+    return (container.kind, data, tuple([_walk(c, leaves) for c in children]))
 
 
 def unflatten(structure: Structure, leaves: Any) -> Any:

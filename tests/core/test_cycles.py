@@ -109,3 +109,16 @@ def test_a_collector_that_runs_while_tapes_are_built_sees_them_whole():
             assert make(Token()) == 2.0
     finally:
         gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize("make", [lambda x: tl.tree.flatten({"a": [x]}), lambda x: tl.linalg.multi_dot([x, ONES.T, x])])
+def test_what_looks_at_arrays_leaves_no_garbage_that_holds_them(make):
+    x = np.ones_like(ONES)
+    seen = weakref.ref(x)
+    gc.disable()
+    try:
+        make(x)
+        del x
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -210,7 +210,7 @@ class TestSizes:
             lambda: nn.Dropout("a"),
             lambda: nn.Dropout(np.ones(2)),
             lambda: nn.LayerNorm(3, eps="a"),
-            lambda: nn.BatchNorm(3, momentum=None),
+            lambda: nn.BatchNorm(3, momentum="a"),
             lambda: nn.Flatten("a"),
             lambda: nn.Function(3),
             lambda: nn.Residual(3),

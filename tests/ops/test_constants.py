@@ -9,6 +9,7 @@ import pytest
 
 import tlean as tl
 from tlean._core.refs import RefBase
+from tlean.reference.interpreter import Reference
 
 X = np.array([1.0, 2.0, 4.0])
 SCALARS = [np.float16(2), np.float32(2), np.float64(2), np.longdouble(2), np.int8(2), np.int64(2), np.uint16(2), np.bool_(True)]
@@ -94,3 +95,34 @@ def test_arguments_that_are_no_arrays_are_named(wrong):
     for ops, x in [(m := tl.TapeM(), m.leaf(X)), (s := tl.Session(backend="compiled"), s.input(X)), (g := tl.GraphM(), g.arg(0, (3,)))]:
         with pytest.raises(tl.TleanError, match="mul: b"):
             ops.mul(x, wrong)
+
+
+MOVES = {
+    "reshape": lambda t, n: t.reshape(n, (3, 2)),
+    "broadcast_to": lambda t, n: t.broadcast_to(n, (4, 2, 3)),
+    "expand_dims": lambda t, n: t.expand_dims(n, 0),
+    "permute": lambda t, n: t.permute(n, (1, 0)),
+    "concat": lambda t, n: t.concat([n, n], 0),
+    "stack": lambda t, n: t.stack([n, n, n], 0),
+    "pad": lambda t, n: t.pad(n, ((0, 1), (1, 0))),
+    "take": lambda t, n: t.take(n, np.array([1, 0]), 0),
+    "sort": lambda t, n: t.sort(n, 0),
+    "tril": lambda t, n: t.tril(n),
+}
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "bool"])
+@pytest.mark.parametrize("name", MOVES)
+def test_what_is_moved_keeps_its_dtype(name, dtype):
+    """Integers that no reference holds are not the program's floats; 2⁵³ + 1 is no float at all."""
+    n = (np.array([[2**53 + 1, 0, 3], [4, 5, 2**31 + 1]]) >> (0 if dtype == "int64" else 23)).astype(dtype)
+    f = MOVES[name]
+    session, s = tl.Session(), tl.Session(backend="compiled")
+    dual = tl.jvp(lambda x: tl.where(x > 9, f(tl, n), f(tl, n)), (np.zeros(()),), (np.ones(()),))[0]
+    results = [f(tl, n), f(tl, tl.AnyTensor(n)), tl.jit(lambda: f(tl, n))(), tl.jit(lambda n: f(tl, n))(n), f(session, n), f(s, n), dual]
+    expected = np.asarray(f(Reference(), n).value).astype(dtype)
+    for y in results:
+        y = y.numpy()
+        assert (y.dtype, y.tolist()) == (dtype, expected.tolist())
+    assert tl.scan(lambda c, e: (c, tl.stack([e, np.int64(2)])), 0, np.array([1, 2]))[1].dtype == "int64"
+    assert tl.concat([n, np.ones((1, 3), "float32")], 0).dtype == "float32"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import functools
+import gc
 import types
 import weakref
 
@@ -296,6 +297,26 @@ def test_nothing_is_found_where_nothing_changed(monkeypatch):
         g(ONES)
     rate = 2.0
     g(ONES)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        lambda x: tl.fori_loop(0, 3, lambda i, c: c + np.ones(3), x),
+        lambda x: tl.scan(lambda c, z: (c + z * x, None), np.zeros(3), np.ones((4, 3)))[0],
+        lambda x: tl.while_loop(lambda c: tl.sum(c) < 20.0, lambda c: c + np.ones(3), x, max_steps=30),
+        lambda x: tl.checkpoint(lambda x: tl.cond(True, lambda c: c * np.arange(3.0), lambda c: c, x))(x),
+    ],
+)
+def test_arrays_that_a_loop_makes_are_constants(loop):
+    """Whether garbage is collected meanwhile or not, so that the program is the same each time."""
+    program = tl.jit(loop)
+    gc.disable()
+    try:
+        program(np.ones(3))
+    finally:
+        gc.enable()
+    assert not program._latest.captured.takes_inputs
 
 
 # The walk ---------------------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tlean._core.array import AnyTensor, as_input, as_tensor, shared
 from tlean._core.refs import RefBase
 from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph
+from tlean.dtypes import holds_integers
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.programs.calls import taken_apart
 from tlean.programs.captured import Captured
@@ -214,8 +215,7 @@ def _own(x: Any) -> Any:
 
 def _floating(x: Any, dtype: str) -> Any:
     # A direction or cotangent in integers as floating-point numbers.
-    integer = not isinstance(x, RefBase) and str(getattr(x, "dtype", "")).startswith(("int", "uint", "bool"))
-    return as_tensor(x, dtype) if integer else x
+    return as_tensor(x, dtype) if not isinstance(x, RefBase) and holds_integers(x) else x
 
 
 def _cotangent(x: Any, dtype: str) -> Any:

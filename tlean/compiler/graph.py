@@ -17,7 +17,7 @@ from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
 from tlean.caching import Cache
 from tlean.display import preformatted
-from tlean.dtypes import ANY, FLOATS, TRUTH
+from tlean.dtypes import ANY, FLOAT, FLOATS, keeps
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 
@@ -61,10 +61,11 @@ def user_line() -> tuple[str, int] | None:
     return None
 
 
-def argument_dtype(record: OpDef, name: str, float_dtype: str) -> str | None:
-    """The dtype that an array becomes a constant of where an op takes it; None for a condition or a mask, which is taken as it is."""
-    kind = record.dtypes.get(name.partition("[")[0], ANY)
-    return None if kind in ("bool", TRUTH) else float_dtype if kind == ANY else kind
+def argument_dtype(record: OpDef, name: str, value: Any, float_dtype: str) -> str | None:
+    """The dtype that an array becomes a constant of where an op takes it; None where it is taken as it is: a condition, a mask, and
+    integers that are moved."""
+    kind = record.dtypes.get(name.partition("[")[0], FLOAT)
+    return None if kind == "bool" or keeps(kind, value) else float_dtype if kind in (FLOAT, ANY) else kind
 
 
 def integers_of(
@@ -215,7 +216,7 @@ class Graph(OpsMethods):
     def _argument(self, record: OpDef, name: str, value: Any) -> GraphRef | None:
         # An op's argument as a reference, of the dtype that it has when the op runs eagerly; what cannot be one is reported with its name.
         try:
-            return self.ref(value, argument_dtype(record, name, self.dtype))
+            return self.ref(value, argument_dtype(record, name, value, self.dtype))
         except (DTypeError, ShapeError, NodeError) as error:
             raise type(error)(f"{record.name}: {name}: {error}") from None
         except OverflowError:

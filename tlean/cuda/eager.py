@@ -14,7 +14,7 @@ from tlean._core.refs import RefBase, ValueRef
 from .._generated.methods import OpsMethods
 from ..compiler.graph import integers_of
 from ..compiler.lower import lower
-from ..dtypes import TRUTH
+from ..dtypes import holds_integers, keeps
 from ..errors import DeviceError, DTypeError, NodeError, NumericsError
 from ..ops import OpDef, Spec, get
 from ..rng import op_seed
@@ -294,7 +294,7 @@ class CudaEager(OpsMethods):
         try:
             if name in record.integer:
                 return -1, self._integers(x, record.dtypes[name] == "bool")
-            ref = self._condition(x) if record.dtypes.get(name) == TRUTH else self.const(x)
+            ref = self._as_it_is(x) if keeps(record.dtypes.get(name.partition("[")[0], ""), x) else self.const(x)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):
                 raise
@@ -303,10 +303,10 @@ class CudaEager(OpsMethods):
             raise DTypeError(f"{who}{name} does not fit 64 bits") from None
         return -1 if ref.id is None else ref.id, ref._value
 
-    def _condition(self, x: Any) -> DeviceRef:
-        # Booleans stay what they are.
+    def _as_it_is(self, x: Any) -> DeviceRef:
+        # Integers and Booleans stay what they are.
         value = x if hasattr(x, "__cuda_array_interface__") else as_tensor(x)
-        return self.add_leaf(value, False) if getattr(value, "dtype", None) == "bool" else self.const(x)
+        return self.add_leaf(value, False) if holds_integers(value) else self.const(x)
 
     def _integers(self, x: Any, boolean: bool) -> DeviceArray:
         if hasattr(x, "__tlean_value__"):

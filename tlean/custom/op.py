@@ -87,7 +87,7 @@ class CustomOp:
         specs = tuple((tuple(a.shape), a.dtype) for a in arguments)
         try:
             shapes, many = self._shapes(specs, arguments, options)
-            call = self.call(specs, shapes, options)
+            call = self._call(specs, shapes, options)
             # An array is handed on as it is, so that a kept program sees when it changes.
             refs = call.applied(ops, [x if isinstance(x, np.ndarray) else a for x, a in zip(xs, arguments, strict=True)])
             return tuple(refs) if many else refs[0]
@@ -99,22 +99,22 @@ class CustomOp:
         made, many = self._values(self._forward(*arrays, **options))
         if self.shape is not None:
             shapes, many = self._shapes(tuple((a.shape, str(a.dtype)) for a in arrays), arrays, options)
-            made = [self.checked(v, s, "forward") for v, s in zip(self.several(made, len(shapes)), shapes, strict=True)]
+            made = [self._checked(v, s, "forward") for v, s in zip(self._several(made, len(shapes)), shapes, strict=True)]
         floats = [str(a.dtype) for a in arrays if str(a.dtype) in FLOATS]
         own = dtype or (promoted(floats) if floats else "float32")
-        kinds = self.kinds(len(made))
-        return [self.cast(v, own if kind == FLOAT else kind) for v, kind in zip(made, kinds, strict=True)], many
+        kinds = self._kinds(len(made))
+        return [self._cast(v, own if kind == FLOAT else kind) for v, kind in zip(made, kinds, strict=True)], many
 
-    def several(self, value: Any, count: int) -> list[Any]:
+    def _several(self, value: Any, count: int) -> list[Any]:
         """What `forward` gave, as so many arrays.
 
         Args:
             value: it.
             count: how many are needed.
         """
-        return self.parts(value, count, f"forward must give {count} arrays")
+        return self._parts(value, count, f"forward must give {count} arrays")
 
-    def cast(self, array: np.ndarray, dtype: Any) -> np.ndarray:
+    def _cast(self, array: np.ndarray, dtype: Any) -> np.ndarray:
         """What `forward` gave, in the dtype that it was to have.
 
         Args:
@@ -155,7 +155,7 @@ class CustomOp:
         except ValueError:
             raise ShapeError(f"{self.name}: inputs of shapes {shapes} have no common shape; pass shape= to custom_op") from None
 
-    def record_for(self, specs: _Specs, arrays: Sequence[np.ndarray], options: dict[str, Any]) -> OpDef:
+    def _record_for(self, specs: _Specs, arrays: Sequence[np.ndarray], options: dict[str, Any]) -> OpDef:
         """The record of a call on these arrays.
 
         Args:
@@ -164,11 +164,11 @@ class CustomOp:
             options: of the call.
         """
         try:
-            return self.call(specs, self._shapes(specs, arrays, options)[0], options).record
+            return self._call(specs, self._shapes(specs, arrays, options)[0], options).record
         finally:
             self._learned.value = None
 
-    def call(self, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> _Call:
+    def _call(self, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> _Call:
         """The calls of these inputs, as an op.
 
         Args:
@@ -187,7 +187,7 @@ class CustomOp:
             known = self._calls[key] = _Call(self, specs, shapes, options)
         return known
 
-    def kinds(self, count: int) -> list[str]:
+    def _kinds(self, count: int) -> list[str]:
         """The dtypes of so many outputs, "float" for the program's.
 
         Args:
@@ -218,7 +218,7 @@ class CustomOp:
             made.append(array)
         return made, many
 
-    def checked(self, value: Any, shape: Shape, what: str) -> np.ndarray:
+    def _checked(self, value: Any, shape: Shape, what: str) -> np.ndarray:
         """What one of the functions gave, as an array.
 
         Args:
@@ -236,7 +236,7 @@ class CustomOp:
             raise DTypeError(f"{self.name}: {what} must give an array of real numbers, got {type(value).__name__} of dtype {array.dtype}")
         return array
 
-    def parts(self, value: Any, count: int, what: str) -> list[Any]:
+    def _parts(self, value: Any, count: int, what: str) -> list[Any]:
         """What one of the functions gave for so many arrays, one by one.
 
         Args:
@@ -273,7 +273,7 @@ class _Call:
     def __init__(self, op: CustomOp, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> None:
         self.op, self.specs, self.shapes, self.options = op, specs, list(shapes), options
         self.floats = [k for k, (_, dtype) in enumerate(specs) if dtype.startswith(FLOAT)]
-        self.outs = list(zip(self.shapes, op.kinds(len(shapes)), strict=True))
+        self.outs = list(zip(self.shapes, op._kinds(len(shapes)), strict=True))
         #: The outputs that have derivatives.
         self.moving = [k for k, (_, dtype) in enumerate(self.outs) if dtype == FLOAT]
         self.many = len(self.shapes) > 1
@@ -310,7 +310,7 @@ class _Call:
 
         def batch(call: Call) -> Sequence[GraphRef]:
             inputs = tuple(((call.size, *s), d) for s, d in self.specs)
-            wide = self.op.call(inputs, [(call.size, *s) for s in self.shapes], self.options)
+            wide = self.op._call(inputs, [(call.size, *s) for s in self.shapes], self.options)
             ids = [call.spread(k).id for k in range(len(call.inputs))]
             return [GraphRef(call.ops, v) for v in call.ops._record(record(wide), ids, {}, call.name)]
 
@@ -322,10 +322,10 @@ class _Call:
         learned, self.op._learned.value = getattr(self.op._learned, "value", None), None
         if learned is None:
             value = self.op._forward(*ins, **self.options)
-            learned = self.op.several(value, len(outs)) if self.many else [value]
+            learned = self.op._several(value, len(outs)) if self.many else [value]
         for target, value, shape in zip(outs, learned, self.shapes, strict=True):
             if target is not None:
-                target[...] = self.op.cast(self.op.checked(value, shape, "forward"), target.dtype)
+                target[...] = self.op._cast(self.op._checked(value, shape, "forward"), target.dtype)
 
     def _pull(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
         n, m = len(self.moving), len(self.outs)
@@ -337,7 +337,7 @@ class _Call:
         found = self._cotangents(made)
         for target, k in zip(outs, self.floats, strict=True):
             if target is not None:
-                target[...] = 0.0 if found[k] is None else self.op.checked(found[k], self.specs[k][0], "backward")
+                target[...] = 0.0 if found[k] is None else self.op._checked(found[k], self.specs[k][0], "backward")
 
     def _push(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
         count = len(self.specs)
@@ -347,13 +347,15 @@ class _Call:
         found = self._tangents(self.op._jvp(*ins[:count], *tangents, **self.options))
         for target, k in zip(outs, self.moving, strict=True):
             if target is not None:
-                target[...] = 0.0 if found[k] is None else self.op.checked(found[k], self.shapes[k], "jvp")
+                target[...] = 0.0 if found[k] is None else self.op._checked(found[k], self.shapes[k], "jvp")
 
     def _cotangents(self, made: Any) -> list[Any]:
-        return self.op.parts(made, len(self.specs), f"backward gives one cotangent for each of the {len(self.specs)} inputs")
+        return self.op._parts(made, len(self.specs), f"backward gives one cotangent for each of the {len(self.specs)} inputs")
 
     def _tangents(self, made: Any) -> list[Any]:
-        return self.op.parts(made, len(self.outs), f"jvp gives a tangent for each of the {len(self.outs)} outputs") if self.many else [made]
+        return (
+            self.op._parts(made, len(self.outs), f"jvp gives a tangent for each of the {len(self.outs)} outputs") if self.many else [made]
+        )
 
     # Derivatives ------------------------------------------------------------------------------------------------------------
 

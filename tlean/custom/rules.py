@@ -124,8 +124,9 @@ class CustomFunction(DerivedProgram):
         outs = results(body, found, [None] * len(found))
         if not outs:
             return made
+        moves = {v: _moves(body.source(v)) for v in body.inputs[len(refs) :]}  # type: ignore[arg-type]
         inputs, (whole,) = together([body], [outs], refs, len(refs))
-        closed = tuple([_moves(body.source(v)) for v in whole.inputs[len(refs) :]])  # type: ignore[arg-type]
+        closed = tuple([moves[v] for v in whole.inputs[len(refs) :]])
         fixed_values = tuple([(k, Static(v, f"{self._name}: argument {k}")) for k, v in sorted(signature.fixed.items())])
         key = (structure(whole), form, outer, fixed_values, closed)
         known = self._calls.get(key)

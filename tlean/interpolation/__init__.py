@@ -1,5 +1,5 @@
-"""Curves through points: straight lines and cubic splines."""
+"""Curves through points: cubic splines. Straight lines are the op `interp`."""
 
-from .curves import interp
+from .curves import cubic_spline
 
-__all__ = ["interp"]
+__all__ = ["cubic_spline"]

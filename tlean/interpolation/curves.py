@@ -1,4 +1,4 @@
-"""`interp`: straight lines and cubic splines through points."""
+"""`cubic_spline`: a smooth curve through points."""
 
 from __future__ import annotations
 
@@ -7,63 +7,58 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from .._core.array import as_tensor
 from ..arguments import is_reference
 from ..errors import OptionError, ShapeError
 from ..loops import scan
 
-METHODS = ("linear", "natural", "not-a-knot")
+ENDS = ("not-a-knot", "natural")
 
 
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, *, method: str = "linear") -> Any:
-    """The value at x of a curve through points, as `np.interp`; a spline has the values of SciPy's `CubicSpline`.
+def cubic_spline(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, *, bc_type: str = "not-a-knot") -> Any:
+    """The value at x of the cubic spline through points, as SciPy's `CubicSpline`; `tl.interp` takes straight lines.
 
     Args:
         x: where; any shape.
         xp: `(n,)`, the positions of the points, increasing, which is not checked.
         fp: `(n,)`, their values.
-        left, right: the values before the first point and behind the last. None: of lines the first and the last value, of splines those
-            of the outermost pieces.
-        method: "linear"; or a cubic spline, with second derivatives of 0 at its ends ("natural") or with its two outermost pieces on
-            either side being one ("not-a-knot").
+        left, right: the values before the first point and behind the last. None: those of the outermost pieces.
+        bc_type: the two outermost pieces on either side are one ("not-a-knot"), or second derivatives are 0 at the ends ("natural").
 
     Its gradient goes to x, xp, fp, `left` and `right`; at a point itself the piece behind it counts, at the last point the one before.
 
     Returns: as x.
-    Raises: OptionError for another method; ShapeError unless xp and fp are vectors of one length, at least 2.
+    Raises: OptionError for another bc_type; ShapeError unless xp and fp are vectors of one length, at least 2.
 
     Example:
-        >>> tl.interp(0.25, [0.0, 1.0], [2.0, 4.0]).item()
-        2.5
+        >>> tl.cubic_spline(1.5, [0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 8.0, 27.0]).item()
+        3.375
     """
-    if method not in METHODS:
-        raise OptionError(f"interp: method must be one of {', '.join(METHODS)}, got {method!r}")
-    x, xp, fp = (v if is_reference(v) or hasattr(v, "dtype") else np.asarray(v) for v in (x, xp, fp))
+    if bc_type not in ENDS:
+        raise OptionError(f"cubic_spline: bc_type must be one of {', '.join(ENDS)}, got {bc_type!r}")
+    x, xp, fp = (v if is_reference(v) or isinstance(v, np.ndarray) else as_tensor(v) for v in (x, xp, fp))
     if len(xp.shape) != 1 or tuple(xp.shape) != tuple(fp.shape) or xp.shape[0] < 2:
-        raise ShapeError(f"interp: xp and fp must be vectors of one length, at least 2, got {tuple(xp.shape)} and {tuple(fp.shape)}")
+        raise ShapeError(f"cubic_spline: xp and fp must be vectors of one length, at least 2, got {tuple(xp.shape)} and {tuple(fp.shape)}")
     n = int(xp.shape[0])
     steps = xp[1:] - xp[:-1]
     slopes = (fp[1:] - fp[:-1]) / steps
     piece = F.clamp(F.searchsorted(xp, x, side="right") - 1, 0, n - 2)
-    at, slope = x - F.take(xp, piece), F.take(slopes, piece)
-    if method == "linear":
-        value = F.take(fp, piece) + at * slope
-        left, right = fp[0] if left is None else left, fp[n - 1] if right is None else right
-    else:
-        rates, step = _rates(method, steps, slopes), F.take(steps, piece)
-        rate, following = F.take(rates, piece), F.take(rates, piece + 1)
-        bend = (rate + following - 2.0 * slope) / step
-        value = F.take(fp, piece) + at * (rate + at * ((slope - rate) / step - bend + at * bend / step))
+    at, slope, step = x - F.take(xp, piece), F.take(slopes, piece), F.take(steps, piece)
+    rates = _rates(bc_type, steps, slopes)
+    rate, following = F.take(rates, piece), F.take(rates, piece + 1)
+    bend = (rate + following - 2.0 * slope) / step
+    value = F.take(fp, piece) + at * (rate + at * ((slope - rate) / step - bend + at * bend / step))
     if left is not None:
         value = F.where(F.less(x, xp[0]), left, value)
     return value if right is None else F.where(F.greater(x, xp[n - 1]), right, value)
 
 
-def _rates(method: str, steps: Any, slopes: Any) -> Any:
+def _rates(bc_type: str, steps: Any, slopes: Any) -> Any:
     # The first derivatives of a spline at its points. Each row of their tridiagonal system makes one second derivative continuous.
     h, m, last = steps, slopes, int(steps.shape[0]) - 1
     if last == 0:
         return F.concat([m, m])
-    if method == "natural":
+    if bc_type == "natural":
         ends = ((2.0, 1.0, 3.0 * m[0]), (1.0, 2.0, 3.0 * m[last]))
     elif last == 1:
         bend = (m[1] - m[0]) / (h[0] + h[1])

@@ -10,7 +10,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.derive import jvp_graph
 from tlean.compiler.graph import integers_of, replay
-from tlean.dtypes import TRUTH
+from tlean.dtypes import TRUTH, keeps
 from tlean.errors import NodeError
 from tlean.ops import OpDef, Spec, get
 
@@ -99,7 +99,7 @@ class Dual(OpsMethods):
         # What the inner backend is to read itself.
         raw = {*record.integer, *(n for n, kind in record.dtypes.items() if kind == TRUTH), *(["seed"] if record.random else [])}
         raw |= record.numbers if whole is not inputs else set()
-        refs = [self._own(x, n in raw) for n, x in zip(names, whole, strict=True)]
+        refs = [self._own(x, n in raw, record.dtypes.get(n.partition("[")[0], "")) for n, x in zip(names, whole, strict=True)]
         primals = tuple(r.primal if isinstance(r, DualRef) else r for r in refs)
         tangents = tuple(r.tangent if isinstance(r, DualRef) else None for r in refs)
         made = self.inner.apply(op, primals, options, name)
@@ -125,7 +125,7 @@ class Dual(OpsMethods):
         graph = jvp_graph(record, specs, clean, self.inner.dtype, tuple(t is not None for t in tangents))
         return replay(graph, self.inner, [*tangents, *ys, *primals])
 
-    def _own(self, value: Any, raw: bool) -> Any:
+    def _own(self, value: Any, raw: bool, kind: str) -> Any:
         if value is None or isinstance(value, DualRef):
             if isinstance(value, DualRef) and value.ops is not self:
                 raise NodeError("a reference belongs to another dual backend")
@@ -137,4 +137,4 @@ class Dual(OpsMethods):
             return DualRef(self, value, None)
         if isinstance(value, RefBase):
             raise NodeError("a reference belongs to another backend")
-        return self.const(value)
+        return self._own_constant(value) if keeps(kind, value) else self.const(value)

@@ -94,6 +94,10 @@ class BodyGraph(Graph):
         """
         return next(source for source, made in self._seen.values() if made.id == value)
 
+    def forget(self) -> None:
+        """Let go of what was captured: an array that no one else holds is a constant of the program around the loop."""
+        self._seen.clear()
+
     def beside(self) -> BodyGraph:
         """Another body of the same loop."""
         return BodyGraph(self._name, self._program, self.draws)

@@ -163,4 +163,6 @@ def together(
     for body in bodies:
         body.inputs = [body.inputs[k] for k in used]
     inputs = [*refs, *captured.values()]
+    for graph in graphs:
+        graph.forget()
     return [inputs[k] for k in used], bodies

@@ -201,6 +201,7 @@ def body_of(name: str, function: Callable[..., Any], program: Any, args: tuple[A
         wider = _wider(init, after, weak)
         if not wider:
             break
+        graph.forget()
         graph = graph.beside()
         graph.draws.count = 0
         # Plain numbers that a body makes wider ones of are such numbers from the beginning.

@@ -223,18 +223,17 @@ def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callab
 
 def _walked(tree: Tree, env: Mapping[str, Any], call: Callable[[Call, Callable[[Tree], Any]], Any]) -> Any:
     # The value of the formula; `call(t, value)` computes that of a call, once, and `value` those of its parts.
-    done: dict[Tree, Any] = {}
+    return _part(env, call, {}, expanded(tree))
 
-    def value(t: Tree) -> Any:
-        if isinstance(t, Number):
-            return t.value
-        if isinstance(t, Variable):
-            return env[t.name]
-        if t not in done:
-            done[t] = call(t, value)
-        return done[t]
 
-    return value(expanded(tree))
+def _part(env: Mapping[str, Any], call: Callable[[Call, Callable[[Tree], Any]], Any], done: dict[Tree, Any], t: Tree) -> Any:
+    if isinstance(t, Number):
+        return t.value
+    if isinstance(t, Variable):
+        return env[t.name]
+    if t not in done:
+        done[t] = call(t, functools.partial(_part, env, call, done))
+    return done[t]
 
 
 def _divide(a: Any, b: Any) -> Any:

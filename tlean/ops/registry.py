@@ -24,7 +24,7 @@ from typing import Any
 
 from ..arguments import each, is_reference, parameters
 from ..caching import Cache
-from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, integer_dtypes
+from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, holds_integers, integer_dtypes
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 from ..shapes import Spec, as_spec
 
@@ -420,7 +420,7 @@ def array(ops: Any, x: Any, needed: str = "") -> Any:
         return x
     try:
         if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
-            return ops._own_constant(x) if str(x.dtype).startswith(("int", "uint", "bool")) else x
+            return ops._own_constant(x) if holds_integers(x) else x
         return ops.leaf(x)
     except (DTypeError, ShapeError) as error:
         raise type(error)(f"{needed}: {error}" if needed else str(error)) from None

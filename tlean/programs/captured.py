@@ -456,8 +456,15 @@ def _form(graph: Any) -> Any:
     nodes = []
     for node in graph.nodes:
         inputs = tuple(of(i) for i in node.inputs)
-        nodes.append((node.record.name, inputs, tuple(of(i) for i in node.outputs), repr(sorted(node.options.items()))))
+        nodes.append((_name(node.record), inputs, tuple(of(i) for i in node.outputs), repr(sorted(node.options.items()))))
     return graph.dtype, specs, nodes, [of(v) for v in graph.outputs], constants
+
+
+def _name(record: Any) -> Any:
+    # Calls of `tl.debug` are numbered, so that none is taken for another; a loop around them is told by its bodies.
+    if not record.effects:
+        return record.name
+    return record.name.partition(" #")[0] if record.loop is None else (record.loop.title, *map(_form, record.loop.bodies))
 
 
 def _returned(graph: Any) -> set[int]:

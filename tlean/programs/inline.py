@@ -13,6 +13,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.caching import Cache
 from tlean.compiler.graph import Graph, GraphNode, GraphRef, replay
+from tlean.dtypes import holds_integers
 from tlean.ops import OpDef, Spec
 from tlean.ops.unregistered import dynamic_op
 
@@ -73,8 +74,7 @@ def trace_into(ops: Any, record: Callable[..., Any], xs: Sequence[Any], form: Fo
 
 def _leaf(ops: Any, x: Any) -> Any:
     # An array of integers keeps its dtype, as it does in a graph; plain numbers are the program's floats.
-    whole = str(getattr(x, "dtype", "")).startswith(("int", "uint", "bool"))
-    return ops._own_constant(x) if whole else ops.const(x)
+    return ops._own_constant(x) if holds_integers(x) else ops.const(x)
 
 
 class _Capturing(Graph):

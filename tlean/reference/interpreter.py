@@ -19,7 +19,7 @@ from tlean._core.eager.eager import body_among
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
-from tlean.dtypes import FLOATS, INTEGERS, TRUTH
+from tlean.dtypes import FLOATS, INTEGERS, keeps
 from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
 
@@ -166,7 +166,7 @@ class Reference(OpsMethods):
         integer = record.integer
         inputs = self._integers_of(record, inputs)
         refs = [
-            self._ref(self._condition(x) if record.dtypes.get(n) == TRUTH else x, n.partition("[")[0] in integer)
+            self._ref(self._as_it_is(x) if keeps(record.dtypes.get(n.partition("[")[0], ""), x) else x, n.partition("[")[0] in integer)
             for n, x in zip(names, inputs, strict=len(names) == len(inputs))
         ]
         specs = tuple(None if r is None else Spec(r.shape, r.dtype) for r in refs)
@@ -226,8 +226,8 @@ class Reference(OpsMethods):
         found = dict(zip(places, arrays, strict=True))
         return [x if isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
 
-    def _condition(self, value: Any) -> Any:
-        # What is no reference keeps its dtype where it is true or not.
+    def _as_it_is(self, value: Any) -> Any:
+        # What is no reference keeps its dtype where it is true or not, and integers where they are moved.
         return value if value is None or isinstance(value, RefBase) else self.const(value)
 
     def next_seed(self) -> int:

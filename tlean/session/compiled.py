@@ -212,7 +212,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         if isinstance(x, list | tuple):
             no_references(f"{record.name}: {name}", x)
         try:
-            tensor = self.held(x, argument_dtype(record, name, self.dtype))
+            tensor = self.held(x, argument_dtype(record, name, x, self.dtype))
         except (DTypeError, ShapeError) as error:
             raise type(error)(f"{record.name}: {name}: {error}") from None
         except OverflowError:

@@ -122,7 +122,7 @@ def _check_custom(
         kinds = ["float64" if a.dtype.kind == "f" else "bool" if a.dtype.kind == "b" else "int64" for a in arrays]  # type: ignore[union-attr]
         specs = tuple([(a.shape, k) for a, k in zip(arrays, kinds, strict=True)])  # type: ignore[union-attr]
         kept = sample.options if isinstance(sample, Sample) else {}
-        record = op.record_for(specs, [a.astype(k) for a, k in zip(arrays, kinds, strict=True)], kept)  # type: ignore[union-attr]
+        record = op._record_for(specs, [a.astype(k) for a, k in zip(arrays, kinds, strict=True)], kept)  # type: ignore[union-attr]
         plain = Sample(tuple(arrays))
         check_op(
             record,

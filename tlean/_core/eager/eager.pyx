@@ -247,7 +247,7 @@ cdef class EagerCore:
     cdef TensorRef own_ref(self, object value, OpInfo op, int k):
         # The argument as a reference of this tape; anything array-like becomes a constant leaf.
         cdef TensorRef r
-        cdef int code
+        cdef int code, kind
         if type(value) is TensorRef:
             r = <TensorRef>value
             if r.ops is not self:
@@ -267,7 +267,8 @@ cdef class EagerCore:
         if type(value) is list or type(value) is tuple:
             no_references(argument_name(op, k), value)
         try:
-            code = -1 if op is not None and k < len(op.kinds) and op.kinds[k] & KIND_TRUTH else self.code
+            kind = op.kinds[0 if op.variadic else k]
+            code = -1 if kind & KIND_TRUTH or (kind & KIND_MOVED and holds_integers(value)) else self.code
             return self.new_leaf(tensor_from_object(value, code, True), False, None)
         except (TypeError, ValueError) as error:
             if type(error) in (TypeError, ValueError):

@@ -14,6 +14,8 @@ cdef enum:
     KIND_BOOL = 4
     # Whatever is true or not: an array keeps its dtype.
     KIND_TRUTH = 8
+    # Moved and not computed with: integers and Booleans stay what they are.
+    KIND_MOVED = 16
 
 # A call of up to SLOT_INPUTS inputs, of which optional ones may be absent. A slot owns its tuple of options. From bit CODE_BITS on `code`
 # has the dtypes of inputs that are not the tape's, CODE_BITS / 2 each.
@@ -102,6 +104,8 @@ cdef class OpInfo:
                 kinds[k] |= (KIND_INTEGER | KIND_BOOL) if record.dtypes[name] == "bool" else KIND_INTEGER
             if record.dtypes.get(name) == "truth":
                 kinds[k] |= KIND_TRUTH
+            if record.dtypes.get(name) == "any":
+                kinds[k] |= KIND_MOVED
             if name in record.optional:
                 kinds[k] |= KIND_OPTIONAL
                 if k < SLOT_INPUTS:
@@ -130,6 +134,12 @@ cdef OpInfo _unnamed(record):
         info.instances = {}
         record.memo["eager"] = info
     return info
+
+
+cdef bint holds_integers(object value):
+    # Whether this is an array of integers or of Booleans, as tlean.dtypes says it.
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and str(dtype).rpartition(".")[2].startswith(("int", "uint", "bool"))
 
 
 cdef inline bint is_axis(object value):

@@ -180,11 +180,12 @@ def linalg_multi_dot(ops: Any, xs: Any, *, name: str | None = None) -> Any:
         for i in range(n - width):
             j = i + width
             cost[i, j] = min((cost[i, k][0] + cost[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j))
+    return _bracketed(ops, arrays, cost, 0, n - 1, name)
 
-    def product(i: int, j: int, label: str | None = None) -> Any:
-        if i == j:
-            return arrays[i]
-        k = cost[i, j][1]
-        return ops.matmul(product(i, k), product(k + 1, j), name=label)
 
-    return product(0, n - 1, name)
+def _bracketed(ops: Any, arrays: list[Any], cost: dict[tuple[int, int], tuple[int, int]], i: int, j: int, label: str | None = None) -> Any:
+    # Of the matrices from i to j, with the brackets that cost least.
+    if i == j:
+        return arrays[i]
+    k = cost[i, j][1]
+    return ops.matmul(_bracketed(ops, arrays, cost, i, k), _bracketed(ops, arrays, cost, k + 1, j), name=label)
