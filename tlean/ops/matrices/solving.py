@@ -21,7 +21,7 @@ def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _operands(ops: Any, op: str, **values: Any) -> list[Any]:
-    # Operands in one float dtype, by an op of the: a step inside another has no way to say that a matrix is singular.
+    # Operands in one float dtype, by a separate op: a step inside another has no way to say that a matrix is singular.
     operands = [array(ops, x, f"{op}: {n}") for n, x in values.items()]
     dtypes = [str(x.dtype) for x in operands if is_reference(x)]
     own = promoted([d for d in dtypes if d in FLOATS] or [str(ops.dtype)])
