@@ -8,6 +8,7 @@ from typing import Any
 from .. import functions as F
 from .. import tree
 from ..arguments import whole
+from ..errors import OptionError
 from ..implicit import custom_root
 from .linear import cg
 from .vectors import Unknowns, flat, solved, tolerance
@@ -66,6 +67,10 @@ def conjugate_gradient(
         >>> tl.linalg.conjugate_gradient(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([4.0, 7.0])).tolist()
         [1.0, 2.0]
     """
+    if not callable(product) and not hasattr(product, "shape"):
+        raise OptionError(f"conjugate_gradient: product must be a function or a matrix, got {type(product).__name__}")
+    if preconditioner is not None and not callable(preconditioner):
+        raise OptionError(f"conjugate_gradient: preconditioner must be a function, got {type(preconditioner).__name__}")
     times = product if callable(product) else lambda x: product @ x
     if max_steps is not None:
         whole("conjugate_gradient: max_steps", max_steps, 1)
@@ -89,4 +94,5 @@ def conjugate_gradient(
         x = custom_root(lambda x: whole_product(x) - right, guess, search, solve)
         return unknowns.tree(x)
 
-    return solved("conjugate_gradient", (product, preconditioner), record, b, x0, None if callable(product) else product)
+    functions = tuple(f for f in (product, preconditioner) if callable(f))
+    return solved("conjugate_gradient", functions, record, b, x0, None if callable(product) else product)
