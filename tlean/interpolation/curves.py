@@ -34,7 +34,7 @@ def cubic_spline(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, 
         >>> tl.cubic_spline(1.5, [0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 8.0, 27.0]).item()
         3.375
     """
-    if bc_type not in ENDS:
+    if not isinstance(bc_type, str) or bc_type not in ENDS:
         raise OptionError(f"cubic_spline: bc_type must be one of {', '.join(ENDS)}, got {bc_type!r}")
     x, xp, fp = (v if is_reference(v) or isinstance(v, np.ndarray) else as_tensor(v) for v in (x, xp, fp))
     if len(xp.shape) != 1 or tuple(xp.shape) != tuple(fp.shape) or xp.shape[0] < 2:

@@ -127,7 +127,7 @@ def backend_among(layer: Module, args: tuple[Any, ...], more: str = "") -> tuple
     ops = None if has_ops(args[0]) else innermost_among(args)
     if ops is not None:
         if isinstance(args[0], ModuleType):
-            raise OptionError(f"{type(layer).__name__}: a running program is the backend; leave the first argument out, got a module")
+            raise OptionError(f"{type(layer).__name__}: the first argument must be left out where a program runs, got a module")
         return ops, args
     check_backend(layer, args[0], more)
     return args[0], args[1:]
