@@ -59,6 +59,8 @@ def fixed_point(
         raise OptionError(f"fixed_point: max_steps must be an int and tol a number, got {max_steps!r} and {tol!r}") from None
     if most < 0:
         raise OptionError(f"fixed_point: max_steps must be at least 0, got {most}")
+    if solve is not None and not callable(solve):
+        raise OptionError(f"fixed_point: solve must be a function, got {type(solve).__name__}")
 
     def image(x: Any) -> Any:
         return recorder(innermost_among((x,)), x)
@@ -126,6 +128,8 @@ def implicit_argmin(
     """
     recorder = Recorder("implicit_argmin", f)
     gradient = grad(f)
+    if not callable(solve):
+        raise OptionError(f"implicit_argmin: solve must be a function, got {type(solve).__name__}")
 
     def objective(x: Any) -> Any:
         return recorder(innermost_among((x,)), x)

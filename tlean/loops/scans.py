@@ -10,7 +10,7 @@ import numpy as np
 
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.arguments import flag
+from tlean.arguments import flag, whole
 from tlean.compiler.loops.blocks import Blocks, block_lengths
 from tlean.compiler.loops.scan import scan_record
 from tlean.dtypes import FLOATS
@@ -61,9 +61,10 @@ def scan(
         (6.0, [1.0, 3.0, 6.0])
     """
     recorder = Recorder("scan", f)
-    if unroll is not True and (isinstance(unroll, bool) or not hasattr(unroll, "__index__") or unroll < 1):
+    counted = not isinstance(unroll, bool) and hasattr(unroll, "__index__")
+    turn: Any = whole("scan: unroll", unroll) if counted else unroll
+    if turn is not True and (not counted or turn < 1):
         raise OptionError(f"scan: unroll must be True, or how many steps a turn of the loop has, got {unroll!r}")
-    turn = unroll if unroll is True else operator.index(unroll)
     backward = flag("scan", "reverse", reverse)
 
     def record(program: Any, init: Any, xs: Any) -> Any:

@@ -24,7 +24,7 @@ def first_values(size: int) -> Initialiser:
 
 def nonlinearity_of(layer: str, name: Any) -> str:
     """The name of a function. Raises: OptionError for another one."""
-    if name not in NONLINEARITIES:
+    if not isinstance(name, str) or name not in NONLINEARITIES:
         raise OptionError(f"{layer}: nonlinearity must be 'tanh' or 'relu', got {name!r}")
     return str(name)
 

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tlean.arguments import truth
+from tlean.arguments import truth, whole
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
 
@@ -53,7 +53,7 @@ class _Conv(Module):
         padding_mode: str = "zeros",
     ) -> None:
         name = type(self).__name__
-        if padding_mode not in _PADDING_MODES:
+        if not isinstance(padding_mode, str) or padding_mode not in _PADDING_MODES:
             raise OptionError(f"{name}: padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}")
         inputs, outputs, groups = positive(name, inputs=inputs, outputs=outputs, groups=groups)
         window = spread(f"{name}: kernel", kernel, self.d)
@@ -73,7 +73,7 @@ class _Conv(Module):
         self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.outputs, self.padding_mode = outputs, padding_mode
 
-    def padded(self, ops: Any, x: Any) -> Any:
+    def _padded(self, ops: Any, x: Any) -> Any:
         """x with the cells around it that the padding mode makes."""
         kernel, padding = self.weight.shape[2:], self.options["padding"]
         if isinstance(padding, str):
@@ -91,7 +91,7 @@ class _Conv(Module):
                 f"{type(self).__name__}: x must have {self.d} spatial axes, channels and perhaps a batch, got x: {shape_of(self, x)}"
             )
         if self.padding_mode != "zeros":
-            return ops.conv(self.weight, self.bias, self.padded(ops, x), **{**self.options, "padding": 0})
+            return ops.conv(self.weight, self.bias, self._padded(ops, x), **{**self.options, "padding": 0})
         return (ops.conv_transpose if self.transposed else ops.conv)(self.weight, self.bias, x, **self.options)
 
     def extra(self) -> str:
@@ -188,7 +188,10 @@ class _Pool(Module):
         self.kernel = spread(f"{name}: kernel", kernel, self.d)
         self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
         self.padding = spread(f"{name}: padding", padding, self.d)
-        self.options = options
+        flags = ("ceil_mode", "count_include_pad")
+        self.options = {k: truth(f"{name}: {k}", v) if k in flags else v for k, v in options.items()}
+        if options.get("divisor_override") is not None:
+            self.options["divisor_override"] = whole(f"{name}: divisor_override", options["divisor_override"])
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -235,7 +238,7 @@ class _LPPool(Module):
         name = type(self).__name__
         if not number(f"{name}: p", p) > 0:
             raise OptionError(f"{name}: p must be above 0, got {p!r}")
-        self.p, self.ceil_mode = float(p), ceil_mode
+        self.p, self.ceil_mode = float(p), truth(f"{name}: ceil_mode", ceil_mode)
         self.kernel = spread(f"{name}: kernel", kernel, self.d)
         self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
 

@@ -142,7 +142,7 @@ class EmbeddingBag(Module):
 
     def __init__(self, count: int, size: int, mode: str = "mean", weight_init: Initialiser | None = None) -> None:
         positive("EmbeddingBag", count=count, size=size)
-        if mode not in ("sum", "mean", "max"):
+        if not isinstance(mode, str) or mode not in ("sum", "mean", "max"):
             raise OptionError(f"EmbeddingBag: mode must be sum, mean or max, got {mode!r}")
         self.mode = mode
         self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)

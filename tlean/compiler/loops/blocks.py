@@ -30,9 +30,9 @@ def block_lengths(name: str, checkpoint: Any, steps: int) -> tuple[int, ...]:
     """
     if checkpoint is None:
         return (steps,)
-    if checkpoint == "sqrt":
+    if isinstance(checkpoint, str) and checkpoint == "sqrt":
         return _least(steps, 2)
-    if checkpoint == "optimal":
+    if isinstance(checkpoint, str) and checkpoint == "optimal":
         return _least(steps, 3 if steps >= _FEW else 2)
     try:
         k = 0 if isinstance(checkpoint, bool | str) else operator.index(checkpoint)
