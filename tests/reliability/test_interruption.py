@@ -17,7 +17,7 @@ PACKAGE = str(Path(tl.__file__).parent)
 ELSEWHERE = tuple(str(Path(PACKAGE, room)) for room in ("optim", "train"))
 #: A program is compiled apart from all that lasts: of these thousands of lines every so-manieth is tried. TLEAN_EVERY_LINE=1 tries all.
 COMPILER = tuple(str(Path(PACKAGE, room)) for room in ("compiler", "interpreters", "programs", "reference"))
-STRIDE = 1 if os.environ.get("TLEAN_EVERY_LINE") else 41
+STRIDE = 1 if os.environ.get("TLEAN_EVERY_LINE") else 97
 
 
 def lines_of(call, at=None, error=None):
