@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
+    from .interop.program_file import load_program, save_program
     from .interpolation import cubic_spline
     from .nn.examples import per_sample_grad
     from .sparse import sparse_hessian, sparse_jacobian
@@ -140,6 +141,7 @@ __all__ = [
     "linearize",
     "nn",
     "load",
+    "load_program",
     "map",
     "mcmc",
     "no_grad",
@@ -150,6 +152,7 @@ __all__ = [
     "remat",
     "require_grad",
     "save",
+    "save_program",
     "scan",
     "scipy",
     "seed",
@@ -181,6 +184,7 @@ _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
+_LATER |= dict.fromkeys(("load_program", "save_program"), "tlean.interop.program_file")
 
 
 install_moved()

@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("array_api", "custom", "debug", "fft", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
     ("mcmc", "sparse"),
-    ("scipy",),
+    ("interop", "scipy"),
     ("tlean",),
     ("cli",),
     ("__main__",),

@@ -44,11 +44,15 @@ class Draws:
         if hasattr(ops, "lift"):
             # A backend around another one, which draws.
             return ops.lift(self._drawn(ops.inner))
-        draw = getattr(ops, "next_seed", None)
-        if draw is None:
+        if getattr(ops, "next_seed", None) is None:
             raise OptionError(f"{self._name}: a recorded program needs an explicit seed")
-        number = draw()
-        return number if isinstance(number, RefBase) else ops._own_constant(as_tensor(signed_seed(number), "int64"))
+        return drawn_seed(ops)
+
+
+def drawn_seed(ops: Any) -> Any:
+    """The next seed of a backend's stream, as a reference of it."""
+    number = ops.next_seed()
+    return number if isinstance(number, RefBase) else ops._own_constant(as_tensor(signed_seed(number), "int64"))
 
 
 class BodyGraph(Graph):

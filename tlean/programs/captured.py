@@ -94,7 +94,8 @@ class Captured:
         self._bound: dict[int, Any] = {}
         self._numbers: dict[int, list[int]] = {}
         self._handed: dict[int, int] = {}
-        self._given: list[tuple[Any, str]] = []
+        #: The arrays that further inputs were made of, with their dtypes in the program, until `settle`.
+        self.given: list[tuple[Any, str]] = []
         # What was looked at stays alive, so that an identity means one object.
         self._alive: list[Any] = []
         if program is not None:
@@ -356,7 +357,7 @@ class Captured:
 
     def settle(self) -> None:
         """Let go of the arrays that were traced with."""
-        self._given = []
+        self.given = []
 
     def same(self, value: Any, spec: Any, specs: Sequence[Any]) -> int | None:
         """The value of the graph that this array has as that spec already, or None."""
@@ -388,14 +389,14 @@ class Captured:
                 # A plan may return it, or write to the memory of a parameter that it also moves.
                 copy = self._own or number in returned or (self.is_frozen and isinstance(value, ParamBase))
                 self.guard.input(slot, value, graph.specs[number].dtype, copy)
-                self._given.append((value, graph.specs[number].dtype))
+                self.given.append((value, graph.specs[number].dtype))
                 yield number
         self._computed_with()
         self._bound, self._numbers, self._arrays, self._handed, self._alive = {}, {}, {}, {}, []
 
     def as_traced(self) -> list[AnyTensor]:
         """The further inputs as they were when the program was traced: for a program that changes what it reads."""
-        return [as_tensor(v._tensor if isinstance(v, ParamBase) else v, dtype) for v, dtype in self._given]
+        return [as_tensor(v._tensor if isinstance(v, ParamBase) else v, dtype) for v, dtype in self.given]
 
     def _hand(self, value: Any) -> None:
         self._handed[id(value)] = self._handed.get(id(value), 0) + 1

@@ -115,7 +115,7 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
 # Reading -----------------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, wanted: Iterable[str] | None = None) -> tuple[dict[str, str], list[str], dict[str, np.ndarray]]:
+def read_arrays(path: Path, wanted: Iterable[str] | None = None) -> tuple[dict[str, str], list[str], dict[str, np.ndarray]]:
     """(header, names of all arrays, those that are wanted; None: all of them)."""
     safetensors = package()
     arrays = {}
@@ -205,7 +205,7 @@ def load(path: str | os.PathLike[str], /, *, names: Mapping[str, str] | None = N
     path = readable("load: the file", path)
     if names is not None and not (isinstance(names, Mapping) and all(isinstance(n, str) for pair in names.items() for n in pair)):
         raise OptionError(f"load: names map our names to those in the file, got {names!r}")
-    header, present, arrays = _read(path, None if names is None else names.values())
+    header, present, arrays = read_arrays(path, None if names is None else names.values())
     if names is None and _KEY in header:
         parts = _parts(path, header[_KEY], arrays)
         absent = [key for key in targets if key not in parts]

@@ -1,0 +1,1 @@
+"""Programs and arrays of other libraries, and programs as files."""
