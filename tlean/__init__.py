@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
+    from .interop.exchange import from_dlpack, from_torch, to_torch
     from .interop.program_file import load_program, save_program
+    from .interop.torch_function import to_torch_function
     from .interpolation import cubic_spline
     from .nn.examples import per_sample_grad
     from .sparse import sparse_hessian, sparse_jacobian
@@ -123,6 +125,8 @@ __all__ = [
     "fit",
     "fixed_point",
     "fori_loop",
+    "from_dlpack",
+    "from_torch",
     "get_num_threads",
     "grad",
     "hessian",
@@ -165,6 +169,8 @@ __all__ = [
     "switch",
     "testing",
     "train",
+    "to_torch",
+    "to_torch_function",
     "tree",
     "value_and_grad",
     "vjp",
@@ -185,6 +191,8 @@ _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 _LATER |= dict.fromkeys(("load_program", "save_program"), "tlean.interop.program_file")
+_LATER |= dict.fromkeys(("from_dlpack", "from_torch", "to_torch"), "tlean.interop.exchange")
+_LATER |= {"to_torch_function": "tlean.interop.torch_function"}
 
 
 install_moved()

@@ -1,0 +1,67 @@
+"""Arrays and programs to and from PyTorch: the same memory where that was asked for, gradients of any order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tlean as tl
+
+torch = pytest.importorskip("torch", reason="needs PyTorch")
+
+
+def test_arrays_share_memory_where_asked():
+    t = torch.arange(64, dtype=torch.float32)
+    x = tl.from_dlpack(t, copy=False)
+    assert x.numpy().ctypes.data == t.data_ptr()
+    assert tl.to_torch(x, copy=False).data_ptr() == t.data_ptr()
+    copy = tl.from_torch(t)
+    t[0] = 7
+    assert (x.tolist()[0], copy.tolist()[0]) == (7, 0)
+    with pytest.raises(tl.OptionError, match="contiguous array"):
+        tl.from_dlpack(t[::2], copy=False)
+    assert tl.from_dlpack(t[::2]).tolist() == t[::2].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", "int32", "int64", "bool", "int8"])
+def test_every_dtype(dtype):
+    t = torch.tensor([0, 1, 1]).to(getattr(torch, dtype))
+    x = tl.from_torch(t.requires_grad_() if t.is_floating_point() else t)
+    assert x.tolist() == [0, 1, 1]
+    assert tl.to_torch(x).tolist() == [0, 1, 1]
+
+
+def test_a_program_in_pytorch_has_gradients_of_any_order():
+    def program(x, w, k):
+        h = tl.tanh(x @ w)
+        return {"y": tl.sum(h * h) + h[0, 0] ** 3, "n": k * 2, "h": h}
+
+    def direct(x, w):
+        h = torch.tanh(x @ w)
+        return (h * h).sum() + h[0, 0] ** 3, h
+
+    f = tl.to_torch_function(program)
+    rng = np.random.default_rng(0)
+    x, w = (torch.tensor(rng.normal(size=s), requires_grad=True) for s in ((4, 3), (3, 2)))
+    out = f(x, w, torch.tensor(3))
+    assert out["n"].item() == 6
+    assert not out["n"].requires_grad
+    for loss in (lambda y, h: y + h.sum(), lambda y, h: h.sin().sum()):
+        out = f(x, w, torch.tensor(3))
+        first = torch.autograd.grad(loss(out["y"], out["h"]), (x, w), create_graph=True)
+        same = torch.autograd.grad(loss(*direct(x, w)), (x, w), create_graph=True)
+        torch.testing.assert_close(first, same, rtol=1e-12, atol=1e-12)
+        second = torch.autograd.grad((first[0] * first[0]).sum() + first[1].sum(), (x, w))
+        again = torch.autograd.grad((same[0] * same[0]).sum() + same[1].sum(), (x, w))
+        torch.testing.assert_close(second, again, rtol=1e-11, atol=1e-11)
+    assert torch.autograd.gradcheck(lambda x: f(x, w.detach(), torch.tensor(1))["h"], (x,))
+
+
+def test_errors():
+    f = tl.to_torch_function(lambda x: x * 2)
+    with pytest.raises(tl.DTypeError, match="argument 0 must be"):
+        f(np.ones(3))
+    with pytest.raises(tl.OptionError, match="a program must be a function"):
+        tl.to_torch_function(3)
+    with pytest.raises(tl.DTypeError, match="__dlpack__ is needed"):
+        tl.from_dlpack([1.0])
