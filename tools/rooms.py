@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("array_api", "custom", "debug", "fft", "implicit", "interpolation", "nn", "random", "stats"),
     ("solvers", "testing", "train"),
     ("mcmc", "sparse"),
-    ("interop", "scipy"),
+    ("interop", "scipy", "sklearn"),
     ("tlean",),
     ("cli",),
     ("__main__",),

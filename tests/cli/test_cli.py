@@ -27,6 +27,29 @@ def test_info(capsys):
     assert "CUDA" in printed
 
 
+def test_doctor(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    printed = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "ok      a compiled gradient: right" in printed
+    assert re.search(r"missing TensorBoard logs: .*pip install 'tlean\[tensorboard\]'", printed)
+    # A wrong gradient is no matter of taste.
+    monkeypatch.setattr(tl, "grad", lambda f: lambda x: tl.AnyTensor(np.zeros_like(x)))
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert ended.value.code == 1
+    assert "WRONG   a compiled gradient" in capsys.readouterr().out
+
+
+def test_without_a_command_it_lists_them(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "doctor  what works here" in capsys.readouterr().err
+
+
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "tlean", "info"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -90,12 +113,12 @@ def test_a_command_line_that_makes_no_sense(argv, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["info", "bench", "check", "mnist"])
+@pytest.mark.parametrize("command", ["info", "doctor", "bench", "check", "mnist"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"python -m tlean {command}" in capsys.readouterr().out
+    assert f"usage: tlean {command}" in capsys.readouterr().out
 
 
 def test_letters_that_a_stream_does_not_have():

@@ -1,4 +1,4 @@
-"""The command line: `python -m tlean info | bench | check | mnist`."""
+"""The command line: `tlean info | doctor | bench | check | mnist`, or `python -m tlean …`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tlean.profile import IN_ASCII
 
 COMMANDS = {
     "info": "versions, instruction set, threads, CUDA",
+    "doctor": "what works here, what is missing for the rest, and how to get it",
     "bench": "measure this machine with this installation: a table in about two minutes",
     "check": "check every op of this installation: values, derivatives, backends, errors",
     "mnist": "a convolutional network learns to read handwritten digits",
@@ -27,9 +28,9 @@ def main(argv: list[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else argv
     listing = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m tlean",
+        prog="tlean",
         description=f"commands:\n{listing}",
-        epilog="`python -m tlean COMMAND --help` lists a command's options.",
+        epilog="`tlean COMMAND --help` lists a command's options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of these")
@@ -39,6 +40,9 @@ def main(argv: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=IN_ASCII)
     # The command's own options are its own to read.
+    if not given:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
     args = parser.parse_args(given[:1])
     try:
         importlib.import_module(f".{args.command}", __name__).main(given[1:])

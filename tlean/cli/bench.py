@@ -1,4 +1,4 @@
-"""`python -m tlean bench`: how fast this installation is on this machine: products, convolutions, attention, memory, training steps.
+"""`tlean bench`: how fast this installation is on this machine: products, convolutions, attention, memory, training steps.
 
 A figure is the least of several samples, so that whatever else the machine does counts least. Nothing but tlean is needed; to compare with
 PyTorch, use `benchmarks/harness.py` in the repository.
@@ -149,7 +149,7 @@ def _time(seconds: float) -> str:
 
 def main(argv: list[str]) -> None:
     """Measure and print the table."""
-    p = argparse.ArgumentParser(prog="python -m tlean bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(prog="tlean bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
         "--seconds", type=positive(float), default=100.0, help="to measure for in all, set-up not counted (default: %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""`python -m tlean check`: this installation against the definitions: every op's values, derivatives and errors, eager and compiled."""
+"""`tlean check`: this installation against the definitions: every op's values, derivatives and errors, eager and compiled."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def checks() -> dict[str, tuple[Callable[[], None], int]]:
 
 def main(argv: list[str]) -> None:
     """Check, print a line for each thing that is wrong, and a summary. Exits with 1 if anything is."""
-    p = argparse.ArgumentParser(prog="python -m tlean check", description=__doc__)
+    p = argparse.ArgumentParser(prog="tlean check", description=__doc__)
     p.add_argument("--only", default="", metavar="REGEX", help="only what has such a name")
     p.add_argument("--verbose", action="store_true", help="a line for everything, with its time")
     args = p.parse_args(argv)

@@ -1,4 +1,4 @@
-"""`python -m tlean info`: versions, instruction set, threads, CUDA."""
+"""`tlean info`: versions, instruction set, threads, CUDA."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ def facts() -> dict[str, str]:
 
 def main(argv: list[str]) -> None:
     """Print the facts."""
-    argparse.ArgumentParser(prog="python -m tlean info", description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(prog="tlean info", description=__doc__).parse_args(argv)
     for name, value in facts().items():
         print(f"{name:16} {value}")

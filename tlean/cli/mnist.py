@@ -1,4 +1,4 @@
-"""`python -m tlean mnist`: a convolutional network learns to read handwritten digits.
+"""`tlean mnist`: a convolutional network learns to read handwritten digits.
 
 (N,1,28,28) -> (N,16,14,14) -> (N,32,7,7) -> (N,128) -> (N,10): two convolutions, each followed by a rectifier and a pool, then two fully
 connected layers. Written with `tl.nn`; `examples/mnist_cnn.py` in the repository is the same network written with ops.
@@ -23,7 +23,7 @@ def network() -> nn.Module:
 
 def main(argv: list[str]) -> None:
     """Train, test, write the model and the pictures."""
-    args = digits.parse("mnist", __doc__, epochs=8, argv=argv, prog="python -m tlean mnist")
+    args = digits.parse("mnist", __doc__, epochs=8, argv=argv, prog="tlean mnist")
     with digits.opened(args) as data:
         model = network().init(args.seed, weight=nn.init.kaiming_uniform(), bias=nn.init.zeros)
         print(f"{model.count():,} parameters")

@@ -1,0 +1,50 @@
+"""The estimators pass scikit-learn's own checks, and work where estimators do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs scikit-learn")
+
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from tlean import nn
+from tlean.sklearn import Classifier, Regressor
+
+
+@pytest.mark.parametrize("kind", [Classifier, Regressor])
+@pytest.mark.filterwarnings("default")
+def test_scikit_learns_checks(kind):
+    result = check_estimator(kind(hidden=(16,), epochs=30, learning_rate=0.03, random_state=0), on_fail=None, on_skip=None)
+    failed = [(r["check_name"], r["exception"]) for r in result if r["status"] == "failed"]
+    assert not failed
+    assert sum(r["status"] == "passed" for r in result) > 35
+
+
+def test_a_pipeline_with_a_search():
+    x, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), Classifier(epochs=60, random_state=1)), {"classifier__hidden": [(), (8,)]}, cv=2
+    ).fit(x, names)
+    assert search.best_score_ > 0.93
+    assert search.predict_proba(x).sum(axis=1) == pytest.approx(1.0)
+
+
+def test_a_network_of_the_users_own():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2))
+    y = np.stack([x[:, 0] ** 2, x.sum(axis=1)], axis=1)
+    model = TransformedTargetRegressor(
+        Regressor(model=lambda n, k: nn.Sequential(nn.Linear(n, 24), nn.ReLU(), nn.Linear(24, k)), random_state=0),
+        transformer=StandardScaler(),
+    )
+    assert cross_val_score(model, x, y, cv=2).mean() > 0.8
+    again = [Regressor(epochs=3, random_state=5).fit(x, y).predict(x).tobytes() for _ in range(2)]
+    assert again[0] == again[1]
