@@ -147,6 +147,8 @@ def _hashable(what: str, value: Any) -> None:
 
 
 _REGISTERED: set[type] = set()
+#: Types whose cotangents are written in another form than the derivatives by their leaves, and what turns one into the other and back.
+_DUALS: dict[type, Callable[[Any], Any]] = {}
 
 
 def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: Callable[[Any, Any], Any]) -> type:
@@ -191,6 +193,37 @@ def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: C
         del _CONTAINERS[known]
     _CONTAINERS[kind] = container
     return kind
+
+
+def register_dual(kind: type, turn: Callable[[Any], Any]) -> None:
+    """Say how a cotangent of a registered type is written.
+
+    Args:
+        kind: the type.
+        turn: what makes of the derivatives by the leaves, in an object of the type, the cotangent; its own inverse.
+    """
+    _DUALS[kind] = turn
+
+
+def dual(tree: Any) -> Any:
+    """The derivatives by the leaves of a tree as its cotangent, or a cotangent as these derivatives.
+
+    It is the tree itself unless it holds an object whose cotangents take another form: a `ComplexArray`, whose cotangent is the
+    conjugate.
+    """
+    return _turned(tree) if _DUALS and tree is not None else tree
+
+
+def _turned(node: Any) -> Any:
+    kind = type(node)
+    if kind in _DUALS:
+        return _DUALS[kind](node)
+    container = _CONTAINERS[kind] if kind in _CONTAINERS else _container(kind)
+    if node is None or container is None:
+        return node
+    data, children = container.split(node)
+    made = [_turned(c) for c in children]
+    return container.join(data, made) if any(a is not b for a, b in zip(made, children, strict=True)) else node
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:

@@ -119,8 +119,34 @@ def test_complex_arrays_are_arguments_and_results_of_programs():
     y = tl.jit(lambda z: F.fft(z * z))(z)
     assert isinstance(y, F.ComplexArray)
     np.testing.assert_allclose(y.numpy(), np.fft.fft(Z * Z), rtol=1e-12, atol=1e-12)
-    # The gradient of Σ |F z|² is 2n z: derivatives by the parts, at the places of the parts.
+    # The gradient of Σ |F z|² is the conjugate of 2n z.
     gradient = tl.grad(lambda z: tl.sum(F.fft(z).abs2()))(z)
-    np.testing.assert_allclose(gradient.numpy(), 2 * 5 * Z, rtol=1e-12)
+    np.testing.assert_allclose(gradient.numpy(), 2 * 5 * Z.conj(), rtol=1e-12)
     lanes = tl.vmap(lambda z: F.ifft(z, axis=0).sum())(z)
     np.testing.assert_allclose(lanes.numpy(), np.fft.ifft(Z, axis=1).sum(axis=(1, 2)), rtol=1e-12)
+
+
+def test_cotangents_of_complex_numbers_are_those_of_jax():
+    # ∂f/∂x − i ∂f/∂y; of a holomorphic function h the pull-back is the product with h′, without a conjugate.
+    a, z = Z[0, 0], Z[1, 2]
+    cases = [
+        (lambda z: tl.sum((a * z).real), a),
+        (lambda z: tl.sum((a * z).imag), -1j * a),
+        (lambda z: tl.sum(z.abs2()), 2 * z.conj()),
+        (lambda z: tl.sum(abs(z)), z.conj() / abs(z)),
+        (lambda z: tl.sum((z * z).exp().real), 2 * z * np.exp(z * z)),
+        (lambda z: tl.sum(F.fft(z).real * np.arange(5.0)), np.fft.fft(np.arange(5.0))),
+    ]
+    for f, expected in cases:
+        for way in (tl.grad, tl.jacrev, tl.jacfwd, lambda f: tl.jit(tl.grad(f)), lambda f: lambda z: tl.value_and_grad(f)(z)[1]):
+            np.testing.assert_allclose(way(f)(F.as_complex(z)).numpy(), expected, rtol=1e-12, atol=1e-13)
+    tree = tl.grad(lambda p: tl.sum((p["z"] * p["x"]).imag))({"z": F.as_complex(z), "x": z.real.copy()})
+    np.testing.assert_allclose(tree["z"].numpy(), -1j * z.real)
+    np.testing.assert_allclose(tree["x"].numpy(), z.imag)
+    _, pull = tl.vjp(lambda z: z * z * z, F.as_complex(z))
+    np.testing.assert_allclose(pull(F.as_complex(a))[0].numpy(), 3 * z * z * a, rtol=1e-12)
+    own = tl.custom_vjp(lambda z: z * z)
+    own.defvjp(lambda z: (z * z, z), lambda z, g: (2.0 * z * g,))
+    np.testing.assert_allclose(tl.grad(lambda z: tl.sum((a * own(z)).real))(F.as_complex(z)).numpy(), 2 * a * z, rtol=1e-12)
+    lanes = tl.vmap(tl.grad(lambda z: tl.sum(z.abs2())))(F.as_complex(Z[0]))
+    np.testing.assert_allclose(lanes.numpy(), 2 * Z[0].conj(), rtol=1e-12)

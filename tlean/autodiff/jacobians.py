@@ -88,7 +88,7 @@ def _jacobian(
         y, aux = with_aux(name, recorder(graph, *own, **keywords), has_aux, "result")
         found, outer = tree.flatten(y)
         blocks = derive(graph, results_of(graph, found), xs, chunk)
-        made = tree.unflatten(outer, [tree.unflatten(inner, row) for row in blocks])
+        made = tree.unflatten(outer, [tree.dual(tree.unflatten(inner, row)) for row in blocks])
         return (made, aux) if has_aux else made
 
     return DerivedProgram(name, record, backend, recorder, seed, (made_by, (f, argnums, backend, seed, has_aux, chunk_size)))
@@ -111,7 +111,7 @@ def hessian(
         chunk_size: how many columns are computed at once, None for all of them.
     """
     recorder = Recorder("hessian", f)
-    gradients = gradient_record(recorder, checked_argnums("hessian", argnums), has_aux)
+    gradients = gradient_record(recorder, checked_argnums("hessian", argnums), has_aux, by_leaf=True)
     chunk = _checked_chunk("hessian", chunk_size)
 
     def record(graph: Graph, *args: Any, **keywords: Any) -> Any:

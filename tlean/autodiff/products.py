@@ -60,8 +60,8 @@ def with_aux(name: str, y: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
     return y[0], y[1]
 
 
-def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> Callable[..., Any]:
-    """What records value and gradient of a scalar program."""
+def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False, by_leaf: bool = False) -> Callable[..., Any]:
+    """What records value and gradient of a scalar program; the latter as the derivatives by the leaves where `by_leaf`."""
     name = recorder.name
     checked_argnums(name, argnums)
     if not isinstance(has_aux, bool):
@@ -76,6 +76,7 @@ def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False) -> 
         y = scalar_of(name, graph, y)
         grads = tuple(pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], tuple(own[k] for k in picked)))
         value = (y, aux) if has_aux else y
+        grads = grads if by_leaf else tree.dual(grads)
         return value, grads[0] if is_one(argnums) else grads
 
     return record
@@ -153,14 +154,14 @@ def vjp(
     def record(graph: Graph, g: Any, *args: Any, **named: Any) -> Any:
         own = tuple(variables(graph, a) for a in args)
         found, structure = tree.flatten(program(graph, *own, **named))
-        gs, given = tree.flatten(g)
+        gs, given = tree.flatten(tree.dual(g))
         ys = results_of(graph, found)
         if structure != given:
             shown, got = tree.describe(structure), tree.describe(given)
             raise ShapeError(f"vjp: the cotangent must have the output's structure, {shown}, got {got}")
         if any(a.shape != b.shape for a, b in zip(ys, gs, strict=True)):
             raise ShapeError(f"vjp: the cotangent must have the output's shapes {[r.shape for r in ys]}, got {[r.shape for r in gs]}")
-        return pulled_back(graph, ys, gs, own)
+        return tree.dual(pulled_back(graph, ys, gs, own))
 
     run = DerivedProgram("vjp", value, backend)
     back = DerivedProgram("pull", record, backend, program=record)

@@ -296,8 +296,8 @@ class _Call:
         if self.bwd is not None and self.fwd is not None:
             value, residuals = self._pair(self.fwd, self._run(self.fwd, graph, *args), "value, residuals")
             self._check_value(self.fwd, value, ys)
-            g = tree.unflatten(self.outer, with_zeros(graph, gs, ys))
-            found = self._cotangents(graph, self._run(self.bwd, graph, *nondiff, residuals, g), diff)
+            g = tree.dual(tree.unflatten(self.outer, with_zeros(graph, gs, ys)))
+            found = self._cotangents(graph, tree.dual(self._run(self.bwd, graph, *nondiff, residuals, g)), diff)
         else:
             # The rule is linear in the tangents, whatever these are.
             units = [graph._variable(zeros(graph, xs[k].spec)) if xs[k].dtype in FLOATS else None for k in self.moving]

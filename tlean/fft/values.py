@@ -20,9 +20,9 @@ _CONJUGATE = np.array([1.0, -1.0])
 class ComplexArray:
     """A complex array of shape s: a real one of shape (*s, 2), with the real and the imaginary part next to each other.
 
-    It is a tree with one leaf, so programs take and return it, and `grad` of a real function of it is one too: the derivatives by the two
-    parts in the same places, ∂f/∂x + i ∂f/∂y. That is PyTorch's convention; JAX's gradient is its conjugate. Real numbers and arrays,
-    complex ones of NumPy's and of Python's mix with it in arithmetic.
+    It is a tree with one leaf, so programs take and return it, and `grad` of a real function of it is one too, by JAX's convention:
+    ∂f/∂x − i ∂f/∂y. Its conjugate, which is PyTorch's gradient, points where f grows fastest. Real numbers and arrays, complex ones of
+    NumPy's and of Python's mix with it in arithmetic.
 
     Args:
         parts: an array or a reference with a last axis of two, of float32 or float64.
@@ -214,6 +214,14 @@ class ComplexArray:
 
 
 tree.register(ComplexArray, lambda z: ((z.parts,), None), lambda _, children: _joined(children[0]))
+
+
+def _conjugate(z: ComplexArray) -> ComplexArray:
+    # None where there is no derivative, another tree in a Jacobian of complex numbers by complex numbers.
+    return z.conj() if hasattr(z.parts, "dtype") and not isinstance(z.parts, ComplexArray) else z
+
+
+tree.register_dual(ComplexArray, _conjugate)
 
 
 def _joined(parts: Any) -> ComplexArray:

@@ -67,7 +67,7 @@ def per_sample_grad(
                 " mode (eval())"
             )
         y = scalar_of("per_sample_grad", graph, y)
-        found = tree.unflatten(structure, pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], refs))
+        found = tree.dual(tree.unflatten(structure, pulled_back(graph, [y], [graph._full(shape=(), value=1.0, dtype=y.dtype)], refs)))
         return (found, aux) if has_aux else found
 
     def record(graph: Graph, *batch: Any, **keywords: Any) -> Any:
