@@ -136,32 +136,18 @@ TL_INLINE tl_pack tl_pack_log(tl_pack x) {
     return (tl_pack)_mm512_fixupimm_pd(y, x, _mm512_set1_epi64(0x03530411), 0);
 }
 #endif
-/* eˣ − 1 for −38 ≤ x ≤ 710. */
-TL_INLINE tl_pack tl_pack_expm1_core(tl_pack x) {
-    const tl_pack n = TL_PACK_FMA(x, TL_PACK_OF(TL_LOG2E), TL_PACK_OF(TL_ROUND)) - TL_PACK_OF(TL_ROUND);
-    const tl_pack high = TL_PACK_FMA(n, TL_PACK_OF(-TL_LN2_HIGH), x);
-    const tl_pack low = n * TL_PACK_OF(TL_LN2_LOW);
-    const tl_pack r = high - low;
-    const tl_pack rest = (high - r) - low;
-    const tl_pack r2 = r * r;
-    const tl_pack p = r + TL_PACK_FMA(tl_pack_exp_tail(r, r2), r2, rest);
-    const tl_pack scale = tl_pack_power_of_2(n - TL_PACK_OF(1.0));
-    return TL_PACK_OF(2.0) * TL_PACK_FMA(p, scale, scale - TL_PACK_OF(0.5));
-}
-
 TL_INLINE tl_pack tl_pack_tanh(tl_pack x) {
-    const tl_pack a = tl_pack_abs(x);
-    const tl_pack m = tl_pack_expm1_core(TL_PACK_OF(2.0) * TL_PACK_BELOW(20.0, a));
-    const tl_pack far = m / (m + TL_PACK_OF(2.0));
-    const tl_pack z = x * x;
-    const tl_pack z2 = z * z;
-    tl_pack odd = TL_PACK_OF(5.6861515905396484e-05), even = TL_PACK_OF(-0.00021790688258705284);
-    TL_PACK_HORNER(odd, z2, 0.000583340699569645) TL_PACK_HORNER(even, z2, -0.00145450066043434)
-    TL_PACK_HORNER(odd, z2, 0.003591955863103402) TL_PACK_HORNER(even, z2, -0.008863221241243904)
-    TL_PACK_HORNER(odd, z2, 0.021869487800357124) TL_PACK_HORNER(even, z2, -0.05396825394644411)
-    TL_PACK_HORNER(odd, z2, 0.133333333333013) TL_PACK_HORNER(even, z2, -0.3333333333333317)
-    const tl_pack near = TL_PACK_FMA(TL_PACK_FMA(odd, z, even) * z, a, a);
-    return tl_pack_copysign(tl_pack_where_less(a, TL_PACK_OF(0.5), near, far), x);
+    const tl_pack a = TL_PACK_BELOW(20.0, tl_pack_abs(x)), one = TL_PACK_OF(1.0);
+    const tl_pack n = TL_PACK_FMA(a, TL_PACK_OF(2.0 * TL_LOG2E), TL_PACK_OF(TL_ROUND)) - TL_PACK_OF(TL_ROUND);
+    const tl_pack y = TL_PACK_FMA(n, TL_PACK_OF(-TL_LN2_HALF), a);
+    const tl_pack z = y * y;
+    tl_pack p = TL_PACK_OF(0.003444773774462325);
+    TL_PACK_HORNER(p, z, -0.008857303950577112) TL_PACK_HORNER(p, z, 0.021869370583952333) TL_PACK_HORNER(p, z, -0.05396825278047938)
+    TL_PACK_HORNER(p, z, 0.13333333332783023) TL_PACK_HORNER(p, z, -0.3333333333333248)
+    const tl_pack t = TL_PACK_FMA(p * z, y, y);
+    const tl_pack s = tl_pack_power_of_2(n);
+    const tl_pack more = s + one, less = s - one;
+    return tl_pack_copysign(TL_PACK_FMA(t, more, less) / TL_PACK_FMA(t, less, more), x);
 }
 
 TL_INLINE tl_pack tl_pack_erf(tl_pack x) {

@@ -6,6 +6,7 @@
 #define TL_LN2_HIGH 6.93147180369123816490e-01
 #define TL_TWO_THIRDS 0.6666666666666666
 #define TL_LN2_LOW 1.90821492927058770002e-10
+#define TL_LN2_HALF 0.34657359027997264
 
 /* One step of Horner's rule. */
 #define TL_HORNER(p, x, coefficient) p = TL_FMA(p, x, coefficient);
@@ -128,20 +129,21 @@ TL_INLINE double tl_log1p(double x) {
     return x < INFINITY ? y : x;
 }
 
+/* With |x| = y + n ln 2/2, s = 2ⁿ and t = tanh y, e^2|x| is s(1 + t)/(1 − t): one division makes the result, and its polynomial has half the
+ * terms of one of eʳ. s − 1 and s + 1 are exact up to 2⁵³, where the result is 1; without n it is t. */
 TL_INLINE double tl_tanh(double x) {
     double a = __builtin_fabs(x);
-    double m = tl_expm1_core(2.0 * (a > 20.0 ? 20.0 : a));
-    double far = m / (m + 2.0);
-    double z = x * x;
-    double z2 = z * z;
-    double odd = 5.6861515905396484e-05, even = -0.00021790688258705284;
-    TL_HORNER(odd, z2, 0.000583340699569645) TL_HORNER(even, z2, -0.00145450066043434)
-    TL_HORNER(odd, z2, 0.003591955863103402) TL_HORNER(even, z2, -0.008863221241243904)
-    TL_HORNER(odd, z2, 0.021869487800357124) TL_HORNER(even, z2, -0.05396825394644411)
-    TL_HORNER(odd, z2, 0.133333333333013) TL_HORNER(even, z2, -0.3333333333333317)
-    double p = TL_FMA(odd, z, even);
-    double near = TL_FMA(p * z, a, a);
-    return __builtin_copysign(a < 0.5 ? near : far, x);
+    a = a > 20.0 ? 20.0 : a;
+    double n = TL_FMA(a, 2.0 * TL_LOG2E, TL_ROUND) - TL_ROUND;
+    double y = TL_FMA(n, -TL_LN2_HALF, a);
+    double z = y * y;
+    double p = 0.003444773774462325;
+    TL_HORNER(p, z, -0.008857303950577112) TL_HORNER(p, z, 0.021869370583952333) TL_HORNER(p, z, -0.05396825278047938)
+    TL_HORNER(p, z, 0.13333333332783023) TL_HORNER(p, z, -0.3333333333333248)
+    double t = TL_FMA(p * z, y, y);
+    double s = tl_power_of_2(n);
+    double more = s + 1.0, less = s - 1.0;
+    return __builtin_copysign(TL_FMA(t, more, less) / TL_FMA(t, less, more), x);
 }
 
 TL_INLINE double tl_sigmoid(double x) {
