@@ -351,3 +351,50 @@ def test_gradients_after_reset_are_those_that_were_there():
         assert grads[0].tolist() == [[2.0] * 3] * 2
         with pytest.raises(tl.NodeError, match="reset_tape"):
             grads[1]
+
+
+# A step like the one before -----------------------------------------------------------------------------------------------
+
+
+def _near(s, x, draw, axis):
+    # One op, drawn among calls of which each looks like another: equal options that mean something else, other operands, no tape.
+    if draw == 0:
+        return s.shift(x, 0.0)
+    if draw == 1:
+        return s.scale(x, -0.0)
+    if draw == 2:
+        return s.scale(x, 0.0)
+    if draw == 3:
+        return s.scale(x, float("2"))
+    if draw == 4:
+        return s.scale(x, 2)
+    if draw == 5:
+        with tl.no_grad():
+            return s.scale(x, float("2"))
+    if draw == 6:
+        return s.flip(x, axis)
+    if draw == 7:
+        return s.add(x, s.input([[1.0, 2.0], [3.0, 4.0]], requires_grad=False))
+    if draw == 8:
+        return s.add(x, s.input([[1.0, 2.0], [3.0, 4.0]]))
+    if draw == 9:
+        return s.add(x, np.array([1.0, 2.0]))
+    return s.inv(x)
+
+
+def test_steps_that_look_alike_are_told_apart():
+    rng = np.random.default_rng(5)
+    eager, compiled = pair()
+    axis = [0]
+    for _ in range(160):
+        draws, axis[0] = rng.choice(11, 3), int(rng.integers(2))
+        found = []
+        for s in (eager, compiled):
+            s.reset_tape()
+            x = s.input([[1.5, -0.25], [0.75, 3.0]])
+            y = x
+            for draw in draws:
+                y = _near(s, y, draw, axis)
+            loss = s.sum(y)
+            found.append((bits(y.value, loss.value), loss.requires_grad, bits(*s.backward_scalar_dense_all(loss))))
+        assert found[0] == found[1], draws

@@ -7,17 +7,17 @@ once per program and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tlean import arguments
-from tlean._core.array import AnyTensor, as_tensor, named_dtype
+from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import body_among, recording, run_plan
 from tlean._core.eager.instance import not_a_key, options_key
-from tlean._core.plan.commit import Commit
-from tlean._core.refs import RefBase, ValueRef, no_references, node_id, shown
+from tlean._core.plan.calls import Call, CallsCore, SessionRef
+from tlean._core.refs import RefBase, no_references, node_id
 from tlean._generated.methods import OpsMethods
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import reverse
@@ -34,48 +34,13 @@ from tlean.programs.trace import Executables
 from tlean.rng import op_seed
 
 from .base import Session, options_of
-from .calls import Call, Calls, Program
+from .calls import Calls, graph_to
 
 #: Gradients of this many single nodes get their own plans; when more are read, one plan computes those of all nodes.
 _ALONE = 4
 
 
-class SessionRef(ValueRef):
-    """A value of a compiled session."""
-
-    __slots__ = ("call", "generation", "ops")
-
-    def __init__(self, ops: CompiledSession, call: Call) -> None:
-        self.ops = ops
-        self.call = call
-        self.generation = ops._program.generation
-
-    @property
-    def id(self) -> int | None:
-        """The node's id, or None for a value computed under `no_grad`."""
-        return self.call.id
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.call.specs[0].shape
-
-    @property
-    def dtype(self) -> str:
-        return named_dtype(self.call.specs[0].dtype)
-
-    @property
-    def requires_grad(self) -> bool:
-        return self.call.flows
-
-    def __repr__(self) -> str:
-        # The value of a leaf, and of what has been read; the op of what is to be computed yet.
-        where, node, now = "no_grad" if self.id is None else f"%{self.id}", self.call.node, self.ops._program
-        if self.generation != now.generation or not (node is None or self.call in now.computed):
-            return shown(where if node is None else f"{where} = {node.record.name}", None, self.shape, self.dtype)
-        return shown(where, self.value, self.shape, self.dtype)
-
-
-class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
+class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
     """A session whose step runs as one plan."""
 
     #: What plans are made for.
@@ -83,81 +48,74 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = options_of(options, changes)
-        self.dtype = self.options.dtype
+        CallsCore.__init__(self, Calls(), self.options.dtype)
         if self.options.device == "cpu":
             self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
         self.session_seed = self.options.first_seed()
         self.stream_position = 0
-        self._calls = Calls()
-        # All that belongs to a step: one assignment begins a new one.
-        self._program = Program(self._calls.start, self.dtype, 0)
 
-    @property
-    def generation(self) -> int:  # type: ignore[override]
-        """How many steps there were before this one."""
-        return self._program.generation
-
-    @property
-    def _uses(self) -> dict[int, tuple[Param, int]]:  # type: ignore[override]
-        return self._program.uses
+    # What follows the calls of a step is there in the core: these come before the ones that every session has.
+    add_leaf = CallsCore.add_leaf
+    apply = CallsCore.apply
+    input = CallsCore.input
+    reset_tape = CallsCore.reset_tape
+    use = CallsCore.use
 
     # Recording --------------------------------------------------------------------------------------------------------------
 
-    def _append(self, entry: Any, specs: Sequence[Spec], node: GraphNode | None, flows: bool, kept: bool) -> Call:
+    def _append(self, entry: Any, specs: Sequence[Spec], node: GraphNode | None, flows: bool, kept: bool, *form: Any) -> Call:
         # A call that no step made here before.
         at = self._program.at
-        call = at.next[entry] = Call(at, entry, tuple([s.resolved(self.dtype) for s in specs]), node, flows, kept)
+        call = Call(at, entry, tuple([s.resolved(self.dtype) for s in specs]), node, flows, kept, *form)
+        at.hang(call)
         return call
 
-    def _leaf(self, value: AnyTensor, flows: bool, kept: bool) -> Call:
+    def _new_leaf(self, value: AnyTensor, flows: bool, kept: bool) -> Call:
+        # A leaf that is not for sure the one of the step before.
         now = self._program
         entry = (value.shape, value.dtype, flows, kept)
-        call = now.at.next.get(entry)
+        call = now.at.after(entry)
         if call is None:
             call = self._append(entry, [Spec(value.shape, value.dtype)], None, flows, kept)
         now.add(call, value)
         return call
 
-    def _op(self, record: OpDef, arguments: Sequence[Call | None], options: dict[str, Any], name: str | None, kept: bool) -> Call:
+    def _op(
+        self, record: OpDef, arguments: Sequence[Call | None], options: dict[str, Any], name: str | None, kept: bool, op: Any = None
+    ) -> Call:
         now = self._program
         at = now.at
         ids = tuple([None if a is None else a.value for a in arguments])
         entry = (record, ids, options_key(options), kept)
         try:
-            call = at.next.get(entry)
+            call = at.after(entry)
         except (TypeError, ValueError):
             raise OptionError(f"{record.name}: {not_a_key(list(options.items()))}") from None
         if call is None:
             clean, specs = record.infer(tuple([None if a is None else a.spec for a in arguments]), options, self.dtype)
             made = tuple(range(at.values, at.values + len(specs)))
             flows = record.differentiable and any(a.flows for a in arguments if a is not None)
-            call = self._append(entry, specs, GraphNode(record, ids, made, clean, name), flows, kept)
+            call = self._append(entry, specs, GraphNode(record, ids, made, clean, name), flows, kept, op, options)
         now.add(call)
         return call
 
-    def add_leaf(self, value: AnyTensor, requires_grad: bool = True, name: str | None = None) -> SessionRef:
-        """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no array of the session's device."""
+    def _any_leaf(self, value: Any, requires_grad: Any) -> SessionRef:
+        # `add_leaf` of what is no array of the host, or no Boolean.
         if type(value) is not AnyTensor and context_at(value) is None:
             raise DTypeError(f"add_leaf: an array of the session's device is expected, got {type(value).__name__}; see leaf()")
         flows = arguments.flag("leaf", "requires_grad", requires_grad) and value.dtype.startswith("float")
-        return SessionRef(self, self._leaf(value, flows, recording()))
+        return self.ref(self._leaf(value, flows, recording()))
+
+    def _named_leaf(self, value: Any, requires_grad: Any, name: Any, who: str = "leaf") -> SessionRef:
+        # `leaf` and `input` with a name, or of what is no Boolean.
+        flows = arguments.flag(who, "requires_grad", requires_grad)
+        tensor = self.held(value, self.dtype)
+        arguments.label("leaf", name)
+        return self._any_leaf(tensor, flows)
 
     def held(self, value: Any, dtype: str | None = None) -> Any:
         """A value as an array that plans take. Raises: DTypeError, ShapeError."""
         return as_tensor(value, dtype)
-
-    def leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> SessionRef:
-        """A leaf with this value (copied, cast to the session's dtype)."""
-        return self.add_leaf(self.held(value, self.dtype), requires_grad, arguments.label("leaf", name))
-
-    def input(self, x: Any, name: str | None = None, requires_grad: bool | None = None) -> SessionRef:
-        """A leaf with this value (copied, cast to the session's dtype)."""
-        flows = self.options.requires_grad_by_default if requires_grad is None else requires_grad
-        return self.leaf(x, arguments.flag("input", "requires_grad", flows), name)
-
-    def const(self, value: Any, name: str | None = None) -> SessionRef:
-        """A leaf that takes no gradient."""
-        return self.leaf(value, False, name)
 
     def _own_constant(self, value: Any) -> SessionRef:
         return self.add_leaf(self.held(value), False)
@@ -167,8 +125,8 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         self.stream_position += 1
         return op_seed(self.session_seed, self.stream_position - 1)
 
-    def apply(self, op: Any, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
-        """Record one op."""
+    def _record(self, op: Any, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
+        # A call of an op that is not for sure the one of the step before.
         record = get(op)
         if name is not None:
             arguments.label(record.name, name)
@@ -189,7 +147,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
                 raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
             if self.options.strict_shapes:
                 record.require_equal_shapes([None if a is None else a.spec for a in given])
-            return SessionRef(self, self._op(record, given, options, name, recording()))
+            return self.ref(self._op(record, given, options, name, recording(), op))
         except BaseException:
             # The step is as before the op.
             now.at, self.stream_position = at, position
@@ -219,22 +177,6 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             raise DTypeError(f"{record.name}: {name} does not fit 64 bits") from None
         return self._leaf(tensor, False, name not in record.integer and recording())
 
-    def require(self, ref: Any) -> SessionRef:
-        """The reference itself if it is this session's and of the current step. Raises: NodeError."""
-        if not isinstance(ref, SessionRef):
-            raise NodeError(f"a reference of this session is expected, got {type(ref).__name__}")
-        if ref.ops is not self:
-            raise NodeError("a reference belongs to another session or tape")
-        if ref.generation != self._program.generation:
-            raise NodeError("a reference is from before reset_tape")
-        return ref
-
-    def reset_tape(self) -> None:
-        """Forget every node; references made before raise NodeError from now on. Parameters and plans stay."""
-        before = self._program
-        self._calls.keep(before)
-        self._program = Program(self._calls.start, self.dtype, before.generation + 1)
-
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:
         """(shape, dtype) of node i."""
         now, i = self._program, node_id("spec_of", i)
@@ -263,7 +205,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             if self.options.check_numerics:
                 self._look_for_nonfinite()
             if call not in computed:
-                plan = self._executable(call, "value", lambda: self._program.graph_to(call, [call.value]))
+                plan = self._executable(call, "value", lambda: graph_to(self._program, call, [call.value]))
                 computed[call] = self._run(call, plan)[0]
         return computed[call]
 
@@ -274,7 +216,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
         made = [c for c in calls if c.node is not None and c.spec.dtype.startswith("float")]
         if not made:
             return
-        plan = self._executable(now.at, "numerics", lambda: now.graph_to(now.at, [c.value for c in made]))
+        plan = self._executable(now.at, "numerics", lambda: graph_to(now, now.at, [c.value for c in made]))
         for call, tensor in zip(made, self._run(now.at, plan), strict=True):
             now.computed[call] = tensor
             values = tensor.numpy().ravel()
@@ -288,9 +230,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
                     f"(element {at} of shape {tensor.shape}), its parents are {tuple(ids.get(i, -1) for i in node.inputs)}"
                 )
 
-    def get_value(self, ref: Any) -> AnyTensor:
-        """The value of a reference, as an AnyTensor."""
-        call = self.require(ref).call
+    def _compute_value(self, call: Call) -> AnyTensor:
         pending = self._program.pending
         if pending is not None and call is pending.out:
             # The loss of a backward pass that is under way comes out of the same run.
@@ -314,7 +254,7 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
     def optim_step(self, opt: Any, grads: Any) -> None:
         """One step of an optimiser for the parameters used on the tape; part of the step's plan unless the gradients have been read."""
         self._check_step(opt, grads)
-        if not self._step(opt, grads):
+        if not (isinstance(grads, LazyGradients) and self._step(opt, grads)):
             opt.apply(self._apart(grads))
 
     def _apart(self, grads: Any) -> Any:
@@ -324,53 +264,14 @@ class CompiledSession(Session, OpsMethods, runs=("compiled", "cpu")):
             p._tensor = as_tensor(p._tensor.numpy())
         return found
 
-    def _step(self, update: Any, grads: Any) -> bool:
-        # The step as one plan, or False where the gradients are known already, or where they are not of the parameters' values now.
-        if not isinstance(grads, LazyGradients) or grads.read or grads.generation != self.generation:
-            return False
-        out, nodes = grads.out, self._program.nodes
-        used = {i: p for i, p, version in grads.leaves() if p._version == version}
-        if len(set(map(id, used.values()))) != len(grads.leaves()):
-            return False
-        kernels: dict[int, str] = {}
-        for i, p in used.items():
-            kernel = update.kernel(p) if nodes[i].flows and p.requires_grad is not False else None
-            if kernel is not None:
-                kernels[i] = kernel
-        plan = self._executable(out, ("step", tuple(kernels.items())), lambda: self._step_graph(kernels, update, out))
-        moved: dict[Param, int] = {}
-        extra: list[AnyTensor] = [grads.seed]
-        for number, (i, value) in enumerate(zip(kernels, plan.graph.outputs[1:], strict=True), start=1):
-            if value is not None:
-                p = used[i]
-                moved[p] = number
-                states, hyper = self._states(update, p, kernels[i])
-                extra += [*states, as_tensor(hyper, "float64")]
-        made = self._take(update, moved, plan, [*self._program.tensors[: out.inputs], *extra])
-        self._program.computed[out] = made[0]
-        self._program.pending = None
-        return True
-
-    def _states(self, update: Any, p: Param, kernel: str) -> tuple[Sequence[Any], tuple[float, ...]]:
-        # The optimiser's states of a parameter, which the plan writes to, and its numbers.
-        return update.peek(p, kernel)
-
-    def _take(self, update: Any, moved: Mapping[Param, int], plan: Executable, tensors: Sequence[Any]) -> list[Any]:
-        # The plan writes to the states. The parameters' new values, outputs with these numbers, have separate memory: what this tape has
-        # read stays as it was, so its values can still be computed. Nothing comes between the run, the new values and the count.
-        changes = Commit()
-        for p, number in moved.items():
-            self._place(changes, p, number)
-        changes.count(list(moved), update.state.steps)
-        return run_plan(self._target.run, plan.plan, tensors, plan.out_specs, self.options.num_threads or 0, changes)
-
-    def _place(self, changes: Commit, p: Param, number: int) -> None:
-        # The parameter's new value is output `number` of the plan.
-        changes.output(p, "_tensor", number)
+    def _step_plan(self, kernels: dict[int, str], update: Any, out: Call) -> Executable:
+        key = ("step", tuple(kernels.items()))
+        made = None if out.plans is None else out.plans.get(key)
+        return made or self._executable(out, key, lambda: self._step_graph(kernels, update, out))
 
     def _step_graph(self, kernels: dict[int, str], update: Any, out: Call) -> Graph:
         # Its outputs: the value, and for each of these nodes the parameter's new value, or None where no gradient arrives.
-        graph = self._program.graph_to(out, [out.value])
+        graph = graph_to(self._program, out, [out.value])
         for i, g in zip(kernels, self._reverse(graph, out, list(kernels)), strict=True):
             if g is None:
                 graph.outputs.append(None)
@@ -405,6 +306,10 @@ class LazyGradients(Gradients):
         self._alone: dict[int, AnyTensor | None] = {}
         self._every: list[AnyTensor | None] | None = None
 
+    def pending(self) -> bool:
+        """Whether a step may take them into its plan: nothing was read, and the tape is the one that they are of."""
+        return not self.read and self.generation == self._session.generation
+
     def leaves(self) -> list[tuple[int, Param, int]]:
         """The uses of parameters that the output can depend on: node id, parameter, and its version then."""
         last: Any = self.out.id
@@ -425,7 +330,7 @@ class LazyGradients(Gradients):
         s = self._session
 
         def derive() -> Graph:
-            graph = s._program.graph_to(self.out, values)
+            graph = graph_to(s._program, self.out, values)
             graph.outputs += [None if g is None else g.id for g in s._reverse(graph, self.out, ids)]
             return graph
 

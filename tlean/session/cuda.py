@@ -65,6 +65,8 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
     Values of the host are copied to the device by the plan that reads them.
     """
 
+    use = Session.use
+
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         super().__init__(options, **changes)
         target: Any = target_of(
@@ -91,6 +93,6 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
             states = update.state.moments[p] = tuple(s.owned() for s in states)
         return states, hyper
 
-    def _place(self, changes: Commit, p: Param, number: int) -> None:
+    def _note_value(self, changes: Commit, p: Param, number: int) -> None:
         changes.output(p, "_mirror", number)
         p._moves(changes)

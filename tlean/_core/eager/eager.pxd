@@ -7,6 +7,8 @@ from tlean._core.refs cimport RefBase
 from tlean._core.eager.instance cimport Instance
 from tlean._core.tape cimport TapeStore
 
+cpdef bint recording() noexcept
+
 
 cdef class OpInfo:
     cdef readonly str name
