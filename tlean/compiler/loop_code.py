@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.plan import plan as core
-from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK, Code
+from tlean._core.plan.body import Code
+from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
@@ -73,7 +74,7 @@ def loop_step(loop: Loop, code: LoopCode, op: Bound, outputs: tuple[int, ...]) -
 class _Work:
     # The work block of a run: what has a place in it so far.
     def __init__(self, codes: Sequence[Code]) -> None:
-        self.bytes = _room(max(c.plan.scratch_bytes for c in codes))
+        self.bytes = _room(max(c.scratch_bytes for c in codes))
 
     def take(self, size: int) -> int:
         at, self.bytes = self.bytes, self.bytes + _room(size)

@@ -1,142 +1,23 @@
 # cython: language_level=3
 """Kernels that run plans: a body n times (`scan`), while a condition holds, or one of several (`switch`), inside one instruction.
 
-A body's plan is taken apart once into `Code`: its instructions, and where each operand is. A run writes one table of pointers, which each
-step moves on; then a step is a row of calls. All memory that a run needs is one operand, `work`, so a step allocates nothing.
+A body's plan is taken apart once into `Code` (body.pyx): a row of calls, and where each operand is. A run writes one table of pointers,
+which each step moves on. All memory that a run needs is one operand, `work`, so a step allocates nothing.
 
 A `while_loop` has its carries as states of the body's plan: their new values are in the same memory after a step.
 """
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from tlean._core.kernel cimport (
-    TL_INDEFINITE, TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_SINGULAR, TL_STATUS_BITS, TL_STATUS_MASK,
-)
-from tlean._core.plan.plan cimport (
-    AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan, failed_inside, interrupted,
-)
-from tlean._core.plan.plan import name_body
+from tlean._core.kernel cimport TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_STATUS_BITS, TL_STATUS_MASK
+from tlean._core.plan.body cimport Body, fill, run_once
+from tlean._core.plan.plan cimport AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
 from tlean._core.threads.clock cimport nanoseconds
 
 # How often a loop looks for signals, in nanoseconds.
 cdef enum:
     BETWEEN_LOOKS = 10_000_000
-
-# An output of a body that is one of its inputs: it is copied.
-ctypedef struct Copy:
-    int source
-    int target
-    int64_t bytes
-
-ctypedef struct Body:
-    Instruction* instructions
-    int n_instructions
-    Place* places           # of each operand of each instruction
-    int n_operands
-    void** constants
-    Copy* copies
-    int n_copies
-    int64_t steps           # between two looks at the clock
-
-
-cdef class Code:
-    """A plan taken apart, for loops to run; it keeps the plan.
-
-    Args:
-        plan: of the body.
-        title: of the loop, for messages.
-        out_bytes: the bytes of each of its outputs.
-        steps: how many steps a loop takes between two looks at the clock.
-    """
-    cdef Body body
-    cdef readonly Plan plan
-    cdef readonly object title
-    # How many steps of a loop the plan does: an iteration is the first of so many.
-    cdef public int64_t turn
-    cdef object __weakref__
-
-    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps):
-        cdef int i, k, n = 0
-        self.plan = plan
-        self.title = title
-        self.turn = 1
-        name_body(<size_t>&self.body, self)
-        self.body.instructions = plan.instructions
-        self.body.n_instructions = plan.n_instructions
-        self.body.constants = plan.constants
-        self.body.steps = steps
-        for i in range(plan.n_instructions):
-            n += plan.instructions[i].n_out + plan.instructions[i].n_in
-        self.body.n_operands = n
-        self.body.places = <Place*>calloc(n + 1, sizeof(Place))
-        self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
-        if self.body.places == NULL or self.body.copies == NULL:
-            raise MemoryError()
-        for k in range(n):
-            self.body.places[k] = plan.places[plan.operands[k]]
-        for k in range(plan.n_outputs):
-            if plan.out_kind[k] == OUT_INPUT:
-                self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
-                self.body.n_copies += 1
-
-    def __dealloc__(self):
-        free(self.body.places)
-        free(self.body.copies)
-
-    @property
-    def program(self):
-        """What the plan does."""
-        return self.plan.program
-
-    @property
-    def address(self):
-        """Of what a kernel runs."""
-        return <size_t>&self.body
-
-    @property
-    def entries(self):
-        """How many pointers the table of a run has."""
-        return self.body.n_operands + 2 * self.body.n_copies
-
-
-cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
-    # The pointers of the first step.
-    cdef int k
-    cdef Place place
-    for k in range(body.n_operands):
-        place = body.places[k]
-        if place.kind == AT_INPUT:
-            table[k] = inputs[place.n]
-        elif place.kind == AT_OUTPUT:
-            table[k] = outputs[place.n]
-        elif place.kind == AT_SCRATCH:
-            table[k] = scratch + place.n
-        elif place.kind == AT_CONST:
-            table[k] = body.constants[place.n]
-        else:
-            table[k] = NULL
-    table += body.n_operands
-    for k in range(body.n_copies):
-        table[2 * k] = inputs[body.copies[k].source]
-        table[2 * k + 1] = outputs[body.copies[k].target]
-
-
-cdef inline int run_once(Body* body, void** table) noexcept nogil:
-    # One step: TL_OK, or (instruction << TL_STATUS_BITS) | status.
-    cdef int i, status
-    cdef Instruction* ins = body.instructions
-    cdef void** operands = table
-    for i in range(body.n_instructions):
-        status = ins.kernel(operands, operands + ins.n_out, ins.ints, ins.floats, 0)
-        if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
-            return (i << TL_STATUS_BITS) | status
-        operands += ins.n_out + ins.n_in
-        ins += 1
-    for i in range(body.n_copies):
-        memcpy(operands[2 * i + 1], operands[2 * i], body.copies[i].bytes)
-    return TL_OK
-
 
 cdef inline int looked(int64_t* last) noexcept nogil:
     # TL_INTERRUPTED if it was time to look for signals, and a handler raised.

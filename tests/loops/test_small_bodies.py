@@ -1,0 +1,97 @@
+"""Bodies of short arrays: their groups are taken apart into calls, and equal ops run side by side, with the bits of the single ops."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import tlean as tl
+from tlean._core.plan.body import Code
+
+STEPS = 4
+UNARY = (tl.sin, tl.tanh, tl.neg, tl.sigmoid, tl.softplus, tl.square)
+BINARY = (tl.add, tl.sub, tl.mul, tl.minimum)
+
+
+def drawn(rng, count, ys):
+    """A random step over so many carries: layers of equal ops, some of which differ, on carries in random orders."""
+    layers = []
+    for _ in range(int(rng.integers(1, 5))):
+        kind, order = int(rng.integers(4)), rng.permutation(count)
+        if rng.random() < 0.5:
+            # A neighbour, as in a ring.
+            order = np.roll(np.arange(count), int(rng.integers(count)))
+        layers.append(
+            (kind, order, int(rng.integers(len(UNARY))), int(rng.integers(len(BINARY))), float(rng.normal()), rng.random(count) < 0.1)
+        )
+
+    def step(carry, x):
+        values = [c + x * 0.5 for c in carry] if x is not None else list(carry)
+        for kind, order, unary, binary, factor, odd in layers:
+            made = []
+            for k, other in enumerate(order):
+                a, b = values[k], values[other]
+                if odd[k] or kind == 0:
+                    made.append(tl.tanh(UNARY[unary](b)))
+                elif kind == 1:
+                    made.append(tl.sigmoid(BINARY[binary](a, UNARY[unary](b))))
+                elif kind == 2:
+                    made.append(a * factor + tl.sin(b) * (1.0 - factor))
+                else:
+                    made.append(BINARY[binary](tl.tanh(a), tl.tanh(b) * factor))
+            values = made
+        return tuple(values), [values[k] for k in ys] or None
+
+    return step
+
+
+def both(s, step, starts, xs):
+    """The last carries and the stacked outputs, by the loop and by the single ops; with the gradients of their sum."""
+    found = []
+    for single in (False, True):
+        s.reset_tape()
+        carry = tuple(s.leaf(a) for a in starts)
+        leaves = carry
+        if single:
+            stacks = []
+            for k in range(STEPS):
+                carry, made = step(carry, None if xs is None else s.const(xs[k]))
+                stacks.append(made or [])
+            stacked = [np.stack([y.value.numpy() for y in ys]) for ys in zip(*stacks, strict=True)]
+            total = sum(tl.sum(y) for ys in stacks for y in ys)
+        else:
+            carry, ys = tl.scan(step, carry, None if xs is None else s.const(xs), length=STEPS)
+            stacked = [y.value.numpy() for y in ys or []]
+            total = sum(tl.sum(y) for y in ys or [])
+        loss = sum((tl.sum(c) for c in carry), total)
+        grads = s.backward_scalar_dense_all(loss)
+        found.append(([c.value.numpy() for c in carry] + stacked, [grads[h].numpy() for h in leaves]))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_equal_ops_side_by_side_have_the_bits_of_single_ones(seed):
+    rng = np.random.default_rng(seed)
+    count, n = int(rng.integers(1, 24)), int(rng.choice([1, 2, 3, 4, 5, 7, 8, 11, 16]))
+    dtype = ("float32", "float64")[seed % 2]
+    starts = [rng.standard_normal(n).astype(dtype) for _ in range(count)]
+    xs = rng.standard_normal((STEPS, n)).astype(dtype) if rng.random() < 0.5 else None
+    ys = [int(k) for k in rng.integers(count, size=int(rng.integers(3)))]
+    s = tl.Session(tl.Options(dtype=dtype))
+    (loop, slopes), (single, wanted) = both(s, drawn(rng, count, ys), starts, xs)
+    for a, b in zip(loop, single, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(slopes, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4 if dtype == "float32" else 1e-10, atol=1e-5 if dtype == "float32" else 1e-11)
+
+
+def test_many_carries_run_as_few_calls():
+    def step(carry, _):
+        return tuple(a * 0.75 + tl.sin(b) * 0.25 for a, b in zip(carry, (*carry[1:], carry[0]), strict=True)), None
+
+    starts = [np.full(3, float(k), np.float32) for k in range(60)]
+    program = tl.jit(lambda *xs: tl.scan(step, xs, length=5)[0])
+    program(*starts)
+    codes = [c for c in gc.get_objects() if isinstance(c, Code) and len(c.program.graph.nodes) == 240]
+    # Two collected operands, four loops, and the results dealt out.
+    assert {c.calls for c in codes} == {7}

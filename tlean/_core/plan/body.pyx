@@ -1,0 +1,413 @@
+# cython: language_level=3
+"""Bodies of loops: a plan's instructions as a flat row of calls, each with the places of its operands.
+
+A run of a loop writes one table of pointers, which each step moves on; then a step is that row of calls. A fused group of short arrays is
+taken apart here: its ops are calls of their loops on operands whose places are known, where the kernel of groups would look for them at
+each step. Ops of one kind that do not depend on each other run as one call on their operands side by side (`_Group.packed`). An element's
+bits depend on its operands alone, so they are those of the plan.
+"""
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from tlean._core.kernel cimport TL_INDEFINITE, TL_OK, TL_SINGULAR, TL_STATUS_BITS, tl_kernel, tl_producer
+from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
+from tlean._core.plan.plan import name_body
+from tlean._core.plan import chain, epilogue
+
+cdef extern from "plan/chain_abi.h":
+    enum:
+        CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
+        CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_STRETCHER, CHAIN_WIDTH, CHAIN_SIZE
+        STRETCHED_INPUT, STRETCHED_AXES, STRETCHED_SIZE
+        CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_SIZE
+        CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
+        CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_SIZED, CHAIN_BYTES
+        EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE
+
+cdef extern from "plan/pieces.h" nogil:
+    void tl_move(char* to, const char* source, int64_t nbytes)
+    void tl_collect(char* to, void** source, int64_t count, int64_t nbytes)
+    void tl_deal(void** to, const char* source, int64_t count, int64_t nbytes)
+
+ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
+
+# What a call is: a loop over `count` elements; a kernel; one that reports parts, to nobody; a number spread over elements; a stretched
+# operand written out; the sum of elements; operands of `bytes` collected side by side, and dealt out again.
+cdef enum:
+    LOOP, KERNEL, PRODUCER, SPREAD, STRETCHED, TOTAL, COLLECT, DEAL
+
+# Groups of at least so many ops are worth packing, where that leaves one call of so many; their values take at most so many bytes.
+cdef enum:
+    MANY_OPS = 16
+    OPS_A_CALL = 3
+    PACKED_BYTES = 32768
+    # The longest arrays whose ops are packed.
+    SHORT_BYTES = 64
+
+_FUSED, _EPILOGUE = chain.ADDRESS, epilogue.ADDRESS
+
+cdef class Code:
+    """A plan taken apart, for loops to run; it keeps the plan.
+
+    Args:
+        plan: of the body.
+        title: of the loop, for messages.
+        out_bytes: the bytes of each of its outputs.
+        steps: how many steps a loop takes between two looks at the clock.
+    """
+    cdef Body body
+    cdef readonly Plan plan
+    cdef readonly object title
+    # How many steps of a loop the plan does: an iteration is the first of so many.
+    cdef public int64_t turn
+    # Of the block that the calls have their temporaries in.
+    cdef readonly Py_ssize_t scratch_bytes
+    cdef object __weakref__
+
+    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps):
+        cdef int k
+        self.plan = plan
+        self.title = title
+        self.turn = 1
+        name_body(<size_t>&self.body, self)
+        self.body.constants = plan.constants
+        self.body.steps = steps
+        self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
+        if self.body.copies == NULL:
+            raise MemoryError()
+        self._write(_Calls(plan))
+        for k in range(plan.n_outputs):
+            if plan.out_kind[k] == OUT_INPUT:
+                self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
+                self.body.n_copies += 1
+
+    cdef int _write(self, _Calls calls) except -1:
+        cdef int i, k = 0
+        cdef Call* call
+        calls.write()
+        self.scratch_bytes = calls.base + calls.room
+        self.body.n_calls = len(calls.row)
+        self.body.n_operands = sum([len(c[3]) for c in calls.row])
+        self.body.calls = <Call*>calloc(self.body.n_calls + 1, sizeof(Call))
+        self.body.places = <Place*>calloc(self.body.n_operands + 1, sizeof(Place))
+        if self.body.calls == NULL or self.body.places == NULL:
+            raise MemoryError()
+        for i, (kind, address, n_out, places, count, size, ints, floats, instruction) in enumerate(calls.row):
+            call = &self.body.calls[i]
+            call.kind, call.run, call.n_out, call.n_operands = kind, <void*><size_t>address, n_out, len(places)
+            call.count, call.bytes, call.instruction = count, size, instruction
+            call.ints, call.floats = <const int64_t*><size_t>ints, <const double*><size_t>floats
+            for place in places:
+                self.body.places[k] = Place(place[0], place[1])
+                k += 1
+        return 0
+
+    def __dealloc__(self):
+        free(self.body.calls)
+        free(self.body.places)
+        free(self.body.copies)
+
+    @property
+    def program(self):
+        """What the plan does."""
+        return self.plan.program
+
+    @property
+    def address(self):
+        """Of what a kernel runs."""
+        return <size_t>&self.body
+
+    @property
+    def calls(self):
+        """How many calls a step is."""
+        return self.body.n_calls
+
+    @property
+    def entries(self):
+        """How many pointers the table of a run has."""
+        return self.body.n_operands + 2 * self.body.n_copies
+
+
+cdef class _Calls:
+    # The row of calls of a plan while it is written. A place is (kind, n), as in plans; those of this class are behind the plan's block.
+    cdef Plan plan
+    cdef list row
+    cdef int64_t base
+    cdef int64_t room
+
+    def __cinit__(self, Plan plan):
+        self.plan = plan
+        self.row = []
+        self.base = (plan.scratch_bytes + 63) & ~63
+
+    cdef int write(self) except -1:
+        cdef int i, k
+        cdef Instruction* ins
+        cdef Place place
+        for i in range(self.plan.n_instructions):
+            ins = &self.plan.instructions[i]
+            places = []
+            for k in range(ins.first, ins.first + ins.n_out + ins.n_in):
+                place = self.plan.places[self.plan.operands[k]]
+                places.append((place.kind, place.n))
+            if not self.apart(i, ins, places[:ins.n_out], places[ins.n_out:]):
+                self.row.append((KERNEL, <size_t>ins.kernel, ins.n_out, places, 0, 0, <size_t>ins.ints, <size_t>ins.floats, i))
+        return 0
+
+    cdef bint apart(self, int i, Instruction* ins, list outs, list inputs) except -1:
+        # The calls of an instruction that is taken apart; whether it is.
+        cdef const int64_t* ints = ins.ints
+        cdef int64_t made, read, n_floats = len(self.plan.program.steps[i].floats)
+        cdef _Group group
+        if <size_t>ins.kernel == _FUSED:
+            group = _Group(self, i, outs, inputs)
+            group.read(ints, ins.floats, n_floats)
+            return group.write()
+        if <size_t>ins.kernel == _EPILOGUE:
+            made, read = ints[EPILOGUE_OUTPUTS], ints[EPILOGUE_INPUTS]
+            group = _Group(self, i, outs[made:], inputs[read:])
+            group.read(ints + EPILOGUE_SIZE + ints[EPILOGUE_INTS], ins.floats + ints[EPILOGUE_FLOATS], n_floats - ints[EPILOGUE_FLOATS])
+            if not group.short:
+                return False
+            self.row.append((PRODUCER, ints[EPILOGUE_ENTRY], made, outs[:made] + inputs[:read], 0, 0, <size_t>(ints + EPILOGUE_SIZE),
+                             <size_t>ins.floats, i))
+            return group.write()
+        return False
+
+
+cdef class _Group:
+    # A fused group that is taken apart.
+    cdef _Calls calls
+    cdef int instruction
+    cdef list outs
+    cdef list inputs
+    cdef const int64_t* ints
+    cdef const double* floats
+    cdef int64_t n_floats
+    cdef int64_t n
+    cdef int64_t item
+    cdef int64_t room       # of one value
+    cdef bint short
+    cdef dict stretched     # where it begins among the integers -> its number
+
+    def __cinit__(self, _Calls calls, int instruction, list outs, list inputs):
+        self.calls, self.instruction, self.outs, self.inputs = calls, instruction, outs, inputs
+        self.stretched = {}
+
+    cdef int read(self, const int64_t* ints, const double* floats, int64_t n_floats) except -1:
+        cdef const int64_t* s = ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
+        cdef int64_t k
+        self.ints, self.floats, self.n_floats = ints, floats, n_floats
+        self.n, self.item = ints[CHAIN_ELEMENTS], ints[CHAIN_ITEMSIZE]
+        self.room = (self.n * self.item + 63) & ~63
+        self.short = 0 < self.n <= min(ints[CHAIN_STRIP], ints[CHAIN_BLOCK]) and ints[CHAIN_WIDTH] == 0
+        if ints[CHAIN_SUMS] and self.n > ints[CHAIN_SEGMENT]:
+            self.short = False
+        for k in range(ints[CHAIN_STRETCHED]):
+            self.stretched[s - ints] = k
+            s += STRETCHED_SIZE + 2 * s[STRETCHED_AXES]
+        return 0
+
+    cdef tuple slot(self, int64_t k):
+        # Temporary number k of a value's room.
+        self.calls.room = max(self.calls.room, (k + 1) * self.room)
+        return AT_SCRATCH, self.calls.base + k * self.room
+
+    cdef tuple place(self, int64_t code):
+        # Of an operand.
+        cdef int64_t k
+        if code < CHAIN_OUTPUT:
+            return self.inputs[code]
+        if code < CHAIN_SLOT:
+            return self.outs[code - CHAIN_OUTPUT]
+        if code < CHAIN_SUM:
+            return self.slot(code - CHAIN_SLOT)
+        if code < CHAIN_SCALAR:
+            return self.slot(self.ints[CHAIN_SLOTS] + code - CHAIN_SUM)
+        if code < CHAIN_REPEATED:
+            return self.inputs[code - CHAIN_SCALAR]
+        if code < CHAIN_SIZED:
+            return self.slot(self.ints[CHAIN_SLOTS] + self.ints[CHAIN_SUMS] + self.stretched[code - CHAIN_REPEATED])
+        k = (code - CHAIN_SIZED) % CHAIN_BYTES
+        return self.outs[k - CHAIN_OUTPUT] if k >= CHAIN_OUTPUT else self.inputs[k]
+
+    cdef int call(self, int kind, address, int n_out, list places, int64_t count, int64_t size, const int64_t* ints,
+                  const double* floats) except -1:
+        self.calls.row.append((kind, address, n_out, places, count, size, <size_t>ints, <size_t>floats, self.instruction))
+        return 0
+
+    cdef bint write(self) except -1:
+        cdef const int64_t* ints = self.ints
+        cdef const int64_t* op = ints + ints[CHAIN_OPS_AT]
+        cdef const int64_t* sum_ = ints + CHAIN_SIZE
+        cdef int64_t j, _k
+        cdef const int64_t* s
+        if not self.short:
+            return False
+        if self.packed():
+            return True
+        for _k in range(ints[CHAIN_OPS]):
+            target = self.place(op[CHAIN_OP_TARGET])
+            if op[CHAIN_OP_LOOP] == 0:
+                self.call(SPREAD, 0, 1, [target, self.place(op[CHAIN_OP_SIZE])], self.n, self.item, NULL, NULL)
+            elif op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
+                s = ints + (op[CHAIN_OP_SIZE] - CHAIN_REPEATED)
+                self.call(STRETCHED, ints[CHAIN_STRETCHER], 1, [target, self.inputs[s[STRETCHED_INPUT]]], self.n, self.item,
+                          s + STRETCHED_AXES, NULL)
+            else:
+                operands = [self.place(op[CHAIN_OP_SIZE + j]) for j in range(op[CHAIN_OP_OPERANDS])]
+                self.call(LOOP, op[CHAIN_OP_LOOP], 1, [target, *operands], self.n, self.item, NULL, self.floats + op[CHAIN_OP_FLOATS])
+            op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
+        for _k in range(ints[CHAIN_SUMS]):
+            self.call(TOTAL, ints[CHAIN_REDUCE_SUM], 1,
+                      [self.outs[sum_[CHAIN_SUM_OUTPUT]], self.place(CHAIN_SUM + sum_[CHAIN_SUM_VALUE])], self.n, self.item, NULL,
+                      self.floats + sum_[CHAIN_SUM_FLOATS])
+            sum_ += CHAIN_SUM_SIZE
+        return True
+
+    # Packing ------------------------------------------------------------------------------------------------------------
+    # Ops of one kind at one depth run as one call on values that lie side by side. What such a call reads of values that are elsewhere, or
+    # in another order, is collected first, and what it makes for others is dealt out last: outputs may lie on inputs.
+
+    cdef bint packed(self) except -1:
+        cdef const int64_t* ints = self.ints
+        cdef const int64_t* op = ints + ints[CHAIN_OPS_AT]
+        cdef int64_t k, j, numbers
+        if ints[CHAIN_OPS] < MANY_OPS or ints[CHAIN_SUMS] or ints[CHAIN_STRETCHED] or self.n * self.item > SHORT_BYTES:
+            return False
+        writer = {}     # operand -> the op that wrote it last
+        depth = []
+        reads = []      # of each op: the number of the op that made an operand, or the place of an input
+        kinds = {}      # (depth, loop, numbers) -> its ops
+        targets = []
+        for k in range(ints[CHAIN_OPS]):
+            if op[CHAIN_OP_LOOP] == 0 or op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
+                return False
+            operands = [op[CHAIN_OP_SIZE + j] for j in range(op[CHAIN_OP_OPERANDS])]
+            if op[CHAIN_OP_TARGET] >= CHAIN_SUM or max(operands) >= CHAIN_SUM:
+                return False
+            reads.append([writer[code] if code in writer else self.inputs[code] for code in operands])
+            depth.append(1 + max([depth[r] for r in reads[k] if isinstance(r, int)], default=0))
+            writer[op[CHAIN_OP_TARGET]] = k
+            targets.append(op[CHAIN_OP_TARGET])
+            numbers, loop = op[CHAIN_OP_FLOATS], op[CHAIN_OP_LOOP]
+            op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
+            last = op[CHAIN_OP_FLOATS] if k + 1 < ints[CHAIN_OPS] else self.n_floats
+            own = tuple([self.floats[j] for j in range(numbers, last)])
+            kinds.setdefault((depth[k], loop, own), (numbers, []))[1].append(k)
+        if len(kinds) * OPS_A_CALL > ints[CHAIN_OPS] or ints[CHAIN_OPS] * self.n * self.item > PACKED_BYTES:
+            return False
+        self.pack(kinds, reads, targets)
+        return True
+
+    cdef int pack(self, dict kinds, list reads, list targets) except -1:
+        cdef int64_t size = self.n * self.item, end = 0, numbers, j, base = self.calls.base
+        where = {}      # op -> where its value is among the packed ones
+        collected = {}
+        for (_, loop, _), (numbers, ops) in sorted(kinds.items(), key=lambda kind: kind[0][0]):
+            operands = []
+            for j in range(len(reads[ops[0]])):
+                sources = [reads[k][j] for k in ops]
+                places = [(AT_SCRATCH, base + where[r]) if isinstance(r, int) else r for r in sources]
+                key = tuple(places)
+                if isinstance(sources[0], int) and key == tuple([(AT_SCRATCH, places[0][1] + t * size) for t in range(len(ops))]):
+                    collected[key] = places[0]
+                elif len(ops) == 1:
+                    collected[key] = places[0]
+                elif key not in collected:
+                    collected[key] = (AT_SCRATCH, base + end)
+                    self.call(COLLECT, 0, 1, [collected[key], *places], len(places), size, NULL, NULL)
+                    end = (end + len(places) * size + 63) & ~63
+                operands.append(collected[key])
+            where.update({k: end + t * size for t, k in enumerate(ops)})
+            self.call(LOOP, loop, 1, [(AT_SCRATCH, base + end), *operands], len(ops) * self.n, self.item, NULL, self.floats + numbers)
+            end = (end + len(ops) * size + 63) & ~63
+        made = {code: k for k, code in enumerate(targets) if CHAIN_OUTPUT <= code < CHAIN_SLOT}
+        run = []
+        for code, k in sorted(made.items(), key=lambda item: where[item[1]]):
+            if run and where[k] != where[before] + size:
+                self.deal(run, where)
+                run = []
+            run.append((code, k))
+            before = k
+        self.deal(run, where)
+        self.calls.room = max(self.calls.room, end)
+        return 0
+
+    cdef int deal(self, list run, dict where) except -1:
+        # The values of ops that lie side by side to the outputs that they are.
+        places = [self.outs[code - CHAIN_OUTPUT] for code, _ in run]
+        source = (AT_SCRATCH, self.calls.base + where[run[0][1]])
+        return self.call(DEAL, 0, 0, [source, *places], len(run), self.n * self.item, NULL, NULL)
+
+
+cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
+    cdef int k
+    cdef Place place
+    for k in range(body.n_operands):
+        place = body.places[k]
+        if place.kind == AT_INPUT:
+            table[k] = inputs[place.n]
+        elif place.kind == AT_OUTPUT:
+            table[k] = outputs[place.n]
+        elif place.kind == AT_SCRATCH:
+            table[k] = scratch + place.n
+        elif place.kind == AT_CONST:
+            table[k] = body.constants[place.n]
+        else:
+            table[k] = NULL
+    table += body.n_operands
+    for k in range(body.n_copies):
+        table[2 * k] = inputs[body.copies[k].source]
+        table[2 * k + 1] = outputs[body.copies[k].target]
+
+
+cdef int other_call(Call* call, void** operands) noexcept nogil:
+    # One that is no loop: its status.
+    cdef int64_t shape[3]
+    cdef int64_t i
+    cdef float f
+    cdef double d
+    if call.kind == PRODUCER:
+        return (<tl_producer>call.run)(operands, operands + call.n_out, call.ints, call.floats, NULL)
+    if call.kind == TOTAL:
+        shape[0], shape[1], shape[2] = 1, 1, call.count
+        return (<tl_kernel>call.run)(operands, operands + 1, shape, call.floats, 0)
+    if call.kind == COLLECT:
+        tl_collect(<char*>operands[0], operands + 1, call.count, call.bytes)
+    elif call.kind == DEAL:
+        tl_deal(operands + 1, <const char*>operands[0], call.count, call.bytes)
+    elif call.kind == STRETCHED:
+        (<stretch_fn>call.run)(operands[0], operands[1], call.ints, 0, call.count)
+    elif call.bytes == 4:
+        f = (<float*>operands[1])[0]
+        for i in range(call.count):
+            (<float*>operands[0])[i] = f
+    else:
+        d = (<double*>operands[1])[0]
+        for i in range(call.count):
+            (<double*>operands[0])[i] = d
+    return TL_OK
+
+
+cdef int run_once(Body* body, void** table) noexcept nogil:
+    cdef int i, status
+    cdef Call* call = body.calls
+    cdef Call* end = call + body.n_calls
+    cdef void** operands = table
+    while call < end:
+        if call.kind == LOOP:
+            (<inner_fn>call.run)(operands[0], operands + 1, call.count, call.floats, 0)
+        else:
+            if call.kind == KERNEL:
+                status = (<tl_kernel>call.run)(operands, operands + call.n_out, call.ints, call.floats, 0)
+            else:
+                status = other_call(call, operands)
+            if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
+                return (call.instruction << TL_STATUS_BITS) | status
+        operands += call.n_operands
+        call += 1
+    for i in range(body.n_copies):
+        tl_move(<char*>operands[2 * i + 1], <const char*>operands[2 * i], body.copies[i].bytes)
+    return TL_OK
