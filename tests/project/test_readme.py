@@ -18,6 +18,8 @@ APART = {
 }
 PAGES = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p.name not in APART))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+#: Packages that pages show tlean with, and that its tests do without.
+GUESTS = ("torch",)
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -30,6 +32,9 @@ def names() -> dict[str, dict[str, object]]:
 
 @pytest.mark.parametrize(("page", "block", "program", "expected"), BLOCKS, ids=[f"{page}-{k}" for page, k, _, _ in BLOCKS])
 def test_block(page: str, block: int, program: str, expected: str, names: dict[str, dict[str, object]]) -> None:
+    for guest in GUESTS:
+        if f"import {guest}\n" in program:
+            pytest.importorskip(guest, reason=f"the page shows tlean with {guest}")
     printed = io.StringIO()
     # A dataclass looks its module up.
     names[page].setdefault("__name__", __name__)
