@@ -10,7 +10,7 @@ from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import ParamBase
 from tlean._core.refs import RefBase
-from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import Spec
@@ -85,6 +85,9 @@ class BodyGraph(Graph):
             self.step = self._value(Spec((), "int64"))
         self.draws.count += 1
         return self.apply("_loop_seed", (seed, self.step), {"number": self.draws.count - 1})  # type: ignore[no-any-return]
+
+    def _origin(self, name: str | None) -> str | None:
+        return Origin.here(name)
 
     def source(self, value: int) -> Any:
         """What an input was captured as: a reference of a program around this, an array, or a parameter.

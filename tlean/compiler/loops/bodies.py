@@ -15,7 +15,7 @@ from tlean.ops.registry import Rules
 from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
-from ..graph import Graph, GraphNode, GraphRef
+from ..graph import Graph, GraphNode, GraphRef, Origin
 from ..target import WRITES
 
 #: No sum goes on from what is there.
@@ -227,6 +227,10 @@ class Loop:
         """Floating-point operations of a run."""
         return sum(cost_of(b).flops for b in self.bodies)
 
+    def calls(self) -> float:
+        """About how many kernels a run calls."""
+        return sum(1 if n.record.loop is None else n.record.loop.calls() for b in self.bodies for n in b.nodes)
+
 
 def record_of(kind: Any, bodies: Sequence[Graph], build: Callable[[], Loop]) -> OpDef:
     """The record of a loop, made once for each structure.
@@ -238,9 +242,16 @@ def record_of(kind: Any, bodies: Sequence[Graph], build: Callable[[], Loop]) -> 
     """
     key = (kind, *map(structure, bodies))
     nodes = [n for b in bodies for n in b.nodes]
+    # An index may be out of range: errors name the line that recorded the op, so that another line makes another loop.
+    lines = tuple([n.name.line for b in bodies for n in b.nodes if isinstance(n.name, Origin) and _indexes(b, n)])
+    key = (*key, lines) if lines else key
     # One that calls an op of the user's own is kept with that op, and freed with it.
     kept = next((n.record.kept("loops", _LOOPS) for n in nodes if not n.record.registered and n.record.loop is None), _LOOPS)
     return kept.make(key, lambda: _record(build(), _digest(key)))
+
+
+def _indexes(body: Graph, node: GraphNode) -> bool:
+    return any(i is not None and body.specs[i].dtype in INTEGERS for i in node.inputs)
 
 
 def _record(loop: Loop, digest: str) -> OpDef:

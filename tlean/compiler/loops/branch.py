@@ -38,6 +38,9 @@ class Switch(Loop):
     def flops(self) -> float:
         return super().flops() / len(self.bodies)
 
+    def calls(self) -> float:
+        return super().calls() / len(self.bodies)
+
     def programs(self) -> list[Graph]:
         return [part(b, b.inputs, b.outputs) for b in self.bodies]  # type: ignore[arg-type]
 

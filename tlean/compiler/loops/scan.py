@@ -65,6 +65,9 @@ class Scan(Loop):
     def flops(self) -> float:
         return self.length * super().flops()
 
+    def calls(self) -> float:
+        return self.length * super().calls()
+
     def programs(self) -> list[Graph]:
         body, n, ways = self.turn(), self.carries, self.ways()
         made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]

@@ -21,6 +21,9 @@ from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded, with
 from .branch import switch_record
 from .scan import Ahead, Back, Scan
 
+#: What a loop of unknown length is taken to be: one that other threads need not wait for.
+_STEPS = 10_000
+
 
 def while_record(condition: Graph, body: Graph, carries: int, most: int | None, lengths: tuple[int, ...] = ()) -> OpDef:
     """The record of a loop.
@@ -42,6 +45,9 @@ class While(Loop):
         self.carries, self.most, self.lengths = carries, most, lengths or (most or 0,)
         ins = [body.specs[v] for v in body.inputs]  # type: ignore[index]
         super().__init__("while_loop", (condition, body), ins, ins[:carries])
+
+    def calls(self) -> float:
+        return _STEPS * super().calls()
 
     def programs(self) -> list[Graph]:
         """The condition, and the body with the carries as states."""
@@ -184,6 +190,9 @@ class WhileBack(Loop):
         self.swept = len(back.active) + len(back.added)
         swept = [sweep.specs[v] for v in sweep.inputs[: self.swept]]  # type: ignore[index]
         super().__init__("while_loop", bodies, [*loop.specs, *swept], swept)
+
+    def calls(self) -> float:
+        return _STEPS * super().calls()
 
     def programs(self) -> list[Graph]:
         condition, body, sweep = self.bodies
