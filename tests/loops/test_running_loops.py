@@ -124,3 +124,20 @@ def test_steps_ask_for_no_memory(gradient, checkpoint):
         return requests(lambda: program(V))
 
     assert run(10_000) == run(100) < 20
+
+
+def test_the_numbers_of_steps_are_counted_not_stored():
+    """A loop of 2^40 steps whose body reads the number of its step takes no memory for it."""
+
+    def drawn(c):
+        return tl.scan(lambda c, _: (c + tl.random.normal((), dtype="float64"), None), c, length=1 << 40)[0]
+
+    def numbered(c):
+        return tl.fori_loop(7, 1 << 40, lambda i, c: c + tl.astype(i, "float64"), c)
+
+    for f in (drawn, numbered):
+        program = tl.compile_out(f, [tl.Spec((), "float64")], seed=1)
+        assert sum(a.size for a in program.graph.constants.values()) <= 4
+    assert tl.fori_loop(3, 7, lambda i, c: c * 10 + i, 0).item() == 3456
+    assert tl.fori_loop(0, 0, lambda i, c: c + i, 5).item() == 5
+    assert tl.grad(lambda c: tl.fori_loop(-1, 3, lambda i, c: c * (i + 2), c))(2.0).item() == 24.0

@@ -73,6 +73,16 @@ def writer_of(body: Graph, carry: int) -> GraphNode | None:
     return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
 
 
+def counts_up(body: Graph, carry: int) -> bool:
+    """Whether a carry is an integer to which each step adds 1."""
+    before, after = body.inputs[carry], body.outputs[carry]
+    node = next((n for n in body.nodes if after in n.outputs), None)
+    if node is None or node.record.name != "add" or node.inputs[0] != before or body.specs[before] != Spec((), "int64"):  # type: ignore[index]
+        return False
+    one = body.constants.get(node.inputs[1])  # type: ignore[arg-type]
+    return one is not None and one.dtype == "int64" and one.shape == () and one.item() == 1
+
+
 def _moves_first(body: Graph, nodes: Sequence[GraphNode]) -> list[GraphNode]:
     # Copies of parts come as soon as there is what they copy, so that what is computed of them is one group.
     readers: dict[int, list[GraphNode]] = {}
@@ -154,8 +164,12 @@ class Loop:
         #: The first input whose cotangent is a sum over steps, which can go on from a total that is there; None where there is none.
         self.adds_from: int | None = None
 
-    def programs(self) -> list[Graph]:
-        """The programs that are lowered for it, one for each body."""
+    def programs(self, counts: bool = False) -> list[Graph]:
+        """The programs that are lowered for it, one for each body.
+
+        Args:
+            counts: whether what runs them counts the steps itself (`Target.counts`).
+        """
         raise NotImplementedError
 
     def refused(self, device: str) -> DeviceError:

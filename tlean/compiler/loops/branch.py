@@ -41,7 +41,7 @@ class Switch(Loop):
     def calls(self) -> float:
         return super().calls() / len(self.bodies)
 
-    def programs(self) -> list[Graph]:
+    def programs(self, counts: bool = False) -> list[Graph]:
         return [part(b, b.inputs, b.outputs) for b in self.bodies]  # type: ignore[arg-type]
 
     def decompose(self, ops: Any, index: Any, *inputs: Any) -> Any:

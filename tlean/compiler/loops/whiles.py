@@ -49,7 +49,7 @@ class While(Loop):
     def calls(self) -> float:
         return _STEPS * super().calls()
 
-    def programs(self) -> list[Graph]:
+    def programs(self, counts: bool = False) -> list[Graph]:
         """The condition, and the body with the carries as states."""
         condition, body = self.bodies
         return [part(condition, condition.inputs, condition.outputs), with_states(body, self.carries)]  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ class WhileBack(Loop):
     def calls(self) -> float:
         return _STEPS * super().calls()
 
-    def programs(self) -> list[Graph]:
+    def programs(self, counts: bool = False) -> list[Graph]:
         condition, body, sweep = self.bodies
         first = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
         return [first, with_states(body, self.carries), with_states(sweep, self.swept)]
