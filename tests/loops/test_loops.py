@@ -1,18 +1,12 @@
 """Loops: what they compute, their derivatives in nests of transformations, and how they run."""
 
 import functools
-import os
 import random
-import signal
-import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.arena import simulate_failure, stop_failures
 from tlean.backends import Dual, Reference
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -321,71 +315,6 @@ def test_errors_name_the_iteration():
     with pytest.raises(ValueError, match="no") as caught:
         tl.scan(lambda c, x: (c, op(x)), 0.0, np.array([0.0, 1.0, 2.0]))
     assert caught.value.__notes__ == ["in scan: iteration 2"]
-
-
-@pytest.fixture
-def ctrl_c():
-    """Python's handler, which a process that was started in the background lacks."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_a_million_steps_take_no_memory_and_can_be_interrupted(ctrl_c):
-    def resident():
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    count = tl.jit(lambda c: tl.scan(lambda c, _: (c * 0.999999 + 1.0, None), c, length=1_000_000)[0])
-    count(np.float64(0.0))
-    before = resident()
-    for _ in range(3):
-        made = count(np.float64(0.0)).item()
-    assert abs(made - 1e6 * (1 - 0.999999**1_000_000)) < 1.0
-    assert resident() - before < 1 << 20
-    for loop in (
-        lambda: tl.scan(lambda c, _: (c * 0.999999 + 1.0, None), np.float64(0.0), length=1 << 40),
-        lambda: tl.while_loop(lambda c: c >= 0.0, lambda c: c * 0.5, np.float64(1.0)),
-    ):
-        kick = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-        kick.start()
-        with pytest.raises(KeyboardInterrupt) as caught:
-            begun = time.perf_counter()
-            loop()
-        # A busy machine delays the signal itself.
-        assert time.perf_counter() - begun < 10
-        assert "iteration" in caught.value.__notes__[0]
-        kick.join()
-    assert count(np.float64(0.0)).item() == made
-
-
-def requests(run):
-    """How often memory is asked for meanwhile."""
-    simulate_failure(0)
-    try:
-        run()
-    finally:
-        asked = stop_failures()
-    return asked
-
-
-@pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("checkpoint", [None, "sqrt", "optimal"])
-def test_steps_ask_for_no_memory(gradient, checkpoint):
-    def step(c, _):
-        h, filled = c
-        h = tl.tanh(W @ h + tl.random.normal((3,), dtype="float64"))
-        return (h, filled.at[1].set(h)), tl.cond(tl.sum(h) > 0.0, lambda: h * 2.0, lambda: h)
-
-    def run(n):
-        def value(h):
-            (h, filled), ys = tl.scan(step, (h, XS), length=n, checkpoint=checkpoint)
-            return tl.sum(h) + tl.sum(filled) + tl.sum(ys)
-
-        program = tl.jit(tl.grad(value) if gradient else value)
-        program(V)
-        return requests(lambda: program(V))
-
-    assert run(10_000) == run(100) < 20
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 16])

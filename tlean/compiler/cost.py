@@ -11,6 +11,9 @@ from tlean.ops import OpDef, Spec
 from .graph import Graph
 from .target import nbytes
 
+#: Nanoseconds that calling a kernel in a loop takes.
+_CALL = 20.0
+
 
 @dataclass(frozen=True)
 class NodeCost:
@@ -57,4 +60,5 @@ def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], o
     """A rough time of one kernel call on one core, in nanoseconds: memory at 10 GB/s, arithmetic at 30 GFLOP/s."""
     moved = sum(nbytes(s) for s in (*specs, *outs) if s is not None)
     flops = record.flops(*(None if s is None else s.shape for s in specs), **options) if record.flops else 0.0
-    return moved / 10.0 + flops / 30.0
+    calls = record.loop.calls() if record.loop is not None else 0.0
+    return moved / 10.0 + flops / 30.0 + calls * _CALL

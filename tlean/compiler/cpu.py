@@ -65,6 +65,7 @@ class Cpu(Target):
     alignment = 64
     most_in_group = 1 << 30
     small = 1024
+    counts = True
     skips_unread = True
     stretches = True
     sums_rows = True

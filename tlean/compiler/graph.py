@@ -41,6 +41,16 @@ class Origin(str):
     line: tuple[str, int]
 
     @classmethod
+    def here(cls, name: str | None) -> str | None:
+        """The name, with the line of the user's program that is being run, if one is."""
+        line = user_line()
+        if line is None:
+            return name
+        made = cls(name or "")
+        made.line = line
+        return made
+
+    @classmethod
     def of(cls, name: str | None) -> Origin | None:
         """The line that a node of that name was recorded at, for nodes that come of it."""
         if not isinstance(name, Origin):

@@ -11,7 +11,7 @@ from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
-from .loops.scan import BUFFERED, WRITTEN, Scan
+from .loops.scan import BUFFERED, COUNTED, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
 from .target import Bound, Step, nbytes
 
@@ -97,10 +97,10 @@ def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], i
     code.turn = steps
     ins, outs = _sizes(body, body.inputs), _sizes(body, body.outputs)
     work = _Work(codes)
-    ways = scan.ways()
+    ways = scan.ways(True)
     numbers: list[int] = []
     for size, way in zip(ins[:n], ways, strict=True):
-        rooms = (work.take(size) if way in (BUFFERED, WRITTEN) else 0, work.take(size) if way == BUFFERED else 0)
+        rooms = (work.take(size) if way in (BUFFERED, WRITTEN, COUNTED) else 0, work.take(size) if way == BUFFERED else 0)
         numbers += [size, *rooms, way]
     # Where the steps of a turn are among its rows.
     order = range(steps - 1, -1, -1) if scan.reverse else range(steps)

@@ -181,6 +181,8 @@ class Target:
     most_in_group: ClassVar[int]
     #: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
     small: ClassVar[int]
+    #: Whether its loops count their steps up themselves.
+    counts: ClassVar[bool] = False
     #: Whether kernels leave out outputs that are never read.
     skips_unread: ClassVar[bool]
     #: Whether a fused group sums rows and columns of what it makes; it sums everything in any case.

@@ -10,7 +10,7 @@ from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.eager.eager import ParamBase
 from tlean._core.refs import RefBase
-from tlean.compiler.graph import Graph, GraphRef
+from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import Spec
@@ -74,7 +74,7 @@ class BodyGraph(Graph):
         self.captured: list[Any] = []
         self._seen: dict[Any, tuple[Any, GraphRef]] = {}
         self.draws = Draws(name, program) if draws is None else draws
-        #: The number of the step, if a random op reads it: an input that the loop gives.
+        #: The number of the step, if the body reads it: an input that the loop gives.
         self.step: GraphRef | None = None
         self.next_seed = self._next_seed
         if isinstance(program, Wrapped):
@@ -85,10 +85,17 @@ class BodyGraph(Graph):
 
     def _next_seed(self) -> GraphRef:
         seed = self._capture(self.draws.seed, self.draws.seed)
+        self.draws.count += 1
+        return self.apply("_loop_seed", (seed, self.number()), {"number": self.draws.count - 1})  # type: ignore[no-any-return]
+
+    def _origin(self, name: str | None) -> str | None:
+        return Origin.here(name)
+
+    def number(self) -> GraphRef:
+        """The number of the step."""
         if self.step is None:
             self.step = self._value(Spec((), "int64"))
-        self.draws.count += 1
-        return self.apply("_loop_seed", (seed, self.step), {"number": self.draws.count - 1})  # type: ignore[no-any-return]
+        return self.step
 
     def source(self, value: int) -> Any:
         """What an input was captured as: a reference of a program around this, an array, or a parameter.

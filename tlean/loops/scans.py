@@ -6,8 +6,6 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tlean import tree
 from tlean._core.array import as_tensor
 from tlean.arguments import flag, whole
@@ -120,14 +118,13 @@ def fori_loop(lower: int, upper: int, f: Callable[..., Any], init: Any, checkpoi
     count = max(last - first, 0)
     if count > MOST_STEPS or (count and not -(1 << 63) <= first < 1 << 63):
         raise OptionError(f"fori_loop: there must be at most 2^48 steps, whose numbers fit 64 bits, got {first} to {last}")
-    numbers = first + np.arange(count, dtype=np.int64) if count else np.arange(0, dtype=np.int64)
 
-    def step(ops: Any, carry: Any, i: Any) -> Any:
-        return recorder(ops, i, carry), None
+    def step(ops: Any, carry: Any, _: Any) -> Any:
+        i = ops.number()
+        return recorder(ops, ops.add(i, ops._constant(as_tensor(first, "int64"))) if first and count else i, carry), None
 
     def record(program: Any, init: Any) -> Any:
-        steps = backend_itself(program)._own_constant(numbers)
-        return recorded("fori_loop", step, program, (init, steps), None, False, checkpoint=checkpoint)[0]
+        return recorded("fori_loop", step, program, (init, None), count, False, checkpoint=checkpoint)[0]
 
     return called("fori_loop", (f,), record, init)
 
@@ -161,19 +158,20 @@ def recorded(
     if not outputs:
         return args[0], tree.unflatten(loop.y_structure, [])
     n = len(loop.init)
-    graph, stacks = loop.graph, list(loop.xs)
+    graph, init = loop.graph, list(loop.init)
     if graph.step is not None:
-        # Random ops read the number of the step, which is one more input.
-        graph.inputs.insert(n + len(xs), graph.step.id)
-        numbers = np.arange(steps, dtype=np.int64)
-        stacks.append(ops._own_constant(numbers[::-1].copy() if reverse else numbers))
-    inputs, (body,) = together([graph], [outputs], [*loop.init, *stacks], n + len(stacks))
+        # The number of the step, which is one more carry.
+        graph.inputs.insert(n, graph.step.id)
+        outputs.insert(n, graph.add(graph.step, graph._constant(as_tensor(1, "int64"))))
+        init.append(ops._own_constant(as_tensor(0, "int64")))
+    c = len(init)
+    inputs, (body,) = together([graph], [outputs], [*init, *loop.xs], c + len(xs))
     if unroll is True:
-        done = scan_record(body, n, len(stacks), steps, reverse).rules.decompose(ops, *inputs)
+        done = scan_record(body, c, len(xs), steps, reverse).rules.decompose(ops, *inputs)
         done = done if isinstance(done, tuple) else (done,)
     else:
-        done = Blocks(body, n, len(stacks), steps, reverse, lengths, unroll).applied(ops, inputs)
-    return tree.unflatten(loop.structure, list(done[:n])), tree.unflatten(loop.y_structure, list(done[n:]))
+        done = Blocks(body, c, len(xs), steps, reverse, lengths, unroll).applied(ops, inputs)
+    return tree.unflatten(loop.structure, list(done[:n])), tree.unflatten(loop.y_structure, list(done[c:]))
 
 
 class Recorded(NamedTuple):

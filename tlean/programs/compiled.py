@@ -6,6 +6,8 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
@@ -13,7 +15,7 @@ from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, pulled_back, with_zeros
-from tlean.compiler.graph import Graph, GraphRef, Origin, user_line
+from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
 from tlean.dtypes import SIZES
@@ -158,13 +160,22 @@ class GraphM(Graph):
 class Traced(GraphM):
     """A graph that a function is traced into; a `Param` means its value at each run."""
 
+    #: Whether float64 arrays that the function captures stay so in a program of float32, as its arguments do.
+    keeps_wide = False
+
+    def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
+        return self._own_constant(value) if dtype in (None, "float32") and self._wide(value) else super().ref(value, dtype)
+
+    def const(self, value: Any, name: str | None = None) -> GraphRef:
+        return self._own_constant(value) if self._wide(value) else super().const(value, name)
+
+    leaf = const
+
+    def _wide(self, value: Any) -> bool:
+        return self.keeps_wide and isinstance(value, np.ndarray | AnyTensor) and value.dtype == "float64"
+
     def _origin(self, name: str | None) -> str | None:
-        line = user_line()
-        if line is None:
-            return name
-        made = Origin(name or "")
-        made.line = line
-        return made
+        return Origin.here(name)
 
     def use(self, p: Any) -> GraphRef:
         """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""

@@ -182,6 +182,7 @@ class Compiled:
             for _, static in form.statics:
                 captured.follow(static.value)
         graph = Traced(dtype, captured)
+        graph.keeps_wide = target is CPU and dtype == "float32"
         args, keywords = form.build([graph.arg(i, s) for i, s in enumerate(specs)])
         return Trace(graph, self._record(graph, *args, **keywords), target)
 

@@ -36,11 +36,12 @@ cdef inline int looked(int64_t* last) noexcept nogil:
 # ints: (body, turns, reverse, carries, stacked inputs, invariants, stacked outputs, steps of a turn, pointers at, for each carry: bytes,
 # two rooms, how; for each stacked input of each step of a turn: bytes of a turn, where the step is in them; for each stacked output of
 # each: these, two rooms). The body does the steps of a turn one after the other. How a carry goes on: HELD, it does not; BUFFERED, in two
-# buffers that swap; WRITTEN, it is a state of the body, in one buffer, of which a step writes a part; else it is the stacked output of
-# that number, and is read there. `work` begins with the body's scratch block; then come the rooms, and from `pointers at` on the pointers
-# of inputs, those of outputs, a table for even steps, one for odd steps, and the moves: (entry, bytes) of each entry of a table that is
-# another each time.
+# buffers that swap; COUNTED, one at most, an int64 that grows by 1; WRITTEN, it is a state of the body, in one buffer, of which a step
+# writes a part; else it is the stacked output of that number, and is read there. `work` begins with the body's scratch block; then come the
+# rooms, and from `pointers at` on the pointers of inputs, those of outputs, a table for even steps, one for odd steps, and the moves:
+# (entry, bytes) of each entry of a table that is another each time.
 cdef enum:
+    COUNTED = -4
     WRITTEN = -3
     HELD = -2
     BUFFERED = -1
@@ -88,7 +89,7 @@ cdef void point(Scan* s, int64_t i, void** inputs, void** outputs) noexcept nogi
     cdef int64_t how, at = s.length - 1 - i if s.backward else i
     for k in range(s.carries):
         how = s.carry[4 * k + 3]
-        if how == WRITTEN:
+        if how <= WRITTEN:
             inputs[k] = written_at(s, k)
         elif how == HELD or i == 0:
             inputs[k] = s.inp[k]
@@ -141,11 +142,14 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
     cdef void** outputs = inputs + s.carries + s.steps * s.xs + s.invariants
     cdef void** tables = outputs + s.carries + s.steps * s.ys
     cdef void** table
+    cdef int64_t* counter = NULL
     cdef int64_t* move = <int64_t*>(tables + 2 * entries)
     for k in range(s.carries):
         buffered += s.carry[4 * k + 3] == BUFFERED
-        if s.carry[4 * k + 3] == WRITTEN:
+        if s.carry[4 * k + 3] <= WRITTEN:
             memcpy(written_at(&s, k), inp[k], s.carry[4 * k])
+        if s.carry[4 * k + 3] == COUNTED:
+            counter = <int64_t*>written_at(&s, k)
     for k in range(body.n_operands):
         moves = note(move, moves, k, stride_of(&s, body.places[k], buffered))
     for k in range(body.n_copies):
@@ -164,6 +168,8 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
         if status != TL_OK:
             failed_inside(<void*>body, status >> TL_STATUS_BITS, s.length - 1 - i if s.backward else i)
             return status & TL_STATUS_MASK
+        if counter != NULL:
+            counter[0] += 1
         looks -= 1
         if looks == 0:
             looks = body.steps
@@ -171,7 +177,7 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
                 failed_inside(<void*>body, -1, s.length - 1 - i if s.backward else i)
                 return TL_INTERRUPTED
     for k in range(s.carries):
-        if out[k] == NULL or s.carry[4 * k + 3] == WRITTEN:
+        if out[k] == NULL or s.carry[4 * k + 3] <= WRITTEN:
             continue
         if s.length == 0 or s.carry[4 * k + 3] == HELD:
             memcpy(out[k], inp[k], s.carry[4 * k])

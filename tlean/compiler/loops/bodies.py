@@ -15,7 +15,7 @@ from tlean.ops.registry import Rules
 from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
-from ..graph import Graph, GraphNode, GraphRef
+from ..graph import Graph, GraphNode, GraphRef, Origin
 from ..target import WRITES
 
 #: No sum goes on from what is there.
@@ -71,6 +71,16 @@ def writer_of(body: Graph, carry: int) -> GraphNode | None:
     value = body.outputs[carry]
     node = next((n for n in body.nodes if value in n.outputs), None)
     return node if node is not None and node.record.kernel in WRITES and node.inputs[0] == body.inputs[carry] else None
+
+
+def counts_up(body: Graph, carry: int) -> bool:
+    """Whether a carry is an integer to which each step adds 1."""
+    before, after = body.inputs[carry], body.outputs[carry]
+    node = next((n for n in body.nodes if after in n.outputs), None)
+    if node is None or node.record.name != "add" or node.inputs[0] != before or body.specs[before] != Spec((), "int64"):  # type: ignore[index]
+        return False
+    one = body.constants.get(node.inputs[1])  # type: ignore[arg-type]
+    return one is not None and one.dtype == "int64" and one.shape == () and one.item() == 1
 
 
 def _moves_first(body: Graph, nodes: Sequence[GraphNode]) -> list[GraphNode]:
@@ -154,8 +164,12 @@ class Loop:
         #: The first input whose cotangent is a sum over steps, which can go on from a total that is there; None where there is none.
         self.adds_from: int | None = None
 
-    def programs(self) -> list[Graph]:
-        """The programs that are lowered for it, one for each body."""
+    def programs(self, counts: bool = False) -> list[Graph]:
+        """The programs that are lowered for it, one for each body.
+
+        Args:
+            counts: whether what runs them counts the steps itself (`Target.counts`).
+        """
         raise NotImplementedError
 
     def refused(self, device: str) -> DeviceError:
@@ -227,6 +241,10 @@ class Loop:
         """Floating-point operations of a run."""
         return sum(cost_of(b).flops for b in self.bodies)
 
+    def calls(self) -> float:
+        """About how many kernels a run calls."""
+        return sum(1 if n.record.loop is None else n.record.loop.calls() for b in self.bodies for n in b.nodes)
+
 
 def record_of(kind: Any, bodies: Sequence[Graph], build: Callable[[], Loop]) -> OpDef:
     """The record of a loop, made once for each structure.
@@ -238,9 +256,16 @@ def record_of(kind: Any, bodies: Sequence[Graph], build: Callable[[], Loop]) -> 
     """
     key = (kind, *map(structure, bodies))
     nodes = [n for b in bodies for n in b.nodes]
+    # An index may be out of range: errors name the line that recorded the op, so that another line makes another loop.
+    lines = tuple([n.name.line for b in bodies for n in b.nodes if isinstance(n.name, Origin) and _indexes(b, n)])
+    key = (*key, lines) if lines else key
     # One that calls an op of the user's own is kept with that op, and freed with it.
     kept = next((n.record.kept("loops", _LOOPS) for n in nodes if not n.record.registered and n.record.loop is None), _LOOPS)
     return kept.make(key, lambda: _record(build(), _digest(key)))
+
+
+def _indexes(body: Graph, node: GraphNode) -> bool:
+    return any(i is not None and body.specs[i].dtype in INTEGERS for i in node.inputs)
 
 
 def _record(loop: Loop, digest: str) -> OpDef:

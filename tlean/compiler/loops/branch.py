@@ -38,7 +38,10 @@ class Switch(Loop):
     def flops(self) -> float:
         return super().flops() / len(self.bodies)
 
-    def programs(self) -> list[Graph]:
+    def calls(self) -> float:
+        return super().calls() / len(self.bodies)
+
+    def programs(self, counts: bool = False) -> list[Graph]:
         return [part(b, b.inputs, b.outputs) for b in self.bodies]  # type: ignore[arg-type]
 
     def decompose(self, ops: Any, index: Any, *inputs: Any) -> Any:

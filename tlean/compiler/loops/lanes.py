@@ -9,6 +9,7 @@ from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
 from tlean.ops import OpDef, Spec
 from tlean.ops.batching import Call
+from tlean.ops.layout import converted
 
 from ..graph import Graph, GraphRef
 from .bodies import Loop, part
@@ -114,7 +115,8 @@ def _chosen(call: Call, loop: Switch) -> list[GraphRef]:
         if last:
             compare = ops.less_equal if not number else ops.equal if number < last else ops.greater_equal
             here = compare(call.inputs[0], ops._full(shape=(), value=number, dtype="int64"))
-            inputs = [_live(ops, here, x) if b else x for x, b in zip(inputs, call.batched[1:], strict=True)]
+            live = _Live(ops, here)
+            inputs = [live.own(x) if b else live.shared(x) for x, b in zip(inputs, call.batched[1:], strict=True)]
         found = ops._inline(graph, inputs, merge=False)
         ys = [y if o else _spread(ops, y, call.size) for y, o in zip(found, own, strict=True)]
         if not number:
@@ -129,9 +131,25 @@ def _where(ops: Graph, flag: GraphRef, a: GraphRef, b: GraphRef) -> GraphRef:
     return ops.where(ops.reshape(flag, (*flag.shape, *(1,) * (len(a.shape) - 1))), a, b)
 
 
-def _live(ops: Graph, flag: GraphRef, x: GraphRef) -> GraphRef:
-    # For lanes that compute with a value and take nothing of it: their cotangents, 0 times what may be an infinity, do not go on.
-    return _where(ops, flag, x, ops.detach(x)) if x.dtype in FLOATS else x
+class _Live:
+    # What lanes compute with where some take nothing of it: those compute with the values of the first lane that does. Else their
+    # cotangents were 0 times what may be an infinity, and the sum of a shared value's over the lanes NaN.
+    def __init__(self, ops: Graph, flag: GraphRef) -> None:
+        self.ops, self.flag = ops, flag
+        numbers = converted(ops, flag, "float32")
+        self.first = ops.argmax(numbers, axis=0)
+        self.some = ops.greater(ops.max(numbers, axis=0), ops._full(shape=(), value=0.0, dtype="float32"))
+
+    def own(self, x: GraphRef) -> GraphRef:
+        """A value of each lane."""
+        ops = self.ops
+        if x.dtype not in FLOATS:
+            return x
+        return _where(ops, self.flag, x, ops.detach(ops.take(x, self.first, axis=0)))
+
+    def shared(self, x: GraphRef) -> GraphRef:
+        """A value of all lanes, which has no cotangent where no lane takes anything of it."""
+        return self.ops.where(self.some, x, self.ops.detach(x)) if x.dtype in FLOATS else x
 
 
 def _while(call: Call, loop: While) -> list[GraphRef]:
@@ -158,6 +176,7 @@ def _until_all_are_done(condition: Graph, body: Graph, specs: Sequence[Spec], fl
     some.outputs = [some.any(flag, axis=0).id]
     refs: list[Any] = [step.arg(s) for s in specs]
     goes_on: Any = step._inline(condition, refs, False)[0]
-    after = step._inline(body, [_live(step, goes_on, r) if own else r for r, own in zip(refs, flags, strict=True)], False)
+    live = _Live(step, goes_on)
+    after = step._inline(body, [live.own(r) if own else r for r, own in zip(refs, flags, strict=True)], False)
     step.outputs = [_where(step, goes_on, new, old).id for new, old in zip(after, refs, strict=False)]  # type: ignore[arg-type]
     return part(some, some.inputs, some.outputs), part(step, step.inputs, step.outputs)  # type: ignore[arg-type]

@@ -15,11 +15,11 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
-from .bodies import NO_TOTALS, Loop, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
+from .bodies import NO_TOTALS, Loop, counts_up, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
 from .products import gradient_terms
 
-#: How a carry goes on: a part of it is written, in its one buffer; it never changes; in two buffers that swap.
-WRITTEN, HELD, BUFFERED = -3, -2, -1
+#: How a carry goes on: the loop counts it up; a part of it is written, in its one buffer; it never changes; in two buffers that swap.
+COUNTED, WRITTEN, HELD, BUFFERED = -4, -3, -2, -1
 
 #: What the sweep of a step has: values that are stored; these, and sums that go on within the step; such sums, and nothing but what the
 #: step was given, of which it computes the rest again.
@@ -65,8 +65,11 @@ class Scan(Loop):
     def flops(self) -> float:
         return self.length * super().flops()
 
-    def programs(self) -> list[Graph]:
-        body, n, ways = self.turn(), self.carries, self.ways()
+    def calls(self) -> float:
+        return self.length * super().calls()
+
+    def programs(self, counts: bool = False) -> list[Graph]:
+        body, n, ways = self.turn(), self.carries, self.ways(counts)
         made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
         return [in_states(body, [k for k in range(n) if ways[k] == WRITTEN], [*made, *body.outputs[n:]])]
 
@@ -91,12 +94,18 @@ class Scan(Loop):
             self._turn = part(graph, graph.inputs, [r.id for r in (*carry, *ys)])  # type: ignore[arg-type]
         return self._turn
 
-    def ways(self) -> list[int]:
-        """How each carry goes on: WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is."""
+    def ways(self, counts: bool = False) -> list[int]:
+        """How each carry goes on: COUNTED, WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is.
+
+        Args:
+            counts: whether the loop itself can count a number of steps up.
+        """
         body, n = self.turn(), self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
         ways = [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
-        return [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
+        ways = [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
+        counted = next((k for k in range(n) if ways[k] == BUFFERED and counts_up(body, k)), None) if counts else None
+        return [COUNTED if k == counted else way for k, way in enumerate(ways)]
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         n, xs = self.carries, self.xs

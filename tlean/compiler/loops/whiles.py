@@ -21,6 +21,9 @@ from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded, with
 from .branch import switch_record
 from .scan import Ahead, Back, Scan
 
+#: What a loop of unknown length is taken to be: one that other threads need not wait for.
+_STEPS = 10_000
+
 
 def while_record(condition: Graph, body: Graph, carries: int, most: int | None, lengths: tuple[int, ...] = ()) -> OpDef:
     """The record of a loop.
@@ -43,7 +46,10 @@ class While(Loop):
         ins = [body.specs[v] for v in body.inputs]  # type: ignore[index]
         super().__init__("while_loop", (condition, body), ins, ins[:carries])
 
-    def programs(self) -> list[Graph]:
+    def calls(self) -> float:
+        return _STEPS * super().calls()
+
+    def programs(self, counts: bool = False) -> list[Graph]:
         """The condition, and the body with the carries as states."""
         condition, body = self.bodies
         return [part(condition, condition.inputs, condition.outputs), with_states(body, self.carries)]  # type: ignore[arg-type]
@@ -185,7 +191,10 @@ class WhileBack(Loop):
         swept = [sweep.specs[v] for v in sweep.inputs[: self.swept]]  # type: ignore[index]
         super().__init__("while_loop", bodies, [*loop.specs, *swept], swept)
 
-    def programs(self) -> list[Graph]:
+    def calls(self) -> float:
+        return _STEPS * super().calls()
+
+    def programs(self, counts: bool = False) -> list[Graph]:
         condition, body, sweep = self.bodies
         first = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
         return [first, with_states(body, self.carries), with_states(sweep, self.swept)]
