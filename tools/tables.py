@@ -116,8 +116,9 @@ def _cuda_row(record: OpDef) -> tuple[str, str, str]:
         return f"`{record.name}`", "–", "a view: no kernel"
     if record.rules.kernel_params is None and record.rules.decompose is not None:
         return f"`{record.name}`", "–", "runs the kernels of its parts"
-    kernel = f"{record.kernel}:i64" if record.whole_inputs == set(record.inputs) else record.kernel
-    family = kernel_families().get(kernel)
+    # Kernels that work in no float have that dtype's ending.
+    families = kernel_families()
+    family = next((families[k] for k in (record.kernel, *(f"{record.kernel}:{s}" for s in ("i64", "b8"))) if k in families), None)
     return f"`{record.name}`", f"`{record.kernel}`", f"`{family.name}`" if family else "**none yet**"
 
 

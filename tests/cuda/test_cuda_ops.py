@@ -157,6 +157,8 @@ BIG = [
     ("layer_norm", [(5, 300), (300,), (300,)], {}),
     ("mse_loss", [(9000,), (9000,)], {}),
     ("scaled_dot_product_attention", [(2, 40, 70), (2, 37, 70), (2, 37, 130)], {"causal": True}),
+    ("sort", [(4500, 2)], {"axis": 0}),
+    ("_topk_index", [(2, 2500)], {"k": 5}),
 ]  # fmt: skip
 
 

@@ -8,9 +8,6 @@ import pytest
 
 import tlean as tl
 from tlean.backends import Dual, Reference
-from tlean.compiler.graph import Graph
-from tlean.compiler.lower import lower
-from tlean.cuda.target import Cuda
 
 STEPS = 4
 XS = np.random.default_rng(5).normal(size=(STEPS, 3))
@@ -358,14 +355,6 @@ def test_by_definition_and_on_other_backends():
     moved = rollout(dual.lift(dual.inner.leaf(V), dual.inner.leaf(V)), dual.lift(dual.inner.leaf(W)), XS)
     wanted = tl.jvp(rollout, (V, W, XS), (V, None, None))[1].numpy()
     np.testing.assert_allclose(moved.tangent.value.numpy(), wanted, rtol=1e-12)
-
-
-def test_a_gpu_refuses_loops_by_name():
-    graph = Graph("float32")
-    h = graph.arg(tl.Spec((3,)))
-    graph.outputs = [tl.while_loop(lambda c: tl.sum(c) < 9.0, lambda c: c + 1.0, h).id]
-    with pytest.raises(tl.DeviceError, match="while_loop: only loops of a known number of steps run on a CUDA device"):
-        lower(graph, Cuda())
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled"])

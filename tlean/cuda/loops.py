@@ -1,7 +1,7 @@
 """Loops on a device: the launches of the body's plan, queued once for each step.
 
 A body has separate memory, so its launches are the same at each step; between them parts of stacked arrays and carries are copied on the
-device. Nothing waits for the device.
+device. Nothing waits for the device, but for loops that the host steers (`steered`).
 """
 
 from __future__ import annotations
@@ -10,21 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlean.compiler.loops.bodies import Loop
-from tlean.compiler.loops.branch import Switch
 from tlean.compiler.loops.scan import BUFFERED, HELD, WRITTEN, Scan
 from tlean.compiler.target import INPUT, IS_INPUT, OUTPUT, nbytes
 
 from .calls.packing import Addresses, DriverCall, Place, address_at
+from .steered import DeviceChoice, SteeredLoop, copies, steers
 
 if TYPE_CHECKING:
     from .plan import DevicePlan
 
 _ALIGNMENT = 256
-
-
-def runs(loop: Loop) -> bool:
-    """Whether a loop runs on a device: it does as many steps as its record says, without the host's reading a number."""
-    return isinstance(loop, Scan) or (isinstance(loop, Switch) and len(loop.bodies) == 1)
 
 
 class DeviceLoop:
@@ -36,7 +31,7 @@ class DeviceLoop:
     """
 
     def __init__(self, loop: Loop, plan: DevicePlan) -> None:
-        self.loop, self.plan, self.where = loop, plan, plan.context
+        self.loop, self.plan, self.plans, self.where = loop, plan, (plan,), plan.context
         graph = plan.program.graph
         self.ins = [nbytes(graph.specs[v]) for v in graph.inputs]  # type: ignore[index]
         self.outs = [nbytes(graph.specs[v]) for v in graph.outputs]  # type: ignore[index]
@@ -58,7 +53,11 @@ class DeviceLoop:
 
     def copy(self, target: int, source: int, size: int) -> list[DriverCall]:
         """A copy on the device."""
-        return [(self.where.module.memcpy_dtod_async, (target, source, size, self.where.stream))] if size and target else []
+        return copies(self.where, target, source, size)
+
+
+#: What an instruction of a loop runs.
+RunsOnDevice = DeviceLoop | DeviceChoice | SteeredLoop
 
 
 class LoopCalls:
@@ -69,7 +68,7 @@ class LoopCalls:
         inputs, outputs: their places.
     """
 
-    def __init__(self, run: DeviceLoop, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
+    def __init__(self, run: RunsOnDevice, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
         self.run = run
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
 
@@ -77,20 +76,21 @@ class LoopCalls:
         """What queues it, with these addresses."""
         given = [address_at(p, addresses) for p in self._inputs]
         made = [address_at(p, addresses) for p in self._outputs]
-        loop = self.run.loop
-        return list(self._scan(loop, given, made) if isinstance(loop, Scan) else self._once(given, made))
-
-    def _once(self, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
-        # The choice of one: its inputs are the number of the branch, and the body's.
         run = self.run
+        if not isinstance(run, DeviceLoop):
+            return run.calls(given, made)
+        return list(self._scan(run, run.loop, given, made) if isinstance(run.loop, Scan) else self._once(run, given, made))
+
+    def _once(self, run: DeviceLoop, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
+        # The choice of one: its inputs are the number of the branch, and the body's.
         for k, size in enumerate(run.ins):
             yield from run.copy(run.given[k], given[k + 1], size)
         yield from run.step()
         for k, size in enumerate(run.outs):
             yield from run.copy(made[k], run.made[k], size)
 
-    def _scan(self, scan: Scan, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
-        run, n, m, ways = self.run, scan.carries, scan.xs, scan.ways()
+    def _scan(self, run: DeviceLoop, scan: Scan, given: Sequence[int], made: Sequence[int]) -> Iterator[DriverCall]:
+        n, m, ways = scan.carries, scan.xs, scan.ways()
         ys, inside = len(scan.outs) - n, n + scan.unroll * m
         for k in range(n):
             yield from run.copy(run.given[k], given[k], run.ins[k])
@@ -118,7 +118,8 @@ class LoopCalls:
             yield from run.copy(made[k], run.given[k], run.ins[k])
 
 
-def device_loop(loop: Loop, plans: Sequence[Any]) -> DeviceLoop:
-    """A loop as what a plan runs, made of the plan of its one body."""
-    (plan,) = plans
-    return DeviceLoop(loop, plan)
+def device_loop(loop: Loop, plans: Sequence[Any]) -> RunsOnDevice:
+    """A loop as what a plan runs, made of the plans of its bodies."""
+    if DeviceChoice.suits(loop, plans):
+        return DeviceChoice(loop, plans)  # type: ignore[arg-type]
+    return SteeredLoop(loop, plans) if steers(loop) else DeviceLoop(loop, *plans)

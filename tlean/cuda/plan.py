@@ -25,12 +25,13 @@ from .code import Code, module
 from .kernels.optim import FAMILY as OPTIM
 from .kernels.optim import LOOKED, STEPS
 from .kernels.plan import Address, Argument, Fault, Faults, In, Launch, Out, Scratch
-from .loops import DeviceLoop, LoopCalls
+from .loops import LoopCalls, RunsOnDevice
 from .runtime.array import DeviceArray, empty, to_device
 from .runtime.context import Block, Context
 from .runtime.flags import FaultFlags
 from .runtime.graphs import Replay
 from .runtime.values import require_here
+from .steered import SteeredLoop
 from .step import verdict_of
 from .updates import Row, Updates
 
@@ -78,7 +79,7 @@ class DevicePlan:
         self._layout(arrangement)
         self._inputs = [0] * arrangement.inputs
         self._slots: dict[int, Block] = {}
-        self._loops: list[DeviceLoop] = []
+        self._loops: list[RunsOnDevice] = []
         self._calls = self._prepare(arrangement)
         self._settle_addresses()
 
@@ -179,7 +180,7 @@ class DevicePlan:
         graph = self.program.graph
         made = [v if out[0] == COMPUTED else None for v, out in zip(graph.outputs, self._outputs, strict=True)]
         sizes = [0 if v is None else nbytes(graph.specs[v]) for v in made]
-        steady = len(sizes) <= _MOST_OUTPUTS and max(sizes, default=0) <= _SMALL_OUTPUT
+        steady = not self.steered and len(sizes) <= _MOST_OUTPUTS and max(sizes, default=0) <= _SMALL_OUTPUT
         held = {v for _, v, _ in graph.states}
         self._wanders = [steady and v is not None and v not in held and nbytes(graph.specs[v]) <= _SMALL_INPUT for v in graph.inputs]
         self._wandering = [False] * len(graph.inputs)
@@ -266,7 +267,25 @@ class DevicePlan:
         if self._flags is not None:
             self._flags.expect(driver)
         for loop in self._loops:
-            loop.plan._expect(driver)
+            for plan in loop.plans:
+                plan._expect(driver)
+
+    @property
+    def steered(self) -> bool:
+        """Whether the host reads numbers on the way."""
+        return any(isinstance(loop, SteeredLoop) or any(p.steered for p in loop.plans) for loop in self._loops)
+
+    @property
+    def reports(self) -> bool:
+        """Whether an instruction may meet an index out of range."""
+        return bool(self._checked) or any(p.reports for loop in self._loops for p in loop.plans)
+
+    def faulty(self) -> bool:
+        """Whether an instruction has met an index out of range, which is reported later. Waits for the device; the context is current."""
+        found = np.zeros(len(self._checked), np.int32)
+        if self._checked:
+            self.context.read(found, self._faults)
+        return bool(found.any()) or any(p.faulty() for loop in self._loops for p in loop.plans)
 
     @property
     def made_of(self) -> list[tuple[int, int, int]]:

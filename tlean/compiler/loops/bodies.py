@@ -174,7 +174,7 @@ class Loop:
 
     def refused(self, device: str) -> DeviceError:
         """The error where a kind of device does not run it."""
-        return DeviceError(f"{self.title}: only loops of a known number of steps run on a {device} device; use device='cpu', or scan")
+        return DeviceError(f"{self.title}: loops do not run on a {device} device; use device='cpu'")
 
     def decompose(self, ops: Any, *inputs: Any) -> Any:
         """The loop in terms of other ops: its definition."""

@@ -20,7 +20,6 @@ from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
 from tlean.ops import OpDef, Spec
 
 from ..kernels.plan import Mode
-from ..loops import runs
 from ..runtime.array import DeviceArray, empty, to_device
 from ..runtime.context import Context
 from .prepared import Prepared
@@ -86,11 +85,7 @@ class Call:
             self._whole = call_of(record, tuple(self._taken), self.options, mode, fused)._whole
             self._parts = Program(parts, mode, fused)
             return
-        if record.view or record.host is not None:
-            return
-        if record.loop is not None:
-            if not runs(record.loop):
-                raise record.loop.refused("CUDA")
+        if record.view or record.host is not None or record.loop is not None:
             return
         if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from ...errors import ShapeError
-from .plan import COMMON, MOVED, Family, In, Launch, Out, Plan, ceil_div, flat, moved, moving
+from .plan import COMMON, MOVED, Family, In, Launch, Out, Plan, ceil_div, flat, flat_by_fours, moved, moving
 
 #: Axes that are left after neighbours were merged.
 MOST_AXES = 12
@@ -93,6 +93,19 @@ extern "C" __global__ void k_put_columns(float *out, const float *in, i64 width,
 }
 """
 
+#: Branches of a choice that the device makes.
+MOST_BRANCHES = 16
+
+_CHOICE = f"""
+/* Of several arrays of n bytes the one that a number names, the nearest where it is out of range. */
+struct Branches {{ i64 at[{MOST_BRANCHES}]; }};
+extern "C" __global__ void k_choose(unsigned char *out, const i64 *number, Branches b, i64 count, i64 n) {{
+    const i64 k = *number < 0 ? 0 : *number < count ? *number : count - 1;
+    if (n % 4 == 0) TL_EACH(i, n / 4) ((unsigned *)out)[i] = ((const unsigned *)b.at[k])[i];
+    else TL_EACH(i, n) out[i] = ((const unsigned char *)b.at[k])[i];
+}}
+"""
+
 
 def _padded(values: Sequence[int], fill: int) -> tuple[int, ...]:
     if len(values) > MOST_AXES:
@@ -133,8 +146,21 @@ def triangle(ints: Sequence[int], floats: Sequence[float]) -> Plan:
     return Plan((flat("k_triangle", matrices * rows * columns, Out(0), In(0), rows, columns, max(-rows, min(k, columns)), upper),))
 
 
+def choice(out: int, number: int, branches: Sequence[int], size: int) -> Launch:
+    """Copy the one of several arrays that a number names; all of them are addresses on the device.
+
+    Args:
+        out: where to.
+        number: of the array, an int64.
+        branches: the arrays, at most `MOST_BRANCHES`.
+        size: their bytes.
+    """
+    every = (*branches, *(0,) * (MOST_BRANCHES - len(branches)))
+    return flat_by_fours("k_choose", size, out, number, every, len(branches))
+
+
 FAMILY = Family(
     "layout",
-    COMMON + _AXES + _SOURCE + "".join(moving(_SOURCE, suffix) for suffix in MOVED),
+    COMMON + _AXES + _CHOICE + _SOURCE + "".join(moving(_SOURCE, suffix) for suffix in MOVED),
     moved({"strided_copy": strided_copy, "place": place, "concat": concat, "triangle": triangle}),
 )

@@ -1,0 +1,5 @@
+"""Kernels that put elements in order."""
+
+from .sorts import FAMILY
+
+__all__ = ["FAMILY"]
