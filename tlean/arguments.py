@@ -9,12 +9,22 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .dtypes import FLOATS
-from .errors import DTypeError, OptionError, ShapeError
+from .errors import DTypeError, NodeError, OptionError, ShapeError
 
 
 def is_reference(x: Any) -> bool:
     """Whether an argument is a reference, which belongs to a program or a tape; the library itself has `ops` as well."""
     return hasattr(x, "ops") and hasattr(x, "dtype")
+
+
+def no_references(value: Any) -> Any:
+    """What is to be read as an array. Raises: NodeError where it is a sequence with references in it, which would lose their gradients."""
+    if isinstance(value, list | tuple):
+        for x in value:
+            if is_reference(x):
+                raise NodeError(f"an array or a reference is expected, got a {type(value).__name__} with {x!r}; stack joins them")
+            no_references(x)
+    return value
 
 
 def each(who: str, what: str, xs: Any, error: type[Exception] = OptionError) -> Iterator[Any]:

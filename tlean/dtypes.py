@@ -43,6 +43,13 @@ def holds_integers(value: Any) -> bool:
     return str(getattr(value, "dtype", "")).rpartition(".")[2].startswith(("int", "uint", "bool"))
 
 
+def lists_integers(value: Any) -> bool:
+    """Whether these are lists, nested or not, of integers and Booleans alone, or one plain number that is one; no references."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(lists_integers, value))
+    return type(value) in (int, bool) or (holds_integers(value) and not hasattr(value, "ops"))
+
+
 def keeps(kind: str, value: Any) -> bool:
     """Whether an operand of this kind that is no reference is taken in its own dtype, not the program's."""
     return kind == TRUTH or (kind == ANY and holds_integers(value))

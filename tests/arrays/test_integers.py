@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from index_keys import drawn as cases
+from whole_numbers import CORNERS, DTYPES, bits, drawn, everywhere
 
 import tlean as tl
 from tlean._core.array import as_tensor
-from tlean.interpreters.dual import Dual
 from tlean.interpreters.eager import EagerOps
 from tlean.ops import Spec
 from tlean.ops.integers.forms import INTEGER_FORMULAS, strided_operands
 from tlean.reference.interpreter import Reference
-
-DTYPES = ("int64", "int32", "bool")
 
 
 #: The ops of two operands -> NumPy's function.
@@ -39,7 +37,6 @@ SINGLE = {"neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.squar
 SINGLE |= dict.fromkeys(("floor", "ceil", "trunc", "round"), np.copy)
 #: Those that NumPy computes in int8 for Booleans, and this library in int64.
 WIDENED = ("square", "power", "floor_divide", "remainder", "fmod", "bitwise_left_shift", "bitwise_right_shift")
-CORNERS = (0, 1, -1, 2, -2, 3, 31, 32, 63, 64, -64, 2**31 - 1, -(2**31), 2**53 + 1, 2**53, -(2**53) - 1, 2**63 - 1, -(2**63))
 
 
 @st.composite
@@ -50,38 +47,6 @@ def shapes(draw, count):
         whole[draw(st.integers(0, len(whole) - 1))] = draw(st.sampled_from([33, 700]))
     kept = [whole[draw(st.integers(0, len(whole))) :] for _ in range(count)]
     return [tuple(1 if draw(st.integers(0, 2)) == 0 else n for n in shape) for shape in kept]
-
-
-def drawn(shape, dtype, seed):
-    """Corners and small numbers, as values of that dtype."""
-    rng = np.random.default_rng(seed)
-    if dtype == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    held = [c for c in CORNERS if np.iinfo(dtype).min <= c <= np.iinfo(dtype).max]
-    return np.where(rng.random(shape) < 0.5, rng.choice(held, shape), rng.integers(-9, 10, shape)).astype(dtype)
-
-
-def bits(x):
-    x = np.asarray(x)
-    return x.shape, x.dtype.name, x.tobytes()
-
-
-def everywhere(call, arrays):
-    """The value of a call of `call(ops, *refs)`, the same bits on every path."""
-    eager = EagerOps("float32")
-    value = call(eager, *[eager.add_leaf(as_tensor(a), True) for a in arrays])
-    assert not value.requires_grad
-    found = [value.value, tl.compile_out(call, [Spec(a.shape, a.dtype.name) for a in arrays])(*arrays)]
-    session = tl.Session(dtype="float64", backend="compiled")
-    found.append(call(session, *[session.add_leaf(as_tensor(a)) for a in arrays]).value)
-    dual = Dual(EagerOps("float64"))
-    y = call(dual, *[dual.lift(dual.inner.add_leaf(as_tensor(a))) for a in arrays])
-    assert y.tangent is None
-    found.append(y.primal.value)
-    eager.by_definition = True
-    found.append(call(eager, *[eager.add_leaf(as_tensor(a)) for a in arrays]).value)
-    assert len({bits(f) for f in found}) == 1, found
-    return found[0].numpy()
 
 
 def expected_of(function, name, *arrays):

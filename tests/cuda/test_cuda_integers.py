@@ -90,6 +90,21 @@ def test_products(dtype):
         same_everywhere(lambda ops, x, y, turns=turns: ops.matmul(x, y, *map(bool, turns)), arrays)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows(dtype):
+    """Rows that are summed up, set and combined, indices that repeat."""
+    x, v = drawn((6, 3), dtype, 1), drawn((9, 3), dtype, 2)
+    at = np.array([5, 0, 0, 2, 5, 1, 5, 3, 0])
+    programs = [lambda ops, a, b, how=how: getattr(a.at[at], how)(b) for how in ("set", "add", "mul", "max", "min")]
+    programs += [lambda ops, a, b, how=how: getattr(ops, f"segment_{how}")(b, at, 7) for how in ("sum", "max", "min")]
+    programs += [
+        lambda ops, a, b: ops.scatter_nd(b, at[:, None], (6, 3)),
+        lambda ops, a, b: ops.put_along_axis(a, at[:6, None] % 3, b[:6, :1], 1, "add"),
+    ]
+    for program in programs:
+        same_everywhere(program, [x, v])
+
+
 def test_a_compiled_program_that_mixes_integers_and_floats():
     def program(ops, x, n):
         k = n * n + 1

@@ -110,6 +110,14 @@ def as_tensor(value, dtype=None, copy=True):
     return tensor_from_object(value, -1 if dtype is None else dtype_code(dtype), copy)
 
 
+cdef bint with_references(object values):
+    # Whether a sequence that would be read as an array has references in it.
+    for x in values:
+        if hasattr(x, "ops") or (isinstance(x, (list, tuple)) and with_references(x)):
+            return True
+    return False
+
+
 def whole_numbers(values):
     """The operands of an op as integers: references as they are, all else as arrays; None where one is a float, or no number at all.
 
@@ -127,6 +135,9 @@ def whole_numbers(values):
             continue
         if value is None or isinstance(value, float) or type(value) is _numpy.ndarray and value.dtype.kind not in "biu":
             return None
+        if isinstance(value, (list, tuple)) and with_references(value):
+            # Refused where the operand's name is known, as is what cannot be read.
+            return None
         if hasattr(value, "ops") or getattr(value, "device", "cpu") != "cpu":
             # What is on a device stays there.
             code = _codes.get(str(getattr(value, "dtype", None)), -1)
@@ -134,7 +145,6 @@ def whole_numbers(values):
             try:
                 t = tensor_from_object(value, -1, True)
             except (TypeError, ValueError, OverflowError):
-                # Reported where the operand's name is known.
                 return None
             result[k], code = t, t.code
         if code < TL_I64:

@@ -81,7 +81,8 @@ def argument_dtype(record: OpDef, name: str, value: Any, float_dtype: str) -> st
 def integers_of(
     record: OpDef, inputs: Sequence[Any], leaf: Callable[[AnyTensor], Any], held: Callable[[Any], Any] | None = None
 ) -> Sequence[Any]:
-    """The inputs of a call of integers alone with leaves in place of what is no reference; those of another call as they are.
+    """The inputs of a call that computes with integers alone, or moves them, with leaves in place of what is no reference; those of another
+    call as they are.
 
     Args:
         record: of the op.
@@ -91,7 +92,7 @@ def integers_of(
 
     Raises: DTypeError for an integer that the dtype of the others does not hold.
     """
-    places = [k for k, n in enumerate(record.inputs) if n in record.numbers]
+    places = [k for k, n in enumerate(record.input_names(len(inputs))) if n.partition("[")[0] in record.alike]
     if all(isinstance(inputs[k], RefBase) for k in places):
         return inputs
     arrays = whole_numbers([inputs[k] for k in places])

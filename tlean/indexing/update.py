@@ -8,7 +8,7 @@ import numpy as np
 
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS, SIZES
-from tlean.errors import OptionError, ShapeError
+from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops.rows.write import full_like, written
 
 from .key import Key, Shape, parse
@@ -38,9 +38,8 @@ class Entries:
     """The entries of an array that a key names; each method gives a new array, x stays as it is.
 
     A value is a reference, anything array-like or a number, and broadcasts to the shape of `x[key]`. What is no reference takes the dtype
-    of x if it is of that kind or a lower one (Boolean, integer, float). `set` moves values of any dtype; the others, and masks known at run
-    time only, compute in floats, whatever x holds. In every method `mode` says what an index out of range does: "raise", "clip" (the
-    nearest entry) or "fill" (nothing is written, 0 is read).
+    of x if it is of that kind or a lower one (Boolean, integer, float). Integers and Booleans stay what they are. In every method `mode`
+    says what an index out of range does: "raise", "clip" (the nearest entry) or "fill" (nothing is written, 0 is read).
 
     Args:
         x: a reference.
@@ -142,14 +141,16 @@ class Entries:
 
 
 def _value(x: Any, v: Any) -> Any:
-    # A number beside floats, or a reference.
+    # A number that is weak, or a reference.
     if isinstance(v, RefBase):
         return v
     if v is None:
         raise OptionError("x.at[...]: a value must be an array or a number, got None")
     dtype = str(x.dtype)
-    if type(v) in (int, float) and dtype not in INTEGERS:
+    if type(v) is float or (type(v) is int and dtype not in INTEGERS):
         return v
+    if type(v) is int and dtype in ("int32", "int64") and not -1 <= v >> (8 * SIZES[dtype] - 1) <= 0:
+        raise DTypeError(f"x.at[...]: an integer beside {dtype} must fit {dtype}, got {v}")
     array = np.asarray(v)
     return x.ops._own_constant(array.astype(dtype) if dtype in SIZES and np.can_cast(array.dtype, dtype, "same_kind") else array)
 
@@ -165,7 +166,7 @@ def _spread(x: Any, v: Any, shape: Shape) -> Any:
     # A value for x in a shape that it broadcasts to; axes of size 1 in front are dropped, as NumPy's assignments do.
     ops = x.ops
     if not isinstance(v, RefBase):
-        return full_like(ops, x, shape, float(v))
+        return full_like(ops, x, shape, v)
     own = tuple(v.shape)
     if own == shape:
         return v

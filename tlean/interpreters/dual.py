@@ -98,7 +98,7 @@ class Dual(OpsMethods):
         whole = integers_of(record, inputs, _as_it_is)
         # What the inner backend is to read itself.
         raw = {*record.integer, *(n for n, kind in record.dtypes.items() if kind == TRUTH), *(["seed"] if record.random else [])}
-        raw |= record.numbers if whole is not inputs else set()
+        raw |= {n for n in names if n.partition("[")[0] in record.alike} if whole is not inputs else set()
         refs = [self._own(x, n in raw, record.dtypes.get(n.partition("[")[0], "")) for n, x in zip(names, whole, strict=True)]
         primals = tuple(r.primal if isinstance(r, DualRef) else r for r in refs)
         tangents = tuple(r.tangent if isinstance(r, DualRef) else None for r in refs)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
-from ..dtypes import ANY
+from ..dtypes import ANY, IntegerForm
 from ..errors import IndexRangeError, OptionError, ShapeError
 from ..shapes import Shape, as_shape, size
 from .layout import MOVED, row_strides, strided_numbers
@@ -348,7 +348,7 @@ class _ScatterAdd:
         return added if t[0] is None else ops.add(t[0], added)
 
 
-@defop("scatter_add_vec", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("scatter_add_vec", kernel="scatter_into_rows", dtypes={"i": "int64"}, integers=IntegerForm(), samples=lambda: [
     good((5,), (), at_one(2)), bad("IndexRangeError", (5,), (), at_one(5)), bad("IndexRangeError", (5,), (), at_one(-1)),
     bad("ShapeError", (5,), (1,), at_one(2)), bad("ShapeError", (5, 2), (), at_one(2)),
 ])  # fmt: skip
@@ -365,7 +365,7 @@ class ScatterAddVec(_ScatterAdd):
         return x
 
 
-@defop("scatter_add_row", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("scatter_add_row", kernel="scatter_into_rows", dtypes={"i": "int64"}, integers=IntegerForm(), samples=lambda: [
     good((5, 3), (3,), at_one(2)), bad("IndexRangeError", (5, 3), (3,), at_one(5)), bad("IndexRangeError", (5, 3), (3,), at_one(-1)),
     bad("ShapeError", (5, 3), (2,), at_one(2)), bad("ShapeError", (5,), (), at_one(2)),
 ])  # fmt: skip

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ..arguments import each, is_reference, parameters
+from ..arguments import each, is_reference, no_references, parameters
 from ..caching import Cache
-from ..dtypes import FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, holds_integers, integer_dtypes
+from ..dtypes import ANY, FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, holds_integers, integer_dtypes, lists_integers
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
 from ..shapes import Spec, as_spec
 
@@ -55,10 +55,8 @@ class OpDef:
     random: bool = False
     updates: bool = False
     effects: bool = False  #: Whether a call does something beside its value, so that it runs though nothing reads that.
-    #: Whether its inputs may have shapes that broadcast to the output's.
-    broadcasts: bool = False
-    #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
-    host: Callable[..., None] | None = None
+    broadcasts: bool = False  #: Whether its inputs may have shapes that broadcast to the output's.
+    host: Callable[..., None] | None = None  #: A Python function on arrays in place of the kernel: `host(outs, ins, options)`.
     loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
@@ -69,8 +67,7 @@ class OpDef:
     #: What was derived from a record that is not registered (plans, rules, calls into Python): it is freed with the record.
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     _dtypes: dict[Any, Dtypes] = field(default_factory=dict, init=False, repr=False)  #: Of calls, by the dtypes of their operands.
-    #: Whether the op repeats its input along axes; of a number it makes an array.
-    spreads: bool = field(default=False, init=False, repr=False)
+    spreads: bool = field(default=False, init=False, repr=False)  #: Whether it repeats its input along axes; of a number it makes an array.
 
     @property
     def registered(self) -> bool:
@@ -83,9 +80,10 @@ class OpDef:
 
     #: The inputs of integer or Boolean dtype; they never have a gradient.
     integer: frozenset[str] = field(default=frozenset(), init=False)
-
     #: The inputs that may be integers alone (`IntegerForm`), and so have a part in which dtype the op computes in.
     numbers: frozenset[str] = field(default=frozenset(), init=False)
+    #: The inputs whose arrays and numbers are integers where all of them are: `numbers`, or what is moved.
+    alike: frozenset[str] = field(default=frozenset(), init=False)
 
     @property
     def whole_inputs(self) -> frozenset[str]:
@@ -95,6 +93,7 @@ class OpDef:
     def __post_init__(self) -> None:
         if self.integers is not None:
             object.__setattr__(self, "numbers", frozenset(self.inputs) - set(self.dtypes) - set(self.integers.others))
+        object.__setattr__(self, "alike", self.numbers or frozenset(n for n, kind in self.dtypes.items() if kind == ANY))
         object.__setattr__(self, "spreads", self.name == "broadcast_to")
         object.__setattr__(self, "integer", frozenset(n for n, dtype in self.dtypes.items() if dtype in INTEGERS))
         if self.host is not None:
@@ -410,9 +409,9 @@ def whole(name: str, value: Any) -> int:
 
 
 def array(ops: Any, x: Any, needed: str = "") -> Any:
-    """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf, integers a constant.
+    """An argument of a composite as something with a shape and a dtype: nested lists of numbers become a leaf, integers constants.
 
-    Raises: ShapeError for None where the argument is needed, under this name; DTypeError, ShapeError for what is no array.
+    Raises: ShapeError for None where the argument is needed, under this name; DTypeError, NodeError, ShapeError for what is no array.
     """
     if x is None and needed:
         raise ShapeError(f"{needed} is required, got None")
@@ -421,8 +420,8 @@ def array(ops: Any, x: Any, needed: str = "") -> Any:
     try:
         if isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
             return ops._own_constant(x) if holds_integers(x) else x
-        return ops.leaf(x)
-    except (DTypeError, ShapeError) as error:
+        return ops._own_constant(x) if lists_integers(x) else ops.leaf(no_references(x))
+    except (DTypeError, NodeError, ShapeError) as error:
         raise type(error)(f"{needed}: {error}" if needed else str(error)) from None
 
 

@@ -220,7 +220,8 @@ class Reference(OpsMethods):
 
     def _integers_of(self, record: OpDef, inputs: Sequence[Any]) -> Sequence[Any]:
         # The inputs with integers in place of what is no reference, where the op then computes in integers.
-        places = [k for k, n in enumerate(record.inputs) if n in record.numbers and k < len(inputs)]
+        names = record.input_names(len(inputs))
+        places = [k for k, n in enumerate(names) if n.partition("[")[0] in record.alike and k < len(inputs)]
         if all(isinstance(inputs[k], RefBase) for k in places) or (arrays := whole_numbers([inputs[k] for k in places])) is None:
             return inputs
         found = dict(zip(places, arrays, strict=True))

@@ -113,7 +113,7 @@ cdef class OpInfo:
             if record.random and name == "seed":
                 self.seed_index = k
         self.kinds = bytes(kinds)
-        self.numbers = tuple([k for k, name in enumerate(record.inputs) if name in record.numbers])
+        self.numbers = tuple([k for k, name in enumerate(record.inputs) if name in record.alike])
         self.slotted = not self.variadic and not record.integer and self.n_in > 0
 
     def __repr__(self):

@@ -188,6 +188,38 @@ extern "C" __global__ void k_chain_rows(
 }
 """
 
+#: Sums and products of integers, modulo 2 to the power of the bits; of Booleans "or" and "and".
+_WHOLE = """
+extern "C" __global__ void k_put_rows_@(
+    TYPE *y, const TYPE *v, const i64 *index, int *fault, i64 rows, i64 width, i64 taken, i64 mode, i64 blocks, i64 what
+) {
+    TL_COLUMN(y, v)
+    for (i64 t = 0; t < taken; t++) {
+        const i64 row = resolve(index[t], rows, rows, mode, fault);
+        if (row < first || row >= last) continue;
+        TYPE *to = y + row * width;
+        const TYPE old = *to, value = v[t * width];
+        if (what == ADD && sizeof(TYPE) > 1) *to = (TYPE)((unsigned long long)old + (unsigned long long)value);
+        else if (what == MINIMUM) *to = old < value ? old : value;
+        else *to = old > value ? old : value;
+    }
+}
+
+extern "C" __global__ void k_chain_rows_@(
+    TYPE *y, const TYPE *a, const TYPE *b, const i64 *link, i64 rows, i64 width, i64 backwards, i64 n
+) {
+    TL_EACH(i, n) {
+        const i64 first = i / width * rows * width + i % width;
+        for (i64 k = 0; k < rows; k++) {
+            const i64 j = backwards ? rows - 1 - k : k, at = first + j * width, l = link[j];
+            const TYPE before = l < 0 || l >= rows ? 0 : y[first + l * width];
+            if (sizeof(TYPE) == 1) y[at] = (TYPE)((a[at] & before) | b[at]);
+            else y[at] = (TYPE)((unsigned long long)b[at] + (unsigned long long)a[at] * (unsigned long long)before);
+        }
+    }
+}
+"""
+
 # In whatever order the threads come: for sessions that do not ask for the same bits in every run.
 _ATOMIC = """
 extern "C" __global__ void k_add_rows_atomic(
@@ -306,15 +338,19 @@ def take_box(ints: Sequence[int], floats: Sequence[float]) -> Plan:
 
 FAMILY = Family(
     "gather",
-    COMMON + _INDICES + _MOVES + "".join(moving(_MOVES, suffix) for suffix in MOVED) + _SOURCE + _LINKS,
+    COMMON
+    + _INDICES
+    + _MOVES
+    + "".join(moving(_MOVES, suffix) for suffix in MOVED)
+    + _SOURCE
+    + _LINKS
+    + "".join(_WHOLE.replace("@", suffix).replace("TYPE", number) for suffix, number in MOVED.items()),
     {
         **moved({"gather_rows": gather_rows, "set_rows": set_rows, "set_box": set_box, "take_box": take_box}),
-        "scatter_rows": scatter_rows,
-        "scatter_into_rows": scatter_into_rows,
+        **moved({"scatter_rows": scatter_rows, "scatter_into_rows": scatter_into_rows, "chain_rows": chain_rows}),
         "locate": locate,
         "neighbours": neighbours,
         "_inverse_links": inverse_links,
-        "chain_rows": chain_rows,
     },
     variants={
         "atomic": Family(

@@ -25,7 +25,8 @@ def _operands(ops: Any, op: str, **values: Any) -> list[Any]:
     operands = [array(ops, x, f"{op}: {n}") for n, x in values.items()]
     dtypes = [str(x.dtype) for x in operands if is_reference(x)]
     own = promoted([d for d in dtypes if d in FLOATS] or [str(ops.dtype)])
-    return [ops.astype(x, own) if is_reference(x) and str(x.dtype) != own and str(x.dtype) in (*FLOATS, *INTEGERS) else x for x in operands]
+    other = {*FLOATS, *INTEGERS} - {own} if own in FLOATS else ()
+    return [ops.astype(x, own) if is_reference(x) and str(x.dtype) in other else x for x in operands]
 
 
 @composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...dtypes import INTEGERS
 from ...errors import OptionError, ShapeError, completing
 from ..elementwise import number
 from ..registry import array, composite, whole
@@ -86,9 +87,10 @@ def bincount(ops: Any, x: Any, length: int, weights: Any = None, *, name: str | 
         if whole("length", length) < 0:
             raise OptionError("length must be at least 0")
         if weights is None:
-            ones = ops.ones((x.shape[0],), dtype="float64")
-            return ops.astype(ops.segment_sum(ones, x, length), "int64", name=name)
+            return ops.segment_sum(ops.ones((x.shape[0],), dtype="int64"), x, length, name=name)
         weights = array(ops, weights)
+        if str(weights.dtype) in INTEGERS:
+            weights = ops.astype(weights, ops.dtype)
         if tuple(weights.shape) != tuple(x.shape):
             raise ShapeError("weights must have the shape of x")
     return ops.segment_sum(weights, x, length, name=name)

@@ -85,7 +85,7 @@ class IndexingOps(Protocol):
             shape: `(n1, …, nk, *s)`.
             mode: what an index out of range does: see `take`.
 
-        Returns: `(n1, …, nk, *s)`.
+        Returns: `(n1, …, nk, *s)`; int64 of integers and Booleans.
         Raises: IndexRangeError if an index is out of range (where it is a run-time input: when the program runs).
         Derivative: g at the parts named.
         """
@@ -100,7 +100,7 @@ class IndexingOps(Protocol):
             count: the number of segments.
             mode: "strict" refuses a number out of range, negative ones too; "drop" leaves its row out.
 
-        Returns: `(count, *s)`.
+        Returns: `(count, *s)`; int64 of integers and Booleans.
         Raises: IndexRangeError if an index is out of range (where it is a run-time input: when the program runs).
         Derivative: dx[j] = g[ids[j]].
         """
@@ -122,7 +122,7 @@ class IndexingOps(Protocol):
         ...
 
     def segment_max(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
-        """The greatest of the rows of each segment, element by element; −∞ if there is none.
+        """The greatest of the rows of each segment, element by element; −∞, or the least integer, if there is none.
 
         Args:
             x: `(*k, *s)`.
@@ -137,7 +137,7 @@ class IndexingOps(Protocol):
         ...
 
     def segment_min(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
-        """The smallest of the rows of each segment, element by element; ∞ if there is none.
+        """The smallest of the rows of each segment, element by element; ∞, or the greatest integer, if there is none.
 
         Args:
             x: `(*k, *s)`.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from ...dtypes import INTEGERS, SIZES
 from ...errors import IndexRangeError, OptionError, ShapeError, completing
 from ...shapes import Shape, as_shape, normalize_axis, size
 from ..layout import row_strides
@@ -37,8 +39,8 @@ def _mode(mode: Any) -> str:
 
 def _value_of(ops: Any, x: Any, v: Any, shape: Shape, name: str) -> Any:
     # A number, an array or a reference in a shape that it broadcasts to.
-    if type(v) in (int, float):
-        return full_like(ops, x, shape, float(v))
+    if type(v) in (int, float, bool):
+        return full_like(ops, x, shape, v)
     v = array(ops, v, name)
     return v if tuple(v.shape) == shape else ops.broadcast_to(v, shape)
 
@@ -80,6 +82,11 @@ def put_along_axis(
         return written(ops, x, v, places, None, _after(mode), how, name)
 
 
+def _summed(ops: Any, x: Any) -> Any:
+    # What is summed up: sums of integers and of Booleans are int64.
+    return ops.astype(x, "int64") if str(x.dtype) in ("int32", "bool") else x
+
+
 # By tuples of indices --------------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +120,7 @@ def scatter_nd(ops: Any, updates: Any, indices: Any, shape: Any, mode: str = "ra
         places, batch, k = _tuples(ops, indices, target, _mode(mode))
         if tuple(updates.shape) != (*batch, *target[k:]):
             raise ShapeError(f"updates must have the shape {(*batch, *target[k:])} of the parts that the indices name")
-        total = ops._scatter_rows(updates, places, shape=(size(target[:k]), *target[k:]), axis=0, mode=_after(mode))
+        total = ops._scatter_rows(_summed(ops, updates), places, shape=(size(target[:k]), *target[k:]), axis=0, mode=_after(mode))
         return ops.reshape(total, target, name=name)
 
 
@@ -134,7 +141,7 @@ def segment_sum(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *,
     x = array(ops, x, "segment_sum: x")
     with completing("segment_sum", x=x, ids=ids, count=count, mode=mode):
         options = {"shape": _segments(x, ids, count), "axis": 0, "mode": _mode(mode)}
-        return ops.apply("_scatter_rows", (x, ids), options, name)
+        return ops.apply("_scatter_rows", (_summed(ops, x), ids), options, name)
 
 
 @composite
@@ -143,30 +150,39 @@ def segment_mean(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *
     x = array(ops, x, "segment_mean: x")
     with completing("segment_mean", x=x, ids=ids, count=count, mode=mode):
         shape = _segments(x, ids, count)
-        total = ops._scatter_rows(x, ids, shape=shape, axis=0, mode=_mode(mode))
+        total = ops._scatter_rows(_summed(ops, x), ids, shape=shape, axis=0, mode=_mode(mode))
         rows = ops._scatter_rows(full_like(ops, x, index_shape(ids, "ids"), 1.0), ids, shape=shape[:1], axis=0, mode=mode)
         rows = ops.max(rows, full_like(ops, x, shape[:1], 1.0))
         each = ops.broadcast_to(ops.reshape(rows, (*shape[:1], *(1,) * (len(shape) - 1))), shape)
         return ops.div(total, each, name=name)
 
 
-def _extremum(ops: Any, op: str, x: Any, ids: Any, count: Any, mode: Any, name: str | None, what: str, start: float) -> Any:
+def _least(dtype: str) -> float:
+    # What no element is less than.
+    return False if dtype == "bool" else -(1 << (8 * SIZES[dtype] - 1)) if dtype in INTEGERS else -math.inf
+
+
+def _greatest(dtype: str) -> float:
+    return True if dtype == "bool" else (1 << (8 * SIZES[dtype] - 1)) - 1 if dtype in INTEGERS else math.inf
+
+
+def _extremum(ops: Any, op: str, x: Any, ids: Any, count: Any, mode: Any, name: str | None, what: str) -> Any:
     x = array(ops, x, f"{op}: x")
     with completing(op, x=x, ids=ids, count=count, mode=mode):
-        base = full_like(ops, x, _segments(x, ids, count), start)
+        base = full_like(ops, x, _segments(x, ids, count), _least(str(x.dtype)) if what == "max" else _greatest(str(x.dtype)))
         return written(ops, base, x, ids, 0, _mode(mode), what, name)
 
 
 @composite
 def segment_max(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *, name: str | None = None) -> Any:
-    """The greatest of the rows of each segment; −∞ for an empty one."""
-    return _extremum(ops, "segment_max", x, ids, count, mode, name, "max", -float("inf"))
+    """The greatest of the rows of each segment; −∞, or the least integer, for an empty one."""
+    return _extremum(ops, "segment_max", x, ids, count, mode, name, "max")
 
 
 @composite
 def segment_min(ops: Any, x: Any, ids: Any, count: int, mode: str = "strict", *, name: str | None = None) -> Any:
-    """The smallest of the rows of each segment; ∞ for an empty one."""
-    return _extremum(ops, "segment_min", x, ids, count, mode, name, "min", float("inf"))
+    """The smallest of the rows of each segment; ∞, or the greatest integer, for an empty one."""
+    return _extremum(ops, "segment_min", x, ids, count, mode, name, "min")
 
 
 # Boxes by run-time starts ----------------------------------------------------------------------------------------------------

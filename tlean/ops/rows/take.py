@@ -1,7 +1,7 @@
 """Entries and rows by number: taking them, and writing or adding to them.
 
 `gather_rows` takes rows and `set_rows` writes them, whatever they hold; `scatter_into_rows` combines them with what is there
-(`scatter_rows` with zeros), in floats. A vector is a matrix with rows of one element, an axis inside makes blocks of rows, several axes
+(`scatter_rows` with zeros). A vector is a matrix with rows of one element, an axis inside makes blocks of rows, several axes
 side by side are one. What fits no such form becomes positions first, by `_locate`.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ...dtypes import ANY
+from ...dtypes import ANY, IntegerForm
 from ...errors import IndexRangeError, OptionError, ShapeError
 from ...shapes import Shape, as_shape, normalize_axis, size
 from ..registry import defop, linear_jvp, no_gradient, no_tangent
@@ -111,12 +111,9 @@ def scatter_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("_scatter_rows", kernel="scatter_rows", dtypes={"i": "int64"}, samples=scatter_samples)
+@defop("_scatter_rows", kernel="scatter_rows", dtypes={"i": "int64"}, integers=IntegerForm(), samples=scatter_samples)
 class ScatterRows:
-    """The adjoint of taking: zeros of `shape`, with each row of v added at its index, in index order; none where it is out of range.
-
-    Integers are added as floats.
-    """
+    """The adjoint of taking: zeros of `shape`, with each row of v added at its index, in index order; none where it is out of range."""
 
     def options(v, i, *, shape, axis=0, mode="drop"):
         target = as_shape(shape)

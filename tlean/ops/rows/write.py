@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ...dtypes import ANY, FLOATS
+from ...dtypes import ANY, INTEGERS, SIZES, IntegerForm
 from ...errors import IndexRangeError, OptionError, ShapeError
 from ...shapes import Shape, as_shape, normalize_axis, size
 from ..elementwise import elementwise
@@ -28,10 +28,12 @@ def zeros_like(ops: Any, x: Any) -> Any:
 
 
 def full_like(ops: Any, x: Any, shape: Shape, value: float) -> Any:
-    """One number everywhere, in the dtype of x where it is a float one, else in the program's."""
+    """One number everywhere, in the dtype of x; a float beside integers in the program's, and an int beside Booleans in int64."""
     # An argument may still be an array of NumPy's.
     name = str(x.dtype)
-    return ops._full(shape=shape, value=value, dtype=name if name in FLOATS else None)
+    if name in INTEGERS and type(value) is not bool:
+        name = "" if type(value) is float else "int64" if name == "bool" else name
+    return ops._full(shape=shape, value=value, dtype=name if name in SIZES else None)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------------
@@ -93,13 +95,13 @@ class SetRows:
 COMBINED = tuple(what for what in WRITES if what != "set")
 
 
-@defop("_scatter_into", kernel="scatter_into_rows", dtypes={"i": "int64"}, samples=lambda: [
+@defop("_scatter_into", kernel="scatter_into_rows", dtypes={"i": "int64"}, integers=IntegerForm(), samples=lambda: [
     *(s for what in COMBINED for s in write_samples(what=what)), bad("OptionError", (3,), (1,), at(0), what="pow"),
 ])  # fmt: skip
 class ScatterInto:
     """A copy of x with each row of v added to what is at its index, or the greater or smaller of both there, in index order.
 
-    Of rows that are the greatest or the smallest each has an equal share of the gradient. Integers are combined as floats.
+    Of rows that are the greatest or the smallest each has an equal share of the gradient.
     """
 
     def options(x, v, i, *, axis=0, mode="raise", what="add"):
@@ -192,7 +194,7 @@ def chain_samples() -> list:
     ]  # fmt: skip
 
 
-@defop("_chain", kernel="chain_rows", dtypes={"link": "int64"}, samples=chain_samples)
+@defop("_chain", kernel="chain_rows", dtypes={"link": "int64"}, integers=IntegerForm(), samples=chain_samples)
 class Chain:
     """Rows that follow from others: y[j] = a[j]·y[link[j]] + b[j], and b[j] where link[j] is -1.
 

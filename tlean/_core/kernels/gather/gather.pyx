@@ -35,10 +35,12 @@ ctypedef fused word:
     uint32_t
     uint64_t
 
-# What a scatter writes: floats to combine, words to set.
+# What a scatter writes: numbers to combine, words to set. A byte is either, by what is done.
 ctypedef fused element:
     float
     double
+    int64_t
+    int32_t
     uint8_t
     uint32_t
     uint64_t
@@ -51,7 +53,7 @@ cdef enum:
     MAX_PARTS = 16         # a scatter reads all positions once per part of its output
     # What an index out of range does. RAISE, FILL: a negative one counts from the end first. CLIP: the nearest row is taken.
     DROP = 0, STRICT = 1, RAISE = 2, CLIP = 3, FILL = 4
-    # What a scatter does where a row of v falls; words are SET alone, floats all else.
+    # What a scatter does where a row of v falls; unsigned words are SET alone, numbers all else.
     ADD = 0, SET = 1, MAXIMUM = 2, MINIMUM = 3
 
 cdef double NS_PER_BYTE = 0.1
@@ -217,6 +219,13 @@ cdef inline void put_rows(
         if first <= i < stop:
             if element in real:
                 combine_row(out + i * n, v + j * n, n, what)
+            elif element is int64_t or element is int32_t:
+                combine_whole(out + i * n, v + j * n, n, what)
+            elif element is uint8_t:
+                if what != SET:
+                    combine_whole(out + i * n, v + j * n, n, what)
+                else:
+                    memcpy(out + i * n, v + j * n, nbytes)
             else:
                 memcpy(out + i * n, v + j * n, nbytes)
 
@@ -237,7 +246,9 @@ cdef void scatter_chunk(element* context, Py_ssize_t chunk) noexcept nogil:
         memcpy(out + first * n, x + (block * c.rows + first) * n, (stop - first) * n * sizeof(element))
     elif x == NULL:
         memset(out + first * n, 0, (stop - first) * n * sizeof(element))
-    ones = n == 1 and c.what == ADD and c.parts == 1
+    ones = False
+    if element in real:
+        ones = n == 1 and c.what == ADD and c.parts == 1
     while j < c.count:
         run = least(RUNS, c.count - j)
         # The ids of segments go up: their ends say whether they name rows.
@@ -316,6 +327,7 @@ cdef int set_rows(word** out, void** inp, const int64_t* ints, const double* flo
 
 include "places.pxi"
 include "sums.pxi"
+include "integers.pxi"
 
 
 # One element per reduced run -------------------------------------------------------------------------------------------------
@@ -412,12 +424,18 @@ KERNELS = {
     "set_rows:b8": <size_t>&set_rows[uint8_t],
     "scatter_rows:f32": <size_t>&scatter_rows[float], "scatter_rows:f64": <size_t>&scatter_rows[double],
     "scatter_into_rows:f32": <size_t>&scatter_into_rows[float], "scatter_into_rows:f64": <size_t>&scatter_into_rows[double],
+    "scatter_rows:i64": <size_t>&scatter_whole_rows[int64_t], "scatter_rows:i32": <size_t>&scatter_whole_rows[int32_t],
+    "scatter_rows:b8": <size_t>&scatter_whole_rows[uint8_t],
+    "scatter_into_rows:i64": <size_t>&scatter_into_whole_rows[int64_t], "scatter_into_rows:i32": <size_t>&scatter_into_whole_rows[int32_t],
+    "scatter_into_rows:b8": <size_t>&scatter_into_whole_rows[uint8_t],
     "locate:f32": <size_t>&locate, "locate:f64": <size_t>&locate,
     "neighbours:f32": <size_t>&neighbours, "neighbours:f64": <size_t>&neighbours,
     "_summed_rows:f32": <size_t>&summed_rows[float], "_summed_rows:f64": <size_t>&summed_rows[double],
     "_merged_rows:f32": <size_t>&merged_rows[float], "_merged_rows:f64": <size_t>&merged_rows[double],
     "_inverse_links:f32": <size_t>&inverse_links, "_inverse_links:f64": <size_t>&inverse_links,
     "chain_rows:f32": <size_t>&chain_rows[float], "chain_rows:f64": <size_t>&chain_rows[double],
+    "chain_rows:i64": <size_t>&chain_whole_rows[int64_t], "chain_rows:i32": <size_t>&chain_whole_rows[int32_t],
+    "chain_rows:b8": <size_t>&chain_whole_rows[uint8_t],
     "set_box:f32": <size_t>&set_box[uint32_t], "set_box:f64": <size_t>&set_box[uint64_t],
     "set_box:i32": <size_t>&set_box[uint32_t], "set_box:i64": <size_t>&set_box[uint64_t],
     "set_box:b8": <size_t>&set_box[uint8_t],
