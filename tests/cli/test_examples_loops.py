@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("neural_ode", "cartpole_ilqr", "heat_control", "influence", "deep_equilibrium", "hidden_markov", "gpt_cache")
+NAMES = ("neural_ode", "cartpole_ilqr", "heat_control", "influence", "deep_equilibrium", "hidden_markov", "gpt_cache", "policy_gradient")
 
 
 @pytest.fixture
@@ -58,6 +58,9 @@ def right(name: str, out: str) -> bool:
     if name == "hidden_markov":
         (share,) = numbers(r"([\d.]+) % of the times", out)
         return share > 80 and "sum to 1: True" in out
+    if name == "policy_gradient":
+        first, last = numbers(r"mean reward (\d+) of the first \d+, (\d+) of the last", out)
+        return last > 1.3 * first
     return "the same letters without a cache: True" in out
 
 
@@ -88,7 +91,7 @@ def test_other_ways(run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        *((name, ("--steps", 0), "must be") for name in NAMES),
+        *((name, ("--updates" if name == "policy_gradient" else "--steps", 0), "must be") for name in NAMES),
         ("heat_control", ("--checkpoint", "some"), "--checkpoint is none, sqrt, optimal or a number"),
         ("gpt_cache", ("--heads", 3), "--width must be a multiple of --heads"),
         ("gpt_cache", ("--data", "nowhere.txt"), "nowhere.txt"),
