@@ -156,9 +156,8 @@ def main() -> None:
         print("no episode ended; give more --updates")
         return
     part = max(1, len(episodes) // 10)
-    print(
-        f"{len(episodes)} episodes: mean reward {np.mean(episodes[:part]):.0f} of the first {part}, {np.mean(episodes[-part:]):.0f} of the last"
-    )
+    first, last = np.mean(episodes[:part]), np.mean(episodes[-part:])
+    print(f"{len(episodes)} episodes: mean reward {first:.0f} of the first {part}, {last:.0f} of the last")
     if args.plot:
         draw(args, episodes, agent)
 
