@@ -8,15 +8,42 @@ from typing import Any
 from tlean._core.plan import plan as core
 from tlean._core.plan.body import Code
 from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK
+from tlean._core.table import KERNELS, MODULES, PRODUCERS
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
-from .loops.scan import BUFFERED, COUNTED, WRITTEN, Scan
+from .loops.scan import BUFFERED, COUNTED, HELD, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
 from .target import Bound, Step, nbytes
 
 #: Nanoseconds between two looks at the clock, at the least that a step takes.
 _LOOK_EVERY, _LEAST_STEP = 100_000.0, 50.0
+
+
+#: Loops of so many turns pack what they multiply by.
+_MANY_TURNS = 64
+
+
+def _small(name: str, suffix: str) -> Any:
+    return lambda ints, packs: MODULES["gemm"].small(name, suffix, ints, packs)
+
+
+#: The address of a kernel of products -> how many of its integers say what it does, and what gives the kernel of a shape.
+_PRODUCTS = {
+    table[f"{name}:{suffix}"]: (count, _small(name, suffix))
+    for table in (KERNELS, PRODUCERS)
+    for name, count in (("matmul", 6), ("linear", 3))
+    for suffix in ("f32", "f64")
+}
+
+
+def _fixed(loop: Loop) -> frozenset[int]:
+    # The inputs of a body that are the same at each of many turns.
+    if not isinstance(loop, Scan) or loop.length // loop.unroll < _MANY_TURNS:
+        return frozenset()
+    first = loop.carries + loop.xs * loop.unroll
+    held = [k for k, way in enumerate(loop.ways()) if way == HELD]
+    return frozenset((*held, *range(first, len(loop.turn().inputs))))  # type: ignore[arg-type]
 
 
 def _room(bytes: int) -> int:
@@ -37,7 +64,8 @@ class LoopCode:
         for plan in plans:
             graph = plan.program.graph
             out_bytes = [nbytes(graph.specs[v]) for v in graph.outputs]
-            code = Code(plan, loop.title, out_bytes, max(1, int(_LOOK_EVERY / max(plan.work, _LEAST_STEP))))
+            looks = max(1, int(_LOOK_EVERY / max(plan.work, _LEAST_STEP)))
+            code = Code(plan, loop.title, out_bytes, looks, _PRODUCTS, _fixed(loop))
             self.codes.append(code)
         self.kernel, numbers_of = _KINDS[type(loop)]
         self.numbers, self.bytes = numbers_of(loop, self.codes)

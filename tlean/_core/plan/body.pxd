@@ -20,9 +20,18 @@ ctypedef struct Call:
     const int64_t* ints
     const double* floats
 
+# An operand that is packed once for all steps.
+ctypedef struct Pack:
+    void* run
+    Place source
+    int64_t at
+    const int64_t* ints
+
 ctypedef struct Body:
     Call* calls
     int n_calls
+    Pack* packs
+    int n_packs
     Place* places           # of each operand of each call
     int n_operands
     void** constants
@@ -36,3 +45,6 @@ cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* sc
 
 # One step: TL_OK, or (instruction << TL_STATUS_BITS) | status.
 cdef int run_once(Body* body, void** table) noexcept nogil
+
+# Packs what a run packs; `inputs` are those of its first step.
+cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil

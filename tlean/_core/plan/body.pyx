@@ -9,6 +9,8 @@ bits depend on its operands alone, so they are those of the plan.
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
+from array import array
+
 from tlean._core.kernel cimport TL_INDEFINITE, TL_OK, TL_SINGULAR, TL_STATUS_BITS, tl_kernel, tl_producer
 from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
 from tlean._core.plan.plan import name_body
@@ -24,7 +26,7 @@ cdef extern from "plan/chain_abi.h":
         CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_SIZED, CHAIN_BYTES
         EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE
 
-cdef extern from "plan/pieces.h" nogil:
+cdef extern from "kernels/layout/pieces.h" nogil:
     void tl_move(char* to, const char* source, int64_t nbytes)
     void tl_collect(char* to, void** source, int64_t count, int64_t nbytes)
     void tl_deal(void** to, const char* source, int64_t count, int64_t nbytes)
@@ -32,8 +34,8 @@ cdef extern from "plan/pieces.h" nogil:
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
 
-# What a call is: a loop over `count` elements; a kernel; one that reports parts, to nobody; a number spread over elements; a stretched
-# operand written out; the sum of elements; operands of `bytes` collected side by side, and dealt out again.
+# What a call is: a loop over `count` elements; a kernel; a producer, whose parts wait for the whole; a number spread over elements; a
+# stretched operand written out; the sum of elements; operands of `bytes` collected side by side, and dealt out again.
 cdef enum:
     LOOP, KERNEL, PRODUCER, SPREAD, STRETCHED, TOTAL, COLLECT, DEAL
 
@@ -45,6 +47,10 @@ cdef enum:
     # The longest arrays whose ops are packed.
     SHORT_BYTES = 64
 
+# A place among what is packed.
+cdef enum:
+    PACKED = 1000
+
 _FUSED, _EPILOGUE = chain.ADDRESS, epilogue.ADDRESS
 
 cdef class Code:
@@ -55,17 +61,21 @@ cdef class Code:
         title: of the loop, for messages.
         out_bytes: the bytes of each of its outputs.
         steps: how many steps a loop takes between two looks at the clock.
+        products: by the address of a kernel or producer of products: how many of its integers say what it does, and a function of these and
+            of what may be packed that gives another kernel (`small` of gemm.pyx).
+        fixed: the inputs that are the same at each step of a run that is long enough to pack them.
     """
     cdef Body body
     cdef readonly Plan plan
     cdef readonly object title
     # How many steps of a loop the plan does: an iteration is the first of so many.
     cdef public int64_t turn
+    cdef object _keep       # the integers of calls that the plan does not have
     # Of the block that the calls have their temporaries in.
     cdef readonly Py_ssize_t scratch_bytes
     cdef object __weakref__
 
-    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps):
+    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps, products, fixed):
         cdef int k
         self.plan = plan
         self.title = title
@@ -76,7 +86,7 @@ cdef class Code:
         self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
         if self.body.copies == NULL:
             raise MemoryError()
-        self._write(_Calls(plan))
+        self._write(_Calls(plan, products, fixed))
         for k in range(plan.n_outputs):
             if plan.out_kind[k] == OUT_INPUT:
                 self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
@@ -86,7 +96,16 @@ cdef class Code:
         cdef int i, k = 0
         cdef Call* call
         calls.write()
-        self.scratch_bytes = calls.base + calls.room
+        # What is packed is behind the temporaries.
+        room = (calls.base + calls.room + 63) & ~63
+        self.scratch_bytes = room + calls.packed_bytes
+        self._keep = calls.numbers
+        self.body.packs = <Pack*>calloc(len(calls.packs) + 1, sizeof(Pack))
+        if self.body.packs == NULL:
+            raise MemoryError()
+        self.body.n_packs = len(calls.packs)
+        for i, (source, at, address, ints) in enumerate(calls.packs):
+            self.body.packs[i] = Pack(<void*><size_t>address, Place(source[0], source[1]), room + at, <const int64_t*><size_t>ints)
         self.body.n_calls = len(calls.row)
         self.body.n_operands = sum([len(c[3]) for c in calls.row])
         self.body.calls = <Call*>calloc(self.body.n_calls + 1, sizeof(Call))
@@ -98,13 +117,14 @@ cdef class Code:
             call.kind, call.run, call.n_out, call.n_operands = kind, <void*><size_t>address, n_out, len(places)
             call.count, call.bytes, call.instruction = count, size, instruction
             call.ints, call.floats = <const int64_t*><size_t>ints, <const double*><size_t>floats
-            for place in places:
-                self.body.places[k] = Place(place[0], place[1])
+            for where, n in places:
+                self.body.places[k] = Place(AT_SCRATCH, room + n) if where == PACKED else Place(where, n)
                 k += 1
         return 0
 
     def __dealloc__(self):
         free(self.body.calls)
+        free(self.body.packs)
         free(self.body.places)
         free(self.body.copies)
 
@@ -132,13 +152,19 @@ cdef class Code:
 cdef class _Calls:
     # The row of calls of a plan while it is written. A place is (kind, n), as in plans; those of this class are behind the plan's block.
     cdef Plan plan
+    cdef object products
+    cdef object fixed
     cdef list row
+    cdef list packs         # (place, where it is packed, address, integers)
+    cdef list numbers
+    cdef dict packed        # (place, address, integers) -> where
+    cdef int64_t packed_bytes
     cdef int64_t base
     cdef int64_t room
 
-    def __cinit__(self, Plan plan):
-        self.plan = plan
-        self.row = []
+    def __cinit__(self, Plan plan, products, fixed):
+        self.plan, self.products, self.fixed = plan, products, fixed
+        self.row, self.packs, self.numbers, self.packed = [], [], [], {}
         self.base = (plan.scratch_bytes + 63) & ~63
 
     cdef int write(self) except -1:
@@ -152,8 +178,39 @@ cdef class _Calls:
                 place = self.plan.places[self.plan.operands[k]]
                 places.append((place.kind, place.n))
             if not self.apart(i, ins, places[:ins.n_out], places[ins.n_out:]):
-                self.row.append((KERNEL, <size_t>ins.kernel, ins.n_out, places, 0, 0, <size_t>ins.ints, <size_t>ins.floats, i))
+                self.kernel(KERNEL, i, <size_t>ins.kernel, places[:ins.n_out], places[ins.n_out:], ins.ints, ins.floats)
         return 0
+
+    cdef int kernel(self, int kind, int i, address, list outs, list inputs, const int64_t* ints, const double* floats) except -1:
+        # A kernel, or one for its shape where it is of products.
+        cdef int k
+        if address in self.products:
+            count, small = self.products[address]
+            packs = [place[0] == AT_CONST or (place[0] == AT_INPUT and place[1] in self.fixed) for place in inputs]
+            found = small(tuple([ints[k] for k in range(count)]), packs)
+            if found is not None:
+                address, own, packed = found
+                numbers = self.number(own)
+                if packed is not None:
+                    inputs = list(inputs)
+                    inputs[packed[0]] = self.pack(inputs[packed[0]], packed[1], packed[2], own)
+                self.row.append((KERNEL, address, len(outs), outs + inputs, 0, 0, numbers, 0, i))
+                return 0
+        self.row.append((kind, address, len(outs), outs + inputs, 0, 0, <size_t>ints, <size_t>floats, i))
+        return 0
+
+    cdef size_t number(self, own) except 0:
+        # The address of integers that are kept.
+        self.numbers.append(array("q", own))
+        return self.numbers[len(self.numbers) - 1].buffer_info()[0]
+
+    cdef tuple pack(self, place, int64_t size, address, own):
+        key = place, address, own
+        if key not in self.packed:
+            self.packed[key] = PACKED, self.packed_bytes
+            self.packs.append((place, self.packed_bytes, address, self.number(own)))
+            self.packed_bytes += (size + 63) & ~63
+        return self.packed[key]
 
     cdef bint apart(self, int i, Instruction* ins, list outs, list inputs) except -1:
         # The calls of an instruction that is taken apart; whether it is.
@@ -170,8 +227,7 @@ cdef class _Calls:
             group.read(ints + EPILOGUE_SIZE + ints[EPILOGUE_INTS], ins.floats + ints[EPILOGUE_FLOATS], n_floats - ints[EPILOGUE_FLOATS])
             if not group.short:
                 return False
-            self.row.append((PRODUCER, ints[EPILOGUE_ENTRY], made, outs[:made] + inputs[:read], 0, 0, <size_t>(ints + EPILOGUE_SIZE),
-                             <size_t>ins.floats, i))
+            self.kernel(PRODUCER, i, ints[EPILOGUE_ENTRY], outs[:made], inputs[:read], ints + EPILOGUE_SIZE, ins.floats)
             return group.write()
         return False
 
@@ -361,6 +417,18 @@ cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* sc
     for k in range(body.n_copies):
         table[2 * k] = inputs[body.copies[k].source]
         table[2 * k + 1] = outputs[body.copies[k].target]
+
+
+cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil:
+    cdef int i
+    cdef Pack* pack
+    cdef void* source
+    cdef void* target
+    for i in range(body.n_packs):
+        pack = &body.packs[i]
+        source = body.constants[pack.source.n] if pack.source.kind == AT_CONST else inputs[pack.source.n]
+        target = scratch + pack.at
+        (<tl_kernel>pack.run)(&target, &source, pack.ints, NULL, 0)
 
 
 cdef int other_call(Call* call, void** operands) noexcept nogil:

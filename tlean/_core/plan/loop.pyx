@@ -11,7 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from tlean._core.kernel cimport TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_STATUS_BITS, TL_STATUS_MASK
-from tlean._core.plan.body cimport Body, fill, run_once
+from tlean._core.plan.body cimport Body, fill, prepare, run_once
 from tlean._core.plan.plan cimport AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
 from tlean._core.threads.clock cimport nanoseconds
 
@@ -161,6 +161,8 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
             # The first carries are elsewhere: from the third step on each pointer moves as it will.
             point(&s, i, inputs, outputs)
             fill(body, table, inputs, outputs, s.work)
+            if i == 0:
+                prepare(body, inputs, s.work)
         else:
             for k in range(moves):
                 table[move[2 * k]] = <char*>table[move[2 * k]] + move[2 * k + 1]

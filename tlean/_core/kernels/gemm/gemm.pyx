@@ -24,6 +24,12 @@ cdef extern from "kernels/gemm/thin.h" nogil:
     # a, b and c are of one float type.
     void tl_dots(int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, int64_t ldb, void* c, int64_t ldc)
     void tl_row_sum(int64_t n, int64_t k, const void* a, int64_t a_step, const void* b, int64_t ldb, void* c)
+    int64_t TL_FEW
+    void tl_few(int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_k, const void* b, int64_t b_k, int64_t b_col,
+                void* c)
+    void tl_few_dots(int64_t n, int64_t k, const void* a, const void* b, int64_t b_col, void* c)
+    void tl_pack_lines(void* packed, int64_t n, int64_t k, const void* b, int64_t ldb)
+    void tl_lines(int64_t n, int64_t k, const void* packed, const void* a, void* c)
 
 cdef enum:
     K_BLOCK = 512          # a panel of B (K_BLOCK x TL_NR) is 64 KiB with AVX-512, 32 KiB with AVX2
@@ -251,3 +257,5 @@ PRODUCERS = {
     "matmul:f32": <size_t>&produce_matmul[float], "matmul:f64": <size_t>&produce_matmul[double],
     "linear:f32": <size_t>&produce_linear[float], "linear:f64": <size_t>&produce_linear[double],
 }
+
+include "small.pxi"

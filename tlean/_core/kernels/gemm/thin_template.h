@@ -62,6 +62,8 @@ TL_INLINE void TL_X(tl_dot_tile)(const int m, const int n, int64_t k, const TL_T
         TL_X(tl_dot_tile)(m, n, k, a, lda, b, ldb, c, ldc); \
     }
 TL_DOT_TILE(1, 1)
+TL_DOT_TILE(1, 2)
+TL_DOT_TILE(1, 4)
 TL_DOT_TILE(1, 8)
 TL_DOT_TILE(2, 1)
 TL_DOT_TILE(2, 4)
@@ -88,6 +90,8 @@ static __attribute__((unused)) void TL_X(tl_dots)(int64_t m, int64_t n, int64_t 
             for (; j < n; j++) TL_X(tl_dots_2x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
         } else {
             for (; j + 8 <= n; j += 8) TL_X(tl_dots_1x8)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j + 4 <= n; j += 4) TL_X(tl_dots_1x4)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
+            for (; j + 2 <= n; j += 2) TL_X(tl_dots_1x2)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
             for (; j < n; j++) TL_X(tl_dots_1x1)(k, ai, lda, b + j * ldb, ldb, ci + j, ldc);
         }
     }
