@@ -57,8 +57,8 @@ class OpDef:
     effects: bool = False  #: Whether a call does something beside its value, so that it runs though nothing reads that.
     #: Whether its inputs may have shapes that broadcast to the output's.
     broadcasts: bool = False
-    #: A Python function on arrays that replaces the kernel: `host(outs, ins, options)` fills the outputs.
-    host: Callable[..., None] | None = None
+    host: Callable[..., None] | None = None  #: In place of a kernel a Python function, `host(outs, ins, options)`, fills the outputs.
+    cuda: Callable[..., Any] | None = None  #: Beside it `cuda(ins, outs)`: a family of kernels of a device, and their launches.
     loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None
