@@ -145,6 +145,131 @@ def test_a_custom_op_is_a_call_on_the_host():
     np.testing.assert_allclose(s.grad(s.backward_scalar_dense_all(loss), x).numpy(), [3, 12])
 
 
+FUNCTION = 'extern "C" __global__ void f(%s) {}'
+ROWS = """
+extern "C" __global__ void row_sums(float *y, const float *x, i64 columns, float power, i64 n) {
+    TL_EACH(i, n) { /* a row */
+        float total = 0;
+        for (i64 j = 0; j < columns; j++) total += powf(x[i * columns + j], power);
+        y[i] = total;
+    }
+}
+extern "C" __global__ void row_sums_back(
+    float *to, const float *g, const float *y, const float *__restrict__ x, const long long columns, float power, i64 n
+) {
+    TL_EACH(i, n) to[i] = g[i / columns] * power * powf(x[i], power - 1);
+}
+"""
+
+
+def custom_ops():
+    """One of a value and all derivatives, one of two outputs with options, and one of kernels; all with code for a device."""
+    slope = tl.cuda.elementwise(
+        "x", "x / (1 + fabsf(x))", "g / ((1 + fabsf(x)) * (1 + fabsf(x)))", "t_x / ((1 + fabsf(x)) * (1 + fabsf(x)))"
+    )
+    soft = tl.custom_op(
+        lambda x: x / (1 + np.abs(x)), lambda x, y, g: g / (1 + np.abs(x)) ** 2, lambda x, t: t / (1 + np.abs(x)) ** 2, cuda=slope
+    )
+
+    def pulled(x, y, outs, gs, scale=1.0):
+        r2 = x * x + y * y
+        return gs[0] * scale * x / np.sqrt(r2) - gs[1] * y / r2, gs[0] * scale * y / np.sqrt(r2) + gs[1] * x / r2
+
+    back = ["scale * g0 * x / h(x, y) - g1 * y / (out0 / scale * h(x, y))", "scale * g0 * y / h(x, y) + g1 * x / (h(x, y) * h(x, y))"]
+    polar = tl.custom_op(
+        lambda x, y, scale=1.0: (np.hypot(x, y) * scale, np.arctan2(y, x)),
+        pulled,
+        shape=lambda x, y, scale=1.0: [x, x],
+        vmap_method="broadcast_all",
+        cuda=tl.cuda.elementwise(
+            "x, y",
+            ["scale * h(x, y)", "atan2f(y, x)"],
+            back,
+            prelude="__device__ float h(float x, float y) { return hypotf(x, y); }",
+        ),
+    )
+    rows = tl.custom_op(
+        lambda x, power=2.0: (x**power).sum(1),
+        lambda x, y, g, power=2.0: g[:, None] * power * x ** (power - 1),
+        shape=lambda x, power=2.0: x[:1],
+        cuda=tl.cuda.kernel(ROWS, "row_sums", "row_sums_back", numbers=lambda x, power=2.0: {"columns": x[1]}),
+    )
+    return soft, polar, rows
+
+
+def test_a_custom_op_with_cuda_code_stays_on_the_device(monkeypatch):
+    soft, polar, rows = custom_ops()
+    rng = np.random.default_rng(1)
+    x, z = np.abs(rng.standard_normal((5, 4)).astype("float32")) + 0.1, rng.standard_normal((5, 4)).astype("float32")
+
+    def loss(x, z):
+        a, b = polar(x, z, scale=2.0)
+        lanes = tl.vmap(soft)(z) * tl.vmap(lambda x, z: polar(x, z)[1])(x, z)
+        turned, _ = tl.scan(lambda c, r: (soft(c + r), None), z[0], x)
+        return tl.sum(tl.sin(a) * b) + tl.sum(rows(x, power=3.0) ** 2) + tl.sum(soft(z) * x + lanes) + tl.sum(turned)
+
+    results = []
+    for device in ("cpu", "cuda"):
+        if device == "cuda":
+            monkeypatch.setattr("tlean.custom.op._outside", None)
+            for op in (soft, polar, rows):
+                monkeypatch.setattr(op, "_forward", None)
+                monkeypatch.setattr(op, "_backward", None)
+        program = tl.compile_scalar(loss, [x.shape, z.shape], device=device)
+        value, gradients = program.value_and_grad(x, z)
+        s = tl.Session(device=device)
+        leaves = [s.leaf(a) for a in (x, z)]
+        y = loss(*leaves)
+        swept = s.backward_scalar_dense_all(y)
+        tangent = tl.compile_scalar(lambda z: tl.sum(soft(z)), [z.shape], device=device).jvp([z], [z])[1]
+        results.append([np.asarray(r) for r in (value, *gradients, y.value, *(swept[leaf] for leaf in leaves), tangent)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-5)
+    there = tl.cuda.to_device(x)
+    assert isinstance(soft(there), DeviceArray) and [r.device for r in polar(there, there)] == ["cuda:0"] * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "said"),
+    [
+        (
+            lambda: tl.cuda.kernel(ROWS, "sums"),
+            tl.OptionError,
+            "'sums' must be a __global__ function of the source, which has row_sums, row_",
+        ),
+        (lambda: tl.cuda.kernel("__global__ void f(float *y) {}", "f"), tl.OptionError, "'f' must be declared extern"),
+        (lambda: tl.cuda.elementwise("x g", "x"), tl.OptionError, "inputs must be different names of C"),
+        (lambda: tl.cuda.elementwise("x", 3), tl.OptionError, "forward must be a C expression"),
+        (lambda: "x", tl.OptionError, "cuda must be made by tl.cuda.elementwise or tl.cuda.kernel, got str"),
+        (lambda: tl.cuda.elementwise("x y", "x"), tl.OptionError, "op: the CUDA expressions are of 2 inputs, the op got 1"),
+        (lambda: tl.cuda.elementwise("x", ["x", "x"]), tl.OptionError, "op: forward has 2 CUDA expressions, it needs 1"),
+        (lambda: tl.cuda.elementwise("x", "mode * x"), tl.OptionError, "op: a CUDA expression uses the option 'mode', which is no number"),
+        (lambda: tl.cuda.elementwise("x", "zz * x"), tl.DeviceError, r"cannot compile the kernels 'custom_op_.*zz"),
+        (
+            lambda: tl.cuda.kernel(FUNCTION % "float *y", "f"),
+            tl.OptionError,
+            r"must take float \*, const float \*, then numbers; it takes float",
+        ),
+        (lambda: tl.cuda.kernel(FUNCTION % "float *y, const i64 *x", "f"), tl.OptionError, "must take float"),
+        (lambda: tl.cuda.kernel(FUNCTION % "const float *y, const float *x", "f"), tl.OptionError, "must take float"),
+        (
+            lambda: tl.cuda.kernel(FUNCTION % "float *y, float *x, int n", "f"),
+            tl.OptionError,
+            "numbers of the CUDA function 'f' must be i64",
+        ),
+        (
+            lambda: tl.cuda.kernel(FUNCTION % "float *y, float *x, i64 m", "f"),
+            tl.OptionError,
+            "i64 m of the CUDA function 'f' must be n, an opt",
+        ),
+        (lambda: tl.cuda.kernel(FUNCTION % "float *y, float *x", "f", threads=lambda x, **_: "4"), tl.OptionError, "threads= must give"),
+    ],
+)
+def test_cuda_code_that_does_not_fit(code, error, said):
+    with pytest.raises(error, match=f"(?s){said}"):
+        tl.custom_op(lambda x, mode="a": x, lambda x, y, g, mode="a": g, name="op", cuda=code())(tl.cuda.to_device(np.ones(3, "float32")))
+
+
 def test_rules_of_the_users_own():
     """Programs with other derivatives, and roots by a solver without a loop, run on the device as other programs do."""
 

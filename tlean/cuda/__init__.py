@@ -10,9 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import device_count, empty_cache, is_available, memory_stats, ops, set_memory_limit, synchronize, to_device
+    from .api import (
+        device_count,
+        elementwise,
+        empty_cache,
+        is_available,
+        kernel,
+        memory_stats,
+        ops,
+        set_memory_limit,
+        synchronize,
+        to_device,
+    )  # fmt: skip
 
-__all__ = ["device_count", "empty_cache", "is_available", "memory_stats", "ops", "set_memory_limit", "synchronize", "to_device"]
+__all__ = [
+    "device_count", "elementwise", "empty_cache", "is_available", "kernel", "memory_stats", "ops", "set_memory_limit", "synchronize",
+    "to_device",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -6,12 +6,16 @@ from typing import Any
 
 from ..errors import DeviceError, OptionError
 from .calls.launch import CudaOps
+from .custom import elementwise, kernel
 from .kernels.plan import Mode
 from .runtime.array import DeviceArray
 from .runtime.array import to_device as move
 from .runtime.context import context, driver, existing
 
-__all__ = ["device_count", "empty_cache", "is_available", "memory_stats", "ops", "set_memory_limit", "synchronize", "to_device"]
+__all__ = [
+    "device_count", "elementwise", "empty_cache", "is_available", "kernel", "memory_stats", "ops", "set_memory_limit", "synchronize",
+    "to_device",
+]  # fmt: skip
 
 
 def is_available() -> bool:

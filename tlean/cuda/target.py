@@ -70,8 +70,11 @@ class Cuda(Target):
         if record.loop is not None:
             return True
         if record.host is not None:
+            if record.cuda is not None:
+                return True
             raise DeviceError(
-                f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', or ops of the library"
+                f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', ops of the library, or "
+                "CUDA C by cuda= of custom_op"
             )
         no_kernel = record.rules.kernel_params is None and record.kernel not in KERNELS
         # What an op's rule reads besides its value only its own kernel makes.
@@ -93,6 +96,9 @@ class Cuda(Target):
         record = op.record
         if record.loop is not None:
             return Step(record.loop.title, op.reads, outputs, (op.node,), code=Code(loop=record.loop.code[self]))
+        if record.cuda is not None:
+            own, made = record.cuda(op.specs, [graph.specs[v] for v in op.node.outputs])
+            return Step(record.name, op.reads, outputs, (op.node,), code=Code(tuple((own, launch) for launch in made.launches)))
         works = works_in(record, op.specs, op.node.options)
         family, plan = family_of(record, self.mode, works), plan_of(record, op.specs, op.node.options, self.mode)
         # A thread of an elementwise kernel reads its element before it writes it.

@@ -13,18 +13,18 @@ import numpy as np
 from tlean._core.array import as_tensor, read_array
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
-from tlean.compiler.graph import Graph, GraphRef
-from tlean.compiler.loops.bodies import Loop
+from tlean.compiler.graph import GraphRef
+from tlean.devices import context_at, cuda
 from tlean.dtypes import FLOAT, FLOATS, INTEGERS, promoted
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.interpreters.dual import DualRef
-from tlean.ops import Spec
-from tlean.ops.batching import Call
+from tlean.interpreters.eager import no_grad
 from tlean.ops.registry import OpDef
-from tlean.ops.unregistered import host_op
 from tlean.programs.recorder import Recorder
 from tlean.programs.running import backend_itself, innermost_among, run_outside
 from tlean.reference.interpreter import Reference
+
+from .call import OpCall
 
 _numbers = itertools.count()
 
@@ -49,6 +49,7 @@ class CustomOp:
         dtype: Any = None,
         programs: bool = False,
         vmap_method: str = "sequential",
+        cuda: Any = None,
     ) -> None:
         for what, function in (("forward", forward), ("backward", backward), ("jvp", jvp)):
             if not callable(function) and not (what == "jvp" and function is None):
@@ -60,6 +61,10 @@ class CustomOp:
         for d in dtype if isinstance(dtype, tuple | list) else (dtype,):
             if d is not None and d not in (FLOAT, *INTEGERS):
                 raise OptionError(f"custom_op: dtype must be 'float', for the program's, or one of {', '.join(INTEGERS)}, got {d!r}")
+        if cuda is not None and not callable(getattr(cuda, "code_of", None)):
+            kind = type(cuda).__name__
+            raise OptionError(f"custom_op: cuda must be made by tl.cuda.elementwise or tl.cuda.kernel, got {kind}")
+        self.cuda = cuda
         self.forward, self.backward, self.jvp = forward, backward, jvp
         # They compute on arrays, whatever program is running.
         self._forward = functools.partial(_outside, forward)
@@ -69,12 +74,18 @@ class CustomOp:
             self._jvp = Recorder(f"{name}: jvp", jvp) if programs else functools.partial(_outside, jvp)
         self.name, self.shape, self.dtype = name, shape, dtype
         self.programs, self.vmap_method = bool(programs), vmap_method
-        self._calls: dict[Any, _Call] = {}
+        self._calls: dict[Any, OpCall] = {}
         # What `forward` gave when the shape was learned from it, for the op that is about to ask for that very value.
         self._learned = threading.local()
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
         ops = backend_itself(innermost_among(xs))
+        where = None if self.cuda is None or ops is not None else next(filter(None, map(context_at, xs)), None)
+        if where is not None:
+            ops = cuda().CudaEager(where)
+            with no_grad():
+                refs = self(*[x if isinstance(x, RefBase) else ops.add_leaf(x) for x in xs], **options)
+            return tuple(r.value for r in refs) if isinstance(refs, tuple) else refs.value
         if ops is None:
             made, many = self._computed([as_tensor(x).numpy() for x in xs], options, None)
             results = [as_tensor(v) for v in made]
@@ -145,8 +156,10 @@ class CustomOp:
                 raise OptionError(
                     f"{self.name}: shape= must give a tuple of integers, or a list of them, for inputs of shapes {shapes} ({error})"
                 ) from error
+        # What has code for a device is not computed here to learn its shape.
+        known = self.cuda is None
         values = [_value_of(a) if isinstance(a, RefBase) else as_tensor(a) for a in arguments]
-        if all(v is not None for v in values):
+        if known and all(v is not None for v in values):
             found, many = self._values(self._forward(*[v.numpy() for v in values], **options))
             self._learned.value = found
             return [v.shape for v in found], many
@@ -168,7 +181,7 @@ class CustomOp:
         finally:
             self._learned.value = None
 
-    def _call(self, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> _Call:
+    def _call(self, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> OpCall:
         """The calls of these inputs, as an op.
 
         Args:
@@ -184,7 +197,7 @@ class CustomOp:
         except TypeError:
             raise OptionError(f"{self.name}: options must be hashable, got {options!r}") from None
         if known is None:
-            known = self._calls[key] = _Call(self, specs, shapes, options)
+            known = self._calls[key] = OpCall(self, specs, shapes, options)
         return known
 
     def _kinds(self, count: int) -> list[str]:
@@ -253,171 +266,11 @@ class CustomOp:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The functions alone: records are made for each call's shapes.
-        given = (self.forward, self.backward, self.jvp, self.name, self.shape, self.dtype, self.programs, self.vmap_method)
+        given = (self.forward, self.backward, self.jvp, self.name, self.shape, self.dtype, self.programs, self.vmap_method, self.cuda)
         return CustomOp, given
 
     def __repr__(self) -> str:
         return f"<custom op {self.name}>"
-
-
-class _Call:
-    """Calls of a custom op with inputs of the same shapes and dtypes, as records.
-
-    Args:
-        op: the op.
-        specs: the shape and dtype of every input.
-        shapes: of the outputs.
-        options: of the call.
-    """
-
-    def __init__(self, op: CustomOp, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> None:
-        self.op, self.specs, self.shapes, self.options = op, specs, list(shapes), options
-        self.floats = [k for k, (_, dtype) in enumerate(specs) if dtype.startswith(FLOAT)]
-        self.outs = list(zip(self.shapes, op._kinds(len(shapes)), strict=True))
-        #: The outputs that have derivatives.
-        self.moving = [k for k, (_, dtype) in enumerate(self.outs) if dtype == FLOAT]
-        self.many = len(self.shapes) > 1
-        number = next(_numbers)
-        moving, floats = [self.outs[k] for k in self.moving], [specs[k] for k in self.floats]
-        pulled, pushed = [s for s, _ in floats], [s for s, _ in moving]
-        again = self._second_order
-        vjp, jvp = (self._vjp_program, self._jvp_program) if op.programs else (self._vjp, self._jvp)
-        if not op.programs and moving and floats:
-            lanes = self._lanes(lambda wide: wide.pulled, (*moving, *self.outs, *specs))
-            self.pulled = host_op(f"{op.name} vjp #{number}", self._pull, [*moving, *self.outs, *specs], pulled, again, again, lanes)
-            lanes = self._lanes(lambda wide: wide.pushed, (*specs, *floats))
-            self.pushed = host_op(f"{op.name} jvp #{number}", self._push, [*specs, *floats], pushed, again, again, lanes)
-        lanes = self._lanes(lambda wide: wide.record, specs)
-        self.record = host_op(f"{op.name} #{number}", self._run, specs, [Spec(s, d) for s, d in self.outs], vjp, jvp, lanes)
-        self._tapes: dict[str, Loop] = {}
-
-    def applied(self, ops: Any, inputs: Sequence[Any]) -> list[Any]:
-        """The outputs on any backend."""
-        if not self.many or isinstance(ops, Graph):
-            made = ops.apply(self.record, tuple(inputs), {})
-            return list(made) if self.many else [made]
-        tape = self._tapes.get(ops.dtype)
-        if tape is None:
-            # A node of a tape has one value: several are packed into one.
-            specs, outs = ([Spec(s, d if d in INTEGERS else ops.dtype) for s, d in given] for given in (self.specs, self.outs))
-            tape = self._tapes[ops.dtype] = Loop(self.op.name, (), specs, outs)
-        return list(tape.on_tape(ops, self.record, tuple(inputs)))
-
-    def _lanes(self, record: Callable[[_Call], OpDef], specs: Sequence[tuple[Shape, str]]) -> Callable[[Call], Any] | None:
-        # The batching rule: the same functions on arrays with the lanes as their first axis.
-        if self.op.vmap_method == "sequential":
-            return None
-
-        def batch(call: Call) -> Sequence[GraphRef]:
-            inputs = tuple(((call.size, *s), d) for s, d in self.specs)
-            wide = self.op._call(inputs, [(call.size, *s) for s in self.shapes], self.options)
-            ids = [call.spread(k).id for k in range(len(call.inputs))]
-            return [GraphRef(call.ops, v) for v in call.ops._record(record(wide), ids, {}, call.name)]
-
-        return batch
-
-    # On arrays --------------------------------------------------------------------------------------------------------------
-
-    def _run(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
-        learned, self.op._learned.value = getattr(self.op._learned, "value", None), None
-        if learned is None:
-            value = self.op._forward(*ins, **self.options)
-            learned = self.op._several(value, len(outs)) if self.many else [value]
-        for target, value, shape in zip(outs, learned, self.shapes, strict=True):
-            if target is not None:
-                target[...] = self.op._cast(self.op._checked(value, shape, "forward"), target.dtype)
-
-    def _pull(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
-        n, m = len(self.moving), len(self.outs)
-        gs: list[Any] = [None] * m
-        for k, g in zip(self.moving, ins[:n], strict=True):
-            gs[k] = g
-        ys, xs = ins[n : n + m], ins[n + m :]
-        made = self.op._backward(*xs, tuple(ys) if self.many else ys[0], tuple(gs) if self.many else gs[0], **self.options)
-        found = self._cotangents(made)
-        for target, k in zip(outs, self.floats, strict=True):
-            if target is not None:
-                target[...] = 0.0 if found[k] is None else self.op._checked(found[k], self.specs[k][0], "backward")
-
-    def _push(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
-        count = len(self.specs)
-        tangents = [np.zeros(s, d) for s, d in self.specs]
-        for k, t in zip(self.floats, ins[count:], strict=True):
-            tangents[k] = t
-        found = self._tangents(self.op._jvp(*ins[:count], *tangents, **self.options))
-        for target, k in zip(outs, self.moving, strict=True):
-            if target is not None:
-                target[...] = 0.0 if found[k] is None else self.op._checked(found[k], self.shapes[k], "jvp")
-
-    def _cotangents(self, made: Any) -> list[Any]:
-        return self.op._parts(made, len(self.specs), f"backward gives one cotangent for each of the {len(self.specs)} inputs")
-
-    def _tangents(self, made: Any) -> list[Any]:
-        return (
-            self.op._parts(made, len(self.outs), f"jvp gives a tangent for each of the {len(self.outs)} outputs") if self.many else [made]
-        )
-
-    # Derivatives ------------------------------------------------------------------------------------------------------------
-
-    def _vjp(self, ops: Any, g: Any, y: Any, *xs: Any) -> Any:
-        if not self.floats:
-            return (None,) * len(xs)
-        gs, ys = self._both(ops, g, y)
-        made = ops.apply(self.pulled, (*(gs[k] for k in self.moving), *ys, *xs), {})
-        cotangents = iter(made if isinstance(made, tuple) else (made,))
-        return tuple(next(cotangents) if k in self.floats else None for k in range(len(xs)))
-
-    def _vjp_program(self, ops: Any, g: Any, y: Any, *xs: Any) -> Any:
-        gs, ys = self._both(ops, g, y)
-        made = self.op._backward(ops, *xs, tuple(ys) if self.many else ys[0], tuple(gs) if self.many else gs[0], **self.options)
-        return tuple(
-            self._own(ops, c, x, "backward") if k in self.floats else None
-            for k, (c, x) in enumerate(zip(self._cotangents(made), xs, strict=True))
-        )
-
-    def _both(self, ops: Any, g: Any, y: Any) -> tuple[list[Any], list[Any]]:
-        ys = list(y) if self.many else [y]
-        gs = list(g) if self.many else [g]
-        for k in self.moving:
-            if gs[k] is None:
-                gs[k] = ops._full(shape=tuple(ys[k].shape), value=0.0, dtype=ys[k].dtype)
-        return gs, ys
-
-    def _jvp(self, ops: Any, t: Any, y: Any, *xs: Any) -> Any:
-        moved = self._moved(ops, t, xs)
-        made = ops.apply(self.pushed, (*xs, *(moved[k] for k in self.floats)), {})
-        tangents = iter(made if isinstance(made, tuple) else (made,))
-        found = [next(tangents) if k in self.moving else None for k in range(len(self.outs))]
-        return found if self.many else found[0]
-
-    def _jvp_program(self, ops: Any, t: Any, y: Any, *xs: Any) -> Any:
-        made = self._tangents(self.op._jvp(ops, *xs, *self._moved(ops, t, xs), **self.options))
-        ys = y if self.many else (y,)
-        found = [self._own(ops, d, ys[k], "jvp") if k in self.moving else None for k, d in enumerate(made)]
-        return found if self.many else found[0]
-
-    def _moved(self, ops: Any, t: Any, xs: Sequence[Any]) -> list[Any]:
-        # A tangent for each input, zeros where there is none.
-        if self.op.jvp is None:
-            raise OptionError(f"{self.op.name}: a directional derivative needs the op's jvp; pass jvp= to custom_op")
-        return [ops._full(shape=tuple(x.shape), value=0.0, dtype=x.dtype) if d is None else d for d, x in zip(t, xs, strict=True)]
-
-    def _own(self, ops: Any, value: Any, like: Any, what: str) -> Any:
-        # What a program gave, as a reference of the backend.
-        if value is None:
-            return None
-        ref = value if isinstance(value, RefBase) else ops.const(value)
-        if tuple(ref.shape) != tuple(like.shape):
-            raise ShapeError(f"{self.op.name}: {what} gives an array of shape {tuple(ref.shape)}, expected {tuple(like.shape)}")
-        if str(ref.dtype) not in FLOATS:
-            raise DTypeError(f"{self.op.name}: {what} must give floating-point numbers, got {ref.dtype}")
-        return ref
-
-    def _second_order(self, ops: Any, *refs: Any, **options: Any) -> Any:
-        raise OptionError(
-            f"{self.op.name}: a custom op on arrays has first derivatives only; for more pass programs=True with a backward and a jvp that"
-            " are programs, or write it with defop"
-        )
 
 
 def _outside(function: Callable[..., Any], *xs: Any, **options: Any) -> Any:
@@ -441,6 +294,7 @@ def custom_op(
     dtype: str | Sequence[str] | None = None,
     programs: bool = False,
     vmap_method: str = "sequential",
+    cuda: Any = None,
 ) -> CustomOp:
     """An op of the user's own, written on NumPy arrays; it works on every backend as a call back into Python.
 
@@ -463,6 +317,8 @@ def custom_op(
         programs: whether `backward` and `jvp` are programs, of tlean's ops and custom ops: then derivatives have any order.
         vmap_method: what `vmap` does, as in JAX's `pure_callback`: "sequential" calls the functions once for each example;
             "broadcast_all" once, with arrays that all have the examples as a further first axis.
+        cuda: CUDA C that computes the same on a device, `tl.cuda.elementwise(…)` or `tl.cuda.kernel(…)`. The op then has the shape that
+            `shape` says, or its inputs' common one. What it has no code for is computed by the functions above.
 
     Returns: a callable on references and arrays.
 
@@ -477,7 +333,7 @@ def custom_op(
         [3.0, 12.0]
     """
     named = str(getattr(forward, "__name__", "custom")) if name is None else name
-    return CustomOp(forward, backward, jvp, named, shape, dtype, programs, vmap_method)
+    return CustomOp(forward, backward, jvp, named, shape, dtype, programs, vmap_method, cuda)
 
 
 __all__ = ["CustomOp", "custom_op"]

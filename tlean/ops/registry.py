@@ -56,7 +56,8 @@ class OpDef:
     updates: bool = False
     effects: bool = False  #: Whether a call does something beside its value, so that it runs though nothing reads that.
     broadcasts: bool = False  #: Whether its inputs may have shapes that broadcast to the output's.
-    host: Callable[..., None] | None = None  #: A Python function on arrays in place of the kernel: `host(outs, ins, options)`.
+    host: Callable[..., None] | None = None  #: In place of a kernel a Python function, `host(outs, ins, options)`, fills the outputs.
+    cuda: Callable[..., Any] | None = None  #: Beside it `cuda(ins, outs)`: a family of kernels of a device, and their launches.
     loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
     samples: Callable[[], list] | None = None

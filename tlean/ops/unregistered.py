@@ -61,6 +61,7 @@ def host_op(
     jvp: Callable,
     batch: Callable | None = None,
     effects: bool = False,
+    cuda: Callable | None = None,
 ) -> OpDef:
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 
@@ -69,6 +70,7 @@ def host_op(
         outputs: the shape of every output, of the program's float dtype, or its spec.
         batch: the batching rule; without one a batch is a call for each lane.
         effects: whether it runs for more than its value.
+        cuda: what a CUDA device runs instead (`OpDef.cuda`).
     """
     outs = [o if isinstance(o, Spec) else Spec(o, FLOAT) for o in outputs]
 
@@ -89,6 +91,7 @@ def host_op(
         out_dtype=outs[0].dtype,
         kernel="",
         host=host,
+        cuda=cuda,
         algebraic=False,
         differentiable=any(o.dtype == FLOAT for o in outs),
         effects=effects,

@@ -85,6 +85,9 @@ class Call:
             self._whole = call_of(record, tuple(self._taken), self.options, mode, fused)._whole
             self._parts = Program(parts, mode, fused)
             return
+        if record.cuda is not None:
+            self._family, self._plan = record.cuda(specs, outs)
+            return
         if record.view or record.host is not None or record.loop is not None:
             return
         if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
@@ -112,7 +115,7 @@ class Call:
         """Queue it: outputs, then residuals (an op that runs by its parts has none). An index out of range is raised by the next read."""
         if self.record.view and inputs[0] is not None:
             return [inputs[0].reshape(self.outs[0].shape)]
-        if self.record.host is not None:
+        if self.record.host is not None and self._plan is None:
             return self._on_host(where, inputs)
         if self.record.loop is not None:
             if where not in self._loops:
