@@ -34,6 +34,7 @@ PAIRS = {
     "greater_equal": np.greater_equal, "equal": np.equal, "less": np.less, "less_equal": np.less_equal, "not_equal": np.not_equal,
 }  # fmt: skip
 SINGLE = {"neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "bitwise_not": np.invert}
+SINGLE["relu"] = lambda x: np.maximum(x, x.dtype.type(0))
 SINGLE |= dict.fromkeys(("floor", "ceil", "trunc", "round"), np.copy)
 #: Those that NumPy computes in int8 for Booleans, and this library in int64.
 WIDENED = ("square", "power", "floor_divide", "remainder", "fmod", "bitwise_left_shift", "bitwise_right_shift")

@@ -105,6 +105,17 @@ def test_rows(dtype):
         same_everywhere(program, [x, v])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_layers(dtype):
+    """Convolutions in their parts, and products with a bias."""
+    w, b, x = drawn((4, 2, 3, 2), dtype, 1), drawn((4,), dtype, 2), drawn((2, 4, 7, 5), dtype, 3)
+    options = {"stride": 2, "padding": 1, "groups": 2}
+    same_everywhere(lambda ops, *arrays: ops.conv2d(*arrays, **options), [w, b, x])
+    same_everywhere(lambda ops, k, c, a: ops.conv_transpose2d(k, c, a, **options), [w, b, x])
+    same_everywhere(lambda ops, c, a: ops.linear(a, None, c), [b, drawn((3, 4), dtype, 4)])
+    same_everywhere(lambda ops, a: ops.convolve(a, [1, 0, 1]), [b])
+
+
 def test_a_compiled_program_that_mixes_integers_and_floats():
     def program(ops, x, n):
         k = n * n + 1

@@ -119,7 +119,8 @@ cdef bint with_references(object values):
 
 
 def whole_numbers(values):
-    """The operands of an op as integers: references as they are, all else as arrays; None where one is a float, or no number at all.
+    """The operands of an op as integers: references and what is absent as they are, all else as arrays; None where one is a float, or no
+    number at all.
 
     Python's integers, and NumPy's numbers, take the dtype of the others: that of the widest integer, int64 beside Booleans alone.
 
@@ -133,7 +134,10 @@ def whole_numbers(values):
         if type(value) is int or isinstance(value, _numpy.integer):
             weak.append(k)
             continue
-        if value is None or isinstance(value, float) or type(value) is _numpy.ndarray and value.dtype.kind not in "biu":
+        if value is None:
+            # Absent.
+            continue
+        if isinstance(value, float) or type(value) is _numpy.ndarray and value.dtype.kind not in "biu":
             return None
         if isinstance(value, (list, tuple)) and with_references(value):
             # Refused where the operand's name is known, as is what cannot be read.

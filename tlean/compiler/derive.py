@@ -43,15 +43,23 @@ def decomposition(record: OpDef, specs: Sequence[Spec | None], options: dict[str
             # Its derivatives are loops, which sweeps make.
             graph.outputs = list(graph._record(record, [None if r is None else r.id for r in refs], options))
             return graph
-        out = record.rules.decompose(graph, *refs, **options)
+        out = _parts(record, specs, options)(graph, *refs, **options)
         graph.outputs = [r.id for r in (out if isinstance(out, tuple | list) else (out,))]
         return graph.prune()
 
     return _cached(record, _key("decompose", record, specs, options, dtype), build)
 
 
+def _parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any]) -> Any:
+    # The rule that says a call in terms of other ops.
+    rule = record.rules.of_integers
+    return rule if rule is not None and record.whole(specs, options) else record.rules.decompose
+
+
 def in_parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any]) -> bool:
     """Whether a call runs by its parts, and is differentiated by them: its rule says that the kernel does not take such operands."""
+    if record.rules.of_integers is not None and record.whole(specs, options):
+        return True
     rule = record.rules.in_parts
     return rule is not None and bool(rule(*(None if s is None else s.shape for s in specs), **options))
 

@@ -100,7 +100,7 @@ def integers_of(
         return inputs
     result = list(inputs)
     for k, x in zip(places, arrays, strict=True):
-        if isinstance(x, RefBase):
+        if x is None or isinstance(x, RefBase):
             continue
         result[k] = leaf(x) if held is None or isinstance(inputs[k], int | np.integer) else held(inputs[k])
     return result

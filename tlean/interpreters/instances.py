@@ -55,7 +55,7 @@ def _instance(
     if (address or record.view) and not in_parts(record, specs, clean):
         ints, floats = kernel_numbers(record, specs, outs, clean)
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, address or 0, ints, floats, None, make_vjp, work)
-    if record.rules.decompose is not None:
+    if record.rules.decompose is not None or in_parts(record, specs, clean):
         plan = lower(decomposition(record, specs, clean, dtype))
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
     raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {works}")

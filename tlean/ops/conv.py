@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..dtypes import IntegerForm
 from ..errors import OptionError, ShapeError
 from ..shapes import Shape, conv_out, conv_transpose_out, per_axis, size
+from .integers.convolutions import convolved, spread
 from .registry import defop, multilinear_jvp
 from .samples import bad, good
 
@@ -279,6 +281,8 @@ class _Convolution:
         narrow = _conv_shape(w, b, x, stride, padding, dilation, groups)
         return _params(w, x, narrow, stride, padding, dilation, groups)
 
+    of_integers = convolved
+
     def vjp(ops, g, y, w, b, x, **window):
         return _conv_vjp(ops, g, w, b, x, window)
 
@@ -288,12 +292,12 @@ class _Convolution:
         return _conv_flops(w, _conv_shape(w, b, x, stride, padding, dilation, groups))
 
 
-@defop("conv", samples=conv_samples, source=f"{_DUMOULIN}, relation 15", optional=("b",))
+@defop("conv", samples=conv_samples, source=f"{_DUMOULIN}, relation 15", optional=("b",), integers=IntegerForm())
 class Conv(_Convolution):
     """Cross-correlation over 1, 2 or 3 spatial axes, with zero padding; the rank of w says how many."""
 
 
-@defop("conv2d", samples=conv2d_samples, source=f"{_DUMOULIN}, relation 15", optional=("b",), kernel="conv")
+@defop("conv2d", samples=conv2d_samples, source=f"{_DUMOULIN}, relation 15", optional=("b",), integers=IntegerForm(), kernel="conv")
 class Conv2d(_Convolution):
     """Cross-correlation over 2 spatial axes, with zero padding."""
 
@@ -314,6 +318,8 @@ class _Transposed:
         wide = _transpose_shape(w, b, x, stride, padding, output_padding, dilation, groups)
         return _params(w, wide, x, stride, padding, dilation, groups)
 
+    of_integers = spread
+
     def vjp(ops, g, y, w, b, x, *, output_padding, **window):
         return _transpose_vjp(ops, g, w, b, x, window)
 
@@ -323,12 +329,19 @@ class _Transposed:
         return _conv_flops(w, x)
 
 
-@defop("conv_transpose", samples=conv_transpose_samples, source=f"{_DUMOULIN}, chapter 4", optional=("b",))
+@defop("conv_transpose", samples=conv_transpose_samples, source=f"{_DUMOULIN}, chapter 4", optional=("b",), integers=IntegerForm())
 class ConvTranspose(_Transposed):
     """The adjoint of `conv` in its input, plus a bias: spreads each cell of x over a window of the output."""
 
 
-@defop("conv_transpose2d", samples=conv_transpose2d_samples, source=f"{_DUMOULIN}, chapter 4", optional=("b",), kernel="conv_transpose")
+@defop(
+    "conv_transpose2d",
+    samples=conv_transpose2d_samples,
+    source=f"{_DUMOULIN}, chapter 4",
+    optional=("b",),
+    integers=IntegerForm(),
+    kernel="conv_transpose",
+)
 class ConvTranspose2d(_Transposed):
     """The adjoint of `conv2d` in its input, plus a bias."""
 

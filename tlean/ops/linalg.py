@@ -242,7 +242,7 @@ def linear_samples() -> list:
     ]
 
 
-@defop("linear", samples=linear_samples, optional=("b",))
+@defop("linear", samples=linear_samples, optional=("b",), integers=IntegerForm())
 class Linear:
     """Fully connected layer: y = W x + b for every vector along the last axis of x."""
 
@@ -275,6 +275,8 @@ class Linear:
     def decompose(ops, w, b, x):
         y = _like(ops, ops.matmul(_as_rows(ops, x), w, transpose_a=False, transpose_b=True), (*x.shape[:-1], w.shape[0]))
         return y if b is None else ops.add(y, _spread_bias(ops, b, y.shape))
+
+    of_integers = decompose
 
     def flops(w, b, x):
         return 2.0 * size(x[:-1]) * size(w)

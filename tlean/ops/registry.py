@@ -268,7 +268,7 @@ def _check_numbers(values: Iterable[Any]) -> None:
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
 _COMPOSITES: dict[str, Callable] = {}
-_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "in_parts", "residual_specs", "flops", "batch")
+_RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "of_integers", "in_parts", "residual_specs", "flops", "batch")
 
 
 def defop(

@@ -225,7 +225,7 @@ class Reference(OpsMethods):
         if all(isinstance(inputs[k], RefBase) for k in places) or (arrays := whole_numbers([inputs[k] for k in places])) is None:
             return inputs
         found = dict(zip(places, arrays, strict=True))
-        return [x if isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
+        return [x if x is None or isinstance(x, RefBase) or k not in found else self.const(found[k]) for k, x in enumerate(inputs)]
 
     def _as_it_is(self, value: Any) -> Any:
         # What is no reference keeps its dtype where it is true or not, and integers where they are moved.

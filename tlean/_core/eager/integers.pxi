@@ -21,5 +21,5 @@ cdef tuple integers_of(EagerCore self, OpInfo op, tuple args):
         return args
     result = list(args)
     for k, value in zip(places, arrays):
-        result[k] = value if type(value) is TensorRef else self.new_leaf(value, False, None)
+        result[k] = value if value is None or type(value) is TensorRef else self.new_leaf(value, False, None)
     return tuple(result)

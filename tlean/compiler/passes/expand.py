@@ -42,7 +42,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
             call = node.record, graph._specs_of(node.inputs), node.options, graph.dtype
             parts = conversion(*call)
             if parts is None:
-                if node.record.rules.decompose is None:
+                if node.record.rules.decompose is None and not in_parts(*call[:3]):
                     works = node.record.dtypes_at(*call[1:]).works
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
                 parts = decomposition(*call)
