@@ -50,7 +50,10 @@ def test_a_sum_joins_the_chain():
 class Code(ctypes.Structure):
     """`tl_code` of plan/chain_machine.h."""
 
-    _fields_ = [("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 4), ("floats", ctypes.c_void_p)]
+    _fields_ = [
+        *(("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 4), ("floats", ctypes.c_void_p)),
+        *(("number", ctypes.c_void_p), ("rest", ctypes.c_int64)),
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(n for n in STEPS if n.count(":") == 2))

@@ -41,10 +41,10 @@ enum {
 };
 
 /* Slots of a thread's scratch memory. A slot is valid until the same thread requests it again, so kernels that run inside one another use
- * different ones: a chain runs inside its producer, and `reduce_sum` inside a chain. What is SHARED is read by all chunks of a job.
+ * different ones: a chain runs inside its producer or a band, and `reduce_sum` inside a chain. What is SHARED is read by all chunks of a job.
  */
 enum {
-    TL_SLOT_CHAIN = 6, TL_SLOT_CHAIN_SUMS = 7,
+    TL_SLOT_CHAIN = 6, TL_SLOT_CHAIN_SUMS = 7, TL_SLOT_BAND = 8,
     TL_SLOT_ROWS = 0,                                                   /* partial results of norms and losses */
     TL_SLOT_POOL_SLAB = 0, TL_SLOT_POOL_SPARE = 1,
     TL_SLOT_ATTENTION_CHUNK = 0, TL_SLOT_ATTENTION_PARTS = 1,           /* a chunk's own; dQ of every chunk */
@@ -63,7 +63,7 @@ enum {
     TL_SLOT_CONV_SHARED_SOURCE = 4, TL_SLOT_CONV_SHARED_SUMS = 5,
     TL_SLOT_CONV_ENERGIES = 6, TL_SLOT_CONV_MAP = 7,                    /* of a job; a chunk's by position */
     TL_SLOT_CONV_PLANES_G = 6, TL_SLOT_CONV_PLANES_X = 7,               /* copies of blocked values in planes */
-    TL_SLOTS = 8
+    TL_SLOTS = 9
 };
 #if defined(__GNUC__)
 #define TL_INLINE static inline __attribute__((always_inline))

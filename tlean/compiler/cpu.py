@@ -21,6 +21,7 @@ from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, ST
 from .graph import Graph
 from .kernel_check import check_instruction
 from .loop_code import LoopCode, loop_step
+from .passes.bands import row_bands
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
@@ -103,9 +104,10 @@ class Cpu(Target):
 
     def rewrite(self, graph: Graph, steps: list[Step], kept: set[int]) -> list[Step]:
         steps = epilogues(graph, channel_blocks(graph, outer_updates(graph, steps, kept), kept, self), kept, self)
-        for step in steps:
-            if step.chain is not None:
-                step.ints, step.chain = (*step.ints, *step.chain.encode()), None
+        steps = row_bands(graph, steps, kept)
+        for part in [part for step in steps for part in (step, *step.parts)]:
+            if part.chain is not None:
+                part.ints, part.chain = (*part.ints, *part.chain.encode()), None
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:

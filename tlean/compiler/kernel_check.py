@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tlean._core.plan import callback, chain, epilogue, outer_update
+from tlean._core.plan import band, callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import FLOATS, SIZES, SUFFIX
 from tlean.ops.layout import CONVERSIONS, conversion_op
 
+from .band_code import band_step, layout_of
 from .chain_code import (
     BLOCK,
     BYTES,
@@ -39,6 +40,7 @@ from .chain_code import (
     Sum,
 )
 from .graph import GraphNode
+from .passes.bands import part_of
 from .passes.channel_blocks import blocked_ints
 from .passes.tails import tail_kernel, tile_rows
 from .plan_check import PlanCheck
@@ -68,6 +70,8 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         _Group(check, step, shared).check()
     elif step.code == epilogue.ADDRESS:
         _epilogue(check, step, shared)
+    elif step.code == band.ADDRESS:
+        _band(check, step, shared)
     elif step.code == outer_update.ADDRESS:
         _outer(check, step)
     elif len(step.nodes) != 1:
@@ -171,6 +175,22 @@ def _outer(check: PlanCheck, step: Step) -> None:
     sizes = (graph.specs[u].size, graph.specs[v].size)
     if step.inputs != (parameter, u, v, *others) or step.outputs != node.outputs or step.ints != wanted or step.floats or sizes != shape:
         check.fault("the step of an outer product has its operands and numbers", f"it has {step.inputs}, {step.ints} for {wanted}")
+
+
+def _band(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+    # Every part on all rows; then the numbers for bands of them, and that nothing but the band's outputs leaves it.
+    rows, height = step.ints[:2]
+    parts = []
+    for one in step.parts:
+        _check(check, one, {})
+        whole = replace(one, ints=(), chain=ChainCode.decode(one.ints)) if one.code == chain.ADDRESS else one
+        parts.append(part_of(check.graph, whole, rows))
+    if None in parts or shared or not 0 < height <= rows or tuple(n for one in step.parts for n in one.nodes) != step.nodes:
+        check.fault("the parts of a band go by its rows", f"it is of {rows} rows, {height} at a time, and writes onto {shared}")
+    wanted = band_step(parts, check.graph, rows, layout_of(parts, check.graph, rows, height, set(step.outputs)))  # type: ignore[arg-type]
+    numbers = (step.inputs, step.outputs, step.ints, step.floats, step.scratch)
+    if numbers != (wanted.inputs, wanted.outputs, wanted.ints, wanted.floats, wanted.scratch):
+        check.fault("a band has the operands and numbers of its parts", f"it has {numbers} for {wanted}")
 
 
 class _Group:

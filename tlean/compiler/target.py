@@ -113,6 +113,8 @@ class Step:
     shares: dict[int, int] = field(default_factory=dict)
     #: Those of its values whose channels are in blocks (`blocked`).
     blocked: tuple[int, ...] = ()
+    #: The instructions of a band, on all rows.
+    parts: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

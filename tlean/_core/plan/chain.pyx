@@ -43,6 +43,8 @@ cdef extern from "plan/chain_machine.h" nogil:
         void* step
         char* at[4]
         const double* floats
+        const char* number
+        int64_t rest
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
@@ -73,20 +75,6 @@ cdef inline const int64_t* next_stretched(const int64_t* s) noexcept nogil:
     return s + STRETCHED_SIZE + 2 * s[STRETCHED_AXES]
 
 
-cdef void write_rows(Chain* chain, int64_t start, int64_t stop, char* slots) noexcept nogil:
-    # The patterns that blocks of a range read: the part that one block does, or a whole pattern and a block more.
-    cdef const int64_t* ints = chain.ints
-    cdef const int64_t* s = first_stretched(ints)
-    cdef bint one = stop - start <= ints[CHAIN_BLOCK]
-    cdef int64_t first, count, _k
-    for _k in range(ints[CHAIN_STRETCHED]):
-        if s[STRETCHED_KIND] == STRETCHED_ROW:
-            first = start if one else 0
-            count = stop - start if one else s[STRETCHED_LENGTH] + ints[CHAIN_BLOCK]
-            stretch(chain, repeated(chain, s, slots, first), s, first, count)
-        s = next_stretched(s)
-
-
 cdef inline int64_t in_runs(const int64_t* ints, int64_t at, int64_t count) noexcept nogil:
     # As many of the elements from `at` on as lie in one run of each input that is read where it is.
     cdef const int64_t* s = first_stretched(ints)
@@ -96,6 +84,22 @@ cdef inline int64_t in_runs(const int64_t* ints, int64_t at, int64_t count) noex
             count = min(count, s[STRETCHED_LENGTH] - at % s[STRETCHED_LENGTH])
         s = next_stretched(s)
     return count
+
+
+cdef void write_rows(Chain* chain, int64_t start, int64_t stop, char* slots) noexcept nogil:
+    # The patterns that blocks of a range read: the part that its only block does, or a whole pattern and a block more. The last elements of
+    # a range that make no whole strips are another block.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* s = first_stretched(ints)
+    cdef int64_t length = stop - start, first, count, _k
+    cdef bint one = length <= ints[CHAIN_BLOCK] and (length < ints[CHAIN_STRIP] or length % ints[CHAIN_STRIP] == 0)
+    one = one and in_runs(ints, start, length) == length
+    for _k in range(ints[CHAIN_STRETCHED]):
+        if s[STRETCHED_KIND] == STRETCHED_ROW:
+            first = start if one else 0
+            count = length if one else s[STRETCHED_LENGTH] + min(length, ints[CHAIN_BLOCK])
+            stretch(chain, repeated(chain, s, slots, first), s, first, count)
+        s = next_stretched(s)
 
 
 cdef char* other_operand(Chain* chain, int64_t code, char* slots, char* summed, int64_t at, int64_t start) noexcept nogil:
@@ -185,6 +189,8 @@ cdef inline void begin_column(Chain* chain, tl_code* code, int64_t operand, int6
     cdef const int64_t* s = chain.ints + (operand - CHAIN_REPEATED)
     if s[STRETCHED_KIND] == STRETCHED_COLUMN:
         code.at[3] = code.at[1]
+        code.number = code.at[0]
+        code.rest = s[STRETCHED_LENGTH] - at % s[STRETCHED_LENGTH]
         code.at[0], code.at[1], code.at[2] = <char*>(s + STRETCHED_AXES), chain.inp[s[STRETCHED_INPUT]], <char*>at
 
 

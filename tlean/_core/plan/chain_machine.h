@@ -35,17 +35,21 @@ TL_INLINE tl_lanes_f64 tl_pick_f64(tl_masks_f64 m, tl_lanes_f64 a, tl_lanes_f64 
 #define tl_at_f32(p, k) (*(const tl_anywhere_f32 *)((p) + (k) * TL_VECTOR_BYTES))
 #define tl_at_f64(p, k) (*(const tl_anywhere_f64 *)((p) + (k) * TL_VECTOR_BYTES))
 
-/* A step with its operands: where those in memory are for the first strip, and its numbers. */
+/* A step with its operands: where those in memory are for the first strip, and its numbers. A column goes on from strip to strip: the number
+ * that fills the next one, and the elements that are left of its run. */
 typedef struct tl_code {
     void *step;
     char *at[4];
     const double *floats;
+    const char *number;
+    int64_t rest;
 } tl_code;
 typedef struct { const char *name; void *step; } tl_named_step;
 
 /* i: bytes from the first strip to this one. */
 #define TL_REGISTERS(t) t r0, t r1, t r2, t r3, t r4, t r5, t r6, t r7
-#define TL_STEP(name, x) static void tl_##name##_##x(const tl_code *code, int64_t i, TL_REGISTERS(tl_lanes_##x))
+#define TL_STEP_OF(name, x) void tl_##name##_##x(const tl_code *code, int64_t i, TL_REGISTERS(tl_lanes_##x))
+#define TL_STEP(name, x) static TL_STEP_OF(name, x)
 #define TL_NEXT(x) ((tl_step_##x)code[1].step)(code + 1, i, r0, r1, r2, r3, r4, r5, r6, r7);
 typedef void (*tl_step_f32)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f32));
 typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64));
@@ -74,16 +78,33 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     tl_to_bytes_##x(p + 5 * TL_LANES_##x, r5), tl_to_bytes_##x(p + 6 * TL_LANES_##x, r6); \
     tl_to_bytes_##x(p + 7 * TL_LANES_##x, r7); \
 }
-#define TL_COLUMN(x, real) \
-    real value, next = 0; \
-    const int64_t rest = tl_rest_##x(code, i, &value, &next), strip = TL_STRIP_BYTES / sizeof(real); \
-    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(value); \
-    if (rest < strip) { \
+/* A strip with the rest of a run, or with its end and the start of the next one. */
+#define TL_COLUMN(x, real, STORE) \
+    tl_code *column = (tl_code *)code; \
+    const int64_t strip = TL_STRIP_BYTES / sizeof(real), rest = column->rest; \
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)column->number); \
+    column->rest = rest - strip; \
+    if (rest <= strip) { \
         real both[TL_STRIP_BYTES / sizeof(real)]; \
         const char *at = (const char *)both; \
+        const real value = *(const real *)column->number, next = tl_next_run_##x(column, i, rest); \
         for (int64_t j = 0; j < strip; j++) both[j] = j < rest ? value : next; \
         TL_GET(x, at) \
-    }
+    } \
+    STORE \
+    TL_NEXT(x)
+/* Most strips lie in one run: a step that needs no room for two of them. */
+#define TL_ONE_RUN(x, real, STORE, end) \
+    tl_code *column = (tl_code *)code; \
+    const int64_t strip = TL_STRIP_BYTES / sizeof(real), rest = column->rest; \
+    if (rest <= strip) { \
+        end(code, i, r0, r1, r2, r3, r4, r5, r6, r7); \
+        return; \
+    } \
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)column->number); \
+    column->rest = rest - strip; \
+    STORE \
+    TL_NEXT(x)
 #define TL_ENDS(x, real) \
     TL_STEP(spread, x) { \
         r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)code->at[0]); \
@@ -96,16 +117,16 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     } \
     /* Runs of one value, of a strip or more each: at[0] are the axes of the input at[1] (stretch.h), at[2] is the element where the list \
      * starts. A strip has the rest of a run, and of the next one if it ends there. */ \
-    TL_INLINE int64_t tl_rest_##x(const tl_code *code, int64_t i, real *value, real *next) { \
-        const int64_t *axes = (const int64_t *)code->at[0], first = (int64_t)code->at[2] + i / (int64_t)sizeof(real); \
-        const int64_t rest = axes[axes[0]] - first % axes[axes[0]], strip = TL_STRIP_BYTES / sizeof(real); \
-        const real *from = (const real *)code->at[1]; \
-        *value = from[tl_stretched_at(axes, first)]; \
-        if (rest < strip) *next = from[tl_stretched_at(axes, first + rest)]; \
-        return rest; \
+    static __attribute__((noinline, unused)) real tl_next_run_##x(tl_code *column, int64_t i, int64_t rest) { \
+        const int64_t *axes = (const int64_t *)column->at[0], first = (int64_t)column->at[2] + i / (int64_t)sizeof(real); \
+        column->number = column->at[1] + tl_stretched_at(axes, first + rest) * (int64_t)sizeof(real); \
+        column->rest += axes[axes[0]]; \
+        return *(const real *)column->number; \
     } \
-    TL_STEP(column, x) { TL_COLUMN(x, real) TL_NEXT(x) } \
-    TL_STEP(column_s, x) { TL_COLUMN(x, real) TL_PUT(x, code->at[3] + i) TL_NEXT(x) } \
+    static __attribute__((noinline)) TL_STEP_OF(column_end, x) { TL_COLUMN(x, real, ) } \
+    static __attribute__((noinline)) TL_STEP_OF(column_end_s, x) { TL_COLUMN(x, real, TL_PUT(x, code->at[3] + i)) } \
+    TL_STEP(column, x) { TL_ONE_RUN(x, real, , tl_column_end_##x) } \
+    TL_STEP(column_s, x) { TL_ONE_RUN(x, real, TL_PUT(x, code->at[3] + i), tl_column_end_s_##x) } \
     TL_STEP(bytes, x) { TL_GET_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_NEXT(x) } \
     TL_STEP(bytes_s, x) { TL_GET_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_PUT(x, code->at[1] + i) TL_NEXT(x) } \
     TL_STEP(truth_0, x) { TL_PUT_BYTES(x, code->at[0] + i / (int64_t)sizeof(real)) TL_NEXT(x) } \

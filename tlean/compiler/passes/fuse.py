@@ -122,17 +122,23 @@ def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
 
 
 def _first(again: Sequence[Bound], ops: Sequence[Bound]) -> list[Bound]:
-    # What is made again, then a group's own ops; what reads a value of theirs comes right after it.
-    missing = {op.made for op in (*again, *ops)}
+    # What is made again, then a group's own ops; what reads a value of theirs comes right after it, and what an op reads before it.
+    makers = {op.made: op for op in (*again, *ops)}
     result: list[Bound] = []
+
+    def run(op: Bound) -> None:
+        if makers.pop(op.made, None) is not None:
+            for v in op.reads:
+                if v in makers:
+                    run(makers[v])
+            result.append(op)
+
     for op in (None, *ops):
         if op is not None:
-            result.append(op)
-            missing.discard(op.made)
+            run(op)
         for other in again:
-            if other.made in missing and missing.isdisjoint(other.reads):
-                result.append(other)
-                missing.discard(other.made)
+            if other.made in makers and makers.keys().isdisjoint(other.reads):
+                run(other)
     return result
 
 
