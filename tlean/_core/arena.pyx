@@ -10,28 +10,8 @@ from libc.string cimport memset
 
 cdef extern from *:
     """
-    #include <stdlib.h>
-    #include <unistd.h>
-    #if defined(__linux__)
-    #include <sys/mman.h>
-    #endif
-    #define TL_HUGE ((size_t)2 << 20)
-    static void *tl_block_new(size_t nbytes) {
-        void *p = NULL;
-        size_t align = nbytes >= TL_HUGE ? TL_HUGE : 64;
-        if (posix_memalign(&p, align, nbytes)) return NULL;
-    #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (nbytes >= TL_HUGE) madvise(p, nbytes, MADV_HUGEPAGE);
-    #endif
-        return p;
-    }
-    static size_t tl_physical_memory(void) {
-    #if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
-        long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-        if (pages > 0 && size > 0) return (size_t)pages * (size_t)size;
-    #endif
-        return (size_t)4 << 30;
-    }
+    #include "platform.h"
+    static void *tl_block_new(size_t nbytes) { return tl_aligned_new(nbytes >= TL_HUGE ? TL_HUGE : 64, nbytes); }
     /* With TLEAN_EXACT_ARENA every block has just the bytes asked for and is never used again: AddressSanitizer then sees each access
      * beyond an array, or after its end. */
     #ifdef TLEAN_EXACT_ARENA
@@ -59,6 +39,7 @@ cdef extern from *:
     """
     int TL_REUSES
     void* tl_block_new(size_t nbytes) nogil
+    void tl_aligned_free(void* p) nogil
     size_t tl_physical_memory() nogil
     int tl_size_class(size_t n, size_t* rounded) nogil
 
@@ -186,7 +167,7 @@ cdef void buffer_free(TLBuffer* b) noexcept:
         return
     _live_bytes -= b.nbytes
     if not TL_REUSES or _cached_bytes + b.nbytes > _cache_limit:
-        free(b.data)
+        tl_aligned_free(b.data)
         free(b)
         _block_count -= 1
         return
@@ -206,7 +187,7 @@ def empty_cache():
         while b != NULL:
             following = b.next
             _cached_bytes -= b.nbytes
-            free(b.data)
+            tl_aligned_free(b.data)
             free(b)
             _block_count -= 1
             b = following

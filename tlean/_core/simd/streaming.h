@@ -6,32 +6,14 @@
 #ifndef TLEAN_STREAMING_H
 #define TLEAN_STREAMING_H
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
+#include "platform.h"
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #endif
 
 /* Bytes worked out in the first cache before they are streamed. */
 enum { TL_STREAM_BLOCK = 4096 };
-
-/* The last-level cache of the processor's first core: the kernel says. (sysconf counts what the whole machine has, of which a core sees a
- * part.) */
-static int64_t tl_last_cache(void) {
-    int64_t found = 0;
-#if defined(__linux__)
-    for (int level = 3; level >= 2 && found <= 0; level--) {
-        char path[64];
-        long kibibytes = 0;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", level);
-        FILE *file = fopen(path, "r");
-        if (!file) continue;
-        if (fscanf(file, "%ldK", &kibibytes) == 1) found = (int64_t)kibibytes << 10;
-        fclose(file);
-    }
-#endif
-    return found > 0 ? found : (int64_t)32 << 20;
-}
 
 /* Whether an op that touches so many bytes streams its output. */
 static int tl_streams(int64_t bytes) {

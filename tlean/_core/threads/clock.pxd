@@ -1,6 +1,5 @@
 """Time for profiles: a monotonic clock, and counters that several threads may add to."""
 from libc.stdint cimport int64_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cdef extern from *:
     """
@@ -8,8 +7,5 @@ cdef extern from *:
     """
     void tl_tally(int64_t* counter, int64_t amount) noexcept nogil
 
-
-cdef inline int64_t nanoseconds() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
+cdef extern from "platform.h":
+    int64_t nanoseconds "tl_nanoseconds" () noexcept nogil

@@ -7,11 +7,6 @@ from libc.stddef cimport size_t
 cdef extern from *:
     """
     #include "threads/workers.h"
-    #include <pthread.h>
-    #if defined(__linux__)
-    #include <sys/mman.h>
-    #endif
-    #define TL_HUGE ((size_t)2 << 20)
 
     static atomic_int tl_threads = 1;
     static _Thread_local int tl_thread_cap = 0;      /* 0: no cap of this thread's own */
@@ -29,14 +24,13 @@ cdef extern from *:
     /* While failures are simulated: the request for more that is refused, with all after it, and how many there were. */
     static int tl_scratch_refused = 0;
     static atomic_int tl_scratch_asked = 0;
-    static pthread_key_t tl_scratch_key;
-    static pthread_once_t tl_scratch_once = PTHREAD_ONCE_INIT;
+    static tl_thread_key tl_scratch_key;
 
     /* Runs when a thread ends, in that thread. */
-    static void tl_scratch_free(void *unused) {
+    static void TL_THREAD_END tl_scratch_free(void *unused) {
         (void)unused;
         for (int i = 0; i < TL_SLOTS; i++) {
-            free(tl_scratch_raw[i]);
+            tl_aligned_free(tl_scratch_raw[i]);
             tl_scratch_raw[i] = NULL;
             tl_scratch_size[i] = 0;
         }
@@ -48,25 +42,26 @@ cdef extern from *:
         tl_scratch_refused = nth;
         tl_scratch_asked = 0;
     }
-    static void tl_scratch_make_key(void) { pthread_key_create(&tl_scratch_key, tl_scratch_free); }
+    /* At import. */
+    static void tl_threads_begin(void) {
+        tl_pool_begin();
+        tl_thread_key_new(&tl_scratch_key, tl_scratch_free);
+    }
 
     /* NULL means that there is no memory: no bytes are asked for as one, so that a chain without temporaries is not taken for that. */
     static void *tl_scratch(int slot, size_t nbytes) {
         if (nbytes == 0) nbytes = 1;
         if (tl_scratch_size[slot] < nbytes) {
             size_t page = nbytes >= TL_HUGE ? TL_HUGE : 4096, want = (nbytes + page - 1) & ~(page - 1);
-            free(tl_scratch_raw[slot]);
+            tl_aligned_free(tl_scratch_raw[slot]);
             tl_scratch_raw[slot] = NULL;
             tl_scratch_size[slot] = 0;
             void *p = NULL;
             if (tl_scratch_refused > 0 && atomic_fetch_add(&tl_scratch_asked, 1) + 1 >= tl_scratch_refused) return NULL;
-            if (posix_memalign(&p, page, want)) return NULL;
-    #if defined(__linux__) && defined(MADV_HUGEPAGE)
-            if (page == TL_HUGE) madvise(p, want, MADV_HUGEPAGE);
-    #endif
+            p = tl_aligned_new(page, want);
+            if (p == NULL) return NULL;
             if (!tl_scratch_kept) {
-                pthread_once(&tl_scratch_once, tl_scratch_make_key);
-                pthread_setspecific(tl_scratch_key, &tl_scratch_kept);     /* any value: a NULL would not be cleaned up */
+                tl_thread_key_set(tl_scratch_key, &tl_scratch_kept);       /* any value: a NULL would not be cleaned up */
                 tl_scratch_kept = 1;
             }
             tl_scratch_raw[slot] = p;
@@ -84,19 +79,6 @@ cdef extern from *:
     static void tl_parallel_for(tl_chunk_fn fn, void *context, Py_ssize_t chunks, double work) {
         tl_share(fn, context, chunks, work < TL_SERIAL_NS ? 1 : tl_active(), tl_scratch_ready, tl_scratch_size);
     }
-
-    /* What this processor and its operating system can run: 2 = AVX-512 (F, DQ, BW, VL), 1 = AVX2 with FMA, 0 = the base. */
-    static int tl_cpu_level(void) {
-    #if defined(__x86_64__) && defined(__GNUC__)
-        __builtin_cpu_init();
-        if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-            && __builtin_cpu_supports("avx512vl")) return 2;
-        return 1;
-    #else
-        return 0;
-    #endif
-    }
     """
     ctypedef void (*tl_chunk_fn)(void*, Py_ssize_t) noexcept nogil
     enum: TL_MOST_WORKERS
@@ -107,7 +89,8 @@ cdef extern from *:
     void* tl_scratch(int slot, size_t nbytes) noexcept nogil
     void tl_scratch_simulate(int nth) noexcept nogil
     int tl_scratch_asked
-    void tl_pool_after_fork() noexcept nogil
+    void tl_pool_begin() noexcept nogil
+    void tl_threads_begin() noexcept nogil
     int tl_cpu_level() noexcept nogil
 
 
@@ -177,10 +160,11 @@ def _default_threads():
 def _after_fork():
     # A forked child starts over, with one thread until it requests more.
     global tl_threads
-    tl_pool_after_fork()
+    tl_pool_begin()
     tl_threads = 1
 
 
+tl_threads_begin()
 tl_threads = _default_threads()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -12,20 +12,19 @@
  */
 #ifndef TLEAN_POOL_H
 #define TLEAN_POOL_H
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include "kernel.h"
+#include "platform.h"
 
 typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
 
 enum { TL_MOST_WORKERS = 255, TL_WATCH = 4000 };
 
 static struct {
-    pthread_mutex_t mutex;            /* of sleeping and waking */
-    pthread_cond_t wake;
+    tl_mutex mutex;                   /* of sleeping and waking */
+    tl_condition wake;
     atomic_flag busy;                 /* one job at a time; a second caller works alone */
     atomic_ulong generation;          /* counts jobs */
     atomic_int open, entered, sleeping;
@@ -37,15 +36,9 @@ static struct {
     size_t scratch[TL_SLOTS];         /* what the caller has */
     void *context;
     Py_ssize_t chunks;
-} tl_pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .busy = ATOMIC_FLAG_INIT};
+} tl_pool = {.busy = ATOMIC_FLAG_INIT};
 
 static _Thread_local int tl_inside = 0;
-
-static inline void tl_relax(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
 
 static void tl_claim(void) {
     for (;;) {
@@ -55,7 +48,7 @@ static void tl_claim(void) {
     }
 }
 
-static void *tl_worker(void *argument) {
+static tl_thread_result TL_THREAD_CALL tl_worker(void *argument) {
     int index = (int)(intptr_t)argument;
     unsigned long seen = 0;
     tl_inside = 1;
@@ -66,18 +59,18 @@ static void *tl_worker(void *argument) {
             now = atomic_load(&tl_pool.generation);
         }
         if (now == seen) {
-            pthread_mutex_lock(&tl_pool.mutex);
+            tl_mutex_lock(&tl_pool.mutex);
             atomic_fetch_add(&tl_pool.sleeping, 1);
-            while ((now = atomic_load(&tl_pool.generation)) == seen) pthread_cond_wait(&tl_pool.wake, &tl_pool.mutex);
+            while ((now = atomic_load(&tl_pool.generation)) == seen) tl_condition_wait(&tl_pool.wake, &tl_pool.mutex);
             atomic_fetch_sub(&tl_pool.sleeping, 1);
-            pthread_mutex_unlock(&tl_pool.mutex);
+            tl_mutex_unlock(&tl_pool.mutex);
         }
         seen = now;
         atomic_fetch_add(&tl_pool.entered, 1);
         if (atomic_load(&tl_pool.open) && index < tl_pool.wanted && tl_pool.ready(tl_pool.scratch)) tl_claim();
         atomic_fetch_sub(&tl_pool.entered, 1);
     }
-    return NULL;
+    return 0;
 }
 
 /* Runs the job on up to `threads` threads, the caller among them. `ready` and `scratch`: see above. */
@@ -89,13 +82,7 @@ static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threa
         return;
     }
     while (tl_pool.workers < threads - 1) {
-        pthread_t thread;
-        pthread_attr_t detached;
-        pthread_attr_init(&detached);
-        pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-        int failed = pthread_create(&thread, &detached, tl_worker, (void *)(intptr_t)tl_pool.workers);
-        pthread_attr_destroy(&detached);
-        if (failed) break;                                /* fewer threads, the same results */
+        if (!tl_thread_start(tl_worker, (void *)(intptr_t)tl_pool.workers)) break;      /* fewer threads, the same results */
         tl_pool.workers++;
     }
     tl_pool.fn = fn;
@@ -108,9 +95,9 @@ static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threa
     atomic_store(&tl_pool.open, 1);
     atomic_fetch_add(&tl_pool.generation, 1);
     if (atomic_load(&tl_pool.sleeping)) {
-        pthread_mutex_lock(&tl_pool.mutex);
-        pthread_cond_broadcast(&tl_pool.wake);
-        pthread_mutex_unlock(&tl_pool.mutex);
+        tl_mutex_lock(&tl_pool.mutex);
+        tl_condition_wake_all(&tl_pool.wake);
+        tl_mutex_unlock(&tl_pool.mutex);
     }
     tl_inside = 1;
     tl_claim();
@@ -118,17 +105,15 @@ static void tl_share(tl_chunk_fn fn, void *context, Py_ssize_t chunks, int threa
     atomic_store(&tl_pool.open, 0);
     for (int k = 0; atomic_load(&tl_pool.entered); k++) {
         if (k < 2000) tl_relax();
-        else sched_yield();
+        else tl_yield();
     }
     atomic_flag_clear(&tl_pool.busy);
 }
 
-/* In a forked child there are no workers, and locks may have been held by threads that are gone. */
-static void tl_pool_after_fork(void) {
-    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-    tl_pool.mutex = mutex;
-    tl_pool.wake = wake;
+/* At the beginning, and in a forked child: there are no workers there, and locks may have been held by threads that are gone. */
+static void tl_pool_begin(void) {
+    tl_mutex_init(&tl_pool.mutex);
+    tl_condition_init(&tl_pool.wake);
     atomic_flag_clear(&tl_pool.busy);
     atomic_store(&tl_pool.open, 0);
     atomic_store(&tl_pool.entered, 0);
