@@ -41,7 +41,7 @@ HOT = [
     "pool/smooth",
     "pool/unfold",
 ]
-HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim"]
+HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim", "special/special"]
 HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention", "linalg/linalg", "fft/fft"]
 
 ISA_FLAGS = {

@@ -253,6 +253,8 @@ COMPOSITE_CALLS = {
     "addmv": ([1.0], [[1.0, 2.0]], [3.0, 4.0]),
     **{f: ([[1.0]], [[[1.0, 2.0]]], [[[3.0], [4.0]]]) for f in ("baddbmm", "addbmm")},
     "cdist": ([[1.0, 2.0]], [[3.0, 1.0]]),
+    **{f: ([1.0, 2.5], [0.5, 0.75]) for f in ("gammainc", "gammaincc", "gammaincinv", "gammainccinv", "stdtr", "stdtrit")},
+    **{f: ([1.0, 2.5], [2.0, 0.5], [0.5, 0.75]) for f in ("betainc", "betaincc", "betaincinv", "betainccinv")},
     "linalg_multi_dot": ([[[1.0, 2.0], [0.0, 3.0]], [[4.0, 5.0], [0.0, 6.0]]],),
 }
 

@@ -116,3 +116,75 @@ def test_discrete_and_vector_numbers() -> None:
     # Reparameterised: the mean of x² has the derivative 2·loc by loc.
     moved = tl.grad(lambda loc: tl.mean(tl.stats.norm.rvs(loc, 1.0, (20000,), seed=6) ** 2))(np.array(1.5))
     assert abs(float(moved) - 3.0) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("norm", (np.array([[0.5], [-1.0]]), 2.5)),
+        ("t", (np.array([[0.7], [3.5], [40.0]]), 0.5, 2.0)),
+        ("gamma", (np.array([[0.4], [1.0], [31.5]]), 0.25, 1.7)),
+        ("beta", (np.array([[0.4], [1.0], [50.0]]), 2.0, -1.0, 3.0)),
+    ],
+)
+def test_distribution_functions_and_moments_are_scipys(name: str, arguments: tuple[Any, ...]) -> None:
+    ours, theirs = getattr(tl.stats, name), getattr(scipy_stats, name)(*arguments)
+    q = np.array([1e-9, 0.03, 0.4, 0.75, 1 - 1e-6])
+    x = ours.ppf(q, *arguments)
+    np.testing.assert_allclose(np.asarray(x), theirs.ppf(q), rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(ours.isf(q, *arguments)), theirs.isf(q), rtol=1e-9)
+    for function in ("cdf", "sf", "logcdf", "logsf"):
+        density, wanted = getattr(ours, function), getattr(theirs, function)(np.asarray(x))
+        np.testing.assert_allclose(np.asarray(density(x, *arguments)), wanted, rtol=2e-10)
+        outside = np.array([-1e4, 1e4])
+        np.testing.assert_allclose(np.asarray(tl.jit(density)(outside, *arguments)), getattr(theirs, function)(outside), rtol=2e-10)
+    for function in ("entropy", "mean", "var"):
+        found, wanted = np.asarray(getattr(ours, function)(*arguments)), getattr(theirs, function)()
+        assert found.shape == np.broadcast_shapes(*map(np.shape, arguments))
+        np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), rtol=1e-10)
+    # The slope by each parameter is that of a difference, and the quantile undoes the distribution function.
+    free, x, q = tuple(np.asarray(a, dtype=float) for a in arguments), np.asarray(x)[:, 1:], q[1:]
+    slopes = tl.grad(lambda *p: tl.sum(ours.cdf(x, *p)), argnums=tuple(range(len(free))))(*free)
+    for k, slope in enumerate(slopes):
+        step = 1e-6 * np.maximum(1e-2, np.abs(free[k]))
+        up, down = (getattr(scipy_stats, name).cdf(np.asarray(x), *free[:k], free[k] + s * step, *free[k + 1 :]) for s in (1.0, -1.0))
+        np.testing.assert_allclose(np.sum(np.asarray(slope) * step), (up - down).sum() / 2, rtol=1e-5, atol=1e-11)
+    still = tl.grad(lambda *p: tl.sum(ours.cdf(ours.ppf(q, *p), *p)), argnums=tuple(range(len(free))))(*free)
+    for slope in still:
+        assert np.abs(np.asarray(slope)).max() < 1e-9
+
+
+def test_discrete_distribution_functions_and_moments() -> None:
+    k, mu = np.array([-1.0, 0.0, 2.5, 3.0, 40.0]), np.array([[1e-3], [4.0], [150.0]])
+    for function in ("cdf", "sf", "logcdf", "logsf"):
+        with np.errstate(divide="ignore"):
+            close(getattr(tl.stats.poisson, function)(k, mu), getattr(scipy_stats.poisson, function)(k, mu))
+            close(
+                getattr(tl.stats.bernoulli, function)(k, np.array([[0.3]])), getattr(scipy_stats.bernoulli, function)(k, np.array([[0.3]]))
+            )
+    q = np.array([0.0, 1e-9, 0.3, 0.95, 1.0, 1.5])
+    for ppf in (tl.stats.poisson.ppf, tl.jit(tl.stats.poisson.ppf)):
+        close(ppf(q, mu), scipy_stats.poisson.ppf(q, mu))
+    close(tl.stats.bernoulli.ppf(q, np.array([[0.3], [0.05]])), scipy_stats.bernoulli.ppf(q, np.array([[0.3], [0.05]])))
+    for function in ("entropy", "mean", "var"):
+        close(getattr(tl.stats.bernoulli, function)(np.array([0.0, 0.3, 1.0])), getattr(scipy_stats.bernoulli, function)([0.0, 0.3, 1.0]))
+    close(tl.stats.poisson.mean(mu), mu)
+    close(tl.stats.poisson.var(mu), mu)
+    p = np.array([0.2, 0.5, 0.3])
+    logits = np.log(p) + 1.5
+    close(tl.stats.categorical.cdf(np.array([-1, 0, 1, 2, 3]), logits), [0.0, 0.2, 0.7, 1.0, 1.0])
+    close(tl.stats.categorical.sf(np.array([-1, 0, 1, 2, 3]), logits), [1.0, 0.8, 0.3, 0.0, 0.0])
+    assert tl.stats.categorical.ppf(np.array([0.0, 0.1, 0.3, 0.9, 1.0]), logits).tolist() == [0, 0, 1, 2, 2]
+    close(tl.stats.categorical.entropy(logits), scipy_stats.entropy(p))
+    close(tl.stats.categorical.mean(logits), 1.1)
+    close(tl.stats.categorical.var(logits), 0.5 + 4 * 0.3 - 1.1**2)
+
+
+def test_moments_of_vectors() -> None:
+    alpha = np.array([0.5, 1.0, 3.0])
+    for function in ("entropy", "mean", "var", "cov"):
+        close(getattr(tl.stats.dirichlet, function)(alpha), getattr(scipy_stats.dirichlet, function)(alpha))
+    mean, cov = np.array([1.0, -2.0]), np.array([[2.0, 0.6], [0.6, 0.5]])
+    close(tl.stats.multivariate_normal.entropy(mean, cov), scipy_stats.multivariate_normal.entropy(mean, cov))
+    close(tl.stats.multivariate_normal.mean(mean, cov), mean)
+    close(tl.stats.multivariate_normal.var(mean, cov), [2.0, 0.5])

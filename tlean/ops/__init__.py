@@ -8,8 +8,8 @@ from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop,
 _FAMILIES = (
     "elementwise", "logic", "formulas.numbers", "formulas.elementary", "formulas.activation", "formulas.special", "integers", "creation",
     "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random",
-    "optim", "composite", "arranging", "losses", "windows", "heads", "distributions", "matrices", "fourier", "images", "numeric",
-    "batching",
+    "optim", "composite", "arranging", "losses", "windows", "heads", "distributions", "incomplete", "matrices", "fourier", "images",
+    "numeric", "batching",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)

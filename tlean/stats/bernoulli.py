@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import functions as F
 from .values import floats, within
 
-__all__ = ["logpmf", "pmf", "rvs"]
+__all__ = ["cdf", "entropy", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
 
 def logpmf(k: Any, p: Any) -> Any:
@@ -40,3 +41,83 @@ def rvs(p: Any, shape: Any = None, seed: Any = None) -> Any:
         seed: an integer or None, as in `tl.random`.
     """
     return F.random_bernoulli(p, shape, seed=seed)
+
+
+def cdf(k: Any, p: Any) -> Any:
+    """The probability of a number up to k.
+
+    Args:
+        k, p: numbers or arrays that broadcast.
+    """
+    k, p = floats(k, p)
+    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), 1.0 - p, F.ones_like(p)))
+
+
+def sf(k: Any, p: Any) -> Any:
+    """The probability of a number above k.
+
+    Args:
+        k, p: numbers or arrays that broadcast.
+    """
+    k, p = floats(k, p)
+    return F.where(F.less(k, 0.0), 1.0, F.where(F.less(k, 1.0), p, F.zeros_like(p)))
+
+
+def logcdf(k: Any, p: Any) -> Any:
+    """The logarithm of `cdf`.
+
+    Args:
+        k, p: numbers or arrays that broadcast.
+    """
+    k, p = floats(k, p)
+    return F.where(F.less(k, 0.0), -math.inf, F.where(F.less(k, 1.0), F.log1p(-p), F.zeros_like(p)))
+
+
+def logsf(k: Any, p: Any) -> Any:
+    """The logarithm of `sf`.
+
+    Args:
+        k, p: numbers or arrays that broadcast.
+    """
+    k, p = floats(k, p)
+    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), F.log(p), F.full_like(p, -math.inf)))
+
+
+def ppf(q: Any, p: Any) -> Any:
+    """The least number whose `cdf` is at least q; -1 for 0, NaN outside of 0 to 1.
+
+    Args:
+        q, p: numbers or arrays that broadcast.
+    """
+    q, p = floats(q, p)
+    value = F.where(F.equal(q, 0.0), -1.0, F.where(F.less_equal(q, 1.0 - p), 0.0, F.ones_like(q)))
+    return F.where(F.logical_and(F.greater_equal(q, 0.0), F.less_equal(q, 1.0)), value, math.nan)
+
+
+def entropy(p: Any) -> Any:
+    """The entropy, in natural units.
+
+    Args:
+        p: numbers or arrays that broadcast.
+    """
+    (p,) = floats(p)
+    return -(F.xlogy(p, p) + F.xlog1py(1.0 - p, -p))
+
+
+def mean(p: Any) -> Any:
+    """The mean.
+
+    Args:
+        p: numbers or arrays that broadcast.
+    """
+    return floats(p)[0]
+
+
+def var(p: Any) -> Any:
+    """The variance.
+
+    Args:
+        p: numbers or arrays that broadcast.
+    """
+    (p,) = floats(p)
+    return p * (1.0 - p)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import floats, within
+from .values import floats, log_share, within
 
-__all__ = ["logpdf", "pdf", "rvs"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
 def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
@@ -42,3 +42,94 @@ def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: str | None =
         dtype: of the result; None is the parameters'.
     """
     return F.random_beta(a, b, shape, seed=seed, dtype=dtype)
+
+
+def cdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number up to x.
+
+    Args:
+        x, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    x, a, b, loc, scale = floats(x, a, b, loc, scale)
+    z = F.minimum(F.maximum((x - loc) / scale, 0.0), 1.0)
+    return F.betainc(a, b, z)
+
+
+def sf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number above x, exact where it is small.
+
+    Args:
+        x, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    x, a, b, loc, scale = floats(x, a, b, loc, scale)
+    z = F.minimum(F.maximum((x - loc) / scale, 0.0), 1.0)
+    return F.betaincc(a, b, z)
+
+
+def logcdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `cdf`.
+
+    Args:
+        x, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    return log_share(cdf(x, a, b, loc, scale), sf(x, a, b, loc, scale))
+
+
+def logsf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `sf`.
+
+    Args:
+        x, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    return log_share(sf(x, a, b, loc, scale), cdf(x, a, b, loc, scale))
+
+
+def ppf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The quantile: the inverse of `cdf`.
+
+    Args:
+        q, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    q, a, b, loc, scale = floats(q, a, b, loc, scale)
+    return loc + scale * F.betaincinv(a, b, q)
+
+
+def isf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The number whose `sf` is q.
+
+    Args:
+        q, a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    q, a, b, loc, scale = floats(q, a, b, loc, scale)
+    return loc + scale * F.betainccinv(a, b, q)
+
+
+def entropy(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The differential entropy.
+
+    Args:
+        a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    a, b, loc, scale = floats(a, b, loc, scale)
+    inner = (a - 1.0) * F.digamma(a) + (b - 1.0) * F.digamma(b) - (a + b - 2.0) * F.digamma(a + b)
+    return F.betaln(a, b) - inner + F.log(scale) + F.zeros_like(loc)
+
+
+def mean(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The mean.
+
+    Args:
+        a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    a, b, loc, scale = floats(a, b, loc, scale)
+    return loc + scale * a / (a + b)
+
+
+def var(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The variance.
+
+    Args:
+        a, b, loc, scale: numbers or arrays that broadcast.
+    """
+    a, b, loc, scale = floats(a, b, loc, scale)
+    return a * b * F.square(scale / (a + b)) / (a + b + 1.0) + F.zeros_like(loc)

@@ -10,7 +10,7 @@ import numpy as np
 from .. import functions as F
 from .values import within
 
-__all__ = ["logpmf", "pmf", "rvs"]
+__all__ = ["cdf", "entropy", "logpmf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
 
 def logpmf(k: Any, logits: Any) -> Any:
@@ -51,3 +51,71 @@ def rvs(logits: Any, shape: Any = None, seed: Any = None) -> Any:
         seed: an integer or None, as in `tl.random`.
     """
     return F.random_categorical(logits, shape, seed=seed)
+
+
+def cdf(k: Any, logits: Any) -> Any:
+    """The probability of a class up to k.
+
+    Args:
+        k: `b`, integers.
+        logits: `(*b, n)`; both broadcast.
+    """
+    sums = F.cumsum(F.softmax(logits), axis=-1)
+    classes = int(sums.shape[-1])
+    at = F.expand_dims(F.minimum(F.maximum(k, 0), classes - 1), -1)
+    lead = np.broadcast_shapes(tuple(sums.shape)[:-1], tuple(at.shape)[:-1])
+    value = F.squeeze(F.take_along_axis(F.broadcast_to(sums, (*lead, classes)), F.broadcast_to(at, (*lead, 1)), axis=-1), axis=-1)
+    return F.where(F.less(k, 0), 0.0, F.where(F.less(k, classes - 1), value, F.ones_like(value)))
+
+
+def sf(k: Any, logits: Any) -> Any:
+    """The probability of a class above k.
+
+    Args:
+        k: `b`, integers.
+        logits: `(*b, n)`; both broadcast.
+    """
+    return 1.0 - cdf(k, logits)
+
+
+def ppf(q: Any, logits: Any) -> Any:
+    """The least class whose `cdf` is at least q, an integer.
+
+    Args:
+        q: `b`, 0 … 1.
+        logits: `(*b, n)`; both broadcast.
+    """
+    sums = F.cumsum(F.softmax(logits), axis=-1)[..., :-1]
+    return F.sum(F.less(sums, F.expand_dims(q, -1)), axis=-1)
+
+
+def entropy(logits: Any) -> Any:
+    """The entropy, in natural units.
+
+    Args:
+        logits: `(*b, n)`.
+    """
+    logs = F.log_softmax(logits)
+    shares = F.exp(logs)
+    return -F.sum(F.where(F.equal(shares, 0.0), 0.0, shares * F.where(F.equal(shares, 0.0), 0.0, logs)), axis=-1)
+
+
+def mean(logits: Any) -> Any:
+    """The mean of the class as a number.
+
+    Args:
+        logits: `(*b, n)`.
+    """
+    shares = F.softmax(logits)
+    return F.sum(shares * F.arange(0, int(shares.shape[-1]), dtype=str(shares.dtype)), axis=-1)
+
+
+def var(logits: Any) -> Any:
+    """The variance of the class as a number.
+
+    Args:
+        logits: `(*b, n)`.
+    """
+    shares = F.softmax(logits)
+    classes = F.arange(0, int(shares.shape[-1]), dtype=str(shares.dtype))
+    return F.sum(shares * F.square(classes - F.expand_dims(mean(logits), -1)), axis=-1)

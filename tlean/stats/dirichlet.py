@@ -7,7 +7,7 @@ from typing import Any
 from .. import functions as F
 from .values import floats
 
-__all__ = ["logpdf", "pdf", "rvs"]
+__all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
 
 def logpdf(x: Any, alpha: Any) -> Any:
@@ -41,3 +41,52 @@ def rvs(alpha: Any, shape: Any = None, seed: Any = None, dtype: str | None = Non
         dtype: of the result; None is that of `alpha`.
     """
     return F.random_dirichlet(alpha, shape, seed=seed, dtype=dtype)
+
+
+def entropy(alpha: Any) -> Any:
+    """The differential entropy.
+
+    Args:
+        alpha: `(*b, k)`, above 0.
+    """
+    (alpha,) = floats(alpha)
+    total = F.sum(alpha, axis=-1)
+    constant = F.sum(F.lgamma(alpha), axis=-1) - F.lgamma(total)
+    return constant + (total - alpha.shape[-1]) * F.digamma(total) - F.sum((alpha - 1.0) * F.digamma(alpha), axis=-1)
+
+
+def mean(alpha: Any) -> Any:
+    """The mean of each component.
+
+    Args:
+        alpha: `(*b, k)`, above 0.
+    """
+    (alpha,) = floats(alpha)
+    return alpha / F.sum(alpha, axis=-1, keepdims=True)
+
+
+def var(alpha: Any) -> Any:
+    """The variance of each component.
+
+    Args:
+        alpha: `(*b, k)`, above 0.
+    """
+    (alpha,) = floats(alpha)
+    total = F.sum(alpha, axis=-1, keepdims=True)
+    share = alpha / total
+    return share * (1.0 - share) / (total + 1.0)
+
+
+def cov(alpha: Any) -> Any:
+    """The covariance of the components.
+
+    Args:
+        alpha: `(*b, k)`, above 0.
+
+    Returns: `(*b, k, k)`.
+    """
+    (alpha,) = floats(alpha)
+    total = F.sum(alpha, axis=-1, keepdims=True)
+    share = alpha / total
+    outer = F.expand_dims(share, -1) * F.expand_dims(share, -2)
+    return (F.expand_dims(share, -1) * F.eye(int(alpha.shape[-1]), dtype=str(alpha.dtype)) - outer) / F.expand_dims(total + 1.0, -1)

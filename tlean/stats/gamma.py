@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import floats, within
+from .values import floats, log_share, within
 
-__all__ = ["logpdf", "pdf", "rvs"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
 def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
@@ -45,3 +45,93 @@ def rvs(a: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any =
     if shape is None:
         shape = tuple((a + loc + scale).shape)
     return loc + F.random_gamma(a, shape, scale, seed=seed, dtype=dtype)
+
+
+def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number up to x.
+
+    Args:
+        x, a, loc, scale: numbers or arrays that broadcast.
+    """
+    x, a, loc, scale = floats(x, a, loc, scale)
+    z = F.maximum((x - loc) / scale, 0.0)
+    return F.gammainc(a, z)
+
+
+def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The probability of a number above x, exact where it is small.
+
+    Args:
+        x, a, loc, scale: numbers or arrays that broadcast.
+    """
+    x, a, loc, scale = floats(x, a, loc, scale)
+    z = F.maximum((x - loc) / scale, 0.0)
+    return F.gammaincc(a, z)
+
+
+def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `cdf`.
+
+    Args:
+        x, a, loc, scale: numbers or arrays that broadcast.
+    """
+    return log_share(cdf(x, a, loc, scale), sf(x, a, loc, scale))
+
+
+def logsf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The logarithm of `sf`.
+
+    Args:
+        x, a, loc, scale: numbers or arrays that broadcast.
+    """
+    return log_share(sf(x, a, loc, scale), cdf(x, a, loc, scale))
+
+
+def ppf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The quantile: the inverse of `cdf`.
+
+    Args:
+        q, a, loc, scale: numbers or arrays that broadcast.
+    """
+    q, a, loc, scale = floats(q, a, loc, scale)
+    return loc + scale * F.gammaincinv(a, q)
+
+
+def isf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The number whose `sf` is q.
+
+    Args:
+        q, a, loc, scale: numbers or arrays that broadcast.
+    """
+    q, a, loc, scale = floats(q, a, loc, scale)
+    return loc + scale * F.gammainccinv(a, q)
+
+
+def entropy(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The differential entropy.
+
+    Args:
+        a, loc, scale: numbers or arrays that broadcast.
+    """
+    a, loc, scale = floats(a, loc, scale)
+    return a + F.log(scale) + F.lgamma(a) + (1.0 - a) * F.digamma(a) + F.zeros_like(loc)
+
+
+def mean(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The mean.
+
+    Args:
+        a, loc, scale: numbers or arrays that broadcast.
+    """
+    a, loc, scale = floats(a, loc, scale)
+    return loc + a * scale
+
+
+def var(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The variance.
+
+    Args:
+        a, loc, scale: numbers or arrays that broadcast.
+    """
+    a, loc, scale = floats(a, loc, scale)
+    return a * F.square(scale) + F.zeros_like(loc)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, floats
+from .values import HALF_LOG_2PI, floats, spread
 
-__all__ = ["logpdf", "pdf", "rvs"]
+__all__ = ["entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
 
 def logpdf(x: Any, mean: Any, cov: Any) -> Any:
@@ -51,3 +51,38 @@ def rvs(mean: Any, cov: Any, shape: Any = (), seed: Any = None) -> Any:
     batch = tuple(F.expand_dims(mean, -1).shape) if len(mean.shape) >= len(cov.shape) else tuple(cov.shape)
     noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=str(cov.dtype))
     return mean + F.squeeze(F.matmul(F.linalg_cholesky(cov), noise), axis=-1)
+
+
+def entropy(mean: Any, cov: Any) -> Any:
+    """The differential entropy.
+
+    Args:
+        mean: `(*b, d)`, or a number.
+        cov: `(*b, d, d)`, positive definite.
+    """
+    mean, cov = floats(mean, cov)
+    factor = F.linalg_cholesky(cov)
+    logs = F.sum(F.log(F.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
+    return logs + (0.5 + HALF_LOG_2PI) * cov.shape[-1]
+
+
+def mean(mean: Any, cov: Any) -> Any:
+    """The mean.
+
+    Args:
+        mean: `(*b, d)`, or a number.
+        cov: `(*b, d, d)`.
+    """
+    mean, cov = floats(mean, cov)
+    return spread(mean, F.diagonal(cov, axis1=-2, axis2=-1))
+
+
+def var(mean: Any, cov: Any) -> Any:
+    """The variance of each component.
+
+    Args:
+        mean: `(*b, d)`, or a number.
+        cov: `(*b, d, d)`.
+    """
+    mean, cov = floats(mean, cov)
+    return spread(F.diagonal(cov, axis1=-2, axis2=-1), mean)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, floats
+from .values import HALF_LOG_2PI, floats, spread
 
-__all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "rvs", "sf"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
 def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
@@ -95,3 +95,42 @@ def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, d
         dtype: of the result; None is the parameters'.
     """
     return F.random_normal(shape, loc, scale, seed=seed, dtype=dtype)
+
+
+def isf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The number whose `sf` is q.
+
+    Args:
+        q, loc, scale: numbers or arrays that broadcast.
+    """
+    q, loc, scale = floats(q, loc, scale)
+    return loc - scale * F.ndtri(q)
+
+
+def entropy(loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The differential entropy.
+
+    Args:
+        loc, scale: numbers or arrays that broadcast.
+    """
+    loc, scale = floats(loc, scale)
+    return 0.5 + HALF_LOG_2PI + F.log(scale) + F.zeros_like(loc)
+
+
+def mean(loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The mean.
+
+    Args:
+        loc, scale: numbers or arrays that broadcast.
+    """
+    return spread(*floats(loc, scale))
+
+
+def var(loc: Any = 0.0, scale: Any = 1.0) -> Any:
+    """The variance.
+
+    Args:
+        loc, scale: numbers or arrays that broadcast.
+    """
+    loc, scale = floats(loc, scale)
+    return spread(F.square(scale), loc)

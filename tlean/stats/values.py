@@ -52,3 +52,26 @@ def count(k: Any) -> Any:
         k: floats.
     """
     return F.logical_and(F.greater_equal(k, 0.0), F.equal(k, F.floor(k)))
+
+
+def spread(value: Any, *others: Any) -> Any:
+    """The value in the shape to which it and the others broadcast.
+
+    Args:
+        value, others: arrays.
+    """
+    shape = np.broadcast_shapes(*(tuple(v.shape) for v in (value, *others)))
+    return value if tuple(value.shape) == shape else F.broadcast_to(value, shape)
+
+
+def log_share(share: Any, rest: Any) -> Any:
+    """The logarithm of a probability, which keeps its digits near 1; -inf at 0, with a gradient of 0.
+
+    Args:
+        share: the probability.
+        rest: 1 less it.
+    """
+    small = F.less(share, 0.5)
+    low = F.where(F.logical_and(small, F.greater(share, 0.0)), share, 1.0)
+    value = F.where(small, F.log(low), F.log1p(-F.where(small, 0.0, rest)))
+    return F.where(F.equal(share, 0.0), -math.inf, value)

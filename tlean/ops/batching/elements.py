@@ -65,3 +65,8 @@ def _dropout(call: Call) -> Any:
 def _with_parameter(call: Call) -> Any:
     # Of one seed, the numbers of each lane's parameters are drawn by themselves.
     return call.run(call.spread(0), call.inputs[1]) if call.draws and not call.batched[1] else call.loop()
+
+
+@batching("_gammainc", "_gammaincinv", "_betainc", "_betaincinv", "_student", "_student_inverse")
+def _of_one_shape(call: Call) -> Any:
+    return call.run(*(call.spread(k) for k in range(len(call.inputs))))

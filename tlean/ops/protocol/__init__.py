@@ -45,7 +45,7 @@ from .pool import PoolOps
 from .random import RandomOps
 from .reduce import ReduceOps
 from .ref import Index, Ints, Mask, Ref
-from .special import SpecialOps
+from .special import IncompleteOps, SpecialOps
 
 
 @runtime_checkable
@@ -53,6 +53,7 @@ class Ops(
     ElementwiseOps,
     FunctionOps,
     SpecialOps,
+    IncompleteOps,
     ActivationOps,
     LogicOps,
     CreationOps,

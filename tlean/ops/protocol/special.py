@@ -151,3 +151,145 @@ class SpecialOps(Protocol):
         Derivative: (ψ(a) − ψ(a + b))·g to a, (ψ(b) − ψ(a + b))·g to b.
         """
         ...
+
+
+class IncompleteOps(Protocol):
+    """Incomplete integrals over whole ones, which are distribution functions, and their inverses."""
+
+    def gammainc(self, a: Ref, x: Ref, *, name: str | None = None) -> Ref:
+        """Lower incomplete gamma function: P(a, x) = ∫₀ˣ tᵃ⁻¹e⁻ᵗ dt / Γ(a).
+
+        Args:
+            a: the shape, above 0; it broadcasts with x to a shape `s`.
+            x: at least 0.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: xᵃ⁻¹e⁻ˣ/Γ(a)·g to x; to a, an integral that is summed by a quadrature.
+        Source: DiDonato & Morris 1986, Computation of the incomplete gamma function ratios and their inverse.
+        Example: `gammainc(1, 0)` is `0`.
+        """
+        ...
+
+    def gammaincc(self, a: Ref, x: Ref, *, name: str | None = None) -> Ref:
+        """Upper incomplete gamma function: Q(a, x) = 1 − P(a, x), exact where it is small.
+
+        Args:
+            a: the shape, above 0; it broadcasts with x to a shape `s`.
+            x: at least 0.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: minus that of `gammainc`.
+        Source: DiDonato & Morris 1986, Computation of the incomplete gamma function ratios and their inverse.
+        """
+        ...
+
+    def gammaincinv(self, a: Ref, p: Ref, *, name: str | None = None) -> Ref:
+        """Inverse of the lower incomplete gamma function: x with P(a, x) = p.
+
+        Args:
+            a: the shape, above 0; it broadcasts with p to a shape `s`.
+            p: a share, 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: by the implicit function theorem, to a and p.
+        Source: DiDonato & Morris 1986, Computation of the incomplete gamma function ratios and their inverse.
+        """
+        ...
+
+    def gammainccinv(self, a: Ref, p: Ref, *, name: str | None = None) -> Ref:
+        """Inverse of the upper incomplete gamma function: x with Q(a, x) = p.
+
+        Args:
+            a: the shape, above 0; it broadcasts with p to a shape `s`.
+            p: a share, 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: by the implicit function theorem, to a and p.
+        Source: DiDonato & Morris 1986, Computation of the incomplete gamma function ratios and their inverse.
+        """
+        ...
+
+    def betainc(self, a: Ref, b: Ref, x: Ref, *, name: str | None = None) -> Ref:
+        """Incomplete beta function: I(a, b, x) = ∫₀ˣ tᵃ⁻¹(1 − t)ᵇ⁻¹ dt / B(a, b).
+
+        Args:
+            a, b: the shapes, above 0; they broadcast with x to a shape `s`.
+            x: 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: xᵃ⁻¹(1 − x)ᵇ⁻¹/B(a, b)·g to x; to a and b, integrals that are summed by a quadrature.
+        Source: DiDonato & Morris 1992, Significant digit computation of the incomplete beta function ratios.
+        Example: `betainc(1, 1, 0.25)` is `0.25`.
+        """
+        ...
+
+    def betaincc(self, a: Ref, b: Ref, x: Ref, *, name: str | None = None) -> Ref:
+        """Incomplete beta function's complement: 1 − I(a, b, x), exact where it is small.
+
+        Args:
+            a, b: the shapes, above 0; they broadcast with x to a shape `s`.
+            x: 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: minus that of `betainc`.
+        Source: DiDonato & Morris 1992, Significant digit computation of the incomplete beta function ratios.
+        """
+        ...
+
+    def betaincinv(self, a: Ref, b: Ref, p: Ref, *, name: str | None = None) -> Ref:
+        """Inverse of the incomplete beta function: x with I(a, b, x) = p.
+
+        Args:
+            a, b: the shapes, above 0; they broadcast with p to a shape `s`.
+            p: a share, 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: by the implicit function theorem, to a, b and p.
+        """
+        ...
+
+    def betainccinv(self, a: Ref, b: Ref, p: Ref, *, name: str | None = None) -> Ref:
+        """Inverse of the complement: x with 1 − I(a, b, x) = p.
+
+        Args:
+            a, b: the shapes, above 0; they broadcast with p to a shape `s`.
+            p: a share, 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: by the implicit function theorem, to a, b and p.
+        """
+        ...
+
+    def stdtr(self, df: Ref, x: Ref, *, name: str | None = None) -> Ref:
+        """Student's distribution function: the share of t numbers up to x.
+
+        Args:
+            df: degrees of freedom, above 0; they broadcast with x to a shape `s`.
+            x: any numbers.
+
+        Returns: `s`; NaN where df is not above 0.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: the density times g to x; to df, an integral that is summed by a quadrature.
+        """
+        ...
+
+    def stdtrit(self, df: Ref, p: Ref, *, name: str | None = None) -> Ref:
+        """Quantile of Student's distribution: the inverse of `stdtr`.
+
+        Args:
+            df: degrees of freedom, above 0; they broadcast with p to a shape `s`.
+            p: a share, 0 … 1.
+
+        Returns: `s`; NaN outside of these ranges.
+        Raises: ShapeError if they do not broadcast.
+        Derivative: by the implicit function theorem, to df and p.
+        """
+        ...

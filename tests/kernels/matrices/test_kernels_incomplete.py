@@ -1,0 +1,84 @@
+"""The incomplete gamma and beta functions, Student's distribution and the inverses, against mpmath: within a unit of the last place."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from kernel_calls import run_op, usable_instruction_sets
+
+mp = pytest.importorskip("mpmath")
+
+#: In units in the last place of float64: what a rounding of a result that is off by little can be.
+LIMIT = 1.0
+rng = np.random.default_rng(0)
+A = 10 ** rng.uniform(-3, 3, 24)
+B = 10 ** rng.uniform(-3, 3, 24)
+X = A * np.exp(rng.normal(0, 2, 24) / np.sqrt(A + 0.5))
+SHARES = np.where(rng.random(24) < 0.5, 10 ** rng.uniform(-12, -1, 24), rng.random(24))
+POINTS = A / (A + B) + np.sqrt(A * B / (A + B + 1)) / (A + B) * rng.normal(0, 2, 24)
+POINTS = np.where((POINTS > 1e-6) & (POINTS < 1 - 1e-6), POINTS, rng.random(24))
+Z = rng.normal(0, 4, 24)
+
+
+def gamma(a, x, upper):
+    return mp.gammainc(a, x, regularized=True) if upper else mp.gammainc(a, 0, x, regularized=True)
+
+
+def beta(a, b, x, upper):
+    return mp.betainc(b, a, 0, 1 - x, regularized=True) if upper else mp.betainc(a, b, 0, x, regularized=True)
+
+
+def student(df, z, upper):
+    half = mp.betainc(df / 2, 0.5, 0, df / (df + z * z), regularized=True) / 2
+    return half if (z > 0) == upper else 1 - half
+
+
+FUNCTIONS = {"_gammainc": (gamma, (A, X)), "_betainc": (beta, (A, B, POINTS)), "_student": (student, (A, Z))}
+each = pytest.mark.parametrize(
+    ("isa", "name", "upper"), list(itertools.product(usable_instruction_sets("special"), FUNCTIONS, (False, True)))
+)
+
+
+@each
+def test_a_tail_is_right_to_the_last_place(isa, name, upper):
+    function, arrays = FUNCTIONS[name]
+    for dtype in (np.float64, np.float32):
+        given = [x.astype(dtype) for x in arrays]
+        found = run_op(isa, "special", name, "f64" if dtype is np.float64 else "f32", *given, upper=upper)
+        with mp.workprec(250):
+            for value, *point in zip(found, *given, strict=True):
+                exact = function(*(mp.mpf(float(v)) for v in point), upper)
+                error = abs(mp.mpf(float(value)) - exact) / float(np.spacing(abs(dtype(float(exact)))))
+                assert error <= LIMIT, (name, point, float(error))
+
+
+@pytest.mark.parametrize("isa", usable_instruction_sets("special"))
+def test_an_inverse_gives_the_nearest_number(isa):
+    # The share of the number found, or of a neighbour, encloses the share that was given.
+    def run(name, *arrays, upper):
+        return run_op(isa, "special", name, "f64", *arrays, upper=upper)
+
+    for name, parameters in (("_gammainc", (A,)), ("_betainc", (A, B)), ("_student", (A,))):
+        inverse = {"_gammainc": "_gammaincinv", "_betainc": "_betaincinv", "_student": "_student_inverse"}[name]
+        for upper in (False, True):
+            x = run(inverse, *parameters, SHARES, upper=upper)
+            sides = [run(name, *parameters, np.nextafter(x, to), upper=upper) for to in (-np.inf, np.inf)]
+            low, high = np.minimum(*sides), np.maximum(*sides)
+            inside = (low * (1 - 4e-16) <= SHARES) & (high * (1 + 4e-16) >= SHARES)
+            ends = (x == 0) | (x == 1) | ~np.isfinite(x)
+            assert (inside | ends).all(), (name, upper, [p[~(inside | ends)] for p in parameters], SHARES[~(inside | ends)])
+
+
+def test_large_parameters():
+    isa = usable_instruction_sets("special")[0]
+    a = np.array([2e5, 3e7, 1e10])
+    with mp.workprec(200):
+        # About the mean, by the first terms of the expansion in 1/a: P(a, a) = ½ + 1/(3√(2πa)) + …
+        exact = [mp.mpf(1) / 2 + 1 / (3 * mp.sqrt(2 * mp.pi * v)) * (1 + mp.mpf(1) / (180 * v)) for v in a]
+    found = run_op(isa, "special", "_gammainc", "f64", a, a, upper=False)
+    np.testing.assert_allclose(found, [float(v) for v in exact], rtol=3e-14)
+    assert run_op(isa, "special", "_betainc", "f64", a, a, np.full(3, 0.5), upper=False) == pytest.approx([0.5] * 3, rel=1e-15)
+    normal = run_op(isa, "special", "_student", "f64", np.array([1e11, np.inf]), np.array([-3.0, -3.0]), upper=False)
+    np.testing.assert_allclose(normal, float(mp.ncdf(-3)), rtol=1e-9)
