@@ -7,6 +7,7 @@ from typing import Any
 
 from ...dtypes import FLOATS, INTEGERS
 from ...errors import DTypeError, OptionError, completing
+from ...shapes import stretching
 from ..elementwise import number
 from ..registry import array, composite
 from ..statistics.forms import form
@@ -187,6 +188,7 @@ def threshold(ops: Any, x: Any, threshold: float, value: float, *, name: str | N
 
 
 @form("threshold is None and type(beta) is float and beta == 1.0")
+@stretching
 def softplus(ops: Any, x: Any, beta: float = 1.0, threshold: float | None = None, *, name: str | None = None) -> Any:
     """A rectifier whose corner is as sharp as it is said to be."""
     x = array(ops, x, "softplus: x")
