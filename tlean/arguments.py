@@ -6,6 +6,7 @@ import inspect
 import operator
 import re
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Any
 
 from .dtypes import FLOATS
@@ -15,6 +16,11 @@ from .errors import DTypeError, NodeError, OptionError, ShapeError
 def is_reference(x: Any) -> bool:
     """Whether an argument is a reference, which belongs to a program or a tape; the library itself has `ops` as well."""
     return hasattr(x, "ops") and hasattr(x, "dtype")
+
+
+def is_node(x: Any) -> bool:
+    """Whether an argument of an explicit tape means a node: an id, or a reference."""
+    return (isinstance(x, Integral) and not isinstance(x, bool)) or is_reference(x)
 
 
 def no_references(value: Any) -> Any:

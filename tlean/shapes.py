@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 from .dtypes import FLOAT
@@ -224,3 +224,23 @@ def known_spec(shape: Shape, dtype: str) -> Spec:
 def as_spec(out: Any, dtype: str) -> Spec:
     """What a shape rule gave: a spec as it is, a shape of that dtype."""
     return out if isinstance(out, Spec) else known_spec(tuple(out), dtype)
+
+
+def stretching(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of `ops` that works with shapes of its own: what it calls broadcasts, also in a program of equal shapes.
+
+    Args:
+        function: what checks its arguments' shapes itself.
+    """
+
+    @wraps(function)
+    def run(ops: Any, *args: Any, **options: Any) -> Any:
+        if not getattr(ops, "strict_shapes", False):
+            return function(ops, *args, **options)
+        ops.strict_shapes = False
+        try:
+            return function(ops, *args, **options)
+        finally:
+            ops.strict_shapes = True
+
+    return run

@@ -231,3 +231,23 @@ def test_the_middle_beside_an_infinity():
     x = np.array([[1.0, 2.0, np.inf, np.nan], [-np.inf, 3.0, np.inf, np.nan]])
     assert tl.nanmedian(x, 1).tolist() == [2.0, 3.0]
     assert tl.nanquantile(x[0], 0.25).tolist() == 1.5
+
+
+@pytest.mark.parametrize(("beta", "threshold"), [(1.0, None), (1, 20), (2.5, 1.0), (-0.5, None), (100.0, 20.0)])
+def test_softplus(beta, threshold):
+    """As PyTorch's: sharper with beta, and x itself above the threshold; the same bits on every face."""
+    x = np.array([-800.0, -3.0, -0.25, 0.0, 0.3, 1.0, 25.0, 800.0])
+    expected = np.logaddexp(beta * x, 0) / beta
+    slope = 1 / (1 + np.exp(np.clip(-beta * x, -700, 700)))
+    if threshold is not None:
+        expected, slope = np.where(beta * x > threshold, x, expected), np.where(beta * x > threshold, 1.0, slope)
+    y = tl.softplus(x, beta, threshold)
+    np.testing.assert_allclose(y, expected, rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(tl.grad(lambda v: tl.sum(tl.softplus(v, beta, threshold)))(x), slope, rtol=1e-13, atol=1e-300)
+    for call in (lambda v: tl.softplus(v, beta=beta, threshold=threshold), tl.nn.Softplus(beta, threshold)):
+        assert np.array(tl.jit(call)(x)).tobytes() == np.array(y).tobytes()
+    tape, i = tl.Tape(dtype="float64").leaf(x)
+    tape, made = tape.softplus(i, beta, threshold)
+    assert np.array(tape.get_value(made)).tobytes() == np.array(y).tobytes()
+    with pytest.raises(tl.OptionError, match="other than 0"):
+        tl.softplus(x, 0)

@@ -44,6 +44,7 @@ PAIRS = [
     (nn.GELU(), T.GELU(approximate="tanh"), (9,)),
     (nn.SiLU(), T.SiLU(), (9,)),
     (nn.Softplus(), T.Softplus(), (9,)),
+    (nn.Softplus(2.5, 1.0), T.Softplus(2.5, 1.0), (9,)),
     (nn.LogSoftmax(), T.LogSoftmax(-1), (2, 5)),
     (nn.Softmax(1), T.Softmax(1), (2, 5)),
     (nn.Flatten(), T.Flatten(), (2, 3, 4)),

@@ -281,6 +281,32 @@ def test_composites_take_nested_lists(name):
     assert values(tuple(d.primal for d in dual) if isinstance(dual, tuple) else dual.primal) == expected
 
 
+@pytest.mark.parametrize("name", sorted(composites()))
+def test_composites_take_ids(name):
+    """On the explicit tape, whose shapes are equal, a composite of ids is that of references."""
+    written = list(parameters(METHODS[name]).values())[1:]
+    tape, m = tl.Tape(dtype="float64", seed=1), tl.TapeM(dtype="float64", seed=1)
+    ids, refs = [], []
+
+    def both(values):
+        nonlocal tape
+        tape, i = tape.leaf(values)
+        return i, m.leaf(values)
+
+    for k, value in enumerate(COMPOSITE_CALLS[name]):
+        p = next((p for p in written[: k + 1] if p.kind is p.VAR_POSITIONAL), written[min(k, len(written) - 1)])
+        pair = value, value
+        if "Sequence[Ref]" in str(p.annotation):
+            pair = tuple(zip(*map(both, value), strict=True))
+        elif "Ref" in str(p.annotation) and isinstance(value, list):
+            pair = both(value)
+        ids.append(pair[0])
+        refs.append(pair[1])
+    expected = getattr(m, name)(*refs)
+    tape, made = getattr(tape, name)(*ids)
+    assert repr(values(tuple(map(tape.get_value, made)) if isinstance(made, tuple) else tape.get_value(made))) == repr(values(expected))
+
+
 WRONG_CALLS = {
     "l1_loss": lambda ops: ops.l1_loss([1.0, 2.0], [1.0, 2.0, 3.0]),
     "huber_loss": lambda ops: ops.huber_loss([1.0, 2.0], [1.0, 2.0, 3.0]),

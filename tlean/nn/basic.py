@@ -245,9 +245,17 @@ class Tanh(Activation):
 
 
 class Softplus(Activation):
-    """ln(1 + e^x)."""
+    """ln(1 + e^βx)/β.
+
+    Args:
+        beta: β.
+        threshold: where βx is above it, x itself; None is nowhere.
+    """
 
     op = "softplus"
+
+    def __init__(self, beta: float = 1.0, threshold: float | None = None) -> None:
+        super().__init__(beta=beta, threshold=threshold)
 
 
 class SiLU(Activation):

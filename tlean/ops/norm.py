@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..errors import OptionError, ShapeError, completing
-from ..shapes import size
+from ..shapes import size, stretching
 from .registry import array, composite, defop, linear_jvp, whole
 from .samples import Arr, bad, good
 
@@ -330,6 +330,7 @@ def batch_stats(ops, x, *, name=None):
 
 
 @composite
+@stretching
 def rms_norm(ops, x, weight=None, eps=1e-5, *, name=None):
     """x over the root of the mean of its squares along the last axis, times a weight."""
     x, weight = array(ops, x, "rms_norm: x"), array(ops, weight)
@@ -362,6 +363,7 @@ def _by_groups(ops, x, groups, weight, bias, eps, name):
 
 
 @composite
+@stretching
 def group_norm(ops, x, groups, weight=None, bias=None, eps=1e-5, *, name=None):
     """Each group of channels of each image less its mean, over its deviation."""
     x, weight, bias = array(ops, x, "group_norm: x"), array(ops, weight), array(ops, bias)
@@ -370,6 +372,7 @@ def group_norm(ops, x, groups, weight=None, bias=None, eps=1e-5, *, name=None):
 
 
 @composite
+@stretching
 def instance_norm(ops, x, weight=None, bias=None, eps=1e-5, *, name=None):
     """Each channel of each image less its mean, over its deviation."""
     x, weight, bias = array(ops, x, "instance_norm: x"), array(ops, weight), array(ops, bias)

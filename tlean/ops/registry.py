@@ -368,7 +368,7 @@ def composite(function: Callable) -> Callable:
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
         raise OptionError(f"composite: the name {name!r} is taken")
-    code = function.__code__
+    code = inspect.unwrap(function).__code__
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @wraps(function)

@@ -49,6 +49,7 @@ class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         self.options = options_of(options, changes)
         CallsCore.__init__(self, Calls(), self.options.dtype)
+        self.strict_shapes = self.options.strict_shapes
         if self.options.device == "cpu":
             self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
         self.session_seed = self.options.first_seed()
@@ -145,7 +146,7 @@ class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
             given = [self._argument(record, n, x) for n, x in zip(names, inputs, strict=True)]
             if self._program is not now:
                 raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
-            if self.options.strict_shapes:
+            if self.strict_shapes:
                 record.require_equal_shapes([None if a is None else a.spec for a in given])
             return self.ref(self._op(record, given, options, name, recording(), op))
         except BaseException:

@@ -227,48 +227,40 @@ def eager() -> str:
 
 def tape_methods() -> str:
     """The text of `_generated/tape_methods.py`."""
-    out = [_HEADER, 'class TapeMethods:\n    """Every op on ids: returns the tape with the op\'s node, and its id."""\n\n']
+    out = [_HEADER, "from tlean.arguments import is_node\n\n\n"]
+    out.append('class TapeMethods:\n    """Every op on ids: returns the tape with the op\'s node, and its id."""\n\n')
     for face in faces():
-        call = f"self._record({face.name!r}, lambda m, r: m.{face.name}({_with_refs(face)}))"
+        call = f"self._record({face.name!r}, lambda ops, ref: ops.{face.name}({_with_refs(face)}))"
         out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}        return {call}\n\n")
     return "".join(out)
 
 
-#: Names that array arguments of composites have, and those that hold integers.
-_COMPOSITE_INTEGERS = ("labels",)
-_COMPOSITE_ARRAYS = (
-    "a", "b", "x", "yhat", "target", "log_probs", "logits", "weight", "bias", "probs", "var", "anchor", "positive", "negative", "xs",
-    "operands", "factor",
-)  # fmt: skip
-#: What distributions depend on: numbers, or values of the program.
-_PARAMETERS = ("loc", "scale", "low", "high", "concentration", "a", "b", "rate", "p")
-
-
-def _parameters(face: Face) -> list[str]:
-    return [p.name for p in face.parameters if p.name in _PARAMETERS] if face.name.startswith("random_") else []
+def _written(face: Face) -> dict[str, str]:
+    # The parameters' annotations, which say what is a value of the program.
+    return {p.name: str(p.annotation) for p in inspect.signature(getattr(Ops, face.name)).parameters.values()}
 
 
 def _arrays(face: Face) -> list[str]:
     # The parameters that are values of the program (integer inputs are not: they are given as arrays).
     if face.record is not None:
         return [n for n in face.record.inputs if n not in face.record.integer]
-    return [p.name for p in face.parameters if p.name in _COMPOSITE_ARRAYS]
+    # An int that may be a number is none of a node, but in the first place.
+    written = _written(face)
+    return [p.name for k, p in enumerate(face.parameters) if "Ref" in (text := written[p.name]) and not (k and "int" in text)]
 
 
 def _references(face: Face) -> set[str]:
     # The parameters that may be references, by the protocol's annotations.
-    written = inspect.signature(getattr(Ops, face.name)).parameters.values()
-    return {p.name for p in written if "Ref" in str(p.annotation)} | {*_COMPOSITE_ARRAYS, *_COMPOSITE_INTEGERS}
+    return {name for name, text in _written(face).items() if any(kind in text for kind in ("Ref", "Index", "Mask"))}
 
 
 def _with_refs(face: Face) -> str:
-    # Array arguments are looked up by id (r), options pass as they are.
-    inputs, numbers = set(_arrays(face)), _parameters(face)
-    parts = []
+    # Array arguments are looked up by id (ref), options pass as they are. What a composite gets that is no id is a constant.
+    inputs, written, parts = set(_arrays(face)), _written(face), []
     for p in face.parameters:
-        # A float beside ids is a number.
-        value = f"r({p.name})" if p.name in inputs else p.name
-        parts.append(_passed(p, f"r({p.name}) if type({p.name}) is int else {p.name}" if p.name in numbers else value))
+        several = p.kind is p.VAR_POSITIONAL or "Sequence[Ref]" in written[p.name]
+        looked_up = f"ref({p.name})" if face.record is not None or several else f"ref({p.name}) if is_node({p.name}) else {p.name}"
+        parts.append(_passed(p, looked_up if p.name in inputs else p.name))
     return ", ".join(parts)
 
 
@@ -282,7 +274,7 @@ def functions() -> str:
         arrays = (
             list(face.record.inputs)
             if face.record is not None
-            else [p.name for p in face.parameters if p.name in _references(face) or p.name in _parameters(face)]
+            else [p.name for p in face.parameters if p.name in _references(face)]
         )
         variadic = face.record is not None and face.record.variadic
         several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)

@@ -60,7 +60,7 @@ def _rounded(x: Any, decimals: int = 0) -> Any:
 
 
 def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
-    return tl.where(x * beta > threshold, x, tl.softplus(x * beta) / beta)
+    return tl.softplus(x, beta, threshold)
 
 
 def _prelu(x: Any, weight: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...arguments import is_reference
 from ...errors import ShapeError
-from ...shapes import Shape, as_shape, broadcast_shapes
+from ...shapes import Shape, as_shape, broadcast_shapes, stretching
 from ..registry import composite
 from .records import float_dtype
 
@@ -88,6 +88,7 @@ def _normal(ops: Any, shape: Any, seed: Any, dtype: Any, name: str | None) -> An
 
 
 @composite
+@stretching
 def random_uniform(
     ops: Any, shape: Any = None, low: Any = 0.0, high: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
@@ -101,6 +102,7 @@ def random_uniform(
 
 
 @composite
+@stretching
 def random_normal(
     ops: Any, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
@@ -113,6 +115,7 @@ def random_normal(
 
 
 @composite
+@stretching
 def random_truncated_normal(
     ops: Any,
     shape: Any = None,
@@ -141,6 +144,7 @@ def random_truncated_normal(
 
 
 @composite
+@stretching
 def random_exponential(ops: Any, shape: Any = None, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """Exponential numbers: −ln(1 − u)."""
     s = Setting(ops, shape, dtype, scale=scale)
@@ -148,6 +152,7 @@ def random_exponential(ops: Any, shape: Any = None, scale: Any = 1.0, seed: Any 
 
 
 @composite
+@stretching
 def random_gumbel(
     ops: Any, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
@@ -172,6 +177,7 @@ def _log_gamma(s: Setting, a: Any, seed: Any) -> Any:
 
 
 @composite
+@stretching
 def random_gamma(
     ops: Any, concentration: Any, shape: Any = None, scale: Any = 1.0, seed: Any = None, dtype: Any = None, name: Any = None
 ) -> Any:
@@ -182,6 +188,7 @@ def random_gamma(
 
 
 @composite
+@stretching
 def random_beta(ops: Any, a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """Beta numbers: the share of one gamma number in the sum of two."""
     s = Setting(ops, shape, dtype, a=a, b=b)
@@ -191,6 +198,7 @@ def random_beta(ops: Any, a: Any, b: Any, shape: Any = None, seed: Any = None, d
 
 
 @composite
+@stretching
 def random_dirichlet(ops: Any, concentration: Any, shape: Any = None, seed: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """Dirichlet numbers: the shares of gamma numbers in their sum, along the last axis."""
     s = Setting(ops, None, dtype, concentration=concentration)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import OptionError, ShapeError
-from ...shapes import Shape, as_shape, broadcast_shapes, normalize_axis, size
+from ...shapes import Shape, as_shape, broadcast_shapes, normalize_axis, size, stretching
 from ..registry import array, composite, whole
 from .continuous import Setting, gumbel, plain
 
 
 @composite
+@stretching
 def random_bernoulli(ops: Any, p: Any = 0.5, shape: Any = None, seed: Any = None, name: Any = None) -> Any:
     """Whether a uniform number is below a probability."""
     s = Setting(ops, shape, None, p=p)
@@ -18,6 +19,7 @@ def random_bernoulli(ops: Any, p: Any = 0.5, shape: Any = None, seed: Any = None
 
 
 @composite
+@stretching
 def random_poisson(ops: Any, rate: Any, shape: Any = None, seed: Any = None, name: Any = None) -> Any:
     """Counts."""
     s = Setting(ops, shape, None, rate=rate)
@@ -25,6 +27,7 @@ def random_poisson(ops: Any, rate: Any, shape: Any = None, seed: Any = None, nam
 
 
 @composite
+@stretching
 def random_randint(ops: Any, low: Any, high: Any, shape: Any = (), seed: Any = None, dtype: Any = "int64", name: Any = None) -> Any:
     """Whole numbers from low up to high, and without it."""
     first, last = whole("low", low), whole("high", high)
@@ -50,6 +53,7 @@ def _count(x: Any) -> int | None:
 
 
 @composite
+@stretching
 def random_permutation(ops: Any, x: Any, axis: Any = 0, seed: Any = None, name: Any = None) -> Any:
     """The numbers below n, or the entries of an array along an axis, in random order."""
     n = _count(x)
@@ -89,6 +93,7 @@ def _chosen(ops: Any, n: int, shape: Shape, replace: Any, p: Any, seed: Any, nam
 
 
 @composite
+@stretching
 def random_choice(ops: Any, x: Any, shape: Any = (), replace: Any = True, p: Any = None, seed: Any = None, name: Any = None) -> Any:
     """Of the numbers below n, or of the entries of an array along its first axis, some at random."""
     n, dims = _count(x), as_shape(shape)
@@ -101,6 +106,7 @@ def random_choice(ops: Any, x: Any, shape: Any = (), replace: Any = True, p: Any
 
 
 @composite
+@stretching
 def random_categorical(ops: Any, logits: Any, shape: Any = None, seed: Any = None, name: Any = None) -> Any:
     """Classes by unnormalised logarithms of probabilities: where logits and Gumbel numbers have the greatest sum."""
     s = Setting(ops, None, None, logits=logits)
@@ -115,6 +121,7 @@ def random_categorical(ops: Any, logits: Any, shape: Any = None, seed: Any = Non
 
 
 @composite
+@stretching
 def random_multinomial(ops: Any, n: Any, p: Any, shape: Any = None, seed: Any = None, name: Any = None) -> Any:
     """How often each class comes in n draws."""
     count = whole("n", n)

@@ -8,7 +8,7 @@ from typing import Any
 from ...arguments import truth
 from ...dtypes import dtype_option
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis
+from ...shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis, stretching
 from ..arranging.axes import is_sequence, named_axes
 from ..registry import array, composite, whole
 from .transforms import need_length, need_norm, need_parts
@@ -204,6 +204,7 @@ def _frequencies(ops: Any, op: str, n: Any, d: Any, dtype: Any, real: bool) -> A
 
 
 @composite
+@stretching
 def fft_fftfreq(ops: Any, n: Any, d: Any = 1.0, dtype: Any = None, *, name: str | None = None) -> Any:
     """The frequencies of a transform."""
     y = _frequencies(ops, "fft_fftfreq", n, d, dtype, False)
@@ -211,6 +212,7 @@ def fft_fftfreq(ops: Any, n: Any, d: Any = 1.0, dtype: Any = None, *, name: str 
 
 
 @composite
+@stretching
 def fft_rfftfreq(ops: Any, n: Any, d: Any = 1.0, dtype: Any = None, *, name: str | None = None) -> Any:
     """The frequencies of a transform of real numbers."""
     y = _frequencies(ops, "fft_rfftfreq", n, d, dtype, True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import as_shape
+from ...shapes import as_shape, stretching
 from ...shapes import size as size_of
 from ..registry import array, composite
 from ..windows.pools import MOST_CELLS, constant
@@ -82,6 +82,7 @@ def _flat(ops: Any, cells: Sequence[Any], sizes: Sequence[int]) -> Any:
 
 
 @composite
+@stretching
 def grid_sample(
     ops: Any,
     x: Any,

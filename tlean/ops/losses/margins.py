@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
+from ...shapes import stretching
 from ..registry import array, composite, whole
 from ..windows.pools import own
 from .reductions import number, reduced
@@ -18,6 +19,7 @@ def _rows(x: Any, one: str) -> tuple[int, int]:
 
 
 @composite
+@stretching
 def multi_margin_loss(
     ops: Any,
     x: Any,
@@ -58,6 +60,7 @@ def _same(ops: Any, labels: Any, n: int, classes: int) -> Any:
 
 
 @composite
+@stretching
 def multilabel_margin_loss(ops: Any, x: Any, target: Any, reduction: str = "mean", *, name: str | None = None) -> Any:
     """The sum over right classes t and all others c of max(0, 1 − x[t] + x[c]), over the number of classes."""
     x, target = array(ops, x, "multilabel_margin_loss: x"), own(ops, target, "multilabel_margin_loss: target")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
+from ...shapes import stretching
 from ..loss import reduction_name
 from ..registry import array, composite, whole
 from ..windows.pools import own
@@ -78,6 +79,7 @@ def _length(ops: Any, x: Any, n: int, option: str) -> Any:
 
 
 @composite
+@stretching
 def ctc_loss(
     ops: Any,
     log_probs: Any,

@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 from ...dtypes import FLOATS, INTEGERS
-from ...errors import DTypeError, completing
+from ...errors import DTypeError, OptionError, completing
+from ...shapes import stretching
 from ..elementwise import number
 from ..registry import array, composite
+from ..statistics.forms import form
 
 #: The largest finite number of each dtype.
 _LARGEST = {"float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
@@ -183,3 +185,20 @@ def threshold(ops: Any, x: Any, threshold: float, value: float, *, name: str | N
     number(threshold, "threshold"), number(value, "value")
     below = ops.less_equal(x, constant(ops, x, threshold))
     return ops.where(below, constant(ops, x, value), x, name=name)
+
+
+@form("threshold is None and type(beta) is float and beta == 1.0")
+@stretching
+def softplus(ops: Any, x: Any, beta: float = 1.0, threshold: float | None = None, *, name: str | None = None) -> Any:
+    """A rectifier whose corner is as sharp as it is said to be."""
+    x = array(ops, x, "softplus: x")
+    with completing("softplus", x=x, beta=beta, threshold=threshold):
+        slope, limit = number(beta, "beta"), None if threshold is None else number(threshold, "threshold")
+        if not slope or not math.isfinite(slope):
+            raise OptionError("beta must be a finite number other than 0")
+    if slope == 1:
+        y = ops.apply("softplus", (x,), {}, name if limit is None else None)
+        return y if limit is None else ops.where(ops.greater(x, limit), x, y, name=name)
+    scaled = ops.scale(x, slope)
+    y = ops.scale(ops.apply("softplus", (scaled,), {}), 1 / slope, name=name if limit is None else None)
+    return y if limit is None else ops.where(ops.greater(scaled, limit), x, y, name=name)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import normalize_axis
+from ...shapes import normalize_axis, stretching
 from ..elementwise import number
 from ..registry import array, composite, whole
 from .elements import constant
@@ -56,6 +56,7 @@ def cumulative_trapezoid(ops: Any, y: Any, x: Any = None, dx: float = 1.0, axis:
 
 
 @composite
+@stretching
 def interp(ops: Any, x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, *, name: str | None = None) -> Any:
     """The lines through the points (xp, fp), at x."""
     x, xp, fp = array(ops, x, "interp: x"), array(ops, xp, "interp: xp"), array(ops, fp, "interp: fp")
@@ -134,6 +135,7 @@ def vander(ops: Any, x: Any, n: int | None = None, increasing: bool = False, *, 
 
 
 @composite
+@stretching
 def polyval(ops: Any, p: Any, x: Any, *, name: str | None = None) -> Any:
     """The polynomial with these coefficients, the highest power first, by Horner's rule."""
     p, x = array(ops, p, "polyval: p"), array(ops, x, "polyval: x")

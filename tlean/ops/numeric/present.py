@@ -7,7 +7,7 @@ from typing import Any
 
 from ...dtypes import INTEGERS
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import normalize_axes, normalize_axis, reduced, size
+from ...shapes import normalize_axes, normalize_axis, reduced, size, stretching
 from ..elementwise import number
 from ..reduce import reversing
 from ..registry import array, composite, whole
@@ -64,6 +64,7 @@ def nanmean(ops: Any, x: Any, axis: Any = None, keepdims: bool = False, *, name:
 
 
 @composite
+@stretching
 def nanvar(ops: Any, x: Any, axis: Any = None, keepdims: bool = False, correction: float = 0.0, *, name: str | None = None) -> Any:
     """The variance of what is not NaN."""
     x = array(ops, x, "nanvar: x")
@@ -81,6 +82,7 @@ def nanvar(ops: Any, x: Any, axis: Any = None, keepdims: bool = False, correctio
 
 
 @composite
+@stretching
 def nanstd(ops: Any, x: Any, axis: Any = None, keepdims: bool = False, correction: float = 0.0, *, name: str | None = None) -> Any:
     """The root of the variance of what is not NaN."""
     return ops.sqrt(ops.nanvar(x, axis, keepdims, correction), name=name)

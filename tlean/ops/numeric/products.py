@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import normalize_axis
+from ...shapes import normalize_axis, stretching
 from ..elementwise import number
 from ..registry import array, composite, several, whole
 from .elements import constant, times
@@ -42,6 +42,7 @@ def addmv(ops: Any, x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1, *
 
 
 @composite
+@stretching
 def baddbmm(ops: Any, x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1, *, name: str | None = None) -> Any:
     """beta·x + alpha·a b, of a batch of matrices."""
     return _added(ops, "baddbmm", x, _product(ops, "baddbmm", a, b, (3, 3)), beta, alpha, name)
@@ -54,6 +55,7 @@ def addbmm(ops: Any, x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1, 
 
 
 @composite
+@stretching
 def addr(ops: Any, x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1, *, name: str | None = None) -> Any:
     """beta·x + alpha·a bᵀ, of vectors."""
     a, b = array(ops, a, "addr: a"), array(ops, b, "addr: b")
@@ -95,6 +97,7 @@ def pdist(ops: Any, x: Any, p: float = 2.0, *, name: str | None = None) -> Any:
 
 
 @composite
+@stretching
 def normalize(ops: Any, x: Any, p: float = 2.0, axis: int = 1, eps: float = 1e-12, *, name: str | None = None) -> Any:
     """x over its p-norm along an axis, which counts as eps at least."""
     x = array(ops, x, "normalize: x")

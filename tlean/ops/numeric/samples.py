@@ -6,6 +6,7 @@ from typing import Any
 
 from ...dtypes import INTEGERS
 from ...errors import OptionError, ShapeError, completing
+from ...shapes import stretching
 from ..elementwise import number
 from ..registry import array, composite, whole
 from .elements import constant
@@ -27,6 +28,7 @@ def _weights(ops: Any, w: Any, n: int, what: str) -> Any:
 
 
 @composite
+@stretching
 def cov(
     ops: Any,
     x: Any,
@@ -66,6 +68,7 @@ def cov(
 
 
 @composite
+@stretching
 def corrcoef(ops: Any, x: Any, y: Any = None, rowvar: bool = True, *, name: str | None = None) -> Any:
     """The correlations of variables, from their observations."""
     c = ops.cov(x, y, rowvar)
@@ -123,6 +126,7 @@ def _edges(ops: Any, x: Any, bins: Any, range: Any) -> tuple[Any, int]:
 
 
 @composite
+@stretching
 def histogram(ops: Any, x: Any, bins: Any = 10, range: Any = None, weights: Any = None, *, name: str | None = None) -> tuple[Any, Any]:
     """How many elements each bin between two edges has, or the sum of their weights, and the edges."""
     x = array(ops, x, "histogram: x")

@@ -70,14 +70,16 @@ class ActivationOps(Protocol):
         """
         ...
 
-    def softplus(self, x: Ref, *, name: str | None = None) -> Ref:
-        """Smooth rectifier: y = ln(1 + eˣ), computed as max(x, 0) + log1p(e^(−|x|)), without overflow for any finite x.
+    def softplus(self, x: Ref, beta: float = 1.0, threshold: float | None = None, *, name: str | None = None) -> Ref:
+        """Smooth rectifier: y = ln(1 + e^(βx))/β, computed as (max(βx, 0) + log1p(e^(−|βx|)))/β, without overflow for any finite βx.
 
         Args:
             x: `s`.
+            beta: β, a plain number other than 0: the greater, the sharper the corner.
+            threshold: where βx is above it, y = x; None is nowhere. PyTorch's is 20, for which y is x to 2·10⁻⁹/β.
 
         Returns: `s`.
-        Derivative: σ(x)·g with the logistic function σ.
+        Derivative: σ(βx)·g with the logistic function σ; g above the threshold.
         Source: Dugas et al. 2001.
         """
         ...

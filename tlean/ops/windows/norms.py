@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from ...errors import OptionError, completing
+from ...shapes import stretching
 from ..elementwise import number
 from ..registry import array, composite
 
 
 @composite
+@stretching
 def lp_pool(ops: Any, x: Any, p: float, kernel: Any, stride: Any = None, ceil_mode: bool = False, *, name: str | None = None) -> Any:
     """The p-norm over a window."""
     x = array(ops, x, "lp_pool: x")
