@@ -142,3 +142,47 @@ def test_signed_zeros_and_numbers_that_are_not_finite_in_small_products():
                     found, wanted = y.value.numpy()[i], single.value.numpy()
                     np.testing.assert_array_equal(found, wanted)
                     np.testing.assert_array_equal(np.signbit(found[wanted == 0]), np.signbit(wanted[wanted == 0]))
+
+
+def pieces(c, m, i):
+    """Slices, joins, sums and integers of a step, each of which has a form for short arrays."""
+    joined = tl.concat([c[2:5], c[:1] * 2.0, c[7:], m[1]], axis=0)
+    parts = (joined, m[:, 1:3], m[2], tl.sum(m, axis=1), tl.sum(m), tl.mean(m), tl.sum(m, axis=0), tl.sum(c[1:8]), m.T)
+    numbers = (i * 3 + 5, i // 2, i[1:3], i + i[0], tl.less(i, 3), tl.concat([i[2:], i[:2]], axis=0), tl.sum(i))
+    return parts, numbers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_short_forms_have_the_bits_of_kernels(dtype):
+    rng, turns = np.random.default_rng(11), 5
+    c, m = (rng.standard_normal((turns, *shape)).astype(dtype) for shape in ((10,), (3, 4)))
+    c[:, 3] = -0.0
+    i = rng.integers(-5, 5, (turns, 5))
+    s = tl.Session(tl.Options(dtype=dtype))
+    with tl.no_grad():
+        _, (parts, numbers) = tl.scan(lambda z, x: (z, pieces(*x)), s.const(np.zeros(1, dtype)), (s.const(c), s.const(m), s.const(i)))
+        for k in range(turns):
+            wanted = pieces(s.const(c[k]), s.const(m[k]), s.const(i[k]))
+            for y, single in zip((*parts, *numbers), (*wanted[0], *wanted[1]), strict=True):
+                found, expected = y.value.numpy()[k], single.value.numpy()
+                np.testing.assert_array_equal(found, expected)
+                if found.dtype.kind == "f":
+                    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_the_way_back_through_a_while_loop_reads_parts_of_what_was_kept():
+    def step(carry):
+        x, k = carry
+        return tl.concat([tl.sin(x[2:]) * x[1], x[:2] * tl.cos(x[3])], axis=0), k + 1
+
+    def loop(x):
+        return tl.sum(tl.square(tl.while_loop(lambda c: c[1] < 6, step, (x, 0))[0]))
+
+    def written(x):
+        for _ in range(6):
+            x, _ = step((x, 0))
+        return tl.sum(tl.square(x))
+
+    x = np.array([0.3, -1.2, 0.7, 2.0, 0.1])
+    np.testing.assert_array_equal(tl.jit(loop)(x).numpy(), tl.jit(written)(x).numpy())
+    np.testing.assert_allclose(tl.grad(loop)(x).numpy(), tl.grad(written)(x).numpy(), rtol=1e-13)

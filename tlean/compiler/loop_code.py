@@ -8,12 +8,12 @@ from typing import Any
 from tlean._core.plan import plan as core
 from tlean._core.plan.body import Code
 from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK
-from tlean._core.table import KERNELS, MODULES, PRODUCERS
 
 from .loops.bodies import Loop
 from .loops.branch import Switch
 from .loops.scan import BUFFERED, COUNTED, HELD, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
+from .short_forms import FORMS
 from .target import Bound, Step, nbytes
 
 #: Nanoseconds between two looks at the clock, at the least that a step takes.
@@ -22,19 +22,6 @@ _LOOK_EVERY, _LEAST_STEP = 100_000.0, 50.0
 
 #: Loops of so many turns pack what they multiply by.
 _MANY_TURNS = 64
-
-
-def _small(name: str, suffix: str) -> Any:
-    return lambda ints, packs: MODULES["gemm"].small(name, suffix, ints, packs)
-
-
-#: The address of a kernel of products -> how many of its integers say what it does, and what gives the kernel of a shape.
-_PRODUCTS = {
-    table[f"{name}:{suffix}"]: (count, _small(name, suffix))
-    for table in (KERNELS, PRODUCERS)
-    for name, count in (("matmul", 6), ("linear", 3))
-    for suffix in ("f32", "f64")
-}
 
 
 def _fixed(loop: Loop) -> frozenset[int]:
@@ -65,7 +52,7 @@ class LoopCode:
             graph = plan.program.graph
             out_bytes = [nbytes(graph.specs[v]) for v in graph.outputs]
             looks = max(1, int(_LOOK_EVERY / max(plan.work, _LEAST_STEP)))
-            code = Code(plan, loop.title, out_bytes, looks, _PRODUCTS, _fixed(loop))
+            code = Code(plan, loop.title, out_bytes, looks, FORMS, _fixed(loop))
             self.codes.append(code)
         self.kernel, numbers_of = _KINDS[type(loop)]
         self.numbers, self.bytes = numbers_of(loop, self.codes)

@@ -9,6 +9,11 @@ ctypedef struct Copy:
     int target
     int64_t bytes
 
+# What a call is: a loop over `count` elements; a kernel; a move of `bytes`; a producer, whose parts wait for the whole; a number
+# spread over elements; a stretched operand written out; operands of `bytes` collected side by side, and dealt out again.
+cdef enum:
+    LOOP, KERNEL, MOVE, PRODUCER, SPREAD, STRETCHED, COLLECT, DEAL
+
 ctypedef struct Call:
     void* run
     int kind
@@ -19,6 +24,12 @@ ctypedef struct Call:
     int64_t bytes           # of an element, or of a piece
     const int64_t* ints
     const double* floats
+
+# An entry of a table that is not in the work block.
+ctypedef struct Outside:
+    int entry
+    Place place
+    int64_t at              # bytes from there
 
 # An operand that is packed once for all steps.
 ctypedef struct Pack:
@@ -33,18 +44,12 @@ ctypedef struct Body:
     Pack* packs
     int n_packs
     Place* places           # of each operand of each call
+    int64_t* at             # how many bytes it begins behind its place
     int n_operands
+    int64_t* inside         # where each operand is in the work block; 0 for those that are elsewhere
+    Outside* outside
+    int n_outside
     void** constants
     Copy* copies
     int n_copies
     int64_t steps           # between two looks at the clock
-
-
-# The pointers of the first step: of each operand, then where each copy is from and to.
-cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil
-
-# One step: TL_OK, or (instruction << TL_STATUS_BITS) | status.
-cdef int run_once(Body* body, void** table) noexcept nogil
-
-# Packs what a run packs; `inputs` are those of its first step.
-cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Bodies of loops: a plan's instructions as a flat row of calls, each with the places of its operands.
+"""Bodies of loops: a plan's instructions as a flat row of calls, each with the places of its operands; loop.pyx runs them.
 
 A run of a loop writes one table of pointers, which each step moves on; then a step is that row of calls. A fused group of short arrays is
 taken apart here: its ops are calls of their loops on operands whose places are known, where the kernel of groups would look for them at
@@ -11,33 +11,19 @@ from libc.stdlib cimport calloc, free
 
 from array import array
 
-from tlean._core.kernel cimport TL_INDEFINITE, TL_OK, TL_SINGULAR, TL_STATUS_BITS, tl_kernel, tl_producer
-from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
+from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
 from tlean._core.plan.plan import name_body
 from tlean._core.plan import chain, epilogue
 
 cdef extern from "plan/chain_abi.h":
     enum:
         CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
-        CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_STRETCHER, CHAIN_WIDTH, CHAIN_SIZE
+        CHAIN_RUNS, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_STRETCHER, CHAIN_WIDTH, CHAIN_SIZE
         STRETCHED_INPUT, STRETCHED_AXES, STRETCHED_SIZE
         CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_SIZE
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
         CHAIN_OUTPUT, CHAIN_SLOT, CHAIN_SUM, CHAIN_SCALAR, CHAIN_REPEATED, CHAIN_STRETCH, CHAIN_SIZED, CHAIN_BYTES
         EPILOGUE_ENTRY, EPILOGUE_OUTPUTS, EPILOGUE_INPUTS, EPILOGUE_INTS, EPILOGUE_FLOATS, EPILOGUE_SIZE
-
-cdef extern from "kernels/layout/pieces.h" nogil:
-    void tl_move(char* to, const char* source, int64_t nbytes)
-    void tl_collect(char* to, void** source, int64_t count, int64_t nbytes)
-    void tl_deal(void** to, const char* source, int64_t count, int64_t nbytes)
-
-ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
-ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
-
-# What a call is: a loop over `count` elements; a kernel; a producer, whose parts wait for the whole; a number spread over elements; a
-# stretched operand written out; the sum of elements; operands of `bytes` collected side by side, and dealt out again.
-cdef enum:
-    LOOP, KERNEL, PRODUCER, SPREAD, STRETCHED, TOTAL, COLLECT, DEAL
 
 # Groups of at least so many ops are worth packing, where that leaves one call of so many; their values take at most so many bytes.
 cdef enum:
@@ -46,6 +32,8 @@ cdef enum:
     PACKED_BYTES = 32768
     # The longest arrays whose ops are packed.
     SHORT_BYTES = 64
+    # How many strips the longest arrays have whose groups are taken apart.
+    STRIPS = 4
 
 # A place among what is packed.
 cdef enum:
@@ -61,8 +49,7 @@ cdef class Code:
         title: of the loop, for messages.
         out_bytes: the bytes of each of its outputs.
         steps: how many steps a loop takes between two looks at the clock.
-        products: by the address of a kernel or producer of products: how many of its integers say what it does, and a function of these and
-            of what may be packed that gives another kernel (`small` of gemm.pyx).
+        forms: by the address of a kernel or producer: what gives its form for short arrays (`tlean/compiler/short_forms.py`).
         fixed: the inputs that are the same at each step of a run that is long enough to pack them.
     """
     cdef Body body
@@ -75,7 +62,7 @@ cdef class Code:
     cdef readonly Py_ssize_t scratch_bytes
     cdef object __weakref__
 
-    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps, products, fixed):
+    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps, forms, fixed):
         cdef int k
         self.plan = plan
         self.title = title
@@ -86,7 +73,7 @@ cdef class Code:
         self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
         if self.body.copies == NULL:
             raise MemoryError()
-        self._write(_Calls(plan, products, fixed))
+        self._write(_Calls(plan, forms, fixed))
         for k in range(plan.n_outputs):
             if plan.out_kind[k] == OUT_INPUT:
                 self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
@@ -110,19 +97,37 @@ cdef class Code:
         self.body.n_operands = sum([len(c[3]) for c in calls.row])
         self.body.calls = <Call*>calloc(self.body.n_calls + 1, sizeof(Call))
         self.body.places = <Place*>calloc(self.body.n_operands + 1, sizeof(Place))
-        if self.body.calls == NULL or self.body.places == NULL:
+        self.body.at = <int64_t*>calloc(2 * self.body.n_operands + 1, sizeof(int64_t))
+        self.body.inside = self.body.at + self.body.n_operands
+        self.body.outside = <Outside*>calloc(self.body.n_operands + 1, sizeof(Outside))
+        if self.body.calls == NULL or self.body.places == NULL or self.body.at == NULL or self.body.outside == NULL:
             raise MemoryError()
         for i, (kind, address, n_out, places, count, size, ints, floats, instruction) in enumerate(calls.row):
             call = &self.body.calls[i]
             call.kind, call.run, call.n_out, call.n_operands = kind, <void*><size_t>address, n_out, len(places)
             call.count, call.bytes, call.instruction = count, size, instruction
             call.ints, call.floats = <const int64_t*><size_t>ints, <const double*><size_t>floats
-            for where, n in places:
-                self.body.places[k] = Place(AT_SCRATCH, room + n) if where == PACKED else Place(where, n)
+            for place in places:
+                self._operand(k, place, room)
                 k += 1
         return 0
 
+    cdef int _operand(self, int k, place, int64_t room) except -1:
+        cdef Place found = Place(place[0], place[1])
+        cdef int64_t at = place[2] if len(place) > 2 else 0
+        if found.kind == PACKED:
+            found = Place(AT_SCRATCH, room + found.n)
+        self.body.places[k], self.body.at[k] = found, at
+        if found.kind == AT_SCRATCH:
+            self.body.inside[k] = found.n + at
+        else:
+            self.body.outside[self.body.n_outside] = Outside(k, found, at)
+            self.body.n_outside += 1
+        return 0
+
     def __dealloc__(self):
+        free(self.body.at)
+        free(self.body.outside)
         free(self.body.calls)
         free(self.body.packs)
         free(self.body.places)
@@ -152,7 +157,7 @@ cdef class Code:
 cdef class _Calls:
     # The row of calls of a plan while it is written. A place is (kind, n), as in plans; those of this class are behind the plan's block.
     cdef Plan plan
-    cdef object products
+    cdef object forms
     cdef object fixed
     cdef list row
     cdef list packs         # (place, where it is packed, address, integers)
@@ -162,8 +167,8 @@ cdef class _Calls:
     cdef int64_t base
     cdef int64_t room
 
-    def __cinit__(self, Plan plan, products, fixed):
-        self.plan, self.products, self.fixed = plan, products, fixed
+    def __cinit__(self, Plan plan, forms, fixed):
+        self.plan, self.forms, self.fixed = plan, forms, fixed
         self.row, self.packs, self.numbers, self.packed = [], [], [], {}
         self.base = (plan.scratch_bytes + 63) & ~63
 
@@ -182,19 +187,25 @@ cdef class _Calls:
         return 0
 
     cdef int kernel(self, int kind, int i, address, list outs, list inputs, const int64_t* ints, const double* floats) except -1:
-        # A kernel, or one for its shape where it is of products.
-        cdef int k
-        if address in self.products:
-            count, small = self.products[address]
+        # A kernel, or its form for short arrays.
+        form = self.forms.get(address)
+        if form is not None:
+            own = self.plan.program.steps[i].ints
+            if kind == PRODUCER:
+                own = own[<int>EPILOGUE_SIZE:<int>EPILOGUE_SIZE + own[<int>EPILOGUE_INTS]]
             packs = [place[0] == AT_CONST or (place[0] == AT_INPUT and place[1] in self.fixed) for place in inputs]
-            found = small(tuple([ints[k] for k in range(count)]), packs)
+            found = form(own, packs)
+            if isinstance(found, list):
+                # Moves of bytes: of which operand, from where in it, to where in the result.
+                for operand, source, target, size in found:
+                    self.row.append((MOVE, 0, 1, [(*outs[0], target), (*inputs[operand], source)], 0, size, 0, 0, i))
+                return 0
             if found is not None:
                 address, own, packed = found
-                numbers = self.number(own)
                 if packed is not None:
                     inputs = list(inputs)
                     inputs[packed[0]] = self.pack(inputs[packed[0]], packed[1], packed[2], own)
-                self.row.append((KERNEL, address, len(outs), outs + inputs, 0, 0, numbers, 0, i))
+                self.row.append((KERNEL, address, len(outs), outs + inputs, 0, 0, self.number(own), <size_t>floats, i))
                 return 0
         self.row.append((kind, address, len(outs), outs + inputs, 0, 0, <size_t>ints, <size_t>floats, i))
         return 0
@@ -253,11 +264,13 @@ cdef class _Group:
 
     cdef int read(self, const int64_t* ints, const double* floats, int64_t n_floats) except -1:
         cdef const int64_t* s = ints + CHAIN_SIZE + CHAIN_SUM_SIZE * ints[CHAIN_SUMS]
-        cdef int64_t k
+        cdef int64_t k, most_
         self.ints, self.floats, self.n_floats = ints, floats, n_floats
         self.n, self.item = ints[CHAIN_ELEMENTS], ints[CHAIN_ITEMSIZE]
         self.room = (self.n * self.item + 63) & ~63
-        self.short = 0 < self.n <= min(ints[CHAIN_STRIP], ints[CHAIN_BLOCK]) and ints[CHAIN_WIDTH] == 0
+        # Longer ones have strips to run in registers, which pays where their operands need not be written out.
+        most_ = ints[CHAIN_STRIP] * (1 if ints[CHAIN_RUNS] and not ints[CHAIN_STRETCHED] else STRIPS)
+        self.short = 0 < self.n <= min(most_, ints[CHAIN_BLOCK]) and ints[CHAIN_WIDTH] == 0
         if ints[CHAIN_SUMS] and self.n > ints[CHAIN_SEGMENT]:
             self.short = False
         for k in range(ints[CHAIN_STRETCHED]):
@@ -316,9 +329,9 @@ cdef class _Group:
                 self.call(LOOP, op[CHAIN_OP_LOOP], 1, [target, *operands], self.n, self.item, NULL, self.floats + op[CHAIN_OP_FLOATS])
             op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
         for _k in range(ints[CHAIN_SUMS]):
-            self.call(TOTAL, ints[CHAIN_REDUCE_SUM], 1,
-                      [self.outs[sum_[CHAIN_SUM_OUTPUT]], self.place(CHAIN_SUM + sum_[CHAIN_SUM_VALUE])], self.n, self.item, NULL,
-                      self.floats + sum_[CHAIN_SUM_FLOATS])
+            address, own, _ = self.calls.forms[ints[CHAIN_REDUCE_SUM]]((1, 1, self.n), ())
+            places = [self.outs[sum_[CHAIN_SUM_OUTPUT]], self.place(CHAIN_SUM + sum_[CHAIN_SUM_VALUE])]
+            self.call(KERNEL, address, 1, places, 0, 0, <const int64_t*>self.calls.number(own), self.floats + sum_[CHAIN_SUM_FLOATS])
             sum_ += CHAIN_SUM_SIZE
         return True
 
@@ -396,86 +409,3 @@ cdef class _Group:
         places = [self.outs[code - CHAIN_OUTPUT] for code, _ in run]
         source = (AT_SCRATCH, self.calls.base + where[run[0][1]])
         return self.call(DEAL, 0, 0, [source, *places], len(run), self.n * self.item, NULL, NULL)
-
-
-cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
-    cdef int k
-    cdef Place place
-    for k in range(body.n_operands):
-        place = body.places[k]
-        if place.kind == AT_INPUT:
-            table[k] = inputs[place.n]
-        elif place.kind == AT_OUTPUT:
-            table[k] = outputs[place.n]
-        elif place.kind == AT_SCRATCH:
-            table[k] = scratch + place.n
-        elif place.kind == AT_CONST:
-            table[k] = body.constants[place.n]
-        else:
-            table[k] = NULL
-    table += body.n_operands
-    for k in range(body.n_copies):
-        table[2 * k] = inputs[body.copies[k].source]
-        table[2 * k + 1] = outputs[body.copies[k].target]
-
-
-cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil:
-    cdef int i
-    cdef Pack* pack
-    cdef void* source
-    cdef void* target
-    for i in range(body.n_packs):
-        pack = &body.packs[i]
-        source = body.constants[pack.source.n] if pack.source.kind == AT_CONST else inputs[pack.source.n]
-        target = scratch + pack.at
-        (<tl_kernel>pack.run)(&target, &source, pack.ints, NULL, 0)
-
-
-cdef int other_call(Call* call, void** operands) noexcept nogil:
-    # One that is no loop: its status.
-    cdef int64_t shape[3]
-    cdef int64_t i
-    cdef float f
-    cdef double d
-    if call.kind == PRODUCER:
-        return (<tl_producer>call.run)(operands, operands + call.n_out, call.ints, call.floats, NULL)
-    if call.kind == TOTAL:
-        shape[0], shape[1], shape[2] = 1, 1, call.count
-        return (<tl_kernel>call.run)(operands, operands + 1, shape, call.floats, 0)
-    if call.kind == COLLECT:
-        tl_collect(<char*>operands[0], operands + 1, call.count, call.bytes)
-    elif call.kind == DEAL:
-        tl_deal(operands + 1, <const char*>operands[0], call.count, call.bytes)
-    elif call.kind == STRETCHED:
-        (<stretch_fn>call.run)(operands[0], operands[1], call.ints, 0, call.count)
-    elif call.bytes == 4:
-        f = (<float*>operands[1])[0]
-        for i in range(call.count):
-            (<float*>operands[0])[i] = f
-    else:
-        d = (<double*>operands[1])[0]
-        for i in range(call.count):
-            (<double*>operands[0])[i] = d
-    return TL_OK
-
-
-cdef int run_once(Body* body, void** table) noexcept nogil:
-    cdef int i, status
-    cdef Call* call = body.calls
-    cdef Call* end = call + body.n_calls
-    cdef void** operands = table
-    while call < end:
-        if call.kind == LOOP:
-            (<inner_fn>call.run)(operands[0], operands + 1, call.count, call.floats, 0)
-        else:
-            if call.kind == KERNEL:
-                status = (<tl_kernel>call.run)(operands, operands + call.n_out, call.ints, call.floats, 0)
-            else:
-                status = other_call(call, operands)
-            if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
-                return (call.instruction << TL_STATUS_BITS) | status
-        operands += call.n_operands
-        call += 1
-    for i in range(body.n_copies):
-        tl_move(<char*>operands[2 * i + 1], <const char*>operands[2 * i], body.copies[i].bytes)
-    return TL_OK

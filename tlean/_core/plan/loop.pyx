@@ -10,14 +10,111 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from tlean._core.kernel cimport TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_STATUS_BITS, TL_STATUS_MASK
-from tlean._core.plan.body cimport Body, fill, prepare, run_once
-from tlean._core.plan.plan cimport AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
+from tlean._core.kernel cimport (
+    TL_INDEFINITE, TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_SINGULAR, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel, tl_producer,
+)
+from tlean._core.plan.body cimport COLLECT, DEAL, KERNEL, LOOP, MOVE, PRODUCER, STRETCHED, Body, Call, Outside, Pack
+from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
 from tlean._core.threads.clock cimport nanoseconds
+
+cdef extern from "kernels/layout/pieces.h" nogil:
+    void tl_move(char* to, const char* source, int64_t nbytes)
+    void tl_collect(char* to, void** source, int64_t count, int64_t nbytes)
+    void tl_deal(void** to, const char* source, int64_t count, int64_t nbytes)
+
+ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
+ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
 
 # How often a loop looks for signals, in nanoseconds.
 cdef enum:
     BETWEEN_LOOKS = 10_000_000
+
+
+# A body -----------------------------------------------------------------------------------------------------------------
+
+cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
+    # The pointers of the first step: of each operand, then where each copy is from and to.
+    cdef int k
+    cdef Outside* other
+    for k in range(body.n_operands):
+        table[k] = scratch + body.inside[k]
+    for k in range(body.n_outside):
+        other = &body.outside[k]
+        if other.place.kind == AT_INPUT:
+            table[other.entry] = <char*>inputs[other.place.n] + other.at
+        elif other.place.kind == AT_OUTPUT:
+            table[other.entry] = <char*>outputs[other.place.n] + other.at
+        elif other.place.kind == AT_CONST:
+            table[other.entry] = <char*>body.constants[other.place.n] + other.at
+        else:
+            table[other.entry] = NULL
+    table += body.n_operands
+    for k in range(body.n_copies):
+        table[2 * k] = inputs[body.copies[k].source]
+        table[2 * k + 1] = outputs[body.copies[k].target]
+
+
+cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil:
+    # Packs what is packed once; `inputs` are those of the first step.
+    cdef int i
+    cdef Pack* pack
+    cdef void* source
+    cdef void* target
+    for i in range(body.n_packs):
+        pack = &body.packs[i]
+        source = body.constants[pack.source.n] if pack.source.kind == AT_CONST else inputs[pack.source.n]
+        target = scratch + pack.at
+        (<tl_kernel>pack.run)(&target, &source, pack.ints, NULL, 0)
+
+
+cdef int other_call(Call* call, void** operands) noexcept nogil:
+    # One that is no loop: its status.
+    cdef int64_t i
+    cdef float f
+    cdef double d
+    if call.kind == PRODUCER:
+        return (<tl_producer>call.run)(operands, operands + call.n_out, call.ints, call.floats, NULL)
+    if call.kind == COLLECT:
+        tl_collect(<char*>operands[0], operands + 1, call.count, call.bytes)
+    elif call.kind == DEAL:
+        tl_deal(operands + 1, <const char*>operands[0], call.count, call.bytes)
+    elif call.kind == STRETCHED:
+        (<stretch_fn>call.run)(operands[0], operands[1], call.ints, 0, call.count)
+    elif call.bytes == 4:
+        f = (<float*>operands[1])[0]
+        for i in range(call.count):
+            (<float*>operands[0])[i] = f
+    else:
+        d = (<double*>operands[1])[0]
+        for i in range(call.count):
+            (<double*>operands[0])[i] = d
+    return TL_OK
+
+
+cdef int run_once(Body* body, void** table) noexcept nogil:
+    # One step: TL_OK, or (instruction << TL_STATUS_BITS) | status.
+    cdef int i, status
+    cdef Call* call = body.calls
+    cdef Call* end = call + body.n_calls
+    cdef void** operands = table
+    while call < end:
+        if call.kind == LOOP:
+            (<inner_fn>call.run)(operands[0], operands + 1, call.count, call.floats, 0)
+        elif call.kind == MOVE:
+            tl_move(<char*>operands[0], <const char*>operands[1], call.bytes)
+        else:
+            if call.kind == KERNEL:
+                status = (<tl_kernel>call.run)(operands, operands + call.n_out, call.ints, call.floats, 0)
+            else:
+                status = other_call(call, operands)
+            if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
+                return (call.instruction << TL_STATUS_BITS) | status
+        operands += call.n_operands
+        call += 1
+    for i in range(body.n_copies):
+        tl_move(<char*>operands[2 * i + 1], <const char*>operands[2 * i], body.copies[i].bytes)
+    return TL_OK
+
 
 cdef inline int looked(int64_t* last) noexcept nogil:
     # TL_INTERRUPTED if it was time to look for signals, and a handler raised.
@@ -368,7 +465,7 @@ cdef int rows_of(Body* body, int64_t* move, int kind, int first, int count, cons
     cdef int k, moves = 0, entry
     for k in range(body.n_operands):
         if body.places[k].kind == kind and first <= body.places[k].n < first + count:
-            move[2 * moves], move[2 * moves + 1] = k, place[body.places[k].n - first]
+            move[2 * moves], move[2 * moves + 1] = k, place[body.places[k].n - first] + body.at[k]
             moves += 1
     for k in range(body.n_copies):
         entry = body.n_operands + 2 * k

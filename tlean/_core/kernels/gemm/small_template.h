@@ -5,7 +5,8 @@
  *   tl_few_X(m, n, k, a, a_row, a_k, b, b_k, b_col, c)      sums in the order of k, as tiles and sums of rows have them; n <= TL_FEW and
  *                                                           1 < k <= TL_FEW
  *   tl_few_dots_X(n, k, a, b, b_col, c)                     one row of dots, in the order of tl_dots_X; 1 < k <= TL_FEW
- *   tl_pack_lines_X(P, n, k, b, ldb)                        n rows of B, of k terms each, for tl_lines_X; P has n · k numbers, n rounded up to VL
+ *   tl_pack_lines_X(P, n, k, b, ldb)                        n rows of B, of k terms each, for tl_lines_X; P has n · k numbers, where n is
+ *                                                           rounded up to VL
  *   tl_lines_X(n, k, P, a, c)                               one row of dots with them, in the order of tl_dots_X; VL rows side by side
  */
 #define VL TL_X(TL_LANES)

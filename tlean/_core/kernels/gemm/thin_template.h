@@ -123,9 +123,39 @@ TL_INLINE void TL_X(tl_add_rows)(const int rows, int64_t n, const TL_T *a, int64
     }
 }
 
+/* The sums of a short row stay in registers while all rows of B pass. */
+TL_INLINE void TL_X(tl_short_row)(const int vectors, int64_t part, int64_t k, const TL_T *a, int64_t a_step, const TL_T *b, int64_t ldb,
+                                  TL_T *c) {
+    VEC sum[ROWS];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) sum[v] = (VEC){0};
+    for (int64_t p = 0; p < k; p++, a += a_step, b += ldb) {
+        const VEC av = *a - (VEC){0};
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors - 1; v++) sum[v] += av * *(const UVEC *)(b + v * VL);
+        const TL_T *last = b + (vectors - 1) * VL;
+        sum[vectors - 1] += av * (part == VL ? *(const UVEC *)last : (UVEC)TL_X(tl_load_part)(last, part));
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors - 1; v++) *(UVEC *)(c + v * VL) = sum[v];
+    TL_X(tl_store_part)(c + (vectors - 1) * VL, sum[vectors - 1], part);
+}
+
+#define SHORT_ROW(v) case v: TL_X(tl_short_row)(v, n - (v - 1) * VL, k, a, a_step, b, ldb, c); return;
+static __attribute__((noinline, unused)) void TL_X(tl_short_rows)(int64_t n, int64_t k, const TL_T *a, int64_t a_step, const TL_T *b,
+                                                                  int64_t ldb, TL_T *c) {
+    switch ((n + VL - 1) / VL) {
+        SHORT_ROW(1) SHORT_ROW(2) SHORT_ROW(3) SHORT_ROW(4) SHORT_ROW(5) SHORT_ROW(6) SHORT_ROW(7) SHORT_ROW(8)
+    }
+}
+
 static __attribute__((unused)) void TL_X(tl_row_sum)(int64_t n, int64_t k, const TL_T *a, int64_t a_step, const TL_T *b, int64_t ldb,
                                                      TL_T *c) {
     int64_t p = 0;
+    if (0 < n && n <= ROWS * VL) {
+        TL_X(tl_short_rows)(n, k, a, a_step, b, ldb, c);
+        return;
+    }
     for (; p + ROWS <= k; p += ROWS) TL_X(tl_add_rows)(ROWS, n, a + p * a_step, a_step, b + p * ldb, ldb, c, p == 0);
     for (; p < k; p++) TL_X(tl_add_rows)(1, n, a + p * a_step, a_step, b + p * ldb, ldb, c, p == 0);
 }
@@ -135,4 +165,5 @@ static __attribute__((unused)) void TL_X(tl_row_sum)(int64_t n, int64_t k, const
 #undef UVEC
 #undef DOT_M
 #undef ROWS
+#undef SHORT_ROW
 #undef TL_DOT_TILE

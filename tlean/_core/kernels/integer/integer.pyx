@@ -87,3 +87,29 @@ tl_integer_rows = in_rows
 
 # "<op>:<i64|i32|b8>" -> the address of its kernel.
 KERNELS = {tl_integers[i].name.decode(): <size_t>tl_integers[i].kernel for i in range(TL_INTEGERS)}
+
+
+# The form of a kernel for one short row; ints: (entry, elements, steps of three inputs, parameters…).
+cdef enum:
+    SHORT = 512            # elements of a short row
+
+
+cdef int short_row(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    (<const tl_integer*><size_t>ints[0]).inner(out[0], inp, ints + 2, ints[1], ints + 5)
+    return TL_OK
+
+
+def short(name, ints):
+    """The form of a call for one short row: its address, its integers and None (nothing is packed); None where it has more axes."""
+    cdef const tl_integer* entry
+    cdef int i
+    for i in range(TL_INTEGERS):
+        entry = &tl_integers[i]
+        if entry.name.decode() == name:
+            parameters = ints[:entry.parameters]
+            axes, sizes = ints[entry.parameters], ints[entry.parameters + 1:]
+            if axes != 1 or not 0 < sizes[0] <= SHORT:
+                return None
+            steps = (*sizes[1:1 + entry.inputs], 0, 0, 0)[:3]
+            return <size_t>&short_row, (<size_t>entry, sizes[0], *steps, *parameters), None
+    return None

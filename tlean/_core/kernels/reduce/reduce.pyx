@@ -230,6 +230,13 @@ cdef int reduce_sum(real** out, void** inp, const int64_t* ints, const double* f
     return reduce_runs(out[0], inp[0], ints, floats[0], SUM, <const real*>NULL)
 
 
+# Of few short rows; ints: (rows, elements of a row).
+cdef int short_sums(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    tl_row_sums(out[0], <const real*>inp[0], <const real*>NULL, ints[0], ints[1])
+    divide(out[0], ints[0], <real>floats[0])
+    return TL_OK
+
+
 # reduce_prod, norm (the root of the sum of squares): ints as for reduce_sum. reduce_var: floats: (elements reduced, what their squared
 # distances from the mean are divided by).
 
@@ -419,6 +426,8 @@ KERNELS = {
     "add_rows:f32": <size_t>&add_rows[float], "add_rows:f64": <size_t>&add_rows[double],
     "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],
 }
+# The form of `reduce_sum` for few short rows, or one.
+SHORT_SUMS = {"f32": <size_t>&short_sums[float], "f64": <size_t>&short_sums[double]}
 # Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
 SEGMENT_LENGTH = SEGMENT
 # Rows narrower than this are summed in another order.
