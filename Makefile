@@ -13,6 +13,8 @@ JAX := .venv-jax/.installed
 JAX_PYTHON ?= $(PYTHON) python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
+# The versions that the tests last passed with; with another Python, or LOCK=, the latest that pyproject.toml allows.
+LOCK ?= $(shell $(PYTHON) -c "import sys; print('requirements-dev.lock' if sys.version_info[:2] == (3, 11) else '')")
 SOURCES := setup.py $(shell find tlean/_core tlean/ops tools/codegen -not -path '*/_generated/*' \
 	\( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -path 'tlean/ops/*.py' -o -path 'tools/*.py' \))
 
@@ -52,7 +54,7 @@ $(PY):
 $(INSTALLED): pyproject.toml | $(PY)
 	@echo "installing what tlean needs into $(VENV)"
 	@$(PIP) --upgrade "pip>=24" "setuptools>=77" "cython>=3.1" wheel
-	@TLEAN_BUILD_ONLY=none $(PIP) --no-build-isolation --editable ".[dev]"
+	@TLEAN_BUILD_ONLY=none $(PIP) $(if $(LOCK),--constraint $(LOCK)) --no-build-isolation --editable ".[dev]"
 	@touch $(INSTALLED)
 
 $(BUILT): $(SOURCES) | $(INSTALLED)
