@@ -86,7 +86,8 @@ def bincount(ops: Any, x: Any, length: int, weights: Any = None, *, name: str | 
         if whole("length", length) < 0:
             raise OptionError("length must be at least 0")
         if weights is None:
-            ones = ops.ones((x.shape[0],), dtype="float64")
+            # Sums of ones are whole numbers, which float32 has up to 2^24.
+            ones = ops.ones((x.shape[0],), dtype="float32" if x.shape[0] <= 1 << 24 else "float64")
             return ops.astype(ops.segment_sum(ones, x, length), "int64", name=name)
         weights = array(ops, weights)
         if tuple(weights.shape) != tuple(x.shape):
