@@ -268,3 +268,56 @@ def test_loops_on_a_tape(f):
         results.append([y.value.numpy(), *(gradients[leaf].numpy() for leaf in leaves if gradients[leaf] is not None)])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-5)
+
+
+# Matrices ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lead", "size"), [((19,), 3), ((2,), 32), ((3,), 70), ((), 33)])
+def test_systems_and_factors(lead, size):
+    """By a warp each and block by block; matrices that are refused beside others; many right-hand sides, factors given and not."""
+    a = n(*lead, size, size)
+    definite = a @ np.swapaxes(a, -1, -2) / size + np.eye(size, dtype="float32")
+    regular, b = a + 2 * np.sqrt(size).astype("float32") * np.eye(size, dtype="float32"), n(*lead, size, 40)
+    if lead:
+        definite[1], regular[1] = -definite[1], 0
+    ops = tl.cuda.ops()
+    right = [k for k in range(lead[0]) if k != 1] if lead else ...
+
+    def close(found, wanted, refused=True):
+        found = found.numpy()
+        np.testing.assert_allclose(found[right], wanted[right], rtol=2e-4, atol=2e-4)
+        assert not lead or not refused or np.isnan(found[1]).all()
+
+    with np.errstate(all="ignore"):
+        wide, sides = regular.astype("float64"), b.astype("float64")
+        if lead:
+            wide[1] = np.eye(size)
+        factor = np.linalg.cholesky(definite[right].astype("float64"))
+        close(ops._linalg_cholesky(definite), np.insert(factor, 1, 0, 0) if lead else factor)
+        factors = ops._linalg_factors(regular)
+        for given in (None, factors):
+            for turned in (False, True):
+                wanted = np.linalg.solve(np.swapaxes(wide, -1, -2) if turned else wide, sides)
+                close(ops._linalg_solve(regular, b, given, transpose=turned), wanted)
+            sign, size_of = np.linalg.slogdet(wide)
+            close(ops._linalg_sign(regular, given), sign, False)
+            close(ops._linalg_logabsdet(regular, given), size_of, False)
+        for lower in (False, True):
+            for turned in (False, True):
+                part = np.tril(wide) if lower else np.triu(wide)
+                wanted = np.linalg.solve(np.swapaxes(part, -1, -2) if turned else part, sides)
+                close(ops._linalg_solve_triangular(regular, b, lower=lower, transpose=turned), wanted)
+
+
+def solved(a, b):
+    spd = a @ tl.swapaxes(a, -1, -2) + tl.eye(a.shape[-1])
+    lower = tl.linalg.cholesky(spd)
+    return tl.sum(tl.linalg.solve(spd, b) ** 2) + tl.linalg.slogdet(spd)[1][0] + tl.sum(tl.linalg.solve_triangular(lower, b, lower=True))
+
+
+@pytest.mark.parametrize("size", [4, 40])
+def test_gradients_of_systems(size):
+    arrays = [n(2, size, size) / np.float32(np.sqrt(size)), n(2, size, 3)]
+    for a, b in zip(*both(solved, arrays, True), strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-3, atol=2e-3)

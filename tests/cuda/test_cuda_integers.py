@@ -74,6 +74,8 @@ def test_reductions(dtype):
         lambda ops, v: ops.cumsum(v, 3),
         lambda ops, v: ops.cumprod(v, 3),
         lambda ops, v: ops._running_product(v, axis=2, exclusive=True, reverse=True),
+        lambda ops, v: ops.cummax(v, 3),
+        lambda ops, v: ops._cummax_index(v, axis=2),
     ]
     for axes in ((0,), (2, 3), (0, 3), (), (0, 1, 2, 3)):
         programs += [lambda ops, v, axes=axes: ops.reduce_sum(v, axes), lambda ops, v, axes=axes: ops.reduce_max(v, axes, True)]

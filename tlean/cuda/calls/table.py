@@ -14,7 +14,7 @@ from tlean.ops import OpDef, Spec
 
 from ..kernels import kernel_families
 from ..kernels.convert import name_of
-from ..kernels.plan import Family, Mode, Plan
+from ..kernels.plan import ByInputs, Family, Mode, Plan
 
 #: What float is on a device.
 DTYPE = "float32"
@@ -49,7 +49,8 @@ def plan_of(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, An
     """
     works = works_in(record, specs, options)
     ints, floats = record.kernel_params(specs, options)
-    return family_of(record, mode, works).kernels[kernel_of(record, works)](ints, floats)
+    planner = family_of(record, mode, works).kernels[kernel_of(record, works)]
+    return planner(ints, floats, [s is not None for s in specs]) if isinstance(planner, ByInputs) else planner(ints, floats)
 
 
 def works_in(record: OpDef, specs: Iterable[Spec | None], options: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from math import prod
 from ...errors import ShapeError
 from ...ops.integers.c_text import functions, operand_types, result_type, to_c
 from ...ops.integers.forms import INTEGER_FORMULAS, IntegerFormula
-from .plan import COMMON, Family, In, Out, Plan, Planner, ceil_div, flat
+from .plan import COMMON, Argument, Family, In, Out, Plan, Planner, ceil_div, flat
 
 #: The C types of the endings of kernels' names.
 TYPES = {"i64": "i64", "i32": "int", "b8": "unsigned char"}
@@ -108,6 +108,21 @@ extern "C" __global__ void k_integer_running_@(
         }
     }
 }
+
+/* The greatest so far and its place in the whole array, of equal ones the first; either may be 0. */
+extern "C" __global__ void k_integer_cummax_@(TYPE *out, i64 *index, const TYPE *x, i64 length, i64 inner, i64 reverse, i64 n) {
+    TL_EACH(i, n) {
+        i64 at = i / inner * length * inner + i % inner, step = inner;
+        if (reverse) { at += (length - 1) * inner; step = -inner; }
+        TYPE top = x[at];
+        i64 place = at;
+        for (i64 j = 0; j < length; j++, at += step) {
+            if (x[at] > top) top = x[at], place = at;
+            if (out) out[at] = top;
+            if (index) index[at] = place;
+        }
+    }
+}
 """
 
 
@@ -200,6 +215,14 @@ def _running(suffix: str, product: int) -> Planner:
     return plan
 
 
+def _cummax(suffix: str, *outs: Argument) -> Planner:
+    def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
+        lines = ints[0] * ints[2] if ints[1] else 0
+        return Plan((flat(f"k_integer_cummax_{suffix}", lines, *outs, In(0), *ints[1:4]),))
+
+    return plan
+
+
 def _matmul(suffix: str) -> Planner:
     # ints: (batch, m, n, k, transpose_a, transpose_b, axes, sizes…, steps of a…, steps of b…).
     def plan(ints: Sequence[int], floats: Sequence[float]) -> Plan:
@@ -220,6 +243,7 @@ def _kernels() -> dict[str, Planner]:
         planners[f"matmul:{suffix}"] = _matmul(suffix)
         planners |= {f"reduce_sum:{suffix}": _sum(suffix), f"reduce_prod:{suffix}": _product(suffix)}
         planners |= {f"cumsum:{suffix}": _running(suffix, 0), f"running_product:{suffix}": _running(suffix, 1)}
+        planners |= {f"cummax:{suffix}": _cummax(suffix, Out(0), Out(1)), f"cummax_index:{suffix}": _cummax(suffix, 0, Out(0))}
         planners |= {f"{kernel}:{suffix}": _max(suffix, k) for k, kernel in enumerate(("reduce_max", "max_index", "argmax"))}
     return planners
 

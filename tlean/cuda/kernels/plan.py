@@ -125,6 +125,16 @@ class Plan:
         return any(isinstance(a, Fault) for launch in self.launches for a in launch.args)
 
 
+@dataclass(frozen=True)
+class ByInputs:
+    """A planner that asks which inputs there are; called without an answer it takes all to be there."""
+
+    planner: Callable[[Sequence[int], Sequence[float], Sequence[bool]], Plan]
+
+    def __call__(self, ints: Sequence[int], floats: Sequence[float], present: Sequence[bool] = (True,) * 8) -> Plan:
+        return self.planner(ints, floats, present)
+
+
 #: (ints, floats) as `OpDef.kernel_params` gives them -> the launches.
 Planner = Callable[[Sequence[int], Sequence[float]], Plan]
 

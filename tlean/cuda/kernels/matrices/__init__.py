@@ -1,0 +1,5 @@
+"""Kernels that factor matrices and solve with factors."""
+
+from .factors import FAMILY
+
+__all__ = ["FAMILY"]
