@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-compiled bench-isa kernels accuracy \
-	docs cases nests fuzz faults asan tsan mutants parity clean distclean
+	docs site cases nests fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -31,6 +31,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make lint       ruff, cython-lint, mypy; the rules of rooms, sizes, clones, words and docstrings (tools/)"
 	@echo "make docs       write the tables of docs/ from the registry, and the picture of the rooms"
+	@echo "make site       build the documentation's site, with a reference from the docstrings: build/site/index.html"
 	@echo "make format     let ruff format the Python"
 	@echo "make bench      measure tlean against PyTorch and JAX (installed into .venv and .venv-jax) and write benchmarks/*.md"
 	@echo "make bench-compiled  a part of it: compiled programs and rows with a bound; ARGS=\"--family loops --threads 1\""
@@ -110,6 +111,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+site: build
+	@$(PY) -c "import material" 2>/dev/null || $(PIP) --no-build-isolation ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(PY) -m tools.site $(ARGS)
 
 bench: build $(TORCH) $(JAX)
 	$(PY) benchmarks/harness.py --unbounded --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 cdef extern from *:
     """
-    #include "platform.h"
+    #include "threads/platform.h"
     static void *tl_block_new(size_t nbytes) { return tl_aligned_new(nbytes >= TL_HUGE ? TL_HUGE : 64, nbytes); }
     /* With TLEAN_EXACT_ARENA every block has just the bytes asked for and is never used again: AddressSanitizer then sees each access
      * beyond an array, or after its end. */

@@ -7,7 +7,7 @@
 #define TLEAN_STREAMING_H
 #include <stdint.h>
 #include <string.h>
-#include "platform.h"
+#include "threads/platform.h"
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #endif

@@ -7,5 +7,5 @@ cdef extern from *:
     """
     void tl_tally(int64_t* counter, int64_t amount) noexcept nogil
 
-cdef extern from "platform.h":
+cdef extern from "threads/platform.h":
     int64_t nanoseconds "tl_nanoseconds" () noexcept nogil

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kernel.h"
-#include "platform.h"
+#include "threads/platform.h"
 
 typedef void (*tl_chunk_fn)(void *, Py_ssize_t);
 

@@ -13,7 +13,6 @@ from . import (
     attention,
     conv,
     convert,
-    create,
     fourier,
     incomplete,
     indexing,
@@ -53,9 +52,9 @@ for _family in (
     DEFINITIONS.update(_family.DEFINITIONS)
 
 CREATORS: dict[str, Callable] = {
-    "_full": create.full,
-    "_iota": create.iota,
-    "_eye": create.eye,
+    "_full": convert.full,
+    "_iota": convert.iota,
+    "_eye": convert.eye,
     "_attention_allowed": attention.attention_allowed,
     "_one_hot": loss.one_hot,
     "rand_uniform": random.rand_uniform,

@@ -131,7 +131,7 @@ typedef void *tl_thread_result;
 #define TL_THREAD_CALL
 #endif
 
-/* Start a thread that nobody waits for; 0 where there is none to be had. */
+/* Start a detached thread; 0 where there is none to be had. */
 static inline int tl_thread_start(tl_thread_result (TL_THREAD_CALL *run)(void *), void *argument) {
 #if defined(_WIN32)
     HANDLE thread = CreateThread(NULL, 0, run, argument, 0, NULL);
