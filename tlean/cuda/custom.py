@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 from ..dtypes import SUFFIX
@@ -69,6 +69,12 @@ def _family(name: str, text: str) -> Family:
 
 
 # Expressions -------------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(64)
+def _kernels_of(source: str) -> dict[str, tuple[bool, list[_Parameter]]]:
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", source, flags=re.S)
+    return {name: (bool(c), [_parameter(p) for p in given.split(",") if p.strip()]) for c, name, given in _FUNCTION.findall(text)}
 
 
 @dataclass(frozen=True)
@@ -234,12 +240,10 @@ class Kernels:
         """Whether there is a kernel for FORWARD, BACKWARD or JVP."""
         return getattr(self, which) is not None
 
-    @cached_property
+    @property
     def functions(self) -> dict[str, tuple[bool, list[_Parameter]]]:
         """The kernels of the source by name: whether they are `extern "C"`, and their parameters."""
-        text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", self.source, flags=re.S)
-        rows = _FUNCTION.findall(text)
-        return {name: (bool(c), [_parameter(p) for p in given.split(",") if p.strip()]) for c, name, given in rows}
+        return _kernels_of(self.source)
 
     def code_of(self, ins: Sequence[Spec], outs: Sequence[Spec], **call: Any) -> tuple[Family, Plan]:
         """The family and the launch of a call; see `Expressions.code_of`.

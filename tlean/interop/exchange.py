@@ -46,8 +46,8 @@ def from_dlpack(x: Any, *, copy: bool | None = True) -> Any:
     made = as_tensor(view, copy=copied is True)
     if copied is False and made.numpy().ctypes.data != view.ctypes.data:
         raise OptionError(
-            "from_dlpack: with copy=False the array must be contiguous, of float32, float64, int32, int64 or bool, and at an address that is"
-            f" a multiple of 64; got {view.dtype} with strides {view.strides} at {view.ctypes.data:#x}"
+            "from_dlpack: with copy=False the array must be contiguous, of float32, float64, int32, int64 or bool, and at an address that"
+            f" is a multiple of 64; got {view.dtype} with strides {view.strides} at {view.ctypes.data:#x}"
         )
     return made
 
