@@ -18,6 +18,8 @@ SIZED, BYTES = chain.CHAIN_SIZED, chain.CHAIN_BYTES
 STRETCH = chain.CHAIN_STRETCH
 #: How a stretched input is read: written out for each block, or once for many; where it is; as runs of one value.
 BLOCK, ROW, POINTER, COLUMN = chain.STRETCHED_BLOCK, chain.STRETCHED_ROW, chain.STRETCHED_POINTER, chain.STRETCHED_COLUMN
+#: A part of an array that is read where it is; and a value that is written to a box of an output.
+OFFSET, RANGE = chain.STRETCHED_OFFSET, chain.STRETCHED_RANGE
 #: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
 MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
 
@@ -32,7 +34,7 @@ Sum = namedtuple("Sum", "output floats value kind kernel")
 #: Of what a sum is: all elements, each row, each column; or the logarithm of each row's sum of exponentials.
 TOTAL, ROWS, COLUMNS, LOGSUMEXP = chain.CHAIN_TOTAL, chain.CHAIN_ROW_SUMS, chain.CHAIN_COLUMN_SUMS, chain.CHAIN_LOGSUMEXP
 #: An input that is repeated along axes: the input's number, how it is read, where among the rows (in elements), the elements of a row or
-#: run, and sizes, then strides of the axes.
+#: run, and sizes, then strides of the axes. What these are of a RANGE is said in chain_abi.h.
 Stretched = namedtuple("Stretched", "input kind room length axes")
 #: An op as a loop over a block: the loop's address (0: spread a number; STRETCH), its first float, where its value goes, what it reads.
 Op = namedtuple("Op", "loop floats target operands")

@@ -17,7 +17,7 @@ from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
-from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
+from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Stretched, Sum
 from .graph import Graph
 from .kernel_check import check_instruction
 from .loop_code import LoopCode, loop_step
@@ -27,8 +27,9 @@ from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
 from .passes.row_updates import row_updates
-from .passes.stretch_kinds import is_written, placed, stretched_inputs
+from .passes.stretch_kinds import filled_box, is_written, placed, stretched_inputs
 from .passes.tails import row_numbers, tail_kernel, tail_of
+from .passes.windows import windows
 from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype, works_in
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 96 * 1024
 #: The same where operands come from beyond the caches: a block ahead of what is fetched for it.
 _FAR_BLOCK_BYTES = 24 * 1024
+#: The most elements of a block, and of one of a group that reads ranges: it has fewer arrays than inputs.
+_LONG_BLOCK, _LONGEST_BLOCK = 2048, 4096
 #: A group's arrays of so many bytes in all are fetched ahead: half a second-level cache.
 _FAR_BYTES = 512 * 1024
 #: Inputs that an output of a group may choose from when it takes over memory.
@@ -67,12 +70,16 @@ class Cpu(Target):
     most_in_group = 1 << 30
     small = 1024
     counts = True
+    shifts = True
     skips_unread = True
     stretches = True
     sums_rows = True
 
     def program(self, graph: Graph) -> Graph:
         return row_updates(graph)
+
+    def finished(self, graph: Graph) -> Graph:
+        return windows(graph, self)
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return record.loop is not None or kernel_address(record, dtype) is not None
@@ -93,7 +100,7 @@ class Cpu(Target):
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
 
     def loop(self, loop: Any, plans: Sequence[core.Plan]) -> LoopCode:
-        return LoopCode(loop, plans)
+        return LoopCode(loop, plans, self)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
         return _fused(graph, ops, visible, sums)
@@ -143,6 +150,9 @@ class Defined(Cpu):
     def program(self, graph: Graph) -> Graph:
         return by_definition(graph)
 
+    def finished(self, graph: Graph) -> Graph:
+        return graph
+
 
 CPU = Cpu()
 DEFINED = Defined()
@@ -152,6 +162,8 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     # The loop of an op of a group, and its numbers.
     if op.record.spreads:
         return (0 if op.spreads else STRETCH), ()
+    if op.shift >= 0 or op.fills:
+        return STRETCH, ()
     if op.converts:
         return INNER[f"{op.record.kernel}:{SUFFIX[op.specs[0].dtype]}"], ()  # type: ignore[union-attr]
     return INNER[f"{op.record.kernel}:{suffix}"], op.kernel_params()[1]
@@ -162,11 +174,11 @@ def _strip(dtype: str) -> int:
     return MODULES["elementwise"].STRIP_BYTES // SIZES[dtype]
 
 
-def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, rows: tuple[int, ...]) -> Header:
+def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, most: int, rows: tuple[int, ...]) -> Header:
     # What a group begins with; zeros for what `encode` counts and for the room.
     suffix, item, strip = SUFFIX[dtype], SIZES[dtype], _strip(dtype)
     block = (_FAR_BLOCK_BYTES if far else _BLOCK_BYTES) // (streams * item) // strip * strip
-    block = max(256, min(2048, block))
+    block = max(256, min(most, block))
     segment, reduce_sum = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"]
     machine, stretcher = STEPS[f"run:{suffix}"], STEPS[f"stretch:{suffix}"]
     return Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, 0, stretcher, *rows)
@@ -178,27 +190,41 @@ def _sized(graph: Graph, group: Sequence[Bound], dtype: str) -> dict[int, int]:
     return {v: SIZED + BYTES * SIZES[graph.specs[v].dtype] for v in values}
 
 
+def _in_order(group: Sequence[Bound], stretched: Mapping[int, Stretched], suffix: str) -> list[Bound]:
+    # What is no step first: between two steps it would end a run; what has been written to boxes last.
+    ahead = {v for v, s in stretched.items() if s.kind != COLUMN}
+    steps = in_chains([op for op in group if op.made not in ahead and not op.fills], suffix)
+    return [*(op for op in group if op.made in ahead), *steps, *(op for op in group if op.fills)]
+
+
+def _boxes(group: Sequence[Bound], visible: Sequence[int], inputs: Sequence[int], first: int) -> tuple[list[Stretched], dict[int, int]]:
+    # The boxes that a group fills, and what represents them, by the values that they are; they are counted on from `first`.
+    filled = [op for op in group if op.fills]
+    ranges = [filled_box(op, visible.index(op.made), inputs) for op in filled]
+    return ranges, {op.made: REPEATED + first + j for j, op in enumerate(filled)}
+
+
 def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
     dtype = group_dtype(graph, group[-1])
     suffix = SUFFIX[dtype]
     sized = _sized(graph, group, dtype)
-    elements = graph.specs[group[-1].made].size
+    elements = graph.specs[next(op for op in reversed(group) if not op.fills).made].size
     summed = {v: t for t, v in enumerate(dict.fromkeys(op.reads[0] for op in sums))}
     stretched = stretched_inputs(group, elements, {*visible, *summed})
-    # What is no step first: between two steps it would end a run.
-    ahead = {v for v, s in stretched.items() if s.kind != COLUMN}
-    group = [*(op for op in group if op.made in ahead), *in_chains([op for op in group if op.made not in ahead], suffix)]
+    group = _in_order(group, stretched, suffix)
     own = {op.made for op in group}
     inputs: dict[int, None] = {}
     last_read: dict[int, int] = {}
     for k, op in enumerate(group):
         last_read |= dict.fromkeys(op.reads, k)
-        inputs |= dict.fromkeys(v for v in op.reads if v not in own)
+        inputs |= dict.fromkeys(v for v in op.reads if v not in own and v >= 0)
     scalars = {op.reads[0] for op in group if op.record.spreads}
     place = {v: k + sized.get(v, SCALAR if v in scalars and elements > 1 else 0) for k, v in enumerate(inputs)}
     repeated = {v: REPEATED + j for j, v in enumerate(stretched)}
     place |= {v: code for v, code in repeated.items() if not is_written(stretched[v])}
     place |= {v: OUTPUT + j + sized.get(v, 0) for j, v in enumerate(visible)} | {v: SUM + t for v, t in summed.items()}
+    ranges, boxes = _boxes(group, visible, list(inputs), len(stretched))
+    place |= {op.reads[0]: boxes[op.made] for op in group if op.fills}
     free: list[int] = []
     slots = 0
     code: list[Op] = []
@@ -212,7 +238,11 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
-        operands = (repeated[op.made],) if op.stretches else tuple([place[v] for v in op.reads])
+        if op.fills:
+            code.append(Op(STRETCH, len(floats), boxes[op.made], (boxes[op.made],)))
+            runs.add(op, k, len(floats), None, True)
+            continue
+        operands = (repeated[op.made],) if op.made in repeated else tuple([place[v] for v in op.reads])
         for v in set(op.reads):
             if last_read[v] == k and SLOT <= place[v] < SUM:
                 free.append(place[v] - SLOT)
@@ -241,14 +271,15 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     program = runs.finish() if elements >= _strip(dtype) else ()
     far = tuple([place[v] for v in (*inputs, *visible) if graph.specs[v].size == elements and v not in sized])
     # Stretched inputs come from nearer caches, and would wait behind what is fetched ahead.
-    if not program or stretched or elements * item * len(far) < _FAR_BYTES:
+    if not program or stretched or ranges or elements * item * len(far) < _FAR_BYTES:
         far = ()
-    header = _header(dtype, elements, slots, streams, bool(far), row_numbers(shapes, len(summed), dtype))
+    most = _LONGEST_BLOCK if any(op.shift >= 0 for op in group) else _LONG_BLOCK
+    header = _header(dtype, elements, slots, streams, bool(far), most, row_numbers(shapes, len(summed), dtype))
     rows, room = placed(stretched, list(inputs), header.block, elements, group)
-    chain = ChainCode(header._replace(room=room), tuple(tails), rows, tuple(code), far, program)
+    chain = ChainCode(header._replace(room=room), tuple(tails), (*rows, *ranges), tuple(code), far, program)
     nodes = tuple(op.node for op in (*group, *sums))
     name = "fused(" + " ".join(n.record.name.lstrip("_") for n in nodes) + ")"
     outputs = (*visible, *(total.made for total in sums))
     # Adding into the only output is right when the chain does not read it again.
-    accumulates = len(outputs) == 1 and not sums and visible[0] not in last_read and visible[0] not in sized
+    accumulates = len(outputs) == 1 and not sums and not ranges and visible[0] not in last_read and visible[0] not in sized
     return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

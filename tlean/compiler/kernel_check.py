@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from tlean._core.plan import band, callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
@@ -21,8 +22,10 @@ from .chain_code import (
     COLUMN,
     COLUMNS,
     LOGSUMEXP,
+    OFFSET,
     OUTPUT,
     POINTER,
+    RANGE,
     REPEATED,
     ROW,
     ROWS,
@@ -37,6 +40,7 @@ from .chain_code import (
     Op,
     OuterUpdate,
     RunStep,
+    Stretched,
     Sum,
 )
 from .graph import GraphNode
@@ -44,7 +48,7 @@ from .passes.bands import part_of
 from .passes.channel_blocks import blocked_ints
 from .passes.tails import tail_kernel, tile_rows
 from .plan_check import PlanCheck
-from .target import WRITES, Step, works_in
+from .target import IN_BOX, WRITES, Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}
@@ -205,6 +209,8 @@ class _Group:
         if len(self.code.sums) != len(self.sums) or len(self.nodes) != count or not self.nodes:
             self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(step.nodes)} nodes")
         self.elements = check.graph.specs[self.nodes[0].outputs[0]].size
+        #: What fills a box of an output, by the number of that among the outputs.
+        self.boxes = {step.outputs.index(n.outputs[0]): n for n in self.nodes if n.record is IN_BOX}
         #: A group computes in one dtype: that of a value, unless it is a Boolean made of one.
         node = self.nodes[0]
         made = check.graph.specs[node.outputs[0]].dtype
@@ -226,7 +232,7 @@ class _Group:
         if any(j >= self.visible for j in shared) or any(check.graph.specs[v].size != self.elements for v in shared.values()):
             self.fault(f"outputs {shared} on inputs")
 
-    def fault(self, got: str) -> None:
+    def fault(self, got: str) -> NoReturn:
         self.plan.fault("the numbers of a group do what its nodes do", got)
 
     def check(self) -> None:
@@ -260,12 +266,41 @@ class _Group:
         # Stretched inputs are inputs, and the rows lie apart behind the slots.
         end, block = 0, min(self.code.header.block, self.elements)
         for j, s in enumerate(self.code.stretched):
-            if not 0 <= s.input < len(self.step.inputs) or s.room != (end if s.kind == ROW else 0):
+            if s.kind == RANGE:
+                self._box(s)
+                continue
+            if not 0 <= s.input < len(self.step.inputs) or (s.room != (end if s.kind == ROW else 0) and s.kind != OFFSET):
                 self.fault(f"stretched input {j} is {s}")
             self.holds[REPEATED + j] = self.step.inputs[s.input]
             end += (s.length + block + 15) // 16 * 16 if s.kind == ROW else 0
         if end != self.code.header.room:
             self.fault(f"rows end at {end} of {self.code.header.room}")
+
+    def _box(self, s: Stretched) -> None:
+        # A box is that of its node, lies in its output, and has what is not in it from where the node has that.
+        node = self.boxes.get(s.input)
+        if node is None or self.sums or self.step.in_place.get(s.input):
+            self.fault(f"a box {s} of no output")
+        base = node.inputs[1]
+        offset, *axes = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0]
+        count = len(axes) // 2
+        sizes, strides = axes[1:count], axes[count + 1 :]
+        reach = 1 + sum((n - 1) * k for n, k in zip(sizes, strides, strict=True))
+        fits = strides[-1] == 1 and reach == self.elements and offset >= 0 and offset + reach <= self.plan.graph.specs[node.outputs[0]].size
+        apart = all(a >= b * n for a, b, n in zip(strides, strides[1:], sizes[1:], strict=False))
+        filled = s.length == 0 if base is None else self.step.inputs[s.length - 1 :][:1] == (self.plan.root[base],) and s.length > 0
+        if not (fits and apart and filled) or (s.room, s.axes) != (offset, tuple(axes)):
+            self.fault(f"a box {s} for {offset}, {axes}")
+
+    def _fills(self, node: GraphNode, op: Op) -> None:
+        # An op that fills a box: what it puts there has been written there.
+        wrong = op.loop != STRETCH or op.operands != (op.target,) or not REPEATED <= op.target < REPEATED + len(self.code.stretched)
+        if wrong or self.holds.get(op.target) != self.plan.root[node.inputs[0]]:  # type: ignore[index]
+            self.fault(f"{node.record.name} is {op}")
+        box = self.code.stretched[op.target - REPEATED]
+        if box.kind != RANGE or self.boxes.get(box.input) is not node:
+            self.fault(f"{node.record.name} fills {box}")
+        self.holds[OUTPUT + box.input] = node.outputs[0]
 
     def _header(self) -> None:
         header, item = self.code.header, SIZES[self.dtype]
@@ -280,10 +315,15 @@ class _Group:
         specs, used = self.plan.graph.specs, 0
         for node, op in zip(self.nodes, self.code.ops, strict=True):
             record = node.record
+            if record is IN_BOX:
+                self._fills(node, op)
+                continue
             stretches = self._stretches(node)
             self._same(node, self._read(op))
             if stretches:
                 right = self._repeats(node, op)
+            elif record.kernel == "strided_copy" and not record.spreads:
+                right = self._shifts(node, op)
             elif record.spreads:
                 right = op.loop == 0 and all(code >= SCALAR or self.elements == 1 for code in op.operands)
             else:
@@ -291,7 +331,11 @@ class _Group:
                 right = op.loop == INNER.get(f"{record.kernel}:{suffix}") and op.loop != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
-                own = () if record.spreads else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
+                own = (
+                    ()
+                    if record.spreads or record.kernel == "strided_copy"
+                    else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
+                )
                 takes = _FLOATS[record.name] = len(own)
                 right &= all(a == b or b != b for a, b in zip(self.step.floats[op.floats : op.floats + takes], own, strict=False))
             if not right or op.floats != used or specs[node.outputs[0]].size != self.elements:
@@ -331,6 +375,14 @@ class _Group:
             return in_place and axes[-1] == 1 and s.length == axes[count - 1] and op.loop == STRETCH
         fits = s.length == 0 if s.kind == BLOCK else axes[-1] == 0 and s.length == axes[count - 1] >= self.code.header.strip
         return fits and s.kind in (BLOCK, COLUMN) and not in_place and op.loop == STRETCH
+
+    def _shifts(self, node: GraphNode, op: Op) -> bool:
+        # Whether the op of a group takes the consecutive elements that the node does.
+        s = self.code.stretched[op.operands[0] - REPEATED]
+        offset, *axes = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0]
+        return (
+            (s.kind, s.room, tuple(axes)) == (OFFSET, offset, (1, self.elements, 1)) and op.loop == STRETCH and op.target == op.operands[0]
+        )
 
     def _tail(self, node: GraphNode, tail: Sum) -> tuple[float, ...]:
         # The floats of a sum, which is what its node's kernel computes of whole rows.
@@ -400,8 +452,11 @@ class _Group:
             if isinstance(run, int):
                 if run != k:
                     self.fault(f"op {run} runs for number {k}")
-                self._same(self.nodes[k], self._read(self.code.ops[k]))
-                self._put(self.code.ops[k].target, self.nodes[k].outputs[0])
+                if self.nodes[k].record is IN_BOX:
+                    self._fills(self.nodes[k], self.code.ops[k])
+                else:
+                    self._same(self.nodes[k], self._read(self.code.ops[k]))
+                    self._put(self.code.ops[k].target, self.nodes[k].outputs[0])
                 k += 1
                 continue
             held = None

@@ -14,7 +14,7 @@ from .loops.branch import Switch
 from .loops.scan import BUFFERED, COUNTED, HELD, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
 from .short_forms import FORMS
-from .target import Bound, Step, nbytes
+from .target import Bound, Step, Target, nbytes
 
 #: Nanoseconds between two looks at the clock, at the least that a step takes.
 _LOOK_EVERY, _LEAST_STEP = 100_000.0, 50.0
@@ -44,9 +44,10 @@ class LoopCode:
     Args:
         loop: the loop.
         plans: of its bodies, in order.
+        target: that they were made for.
     """
 
-    def __init__(self, loop: Loop, plans: Sequence[core.Plan]) -> None:
+    def __init__(self, loop: Loop, plans: Sequence[core.Plan], target: Target) -> None:
         self.codes = []
         for plan in plans:
             graph = plan.program.graph
@@ -55,7 +56,7 @@ class LoopCode:
             code = Code(plan, loop.title, out_bytes, looks, FORMS, _fixed(loop))
             self.codes.append(code)
         self.kernel, numbers_of = _KINDS[type(loop)]
-        self.numbers, self.bytes = numbers_of(loop, self.codes)
+        self.numbers, self.bytes = numbers_of(loop, self.codes, target)
 
     def fault(self, loop: Loop, specs: Sequence[Any], outs: Sequence[Any], step: Step) -> str:
         """What is wrong with an instruction of the loop; empty if nothing is.
@@ -107,12 +108,12 @@ def _sizes(body: Any, values: Sequence[Any]) -> list[int]:
     return [nbytes(body.specs[v]) for v in values]
 
 
-def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:
+def _scan_numbers(scan: Scan, codes: Sequence[Code], target: Target) -> tuple[tuple[int, ...], int]:
     (code,), body, n, xs, steps = codes, scan.body, scan.carries, scan.xs, scan.unroll
     code.turn = steps
     ins, outs = _sizes(body, body.inputs), _sizes(body, body.outputs)
     work = _Work(codes)
-    ways = scan.ways(True)
+    ways = scan.ways(target)
     numbers: list[int] = []
     for size, way in zip(ins[:n], ways, strict=True):
         rooms = (work.take(size) if way in (BUFFERED, WRITTEN, COUNTED) else 0, work.take(size) if way == BUFFERED else 0)
@@ -128,14 +129,14 @@ def _scan_numbers(scan: Scan, codes: Sequence[Code]) -> tuple[tuple[int, ...], i
     return (*head, pointers, *numbers), work.bytes
 
 
-def _switch_numbers(switch: Switch, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:
+def _switch_numbers(switch: Switch, codes: Sequence[Code], target: Target) -> tuple[tuple[int, ...], int]:
     work = _Work(codes)
     rooms = work.rooms(_sizes(switch.bodies[0], switch.bodies[0].outputs))[1::2]
     at = work.pointers(len(rooms) + max(c.entries for c in codes))
     return (len(codes), len(rooms), at, *rooms, *(c.address for c in codes)), work.bytes
 
 
-def _while_numbers(loop: While, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:
+def _while_numbers(loop: While, codes: Sequence[Code], target: Target) -> tuple[tuple[int, ...], int]:
     condition, body = codes
     n, ins = loop.carries, _sizes(loop.bodies[1], loop.bodies[1].inputs)
     work = _Work(codes)
@@ -145,7 +146,7 @@ def _while_numbers(loop: While, codes: Sequence[Code]) -> tuple[tuple[int, ...],
     return (condition.address, body.address, most, n, len(ins) - n, flag, at, *rooms), work.bytes
 
 
-def _while_back_numbers(back: WhileBack, codes: Sequence[Code]) -> tuple[tuple[int, ...], int]:
+def _while_back_numbers(back: WhileBack, codes: Sequence[Code], target: Target) -> tuple[tuple[int, ...], int]:
     condition, body, sweep = codes
     n, grown, swept = back.carries, back.bodies[1], back.bodies[2]
     ins = _sizes(grown, grown.inputs)

@@ -23,5 +23,5 @@ def lower(graph: Graph, target: Target = CPU) -> Any:
         if node.record.loop is not None and target not in node.record.loop.code:
             # Bodies first: an instruction runs their plans.
             loop = node.record.loop
-            loop.code[target] = target.loop(loop, [lower(joined(body), target) for body in loop.programs(target.counts)])
-    return target.plan(checked(arrange(ready, target), target))
+            loop.code[target] = target.loop(loop, [lower(joined(body), target) for body in loop.programs(target)])
+    return target.plan(checked(arrange(target.finished(ready), target), target))

@@ -14,6 +14,7 @@ from tlean._core.plan import plan as core
 from tlean.dtypes import FLOATS, SIZES
 from tlean.ops import OpDef, Spec
 from tlean.ops.layout import CONVERSIONS
+from tlean.ops.registry import Rules, no_gradient, no_tangent
 from tlean.shapes import size
 
 from .graph import Graph, GraphNode, Origin
@@ -28,6 +29,24 @@ INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_
 NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 #: Kernels that write a part of their first input, and leave the rest as it is where the output is that input.
 WRITES = frozenset(("set_rows", "set_box", "scatter_into_rows"))
+
+#: What puts a value of consecutive elements, of which some are between the rows of a box, into a larger array.
+IN_BOX = OpDef(
+    name="_in_box",
+    inputs=("v", "x"),
+    options_names=("shape", "offset", "sizes", "strides"),
+    rules=Rules(
+        "x, or zeros, with a box in it: element p of the box is element p * strides of v, and element offset + p * strides of the result.",
+        shape=lambda v, x, **options: options["shape"],
+        kernel_params=lambda v, x, *, shape, offset, sizes, strides: ((offset, 1, *sizes, size(shape), *strides), ()),
+        vjp=no_gradient,
+        jvp=no_tangent,
+    ),
+    optional=frozenset(("x",)),
+    kernel="_in_box",
+    algebraic=False,
+    differentiable=False,
+)
 
 
 def works_in(graph: Graph, node: GraphNode) -> str:
@@ -83,6 +102,20 @@ class Bound(NamedTuple):
     def converts(self) -> bool:
         """Whether it converts an array to another dtype."""
         return self.node.record.name in CONVERSIONS and self.node.record.host is None
+
+    @property
+    def shift(self) -> int:
+        """The first element of the consecutive ones that it takes of an array; -1 for any other op."""
+        record = self.record
+        if record.kernel != "strided_copy" or record.spreads or record.host is not None:
+            return -1
+        offset, axes, *numbers = self.kernel_params()[0]
+        return offset if axes == 1 and numbers[1] == 1 else -1
+
+    @property
+    def fills(self) -> bool:
+        """Whether it writes a box of a larger array (`IN_BOX`)."""
+        return self.record.kernel == IN_BOX.kernel
 
     def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
@@ -183,6 +216,8 @@ class Target:
     most_in_group: ClassVar[int]
     #: Arrays up to this many elements are grouped even if they have nothing in common: an instruction costs more than they do.
     small: ClassVar[int]
+    #: Whether a fused group reads consecutive elements of an array where they are (`Bound.shift`), and writes boxes (`IN_BOX`).
+    shifts: ClassVar[bool] = False
     #: Whether its loops count their steps up themselves.
     counts: ClassVar[bool] = False
     #: Whether kernels leave out outputs that are never read.
@@ -199,6 +234,10 @@ class Target:
 
     def program(self, graph: Graph) -> Graph:
         """The program that is lowered for a graph: the graph itself, but for a target that runs ops in its own way."""
+        return graph
+
+    def finished(self, graph: Graph) -> Graph:
+        """The program as it is arranged, with the target's own forms of what its kernels do at once."""
         return graph
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:

@@ -27,7 +27,7 @@ cdef extern from "plan/chain_abi.h":
         CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER
         CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
         STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE
-        STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN
+        STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN, STRETCHED_OFFSET, STRETCHED_RANGE
         CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_KIND, CHAIN_SUM_KERNEL, CHAIN_SUM_SIZE
         CHAIN_TOTAL, CHAIN_ROW_SUMS, CHAIN_COLUMN_SUMS, CHAIN_LOGSUMEXP
         CHAIN_OP_LOOP, CHAIN_OP_FLOATS, CHAIN_OP_TARGET, CHAIN_OP_OPERANDS, CHAIN_OP_SIZE
@@ -37,6 +37,9 @@ cdef extern from "plan/chain_abi.h":
 
 cdef extern from "plan/stretch.h" nogil:
     int64_t tl_stretched_at(const int64_t* axes, int64_t first)
+
+cdef extern from "plan/gaps.h" nogil:
+    void tl_fill_gaps(char* out, const char* base, const int64_t* axes, int64_t offset, int64_t end, int64_t item)
 
 cdef extern from "plan/chain_machine.h" nogil:
     ctypedef struct tl_code:
@@ -64,6 +67,10 @@ cdef char* repeated(Chain* chain, const int64_t* s, char* slots, int64_t at) noe
     cdef int64_t item = chain.ints[CHAIN_ITEMSIZE]
     if s[STRETCHED_KIND] == STRETCHED_ROW:
         return slots + (chain.ints[CHAIN_SLOTS] * chain.ints[CHAIN_BLOCK] + s[STRETCHED_ROOM] + at % s[STRETCHED_LENGTH]) * item
+    if s[STRETCHED_KIND] == STRETCHED_OFFSET:
+        return chain.inp[s[STRETCHED_INPUT]] + (s[STRETCHED_ROOM] + at) * item
+    if s[STRETCHED_KIND] == STRETCHED_RANGE:
+        return chain.out[s[STRETCHED_INPUT]] + (s[STRETCHED_ROOM] + at) * item
     return chain.inp[s[STRETCHED_INPUT]] + tl_stretched_at(s + STRETCHED_AXES, at) * item
 
 
@@ -379,21 +386,43 @@ cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
     return TL_OK
 
 
+cdef void fill_gaps(Chain* chain) noexcept nogil:
+    # Of outputs that are written in a box only, all else.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* s = first_stretched(ints)
+    cdef char* base
+    cdef int64_t _k
+    for _k in range(ints[CHAIN_STRETCHED]):
+        if s[STRETCHED_KIND] == STRETCHED_RANGE:
+            base = chain.inp[s[STRETCHED_LENGTH] - 1] if s[STRETCHED_LENGTH] else NULL
+            tl_fill_gaps(chain.out[s[STRETCHED_INPUT]], base, s + STRETCHED_AXES, s[STRETCHED_ROOM],
+                         s[STRETCHED_ROOM] + ints[CHAIN_ELEMENTS], ints[CHAIN_ITEMSIZE])
+        s = next_stretched(s)
+
+
 cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     cdef Chain chain
-    cdef const int64_t* sum_ = ints + CHAIN_SIZE
-    cdef int64_t n = ints[CHAIN_ELEMENTS], item = ints[CHAIN_ITEMSIZE], room = slot_bytes(ints), k, chunks
+    cdef int status
     chain.out = <char**>out
     chain.inp = <char**>inp
     chain.ints = ints
     chain.floats = floats
     chain.accumulate = accumulate
     chain.partial = NULL
+    status = run_chain(&chain, out, ints, floats)
+    if ints[CHAIN_STRETCHED] and status == TL_OK:
+        fill_gaps(&chain)
+    return status
+
+
+cdef int run_chain(Chain* chain, void** out, const int64_t* ints, const double* floats) noexcept nogil:
+    cdef const int64_t* sum_ = ints + CHAIN_SIZE
+    cdef int64_t n = ints[CHAIN_ELEMENTS], item = ints[CHAIN_ITEMSIZE], room = slot_bytes(ints), k, chunks
     if ints[CHAIN_WIDTH]:
-        return fused_rows(&chain)
+        return fused_rows(chain)
     chain.step = ints[CHAIN_SEGMENT] if ints[CHAIN_SUMS] else (ROW_BLOCKS if ints[CHAIN_ROOM] else BLOCKS) * ints[CHAIN_BLOCK]
     if ints[CHAIN_SUMS] == 0 and n <= ints[CHAIN_BLOCK] and room <= NEAR_BYTES:
-        return run_range(&chain, 0, n)
+        return run_range(chain, 0, n)
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
     # Every thread requests memory for itself; the caller finds out here whether there is that much.
@@ -403,7 +432,7 @@ cdef int fused(void** out, void** inp, const int64_t* ints, const double* floats
         chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[CHAIN_SUMS] * chunks * item)
         if chain.partial == NULL:
             return TL_NO_MEMORY
-    parallel_for(run_chunk, &chain, chunks, <double>n * ints[CHAIN_OPS] * 0.3)
+    parallel_for(run_chunk, chain, chunks, <double>n * ints[CHAIN_OPS] * 0.3)
     if chunks > 1:
         for k in range(ints[CHAIN_SUMS]):
             total(ints, out[sum_[CHAIN_SUM_OUTPUT]], chain.partial + k * chunks * item, chunks, floats + sum_[CHAIN_SUM_FLOATS])

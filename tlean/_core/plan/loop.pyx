@@ -245,8 +245,7 @@ cdef int scan(void** out, void** inp, const int64_t* ints, const double* floats,
         buffered += s.carry[4 * k + 3] == BUFFERED
         if s.carry[4 * k + 3] <= WRITTEN:
             memcpy(written_at(&s, k), inp[k], s.carry[4 * k])
-        if s.carry[4 * k + 3] == COUNTED:
-            counter = <int64_t*>written_at(&s, k)
+            counter = <int64_t*>written_at(&s, k) if s.carry[4 * k + 3] == COUNTED else counter
     for k in range(body.n_operands):
         moves = note(move, moves, k, stride_of(&s, body.places[k], buffered))
     for k in range(body.n_copies):

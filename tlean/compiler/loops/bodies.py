@@ -16,7 +16,7 @@ from tlean.ops.unregistered import dynamic_op
 
 from ..cost import cost_of
 from ..graph import Graph, GraphNode, GraphRef, Origin
-from ..target import WRITES
+from ..target import WRITES, Target
 
 #: No sum goes on from what is there.
 NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
@@ -164,11 +164,11 @@ class Loop:
         #: The first input whose cotangent is a sum over steps, which can go on from a total that is there; None where there is none.
         self.adds_from: int | None = None
 
-    def programs(self, counts: bool = False) -> list[Graph]:
+    def programs(self, target: Target | None = None) -> list[Graph]:
         """The programs that are lowered for it, one for each body.
 
         Args:
-            counts: whether what runs them counts the steps itself (`Target.counts`).
+            target: what runs them.
         """
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
+from ..target import Target
 from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded
 
 
@@ -41,7 +42,7 @@ class Switch(Loop):
     def calls(self) -> float:
         return super().calls() / len(self.bodies)
 
-    def programs(self, counts: bool = False) -> list[Graph]:
+    def programs(self, target: Target | None = None) -> list[Graph]:
         return [part(b, b.inputs, b.outputs) for b in self.bodies]  # type: ignore[arg-type]
 
     def decompose(self, ops: Any, index: Any, *inputs: Any) -> Any:

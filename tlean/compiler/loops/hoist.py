@@ -1,4 +1,4 @@
-"""What is the same at each step of a loop, computed once before it."""
+"""What is the same at each step of a loop, computed once before it; and products that leave it (`products_apart.py`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tlean.ops import OpDef
 
 from ..graph import Graph, GraphNode
 from .bodies import moving, part
+from .products_apart import Apart
 from .scan import Scan, scan_record
 from .whiles import While, while_record
 
@@ -23,8 +24,12 @@ def hoisted(graph: Graph) -> Graph:
         loop: Any = node.record.loop
         if isinstance(loop, Scan) and loop.length:
             body, values = _moved(result, node, hoisted(loop.body), loop.carries + loop.xs)
-            record = scan_record(body, loop.carries, loop.xs, loop.length, loop.reverse, loop.sweep, loop.unroll)
-        elif isinstance(loop, While):
+            apart = Apart(result, loop, body, [*node.inputs, *values], node.outputs)  # type: ignore[list-item]
+            record = scan_record(apart.body, loop.carries, apart.xs, loop.length, loop.reverse, loop.sweep, loop.unroll)
+            result.nodes.append(GraphNode(record, tuple(apart.inputs), tuple(apart.outputs), node.options, node.name))
+            apart.finish()
+            continue
+        if isinstance(loop, While):
             body, values = _moved(result, node, hoisted(loop.bodies[1]), loop.carries)
             first = loop.bodies[0]._copy()
             for v in values:

@@ -15,6 +15,8 @@ from tlean.ops import OpDef, Spec
 
 from ..derive import forward, reverse
 from ..graph import Graph, GraphNode, GraphRef, replay
+from ..passes.windows import boxes_of
+from ..target import Target
 from .bodies import NO_TOTALS, Loop, counts_up, in_states, moving, or_zeros, part, record_of, replaced, split, superseded, writer_of
 from .products import gradient_terms
 
@@ -40,6 +42,10 @@ def scan_record(body: Graph, carries: int, xs: int, length: int, reverse: bool, 
     unroll = next(k for k in range(min(unroll, max(length, 1)), 0, -1) if length % k == 0)
     kind = ("scan", carries, xs, length, reverse, *((sweep, unroll) if sweep or unroll > 1 else ()))
     return record_of(kind, (body,), lambda: Scan(body, carries, xs, length, reverse, sweep, unroll))
+
+
+def _sets_box(node: GraphNode) -> bool:
+    return node.record.kernel == "set_box"
 
 
 def _stacked(length: int, spec: Spec) -> Spec:
@@ -68,8 +74,8 @@ class Scan(Loop):
     def calls(self) -> float:
         return self.length * super().calls()
 
-    def programs(self, counts: bool = False) -> list[Graph]:
-        body, n, ways = self.turn(), self.carries, self.ways(counts)
+    def programs(self, target: Target | None = None) -> list[Graph]:
+        body, n, ways = self.turn(), self.carries, self.ways(target)
         made = [v for v, way in zip(body.outputs, ways, strict=False) if way == BUFFERED]
         return [in_states(body, [k for k in range(n) if ways[k] == WRITTEN], [*made, *body.outputs[n:]])]
 
@@ -94,16 +100,20 @@ class Scan(Loop):
             self._turn = part(graph, graph.inputs, [r.id for r in (*carry, *ys)])  # type: ignore[arg-type]
         return self._turn
 
-    def ways(self, counts: bool = False) -> list[int]:
+    def ways(self, target: Target | None = None) -> list[int]:
         """How each carry goes on: COUNTED, WRITTEN, HELD, BUFFERED, or the number of the stacked output that it is.
 
         Args:
-            counts: whether the loop itself can count a number of steps up.
+            target: what runs it; by default one that neither counts steps up nor has groups that write boxes.
         """
         body, n = self.turn(), self.carries
         stacked = {v: j for j, v in reversed(list(enumerate(body.outputs[n:])))}
         ways = [HELD if a == b else stacked.get(b, BUFFERED) for a, b in zip(body.inputs[:n], body.outputs, strict=False)]
-        ways = [WRITTEN if way == BUFFERED and writer_of(body, k) is not None else way for k, way in enumerate(ways)]
+        # What is written by a group that reads windows of the old value needs another buffer.
+        boxes = boxes_of(body, target) if target is not None and target.shifts and any(map(_sets_box, body.nodes)) else {}
+        written = {k for k in range(n) if writer_of(body, k) is not None and body.outputs[k] not in boxes}
+        ways = [WRITTEN if way == BUFFERED and k in written else way for k, way in enumerate(ways)]
+        counts = target is not None and target.counts
         counted = next((k for k in range(n) if ways[k] == BUFFERED and counts_up(body, k)), None) if counts else None
         return [COUNTED if k == counted else way for k, way in enumerate(ways)]
 

@@ -16,6 +16,7 @@ from tlean.ops import OpDef, Spec
 from tlean.ops.layout import converted
 
 from ..graph import Graph, GraphNode, GraphRef, replay
+from ..target import Target
 from .blocks import Blocks
 from .bodies import NO_TOTALS, Loop, or_zeros, part, record_of, superseded, with_states, zeros
 from .branch import switch_record
@@ -49,7 +50,7 @@ class While(Loop):
     def calls(self) -> float:
         return _STEPS * super().calls()
 
-    def programs(self, counts: bool = False) -> list[Graph]:
+    def programs(self, target: Target | None = None) -> list[Graph]:
         """The condition, and the body with the carries as states."""
         condition, body = self.bodies
         return [part(condition, condition.inputs, condition.outputs), with_states(body, self.carries)]  # type: ignore[arg-type]
@@ -194,7 +195,7 @@ class WhileBack(Loop):
     def calls(self) -> float:
         return _STEPS * super().calls()
 
-    def programs(self, counts: bool = False) -> list[Graph]:
+    def programs(self, target: Target | None = None) -> list[Graph]:
         condition, body, sweep = self.bodies
         first = part(condition, condition.inputs, condition.outputs)  # type: ignore[arg-type]
         return [first, with_states(body, self.carries), with_states(sweep, self.swept)]

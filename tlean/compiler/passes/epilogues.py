@@ -8,7 +8,7 @@ from tlean._core.plan.epilogue import ADDRESS
 from tlean._core.table import PRODUCERS
 from tlean.dtypes import FLOATS, SUFFIX
 
-from ..chain_code import OUTPUT, ChainCode, EpilogueHeader
+from ..chain_code import OUTPUT, RANGE, ChainCode, EpilogueHeader
 from ..graph import Graph
 from ..target import Bound, Step, Target, works_in
 
@@ -49,7 +49,7 @@ def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Targe
 def elementwise(graph: Graph, step: Step, target: Target) -> bool:
     """Whether the step is a fused group without sums, or a single elementwise op that could be one."""
     if step.chain is not None:
-        return not step.chain.sums
+        return not step.chain.sums and all(s.kind != RANGE for s in step.chain.stretched)
     if len(step.nodes) != 1 or min(step.inputs, default=-1) < 0:
         return False
     made = graph.specs[step.outputs[0]]

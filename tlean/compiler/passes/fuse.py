@@ -21,6 +21,8 @@ from .lanes import as_one_op
 from .remake import made_again, remade
 from .tails import MANY, tails_of
 
+#: The fewest elements that are read where they are: short arrays are copied early, and worked on together.
+SHORTEST_SHIFT = 1024
 #: What the ops of a group have in common: the number of elements, and the dtype.
 _Kind = tuple[int, str]
 
@@ -36,6 +38,8 @@ def _kind(graph: Graph, op: Bound, target: Target) -> _Kind | None:
     if op.converts:
         return kind if target.fuses(op.record, op.specs[0].dtype) else None  # type: ignore[union-attr]
     if op.spreads or (op.stretches and target.stretches):
+        return kind
+    if target.shifts and out.size >= SHORTEST_SHIFT and op.shift >= 0:
         return kind
     if not target.fuses(op.record, out.dtype) or any(s is None or (s.size, s.dtype) != kind for s in op.specs):
         return None
@@ -82,8 +86,9 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
         if whole is not None:
             steps.append(target.instruction(graph, whole, (whole.made,)))
         elif isinstance(item, _Group) and len(item.ops) > 1:
+            boxes = {op.made for op in item.ops if op.fills}
             # A value that is only summed: the group makes its sums, in place of the items that would.
-            only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned}
+            only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned and v not in boxes}
             only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
             sums, *others = tails_of(item.ops, only, item.kind, graph, target.sums_rows) or [[]]
             # What is summed in another way is made once more for that, if it is little work.
@@ -153,6 +158,8 @@ class _Grouping:
         self.graph = graph
         self.target = target
         self.items: list[Bound | _Group] = []
+        #: Old values of states, which are read early.
+        self.held = {before for _, before, _ in graph.states}
         self.ready: dict[int, int] = {}
         #: The group that makes a value for all to read.
         self.home: dict[int, _Group] = {}
@@ -164,12 +171,21 @@ class _Grouping:
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:
-        kind = _kind(self.graph, op, self.target)
+        kind = None if op.fills else _kind(self.graph, op, self.target)
         reads = [v for v in op.reads if v >= 0]
-        if kind is not None and op.stretches:
+        if op.fills:
+            # What it is put into is there from the beginning, so that the group that makes it can do so.
+            group = self.home[op.reads[0]]
+            group.ops.append(op)
+            self.home[op.made] = group
+            self.ready[op.made] = group.position
+            return
+        shifts = kind is not None and op.shift >= 0
+        if kind is not None and (op.stretches or (shifts and op.reads[0] not in self.held)):
             self.materialize(op.reads[0])
             self.pending[op.made] = op
             return
+        kind = None if shifts else kind
         if kind is not None and op.converts and self.graph.specs[op.made].dtype == kind[1]:
             # What it converts is in memory.
             self.materialize(op.reads[0])
@@ -190,7 +206,9 @@ class _Grouping:
             for v in op.node.outputs:
                 self.ready[v] = len(self.items) - 1
             return
-        group = self._group_for(kind, reads)
+        # Ranges of one array are read together.
+        sources = [self.pending[r].reads[0] for r in reads if r in self.pending and self.pending[r].shift >= 0]
+        group = self._group_for(kind, reads, [*reads, *sources])
         for r in reads:
             if r in self.pending and r not in group.spread:
                 group.ops.append(self.pending[r])
@@ -199,18 +217,18 @@ class _Grouping:
         self.home[op.made] = group
         self.ready[op.made] = group.position
         self.latest[kind] = group
-        for r in reads:
+        for r in (*reads, *sources):
             known = self.readers.setdefault((r, kind), [])
             at = bisect(known, group.position, key=_position)
             if at == 0 or known[at - 1] is not group:
                 insort(known, group, key=_position)
 
-    def _group_for(self, kind: _Kind, reads: Sequence[int]) -> _Group:
+    def _group_for(self, kind: _Kind, reads: Sequence[int], near: Sequence[int]) -> _Group:
         # The earliest group of that kind that shares a value with the op and starts after all else that the op reads is ready.
         related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.kind == kind}
         # A group that makes none of them starts after all of them: of those that read one, the first such.
         ready = max((self._ready_at(r) for r in reads), default=-1)
-        for r in reads:
+        for r in near:
             known = self.readers.get((r, kind), [])
             at = bisect(known, ready, key=_position)
             if at < len(known):
@@ -238,7 +256,10 @@ class _Grouping:
     def materialize(self, value: int) -> None:
         """Put what is still to be spread, stretched or converted into memory."""
         op = self.pending.pop(value, None)
-        if op is not None:
+        if op is not None and op.shift >= 0:
+            self.items.append(op)
+            self.ready[value] = len(self.items) - 1
+        elif op is not None:
             group = _Group(len(self.items), (self.graph.specs[value].size, self.graph.specs[value].dtype))
             group.ops.append(op)
             self.items.append(group)

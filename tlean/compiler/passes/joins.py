@@ -1,6 +1,7 @@
 """Parts of an array that are put into zeros and added up: where they tile it, they are joined, and there is nothing to add.
 
-The cotangents of slices are such parts. On a tape each is an op, so only bodies of loops are rewritten: eager and compiled run them alike.
+Where a part of an array is replaced by zeros, and added to that again, it is the array. The cotangents of slices are such parts.
+On a tape each is an op, so only bodies of loops are rewritten: eager and compiled run them alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ..loops.bodies import part
 
 def joined(graph: Graph) -> Graph:
     """The same program with a `concat` in place of each sum of parts that tile their array along an axis."""
+    graph = _placed_first(_restored(graph))
     makers = {v: n for n in graph.nodes for v in n.outputs}
     readers = Counter(i for n in graph.nodes for i in n.inputs)
     readers.update([*graph.outputs, *(after for _, _, after in graph.states)])
@@ -31,6 +33,66 @@ def joined(graph: Graph) -> Graph:
     made = part(graph, graph.inputs, graph.outputs, [changed.get(n.outputs[0], n) for n in graph.nodes])  # type: ignore[arg-type]
     made.states = list(graph.states)
     return made
+
+
+def _restored(graph: Graph) -> Graph:
+    # The same with an array itself in place of the sum of a part of it and the rest.
+    makers = {v: n for n in graph.nodes for v in n.outputs}
+    same: dict[int, int] = {}
+    for node in graph.nodes:
+        if not _sums(graph, node):
+            continue
+        rest, piece = (makers.get(same.get(v, v)) for v in node.inputs)  # type: ignore[arg-type]
+        if rest is not None and piece is not None and piece.record.name == "_set_box":
+            rest, piece = piece, rest
+        if rest is None or piece is None or rest.record.name != "_set_box" or piece.record.name != "_place" or rest.inputs[2] is not None:
+            continue
+        whole = rest.inputs[0]
+        zeros, taken = makers.get(rest.inputs[1]), makers.get(piece.inputs[0])  # type: ignore[arg-type]
+        if zeros is None or zeros.record.name != "_full" or zeros.options["value"] != 0.0 or taken is None or taken.record.name != "slice":
+            continue
+        where = {(tuple(n.options["starts"]), tuple(n.options["steps"])) for n in (rest, piece, taken)}
+        if len(where) == 1 and taken.inputs[0] == whole and graph.specs[taken.outputs[0]].shape == graph.specs[zeros.outputs[0]].shape:
+            same[node.outputs[0]] = whole  # type: ignore[assignment]
+    if not same:
+        return graph
+    nodes = [n._replace(inputs=tuple([same.get(i, i) for i in n.inputs])) for n in graph.nodes if n.outputs[0] not in same]  # type: ignore[arg-type, misc]
+    made = part(graph, graph.inputs, [same.get(v, v) for v in graph.outputs], nodes)  # type: ignore[arg-type, misc]
+    made.states = [(name, before, same.get(after, after)) for name, before, after in graph.states]
+    return made.prune()
+
+
+def _placed_first(graph: Graph) -> Graph:
+    # The same with multiples of a part that is put into zeros too made there: then it is put there once.
+    makers = {v: n for n in graph.nodes for v in n.outputs}
+    placed = {(n.inputs[0], n.options["shape"]) for n in graph.nodes if n.record.name == "_place"}
+    nodes: list[GraphNode] = []
+    specs = list(graph.specs)
+    for node in graph.nodes:
+        chain: list[GraphNode] = []
+        if node.record.name == "_place":
+            source = makers.get(node.inputs[0])  # type: ignore[arg-type]
+            while source is not None and source.record.name in ("neg", "scale"):
+                chain.append(source)
+                if (source.inputs[0], node.options["shape"]) in placed:
+                    break
+                source = makers.get(source.inputs[0])  # type: ignore[arg-type]
+            else:
+                chain = []
+        if not chain:
+            nodes.append(node)
+            continue
+        value = chain[-1].inputs[0]
+        for op in (node, *chain[::-1]):
+            specs.append(graph.specs[node.outputs[0]])
+            nodes.append(op._replace(inputs=(value,), outputs=(len(specs) - 1,)))
+            value = len(specs) - 1
+        nodes[-1] = nodes[-1]._replace(outputs=node.outputs)
+    if len(nodes) == len(graph.nodes):
+        return graph
+    made = part(graph, graph.inputs, graph.outputs, nodes)  # type: ignore[arg-type]
+    made.specs, made.states = specs, list(graph.states)
+    return made.prune()
 
 
 def _sums(graph: Graph, node: GraphNode) -> bool:

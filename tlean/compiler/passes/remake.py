@@ -27,7 +27,9 @@ def remade(graph: Graph, group: Sequence[Bound], wanted: int, elements: int, mos
             needed.update(op.reads)
             large.update(v for v in op.reads if v not in makers and graph.specs[v].size == elements)
             result.append(op)
-            work += 0 if op.record.spreads else 1 if op.converts else ex.cost(formula_of_kernel(op.record.kernel).tree)
+            if op.fills:
+                return []
+            work += 0 if op.record.spreads or op.shift >= 0 else 1 if op.converts else ex.cost(formula_of_kernel(op.record.kernel).tree)
     stretches = any(op.stretches for op in result)
     return result[::-1] if stretches and len(large) <= 1 and work <= (most if large else _MOST_WORK) else []
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tlean._core.table import MODULES
 
-from ..chain_code import BLOCK, COLUMN, POINTER, ROW, Stretched
+from ..chain_code import BLOCK, COLUMN, OFFSET, POINTER, RANGE, ROW, Stretched
 from ..target import Bound
 
 #: A pattern of more elements is not written out as a whole: a thread would do so for each of its shares of the elements.
@@ -17,6 +17,8 @@ _SHORTEST_RUN = MODULES["elementwise"].STRIP_BYTES // 4
 
 def stretched_input(op: Bound) -> Stretched:
     """How the input of an op that stretches is read; which input it is, and its room, are not known yet."""
+    if op.shift >= 0:
+        return Stretched(0, OFFSET, op.shift, 0, ())
     count, *axes = op.kernel_params()[0][1:]
     sizes, strides = axes[:count], axes[count:]
     pattern = 1
@@ -35,6 +37,8 @@ def stretched_inputs(group: Sequence[Bound], elements: int, kept: Collection[int
     """The same for each op of a group that stretches, by the value that it makes; those in `kept` are wanted in memory."""
     result = {}
     for op in group:
+        if op.shift >= 0:
+            result[op.made] = stretched_input(op)
         if op.stretches:
             stretched = stretched_input(op)
             written = is_written(stretched) or op.made not in kept
@@ -51,10 +55,22 @@ def placed(
     stretched: Mapping[int, Stretched], inputs: Sequence[int], block: int, elements: int, group: Sequence[Bound]
 ) -> tuple[tuple[Stretched, ...], int]:
     """The same with the numbers of the inputs and with their rooms, for blocks of so many elements; and the elements of all rooms."""
-    source = {op.made: op.reads[0] for op in group if op.stretches}
+    source = {op.made: op.reads[0] for op in group if op.made in stretched}
     result, room = [], 0
     for made, s in stretched.items():
-        result.append(s._replace(input=inputs.index(source[made]), room=room if s.kind == ROW else 0))
+        result.append(s._replace(input=inputs.index(source[made]), room=room if s.kind == ROW else s.room))
         # Rooms begin at multiples of a vector.
         room += (s.length + min(block, elements) + 15) // 16 * 16 if s.kind == ROW else 0
     return tuple(result), room
+
+
+def filled_box(op: Bound, output: int, inputs: Sequence[int]) -> Stretched:
+    """Where an op that fills a box has a group write its value.
+
+    Args:
+        output: the number of the op's value among those that the group makes.
+        inputs: of the group.
+    """
+    offset, *axes = op.kernel_params()[0]
+    base = op.reads[1]
+    return Stretched(output, RANGE, offset, inputs.index(base) + 1 if base >= 0 else 0, tuple(axes))
