@@ -132,7 +132,8 @@ extern "C" __global__ void k_factors_small(float *words, const float *a, Batch b
 
 /* Systems with the triangle of t, or (factors) with L and U whose rows were put in order. */
 extern "C" __global__ void k_solve_small(
-    float *y, const float *t, Batch of_t, const float *b, Batch of_b, i64 n, i64 k, i64 factors, i64 turned, i64 back, i64 unit, i64 matrices
+    float *y, const float *t, Batch of_t, const float *b, Batch of_b, i64 n, i64 k, i64 factors, i64 turned, i64 back, i64 unit,
+    i64 matrices
 ) {
     TL_SMALL
     __shared__ int orders[AT_ONCE][WIDE];
