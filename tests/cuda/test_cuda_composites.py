@@ -54,6 +54,7 @@ PROGRAMS = {
     "multi_margin_loss": (lambda x: tl.multi_margin_loss(x, np.array([1, 0, 4])), [n(3, 5)]),
     "multilabel_margin_loss": (lambda x: tl.multilabel_margin_loss(x, np.array([[1, 0, -1], [2, -1, 0]])), [n(2, 3)]),
     "ctc_loss": (lambda x: tl.ctc_loss(tl.log_softmax(x), np.array([[1, 2], [2, 2]]), [5, 4], [2, 1]), [n(5, 2, 3)]),
+    "fft": (lambda x, k: tl.fft.irfft(tl.fft.rfft(x, axis=0) * tl.fft.rfft(k, axis=0), n=15, axis=0), [n(15, 3), n(15, 3)]),
     "embedding_bag": (lambda t: tl.embedding_bag(t, np.array([1, 0, 3, 1]), np.array([0, 2, 2])), [n(4, 3)]),
 }
 

@@ -9,7 +9,7 @@ from .plan import Family
 
 _FAMILIES = (
     "elementwise", "integers", "convert", "create", "layout", "reduce", "gather", "gemm", "conv", "pool", "softmax", "statistics", "norm",
-    "loss", "attention", "random", "optim", "order", "matrices",
+    "loss", "attention", "random", "optim", "order", "matrices", "fourier",
 )  # fmt: skip
 
 

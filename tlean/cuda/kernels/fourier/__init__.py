@@ -1,0 +1,5 @@
+"""Kernels of Fourier transforms."""
+
+from .transforms import FAMILY
+
+__all__ = ["FAMILY"]
