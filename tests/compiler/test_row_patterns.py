@@ -1,4 +1,4 @@
-"""A row that a group repeats, in a range whose last elements are a block of their own."""
+"""A row that a group repeats, in a range whose last elements are a separate block."""
 
 from __future__ import annotations
 
