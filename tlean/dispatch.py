@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core import threads
+from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 
 from .arguments import label
@@ -25,6 +26,8 @@ def backend_of(*arguments: Any) -> Any:
 
     Without any it is a backend that returns values: on a device where an argument is on one.
     """
+    if len(arguments) == 1 and type(arguments[0]) is AnyTensor and frame() is None:
+        return Values(EagerOps("float64" if _is_float64(arguments[0]) else "float32"))
     for k, a in enumerate(arguments):
         if isinstance(a, RefBase):
             return a.ops if frame() is None else innermost(a.ops, _references(arguments[k:]))  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ class Code(ctypes.Structure):
 
     _fields_ = [
         *(("step", ctypes.c_void_p), ("at", ctypes.c_void_p * 4), ("floats", ctypes.c_void_p)),
-        *(("number", ctypes.c_void_p), ("rest", ctypes.c_int64)),
+        *(("number", ctypes.c_void_p), ("rest", ctypes.c_int64), ("along", ctypes.c_int64)),
     ]
 
 

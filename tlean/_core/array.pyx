@@ -460,8 +460,9 @@ cdef class AnyTensor:
         return other // self, other % self
 
     def __getattr__(self, name):
-        if name[:1] == "_":
-            raise AttributeError(name)
+        # References are told by their `ops`, which calls of the library look for again and again.
+        if name[:1] == "_" or name == "ops":
+            raise AttributeError(f"AnyTensor has no attribute {name!r}")
         return _attribute(self, name)
 
     def __dir__(self):

@@ -77,7 +77,8 @@ def _of_height(chain: ChainCode, rows: int, height: int) -> ChainCode:
         s = s._replace(axes=(s.axes[0] // rows * height, *s.axes[1:]), room=room if s.kind == ROW else 0)
         room += (s.length + min(chain.header.block, elements) + 15) // 16 * 16 if s.kind == ROW else 0
         stretched.append(s)
-    return chain._replace(header=chain.header._replace(elements=elements, room=room), stretched=tuple(stretched))
+    # Its rows come from a cache.
+    return chain._replace(header=chain.header._replace(elements=elements, room=room), stretched=tuple(stretched), fetched=())
 
 
 def height_of(parts: Sequence[Part], graph: Graph, rows: int) -> int:

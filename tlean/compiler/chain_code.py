@@ -27,7 +27,7 @@ MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_
 Header = namedtuple(
     "Header",
     "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip ops_at stretched room stretcher"
-    " width tile share values add_rows",
+    " width tile share values add_rows part sum_part",
 )
 #: A sum: its output, where its divisor is among the floats, which of the summed values it is of, of what in it, and the kernel.
 Sum = namedtuple("Sum", "output floats value kind kernel")

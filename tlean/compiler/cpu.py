@@ -24,11 +24,12 @@ from .loop_code import LoopCode, loop_step
 from .passes.bands import row_bands
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
+from .passes.deviations import deviations
 from .passes.epilogues import epilogues
 from .passes.outer_updates import outer_updates
 from .passes.row_updates import row_updates
 from .passes.stretch_kinds import filled_box, is_written, placed, stretched_inputs
-from .passes.tails import row_numbers, tail_kernel, tail_of
+from .passes.tails import part_of_sum, row_numbers, tail_kernel, tail_of
 from .passes.windows import windows
 from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype, works_in
 
@@ -103,7 +104,7 @@ class Cpu(Target):
         return LoopCode(loop, plans, self)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
-        return _fused(graph, ops, visible, sums)
+        return deviations(graph, ops, visible, sums) or _fused(graph, ops, visible, sums)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
@@ -181,6 +182,7 @@ def _header(dtype: str, elements: int, slots: int, streams: int, far: bool, most
     block = max(256, min(most, block))
     segment, reduce_sum = MODULES["reduce"].SEGMENT_LENGTH, KERNELS[f"reduce_sum:{suffix}"]
     machine, stretcher = STEPS[f"run:{suffix}"], STEPS[f"stretch:{suffix}"]
+    rows = (*rows, part_of_sum(dtype), KERNELS[f"sum_part:{suffix}"])
     return Header(elements, item, block, 0, slots, 0, segment, reduce_sum, 0, 0, 0, machine, strip, 0, 0, 0, stretcher, *rows)
 
 

@@ -46,7 +46,8 @@ from .chain_code import (
 from .graph import GraphNode
 from .passes.bands import part_of
 from .passes.channel_blocks import blocked_ints
-from .passes.tails import tail_kernel, tile_rows
+from .passes.deviations import DEVIATIONS
+from .passes.tails import part_of_sum, tail_kernel, tile_rows
 from .plan_check import PlanCheck
 from .target import IN_BOX, WRITES, Step, works_in
 
@@ -76,6 +77,8 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         _epilogue(check, step, shared)
     elif step.code == band.ADDRESS:
         _band(check, step, shared)
+    elif step.kernel == DEVIATIONS:
+        _deviations(check, step)
     elif step.code == outer_update.ADDRESS:
         _outer(check, step)
     elif len(step.nodes) != 1:
@@ -179,6 +182,27 @@ def _outer(check: PlanCheck, step: Step) -> None:
     sizes = (graph.specs[u].size, graph.specs[v].size)
     if step.inputs != (parameter, u, v, *others) or step.outputs != node.outputs or step.ints != wanted or step.floats or sizes != shape:
         check.fault("the step of an outer product has its operands and numbers", f"it has {step.inputs}, {step.ints} for {wanted}")
+
+
+def _deviations(check: PlanCheck, step: Step) -> None:
+    # The sums of squared deviations of rows from numbers, in place of the group and the sum of its rows.
+    stretch, minus, square, total = step.nodes
+    x, m = step.inputs
+    graph, root = check.graph, check.root
+    ints, floats = total.record.kernel_params(graph._specs_of(total.inputs), total.options)
+    kernels = [n.record.kernel for n in (minus, square, total)]
+    axes = stretch.record.kernel_params(graph._specs_of(stretch.inputs), stretch.options)[0][1:]
+    reads = [[root[i] for i in n.inputs] for n in step.nodes]  # type: ignore[index]
+    right = kernels == ["sub", "square", "reduce_sum"] and stretch.record.spreads and axes == (2, *ints[2:], 1, 0)
+    right &= reads == [[m], [x, stretch.outputs[0]], [minus.outputs[0]], [square.outputs[0]]] and step.outputs == total.outputs
+    right &= step.code == KERNELS[f"{DEVIATIONS}:{SUFFIX[works_in(graph, total)]}"] and ints[:2] == (2, 0)
+    if (
+        not right
+        or (step.ints, step.floats) != (ints, floats)
+        or graph.specs[x].size != ints[2] * ints[3]
+        or graph.specs[m].size != ints[2]
+    ):
+        check.fault("deviations are of rows from a number each", f"it is {kernels} of {reads} by {step.ints}, {step.floats}")
 
 
 def _band(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
@@ -307,6 +331,7 @@ class _Group:
         reduce_sum, machine = KERNELS[f"reduce_sum:{self.suffix}"], STEPS[f"run:{self.suffix}"]
         wanted = header._replace(elements=self.elements, itemsize=item, segment=_SEGMENT, strip=_STRIP // item)
         wanted = wanted._replace(stretcher=STEPS[f"stretch:{self.suffix}"])
+        wanted = wanted._replace(part=part_of_sum(self.dtype), sum_part=KERNELS[f"sum_part:{self.suffix}"])
         if header != wanted._replace(reduce_sum=reduce_sum, machine=machine) or header.block < 1:
             self.fault(f"the header {header} for {wanted}")
 

@@ -3,7 +3,8 @@
 
 Ops that call a function run as the loops of the single ops (the same machine code); arithmetic between them runs in registers
 (plan/chain_machine.h), by the same operations: fusion changes no bit. Memory is read once, a block ahead, and written once. A value that is
-only summed is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, then the sums.
+only summed is never written: a chunk of it is as long as a segment of `reduce_sum`'s tree, and that kernel sums the chunk, part by part of
+the tree, then the sums.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -25,7 +26,7 @@ cdef extern from "plan/chain_abi.h":
     cpdef enum:
         CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM
         CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER
-        CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
+        CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_PART, CHAIN_SUM_PART, CHAIN_SIZE
         STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE
         STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN, STRETCHED_OFFSET, STRETCHED_RANGE
         CHAIN_SUM_OUTPUT, CHAIN_SUM_FLOATS, CHAIN_SUM_VALUE, CHAIN_SUM_KIND, CHAIN_SUM_KERNEL, CHAIN_SUM_SIZE
@@ -48,6 +49,7 @@ cdef extern from "plan/chain_machine.h" nogil:
         const double* floats
         const char* number
         int64_t rest
+        int64_t along
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
@@ -60,6 +62,8 @@ cdef enum:
     BLOCKS = 8
     # The same where rows are written out for them.
     ROW_BLOCKS = 32
+    # Room for the state of a sum in parts: four vectors.
+    STATE_BYTES = 256
 
 
 cdef char* repeated(Chain* chain, const int64_t* s, char* slots, int64_t at) noexcept nogil:
@@ -198,6 +202,7 @@ cdef inline void begin_column(Chain* chain, tl_code* code, int64_t operand, int6
         code.at[3] = code.at[1]
         code.number = code.at[0]
         code.rest = s[STRETCHED_LENGTH] - at % s[STRETCHED_LENGTH]
+        code.along = s[STRETCHED_AXES + 3] * chain.ints[CHAIN_ITEMSIZE] if s[STRETCHED_AXES] == 2 else -1
         code.at[0], code.at[1], code.at[2] = <char*>(s + STRETCHED_AXES), chain.inp[s[STRETCHED_INPUT]], <char*>at
 
 
@@ -228,13 +233,18 @@ cdef void run_strips(Chain* chain, Block* b, int64_t ahead) noexcept nogil:
 
 
 cdef void run_blocks(Chain* chain, int64_t start, int64_t stop, char* slots, char* summed) noexcept nogil:
+    if chain.ints[CHAIN_ROOM]:
+        write_rows(chain, start, stop, slots)
+    run_elements(chain, start, stop, slots, summed)
+
+
+cdef void run_elements(Chain* chain, int64_t start, int64_t stop, char* slots, char* summed) noexcept nogil:
+    # The same where rows are written out already.
     cdef const int64_t* ints = chain.ints
     cdef const int64_t* op
     cdef int64_t strips = ints[CHAIN_STRIP] if ints[CHAIN_RUNS] and not chain.accumulate else 0, ahead, _k
     cdef Block b
     b.at, b.start, b.slots, b.summed = start, start, slots, summed
-    if ints[CHAIN_ROOM]:
-        write_rows(chain, start, stop, slots)
     while b.at < stop:
         b.count = min(ints[CHAIN_BLOCK], stop - b.at)
         if ints[CHAIN_STRETCHED]:
@@ -285,6 +295,38 @@ cdef void sum_chunk(Chain* chain, int64_t chunk, int64_t count, char* summed) no
         else:
             total(ints, chain.partial + (k * chunks + chunk) * item, value, count, &one)
         sum_ += CHAIN_SUM_SIZE
+
+
+cdef void sum_parts(Chain* chain, int64_t chunk, int64_t start, int64_t stop, char* slots, char* states, char* summed) noexcept nogil:
+    # A chunk part by part: what is summed of each is still in the nearest cache.
+    cdef const int64_t* ints = chain.ints
+    cdef const int64_t* sum_
+    cdef int64_t item = ints[CHAIN_ITEMSIZE], k, chunks = (ints[CHAIN_ELEMENTS] + chain.step - 1) // chain.step, at = start, end
+    cdef int64_t numbers[3]
+    cdef double one = 1.0
+    cdef const double* divisor
+    cdef void* target[2]
+    cdef void* value
+    if ints[CHAIN_ROOM]:
+        write_rows(chain, start, stop, slots)
+    while at < stop:
+        end = min(at + ints[CHAIN_PART], stop)
+        run_elements(chain, at, end, slots, summed)
+        numbers[0], numbers[1], numbers[2] = end - at, at == start, end == stop
+        sum_ = ints + CHAIN_SIZE
+        for k in range(ints[CHAIN_SUMS]):
+            value = summed + sum_[CHAIN_SUM_VALUE] * chain.step * item
+            target[0], target[1], divisor = chain.partial + (k * chunks + chunk) * item, states + k * STATE_BYTES, &one
+            if chunks == 1:
+                target[0], divisor = chain.out[sum_[CHAIN_SUM_OUTPUT]], chain.floats + sum_[CHAIN_SUM_FLOATS]
+            (<tl_kernel><size_t>ints[CHAIN_SUM_PART])(target, &value, numbers, divisor, 0)
+            sum_ += CHAIN_SUM_SIZE
+        at = end
+
+
+cdef inline int64_t sum_bytes(const int64_t* ints, int64_t step) noexcept nogil:
+    # Of what a chunk sums: the states, then the values.
+    return ints[CHAIN_SUMS] * (STATE_BYTES + step * ints[CHAIN_ITEMSIZE])
 
 
 cdef inline int64_t slot_bytes(const int64_t* ints) noexcept nogil:
@@ -368,10 +410,14 @@ cdef void run_chunk(void* context, Py_ssize_t chunk) noexcept nogil:
     cdef const int64_t* ints = chain.ints
     cdef int64_t start = chunk * chain.step, stop = min(start + chain.step, ints[CHAIN_ELEMENTS])
     cdef int64_t room = slot_bytes(ints)
-    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + ints[CHAIN_SUMS] * chain.step * ints[CHAIN_ITEMSIZE])
-    run_blocks(chain, start, stop, slots, slots + room)
+    cdef char* slots = <char*>scratch(TL_SLOT_CHAIN, room + sum_bytes(ints, chain.step))
+    cdef char* summed = slots + room + ints[CHAIN_SUMS] * STATE_BYTES
+    if ints[CHAIN_SUMS] and stop - start > ints[CHAIN_PART]:
+        sum_parts(chain, chunk, start, stop, slots, slots + room, summed)
+        return
+    run_blocks(chain, start, stop, slots, summed)
     if ints[CHAIN_SUMS]:
-        sum_chunk(chain, chunk, stop - start, slots + room)
+        sum_chunk(chain, chunk, stop - start, summed)
 
 
 cdef int run_range(Chain* chain, int64_t start, int64_t stop) noexcept nogil:
@@ -426,7 +472,7 @@ cdef int run_chain(Chain* chain, void** out, const int64_t* ints, const double* 
     chain.step = min(chain.step, n)
     chunks = (n + chain.step - 1) // chain.step
     # Every thread requests memory for itself; the caller finds out here whether there is that much.
-    if scratch(TL_SLOT_CHAIN, room + ints[CHAIN_SUMS] * chain.step * item) == NULL:
+    if scratch(TL_SLOT_CHAIN, room + sum_bytes(ints, chain.step)) == NULL:
         return TL_NO_MEMORY
     if ints[CHAIN_SUMS] and chunks > 1:
         chain.partial = <char*>scratch(TL_SLOT_CHAIN_SUMS, ints[CHAIN_SUMS] * chunks * item)

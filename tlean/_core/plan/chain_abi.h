@@ -12,11 +12,13 @@
 #ifndef TLEAN_CHAIN_ABI_H
 #define TLEAN_CHAIN_ABI_H
 /* Of the header: elements of a block, of a run of `reduce_sum` and of a strip; addresses of `reduce_sum`, of what starts a run and of what writes
- * stretched inputs out; where the * operands to fetch ahead begin, and the ops. */
+ * stretched inputs out; where the operands to fetch ahead begin, and the ops; elements of a part of a segment, and the
+ * kernel that sums parts. */
 enum {
     CHAIN_ELEMENTS, CHAIN_ITEMSIZE, CHAIN_BLOCK, CHAIN_OPS, CHAIN_SLOTS, CHAIN_SUMS, CHAIN_SEGMENT, CHAIN_REDUCE_SUM,
     CHAIN_FETCHED_AT, CHAIN_FETCHED, CHAIN_RUNS, CHAIN_MACHINE, CHAIN_STRIP, CHAIN_OPS_AT, CHAIN_STRETCHED, CHAIN_ROOM, CHAIN_STRETCHER,
-    CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_SIZE
+    CHAIN_WIDTH, CHAIN_TILE, CHAIN_SHARE, CHAIN_VALUES, CHAIN_ADD_ROWS, CHAIN_PART, CHAIN_SUM_PART,
+    CHAIN_SIZE
 };
 /* An input that is repeated along axes; their sizes and strides follow, the outermost first. ROW: its pattern of LENGTH elements is written out
  * once for a range of blocks, ROOM elements behind the slots. POINTER: blocks end where runs of LENGTH elements do, and each reads the input

@@ -43,6 +43,7 @@ typedef struct tl_code {
     const double *floats;
     const char *number;
     int64_t rest;
+    int64_t along; /* bytes from a run's number to the next one's; -1 where several axes say so */
 } tl_code;
 typedef struct { const char *name; void *step; } tl_named_step;
 
@@ -78,31 +79,31 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
     tl_to_bytes_##x(p + 5 * TL_LANES_##x, r5), tl_to_bytes_##x(p + 6 * TL_LANES_##x, r6); \
     tl_to_bytes_##x(p + 7 * TL_LANES_##x, r7); \
 }
-/* A strip with the rest of a run, or with its end and the start of the next one. */
+/* A strip with the end of a run and the start of the next one. */
 #define TL_COLUMN(x, real, STORE) \
     tl_code *column = (tl_code *)code; \
     const int64_t strip = TL_STRIP_BYTES / sizeof(real), rest = column->rest; \
-    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)column->number); \
-    column->rest = rest - strip; \
-    if (rest <= strip) { \
-        real both[TL_STRIP_BYTES / sizeof(real)]; \
-        const char *at = (const char *)both; \
-        const real value = *(const real *)column->number, next = tl_next_run_##x(column, i, rest); \
-        for (int64_t j = 0; j < strip; j++) both[j] = j < rest ? value : next; \
-        TL_GET(x, at) \
-    } \
+    real both[TL_STRIP_BYTES / sizeof(real)]; \
+    const char *at = (const char *)both; \
+    const real value = *(const real *)column->number; \
+    tl_next_run_##x(column, i); \
+    column->rest -= strip; \
+    const real next = *(const real *)column->number; \
+    for (int64_t j = 0; j < strip; j++) both[j] = j < rest ? value : next; \
+    TL_GET(x, at) \
     STORE \
     TL_NEXT(x)
 /* Most strips lie in one run: a step that needs no room for two of them. */
 #define TL_ONE_RUN(x, real, STORE, end) \
     tl_code *column = (tl_code *)code; \
     const int64_t strip = TL_STRIP_BYTES / sizeof(real), rest = column->rest; \
-    if (rest <= strip) { \
+    if (rest < strip) { \
         end(code, i, r0, r1, r2, r3, r4, r5, r6, r7); \
         return; \
     } \
     r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = tl_splat_##x(*(const real *)column->number); \
-    column->rest = rest - strip; \
+    if (rest == strip) tl_next_run_##x(column, i); \
+    column->rest -= strip; \
     STORE \
     TL_NEXT(x)
 #define TL_ENDS(x, real) \
@@ -116,12 +117,11 @@ typedef void (*tl_step_f64)(const tl_code *, int64_t, TL_REGISTERS(tl_lanes_f64)
         TL_NEXT(x) \
     } \
     /* Runs of one value, of a strip or more each: at[0] are the axes of the input at[1] (stretch.h), at[2] is the element where the list \
-     * starts. A strip has the rest of a run, and of the next one if it ends there. */ \
-    static __attribute__((noinline, unused)) real tl_next_run_##x(tl_code *column, int64_t i, int64_t rest) { \
-        const int64_t *axes = (const int64_t *)column->at[0], first = (int64_t)column->at[2] + i / (int64_t)sizeof(real); \
-        column->number = column->at[1] + tl_stretched_at(axes, first + rest) * (int64_t)sizeof(real); \
+     * starts. */ \
+    TL_INLINE void tl_next_run_##x(tl_code *column, int64_t i) { \
+        const int64_t *axes = (const int64_t *)column->at[0], first = (int64_t)column->at[2] + i / (int64_t)sizeof(real) + column->rest; \
+        column->number = column->along < 0 ? column->at[1] + tl_stretched_at(axes, first) * (int64_t)sizeof(real) : column->number + column->along; \
         column->rest += axes[axes[0]]; \
-        return *(const real *)column->number; \
     } \
     static __attribute__((noinline)) TL_STEP_OF(column_end, x) { TL_COLUMN(x, real, ) } \
     static __attribute__((noinline)) TL_STEP_OF(column_end_s, x) { TL_COLUMN(x, real, TL_PUT(x, code->at[3] + i)) } \

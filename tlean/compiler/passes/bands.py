@@ -15,9 +15,10 @@ from ..band_code import MOST_OPERANDS, Part, band_step, height_of, layout_of
 from ..chain_code import LOGSUMEXP, ROWS, TOTAL, ChainCode
 from ..graph import Graph
 from ..target import Step, works_in
+from .deviations import DEVIATIONS
 
 #: Kernels of one result for each row that take (2, 0, rows, width); those that take (rows, width, 1).
-_BY_RUNS, _BY_ROWS = ("reduce_sum", "reduce_prod", "reduce_max", "norm"), ("logsumexp",)
+_BY_RUNS, _BY_ROWS = (DEVIATIONS, "reduce_sum", "reduce_prod", "reduce_max", "norm"), ("logsumexp",)
 #: Arrays of fewer bytes stay in a cache from one instruction to the next.
 _FAR_BYTES = 1 << 20
 #: Instructions that a band goes around; those within which it must have one that makes a number of each row.
@@ -99,7 +100,7 @@ def _reduced_rows(graph: Graph, step: Step) -> int:
         tails = [s.kind for s in step.chain.sums]
         large = step.chain.header.elements * step.chain.header.itemsize >= _FAR_BYTES
         return step.chain.header.elements // step.chain.header.width if large and set(tails) & {ROWS, LOGSUMEXP} else 0
-    if not _single(graph, step) or _bytes(graph, step.inputs[0]) < _FAR_BYTES:
+    if not (_single(graph, step) or step.kernel == DEVIATIONS) or _bytes(graph, step.inputs[0]) < _FAR_BYTES:
         return 0
     if step.kernel in _BY_RUNS and step.ints[:2] == (2, 0):
         return step.ints[2]
@@ -135,7 +136,7 @@ def part_of(graph: Graph, step: Step, rows: int) -> Part | None:
     if _reduced_rows(graph, step) != rows or any(v >= 0 for v in step.outputs[1:]):
         return None
     width = graph.specs[step.inputs[0]].size // rows
-    return Part(step, width, (*(1 for _ in step.outputs), width))
+    return Part(step, width, (*(1 for _ in step.outputs), width, *(1 for _ in step.inputs[1:])))
 
 
 def _group(graph: Graph, step: Step, code: ChainCode, rows: int) -> Part | None:

@@ -15,6 +15,7 @@ from ..target import Bound
 #: Bytes of the rows that are made before they are summed: a quarter of a second-level cache; and at most.
 _TILE_BYTES = 256 * 1024
 _MOST_TILE_BYTES = 2 * 1024 * 1024
+_PART_BYTES = 8 * 1024
 #: Groups over fewer elements leave sums of rows and columns to their own kernels: what they would store stays in a cache.
 MANY = 1 << 15
 
@@ -80,6 +81,11 @@ def tile_rows(width: int, item: int, values: int) -> int:
     while rows < 64 and 2 * rows * width * item * values <= _TILE_BYTES:
         rows *= 2
     return rows
+
+
+def part_of_sum(dtype: str) -> int:
+    """Elements of a part of a segment that is summed by itself: whole blocks of the sum that stay in a first-level cache."""
+    return max(MODULES["reduce"].PART_BYTES, _PART_BYTES) // SIZES[dtype]
 
 
 def tail_kernel(kind: int, dtype: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...arguments import truth
+from ...caching import Cache
 from ...dtypes import dtype_option
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis, stretching
@@ -44,13 +45,26 @@ def _axes(s: Any, axes: Any, shape: Shape) -> tuple[Shape, Shape]:
     return chosen, tuple(need_length(n) for n in lengths)
 
 
+#: What a transform along one axis is, by the shape, the arguments and their types (1.0 is no length).
+_KNOWN = Cache(256)
+
+
+def _one(op: str, x: Any, n: Any, axis: Any, norm: Any, parts: bool) -> tuple[int, int, str]:
+    # The axis of one transform, its length, and the norm. Raises: OptionError, ShapeError with the whole call.
+    def build() -> tuple[int, int, str]:
+        with completing(op, x=x, n=n, axis=axis, norm=norm):
+            shape = need_parts(tuple(x.shape)) if parts else tuple(x.shape)
+            name, number = need_norm(norm), normalize_axis(axis, len(shape))
+            return number, need_length(shape[number] if n is None else whole("n", n)), name
+
+    return _KNOWN.make((op, x.shape, n, type(n), axis, type(axis), norm), build)  # type: ignore[no-any-return]
+
+
 def _along(ops: Any, op: str, x: Any, n: Any, axis: int, norm: Any, inverse: bool, name: str | None) -> Any:
     # One complex transform.
     x = array(ops, x, f"{op}: x")
-    with completing(op, x=x, n=n, axis=axis, norm=norm):
-        shape, norm = need_parts(tuple(x.shape)), need_norm(norm)
-        axis = normalize_axis(axis, len(shape))
-        x = _fitted(ops, x, axis, shape[axis] if n is None else need_length(whole("n", n)))
+    axis, n, norm = _one(op, x, n, axis, norm, True)
+    x = _fitted(ops, x, axis, n)
     return ops.apply("_fft", (x,), {"axis": axis, "inverse": inverse, "norm": norm}, name)
 
 
@@ -112,7 +126,9 @@ def fft_ifft(ops: Any, x: Any, n: Any = None, axis: int = -1, norm: Any = "backw
 @composite
 def fft_rfft(ops: Any, x: Any, n: Any = None, axis: int = -1, norm: Any = "backward", *, name: str | None = None) -> Any:
     """The transform of real numbers."""
-    return _over_real(ops, "fft_rfft", x, None if n is None else (n,), (axis,), norm, name)
+    x = array(ops, x, "fft_rfft: x")
+    axis, n, norm = _one("fft_rfft", x, n, axis, norm, False)
+    return ops.apply("_rfft", (_fitted(ops, x, axis, n),), {"axis": axis, "norm": norm, "doubled": False}, name)
 
 
 @composite

@@ -8,6 +8,8 @@
  *                                           pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
  *                                           says whether that order is odd. Below a pivot of 0 L has zeros.
  *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
+ *   tl_lanes_minors_X(a, y, n)              y[lane]: the determinant of the lane's matrix of n rows, 2 or 3, with no factors
+ *   tl_many_minors_X(a, step, y, count, n)  the same of many matrices, whose lines lie `step` numbers apart
  *   tl_lanes_solve_X(t, row, col, x, n, k, back, unit, lanes)     x (n x k): what T^-1 x is for the triangular T[i, j] = t at i*row + j*col,
  *                                           upper where `back`; NaN where it has a 0 on its diagonal, which the result says.
  */
@@ -57,6 +59,8 @@
 #define tl_lanes_cholesky(a, ...) TL_CALL(tl_lanes_cholesky, a, __VA_ARGS__)
 #define tl_lanes_lu(a, ...) TL_CALL(tl_lanes_lu, a, __VA_ARGS__)
 #define tl_lanes_det(a, ...) TL_CALL(tl_lanes_det, a, __VA_ARGS__)
+#define tl_lanes_minors(a, ...) TL_CALL(tl_lanes_minors, a, __VA_ARGS__)
+#define tl_many_minors(a, ...) TL_CALL(tl_many_minors, a, __VA_ARGS__)
 #define tl_lanes_solve(t, ...) TL_CALL(tl_lanes_solve, t, __VA_ARGS__)
 #define tl_one_cholesky(a, ...) TL_CALL(tl_one_cholesky, a, __VA_ARGS__)
 #define tl_one_lu(a, ...) TL_CALL(tl_one_lu, a, __VA_ARGS__)

@@ -29,6 +29,10 @@ cdef extern from "kernels/linalg/lanes.h" nogil:
     int tl_lanes_cholesky(void* a, int64_t n, int64_t lanes)
     void tl_lanes_lu(void* a, int32_t* perm, int64_t n)
     void tl_lanes_det(const void* a, const int32_t* perm, void* y, int64_t n, bint sign)
+    void tl_lanes_minors(const void* a, void* y, int64_t n)
+    void tl_many_minors(const void* a, int64_t step, void* y, int64_t count, int64_t n)
+    float tl_one_minors_f32(const float* a, int64_t n)
+    double tl_one_minors_f64(const double* a, int64_t n)
     int tl_lanes_solve(const void* t, int64_t row, int64_t col, void* x, int64_t n, int64_t k, bint back, bint unit, int64_t lanes)
     bint tl_one_cholesky(void* a, int64_t n)
     void tl_one_lu(void* a, int32_t* perm, int64_t n)
@@ -212,6 +216,11 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
             for row in range(n):
                 rows[row] = perm[row * width + lane]
             memset(rows + n, 0, 8 * n * (n + 1) - n * n * sizeof(real) - 4 * n)
+    elif c.part == DETERMINANT and (n == 2 or n == 3):
+        tl_lanes_load(m, at.a, at.lanes, n * n)
+        tl_lanes_minors(m, &results[0], n)
+        for lane in range(at.lanes):
+            (<real*>at.y[lane])[0] = results[lane]
     elif c.words != NULL and c.part == PACKED:
         for lane in range(at.lanes):
             memcpy(at.y[lane], c.words + offset(c, c.a_step, at.first + lane) // (n * n) * n * (n + 1), n * n * sizeof(real))
@@ -253,10 +262,13 @@ cdef void lanes_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* x = <real*>scratch(TL_SLOT_LINALG_SIDES, n * c.k * width * sizeof(real))
     cdef int32_t* perm = <int32_t*>scratch(TL_SLOT_LINALG_PANEL, (n + 1) * width * sizeof(int32_t))
     cdef Lanes at
+    i = chunk * c.per_chunk
+    if c.kind == READ and c.part == DETERMINANT and (n == 2 or n == 3) and c.axes < 2:
+        tl_many_minors(<real*>c.a + offset(c, c.a_step, i), c.a_step[0] if c.axes else 0, <real*>(c.y + i * each), last - i, n)
+        return
     if m == NULL or x == NULL or perm == NULL:
         c.status = TL_NO_MEMORY
         return
-    i = chunk * c.per_chunk
     while i < last:
         at.first = i
         at.lanes = least(width, last - i)

@@ -2,6 +2,7 @@
  *
  *   tl_one_cholesky_X(a, n)                 as tl_lanes_cholesky_X
  *   tl_one_lu_X(a, perm, n)                 as tl_lanes_lu_X
+ *   tl_one_minors_X(a, n)                   as tl_lanes_minors_X
  *   tl_one_solve_X(t, row, col, x, n, k, back, unit)     as tl_lanes_solve_X
  */
 static int TL_X(tl_one_refuse)(TL_T *a, int64_t n) {
@@ -50,6 +51,23 @@ static void TL_X(tl_one_lu)(TL_T *a, int32_t *perm, int64_t n) {
             for (int64_t c = j + 1; c < n; c++) a[i * n + c] -= f * a[j * n + c];
         }
     }
+}
+
+static TL_T TL_X(tl_one_minors)(const TL_T *m, int64_t n) {
+    TL_T d;
+    if (n == 2) {
+        d = m[0] * m[3];
+        d -= m[1] * m[2];
+        return d;
+    }
+    TL_T u = m[4] * m[8], v = m[3] * m[8], w = m[3] * m[7];
+    u -= m[5] * m[7];
+    v -= m[5] * m[6];
+    w -= m[4] * m[6];
+    d = m[0] * u;
+    d -= m[1] * v;
+    d += m[2] * w;
+    return d;
 }
 
 static int TL_X(tl_one_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int back, int unit) {

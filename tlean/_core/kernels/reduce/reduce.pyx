@@ -25,6 +25,9 @@ cdef extern from "kernels/reduce/sums.h" nogil:
     void tl_column_squares(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
     void tl_column_deviations(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
     void tl_column_products(void* sum, const void* x, const void* m, int64_t rows, int64_t stride, int64_t w)
+    enum:
+        TL_BLOCK_BYTES
+    void tl_sum_part(void* total, void* state, const void* x, int64_t n, int first, int last)
     void tl_add_rows(void* total, void* part, const void* x, int64_t before, int64_t rows, int64_t w, int last)
 
 cdef extern from "kernels/reduce/sums_blocked.h" nogil:
@@ -270,11 +273,26 @@ cdef int reduce_var(real** out, void** inp, const int64_t* ints, const double* f
     return reduce_runs(out[0], inp[0], ints, floats[1], DEVIATIONS, <const real*>means) if code == TL_OK else code
 
 
+cdef int row_deviations(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # The sum of the squared distances of each row from its number, the second input.
+    return reduce_runs(out[0], inp[0], ints, floats[0], DEVIATIONS, <const real*>inp[1])
+
+
 # The sum over the rows of a segment that come one after another, wider than NARROW: with the last of them out[0] has what `sum_run` has of
 # the segment. ints: (rows before, rows, width, whether they are the last); out[1] is room for a row.
 
 cdef int add_rows(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     tl_add_rows(out[0], out[1], inp[0], ints[0], ints[1], ints[2], ints[3])
+    return TL_OK
+
+
+# The sum of a segment that comes in parts of whole PART_BYTES, but for the last: with that out[0] has what `reduce_sum` has of the segment.
+# ints: (elements of the part, whether it is the first, the last); out[1] is room for the state, PART_STATE bytes; floats: (divisor,).
+
+cdef int sum_part(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    tl_sum_part(out[0], out[1], inp[0], ints[0], ints[1], ints[2])
+    if ints[2]:
+        divide(out[0], 1, <real>floats[0])
     return TL_OK
 
 
@@ -420,9 +438,11 @@ cdef int cumsum(real** out, void** inp, const int64_t* ints, const double* float
 KERNELS = {
     "reduce_sum:f32": <size_t>&reduce_sum[float], "reduce_sum:f64": <size_t>&reduce_sum[double],
     "reduce_prod:f32": <size_t>&reduce_prod[float], "reduce_prod:f64": <size_t>&reduce_prod[double],
+    "row_deviations:f32": <size_t>&row_deviations[float], "row_deviations:f64": <size_t>&row_deviations[double],
     "reduce_var:f32": <size_t>&reduce_var[float], "reduce_var:f64": <size_t>&reduce_var[double],
     "norm:f32": <size_t>&norm[float], "norm:f64": <size_t>&norm[double],
     "reduce_sum_blocked:f32": <size_t>&reduce_sum_blocked,
+    "sum_part:f32": <size_t>&sum_part[float], "sum_part:f64": <size_t>&sum_part[double],
     "add_rows:f32": <size_t>&add_rows[float], "add_rows:f64": <size_t>&add_rows[double],
     "cumsum:f32": <size_t>&cumsum[float], "cumsum:f64": <size_t>&cumsum[double],
 }
@@ -430,6 +450,8 @@ KERNELS = {
 SHORT_SUMS = {"f32": <size_t>&short_sums[float], "f64": <size_t>&short_sums[double]}
 # Elements that are summed in one piece when a whole array is: what a fused chain sums in a piece, too.
 SEGMENT_LENGTH = SEGMENT
+# Bytes of a segment that may be summed by themselves, whole ones.
+PART_BYTES = TL_BLOCK_BYTES
 # Rows narrower than this are summed in another order.
 NARROW_ROWS = NARROW
 

@@ -15,6 +15,7 @@
 #define TL_HALVE(e, w, n) ((e) ^ ((w) % (n)))
 /* Strips of four vectors in one block: the number of blocks in a segment stays below about 32. */
 #define TL_BLOCK_STRIPS (TL_VECTOR_BYTES == 16 ? 64 : 32)
+enum { TL_BLOCK_BYTES = 4 * TL_BLOCK_STRIPS * TL_VECTOR_BYTES };
 
 /* The most columns that are summed together, and what fewer are widened to. */
 #define TL_PANEL 1024
@@ -40,4 +41,5 @@
 #define tl_column_deviations(y, ...) TL_CALL(tl_column_sums_deviation, y, __VA_ARGS__)
 #define tl_column_products(y, ...) TL_CALL(tl_column_sums_product, y, __VA_ARGS__)
 #define tl_add_rows(y, ...) TL_CALL(tl_add_rows, y, __VA_ARGS__)
+#define tl_sum_part(y, ...) TL_CALL(tl_sum_part, y, __VA_ARGS__)
 #endif

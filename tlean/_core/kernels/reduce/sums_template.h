@@ -28,39 +28,41 @@ static inline TL_T TL_NAME(tl_fold)(VEC v) {
     return v[0];
 }
 
-/* Σ x[0 … n - 1], n ≥ TL_LANES: four vectors of lanes, in blocks of strips of four vectors. */
-static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, TL_T m, int64_t n) {
+/* What strips of four vectors add to t, in blocks of strips; returns the elements in whole strips. */
+static inline int64_t TL_NAME(tl_strips)(const TL_T *x, TL_T m, int64_t n, VEC *t) {
     int64_t i = 0;
-    VEC total = TL_NONE;
-    if (n >= 4 * TL_LANES) {
-        VEC t0 = TL_NONE, t1 = t0, t2 = t0, t3 = t0;
-        const int64_t strips = n / (4 * TL_LANES);
-        for (int64_t first = 0; first < strips; first += TL_BLOCK_STRIPS) {
-            const int64_t stop = strips < first + TL_BLOCK_STRIPS ? strips : first + TL_BLOCK_STRIPS;
-            VEC a0 = TL_NONE, a1 = a0, a2 = a0, a3 = a0;
-            int64_t s = first;
-            for (; s + 2 <= stop; s += 2, i += 8 * TL_LANES) {
-                /* The processor's own prefetch stops at page ends. */
-                for (int k = 0; k < 8 * TL_VECTOR_BYTES; k += 64) __builtin_prefetch((const char *)(x + i) + 4096 + k);
-                a0 = TL_WITH(a0, TL_WITH(TL_AT(x + i), TL_AT(x + i + 4 * TL_LANES)));
-                a1 = TL_WITH(a1, TL_WITH(TL_AT(x + i + TL_LANES), TL_AT(x + i + 5 * TL_LANES)));
-                a2 = TL_WITH(a2, TL_WITH(TL_AT(x + i + 2 * TL_LANES), TL_AT(x + i + 6 * TL_LANES)));
-                a3 = TL_WITH(a3, TL_WITH(TL_AT(x + i + 3 * TL_LANES), TL_AT(x + i + 7 * TL_LANES)));
-            }
-            if (s < stop) {
-                a0 = TL_WITH(a0, TL_AT(x + i));
-                a1 = TL_WITH(a1, TL_AT(x + i + TL_LANES));
-                a2 = TL_WITH(a2, TL_AT(x + i + 2 * TL_LANES));
-                a3 = TL_WITH(a3, TL_AT(x + i + 3 * TL_LANES));
-                i += 4 * TL_LANES;
-            }
-            t0 = TL_WITH(t0, a0);
-            t1 = TL_WITH(t1, a1);
-            t2 = TL_WITH(t2, a2);
-            t3 = TL_WITH(t3, a3);
+    const int64_t strips = n / (4 * TL_LANES);
+    for (int64_t first = 0; first < strips; first += TL_BLOCK_STRIPS) {
+        const int64_t stop = strips < first + TL_BLOCK_STRIPS ? strips : first + TL_BLOCK_STRIPS;
+        VEC a0 = TL_NONE, a1 = a0, a2 = a0, a3 = a0;
+        int64_t s = first;
+        for (; s + 2 <= stop; s += 2, i += 8 * TL_LANES) {
+            /* The processor's own prefetch stops at page ends. */
+            for (int k = 0; k < 8 * TL_VECTOR_BYTES; k += 64) __builtin_prefetch((const char *)(x + i) + 4096 + k);
+            a0 = TL_WITH(a0, TL_WITH(TL_AT(x + i), TL_AT(x + i + 4 * TL_LANES)));
+            a1 = TL_WITH(a1, TL_WITH(TL_AT(x + i + TL_LANES), TL_AT(x + i + 5 * TL_LANES)));
+            a2 = TL_WITH(a2, TL_WITH(TL_AT(x + i + 2 * TL_LANES), TL_AT(x + i + 6 * TL_LANES)));
+            a3 = TL_WITH(a3, TL_WITH(TL_AT(x + i + 3 * TL_LANES), TL_AT(x + i + 7 * TL_LANES)));
         }
-        total = TL_WITH(TL_WITH(t0, t2), TL_WITH(t1, t3));
+        if (s < stop) {
+            a0 = TL_WITH(a0, TL_AT(x + i));
+            a1 = TL_WITH(a1, TL_AT(x + i + TL_LANES));
+            a2 = TL_WITH(a2, TL_AT(x + i + 2 * TL_LANES));
+            a3 = TL_WITH(a3, TL_AT(x + i + 3 * TL_LANES));
+            i += 4 * TL_LANES;
+        }
+        t[0] = TL_WITH(t[0], a0);
+        t[1] = TL_WITH(t[1], a1);
+        t[2] = TL_WITH(t[2], a2);
+        t[3] = TL_WITH(t[3], a3);
     }
+    return i;
+}
+
+/* Σ x[0 … n - 1] and what is in t, n ≥ TL_LANES or something in t: four vectors of lanes, in blocks of strips of four vectors. */
+static inline TL_T TL_NAME(tl_row_end)(const TL_T *x, TL_T m, int64_t n, VEC *t) {
+    int64_t i = TL_NAME(tl_strips)(x, m, n, t);
+    VEC total = TL_WITH(TL_WITH(t[0], t[2]), TL_WITH(t[1], t[3]));
     for (; i + TL_LANES <= n; i += TL_LANES) total = TL_WITH(total, TL_AT(x + i));
     if (i < n) {
         /* The last TL_LANES elements, those that are in the total already masked out. */
@@ -70,6 +72,11 @@ static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, TL_T m, int64_t n) {
         total = TL_WITH(total, (VEC)(((IVEC)last & fresh) | ((IVEC)TL_NONE & ~fresh)));
     }
     return TL_NAME(tl_fold)(total);
+}
+
+static inline TL_T TL_NAME(tl_row_sum)(const TL_T *x, TL_T m, int64_t n) {
+    VEC t[4] = {TL_NONE, TL_NONE, TL_NONE, TL_NONE};
+    return TL_NAME(tl_row_end)(x, m, n, t);
 }
 
 /* sum[r] = Σ x[r·n + i], i < n, for neighbouring rows; m[r] is the number of a row. Rows shorter than a vector are added element by
@@ -164,6 +171,19 @@ static inline void TL_NAME(tl_column_sums)(TL_T *restrict total, const TL_T *x, 
 }
 
 #ifdef TL_IN_PARTS
+/* `tl_row_sum` of a row that comes in parts, all but the last of them whole blocks of strips: `state` is room for four vectors. */
+static void TL_NAME(tl_sum_part)(TL_T *total, TL_T *state, const TL_T *x, int64_t n, int first, int last) {
+    VEC t[4] = {TL_NONE, TL_NONE, TL_NONE, TL_NONE};
+    const TL_T m = 0;
+    if (!first) memcpy(t, state, sizeof t);
+    if (last) {
+        *total = TL_NAME(tl_row_end)(x, m, n, t);
+    } else {
+        TL_NAME(tl_strips)(x, m, n, t);
+        memcpy(state, t, sizeof t);
+    }
+}
+
 /* `tl_panel_sum` of rows that come one after another: the next of them, whole groups of 8 unless they are the `last`. */
 static inline void TL_NAME(tl_add_rows)(
     TL_T *restrict total, TL_T *restrict part, const TL_T *x, int64_t before, int64_t rows, int64_t w, int last) {
