@@ -7,6 +7,7 @@ The same script runs on one process and, under `mpiexec`, on many; see `docs/sca
 
 from .blocks import own_rows
 from .collectives import all_gather, all_reduce, broadcast, recv, send
+from .fit import fit
 from .loader import ShardedLoader, shard
 from .norm import SyncBatchNorm, synchronised
 from .trainer import ScalarTrainer
@@ -21,6 +22,7 @@ __all__ = [
     "all_gather",
     "all_reduce",
     "broadcast",
+    "fit",
     "own_rows",
     "recv",
     "send",

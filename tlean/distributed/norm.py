@@ -58,6 +58,15 @@ class SyncBatchNorm(BatchNorm):
         return ops.add(ops.mul(apart, spread(ops.mul(factor, self.weight))), spread(self.bias))
 
 
+def has_batch_norm(model: Any) -> bool:
+    """Whether a model has layers that normalise by the statistics of a batch.
+
+    Args:
+        model: a `tl.nn.Module`.
+    """
+    return any(isinstance(layer, BatchNorm) for _, layer in getattr(model, "named_modules", list)())
+
+
 def synchronised(model: Any, world: World | None = None) -> Any:
     """The model, whose batch normalisations take statistics over the rows of all ranks from now on.
 
