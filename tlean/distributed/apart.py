@@ -53,6 +53,7 @@ class ApartSteps:
         # How many random ops a block has, once one has run.
         self._draws: int | None = None
         self._exchanges: dict[Any, Exchange] = {}
+        self._latest: dict[bool, Exchange] = {}
         self._device_sum = DeviceSum.of(how.world, self._where) if self._where is not None and not how.in_order else None
 
     def _weighted(self, ops: Any, *refs: Any) -> tuple[Any, Any]:
@@ -115,7 +116,15 @@ class ApartSteps:
     def _summed(self, inputs: Sequence[Any], backward: bool) -> tuple[Any, Any, dict[int, Any]]:
         # (mean loss, aux, mean gradients by the parameter's number).
         *given, asked = inputs
-        blocks = self._blocks(given, backward)
+        try:
+            blocks = self._blocks(given, backward)
+        except BaseException:
+            # The others wait for this rank's sums, as in the last such step.
+            exchange = self._latest.get(backward)
+            if exchange is not None:
+                exchange.start()
+                exchange.fail()
+            raise
         world, dtype = self.how.world, self.options.dtype
         zero = [rows == 0 for rows, *_ in blocks]
 
@@ -134,7 +143,7 @@ class ApartSteps:
         if self._device_sum is not None:
             grads = self._on_device(blocks, moved, head)
         else:
-            grads = self._on_host({k: total([b[3][k] for b in blocks]) for k in moved}, head, kept)
+            grads = self._on_host({k: total([b[3][k] for b in blocks]) for k in moved}, head, kept, backward)
         rows = head[ROWS]
         kept = [x / rows for x in kept]
         loss = self.array(np.array(head[LOSS] / rows, dtype), dtype)
@@ -144,7 +153,7 @@ class ApartSteps:
         kept_pairs = [(p, new[k]) for p, k in pairs]
         return loss, (as_tensor(np.array(head[ASKED])), shown, kept_pairs), grads
 
-    def _on_host(self, sums: dict[int, np.ndarray], head: np.ndarray, kept: list[np.ndarray]) -> dict[int, Any]:
+    def _on_host(self, sums: dict[int, np.ndarray], head: np.ndarray, kept: list[np.ndarray], backward: bool) -> dict[int, Any]:
         # The mean gradients; `head` and `kept` become sums over all ranks.
         moved, dtype = list(sums), self.options.dtype
         if self.how.world.size > 1:
@@ -152,7 +161,7 @@ class ApartSteps:
             lists = [[sums[k].reshape(-1) for k in b] for b in buckets] or [[]]
             lists[-1] = [head, *(x.reshape(-1) for x in kept), *lists[-1]]
             flats = [np.concatenate(values) for values in lists]
-            self._exchange([len(f) for f in flats], flats)
+            self._latest[backward] = self._exchange([len(f) for f in flats], flats)
             for values, flat in zip(lists, flats, strict=True):
                 ends = np.cumsum([len(v) for v in values])
                 for v, part in zip(values, np.split(flat, ends[:-1]), strict=True):
@@ -162,7 +171,7 @@ class ApartSteps:
             k: array_at(np.asarray(g / rows, dtype), dtype, self._where) if self._where else as_tensor(g / rows) for k, g in sums.items()
         }
 
-    def _exchange(self, sizes: list[int], flats: Sequence[np.ndarray]) -> None:
+    def _exchange(self, sizes: list[int], flats: Sequence[np.ndarray]) -> Exchange:
         key = tuple(sizes)
         if key not in self._exchanges:
             self._exchanges[key] = Exchange(self.how.world, sizes, self.options.dtype, self.how.in_order)
@@ -172,6 +181,7 @@ class ApartSteps:
             exchange.begin(k, flat)
         for k in range(len(flats)):
             exchange.end(k)
+        return exchange
 
     def _on_device(self, blocks: Sequence[Any], moved: Sequence[int], head: np.ndarray) -> dict[int, Any]:
         # The same with gradients that stay on the device: the numbers of `head` go through the host meanwhile.

@@ -78,9 +78,7 @@ class Calls:
             return x
         own = np.array(x, order="C").reshape(-1)
         if not deterministic:
-            from mpi4py import MPI
-
-            self.world.wait(self._comm.Iallreduce(MPI.IN_PLACE, own))
+            self.world.wait(self._comm.Iallreduce(self.world.in_place, own))
         elif own.nbytes <= _SMALL:
             parts = np.empty((self.world.size, own.size), own.dtype)
             self.world.wait(self._comm.Iallgather(own, parts))

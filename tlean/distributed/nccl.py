@@ -30,7 +30,7 @@ class DeviceSum:
     def __init__(self, nccl: Any, world: Any, where: Any) -> None:
         self._nccl, self._where = nccl, where
         unique = world.share(bytes(nccl.get_unique_id()) if world.root else None)
-        with where:
+        with where.current():
             self._comm = nccl.Communicator.init(world.size, world.rank, nccl.UniqueId.from_bytes(unique))
 
     @classmethod
@@ -53,7 +53,7 @@ class DeviceSum:
         Args:
             arrays: the same shapes on every rank, in one order; nothing else holds their memory.
         """
-        stream = self._where.stream.handle
-        with self._where, self._nccl.group():
+        stream = int(self._where.stream.handle)
+        with self._where.current(), self._nccl.group():
             for array in arrays:
                 self._comm.allreduce(array, array, self._nccl.SUM, stream=stream)

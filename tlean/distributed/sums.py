@@ -33,10 +33,8 @@ class Sum:
         Args:
             buffer: of one axis.
         """
-        from mpi4py import MPI
-
         self.buffer = buffer
-        self._request = self.comm.Iallreduce(MPI.IN_PLACE, buffer)
+        self._request = self.comm.Iallreduce(self.world.in_place, buffer)
 
     def poll(self) -> None:
         """Let a sum that is under way go on: MPI works while it is called."""

@@ -10,7 +10,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class World:
     def __init__(self, comm: Any = None) -> None:
         #: The communicator of mpi4py, the library's own copy; None for a process alone.
         self.comm = None if comm is None else comm.Dup()
+        #: What MPI takes for "in the receiver's own memory".
+        self.in_place = None if comm is None else _mpi().IN_PLACE
         #: The number of this process, from 0, and of all.
         self.rank, self.size = (0, 1) if comm is None else (int(comm.Get_rank()), int(comm.Get_size()))
         #: The same among the ranks on this machine.
@@ -80,7 +82,20 @@ class World:
     def barrier(self) -> None:
         """Wait until every rank is here."""
         if self.comm is not None:
-            self.comm.Barrier()
+            self.wait(self.comm.Ibarrier())
+
+    def root_first(self, function: Callable[[], Any]) -> Any:
+        """A function's result, called by rank 0 before the others: it may fill a cache that they read.
+
+        Args:
+            function: called without arguments.
+        """
+        if self.root:
+            made = function()
+            self.barrier()
+            return made
+        self.barrier()
+        return function()
 
     def share_params(self, params: Iterable[Param], root: int = 0) -> None:
         """Give parameters and buffers the values of one rank.
