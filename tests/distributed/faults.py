@@ -1,11 +1,11 @@
-"""Kills a rank of a job at random moments: the job ends at once and says which rank it was, and goes on from its checkpoint as if nothing had
-been.
+"""Kills a rank of a job at random moments: the job ends at once and says which rank it was, and goes on from its checkpoint as if nothing
+had been.
 
     python tests/distributed/faults.py --moments 10        # or: make distributed-faults
     mpiexec -n 2 python tests/distributed/faults.py train FOLDER       # one such job
 
 A job trains a small convolutional network with deterministic sums over four blocks, and writes a checkpoint every third step. What is left
-of it goes on with 1, 2 or 4 ranks, and has to end with the bits of a run that nobody disturbed.
+of it goes on with 1, 2 or 4 ranks, and has to end with the bits of an undisturbed run.
 """
 
 from __future__ import annotations

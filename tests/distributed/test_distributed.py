@@ -116,9 +116,11 @@ def test_sums_begin_inside_the_backward_pass_and_in_place():
     (trace,) = trainer._steps._made.values()
     program = trace.run.plan.program
     calls = [(k, s.nodes[0].record.name.partition(" #")[0]) for k, s in enumerate(program.steps) if s.nodes and s.nodes[0].record.host]
+    assert [name for _, name in calls].count("poll") >= 3
+    calls = [(k, name) for k, name in calls if name != "poll"]
     names = [name for _, name in calls]
     assert names == [*(f"begin bucket {k}" for k in range(4)), *(f"end bucket {k}" for k in range(4))]
-    at = dict((name, k) for k, name in calls)
+    at = {name: k for k, name in calls}
     between = [s.kernel for s in program.steps[at["begin bucket 0"] : at["begin bucket 2"]]]
     assert any("matmul" in name for name in between), between
     # A bucket is summed in the memory in which its gradient was computed, and the update reads it there.
@@ -187,7 +189,7 @@ def test_fit_of_a_rank_alone_is_fit(tmp_path):
 
 def test_what_the_ranks_cannot_share_is_said():
     model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm(5), nn.Linear(5, 3)).init(2)
-    with pytest.raises(tl.OptionError, match="each rank must have 1, 2, 4, 8, ... blocks, got 6 blocks for 2 ranks"):
+    with pytest.raises(tl.OptionError, match="got 6 blocks for 2 ranks"):
         tl.distributed.shard([(X, Y)], MirrorWorld(2), blocks=6)
     with pytest.raises(tl.OptionError, match="sync_batch_norm=False"):
         tl.distributed.fit(model, (X, Y), "mse_loss", blocks=2)
@@ -210,7 +212,7 @@ def test_shards_are_the_rows_of_a_single_process():
 
 
 def watchers(size):
-    """Processes that stand for ranks, each with its watch, connected to that of rank 0."""
+    """Processes in place of ranks, each with its watch, connected to that of rank 0."""
     path = ROOT / "tlean" / "distributed" / "watch.py"
     ranks = [subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"]) for _ in range(size)]
     found = []

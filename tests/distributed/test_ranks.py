@@ -1,4 +1,4 @@
-"""Jobs of several ranks under mpiexec: what they compute, and that one whose rank is killed ends at once and goes on from its checkpoint."""
+"""Jobs of several ranks under mpiexec: what they compute, and how one ends whose rank is killed, and goes on from its checkpoint."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def test_a_killed_rank_ends_the_job_and_the_rest_goes_on_with_other_ranks(tmp_pa
         folder = tmp_path / str(k)
         folder.mkdir()
         faults.check(folder, k, moment)
-        assert faults.train(folder) == whole, "one rank has to end with the bits of a run that nobody disturbed"
+        assert faults.train(folder) == whole, "one rank has to end with the bits of an undisturbed run"

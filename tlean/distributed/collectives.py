@@ -36,7 +36,7 @@ class Collective(CustomOp):
 
     def __init__(self, forward: Any, backward: Any, jvp: Any, name: str, shape: Any = None, each: bool = False) -> None:
         super().__init__(forward, backward, jvp, name, shape, programs=True)
-        # Whether every call in a program is one of its own, though it reads what another reads.
+        # Whether two calls in a program are never one, though they read the same.
         self.each = each
 
     def __call__(self, *xs: Any, **options: Any) -> Any:

@@ -70,7 +70,7 @@ class RankRun(Run):
         #: The ranks.
         self.world = self.trainer.how.world
         self.meter = RankMeter()
-        # Why this rank asks for an end; all end together.
+        # Why this rank requests an end; all end together.
         self._wish = ""
 
     def count(self, value: float, batch: Sequence[Any]) -> None:

@@ -32,10 +32,12 @@ from tlean.shapes import size
 from tlean.train.steps import CompiledSteps, _scalar
 
 from .blocks import cut, pairwise
-from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, grouped
+from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, Poll, grouped
 from .world import World
 
 _numbers = itertools.count()
+#: How often in a backward pass MPI gets time for sums that are under way, beside at buckets: a few microseconds each.
+_POLLS = 8
 
 
 class How(NamedTuple):
@@ -92,7 +94,7 @@ class RankTrace(Trace):
 
 
 class RankSteps(CompiledSteps):
-    """The whole step of a rank in one plan. The last input is not the loss's: 1 where this rank asks for an end.
+    """The whole step of a rank in one plan. The last input is not the loss's: 1 where this rank requests an end.
 
     `aux` becomes (how many ranks asked, the loss's aux of each block that has rows, what is stored).
 
@@ -140,7 +142,7 @@ class RankSteps(CompiledSteps):
         rows = part.stop - part.start
         inputs = list(xs)
         if rows == 0:
-            # The program of one row says what there is; its numbers are not used.
+            # The program of one row shows the shapes of the results; its numbers are not used.
             inputs = [graph.zeros((1, *x.shape[1:]), dtype=x.dtype) for x in xs]
         elif rows != xs[0].shape[0]:
             inputs = [graph.slice_range0(x, part.start, rows) for x in xs]
@@ -208,6 +210,7 @@ class RankSteps(CompiledSteps):
             flat = parts[0] if len(parts) == 1 else graph.concat(parts)
             flats.append(_call(graph, f"begin bucket {number}", Begin(exchange, number), flat))
         move_up(graph, begun)
+        add_polls(graph, exchange)
         result = []
         for number, (values, flat) in enumerate(zip(lists, flats, strict=True)):
             whole = _call(graph, f"end bucket {number}", End(exchange, number), flat)
@@ -264,6 +267,22 @@ def move_up(graph: Any, begun: int) -> None:
         place.update(dict.fromkeys(node.outputs, at))
         keys.append((at, 1, i))
     graph.nodes = [node for _, node in sorted(zip(keys, graph.nodes, strict=True), key=lambda pair: pair[0])]
+
+
+def add_polls(graph: Any, exchange: Exchange) -> None:
+    """Let sums that are under way go on between the instructions behind the first bucket.
+
+    Args:
+        graph: the graph, in the order of its instructions.
+        exchange: of the program.
+    """
+    begins = [i for i, node in enumerate(graph.nodes) if isinstance(node.record.host, Begin)]
+    apart = max(-(-(begins[-1] - begins[0]) // (_POLLS + 1)), 1)
+    places = [i for i in range(begins[0] + apart, begins[-1], apart) if i not in begins]
+    for i in reversed(places):
+        record = host_op(f"poll #{next(_numbers)}", Poll(exchange), [], [Spec((), "int64")], no_gradient, no_tangent, effects=True)
+        graph._record(record, [], {})
+        graph.nodes.insert(i, graph.nodes.pop())
 
 
 def _call(graph: Any, name: str, host: Any, flat: Any) -> Any:

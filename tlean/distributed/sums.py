@@ -1,6 +1,6 @@
 """Sums of a buffer over all ranks, begun and ended apart, so that a program computes meanwhile.
 
-Each has a channel (a communicator) of its own: several are under way at once, whatever their order on each rank.
+Each has a separate channel (a communicator): several are under way at once, whatever their order on each rank.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Sum:
 
     Args:
         world: the ranks.
-        comm: a communicator of its own.
+        comm: a communicator that nothing else uses meanwhile.
     """
 
     def __init__(self, world: World, comm: Any) -> None:
@@ -126,11 +126,15 @@ class Exchange:
             number: which.
             buffer: its memory, which keeps still until `end`.
         """
+        self.poll()
+        self._begun[number] = True
+        self.sums[number].begin(buffer)
+
+    def poll(self) -> None:
+        """Let what is under way go on."""
         for k, other in enumerate(self.sums):
             if self._begun[k] and not self._ended[k]:
                 other.poll()
-        self._begun[number] = True
-        self.sums[number].begin(buffer)
 
     def end(self, number: int) -> None:
         """Wait for a bucket.
@@ -204,6 +208,29 @@ class End(Begin):
         """
         self.exchange.end(self.number)
         _one(outs, ins)
+
+
+class Poll:
+    """The call of a program that lets sums go on.
+
+    Args:
+        exchange: of the program.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def __call__(self, outs: list[Any], ins: list[Any], options: dict[str, Any]) -> None:
+        """Let them.
+
+        Args:
+            outs: a number that is not read.
+            ins: nothing.
+            options: none.
+        """
+        self.exchange.poll()
+        if outs[0] is not None:
+            outs[0][...] = 0
 
 
 def _one(outs: list[Any], ins: list[Any]) -> Any:

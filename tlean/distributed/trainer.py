@@ -18,7 +18,7 @@ from .steps import How, RankSteps
 from .world import World, world
 
 #: Bytes of a bucket of gradients.
-BUCKET_BYTES = 1 << 20
+BUCKET_BYTES = 1 << 18
 
 
 class ScalarTrainer(_ScalarTrainer):

@@ -2,8 +2,8 @@
 
     python watch.py RANK        # started by `World`, with a line of JSON on standard input
 
-It imports nothing of the library. A pipe from its rank says how the rank ends: "q" is a goodbye, "x" and a text an exception that nobody
-caught, the end of the pipe without either a rank that was killed or crashed. The process beside rank 0 is the hub: the others are connected
+It imports nothing of the library. A pipe from its rank says how the rank ends: "q" is a goodbye, "x" and a text an uncaught exception,
+the end of the pipe without either a rank that was killed or crashed. The process beside rank 0 is the hub: the others are connected
 to it, tell it what became of their ranks, and a sign of life every second. The first bad news ends the job: the hub says which rank it was,
 and every process ends its own rank. A launcher may be faster, as it ends all ranks when one dies; the message is written in any case.
 """

@@ -24,6 +24,8 @@ from tlean.param import Param
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
 #: Seconds for which a rank waits for one that has left.
 _PATIENCE = 2.0
+#: How often a rank looks for an answer before it lets others have its core: some tenths of a millisecond.
+_SPINS = 400
 
 
 class RankError(TleanError):
@@ -122,7 +124,7 @@ class World:
         """A communicator for one stream of collective calls: those of different channels may overlap in any order.
 
         Args:
-            number: which; every rank asks for a new one at the same point of its program.
+            number: which; every rank requests a new one at the same point of its program.
         """
         while self.comm is not None and len(self._channels) <= number:
             self._channels.append(self.comm.Dup())
@@ -156,8 +158,9 @@ class World:
         turns, begun, late = 0, 0.0, 0.0
         while not request.Test():
             turns += 1
-            # Ranks that share a core let each other go on.
-            os.sched_yield()
+            if turns > _SPINS:
+                # Ranks that share a core let each other go on.
+                os.sched_yield()
             if turns % 256:
                 continue
             now = time.monotonic()
