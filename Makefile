@@ -10,6 +10,8 @@ TORCH := $(VENV)/.torch
 # JAX needs a later Python than tlean: the benchmarks' JAX side and the nests' oracle are processes in a separate environment, which is set up
 # with the first Python that is late enough, or with the one named here.
 JAX := .venv-jax/.installed
+MPI := $(VENV)/.mpi
+RANKS ?= 2
 JAX_PYTHON ?= $(PYTHON) python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet
@@ -22,12 +24,14 @@ SOURCES := setup.py $(shell find tlean/_core tlean/ops tools/codegen -not -path 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build mnist mlp test test-cuda bench-cuda lint format bench bench-quick bench-compiled bench-isa kernels accuracy \
-	docs site cases nests fuzz faults asan tsan mutants parity clean distclean
+.PHONY: help venv build mnist distributed distributed-faults bench-distributed mlp test test-cuda bench-cuda lint format bench \
+	bench-quick bench-compiled bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
 	@echo "make mlp        the same with a two-layer perceptron"
+	@echo "make distributed  the network on 2 ranks under mpiexec, which is installed into .venv; RANKS=4, ARGS=\"--epochs 2\""
+	@echo "make distributed-faults  kill a rank at 10 random moments; make bench-distributed: measure two ranks and the model of docs/scaling.md"
 	@echo "make test       run the tests"
 	@echo "make lint       ruff, cython-lint, mypy; the rules of rooms, sizes, clones, words and docstrings (tools/)"
 	@echo "make docs       write the tables of docs/ from the registry, and the picture of the rooms"
@@ -67,6 +71,10 @@ $(TORCH): | $(INSTALLED)
 	@$(PY) -c "import torch" 2>/dev/null || $(PIP) ".[bench]" --no-build-isolation
 	@touch $(TORCH)
 
+$(MPI): | $(INSTALLED)
+	@$(PY) -c "import mpi4py.MPI" 2>/dev/null || $(PIP) "mpi4py>=4" "mpich>=4.3"
+	@touch $(MPI)
+
 $(JAX):
 	@for python in $(JAX_PYTHON); do \
 	    if $$python -c "import sys; sys.exit(sys.version_info < (3, 12))" >/dev/null 2>&1; then \
@@ -83,8 +91,17 @@ build: $(INSTALLED) $(BUILT)
 mnist: build
 	$(PY) examples/mnist_cnn.py $(ARGS)
 
+distributed: build $(MPI)
+	$(VENV)/bin/mpiexec -n $(RANKS) $(PY) examples/mnist_cnn.py --distributed --backend compiled $(ARGS)
+
 mlp: build
 	$(PY) examples/mnist_mlp.py $(ARGS)
+
+distributed-faults: build $(MPI)
+	$(PY) tests/distributed/faults.py $(ARGS)
+
+bench-distributed: build $(MPI)
+	$(PY) benchmarks/distributed.py --markdown docs/scaling.md $(ARGS)
 
 test: build
 	$(PY) -m pytest $(ARGS)

@@ -2,6 +2,7 @@
 
     python examples/mnist_cnn.py                       # MNIST from the cache or the network
     python examples/mnist_cnn.py --data DIR --epochs 5 --threads 2
+    mpiexec -n 2 python examples/mnist_cnn.py --distributed --backend compiled      # or: make distributed
 
 Two convolutions, each followed by a rectifier and a pool, then two fully connected layers:
 (N,1,28,28) -> (N,16,14,14) -> (N,32,7,7) -> (N,128) -> (N,10).
@@ -42,7 +43,8 @@ def main() -> None:
         optimizer = digits.optimizer(args, model.parameters())
         schedule = tl.optim.CosineAnnealingLR if args.schedule == "cosine" else None
         options = tl.Options(backend=args.backend, device=args.device, seed=args.seed)
-        history = tl.fit(
+        fit = digits.trainer(args)
+        history = fit(
             model, loader, "cross_entropy", optimizer, args.epochs, validation=data.test, schedule=schedule, options=options, unit="digits"
         )
         images, labels = data.test.arrays

@@ -25,7 +25,8 @@ def main() -> None:
         model = network().init(args.seed, weight=nn.init.kaiming_uniform(), bias=nn.init.zeros)
         print(f"{model.count():,} parameters")
         loader = tl.data.DataLoader(data.train, args.batch_size, shuffle=True, seed=args.seed, drop_last=True)
-        history = tl.fit(
+        fit = digits.trainer(args)
+        history = fit(
             model,
             loader,
             "cross_entropy",

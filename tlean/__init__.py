@@ -52,7 +52,7 @@ from .tape.stateful import TapeM
 from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
-    from . import array_api, data, debug, fft, mcmc, nn, scipy, sklearn, solvers, sparse, stats, testing, train
+    from . import array_api, data, debug, distributed, fft, mcmc, nn, scipy, sklearn, solvers, sparse, stats, testing, train
     from . import backends as backends
     from .autodiff.laplacian import laplacian
     from .autodiff.taylor import jet
@@ -121,6 +121,7 @@ __all__ = [
     "debug",
     "defop",
     "dense_to_dict",
+    "distributed",
     "fft",
     "fit",
     "fixed_point",
@@ -181,7 +182,8 @@ __all__ = [
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _MODULES = (
-    "array_api", "backends", "data", "debug", "fft", "mcmc", "nn", "scipy", "sklearn", "solvers", "sparse", "stats", "testing", "train",
+    "array_api", "backends", "data", "debug", "distributed", "fft", "mcmc", "nn", "scipy", "sklearn",
+    "solvers", "sparse", "stats", "testing", "train",
 )  # fmt: skip
 _LATER = {name: f"tlean.{name}" for name in _MODULES}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")

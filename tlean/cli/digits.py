@@ -7,8 +7,9 @@ error.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def parse(name: str, about: str | None, epochs: int, argv: list[str] | None = No
     p.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("out"), help="where the model and the pictures go (default: %(default)s)"
     )
+    p.add_argument("--distributed", action="store_true", help="train by all ranks of the job that mpiexec started")
     p.add_argument("--plot", action=argparse.BooleanOptionalAction, default=True, help="draw the curves and the misread digits")
     return p.parse_args(argv, argparse.Namespace(name=name, prog=p.prog))
 
@@ -65,25 +67,38 @@ def opened(args: argparse.Namespace) -> Iterator[mnist.Digits]:
     Raises: SystemExit for an error of the library or the system inside the block.
     """
     try:
-        if args.threads:
-            tl.set_num_threads(args.threads)
-        # A target that cannot be written is an error before the work.
-        args.out.mkdir(parents=True, exist_ok=True)
-        writable("--out", _target(args))
-        with _optional("the model will not be saved"):
-            checkpoint.package()
-        digits = mnist.load(args.data)
-        print(digits.source)
-        train = digits.train.take(slice(0, args.samples))
-        args.batch_size = min(args.batch_size, len(train))
-        print(f"{args.name}: {len(train):,} digits, batches of {args.batch_size}, {args.optimizer}, seed {args.seed}")
-        yield mnist.Digits(train, digits.test, digits.source)
+        # Rank 0 is the one that talks.
+        silent = args.distributed and not tl.distributed.world().root
+        with redirect_stdout(io.StringIO()) if silent else nullcontext():
+            yield from _opened(args)
     except tl.NumericsError as error:
         raise SystemExit(f"{args.prog}: {str(error).replace('a smaller learning rate', 'a smaller --lr')}") from None
     except (tl.TleanError, OSError) as error:
         raise SystemExit(f"{args.prog}: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def trainer(args: argparse.Namespace) -> Callable[..., History]:
+    """What trains: `tl.fit`, or that of all ranks."""
+    fit: Callable[..., History] = tl.distributed.fit if args.distributed else tl.fit
+    return fit
+
+
+def _opened(args: argparse.Namespace) -> Iterator[mnist.Digits]:
+    if args.threads:
+        tl.set_num_threads(args.threads)
+    # A target that cannot be written is an error before the work.
+    args.out.mkdir(parents=True, exist_ok=True)
+    writable("--out", _target(args))
+    with _optional("the model will not be saved"):
+        checkpoint.package()
+    digits = tl.distributed.world().root_first(lambda: mnist.load(args.data)) if args.distributed else mnist.load(args.data)
+    print(digits.source)
+    train = digits.train.take(slice(0, args.samples))
+    args.batch_size = min(args.batch_size, len(train))
+    print(f"{args.name}: {len(train):,} digits, batches of {args.batch_size}, {args.optimizer}, seed {args.seed}")
+    yield mnist.Digits(train, digits.test, digits.source)
 
 
 def optimizer(args: argparse.Namespace, params: list[tl.Param]) -> Any:
@@ -106,6 +121,8 @@ def write(args: argparse.Namespace, digits: mnist.Digits, model: tl.nn.Module, h
     """
     if history.ended == "interrupted":
         raise KeyboardInterrupt
+    if args.distributed and not tl.distributed.world().root:
+        return
     for row in history.epochs:
         learned = f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}"
         print(f"epoch {row['epoch']}/{args.epochs}  {learned}  test loss {row['val_loss']:.4f}  test accuracy {row['val_accuracy']:.2%}")

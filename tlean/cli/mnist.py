@@ -31,7 +31,8 @@ def main(argv: list[str]) -> None:
         optimizer = digits.optimizer(args, model.parameters())
         schedule = tl.optim.CosineAnnealingLR if args.schedule == "cosine" else None
         options = tl.Options(backend=args.backend, device=args.device, seed=args.seed)
-        history = tl.fit(
+        fit = digits.trainer(args)
+        history = fit(
             model, loader, "cross_entropy", optimizer, args.epochs, validation=data.test, schedule=schedule, options=options, unit="digits"
         )
         images, labels = data.test.arrays

@@ -95,7 +95,7 @@ class Cpu(Target):
         ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
         accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
         in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
-        if record.kernel in WRITES and op.reads[0] not in op.reads[1:]:
+        if (record.kernel in WRITES or getattr(record.host, "in_place", False)) and op.reads[0] not in op.reads[1:]:
             in_place = {0: op.reads[:1]}
         address = kernel_address(record, works_in(graph, node)) or 0
         return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)

@@ -86,7 +86,8 @@ def _check(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
     else:
         _kernel(check, step, KERNELS)
         updates = step.nodes[0].record.updates
-        onto = step.kernel in WRITES and not step.accumulates and shared == {0: step.inputs[0]}
+        writes = step.kernel in WRITES or getattr(step.nodes[0].record.host, "in_place", False)
+        onto = writes and not step.accumulates and shared == {0: step.inputs[0]}
         if (step.accumulates or (shared and not updates and not onto)) and (
             step.kernel not in ACCUMULATES or step.code == callback.ADDRESS
         ):

@@ -287,17 +287,21 @@ class DataLoader:
         return tuple([as_array(f"DataLoader: array {k} of the transform's", a) for k, a in enumerate(arrays)])
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
+        return self._pass(self.batch)
+
+    def _pass(self, batch: Callable[..., Any]) -> Iterator[Any]:
+        # An epoch of batches that are made as `batch` makes them.
         epoch, self.epoch = self.epoch, self.epoch + 1
         first, self._first = self._first, 0
         self._at = (epoch, first)
-        return self._batches(epoch, first)
+        return self._batches(batch, epoch, first)
 
-    def _batches(self, epoch: int, first: int) -> Iterator[tuple[np.ndarray, ...]]:
+    def _batches(self, batch_of: Callable[..., Any], epoch: int, first: int) -> Iterator[Any]:
         order = self.order(epoch)
         numbers = range(first, len(self))
 
-        def make(k: int) -> tuple[np.ndarray, ...]:
-            return self.batch(epoch, k, order)
+        def make(k: int) -> Any:
+            return batch_of(epoch, k, order)
 
         for k, batch in zip(numbers, ahead(make, numbers, self.prefetch) if self.prefetch else map(make, numbers), strict=True):
             # Counted when handed out, however many are ready: a state saved now goes on with the next one.

@@ -104,11 +104,52 @@ def fit(
     held = validation is not None
     settings = Settings(loss, epochs, metrics, inputs, accumulate, clip_norm, callbacks, verbose, unit, patience, monitor, mode, held)
     files = Files(checkpoint, checkpoint_every, resume, log, tensorboard, curves)
-    run = _begin(model, data, optimizer, batch_size, validation, schedule, whole("fit: seed", seed), options, settings, files)
-    return _whole(run)
+    run = begin(Parts(), model, data, optimizer, batch_size, validation, schedule, whole("fit: seed", seed), options, settings, files)
+    return finish(run)
 
 
-def _begin(
+class Parts:
+    """What a run is made of: that of one process."""
+
+    run: type[Run] = Run
+
+    def loader(self, loader: Any) -> Any:
+        """The training data as the run reads them.
+
+        Args:
+            loader: a `DataLoader` or `Batches`.
+        """
+        return loader
+
+    def first(self, loader: Any) -> tuple[np.ndarray, ...]:
+        """A batch that shows what batches are like.
+
+        Args:
+            loader: a `DataLoader` or `Batches`.
+        """
+        return loader.first() if isinstance(loader, Batches) else as_batch(loader.batch(0, 0))
+
+    def trainer(self, options: Options, state: Sequence[Any], specs: Sequence[Spec], loss: Callable[..., Any]) -> ScalarTrainer:
+        """What takes the steps.
+
+        Args:
+            options, state, specs, loss: as for a `ScalarTrainer`.
+        """
+        return ScalarTrainer(options, state, specs, loss)
+
+    def restore(self, run: Run) -> None:
+        """Go on from the checkpoint, if it is there.
+
+        Args:
+            run: before its first step.
+        """
+        path = as_path("fit: checkpoint", run.files.checkpoint)
+        if path.exists():
+            load(path, **run.parts())
+
+
+def begin(
+    parts: Parts,
     model: Any,
     data: Any,
     optimizer: Any,
@@ -120,7 +161,15 @@ def _begin(
     settings: Settings,
     files: Files,
 ) -> Run:
-    """The run before its first step, or where its checkpoint left it."""
+    """The run before its first step, or where its checkpoint left it.
+
+    Args:
+        parts: what it is made of.
+        model, data, optimizer, validation, schedule, options: as for `fit`.
+        batch: the batch size, where the data are no loader.
+        seed: of the shuffles and the random ops.
+        settings, files: the rest, checked.
+    """
     if not isinstance(model, Module):
         raise OptionError(f"fit: the model must be a tl.nn.Module, got a {type(model).__name__}")
     if not isinstance(options, Options | None):
@@ -130,32 +179,36 @@ def _begin(
     held = None if validation is None else _loader(validation, epochs, getattr(loader, "batch_size", batch), False, 0)
     # A pass that was left half-way is continued, not restarted.
     loader.load_state_dict(loader.state_dict())
-    arrays = _first(loader)
+    arrays = parts.first(loader)
     check_batch(arrays, loss, inputs)
     state = model.state()
     options = options or Options(backend="compiled", seed=seed, dtype=state[0].dtype if state else "float32")
     if options.seed is None:
         options = options.replace(seed=seed)
     specs = [_spec(a) for a in arrays]
-    trainer = ScalarTrainer(options, state, specs, model.program(loss, inputs))
+    trainer = parts.trainer(options, state, specs, model.program(loss, inputs))
     evaluator = ScalarTrainer(options, state, specs, model.program(loss, inputs, training=False))
     optimizer = check_optimizer(model, Adam if optimizer is None else optimizer)
-    run = Run(model, trainer, evaluator, optimizer, loader, held, settings, files)
+    run = parts.run(model, trainer, evaluator, optimizer, parts.loader(loader), held, settings, files)
     # The running statistics of a step are stored with it.
     trainer.store_with_step(lambda aux: zip(run.buffers, aux["buffers"], strict=True))
     if schedule is not None:
         run.schedule = check_schedule(schedule, optimizer, _count(loader, epochs, settings.accumulate))
     if held is not None:
-        _rehearse(evaluator, _first(held))
-    if files.resume and as_path("fit: checkpoint", files.checkpoint).exists():
-        load(as_path("fit: checkpoint", files.checkpoint), **run.parts())
+        _rehearse(evaluator, parts.first(held))
+    if files.resume:
+        parts.restore(run)
     run.listeners += [JsonLog(files.log)] if files.log is not None else []
     run.listeners += [TensorBoard(files.tensorboard)] if files.tensorboard is not None else []
     return run
 
 
-def _whole(run: Run) -> History:
-    """The whole run: its epochs, then the best model, the last line and the curves."""
+def finish(run: Run) -> History:
+    """The whole run: its epochs, then the best model, the last line and the curves.
+
+    Args:
+        run: as `begin` made it.
+    """
     try:
         train(run)
     except BaseException as error:
@@ -200,10 +253,6 @@ def _loader(data: Any, epochs: int, batch_size: int, shuffle: bool, seed: int) -
 def _same_length(arrays: tuple[Any, ...]) -> bool:
     shapes = [np.shape(a) for a in arrays if hasattr(a, "__array__")]
     return len(shapes) == len(arrays) > 0 and all(s and s[0] == shapes[0][0] for s in shapes)
-
-
-def _first(loader: Any) -> tuple[np.ndarray, ...]:
-    return loader.first() if isinstance(loader, Batches) else as_batch(loader.batch(0, 0))
 
 
 def _count(loader: Any, epochs: int, accumulate: int) -> int | None:

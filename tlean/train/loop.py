@@ -131,7 +131,7 @@ class Run:
         """Go on from a saved state."""
         self.epoch, self.step, self.first = int(state["epoch"]), int(state["step"]), int(state["first"])
         self.seconds = float(state["seconds"])
-        self.meter = Meter(state["sums"], int(state["count"]))
+        self.meter = type(self.meter)(state["sums"], int(state["count"]))
         self.history = History([float(x) for x in state["step_loss"]], [dict(row) for row in state["epochs"]])
         best = state["best"]
         self.best = None if best is None else (float(best["value"]), int(best["epoch"]), dict(best["state"]))
@@ -143,8 +143,36 @@ class Run:
 
     def save(self) -> None:
         """Write the checkpoint, if there is one."""
+        self.settle()
         if self.files.checkpoint is not None:
-            save(self.files.checkpoint, **self.parts())
+            self.write()
+
+    def write(self) -> None:
+        """Write the checkpoint."""
+        save(self.files.checkpoint, **self.parts())
+
+    # What several processes that train together do in their own way.
+
+    def settle(self) -> None:
+        """Bring the means so far up to date."""
+
+    def agree(self, asked: bool, epoch: bool = False) -> None:
+        """End the run after this step where that was asked for, as Ctrl-C does; `epoch` is true behind an epoch."""
+        if asked:
+            self.stop("interrupted")
+
+    def evaluate(self) -> dict[str, float]:
+        """The mean loss and metrics over all samples of the validation data."""
+        meter = Meter()
+        for number, batch in _validation(self.validation):
+            meter.add(*self.evaluated(number, batch))
+        return meter.means()
+
+    def evaluated(self, number: int, batch: Any) -> tuple[dict[str, float], int]:
+        """The means over a batch of the validation data, and its size."""
+        value = self.evaluator.forward(*batch).item()
+        targets = batch[self.settings.inputs :]
+        return {"loss": value, **measured(self.settings.metrics, self.evaluator.aux["output"], targets)}, len(batch[0])
 
     def tell(self, event: str) -> None:
         """Call what listens to "on_step", "on_epoch" or "on_end"."""
@@ -158,7 +186,7 @@ class Run:
     def count(self, value: float, batch: Sequence[Any]) -> None:
         """Add a batch with this loss to the epoch's means."""
         inputs, metrics = self.settings.inputs, self.settings.metrics
-        self.meter.add({"loss": value, **_measured(metrics, self.trainer.aux["output"], batch[inputs:])}, len(batch[0]))
+        self.meter.add({"loss": value, **measured(metrics, self.trainer.aux["output"], batch[inputs:])}, len(batch[0]))
 
 
 def train(run: Run) -> None:
@@ -170,8 +198,7 @@ def train(run: Run) -> None:
                 if run.done < run.epoch:
                     break
                 _end_epoch(run)
-                if interrupt.asked:
-                    run.stop("interrupted")
+                run.agree(interrupt.asked, epoch=True)
             if run.reason:
                 run.save()
         finally:
@@ -190,7 +217,7 @@ def _steps(run: Run, interrupt: Interrupt) -> None:
     if settings.verbose:
         left = None if isinstance(run.loader, Batches) else _left(run.loader, start["batch"])
         title = f"epoch {run.epoch}/{settings.epochs}"
-        groups = progress(groups, title, left, run.meter.report, lambda g: sum(len(b[0]) for b in g), settings.unit)
+        groups = progress(groups, title, left, run.meter.report, lambda g: sum(map(_size, g)), settings.unit)
     begun = time.perf_counter()
     before = run.seconds
     for group in groups:
@@ -209,8 +236,7 @@ def _steps(run: Run, interrupt: Interrupt) -> None:
         if run.done < run.epoch:
             if every and run.step % every == 0:
                 run.save()
-            if interrupt.asked:
-                run.stop("interrupted")
+            run.agree(interrupt.asked)
             if run.reason:
                 groups.close()
                 return
@@ -218,11 +244,12 @@ def _steps(run: Run, interrupt: Interrupt) -> None:
 
 def _end_epoch(run: Run) -> None:
     """What follows the last step of an epoch: its row, the callbacks, the checkpoint."""
+    run.settle()
     row = {"epoch": run.epoch, "step": run.step, **run.meter.means(), "lr": float(run.optimizer.lr), "seconds": run.seconds}
     if run.validation is not None:
-        row |= {f"val_{k}": v for k, v in _evaluate(run).items()}
+        row |= {f"val_{k}": v for k, v in run.evaluate().items()}
     run.history.epochs.append(row)
-    run.meter, run.seconds = Meter(), 0.0
+    run.meter, run.seconds = type(run.meter)(), 0.0
     if run.settings.verbose:
         shown = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "step", "seconds"))
         say(f"epoch {run.epoch}/{run.settings.epochs}  {shown}  {row['seconds']:.1f} s")
@@ -232,17 +259,18 @@ def _end_epoch(run: Run) -> None:
     run.save()
 
 
-def _evaluate(run: Run) -> dict[str, float]:
-    """The mean loss and metrics over all samples of the validation data."""
-    meter, data, inputs = Meter(), run.validation, run.settings.inputs
+def _validation(data: Any) -> Iterator[tuple[int, Any]]:
     # Read by position: the loader's epochs do not move.
-    for batch in data if isinstance(data, Batches) else (data.batch(0, k) for k in range(len(data))):
-        value = run.evaluator.forward(*batch).item()
-        meter.add({"loss": value, **_measured(run.settings.metrics, run.evaluator.aux["output"], batch[inputs:])}, len(batch[0]))
-    return meter.means()
+    return enumerate(data if isinstance(data, Batches) else (data.batch(0, k) for k in range(len(data))))
 
 
-def _measured(metrics: Mapping[str, Callable[..., float]], output: Any, targets: Sequence[Any]) -> dict[str, float]:
+def _size(batch: Any) -> int:
+    # The rows of a batch, of which this process may have a part.
+    return int(getattr(batch, "rows", len(batch[0])))
+
+
+def measured(metrics: Mapping[str, Callable[..., float]], output: Any, targets: Sequence[Any]) -> dict[str, float]:
+    """The metrics of a batch. Raises: OptionError for one that gives no number."""
     found = {}
     if metrics:
         output = tree.map(np.asarray, output)
@@ -287,7 +315,7 @@ def _left(loader: DataLoader, begun: int) -> int:
 
 def _step(run: Run, group: Sequence[Any]) -> float:
     """One step of the optimiser from a group of batches; the loss before it."""
-    sizes = [len(batch[0]) for batch in group]
+    sizes = [_size(batch) for batch in group]
     if len(group) == 1:
         value = run.trainer.optim_step(run.optimizer, *group[0], clip_norm=run.settings.clip_norm, check_finite=True).item()
         if not math.isfinite(value):

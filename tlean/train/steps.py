@@ -223,6 +223,21 @@ class CompiledSteps:
         clip_norm: float | None,
         finite: bool,
     ) -> Trace:
+        graph, params, refs = self._started(inputs)
+        value, aux = _scalar(self.recorder(graph, *params, *refs))
+        leaves, structure = tree.flatten(aux)
+        outputs = [value, *map(graph.ref, leaves)]
+        moved: list[int] = []
+        if kind != "forward":
+            wrt = [None if k is None else r for r, k in zip(params, kernels, strict=True)]
+            grads = reverse(graph, [(value, graph._full(shape=(), value=1.0, dtype=value.dtype))], wrt)
+            moved = [k for k, g in enumerate(grads) if g is not None]
+            outputs += self._moves(graph, params, value, {k: grads[k] for k in moved}, kernels, update, clip_norm, finite)
+        places = tree.unflatten(structure, range(1, 1 + len(leaves)))
+        stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
+        return Trace(graph, outputs, self._target, (structure, moved, stored))
+
+    def _started(self, inputs: Sequence[AnyTensor]) -> tuple[_Step, list[Any], list[Any]]:
         # Arguments: parameters, inputs, then, for an update, the states and `hyper` of each parameter that it moves. The trace keeps the
         # structure of aux, which parameters are moved (those that have a gradient), and the outputs that are stored.
         check_dtypes("ScalarTrainer", self.params, self.options.dtype)
@@ -233,30 +248,33 @@ class CompiledSteps:
         refs = [graph.arg(k, s, n) for k, (s, n) in enumerate(zip(specs, names, strict=True))]
         params = refs[: len(self.params)]
         graph.own = dict(zip(map(id, self.params), params, strict=True))
-        value, aux = _scalar(self.recorder(graph, *refs))
-        leaves, structure = tree.flatten(aux)
-        outputs = [value, *map(graph.ref, leaves)]
-        moved: list[int] = []
-        if kind != "forward":
-            wrt = [None if k is None else r for r, k in zip(params, kernels, strict=True)]
-            grads = reverse(graph, [(value, graph._full(shape=(), value=1.0, dtype=value.dtype))], wrt)
-            moved = [k for k, g in enumerate(grads) if g is not None]
-            found = [grads[k] for k in moved]
-            if update is None:
-                outputs += found
-            else:
-                looked_at, what = found, _GRADIENT
-                if clip_norm is not None and moved:
-                    found, norm = clipped(graph, found, clip_norm)
-                    looked_at, what = [norm], _NORM
-                # The first update waits for the look at the numbers; the others follow it.
-                look = (value, looked_at, what) if finite else None
-                for k, g in zip(moved, found, strict=True):
-                    self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
-                    look = None
-        places = tree.unflatten(structure, range(1, 1 + len(leaves)))
-        stored = [(p, number) for p, number in self.stored(places) if number is not None] if update is not None else []
-        return Trace(graph, outputs, self._target, (structure, moved, stored))
+        return graph, params, refs[len(params) :]
+
+    def _moves(
+        self,
+        graph: Traced,
+        params: Sequence[Any],
+        value: Any,
+        grads: Mapping[int, Any],
+        kernels: Sequence[str | None],
+        update: Update | None,
+        clip_norm: float | None,
+        finite: bool,
+    ) -> list[Any]:
+        # What becomes of the gradients, by the parameter's number: without an update they are results.
+        found = list(grads.values())
+        if update is None:
+            return found
+        looked_at, what = found, _GRADIENT
+        if clip_norm is not None and found:
+            found, norm = clipped(graph, found, clip_norm)
+            looked_at, what = [norm], _NORM
+        # The first update waits for the look at the numbers; the others follow it.
+        look = (value, looked_at, what) if finite else None
+        for k, g in zip(grads, found, strict=True):
+            self._update(graph, k, params[k], g, str(kernels[k]), len(update.hyper(self.params[k], 1)), look)
+            look = None
+        return []
 
     def _update(self, graph: Traced, k: int, p: Any, g: Any, kernel: str, length: int, look: Any) -> None:
         # Parameter k's update op, with the parameter and its states as state slots.

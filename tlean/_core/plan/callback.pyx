@@ -27,11 +27,13 @@ _failures = {}
 class HostCall:
     """A record's function with the options of one call."""
 
-    __slots__ = ("__weakref__", "function", "options")
+    __slots__ = ("__weakref__", "function", "in_place", "options")
 
     def __init__(self, function, options):
         self.function = function
         self.options = options
+        # It works on the operands' own memory, and keeps none of it beyond what the program says.
+        self.in_place = getattr(function, "in_place", False)
 
 
 def call_number(record, options):
@@ -59,8 +61,9 @@ def numbers(number, outs, ins):
     return tuple(ints)
 
 
-cdef object array_of(void* data, const int64_t* spec, bint output):
-    # An output is the kernel's memory. An input is a copy: a function may keep it, and the memory is another value's soon.
+cdef object array_of(void* data, const int64_t* spec, bint itself):
+    # An output is the kernel's memory itself. An input is a copy, but for a function that works in place: it may be kept, and the memory is
+    # another value's soon.
     cdef Py_ssize_t n = 1
     cdef int k
     cdef uint8_t[::1] memory
@@ -73,7 +76,7 @@ cdef object array_of(void* data, const int64_t* spec, bint output):
     if n == 0:
         return numpy.empty(shape, dtype)
     n *= _sizes[spec[0]]
-    if output:
+    if itself:
         return numpy.frombuffer(<char[:n]>(<char*>data), dtype).reshape(shape)
     copied = numpy.empty(n, numpy.uint8)
     memory = copied
@@ -87,14 +90,14 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
     cdef const int64_t* spec = ints + 3
     cdef int k
     try:
+        call = _calls[ints[0]]
         outs, ins = [], []
         for k in range(ints[1]):
             outs.append(array_of(out[k], spec, True))
             spec += 2 + spec[1]
         for k in range(ints[2]):
-            ins.append(array_of(inp[k], spec, False))
+            ins.append(array_of(inp[k], spec, call.in_place))
             spec += 2 + spec[1]
-        call = _calls[ints[0]]
         call.function(outs, ins, call.options)
         return TL_OK
     except BaseException as error:
