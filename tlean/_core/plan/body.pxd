@@ -10,7 +10,7 @@ ctypedef struct Copy:
     int64_t bytes
 
 # What a call is: a loop over `count` elements; a kernel; a move of `bytes`; a producer, whose parts wait for the whole; a number
-# spread over elements; a stretched operand written out; operands of `bytes` collected side by side, and dealt out again.
+# spread over elements of `bytes`; a stretched operand written out; operands of `bytes` collected side by side, and dealt out again.
 cdef enum:
     LOOP, KERNEL, MOVE, PRODUCER, SPREAD, STRETCHED, COLLECT, DEAL
 
@@ -25,11 +25,11 @@ ctypedef struct Call:
     const int64_t* ints
     const double* floats
 
-# An entry of a table that is not in the work block.
+# An entry of a table that is not in the work block: number n of the inputs, of the outputs or of the constants, and bytes from there.
 ctypedef struct Outside:
     int entry
-    Place place
-    int64_t at              # bytes from there
+    int n
+    int64_t at
 
 # An operand that is packed once for all steps.
 ctypedef struct Pack:
@@ -47,8 +47,8 @@ ctypedef struct Body:
     int64_t* at             # how many bytes it begins behind its place
     int n_operands
     int64_t* inside         # where each operand is in the work block; 0 for those that are elsewhere
-    Outside* outside
-    int n_outside
+    Outside* outside        # so many inputs, then outputs, then constants, then operands that are absent
+    int n_outside[4]
     void** constants
     Copy* copies
     int n_copies

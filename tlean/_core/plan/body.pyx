@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free
 
 from array import array
 
-from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
+from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_NOWHERE, AT_OUTPUT, AT_SCRATCH, OUT_INPUT, Instruction, Place, Plan
 from tlean._core.plan.plan import name_body
 from tlean._core.plan import chain, epilogue
 
@@ -80,8 +80,9 @@ cdef class Code:
                 self.body.n_copies += 1
 
     cdef int _write(self, _Calls calls) except -1:
-        cdef int i, k = 0
+        cdef int i
         cdef Call* call
+        operands = []
         calls.write()
         # What is packed is behind the temporaries.
         room = (calls.base + calls.room + 63) & ~63
@@ -107,22 +108,27 @@ cdef class Code:
             call.kind, call.run, call.n_out, call.n_operands = kind, <void*><size_t>address, n_out, len(places)
             call.count, call.bytes, call.instruction = count, size, instruction
             call.ints, call.floats = <const int64_t*><size_t>ints, <const double*><size_t>floats
-            for place in places:
-                self._operand(k, place, room)
-                k += 1
+            operands += places
+        self._operands(operands, room)
         return 0
 
-    cdef int _operand(self, int k, place, int64_t room) except -1:
-        cdef Place found = Place(place[0], place[1])
-        cdef int64_t at = place[2] if len(place) > 2 else 0
-        if found.kind == PACKED:
-            found = Place(AT_SCRATCH, room + found.n)
-        self.body.places[k], self.body.at[k] = found, at
-        if found.kind == AT_SCRATCH:
-            self.body.inside[k] = found.n + at
-        else:
-            self.body.outside[self.body.n_outside] = Outside(k, found, at)
-            self.body.n_outside += 1
+    cdef int _operands(self, list places, int64_t room) except -1:
+        # Where the operands are: inside the work block, which is `room` bytes before what is packed, or outside.
+        cdef int j, k, n = 0
+        cdef Place found
+        for k in range(len(places)):
+            found = Place(places[k][0], places[k][1])
+            if found.kind == PACKED:
+                found = Place(AT_SCRATCH, room + found.n)
+            self.body.places[k] = found
+            self.body.at[k] = places[k][2] if len(places[k]) > 2 else 0
+            self.body.inside[k] = found.n + self.body.at[k] if found.kind == AT_SCRATCH else 0
+        for j, kind in enumerate((AT_INPUT, AT_OUTPUT, AT_CONST, AT_NOWHERE)):
+            for k in range(len(places)):
+                if self.body.places[k].kind == kind:
+                    self.body.outside[n] = Outside(k, self.body.places[k].n, self.body.at[k])
+                    self.body.n_outside[j] += 1
+                    n += 1
         return 0
 
     def __dealloc__(self):

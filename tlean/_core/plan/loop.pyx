@@ -35,19 +35,20 @@ cdef enum:
 cdef void fill(Body* body, void** table, void** inputs, void** outputs, char* scratch) noexcept nogil:
     # The pointers of the first step: of each operand, then where each copy is from and to.
     cdef int k
-    cdef Outside* other
+    cdef Outside* other = body.outside
     for k in range(body.n_operands):
         table[k] = scratch + body.inside[k]
-    for k in range(body.n_outside):
-        other = &body.outside[k]
-        if other.place.kind == AT_INPUT:
-            table[other.entry] = <char*>inputs[other.place.n] + other.at
-        elif other.place.kind == AT_OUTPUT:
-            table[other.entry] = <char*>outputs[other.place.n] + other.at
-        elif other.place.kind == AT_CONST:
-            table[other.entry] = <char*>body.constants[other.place.n] + other.at
-        else:
-            table[other.entry] = NULL
+    for k in range(body.n_outside[0]):
+        table[other[k].entry] = <void*>(<size_t>inputs[other[k].n] + other[k].at)
+    other += body.n_outside[0]
+    for k in range(body.n_outside[1]):
+        table[other[k].entry] = <void*>(<size_t>outputs[other[k].n] + other[k].at)
+    other += body.n_outside[1]
+    for k in range(body.n_outside[2]):
+        table[other[k].entry] = <char*>body.constants[other[k].n] + other[k].at
+    other += body.n_outside[2]
+    for k in range(body.n_outside[3]):
+        table[other[k].entry] = NULL
     table += body.n_operands
     for k in range(body.n_copies):
         table[2 * k] = inputs[body.copies[k].source]
@@ -68,7 +69,7 @@ cdef void prepare(Body* body, void** inputs, char* scratch) noexcept nogil:
 
 
 cdef int other_call(Call* call, void** operands) noexcept nogil:
-    # One that is no loop: its status.
+    # One that is neither a loop, a kernel nor a move: its status.
     cdef int64_t i
     cdef float f
     cdef double d
@@ -324,7 +325,7 @@ cdef int while_loop(void** out, void** inp, const int64_t* ints, const double* f
     cdef void** table = asked + condition.n_operands + 2 * condition.n_copies
     for k in range(carries):
         inputs[k] = out[k] if out[k] != NULL else work + ints[8 + 2 * k]
-        memcpy(inputs[k], inp[k], ints[7 + 2 * k])
+        tl_move(<char*>inputs[k], <const char*>inp[k], ints[7 + 2 * k])
     for k in range(invariants):
         inputs[carries + k] = inp[carries + k]
     flags[0] = flag

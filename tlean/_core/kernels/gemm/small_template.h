@@ -98,7 +98,7 @@ TL_INLINE void TL_X(tl_partial)(const int groups, const int l, TL_X(tl_line) *t,
     for (int64_t p = l; p < t->k; p += VL, t->P += groups * VL) {
         const VEC av = t->a[p] - (VEC){0};
 #pragma GCC unroll 4
-        for (int g = 0; g < groups; g++) sum[g] += av * *(const UVEC *)(t->P + g * VL);
+        for (int g = 0; g < groups; g++) sum[g] = TL_X(tl_add_product)(sum[g], av, *(const UVEC *)(t->P + g * VL));
     }
     /* The zeros with which the last vector of terms is filled. */
     if (over && l >= over)

@@ -9,6 +9,21 @@
 #define VEC TL_X(tl_vec)
 #define UVEC TL_X(tl_uvec)
 
+/* One fma where there is one, said explicitly: some compilers contract one of several equal sums otherwise than the others. */
+TL_INLINE VEC TL_X(tl_add_product)(VEC sum, VEC a, VEC b) {
+#if defined(__AVX512F__) && TL_X(TL_IS)
+    return (VEC)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif defined(__AVX512F__)
+    return (VEC)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum);
+#elif defined(__AVX2__) && TL_X(TL_IS)
+    return (VEC)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#elif defined(__AVX2__)
+    return (VEC)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)sum);
+#else
+    return sum + a * b;
+#endif
+}
+
 /* Rows of A at once: the sums of 4 x 4, with what they are made from, fit in 32 registers; of 3 x 4 in 16; of 2 x 4 without fma. */
 #if TL_VECTOR_BYTES == 64
 #define DOT_M 4
@@ -34,7 +49,7 @@ TL_INLINE void TL_X(tl_dot_tile)(const int m, const int n, int64_t k, const TL_T
         for (int j = 0; j < n; j++) {
             VEC bv = *(const UVEC *)(b + j * ldb + p);
 #pragma GCC unroll 4
-            for (int i = 0; i < m; i++) sum[i][j] += av[i] * bv;
+            for (int i = 0; i < m; i++) sum[i][j] = TL_X(tl_add_product)(sum[i][j], av[i], bv);
         }
     }
     if (p < k) {
@@ -45,7 +60,7 @@ TL_INLINE void TL_X(tl_dot_tile)(const int m, const int n, int64_t k, const TL_T
         for (int j = 0; j < n; j++) {
             VEC bv = TL_X(tl_load_part)(b + j * ldb + p, k - p);
 #pragma GCC unroll 4
-            for (int i = 0; i < m; i++) sum[i][j] += av[i] * bv;
+            for (int i = 0; i < m; i++) sum[i][j] = TL_X(tl_add_product)(sum[i][j], av[i], bv);
         }
     }
     const int group = n < VL ? n : VL;
@@ -132,9 +147,10 @@ TL_INLINE void TL_X(tl_short_row)(const int vectors, int64_t part, int64_t k, co
     for (int64_t p = 0; p < k; p++, a += a_step, b += ldb) {
         const VEC av = *a - (VEC){0};
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors - 1; v++) sum[v] += av * *(const UVEC *)(b + v * VL);
+        for (int v = 0; v < vectors - 1; v++) sum[v] = TL_X(tl_add_product)(sum[v], av, *(const UVEC *)(b + v * VL));
         const TL_T *last = b + (vectors - 1) * VL;
-        sum[vectors - 1] += av * (part == VL ? *(const UVEC *)last : (UVEC)TL_X(tl_load_part)(last, part));
+        const VEC ends = part == VL ? *(const UVEC *)last : (UVEC)TL_X(tl_load_part)(last, part);
+        sum[vectors - 1] = TL_X(tl_add_product)(sum[vectors - 1], av, ends);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors - 1; v++) *(UVEC *)(c + v * VL) = sum[v];
