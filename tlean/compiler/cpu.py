@@ -199,6 +199,12 @@ def _in_order(group: Sequence[Bound], stretched: Mapping[int, Stretched], suffix
     return [*(op for op in group if op.made in ahead), *steps, *(op for op in group if op.fills)]
 
 
+def _dying(graph: Graph, group: Sequence[Bound], inputs: Sequence[int], elements: int, last_read: Mapping[int, int]) -> list[int]:
+    # The inputs that outputs may be written onto, those that are read last first; one that is read elsewhere than it is written is none.
+    shifted = {op.reads[0] for op in group if op.shift >= 0}
+    return sorted((v for v in inputs if graph.specs[v].size == elements and v not in shifted), key=lambda v: -last_read[v])
+
+
 def _boxes(group: Sequence[Bound], visible: Sequence[int], inputs: Sequence[int], first: int) -> tuple[list[Stretched], dict[int, int]]:
     # The boxes that a group fills, and what represents them, by the values that they are; they are counted on from `first`.
     filled = [op for op in group if op.fills]
@@ -235,7 +241,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     item = SIZES[dtype]
     in_place: dict[int, tuple[int, ...]] = {}
     number = {v: j for j, v in enumerate(visible)}
-    dying = sorted((v for v in inputs if graph.specs[v].size == elements and v not in sized), key=lambda v: -last_read[v])
+    dying = _dying(graph, group, [v for v in inputs if v not in sized], elements, last_read)
     heirs: list[int] = []
     for k, op in enumerate(group):
         while dying and last_read[dying[-1]] <= k:

@@ -254,7 +254,12 @@ class _Group:
         self.slots = 0
         # The operands that are written onto where an output is.
         self.lost = {OUTPUT + j: [k for k, v in enumerate(step.inputs) if v == lost] for j, lost in shared.items()}
-        if any(j >= self.visible for j in shared) or any(check.graph.specs[v].size != self.elements for v in shared.values()):
+        parts = {check.root[n.inputs[0]] for n in self.nodes if n.record.kernel == "strided_copy" and not n.record.spreads}  # type: ignore[index]
+        if (
+            not parts.isdisjoint(shared.values())
+            or any(j >= self.visible for j in shared)
+            or any(check.graph.specs[v].size != self.elements for v in shared.values())
+        ):
             self.fault(f"outputs {shared} on inputs")
 
     def fault(self, got: str) -> NoReturn:
@@ -308,10 +313,16 @@ class _Group:
             self.fault(f"a box {s} of no output")
         base = node.inputs[1]
         offset, *axes = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0]
-        count = len(axes) // 2
+        count, lead = len(axes) // 2, axes[0]
         sizes, strides = axes[1:count], axes[count + 1 :]
-        reach = 1 + sum((n - 1) * k for n, k in zip(sizes, strides, strict=True))
-        fits = strides[-1] == 1 and reach == self.elements and offset >= 0 and offset + reach <= self.plan.graph.specs[node.outputs[0]].size
+        reach = lead + 1 + sum((n - 1) * k for n, k in zip(sizes, strides, strict=True))
+        fits = (
+            strides[-1] == 1
+            and lead >= 0
+            and reach == self.elements
+            and offset >= 0
+            and offset + reach <= self.plan.graph.specs[node.outputs[0]].size
+        )
         apart = all(a >= b * n for a, b, n in zip(strides, strides[1:], sizes[1:], strict=False))
         filled = s.length == 0 if base is None else self.step.inputs[s.length - 1 :][:1] == (self.plan.root[base],) and s.length > 0
         if not (fits and apart and filled) or (s.room, s.axes) != (offset, tuple(axes)):

@@ -34,11 +34,11 @@ WRITES = frozenset(("set_rows", "set_box", "scatter_into_rows"))
 IN_BOX = OpDef(
     name="_in_box",
     inputs=("v", "x"),
-    options_names=("shape", "offset", "sizes", "strides"),
+    options_names=("shape", "offset", "lead", "sizes", "strides"),
     rules=Rules(
-        "x, or zeros, with a box in it: element p of the box is element p * strides of v, and element offset + p * strides of the result.",
+        "x, or zeros, with a box in it: element p of it is element lead + p * strides of v, element offset + p * strides of the result.",
         shape=lambda v, x, **options: options["shape"],
-        kernel_params=lambda v, x, *, shape, offset, sizes, strides: ((offset, 1, *sizes, size(shape), *strides), ()),
+        kernel_params=lambda v, x, *, shape, offset, lead, sizes, strides: ((offset - lead, lead, *sizes, size(shape), *strides), ()),
         vjp=no_gradient,
         jvp=no_tangent,
     ),

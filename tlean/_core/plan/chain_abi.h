@@ -24,8 +24,9 @@ enum {
  * once for a range of blocks, ROOM elements behind the slots. POINTER: blocks end where runs of LENGTH elements do, and each reads the input
  * where it is. BLOCK: an op writes it out for each block. COLUMN: so does it, but where it is a step: runs of one value fill the registers of a
  * strip, which has at most two of them. OFFSET: a part of consecutive elements, which begins ROOM elements on and is read where it is. RANGE is no
- * input: the group writes a value to output INPUT, from element ROOM on; there the axes behind the first are those of a box in rows of
- * consecutive elements, the stride of the first is the size of the output, and what is not in the box becomes that of input LENGTH - 1, or zeros. */
+ * input: the group writes a value to output INPUT, from element ROOM on; the axes behind the first are those of a box there in rows of
+ * consecutive elements, which begins as many elements on as the size of the first says, whose stride is the size of the output; what is not in the box
+ * becomes that of input LENGTH - 1, or zeros. */
 enum { STRETCHED_INPUT, STRETCHED_KIND, STRETCHED_ROOM, STRETCHED_LENGTH, STRETCHED_AXES, STRETCHED_SIZE };
 enum { STRETCHED_BLOCK, STRETCHED_ROW, STRETCHED_POINTER, STRETCHED_COLUMN, STRETCHED_OFFSET, STRETCHED_RANGE };
 /* A sum is of value VALUE, to output OUTPUT, by a kernel. With rows a thread takes SHARE of them, a segment of `reduce_sum`'s tree, TILE at a

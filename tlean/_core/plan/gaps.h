@@ -24,12 +24,12 @@ static inline void tl_gap(char *out, const char *base, int64_t first, int64_t la
     }
 }
 
-/* `axes`: their number, sizes, strides in elements, the outermost first, of which the first has the elements of the whole array as its stride. The
- * box begins at element `offset` and ends before `end`. */
-static inline void tl_fill_gaps(char *out, const char *base, const int64_t *axes, int64_t offset, int64_t end, int64_t item) {
+/* `axes`: their number, sizes, strides in elements, the outermost first. The first is none: its stride is the elements of the whole array, its size
+ * how many are written before the box. What is written begins at element `first` and ends before `end`. */
+static inline void tl_fill_gaps(char *out, const char *base, const int64_t *axes, int64_t first, int64_t end, int64_t item) {
     const int64_t count = axes[0], *size = axes + 1, *stride = size + count, width = size[count - 1];
-    int64_t index[TL_BOX_AXES] = {0}, at = offset, k;
-    tl_gap(out, base, 0, offset * item);
+    int64_t index[TL_BOX_AXES] = {0}, at = first + size[0], k;
+    tl_gap(out, base, 0, at * item);
     for (;;) {
         int64_t stop = at + width;
         for (k = count - 2; k > 0; k--) {

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tlean.dtypes import FLOATS
+from tlean.dtypes import FLOATS, SIZES
 from tlean.ops import OpDef, Spec, get
 from tlean.ops.layout import row_strides
 from tlean.shapes import Shape, size
@@ -183,9 +183,33 @@ def _window(graph: Graph, node: GraphNode, strides: Shape) -> bool:
     return row_strides(graph.specs[node.inputs[0]].shape) == strides  # type: ignore[index]
 
 
+def _leads(graph: Graph, boxes: Mapping[int, Box], makers: Mapping[int, GraphNode]) -> dict[Any, int]:
+    # By layout: how many elements before its box a range begins, so that what is written begins with a line of the cache.
+    leads: dict[Any, int] = {}
+    least: dict[Any, int] = {}
+    for node in graph.nodes:
+        box = boxes.get(node.outputs[0])
+        if box is None:
+            continue
+        taken = [makers[i] for n in box.nodes for i in n.inputs if i in makers and makers[i].record.name == "slice"]  # type: ignore[index]
+        firsts = [_first(n, box) for n in (node, *taken)]
+        lead = firsts[0] % (64 // SIZES[graph.specs[box.value].dtype])
+        leads.setdefault(box.layout, lead)
+        # A range is shorter than what it is written to.
+        short = leads[box.layout] + box.reach < graph.specs[node.outputs[0]].size
+        least[box.layout] = min(least.get(box.layout, firsts[0]), *firsts) if short else 0
+    return {layout: lead if lead <= least[layout] else 0 for layout, lead in leads.items()}
+
+
+def _first(node: GraphNode, box: Box) -> int:
+    # Where a window, or what is put into an array, begins there.
+    return int(sum(a * s for a, s in zip(node.options["starts"], box.strides, strict=True)))
+
+
 def _in_ranges(graph: Graph, boxes: Mapping[int, Box]) -> Graph:
     out = _Rewritten(graph)
     makers = {v: n for n in graph.nodes for v in n.outputs}
+    leads = _leads(graph, boxes, makers)
     ranges: dict[Any, int] = {}
     inner = {id(n) for box in boxes.values() for n in box.nodes}
 
@@ -197,10 +221,11 @@ def _in_ranges(graph: Graph, boxes: Mapping[int, Box]) -> Graph:
             source = node.inputs[0]
             if node.record.name == "slice":
                 flat = out.add("reshape", (source,), {"shape": (graph.specs[source].size,)})  # type: ignore[index]
-                at = sum(a * s for a, s in zip(node.options["starts"], box.strides, strict=True))
-                ranges[key] = out.add("slice", (flat,), {"starts": (at,), "stops": (at + box.reach,)})
+                at = _first(node, box) - leads[box.layout]
+                ranges[key] = out.add("slice", (flat,), {"starts": (at,), "stops": (at + leads[box.layout] + box.reach,)})
             else:
-                ranges[key] = out.add("broadcast_to", (out.number(source),), {"shape": (box.reach,)})  # type: ignore[arg-type]
+                shape = (leads[box.layout] + box.reach,)
+                ranges[key] = out.add("broadcast_to", (out.number(source),), {"shape": shape})  # type: ignore[arg-type]
         return ranges[key]
 
     owner = {id(n): box for box in boxes.values() for n in box.nodes}
@@ -213,9 +238,9 @@ def _in_ranges(graph: Graph, boxes: Mapping[int, Box]) -> Graph:
         elif box is not None:
             whole = graph.specs[node.outputs[0]].shape
             sizes = graph.specs[box.value].shape
-            offset = sum(a * s for a, s in zip(node.options["starts"], box.strides, strict=True))
+            offset, lead = _first(node, box), leads[box.layout]
             base = node.inputs[0] if node.record.name == "_set_box" else None
-            options = {"shape": whole, "offset": offset, "sizes": sizes, "strides": box.strides}
+            options = {"shape": whole, "offset": offset, "lead": lead, "sizes": sizes, "strides": box.strides}
             made = GraphNode(IN_BOX, (ranges[box.value, box.layout], base), node.outputs, options, node.name)
             out.nodes.append(made)
         else:
