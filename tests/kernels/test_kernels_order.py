@@ -102,3 +102,18 @@ def test_threads_do_not_matter(isa, suffix):
         finally:
             threads.set_num_threads(before)
     assert made[0] == made[1]
+
+
+@floats
+@pytest.mark.parametrize("shape", [(40, 37), (33, 5), (17, 16), (3, 70), (64, 64), (100, 1)])
+def test_running_products_of_rows(isa, suffix, shape):
+    # Rows beside each other and rows alone have the products of the definition: in double precision, one after another.
+    x = np.exp(0.3 * np.random.default_rng(0).standard_normal(shape)).astype(SUFFIXES[suffix])
+    x[1, shape[1] // 2] = 0
+    for reverse, exclusive in itertools.product((False, True), repeat=2):
+        products = np.cumprod((x[:, ::-1] if reverse else x).astype(np.float64), 1)
+        if exclusive:
+            products = np.concatenate([np.ones((shape[0], 1)), products[:, :-1]], 1)
+        wanted = (products[:, ::-1] if reverse else products).astype(x.dtype)
+        found = run_op(isa, "running", "_running_product", suffix, x, axis=1, exclusive=exclusive, reverse=reverse)
+        assert np.array_equal(found, wanted), (reverse, exclusive)

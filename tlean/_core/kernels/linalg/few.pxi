@@ -14,7 +14,7 @@ cdef bint one_run(Call* c, const real* a, const real* b, real* y) noexcept nogil
         memcpy(y, b, n * k * sizeof(real))
         swap_steps(c.transpose, n, &row, &col)
         return tl_one_solve(a, row, col, y, n, k, c.lower == c.transpose, c.unit)
-    if c.kind == READ and c.part == DETERMINANT and (n == 2 or n == 3):
+    if c.kind == READ and c.part == DETERMINANT and 2 <= n <= 4:
         if real is float:
             y[0] = tl_one_minors_f32(a, n)
         else:

@@ -8,7 +8,7 @@
  *                                           pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
  *                                           says whether that order is odd. Below a pivot of 0 L has zeros.
  *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
- *   tl_lanes_minors_X(a, y, n)              y[lane]: the determinant of the lane's matrix of n rows, 2 or 3, with no factors
+ *   tl_lanes_minors_X(a, y, n)              y[lane]: the determinant of the lane's matrix of n rows, 2 to 4, with no factors
  *   tl_many_minors_X(a, step, y, count, n)  the same of many matrices, whose lines lie `step` numbers apart
  *   tl_lanes_solve_X(t, row, col, x, n, k, back, unit, lanes)     x (n x k): what T^-1 x is for the triangular T[i, j] = t at i*row + j*col,
  *                                           upper where `back`; NaN where it has a 0 on its diagonal, which the result says.
@@ -23,6 +23,43 @@
 /* The bits of a number without its sign. */
 #define TL_MAGNITUDE_f32 INT32_MAX
 #define TL_MAGNITUDE_f64 INT64_MAX
+
+/* d is the determinant of the n x n matrix m, 2 <= n <= 4, whose entries are of that type. */
+#define TL_MINOR(T, d, a, b, c, e) \
+    T d = (a) * (b); \
+    d -= (c) * (e);
+#define TL_MINORS(T, d, m, n) \
+    if (n == 2) { \
+        TL_MINOR(T, whole, m[0], m[3], m[1], m[2]) \
+        d = whole; \
+    } else if (n == 3) { \
+        TL_MINOR(T, u, m[4], m[8], m[5], m[7]) \
+        TL_MINOR(T, v, m[3], m[8], m[5], m[6]) \
+        TL_MINOR(T, w, m[3], m[7], m[4], m[6]) \
+        d = m[0] * u; \
+        d -= m[1] * v; \
+        d += m[2] * w; \
+    } else { \
+        /* Those of the upper two rows times those of the lower two. */ \
+        TL_MINOR(T, s0, m[0], m[5], m[1], m[4]) \
+        TL_MINOR(T, s1, m[0], m[6], m[2], m[4]) \
+        TL_MINOR(T, s2, m[0], m[7], m[3], m[4]) \
+        TL_MINOR(T, s3, m[1], m[6], m[2], m[5]) \
+        TL_MINOR(T, s4, m[1], m[7], m[3], m[5]) \
+        TL_MINOR(T, s5, m[2], m[7], m[3], m[6]) \
+        TL_MINOR(T, c5, m[10], m[15], m[11], m[14]) \
+        TL_MINOR(T, c4, m[9], m[15], m[11], m[13]) \
+        TL_MINOR(T, c3, m[9], m[14], m[10], m[13]) \
+        TL_MINOR(T, c2, m[8], m[15], m[11], m[12]) \
+        TL_MINOR(T, c1, m[8], m[14], m[10], m[12]) \
+        TL_MINOR(T, c0, m[8], m[13], m[9], m[12]) \
+        d = s0 * c5; \
+        d -= s1 * c4; \
+        d += s2 * c3; \
+        d += s3 * c2; \
+        d -= s4 * c1; \
+        d += s5 * c0; \
+    }
 
 #define TL_T float
 #define TL_SUFFIX f32

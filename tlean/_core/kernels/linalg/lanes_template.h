@@ -174,30 +174,18 @@ static void TL_X(tl_lanes_det)(const TL_T *a, const int32_t *perm, TL_T *y, int6
     for (int l = 0; l < VL; l++) y[l] = odd[l] ? -product[l] : product[l];
 }
 
-/* The determinants of the lanes' matrices of two or three rows, by their minors. Each product is added by itself: that is one operation or two,
- * as the processor has it, and the same ones in one_template.h. */
+/* The determinants of the lanes' matrices of two to four rows, by their minors. Each product is added by itself: that is one operation or two,
+ * as the processor has it, and the same ones for one matrix (one_template.h). */
 static void TL_X(tl_lanes_minors)(const TL_T *a, TL_T *y, int64_t n) {
-    VEC d;
-    if (n == 2) {
-        d = AT((TL_T *)a, 0) * AT((TL_T *)a, 3);
-        d -= AT((TL_T *)a, 1) * AT((TL_T *)a, 2);
-    } else {
-        VEC m[9];
-        for (int e = 0; e < 9; e++) m[e] = AT((TL_T *)a, e);
-        VEC u = m[4] * m[8], v = m[3] * m[8], w = m[3] * m[7];
-        u -= m[5] * m[7];
-        v -= m[5] * m[6];
-        w -= m[4] * m[6];
-        d = m[0] * u;
-        d -= m[1] * v;
-        d += m[2] * w;
-    }
+    VEC m[16], d;
+    for (int64_t e = 0; e < n * n; e++) m[e] = *(const VEC *)(a + e * VL);
+    TL_MINORS(VEC, d, m, n)
     memcpy(y, &d, sizeof d);
 }
 
 /* The same of `count` matrices that lie `step` numbers apart, in y one after another. */
 static void TL_X(tl_many_minors)(const TL_T *a, int64_t step, TL_T *y, int64_t count, int64_t n) {
-    TL_T buf[9 * VL] __attribute__((aligned(64))), last[VL];
+    TL_T buf[16 * VL] __attribute__((aligned(64))), last[VL];
     void *from[VL];
     for (int64_t i = 0; i < count; i += VL) {
         const int64_t lanes = count - i < VL ? count - i : VL;

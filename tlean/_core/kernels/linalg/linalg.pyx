@@ -216,7 +216,7 @@ cdef bint lanes_run(Call* c, Lanes* at, real* m, real* x, int32_t* perm) noexcep
             for row in range(n):
                 rows[row] = perm[row * width + lane]
             memset(rows + n, 0, 8 * n * (n + 1) - n * n * sizeof(real) - 4 * n)
-    elif c.part == DETERMINANT and (n == 2 or n == 3):
+    elif c.part == DETERMINANT and 2 <= n <= 4:
         tl_lanes_load(m, at.a, at.lanes, n * n)
         tl_lanes_minors(m, &results[0], n)
         for lane in range(at.lanes):
@@ -263,7 +263,7 @@ cdef void lanes_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef int32_t* perm = <int32_t*>scratch(TL_SLOT_LINALG_PANEL, (n + 1) * width * sizeof(int32_t))
     cdef Lanes at
     i = chunk * c.per_chunk
-    if c.kind == READ and c.part == DETERMINANT and (n == 2 or n == 3) and c.axes < 2:
+    if c.kind == READ and c.part == DETERMINANT and 2 <= n <= 4 and c.axes < 2:
         tl_many_minors(<real*>c.a + offset(c, c.a_step, i), c.a_step[0] if c.axes else 0, <real*>(c.y + i * each), last - i, n)
         return
     if m == NULL or x == NULL or perm == NULL:

@@ -55,18 +55,7 @@ static void TL_X(tl_one_lu)(TL_T *a, int32_t *perm, int64_t n) {
 
 static TL_T TL_X(tl_one_minors)(const TL_T *m, int64_t n) {
     TL_T d;
-    if (n == 2) {
-        d = m[0] * m[3];
-        d -= m[1] * m[2];
-        return d;
-    }
-    TL_T u = m[4] * m[8], v = m[3] * m[8], w = m[3] * m[7];
-    u -= m[5] * m[7];
-    v -= m[5] * m[6];
-    w -= m[4] * m[6];
-    d = m[0] * u;
-    d -= m[1] * v;
-    d += m[2] * w;
+    TL_MINORS(TL_T, d, m, n)
     return d;
 }
 

@@ -15,6 +15,13 @@ cdef extern from "simd/vmath.h" nogil:
     double tl_exp(double x)
     double tl_log(double x)
 
+cdef extern from "kernels/reduce/products.h" nogil:
+    enum:
+        TL_LANES_f32
+        TL_LANES_f64
+    void tl_running_products_f32(float* y, const float* x, int64_t n, bint reverse, bint exclusive)
+    void tl_running_products_f64(double* y, const double* x, int64_t n, bint reverse, bint exclusive)
+
 cdef enum:
     SEGMENT = 32768        # elements of one chunk
     PANEL = 512            # columns walked together
@@ -101,6 +108,14 @@ cdef void product_chunk(real* context, Py_ssize_t chunk) noexcept nogil:
     cdef real* y = <real*>c.y
     cdef Panel p
     if c.width == 1:
+        if real is float:
+            while unit + TL_LANES_f32 <= end:
+                tl_running_products_f32(y + unit * c.length, x + unit * c.length, c.length, c.reverse, c.option)
+                unit += TL_LANES_f32
+        else:
+            while unit + TL_LANES_f64 <= end:
+                tl_running_products_f64(y + unit * c.length, x + unit * c.length, c.length, c.reverse, c.option)
+                unit += TL_LANES_f64
         while unit + 4 <= end:
             product_rows(c, x + unit * c.length, y + unit * c.length, c.length, 4)
             unit += 4
