@@ -119,16 +119,55 @@ def _convolutions(images: int, channels: int, size: int) -> list[KernelRow]:
     ]  # fmt: skip
 
 
+def _order(n: int, rows: int, width: int, k: int) -> list[KernelRow]:
+    # A sort moves its elements once at the least.
+    def sorted_rows(name: str, shape: tuple[int, ...]) -> KernelRow:
+        moved = 16.0 * float(np.prod(shape))
+        return KernelRow(name, "order", (shape,), lambda ops, a: ops.apply_all("sort", [a], {}), lambda t, a: t.sort(a)[0], bytes=moved)
+
+    return [
+        sorted_rows(f"sort_{n}", (n,)),
+        sorted_rows(f"sort_{rows}x{width}", (rows, width)),
+        KernelRow(
+            f"topk_{k}_of_{n}", "order", ((n,),), lambda ops, a: ops._topk_index(a, k=k), lambda t, a: t.topk(a, k)[1], bytes=4.0 * n
+        ),
+    ]  # fmt: skip
+
+
+def _matrices(sizes: tuple[tuple[int, int], ...]) -> list[KernelRow]:
+    return [
+        KernelRow(
+            f"lu_{count}x{n}", "matrices", ((count, n, n),), lambda ops, a: ops._linalg_lu(a, ops._linalg_factors(a)),
+            lambda t, a: t.linalg.lu_factor(a)[0], count * 2.0 / 3.0 * n**3, 8.0 * count * n * n,
+        )
+        for count, n in sizes
+    ]  # fmt: skip
+
+
+def _transforms(shapes: tuple[tuple[int, int], ...]) -> list[KernelRow]:
+    return [
+        KernelRow(
+            f"rfft_{count}x{n}", "transforms", ((count, n),), lambda ops, a: ops._rfft(a, axis=1),
+            lambda t, a: t.view_as_real(t.fft.rfft(a)), 2.5 * count * n * np.log2(n), 8.0 * count * n,
+        )
+        for count, n in shapes
+    ]  # fmt: skip
+
+
 def kernel_rows(quick: bool) -> list[KernelRow]:
     """The single kernels; `quick`: tiny ones, which show that the program runs and nothing else."""
     if quick:
-        return [*_products((48,)), *_memory(4096, 40, 64), *_attention(1, 70, 8), *_convolutions(2, 3, 6)]
+        rows = [*_products((48,)), *_memory(4096, 40, 64), *_attention(1, 70, 8), *_convolutions(2, 3, 6)]
+        return [*rows, *_order(100, 3, 20, 3), *_matrices(((3, 8),)), *_transforms(((2, 24),))]
     return [
         *_products((512, 1024, 2048, 4096, 8192)),
         *_memory(1 << 27, 1 << 15, 1024),
         *_attention(32, 2048, 64),
         *_convolutions(64, 64, 56),
         *_convolutions(64, 256, 14),
+        *_order(1 << 24, 1 << 15, 1000, 100),
+        *_matrices(((1 << 16, 8), (1 << 14, 32), (1, 2048))),
+        *_transforms(((1 << 14, 1024), (1, 1 << 22))),
     ]
 
 

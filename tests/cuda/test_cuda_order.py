@@ -13,17 +13,7 @@ if not tl.cuda.is_available():
 
 RNG = np.random.default_rng(0)
 #: Around the edges of a block's tile and of merged runs, of one element and of none.
-SHAPES = [
-    ((1,), 0),
-    ((300, 7), 0),
-    ((3, 4, 5), 1),
-    ((2048,), 0),
-    ((2049, 2), 0),
-    ((2, 9001), 1),
-    ((0, 3), 0),
-    ((2, 0), 1),
-    ((12, 33), None),
-]
+SHAPES = [((1,), 0), ((300, 7), 0), ((3, 4, 5), 1), ((2049, 2), 0), ((4500,), 0), ((0, 3), 0), ((2, 0), 1), ((12, 33), None)]
 
 
 def draw(shape, dtype):
@@ -60,7 +50,7 @@ def test_the_bits_of_the_cpu(dtype):
             same(index, expected)
             same(device.argsort(there, **options), expected)
             n = 0 if axis is None else shape[axis]
-            for k in {0, 1, min(n, 3), min(n, 600), n} if n else ():
+            for k in {0, min(n, 3), min(n, 600), n} if n else ():
                 same(device._topk_index(there, k=k, axis=axis, largest=turned), cpu._topk_index(here, k=k, axis=axis, largest=turned))
     a, v = np.sort(draw((999,), dtype)), draw((40, 7), dtype)
     for side in ("left", "right"):

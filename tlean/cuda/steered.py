@@ -30,6 +30,8 @@ _ALIGNMENT = 256
 _LOOK_EVERY = 256
 #: What the branches of a choice have together at most, where all of them run: instructions, and nanoseconds on one core of a CPU.
 _FEW_INSTRUCTIONS, _LITTLE_WORK = 64, 1e6
+#: Bytes of their operands, which are copied to where the branches expect them.
+_SMALL_OPERANDS = 1 << 20
 #: Rows of the first block of a store.
 _FIRST_ROWS = 16
 
@@ -121,7 +123,8 @@ class DeviceChoice:
         """Whether a loop is such a choice: short branches that report nothing and wait for nothing."""
         if not isinstance(loop, Switch) or not 1 < len(plans) <= MOST_BRANCHES or any(p.steered or p.reports for p in plans):
             return False
-        return sum(map(len, plans)) <= _FEW_INSTRUCTIONS and sum(p.work for p in plans) <= _LITTLE_WORK
+        little = sum(p.work for p in plans) <= _LITTLE_WORK and sum(map(nbytes, loop.specs)) <= _SMALL_OPERANDS
+        return little and sum(map(len, plans)) <= _FEW_INSTRUCTIONS
 
     def calls(self, given: Sequence[int], made: Sequence[int]) -> list[DriverCall]:
         """What runs it between these addresses."""
