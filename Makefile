@@ -98,7 +98,7 @@ mlp: build
 	$(PY) examples/mnist_mlp.py $(ARGS)
 
 distributed-faults: build $(MPI)
-	$(PY) tests/distributed/faults.py $(ARGS)
+	$(PY) tests/distributed/rank_faults.py $(ARGS)
 
 bench-distributed: build $(MPI)
 	$(PY) benchmarks/distributed.py --markdown docs/scaling.md $(ARGS)

@@ -7,16 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import faults
+import rank_faults
 import pytest
 
-pytestmark = pytest.mark.skipif(faults.mpiexec() is None, reason="mpi4py or mpiexec is not installed: pip install 'tlean[distributed]'")
+pytestmark = pytest.mark.skipif(rank_faults.mpiexec() is None, reason="mpi4py or mpiexec is not installed: pip install 'tlean[distributed]'")
 
 HERE = Path(__file__).parent
 
 
 def test_two_ranks_compute_what_one_does():
-    command = [str(faults.mpiexec()), "-n", "2", sys.executable, str(HERE / "checks.py")]
+    command = [str(rank_faults.mpiexec()), "-n", "2", sys.executable, str(HERE / "checks.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"TLEAN_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2 ranks: all checks passed\n"
@@ -24,9 +24,9 @@ def test_two_ranks_compute_what_one_does():
 
 def test_a_killed_rank_ends_the_job_and_the_rest_goes_on_with_other_ranks(tmp_path):
     pytest.importorskip("safetensors")
-    whole = faults.train(tmp_path)
+    whole = rank_faults.train(tmp_path)
     for k, moment in enumerate((0.1, 0.6)):
         folder = tmp_path / str(k)
         folder.mkdir()
-        faults.check(folder, k, moment)
-        assert faults.train(folder) == whole, "one rank has to end with the bits of an undisturbed run"
+        rank_faults.check(folder, k, moment)
+        assert rank_faults.train(folder) == whole, "one rank has to end with the bits of an undisturbed run"

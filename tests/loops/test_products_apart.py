@@ -1,5 +1,7 @@
 """Products of matrices that leave loops: of stacked inputs before them, into stacked outputs after them, transposed matrices once."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -62,9 +64,9 @@ def test_loops_and_their_gradients(f, reverse):
     args = XS, W, U, B, H
     h, ys = tl.jit(lambda *a: f(*a, reverse=reverse))(*args)
     wanted_h, wanted = written(f, XS[::-1] if reverse else XS, *args[1:])
-    np.testing.assert_allclose(h.numpy(), wanted_h, rtol=1e-12)
+    np.testing.assert_array_equal(h.numpy(), wanted_h)
     for a, b in zip(ys, wanted, strict=True):
-        np.testing.assert_allclose(a.numpy(), b[::-1] if reverse else b, rtol=1e-11, atol=1e-12)
+        np.testing.assert_array_equal(a.numpy(), b[::-1] if reverse else b)
     everything = tuple(range(5))
     gradients = {}
     for name, how in {"loop": {}, "blocks": {"checkpoint": 2}, "turns": {"unroll": 3}, "written": {"unroll": True}}.items():
@@ -82,6 +84,23 @@ def test_loops_and_their_gradients(f, reverse):
     found = s.backward_scalar_dense_all(y)
     for r, b in zip(refs, gradients["loop"][1], strict=True):
         np.testing.assert_array_equal(found[r].numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_row_has_the_bits_of_its_own_product(dtype):
+    """By tiles and by dots, of matrices that a step transposes and of those that it does not."""
+    rng = np.random.default_rng(1)
+    for rows, terms, columns in ((1, 40, 8), (2, 4, 70), (3, 14, 20), (3, 15, 20), (8, 64, 33), (9, 64, 33), (16, 600, 17), (1, 700, 3)):
+        xs, w, b = (rng.standard_normal(s).astype(dtype) for s in ((4, rows, terms), (columns, terms), columns))
+
+        def step(c, x, w=w, b=b):
+            return c, (tl.linear(w, b, x), tl.matmul(x, w, transpose_b=True), tl.matmul(x, w.T.copy()))
+
+        ys = tl.jit(functools.partial(tl.scan, step, 0.0))(xs)[1]
+        for k, x in enumerate(xs):
+            _, wanted = step(0.0, x)
+            for y, single in zip(ys, wanted, strict=True):
+                np.testing.assert_array_equal(y.numpy()[k], single.numpy(), err_msg=f"{rows} {terms} {columns}")
 
 
 def test_no_step_multiplies_a_stacked_input_or_transposes():

@@ -1,8 +1,8 @@
 """Products of matrices that leave a loop: those of a stacked input by an invariant run before it, for all steps at once, and those of which
 nothing but a stacked output comes run after it.
 
-A step's product has few rows. Every row of `matmul` is summed in one way, however many there are, so that loops of any length, and those in
-blocks, have the same bits. Where a product transposes the invariant, that is done once.
+A step's product has few rows. Every row that tiles make (`gemm.pyx`) is summed in one way, however many there are, so that no bit changes.
+Where a product transposes the invariant, that is done once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from .bodies import part
 
 #: A product of more rows is as fast in the loop.
 _MOST_ROWS = 64
+#: Up to so many rows, and so few for their length, are multiplied by a transposed matrix by dots, as in `gemm.pyx`.
+_DOT_ROWS = 64
+#: Tiles sum so many terms at a time.
+_BLOCK = 512
 #: Elements of the smallest matrix for which it pays.
 _SMALLEST = 256
 #: How many times as many elements as before may be stacked for it, and how many bytes: more would leave the caches between two steps.
@@ -176,7 +180,11 @@ def _product(body: Graph, node: GraphNode, steady: set[Any]) -> _Product | None:
     specs = [body.specs[v] for v in (rows, matrix, node.outputs[0])]  # type: ignore[index]
     if len({s.dtype for s in specs}) != 1 or specs[0].dtype not in FLOATS or len(specs[1].shape) != 2 or specs[1].size < _SMALLEST:
         return None
-    if len(specs[0].shape) != 2 or not 0 < specs[0].shape[0] <= _MOST_ROWS:
+    if len(specs[0].shape) != 2 or not 0 < specs[0].shape[0] <= _MOST_ROWS or specs[2].shape[-1] == 1:
+        return None
+    rows_of, terms = specs[0].shape
+    if (turned and rows_of <= _DOT_ROWS and 10 * rows_of <= terms + 16) or (rows_of == 1 and terms > _BLOCK):
+        # Dots, and single rows of many terms, are summed in another way.
         return None
     return _Product(rows, matrix, turned, bias, node.outputs[0])  # type: ignore[arg-type]
 

@@ -123,6 +123,11 @@ def boxes_of(graph: Graph, target: Target) -> dict[int, Box]:
             elif id(n) not in inner:
                 strange.update(v for v in n.inputs if v in values)  # type: ignore[misc]
         strange.update(v for v, times in written.items() if times > 1)
+        layouts: dict[int, set[Any]] = {}
+        for box in found.values():
+            for n in box.nodes:
+                layouts.setdefault(n.outputs[0], set()).add(box.layout)
+        strange.update(v for v, several in layouts.items() if len(several) > 1)
         left = {k: box for k, box in found.items() if not any(v in strange for n in box.nodes for v in n.outputs)}
         if len(left) == len(found):
             break

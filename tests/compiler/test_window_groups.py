@@ -106,3 +106,17 @@ def test_a_stencil_and_its_adjoint_copy_nothing():
         for how in (1, True)
     ]
     np.testing.assert_allclose(*products, rtol=1e-12, atol=1e-13)
+
+
+def test_a_value_in_ranges_of_two_kinds():
+    """Numbers spread over boxes that go to arrays of other rows."""
+
+    def f(x, y, a):
+        spread = tl.broadcast_to(a, (38, 46)) * 2.0 + tl.broadcast_to(a, (38, 46))
+        return x.at[1:-1, 1:-1].set(x[2:, 1:-1] * spread), y.at[:38, 2:48].set(y[2:, 3:49] + spread)
+
+    x, y, a = np.ones((40, 48)), np.ones((40, 50)), np.array(0.3)
+    first, second = tl.jit(f)(x, y, a)
+    np.testing.assert_array_equal(first.numpy()[1:-1, 1:-1], np.full((38, 46), 0.3 * 2.0 + 0.3))
+    np.testing.assert_array_equal(second.numpy()[:38, 2:48], np.full((38, 46), 1.0 + (0.3 * 2.0 + 0.3)))
+    assert first.numpy()[0].tolist() == [1.0] * 48 and second.numpy()[:, :2].tolist() == [[1.0, 1.0]] * 40

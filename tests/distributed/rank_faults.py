@@ -1,8 +1,8 @@
 """Kills a rank of a job at random moments: the job ends at once and says which rank it was, and goes on from its checkpoint as if nothing
 had been.
 
-    python tests/distributed/faults.py --moments 10        # or: make distributed-faults
-    mpiexec -n 2 python tests/distributed/faults.py train FOLDER       # one such job
+    python tests/distributed/rank_faults.py --moments 10        # or: make distributed-faults
+    mpiexec -n 2 python tests/distributed/rank_faults.py train FOLDER       # one such job
 
 A job trains a small convolutional network with deterministic sums over four blocks, and writes a checkpoint every third step. What is left
 of it goes on with 1, 2 or 4 ranks, and has to end with the bits of an undisturbed run.
@@ -158,7 +158,7 @@ def main() -> None:
             print(found)
         return
     if mpiexec() is None:
-        raise SystemExit("faults.py: mpi4py and an mpiexec are needed: pip install 'tlean[distributed]'")
+        raise SystemExit("rank_faults.py: mpi4py and an mpiexec are needed: pip install 'tlean[distributed]'")
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as where:
         whole = train(Path(where))
