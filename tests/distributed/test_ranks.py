@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import rank_faults
 import pytest
+import rank_faults
 
-pytestmark = pytest.mark.skipif(rank_faults.mpiexec() is None, reason="mpi4py or mpiexec is not installed: pip install 'tlean[distributed]'")
+pytestmark = pytest.mark.skipif(rank_faults.mpiexec() is None, reason="needs mpi4py and mpiexec: pip install 'tlean[distributed]'")
 
 HERE = Path(__file__).parent
 
