@@ -7,7 +7,17 @@ from typing import Any
 from .call import Call, batching, shaped
 
 
-@batching("_linalg_cholesky", "_linalg_factors", "_linalg_eigh", "_linalg_svd", "_linalg_qr", "_linalg_pinv", "_linalg_expm")
+@batching(
+    "_linalg_cholesky",
+    "_linalg_factors",
+    "_linalg_eigh",
+    "_linalg_svd",
+    "_linalg_qr",
+    "_linalg_pinv",
+    "_linalg_expm",
+    "_linalg_lu_tall",
+    "_linalg_complement",
+)
 def _of_one(call: Call) -> Any:
     return call.run(*call.inputs)
 
