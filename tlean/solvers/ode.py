@@ -93,14 +93,12 @@ def odeint(
         def march(field: Field, y: Any, times: Any) -> Any:
             if method not in ADAPTIVE:
                 return _fixed(method, field, y, times, steps)
-            narrow = unknowns.dtype == "float32"
-            errors = (rtol or (1e-4 if narrow else 1e-7), atol or (1e-6 if narrow else 1e-9))
+            errors = (rtol or (1e-7 if unknowns.dtype == "float64" else 1e-4), atol or (1e-9 if unknowns.dtype == "float64" else 1e-6))
             return _adaptive(ADAPTIVE[method], field, y, times, errors, max_steps)
 
-        given = (args, direction)
-        if adjoint:
-            return _unstacked(unknowns, by_adjoint(fields, march, unknowns.vector, direction * ts, given))
-        return _unstacked(unknowns, march(fields(given), unknowns.vector, direction * ts))
+        times, given = direction * ts, (args, direction)
+        y = unknowns.vector
+        return _unstacked(unknowns, by_adjoint(fields, march, y, times, given) if adjoint else march(fields(given), y, times))
 
     ts = ts if is_reference(ts) or hasattr(ts, "dtype") else np.asarray(ts)
     return solved("odeint", (f,), record, y0, ts, args)

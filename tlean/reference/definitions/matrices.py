@@ -258,7 +258,7 @@ def complement(u):
     _need_floats(u, "lengths")
 
     def one(a):
-        # The unit vectors that are furthest from what there is, made orthogonal to it, twice.
+        # The unit vectors that are furthest from the columns so far, made orthogonal to them, twice.
         found = list(a.T)
         while len(found) < len(a):
             rest = _identity(len(a), len(a), a)
