@@ -142,6 +142,19 @@ def _lu_tall_of(outs, ins, options):
         outs[0][...] = _lu_tall(ins[0])
 
 
+def _require(outs, ins, options):
+    y, a, b = ins
+    outs[0][...] = y
+    lead = y.shape[:-2]
+    failed = np.isnan(y).any(axis=(-2, -1))
+    for given in (a, b):
+        if given is not None and failed.any():
+            failed = failed & np.broadcast_to(np.isfinite(given).all(axis=(-2, -1)), lead)
+    if failed.any():
+        which = f"matrix {tuple(int(k) for k in np.argwhere(failed)[0])}" if lead else "the matrix"
+        raise np.linalg.LinAlgError(f"{options['op']}: {which} must be {options['need']}")
+
+
 #: By name, what `tlean.ops.matrices.spectra` calls.
 FUNCTIONS = {f.__name__[1:]: _on_host(f) for f in (_eigh, _svd, _qr, _pinv, _expm)}
-FUNCTIONS |= {"lu_tall": _lu_tall_of, "complement": _complement_of}
+FUNCTIONS |= {"require": _require, "lu_tall": _lu_tall_of, "complement": _complement_of}

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..functions import block_diag, diagonal, matmul, outer, tensordot, trace, vander
-from ..functions import linalg_cholesky as cholesky
 from ..functions import linalg_cholesky_solve as cholesky_solve
 from ..functions import linalg_cond as cond
 from ..functions import linalg_cross as cross
@@ -16,7 +15,6 @@ from ..functions import linalg_eigh as eigh
 from ..functions import linalg_eigvalsh as eigvalsh
 from ..functions import linalg_expm as expm
 from ..functions import linalg_expm as matrix_exp
-from ..functions import linalg_inv as inv
 from ..functions import linalg_logdet as logdet
 from ..functions import linalg_lstsq as lstsq
 from ..functions import linalg_lu as lu
@@ -28,11 +26,10 @@ from ..functions import linalg_multi_dot as multi_dot
 from ..functions import linalg_pinv as pinv
 from ..functions import linalg_qr as qr
 from ..functions import linalg_slogdet as slogdet
-from ..functions import linalg_solve as solve
-from ..functions import linalg_solve_triangular as solve_triangular
 from ..functions import linalg_svd as svd
 from ..functions import linalg_svdvals as svdvals
 from ..functions import linalg_vecdot as vecdot
+from .checked import cholesky, inv, solve, solve_triangular
 
 if TYPE_CHECKING:
     from ..solvers.systems import conjugate_gradient, custom_linear_solve

@@ -33,6 +33,12 @@ def _triangular(call: Call) -> Any:
     return call.run(call.aligned(0, rank), call.aligned(1, rank))
 
 
+@batching("_linalg_require")
+def _require(call: Call) -> Any:
+    rank = len(call.lane(0))
+    return call.run(call.spread(0), *(call.aligned(k, rank) for k in (1, 2)))
+
+
 @batching("_linalg_solve")
 def _solve(call: Call) -> Any:
     rank, factors = max(len(call.lane(0)), len(call.lane(1))), call.inputs[2]

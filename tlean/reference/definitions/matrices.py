@@ -308,5 +308,6 @@ DEFINITIONS = {
     "_linalg_pinv": pinv,
     "_linalg_expm": expm,
     "_linalg_lu_tall": lu_tall,
+    "_linalg_require": lambda y, a, b, *, op, need: y,
     "_linalg_complement": complement,
 }
