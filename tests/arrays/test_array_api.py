@@ -41,13 +41,17 @@ cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power ma
 solve svd svdvals tensordot trace vecdot vector_norm
 """)
 )
+FFT = frozenset(
+    _names("fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftfreq rfftfreq fftshift ifftshift"),
+)
 #: What is not there, as docs/array_api.md says.
-LEFT_OUT = {"int8", "int16", "uint8", "uint16", "uint32", "uint64", "complex64", "complex128", "fft"}
+LEFT_OUT = {"int8", "int16", "uint8", "uint16", "uint32", "uint64", "complex64", "complex128"}
 
 
 def test_the_names_are_the_standards():
     assert set(xp.__all__) == STANDARD - LEFT_OUT
     assert set(xp.linalg.__all__) == LINALG
+    assert set(xp.fft.__all__) == FFT
     assert all(hasattr(xp, name) for name in xp.__all__)
     text = (Path(__file__).parents[2] / "docs" / "array_api.md").read_text()
     assert all(f"`{name}`" in text for name in LEFT_OUT)
@@ -65,7 +69,7 @@ def flat(result: Any) -> list[Any]:
 
 def test_every_name_has_a_case():
     named = {name for name, _, _ in CASES}
-    assert set(xp.__all__) - {"__array_api_version__", "__array_namespace_info__", "linalg"} <= named
+    assert set(xp.__all__) - {"__array_api_version__", "__array_namespace_info__", "linalg", "fft"} <= named
     assert {f"linalg.{name}" for name in xp.linalg.__all__} <= named
 
 
@@ -201,8 +205,10 @@ class _Numpy(np.ndarray):
         (lambda: tl.jit(lambda x: xp.unique_values(x))(np.ones(2)), tl.DTypeError, "values must be known"),
         (lambda: tl.jit(lambda x: xp.nonzero(x)[0])(np.ones(2)), tl.DTypeError, "values must be known"),
         (lambda: xp.clip(xp.asarray([1]), 0.5), tl.DTypeError, "must be an int"),
-        (lambda: xp.linalg.svd(xp.ones((2, 3))), tl.OptionError, "full_matrices must be False"),
-        (lambda: xp.linalg.qr(xp.ones((3, 2)), mode="complete"), tl.OptionError, "mode must be 'reduced'"),
+        (lambda: xp.linalg.qr(xp.ones((3, 2)), mode="raw"), tl.OptionError, "mode must be 'reduced'"),
+        (lambda: xp.fft.fft(xp.ones(3)), tl.DTypeError, "x must be complex"),
+        (lambda: xp.fft.rfft(xp.ones(3, dtype=xp.int64)), tl.DTypeError, "x must be of real floats"),
+        (lambda: xp.fft.fftfreq(4, dtype=xp.int64), tl.DTypeError, "dtype must be float32 or float64"),
         (lambda: xp.linalg.inv(xp.zeros((2, 2))), tl.LinAlgError, "invertible"),
         (lambda: xp.linalg.cross(xp.ones(2), xp.ones(2)), tl.ShapeError, "3 elements"),
     ],
@@ -214,3 +220,24 @@ def test_errors(call, error, message):
 
 def test_the_namespace_is_a_module():
     assert isinstance(xp, types.ModuleType) and xp.linalg.matmul is xp.matmul
+
+
+def test_the_extension_fft_is_numpys():
+    z = np.random.default_rng(0).standard_normal((2, 4, 5, 2)).view("complex128")[..., 0]
+    for norm in ("backward", "ortho", "forward"):
+        for name in ("fft", "ifft", "irfft", "hfft"):
+            found = getattr(xp.fft, name)(tl.fft.as_complex(z), n=6, axis=1, norm=norm)
+            np.testing.assert_allclose(np.asarray(found), getattr(np.fft, name)(z, 6, 1, norm), rtol=1e-12, atol=1e-13)
+        for name in ("rfft", "ihfft"):
+            found = getattr(xp.fft, name)(xp.asarray(z.real), axis=0, norm=norm)
+            np.testing.assert_allclose(np.asarray(found), getattr(np.fft, name)(z.real, axis=0, norm=norm), rtol=1e-12, atol=1e-13)
+        for name in ("fftn", "ifftn", "irfftn"):
+            found = getattr(xp.fft, name)(tl.fft.as_complex(z), s=(4, 6), axes=(1, 2), norm=norm)
+            np.testing.assert_allclose(np.asarray(found), getattr(np.fft, name)(z, (4, 6), (1, 2), norm), rtol=1e-12, atol=1e-13)
+        found = xp.fft.rfftn(xp.asarray(z.real), norm=norm)
+        np.testing.assert_allclose(np.asarray(found), np.fft.rfftn(z.real, norm=norm, axes=(0, 1, 2)), rtol=1e-12, atol=1e-13)
+    assert xp.fft.fftfreq(5, d=0.5).dtype == xp.float32 and xp.fft.rfftfreq(5, dtype=xp.float64).dtype == xp.float64
+    assert xp.fft.ifftshift(xp.fft.fftshift(xp.arange(5))).tolist() == [0, 1, 2, 3, 4]
+    # In a program, with a derivative.
+    gradient = tl.jit(tl.grad(lambda x: tl.sum(xp.fft.rfft(x).abs2())))(z.real[0, 0])
+    assert gradient.shape == (5,)

@@ -122,3 +122,46 @@ def test_wrong_options_are_named() -> None:
         odeint(pulled, START, TIMES, 1.5, rtol=-1.0)
     with pytest.raises(tl.ShapeError, match="f must return what y looks like"):
         odeint(lambda t, y: y[:1], START, TIMES)
+
+
+@pytest.mark.parametrize(("method", "options"), [("dopri5", {"rtol": 1e-10, "atol": 1e-12}), ("rk4", {"steps": 40})])
+def test_the_adjoint_equation_gives_the_derivative_of_the_equation(method: str, options: dict[str, Any]) -> None:
+    # y(t) = y₀ exp(−a (t − t₀)): every derivative is known, by the state, the rate and all times.
+    ts, a, y0 = np.array([0.25, 0.75, 2.0]), np.array([0.7, 1.3]), np.array([2.0, -1.0])
+    w = np.arange(6.0).reshape(3, 2) - 1.5
+
+    def total(y0: Any, ts: Any, a: Any) -> Any:
+        ys = tl.solvers.odeint(lambda t, y, a, k: -k * a * y, y0, ts, a, 1.0, method=method, adjoint=True, **options)
+        return tl.sum(w * ys)
+
+    for times in (ts, ts[::-1].copy()):
+        decay = np.exp(-a * (times - times[0])[:, None])
+        slopes = w * y0 * decay * -a
+        wanted = (w * decay).sum(0), slopes.sum(1), (w * y0 * decay * (times[0] - times)[:, None]).sum(0)
+        wanted[1][0] -= slopes.sum()
+        for grad in (tl.grad(total, argnums=(0, 1, 2)), tl.jit(tl.grad(total, argnums=(0, 1, 2)))):
+            for found, exact in zip(grad(y0, times, a), wanted, strict=True):
+                np.testing.assert_allclose(np.asarray(found), exact, rtol=1e-6, atol=1e-6)
+    many = tl.vmap(tl.grad(total), in_axes=(0, None, None))(np.stack([y0, 2 * y0]), ts, a)
+    np.testing.assert_allclose(np.asarray(many)[0], np.asarray(tl.grad(total)(y0, ts, a)), rtol=1e-8)
+    with pytest.raises(tl.NodeError, match="belongs to another graph") as info:
+        tl.grad(lambda a: tl.sum(tl.solvers.odeint(lambda t, y: -a * y, y0, ts, adjoint=True)))(a)
+    assert "pass them as arguments" in "".join(info.value.__notes__)
+    one = tl.grad(lambda y: tl.sum(tl.solvers.odeint(lambda t, y: -y, y, ts[:1], adjoint=True)))(y0)
+    assert one.tolist() == [1.0, 1.0]
+
+
+def test_the_adjoint_equation_of_a_tree_agrees_with_the_steps() -> None:
+    w = np.random.default_rng(0).standard_normal((4, 2))
+
+    def f(t: Any, y: Any, p: Any) -> Any:
+        return {"a": y["b"] * p["rate"][0] + tl.sin(t), "b": -y["a"] * p["rate"][1] + 0.1 * y["b"]}
+
+    def total(p: Any, adjoint: bool) -> Any:
+        start = {"a": np.array(1.0), "b": np.array(0.5)}
+        ys = tl.solvers.odeint(f, start, np.linspace(0.0, 3.0, 4), p, method="rodas4", rtol=1e-9, atol=1e-11, adjoint=adjoint)
+        return tl.sum(w[:, 0] * ys["a"]) + tl.sum(w[:, 1] * ys["b"] ** 2)
+
+    p = {"rate": np.array([1.1, 0.8]), "kind": np.array(3)}
+    by_steps, by_equation = (tl.grad(lambda p, way=way: total(p, way))(p)["rate"] for way in (False, True))
+    np.testing.assert_allclose(np.asarray(by_equation), np.asarray(by_steps), rtol=1e-6)

@@ -49,6 +49,36 @@ def _qr(x):
     return np.concatenate([q * turn[..., np.newaxis, :], np.triu(r * turn[..., np.newaxis])], axis=-2)
 
 
+def _lu_tall(x):
+    # In panels of columns: what is to the right of one is brought up to date by one product.
+    y, (m, n) = x.copy(), x.shape[-2:]
+    order = np.broadcast_to(np.arange(m), x.shape[:-1]).copy()
+    for first in range(0, n, _PANEL):
+        last = min(first + _PANEL, n)
+        for j in range(first, last):
+            at = j + np.abs(y[..., j:, j]).argmax(axis=-1)[..., np.newaxis]
+            for a in (y, order[..., np.newaxis]):
+                pivot = np.take_along_axis(a, at[..., np.newaxis], axis=-2)
+                np.put_along_axis(a, at[..., np.newaxis], a[..., j : j + 1, :].copy(), axis=-2)
+                a[..., j : j + 1, :] = pivot
+            head = y[..., j, j][..., np.newaxis]
+            y[..., j + 1 :, j] = np.where(head == 0, 0, y[..., j + 1 :, j] / np.where(head == 0, 1, head))
+            y[..., j + 1 :, j + 1 : last] -= y[..., j + 1 :, j : j + 1] * y[..., j : j + 1, j + 1 : last]
+        if last < n:
+            for j in range(first, last):
+                y[..., j + 1 : last, last:] -= y[..., j + 1 : last, j : j + 1] * y[..., j : j + 1, last:]
+            y[..., last:, last:] -= y[..., last:, first:last] @ y[..., first:last, last:]
+    return np.concatenate([y, order[..., np.newaxis].astype(x.dtype)], axis=-1)
+
+
+_PANEL = 32
+
+
+def _complement(x):
+    q = np.linalg.qr(x, mode="complete")[0][..., x.shape[-1] :]
+    return q * signs(q) if q.size else q
+
+
 def _pinv(x):
     return np.linalg.pinv(x, rcond=max(x.shape[-2:]) * np.finfo(x.dtype).eps)
 
@@ -97,5 +127,34 @@ def _on_host(function):
     return run
 
 
+def _complement_of(outs, ins, options):
+    # Without columns the whole basis is missing.
+    x, out = ins[0], outs[0]
+    if x.shape[-1]:
+        _on_host(_complement)(outs, ins, options)
+    else:
+        out[...] = np.eye(out.shape[-2], dtype=out.dtype)
+
+
+def _lu_tall_of(outs, ins, options):
+    # An order of rows there is without columns, too.
+    with np.errstate(all="ignore"):
+        outs[0][...] = _lu_tall(ins[0])
+
+
+def _require(outs, ins, options):
+    y, a, b = ins
+    outs[0][...] = y
+    lead = y.shape[:-2]
+    failed = np.isnan(y).any(axis=(-2, -1))
+    for given in (a, b):
+        if given is not None and failed.any():
+            failed = failed & np.broadcast_to(np.isfinite(given).all(axis=(-2, -1)), lead)
+    if failed.any():
+        which = f"matrix {tuple(int(k) for k in np.argwhere(failed)[0])}" if lead else "the matrix"
+        raise np.linalg.LinAlgError(f"{options['op']}: {which} must be {options['need']}")
+
+
 #: By name, what `tlean.ops.matrices.spectra` calls.
 FUNCTIONS = {f.__name__[1:]: _on_host(f) for f in (_eigh, _svd, _qr, _pinv, _expm)}
+FUNCTIONS |= {"require": _require, "lu_tall": _lu_tall_of, "complement": _complement_of}

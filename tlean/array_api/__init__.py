@@ -4,7 +4,7 @@ Signatures and meanings are the standard's. A function of arrays computes, one o
 libraries write for the standard can be compiled and differentiated. `docs/array_api.md` lists what is left out.
 """
 
-from . import linalg
+from . import fft, linalg
 from .creation import (
     arange,
     asarray,
@@ -211,6 +211,7 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "fft",
     "eye",
     "finfo",
     "flip",

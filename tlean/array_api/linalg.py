@@ -157,13 +157,10 @@ def pinv(x: Any, /, *, rtol: Any = None) -> Any:
 
 
 def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
-    """Q and R; of as many columns of Q as the shorter side has. Raises: OptionError for a complete Q that is not that one."""
+    """Q and R; of as many columns of Q as the shorter side has, or as there are rows for "complete"."""
     if mode not in ("reduced", "complete"):
         raise OptionError(f"qr: mode must be 'reduced' or 'complete', got {mode!r}")
-    shape = tuple(required(x).shape)
-    if mode == "complete" and len(shape) > 1 and shape[-2] > shape[-1]:
-        raise OptionError(f"qr: mode must be 'reduced' where a matrix has more rows than columns, got 'complete' with shape {shape}")
-    return QRResult(*_of("qr", x))
+    return QRResult(*_of("qr", x, mode))
 
 
 def slogdet(x: Any, /) -> SlogdetResult:
@@ -181,14 +178,9 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
 
     Args:
         x: matrices.
-        full_matrices: must be False where they are not square: the vectors beyond the shorter side are arbitrary.
-
-    Raises: OptionError for full_matrices=True of matrices that are not square.
+        full_matrices: whether there are as many vectors as rows, and as columns; those beyond the shorter side are arbitrary.
     """
-    shape = tuple(required(x).shape)
-    if full_matrices and len(shape) > 1 and shape[-2] != shape[-1]:
-        raise OptionError(f"svd: full_matrices must be False where a matrix is not square, got True with shape {shape}")
-    return SVDResult(*_of("svd", x))
+    return SVDResult(*_of("svd", x, bool(full_matrices)))
 
 
 def svdvals(x: Any, /) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from tlean import errors, indexing
 from tlean._core import lapack
 from tlean._core.arena import install_errors
@@ -16,10 +20,17 @@ from .instances import instantiate
 __all__ = ["Eager", "EagerOps", "TensorRef", "indexing", "no_grad", "without_tape"]
 
 
+def _require(outs: Any, ins: Any, options: Any) -> None:
+    try:
+        lapack.FUNCTIONS["require"](outs, ins, options)
+    except np.linalg.LinAlgError as error:
+        raise errors.LinAlgError(str(error)) from None
+
+
 def _connect() -> None:
     names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError", "MissingOpError")
     install_errors({n: getattr(errors, n) for n in (*names, "LinAlgError")})
-    spectra.install(lapack.FUNCTIONS)
+    spectra.install({**lapack.FUNCTIONS, "require": _require})
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
     install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites() | forms())
 

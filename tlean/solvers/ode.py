@@ -9,11 +9,12 @@ import numpy as np
 
 from .. import functions as F
 from .. import tree
-from ..arguments import is_reference, whole
+from ..arguments import is_reference, truth, whole
 from ..autodiff import jacfwd
 from ..errors import OptionError, ShapeError
 from ..loops import fori_loop, scan, while_loop
 from ..stats.values import floats
+from .adjoint import by_adjoint
 from .implicit import root_at
 from .steppers import ADAPTIVE, Field, Method, factored, rk4
 from .vectors import Unknowns, dot, flat, largest, solved
@@ -32,6 +33,7 @@ def odeint(
     atol: float | None = None,
     steps: int = 1,
     max_steps: int | None = None,
+    adjoint: bool = False,
 ) -> Any:
     """The solution of dy/dt = f(t, y, *args) with y(ts[0]) = y0, at each of the times: one compiled program.
 
@@ -49,6 +51,8 @@ def odeint(
         steps: so many steps of a fixed length between two times.
         max_steps: the most steps of changing length between two times; with it there are derivatives of any order, and a reverse sweep
             takes the memory of so many steps. None: as many as it takes, and first derivatives in reverse mode.
+        adjoint: whether the reverse sweep solves the adjoint equation back in time instead: the derivative of the equation, as exact as the
+            tolerances, in memory that does not grow with the steps. First derivatives in reverse mode alone; f captures no reference.
 
     Returns: the states, a tree like y0 with the times as a new first axis; NaN from the first time that could not be reached.
     Raises: OptionError for an option that is none of these; ShapeError unless ts is a vector, and f returns what y looks like.
@@ -60,6 +64,7 @@ def odeint(
     if method not in METHODS:
         raise OptionError(f"odeint: method must be one of {', '.join(METHODS)}, got {method!r}")
     whole("odeint: steps", steps, 1)
+    adjoint = truth("odeint: adjoint", adjoint)
     if max_steps is not None:
         whole("odeint: max_steps", max_steps, 1)
     for name, value in (("rtol", rtol), ("atol", atol)):
@@ -74,20 +79,26 @@ def odeint(
         direction = F.where(F.less(ts[-1], ts[0]), -1.0, 1.0) if ts.shape[0] > 1 else F.ones_like(ts[0])
         direction = F.stop_gradient(F.astype(direction, unknowns.dtype))
 
-        def field(t: Any, y: Any) -> Any:
-            made = flat(tree.flatten(f(direction * t, unknowns.tree(y), *args))[0])
-            if tuple(made.shape) != tuple(y.shape):
-                raise ShapeError(f"odeint: f must return what y looks like, got {made.shape[0]} numbers for {y.shape[0]}")
-            return direction * made
+        def fields(given: Any) -> Field:
+            args, direction = given
 
-        times = direction * ts
-        if method in ADAPTIVE:
-            narrow = unknowns.dtype == "float32"
-            errors = (rtol or (1e-4 if narrow else 1e-7), atol or (1e-6 if narrow else 1e-9))
-            ys = _adaptive(ADAPTIVE[method], field, unknowns.vector, times, errors, max_steps)
-        else:
-            ys = _fixed(method, field, unknowns.vector, times, steps)
-        return _unstacked(unknowns, ys)
+            def field(t: Any, y: Any) -> Any:
+                made = flat(tree.flatten(f(direction * t, unknowns.tree(y), *args))[0])
+                if tuple(made.shape) != tuple(y.shape):
+                    raise ShapeError(f"odeint: f must return what y looks like, got {made.shape[0]} numbers for {y.shape[0]}")
+                return direction * made
+
+            return field
+
+        def march(field: Field, y: Any, times: Any) -> Any:
+            if method not in ADAPTIVE:
+                return _fixed(method, field, y, times, steps)
+            errors = (rtol or (1e-7 if unknowns.dtype == "float64" else 1e-4), atol or (1e-9 if unknowns.dtype == "float64" else 1e-6))
+            return _adaptive(ADAPTIVE[method], field, y, times, errors, max_steps)
+
+        times, given = direction * ts, (args, direction)
+        y = unknowns.vector
+        return _unstacked(unknowns, by_adjoint(fields, march, y, times, given) if adjoint else march(fields(given), y, times))
 
     ts = ts if is_reference(ts) or hasattr(ts, "dtype") else np.asarray(ts)
     return solved("odeint", (f,), record, y0, ts, args)

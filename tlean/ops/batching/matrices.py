@@ -7,7 +7,17 @@ from typing import Any
 from .call import Call, batching, shaped
 
 
-@batching("_linalg_cholesky", "_linalg_factors", "_linalg_eigh", "_linalg_svd", "_linalg_qr", "_linalg_pinv", "_linalg_expm")
+@batching(
+    "_linalg_cholesky",
+    "_linalg_factors",
+    "_linalg_eigh",
+    "_linalg_svd",
+    "_linalg_qr",
+    "_linalg_pinv",
+    "_linalg_expm",
+    "_linalg_lu_tall",
+    "_linalg_complement",
+)
 def _of_one(call: Call) -> Any:
     return call.run(*call.inputs)
 
@@ -21,6 +31,12 @@ def _of_factors(call: Call) -> Any:
 def _triangular(call: Call) -> Any:
     rank = max(len(call.lane(0)), len(call.lane(1)))
     return call.run(call.aligned(0, rank), call.aligned(1, rank))
+
+
+@batching("_linalg_require")
+def _require(call: Call) -> Any:
+    rank = len(call.lane(0))
+    return call.run(call.spread(0), *(call.aligned(k, rank) for k in (1, 2)))
 
 
 @batching("_linalg_solve")

@@ -1,5 +1,5 @@
 """Linear algebra: factors of matrices, what is solved with them, and functions of matrices."""
 
-from . import decompositions, factors, solving, spectra
+from . import checks, decompositions, factors, rectangles, solving, spectra
 
-__all__ = ["decompositions", "factors", "solving", "spectra"]
+__all__ = ["checks", "decompositions", "factors", "rectangles", "solving", "spectra"]

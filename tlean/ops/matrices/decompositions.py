@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import normalize_axis
 from ..elementwise import number
 from ..registry import array, composite, whole
 from . import factors as of
 from . import spectra
-from .shapes import need_matrices, need_square, spread
+from .rectangles import whole_basis
+from .shapes import need_matrices, need_square, spread, transposed
 
 
 @composite
@@ -28,12 +30,15 @@ def linalg_eigvalsh(ops: Any, x: Any, *, name: str | None = None) -> Any:
 
 
 @composite
-def linalg_svd(ops: Any, x: Any, *, name: str | None = None) -> Any:
+def linalg_svd(ops: Any, x: Any, full_matrices: bool = False, *, name: str | None = None) -> Any:
     """Singular values and vectors."""
+    whole_ones = truth("linalg_svd: full_matrices", full_matrices)
     x = array(ops, x, "linalg_svd: x")
     y = ops._linalg_svd(x)
     m, n = x.shape[-2:]
     u, s, vh = spectra.svd_parts(ops, y, m, n)
+    if whole_ones:
+        u, vh = whole_basis(ops, u), transposed(ops, whole_basis(ops, transposed(ops, vh))) if n > m else vh
     return u, s if name is None else ops.reshape(s, tuple(s.shape), name=name), vh
 
 
@@ -44,18 +49,24 @@ def linalg_svdvals(ops: Any, x: Any, *, name: str | None = None) -> Any:
 
 
 @composite
-def linalg_qr(ops: Any, x: Any, *, name: str | None = None) -> Any:
+def linalg_qr(ops: Any, x: Any, mode: str = "reduced", *, name: str | None = None) -> Any:
     """Q and R of matrices."""
     x = array(ops, x, "linalg_qr: x")
-    with completing("linalg_qr", x=x):
+    with completing("linalg_qr", x=x, mode=mode):
         m, n = need_matrices(tuple(x.shape))[-2:]
+        if not isinstance(mode, str) or mode not in ("reduced", "complete", "r"):
+            raise OptionError('mode must be "reduced", "complete" or "r"')
     k = min(m, n)
     y = ops._linalg_qr(x if k == n else spectra.entries(ops, x, 0, k))
     q, r = spectra.rows(ops, y, 0, m), spectra.rows(ops, y, m, m + k)
     if k < n:
         # The columns beyond a square are what Q makes of them.
         r = ops.concat([r, ops.matmul(q, spectra.entries(ops, x, k, n), transpose_a=True)], axis=-1)
-    return q, r if name is None else ops.reshape(r, tuple(r.shape), name=name)
+    if mode == "complete" and m > k:
+        q, none = whole_basis(ops, q), ops._full(shape=(*x.shape[:-2], m - k, n), value=0.0, dtype=str(r.dtype))
+        r = ops.concat([r, none], axis=-2)
+    r = r if name is None else ops.reshape(r, tuple(r.shape), name=name)
+    return r if mode == "r" else (q, r)
 
 
 @composite

@@ -9,7 +9,10 @@ from ...dtypes import FLOATS, INTEGERS, promoted
 from ...errors import completing
 from ..registry import array, composite
 from . import factors as of
-from .shapes import need_square
+from .rectangles import lu_rectangular
+from .shapes import need_matrices, need_square
+from .spectra import entries
+from .spectra import rows as rows_of
 
 
 def as_sides(ops: Any, b: Any) -> tuple[Any, Any]:
@@ -104,10 +107,13 @@ def linalg_logdet(ops: Any, a: Any, *, name: str | None = None) -> Any:
 def linalg_lu(ops: Any, a: Any, *, name: str | None = None) -> Any:
     """P, L and U with a = P L U."""
     packed, rows = ops.linalg_lu_factor(a)
-    one = of.identity(ops, packed)
-    lower = ops.add(ops.tril(packed, k=-1), one)
+    m, n = packed.shape[-2:]
+    k, dtype = min(m, n), str(packed.dtype) if str(packed.dtype) in FLOATS else None
+    left, up = entries(ops, packed, 0, k), rows_of(ops, packed, 0, k)
+    lower = ops.add(ops.tril(left, k=-1), ops._eye(rows=m, columns=k, offset=0, dtype=dtype))
     # Row i of L U was row rows[i] of a: row j of P has its one in the column that says where j went.
-    return ops.take(one, ops.argsort(rows), axis=0), lower, ops.triu(packed, name=name)
+    one = ops._eye(rows=m, columns=m, offset=0, dtype=dtype)
+    return ops.take(one, ops.argsort(rows), axis=0), lower, ops.triu(up, name=name)
 
 
 @composite
@@ -115,7 +121,10 @@ def linalg_lu_factor(ops: Any, a: Any, *, name: str | None = None) -> Any:
     """L and U in one array, and which row of a each of its rows was."""
     a = array(ops, a, "linalg_lu_factor: a")
     with completing("linalg_lu_factor", a=a):
-        need_square(tuple(a.shape), "a")
+        m, n = need_matrices(tuple(a.shape), "a")[-2:]
+    if m != n:
+        packed, order = lu_rectangular(ops, a)
+        return packed if name is None else ops.reshape(packed, tuple(packed.shape), name=name), order
     # Two ops read them.
     known = of.factors_of(ops, a, own=6)
     return ops.apply("_linalg_lu", (a, known), {}, name), ops._linalg_rows(a, known)

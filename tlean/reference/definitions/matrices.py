@@ -87,7 +87,7 @@ def solve_triangular(a, b, *, lower, transpose, unit_diagonal):
 def _lu(a):
     # L and U in one array by partial pivoting, and the order of the rows.
     n, y, rows = len(a), a.copy(), list(range(len(a)))
-    for j in range(n):
+    for j in range(a.shape[1]):
         p = max(range(j, n), key=lambda i: (abs(y[i, j]), -i))
         y[[j, p]] = y[[p, j]]
         rows[j], rows[p] = rows[p], rows[j]
@@ -246,6 +246,34 @@ def pinv(x):
     return _batched(one, x)
 
 
+def lu_tall(x):
+    def one(a):
+        y, order = _lu(a)
+        return np.concatenate([y, np.array([[number(r, x)] for r in order], dtype=x.dtype).reshape(len(y), 1)], axis=1)
+
+    return _batched(one, x)
+
+
+def complement(u):
+    _need_floats(u, "lengths")
+
+    def one(a):
+        # The unit vectors that are furthest from the columns so far, made orthogonal to them, twice.
+        found = list(a.T)
+        while len(found) < len(a):
+            rest = _identity(len(a), len(a), a)
+            for _ in range(2):
+                for v in found:
+                    rest = rest - np.outer(v, v @ rest)
+            lengths = np.sum(rest * rest, axis=0)
+            best = rest[:, int(np.argmax(lengths))]
+            found.append(best / np.sqrt(np.sum(best * best)))
+        c = np.array(found[a.shape[1] :], dtype=a.dtype).reshape(-1, len(a)).T
+        return c * _positive_first(c) if c.size else c
+
+    return _batched(one, u)
+
+
 def expm(x):
     _need_floats(x, "exponentials")
 
@@ -279,4 +307,7 @@ DEFINITIONS = {
     "_linalg_qr": qr,
     "_linalg_pinv": pinv,
     "_linalg_expm": expm,
+    "_linalg_lu_tall": lu_tall,
+    "_linalg_require": lambda y, a, b, *, op, need: y,
+    "_linalg_complement": complement,
 }

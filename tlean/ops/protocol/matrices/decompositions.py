@@ -38,14 +38,16 @@ class DecompositionOps(Protocol):
         """
         ...
 
-    def linalg_svd(self, x: Ref, *, name: str | None = None) -> tuple[Ref, Ref, Ref]:
-        """Singular values and vectors: x = U diag(s) Vᵀ, with as many of each as the shorter side has (NumPy's `full_matrices=False`).
+    def linalg_svd(self, x: Ref, full_matrices: bool = False, *, name: str | None = None) -> tuple[Ref, Ref, Ref]:
+        """Singular values and vectors: x = U diag(s) Vᵀ, with as many of each as the shorter side has unless all vectors are asked for.
 
         Args:
             x: `(*l, m, n)`; k is the smaller of m and n.
+            full_matrices: whether U and Vᵀ are square. The vectors beyond k are any that complete the basis; derivatives through them are
+                right for what does not depend on the choice.
 
         Returns: U `(*l, m, k)`, the first component of each column positive where it is not 0; s in descending order, `(*l, k)`; Vᵀ
-            `(*l, k, n)`.
+            `(*l, k, n)`. With `full_matrices` U is `(*l, m, m)` and Vᵀ `(*l, n, n)`.
         """
         ...
 
@@ -60,13 +62,16 @@ class DecompositionOps(Protocol):
         """
         ...
 
-    def linalg_qr(self, x: Ref, *, name: str | None = None) -> tuple[Ref, Ref]:
-        """Q and R: x = Q R, with as many columns of Q as the shorter side has (NumPy's `mode="reduced"`).
+    def linalg_qr(self, x: Ref, mode: str = "reduced", *, name: str | None = None) -> tuple[Ref, Ref] | Ref:
+        """Q and R: x = Q R.
 
         Args:
             x: `(*l, m, n)`; k is the smaller of m and n. The derivative needs its first k columns to be independent.
+            mode: "reduced"; "complete" for a square Q, of which the columns beyond k are any that complete the basis, and rows of zeros
+                below R; "r" for R alone.
 
         Returns: Q, of orthonormal columns, `(*l, m, k)`; R, upper triangular, with no negative number on its diagonal, `(*l, k, n)`.
+        Raises: OptionError for another mode.
         """
         ...
 

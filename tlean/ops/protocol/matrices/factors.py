@@ -121,9 +121,10 @@ class MatrixOps(Protocol):
         """LU factors by partial pivoting: a = P L U.
 
         Args:
-            a: `(*k, n, n)`.
+            a: `(*k, m, n)`; r is the smaller of m and n.
 
-        Returns: P, a permutation; L, lower triangular with ones on its diagonal; U, upper triangular: `(*k, n, n)` each.
+        Returns: P `(*k, m, m)`, a permutation; L `(*k, m, r)`, lower triangular with ones on its diagonal; U `(*k, r, n)`, upper
+            triangular.
         """
         ...
 
@@ -131,8 +132,8 @@ class MatrixOps(Protocol):
         """The same in the form in which it is computed.
 
         Args:
-            a: `(*k, n, n)`.
+            a: `(*k, m, n)`.
 
-        Returns: L without its diagonal and U, in one array `(*k, n, n)`; the row of a that each of its rows was, int64 `(*k, n)`.
+        Returns: L without its diagonal and U, in one array `(*k, m, n)`; the row of a that each of its rows was, int64 `(*k, m)`.
         """
         ...

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .scalars import NotExactError, is_exact
+from ..scalars import NotExactError, is_exact
 
 
 def _summed(f: Callable, like: np.ndarray) -> np.ndarray:
