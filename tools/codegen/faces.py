@@ -271,11 +271,7 @@ def functions() -> str:
     for face in faces():
         names.append(face.name)
         # Integers may be references too, which say where the call belongs.
-        arrays = (
-            list(face.record.inputs)
-            if face.record is not None
-            else [p.name for p in face.parameters if p.name in _references(face)]
-        )
+        arrays = list(face.record.inputs) if face.record is not None else [p.name for p in face.parameters if p.name in _references(face)]
         variadic = face.record is not None and face.record.variadic
         several = variadic or any(p.kind is p.VAR_POSITIONAL for p in face.parameters)
         keeper = f"*{arrays[0]}" if several else ", ".join(arrays)
