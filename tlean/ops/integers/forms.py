@@ -125,7 +125,7 @@ _form("bitwise_not(x)", _call("bitwise_not", "x"), "select(x == 0, 1, 0)", only=
 _form("bitwise_left_shift(a, b)", _call("left_shift", "a", "b"), only=True)
 _form("bitwise_right_shift(a, b)", _call("right_shift", "a", "b"), only=True)
 for _name in ("gcd", "lcm"):
-    _form(f"{_name}(a, b)", _call(_name, "a", "b"), only=True, alone=None, instead="astype makes integers of them")
+    _form(f"{_name}(a, b)", _call(_name, "a", "b"), only=True)
 
 
 def integer_form(name: str) -> IntegerForm | None:

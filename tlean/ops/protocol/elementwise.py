@@ -207,10 +207,10 @@ class ElementwiseOps(Protocol):
         """Greatest common divisor: the greatest number that divides a and b; of 0 and b it is |b|.
 
         Args:
-            a, b: arrays of integers that broadcast to a shape `s`.
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
 
-        Returns: `s`, of the wider dtype of both, at least 0.
-        Raises: DTypeError for floats, and for Booleans alone; ShapeError if they do not broadcast.
+        Returns: `s`, of the wider dtype of both, int64 of Booleans, at least 0.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
@@ -219,10 +219,10 @@ class ElementwiseOps(Protocol):
         """Least common multiple: the least number from 1 on that a and b divide; 0 where one of them is 0.
 
         Args:
-            a, b: arrays of integers that broadcast to a shape `s`.
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
 
-        Returns: `s`, of the wider dtype of both, at least 0 where it fits.
-        Raises: DTypeError for floats, and for Booleans alone; ShapeError if they do not broadcast.
+        Returns: `s`, of the wider dtype of both, int64 of Booleans, at least 0 where it fits.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
         Derivative: none.
         """
         ...
