@@ -12,7 +12,7 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS
-from tlean.errors import DTypeError, OptionError
+from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError, TleanError
 from tlean.indexing.key import value_now
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
@@ -142,6 +142,17 @@ def _values(values: Any) -> Any:
     return type(values)(np.asarray(x) if isinstance(x, RefBase) else _values(x) if isinstance(x, list | tuple) else x for x in values)
 
 
+def _answer(question: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    # NumPy's own, with its errors as those of the library.
+    try:
+        return question(*_values(args), **options)
+    except TleanError:
+        raise
+    except (TypeError, IndexError, ValueError) as error:
+        kind = DTypeError if isinstance(error, TypeError) else IndexRangeError if isinstance(error, IndexError) else ShapeError
+        raise kind(f"np.{question.__name__}: {error}") from None
+
+
 def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What a universal function of NumPy's does with references among its inputs.
 
@@ -173,7 +184,7 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if method != "__call__":
         raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
-        return function(*_values(inputs), **options)
+        return _answer(function, inputs, options)
     # NumPy's other options are how it computes: types and casts, of which a program has its own rules.
     refuse(f"np.{name}", {k: v for k, v in options.items() if k not in ("casting", "subok")})
     if function is np.positive:
@@ -226,7 +237,7 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     if called in numpy_parts.RECORDED and any(value_now(r) is None for r in references((*args, *options.values()))):
         return numpy_parts.RECORDED[called](*args, **options)
     if called in _QUESTIONS:
-        return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
+        return _answer(called, args, dict(zip(options, _values(tuple(options.values())), strict=True)))
     raise unsupported(called, "", x)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import IndexRangeError, OptionError, ShapeError
+from tlean.arguments import whole
+from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
 
 from .methods import refuse
 from .numpy_functions import axis_of, lifted, ops_of
@@ -21,6 +22,17 @@ def _left_out(function: str, **options: Any) -> None:
             raise OptionError(f"np.{function}: {name} must be left at its default, got {name}={value!r}")
 
 
+def _whole(function: str, x: Any) -> None:
+    # What must hold integers.
+    if x.dtype.kind != "i":
+        raise DTypeError(f"np.{function}: integers are needed, got an array of {x.dtype}")
+
+
+def _places(function: str, kth: Any, n: int) -> None:
+    if not all(-n <= k < n for k in np.ravel(kth).tolist()):
+        raise IndexRangeError(f"np.{function}: kth must be in [{-n}, {n}), got {kth}")
+
+
 #: Slices that a function is called with one by one.
 _MOST_SLICES = 1 << 12
 
@@ -31,6 +43,7 @@ _MOST_SLICES = 1 << 12
 def _ldexp(x: Any, exponent: Any) -> Any:
     ops = ops_of((x, exponent))
     x, exponent = lifted(ops, x), lifted(ops, exponent)
+    _whole("ldexp", exponent)
     x = x if x.dtype.kind == "f" else x * 1.0
     # In two steps, so that a product in range has no factor out of range.
     half = exponent // 2
@@ -147,9 +160,7 @@ def _place_without_nan(method: str, nothing: float) -> Callable[..., Any]:
 def _partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None) -> Any:
     refuse("np.partition", {"order": order})
     a, axis = (a.ravel(), 0) if axis is None else (a, axis)
-    n = a.shape[axis_of("partition", a, axis)]
-    if not all(-n <= k < n for k in np.ravel(kth).tolist()):
-        raise IndexRangeError(f"np.partition: kth must be in [{-n}, {n}), got {kth}")
+    _places("partition", kth, a.shape[axis_of("partition", a, axis)])
     # What is sorted is partitioned at every place.
     return a.ops.sort(a, axis)
 
@@ -161,7 +172,7 @@ def _polyfit(x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w:
     _left_out("polyfit", rcond=rcond, full=full, cov=cov)
     ops = ops_of((x, y, w))
     x, y = lifted(ops, x), lifted(ops, y)
-    powers = ops.vander(x if x.dtype.kind == "f" else x * 1.0, int(deg) + 1)
+    powers = ops.vander(x if x.dtype.kind == "f" else x * 1.0, whole("np.polyfit: deg", deg, 0) + 1)
     if w is not None:
         w = lifted(ops, w)
         powers, y = powers * w[:, None], y * (w if len(y.shape) == 1 else w[:, None])
@@ -218,7 +229,9 @@ def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 def _argpartition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None) -> Any:
     refuse("np.argpartition", {"order": order})
-    return a.ops.argsort(a.ravel(), 0) if axis is None else a.ops.argsort(a, axis)
+    a, axis = (a.ravel(), 0) if axis is None else (a, axis)
+    _places("argpartition", kth, a.shape[axis_of("argpartition", a, axis)])
+    return a.ops.argsort(a, axis)
 
 
 def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> tuple[Any, Any]:
@@ -230,6 +243,7 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
 def _unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
     if order not in ("C", "F"):
         raise OptionError(f"np.unravel_index: order must be 'C' or 'F', got {order!r}")
+    _whole("unravel_index", indices)
     rest, places = indices, []
     for n in reversed(shape) if order == "C" else shape:
         places.append(rest % n)
