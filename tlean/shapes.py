@@ -227,7 +227,7 @@ def as_spec(out: Any, dtype: str) -> Spec:
 
 
 def stretching(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `ops` that works out shapes by itself: what it calls broadcasts, also in a program of equal shapes.
+    """A function of `ops` that chooses its shapes: what it calls broadcasts, also in a program of equal shapes.
 
     Args:
         function: what checks its arguments' shapes itself.

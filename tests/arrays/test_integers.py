@@ -30,14 +30,14 @@ PAIRS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.maximum, "min": np.minimum, "floor_divide": np.floor_divide,
     "power": power,
     "remainder": np.remainder, "fmod": np.fmod, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
-    "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "greater": np.greater,
+    "gcd": np.gcd, "lcm": np.lcm, "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "greater": np.greater,
     "greater_equal": np.greater_equal, "equal": np.equal, "less": np.less, "less_equal": np.less_equal, "not_equal": np.not_equal,
 }  # fmt: skip
 SINGLE = {"neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "bitwise_not": np.invert}
 SINGLE["relu"] = lambda x: np.maximum(x, x.dtype.type(0))
 SINGLE |= dict.fromkeys(("floor", "ceil", "trunc", "round"), np.copy)
 #: Those that NumPy computes in int8 for Booleans, and this library in int64.
-WIDENED = ("square", "power", "floor_divide", "remainder", "fmod", "bitwise_left_shift", "bitwise_right_shift")
+WIDENED = ("gcd", "lcm", "square", "power", "floor_divide", "remainder", "fmod", "bitwise_left_shift", "bitwise_right_shift")
 
 
 @st.composite

@@ -137,8 +137,11 @@ def test_numpys_norm_of_a_reference():
     x = s.leaf(np.array([[1.0, -2.0], [3.0, 0.5]]))
     for kwargs in ({}, {"axis": 0}, {"ord": 1, "axis": 1}, {"ord": "fro"}, {"axis": (0, 1), "keepdims": True}):
         np.testing.assert_allclose(np.linalg.norm(x, **kwargs).numpy(), np.linalg.norm(x.numpy(), **kwargs), rtol=1e-14)
+    for ord in (1, -1, 2, -2, np.inf, "nuc"):
+        np.testing.assert_allclose(np.linalg.norm(x, ord).numpy(), np.linalg.norm(x.numpy(), ord), rtol=1e-13)
+        np.testing.assert_allclose(np.linalg.norm(x, ord, keepdims=True).numpy(), np.linalg.norm(x.numpy(), ord, keepdims=True), rtol=1e-13)
     with pytest.raises(tl.OptionError, match="norm"):
-        np.linalg.norm(x, 2)
+        np.linalg.norm(x[None], 2)
 
 
 def test_gradients_are_zero_where_nothing_varies():

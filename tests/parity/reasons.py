@@ -24,7 +24,7 @@ _REASONS = (
     (r"nonzero.*|argwhere|unique.*|mode|masked_select", "a shape, or a choice, that depends on values"),
     (r"masked\.median", "a median of what a mask leaves"),
     (r"histogramdd", "a histogram along several axes"),
-    (r"gcd|lcm|frexp|nextafter", "number theory and the parts of a float"),
+    (r"frexp|nextafter", "number theory and the parts of a float"),
     (r"to|item", "devices and Python numbers: `tl.astype`, `x.item()`"),
 )  # fmt: skip
 

@@ -270,6 +270,12 @@ def tolist(x: Any) -> Any:
     return np.asarray(x).tolist()
 
 
+def tobytes(x: Any, order: str = "C") -> bytes:
+    """The elements' bytes, in row-major order. Raises: NodeError while the program is recorded."""
+    refuse("tobytes", {"order": order})
+    return np.asarray(x).tobytes()
+
+
 def astype(x: Any, dtype: Any, *, copy: bool = True, name: str | None = None) -> Any:
     """The elements in another dtype. Values never change, so there is no need of a copy."""
     return x.ops.astype(x, dtype, name=name)
@@ -386,7 +392,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     **{name: _moment(name) for name in ("var", "std")},
     **{name: _running(name) for name in ("cumsum", "cumprod")},
     "round": _round,
-    **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, astype, dot)},
+    **{f.__name__: f for f in (reshape, transpose, ravel, flatten, clip, copy, tolist, tobytes, astype, dot)},
     **{f.__name__: f for f in (nonzero, compress, choose, conj)},
     "conjugate": conj,
 }

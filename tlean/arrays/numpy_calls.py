@@ -12,13 +12,14 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.refs import RefBase
 from tlean.dtypes import INTEGERS
-from tlean.errors import DTypeError, OptionError
+from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError, TleanError
+from tlean.indexing.key import value_now
 from tlean.ops import all_ops, composites
 from tlean.ops.registry import aliases
 
-from . import methods, numpy_functions, numpy_series, numpy_statistics
+from . import methods, numpy_functions, numpy_parts, numpy_series, numpy_statistics
 from .methods import METHODS, refuse
-from .numpy_functions import UFUNCS, ops_of, references
+from .numpy_functions import UFUNCS, lifted, ops_of, references
 
 #: NumPy's functions of one array that are an op.
 _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.rint: "round"}
@@ -42,7 +43,7 @@ _OPERATORS |= {np.bitwise_and: "and", np.bitwise_or: "or", np.bitwise_xor: "xor"
 _COMPARISONS = {np.greater: ("gt", "lt"), np.greater_equal: ("ge", "le"), np.less: ("lt", "gt"), np.less_equal: ("le", "ge")}
 _COMPARISONS |= {np.equal: ("eq", "eq"), np.not_equal: ("ne", "ne")}
 _PAIRS = {np.maximum: "max", np.minimum: "min", np.arctan2: "atan2", np.float_power: "power"}
-_PAIRS |= {getattr(np, name): name for name in ("hypot", "logaddexp", "fmod", "remainder", "floor_divide", "copysign")}
+_PAIRS |= {getattr(np, name): name for name in ("hypot", "logaddexp", "fmod", "remainder", "floor_divide", "copysign", "gcd", "lcm")}
 #: Operators that are ops of integers alone.
 _OF_INTEGERS: dict[Any, str] = {np.left_shift: "lshift", np.right_shift: "rshift"}
 _OPERATORS |= _OF_INTEGERS
@@ -55,6 +56,7 @@ _REDUCED: dict[Any, str] = {
 }
 _REDUCED |= {(np.logical_or, "reduce"): "any", (np.logical_and, "reduce"): "all"}
 _REDUCED |= {(np.multiply, "reduce"): "prod", (np.multiply, "accumulate"): "cumprod", (np.maximum, "accumulate"): "cummax"}
+_REDUCED[np.minimum, "accumulate"] = "cummin"
 _REDUCED |= {(np.logaddexp, "accumulate"): "cumlogsumexp"}
 #: Questions about values, which have no gradient: answered by NumPy where there are values.
 _QUESTIONS: set[Any] = {np.allclose, np.array_equal, np.array_equiv}
@@ -73,17 +75,12 @@ _QUESTIONS |= {
 }
 #: What to write for a function that no op is.
 _INSTEAD = {
-    "partition": "sort or topk",
-    "lstsq": "tl.linalg.lstsq, which returns the solution alone",
-    "argpartition": "argsort or topk",
     "fill_diagonal": "x.at[i, i].set(v) with i = np.arange(n)",
     "put": "x.at[i].set(v)",
     "put_along_axis": "ops.put_along_axis, which returns the changed array",
     "place": "where(mask, v, x)",
     "putmask": "where(mask, v, x)",
     "copyto": "where(mask, v, x)",
-    "apply_along_axis": "functions with axis=, or tl.vmap",
-    "sliding_window_view": "unfold, or x[i] with an array i of windows",
     **{name: f"tl.fft.{name}" for name in np.fft.__all__ if name not in ("hfft", "ihfft")},
 }
 
@@ -94,20 +91,27 @@ OPS = frozenset({*(r.name for r in all_ops(internal=False)), *aliases(), *compos
 def is_op(function: Any, method: str) -> bool:
     """Whether a universal function is an op of a program."""
     if method not in ("__call__", "outer"):
-        return (function, method) in _REDUCED
+        return (function, "reduce" if method == "reduceat" else method) in _REDUCED
     if method == "outer" and function.nin != 2:
         return False
-    return any(function in known for known in (_UNARY, _OPERATORS, _COMPARISONS, _PAIRS, _LOGIC, UFUNCS, {np.positive, np.invert}))
+    return any(
+        function in known
+        for known in (_UNARY, _OPERATORS, _COMPARISONS, _PAIRS, _LOGIC, UFUNCS, numpy_parts.UFUNCS, {np.positive, np.invert})
+    )
 
 
 def is_inexact(function: Any) -> bool:
     """Whether a function that is an op has floats for integers."""
-    return function is np.divide or (function in _UNARY and function not in _WHOLE) or function in numpy_functions.INEXACT
+    return (
+        function is np.divide
+        or (function in _UNARY and function not in _WHOLE)
+        or function in numpy_functions.INEXACT | numpy_parts.INEXACT
+    )
 
 
 def is_of_integers(function: Any) -> bool:
     """Whether a function that is an op takes integers alone."""
-    return function in _OF_INTEGERS or function is np.invert
+    return function in _OF_INTEGERS or function in (np.invert, np.gcd, np.lcm)
 
 
 def is_question(function: Any) -> bool:
@@ -138,6 +142,17 @@ def _values(values: Any) -> Any:
     return type(values)(np.asarray(x) if isinstance(x, RefBase) else _values(x) if isinstance(x, list | tuple) else x for x in values)
 
 
+def _answer(question: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    # NumPy's own, with its errors as those of the library.
+    try:
+        return question(*_values(args), **options)
+    except TleanError:
+        raise
+    except (TypeError, IndexError, ValueError) as error:
+        kind = DTypeError if isinstance(error, TypeError) else IndexRangeError if isinstance(error, IndexError) else ShapeError
+        raise kind(f"np.{question.__name__}: {error}") from None
+
+
 def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What a universal function of NumPy's does with references among its inputs.
 
@@ -164,10 +179,12 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
     if method == "outer" and is_op(function, method):
         refuse(f"np.{name}.outer", options)
         return numpy_functions.outer(function, *inputs)
+    if method == "reduceat" and is_op(function, method):
+        return numpy_parts.reduced_at(function, lifted(refs[0].ops, inputs[0]), *inputs[1:], **options)
     if method != "__call__":
         raise unsupported(function, method, refs[0])
     if function in _QUESTIONS:
-        return function(*_values(inputs), **options)
+        return _answer(function, inputs, options)
     # NumPy's other options are how it computes: types and casts, of which a program has its own rules.
     refuse(f"np.{name}", {k: v for k, v in options.items() if k not in ("casting", "subok")})
     if function is np.positive:
@@ -191,8 +208,9 @@ def ufunc(function: Any, method: str, inputs: tuple[Any, ...], options: dict[str
         if function is np.float_power and a.dtype in INTEGERS:
             a = ops_of((a, b)).scale(a, 1.0)
         return getattr(refs[0].ops, _PAIRS[function])(a, b)
-    if function in UFUNCS:
-        return UFUNCS[function](*inputs)
+    known = UFUNCS.get(function) or numpy_parts.UFUNCS.get(function)
+    if known is not None:
+        return known(*inputs)
     raise unsupported(function, method, refs[0])
 
 
@@ -216,8 +234,10 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
     x = next(references((*args, *options.values())))
     if called is np.copyto and args and isinstance(args[0], RefBase):
         raise unsupported(called, "", x)
+    if called in numpy_parts.RECORDED and any(value_now(r) is None for r in references((*args, *options.values()))):
+        return numpy_parts.RECORDED[called](*args, **options)
     if called in _QUESTIONS:
-        return called(*_values(args), **dict(zip(options, _values(tuple(options.values())), strict=True)))
+        return _answer(called, args, dict(zip(options, _values(tuple(options.values())), strict=True)))
     raise unsupported(called, "", x)
 
 
@@ -339,8 +359,11 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values:
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     # Of a matrix, an order names a norm of the matrix.
     matrix = len(x.shape) == 2 if axis is None else isinstance(axis, tuple) and len(axis) == 2
+    if matrix and len(x.shape) == 2 and ord not in (None, "fro") and axis in (None, (0, 1), (-2, -1)):
+        norm = x.ops.linalg_matrix_norm(x, ord)
+        return x.ops.reshape(norm, (1, 1)) if keepdims else norm
     if ord is not None and (matrix or (axis is None and len(x.shape) != 1)) and not (matrix and ord == "fro"):
-        raise OptionError(f"np.linalg.norm: the norm must be one of vectors' or 'fro', got ord={ord!r}")
+        raise OptionError(f"np.linalg.norm: the norm must be one of a vector or of one matrix, got ord={ord!r}, axis={axis!r}")
     return x.ops.norm(x, 2 if ord is None else ord, axis, bool(keepdims))
 
 
@@ -401,6 +424,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_functions.FUNCTIONS,
+    **numpy_parts.FUNCTIONS,
     **numpy_series.FUNCTIONS,
     **numpy_statistics.FUNCTIONS,
     **{getattr(np, n): _of_axes(n) for n in ("sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "cumsum", "cumprod")},

@@ -37,6 +37,15 @@ _FUNCTIONS = """\
         return (T)(a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0));                                               \\
     }                                                                                                                   \\
     TL_INTEGER_FN T tl_fmod_##suffix(T a, T b) { return b == 0 || b == -1 ? 0 : (T)(a % b); }                           \\
+    TL_INTEGER_FN T tl_gcd_##suffix(T a, T b) {                                                                         \\
+        U x = a < 0 ? (U)0 - (U)a : (U)a, y = b < 0 ? (U)0 - (U)b : (U)b;                                               \\
+        while (y) { const U rest = x % y; x = y; y = rest; }                                                            \\
+        return (T)x;                                                                                                    \\
+    }                                                                                                                   \\
+    TL_INTEGER_FN T tl_lcm_##suffix(T a, T b) {                                                                         \\
+        const U shared = (U)tl_gcd_##suffix(a, b);                                                                      \\
+        return shared ? (T)((a < 0 ? (U)0 - (U)a : (U)a) / shared * (b < 0 ? (U)0 - (U)b : (U)b)) : 0;                  \\
+    }                                                                                                                   \\
     TL_INTEGER_FN T tl_bitwise_and_##suffix(T a, T b) { return (T)(a & b); }                                            \\
     TL_INTEGER_FN T tl_bitwise_or_##suffix(T a, T b) { return (T)(a | b); }                                             \\
     TL_INTEGER_FN T tl_bitwise_xor_##suffix(T a, T b) { return (T)(a ^ b); }                                            \\

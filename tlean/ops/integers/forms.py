@@ -124,6 +124,8 @@ _form("bitwise_xor(a, b)", _call("bitwise_xor", "a", "b"), "select(a == b, 0, 1)
 _form("bitwise_not(x)", _call("bitwise_not", "x"), "select(x == 0, 1, 0)", only=True)
 _form("bitwise_left_shift(a, b)", _call("left_shift", "a", "b"), only=True)
 _form("bitwise_right_shift(a, b)", _call("right_shift", "a", "b"), only=True)
+for _name in ("gcd", "lcm"):
+    _form(f"{_name}(a, b)", _call(_name, "a", "b"), only=True)
 
 
 def integer_form(name: str) -> IntegerForm | None:

@@ -203,6 +203,30 @@ class ElementwiseOps(Protocol):
         """
         ...
 
+    def gcd(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Greatest common divisor: the greatest number that divides a and b; of 0 and b it is |b|.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both, int64 of Booleans, at least 0.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
+    def lcm(self, a: Ref, b: Ref, *, name: str | None = None) -> Ref:
+        """Least common multiple: the least number from 1 on that a and b divide; 0 where one of them is 0.
+
+        Args:
+            a, b: arrays of integers or Booleans that broadcast to a shape `s`.
+
+        Returns: `s`, of the wider dtype of both, int64 of Booleans, at least 0 where it fits.
+        Raises: DTypeError for floats; ShapeError if they do not broadcast.
+        Derivative: none.
+        """
+        ...
+
     def clamp(self, x: Ref, lo: float | None = None, hi: float | None = None, *, name: str | None = None) -> Ref:
         """Limit to an interval: y = min(max(x, lo), hi); NaN stays NaN.
 

@@ -27,6 +27,8 @@ DEFINITIONS = {
     "bitwise_not": np.invert,
     "bitwise_left_shift": _whole(np.left_shift),
     "bitwise_right_shift": _whole(np.right_shift),
+    "gcd": _whole(np.gcd),
+    "lcm": _whole(np.lcm),
 }
 #: Of ops that compute in floats too.
 WHOLE = {
