@@ -27,7 +27,7 @@ def drawn(rng, shape):
     box = tuple(n - rng.choice([0, 1, 1, 2, 3]) for n in shape)
     starts = [tuple(rng.randint(0, n - m) for n, m in zip(shape, box, strict=True)) for _ in range(rng.randint(1, 6))]
     kinds = [rng.choice(["add", "mul", "sub", "tanh", "scale", "where"]) for _ in range(rng.randint(1, 8))]
-    end, to = rng.choice(["set", "add", "place", "both", "read"]), rng.choice(starts)
+    end, to = rng.choice(["set", "add", "place", "both", "read", "kept"]), rng.choice(starts)
 
     def program(x, y):
         parts = [window(v, at, box) for at in starts for v in (x, y)]
@@ -50,6 +50,10 @@ def drawn(rng, shape):
             return x.at[key].add(made)
         if end == "place":
             return tl.pad(made, widths)
+        if end == "kept":
+            # A value on the way is wanted by itself, and an array of the box's shape is read.
+            flat = tl.reshape(y, (-1,))[: made.size]
+            return x.at[key].set(tl.tanh(made) * tl.reshape(flat, made.shape)) + tl.sum(made[..., :3])
         if end == "both":
             return x.at[key].set(made) + tl.pad(made * 2.0, widths)
         return tl.sum(made * made) * x

@@ -163,7 +163,7 @@ def _loop(op: Bound, suffix: str) -> tuple[int, tuple[float, ...]]:
     # The loop of an op of a group, and its numbers.
     if op.record.spreads:
         return (0 if op.spreads else STRETCH), ()
-    if op.shift >= 0 or op.fills:
+    if op.shift >= 0 or op.fills or op.ranges:
         return STRETCH, ()
     if op.converts:
         return INNER[f"{op.record.kernel}:{SUFFIX[op.specs[0].dtype]}"], ()  # type: ignore[union-attr]

@@ -49,13 +49,15 @@ from .passes.channel_blocks import blocked_ints
 from .passes.deviations import DEVIATIONS
 from .passes.tails import part_of_sum, tail_kernel, tile_rows
 from .plan_check import PlanCheck
-from .target import IN_BOX, WRITES, Step, works_in
+from .target import IN_BOX, IN_RANGE, WRITES, Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}
 _SEGMENT, _STRIP = MODULES["reduce"].SEGMENT_LENGTH, MODULES["elementwise"].STRIP_BYTES
 #: How many floats a loop takes, by the record's name.
 _FLOATS: dict[str, int] = {}
+#: Kernels that move elements: in a group they have no loop, and no floats.
+_PLACED = ("strided_copy", "_in_range")
 
 
 def check_instruction(check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
@@ -359,8 +361,8 @@ class _Group:
             self._same(node, self._read(op))
             if stretches:
                 right = self._repeats(node, op)
-            elif record.kernel == "strided_copy" and not record.spreads:
-                right = self._shifts(node, op)
+            elif record.kernel in _PLACED and not record.spreads:
+                right = op.loop == STRETCH and self._ranges(node, op)
             elif record.spreads:
                 right = op.loop == 0 and all(code >= SCALAR or self.elements == 1 for code in op.operands)
             else:
@@ -368,11 +370,8 @@ class _Group:
                 right = op.loop == INNER.get(f"{record.kernel}:{suffix}") and op.loop != 0 and record.host is None
             takes = _FLOATS.get(record.name, -1)
             if takes:
-                own = (
-                    ()
-                    if record.spreads or record.kernel == "strided_copy"
-                    else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
-                )
+                moves = record.spreads or record.kernel in _PLACED
+                own = () if moves else record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[1]
                 takes = _FLOATS[record.name] = len(own)
                 right &= all(a == b or b != b for a, b in zip(self.step.floats[op.floats : op.floats + takes], own, strict=False))
             if not right or op.floats != used or specs[node.outputs[0]].size != self.elements:
@@ -413,13 +412,15 @@ class _Group:
         fits = s.length == 0 if s.kind == BLOCK else axes[-1] == 0 and s.length == axes[count - 1] >= self.code.header.strip
         return fits and s.kind in (BLOCK, COLUMN) and not in_place and op.loop == STRETCH
 
-    def _shifts(self, node: GraphNode, op: Op) -> bool:
-        # Whether the op of a group takes the consecutive elements that the node does.
+    def _ranges(self, node: GraphNode, op: Op) -> bool:
+        # Whether the op of a group takes the elements that the node does, and none that its input has not.
         s = self.code.stretched[op.operands[0] - REPEATED]
         offset, *axes = node.record.kernel_params(self.plan.graph._specs_of(node.inputs), node.options)[0]
-        return (
-            (s.kind, s.room, tuple(axes)) == (OFFSET, offset, (1, self.elements, 1)) and op.loop == STRETCH and op.target == op.operands[0]
-        )
+        if node.record is not IN_RANGE:
+            return (s.kind, s.room, axes) == (OFFSET, offset, [1, self.elements, 1]) and op.target == op.operands[0]
+        rows, pitch, width, _ = axes
+        inside = self.elements == (rows - 1) * pitch + width and width <= pitch <= 2 * width
+        return inside and (s.kind, s.room, s.length, s.axes) == (BLOCK, 0, 0, tuple(axes)) and op.target < REPEATED
 
     def _tail(self, node: GraphNode, tail: Sum) -> tuple[float, ...]:
         # The floats of a sum, which is what its node's kernel computes of whole rows.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from tlean._core.plan import plan as core
 from tlean.dtypes import FLOATS, SIZES
 from tlean.ops import OpDef, Spec
-from tlean.ops.layout import CONVERSIONS
+from tlean.ops.layout import CONVERSIONS, strided_numbers
 from tlean.ops.registry import Rules, no_gradient, no_tangent
 from tlean.shapes import size
 
@@ -44,6 +44,38 @@ IN_BOX = OpDef(
     ),
     optional=frozenset(("x",)),
     kernel="_in_box",
+    algebraic=False,
+    differentiable=False,
+)
+
+#: The box of a range, by itself; and a range whose box is an array of two axes, with whatever between the rows: groups alone have that.
+OF_RANGE = OpDef(
+    name="_of_range",
+    inputs=("v",),
+    options_names=("lead", "sizes", "strides"),
+    rules=Rules(
+        "Element lead + p * strides of v for each p.",
+        shape=lambda v, *, lead, sizes, strides: sizes,
+        kernel_params=lambda v, *, lead, sizes, strides: strided_numbers(sizes, strides, lead),
+        vjp=no_gradient,
+        jvp=no_tangent,
+    ),
+    kernel="strided_copy",
+    algebraic=False,
+    differentiable=False,
+)
+IN_RANGE = OpDef(
+    name="_in_range",
+    inputs=("x",),
+    options_names=("width",),
+    rules=Rules(
+        "The rows of x, each from element k * width on.",
+        shape=lambda x, *, width: ((x[0] - 1) * width + x[1],),
+        kernel_params=lambda x, *, width: ((2, x[0], width, x[1], 1), ()),
+        vjp=no_gradient,
+        jvp=no_tangent,
+    ),
+    kernel="_in_range",
     algebraic=False,
     differentiable=False,
 )
@@ -116,6 +148,11 @@ class Bound(NamedTuple):
     def fills(self) -> bool:
         """Whether it writes a box of a larger array (`IN_BOX`)."""
         return self.record.kernel == IN_BOX.kernel
+
+    @property
+    def ranges(self) -> bool:
+        """Whether it makes a range of an array (`IN_RANGE`)."""
+        return self.record.kernel == IN_RANGE.kernel
 
     def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""

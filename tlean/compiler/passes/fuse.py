@@ -39,7 +39,7 @@ def _kind(graph: Graph, op: Bound, target: Target) -> _Kind | None:
         return kind if target.fuses(op.record, op.specs[0].dtype) else None  # type: ignore[union-attr]
     if op.spreads or (op.stretches and target.stretches):
         return kind
-    if target.shifts and out.size >= SHORTEST_SHIFT and op.shift >= 0:
+    if op.ranges or (target.shifts and out.size >= SHORTEST_SHIFT and op.shift >= 0):
         return kind
     if not target.fuses(op.record, out.dtype) or any(s is None or (s.size, s.dtype) != kind for s in op.specs):
         return None
@@ -181,7 +181,7 @@ class _Grouping:
             self.ready[op.made] = group.position
             return
         shifts = kind is not None and op.shift >= 0
-        if kind is not None and (op.stretches or (shifts and op.reads[0] not in self.held)):
+        if kind is not None and (op.stretches or op.ranges or (shifts and op.reads[0] not in self.held)):
             self.materialize(op.reads[0])
             self.pending[op.made] = op
             return

@@ -29,7 +29,13 @@ def remade(graph: Graph, group: Sequence[Bound], wanted: int, elements: int, mos
             result.append(op)
             if op.fills:
                 return []
-            work += 0 if op.record.spreads or op.shift >= 0 else 1 if op.converts else ex.cost(formula_of_kernel(op.record.kernel).tree)
+            work += (
+                0
+                if op.record.spreads or op.shift >= 0 or op.ranges
+                else 1
+                if op.converts
+                else ex.cost(formula_of_kernel(op.record.kernel).tree)
+            )
     stretches = any(op.stretches for op in result)
     return result[::-1] if stretches and len(large) <= 1 and work <= (most if large else _MOST_WORK) else []
 

@@ -19,6 +19,8 @@ def stretched_input(op: Bound) -> Stretched:
     """How the input of an op that stretches is read; which input it is, and its room, are not known yet."""
     if op.shift >= 0:
         return Stretched(0, OFFSET, op.shift, 0, ())
+    if op.ranges:
+        return Stretched(0, BLOCK, 0, 0, op.kernel_params()[0][1:])
     count, *axes = op.kernel_params()[0][1:]
     sizes, strides = axes[:count], axes[count:]
     pattern = 1
@@ -37,7 +39,7 @@ def stretched_inputs(group: Sequence[Bound], elements: int, kept: Collection[int
     """The same for each op of a group that stretches, by the value that it makes; those in `kept` are wanted in memory."""
     result = {}
     for op in group:
-        if op.shift >= 0:
+        if op.shift >= 0 or op.ranges:
             result[op.made] = stretched_input(op)
         if op.stretches:
             stretched = stretched_input(op)

@@ -11,6 +11,7 @@ each is a range.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from tlean.ops.layout import row_strides
 from tlean.shapes import Shape, size
 
 from ..graph import Graph, GraphNode
-from ..target import IN_BOX, Target
+from ..target import IN_BOX, IN_RANGE, OF_RANGE, Target
 from .fuse import SHORTEST_SHIFT
 
 #: Of a range at most this part more than the box is computed.
@@ -93,6 +94,8 @@ class Box(NamedTuple):
     strides: Shape
     reach: int
     nodes: tuple[GraphNode, ...]
+    #: Arrays of the box's shape that they read.
+    whole: tuple[int, ...]
 
     @property
     def layout(self) -> tuple[Shape, int]:
@@ -108,31 +111,38 @@ def boxes_of(graph: Graph, target: Target) -> dict[int, Box]:
         target: what fuses.
     """
     makers = {v: n for n in graph.nodes for v in n.outputs}
+    reads = Counter(v for n in graph.nodes for v in n.inputs)
+    reads.update([*graph.outputs, *(after for _, _, after in graph.states)])
     found = {n.outputs[0]: box for n in graph.nodes if (box := _box(graph, n, makers, target)) is not None}
-    kept = {v for v in (*graph.outputs, *(after for _, _, after in graph.states)) if v is not None}
+    # What is written to its place is nowhere else.
+    found = {k: box for k, box in found.items() if reads[box.value] == 1}
     while found:
-        # What is made in ranges is made there for all that read it, and written to one place.
-        inner = {id(n) for box in found.values() for n in box.nodes}
-        values = {v for box in found.values() for n in box.nodes for v in n.outputs}
-        written: dict[int, int] = {}
-        strange = values & kept
-        for n in graph.nodes:
-            if n.outputs[0] in found:
-                written[found[n.outputs[0]].value] = written.get(found[n.outputs[0]].value, 0) + 1
-                strange.update(v for v in n.inputs if v in values and v != found[n.outputs[0]].value)  # type: ignore[misc]
-            elif id(n) not in inner:
-                strange.update(v for v in n.inputs if v in values)  # type: ignore[misc]
-        strange.update(v for v, times in written.items() if times > 1)
         layouts: dict[int, set[Any]] = {}
         for box in found.values():
             for n in box.nodes:
                 layouts.setdefault(n.outputs[0], set()).add(box.layout)
-        strange.update(v for v, several in layouts.items() if len(several) > 1)
-        left = {k: box for k, box in found.items() if not any(v in strange for n in box.nodes for v in n.outputs)}
+        strange = {v for v, several in layouts.items() if len(several) > 1}
+        taken = _taken(graph, found)
+        left = {k: b for k, b in found.items() if not any(n.outputs[0] in strange for n in b.nodes) and _pays(b, taken, makers)}
         if len(left) == len(found):
             break
         found = left
     return found
+
+
+def _taken(graph: Graph, boxes: Mapping[int, Box]) -> set[int]:
+    # What is made in ranges, and read by others than ops on ranges.
+    inner = {id(n) for box in boxes.values() for n in box.nodes}
+    values = {v for box in boxes.values() for n in box.nodes for v in n.outputs}
+    read = {v for v in (*graph.outputs, *(after for _, _, after in graph.states)) if v is not None}
+    read.update(v for n in graph.nodes if id(n) not in inner and n.outputs[0] not in boxes for v in n.inputs if v is not None)
+    return values & read
+
+
+def _pays(box: Box, taken: set[int], makers: Mapping[int, GraphNode]) -> bool:
+    # Whether fewer boxes are copied than else.
+    windows = {i for n in box.nodes for i in n.inputs if i in makers and makers[i].record.name == "slice"}  # type: ignore[index]
+    return len(box.whole) <= 2 * len(windows) and sum(n.outputs[0] in taken for n in box.nodes) <= len(windows)
 
 
 def _box(graph: Graph, node: GraphNode, makers: Mapping[int, GraphNode], target: Target) -> Box | None:
@@ -152,33 +162,42 @@ def _box(graph: Graph, node: GraphNode, makers: Mapping[int, GraphNode], target:
     reach = 1 + sum((n - 1) * s for n, s in zip(spec.shape, strides, strict=True))
     if reach < SHORTEST_SHIFT or reach > (1.0 + _MOST_WASTE) * spec.size or reach == size(shape):
         return None
-    nodes = _made_of_windows(graph, value, spec, strides, makers, target)  # type: ignore[arg-type]
-    return None if nodes is None else Box(value, strides, reach, nodes)  # type: ignore[arg-type]
+    parts = _made_of_windows(graph, value, spec, strides, makers, target)  # type: ignore[arg-type]
+    return None if parts is None else Box(value, strides, reach, *parts)  # type: ignore[arg-type]
 
 
 def _made_of_windows(
     graph: Graph, value: int, spec: Spec, strides: Shape, makers: Mapping[int, GraphNode], target: Target
-) -> tuple[GraphNode, ...] | None:
-    # The elementwise ops that make a value of windows and numbers; None where it is made of anything else.
+) -> tuple[tuple[GraphNode, ...], tuple[int, ...]] | None:
+    # The elementwise ops that make a value of windows, numbers and arrays of its shape, and these arrays; None for another value.
     nodes: dict[int, GraphNode] = {}
+    whole: dict[int, None] = {}
     todo, shifted = [value], False
+    fits = len(spec.shape) == 2 and strides[0] <= 2 * spec.shape[1]
     while todo:
         v = todo.pop()
         node = makers.get(v)
-        if v in nodes:
+        if v in nodes or v in whole:
             continue
-        if node is None or graph.specs[v] != spec:
+        if graph.specs[v] != spec:
             return None
-        if _window(graph, node, strides):
+        if node is not None and _window(graph, node, strides):
             shifted = True
-        elif not (node.record.spreads and len(node.inputs) == 1 and graph.specs[node.inputs[0]].size == 1):  # type: ignore[index]
-            if len(node.outputs) != 1 or node.record.view or not node.inputs or not target.fuses(node.record, spec.dtype):
-                return None
+        elif node is not None and node.record.spreads and len(node.inputs) == 1 and graph.specs[node.inputs[0]].size == 1:  # type: ignore[index]
+            continue
+        elif node is not None and _elementwise(node, spec, target):
             nodes[v] = node
-            todo += [i for i in node.inputs if i is not None]
-            if None in node.inputs:
-                return None
-    return tuple(nodes.values()) if shifted and nodes else None
+            todo += node.inputs  # type: ignore[arg-type]
+        elif fits:
+            whole[v] = None
+        else:
+            return None
+    return (tuple(nodes.values()), tuple(whole)) if shifted and value in nodes else None
+
+
+def _elementwise(node: GraphNode, spec: Spec, target: Target) -> bool:
+    plain = len(node.outputs) == 1 and not node.record.view and len(node.inputs) > 0 and None not in node.inputs
+    return plain and target.fuses(node.record, spec.dtype)
 
 
 def _window(graph: Graph, node: GraphNode, strides: Shape) -> bool:
@@ -202,7 +221,7 @@ def _leads(graph: Graph, boxes: Mapping[int, Box], makers: Mapping[int, GraphNod
         leads.setdefault(box.layout, lead)
         # A range is shorter than what it is written to.
         short = leads[box.layout] + box.reach < graph.specs[node.outputs[0]].size
-        least[box.layout] = min(least.get(box.layout, firsts[0]), *firsts) if short else 0
+        least[box.layout] = min(least.get(box.layout, firsts[0]), *firsts) if short and not box.whole else 0
     return {layout: lead if lead <= least[layout] else 0 for layout, lead in leads.items()}
 
 
@@ -222,6 +241,9 @@ def _in_ranges(graph: Graph, boxes: Mapping[int, Box]) -> Graph:
         # The range of a window, or a number spread over one.
         key = v, box.layout
         if key not in ranges:
+            if v in box.whole:
+                ranges[key] = out.add(IN_RANGE, (v,), {"width": box.strides[0]})
+                return ranges[key]
             node = makers[v]
             source = node.inputs[0]
             if node.record.name == "slice":
@@ -234,20 +256,23 @@ def _in_ranges(graph: Graph, boxes: Mapping[int, Box]) -> Graph:
         return ranges[key]
 
     owner = {id(n): box for box in boxes.values() for n in box.nodes}
+    taken = _taken(graph, boxes)
     for node in graph.nodes:
         box = boxes.get(node.outputs[0])
         if id(node) in inner:
             own = owner[id(node)]
             inputs = [ranges[i, own.layout] if (i, own.layout) in ranges else ranged(i, own) for i in node.inputs]  # type: ignore[arg-type]
-            ranges[node.outputs[0], own.layout] = out.add(node.record, inputs, node.options, name=node.name)
+            made = ranges[node.outputs[0], own.layout] = out.add(node.record, inputs, node.options, name=node.name)
+            if node.outputs[0] in taken:
+                options = {"lead": leads[own.layout], "sizes": graph.specs[node.outputs[0]].shape, "strides": own.strides}
+                out.nodes.append(GraphNode(OF_RANGE, (made,), node.outputs, options))
         elif box is not None:
             whole = graph.specs[node.outputs[0]].shape
             sizes = graph.specs[box.value].shape
             offset, lead = _first(node, box), leads[box.layout]
             base = node.inputs[0] if node.record.name == "_set_box" else None
             options = {"shape": whole, "offset": offset, "lead": lead, "sizes": sizes, "strides": box.strides}
-            made = GraphNode(IN_BOX, (ranges[box.value, box.layout], base), node.outputs, options, node.name)
-            out.nodes.append(made)
+            out.nodes.append(GraphNode(IN_BOX, (ranges[box.value, box.layout], base), node.outputs, options, node.name))
         else:
             out.nodes.append(node)
     return out.graph.prune()
