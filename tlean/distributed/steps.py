@@ -8,7 +8,6 @@ are.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,7 +34,6 @@ from .blocks import cut, pairwise
 from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, Poll, grouped
 from .world import World
 
-_numbers = itertools.count()
 #: How often in a backward pass MPI gets time for sums that are under way, beside at buckets: a few microseconds each.
 _POLLS = 8
 
@@ -279,8 +277,8 @@ def add_polls(graph: Any, exchange: Exchange) -> None:
     begins = [i for i, node in enumerate(graph.nodes) if isinstance(node.record.host, Begin)]
     apart = max(-(-(begins[-1] - begins[0]) // (_POLLS + 1)), 1)
     places = [i for i in range(begins[0] + apart, begins[-1], apart) if i not in begins]
-    for i in reversed(places):
-        record = host_op(f"poll #{next(_numbers)}", Poll(exchange), [], [Spec((), "int64")], no_gradient, no_tangent, effects=True)
+    for number, i in enumerate(reversed(places)):
+        record = host_op(f"poll {number}", Poll(exchange), [], [Spec((), "int64")], no_gradient, no_tangent, effects=True)
         graph._record(record, [], {})
         graph.nodes.insert(i, graph.nodes.pop())
 
@@ -288,7 +286,7 @@ def add_polls(graph: Any, exchange: Exchange) -> None:
 def _call(graph: Any, name: str, host: Any, flat: Any) -> Any:
     # A call into Python with a bucket, whose result is that bucket.
     spec = (tuple(flat.shape), graph.dtype)
-    record = host_op(f"{name} #{next(_numbers)}", host, [spec], [Spec(*spec)], no_gradient, no_tangent)
+    record = host_op(name, host, [spec], [Spec(*spec)], no_gradient, no_tangent)
     return graph.apply(record, (flat,), {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ class ScalarTrainer(_ScalarTrainer):
         in_order = truth("distributed: deterministic", deterministic)
         self.how = How(ranks, share(blocks, ranks.size), in_order, whole("distributed: bucket_bytes", bucket_bytes, 1))
         compiled = options.backend == "compiled" and options.device == "cpu" and not options.check_numerics
+        self._blocks = blocks
         self._steps = (RankSteps if compiled else ApartSteps)(options, self.params, loss, self.how)
         #: Set it where this rank asks the others for something; after each step `asked` says how many ranks did, before they began it.
         self.ask = False
@@ -84,6 +86,12 @@ class ScalarTrainer(_ScalarTrainer):
 
     def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
         return [*super()._tensors(inputs), as_tensor(np.array([self.ask], self.options.dtype))]
+
+    def __reduce__(self) -> Any:
+        remade, (kind, *rest) = super().__reduce__()
+        how = self.how
+        more = {"deterministic": how.in_order, "blocks": self._blocks, "bucket_bytes": how.bucket_bytes, "world": how.world}
+        return remade, (functools.partial(kind, **more), *rest)
 
     @property
     def aux(self) -> Any:

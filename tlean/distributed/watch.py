@@ -85,12 +85,19 @@ class Watch:
         self.rest = b""
         self.hub_rest = b""
         self.pipe_open = True
+        # Readable when the rank has ended, whoever else still has its end of the pipe: a process that it forked.
+        self.life: int | None = None
+        with contextlib.suppress(OSError, AttributeError):
+            self.life = os.pidfd_open(pid)
 
     # What this process's rank says.
 
     def own(self) -> None:
         """Read the pipe from the rank."""
-        data = os.read(0, 65536)
+        try:
+            data = os.read(0, 65536)
+        except BlockingIOError:
+            data = b""
         self.rest += data
         while b"\n" in self.rest:
             line, _, self.rest = self.rest.partition(b"\n")
@@ -221,10 +228,15 @@ class Watch:
         beat = 0.0
         while True:
             sources: list[Any] = [0] if self.pipe_open else []
+            sources += [self.life] if self.pipe_open and self.life is not None else []
             sources += [self.hub] if self.hub is not None else [self.listener, *(p.sock for p in self.peers)]
             ready, _, _ = select.select(sources, [], [], 0.1 if self.decided else BEAT)
-            if 0 in ready:
+            if self.life in ready:
+                os.set_blocking(0, False)
+            while 0 in ready or self.life in ready:
                 self.own()
+                if self.life not in ready or not self.pipe_open:
+                    break
             if self.hub is not None:
                 if self.hub in ready:
                     self.from_hub()

@@ -28,6 +28,9 @@ _PATIENCE = 2.0
 _SPINS = 400
 
 
+_yield = getattr(os, "sched_yield", None)
+
+
 class RankError(TleanError):
     """Another rank could not take its part in what all ranks do together."""
 
@@ -160,7 +163,7 @@ class World:
             turns += 1
             if turns > _SPINS:
                 # Ranks that share a core let each other go on.
-                os.sched_yield()
+                time.sleep(0) if _yield is None else _yield()
             if turns % 256:
                 continue
             now = time.monotonic()
@@ -236,7 +239,8 @@ def world() -> World:
         comm = None
     made = World(comm).watched()
     if made.local_size > 1 and "TLEAN_NUM_THREADS" not in os.environ:
-        set_num_threads(max(1, len(os.sched_getaffinity(0)) // made.local_size))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        set_num_threads(max(1, cores // made.local_size))
     return made
 
 
