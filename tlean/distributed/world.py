@@ -220,8 +220,9 @@ def _launched() -> bool:
 def world() -> World:
     """The ranks of this job. The first call is made by all ranks; it starts MPI.
 
-    A process that no launcher started is rank 0 of 1, and needs no package. Unless `TLEAN_NUM_THREADS` says otherwise, the ranks of a
-    machine share its cores: each gets that part of them as threads of the kernels, which changes no bit of any result.
+    A process that no launcher started is rank 0 of 1, and needs no package. Unless `TLEAN_NUM_THREADS` or `OMP_NUM_THREADS` says
+    otherwise, the ranks of a machine share its cores: each gets that part of them as threads of the kernels, which changes no bit of any
+    result.
 
     Returns: the `World`, the same one at each call.
     Raises: ImportError where a launcher started several processes and mpi4py is not installed.
@@ -240,7 +241,7 @@ def world() -> World:
             ) from None
         comm = None
     made = World(comm).watched()
-    if made.local_size > 1 and "TLEAN_NUM_THREADS" not in os.environ:
+    if made.local_size > 1 and not any(map(os.environ.get, ("TLEAN_NUM_THREADS", "OMP_NUM_THREADS"))):
         set_num_threads(max(1, made.cores // made.local_size))
     return made
 
