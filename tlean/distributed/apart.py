@@ -102,7 +102,7 @@ class ApartSteps:
         elif rows:
             xs = [self.array(x.numpy()[part], x.dtype) for x in inputs]
         else:
-            xs = [self.array(np.zeros((1, *x.shape[1:]), x.dtype), x.dtype) for x in inputs]
+            xs = [self.array(np.zeros((2, *x.shape[1:]), x.dtype), x.dtype) for x in inputs]
         self._own.stream_state = (self._seed, self._position + number * (self._draws or 0))
         weight = self.array(np.array(max(rows, 1), dtype), dtype)
         if not backward:
@@ -148,7 +148,8 @@ class ApartSteps:
         kept = [x / rows for x in kept]
         loss = self._placed(head[LOSS] / rows)
         new = {k: self._placed(x) for (_, k), x in zip(pairs, kept, strict=True)} | dict.fromkeys(self._losses, loss)
-        shown = [tree.unflatten(structure, [new.get(k, x) for k, x in enumerate(f)]) for f, b in zip(flat, blocks, strict=True) if b[0]]
+        with_rows = [f for f, b in zip(flat, blocks, strict=True) if b[0]] or flat[:1]
+        shown = [tree.unflatten(structure, [new.get(k, x) for k, x in enumerate(f)]) for f in with_rows]
         self._position += world.size * self.how.blocks * (self._draws or 0)
         kept_pairs = [(p, new[k]) for p, k in pairs]
         return loss, (as_tensor(np.array(head[ASKED])), shown, kept_pairs), grads

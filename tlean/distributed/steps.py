@@ -94,7 +94,8 @@ class RankTrace(Trace):
 class RankSteps(CompiledSteps):
     """The whole step of a rank in one plan. The last input is not the loss's: 1 where this rank requests an end.
 
-    `aux` becomes (how many ranks asked, the loss's aux of each block that has rows, what is stored).
+    `aux` becomes (how many ranks asked, the loss's aux of each block that has rows, what is stored). Without any rows it is that of rows of
+    zeros: so it has its form, and the means.
 
     Args:
         options, params, loss: of the trainer.
@@ -124,7 +125,8 @@ class RankSteps(CompiledSteps):
         loss, flag, means, kept, exchange = self._summed(graph, blocks, asked, [k for _, k in pairs])
         new = dict(zip((k for _, k in pairs), kept, strict=True))
         shown = [
-            tree.unflatten(b.structure, [loss if x is b.value else new.get(k, x) for k, x in enumerate(b.leaves)]) for b in blocks if b.rows
+            tree.unflatten(b.structure, [loss if x is b.value else new.get(k, x) for k, x in enumerate(b.leaves)])
+            for b in [b for b in blocks if b.rows] or blocks[:1]
         ]
         leaves, structure = tree.flatten((flag, shown, kept))
         outputs = [loss, *map(graph.ref, leaves)]
@@ -140,8 +142,8 @@ class RankSteps(CompiledSteps):
         rows = part.stop - part.start
         inputs = list(xs)
         if rows == 0:
-            # The program of one row shows the shapes of the results; its numbers are not used.
-            inputs = [graph.zeros((1, *x.shape[1:]), dtype=x.dtype) for x in xs]
+            # The program of two rows shows the shapes of the results; its numbers are not used.
+            inputs = [graph.zeros((2, *x.shape[1:]), dtype=x.dtype) for x in xs]
         elif rows != xs[0].shape[0]:
             inputs = [graph.slice_range0(x, part.start, rows) for x in xs]
         begun = len(graph.nodes)

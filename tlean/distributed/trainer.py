@@ -43,7 +43,7 @@ class ScalarTrainer(_ScalarTrainer):
         world: the ranks; None: those of the job.
 
     What the loss returns as `aux` is that of this rank's rows, with the loss and what `store_with_step` names as means over all. With
-    several blocks on a rank it is a list with an entry for each.
+    several blocks on a rank it is a list with an entry for each that has rows. A rank without rows has that of rows of zeros.
 
     Raises: as `tl.ScalarTrainer`; OptionError for a number of blocks that the ranks cannot share; RankError in a step that failed on
         another rank: then no rank has taken it.
@@ -100,6 +100,10 @@ class ScalarTrainer(_ScalarTrainer):
 
     @aux.setter
     def aux(self, value: Any) -> None:
+        self._keep(value)
+
+    def _keep(self, value: Any) -> None:
+        # What the steps return beside the loss.
         if value is None:
             self._aux: list[Any] = []
             return

@@ -86,7 +86,7 @@ class Watch:
         self.hub_rest = b""
         self.hub_heard = self.beat = time.monotonic()
         self.pipe_open = True
-        # Readable when the rank has ended, whoever else still has its end of the pipe: a process that it forked.
+        # Readable when the rank has ended, though a process that it forked may still have its end of the pipe.
         self.life: int | None = None
         with contextlib.suppress(OSError, AttributeError):
             self.life = os.pidfd_open(pid)
