@@ -158,7 +158,30 @@ def ends() -> None:
     assert history.ended == "enough" and len(set(world.gather(len(history.step_loss)))) == 1 and 3 <= len(history.step_loss) <= 5
 
 
-for check in (collectives, steps, batch_norm, *((failures,) if ranks > 1 else ()), ends):
+def small_batches() -> None:
+    count = 4 if ranks != 3 else 12
+    data = np.random.default_rng(0).normal(size=(16, 3)).astype("f")
+
+    def run(world, backend):
+        model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm(5), nn.Linear(5, 3)).init(0)
+        options = tl.Options(backend=backend, seed=0)
+        more = {"accumulate": 2, "clip_norm": 1.0, "deterministic": True, "blocks": count, "sync_batch_norm": False}
+        history = dist.fit(model, (data, data), "mse_loss", None, 2, batch_size=8, verbose=False, world=world, options=options, **more)
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history.epochs]
+        return history.step_loss, rows, [v.tolist() for v in model.state_dict().values()]
+
+    # Blocks of two rows, as statistics need.
+    if count == 4:
+        alone = run(dist.World(), "compiled")
+        assert alone == run(world, "compiled") == run(world, "eager")
+    model = nn.Linear(3, 3).init(0)
+    history = dist.fit(
+        model, (data[:10], data[:10]), "mse_loss", batch_size=9, accumulate=2, verbose=False, deterministic=True, blocks=count
+    )
+    assert len(set(world.gather(str((history.step_loss, model.state_dict()))))) == 1 and np.isfinite(history.step_loss).all()
+
+
+for check in (collectives, steps, batch_norm, *((failures,) if ranks > 1 else ()), ends, small_batches):
     check()
 if world.root:
     print(f"{ranks} ranks: all checks passed")

@@ -102,7 +102,7 @@ class ApartSteps:
         elif rows:
             xs = [self.array(x.numpy()[part], x.dtype) for x in inputs]
         else:
-            xs = [self.array(np.zeros((1, *x.shape[1:]), x.dtype), x.dtype) for x in inputs]
+            xs = [self.array(np.zeros((2, *x.shape[1:]), x.dtype), x.dtype) for x in inputs]
         self._own.stream_state = (self._seed, self._position + number * (self._draws or 0))
         weight = self.array(np.array(max(rows, 1), dtype), dtype)
         if not backward:
@@ -146,16 +146,17 @@ class ApartSteps:
             grads = self._on_host({k: total([b[3][k] for b in blocks]) for k in moved}, head, kept, backward)
         rows = head[ROWS]
         kept = [x / rows for x in kept]
-        loss = self.array(np.array(head[LOSS] / rows, dtype), dtype)
-        new = {k: self.array(x, dtype) for (_, k), x in zip(pairs, kept, strict=True)} | dict.fromkeys(self._losses, loss)
-        shown = [tree.unflatten(structure, [new.get(k, x) for k, x in enumerate(f)]) for f, b in zip(flat, blocks, strict=True) if b[0]]
+        loss = self._placed(head[LOSS] / rows)
+        new = {k: self._placed(x) for (_, k), x in zip(pairs, kept, strict=True)} | dict.fromkeys(self._losses, loss)
+        with_rows = [f for f, b in zip(flat, blocks, strict=True) if b[0]] or flat[:1]
+        shown = [tree.unflatten(structure, [new.get(k, x) for k, x in enumerate(f)]) for f in with_rows]
         self._position += world.size * self.how.blocks * (self._draws or 0)
         kept_pairs = [(p, new[k]) for p, k in pairs]
         return loss, (as_tensor(np.array(head[ASKED])), shown, kept_pairs), grads
 
     def _on_host(self, sums: dict[int, np.ndarray], head: np.ndarray, kept: list[np.ndarray], backward: bool) -> dict[int, Any]:
         # The mean gradients; `head` and `kept` become sums over all ranks.
-        moved, dtype = list(sums), self.options.dtype
+        moved = list(sums)
         if self.how.world.size > 1:
             buckets = [[moved[k] for k in b] for b in grouped([sums[k].nbytes for k in moved], self.how.bucket_bytes)]
             lists = [[sums[k].reshape(-1) for k in b] for b in buckets] or [[]]
@@ -166,10 +167,12 @@ class ApartSteps:
                 ends = np.cumsum([len(v) for v in values])
                 for v, part in zip(values, np.split(flat, ends[:-1]), strict=True):
                     v[...] = part
-        rows = head[ROWS]
-        return {
-            k: array_at(np.asarray(g / rows, dtype), dtype, self._where) if self._where else as_tensor(g / rows) for k, g in sums.items()
-        }
+        return {k: self._placed(g / head[ROWS]) for k, g in sums.items()}
+
+    def _placed(self, x: Any) -> Any:
+        # Numbers of the host as an array of the steps' device.
+        array = np.asarray(x, self.options.dtype)
+        return as_tensor(array) if self._where is None else array_at(array, self.options.dtype, self._where)
 
     def _exchange(self, sizes: list[int], flats: Sequence[np.ndarray]) -> Exchange:
         key = tuple(sizes)
@@ -196,7 +199,7 @@ class ApartSteps:
         sums = without_tape(lambda: [pairwise([leaf(b[3][k]) for b in blocks if b[0]], added).value for k in moved])
         self._device_sum.all_reduce(sums)  # type: ignore[union-attr]
         self._exchange([HEAD], [head])
-        rows = array_at(np.array(head[ROWS], self.options.dtype), self.options.dtype, self._where)
+        rows = self._placed(head[ROWS])
         means = without_tape(lambda: [ops.div(leaf(s), ops.broadcast_to(leaf(rows), s.shape)).value for s in sums])
         return dict(zip(moved, means, strict=True))
 

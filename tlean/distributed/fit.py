@@ -55,6 +55,19 @@ class RankMeter(Meter):
             self.sums[name] = math.fsum([self.sums.get(name, 0.0), *(values[name] * rows for values, rows in parts)])
 
 
+class RunTrainer(ScalarTrainer):
+    """The trainer of a run: `aux` is that of the first block, whose loss and buffers are means over all rows."""
+
+    @property
+    def aux(self) -> Any:
+        """What the loss returned beside the scalar in the last call, as arrays."""
+        return self._aux[0] if self._aux else None
+
+    @aux.setter
+    def aux(self, value: Any) -> None:
+        self._keep(value)
+
+
 class RankRun(Run):
     """A training run of all ranks, as each sees it.
 
@@ -210,7 +223,7 @@ def fit(
     files = Files(*[a[n] for n in ("checkpoint", "checkpoint_every", "resume", "log", "tensorboard", "curves")])
     if not ranks.root:
         files.log = files.tensorboard = files.curves = None
-    make = functools.partial(ScalarTrainer, deterministic=deterministic, blocks=blocks, bucket_bytes=bucket_bytes, world=ranks)
+    make = functools.partial(RunTrainer, deterministic=deterministic, blocks=blocks, bucket_bytes=bucket_bytes, world=ranks)
     if sync_batch_norm and blocks is not None and has_batch_norm(model):
         raise OptionError("fit: blocks are normalised by their own statistics, if at all: give sync_batch_norm=False with blocks")
     if sync_batch_norm and ranks.size > 1:

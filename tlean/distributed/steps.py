@@ -8,7 +8,6 @@ are.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,7 +34,6 @@ from .blocks import cut, pairwise
 from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, Poll, grouped
 from .world import World
 
-_numbers = itertools.count()
 #: How often in a backward pass MPI gets time for sums that are under way, beside at buckets: a few microseconds each.
 _POLLS = 8
 
@@ -96,7 +94,8 @@ class RankTrace(Trace):
 class RankSteps(CompiledSteps):
     """The whole step of a rank in one plan. The last input is not the loss's: 1 where this rank requests an end.
 
-    `aux` becomes (how many ranks asked, the loss's aux of each block that has rows, what is stored).
+    `aux` becomes (how many ranks asked, the loss's aux of each block that has rows, what is stored). Without any rows it is that of rows of
+    zeros: so it has its form, and the means.
 
     Args:
         options, params, loss: of the trainer.
@@ -126,7 +125,8 @@ class RankSteps(CompiledSteps):
         loss, flag, means, kept, exchange = self._summed(graph, blocks, asked, [k for _, k in pairs])
         new = dict(zip((k for _, k in pairs), kept, strict=True))
         shown = [
-            tree.unflatten(b.structure, [loss if x is b.value else new.get(k, x) for k, x in enumerate(b.leaves)]) for b in blocks if b.rows
+            tree.unflatten(b.structure, [loss if x is b.value else new.get(k, x) for k, x in enumerate(b.leaves)])
+            for b in [b for b in blocks if b.rows] or blocks[:1]
         ]
         leaves, structure = tree.flatten((flag, shown, kept))
         outputs = [loss, *map(graph.ref, leaves)]
@@ -142,8 +142,8 @@ class RankSteps(CompiledSteps):
         rows = part.stop - part.start
         inputs = list(xs)
         if rows == 0:
-            # The program of one row shows the shapes of the results; its numbers are not used.
-            inputs = [graph.zeros((1, *x.shape[1:]), dtype=x.dtype) for x in xs]
+            # The program of two rows shows the shapes of the results; its numbers are not used.
+            inputs = [graph.zeros((2, *x.shape[1:]), dtype=x.dtype) for x in xs]
         elif rows != xs[0].shape[0]:
             inputs = [graph.slice_range0(x, part.start, rows) for x in xs]
         begun = len(graph.nodes)
@@ -279,8 +279,8 @@ def add_polls(graph: Any, exchange: Exchange) -> None:
     begins = [i for i, node in enumerate(graph.nodes) if isinstance(node.record.host, Begin)]
     apart = max(-(-(begins[-1] - begins[0]) // (_POLLS + 1)), 1)
     places = [i for i in range(begins[0] + apart, begins[-1], apart) if i not in begins]
-    for i in reversed(places):
-        record = host_op(f"poll #{next(_numbers)}", Poll(exchange), [], [Spec((), "int64")], no_gradient, no_tangent, effects=True)
+    for number, i in enumerate(reversed(places)):
+        record = host_op(f"poll {number}", Poll(exchange), [], [Spec((), "int64")], no_gradient, no_tangent, effects=True)
         graph._record(record, [], {})
         graph.nodes.insert(i, graph.nodes.pop())
 
@@ -288,7 +288,7 @@ def add_polls(graph: Any, exchange: Exchange) -> None:
 def _call(graph: Any, name: str, host: Any, flat: Any) -> Any:
     # A call into Python with a bucket, whose result is that bucket.
     spec = (tuple(flat.shape), graph.dtype)
-    record = host_op(f"{name} #{next(_numbers)}", host, [spec], [Spec(*spec)], no_gradient, no_tangent)
+    record = host_op(name, host, [spec], [Spec(*spec)], no_gradient, no_tangent)
     return graph.apply(record, (flat,), {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class ScalarTrainer(_ScalarTrainer):
         world: the ranks; None: those of the job.
 
     What the loss returns as `aux` is that of this rank's rows, with the loss and what `store_with_step` names as means over all. With
-    several blocks on a rank it is a list with an entry for each.
+    several blocks on a rank it is a list with an entry for each that has rows. A rank without rows has that of rows of zeros.
 
     Raises: as `tl.ScalarTrainer`; OptionError for a number of blocks that the ranks cannot share; RankError in a step that failed on
         another rank: then no rank has taken it.
@@ -76,6 +77,7 @@ class ScalarTrainer(_ScalarTrainer):
         in_order = truth("distributed: deterministic", deterministic)
         self.how = How(ranks, share(blocks, ranks.size), in_order, whole("distributed: bucket_bytes", bucket_bytes, 1))
         compiled = options.backend == "compiled" and options.device == "cpu" and not options.check_numerics
+        self._blocks = blocks
         self._steps = (RankSteps if compiled else ApartSteps)(options, self.params, loss, self.how)
         #: Set it where this rank asks the others for something; after each step `asked` says how many ranks did, before they began it.
         self.ask = False
@@ -85,6 +87,12 @@ class ScalarTrainer(_ScalarTrainer):
     def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
         return [*super()._tensors(inputs), as_tensor(np.array([self.ask], self.options.dtype))]
 
+    def __reduce__(self) -> Any:
+        remade, (kind, *rest) = super().__reduce__()
+        how = self.how
+        more = {"deterministic": how.in_order, "blocks": self._blocks, "bucket_bytes": how.bucket_bytes, "world": how.world}
+        return remade, (functools.partial(kind, **more), *rest)
+
     @property
     def aux(self) -> Any:
         """What the loss returned beside the scalar in the last call, as arrays."""
@@ -92,6 +100,10 @@ class ScalarTrainer(_ScalarTrainer):
 
     @aux.setter
     def aux(self, value: Any) -> None:
+        self._keep(value)
+
+    def _keep(self, value: Any) -> None:
+        # What the steps return beside the loss.
         if value is None:
             self._aux: list[Any] = []
             return

@@ -84,13 +84,21 @@ class Watch:
         self.decided = 0.0
         self.rest = b""
         self.hub_rest = b""
+        self.hub_heard = self.beat = time.monotonic()
         self.pipe_open = True
+        # Readable when the rank has ended, though a process that it forked may still have its end of the pipe.
+        self.life: int | None = None
+        with contextlib.suppress(OSError, AttributeError):
+            self.life = os.pidfd_open(pid)
 
     # What this process's rank says.
 
     def own(self) -> None:
         """Read the pipe from the rank."""
-        data = os.read(0, 65536)
+        try:
+            data = os.read(0, 65536)
+        except BlockingIOError:
+            data = b""
         self.rest += data
         while b"\n" in self.rest:
             line, _, self.rest = self.rest.partition(b"\n")
@@ -180,25 +188,41 @@ class Watch:
         except OSError:
             data = b""
         self.hub_rest += data
+        self.hub_heard = time.monotonic()
         while b"\n" in self.hub_rest:
             line, _, self.hub_rest = self.hub_rest.partition(b"\n")
             message = json.loads(line)
             if "left" in message:
                 to_rank(int(message["left"]))
-            else:
+            elif "end" in message:
                 end_rank(self.pid)
                 raise SystemExit(0)
         if not data:
-            if self.rank not in self.gone:
-                say(f"the process beside rank 0 is lost; rank {self.rank} ends")
-                end_rank(self.pid)
-            raise SystemExit(0)
+            self.hub_lost()
+
+    def hub_lost(self) -> None:
+        """The process beside rank 0 is gone, or silent."""
+        if self.rank not in self.gone:
+            say(f"the machine of rank 0 is lost, or the process beside that rank; rank {self.rank} ends{self.note and '; ' + self.note}")
+            end_rank(self.pid)
+        raise SystemExit(0)
+
+    def beats(self) -> bool:
+        """Whether it is time for a sign of life."""
+        now = time.monotonic()
+        due = now - self.beat >= BEAT / 2
+        self.beat = now if due else self.beat
+        return due
 
     # The loop.
 
     def look(self) -> None:
         """The hub's part: ranks that are silent, and the end of the job."""
         now = time.monotonic()
+        if self.beats():
+            for peer in self.peers:
+                with contextlib.suppress(OSError):
+                    peer.sock.sendall(b'{"alive": 0}\n')
         for peer in list(self.peers):
             if peer.rank is not None and now - peer.heard > LOST and peer.rank not in self.gone:
                 self.peers.remove(peer)
@@ -218,19 +242,24 @@ class Watch:
 
     def run(self) -> None:
         """Watch until the job is over."""
-        beat = 0.0
         while True:
             sources: list[Any] = [0] if self.pipe_open else []
+            sources += [self.life] if self.pipe_open and self.life is not None else []
             sources += [self.hub] if self.hub is not None else [self.listener, *(p.sock for p in self.peers)]
-            ready, _, _ = select.select(sources, [], [], 0.1 if self.decided else BEAT)
-            if 0 in ready:
+            ready, _, _ = select.select(sources, [], [], 0.1 if self.decided else BEAT / 2)
+            if self.life in ready:
+                os.set_blocking(0, False)
+            while 0 in ready or self.life in ready:
                 self.own()
+                if self.life not in ready or not self.pipe_open:
+                    break
             if self.hub is not None:
                 if self.hub in ready:
                     self.from_hub()
-                if time.monotonic() - beat >= BEAT / 2:
-                    beat = time.monotonic()
+                if self.beats():
                     self.to_hub({"alive": self.rank})
+                if time.monotonic() - self.hub_heard > LOST:
+                    self.hub_lost()
                 if self.rank in self.gone and not self.pipe_open:
                     raise SystemExit(0)
                 continue

@@ -24,8 +24,11 @@ from tlean.param import Param
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
 #: Seconds for which a rank waits for one that has left.
 _PATIENCE = 2.0
-#: How often a rank looks for an answer before it lets others have its core: some tenths of a millisecond.
+#: How often a rank that has a core looks for an answer before it lets others have it: some tenths of a millisecond.
 _SPINS = 400
+
+
+_yield = getattr(os, "sched_yield", None)
 
 
 class RankError(TleanError):
@@ -46,8 +49,9 @@ class World:
         self.in_place = None if comm is None else _mpi().IN_PLACE
         #: The number of this process, from 0, and of all.
         self.rank, self.size = (0, 1) if comm is None else (int(comm.Get_rank()), int(comm.Get_size()))
-        #: The same among the ranks on this machine.
+        #: The same among the ranks on this machine, and the cores that this one may use there.
         self.local_rank, self.local_size = 0, 1
+        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._channels: list[Any] = []
         self._watch: Any = None
         #: The ranks that have left the job, as far as this one was told while it waited.
@@ -156,11 +160,12 @@ class World:
         Raises: RankError where a rank that takes part has left the job.
         """
         turns, begun, late = 0, 0.0, 0.0
+        spins = _SPINS if self.local_size <= self.cores else 0
         while not request.Test():
             turns += 1
-            if turns > _SPINS:
+            if turns > spins:
                 # Ranks that share a core let each other go on.
-                os.sched_yield()
+                time.sleep(0) if _yield is None else _yield()
             if turns % 256:
                 continue
             now = time.monotonic()
@@ -215,8 +220,9 @@ def _launched() -> bool:
 def world() -> World:
     """The ranks of this job. The first call is made by all ranks; it starts MPI.
 
-    A process that no launcher started is rank 0 of 1, and needs no package. Unless `TLEAN_NUM_THREADS` says otherwise, the ranks of a
-    machine share its cores: each gets that part of them as threads of the kernels, which changes no bit of any result.
+    A process that no launcher started is rank 0 of 1, and needs no package. Unless `TLEAN_NUM_THREADS` or `OMP_NUM_THREADS` says
+    otherwise, the ranks of a machine share its cores: each gets that part of them as threads of the kernels, which changes no bit of any
+    result.
 
     Returns: the `World`, the same one at each call.
     Raises: ImportError where a launcher started several processes and mpi4py is not installed.
@@ -235,8 +241,8 @@ def world() -> World:
             ) from None
         comm = None
     made = World(comm).watched()
-    if made.local_size > 1 and "TLEAN_NUM_THREADS" not in os.environ:
-        set_num_threads(max(1, len(os.sched_getaffinity(0)) // made.local_size))
+    if made.local_size > 1 and not any(map(os.environ.get, ("TLEAN_NUM_THREADS", "OMP_NUM_THREADS"))):
+        set_num_threads(max(1, made.cores // made.local_size))
     return made
 
 
