@@ -33,9 +33,8 @@ typedef double tl_half_f64 __attribute__((vector_size(8 * TL_HALF)));
             total[h] = next;                                                                                                    \
         }                                                                                                                       \
     }                                                                                                                           \
-    TL_INLINE void tl_product_lines_##x_(T *y, const T *x, int64_t n, const int reverse, const int exclusive) {                 \
+    TL_INLINE void tl_product_lines_##x_(T *y, const T *x, int64_t n, T *in, T *out, const int reverse, const int exclusive) {  \
         enum { L = TL_LANES_##x_ };                                                                                             \
-        T in[L * L] __attribute__((aligned(64))), out[L * L] __attribute__((aligned(64)));                                      \
         tl_products total[TL_HALVES_##x_];                                                                                      \
         for (int h = 0; h < TL_HALVES_##x_; h++) total[h] = 1.0 - (tl_products){0};                                             \
         for (int64_t done = 0, count; done < n; done += count) {                                                                \
@@ -61,14 +60,19 @@ typedef double tl_half_f64 __attribute__((vector_size(8 * TL_HALF)));
             }                                                                                                                   \
         }                                                                                                                       \
     }                                                                                                                           \
-    static void tl_running_products_##x_(T *y, const T *x, int64_t n, int reverse, int exclusive) {                             \
+    static __attribute__((noinline)) void tl_product_tiles_##x_(                                                                \
+        T *y, const T *x, int64_t n, T *in, T *out, int reverse, int exclusive) {                                               \
         if (reverse) {                                                                                                          \
-            if (exclusive) tl_product_lines_##x_(y, x, n, 1, 1);                                                                \
-            else tl_product_lines_##x_(y, x, n, 1, 0);                                                                          \
+            if (exclusive) tl_product_lines_##x_(y, x, n, in, out, 1, 1);                                                       \
+            else tl_product_lines_##x_(y, x, n, in, out, 1, 0);                                                                 \
         } else {                                                                                                                \
-            if (exclusive) tl_product_lines_##x_(y, x, n, 0, 1);                                                                \
-            else tl_product_lines_##x_(y, x, n, 0, 0);                                                                          \
+            if (exclusive) tl_product_lines_##x_(y, x, n, in, out, 0, 1);                                                       \
+            else tl_product_lines_##x_(y, x, n, in, out, 0, 0);                                                                 \
         }                                                                                                                       \
+    }                                                                                                                           \
+    static void tl_running_products_##x_(T *y, const T *x, int64_t n, int reverse, int exclusive) {                             \
+        T tiles[2][TL_LANES_##x_ * TL_LANES_##x_] __attribute__((aligned(64)));                                                 \
+        tl_product_tiles_##x_(y, x, n, tiles[0], tiles[1], reverse, exclusive);                                                 \
     }
 TL_RUNNING_PRODUCTS(float, f32)
 TL_RUNNING_PRODUCTS(double, f64)
