@@ -56,11 +56,11 @@ def _joined(item: int) -> Callable[..., Form]:
     return form
 
 
-def _summed(suffix: str) -> Callable[..., Form]:
-    # `reduce_sum` of all elements or of rows; ints: (runs, whether the first is reduced, sizes…).
+def _reduced(address: int, item: int, all_ints: bool) -> Callable[..., Form]:
+    # A reduction of all elements or of rows; ints: (runs, whether the first is reduced, sizes…).
     def form(ints: Sequence[int], _: Sequence[bool]) -> Form:
         rows, n = (1, ints[2]) if tuple(ints[:2]) == (1, 1) else tuple(ints[2:]) if tuple(ints[:2]) == (2, 0) else (0, 0)
-        return (MODULES["reduce"].SHORT_SUMS[suffix], (rows, n), None) if 0 < rows * n * _BYTES[suffix] <= _SHORT else None
+        return (address, (rows, n, *(ints if all_ints else ())), None) if 0 < rows * n * item <= _SHORT else None
 
     return form
 
@@ -76,7 +76,9 @@ def _forms() -> dict[int, Callable[..., Form]]:
     made: dict[int, Callable[..., Form]] = {}
     for table in (KERNELS, PRODUCERS):
         made |= {table[f"{name}:{x}"]: _product(name, x) for name in ("matmul", "linear") for x in ("f32", "f64")}
-    made |= {KERNELS[f"reduce_sum:{x}"]: _summed(x) for x in ("f32", "f64")}
+    for x in ("f32", "f64"):
+        made[KERNELS[f"reduce_sum:{x}"]] = _reduced(MODULES["reduce"].SHORT_SUMS[x], _BYTES[x], False)
+        made[KERNELS[f"reduce_max:{x}"]] = _reduced(MODULES["maximum"].SHORT_MAXIMA[x], _BYTES[x], True)
     made |= {KERNELS[name]: _integers(name) for name in MODULES["integer"].KERNELS}
     # Dtypes of one size share these kernels.
     for x, item in _BYTES.items():

@@ -328,8 +328,12 @@ cdef class _Group:
                 self.call(SPREAD, 0, 1, [target, self.place(op[CHAIN_OP_SIZE])], self.n, self.item, NULL, NULL)
             elif op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
                 s = ints + (op[CHAIN_OP_SIZE] - CHAIN_REPEATED)
-                self.call(STRETCHED, ints[CHAIN_STRETCHER], 1, [target, self.inputs[s[STRETCHED_INPUT]]], self.n, self.item,
-                          s + STRETCHED_AXES, NULL)
+                source = self.inputs[s[STRETCHED_INPUT]]
+                s += STRETCHED_AXES
+                if s[0] == 2 and s[3] == 0 and s[4] == 1:
+                    self.call(REPEATED, 0, 1, [target, source], s[1], s[2] * self.item, NULL, NULL)
+                else:
+                    self.call(STRETCHED, ints[CHAIN_STRETCHER], 1, [target, source], self.n, self.item, s, NULL)
             else:
                 operands = [self.place(op[CHAIN_OP_SIZE + j]) for j in range(op[CHAIN_OP_OPERANDS])]
                 self.call(LOOP, op[CHAIN_OP_LOOP], 1, [target, *operands], self.n, self.item, NULL, self.floats + op[CHAIN_OP_FLOATS])
