@@ -114,7 +114,8 @@ def test_small_products_have_the_bits_of_single_ones(dtype):
         def products(w, b, x, z):
             y = tl.matmul(w, x)
             rows = tl.matmul(x, w, transpose_a=True, transpose_b=True)
-            return y, tl.tanh(rows + b), tl.matmul(z, w), tl.matmul(z, rows, transpose_b=True), tl.linear(w, b, x.T), tl.matmul(x, z)
+            line = tl.tanh(w @ x[:, 0] + b)
+            return y, line, tl.tanh(rows + b), z @ w, tl.matmul(z, rows, transpose_b=True), tl.linear(w, b, x.T), x @ z
 
         with tl.no_grad():
             s.reset_tape()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from tlean._core.table import KERNELS, MODULES, PRODUCERS
+from tlean._core.table import INNER, KERNELS, MODULES, PRODUCERS
 
 #: A move: which operand, from which byte of it to which byte of the result, how many bytes.
 Move = tuple[int, int, int, int]
@@ -90,3 +90,5 @@ def _forms() -> dict[int, Callable[..., Form]]:
 
 #: By the address of a kernel or of a producer: what gives its form, from its integers and from which of its operands may be packed.
 FORMS = _forms()
+#: By the address of a form: a loop that may follow it, and the kernel that does both.
+FOLLOWED = {line: (INNER[f"add:{x}"], both) for x, (line, both) in MODULES["gemm"].ADDED.items()}
