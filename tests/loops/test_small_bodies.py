@@ -114,7 +114,8 @@ def test_small_products_have_the_bits_of_single_ones(dtype):
         def products(w, b, x, z):
             y = tl.matmul(w, x)
             rows = tl.matmul(x, w, transpose_a=True, transpose_b=True)
-            return y, tl.tanh(rows + b), tl.matmul(z, w), tl.matmul(z, rows, transpose_b=True), tl.linear(w, b, x.T), tl.matmul(x, z)
+            line = tl.tanh(w @ x[:, 0] + b)
+            return y, line, tl.tanh(rows + b), z @ w, tl.matmul(z, rows, transpose_b=True), tl.linear(w, b, x.T), x @ z
 
         with tl.no_grad():
             s.reset_tape()
@@ -147,7 +148,20 @@ def test_signed_zeros_and_numbers_that_are_not_finite_in_small_products():
 def pieces(c, m, i):
     """Slices, joins, sums and integers of a step, each of which has a form for short arrays."""
     joined = tl.concat([c[2:5], c[:1] * 2.0, c[7:], m[1]], axis=0)
-    parts = (joined, m[:, 1:3], m[2], tl.sum(m, axis=1), tl.sum(m), tl.mean(m), tl.sum(m, axis=0), tl.sum(c[1:8]), m.T)
+    parts = (
+        joined,
+        m[:, 1:3],
+        m[2],
+        tl.sum(m, axis=1),
+        tl.sum(m),
+        tl.mean(m),
+        tl.sum(m, axis=0),
+        tl.sum(c[1:8]),
+        m.T,
+        tl.max(m),
+        tl.max(m, axis=1),
+    )
+    parts += (tl.argmax(m, axis=1), tl.tanh(m * c[:4] + tl.sin(m)))
     numbers = (i * 3 + 5, i // 2, i[1:3], i + i[0], tl.less(i, 3), tl.concat([i[2:], i[:2]], axis=0), tl.sum(i))
     return parts, numbers
 

@@ -13,7 +13,7 @@ from .loops.bodies import Loop
 from .loops.branch import Switch
 from .loops.scan import BUFFERED, COUNTED, HELD, WRITTEN, Scan
 from .loops.whiles import While, WhileBack
-from .short_forms import FORMS
+from .short_forms import FOLLOWED, FORMS
 from .target import Bound, Step, Target, nbytes
 
 #: Nanoseconds between two looks at the clock, at the least that a step takes.
@@ -53,7 +53,7 @@ class LoopCode:
             graph = plan.program.graph
             out_bytes = [nbytes(graph.specs[v]) for v in graph.outputs]
             looks = max(1, int(_LOOK_EVERY / max(plan.work, _LEAST_STEP)))
-            code = Code(plan, loop.title, out_bytes, looks, FORMS, _fixed(loop))
+            code = Code(plan, loop.title, out_bytes, looks, FORMS, FOLLOWED, _fixed(loop))
             self.codes.append(code)
         self.kernel, numbers_of = _KINDS[type(loop)]
         self.numbers, self.bytes = numbers_of(loop, self.codes, target)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from tlean._core.table import KERNELS, MODULES, PRODUCERS
+from tlean._core.table import INNER, KERNELS, MODULES, PRODUCERS
 
 #: A move: which operand, from which byte of it to which byte of the result, how many bytes.
 Move = tuple[int, int, int, int]
@@ -56,11 +56,11 @@ def _joined(item: int) -> Callable[..., Form]:
     return form
 
 
-def _summed(suffix: str) -> Callable[..., Form]:
-    # `reduce_sum` of all elements or of rows; ints: (runs, whether the first is reduced, sizes…).
+def _reduced(address: int, item: int, all_ints: bool) -> Callable[..., Form]:
+    # A reduction of all elements or of rows; ints: (runs, whether the first is reduced, sizes…).
     def form(ints: Sequence[int], _: Sequence[bool]) -> Form:
         rows, n = (1, ints[2]) if tuple(ints[:2]) == (1, 1) else tuple(ints[2:]) if tuple(ints[:2]) == (2, 0) else (0, 0)
-        return (MODULES["reduce"].SHORT_SUMS[suffix], (rows, n), None) if 0 < rows * n * _BYTES[suffix] <= _SHORT else None
+        return (address, (rows, n, *(ints if all_ints else ())), None) if 0 < rows * n * item <= _SHORT else None
 
     return form
 
@@ -76,7 +76,9 @@ def _forms() -> dict[int, Callable[..., Form]]:
     made: dict[int, Callable[..., Form]] = {}
     for table in (KERNELS, PRODUCERS):
         made |= {table[f"{name}:{x}"]: _product(name, x) for name in ("matmul", "linear") for x in ("f32", "f64")}
-    made |= {KERNELS[f"reduce_sum:{x}"]: _summed(x) for x in ("f32", "f64")}
+    for x in ("f32", "f64"):
+        made[KERNELS[f"reduce_sum:{x}"]] = _reduced(MODULES["reduce"].SHORT_SUMS[x], _BYTES[x], False)
+        made[KERNELS[f"reduce_max:{x}"]] = _reduced(MODULES["maximum"].SHORT_MAXIMA[x], _BYTES[x], True)
     made |= {KERNELS[name]: _integers(name) for name in MODULES["integer"].KERNELS}
     # Dtypes of one size share these kernels.
     for x, item in _BYTES.items():
@@ -88,3 +90,5 @@ def _forms() -> dict[int, Callable[..., Form]]:
 
 #: By the address of a kernel or of a producer: what gives its form, from its integers and from which of its operands may be packed.
 FORMS = _forms()
+#: By the address of a form: a loop that may follow it, and the kernel that does both.
+FOLLOWED = {line: (INNER[f"add:{x}"], both) for x, (line, both) in MODULES["gemm"].ADDED.items()}

@@ -10,9 +10,10 @@ ctypedef struct Copy:
     int64_t bytes
 
 # What a call is: a loop over `count` elements; a kernel; a move of `bytes`; a producer, whose parts wait for the whole; a number
-# spread over elements of `bytes`; a stretched operand written out; operands of `bytes` collected side by side, and dealt out again.
+# spread over elements of `bytes`; a row of `bytes`, so many times; another
+# stretched operand, written out; operands of `bytes` collected side by side, and dealt out again.
 cdef enum:
-    LOOP, KERNEL, MOVE, PRODUCER, SPREAD, STRETCHED, COLLECT, DEAL
+    LOOP, KERNEL, MOVE, PRODUCER, SPREAD, REPEATED, STRETCHED, COLLECT, DEAL
 
 ctypedef struct Call:
     void* run

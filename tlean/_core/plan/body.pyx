@@ -50,6 +50,7 @@ cdef class Code:
         out_bytes: the bytes of each of its outputs.
         steps: how many steps a loop takes between two looks at the clock.
         forms: by the address of a kernel or producer: what gives its form for short arrays (`tlean/compiler/short_forms.py`).
+        followed: by the address of a form that reads two operands: a loop that may follow it, and what does both.
         fixed: the inputs that are the same at each step of a run that is long enough to pack them.
     """
     cdef Body body
@@ -62,7 +63,7 @@ cdef class Code:
     cdef readonly Py_ssize_t scratch_bytes
     cdef object __weakref__
 
-    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps, forms, fixed):
+    def __cinit__(self, Plan plan, title, out_bytes, int64_t steps, forms, followed, fixed):
         cdef int k
         self.plan = plan
         self.title = title
@@ -73,7 +74,7 @@ cdef class Code:
         self.body.copies = <Copy*>calloc(plan.n_outputs + 1, sizeof(Copy))
         if self.body.copies == NULL:
             raise MemoryError()
-        self._write(_Calls(plan, forms, fixed))
+        self._write(_Calls(plan, forms, followed, fixed))
         for k in range(plan.n_outputs):
             if plan.out_kind[k] == OUT_INPUT:
                 self.body.copies[self.body.n_copies] = Copy(plan.out_input[k], k, out_bytes[k])
@@ -164,6 +165,7 @@ cdef class _Calls:
     # The row of calls of a plan while it is written. A place is (kind, n), as in plans; those of this class are behind the plan's block.
     cdef Plan plan
     cdef object forms
+    cdef object followed
     cdef object fixed
     cdef list row
     cdef list packs         # (place, where it is packed, address, integers)
@@ -173,8 +175,8 @@ cdef class _Calls:
     cdef int64_t base
     cdef int64_t room
 
-    def __cinit__(self, Plan plan, forms, fixed):
-        self.plan, self.forms, self.fixed = plan, forms, fixed
+    def __cinit__(self, Plan plan, forms, followed, fixed):
+        self.plan, self.forms, self.followed, self.fixed = plan, forms, followed, fixed
         self.row, self.packs, self.numbers, self.packed = [], [], [], {}
         self.base = (plan.scratch_bytes + 63) & ~63
 
@@ -245,6 +247,7 @@ cdef class _Calls:
             if not group.short:
                 return False
             self.kernel(PRODUCER, i, ints[EPILOGUE_ENTRY], outs[:made], inputs[:read], ints + EPILOGUE_SIZE, ins.floats)
+            group.follow()
             return group.write()
         return False
 
@@ -262,6 +265,7 @@ cdef class _Group:
     cdef int64_t item
     cdef int64_t room       # of one value
     cdef bint short
+    cdef int64_t first      # op that is to be done
     cdef dict stretched     # where it begins among the integers -> its number
 
     def __cinit__(self, _Calls calls, int instruction, list outs, list inputs):
@@ -312,6 +316,21 @@ cdef class _Group:
         self.calls.row.append((kind, address, n_out, places, count, size, <size_t>ints, <size_t>floats, self.instruction))
         return 0
 
+    cdef int follow(self) except -1:
+        # Has the kernel before do the first op as well, where there is a kernel for both.
+        cdef const int64_t* op = self.ints + self.ints[CHAIN_OPS_AT]
+        kind, address, n_out, places, count, size, ints, floats, i = self.calls.row.pop()
+        loop, both = self.calls.followed.get(address, (0, 0)) if len(places) == 3 else (0, 0)
+        if loop and loop == op[CHAIN_OP_LOOP] and max(op[CHAIN_OP_SIZE], op[CHAIN_OP_SIZE + 1]) < CHAIN_OUTPUT:
+            operands = [self.place(op[CHAIN_OP_SIZE]), self.place(op[CHAIN_OP_SIZE + 1])]
+            if operands.count(places[0]) == 1:
+                operands.remove(places[0])
+                address, n_out = both, 2
+                places = [places[0], self.place(op[CHAIN_OP_TARGET]), *places[1:], *operands]
+                self.first = 1
+        self.calls.row.append((kind, address, n_out, places, count, size, ints, floats, i))
+        return 0
+
     cdef bint write(self) except -1:
         cdef const int64_t* ints = self.ints
         cdef const int64_t* op = ints + ints[CHAIN_OPS_AT]
@@ -322,14 +341,20 @@ cdef class _Group:
             return False
         if self.packed():
             return True
-        for _k in range(ints[CHAIN_OPS]):
+        if self.first:
+            op += CHAIN_OP_SIZE + op[CHAIN_OP_OPERANDS]
+        for _k in range(ints[CHAIN_OPS] - self.first):
             target = self.place(op[CHAIN_OP_TARGET])
             if op[CHAIN_OP_LOOP] == 0:
                 self.call(SPREAD, 0, 1, [target, self.place(op[CHAIN_OP_SIZE])], self.n, self.item, NULL, NULL)
             elif op[CHAIN_OP_LOOP] == CHAIN_STRETCH:
                 s = ints + (op[CHAIN_OP_SIZE] - CHAIN_REPEATED)
-                self.call(STRETCHED, ints[CHAIN_STRETCHER], 1, [target, self.inputs[s[STRETCHED_INPUT]]], self.n, self.item,
-                          s + STRETCHED_AXES, NULL)
+                source = self.inputs[s[STRETCHED_INPUT]]
+                s += STRETCHED_AXES
+                if s[0] == 2 and s[3] == 0 and s[4] == 1:
+                    self.call(REPEATED, 0, 1, [target, source], s[1], s[2] * self.item, NULL, NULL)
+                else:
+                    self.call(STRETCHED, ints[CHAIN_STRETCHER], 1, [target, source], self.n, self.item, s, NULL)
             else:
                 operands = [self.place(op[CHAIN_OP_SIZE + j]) for j in range(op[CHAIN_OP_OPERANDS])]
                 self.call(LOOP, op[CHAIN_OP_LOOP], 1, [target, *operands], self.n, self.item, NULL, self.floats + op[CHAIN_OP_FLOATS])
@@ -349,7 +374,7 @@ cdef class _Group:
         cdef const int64_t* ints = self.ints
         cdef const int64_t* op = ints + ints[CHAIN_OPS_AT]
         cdef int64_t k, j, numbers
-        if ints[CHAIN_OPS] < MANY_OPS or ints[CHAIN_SUMS] or ints[CHAIN_STRETCHED] or self.n * self.item > SHORT_BYTES:
+        if self.first or ints[CHAIN_OPS] < MANY_OPS or ints[CHAIN_SUMS] or ints[CHAIN_STRETCHED] or self.n * self.item > SHORT_BYTES:
             return False
         writer = {}     # operand -> the op that wrote it last
         depth = []

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from tlean._core.kernel cimport (
     TL_INDEFINITE, TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_SINGULAR, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel, tl_producer,
 )
-from tlean._core.plan.body cimport COLLECT, DEAL, KERNEL, LOOP, MOVE, PRODUCER, STRETCHED, Body, Call, Outside, Pack
+from tlean._core.plan.body cimport COLLECT, DEAL, KERNEL, LOOP, MOVE, PRODUCER, REPEATED, STRETCHED, Body, Call, Outside, Pack
 from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
 from tlean._core.threads.clock cimport nanoseconds
 
@@ -21,6 +21,7 @@ cdef extern from "kernels/layout/pieces.h" nogil:
     void tl_move(char* to, const char* source, int64_t nbytes)
     void tl_collect(char* to, void** source, int64_t count, int64_t nbytes)
     void tl_deal(void** to, const char* source, int64_t count, int64_t nbytes)
+    void tl_repeat(char* to, const char* source, int64_t times, int64_t nbytes)
 
 ctypedef void (*inner_fn)(void* out, void** inp, int64_t n, const double* floats, int accumulate) noexcept nogil
 ctypedef void (*stretch_fn)(void* out, const void* x, const int64_t* axes, int64_t first, int64_t count) noexcept nogil
@@ -79,6 +80,8 @@ cdef int other_call(Call* call, void** operands) noexcept nogil:
         tl_collect(<char*>operands[0], operands + 1, call.count, call.bytes)
     elif call.kind == DEAL:
         tl_deal(operands + 1, <const char*>operands[0], call.count, call.bytes)
+    elif call.kind == REPEATED:
+        tl_repeat(<char*>operands[0], <const char*>operands[1], call.count, call.bytes)
     elif call.kind == STRETCHED:
         (<stretch_fn>call.run)(operands[0], operands[1], call.ints, 0, call.count)
     elif call.bytes == 4:

@@ -29,7 +29,7 @@ cdef extern from "kernels/gemm/thin.h" nogil:
                 void* c)
     void tl_few_dots(int64_t n, int64_t k, const void* a, const void* b, int64_t b_col, void* c)
     void tl_pack_lines(void* packed, int64_t n, int64_t k, const void* b, int64_t ldb)
-    void tl_lines(int64_t n, int64_t k, const void* packed, const void* a, void* c)
+    void tl_lines(int64_t n, int64_t k, const void* packed, const void* a, void* c, const void* b, void* y)
 
 cdef enum:
     K_BLOCK = 512          # a panel of B (K_BLOCK x TL_NR) is 64 KiB with AVX-512, 32 KiB with AVX2

@@ -52,8 +52,15 @@ cdef int line_of_rows(real** out, void** inp, const int64_t* ints, const double*
 cdef int packed_line(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
     # `line_of_dots` whose operand B is what `pack_line` made of it.
     cdef const Small* s = <const Small*>ints
-    tl_lines(s.n, s.k, <real*>inp[s.b], <real*>inp[s.a], out[0])
+    tl_lines(s.n, s.k, <real*>inp[s.b], <real*>inp[s.a], out[0], <real*>NULL, <real*>NULL)
     return with_bias(out[0], inp, s)
+
+
+cdef int added_line(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    # The same, and out[1] = out[0] + inp[2].
+    cdef const Small* s = <const Small*>ints
+    tl_lines(s.n, s.k, <real*>inp[s.b], <real*>inp[s.a], out[0], <real*>inp[2], out[1])
+    return TL_OK
 
 
 cdef int pack_line(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
@@ -71,6 +78,9 @@ _SMALL = {
     ("packed_line", "f32"): <size_t>&packed_line[float], ("packed_line", "f64"): <size_t>&packed_line[double],
     ("pack_line", "f32"): <size_t>&pack_line[float], ("pack_line", "f64"): <size_t>&pack_line[double],
 }
+# A line of `matmul`, and what it is where a sum with another array follows.
+ADDED = {"f32": (_SMALL["packed_line", "f32"], <size_t>&added_line[float]),
+         "f64": (_SMALL["packed_line", "f64"], <size_t>&added_line[double])}
 
 
 def small(name, suffix, ints, packs):

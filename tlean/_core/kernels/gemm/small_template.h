@@ -7,7 +7,8 @@
  *   tl_few_dots_X(n, k, a, b, b_col, c)                     one row of dots, in the order of tl_dots_X; 1 < k <= TL_FEW
  *   tl_pack_lines_X(P, n, k, b, ldb)                        n rows of B, of k terms each, for tl_lines_X; P has n · k numbers, where n is
  *                                                           rounded up to VL
- *   tl_lines_X(n, k, P, a, c)                               one row of dots with them, in the order of tl_dots_X; VL rows side by side
+ *   tl_lines_X(n, k, P, a, c, b, y)                         one row of dots with them, in the order of tl_dots_X; VL rows side by side;
+ *                                                           and where b is not NULL, y = c + b, which c may share its memory with
  */
 #define VL TL_X(TL_LANES)
 #define VEC TL_X(tl_vec)
@@ -121,7 +122,8 @@ LINE_LEVEL(tl_partials4, tl_partials2, VL / 4, 0)
 LINE_LEVEL(tl_partials8, tl_partials4, VL / 8, 0)
 LINE_LEVEL(tl_partials16, tl_partials8, VL / 16, 0)
 
-TL_INLINE const TL_T *TL_X(tl_lines_case)(const int groups, int64_t n, int64_t k, const TL_T *P, const TL_T *a, TL_T *c) {
+TL_INLINE const TL_T *TL_X(tl_lines_case)(const int groups, int64_t n, int64_t k, const TL_T *P, const TL_T *a, TL_T *c, const TL_T *b,
+                                          TL_T *y) {
     TL_X(tl_line) t = {P, a, k};
     VEC sum[TL_X(tl_line_groups)];
     if (VL == 16) TL_X(tl_partials16)(groups, 0, &t, sum);
@@ -130,17 +132,27 @@ TL_INLINE const TL_T *TL_X(tl_lines_case)(const int groups, int64_t n, int64_t k
     else TL_X(tl_partials2)(groups, 0, &t, sum);
 #pragma GCC unroll 4
     for (int g = 0; g < groups; g++) {
-        if ((g + 1) * VL <= n) *(UVEC *)(c + g * VL) = sum[g];
-        else TL_X(tl_store_part)(c + g * VL, sum[g], n - g * VL);
+        const int64_t part = n - g * VL;
+        if (part >= VL) {
+            *(UVEC *)(c + g * VL) = sum[g];
+            if (b) *(UVEC *)(y + g * VL) = sum[g] + *(const UVEC *)(b + g * VL);
+        } else {
+            TL_X(tl_store_part)(c + g * VL, sum[g], part);
+            if (b) TL_X(tl_store_part)(y + g * VL, sum[g] + TL_X(tl_load_part)(b + g * VL, part), part);
+        }
     }
     return t.P;
 }
 
-static __attribute__((noinline, unused)) void TL_X(tl_lines)(int64_t n, int64_t k, const TL_T *P, const TL_T *a, TL_T *c) {
-    for (; n > 3 * VL; n -= 4 * VL, c += 4 * VL) P = TL_X(tl_lines_case)(4, n, k, P, a, c);
-    if (n > 2 * VL) TL_X(tl_lines_case)(3, n, k, P, a, c);
-    else if (n > VL) TL_X(tl_lines_case)(2, n, k, P, a, c);
-    else if (n > 0) TL_X(tl_lines_case)(1, n, k, P, a, c);
+static __attribute__((noinline, unused)) void TL_X(tl_lines)(int64_t n, int64_t k, const TL_T *P, const TL_T *a, TL_T *c, const TL_T *b,
+                                                             TL_T *y) {
+    for (; n > 3 * VL; n -= 4 * VL, c += 4 * VL) {
+        P = TL_X(tl_lines_case)(4, n, k, P, a, c, b, y);
+        if (b) b += 4 * VL, y += 4 * VL;
+    }
+    if (n > 2 * VL) TL_X(tl_lines_case)(3, n, k, P, a, c, b, y);
+    else if (n > VL) TL_X(tl_lines_case)(2, n, k, P, a, c, b, y);
+    else if (n > 0) TL_X(tl_lines_case)(1, n, k, P, a, c, b, y);
 }
 
 #undef VL

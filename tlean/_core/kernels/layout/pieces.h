@@ -32,7 +32,20 @@ static inline void tl_collect(char *to, void **from, int64_t count, int64_t byte
         for (k = 0; k < count; k++, to += bytes) tl_move(to, (const char *)from[k], bytes);
 }
 
-/* The way back. */
+/* One piece so many times. */
+static inline void tl_repeat(char *to, const char *from, int64_t times, int64_t bytes) {
+    for (; times > 0; times--, to += bytes) {
+        int64_t i = 0;
+        if (bytes < 16) {
+            tl_move(to, from, bytes);
+            continue;
+        }
+        for (; i + 16 <= bytes; i += 16) memcpy(to + i, from + i, 16);
+        if (i < bytes) memcpy(to + bytes - 16, from + bytes - 16, 16);
+    }
+}
+
+/* What tl_collect did, undone. */
 static inline void tl_deal(void **to, const char *from, int64_t count, int64_t bytes) {
     int64_t k;
     if (bytes >= 8 && bytes <= 16)

@@ -205,6 +205,16 @@ cdef int reduce_max(real** out, void** inp, const int64_t* ints, const double* f
     return maximum(out[0], <int32_t*>out[1], inp[0], ints)
 
 
+# Of few short rows; ints: (rows, elements of a row, the kernel's ints).
+cdef int short_maxima(real** out, void** inp, const int64_t* ints, const double* floats, int accumulate) noexcept nogil:
+    if out[0] == NULL:
+        return reduce_max(out, inp, ints + 2, floats, accumulate)
+    tl_row_maxima(out[0], <int32_t*>out[1], <const real*>inp[0], ints[0], ints[1])
+    return TL_OK
+
+
+# The form of `reduce_max` for few short rows, or one.
+SHORT_MAXIMA = {"f32": <size_t>&short_maxima[float], "f64": <size_t>&short_maxima[double]}
 KERNELS = {
     "reduce_max:f32": <size_t>&reduce_max[float], "reduce_max:f64": <size_t>&reduce_max[double],
     "max_index:f32": <size_t>&max_index[float], "max_index:f64": <size_t>&max_index[double],
