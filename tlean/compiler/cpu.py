@@ -12,7 +12,7 @@ from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
@@ -21,6 +21,7 @@ from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, ST
 from .graph import Graph
 from .kernel_check import check_instruction
 from .loop_code import LoopCode, loop_step
+from .passes.alike import like_before
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
 from .passes.epilogues import epilogues
@@ -28,7 +29,7 @@ from .passes.outer_updates import outer_updates
 from .passes.row_updates import row_updates
 from .passes.stretch_kinds import is_written, placed, stretched_inputs
 from .passes.tails import row_numbers, tail_kernel, tail_of
-from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype, works_in
+from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype
 
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
@@ -62,6 +63,7 @@ class Cpu(Target):
     """The processor that Python runs on."""
 
     title = "CPU"
+    family = "CPU"
     alignment = 64
     most_in_group = 1 << 30
     small = 1024
@@ -82,19 +84,24 @@ class Cpu(Target):
         node, record = op.node, op.record
         if record.loop is not None:
             return loop_step(record.loop, record.loop.code[self], op, outputs)
-        ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
-        accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
-        in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
+        if record.host is not None:
+            ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
+            return Step(record.kernel, op.reads, outputs, (node,), ints, floats, HOST)
+        first: Step | None = op.call.memo.get("instruction")
+        if first is None:
+            first = op.call.memo["instruction"] = _instruction(op, outputs)
+        in_place = {}
+        if first.accumulates:
+            in_place = {0: op.reads if -1 not in op.reads else tuple([i for i in op.reads if i >= 0])}
         if record.kernel in WRITES and op.reads[0] not in op.reads[1:]:
             in_place = {0: op.reads[:1]}
-        address = kernel_address(record, works_in(graph, node)) or 0
-        return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+        return first.like(op.reads, outputs, (node,), in_place)
 
     def loop(self, loop: Any, plans: Sequence[core.Plan]) -> LoopCode:
         return LoopCode(loop, plans)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
-        return _fused(graph, ops, visible, sums)
+        return like_before(graph, ops, visible, sums, _fused)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
@@ -104,7 +111,7 @@ class Cpu(Target):
         steps = epilogues(graph, channel_blocks(graph, outer_updates(graph, steps, kept), kept, self), kept, self)
         for step in steps:
             if step.chain is not None:
-                step.ints, step.chain = (*step.ints, *step.chain.encode()), None
+                step.ints, step.chain = (*step.ints, *(step.encoded or step.chain.encode())), None
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
@@ -139,6 +146,15 @@ class Defined(Cpu):
 
     def program(self, graph: Graph) -> Graph:
         return by_definition(graph)
+
+
+def _instruction(op: Bound, outputs: tuple[int, ...]) -> Step:
+    # The instruction of an op, whatever values it reads.
+    record, (ints, floats) = op.record, op.kernel_params()
+    address = kernel_address(record, op.call.dtypes.works) or 0
+    accumulates = len(outputs) == 1 and record.kernel in ACCUMULATES
+    reports = f"{record.kernel}:{SUFFIX[op.call.dtypes.works]}" in PRODUCERS
+    return Step(record.kernel, op.reads, outputs, (op.node,), ints, floats, address, (), accumulates, reports=reports)
 
 
 CPU = Cpu()
@@ -210,7 +226,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
         while dying and last_read[dying[-1]] <= k:
             heirs.append(dying.pop())
         operands = (repeated[op.made],) if op.stretches else tuple([place[v] for v in op.reads])
-        for v in set(op.reads):
+        for v in dict.fromkeys(op.reads):
             if last_read[v] == k and SLOT <= place[v] < SUM:
                 free.append(place[v] - SLOT)
         made = op.made

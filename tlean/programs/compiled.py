@@ -9,11 +9,12 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
+from tlean._core.refs import user_line
 from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
 from tlean.compiler.derive import forward, pulled_back, with_zeros
-from tlean.compiler.graph import Graph, GraphRef, Origin, user_line
+from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
 from tlean.dtypes import SIZES
@@ -158,12 +159,21 @@ class GraphM(Graph):
 class Traced(GraphM):
     """A graph that a function is traced into; a `Param` means its value at each run."""
 
+    def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
+        super().__init__(dtype, captured)
+        # What nodes without a name are recorded with, by line.
+        self._lines: dict[tuple[str, int], Origin] = {}
+
     def _origin(self, name: str | None) -> str | None:
         line = user_line()
         if line is None:
             return name
-        made = Origin(name or "")
-        made.line = line
+        made = self._lines.get(line) if name is None else None
+        if made is None:
+            made = Origin(name or "")
+            made.line = line
+            if name is None:
+                self._lines[line] = made
         return made
 
     def use(self, p: Any) -> GraphRef:
