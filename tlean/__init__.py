@@ -37,7 +37,6 @@ from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
 from .loops import associative_scan, checkpoint, cond, fori_loop, map, remat, scan, switch, while_loop
 from .ops import Spec, defop
-from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
 from .optim.state import AdamState
 from .options import Options
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interpolation import cubic_spline
     from .nn.examples import per_sample_grad
+    from .ops.protocol import Ops, Ref
     from .sparse import sparse_hessian, sparse_jacobian
     from .train.checkpoint import load, save
     from .train.fit import fit
@@ -180,6 +180,7 @@ _LATER |= {"cubic_spline": "tlean.interpolation", "jet": "tlean.autodiff.taylor"
 _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
+_LATER |= dict.fromkeys(("Ops", "Ref"), "tlean.ops.protocol")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 
 

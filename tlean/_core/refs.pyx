@@ -1,7 +1,6 @@
 """The base class of every backend's references: the operators, written once, as calls of the reference's own `ops`."""
 cimport cython
 from cpython.object cimport Py_TYPE, PyObject, PyObject_GenericGetAttr, PyTypeObject
-from cpython.ref cimport Py_XDECREF, Py_XINCREF
 
 import operator
 
@@ -42,7 +41,6 @@ def install_arrays(methods, same, properties, transposed, compare, bitwise, ufun
 
 
 include "refs_ids.pxi"
-include "refs_lines.pxi"
 
 
 # What `x[key]` and `x.at` call.

@@ -71,6 +71,11 @@ _QUESTIONS |= {
     np.histogram_bin_edges,
     np.ravel_multi_index,
 }
+#: The functions of `np.fft` that `tl.fft` has, by name: to look at the module would import it.
+_TRANSFORMS = (
+    "fft", "ifft", "rfft", "irfft", "rfftn", "irfftn", "rfft2", "irfft2", "fft2", "ifft2", "fftn", "ifftn",
+    "fftshift", "ifftshift", "fftfreq", "rfftfreq",
+)  # fmt: skip
 #: What to write for a function that no op is.
 _INSTEAD = {
     "partition": "sort or topk",
@@ -84,7 +89,7 @@ _INSTEAD = {
     "copyto": "where(mask, v, x)",
     "apply_along_axis": "functions with axis=, or tl.vmap",
     "sliding_window_view": "unfold, or x[i] with an array i of windows",
-    **{name: f"tl.fft.{name}" for name in np.fft.__all__ if name not in ("hfft", "ihfft")},
+    **{name: f"tl.fft.{name}" for name in _TRANSFORMS},
 }
 
 #: Every op's name.

@@ -19,7 +19,6 @@ from tlean.ops import OpDef, Spec
 from .by_definition import by_definition
 from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Sum
 from .graph import Graph
-from .kernel_check import check_instruction
 from .loop_code import LoopCode, loop_step
 from .passes.alike import like_before
 from .passes.chain_runs import Runs, in_chains, is_step
@@ -115,6 +114,8 @@ class Cpu(Target):
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        from .kernel_check import check_instruction
+
         check_instruction(check, step, shared)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:

@@ -218,7 +218,7 @@ def reverse(
     nodes = list(graph.nodes) if nodes is None else nodes
     active = _active(graph, nodes, [r.id for r in wrt if r is not None])
     cotangents: dict[int, int] = {}
-    # The sums are recorded by the line of the program that asks for the sweep.
+    # The sums are recorded by the line of the program that wants the sweep.
     line: Any = _UNKNOWN
 
     def add(value: int, g: int) -> None:

@@ -25,7 +25,7 @@ from .signature import Signature, signature
 class GraphNode(NamedTuple):
     """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals).
 
-    Nodes of one call share its options, which never change, and its `call`, what is known of it. Whoever gives a node other inputs leaves
+    Nodes of one call share its options, which never change, and its `call`, what is known of it. A pass that gives a node other inputs leaves
     `call` out where their specs are others; `Graph.call_of` finds it again.
     """
 
@@ -350,7 +350,7 @@ class Graph(OpsMethods):
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
 
     def _inlined(self, constant: AnyTensor) -> GraphRef:
-        # A constant of a graph that is recorded into this one, of its own dtype.
+        # A constant of a graph that is recorded into this one, in the dtype that it has there.
         return (self._constant if constant.dtype in FLOATS and constant.dtype != self.dtype else self.const)(constant)
 
     def _specs_of(self, values: Iterable[int | None]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ of every buffer hold.
 - An instruction reads what its nodes read, and makes what they make; values are compared by the memory they are, so that views of a value
   count as that value.
 - Outputs and states end up with the values that the program returns.
-- The numbers that a kernel gets are those of its record (`Target.check`).
+- The numbers that a kernel gets are those of its record (`Target.check`), and what passes know of a call is of its operands.
 
 All but the last are checked whenever a plan is made, which takes about a twelfth of what making it takes. The numbers take up to a third
 more, and are checked where the environment has TLEAN_CHECK_PLANS=1, as it has in the tests.
@@ -82,6 +82,8 @@ class PlanCheck:
         root, specs, maker = self.root, self.specs, self.maker
         for node in self.graph.nodes:
             made, record = node.outputs, node.record
+            if self.numbers and node.call is not None:
+                self._called(node)
             if record.view:
                 above = root[made[0]] = root[node.inputs[0]]  # type: ignore[index]
                 own, whole = specs[made[0]], specs[above]
@@ -93,6 +95,13 @@ class PlanCheck:
             if record.spreads and specs[node.inputs[0]].size == 1:  # type: ignore[index]
                 source = root[node.inputs[0]]  # type: ignore[index]
                 self.number[made[0]] = self.number.get(source, source)
+
+    def _called(self, node: Any) -> None:
+        # What passes know of a call is of that op and of these operands.
+        call, specs = node.call, self.specs
+        reads = [None if i is None else specs[i] for i in node.inputs]
+        if call.record is not node.record or list(call.specs) != reads or call.outs != [specs[v] for v in node.outputs]:
+            raise PlanError(f"a node's call is of its operands, but %{node.outputs[0]} of {reads} has that of {call.specs}")
 
     def run(self) -> None:
         """Walk through the whole program. Raises: PlanError."""

@@ -9,7 +9,7 @@ from typing import Any
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
-from tlean._core.refs import user_line
+from tlean._core.plan.callback import user_line
 from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
