@@ -25,8 +25,8 @@ from .signature import Signature, signature
 class GraphNode(NamedTuple):
     """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals).
 
-    Nodes of one call share its options, which never change, and its `call`, what is known of it. A pass that gives a node other inputs leaves
-    `call` out where their specs are others; `Graph.call_of` finds it again.
+    Nodes of one call share its options, which never change, and its `call`, what is known of it. A pass that gives a node other inputs
+    leaves `call` out where their specs are others; `Graph.call_of` finds it again.
     """
 
     record: OpDef

@@ -82,13 +82,14 @@ class PlanCheck:
         root, specs, maker = self.root, self.specs, self.maker
         for node in self.graph.nodes:
             made, record = node.outputs, node.record
-            if self.numbers and node.call is not None:
-                self._called(node)
             if record.view:
                 above = root[made[0]] = root[node.inputs[0]]  # type: ignore[index]
                 own, whole = specs[made[0]], specs[above]
                 if own.size != whole.size or own.dtype != whole.dtype:
                     raise PlanError(f"a view has the bytes of its value, but %{made[0]} is {own}, a view of {whole}")
+            if self.numbers and node.call is not None:
+                self._called(node)
+            if record.view:
                 continue
             for v in made:
                 maker[v] = node
