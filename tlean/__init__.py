@@ -35,9 +35,7 @@ from .errors import (
 from .functions import *  # noqa: F403
 from .functions import NAMES as _NAMES
 from .interpreters.eager import TensorRef, no_grad
-from .loops import associative_scan, checkpoint, cond, fori_loop, map, remat, scan, switch, while_loop
 from .ops import Spec, defop
-from .ops.protocol import Ops, Ref
 from .optim.param_list import ParamList
 from .optim.state import AdamState
 from .options import Options
@@ -48,8 +46,6 @@ from .programs.jit import jit
 from .rng import Rng, seed
 from .session.base import Session
 from .session.indices import NatRef, NatVecRef
-from .tape.stateful import TapeM
-from .tape.tape import Node, Tape, dense_to_dict, require_grad
 
 if TYPE_CHECKING:
     from . import array_api, data, debug, distributed, fft, mcmc, nn, scipy, sklearn, solvers, sparse, stats, testing, train
@@ -62,8 +58,12 @@ if TYPE_CHECKING:
     from .interop.program_file import load_program, save_program
     from .interop.torch_function import to_torch_function
     from .interpolation import cubic_spline
+    from .loops import associative_scan, checkpoint, cond, fori_loop, map, remat, scan, switch, while_loop
     from .nn.examples import per_sample_grad
+    from .ops.protocol import Ops, Ref
     from .sparse import sparse_hessian, sparse_jacobian
+    from .tape.stateful import TapeM
+    from .tape.tape import Node, Tape, dense_to_dict, require_grad
     from .train.checkpoint import load, save
     from .train.fit import fit
     from .train.trainer import ScalarTrainer
@@ -182,8 +182,8 @@ __all__ = [
 
 # Imported when they are first named, so that programs without them start sooner: modules, and what a module holds.
 _MODULES = (
-    "array_api", "backends", "data", "debug", "distributed", "fft", "mcmc", "nn", "scipy", "sklearn",
-    "solvers", "sparse", "stats", "testing", "train",
+    "array_api", "backends", "data", "debug", "distributed", "fft", "loops", "mcmc", "nn", "scipy", "sklearn",
+    "solvers", "sparse", "stats", "tape", "testing", "train",
 )  # fmt: skip
 _LATER = {name: f"tlean.{name}" for name in _MODULES}
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
@@ -191,6 +191,10 @@ _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "
 _LATER |= {"cubic_spline": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")
 _LATER |= {"per_sample_grad": "tlean.nn.examples"}
+_LATER |= dict.fromkeys(("Ops", "Ref"), "tlean.ops.protocol")
+_LOOPS = ("associative_scan", "checkpoint", "cond", "fori_loop", "map", "remat", "scan", "switch", "while_loop")
+_LATER |= dict.fromkeys(_LOOPS, "tlean.loops")
+_LATER |= {"TapeM": "tlean.tape.stateful", **dict.fromkeys(("Node", "Tape", "dense_to_dict", "require_grad"), "tlean.tape.tape")}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 _LATER |= dict.fromkeys(("load_program", "save_program"), "tlean.interop.program_file")

@@ -44,3 +44,19 @@ class Cache(dict[Any, Any]):
             value = build()
             self.keep(key, value)
         return value
+
+
+class once:
+    """A method as an attribute that is computed when it is first read.
+
+    `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self._name = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        value = owner.__dict__[self._name] = self._function(owner)
+        return value

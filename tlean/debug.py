@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
+from tlean._core.plan.callback import user_line
 from tlean._core.refs import RefBase
-from tlean.compiler.graph import Graph, GraphRef, user_line
+from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import NumericsError, OptionError
 from tlean.interpreters.dual import DualRef
 from tlean.ops import Spec

@@ -188,7 +188,12 @@ class _Size:
         return n
 
 
-@dataclass(frozen=True)
+#: Specs by shape and dtype: equal ones are one object, so that tables look them up by identity.
+_SPECS: dict[tuple[Shape, str], Spec] = {}
+_MOST_SPECS = 65536
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class Spec:
     """A shape and a dtype: what is known of an array before it exists.
 
@@ -201,10 +206,29 @@ class Spec:
     #: The number of elements.
     size = _Size()
 
-    def __post_init__(self) -> None:
+    def __new__(cls, shape: Shape, dtype: str = FLOAT) -> Spec:
         # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
-        if type(self.dtype) is not str and isinstance(self.dtype, str):
-            object.__setattr__(self, "dtype", str(self.dtype))
+        if type(dtype) is not str and isinstance(dtype, str):
+            dtype = str(dtype)
+        plain = type(shape) is tuple and type(dtype) is str and False not in [type(n) is int for n in shape]
+        spec = _SPECS.get((shape, dtype)) if plain else None
+        if spec is None:
+            spec = object.__new__(cls)
+            spec.__dict__.update(shape=shape, dtype=dtype)
+            if plain:
+                if len(_SPECS) >= _MOST_SPECS:
+                    _SPECS.clear()
+                spec = _SPECS.setdefault((shape, dtype), spec)
+        return spec
+
+    def __eq__(self, other: object) -> bool:
+        # One object, but for those that are written in another way and those that were dropped from the table meanwhile.
+        return self is other or (type(other) is Spec and self.shape == other.shape and self.dtype == other.dtype)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> Any:
+        return Spec, (self.shape, self.dtype)
 
     def resolved(self, float_dtype: str) -> Spec:
         """The same with `"float"` replaced by the program's float dtype.

@@ -424,3 +424,12 @@ def test_every_plan_is_checked(monkeypatch):
     monkeypatch.setattr("tlean.compiler.lower.checked", lambda a, target: (seen.append(a), a)[1])
     lower(swapped())
     assert len(seen) == 1
+
+
+def test_what_is_known_of_a_call_is_of_its_operands():
+    ready = merged(expand(tl.compile_out(lambda ops, x: ops.mul(ops.sin(x), ops.sin(ops.sum(x))), [(4,)]).graph.prune(), CPU))
+    checked(arrange(ready, CPU), CPU)
+    whole, number = (k for k, n in enumerate(ready.nodes) if n.record.name == "sin")
+    ready.nodes[number] = ready.nodes[number]._replace(call=ready.nodes[whole].call)
+    with pytest.raises(PlanError, match="a node's call is of its operands"):
+        checked(arrange(ready, CPU), CPU)

@@ -5,7 +5,7 @@
 
 import importlib
 import os
-import pkgutil
+from importlib.machinery import EXTENSION_SUFFIXES
 
 from .threads import cpu_supports
 
@@ -15,7 +15,8 @@ ISAS = ("avx512", "avx2", "base")
 def _families(isa):
     # The compiled modules of one instruction set: every one is a family of kernels.
     package = importlib.import_module(f"tlean._core.isa_{isa}")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+    names = [file.name for path in package.__path__ for file in os.scandir(path)]
+    return sorted({name.partition(".")[0] for name in names if name.endswith(tuple(EXTENSION_SUFFIXES))})
 
 
 def choose():

@@ -73,6 +73,11 @@ _QUESTIONS |= {
     np.histogram_bin_edges,
     np.ravel_multi_index,
 }
+#: The functions of `np.fft` that `tl.fft` has, by name: to look at the module would import it.
+_TRANSFORMS = (
+    "fft", "ifft", "rfft", "irfft", "rfftn", "irfftn", "rfft2", "irfft2", "fft2", "ifft2", "fftn", "ifftn",
+    "fftshift", "ifftshift", "fftfreq", "rfftfreq",
+)  # fmt: skip
 #: What to write for a function that no op is.
 _INSTEAD = {
     "fill_diagonal": "x.at[i, i].set(v) with i = np.arange(n)",
@@ -81,7 +86,7 @@ _INSTEAD = {
     "place": "where(mask, v, x)",
     "putmask": "where(mask, v, x)",
     "copyto": "where(mask, v, x)",
-    **{name: f"tl.fft.{name}" for name in np.fft.__all__ if name not in ("hfft", "ihfft")},
+    **{name: f"tl.fft.{name}" for name in _TRANSFORMS},
 }
 
 #: Every op's name.

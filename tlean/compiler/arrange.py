@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .cost import work_of
+from tlean.dtypes import SIZES
+
+from .cost import work_at
 from .graph import Graph, GraphNode
 from .memory import Buffer, Buffers
 from .passes.fuse import steps_of
@@ -25,7 +27,11 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
 
     held = {before for _, before, _ in graph.states}
     outputs, owner, copies = _outputs(graph, places, root, given, held)
-    ops = [_bound(graph, n, root) for n in nodes if not n.record.view]
+    ops = []
+    for n in nodes:
+        call = n.call or graph.call_of(n)
+        if not call.view:
+            ops.append(Bound.of(n, tuple([-1 if i is None else root[i] for i in n.inputs]), call))
     kept = set(owner) | {root[after] for _, _, after in graph.states} | {source for source, _ in copies}
     steps = target.rewrite(graph, steps_of(graph, ops, kept, target), kept)
     # Copies of values that states overwrite come before everything else, the others at the end.
@@ -48,25 +54,30 @@ def arrange(graph: Graph, target: Target) -> Arrangement:
     home: dict[int, Buffer] = {}
     temporaries: list[list[Buffer]] = []
     work = 0.0
+    specs = graph.specs
     for k, step in enumerate(steps):
         for i in step.inputs:
             if i in home:
                 home[i].last = k
-        dying = {i for i in step.inputs if i in home and last_use[i] == k}
+        heirs, taken = step.in_place, []
         for j, v in enumerate(step.outputs):
             if v < 0 or places[v][0] != NOWHERE or v in step.shares:
                 continue
-            size = nbytes(graph.specs[kept_aside.get(v, v)])
-            heir = next((i for i in step.in_place.get(j, ()) if i in dying and nbytes(graph.specs[i]) == size), None)
-            if heir is not None:
-                dying.discard(heir)
-            home[v] = home[heir] if heir is not None else buffers.take(size, k)
-        temporaries.append([buffers.take(size, k) for size in step.scratch])
+            spec = specs[kept_aside.get(v, v)]
+            size = spec.size * SIZES[spec.dtype]
+            for i in heirs.get(j, ()) if heirs else ():
+                # A value that is read here for the last time, whose memory no other output takes over.
+                if i in home and last_use[i] == k and i not in taken and nbytes(specs[i]) == size:
+                    taken.append(i)
+                    home[v] = home[i]
+                    break
+            else:
+                home[v] = buffers.take(size, k)
+        temporaries.append([buffers.take(size, k) for size in step.scratch] if step.scratch else [])
         if step.accumulates and len(step.outputs) == 1 and step.outputs[0] in owner and step.outputs[0] not in last_use:
             outputs[owner[step.outputs[0]]] = (COMPUTED, 0, k)
         for node in step.nodes:
-            specs = [None if i is None else graph.specs[i] for i in node.inputs]
-            work += work_of(node.record, specs, [graph.specs[v] for v in node.outputs], node.options)
+            work += work_at(node.call or graph.call_of(node))
     scratch_bytes = buffers.assign()
     for v, buffer in home.items():
         places[v] = (SCRATCH, buffer.at)
@@ -91,7 +102,7 @@ def _updates_last(steps: Sequence[Step]) -> list[Step]:
     behind: list[Step] = []
     made: set[int] = set()
     for step in steps:
-        if any(n.record.updates for n in step.nodes) or not made.isdisjoint(step.inputs):
+        if not made.isdisjoint(step.inputs) or True in [n.record.updates for n in step.nodes]:
             behind.append(step)
             made.update(v for v in step.outputs if v >= 0)
         else:
@@ -173,8 +184,3 @@ def _roots(graph: Graph, nodes: Sequence[GraphNode]) -> list[int]:
         if node.record.view and node.inputs[0] is not None:
             root[node.outputs[0]] = root[node.inputs[0]]
     return root
-
-
-def _bound(graph: Graph, node: GraphNode, root: Sequence[int]) -> Bound:
-    reads = tuple([-1 if i is None else root[i] for i in node.inputs])
-    return Bound(node, reads, tuple([None if i is None else graph.specs[i] for i in node.inputs]))

@@ -9,6 +9,7 @@ from typing import Any
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph
+from .signature import Signature
 from .target import nbytes
 
 #: Nanoseconds that calling a kernel in a loop takes.
@@ -58,7 +59,15 @@ def cost_of(graph: Graph) -> Cost:
 
 def work_of(record: OpDef, specs: Sequence[Spec | None], outs: Sequence[Spec], options: dict[str, Any]) -> float:
     """A rough time of one kernel call on one core, in nanoseconds: memory at 10 GB/s, arithmetic at 30 GFLOP/s."""
-    moved = sum(nbytes(s) for s in (*specs, *outs) if s is not None)
+    moved = sum([nbytes(s) for s in (*specs, *outs) if s is not None])
     flops = record.flops(*(None if s is None else s.shape for s in specs), **options) if record.flops else 0.0
     calls = record.loop.calls() if record.loop is not None else 0.0
     return moved / 10.0 + flops / 30.0 + calls * _CALL
+
+
+def work_at(call: Signature) -> float:
+    """The same of a call in a program, worked out once."""
+    work = call.memo.get("work")
+    if work is None:
+        work = call.memo["work"] = work_of(call.record, call.specs, call.outs, call.options)
+    return work  # type: ignore[no-any-return]

@@ -12,15 +12,15 @@ from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
 from .by_definition import by_definition
 from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Stretched, Sum
 from .graph import Graph
-from .kernel_check import check_instruction
 from .loop_code import LoopCode, loop_step
+from .passes.alike import like_before
 from .passes.bands import row_bands
 from .passes.chain_runs import Runs, in_chains, is_step
 from .passes.channel_blocks import channel_blocks
@@ -31,7 +31,7 @@ from .passes.row_updates import row_updates
 from .passes.stretch_kinds import filled_box, is_written, placed, stretched_inputs
 from .passes.tails import part_of_sum, row_numbers, tail_kernel, tail_of
 from .passes.windows import windows
-from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype, works_in
+from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype
 
 if TYPE_CHECKING:
     from .plan_check import PlanCheck
@@ -67,6 +67,7 @@ class Cpu(Target):
     """The processor that Python runs on."""
 
     title = "CPU"
+    family = "CPU"
     alignment = 64
     most_in_group = 1 << 30
     small = 1024
@@ -92,19 +93,25 @@ class Cpu(Target):
         node, record = op.node, op.record
         if record.loop is not None:
             return loop_step(record.loop, record.loop.code[self], op, outputs)
-        ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
-        accumulates = len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES
-        in_place = {0: tuple(i for i in op.reads if i >= 0)} if accumulates else {}
-        if (record.kernel in WRITES or getattr(record.host, "in_place", False)) and op.reads[0] not in op.reads[1:]:
+        if record.host is not None:
+            ints, floats = kernel_numbers(record, op.specs, [graph.specs[v] for v in node.outputs], node.options)
+            alone = getattr(record.host, "in_place", False) and op.reads[0] not in op.reads[1:]
+            return Step(record.kernel, op.reads, outputs, (node,), ints, floats, HOST, in_place={0: op.reads[:1]} if alone else {})
+        first: Step | None = op.call.memo.get("instruction")
+        if first is None:
+            first = op.call.memo["instruction"] = _instruction(op, outputs)
+        in_place = {}
+        if first.accumulates:
+            in_place = {0: op.reads if -1 not in op.reads else tuple([i for i in op.reads if i >= 0])}
+        if record.kernel in WRITES and op.reads[0] not in op.reads[1:]:
             in_place = {0: op.reads[:1]}
-        address = kernel_address(record, works_in(graph, node)) or 0
-        return Step(record.kernel, op.reads, outputs, (node,), ints, floats, address, (), accumulates, in_place)
+        return first.like(op.reads, outputs, (node,), in_place)
 
     def loop(self, loop: Any, plans: Sequence[core.Plan]) -> LoopCode:
         return LoopCode(loop, plans, self)
 
     def fused(self, graph: Graph, ops: Sequence[Bound], visible: Sequence[int], sums: Sequence[Bound]) -> Step:
-        return deviations(graph, ops, visible, sums) or _fused(graph, ops, visible, sums)
+        return deviations(graph, ops, visible, sums) or like_before(graph, ops, visible, sums, _fused)
 
     def copy(self, graph: Graph, source: int, target: int) -> Step:
         spec = graph.specs[source]
@@ -115,10 +122,12 @@ class Cpu(Target):
         steps = row_bands(graph, steps, kept)
         for part in [part for step in steps for part in (step, *step.parts)]:
             if part.chain is not None:
-                part.ints, part.chain = (*part.ints, *part.chain.encode()), None
+                part.ints, part.chain = (*part.ints, *(part.encoded or part.chain.encode())), None
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
+        from .kernel_check import check_instruction
+
         check_instruction(check, step, shared)
 
     def plan(self, arrangement: Arrangement) -> core.Plan:
@@ -153,6 +162,15 @@ class Defined(Cpu):
 
     def finished(self, graph: Graph) -> Graph:
         return graph
+
+
+def _instruction(op: Bound, outputs: tuple[int, ...]) -> Step:
+    # The instruction of an op, whatever values it reads.
+    record, (ints, floats) = op.record, op.kernel_params()
+    address = kernel_address(record, op.call.dtypes.works) or 0
+    accumulates = len(outputs) == 1 and record.kernel in ACCUMULATES
+    reports = f"{record.kernel}:{SUFFIX[op.call.dtypes.works]}" in PRODUCERS
+    return Step(record.kernel, op.reads, outputs, (op.node,), ints, floats, address, (), accumulates, reports=reports)
 
 
 CPU = Cpu()
@@ -251,7 +269,7 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
             runs.add(op, k, len(floats), None, True)
             continue
         operands = (repeated[op.made],) if op.made in repeated else tuple([place[v] for v in op.reads])
-        for v in set(op.reads):
+        for v in dict.fromkeys(op.reads):
             if last_read[v] == k and SLOT <= place[v] < SUM:
                 free.append(place[v] - SLOT)
         made = op.made

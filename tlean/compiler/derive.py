@@ -8,7 +8,7 @@ An op without its own rule gets one by differentiating its `decompose`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean import tree
@@ -16,13 +16,15 @@ from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
 from tlean.dtypes import FLOATS
 from tlean.errors import OptionError
-from tlean.ops import OpDef, Spec
+from tlean.ops import OpDef, Spec, get
 from tlean.ops.layout import converted
 
 from .graph import Graph, GraphNode, GraphRef, Origin
+from .template import Template
 
 #: A program whose numbers change at every call makes a new rule each time, of 2 KB.
 _CACHE = Cache(4_096)
+_UNKNOWN = object()
 
 
 def _cached(record: OpDef, key: Any, build: Any) -> Graph:
@@ -200,8 +202,11 @@ def _active(graph: Graph, nodes: Sequence[GraphNode], sources: Sequence[int]) ->
     # The values that depend on the sources through float values.
     active = set(sources)
     for node in nodes:
-        if node.record.differentiable and active.intersection(i for i in node.inputs if i is not None):
-            active.update(v for v in node.outputs if graph.specs[v].dtype in FLOATS)
+        if not active.isdisjoint(node.inputs) and node.record.differentiable:
+            if node.call is not None and node.call.flows:
+                active.update(node.outputs)
+            else:
+                active.update([v for v in node.outputs if graph.specs[v].dtype in FLOATS])
     return active
 
 
@@ -220,49 +225,81 @@ def reverse(
     """
     nodes = list(graph.nodes) if nodes is None else nodes
     active = _active(graph, nodes, [r.id for r in wrt if r is not None])
-    cotangents: dict[int, GraphRef] = {}
+    cotangents: dict[int, int] = {}
+    # The sums are recorded by the line of the program that wants the sweep.
+    line: Any = _UNKNOWN
 
-    def add(value: int, g: GraphRef) -> None:
-        cotangents[value] = g if value not in cotangents else graph.add(cotangents[value], g)
+    def add(value: int, g: int) -> None:
+        nonlocal line
+        before = cotangents.get(value)
+        if before is not None:
+            line = graph._origin(None) if line is _UNKNOWN else line
+            (g,) = graph._record(get("add"), (before, g), {}, line)
+        cotangents[value] = g
 
     for ref, g in seeds:
         # An integer output has no cotangent, whatever was given for it.
         if graph.specs[ref.id].dtype in FLOATS:
-            add(ref.id, converted(graph, g, ref.dtype))
+            add(ref.id, converted(graph, g, ref.dtype).id)
     for node in reversed(nodes):
-        node = current(graph, node)
-        n_out = len(node.record.outputs)
-        gs = [cotangents.get(v) for v in node.outputs[:n_out]]
-        needs = tuple(i is not None and i in active for i in node.inputs)
-        if not any(needs) or all(g is None for g in gs) or not active.intersection(node.outputs):
+        if node.record.loop is not None:
+            node = current(graph, node)
+        outputs = node.outputs
+        if cotangents.keys().isdisjoint(outputs) or active.isdisjoint(outputs):
             continue
-        onward = _totals(node, cotangents) if totals else {}
-        for k, (i, contribution) in enumerate(zip(node.inputs, _pulled(graph, node, gs, needs, onward), strict=True)):
-            if i is not None and contribution is not None and k in onward:
-                cotangents[i] = contribution
-            elif i is not None and contribution is not None:
+        gs = [cotangents.get(v) for v in outputs[: len(node.record.outputs)]]
+        needs = tuple([i in active for i in node.inputs])
+        if True not in needs or gs.count(None) == len(gs):
+            continue
+        if node.record.loop is not None:
+            _pull_loop(graph, node, gs, needs, cotangents, add, totals)
+            continue
+        for i, contribution in zip(node.inputs, _pulled(graph, node, gs, needs), strict=True):
+            if i is not None and contribution is not None:
                 add(i, contribution)
-    return [None if r is None else cotangents.get(r.id) for r in wrt]
+    made = [None if r is None else cotangents.get(r.id) for r in wrt]
+    return [None if v is None else GraphRef(graph, v) for v in made]
 
 
-def _totals(node: GraphNode, cotangents: dict[int, GraphRef]) -> dict[int, GraphRef]:
+def _pull_loop(
+    graph: Graph,
+    node: GraphNode,
+    gs: Sequence[int | None],
+    needs: tuple[bool, ...],
+    cotangents: dict[int, int],
+    add: Callable[[int, int], None],
+    totals: bool,
+) -> None:
+    # The contributions of a loop; of inputs that have totals, what these become.
+    onward = _totals(graph, node, cotangents) if totals else {}
+    refs = [None if g is None else GraphRef(graph, g) for g in gs]
+    for k, (i, contribution) in enumerate(zip(node.inputs, node.record.loop.pulled(graph, node, refs, needs, onward), strict=True)):
+        if i is not None and contribution is not None and k in onward:
+            cotangents[i] = contribution.id
+        elif i is not None and contribution is not None:
+            add(i, contribution.id)
+
+
+def _totals(graph: Graph, node: GraphNode, cotangents: dict[int, int]) -> dict[int, GraphRef]:
     # By input of a loop, the cotangents that its sums over steps go on from.
-    first = None if node.record.loop is None else node.record.loop.adds_from
+    first = node.record.loop.adds_from
     if first is None:
         return {}
-    return {k: cotangents[i] for k, i in enumerate(node.inputs) if k >= first and i in cotangents and node.inputs.count(i) == 1}
+    places = {k: i for k, i in enumerate(node.inputs) if k >= first and i in cotangents and node.inputs.count(i) == 1}
+    return {k: GraphRef(graph, cotangents[i]) for k, i in places.items() if i is not None}
 
 
-def _pulled(
-    graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], needs: tuple[bool, ...], totals: dict[int, GraphRef]
-) -> Sequence[GraphRef | None]:
-    # The contributions of a node; of inputs that have totals, what these become.
-    if node.record.loop is not None:
-        return node.record.loop.pulled(graph, node, gs, needs, totals)
-    rule = vjp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, needs, tuple(g is not None for g in gs))
-    known = [GraphRef(graph, v) for v in node.outputs]
-    ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-    return graph._inline(rule, [*gs, *known, *ins], name=Origin.of(node.name))
+def _pulled(graph: Graph, node: GraphNode, gs: Sequence[int | None], needs: tuple[bool, ...]) -> Sequence[int | None]:
+    # The contributions of a node that is no loop.
+    call = node.call
+    if call is None or call.dtype != graph.dtype:
+        call = graph.call_of(node)
+    present = tuple([g is not None for g in gs])
+    rule = call.memo.get(("vjp", needs, present))
+    if rule is None:
+        rule = Template(vjp_graph(call.record, call.specs, call.options, call.dtype, needs, present), graph.dtype)
+        call.memo["vjp", needs, present] = rule
+    return rule.record(graph, [*gs, *node.outputs, *node.inputs], Origin.of(node.name))
 
 
 def current(graph: Graph, node: GraphNode) -> GraphNode:
@@ -288,12 +325,15 @@ def forward(
         if node.record.loop is not None:
             tangents.update((v, t) for v, t in zip(node.outputs, node.record.loop.pushed(graph, node, ts), strict=True) if t is not None)
             continue
-        rule = jvp_graph(node.record, graph._specs_of(node.inputs), node.options, graph.dtype, tuple(t is not None for t in ts))
-        known = [GraphRef(graph, v) for v in node.outputs[:n_out]]
-        ins = [None if i is None else GraphRef(graph, i) for i in node.inputs]
-        for v, t in zip(node.outputs, graph._inline(rule, [*ts, *known, *ins]), strict=False):
-            if t is not None:
-                tangents[v] = t
+        call, present = graph.call_of(node), tuple([t is not None for t in ts])
+        rule = call.memo.get(("jvp", present))
+        if rule is None:
+            rule = Template(jvp_graph(call.record, call.specs, call.options, call.dtype, present), graph.dtype)
+            call.memo["jvp", present] = rule
+        given = [None if t is None else t.id for t in ts]
+        for v, made in zip(node.outputs, rule.record(graph, [*given, *node.outputs[:n_out], *node.inputs]), strict=False):
+            if made is not None:
+                tangents[v] = GraphRef(graph, made)
     return [None if o is None else tangents.get(o.id) for o in outputs]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,27 +11,39 @@ import numpy as np
 from tlean._core.array import AnyTensor, as_tensor, named_dtype, whole_numbers
 from tlean._core.eager.eager import body_among
 from tlean._core.eager.instance import options_key
+from tlean._core.plan.callback import user_line
 from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
-from tlean.caching import Cache
 from tlean.display import preformatted
 from tlean.dtypes import ANY, FLOAT, FLOATS, keeps
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 
-#: What calls make, by record, specs, options as they are written, and the program's dtype: a long program repeats few of them.
-_CALLS = Cache(4096)
+from .signature import Signature, signature
 
 
 class GraphNode(NamedTuple):
-    """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals)."""
+    """One op: the ids of the values that it reads (None for an absent input) and of those that it makes (outputs, then residuals).
+
+    Nodes of one call share its options, which never change, and its `call`, what is known of it. A pass that gives a node other inputs
+    leaves `call` out where their specs are others; `Graph.call_of` finds it again.
+    """
 
     record: OpDef
     inputs: tuple[int | None, ...]
     outputs: tuple[int, ...]
     options: dict[str, Any]
     name: str | None = None
+    call: Signature | None = None
+
+    def on(self, inputs: tuple[int | None, ...], call: Signature | None) -> GraphNode:
+        """The same node on other inputs, with what is known of that call."""
+        return tuple.__new__(GraphNode, (self.record, inputs, self.outputs, self.options, self.name, call))
+
+    def key(self, call: Signature) -> Any:
+        """What tells it from other nodes, given its `call`: the same op on the same values has the same."""
+        return self.record.name, self.inputs, call.key
 
 
 class Origin(str):
@@ -50,25 +61,18 @@ class Origin(str):
         made.line = line
         return made
 
-    @classmethod
-    def of(cls, name: str | None) -> Origin | None:
+    @staticmethod
+    def of(name: str | None) -> Origin | None:
         """The line that a node of that name was recorded at, for nodes that come of it."""
         if not isinstance(name, Origin):
             return None
-        made = cls()
-        made.line = name.line
+        return name.unnamed if name else name
+
+    @property
+    def unnamed(self) -> Origin:
+        made = Origin()
+        made.line = self.line
         return made
-
-
-def user_line() -> tuple[str, int] | None:
-    """The file and the number of the line outside of this library that is being run; None where there is none."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith("tlean") or module.partition(".")[0] != "tlean":
-            return frame.f_code.co_filename, frame.f_lineno
-        frame = frame.f_back
-    return None
 
 
 def argument_dtype(record: OpDef, name: str, value: Any, float_dtype: str) -> str | None:
@@ -157,6 +161,8 @@ class Graph(OpsMethods):
         #: State slots, updated in place by every run: (name, the input that holds it, its new value).
         self.states: list[tuple[str, int, int]] = []
         self._known: dict[Any, tuple[int, ...]] = {}
+        #: The calls of these nodes, of which there were so many.
+        self._called: tuple[list[GraphNode], int, set[Signature]] | None = None
         #: Set by code that compiles programs that draw random numbers: returns a ref of the next seed.
         self.next_seed: Callable[[], GraphRef] | None = None
 
@@ -245,11 +251,14 @@ class Graph(OpsMethods):
         Raises: OptionError for a random op without a seed; what the op raises.
         """
         record = get(op)
+        if name is not None:
+            label(record.name, name)
+        if not self.strict_shapes and inputs and False not in [type(x) is GraphRef and x.ops is self for x in inputs]:
+            # References of this graph alone, as in most calls.
+            return self._results(record, self._record(record, [x.id for x in inputs], options, self._origin(name)))
         inside = body_among(self, inputs)
         if inside is not None:
             return inside.apply(op, inputs, options, name)
-        if name is not None:
-            label(record.name, name)
         if record.random and inputs[record.inputs.index("seed")] is None:
             if self.next_seed is None:
                 raise OptionError(f"{op}: a recorded program needs an explicit seed")
@@ -258,9 +267,12 @@ class Graph(OpsMethods):
         refs = [self._argument(record, n, x) for n, x in zip(record.input_names(len(inputs)), inputs, strict=True)]
         if self.strict_shapes:
             record.require_equal_shapes([None if r is None else r.spec for r in refs])
-        made = self._record(record, [None if r is None else r.id for r in refs], options, self._origin(name))
-        results = tuple(GraphRef(self, v) for v in made[: len(record.outputs)])
-        return results if len(record.outputs) > 1 else results[0]
+        return self._results(record, self._record(record, [None if r is None else r.id for r in refs], options, self._origin(name)))
+
+    def _results(self, record: OpDef, made: Sequence[int]) -> Any:
+        if len(record.outputs) == 1:
+            return GraphRef(self, made[0])
+        return tuple([GraphRef(self, v) for v in made[: len(record.outputs)]])
 
     def _origin(self, name: str | None) -> str | None:
         """The name that a node is recorded with."""
@@ -279,7 +291,7 @@ class Graph(OpsMethods):
     ) -> tuple[int, ...]:
         """Record one op on value ids; returns the ids of outputs and residuals. `inlined`: in a rule, where repetition is merged."""
         ids = tuple(inputs)
-        written = options_key(options)
+        written: Any = options_key(options) if options else ()
         key: Any = (record.name, ids, written)
         try:
             known = self._known.get(key)
@@ -287,17 +299,44 @@ class Graph(OpsMethods):
             key = known = None
         if known is not None and (self.merge or inlined):
             return known
-        specs = self._specs_of(ids)
-        if key is None or not record.registered:
-            clean, outs = record.infer(specs, options, self.dtype)
-        else:
-            clean, outs = _CALLS.make((record, specs, written, self.dtype), lambda: record.infer(specs, options, self.dtype))
-            clean = dict(clean)
-        made = tuple(self._value(spec).id for spec in outs)
-        self.nodes.append(GraphNode(record, ids, made, clean, name))
+        return self._append(signature(record, self._specs_of(ids), options, self.dtype, written), ids, name, key)
+
+    def _append(self, call: Signature, ids: tuple[int | None, ...], name: str | None, key: Any) -> tuple[int, ...]:
+        # A node of that call, which is found again by the key.
+        specs = self.specs
+        first = len(specs)
+        specs += call.outs
+        made = (first,) if len(specs) == first + 1 else tuple(range(first, len(specs)))
+        self.nodes.append(tuple.__new__(GraphNode, (call.record, ids, made, call.options, name, call)))
         if key is not None:
             self._known[key] = made
         return made
+
+    def call_of(self, node: GraphNode) -> Signature:
+        """What is known of a node's call.
+
+        Args:
+            node: of this graph.
+        """
+        call = node.call
+        if call is None or call.dtype != self.dtype:
+            call = signature(node.record, self._specs_of(node.inputs), node.options, self.dtype)
+        return call
+
+    def calls(self) -> set[Signature]:
+        """The calls of its nodes, each once."""
+        nodes, known = self.nodes, self._called
+        if known is None or known[0] is not nodes or known[1] != len(nodes):
+            found: Any = {node.call for node in nodes}
+            if None in found or any(call.dtype != self.dtype for call in found):
+                found = {self.call_of(node) for node in nodes}
+            known = self._called = nodes, len(nodes), found
+        return known[2]
+
+    def is_settled(self) -> bool:
+        """Whether every node has its `call`, of this graph's dtype."""
+        found = {node.call for node in self.nodes}
+        return None not in found and not any(call.dtype != self.dtype for call in found)  # type: ignore[union-attr]
 
     def _variable(self, ref: GraphRef) -> GraphRef:
         """The same value under its own id, whatever the graph merges: what a differentiation takes as its variable."""
@@ -315,12 +354,16 @@ class Graph(OpsMethods):
             if theirs is not None and mine is not None:
                 where[theirs] = mine.id
         for theirs, constant in graph.constants.items():
-            where[theirs] = (self._constant if constant.dtype in FLOATS and constant.dtype != self.dtype else self.const)(constant).id
+            where[theirs] = self._inlined(constant).id
         for node in graph.nodes:
             ids = [None if i is None else where[i] for i in node.inputs]
             made = self._record(node.record, ids, node.options, node.name or name, merge)
             where.update(zip(node.outputs, made, strict=True))
         return [None if v is None else GraphRef(self, where[v]) for v in graph.outputs]
+
+    def _inlined(self, constant: AnyTensor) -> GraphRef:
+        # A constant of a graph that is recorded into this one, in the dtype that it has there.
+        return (self._constant if constant.dtype in FLOATS and constant.dtype != self.dtype else self.const)(constant)
 
     def _specs_of(self, values: Iterable[int | None]) -> tuple[Any, ...]:
         """The specs of values; None for an absent one."""
@@ -330,12 +373,12 @@ class Graph(OpsMethods):
 
     def _needed(self, outputs: Iterable[int | None] | None = None, effects: bool = False) -> list[GraphNode]:
         """The nodes that the outputs depend on, in order; with `effects` also those that have one beside their value."""
-        live = {v for v in (self.outputs if outputs is None else outputs) if v is not None}
-        kept = []
+        live = set(self.outputs if outputs is None else outputs)
+        apart, read, kept = live.isdisjoint, live.update, []
         for node in reversed(self.nodes):
-            if live.intersection(node.outputs) or (effects and node.record.effects):
+            if not apart(node.outputs) or (effects and node.record.effects):
                 kept.append(node)
-                live.update(i for i in node.inputs if i is not None)
+                read(node.inputs)
         kept.reverse()
         return kept
 
@@ -356,7 +399,7 @@ class Graph(OpsMethods):
         copy.constants, copy.labels, copy.states = dict(self.constants), dict(self.labels), list(self.states)
         for node in self.nodes:
             with contextlib.suppress(TypeError, ValueError):
-                copy._known[node.record.name, node.inputs, options_key(node.options)] = node.outputs
+                copy._known[node.key(self.call_of(node))] = node.outputs
         return copy
 
     def check(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 
 #: This many of the largest buffers are packed with each other in mind; the others, which matter less, one after another.
 _PACKED = 256
@@ -11,14 +10,13 @@ _PACKED = 256
 _FITS = 128 * 1024
 
 
-@dataclass
 class Buffer:
     """A block of memory in use from step `first` to step `last`; `at` is its place, known after `assign`."""
 
-    size: int
-    first: int
-    last: int
-    at: int = 0
+    __slots__ = ("at", "first", "last", "size")
+
+    def __init__(self, size: int, first: int, last: int, at: int = 0) -> None:
+        self.size, self.first, self.last, self.at = size, first, last, at
 
 
 class Buffers:
@@ -27,10 +25,15 @@ class Buffers:
     def __init__(self, alignment: int) -> None:
         self.alignment = alignment
         self.all: list[Buffer] = []
+        # Bytes as they are asked for -> those that are given.
+        self._rooms: dict[int, int] = {}
 
     def take(self, size: int, step: int) -> Buffer:
         """A buffer of `size` bytes, in use from this step on; `last` is set when it is known."""
-        buffer = Buffer(max(-(-size // self.alignment), 1) * self.alignment, step, step)
+        room = self._rooms.get(size)
+        if room is None:
+            room = self._rooms[size] = max(-(-size // self.alignment), 1) * self.alignment
+        buffer = Buffer(room, step, step)
         self.all.append(buffer)
         return buffer
 

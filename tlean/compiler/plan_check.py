@@ -10,7 +10,7 @@ of every buffer hold.
 - An instruction reads what its nodes read, and makes what they make; values are compared by the memory they are, so that views of a value
   count as that value.
 - Outputs and states end up with the values that the program returns.
-- The numbers that a kernel gets are those of its record (`Target.check`).
+- The numbers that a kernel gets are those of its record (`Target.check`), and what passes know of a call is of its operands.
 
 All but the last are checked whenever a plan is made, which takes about a twelfth of what making it takes. The numbers take up to a third
 more, and are checked where the environment has TLEAN_CHECK_PLANS=1, as it has in the tests.
@@ -79,19 +79,30 @@ class PlanCheck:
         self._states = {before for _, before, _ in self.graph.states}
 
     def _resolve(self) -> None:
-        root, specs = self.root, self.specs
+        root, specs, maker = self.root, self.specs, self.maker
         for node in self.graph.nodes:
-            made = node.outputs
-            if node.record.view:
+            made, record = node.outputs, node.record
+            if record.view:
                 above = root[made[0]] = root[node.inputs[0]]  # type: ignore[index]
-                if specs[made[0]].size != specs[above].size or specs[made[0]].dtype != specs[above].dtype:
-                    raise PlanError(f"a view has the bytes of its value, but %{made[0]} is {specs[made[0]]}, a view of {specs[above]}")
+                own, whole = specs[made[0]], specs[above]
+                if own.size != whole.size or own.dtype != whole.dtype:
+                    raise PlanError(f"a view has the bytes of its value, but %{made[0]} is {own}, a view of {whole}")
+            if self.numbers and node.call is not None:
+                self._called(node)
+            if record.view:
                 continue
             for v in made:
-                self.maker[v] = node
-            if node.record.spreads and specs[node.inputs[0]].size == 1:  # type: ignore[index]
+                maker[v] = node
+            if record.spreads and specs[node.inputs[0]].size == 1:  # type: ignore[index]
                 source = root[node.inputs[0]]  # type: ignore[index]
                 self.number[made[0]] = self.number.get(source, source)
+
+    def _called(self, node: Any) -> None:
+        # What passes know of a call is of that op and of these operands.
+        call, specs = node.call, self.specs
+        reads = [None if i is None else specs[i] for i in node.inputs]
+        if call.record is not node.record or list(call.specs) != reads or call.outs != [specs[v] for v in node.outputs]:
+            raise PlanError(f"a node's call is of its operands, but %{node.outputs[0]} of {reads} has that of {call.specs}")
 
     def run(self) -> None:
         """Walk through the whole program. Raises: PlanError."""
@@ -135,7 +146,7 @@ class PlanCheck:
 
     def _extent(self, v: int) -> tuple[Any, int, int]:
         kind, n = self.arrangement.places[v]
-        spec = self.spec_of(v)
+        spec = self.specs[v] if v < len(self.specs) else self.spec_of(v)
         size = spec.size * SIZES[spec.dtype]
         if kind == SCRATCH:
             if n < 0 or n + size > self.arrangement.scratch_bytes or n % self.target.alignment:
@@ -152,35 +163,38 @@ class PlanCheck:
             self.fault("a value has the size and dtype of its buffer", f"%{v} is {spec}, {_SPACES[kind]} {n} is {room}")
         return (kind, n), 0, size
 
-    def _write(self, v: int) -> list[int]:
-        # A value is in memory from now on; returns those that it was written over.
-        space, first, end = self.extent(v)
+    def _write(self, v: int, space: Any, first: int, end: int) -> Sequence[int]:
+        # A value, which is there, is in memory from now on; returns those that it was written over.
         if space is None:
             lost = self._scratch.put(first, end, v)
         else:
             before = self._others.get(space)
             lost = [] if before is None else [before]
             self._others[space] = v
-        self._intact.difference_update(lost)
+        if lost:
+            self._intact.difference_update(lost)
         self._intact.add(v)
         return lost
 
     # One instruction ----------------------------------------------------------------------------------------------------
 
     def _step(self, step: Step, temporaries: Sequence[int]) -> None:
+        known, intact = self._known, self._intact
         for v in step.inputs:
-            if v >= 0:
-                if v < len(self.specs) or v in self._copied:
-                    self.extent(v)
-                if v not in self._intact and v not in step.outputs:
-                    self.fault("a value is written before it is read, and not written over until then", f"%{v} is not in memory")
+            if v < 0:
+                continue
+            if v not in known and (v < len(self.specs) or v in self._copied):
+                self.extent(v)
+            if v not in intact and v not in step.outputs:
+                self.fault("a value is written before it is read, and not written over until then", f"%{v} is not in memory")
         if step.blocked or self._blocked:
             self._layouts(step)
         if not step.nodes:
             self._copy(step)
         shared = self._outputs(step)
-        for size, first in zip(step.scratch, temporaries, strict=True):
-            self._temporary(step, first, size)
+        if step.scratch or temporaries:
+            for size, first in zip(step.scratch, temporaries, strict=True):
+                self._temporary(step, first, size)
         if step.nodes:
             self._reads(step)
         if self.numbers:
@@ -192,10 +206,10 @@ class PlanCheck:
         for j, v in enumerate(step.outputs):
             if v < 0:
                 continue
-            space, first, end = self.extent(v)
+            space, first, end = self._known.get(v) or self.extent(v)
             if space is not None and (space[0] == CONST or (space[0] == INPUT and self.graph.inputs[space[1]] not in self._states)):
                 self.fault("an instruction writes to outputs, states and temporaries", f"%{v} is {_SPACES[space[0]]} {space[1]}")
-            for lost in self._write(v):
+            for lost in self._write(v, space, first, end):
                 if lost < 0:
                     # Another kernel's temporaries; -1 among the outputs is one that is never read.
                     continue
@@ -252,7 +266,8 @@ class PlanCheck:
             node = step.nodes[0]
             wanted = tuple([-1 if i is None else root[i] for i in node.inputs])
             same = step.inputs == wanted or (len(wanted) == 1 and self.spreads(node.outputs[0], step.inputs[0]))
-            if not same or any(v not in (-1, w) for v, w in zip(step.outputs, node.outputs, strict=True)):
+            made = step.outputs == node.outputs or all(v in (-1, w) for v, w in zip(step.outputs, node.outputs, strict=True))
+            if not (same and made):
                 self.fault("an instruction has its node's operands", f"it has {step.outputs}, {step.inputs} for {node.outputs}, {wanted}")
             return
         found = set(step.inputs)
@@ -307,18 +322,23 @@ class _Intervals:
         self._firsts: list[int] = []
         self._entries: list[tuple[int, int]] = []
 
-    def put(self, first: int, end: int, value: int) -> list[int]:
+    def put(self, first: int, end: int, value: int) -> Sequence[int]:
         """From now on bytes first … end − 1 hold that value; returns the values that held some of them."""
         if first == end:
-            return []
+            return ()
         firsts, entries = self._firsts, self._entries
         low = bisect_left(firsts, first)
+        if low < len(firsts) and firsts[low] == first and entries[low][0] == end and (low == 0 or entries[low - 1][0] <= first):
+            # The very bytes of another value, as mostly.
+            lost = (entries[low][1],)
+            entries[low] = end, value
+            return lost
         if low and entries[low - 1][0] > first:
             low -= 1
         high = low
         while high < len(firsts) and firsts[high] < end:
             high += 1
-        lost = [v for _, v in entries[low:high]]
+        over = [v for _, v in entries[low:high]]
         firsts[low:high] = [first]
         entries[low:high] = [(end, value)]
-        return lost
+        return over

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from tlean._core.plan import plan as core
 from tlean.dtypes import FLOATS, SIZES
 from tlean.ops import OpDef, Spec
-from tlean.ops.layout import CONVERSIONS, strided_numbers
+from tlean.ops.layout import strided_numbers
 from tlean.ops.registry import Rules, no_gradient, no_tangent
 from tlean.shapes import size
 
 from .graph import Graph, GraphNode, Origin
+from .signature import Signature
 
 if TYPE_CHECKING:
     from .chain_code import ChainCode
@@ -83,7 +84,7 @@ IN_RANGE = OpDef(
 
 def works_in(graph: Graph, node: GraphNode) -> str:
     """The dtype that a node's kernel is named by."""
-    return node.record.dtypes_at(graph._specs_of(node.inputs), node.options, graph.dtype).works
+    return graph.call_of(node).dtypes.works
 
 
 def group_dtype(graph: Graph, op: Bound) -> str:
@@ -103,37 +104,25 @@ class Bound(NamedTuple):
     Attributes:
         reads: for every input the value whose memory it is (−1: absent). An input may be a view of that value.
         specs: the inputs as the op sees them.
+        made: the value of the op, or its first.
+        spreads, stretches, converts: as `Signature` has them.
     """
 
     node: GraphNode
     reads: tuple[int, ...]
+    call: Signature
+    record: OpDef
     specs: tuple[Spec | None, ...]
+    made: int
+    spreads: bool
+    stretches: bool
+    converts: bool
 
-    @property
-    def record(self) -> OpDef:
-        return self.node.record
-
-    @property
-    def made(self) -> int:
-        """The value of the op, or its first."""
-        return self.node.outputs[0]
-
-    @property
-    def spreads(self) -> bool:
-        """Whether it spreads a number over an array."""
-        record = self.node.record
-        return record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1
-
-    @property
-    def stretches(self) -> bool:
-        """Whether it repeats an array of several elements over a larger one."""
-        record, spec = self.node.record, self.specs[0] if self.specs else None
-        return record.spreads and record.host is None and spec is not None and 1 < spec.size < size(self.node.options["shape"])
-
-    @property
-    def converts(self) -> bool:
-        """Whether it converts an array to another dtype."""
-        return self.node.record.name in CONVERSIONS and self.node.record.host is None
+    @staticmethod
+    def of(node: GraphNode, reads: tuple[int, ...], call: Signature) -> Bound:
+        """A node of that call that reads these values."""
+        fields = node, reads, call, call.record, call.specs, node.outputs[0], call.spreads, call.stretches, call.converts
+        return tuple.__new__(Bound, fields)
 
     @property
     def shift(self) -> int:
@@ -156,7 +145,7 @@ class Bound(NamedTuple):
 
     def kernel_params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
-        return self.node.record.kernel_params(self.specs, self.node.options)
+        return self.call.params
 
 
 @dataclass
@@ -179,12 +168,25 @@ class Step:
     in_place: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: The program of a fused group, which `ints` end with; None once it is encoded there, and for other kernels.
     chain: ChainCode | None = None
+    #: That program encoded, where it is known.
+    encoded: tuple[int, ...] | None = None
     #: Values that live in the memory of another value of the same instruction.
     shares: dict[int, int] = field(default_factory=dict)
+    #: Whether its kernel reports what it has made part by part (`epilogues`), once that is known.
+    reports: bool | None = None
     #: Those of its values whose channels are in blocks (`blocked`).
     blocked: tuple[int, ...] = ()
     #: The instructions of a band, on all rows.
     parts: tuple[Step, ...] = ()
+
+    def like(
+        self, inputs: tuple[int, ...], outputs: tuple[int, ...], nodes: tuple[GraphNode, ...], in_place: dict[int, tuple[int, ...]]
+    ) -> Step:
+        """The same instruction on other values."""
+        made = object.__new__(Step)
+        made.__dict__.update(self.__dict__)
+        made.inputs, made.outputs, made.nodes, made.in_place = inputs, outputs, nodes, in_place
+        return made
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,9 @@ class Target:
     sums_rows: ClassVar[bool]
     #: Whether a fused group repeats arrays itself (`Bound.stretches`).
     stretches: ClassVar[bool]
+
+    #: What targets have in common that say the same of every call; None for one whose answers are not kept.
+    family: ClassVar[str | None] = None
 
     @property
     def single(self) -> Target:

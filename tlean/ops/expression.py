@@ -18,7 +18,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import DTypeError
@@ -46,16 +46,29 @@ class Variable:
         return frozenset((self.name,))
 
 
-@dataclass(frozen=True)
 class Call:
-    """A function of the vocabulary, applied; operators are functions too (`add`, `greater`, …)."""
+    """A function of the vocabulary, applied; operators are functions too (`add`, `greater`, …). It never changes."""
 
-    function: str
-    args: tuple[Tree, ...]
-    variables: frozenset[str] = field(init=False, repr=False, compare=False)
+    # Hundreds are made when the library is imported, and looked up by value: this is quicker than a frozen dataclass.
+    __slots__ = ("_hash", "args", "function", "variables")
+    __match_args__ = ("function", "args")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "variables", frozenset().union(*(a.variables for a in self.args)))
+    def __init__(self, function: str, args: tuple[Tree, ...]) -> None:
+        self.function, self.args = function, args
+        self.variables: frozenset[str] = frozenset().union(*[a.variables for a in args])
+        self._hash = hash((function, args))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        same = type(other) is Call and self._hash == other._hash
+        return same and self.function == other.function and self.args == other.args  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Call(function={self.function!r}, args={self.args!r})"
 
 
 Tree = Number | Variable | Call
@@ -101,21 +114,22 @@ def parse(text: str) -> Tree:
 
 
 def _convert(node: ast.expr, text: str) -> Tree:
+    kind = type(node)
+    if kind is ast.Name:
+        return Variable(node.id)  # type: ignore[attr-defined]
     match node:
-        case ast.Constant(value=int() | float() as value):
-            return Number(value)
-        case ast.Name():
-            return Variable(node.id)
         case ast.BinOp() if type(node.op) in _BINARY:
             return Call(_BINARY[type(node.op)], (_convert(node.left, text), _convert(node.right, text)))
+        case ast.Constant(value=int() | float() as value):
+            return Number(value)
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and len(node.args) == FUNCTIONS[name][0]:
+            return Call(name, tuple([_convert(a, text) for a in node.args]))
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return Number(-value)
         case ast.UnaryOp(op=ast.USub()):
             return Call("neg", (_convert(node.operand, text),))
         case ast.Compare(ops=[op]) if type(op) in _COMPARE:
             return Call(_COMPARE[type(op)], (_convert(node.left, text), _convert(node.comparators[0], text)))
-        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and len(node.args) == FUNCTIONS[name][0]:
-            return Call(name, tuple(_convert(a, text) for a in node.args))
     raise ValueError(f"{ast.unparse(node)!r} is not part of the formula language, in {text!r}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
+from tlean._core.plan.callback import user_line
 from tlean.arguments import flag, float_dtype
 from tlean.compiler.cost import Cost, cost_of
 from tlean.compiler.cpu import CPU
@@ -163,6 +164,11 @@ class Traced(GraphM):
     #: Whether float64 arrays that the function captures stay so in a program of float32, as its arguments do.
     keeps_wide = False
 
+    def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
+        super().__init__(dtype, captured)
+        # What nodes without a name are recorded with, by line.
+        self._lines: dict[tuple[str, int], Origin] = {}
+
     def ref(self, value: Any, dtype: str | None = None) -> GraphRef | None:
         return self._own_constant(value) if dtype in (None, "float32") and self._wide(value) else super().ref(value, dtype)
 
@@ -175,7 +181,16 @@ class Traced(GraphM):
         return self.keeps_wide and isinstance(value, np.ndarray | AnyTensor) and value.dtype == "float64"
 
     def _origin(self, name: str | None) -> str | None:
-        return Origin.here(name)
+        if name is not None:
+            return Origin.here(name)
+        line = user_line()
+        if line is None:
+            return None
+        made = self._lines.get(line)
+        if made is None:
+            made = self._lines[line] = Origin()
+            made.line = line
+        return made
 
     def use(self, p: Any) -> GraphRef:
         """A parameter's value as an input that each run reads. Raises: NodeError if it is no parameter, DTypeError for another dtype."""

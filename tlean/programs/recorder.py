@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tlean.errors import CallError, OptionError
-from tlean.ops.protocol import Ops
 
 from .running import run_in
 
@@ -136,7 +135,14 @@ def _names_ops(signature: inspect.Signature) -> bool:
     first = next(iter(signature.parameters.values()), None)
     if first is None or first.kind not in _POSITIONAL:
         return False
-    return first.name == "ops" or first.annotation is Ops or (isinstance(first.annotation, str) and first.annotation in _OPS)
+    return first.name == "ops" or _is_ops(first.annotation)
+
+
+def _is_ops(annotation: Any) -> bool:
+    # By name, or the class itself: the manual of the ops is loaded where a program names it.
+    if isinstance(annotation, str):
+        return annotation in _OPS
+    return getattr(annotation, "__name__", "") == "Ops" and getattr(annotation, "__module__", "") == "tlean.ops.protocol"
 
 
 def _takes_anything(signature: inspect.Signature) -> bool:

@@ -145,6 +145,9 @@ def _internal_parameters(record: registry.OpDef) -> tuple[inspect.Parameter, ...
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     # Options may use other names for the shapes they get; the inputs' names are the record's.
     inputs = [inspect.Parameter(n, kind) for n in record.inputs]
+    if hasattr(rule, "parameters"):
+        # The rule of a formula, which takes any arguments, says what they are.
+        return (*inputs, *[inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in rule.parameters[1]])
     options = [p.replace(annotation=p.empty) for p in inspect.signature(rule).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return (*inputs, *options)
 

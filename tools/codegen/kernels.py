@@ -137,7 +137,12 @@ def inner(formula: Formula, dtype: str) -> str:
     pointers += [f"const {real} {p} = ({real})floats[{k}];" for k, p in enumerate(formula.parameters)]
     if _under_a_mask(formula):
         pointers.append(f"const {real} nothing = tl_nothing{TYPES[dtype][1]}(); (void)nothing;")
-    if dtype == "f64" and formula.inputs and formula.tree in [ex.Call(f, (ex.Variable(formula.inputs[0]),)) for f in _EACH]:
+    if (
+        dtype == "f64"
+        and formula.inputs
+        and isinstance(formula.tree, ex.Call)
+        and formula.tree in [ex.Call(f, (ex.Variable(formula.inputs[0]),)) for f in _EACH]
+    ):
         call = f"tl_each_{formula.tree.function}(out, {formula.inputs[0]}_at, n, accumulate);"
         return "\n".join([f"TL_INNER({formula.name}_{dtype}) {{", "    " + " ".join([*pointers, call]), "}\n"])
     called = {t.function for t in ex.subtrees(formula.tree) if isinstance(t, ex.Call)}
@@ -176,7 +181,7 @@ def _under_a_mask(formula: Formula) -> set[str]:
         for t in every
         if isinstance(t, ex.Call) and t.function == "select" and ex.variables(t.args[0]) & set(formula.inputs)
         for a in t.args[1:]
-        if a in inputs
+        if isinstance(a, ex.Variable) and a in inputs
     ]
     return {a.name for a in branches if branches.count(a) == every.count(a)} - formula.booleans
 

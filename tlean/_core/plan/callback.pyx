@@ -8,7 +8,19 @@ import numpy
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_XDECREF, Py_XINCREF
+
 from tlean._core.kernel cimport TL_OK, TL_RAISED
+
+cdef extern from "Python.h":
+    ctypedef struct PyFrameObject
+    PyFrameObject* PyEval_GetFrame()                        # borrowed
+    PyFrameObject* PyFrame_GetBack(PyFrameObject* frame)    # a new reference
+    object PyFrame_GetGlobals(PyFrameObject* frame)
+    ctypedef struct PyCodeObject
+    PyCodeObject* PyFrame_GetCode(PyFrameObject* frame)     # a new reference
+    int PyFrame_GetLineNumber(PyFrameObject* frame)
 
 
 # Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is
@@ -106,3 +118,25 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
 
 
 ADDRESS = <size_t>&host
+
+
+def user_line():
+    """The file and the number of the line outside of this library that is being run; None where there is none."""
+    cdef PyFrameObject* frame = PyEval_GetFrame()
+    cdef PyFrameObject* back
+    cdef PyObject* code
+    Py_XINCREF(<PyObject*>frame)
+    try:
+        while frame != NULL:
+            module = PyFrame_GetGlobals(frame).get("__name__", "")
+            if not module.startswith("tlean") or module.partition(".")[0] != "tlean":
+                code = <PyObject*>PyFrame_GetCode(frame)
+                line = (<object>code).co_filename, PyFrame_GetLineNumber(frame)
+                Py_XDECREF(code)
+                return line
+            back = PyFrame_GetBack(frame)
+            Py_XDECREF(<PyObject*>frame)
+            frame = back
+    finally:
+        Py_XDECREF(<PyObject*>frame)
+    return None

@@ -337,6 +337,7 @@ def replaced(graph: Graph, node: GraphNode, record: OpDef, outputs: Sequence[int
     """Put a node of another record, with the same inputs, in a node's place; returns it."""
     made = GraphNode(record, node.inputs, tuple(outputs), node.options, node.name)
     graph.nodes[next(k for k, n in enumerate(graph.nodes) if n is node)] = made
+    graph._called = None
     return made
 
 

@@ -16,7 +16,7 @@ from .whiles import While, while_record
 
 def hoisted(graph: Graph) -> Graph:
     """The graph with what its loops compute of invariants alone in front of them; itself where there is nothing of the kind."""
-    if not any(isinstance(n.record.loop, Scan | While) for n in graph.nodes):
+    if not any(isinstance(call.record.loop, Scan | While) for call in graph.calls()):
         return graph
     result = graph._copy()
     result.nodes, result._known = [], {}

@@ -88,7 +88,7 @@ def _in_blocks(step: Step, chosen: set[int]) -> Step:
     if step.kernel not in CONVOLUTIONS and step.kernel != "reduce_sum":
         return replace(step, blocked=blocked)
     ints = blocked_ints(step.kernel, step.ints, values, chosen)
-    return replace(step, kernel=name, code=KERNELS[f"{name}:f32"], ints=ints, blocked=blocked)
+    return replace(step, reports=None, kernel=name, code=KERNELS[f"{name}:f32"], ints=ints, blocked=blocked)
 
 
 def blocked_ints(kernel: str, ints: tuple[int, ...], operands: Sequence[int | None], blocked: Collection[int]) -> tuple[int, ...]:

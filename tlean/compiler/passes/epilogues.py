@@ -19,6 +19,9 @@ def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Targe
     Where the producer makes the last of the group's inputs, the group runs with it; else it waits for the group, if nothing else is waiting
     for it. `kept` are values that others than instructions read.
     """
+    reporting = {s.outputs[0] for s in steps if len(s.nodes) == 1 and _reports(graph, s)}
+    if not reporting:
+        return list(steps)
     out: list[Step | None] = list(steps)
     made_at = {v: k for k, s in enumerate(steps) for v in s.outputs if v >= 0}
     readers: dict[int, list[int]] = {}
@@ -26,6 +29,9 @@ def epilogues(graph: Graph, steps: Sequence[Step], kept: set[int], target: Targe
         for v in step.inputs:
             readers.setdefault(v, []).append(k)
     for k, step in enumerate(steps):
+        # Without a producer whose result it reads there is nothing to join.
+        if reporting.isdisjoint(step.inputs):
+            continue
         makers = sorted({made_at[v] for v in step.inputs if v in made_at}, reverse=True)
         group = _chain(graph, step, target) if any(_reports(graph, out[at]) for at in makers) else None
         if group is None:
@@ -65,7 +71,7 @@ def _chain(graph: Graph, step: Step, target: Target) -> Step | None:
     if step.chain is not None:
         return step
     node = step.nodes[0]
-    return target.fused(graph, [Bound(node, step.inputs, graph._specs_of(node.inputs))], step.outputs, ())
+    return target.fused(graph, [Bound.of(node, step.inputs, graph.call_of(node))], step.outputs, ())
 
 
 def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: Step, at: int, k: int) -> bool:
@@ -75,7 +81,12 @@ def _may_wait(steps: Sequence[Step], readers: dict[int, list[int]], producer: St
 
 
 def _reports(graph: Graph, step: Step | None) -> bool:
-    return step is not None and len(step.nodes) == 1 and f"{step.kernel}:{_suffix(graph, step)}" in PRODUCERS
+    if step is None or len(step.nodes) != 1:
+        return False
+    reports = step.reports
+    if reports is None:
+        reports = step.reports = f"{step.kernel}:{_suffix(graph, step)}" in PRODUCERS
+    return reports
 
 
 def _suffix(graph: Graph, producer: Step) -> str:
@@ -118,7 +129,8 @@ def _joined(graph: Graph, parts: tuple[Step, Step], group: Step, hidden: bool) -
         (*producer.floats, *group.floats),
         ADDRESS,
         in_place=in_place,
-        chain=chain._replace(fetched=fetched),
+        chain=chain._replace(fetched=fetched) if fetched != chain.fetched else chain,
+        encoded=group.encoded if fetched == chain.fetched else None,
         shares=shares,
         blocked=tuple(dict.fromkeys((*producer.blocked, *parts[1].blocked))),
     )

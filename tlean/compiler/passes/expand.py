@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from tlean.errors import DeviceError
 
 from ..cpu import CPU
-from ..derive import conversion, decomposition, in_parts
-from ..graph import Graph, GraphNode, GraphRef, Origin
+from ..derive import conversion, decomposition
+from ..graph import Graph, GraphRef, Origin
+from ..signature import Signature
 from ..target import Target
 from .lanes import in_lanes
 from .stretch import stretched
@@ -20,11 +21,18 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
 
     Raises: DeviceError for an op that has neither a kernel nor a decomposition.
     """
-    return stretched(in_lanes(_expand(graph, target)))
+    return _settled(stretched(in_lanes(_expand(graph, target))))
+
+
+def _settled(graph: Graph) -> Graph:
+    # Every node with what is known of its call: the passes from here on read it often.
+    if not graph.is_settled():
+        graph.nodes = [n._replace(call=graph.call_of(n)) for n in graph.nodes]
+    return graph
 
 
 def _expand(graph: Graph, target: Target) -> Graph:
-    if all(_runs(graph, n, target) for n in graph.nodes):
+    if all(_runs(call, target) for call in graph.calls()):
         return graph
     out = Graph(graph.dtype)
     where: dict[int, int] = {}
@@ -36,16 +44,15 @@ def _expand(graph: Graph, target: Target) -> Graph:
         where[value] = out._constant(constant).id
     for node in graph.nodes:
         inputs = [None if i is None else where[i] for i in node.inputs]
-        if _runs(graph, node, target):
+        call = graph.call_of(node)
+        if _runs(call, target):
             made: Sequence[int] = out._record(node.record, inputs, node.options, node.name)
         else:
-            call = node.record, graph._specs_of(node.inputs), node.options, graph.dtype
-            parts = conversion(*call)
+            parts = conversion(call.record, call.specs, call.options, call.dtype)
             if parts is None:
-                if node.record.rules.decompose is None and not in_parts(*call[:3]):
-                    works = node.record.dtypes_at(*call[1:]).works
-                    raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
-                parts = decomposition(*call)
+                if node.record.rules.decompose is None and not call.in_parts:
+                    raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {call.dtypes.works}")
+                parts = decomposition(call.record, call.specs, call.options, call.dtype)
             inner = _expand(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
@@ -55,10 +62,8 @@ def _expand(graph: Graph, target: Target) -> Graph:
     return out.prune()
 
 
-def _runs(graph: Graph, node: GraphNode, target: Target) -> bool:
-    # Whether the node runs as it is: its operands have the dtypes that it takes, and there is a kernel for these.
-    specs = graph._specs_of(node.inputs)
-    dtypes = node.record.dtypes_at(specs, node.options, graph.dtype)
-    if in_parts(node.record, specs, node.options):
+def _runs(call: Signature, target: Target) -> bool:
+    # Whether a call runs as it is: its operands have the dtypes that it takes, and there is a kernel for these.
+    if call.in_parts or call.dtypes.converted:
         return False
-    return not dtypes.converted and (node.record.view or target.has_kernel(node.record, dtypes.works))
+    return call.record.view or target.has_kernel(call.record, call.dtypes.works)

@@ -8,7 +8,7 @@ from ..arrange import arrange
 from ..cpu import CPU
 from ..graph import Graph
 from ..plan_check import checked
-from ..target import Target, works_in
+from ..target import Target
 
 #: Constants up to this many elements are computed when the plan is made.
 _FOLD_LIMIT = 4096
@@ -18,13 +18,16 @@ _MADE_LIMIT = 1 << 20
 
 def fold(graph: Graph, target: Target = CPU) -> Graph:
     """The same program with what depends on constants alone computed once, by the same kernels."""
-    constant = set(graph.constants)
+    constant: set[int | None] = {None, *graph.constants}
     folded, rest = [], []
     for node in graph.nodes:
-        most = _FOLD_LIMIT if node.inputs or target.fuses(node.record, works_in(graph, node)) else _MADE_LIMIT
+        if not constant.issuperset(node.inputs):
+            rest.append(node)
+            continue
+        most = _FOLD_LIMIT if node.inputs or target.fuses(node.record, graph.call_of(node).dtypes.works) else _MADE_LIMIT
         small = all(graph.specs[v].size <= most for v in node.outputs)
         fixed = not node.record.random and node.record.host is None and node.record.loop is None
-        if small and fixed and all(i is None or i in constant for i in node.inputs):
+        if small and fixed:
             folded.append(node)
             constant.update(node.outputs)
         else:

@@ -27,8 +27,21 @@ SHORTEST_SHIFT = 1024
 _Kind = tuple[int, str]
 
 
+#: Of a call that runs alone, among the kinds that are known.
+_ALONE = (0, "")
+
+
 def _kind(graph: Graph, op: Bound, target: Target) -> _Kind | None:
     # The kind of group that the op can be part of; None if it runs alone.
+    if target.family is None:
+        return _kind_of(graph, op, target)
+    kind: _Kind | None = op.call.memo.get(target.family)
+    if kind is None:
+        kind = op.call.memo[target.family] = _kind_of(graph, op, target) or _ALONE
+    return None if kind is _ALONE else kind
+
+
+def _kind_of(graph: Graph, op: Bound, target: Target) -> _Kind | None:
     out = graph.specs[op.made]
     if len(op.node.outputs) != 1 or out.size == 0 or len(op.reads) > MOST_OPERANDS:
         return None
@@ -69,49 +82,68 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
     # The items that read a value from outside.
     readers: dict[int, list[int]] = {}
     for k, item in enumerate(items):
-        inside = {op.made for op in item.ops} if isinstance(item, _Group) else set()
-        for op in item.ops if isinstance(item, _Group) else (item,):
-            for v in op.reads:
-                if v >= 0 and v not in inside and k not in readers.setdefault(v, []):
-                    readers[v].append(k)
+        if isinstance(item, _Group):
+            inside = {op.made for op in item.ops}
+            read = [v for op in item.ops for v in op.reads if v not in inside]
+        else:
+            read = item.reads  # type: ignore[assignment]
+        for v in read:
+            known = readers.get(v)
+            if known is None:
+                readers[v] = [k]
+            elif known[-1] != k:
+                known.append(k)
+    readers.pop(-1, None)
     steps = []
     summed: set[int] = set()
     for item in items:
-        made = [op.made for op in item.ops if order.home.get(op.made) is item] if isinstance(item, _Group) else ()
-        visible = [v for v in made if v in returned or v in readers]
-        if isinstance(item, _Group) and not visible:
+        if not isinstance(item, _Group):
+            if id(item) not in summed:
+                steps.append(_alone(graph, item, returned, readers, target))
+            continue
+        visible = [op.made for op in item.ops if order.home.get(op.made) is item and (op.made in returned or op.made in readers)]
+        if not visible:
             # Those that read its values make them themselves.
             continue
-        whole = as_one_op(graph, item.ops, visible) if isinstance(item, _Group) and len(item.ops) > 1 else None
+        if len(item.ops) == 1:
+            steps.append(_alone(graph, item.ops[0], returned, readers, target))
+            continue
+        whole = as_one_op(graph, item.ops, visible)
         if whole is not None:
             steps.append(target.instruction(graph, whole, (whole.made,)))
-        elif isinstance(item, _Group) and len(item.ops) > 1:
-            boxes = {op.made for op in item.ops if op.fills}
-            # A value that is only summed: the group makes its sums, in place of the items that would.
-            only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned and v not in boxes}
-            only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
-            sums, *others = tails_of(item.ops, only, item.kind, graph, target.sums_rows) or [[]]
-            # What is summed in another way is made once more for that, if it is little work.
-            apart = [(again, tails) for tails in others if (again := made_again(graph, item.ops, tails, item.kind[0]))]
-            taken = {op.reads[0] for tails in (sums, *(tails for _, tails in apart)) for op in tails}
-            steps.append(target.fused(graph, item.ops, [v for v in visible if v not in taken], sums))
-            steps += [target.fused(graph, again, [], tails) for again, tails in apart]
-            summed.update(id(op) for tails in (sums, *(tails for _, tails in apart)) for op in tails)
-        elif id(item) not in summed:
-            op = item.ops[0] if isinstance(item, _Group) else item
-            # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
-            written = op.made if len(op.record.outputs) == 1 else -1
-            read = [v == written or v in returned or v in readers for v in op.node.outputs]
-            live = tuple(v if r or not target.skips_unread else -1 for v, r in zip(op.node.outputs, read, strict=True))
-            steps.append(target.instruction(graph, op, live))
+            continue
+        boxes = {op.made for op in item.ops if op.fills}
+        # A value that is only summed: the group makes its sums, in place of the items that would.
+        only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned and v not in boxes}
+        only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
+        sums, *others = (only and tails_of(item.ops, only, item.kind, graph, target.sums_rows)) or [[]]
+        # What is summed in another way is made once more for that, if it is little work.
+        apart = [(again, tails) for tails in others if (again := made_again(graph, item.ops, tails, item.kind[0]))]
+        every = [op for tails in (sums, *(tails for _, tails in apart)) for op in tails]
+        taken = {op.reads[0] for op in every}
+        steps.append(target.fused(graph, item.ops, [v for v in visible if v not in taken], sums))
+        steps += [target.fused(graph, again, [], tails) for again, tails in apart]
+        summed.update(map(id, every))
     return steps
+
+
+def _alone(graph: Graph, op: Bound, returned: set[int], readers: dict[int, list[int]], target: Target) -> Step:
+    # The instruction of one op.
+    outputs = op.node.outputs
+    if len(outputs) > 1 and target.skips_unread:
+        # The value of an op with residuals has memory even where only a residual is read: its kernel writes it in any case.
+        written = op.made if len(op.record.outputs) == 1 else -1
+        outputs = tuple([v if v == written or v in returned or v in readers else -1 for v in outputs])
+    elif len(op.record.outputs) > 1 and target.skips_unread:
+        outputs = tuple([v if v in returned or v in readers else -1 for v in outputs])
+    return target.instruction(graph, op, outputs)
 
 
 def _make_again(graph: Graph, items: Sequence[Bound | _Group]) -> None:
     # What a later group reads of an earlier one, and can make of smaller arrays itself, it makes.
     home: dict[int, _Group] = {}
     for item in items:
-        if not isinstance(item, _Group):
+        if not isinstance(item, _Group) or (not home and item.kind[0] < MANY):
             continue
         own = {op.made for op in item.ops}
         again: dict[int, Bound] = {}
@@ -171,8 +203,7 @@ class _Grouping:
         self.pending: dict[int, Bound] = {}
 
     def add(self, op: Bound) -> None:
-        kind = None if op.fills else _kind(self.graph, op, self.target)
-        reads = [v for v in op.reads if v >= 0]
+        pending = self.pending
         if op.fills:
             # What it is put into is there from the beginning, so that the group that makes it can do so.
             group = self.home[op.reads[0]]
@@ -180,78 +211,93 @@ class _Grouping:
             self.home[op.made] = group
             self.ready[op.made] = group.position
             return
+        kind = _kind(self.graph, op, self.target)
+        reads = op.reads if -1 not in op.reads else [v for v in op.reads if v >= 0]
         shifts = kind is not None and op.shift >= 0
-        if kind is not None and (op.stretches or op.ranges or (shifts and op.reads[0] not in self.held)):
+        if kind is not None and (op.ranges or (shifts and op.reads[0] not in self.held)):
             self.materialize(op.reads[0])
-            self.pending[op.made] = op
+            pending[op.made] = op
             return
         kind = None if shifts else kind
-        if kind is not None and op.converts and self.graph.specs[op.made].dtype == kind[1]:
-            # What it converts is in memory.
-            self.materialize(op.reads[0])
-            self.pending[op.made] = op
-            return
-        if kind is not None and op.spreads:
-            # A number that is still to be spread over one element is that number.
-            source = self.pending.get(op.reads[0])
-            if source is not None and source.converts:
-                self.materialize(op.reads[0])
-                source = None
-            self.pending[op.made] = op if source is None else op._replace(reads=source.reads)
-            return
         if kind is None:
-            for r in reads:
-                self.materialize(r)
+            if pending:
+                for r in reads:
+                    self.materialize(r)
             self.items.append(op)
             for v in op.node.outputs:
                 self.ready[v] = len(self.items) - 1
             return
+        if op.stretches or (op.converts and self.graph.specs[op.made].dtype == kind[1]):
+            # What it stretches or converts is in memory.
+            self.materialize(op.reads[0])
+            pending[op.made] = op
+            return
+        if op.spreads:
+            # A number that is still to be spread over one element is that number.
+            source = pending.get(op.reads[0])
+            if source is not None and source.converts:
+                self.materialize(op.reads[0])
+                source = None
+            pending[op.made] = op if source is None else op._replace(reads=source.reads)
+            return
         # Ranges of one array are read together.
-        sources = [self.pending[r].reads[0] for r in reads if r in self.pending and self.pending[r].shift >= 0]
-        group = self._group_for(kind, reads, [*reads, *sources])
-        for r in reads:
-            if r in self.pending and r not in group.spread:
-                group.ops.append(self.pending[r])
-                group.spread.add(r)
+        sources = [pending[r].reads[0] for r in reads if r in pending and pending[r].shift >= 0] if pending else []
+        near = [*reads, *sources] if sources else reads
+        group = self._group_for(kind, reads, near)
+        if pending:
+            for r in reads:
+                if r in pending and r not in group.spread:
+                    group.ops.append(pending[r])
+                    group.spread.add(r)
         group.ops.append(op)
         self.home[op.made] = group
         self.ready[op.made] = group.position
         self.latest[kind] = group
-        for r in (*reads, *sources):
-            known = self.readers.setdefault((r, kind), [])
-            at = bisect(known, group.position, key=_position)
-            if at == 0 or known[at - 1] is not group:
-                insort(known, group, key=_position)
+        for r in near:
+            known = self.readers.get((r, kind))
+            if known is None:
+                self.readers[r, kind] = [group]
+            elif known[-1].position < group.position:
+                known.append(group)
+            elif known[-1] is not group:
+                at = bisect(known, group.position, key=_position)
+                if at == 0 or known[at - 1] is not group:
+                    insort(known, group, key=_position)
 
     def _group_for(self, kind: _Kind, reads: Sequence[int], near: Sequence[int]) -> _Group:
         # The earliest group of that kind that shares a value with the op and starts after all else that the op reads is ready.
-        related = {g.position: g for r in reads if (g := self.home.get(r)) is not None and g.kind == kind}
+        specs, ready = self.graph.specs, self.ready
+        # For each value that it reads: where it is ready, and the group that has it in its dtype; what a group writes in another is for
+        # others to read.
+        pending, home = self.pending, self.home
+        places, homes = [], []
+        related: dict[int, _Group] = {}
+        for v in reads:
+            places.append(ready.get(pending[v].reads[0] if v in pending else v, -1))
+            group = home.get(v)
+            homes.append(group)
+            if group is not None and group.kind == kind:
+                related[group.position] = group
         # A group that makes none of them starts after all of them: of those that read one, the first such.
-        ready = max((self._ready_at(r) for r in reads), default=-1)
+        latest = max(places, default=-1)
         for r in near:
-            known = self.readers.get((r, kind), [])
-            at = bisect(known, ready, key=_position)
-            if at < len(known):
+            known = self.readers.get((r, kind))
+            if known is not None and known[-1].position > latest:
+                at = bisect(known, latest, key=_position)
                 related[known[at].position] = known[at]
         if kind[0] <= self.target.small and kind in self.latest:
             related[self.latest[kind].position] = self.latest[kind]
-        for _, candidate in sorted(related.items()):
-            if len(candidate.ops) < self.target.most_in_group and all(
-                self._inside(candidate, r) or self._ready_at(r) < candidate.position for r in reads
-            ):
+        for position, candidate in sorted(related.items()) if len(related) > 1 else related.items():
+            if len(candidate.ops) >= self.target.most_in_group:
+                continue
+            for v, place, maker in zip(reads, places, homes, strict=True):
+                if place >= position and not (maker is candidate and specs[v].dtype == kind[1]):
+                    break
+            else:
                 return candidate
         group = _Group(len(self.items), kind)
         self.items.append(group)
         return group
-
-    def _inside(self, group: _Group, value: int) -> bool:
-        # Whether a group has a value in its dtype; what it writes in another is for others to read.
-        return self.home.get(value) is group and self.graph.specs[value].dtype == group.kind[1]
-
-    def _ready_at(self, value: int) -> int:
-        if value in self.pending:
-            value = self.pending[value].reads[0]
-        return self.ready.get(value, -1)
 
     def materialize(self, value: int) -> None:
         """Put what is still to be spread, stretched or converted into memory."""

@@ -17,23 +17,24 @@ from tlean.ops.elementwise import FORMULAS, Formula
 from tlean.ops.layout import conversion_op
 
 from ..graph import Graph, GraphNode
+from ..signature import signature
 from ..target import Bound
 
 
 def in_lanes(graph: Graph) -> Graph:
     """The same program with the Booleans of elementwise ops in lanes."""
-    if not any(_form(node.record) for node in graph.nodes):
+    if not any(_form(call.record) for call in graph.calls()):
         return graph
     return _Lanes(graph).run()
 
 
 def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> Bound | None:
     """The op on bytes that a group is: one op on lanes, and conversions of its Booleans. None for any other group."""
-    made = {op.made: op for op in group}
     inner = [op for op in group if not op.converts]
     if len(inner) != 1 or len(visible) != 1 or not inner[0].record.kernel.endswith("_lanes"):
         return None
     (op,) = inner
+    made = {op.made: op for op in group}
     record = get(op.record.name)
     formula = FORMULAS[record.kernel]
     last = made[visible[0]]
@@ -49,7 +50,8 @@ def as_one_op(graph: Graph, group: Sequence[Bound], visible: Sequence[int]) -> B
     inputs = tuple([i if load is None else load.node.inputs[0] for i, load in zip(op.node.inputs, loads, strict=True)])
     reads = tuple([v if load is None else load.reads[0] for v, load in zip(op.reads, loads, strict=True)])
     specs = tuple([s if load is None else load.specs[0] for s, load in zip(op.specs, loads, strict=True)])
-    return Bound(GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name), reads, specs)
+    call = signature(record, specs, op.node.options, graph.dtype)
+    return Bound.of(GraphNode(record, inputs, (visible[0],), op.node.options, op.node.name, call), reads, call)
 
 
 def _form(record: OpDef) -> Formula | None:
@@ -61,7 +63,9 @@ def _form(record: OpDef) -> Formula | None:
 def _on_lanes(record: OpDef, form: Formula) -> OpDef:
     # The same op, with its name, on lanes.
     if "lanes" not in record.memo:
-        record.memo["lanes"] = dataclasses.replace(record, kernel=form.name, dtypes={}, out_dtype=FLOAT, integers=None)
+        made = record.memo["lanes"] = dataclasses.replace(record, kernel=form.name, dtypes={}, out_dtype=FLOAT, integers=None)
+        if record.registered:
+            made.memo["lasting"] = True
     return record.memo["lanes"]
 
 
@@ -81,8 +85,9 @@ class _Lanes:
     def run(self) -> Graph:
         graph, out = self.graph, self.out
         for node in graph.nodes:
-            inputs = tuple([None if i is None else self.same.get(i, i) for i in node.inputs])
-            self.add(node._replace(inputs=inputs))
+            if self.same and not self.same.keys().isdisjoint(node.inputs):
+                node = node.on(tuple([None if i is None else self.same.get(i, i) for i in node.inputs]), node.call)
+            self.add(node)
         out.outputs = [None if v is None else self.same.get(v, v) for v in graph.outputs]
         out.states = [(name, before, self.same.get(after, after)) for name, before, after in graph.states]
         return out.prune()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from tlean._core.eager.instance import options_key
-
 from ..graph import Graph, GraphNode
 
 
 def merged(graph: Graph) -> Graph:
     """The same program with every repeated call made once; the same kernel on the same values gives the same bits."""
-    same: dict[int, int] = {}
+    same: dict[int | None, int] = {}
     known: dict[object, GraphNode] = {}
     nodes = []
     for node in graph.nodes:
-        inputs = tuple(None if i is None else same.get(i, i) for i in node.inputs)
-        key = (node.record.name, inputs, options_key(node.options))
-        if key in known:
-            same.update(zip(node.outputs, known[key].outputs, strict=True))
-            continue
-        known[key] = GraphNode(node.record, inputs, node.outputs, node.options, node.name)
-        nodes.append(known[key])
+        if same and not same.keys().isdisjoint(node.inputs):
+            node = node.on(tuple([same.get(i, i) for i in node.inputs]), node.call)
+        key = node.key(node.call or graph.call_of(node))
+        before = known.setdefault(key, node)
+        if before is node:
+            nodes.append(node)
+        else:
+            same.update(zip(node.outputs, before.outputs, strict=True))
     if not same:
         return graph
     out = Graph(graph.dtype)

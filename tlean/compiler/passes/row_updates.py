@@ -23,6 +23,8 @@ def row_updates(graph: Graph) -> Graph:
 
     The look at the numbers of a step sees the rows' sums: all else is zeros.
     """
+    if not any(call.record.name == "_scatter_rows" for call in graph.calls()):
+        return graph
     readers = _readers(graph)
     tables = _tables(graph, readers)
     steps = {}
@@ -51,7 +53,7 @@ def row_updates(graph: Graph) -> Graph:
             p, gradient, hyper = node.inputs
             out.nodes.append(GraphNode(SGD_ROWS, (p, *made[gradient], hyper), node.outputs, {}, node.name))
         elif node.record is FINITE:
-            out.nodes.append(node._replace(inputs=tuple([made[v][0] if v in made else v for v in node.inputs])))
+            out.nodes.append(node.on(tuple([made[v][0] if v in made else v for v in node.inputs]), None))
         else:
             out.nodes.append(node)
     return out
