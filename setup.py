@@ -21,7 +21,9 @@ DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 
 # Modules that hold a program's structures: built once, each importable by its path.
 COLD = ["arena", "array", "refs", "tape", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
-COLD += [f"plan/{name}" for name in ("band", "body", "bound", "callback", "calls", "chain", "commit", "epilogue", "guard", "loop")]
+COLD += [
+    f"plan/{name}" for name in ("band", "bound", "callback", "calls", "chain", "commit", "epilogue", "guard", "loops/body", "loops/loop")
+]
 COLD += [f"plan/{name}" for name in ("outer_update", "plan", "update")]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
 HOT = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.plan.body import Code
+from tlean._core.plan.loops.body import Code
 
 STEPS = 4
 UNARY = (tl.sin, tl.tanh, tl.neg, tl.sigmoid, tl.softplus, tl.square)

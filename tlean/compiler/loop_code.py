@@ -1,4 +1,4 @@
-"""Instructions of loops on the CPU: the numbers that `_core/plan/loop.pyx` runs by."""
+"""Instructions of loops on the CPU: the numbers that `_core/plan/loops/loop.pyx` runs by."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.plan import plan as core
-from tlean._core.plan.body import Code
-from tlean._core.plan.loop import SCAN, SWITCH, WHILE, WHILE_BACK
+from tlean._core.plan.loops.body import Code
+from tlean._core.plan.loops.loop import SCAN, SWITCH, WHILE, WHILE_BACK
 
 from .loops.bodies import Loop
 from .loops.branch import Switch

@@ -23,11 +23,12 @@ from tlean.nn.module import Buffer, Module
 from tlean.ops import Spec
 from tlean.param import Param
 from tlean.programs.captured import Captured
-from tlean.programs.compiled import Traced, as_spec
+from tlean.programs.compiled import Traced
 from tlean.programs.inline import program_of
 from tlean.programs.jit import jit
 from tlean.programs.recorder import Recorder, name_of
 from tlean.programs.running import backend_itself
+from tlean.programs.specs import as_spec
 from tlean.programs.trace import Trace
 from tlean.train.checkpoint import package, read_arrays
 

@@ -16,7 +16,7 @@ from tlean.optim.state import STATE_NAMES, AdamState
 from tlean.optim.updates import AdamUpdate, SGDUpdate, Update, check_dtypes, limit
 from tlean.options import Options
 from tlean.param import Param
-from tlean.programs.compiled import as_spec
+from tlean.programs.specs import as_spec
 
 from .steps import CompiledSteps, DeviceSteps, EagerSteps
 

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from tlean._core.kernel cimport (
     TL_INDEFINITE, TL_INTERRUPTED, TL_NO_MEMORY, TL_OK, TL_SINGULAR, TL_STATUS_BITS, TL_STATUS_MASK, tl_kernel, tl_producer,
 )
-from tlean._core.plan.body cimport COLLECT, DEAL, KERNEL, LOOP, MOVE, PRODUCER, REPEATED, STRETCHED, Body, Call, Outside, Pack
+from tlean._core.plan.loops.body cimport COLLECT, DEAL, KERNEL, LOOP, MOVE, PRODUCER, REPEATED, STRETCHED, Body, Call, Outside, Pack
 from tlean._core.plan.plan cimport AT_CONST, AT_INPUT, AT_OUTPUT, Place, failed_inside, interrupted
 from tlean._core.threads.clock cimport nanoseconds
 

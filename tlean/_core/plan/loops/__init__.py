@@ -1,0 +1,1 @@
+"""Loops of plans: their bodies as rows of calls, and what drives them."""
