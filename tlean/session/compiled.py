@@ -105,7 +105,7 @@ class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
         if type(value) is not AnyTensor and context_at(value) is None:
             raise DTypeError(f"add_leaf: an array of the session's device is expected, got {type(value).__name__}; see leaf()")
         flows = arguments.flag("leaf", "requires_grad", requires_grad) and value.dtype.startswith("float")
-        return self.ref(self._leaf(value, flows, recording()))
+        return self._ref_of(self._leaf(value, flows, recording()))
 
     def _named_leaf(self, value: Any, requires_grad: Any, name: Any, who: str = "leaf") -> SessionRef:
         # `leaf` and `input` with a name, or of what is no Boolean.
@@ -148,7 +148,7 @@ class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
                 raise NodeError(f"{record.name}: the tape was reset while the op's arguments were read")
             if self.strict_shapes:
                 record.require_equal_shapes([None if a is None else a.spec for a in given])
-            return self.ref(self._op(record, given, options, name, recording(), op))
+            return self._ref_of(self._op(record, given, options, name, recording(), op))
         except BaseException:
             # The step is as before the op.
             now.at, self.stream_position = at, position

@@ -284,7 +284,7 @@ cdef class CallsCore:
     def _uses(self):
         return self._program.uses
 
-    cpdef SessionRef ref(self, Call call):
+    cpdef SessionRef _ref_of(self, Call call):
         """A reference to what a call of the current step makes."""
         cdef SessionRef r = SessionRef.__new__(SessionRef)
         r.ops, r.call, r.generation = self, call, self._program.generation
@@ -311,7 +311,7 @@ cdef class CallsCore:
         return self._new_leaf(value, flows, kept)
 
     cdef SessionRef held_leaf(self, AnyTensor value, bint flows):
-        return self.ref(self._leaf(value, flows and value.code <= TL_F64, recording()))
+        return self._ref_of(self._leaf(value, flows and value.code <= TL_F64, recording()))
 
     def add_leaf(self, value, requires_grad=True, name=None):
         """A leaf that holds this array itself, of whatever dtype. Raises: DTypeError for what is no array of the session's device."""
@@ -375,7 +375,7 @@ cdef class CallsCore:
             if r.ops is not self or r.generation != now.generation or r.call.value != call.ids[k] or (call.kept and not r.call.kept):
                 return self._record(op, inputs, options, name)
         now.add(call)
-        return self.ref(call)
+        return self._ref_of(call)
 
     def require(self, ref):
         """The reference itself if it is this session's and of the current step. Raises: NodeError."""
