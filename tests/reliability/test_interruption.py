@@ -22,7 +22,7 @@ STRIDE = 1 if os.environ.get("TLEAN_EVERY_LINE") else 97
 
 
 def lines_of(call, at=None, error=None):
-    """Run a call; returns the lines of the library that it reached, (file, number). With `at`, `error` is raised before number `at` of them."""
+    """Run a call; returns the lines of the library that it reached, (file, number). With `at`, `error` is raised before that one."""
     reached = []
 
     def local(frame, event, argument):
