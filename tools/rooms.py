@@ -59,7 +59,7 @@ CORE_WITHOUT_KERNELS = ("tlean._core.array", "tlean._core.plan.bound", "tlean._c
 LAZY: dict[tuple[str, str], str] = {
     ("tlean.devices", "tlean.cuda.device"): "CUDA doubles the time of `import tlean`, so it is loaded with the first device",
     ("tlean.compiler.by_definition", "tlean.reference.interpreter"): "the definitions are a tenth of the time of `import tlean`",
-    ("tlean.compiler.cpu", "tlean.compiler.kernel_check"): "only TLEAN_CHECK_PLANS has the numbers of kernels checked",
+    ("tlean.compiler.cpu", "tlean.compiler.checks.kernel_check"): "only TLEAN_CHECK_PLANS has the numbers of kernels checked",
     ("tlean.cuda", "tlean.cuda.api"): "the same, for who asks `tl.cuda` for a device",
 }
 MOST_LAZY = 5

@@ -14,8 +14,9 @@ import tlean as tl
 from tlean._core.array import as_tensor
 from tlean._core.plan import callback, chain, epilogue, outer_update
 from tlean._core.table import KERNELS
-from tlean.compiler import plan_check
 from tlean.compiler.arrange import arrange
+from tlean.compiler.checks import plan_check
+from tlean.compiler.checks.plan_check import checked
 from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
@@ -24,7 +25,6 @@ from tlean.compiler.passes import fuse
 from tlean.compiler.passes.expand import expand
 from tlean.compiler.passes.fold import fold
 from tlean.compiler.passes.merge import merged
-from tlean.compiler.plan_check import checked
 from tlean.compiler.target import CONST, INPUT, IS_INPUT, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step
 from tlean.errors import PlanError
 from tlean.ops import Spec

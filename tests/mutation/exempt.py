@@ -47,15 +47,6 @@ EQUIVALENT: dict[str, str] = {
         "the smallest of no inputs is any number below 0",
     ),
     **dict.fromkeys(
-        _keys(
-            "compiler/cpu.py::Cpu.instruction",
-            "condition removed",
-            "len(node.outputs) == 1 and record.host is None and record.kernel in ACCUMULATES"
-            " -> (record.host is None and record.kernel in ACCUMULATES)",
-        ),
-        "no kernel that can add has several outputs",
-    ),
-    **dict.fromkeys(
         _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", line="v not in inside"),
         "−1 is an absent input: its readers are never looked up",
     ),
@@ -116,7 +107,7 @@ EQUIVALENT: dict[str, str] = {
         "an update reads a parameter, so that what it makes is never the first value",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/merge.py::merged", "choice", "None if i is None else same.get(i, i) -> (same.get(i, i))"),
+        _keys("compiler/passes/merge.py::merged", "choice", "None if v is None else same.get(v, v) -> (same.get(v, v))"),
         "None is not among the values, so what replaces it is None",
     ),
     **dict.fromkeys(
@@ -149,10 +140,6 @@ EQUIVALENT: dict[str, str] = {
         "an op that runs by its parts has no residuals: its first result is its last",
     ),
     **dict.fromkeys(
-        _keys("compiler/derive.py::_active", "filter removed", "i is not None -> True"),
-        "None is not among the active values",
-    ),
-    **dict.fromkeys(
         _keys("compiler/arrange.py::_states", "constant", "1 -> 2", number=1, line="direct = free"),
         "what no instruction reads is read before any: −2 is as little as −1",
     ),
@@ -169,15 +156,6 @@ EQUIVALENT: dict[str, str] = {
             "compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=4, line="address = kernel_address(record, works_in(graph, n"
         ),
         "only a view has no kernel, and it is no instruction",
-    ),
-    **dict.fromkeys(
-        _keys(
-            "compiler/target.py::Bound.spreads",
-            "condition removed",
-            "record.spreads and record.host is None and self.specs[0] is not None and self.specs[0].size == 1"
-            " -> (record.spreads and record.host is None and (self.specs[0].size == 1))",
-        ),
-        "`broadcast_to` has its input always: the condition is there for the type checker",
     ),
     **dict.fromkeys(
         _keys("compiler/passes/fuse.py::_make_again", "condition is true", "item.kind[0] >= MANY -> True"),
@@ -239,10 +217,6 @@ EQUIVALENT: dict[str, str] = {
         _keys("compiler/graph.py::Graph.__init__", "constant", "True -> False"), "`merged` makes a repeated call once in any case"
     ),
     **dict.fromkeys(
-        _keys("compiler/cpu.py::_fused", "filter removed", "s.kind != COLUMN -> True"),
-        "a separate op or a step of a run: a matter of time alone",
-    ),
-    **dict.fromkeys(
         _keys(
             "compiler/passes/chain_runs.py::is_step",
             "and/or",
@@ -280,23 +254,6 @@ EQUIVALENT: dict[str, str] = {
     **dict.fromkeys(
         _keys("compiler/arrange.py::_takes_over", "condition removed", "node is not None and node.record.updates -> (node.record.updates)"),
         "what a step makes is made by one of its nodes: the condition is there for the type checker",
-    ),
-    **dict.fromkeys(
-        _keys(
-            "compiler/derive.py::_active",
-            "condition removed",
-            "node.record.differentiable and active.intersection(i for i in node.inputs if i is not None)"
-            " -> (active.intersection((i for i in node.inputs if i is not None)))",
-        ),
-        "an op without derivatives gives no cotangents: a matter of time alone",
-    ),
-    **dict.fromkeys(
-        _keys(
-            "compiler/derive.py::_active",
-            "condition is true",
-            "node.record.differentiable and active.intersection(i for i in node.inputs if i is not None) -> True",
-        ),
-        "cotangents that are not needed are pruned: a matter of time alone",
     ),
     **dict.fromkeys(
         _keys("compiler/arrange.py::arrange", "constant", "0 -> (-1)", number=2, line="places.append((NOWHERE, 0))"),
@@ -338,12 +295,6 @@ EQUIVALENT: dict[str, str] = {
             line='" + ".join((p.nodes[0].record.name if len(p.nodes)',
         ),
         "of one node the last is the first",
-    ),
-    **dict.fromkeys(
-        _keys(
-            "compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", number=3, line="op = item.ops[0] if isinstance(item, _Group) else"
-        ),
-        "of one op the last is the first",
     ),
     **dict.fromkeys(
         _keys(

@@ -34,7 +34,7 @@ from .passes.windows import windows
 from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype
 
 if TYPE_CHECKING:
-    from .plan_check import PlanCheck
+    from .checks.plan_check import PlanCheck
 
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024
@@ -126,7 +126,7 @@ class Cpu(Target):
         return steps
 
     def check(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
-        from .kernel_check import check_instruction
+        from .checks.kernel_check import check_instruction
 
         check_instruction(check, step, shared)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .arrange import arrange
+from .checks.plan_check import checked
 from .cpu import CPU
 from .graph import Graph
 from .loops.hoist import hoisted
@@ -12,7 +13,6 @@ from .passes.expand import expand
 from .passes.fold import fold
 from .passes.joins import joined
 from .passes.merge import merged
-from .plan_check import checked
 from .target import Target
 
 

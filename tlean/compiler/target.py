@@ -22,7 +22,7 @@ from .signature import Signature
 
 if TYPE_CHECKING:
     from .chain_code import ChainCode
-    from .plan_check import PlanCheck
+    from .checks.plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_SCRATCH, core.AT_CONST, core.AT_NOWHERE

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tlean._core.array import as_tensor
 
 from ..arrange import arrange
+from ..checks.plan_check import checked
 from ..cpu import CPU
 from ..graph import Graph
-from ..plan_check import checked
 from ..target import Target
 
 #: Constants up to this many elements are computed when the plan is made.

@@ -13,18 +13,18 @@ from tlean._core.plan import band, callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 
-from .band_code import band_step, layout_of
-from .chain_code import (
+from ..band_code import band_step, layout_of
+from ..chain_code import (
     ChainCode,
     EpilogueHeader,
     OuterUpdate,
 )
+from ..passes.bands import part_of
+from ..passes.channel_blocks import blocked_ints
+from ..passes.deviations import DEVIATIONS
+from ..target import WRITES, Step, works_in
 from .group_check import Group
-from .passes.bands import part_of
-from .passes.channel_blocks import blocked_ints
-from .passes.deviations import DEVIATIONS
 from .plan_check import PlanCheck
-from .target import WRITES, Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}

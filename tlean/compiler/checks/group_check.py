@@ -9,7 +9,7 @@ from tlean._core.table import INNER, KERNELS, MODULES, STEPS
 from tlean.dtypes import FLOATS, SIZES, SUFFIX
 from tlean.ops.layout import CONVERSIONS, conversion_op
 
-from .chain_code import (
+from ..chain_code import (
     BLOCK,
     BYTES,
     COLUMN,
@@ -34,10 +34,10 @@ from .chain_code import (
     Stretched,
     Sum,
 )
-from .graph import GraphNode
-from .passes.tails import part_of_sum, tail_kernel, tile_rows
+from ..graph import GraphNode
+from ..passes.tails import part_of_sum, tail_kernel, tile_rows
+from ..target import IN_BOX, IN_RANGE, Step, works_in
 from .plan_check import PlanCheck
-from .target import IN_BOX, IN_RANGE, Step, works_in
 
 #: The address of a step of the register machine -> its name.
 _STEP_NAMES = {address: name.split(":") for name, address in STEPS.items()}

@@ -29,7 +29,7 @@ from tlean.dtypes import SIZES
 from tlean.errors import PlanError
 from tlean.ops import Spec
 
-from .target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step, Target
+from ..target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step, Target
 
 #: Whether the numbers of kernels are checked too.
 NUMBERS = os.environ.get("TLEAN_CHECK_PLANS", "0") not in ("", "0")

@@ -1,0 +1,1 @@
+"""Plans checked before they may run: operands and memory, the numbers of kernels, the programs of fused groups."""
