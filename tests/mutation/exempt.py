@@ -47,10 +47,6 @@ EQUIVALENT: dict[str, str] = {
         "the smallest of no inputs is any number below 0",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/fuse.py::steps_of", "constant", "0 -> (-1)", line="v not in inside"),
-        "−1 is an absent input: its readers are never looked up",
-    ),
-    **dict.fromkeys(
         _keys("compiler/arrange.py::_outputs", "constant", "0 -> (-1)", line="outputs.append((NONE, 0"),
         "an output that is absent is no input: its number is never looked up",
     ),
