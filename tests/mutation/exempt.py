@@ -79,7 +79,7 @@ EQUIVALENT: dict[str, str] = {
         "places begin at 0: no hole lies between the two bounds",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)", line="made_at ="),
+        _keys("compiler/passes/epilogues.py::epilogues", "constant", "0 -> (-1)", number=1, line="made_at ="),
         "−1 is an absent output or input, and a chain has none: no producer is looked up for it",
     ),
     **dict.fromkeys(
@@ -148,12 +148,6 @@ EQUIVALENT: dict[str, str] = {
         "what is made again and not read: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys(
-            "compiler/cpu.py::Cpu.instruction", "constant", "0 -> (-1)", number=4, line="address = kernel_address(record, works_in(graph, n"
-        ),
-        "only a view has no kernel, and it is no instruction",
-    ),
-    **dict.fromkeys(
         _keys("compiler/passes/fuse.py::_make_again", "condition is true", "item.kind[0] >= MANY -> True"),
         "from how many elements on a value is made again: a matter of time alone",
     ),
@@ -194,7 +188,7 @@ EQUIVALENT: dict[str, str] = {
             "compiler/passes/stretch_kinds.py::stretched_input",
             "constant",
             "0 -> 1",
-            number=5,
+            number=12,
             line="return Stretched(0, POINTER, 0, sizes[-1], tuple(a",
         ),
         "which input it is becomes known later",
@@ -204,7 +198,7 @@ EQUIVALENT: dict[str, str] = {
             "compiler/passes/stretch_kinds.py::stretched_input",
             "constant",
             "0 -> (-1)",
-            number=8,
+            number=15,
             line="return Stretched(0, COLUMN, 0, sizes[-1], tuple(ax",
         ),
         "which input it is becomes known later",
