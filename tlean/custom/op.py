@@ -13,6 +13,7 @@ import numpy as np
 from tlean._core.array import as_tensor, read_array
 from tlean._core.eager.instance import options_key
 from tlean._core.refs import RefBase
+from tlean.arguments import flag
 from tlean.compiler.graph import GraphRef
 from tlean.devices import context_at, cuda
 from tlean.dtypes import FLOAT, FLOATS, INTEGERS, promoted
@@ -68,12 +69,13 @@ class CustomOp:
         self.forward, self.backward, self.jvp = forward, backward, jvp
         # They compute on arrays, whatever program is running.
         self._forward = functools.partial(_outside, forward)
-        self._backward = Recorder(f"{name}: backward", backward) if programs else functools.partial(_outside, backward)
+        self.programs = flag("custom_op", "programs", programs)
+        self._backward = Recorder(f"{name}: backward", backward) if self.programs else functools.partial(_outside, backward)
         self._jvp: Any = None
         if jvp is not None:
-            self._jvp = Recorder(f"{name}: jvp", jvp) if programs else functools.partial(_outside, jvp)
+            self._jvp = Recorder(f"{name}: jvp", jvp) if self.programs else functools.partial(_outside, jvp)
         self.name, self.shape, self.dtype = name, shape, dtype
-        self.programs, self.vmap_method = bool(programs), vmap_method
+        self.vmap_method = vmap_method
         self._calls: dict[Any, OpCall] = {}
         # What `forward` gave when the shape was learned from it, for the op that is about to ask for that very value.
         self._learned = threading.local()

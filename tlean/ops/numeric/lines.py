@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import truth
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import normalize_axis, stretching
 from ..elementwise import number
@@ -126,12 +127,13 @@ def vander(ops: Any, x: Any, n: int | None = None, increasing: bool = False, *, 
         count = x.shape[-1] if n is None else whole("n", n)
         if count < 0:
             raise OptionError("n must be at least 0")
+        upwards = truth("increasing", increasing)
     if not count:
         return ops.zeros_like(x, shape=(*x.shape, 0), name=name)
     powers = [ops.ones_like(x)]
     for _ in range(count - 1):
         powers.append(ops.mul(powers[-1], x))
-    return ops.stack(powers if increasing else powers[::-1], len(x.shape), name=name)
+    return ops.stack(powers if upwards else powers[::-1], len(x.shape), name=name)
 
 
 @composite
