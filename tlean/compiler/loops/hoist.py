@@ -62,8 +62,12 @@ def _moved(graph: Graph, loop: GraphNode, body: Graph, own: int) -> tuple[Graph,
         nodes, made = kept, {v for n in kept for v in n.outputs}
     rest = [n for n in body.nodes if made.isdisjoint(n.outputs)]
     read = {i for n in rest for i in n.inputs} | set(body.outputs)
-    # What costs nothing is made again where it is read.
-    worth = [v for n in nodes if not n.record.view and not n.record.spreads and n.inputs for v in n.outputs if v in read]
+    # What costs nothing is made again where it is read, of what is made before the loop.
+    free = {id(n) for n in nodes if n.record.view or n.record.spreads or not n.inputs}
+    for n in reversed(nodes):
+        if id(n) in free and not read.isdisjoint(n.outputs):
+            read.update(n.inputs)
+    worth = [v for n in nodes if id(n) not in free for v in n.outputs if v in read]
     if not worth:
         return body, []
     where: dict[Any, int] = dict(zip(ins, loop.inputs, strict=True))  # type: ignore[arg-type]

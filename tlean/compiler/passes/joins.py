@@ -85,7 +85,7 @@ def _placed_first(graph: Graph) -> Graph:
         value = chain[-1].inputs[0]
         for op in (node, *chain[::-1]):
             specs.append(graph.specs[node.outputs[0]])
-            nodes.append(op._replace(inputs=(value,), outputs=(len(specs) - 1,)))
+            nodes.append(op._replace(inputs=(value,), outputs=(len(specs) - 1,), call=None))
             value = len(specs) - 1
         nodes[-1] = nodes[-1]._replace(outputs=node.outputs)
     if len(nodes) == len(graph.nodes):
