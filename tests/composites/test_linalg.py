@@ -188,3 +188,15 @@ def test_singular_matrices_of_any_dtype_are_errors():
                 f(x)
     with pytest.raises(tl.LinAlgError, match="invertible"):
         tl.linalg.solve(np.ones((2, 2), "float32"), np.ones(2))
+
+
+@pytest.mark.parametrize(("dtype", "power"), [("float32", 70), ("float64", 600)])
+@pytest.mark.parametrize("n", [3, 4])
+def test_determinants_whose_minors_leave_the_range(n, dtype, power):
+    """Rows and columns times powers of two: the determinant's bits are those of the same matrix at ordinary sizes."""
+    a = np.random.default_rng(n).normal(size=(20, n, n)).astype(dtype)
+    scales = np.ldexp(np.ones(n, dtype), np.array([power, -power, power, -power])[:n])
+    for j, scaled in enumerate((a * scales[:, None], a * scales, a * scales[::-1, None])):
+        wanted = tl.linalg.det(a).numpy() * (scales[0] if n == 3 and j < 3 else 1)
+        for found in (tl.linalg.det(scaled), tl.jit(tl.linalg.det)(scaled), np.stack([tl.linalg.det(m) for m in scaled])):
+            assert np.asarray(found).tobytes() == wanted.tobytes()

@@ -20,6 +20,7 @@ from tlean.ops import OpDef, Spec, get
 from tlean.ops.layout import converted
 
 from .graph import Graph, GraphNode, GraphRef, Origin
+from .signature import in_parts
 from .template import Template
 
 #: A program whose numbers change at every call makes a new rule each time, of 2 KB.
@@ -56,14 +57,6 @@ def _parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any])
     # The rule that says a call in terms of other ops.
     rule = record.rules.of_integers
     return rule if rule is not None and record.whole(specs, options) else record.rules.decompose
-
-
-def in_parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any]) -> bool:
-    """Whether a call runs by its parts, and is differentiated by them: its rule says that the kernel does not take such operands."""
-    if record.rules.of_integers is not None and record.whole(specs, options):
-        return True
-    rule = record.rules.in_parts
-    return rule is not None and bool(rule(*(None if s is None else s.shape for s in specs), **options))
 
 
 def conversion(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any], dtype: str) -> Graph | None:

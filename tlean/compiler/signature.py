@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tlean._core.eager.instance import options_key
@@ -58,9 +59,8 @@ class Signature:
 
     @once
     def in_parts(self) -> bool:
-        """Whether it runs by its parts, and is differentiated by them: its rule says that the kernel does not take such operands."""
-        rule = self.record.rules.in_parts
-        return rule is not None and bool(rule(*(None if s is None else s.shape for s in self.specs), **self.options))
+        """Whether it runs by its parts, as the function of that name says."""
+        return in_parts(self.record, self.specs, self.options)
 
     @once
     def broadcasts(self) -> bool:
@@ -89,6 +89,14 @@ class Signature:
     def params(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """The numbers of its kernel."""
         return self.record.kernel_params(self.specs, self.options)
+
+
+def in_parts(record: OpDef, specs: Sequence[Spec | None], options: dict[str, Any]) -> bool:
+    """Whether a call runs by its parts, and is differentiated by them: its rule says that the kernel does not take such operands."""
+    if record.rules.of_integers is not None and record.whole(specs, options):
+        return True
+    rule = record.rules.in_parts
+    return rule is not None and bool(rule(*(None if s is None else s.shape for s in specs), **options))
 
 
 def signature(record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], dtype: str, written: Any = None) -> Signature:

@@ -10,9 +10,10 @@ from tlean._core.plan import plan as core
 from tlean.caching import Cache
 from tlean.compiler.cost import work_of
 from tlean.compiler.cpu import CPU, DEFINED, kernel_address, kernel_numbers
-from tlean.compiler.derive import conversion, decomposition, in_parts, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.lower import lower
+from tlean.compiler.signature import in_parts
 from tlean.errors import DeviceError
 from tlean.ops import OpDef, Spec
 

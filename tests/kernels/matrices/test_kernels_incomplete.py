@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
 from kernel_calls import run_op, usable_instruction_sets
+
+import tlean as tl
 
 mp = pytest.importorskip("mpmath")
 
@@ -82,3 +85,15 @@ def test_large_parameters():
     assert run_op(isa, "special", "_betainc", "f64", a, a, np.full(3, 0.5), upper=False) == pytest.approx([0.5] * 3, rel=1e-15)
     normal = run_op(isa, "special", "_student", "f64", np.array([1e11, np.inf]), np.array([-3.0, -3.0]), upper=False)
     np.testing.assert_allclose(normal, float(mp.ncdf(-3)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("args", [(1e-30, 0.5, 1e-10), (1e-30, 10.0, 1e-30), (1e-8, 150.0, 1e-10), (0.01, 600.0, 9.9e-4)])
+def test_a_small_share_beside_a_small_parameter(args):
+    """The tail of what lies beyond, within a unit of the last place, and without millions of terms."""
+    a, b, x = args
+    with mp.workdps(50):
+        wanted = float(mp.betainc(mp.mpf(a), mp.mpf(b), mp.mpf(x), 1, regularized=True))
+    began = time.process_time()
+    found = tl.betaincc(*(np.full(100, v) for v in args)).numpy()
+    assert time.process_time() - began < 1
+    assert np.all(np.abs(found - wanted) <= LIMIT * np.spacing(wanted))

@@ -13,9 +13,10 @@ import numpy as np
 
 from tlean._core.eager.instance import options_key
 from tlean.caching import Cache
-from tlean.compiler.derive import conversion, decomposition, in_parts, reverse, specs_at, taken, vjp_graph
+from tlean.compiler.derive import conversion, decomposition, reverse, specs_at, taken, vjp_graph
 from tlean.compiler.graph import Graph
 from tlean.compiler.passes.stretch import stretched
+from tlean.compiler.signature import in_parts
 from tlean.errors import DTypeError, IndexRangeError, TleanError, complete
 from tlean.ops import OpDef, Spec
 

@@ -23,6 +23,9 @@
 /* The bits of a number without its sign. */
 #define TL_MAGNITUDE_f32 INT32_MAX
 #define TL_MAGNITUDE_f64 INT64_MAX
+/* A determinant between this and its reciprocal has lost nothing to the range of its minors. */
+#define TL_LEAST_SAFE_f32 0x1p-60f
+#define TL_LEAST_SAFE_f64 0x1p-460
 
 /* d is the determinant of the n x n matrix m, 2 <= n <= 4, whose entries are of that type. */
 #define TL_MINOR(T, d, a, b, c, e) \

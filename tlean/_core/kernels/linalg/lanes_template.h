@@ -174,13 +174,45 @@ static void TL_X(tl_lanes_det)(const TL_T *a, const int32_t *perm, TL_T *y, int6
     for (int l = 0; l < VL; l++) y[l] = odd[l] ? -product[l] : product[l];
 }
 
+/* A determinant d whose minors may have left the range of their type, made again of rows and columns times powers of two: the same bits where
+ * they had not. Entry e of the matrix is a[e * step]. */
+static __attribute__((noinline, cold)) TL_T TL_X(tl_scaled_minors)(const TL_T *a, int64_t step, int64_t n, TL_T d) {
+    enum { NONE = -100000 };
+    int powers[16], row[4], column[4] = {NONE, NONE, NONE, NONE}, whole = 0;
+    TL_T m[16];
+    for (int64_t i = 0; i < n; i++) {
+        row[i] = NONE;
+        for (int64_t e = i * n; e < (i + 1) * n; e++) {
+            m[e] = a[e * step];
+            if (m[e] - m[e] != 0) return d;
+            if (m[e] == 0) powers[e] = NONE; else frexp(m[e], &powers[e]);
+            if (powers[e] > row[i]) row[i] = powers[e];
+        }
+        for (int64_t j = 0; j < n; j++)
+            if (m[i * n + j] != 0 && powers[i * n + j] - row[i] > column[j]) column[j] = powers[i * n + j] - row[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (row[i] == NONE || column[i] == NONE) return d == 0 ? d : 0;
+        whole += row[i] + column[i];
+        for (int64_t j = 0; j < n; j++) m[i * n + j] = (TL_T)ldexp(m[i * n + j], -(row[i] + column[j]));
+    }
+    TL_MINORS(TL_T, d, m, n)
+    return (TL_T)ldexp(d, whole);
+}
+
 /* The determinants of the lanes' matrices of two to four rows, by their minors. Each product is added by itself: that is one operation or two,
  * as the processor has it, and the same ones for one matrix (one_template.h). */
 static void TL_X(tl_lanes_minors)(const TL_T *a, TL_T *y, int64_t n) {
     VEC m[16], d;
     for (int64_t e = 0; e < n * n; e++) m[e] = *(const VEC *)(a + e * VL);
     TL_MINORS(VEC, d, m, n)
+    const VEC size = (VEC)((IVEC)d & ((IVEC){0} + TL_X(TL_MAGNITUDE)));
+    const IVEC safe = (size >= TL_X(TL_LEAST_SAFE)) & (size <= 1 / TL_X(TL_LEAST_SAFE));
+    TL_INT all = -1;
+    for (int l = 0; l < VL; l++) all &= safe[l];
     memcpy(y, &d, sizeof d);
+    for (int l = 0; !all && l < VL; l++)
+        if (!safe[l]) y[l] = TL_X(tl_scaled_minors)(a + l, VL, n, y[l]);
 }
 
 /* The same of `count` matrices that lie `step` numbers apart, in y one after another. */

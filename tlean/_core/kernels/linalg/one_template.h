@@ -56,7 +56,7 @@ static void TL_X(tl_one_lu)(TL_T *a, int32_t *perm, int64_t n) {
 static TL_T TL_X(tl_one_minors)(const TL_T *m, int64_t n) {
     TL_T d;
     TL_MINORS(TL_T, d, m, n)
-    return d;
+    return TL_ABS(d) >= TL_X(TL_LEAST_SAFE) && TL_ABS(d) <= 1 / TL_X(TL_LEAST_SAFE) ? d : TL_X(tl_scaled_minors)(m, 1, n, d);
 }
 
 static int TL_X(tl_one_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int back, int unit) {

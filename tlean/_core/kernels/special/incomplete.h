@@ -181,8 +181,34 @@ static wide tl_beta_factor(wide a, wide b, wide x, wide y) {
     return m * expl(power) * sqrtl(M / s) * tl_gamma_star(s) / tl_gamma_star(M);
 }
 
+/* ln Γ(a + m) − ln Γ(a) for a, m > 0, each part of the order of m: Stirling's series from 24 on. */
+static wide tl_log_gamma_step(wide a, wide m) {
+    static const wide c[] = {1 / 12.0L, -1 / 360.0L, 1 / 1260.0L, -1 / 1680.0L, 1 / 1188.0L, -691 / 360360.0L, 1 / 156.0L};
+    wide less = 0, sum = 0, powers = 1;
+    for (; a < 24; a += 1) less += log1pl(m / a);
+    /* (a + m)^−k − a^−k is (1/(a + m) − 1/a) times a sum of powers. */
+    wide p = 1 / (a + m), q = 1 / a, last = 1;
+    for (int k = 0; k < 7; k++) {
+        sum += c[k] * powers;
+        for (int j = 0; j < 2; j++) powers = powers * p + (last *= q);
+    }
+    return (a - 0.5L) * log1pl(m / a) + m * (logl(a + m) - 1) - m * p * q * sum - less;
+}
+
+/* I(a, b, x) near 1, y being small and a y < 0.7: 1 less y^b (1 + b Σ (1 − a)(2 − a)…(k − a) y^k/(k! (b + k)))/(b B(a, b)), each part by
+ * itself. The continued fraction takes a number of terms like 1/√y there. */
+static wide tl_beta_near_one(wide a, wide b, wide y) {
+    wide term = 1, sum = 0, power = b * logl(y) - tl_log_gamma_small(b) + tl_log_gamma_step(a, b);
+    for (int k = 1; k < 60; k++) {
+        term *= (k - a) / k * y;
+        sum += term / (b + k);
+    }
+    return -(expm1l(power) + expl(power) * b * sum);
+}
+
 /* I(a, b, x) for x up to the mean: a continued fraction, of positive terms where b is large. */
 static wide tl_beta_lower(wide a, wide b, wide x, wide y) {
+    if (y < 1e-3L && a * y < 0.7L && b < 1) return tl_beta_near_one(a, b, y);
     wide factor = tl_beta_factor(a, b, x, y), less = -tl_beta_excess(a, b, x, y);
     if (factor == 0) return 0;
     wide h = a * (less + 1) / (a + 1), c = h, d = 0;
