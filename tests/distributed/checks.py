@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 import tlean as tl
@@ -129,22 +131,24 @@ def failures() -> None:
     def picked(ops, w, x, k):
         return ops.mean(ops.mul(ops.take(w, k, 0), x))
 
-    options = tl.Options(backend="compiled")
-    trainer = dist.ScalarTrainer(options, [np.ones((5, 3), "f")], [(2, 3), tl.Spec((2,), "int64")], picked)
-    x = np.ones((2, 3), "f")
-    trainer.step(0.1, x, np.array([0, 4]))
-    before = np.asarray(trainer.get_params()[0])
-    try:
-        trainer.step(0.1, x, np.array([0, 4 + world.rank]))
-    except tl.IndexRangeError:
-        assert world.rank >= 1
-    except dist.RankError as error:
-        assert world.rank == 0 and "failed in this step; nothing was updated" in str(error)
-    else:
-        raise AssertionError("one rank had an index out of range")
-    assert np.array_equal(np.asarray(trainer.get_params()[0]), before)
-    trainer.step(0.1, x, np.array([0, 4]))
-    assert len({str(np.asarray(p).tolist()) for p in world.gather(np.asarray(trainer.get_params()[0]))}) == 1
+    x, right = np.ones((2, 3), "f"), np.array([0, 4])
+    # While it computes, before that, and while the program is recorded for another number of rows.
+    wrong = [(x, right + world.rank), (x[:, : 3 - world.rank], right), (x[: 2 - world.rank], right)]
+    for backend, inputs in itertools.product(("eager", "compiled"), wrong):
+        trainer = dist.ScalarTrainer(tl.Options(backend=backend), [np.ones((5, 3), "f")], [(2, 3), tl.Spec((2,), "int64")], picked)
+        trainer.step(0.1, x, right)
+        before = np.asarray(trainer.get_params()[0])
+        try:
+            trainer.step(0.1, *inputs)
+        except (tl.IndexRangeError, tl.ShapeError, tl.OptionError):
+            assert world.rank >= 1
+        except dist.RankError as error:
+            assert world.rank == 0 and "failed in this step; nothing was updated" in str(error)
+        else:
+            raise AssertionError("one rank had wrong inputs")
+        assert np.array_equal(np.asarray(trainer.get_params()[0]), before)
+        trainer.step(0.1, x, right)
+        assert len({str(np.asarray(p).tolist()) for p in world.gather(np.asarray(trainer.get_params()[0]))}) == 1
 
 
 def ends() -> None:

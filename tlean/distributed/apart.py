@@ -29,7 +29,7 @@ from tlean.train.steps import _GRADIENT, _NORM, DeviceSteps, EagerSteps, Stored,
 from .blocks import pairwise
 from .nccl import DeviceSum
 from .steps import How, parted
-from .sums import ASKED, HEAD, LOSS, ROWS, Exchange, grouped
+from .sums import ASKED, HEAD, LOSS, ROWS, Exchange, grouped, leave
 
 
 class ApartSteps:
@@ -53,7 +53,7 @@ class ApartSteps:
         # How many random ops a block has, once one has run.
         self._draws: int | None = None
         self._exchanges: dict[Any, Exchange] = {}
-        self._latest: dict[bool, Exchange] = {}
+        self._latest: dict[bool, Exchange | None] = {}
         self._device_sum = DeviceSum.of(how.world, self._where) if self._where is not None and not how.in_order else None
 
     def _weighted(self, ops: Any, *refs: Any) -> tuple[Any, Any]:
@@ -81,6 +81,14 @@ class ApartSteps:
     @stream_state.setter
     def stream_state(self, state: tuple[int, int]) -> None:
         self._seed, self._position = state
+
+    def missed(self, backward: bool) -> None:
+        """This rank failed before its sums: give the others what they wait for.
+
+        Args:
+            backward: whether gradients are summed.
+        """
+        leave(self._latest.get(backward))
 
     # One rank's rows ---------------------------------------------------------------------------------------------------------
 
@@ -119,11 +127,7 @@ class ApartSteps:
         try:
             blocks = self._blocks(given, backward)
         except BaseException:
-            # The others wait for this rank's sums, as in the last such step.
-            exchange = self._latest.get(backward)
-            if exchange is not None:
-                exchange.start()
-                exchange.fail()
+            self.missed(backward)
             raise
         world, dtype = self.how.world, self.options.dtype
         zero = [rows == 0 for rows, *_ in blocks]

@@ -31,7 +31,7 @@ from tlean.shapes import size
 from tlean.train.steps import CompiledSteps, _scalar
 
 from .blocks import cut, pairwise
-from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, Poll, grouped
+from .sums import ASKED, HEAD, LOSS, ROWS, Begin, End, Exchange, Poll, grouped, leave
 from .world import World
 
 #: How often in a backward pass MPI gets time for sums that are under way, beside at buckets: a few microseconds each.
@@ -106,6 +106,27 @@ class RankSteps(CompiledSteps):
         super().__init__(options, params, loss)
         self.how = how
         self.stream = RankStream(self.stream.seed, how.world)
+        self._latest: dict[bool, Exchange | None] = {}
+
+    def missed(self, backward: bool) -> None:
+        """This rank failed before its sums: give the others what they wait for.
+
+        Args:
+            backward: whether gradients are summed.
+        """
+        leave(self._latest.get(backward))
+
+    def _plan(
+        self, kind: str, inputs: Sequence[AnyTensor], update: Update | None = None, clip_norm: float | None = None, finite: bool = False
+    ) -> Trace:
+        backward = kind != "forward"
+        try:
+            trace = super()._plan(kind, inputs, update, clip_norm, finite)
+        except BaseException:
+            self.missed(backward)
+            raise
+        self._latest[backward] = trace.exchange  # type: ignore[attr-defined]
+        return trace
 
     def _record(
         self,

@@ -167,6 +167,17 @@ class Exchange:
                 self.sums[k].end()
 
 
+def leave(latest: Exchange | None) -> None:
+    """This rank failed before it had an exchange of its own: give the others what they wait for, as in the last such step.
+
+    Args:
+        latest: that step's exchange; None: there was none.
+    """
+    if latest is not None:
+        latest.start()
+        latest.fail()
+
+
 #: The numbers that the last bucket begins with: the sum of the losses of all rows, the rows, how many ranks ask for an end, how many
 #: failed, and which.
 LOSS, ROWS, ASKED, FAILED, WHO = range(5)

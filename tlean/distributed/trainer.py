@@ -84,8 +84,13 @@ class ScalarTrainer(_ScalarTrainer):
         self.asked = 0
         ranks.share_params(self.params)
 
-    def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
-        return [*super()._tensors(inputs), as_tensor(np.array([self.ask], self.options.dtype))]
+    def _tensors(self, inputs: Sequence[Any], backward: bool = True) -> list[AnyTensor]:
+        try:
+            tensors = super()._tensors(inputs, backward)
+        except BaseException:
+            self._steps.missed(backward)
+            raise
+        return [*tensors, as_tensor(np.array([self.ask], self.options.dtype))]
 
     def __reduce__(self) -> Any:
         remade, (kind, *rest) = super().__reduce__()

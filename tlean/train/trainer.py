@@ -73,7 +73,8 @@ class ScalarTrainer:
         """What the compiled step took of the loss's surroundings for good, by name. Arrays that ops were given are read at each step."""
         return types.MappingProxyType(dict(self._steps.captured))
 
-    def _tensors(self, inputs: Sequence[Any]) -> list[AnyTensor]:
+    def _tensors(self, inputs: Sequence[Any], backward: bool = True) -> list[AnyTensor]:
+        # `backward`: whether gradients are computed of them.
         if len(inputs) != len(self.input_specs):
             raise ShapeError(f"ScalarTrainer: {len(self.input_specs)} inputs are declared, got {len(inputs)}")
         tensors = [self._steps.array(x, dtype) for x, dtype in zip(inputs, self._input_dtypes, strict=True)]
@@ -92,7 +93,7 @@ class ScalarTrainer:
 
         Raises: ShapeError for other shapes or another number of inputs.
         """
-        value, self.aux = self._steps.forward(self._tensors(inputs))
+        value, self.aux = self._steps.forward(self._tensors(inputs, backward=False))
         return value
 
     def backward(self, *inputs: Any) -> list[AnyTensor | None]:
