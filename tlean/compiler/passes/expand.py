@@ -20,10 +20,11 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
 
     Raises: DeviceError for an op that has neither a kernel nor a decomposition.
     """
-    return stretched(in_lanes(_expand(graph, target)))
+    return stretched(in_lanes(with_kernels(graph, target)))
 
 
-def _expand(graph: Graph, target: Target) -> Graph:
+def with_kernels(graph: Graph, target: Target) -> Graph:
+    """The same program in ops that have kernels. Raises: as `expand`."""
     if all(_runs(graph, n, target) for n in graph.nodes):
         return graph
     out = Graph(graph.dtype)
@@ -46,7 +47,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
                     works = node.record.dtypes_at(*call[1:]).works
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {works}")
                 parts = decomposition(*call)
-            inner = _expand(parts, target)
+            inner = with_kernels(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))
