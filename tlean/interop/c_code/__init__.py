@@ -136,42 +136,50 @@ def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
     assigned(writer, [*outs, *states], made)
     writer.add("return 0;")
     begins = _beginning(program, writer, name)
-    body = "\n".join(writer.lines)
+    body = writer.text()
     helpers = "\n".join(writer.helpers.values())
     maths = functions(helpers + body)
     parts = [
         f'/* {name}: written by tlean. Compile it with -ffp-contract=off. */\n#include "{name}.h"\n{PREAMBLE}',
-        *(part for part in (maths, helpers, "\n".join(writer.constants)) if part),
-        f"{_signature(program, name)} {{\n    (void)s;\n{body}\n}}\n",
+        *(part for part in (maths, helpers, _tables(writer.constants, body)) if part),
+        f"{_signature(program, name)} {{\n    {_unread(program)}\n{body}\n}}\n",
         f"unsigned long {name}_size(void) {{ return (unsigned long)sizeof({name}_state); }}\n",
         *begins,
     ]
     return "\n".join(parts), _header(program, writer, name)
 
 
+def _tables(constants: list[str], body: str) -> str:
+    # The constant arrays that are read.
+    return "\n".join(text for text in constants if re.search(rf"\b{text.split('[')[0].split()[-1]}\b", body))
+
+
 def _beginning(program: Exported, writer: Writer, name: str) -> list[str]:
     # The function that sets the state.
     if not program.states:
         return []
-    writer_of_init = Writer(0)
+    beginning = Writer(0, "b")
     for state in program.states:
         flat = state.begins.numpy().reshape(-1)
         target = in_memory(state.spec.dtype, state.spec.size, f"s->{state.name}")
         if not flat.any():
-            writer_of_init.add(f"memset({target.array}, 0, sizeof {target.array});")
+            beginning.add(f"memset({target.array}, 0, sizeof {target.array});")
         elif flat.size:
-            writer_of_init.copy(target, writer_of_init.constant(state.begins))
-    writer_of_init.add("s->step = 0;")
-    constants = "".join(writer_of_init.constants).replace(" c", " b").replace("*c", "*b")
-    lines = "\n".join(writer_of_init.lines)
-    lines = re.sub(r"\bc(\d+)\b", r"b\1", lines)
-    return [constants, f"void {name}_init({name}_state *s) {{\n{lines}\n}}\n"]
+            beginning.copy(target, beginning.constant(state.begins))
+    beginning.add("s->step = 0;")
+    lines = "\n".join(beginning.lines)
+    return ["\n".join(beginning.constants), f"void {name}_init({name}_state *s) {{\n{lines}\n}}\n"]
 
 
 def _signature(program: Exported, name: str) -> str:
     args = [f"const {C_TYPES[p.spec.dtype]} *restrict {p.name}" for p in program.inputs]
     args += [f"{C_TYPES[p.spec.dtype]} *restrict {p.name}" for p in program.outputs]
     return f"int {name}({', '.join([*args, f'{name}_state *restrict s'])})"
+
+
+def _unread(program: Exported) -> str:
+    # Compilers warn of arguments that are not read.
+    return " ".join(f"(void){name};" for name in (*(p.name for p in program.inputs), "s"))
 
 
 def _header(program: Exported, writer: Writer, name: str) -> str:

@@ -15,7 +15,7 @@ from tlean.ops.integers import c_text
 from tlean.ops.integers.forms import INTEGER_FORMULAS
 
 from .values import C_TYPES, Value, literal
-from .writer import EMITTERS, Call, Writer, emits
+from .writer import EMITTERS, Call, Writer, converts, emits
 
 #: Functions whose vector forms do not take every argument, and `wide` ones do.
 _RANGED = {"sin", "cos", *(name for name, f in VOCABULARY.items() if f.narrow)}
@@ -27,16 +27,12 @@ def _widened(tree: ex.Tree) -> ex.Tree:
     return ex.Call(f"wide_{tree.function}" if tree.function in _RANGED else tree.function, tuple(map(_widened, tree.args)))
 
 
-def _converts(record: Any) -> bool:
-    return record.kernel.startswith("as_") and record.name.startswith("_as_")
-
-
 def elementwise(graph: Graph, node: GraphNode) -> bool:
     """Whether a node is computed element by element."""
     record = node.record
     if record.loop is not None or record.view or record.host is not None:
         return False
-    if _converts(record):
+    if converts(record):
         return True
     if record.kernel in EMITTERS:
         return False
@@ -52,7 +48,7 @@ class Formula:
         self.works = works_in(graph, node)
         self.options, self.form, self.name = node.options, None, record.name
         self.source = graph.specs[node.inputs[0]].dtype if node.inputs and node.inputs[0] is not None else self.works
-        self.converts = _converts(record)
+        self.converts = converts(record)
         if self.converts:
             return
         if self.works in FLOATS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from tlean.dtypes import FLOATS
 
@@ -133,11 +134,16 @@ def _sum(writer: Writer, call: Call) -> tuple[Value]:
     if call.dtype not in FLOATS:
         return (_plain(writer, call, passes),)
     for outer, length, width in passes:
-        if length * width * outer <= 4 * writer.most and outer * width <= writer.most:
+        if _unrolls(writer, call.dtype, outer, length, width):
             x = _unrolled_pass(writer, call.dtype, x, outer, length, width)
         else:
             x = _pass(writer, call, writer.dense(x), outer, length, width)
     return (_divided(writer, x, call),)
+
+
+def _unrolls(writer: Writer, dtype: str, outer: int, length: int, width: int) -> bool:
+    few = outer * length * width <= 2 * writer.most and outer * width <= writer.most
+    return few and (width > 1 or length < 8 * LANES[dtype])
 
 
 def _divided(writer: Writer, x: Value, call: Call) -> Value:
@@ -171,13 +177,11 @@ def _chain(terms: Sequence[str]) -> str:
 
 
 def _row(terms: list[str], lanes: int) -> str:
-    # As `tl_sum` adds: up to a strip of four vectors, in lanes.
+    # As `tl_sum` adds, in lanes; fewer than two strips of four vectors.
     n = len(terms)
     if n < lanes:
         return _chain(terms)
     if n >= 4 * lanes:
-        if n >= 8 * lanes:
-            raise AssertionError("a row of two strips is a loop")
         strip = [terms[k * lanes : (k + 1) * lanes] for k in range(4)]
         total = [[f"(({a} + {c}) + ({b} + {d}))"] for a, b, c, d in zip(*strip, strict=True)]
         i = 4 * lanes
@@ -298,11 +302,12 @@ def _each_line(writer: Writer, call: Call, first: str, step: str) -> Value:
 def _maximum(writer: Writer, call: Call) -> list[Value]:
     # The first maximum, or the first NaN.
     greater = "({x} > {l}[{y}] || {x} != {x}) && {l}[{y}] == {l}[{y}]"
-    index = _each_line(writer, call._replace(outs=call.outs[-1:]), "0", f"if ({greater}) {{y}} = ({C_TYPES[call.outs[-1].dtype]})k;")
+    step = f"if ({greater}) {{y}} = ({C_TYPES[call.outs[-1].dtype]})k;"
+    index = partial(_each_line, writer, call._replace(outs=call.outs[-1:]), "0", step)
     if call.node.record.kernel != "reduce_max":
-        return [index]
+        return [index()]
     value = _each_line(writer, call, "{x}", "if (({x} > {y} || {x} != {x}) && {y} == {y}) {y} = {x};")
-    return [value, index]
+    return [value, index()] if call.read[1] else [value]
 
 
 @emits("any", "all")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,11 +23,15 @@ from tlean.errors import OptionError
 from tlean.ops import OpDef
 from tlean.ops.elementwise import FORMULAS
 from tlean.ops.integers.forms import INTEGER_FORMULAS
+from tlean.ops.layout import CONVERSIONS
 
 from .values import C_TYPES, Value, common_axes, in_memory, literal
 
 #: Arrays of up to so many elements are variables of their own, one for each element.
 SMALL = 32
+
+_NAME = re.compile(r"[a-z]+\d\w*")
+_DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$")
 
 #: What writes the call of a kernel: (writer, call) -> its outputs.
 EMITTERS: dict[str, Callable[[Writer, Call], Sequence[Value]]] = {}
@@ -43,7 +48,7 @@ def emits(*kernels: str) -> Callable[[Any], Any]:
 
 
 class Call(NamedTuple):
-    """A call of a kernel: what it reads, its numbers, the dtype that it works in, and the specs of what it makes."""
+    """A call of a kernel: what it reads, its numbers, the dtype that it works in, and the specs of what it makes, which of that is read."""
 
     node: GraphNode
     inputs: tuple[Any, ...]
@@ -51,6 +56,7 @@ class Call(NamedTuple):
     floats: tuple[float, ...]
     dtype: str
     outs: tuple[Any, ...]
+    read: tuple[bool, ...]
 
     @property
     def suffix(self) -> str:
@@ -77,7 +83,14 @@ def written(record: OpDef, dtype: str) -> bool:
         return True
     if record.host is not None:
         return False
+    if converts(record):
+        return True
     return record.name in INTEGER_FORMULAS if dtype not in ("float32", "float64") else record.kernel in FORMULAS
+
+
+def converts(record: OpDef) -> bool:
+    """Whether an op only gives elements another dtype."""
+    return record.name in CONVERSIONS
 
 
 def prepared(graph: Graph) -> Graph:
@@ -106,10 +119,11 @@ class Writer:
 
     Args:
         most: up to how many elements an array is unrolled.
+        table: what the names of constant arrays begin with.
     """
 
-    def __init__(self, most: int = SMALL) -> None:
-        self.most = most
+    def __init__(self, most: int = SMALL, table: str = "c") -> None:
+        self.most, self.table = most, table
         self.lines: list[str] = []
         #: Members of the scratch structure, and constant arrays of the file.
         self.members: list[str] = []
@@ -181,7 +195,7 @@ class Writer:
             return Value(dtype, flat.size, tuple([literal(x, dtype) for x in flat]))
         key = dtype, flat.tobytes()
         if key not in self._known:
-            self._known[key] = name = self.name("c")
+            self._known[key] = name = self.name(self.table)
             texts = [literal(x, dtype) for x in flat]
             rows = ",\n    ".join(", ".join(texts[k : k + 8]) for k in range(0, len(texts), 8))
             self.constants.append(f"static const {C_TYPES[dtype]} {name}[{flat.size}] = {{\n    {rows}\n}};\n")
@@ -230,6 +244,18 @@ class Writer:
         self.helpers.setdefault(name, text)
         return name
 
+    def text(self) -> str:
+        """The statements, without variables that none reads."""
+        kept: list[str] = []
+        read: set[str] = set()
+        for line in reversed(self.lines):
+            declared = _DECLARED.match(line)
+            if declared and declared[1] not in read:
+                continue
+            read.update(_NAME.findall(line))
+            kept.append(line)
+        return "\n".join(reversed(kept))
+
     def fail(self, condition: str, code: str = "1") -> None:
         """The end of the call with an error, under a condition."""
         self.add(f"if ({condition}) return {code};")
@@ -254,10 +280,10 @@ class Writer:
             if groups.takes(node):
                 continue
             given = tuple([None if v is None else groups.value(v) for v in node.inputs])
-            values.update(zip(node.outputs, self._node(graph, node, given), strict=False))
+            values.update(zip(node.outputs, self._node(graph, node, given, groups.readers), strict=False))
         return [groups.value(v) for v in graph.outputs if v is not None]
 
-    def _node(self, graph: Graph, node: GraphNode, given: tuple[Any, ...]) -> Sequence[Value]:
+    def _node(self, graph: Graph, node: GraphNode, given: tuple[Any, ...], read: Mapping[int, int]) -> Sequence[Value]:
         record = node.record
         if record.loop is not None:
             from .loops import written_loop
@@ -267,7 +293,7 @@ class Writer:
             return (given[0],)
         specs, outs = graph._specs_of(node.inputs), graph._specs_of(node.outputs)
         ints, floats = record.kernel_params(specs, node.options)
-        return EMITTERS[record.kernel](self, Call(node, given, ints, floats, works_in(graph, node), outs))
+        return EMITTERS[record.kernel](self, Call(node, given, ints, floats, works_in(graph, node), outs, tuple([v in read for v in node.outputs])))
 
 
 def _place(offset: int, numbers: Sequence[str], steps: Sequence[int]) -> str:
