@@ -65,6 +65,16 @@ class SavedProgram(Module):
         vars(self).update(state)
         self._compiled = jit(self._as_program)
 
+    @property
+    def title(self) -> str:
+        """The name of what was saved."""
+        return self._name
+
+    @property
+    def specs(self) -> Any:
+        """For each argument its `Spec`, or a list, tuple or dict of them."""
+        return tree.unflatten(self._arguments, list(self.inputs))
+
     def _as_program(self, ops: Any, *args: Any) -> Any:
         return Module.__call__(self, ops, *args)
 

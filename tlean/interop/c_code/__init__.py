@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 import re
 from pathlib import Path
@@ -13,11 +12,14 @@ from tlean.files import replacing
 from tlean.ops import Spec
 from tlean.programs.recorder import name_of
 
+from ..program_file import SavedProgram
+
 # Each declares what it writes.
 from . import elements as _elements  # noqa: F401
 from . import moves as _moves  # noqa: F401
 from . import products as _products  # noqa: F401
 from . import sums as _sums  # noqa: F401
+from .loops import assigned
 from .maths import PREAMBLE, functions
 from .programs import Exported, Port, exported
 from .steps import hyper_value
@@ -47,7 +49,7 @@ class CProgram:
 
 def export_c(
     f: Any,
-    specs: Any,
+    specs: Any = None,
     *,
     name: str | None = None,
     what: str = "value",
@@ -66,12 +68,13 @@ def export_c(
 
     Args:
         f: a program, `f(*args)` or `f(ops, *args)`, or a model.
-        specs: for each argument a `Spec`, a shape, an array, or a list, tuple or dict of Specs and arrays.
+        specs: for each argument a `Spec`, a shape, an array, or a list, tuple or dict of Specs and arrays. What
+            `tl.load_program` returns has its own.
         name: of the C function; by default that of f.
         what: "value", "value_and_grad" of a program that returns one float of shape `()`, or "step", which also moves the parameters.
         path: of the C file, which ends in `.c`; the header is beside it. By default nothing is written.
-        wrt: the numbers of the arguments whose gradients are wanted; by default the parameters, where they are arguments, else every argument
-            of floats.
+        wrt: the numbers of the arguments whose gradients are wanted; by default the parameters, where they are arguments, else every
+            argument of floats.
         parameters: "constants", as they are now, or "arguments", which follow those of f. Those of a step are in its structure.
         optimizer: of a step: a `tl.optim.SGD`, `Adam` or `AdamW`, whose rates are constants.
         unroll: up to how many elements an array is variables of their own, without a loop.
@@ -85,13 +88,17 @@ def export_c(
         >>> [name for name, what, spec in c.outputs]
         ['out0', 'grad_in0']
     """
-    name = _identifier(name_of(f) if name is None else name, name is None)
+    name = _identifier((f.title if isinstance(f, SavedProgram) else name_of(f)) if name is None else name, name is None)
     if what not in _WHAT:
         raise OptionError(f"export_c: what must be one of {', '.join(_WHAT)}, got {what!r}")
     if parameters not in ("constants", "arguments"):
         raise OptionError(f"export_c: parameters must be 'constants' or 'arguments', got {parameters!r}")
     if type(unroll) is not int or not 1 <= unroll <= 1024:
         raise OptionError(f"export_c: unroll must be an int from 1 to 1024, got {unroll!r}")
+    if specs is None and isinstance(f, SavedProgram):
+        specs = f.specs
+    elif specs is None:
+        raise OptionError("export_c: specs must say the shape of each argument, got None")
     program = exported(f, specs, what, wrt, parameters, optimizer)
     source, header = _texts(program, name, unroll)
     if path is not None:
@@ -108,14 +115,15 @@ def export_c(
 def _identifier(name: str, any_name: bool) -> str:
     made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") if any_name else name
     made = made if made and not made[0].isdigit() else f"program_{made}".rstrip("_")
-    if not re.fullmatch(r"[A-Za-z_]\w*", made, re.ASCII) or keyword.iskeyword(made) or made in _RESERVED:
+    if not re.fullmatch(r"[A-Za-z_]\w*", made, re.ASCII) or made in _RESERVED:
         raise OptionError(f"export_c: name must be one that C takes for a function, got {name!r}")
     return made
 
 
+#: The words of C, and the names that the file has itself.
 _RESERVED = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return"
-    " short signed sizeof static struct switch typedef union unsigned void volatile while main".split()
+    """auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return
+    short signed sizeof static struct switch typedef union unsigned void volatile while main step""".split()  # noqa: SIM905
 )
 
 
@@ -127,14 +135,12 @@ def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
     given = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.inputs]
     states = [in_memory(s.spec.dtype, s.spec.size, f"s->{s.name}") for s in program.states]
     if program.updates:
-        writer.add("s->step += 1;", "const double step = (double)s->step;")
+        writer.add("const double step = (double)(s->step + 1);")
     hypers = [hyper_value(numbers, at, "step") for numbers, at in program.updates]
     made = writer.program(graph, [*given, *states, *hypers])
     outs = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.outputs]
-    from .loops import assigned
-
     assigned(writer, [*outs, *states], made)
-    writer.add("return 0;")
+    writer.add(*(["s->step += 1;"] if program.updates else []), "return 0;")
     begins = _beginning(program, writer, name)
     body = writer.text()
     helpers = "\n".join(writer.helpers.values())

@@ -15,7 +15,7 @@ from tlean.ops.integers import c_text
 from tlean.ops.integers.forms import INTEGER_FORMULAS
 
 from .values import C_TYPES, Value, literal
-from .writer import EMITTERS, Call, Writer, converts, emits
+from .writer import EMITTERS, Call, Writer, converts, emits, of_integers
 
 #: Functions whose vector forms do not take every argument, and `wide` ones do.
 _RANGED = {"sin", "cos", *(name for name, f in VOCABULARY.items() if f.narrow)}
@@ -36,7 +36,7 @@ def elementwise(graph: Graph, node: GraphNode) -> bool:
         return True
     if record.kernel in EMITTERS:
         return False
-    return record.name in INTEGER_FORMULAS if works_in(graph, node) not in FLOATS else record.kernel in FORMULAS
+    return of_integers(record, works_in(graph, node)) or record.kernel in FORMULAS
 
 
 class Formula:
@@ -51,7 +51,7 @@ class Formula:
         self.converts = converts(record)
         if self.converts:
             return
-        if self.works in FLOATS:
+        if not of_integers(record, self.works):
             self.form = FORMULAS[record.kernel]
             values = self.form.values(node.options)
             self.parameters = {p: literal(values[p], self.works) for p in self.form.parameters}
@@ -67,7 +67,7 @@ class Formula:
             tree = _widened(self.form.tree)
             if isinstance(tree, ex.Variable):
                 return [], names[tree.name]
-            lines, value = ex.to_c(tree, names, SUFFIX[self.works])
+            lines, value = ex.to_c(tree, names, "f64" if self.works == "float64" else "f32")
             return lines, value
         suffix = SUFFIX[self.works]
         types = {"i64": "int64_t", "i32": "int32_t", "b8": "uint8_t"}
@@ -157,7 +157,7 @@ class Groups:
         inside: dict[int, int] = {}
         for node in nodes:
             for v in node.inputs:
-                inside[v] = inside.get(v, 0) + 1  # type: ignore[index]
+                inside[v] = inside.get(v, 0) + 1  # type: ignore[index, arg-type]
         outside = list(dict.fromkeys(v for node in nodes for v in node.inputs if v not in made))
         kept = [node.outputs[0] for node in nodes if self.readers.get(node.outputs[0], 0) > inside.get(node.outputs[0], 0)]
         rooms = {v: writer.room(self.graph.specs[v].dtype, size) for v in kept}

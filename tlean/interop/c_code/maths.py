@@ -88,7 +88,9 @@ def _reads(item: str) -> str:
 @functools.cache
 def _items() -> tuple[tuple[tuple[str, ...], str], ...]:
     # What stands at the top of the headers, with the names that each defines.
-    items = [((match[1],), line + "\n") for line in _EXACT.splitlines() if (match := _FUNCTION.match(line))]
+    items: list[tuple[tuple[str, ...], str]] = [
+        ((match[1],), line + "\n") for line in _EXACT.splitlines() if (match := _FUNCTION.match(line))
+    ]
     known = {name for names, _ in items for name in names}
     for header in _HEADERS:
         text = (files("tlean._core") / "simd" / header).read_text(encoding="utf-8")
@@ -138,4 +140,4 @@ def _defines(item: str) -> tuple[str, ...]:
 
 def _plain(item: str) -> str:
     item = re.sub(r"__builtin_fma\b", "fma", item.replace("__FMA__", "FP_FAST_FMA"))
-    return re.sub(r"__builtin_(\w+)", r"\1", item).replace("_Pragma", "_Pragma")
+    return re.sub(r"__builtin_(\w+)", r"\1", item)

@@ -78,7 +78,12 @@ def _triangle(writer: Writer, call: Call) -> tuple[Value]:
     upper, k = call.node.record.name == "triu", call.node.options["k"]
     zero = literal(0, out.dtype)
     if out.size <= writer.most:
-        kept = [(j - i >= k) if upper else (j - i <= k) for _ in range(out.size // max(rows * columns, 1)) for i in range(rows) for j in range(columns)]
+        kept = [
+            (j - i >= k) if upper else (j - i <= k)
+            for _ in range(out.size // max(rows * columns, 1))
+            for i in range(rows)
+            for j in range(columns)
+        ]
         return (Value(out.dtype, out.size, tuple([x.at(n) if keep else zero for n, keep in enumerate(kept)])),)
     x, made = writer.dense(x), writer.room(out.dtype, out.size)
     with writer.loops([out.size // (rows * columns), rows, columns]) as (b, i, j):

@@ -93,7 +93,7 @@ def _unrolled(writer: Writer, call: Call, places: list[tuple[int, int]], steps: 
     _, m, n, k, *_ = call.ints
     a_row, a_k, b_k, b_col = steps
     fma, name, ctype = "TL_FMAF" if call.dtype == "float32" else "TL_FMA", writer.name(), C_TYPES[call.dtype]
-    elements = []
+    elements: list[str] = []
     for at_a, at_b in places:
         for i in range(m):
             for j in range(n):

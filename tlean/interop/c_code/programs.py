@@ -159,7 +159,8 @@ def _gradient(
     xs = [inputs[k] for k in chosen]
     grads = pulled_back(g, [y], [g._full(shape=(), value=1.0, dtype=y.dtype)], xs)
     g.outputs = [y.id, *(r.id for r in grads)]
-    result.outputs += [Port(f"grad_{result.inputs[k].name}", f"gradient of {result.inputs[k].what}", x.spec) for k, x in zip(chosen, xs)]
+    ports = [result.inputs[k] for k in chosen]
+    result.outputs += [Port(f"grad_{p.name}", f"gradient of {p.what}", p.spec) for p in ports]
 
 
 def _step(
@@ -172,7 +173,9 @@ def _step(
         g.constants[number] = as_tensor(p._tensor, g.specs[number].dtype)
     xs = [GraphRef(g, v) for v, _ in trained]
     grads = pulled_back(g, [y], [g._full(shape=(), value=1.0, dtype=y.dtype)], xs)
-    g.outputs, after, hypers = [y.id], [], []
+    g.outputs = [y.id]
+    after: list[int] = []
+    hypers: list[GraphRef] = []
     result.outputs = [Port("loss", "the value before the update", y.spec)]
     for k, ((v, p), x, grad) in enumerate(zip(trained, xs, grads, strict=True)):
         kernel = optimizer.kernel(p)
@@ -188,7 +191,7 @@ def _step(
         g.inputs.append(v)
         called = _called(p, names, k)
         result.states.append(State(f"p{k}", called, x.spec, as_tensor(p._tensor, x.dtype)))
-        slots = []
+        slots: list[Any] = []
         for name in record.outputs[1:]:
             slots.append(g.arg(x.spec))
             start = as_tensor([optimizer.initial(p)] * x.spec.size, x.dtype)

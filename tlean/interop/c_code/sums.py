@@ -275,7 +275,7 @@ def _lines(writer: Writer, x: Value, ints: Sequence[int]) -> tuple[Value, int, i
         count *= sizes[k]
     for k in reduced:
         length *= sizes[k]
-    if kept and reduced and kept[0] > reduced[0] or len(kept) > 1:
+    if (kept and reduced and kept[0] > reduced[0]) or len(kept) > 1:
         x = writer.dense(x)
         axes = tuple((sizes[k], strides[k]) for k in (*kept, *reduced))
         x = Value(x.dtype, x.size, None, x.array, x.offset, axes)

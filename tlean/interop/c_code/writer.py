@@ -18,7 +18,7 @@ from tlean.compiler.passes.fold import fold
 from tlean.compiler.passes.merge import merged
 from tlean.compiler.passes.stretch import stretched
 from tlean.compiler.target import Target, works_in
-from tlean.dtypes import SUFFIX
+from tlean.dtypes import FLOATS, SUFFIX
 from tlean.errors import OptionError
 from tlean.ops import OpDef
 from tlean.ops.elementwise import FORMULAS
@@ -85,7 +85,12 @@ def written(record: OpDef, dtype: str) -> bool:
         return False
     if converts(record):
         return True
-    return record.name in INTEGER_FORMULAS if dtype not in ("float32", "float64") else record.kernel in FORMULAS
+    return of_integers(record, dtype) or record.kernel in FORMULAS
+
+
+def of_integers(record: OpDef, dtype: str) -> bool:
+    """Whether an op that works in that dtype is a formula of integers."""
+    return dtype not in FLOATS and record.name in INTEGER_FORMULAS
 
 
 def converts(record: OpDef) -> bool:
@@ -293,7 +298,9 @@ class Writer:
             return (given[0],)
         specs, outs = graph._specs_of(node.inputs), graph._specs_of(node.outputs)
         ints, floats = record.kernel_params(specs, node.options)
-        return EMITTERS[record.kernel](self, Call(node, given, ints, floats, works_in(graph, node), outs, tuple([v in read for v in node.outputs])))
+        return EMITTERS[record.kernel](
+            self, Call(node, given, ints, floats, works_in(graph, node), outs, tuple([v in read for v in node.outputs]))
+        )
 
 
 def _place(offset: int, numbers: Sequence[str], steps: Sequence[int]) -> str:
