@@ -124,7 +124,7 @@ def test_training_steps_move_as_the_trainer(tmp_path, optimizer):
         status, (loss,) = library.call(c, (x, y), state)
         assert status == 0
         close([loss], [expected.numpy()], 8)
-    # The first parameter stands first in the structure.
+    # The structure begins with the first parameter.
     moved = np.frombuffer(state, np.float32, 128).reshape(16, 8)
     close([moved], [trainer.get_params()[0].numpy()], 64)
 
@@ -134,7 +134,7 @@ def test_a_step_takes_rates_that_are_constants():
     with pytest.raises(tl.OptionError, match="takes an optimizer="):
         tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step")
     with pytest.raises(tl.OptionError, match="no C is written for rmsprop_step"):
-        tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step", optimizer=tl.optim.RMSprop([p]))
+        tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step", optimizer=tl.optim.RMSProp([p]))
 
 
 C_PROGRAM = """

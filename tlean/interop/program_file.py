@@ -144,7 +144,7 @@ def save_program(path: str | os.PathLike[str], f: Any, *examples: Any) -> None:
         [2.0, 4.0, 6.0]
     """
     safetensors = package()
-    specs = [_example(x) for x in examples]
+    specs = [spec_tree(x) for x in examples]
     leaves, structure = tree.flatten(tuple(specs))
     dtype = "float64" if any(s.dtype == "float64" for s in leaves) else "float32"
     graph = Traced(dtype, Captured(f, frozen=True, own=True))
@@ -207,8 +207,8 @@ def load_program(path: str | os.PathLike[str]) -> SavedProgram:
         raise DataError(f"{place}: damaged, or not for this version ({what})") from None
 
 
-def _example(value: Any) -> Any:
-    # A tree of Specs. A tuple of integers is a shape.
+def spec_tree(value: Any) -> Any:
+    """An argument, a tree of arrays and Specs, as a tree of Specs. A tuple of integers is a shape."""
     if isinstance(value, Spec) or (isinstance(value, tuple) and all(type(n) is int for n in value)):
         return as_spec(value).resolved("float32")
     leaves, structure = tree.flatten(value)

@@ -19,6 +19,7 @@ from . import elements as _elements  # noqa: F401
 from . import moves as _moves  # noqa: F401
 from . import products as _products  # noqa: F401
 from . import sums as _sums  # noqa: F401
+from .bodies import write_program
 from .loops import assigned
 from .maths import PREAMBLE, functions
 from .programs import Exported, Port, exported
@@ -77,7 +78,7 @@ def export_c(
             argument of floats.
         parameters: "constants", as they are now, or "arguments", which follow those of f. Those of a step are in its structure.
         optimizer: of a step: a `tl.optim.SGD`, `Adam` or `AdamW`, whose rates are constants.
-        unroll: up to how many elements an array is variables of their own, without a loop.
+        unroll: up to how many elements an array is variables, without a loop.
 
     Returns: the texts, with the arguments of the function.
     Raises: OptionError that lists every op for which there is no C, for other options than these, and for a path that cannot be written;
@@ -137,7 +138,7 @@ def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
     if program.updates:
         writer.add("const double step = (double)(s->step + 1);")
     hypers = [hyper_value(numbers, at, "step") for numbers, at in program.updates]
-    made = writer.program(graph, [*given, *states, *hypers])
+    made = write_program(writer, graph, [*given, *states, *hypers])
     outs = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.outputs]
     assigned(writer, [*outs, *states], made)
     writer.add(*(["s->step += 1;"] if program.updates else []), "return 0;")

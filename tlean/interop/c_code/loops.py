@@ -9,15 +9,17 @@ from tlean.compiler.graph import Graph
 from tlean.compiler.loops.branch import Switch
 from tlean.compiler.loops.scan import Scan
 
+from .bodies import write_program
 from .values import C_TYPES, Value
-from .writer import Writer, prepared
+from .writer import LOOP, Call, Writer, emits, prepared
 
 
-def written_loop(writer: Writer, loop: Any, inputs: Sequence[Value]) -> list[Value]:
-    """The statements of a loop; the values of its outputs."""
+@emits(LOOP)
+def _loop(writer: Writer, call: Call) -> list[Value]:
+    loop = call.node.record.loop
     if isinstance(loop, Scan):
-        return _scan(writer, loop, inputs)
-    return _switch(writer, loop, inputs) if isinstance(loop, Switch) else _while(writer, loop, inputs)
+        return _scan(writer, loop, call.inputs)
+    return _switch(writer, loop, call.inputs) if isinstance(loop, Switch) else _while(writer, loop, call.inputs)
 
 
 def _changing(writer: Writer, first: Value | None, dtype: str, size: int) -> Value:
@@ -73,7 +75,7 @@ def _scan(writer: Writer, loop: Scan, inputs: Sequence[Value]) -> list[Value]:
             t = writer.name("i")
             writer.add(f"const int64_t {t} = {length - 1} - {i};")
         steps = [_step(writer, x, t, length) for x in stacks]
-        made = writer.program(body, [*carries, *steps, *inputs[n + m :]])
+        made = write_program(writer, body, [*carries, *steps, *inputs[n + m :]])
         for out, y in zip(outs, made[n:], strict=True):
             if y.size:
                 name = writer.name("p")
@@ -99,9 +101,9 @@ def _while(writer: Writer, loop: Any, inputs: Sequence[Value]) -> list[Value]:
     i = writer.name("i")
     most = "" if loop.most is None else f"{i} < {loop.most}"
     with writer.block(f"for (int64_t {i} = 0; {most}; {i}++)"):
-        (flag,) = writer.program(condition, [*carries, *inputs[n:]])
+        (flag,) = write_program(writer, condition, [*carries, *inputs[n:]])
         writer.add(f"if (!{flag.at(0)}) break;")
-        assigned(writer, carries, writer.program(body, [*carries, *inputs[n:]])[:n])
+        assigned(writer, carries, write_program(writer, body, [*carries, *inputs[n:]])[:n])
     return carries
 
 
@@ -109,11 +111,11 @@ def _switch(writer: Writer, loop: Switch, inputs: Sequence[Value]) -> list[Value
     bodies = [prepared(b) for b in loop.bodies]
     number, *rest = inputs
     if len(bodies) == 1:
-        return writer.program(bodies[0], rest)
+        return write_program(writer, bodies[0], rest)
     outs = [_changing(writer, None, o.dtype, o.size) for o in loop.outs]
     for k, body in enumerate(bodies):
         first, last = k == 0, k == len(bodies) - 1
         head = "else" if last else f"{'' if first else 'else '}if ({number.at(0)} {'<=' if first else '=='} {k})"
         with writer.block(head):
-            assigned(writer, outs, writer.program(body, rest))
+            assigned(writer, outs, write_program(writer, body, rest))
     return outs

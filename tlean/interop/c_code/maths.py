@@ -6,6 +6,8 @@ import functools
 import re
 from importlib.resources import files
 
+from tlean.ops.integers import c_text
+
 _HEADERS = ("vmath_f32.h", "vmath_f64.h", "vmath_exact.h", "vmath_trig.h", "vmath_special.h")
 
 #: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction.
@@ -57,6 +59,7 @@ TL_INLINE {real} tl_round{f}({real} x) {{ return rint{f}(x); }}
     for real, f in (("float", "f"), ("double", ""))
 )
 
+_OF_INTEGERS = re.compile(r"\btl_\w+_(?:i64|i32|b8)\(")
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 _FUNCTION = re.compile(r"(?:TL_INLINE|static(?: inline)?)\s+[\w ]+?[ *]+(\w+)(?:\(|\[)")
 
@@ -76,7 +79,12 @@ def functions(text: str) -> str:
                 if k not in wanted:
                     wanted.add(k)
                     todo.append(_reads(items[k][1]))
-    return "".join(items[k][1] for k in sorted(wanted))
+    return "".join(items[k][1] for k in sorted(wanted)) + (_integers() if _OF_INTEGERS.search(text) else "")
+
+
+def _integers() -> str:
+    types = {"i64": "int64_t", "i32": "int32_t", "b8": "uint8_t"}
+    return c_text.functions(types, {s: f"u{types[s]}" for s in ("i64", "i32")}, "TL_INLINE")
 
 
 def _reads(item: str) -> str:
@@ -87,7 +95,7 @@ def _reads(item: str) -> str:
 
 @functools.cache
 def _items() -> tuple[tuple[tuple[str, ...], str], ...]:
-    # What stands at the top of the headers, with the names that each defines.
+    # The definitions of the headers, with the names that each defines.
     items: list[tuple[tuple[str, ...], str]] = [
         ((match[1],), line + "\n") for line in _EXACT.splitlines() if (match := _FUNCTION.match(line))
     ]

@@ -16,10 +16,11 @@ from tlean.nn.module import Buffer, Module
 from tlean.ops import Spec, get
 from tlean.param import Param
 from tlean.programs.captured import Captured
-from tlean.programs.compiled import Traced, as_spec
+from tlean.programs.compiled import Traced
 from tlean.programs.recorder import Recorder
 from tlean.programs.trace import Trace
 
+from ..program_file import spec_tree
 from .steps import STEP_AT
 
 
@@ -65,21 +66,7 @@ def _specs(specs: Any) -> tuple[Any, ...]:
     # For each argument a tree of Specs; a tuple of integers is a shape.
     if isinstance(specs, Spec) or not isinstance(specs, list | tuple) or all(type(n) is int for n in specs):
         specs = (specs,) if specs != () else ()
-    return tuple(_tree(x) for x in specs)
-
-
-def _tree(value: Any) -> Any:
-    if isinstance(value, Spec) or (isinstance(value, tuple) and all(type(n) is int for n in value)):
-        return as_spec(value).resolved("float32")
-    leaves, structure = tree.flatten(value)
-    made = []
-    for x in leaves:
-        if isinstance(x, Spec):
-            made.append(as_spec(x).resolved("float32"))
-        else:
-            tensor = as_tensor(x) if hasattr(x, "dtype") else as_tensor(x, "float32" if isinstance(x, float) else None)
-            made.append(Spec(tuple(tensor.shape), tensor.dtype))
-    return tree.unflatten(structure, made)
+    return tuple(spec_tree(x) for x in specs)
 
 
 def exported(f: Any, specs: Any, what: str, wrt: Any, parameters: str, optimizer: Any) -> Exported:

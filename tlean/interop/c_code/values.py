@@ -1,4 +1,4 @@
-"""Values of a program as C has them: expressions of single elements, or an array in memory that is read along axes of its own."""
+"""Values of a program as C has them: expressions of single elements, or an array in memory that is read along axes that are part of it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,12 +27,14 @@ from tlean.ops.layout import CONVERSIONS
 
 from .values import C_TYPES, Value, common_axes, in_memory, literal
 
-#: Arrays of up to so many elements are variables of their own, one for each element.
+#: Arrays of up to so many elements are a variable for each element.
 SMALL = 32
 
 _NAME = re.compile(r"[a-z]+\d\w*")
 _DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$")
 
+#: What the call of a loop is written by.
+LOOP = "loop"
 #: What writes the call of a kernel: (writer, call) -> its outputs.
 EMITTERS: dict[str, Callable[[Writer, Call], Sequence[Value]]] = {}
 
@@ -264,43 +266,6 @@ class Writer:
     def fail(self, condition: str, code: str = "1") -> None:
         """The end of the call with an error, under a condition."""
         self.add(f"if ({condition}) return {code};")
-
-    # Programs -------------------------------------------------------------------------------------------------------------
-
-    def program(self, graph: Graph, inputs: Sequence[Value]) -> list[Value]:
-        """The statements of a prepared program.
-
-        Args:
-            graph: the program.
-            inputs: the value of each of its inputs.
-
-        Returns: the value of each of its outputs.
-        """
-        from .elements import Groups
-
-        values = {v: x for v, x in zip(graph.inputs, inputs, strict=True) if v is not None}
-        values |= {v: self.constant(c) for v, c in graph.constants.items()}
-        groups = Groups(self, graph, values)
-        for node in graph.nodes:
-            if groups.takes(node):
-                continue
-            given = tuple([None if v is None else groups.value(v) for v in node.inputs])
-            values.update(zip(node.outputs, self._node(graph, node, given, groups.readers), strict=False))
-        return [groups.value(v) for v in graph.outputs if v is not None]
-
-    def _node(self, graph: Graph, node: GraphNode, given: tuple[Any, ...], read: Mapping[int, int]) -> Sequence[Value]:
-        record = node.record
-        if record.loop is not None:
-            from .loops import written_loop
-
-            return written_loop(self, record.loop, given)
-        if record.view:
-            return (given[0],)
-        specs, outs = graph._specs_of(node.inputs), graph._specs_of(node.outputs)
-        ints, floats = record.kernel_params(specs, node.options)
-        return EMITTERS[record.kernel](
-            self, Call(node, given, ints, floats, works_in(graph, node), outs, tuple([v in read for v in node.outputs]))
-        )
 
 
 def _place(offset: int, numbers: Sequence[str], steps: Sequence[int]) -> str:
