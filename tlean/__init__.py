@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
+    from .interop.c_code import export_c
     from .interop.exchange import from_dlpack, from_torch, to_torch
     from .interop.program_file import load_program, save_program
     from .interop.torch_function import to_torch_function
@@ -124,6 +125,7 @@ __all__ = [
     "distributed",
     "fft",
     "fit",
+    "export_c",
     "fixed_point",
     "fori_loop",
     "from_dlpack",
@@ -197,6 +199,7 @@ _LATER |= dict.fromkeys(_LOOPS, "tlean.loops")
 _LATER |= {"TapeM": "tlean.tape.stateful", **dict.fromkeys(("Node", "Tape", "dense_to_dict", "require_grad"), "tlean.tape.tape")}
 _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlean.implicit")
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
+_LATER |= {"export_c": "tlean.interop.c_code"}
 _LATER |= dict.fromkeys(("load_program", "save_program"), "tlean.interop.program_file")
 _LATER |= dict.fromkeys(("from_dlpack", "from_torch", "to_torch"), "tlean.interop.exchange")
 _LATER |= {"to_torch_function": "tlean.interop.torch_function"}

@@ -1,4 +1,4 @@
-"""The command line: `tlean info | doctor | bench | check | mnist`, or `python -m tlean …`."""
+"""The command line: `tlean info | doctor | bench | check | export | mnist`, or `python -m tlean …`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": "what works here, what is missing for the rest, and how to get it",
     "bench": "measure this machine with this installation: a table in about two minutes",
     "check": "check every op of this installation: values, derivatives, backends, errors",
+    "export": "write a saved program as C",
     "mnist": "a convolutional network learns to read handwritten digits",
 }
 

@@ -66,6 +66,16 @@ class SavedProgram(Module):
         vars(self).update(state)
         self._compiled = jit(self._as_program)
 
+    @property
+    def title(self) -> str:
+        """The name of what was saved."""
+        return self._name
+
+    @property
+    def specs(self) -> Any:
+        """For each argument its `Spec`, or a list, tuple or dict of them."""
+        return tree.unflatten(self._arguments, list(self.inputs))
+
     def _as_program(self, ops: Any, *args: Any) -> Any:
         return Module.__call__(self, ops, *args)
 
@@ -135,7 +145,7 @@ def save_program(path: str | os.PathLike[str], f: Any, *examples: Any) -> None:
         [2.0, 4.0, 6.0]
     """
     safetensors = package()
-    specs = [_example(x) for x in examples]
+    specs = [spec_tree(x) for x in examples]
     leaves, structure = tree.flatten(tuple(specs))
     dtype = "float64" if any(s.dtype == "float64" for s in leaves) else "float32"
     graph = Traced(dtype, Captured(f, frozen=True, own=True))
@@ -198,8 +208,8 @@ def load_program(path: str | os.PathLike[str]) -> SavedProgram:
         raise DataError(f"{place}: damaged, or not for this version ({what})") from None
 
 
-def _example(value: Any) -> Any:
-    # A tree of Specs. A tuple of integers is a shape.
+def spec_tree(value: Any) -> Any:
+    """An argument, a tree of arrays and Specs, as a tree of Specs. A tuple of integers is a shape."""
     if isinstance(value, Spec) or (isinstance(value, tuple) and all(type(n) is int for n in value)):
         return as_spec(value).resolved("float32")
     leaves, structure = tree.flatten(value)

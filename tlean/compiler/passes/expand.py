@@ -21,7 +21,7 @@ def expand(graph: Graph, target: Target = CPU) -> Graph:
 
     Raises: DeviceError for an op that has neither a kernel nor a decomposition.
     """
-    return _settled(stretched(in_lanes(_expand(graph, target))))
+    return _settled(stretched(in_lanes(with_kernels(graph, target))))
 
 
 def _settled(graph: Graph) -> Graph:
@@ -31,7 +31,8 @@ def _settled(graph: Graph) -> Graph:
     return graph
 
 
-def _expand(graph: Graph, target: Target) -> Graph:
+def with_kernels(graph: Graph, target: Target) -> Graph:
+    """The same program in ops that have kernels. Raises: as `expand`."""
     if all(_runs(call, target) for call in graph.calls()):
         return graph
     out = Graph(graph.dtype)
@@ -53,7 +54,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
                 if node.record.rules.decompose is None and not call.in_parts:
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {call.dtypes.works}")
                 parts = decomposition(call.record, call.specs, call.options, call.dtype)
-            inner = _expand(parts, target)
+            inner = with_kernels(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
         where.update(zip(node.outputs, made, strict=False))

@@ -1,0 +1,233 @@
+"""`tl.export_c`: a program as one C file, which needs nothing but a compiler of C99."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from tlean.errors import OptionError
+from tlean.files import replacing
+from tlean.ops import Spec
+from tlean.programs.recorder import name_of
+
+from ..program_file import SavedProgram
+
+# Each declares what it writes.
+from . import elements as _elements  # noqa: F401
+from . import moves as _moves  # noqa: F401
+from . import products as _products  # noqa: F401
+from . import sums as _sums  # noqa: F401
+from .bodies import write_program
+from .loops import assigned
+from .maths import PREAMBLE, functions
+from .programs import Exported, Port, exported
+from .steps import hyper_value
+from .values import C_TYPES, in_memory
+from .writer import SMALL, Writer, check_written, prepared
+
+_WHAT = ("value", "value_and_grad", "step")
+
+
+class CProgram:
+    """A program in C.
+
+    Attributes:
+        name: of the function; its structure is `<name>_state`.
+        source, header: the text of the two files.
+        inputs, outputs: its arguments in order: (name, what it is, `Spec`).
+    """
+
+    def __init__(self, name: str, source: str, header: str, inputs: list[Port], outputs: list[Port]) -> None:
+        self.name, self.source, self.header = name, source, header
+        self.inputs: tuple[tuple[str, str, Spec], ...] = tuple((p.name, p.what, p.spec) for p in inputs)
+        self.outputs: tuple[tuple[str, str, Spec], ...] = tuple((p.name, p.what, p.spec) for p in outputs)
+
+    def __repr__(self) -> str:
+        return f"<C program {self.name}: {len(self.inputs)} inputs, {len(self.outputs)} outputs, {len(self.source)} characters>"
+
+
+def export_c(
+    f: Any,
+    specs: Any = None,
+    *,
+    name: str | None = None,
+    what: str = "value",
+    path: str | os.PathLike[str] | None = None,
+    wrt: int | tuple[int, ...] | None = None,
+    parameters: str = "constants",
+    optimizer: Any = None,
+    unroll: int = SMALL,
+) -> CProgram:
+    """A program as one C file and a header: its value, its value with gradients, or a step of training.
+
+        tl.export_c(loss, (tl.Spec((8,)),), name="loss", what="value_and_grad", path="loss.c")
+
+    The file is C99 and needs <math.h>, <stdint.h> and <string.h> alone. It allocates nothing: what a call needs is in a structure that its
+    caller gives it, so calls with different structures may run at the same time.
+
+    Args:
+        f: a program, `f(*args)` or `f(ops, *args)`, or a model.
+        specs: for each argument a `Spec`, a shape, an array, or a list, tuple or dict of Specs and arrays. What
+            `tl.load_program` returns has its own.
+        name: of the C function; by default that of f.
+        what: "value", "value_and_grad" of a program that returns one float of shape `()`, or "step", which also moves the parameters.
+        path: of the C file, which ends in `.c`; the header is beside it. By default nothing is written.
+        wrt: the numbers of the arguments whose gradients are wanted; by default the parameters, where they are arguments, else every
+            argument of floats.
+        parameters: "constants", as they are now, or "arguments", which follow those of f. Those of a step are in its structure.
+        optimizer: of a step: a `tl.optim.SGD`, `Adam` or `AdamW`, whose rates are constants.
+        unroll: up to how many elements an array is variables, without a loop.
+
+    Returns: the texts, with the arguments of the function.
+    Raises: OptionError that lists every op for which there is no C, for other options than these, and for a path that cannot be written;
+        ShapeError for a gradient of what is no scalar; what the program's ops raise.
+
+    Example:
+        >>> c = tl.export_c(lambda x: tl.sum(x * x), tl.Spec((3,)), name="square", what="value_and_grad")
+        >>> [name for name, what, spec in c.outputs]
+        ['out0', 'grad_in0']
+    """
+    name = _identifier((f.title if isinstance(f, SavedProgram) else name_of(f)) if name is None else name, name is None)
+    if what not in _WHAT:
+        raise OptionError(f"export_c: what must be one of {', '.join(_WHAT)}, got {what!r}")
+    if parameters not in ("constants", "arguments"):
+        raise OptionError(f"export_c: parameters must be 'constants' or 'arguments', got {parameters!r}")
+    if type(unroll) is not int or not 1 <= unroll <= 1024:
+        raise OptionError(f"export_c: unroll must be an int from 1 to 1024, got {unroll!r}")
+    if specs is None and isinstance(f, SavedProgram):
+        specs = f.specs
+    elif specs is None:
+        raise OptionError("export_c: specs must say the shape of each argument, got None")
+    program = exported(f, specs, what, wrt, parameters, optimizer)
+    source, header = _texts(program, name, unroll)
+    if path is not None:
+        target = Path(path)
+        if target.suffix != ".c":
+            raise OptionError(f"export_c: the path must end in .c, got {str(path)!r}")
+        source = source.replace(f'#include "{name}.h"', f'#include "{target.stem}.h"')
+        for place, text in ((target, source), (target.with_suffix(".h"), header)):
+            with replacing("export_c: the target", place) as partial:
+                Path(partial).write_text(text, encoding="utf-8")
+    return CProgram(name, source, header, program.inputs, program.outputs)
+
+
+def _identifier(name: str, any_name: bool) -> str:
+    made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") if any_name else name
+    made = made if made and not made[0].isdigit() else f"program_{made}".rstrip("_")
+    if not re.fullmatch(r"[A-Za-z_]\w*", made, re.ASCII) or made in _RESERVED:
+        raise OptionError(f"export_c: name must be one that C takes for a function, got {name!r}")
+    return made
+
+
+#: The words of C, and the names that the file has itself.
+_RESERVED = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return
+    short signed sizeof static struct switch typedef union unsigned void volatile while main step""".split()  # noqa: SIM905
+)
+
+
+def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
+    # The file and its header.
+    graph = prepared(program.graph)
+    check_written(graph)
+    writer = Writer(unroll)
+    given = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.inputs]
+    states = [in_memory(s.spec.dtype, s.spec.size, f"s->{s.name}") for s in program.states]
+    if program.updates:
+        writer.add("const double step = (double)(s->step + 1);")
+    hypers = [hyper_value(numbers, at, "step") for numbers, at in program.updates]
+    made = write_program(writer, graph, [*given, *states, *hypers])
+    outs = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.outputs]
+    assigned(writer, [*outs, *states], made)
+    writer.add(*(["s->step += 1;"] if program.updates else []), "return 0;")
+    begins = _beginning(program, writer, name)
+    body = writer.text()
+    helpers = "\n".join(writer.helpers.values())
+    maths = functions(helpers + body)
+    parts = [
+        f'/* {name}: written by tlean. Compile it with -ffp-contract=off. */\n#include "{name}.h"\n{PREAMBLE}',
+        *(part for part in (maths, helpers, _tables(writer.constants, body)) if part),
+        f"{_signature(program, name)} {{\n    {_unread(program)}\n{body}\n}}\n",
+        f"unsigned long {name}_size(void) {{ return (unsigned long)sizeof({name}_state); }}\n",
+        *begins,
+    ]
+    return "\n".join(parts), _header(program, writer, name)
+
+
+def _tables(constants: list[str], body: str) -> str:
+    # The constant arrays that are read.
+    return "\n".join(text for text in constants if re.search(rf"\b{text.split('[')[0].split()[-1]}\b", body))
+
+
+def _beginning(program: Exported, writer: Writer, name: str) -> list[str]:
+    # The function that sets the state.
+    if not program.states:
+        return []
+    beginning = Writer(0, "b")
+    for state in program.states:
+        flat = state.begins.numpy().reshape(-1)
+        target = in_memory(state.spec.dtype, state.spec.size, f"s->{state.name}")
+        if not flat.any():
+            beginning.add(f"memset({target.array}, 0, sizeof {target.array});")
+        elif flat.size:
+            beginning.copy(target, beginning.constant(state.begins))
+    beginning.add("s->step = 0;")
+    lines = "\n".join(beginning.lines)
+    return ["\n".join(beginning.constants), f"void {name}_init({name}_state *s) {{\n{lines}\n}}\n"]
+
+
+def _signature(program: Exported, name: str) -> str:
+    args = [f"const {C_TYPES[p.spec.dtype]} *restrict {p.name}" for p in program.inputs]
+    args += [f"{C_TYPES[p.spec.dtype]} *restrict {p.name}" for p in program.outputs]
+    return f"int {name}({', '.join([*args, f'{name}_state *restrict s'])})"
+
+
+def _unread(program: Exported) -> str:
+    # Compilers warn of arguments that are not read.
+    return " ".join(f"(void){name};" for name in (*(p.name for p in program.inputs), "s"))
+
+
+def _header(program: Exported, writer: Writer, name: str) -> str:
+    guard = f"{name.upper()}_H"
+    members = [f"{C_TYPES[s.spec.dtype]} {s.name}[{max(s.spec.size, 1)}]; /* {s.what}, {_shape(s.spec)} */" for s in program.states]
+    members += ["int64_t step;"] if program.states else []
+    members += writer.members or ([] if members else ["char unused;"])
+    lines = "\n".join(f"    {m}" for m in members)
+    ports = "\n".join(f" *   {p.name:12}{p.what}, {_shape(p.spec)} {p.spec.dtype}" for p in (*program.inputs, *program.outputs))
+    init = f"\n/* What the state begins with. */\nvoid {name}_init({name}_state *s);\n" if program.states else ""
+    kept = "State and scratch memory of calls" if program.states else "Scratch memory of a call; nothing is kept in it from call to call"
+    prototype = _signature(program, name).replace("*restrict ", "*")
+    return f"""\
+/* Written by tlean. */
+#ifndef {guard}
+#define {guard}
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* {kept}. Calls at the same time need one each. */
+typedef struct {{
+{lines}
+}} {name}_state;
+{init}
+/* Returns 0, or 1 for an index out of range. Arrays lie in row-major order and do not overlap.
+ *
+{ports}
+ */
+{prototype};
+
+/* The bytes of the structure. */
+unsigned long {name}_size(void);
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _shape(spec: Spec) -> str:
+    return "a number" if spec.shape == () else " x ".join(map(str, spec.shape))
