@@ -105,7 +105,7 @@ class RankSteps(CompiledSteps):
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any], how: How) -> None:
         super().__init__(options, params, loss)
         self.how = how
-        self.stream = RankStream(self.stream.seed, how.world)
+        self.stream: RankStream = RankStream(self.stream.seed, how.world)
 
     def _record(
         self,
