@@ -18,7 +18,7 @@ class Cache(dict[Any, Any]):
     __slots__ = ("most",)
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most: int = most
 
     def keep(self, key: Any, value: Any) -> list[Any]:
         """Keep a value as the newest. Returns: the values that were dropped for it."""
