@@ -57,6 +57,6 @@ class once:
         self._name = function.__name__
         self.__doc__ = function.__doc__
 
-    def __get__(self, owner: Any, kind: type) -> Any:
+    def __get__(self, owner: Any, kind: type[Any]) -> Any:
         value = owner.__dict__[self._name] = self._function(owner)
         return value

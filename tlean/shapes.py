@@ -225,7 +225,7 @@ class Spec:
         # One object, but for those that are written in another way and those that were dropped from the table meanwhile.
         return self is other or (type(other) is Spec and self.shape == other.shape and self.dtype == other.dtype)
 
-    __hash__ = object.__hash__
+    __hash__: ClassVar[Callable[[Spec], int]] = object.__hash__
 
     def __reduce__(self) -> Any:
         return Spec, (self.shape, self.dtype)

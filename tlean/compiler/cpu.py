@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlean._core.array import as_argument, as_input, as_tensor
 from tlean._core.plan import plan as core
@@ -67,7 +67,7 @@ class Cpu(Target):
     """The processor that Python runs on."""
 
     title = "CPU"
-    family = "CPU"
+    family: ClassVar[str] = "CPU"
     alignment = 64
     most_in_group = 1 << 30
     small = 1024
